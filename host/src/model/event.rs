@@ -1,0 +1,248 @@
+use std::{collections::BTreeMap, path::PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::{LaneName, Outcome, RunId, ScenarioId, SessionEvent, TrialId, Usage, Verdict};
+
+/// Version of the event schema; a change that a reader must know of raises it.
+pub const SCHEMA_VERSION: u32 = 1;
+
+/// One entry of a run's ordered stream: the only source of every report.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Event {
+    /// Place in the stream, from 0, without gaps.
+    pub seq: u64,
+    /// Milliseconds since the run started.
+    pub at_ms: u64,
+    /// What happened.
+    #[serde(flatten)]
+    pub kind: EventKind,
+}
+
+/// What happened in a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum EventKind {
+    /// The plan is made; nothing has started yet.
+    RunStarted {
+        /// The schema of this stream.
+        schema: u32,
+        /// The run.
+        run: RunId,
+        /// RFC 3339 time in UTC.
+        time: String,
+        /// Version of `host`.
+        host: String,
+        /// Version of the engine.
+        wasmtime: String,
+        /// The plugins.
+        plugins: Vec<PluginInfo>,
+        /// The lanes, in order.
+        lanes: Vec<LaneInfo>,
+        /// Every trial of the run, in the order of the plan.
+        trials: Vec<TrialInfo>,
+        /// How many attempts may run at once.
+        jobs: usize,
+        /// Whether `--no-canary` was given.
+        canary_skipped: bool,
+        /// The run directory, if one is written.
+        directory: Option<PathBuf>,
+    },
+    /// An attempt begins; its root and config dir do not exist before this.
+    AttemptStarted {
+        /// The trial.
+        trial: TrialId,
+        /// From 1.
+        attempt: u32,
+    },
+    /// Something happened in a session of the attempt.
+    Session {
+        /// The trial.
+        trial: TrialId,
+        /// From 1.
+        attempt: u32,
+        /// The session within the attempt, from 1.
+        session: u32,
+        /// What happened.
+        detail: SessionEvent,
+    },
+    /// The component reported something.
+    Reported {
+        /// The trial.
+        trial: TrialId,
+        /// From 1.
+        attempt: u32,
+        /// What it reported.
+        report: Report,
+    },
+    /// An attempt is over: its processes are dead and its directories are gone, unless kept.
+    AttemptFinished {
+        /// The trial.
+        trial: TrialId,
+        /// From 1.
+        attempt: u32,
+        /// What came of it.
+        record: AttemptRecord,
+    },
+    /// A trial has its verdict.
+    TrialFinished {
+        /// The trial.
+        trial: TrialId,
+        /// Attempts made; 0 when it never started.
+        attempts: u32,
+        /// Milliseconds over all attempts.
+        duration_ms: u64,
+        /// The judgement.
+        verdict: Verdict,
+    },
+    /// All canaries of a lane passed (or it has none): its other trials may start.
+    LaneOpened {
+        /// The lane.
+        lane: LaneName,
+    },
+    /// A signal arrived: nothing more starts.
+    Interrupted {
+        /// The signal's name.
+        signal: String,
+    },
+    /// The last event.
+    RunFinished {
+        /// The figures.
+        summary: RunSummary,
+    },
+}
+
+/// A plugin of the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PluginInfo {
+    /// Unambiguous short name.
+    pub label: String,
+    /// As given.
+    pub path: PathBuf,
+    /// `sha256:` and 64 hexadecimal digits, of the file.
+    pub digest: String,
+}
+
+/// A lane of the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LaneInfo {
+    /// Its name.
+    pub name: LaneName,
+    /// Its kind of agent (`scripted`).
+    pub kind: String,
+    /// Its cap, if it has one of its own.
+    pub jobs: Option<usize>,
+}
+
+/// Whether a trial guards its lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Canary {
+    /// It must pass before the rest of its lane starts.
+    Yes,
+    /// An ordinary trial.
+    No,
+}
+
+/// A trial as planned.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct TrialInfo {
+    /// The trial.
+    #[serde(flatten)]
+    pub id: TrialId,
+    /// Whether it guards its lane.
+    pub canary: Canary,
+    /// The plugin's label.
+    pub plugin: String,
+    /// The scenario's own name, which names its folder.
+    pub name: String,
+}
+
+/// What a component reports while it runs. Mirrors `scenario:host/report`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+pub enum Report {
+    /// A step begins.
+    Step {
+        /// Its name.
+        name: String,
+    },
+    /// A remark.
+    Note {
+        /// Its text.
+        text: String,
+    },
+    /// A measured value.
+    Metric {
+        /// Its name.
+        name: String,
+        /// Its value; `null` in JSON when it is no finite number.
+        value: Option<f64>,
+        /// Its unit.
+        unit: String,
+    },
+    /// A file was kept with the artifacts.
+    Attachment {
+        /// Its file name.
+        name: String,
+        /// Its MIME type as the component gave it.
+        media_type: String,
+        /// Its size in bytes.
+        bytes: u64,
+    },
+    /// The host cut something that the component or the agent sent too much of.
+    Cut {
+        /// What was cut, and where the bound is.
+        what: String,
+    },
+    /// The component tried to use what was not granted.
+    Denied {
+        /// What it tried.
+        what: String,
+    },
+}
+
+/// What came of one attempt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct AttemptRecord {
+    /// What happened.
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    /// Wall clock in milliseconds, set-up and clean-up included.
+    pub duration_ms: u64,
+    /// What its sessions used, added up.
+    #[serde(default, skip_serializing_if = "Usage::is_unknown")]
+    pub usage: Usage,
+    /// Its artifact folder, relative to the run directory; `None` when there was nothing to keep.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifacts: Option<PathBuf>,
+    /// Where root and config dir stay, with `--keep`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<PathBuf>,
+}
+
+/// How many trials got which verdict, by its word.
+pub type VerdictCounts = BTreeMap<String, usize>;
+
+/// The figures of a finished run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RunSummary {
+    /// Trials by verdict.
+    pub verdicts: VerdictCounts,
+    /// Wall clock of the run in milliseconds.
+    pub wall_ms: u64,
+    /// Sum of all trials' durations: what one after another would have taken.
+    pub serial_ms: u64,
+    /// The longest trial.
+    pub longest: Option<(ScenarioId, u64)>,
+    /// What all sessions used.
+    pub usage: Usage,
+    /// The exit code of `host`.
+    pub exit_code: u8,
+}

@@ -1,0 +1,78 @@
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// What kind of infrastructure fault ended an attempt. The host alone assigns it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FaultClass {
+    /// The agent could not start or was refused: binary, login, model.
+    Launch,
+    /// The provider's back-off outlasted its bound.
+    Overload,
+    /// Silence past the quiet budget.
+    Stall,
+    /// The attempt's wall clock ran out.
+    Deadline,
+    /// The agent died.
+    Crash,
+    /// The component trapped.
+    Trap,
+    /// The component used what was not granted.
+    Denied,
+    /// Memory, tables, instances, output or disk ran over their bound.
+    Limit,
+    /// The agent or the component broke the contract.
+    Protocol,
+    /// The host's own fault.
+    Internal,
+}
+
+impl FaultClass {
+    /// The word that files, reports and flags use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Launch => "launch",
+            Self::Overload => "overload",
+            Self::Stall => "stall",
+            Self::Deadline => "deadline",
+            Self::Crash => "crash",
+            Self::Trap => "trap",
+            Self::Denied => "denied",
+            Self::Limit => "limit",
+            Self::Protocol => "protocol",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+impl fmt::Display for FaultClass {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// An infrastructure fault: its class, and what happened for a person.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fault {
+    /// The class; retries and exit codes are keyed on it.
+    pub class: FaultClass,
+    /// What happened, bounded, possibly of several lines.
+    pub message: String,
+}
+
+impl Fault {
+    /// A fault of `class`.
+    pub fn new(class: FaultClass, message: impl Into<String>) -> Self {
+        Self { class, message: message.into() }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.class, self.message)
+    }
+}
+
+impl std::error::Error for Fault {}

@@ -1,0 +1,34 @@
+use std::time::Duration;
+
+/// The bounds of one attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Wall clock of the whole attempt, host calls and the agent's time included.
+    pub deadline: Duration,
+    /// Bytes of linear memory over all memories of the component.
+    pub memory: u64,
+    /// Elements over all tables of the component.
+    pub table_elements: u64,
+    /// Core instances of the component.
+    pub instances: u32,
+    /// Bytes that the component may write to stdout, and to stderr, and attach, each.
+    pub output: u64,
+    /// Bytes that root, config dir and the agent's own directories may hold together.
+    pub disk: u64,
+    /// Descriptors and other handles that the component may hold at once.
+    pub handles: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            deadline: Duration::from_secs(600),
+            memory: 512 << 20,
+            table_elements: 1_000_000,
+            instances: 100,
+            output: 16 << 20,
+            disk: 2 << 30,
+            handles: 1_000,
+        }
+    }
+}

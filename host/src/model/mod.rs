@@ -1,0 +1,28 @@
+//! Plain data that every module shares: no I/O, no tokio, no wasmtime, no clap.
+
+mod event;
+mod exit_code;
+mod fault;
+mod grant;
+mod id;
+mod limits;
+mod scenario;
+mod script;
+mod session;
+mod verdict;
+
+pub use event::{
+    AttemptRecord, Canary, Event, EventKind, LaneInfo, PluginInfo, Report, RunSummary, SCHEMA_VERSION, TrialInfo,
+    VerdictCounts,
+};
+pub use exit_code::ExitCode;
+pub use fault::{Fault, FaultClass};
+pub use grant::{Grant, Grants, UnknownGrant};
+pub use id::{BadName, LaneName, RunId, ScenarioId, TrialId, check_name};
+pub use limits::Limits;
+pub use scenario::{
+    CommandSpec, Expectation, Fixture, PluginId, Scenario, ScenarioShape, ScriptedAgent, SessionPrompt, TextMatch,
+};
+pub use script::{Script, ScriptExpectation, ScriptedFault, Step};
+pub use session::{BackOff, Conclusion, SessionEvent, SessionEventKind, Usage};
+pub use verdict::{Clause, Finding, Outcome, Verdict};

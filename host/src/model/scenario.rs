@@ -1,0 +1,105 @@
+use std::{collections::BTreeMap, path::PathBuf};
+
+use super::{Clause, Grants, Limits, ScenarioId, Script};
+
+/// Index of a plugin in the run's list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PluginId(pub usize);
+
+/// A named test, resolved: what its plugin says of it and what its folder and the suite add.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// Its identity in the run.
+    pub id: ScenarioId,
+    /// The plugin that contains it.
+    pub plugin: PluginId,
+    /// The name that its plugin and its folder use.
+    pub name: String,
+    /// One sentence.
+    pub summary: String,
+    /// Words to select by: the plugin's and the folder's.
+    pub tags: Vec<String>,
+    /// The clauses of its grader; empty when its plugin declares none.
+    pub clauses: Vec<Clause>,
+    /// What it is given.
+    pub grants: Grants,
+    /// Its bounds.
+    pub limits: Limits,
+    /// How it is called.
+    pub shape: ScenarioShape,
+    /// What its root and config dir start with.
+    pub fixture: Fixture,
+    /// The scripted agents of its folder, by name.
+    pub agents: BTreeMap<String, ScriptedAgent>,
+}
+
+/// How a scenario is called.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ScenarioShape {
+    /// Through the typed world `scenario:host/plugin`.
+    Typed,
+    /// As a plain WASI command.
+    Command(CommandSpec),
+}
+
+/// What a plain command is given and what is expected of it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct CommandSpec {
+    /// Arguments after the program's name.
+    pub args: Vec<String>,
+    /// Its whole environment.
+    pub env: BTreeMap<String, String>,
+    /// What it reads from stdin; empty by default.
+    pub stdin: Vec<u8>,
+    /// A session that the host drives before it starts the command.
+    pub session: Option<SessionPrompt>,
+    /// What is expected, in place of exit code 0 for pass and 77 for skip.
+    pub expect: Option<Expectation>,
+}
+
+/// The prompt of a session that the host drives for a plain command.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SessionPrompt {
+    /// The first and only message.
+    pub prompt: String,
+}
+
+/// What is expected of a plain command. Every clause that is present must hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Expectation {
+    /// The exit code; 0 when absent.
+    pub exit_code: Option<i32>,
+    /// What stdout must be.
+    pub stdout: Option<TextMatch>,
+    /// What stderr must be.
+    pub stderr: Option<TextMatch>,
+}
+
+/// How an output is compared.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TextMatch {
+    /// Equal, byte for byte.
+    Equals(String),
+    /// Contains the text.
+    Contains(String),
+}
+
+/// What an attempt's directories start with.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Fixture {
+    /// Copied to the root.
+    pub root: Option<PathBuf>,
+    /// Copied to the config dir.
+    pub config: Option<PathBuf>,
+    /// Whether the root becomes a git repository with one commit.
+    pub git: bool,
+}
+
+/// A scripted agent of a scenario.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScriptedAgent {
+    /// The script's file.
+    pub path: PathBuf,
+    /// What the file holds.
+    pub script: Script,
+}

@@ -1,0 +1,115 @@
+use serde::{Deserialize, Serialize};
+
+use super::{Fault, FaultClass};
+
+/// Something that a grader requires.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Clause {
+    /// Stable code of the finding when it does not hold.
+    pub code: String,
+    /// What must hold, in one sentence.
+    pub requires: String,
+}
+
+/// One failed clause of a grader.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// Stable code of the clause.
+    pub code: String,
+    /// What was expected and what was found.
+    pub message: String,
+    /// The text that shows it, bounded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<String>,
+}
+
+/// What happened in one attempt, raw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case")]
+pub enum Outcome {
+    /// Every clause held.
+    Pass,
+    /// Clauses failed.
+    Fail {
+        /// All of them; not empty.
+        findings: Vec<Finding>,
+    },
+    /// The scenario does not apply here.
+    Skip {
+        /// Its reason.
+        reason: String,
+    },
+    /// An infrastructure fault.
+    Fault(Fault),
+    /// The run ended before the attempt did.
+    Cancelled {
+        /// Why the run ended.
+        reason: String,
+    },
+}
+
+/// The judgement on a trial over its attempts and expectations.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "verdict", rename_all = "kebab-case")]
+pub enum Verdict {
+    /// Every clause held.
+    Pass,
+    /// Clauses failed.
+    Fail {
+        /// All of them; not empty.
+        findings: Vec<Finding>,
+    },
+    /// The scenario does not apply here.
+    Skip {
+        /// Its reason.
+        reason: String,
+    },
+    /// Its lane's canary did not pass, so it never started.
+    Blocked {
+        /// Which canary, and how it ended.
+        reason: String,
+    },
+    /// An infrastructure fault: never a failed assertion.
+    Fault(Fault),
+    /// The run ended before the trial did.
+    Cancelled {
+        /// Why the run ended.
+        reason: String,
+    },
+}
+
+impl Verdict {
+    /// The word that reports use.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail { .. } => "fail",
+            Self::Skip { .. } => "skip",
+            Self::Blocked { .. } => "blocked",
+            Self::Fault(_) => "fault",
+            Self::Cancelled { .. } => "cancelled",
+        }
+    }
+
+    /// The fault's class, where it is one.
+    #[must_use]
+    pub fn fault_class(&self) -> Option<FaultClass> {
+        match self {
+            Self::Fault(fault) => Some(fault.class),
+            _ => None,
+        }
+    }
+}
+
+impl From<Outcome> for Verdict {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Pass => Self::Pass,
+            Outcome::Fail { findings } => Self::Fail { findings },
+            Outcome::Skip { reason } => Self::Skip { reason },
+            Outcome::Fault(fault) => Self::Fault(fault),
+            Outcome::Cancelled { reason } => Self::Cancelled { reason },
+        }
+    }
+}
