@@ -21,7 +21,8 @@ pub use grant::{Grant, Grants, UnknownGrant};
 pub use id::{BadName, LaneName, RunId, ScenarioId, TrialId, check_name};
 pub use limits::Limits;
 pub use scenario::{
-    CommandSpec, Expectation, Fixture, PluginId, Scenario, ScenarioShape, ScriptedAgent, SessionPrompt, TextMatch,
+    CommandSpec, Declared, DeclaredScenario, Expectation, Fixture, PluginFacts, PluginId, Scenario, ScenarioShape,
+    ScriptedAgent, SessionPrompt, TextMatch,
 };
 pub use script::{Script, ScriptExpectation, ScriptedFault, Step};
 pub use session::{BackOff, Conclusion, SessionEvent, SessionEventKind, Usage};

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
-use super::{Clause, Grants, Limits, ScenarioId, Script};
+use super::{Clause, Grant, Grants, Limits, ScenarioId, Script};
 
 /// Index of a plugin in the run's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -31,6 +31,21 @@ pub struct Scenario {
     pub fixture: Fixture,
     /// The scripted agents of its folder, by name.
     pub agents: BTreeMap<String, ScriptedAgent>,
+}
+
+/// A scenario as its plugin declares it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeclaredScenario {
+    /// Stable name.
+    pub name: String,
+    /// One sentence.
+    pub summary: String,
+    /// Words to select by.
+    pub tags: Vec<String>,
+    /// The grants that it cannot do without.
+    pub needs: Vec<Grant>,
+    /// The clauses of its grader; empty when it declares none.
+    pub clauses: Vec<Clause>,
 }
 
 /// How a scenario is called.
@@ -102,4 +117,28 @@ pub struct ScriptedAgent {
     pub path: PathBuf,
     /// What the file holds.
     pub script: Script,
+}
+
+/// What the plan must know of a plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginFacts {
+    /// Its place in the run's list.
+    pub id: PluginId,
+    /// Unambiguous short name.
+    pub label: String,
+    /// As given, for messages.
+    pub path: PathBuf,
+    /// Its place on disk, for comparing.
+    pub canonical: PathBuf,
+    /// What it contains.
+    pub declared: Declared,
+}
+
+/// What a plugin contains.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Declared {
+    /// The scenarios that it lists.
+    Typed(Vec<DeclaredScenario>),
+    /// It is a plain command.
+    Command,
 }

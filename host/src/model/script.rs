@@ -208,7 +208,9 @@ impl StepTable {
                 step = Some((key, found));
                 Ok(())
             }
-            (Some((first, _)), Some(_)) => Err(format!("a step has one action, but this one has `{first}` and `{key}`")),
+            (Some((first, _)), Some(_)) => {
+                Err(format!("a step has one action, but this one has `{first}` and `{key}`"))
+            }
         };
         take("say", self.say.take().map(Step::Say))?;
         take("shell", self.shell.take().map(Step::Shell))?;
@@ -308,7 +310,8 @@ fn required<T>(value: Option<T>, action: &str, key: &str) -> Result<T, String> {
 }
 
 fn duration(key: &str, text: &str) -> Result<Duration, String> {
-    humantime::parse_duration(text).map_err(|error| format!("`{key} = \"{text}\"` is no duration ({error}): write `800ms` or `2s`"))
+    humantime::parse_duration(text)
+        .map_err(|error| format!("`{key} = \"{text}\"` is no duration ({error}): write `800ms` or `2s`"))
 }
 
 #[cfg(test)]
@@ -327,9 +330,10 @@ mod tests {
             parse("[[step]]\nwrite = \"a\"\ntext = \"b\"").unwrap(),
             [Step::Write { path: "a".into(), text: "b".into() }]
         );
-        assert_eq!(parse("[[step]]\nfault = \"flood\"\ncount = 3").unwrap(), [Step::Fault(ScriptedFault::Flood {
-            count: 3
-        })]);
+        assert_eq!(
+            parse("[[step]]\nfault = \"flood\"\ncount = 3").unwrap(),
+            [Step::Fault(ScriptedFault::Flood { count: 3 })]
+        );
     }
 
     #[test]
@@ -355,9 +359,10 @@ mod tests {
             script("{ verdict = \"fail\", findings = [\"b\", \"a\"] }").unwrap().expect,
             ScriptExpectation::Fail { findings: ["a", "b"].map(String::from).into() }
         );
-        assert_eq!(script("{ verdict = \"fault\", class = \"crash\" }").unwrap().expect, ScriptExpectation::Fault {
-            class: FaultClass::Crash
-        });
+        assert_eq!(
+            script("{ verdict = \"fault\", class = \"crash\" }").unwrap().expect,
+            ScriptExpectation::Fault { class: FaultClass::Crash }
+        );
         assert!(script("{ verdict = \"fail\" }").is_err());
         assert!(script("{ verdict = \"maybe\" }").is_err());
     }

@@ -1,0 +1,205 @@
+use std::{ffi::OsString, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Runs live end-to-end scenarios as sandboxed WebAssembly components: the canary first, then all the rest at
+/// once, each in its own root and config dir, with nothing that it was not granted.
+#[derive(Debug, Parser)]
+#[command(name = "host", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 all well · 2 usage · 4 nothing to run · 96 bad suite, plugin or grant · \
+                          100 a scenario failed · 105 a canary failed · 110 only infrastructure faults · \
+                          130 interrupted";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run scenarios: the canary first, then the rest at once
+    Run(RunArgs),
+    /// List scenarios, the lanes that they run in, canaries, limits and grants
+    List(ListArgs),
+    /// Show what a plugin is, what it could reach, and which grants it needs
+    Inspect(InspectArgs),
+    /// Run each scenario against its scripted agents, right and wrong, and show what its grader catches
+    Prove(ProveArgs),
+    /// Carry out a script as a scripted agent would (started by `host run`)
+    #[command(hide = true)]
+    Agent(AgentArgs),
+    /// Run an agent until it and all its descendants are gone (started by `host run`)
+    #[command(hide = true)]
+    Supervise(SuperviseArgs),
+}
+
+/// What to load.
+#[derive(Debug, Args)]
+pub(super) struct SuiteArgs {
+    /// Plugins: `.wasm` files or patterns; those that the suite names when absent
+    #[arg(value_name = "PLUGIN")]
+    pub(super) plugins: Vec<String>,
+
+    /// The suite: a `suite.toml` or its folder [default: scenarios/suite.toml, if there is one]
+    #[arg(long, value_name = "PATH", env = "HOST_SUITE")]
+    pub(super) suite: Option<PathBuf>,
+
+    /// A lane to run in, in place of the suite's; may be repeated
+    #[arg(long = "lane", value_name = "NAME", env = "HOST_LANE", value_delimiter = ',')]
+    pub(super) lanes: Vec<String>,
+
+    /// Compile plugins anew and keep nothing of it
+    #[arg(long)]
+    pub(super) no_cache: bool,
+
+    /// Only scenarios whose name contains one of these texts (canaries run all the same)
+    #[arg(last = true, value_name = "FILTER")]
+    pub(super) filters: Vec<String>,
+}
+
+/// How to run.
+#[derive(Debug, Args)]
+pub(super) struct ExecutionArgs {
+    /// Attempts at once [default: the suite's `jobs`, or 16]
+    #[arg(short, long, value_name = "N", env = "HOST_JOBS")]
+    pub(super) jobs: Option<usize>,
+
+    /// Folder for run directories [default: .host beside the scenarios]
+    #[arg(long, value_name = "DIR", env = "HOST_OUTPUT")]
+    pub(super) output: Option<PathBuf>,
+
+    /// Keep every attempt's root and config dir, and print where they are
+    #[arg(long)]
+    pub(super) keep: bool,
+
+    /// When to use colours (`NO_COLOR` is kept)
+    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    pub(super) color: Color,
+
+    /// Only failures and the summary
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(super) quiet: bool,
+
+    /// Steps, notes and messages too
+    #[arg(short, long)]
+    pub(super) verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    pub(super) suite: SuiteArgs,
+
+    #[command(flatten)]
+    pub(super) execution: ExecutionArgs,
+
+    /// A scripted agent to play in place of the lane's, in each scenario that has one of that name
+    #[arg(long = "agent", value_name = "NAME")]
+    pub(super) agents: Vec<String>,
+
+    /// Start everything at once, without waiting for canaries
+    #[arg(long)]
+    pub(super) no_canary: bool,
+
+    /// What to do when there is nothing to run
+    #[arg(long, value_enum, default_value_t = NoTests::Fail, value_name = "ACTION")]
+    pub(super) no_tests: NoTests,
+
+    /// How to report to the terminal or a pipe; may be repeated [default: human]
+    #[arg(long = "reporter", value_enum, value_name = "KIND", value_delimiter = ',')]
+    pub(super) reporters: Vec<ReporterKind>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ListArgs {
+    #[command(flatten)]
+    pub(super) suite: SuiteArgs,
+
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArgs {
+    /// Plugins: `.wasm` files or patterns
+    #[arg(value_name = "PLUGIN", required = true)]
+    pub(super) plugins: Vec<String>,
+
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ProveArgs {
+    #[command(flatten)]
+    pub(super) suite: SuiteArgs,
+
+    #[command(flatten)]
+    pub(super) execution: ExecutionArgs,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AgentArgs {
+    /// The script
+    #[arg(long, value_name = "FILE")]
+    pub(super) script: PathBuf,
+
+    /// Which turn of the conversation to play, from 1
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) turn: u32,
+
+    /// The session's name
+    #[arg(long)]
+    pub(super) session: Option<String>,
+
+    /// The message that begins the turn
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
+    pub(super) prompt: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SuperviseArgs {
+    /// The agent and its arguments
+    #[arg(last = true, required = true)]
+    pub(super) command: Vec<OsString>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Color {
+    /// On a terminal
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum NoTests {
+    /// Exit with 4
+    Fail,
+    /// Say so and exit with 0
+    Warn,
+    /// Exit with 0
+    Pass,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ReporterKind {
+    /// For people: live on a terminal, plain lines elsewhere
+    Human,
+    /// The event stream, one JSON object a line, on stdout
+    Jsonl,
+    /// Nothing but the run directory
+    Silent,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Human,
+    /// One JSON document
+    Json,
+}

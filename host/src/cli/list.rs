@@ -1,0 +1,118 @@
+use std::io::{self, Write};
+
+use super::{
+    args::{Format, ListArgs},
+    failure::Failure,
+    setup::{self, Loaded},
+};
+use crate::{
+    model::{Canary, ExitCode, Grant, Limits, ScenarioShape},
+    plan::{LanePlan, PlannedTrial, Selection, plan},
+};
+
+/// `host list`.
+pub(super) async fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
+    let loaded = setup::load(&args.suite, None, &[]).await?;
+    let selection = Selection { filters: args.suite.filters.clone(), no_canary: false };
+    let plan = plan(loaded.scenarios.clone(), &loaded.settings, &selection);
+    let text = match args.format {
+        Format::Human => plan.lanes.iter().map(|lane| human(lane, &loaded)).collect::<String>(),
+        Format::Json => json(&plan.lanes, &loaded)?,
+    };
+    write_all(&text)?;
+    Ok(ExitCode::Ok)
+}
+
+/// Prints to stdout; a reader that has gone away is no fault.
+pub(super) fn write_all(text: &str) -> io::Result<()> {
+    match io::stdout().lock().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn human(lane: &LanePlan, loaded: &Loaded) -> String {
+    let trials: Vec<&PlannedTrial> = lane.canaries.iter().chain(&lane.rest).map(AsRef::as_ref).collect();
+    let jobs = lane.jobs.map_or(String::new(), |jobs| format!(", up to {jobs} at once"));
+    let count = trials.len();
+    let noun = if count == 1 { "scenario" } else { "scenarios" };
+    let mut text = format!("lane {} ({}{jobs}): {count} {noun}\n", lane.name, lane.kind.as_str());
+    let width = trials.iter().map(|trial| trial.scenario.id.0.chars().count()).max().unwrap_or(0);
+    for trial in trials {
+        let scenario = &trial.scenario;
+        let mut facts = Vec::new();
+        if trial.canary == Canary::Yes {
+            facts.push("canary".to_owned());
+        }
+        if matches!(scenario.shape, ScenarioShape::Command(_)) {
+            facts.push("command".to_owned());
+        }
+        facts.push(format!("deadline {}", humantime::format_duration(scenario.limits.deadline)));
+        facts.extend(grants(trial).into_iter().map(|grant| format!("grant {grant}")));
+        facts.extend(scenario.tags.iter().map(|tag| format!("#{}", one_line(tag))));
+        text.push_str(&format!("  {:width$}  {}\n", scenario.id.0, facts.join("  ")));
+        if !scenario.summary.is_empty() {
+            text.push_str(&format!("  {:width$}  {}\n", "", one_line(&scenario.summary)));
+        }
+        if let Some(plugin) = loaded.plugins.get(scenario.plugin.0) {
+            text.push_str(&format!("  {:width$}  in {}\n", "", plugin.file.path.display()));
+        }
+    }
+    text
+}
+
+fn grants(trial: &PlannedTrial) -> Vec<Grant> {
+    Grant::ALL.into_iter().filter(|grant| trial.scenario.grants.has(*grant)).collect()
+}
+
+/// A plugin's own words, which must not forge lines of ours.
+pub(super) fn one_line(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+}
+
+fn json(lanes: &[LanePlan], loaded: &Loaded) -> Result<String, Failure> {
+    let lanes: Vec<serde_json::Value> = lanes
+        .iter()
+        .map(|lane| {
+            let trials = lane.canaries.iter().chain(&lane.rest);
+            serde_json::json!({
+                "name": lane.name,
+                "kind": lane.kind.as_str(),
+                "jobs": lane.jobs,
+                "scenarios": trials.map(|trial| trial_json(trial, loaded)).collect::<Vec<_>>(),
+            })
+        })
+        .collect();
+    let document = serde_json::json!({ "schema": 1, "jobs": loaded.settings.jobs, "lanes": lanes });
+    Ok(format!("{}\n", serde_json::to_string_pretty(&document)?))
+}
+
+fn trial_json(trial: &PlannedTrial, loaded: &Loaded) -> serde_json::Value {
+    let scenario = &trial.scenario;
+    let clauses: Vec<_> = scenario.clauses.iter().map(|clause| &clause.code).collect();
+    serde_json::json!({
+        "id": scenario.id,
+        "name": scenario.name,
+        "plugin": loaded.plugins.get(scenario.plugin.0).map(|plugin| &plugin.file.path),
+        "shape": if scenario.shape == ScenarioShape::Typed { "typed" } else { "command" },
+        "canary": trial.canary == Canary::Yes,
+        "summary": scenario.summary,
+        "tags": scenario.tags,
+        "grants": grants(trial),
+        "clauses": clauses,
+        "agents": scenario.agents.keys().collect::<Vec<_>>(),
+        "limits": limits_json(&scenario.limits),
+    })
+}
+
+fn limits_json(limits: &Limits) -> serde_json::Value {
+    serde_json::json!({
+        "deadline-ms": u64::try_from(limits.deadline.as_millis()).unwrap_or(u64::MAX),
+        "memory": limits.memory,
+        "table-elements": limits.table_elements,
+        "instances": limits.instances,
+        "output": limits.output,
+        "disk": limits.disk,
+        "handles": limits.handles,
+    })
+}

@@ -1,0 +1,92 @@
+//! The command line: clap's types, one file per command, and the composition root.
+
+mod args;
+mod failure;
+mod inspect;
+mod list;
+mod prove;
+mod run;
+mod setup;
+mod signals;
+mod wiring;
+
+use std::{ffi::OsString, time::Duration};
+
+use clap::Parser;
+
+use self::{
+    args::{Cli, Command},
+    failure::Failure,
+};
+use crate::{
+    lane::{AgentArgs, SuperviseArgs, run_agent, supervise},
+    model::ExitCode,
+};
+
+/// How long file calls that cannot be cancelled may hold up the end of the process.
+const SHUTDOWN: Duration = Duration::from_millis(500);
+
+/// How `host` ends: as one of the documented codes, or as a hidden mode does.
+pub struct Ending(u8);
+
+impl From<Ending> for std::process::ExitCode {
+    fn from(ending: Ending) -> Self {
+        Self::from(ending.0)
+    }
+}
+
+impl From<ExitCode> for Ending {
+    fn from(code: ExitCode) -> Self {
+        Self(code as u8)
+    }
+}
+
+/// Runs `host` with `args`, the program's name first.
+pub fn main(args: impl IntoIterator<Item = OsString>) -> Ending {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come this way too; a closed pipe is no reason to fail.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::Usage.into() } else { ExitCode::Ok.into() };
+        }
+    };
+    match cli.command {
+        // The hidden modes come first: they are single-threaded and start within milliseconds.
+        Command::Supervise(args) => {
+            let mut command = args.command.into_iter();
+            let Some(program) = command.next() else { return ExitCode::Usage.into() };
+            Ending(supervise(&SuperviseArgs { program, args: command.collect() }))
+        }
+        Command::Agent(args) => Ending(run_agent(&AgentArgs {
+            script: args.script,
+            turn: args.turn,
+            session: args.session,
+            prompt: args.prompt,
+        })),
+        command => in_runtime(command).into(),
+    }
+}
+
+fn in_runtime(command: Command) -> ExitCode {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        // Looks for timers and I/O after every task, so that guests that compute do not hold up the others.
+        .event_interval(1)
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return Failure::setup(format!("cannot start the asynchronous runtime: {error}")).tell(),
+    };
+    let ended = runtime.block_on(async {
+        match command {
+            Command::Run(args) => run::run(args).await,
+            Command::List(args) => list::list(&args).await,
+            Command::Inspect(args) => inspect::inspect(&args).await,
+            Command::Prove(args) => prove::prove(args).await,
+            Command::Supervise(_) | Command::Agent(_) => Ok(ExitCode::Usage),
+        }
+    });
+    runtime.shutdown_timeout(SHUTDOWN);
+    ended.unwrap_or_else(Failure::tell)
+}

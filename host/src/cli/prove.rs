@@ -1,0 +1,212 @@
+//! `host prove`: is each grader right about its scripted agents, and is each of its clauses needed?
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use super::{
+    args::{ProveArgs, ReporterKind},
+    failure::Failure,
+    list::{one_line, write_all},
+    setup, wiring,
+};
+use crate::{
+    config::LaneKind,
+    model::{
+        Canary, Event, EventKind, ExitCode, Grant, LaneName, Scenario, ScenarioId, ScriptExpectation, TrialId, Verdict,
+    },
+    plan::{LanePlan, Plan, PlannedTrial, Selection},
+};
+
+/// `host prove`.
+pub(super) async fn prove(args: ProveArgs) -> Result<ExitCode, Failure> {
+    let loaded = setup::load(&args.suite, args.execution.jobs, &[]).await?;
+    let selection = Selection { filters: args.suite.filters.clone(), no_canary: true };
+    let scenarios: Vec<Arc<Scenario>> =
+        loaded.scenarios.iter().filter(|scenario| selection.selects(scenario)).cloned().map(Arc::new).collect();
+    let plan = plan(&scenarios, loaded.settings.jobs);
+    if plan.trials().next().is_none() {
+        eprintln!("error: nothing to prove: no selected scenario has scripted agents (scenarios/NAME/agents/*.toml)");
+        return Ok(ExitCode::NothingToRun);
+    }
+    let mut verdicts: BTreeMap<TrialId, Verdict> = BTreeMap::new();
+    let mut watch = |event: &Event| {
+        if let EventKind::TrialFinished { trial, verdict, .. } = &event.kind {
+            verdicts.insert(trial.clone(), verdict.clone());
+        }
+    };
+    // A wrong agent's failure is what is wanted: the run's own report would call it one.
+    let quiet: &[ReporterKind] = &[ReporterKind::Silent];
+    let (summary, code) = wiring::execute(&loaded, &plan, &args.execution, quiet, &mut watch).await?;
+    if code == ExitCode::Interrupted || code == ExitCode::Setup {
+        return Ok(code);
+    }
+    let proofs: Vec<Proof> = scenarios.iter().map(|scenario| Proof::of(scenario, &verdicts)).collect();
+    let mut text: String = proofs.iter().map(Proof::text).collect();
+    let problems: usize = proofs.iter().map(|proof| proof.problems.len()).sum();
+    let agents: usize = proofs.iter().map(|proof| proof.agents.len()).sum();
+    let clauses: usize = proofs.iter().map(|proof| proof.codes.len()).sum();
+    let seconds = summary.wall_ms as f64 / 1000.0;
+    text.push_str(&match problems {
+        0 => format!("proved: {agents} agents judged rightly, {clauses} clauses each needed, in {seconds:.2}s\n"),
+        1 => format!("not proved: 1 problem with {agents} agents and {clauses} clauses, in {seconds:.2}s\n"),
+        _ => format!("not proved: {problems} problems with {agents} agents and {clauses} clauses, in {seconds:.2}s\n"),
+    });
+    write_all(&text)?;
+    Ok(if problems == 0 { ExitCode::Ok } else { ExitCode::ScenarioFailed })
+}
+
+/// Every scenario with every one of its scripted agents, all at once.
+fn plan(scenarios: &[Arc<Scenario>], jobs: usize) -> Plan {
+    let lane = LaneName("prove".into());
+    let trials = scenarios.iter().flat_map(|scenario| {
+        scenario.agents.keys().map(|agent| {
+            Arc::new(PlannedTrial {
+                id: trial_id(&lane, scenario, agent),
+                scenario: Arc::clone(scenario),
+                canary: Canary::No,
+                agent: Some(agent.clone()),
+            })
+        })
+    });
+    let rest = trials.collect();
+    let kind = LaneKind::Scripted { agent: String::new() };
+    Plan {
+        lanes: vec![LanePlan { name: lane.clone(), kind, jobs: None, canaries: Vec::new(), rest }],
+        jobs,
+        canary_skipped: false,
+    }
+}
+
+fn trial_id(lane: &LaneName, scenario: &Scenario, agent: &str) -> TrialId {
+    TrialId { lane: lane.clone(), scenario: ScenarioId(format!("{}@{agent}", scenario.id)) }
+}
+
+/// What the agents of one scenario show.
+struct Proof {
+    scenario: ScenarioId,
+    /// Agents with what they must get, and whether they got it.
+    agents: Vec<(String, String, bool)>,
+    /// Codes with what they require and the wrong agents that each alone catches.
+    codes: Vec<(String, String, Vec<String>)>,
+    problems: Vec<String>,
+}
+
+impl Proof {
+    fn of(scenario: &Scenario, verdicts: &BTreeMap<TrialId, Verdict>) -> Self {
+        let lane = LaneName("prove".into());
+        let mut problems = Vec::new();
+        let mut agents = Vec::new();
+        let mut alone: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (name, agent) in &scenario.agents {
+            let verdict = verdicts.get(&trial_id(&lane, scenario, name));
+            let expect = &agent.script.expect;
+            let problem = verdict.map_or_else(|| Some("it got no verdict".into()), |verdict| mismatch(expect, verdict));
+            agents.push((name.clone(), expected(expect), problem.is_none()));
+            match (problem, expect) {
+                (Some(problem), _) => {
+                    problems.push(format!("{name} ({}): {problem}", agent.path.display()));
+                }
+                (None, ScriptExpectation::Fail { findings }) if findings.len() == 1 => {
+                    for code in findings {
+                        alone.entry(code).or_default().push(name.clone());
+                    }
+                }
+                (None, _) => {}
+            }
+        }
+        let right = scenario.agents.values().any(|agent| agent.script.expect == ScriptExpectation::Pass);
+        if scenario.agents.is_empty() && scenario.grants.has(Grant::Session) {
+            problems.push("it uses sessions but has no scripted agents: nothing is proved".into());
+        } else if !right && !scenario.agents.is_empty() {
+            problems.push("it has no right agent: add one that must pass".into());
+        }
+        let mut codes = Vec::new();
+        for clause in &scenario.clauses {
+            let catches = alone.remove(clause.code.as_str()).unwrap_or_default();
+            if catches.is_empty() && !scenario.agents.is_empty() {
+                problems.push(format!("no wrong agent is caught by `{}` alone: add one", clause.code));
+            }
+            codes.push((clause.code.clone(), clause.requires.clone(), catches));
+        }
+        codes.extend(alone.into_iter().map(|(code, catches)| (code.to_owned(), String::new(), catches)));
+        Self { scenario: scenario.id.clone(), agents, codes, problems }
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("{}\n", self.scenario);
+        for (name, expected, right) in &self.agents {
+            let mark = if *right { "ok   " } else { "WRONG" };
+            text.push_str(&format!("  {mark} {name}: {expected}\n"));
+        }
+        let width = self.codes.iter().map(|(code, ..)| code.len()).max().unwrap_or(0);
+        for (code, requires, catches) in &self.codes {
+            let catches = if catches.is_empty() { "nothing".to_owned() } else { catches.join(", ") };
+            text.push_str(&format!("  {code:<width$}  alone catches {catches}\n"));
+            if !requires.is_empty() {
+                text.push_str(&format!("  {:width$}  requires: {}\n", "", one_line(requires)));
+            }
+        }
+        for problem in &self.problems {
+            let indented = problem.lines().collect::<Vec<_>>().join("\n            ");
+            text.push_str(&format!("  problem: {indented}\n"));
+        }
+        text.push('\n');
+        text
+    }
+}
+
+fn expected(expect: &ScriptExpectation) -> String {
+    match expect {
+        ScriptExpectation::Pass => "passes".into(),
+        ScriptExpectation::Skip => "is skipped".into(),
+        ScriptExpectation::Fail { findings } => format!("fails with {}", listed(findings.iter().map(String::as_str))),
+        ScriptExpectation::Fault { class } => format!("is a fault of class {class}"),
+    }
+}
+
+/// What is wrong with a verdict, if anything is.
+fn mismatch(expect: &ScriptExpectation, verdict: &Verdict) -> Option<String> {
+    let got = match verdict {
+        Verdict::Fail { findings } => {
+            let found: BTreeSet<&str> = findings.iter().map(|finding| finding.code.as_str()).collect();
+            if let ScriptExpectation::Fail { findings: wanted } = expect {
+                let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
+                if found == wanted {
+                    return None;
+                }
+            }
+            let messages: Vec<String> =
+                findings.iter().map(|finding| format!("{}: {}", finding.code, one_line(&finding.message))).collect();
+            format!("fails with {}\n{}", listed(found.into_iter()), messages.join("\n"))
+        }
+        Verdict::Fault(fault) => {
+            if matches!(expect, ScriptExpectation::Fault { class } if *class == fault.class) {
+                return None;
+            }
+            format!("is a fault, {}: {}", fault.class, one_line(&fault.message))
+        }
+        Verdict::Pass if *expect == ScriptExpectation::Pass => return None,
+        Verdict::Skip { .. } if *expect == ScriptExpectation::Skip => return None,
+        Verdict::Pass => "passes".into(),
+        Verdict::Skip { reason } => format!("is skipped: {}", one_line(reason)),
+        Verdict::Blocked { reason } | Verdict::Cancelled { reason } => format!("did not run: {}", one_line(reason)),
+    };
+    Some(format!("{}, but {}", expected_must(expect), got))
+}
+
+fn expected_must(expect: &ScriptExpectation) -> String {
+    match expect {
+        ScriptExpectation::Pass => "must pass".into(),
+        ScriptExpectation::Skip => "must be skipped".into(),
+        ScriptExpectation::Fail { findings } => {
+            format!("must fail with {} and nothing else", listed(findings.iter().map(String::as_str)))
+        }
+        ScriptExpectation::Fault { class } => format!("must be a fault of class {class}"),
+    }
+}
+
+fn listed<'a>(codes: impl Iterator<Item = &'a str>) -> String {
+    codes.map(|code| format!("`{code}`")).collect::<Vec<_>>().join(", ")
+}

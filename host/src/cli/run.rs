@@ -1,0 +1,56 @@
+use super::{
+    args::{NoTests, RunArgs},
+    failure::Failure,
+    setup, wiring,
+};
+use crate::{
+    config::nearest,
+    model::ExitCode,
+    plan::{Selection, plan},
+};
+
+/// `host run`.
+pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
+    let loaded = setup::load(&args.suite, args.execution.jobs, &args.agents).await?;
+    let selection = Selection { filters: args.suite.filters.clone(), no_canary: args.no_canary };
+    let plan = plan(loaded.scenarios.clone(), &loaded.settings, &selection);
+    if plan.trials().next().is_none() {
+        return Ok(nothing_to_run(&args, &loaded.scenarios.iter().map(|it| it.id.0.as_str()).collect::<Vec<_>>()));
+    }
+    let absent: Vec<&str> = loaded
+        .settings
+        .canary
+        .iter()
+        .map(String::as_str)
+        .filter(|name| loaded.scenarios.iter().all(|scenario| scenario.name != *name))
+        .collect();
+    if !absent.is_empty() && !args.no_canary {
+        eprintln!(
+            "warning: no plugin that was given contains the canary {}; nothing guards the lane",
+            absent.join(", ")
+        );
+    }
+    let (_, code) = wiring::execute(&loaded, &plan, &args.execution, &args.reporters, &mut |_| {}).await?;
+    Ok(code)
+}
+
+fn nothing_to_run(args: &RunArgs, known: &[&str]) -> ExitCode {
+    let mut what = String::from("nothing to run");
+    if !args.suite.filters.is_empty() {
+        what = format!("nothing to run: no scenario's name contains {}", args.suite.filters.join(" or "));
+        if let Some(near) = args.suite.filters.iter().find_map(|filter| nearest(filter, known.iter().copied())) {
+            what.push_str(&format!("; did you mean `{near}`?"));
+        }
+    }
+    match args.no_tests {
+        NoTests::Pass => ExitCode::Ok,
+        NoTests::Warn => {
+            eprintln!("warning: {what}");
+            ExitCode::Ok
+        }
+        NoTests::Fail => {
+            eprintln!("error: {what}");
+            ExitCode::NothingToRun
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Puts the modules together for the commands that run trials.
+
+use std::{
+    collections::HashMap,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use console::Term;
+
+use super::{
+    args::{Color, ExecutionArgs, ReporterKind},
+    failure::{Failure, chain},
+    setup::Loaded,
+    signals,
+};
+use crate::{
+    artifact::{CopyLimits, RunDirectory, copy_tree_bounded},
+    config::LaneKind,
+    engine::WASMTIME_VERSION,
+    lane::{self, HostProgram, Lane},
+    model::{Event, ExitCode, LaneName, RunSummary, TrialId},
+    plan::Plan,
+    report::{ColorChoice, Human, HumanOptions, JsonLines, Reporter, Verbosity},
+    runner::{ArtifactPlace, AttemptExecutor, EventSink, RunContext, dispatch},
+    sandbox::Workspace,
+};
+
+/// Runs `plan` with everything that `loaded` holds. `watch` sees every event before the reports do.
+pub(super) async fn execute(
+    loaded: &Loaded,
+    plan: &Plan,
+    args: &ExecutionArgs,
+    reporters: &[ReporterKind],
+    watch: &mut dyn FnMut(&Event),
+) -> Result<(RunSummary, ExitCode), Failure> {
+    raise_open_files();
+    lane::become_subreaper()?;
+    let output = args.output.clone().unwrap_or_else(|| loaded.settings.base.join(".host"));
+    if output.to_str().is_none() {
+        return Err(Failure::setup(format!("--output {}: the path is no UTF-8", output.display())));
+    }
+    let directory = RunDirectory::create_new(&output)?;
+    let mut reporter = Reporter::new();
+    reporter.add("events.jsonl", JsonLines::create(&directory.path().join("events.jsonl"))?);
+    add_reporters(&mut reporter, args, reporters);
+    let run = directory.run().clone();
+    let workspace = Workspace::create(&std::env::temp_dir(), &run.0, args.keep).map_err(|error| {
+        Failure::setup(format!("cannot make a folder in {}: {error}", std::env::temp_dir().display()))
+    })?;
+    let context = RunContext {
+        run,
+        time: jiff::Timestamp::now().to_string(),
+        wasmtime: WASMTIME_VERSION.to_owned(),
+        plugins: loaded.plugin_infos(),
+        directory: Some(directory.path().to_owned()),
+    };
+    let place = Box::new(Place { directory: directory.path().to_owned() });
+    let executor =
+        AttemptExecutor::prepare(&loaded.plugins, plan, lanes(plan), workspace, place).map_err(Failure::setup_all)?;
+    let executor = Arc::new(executor);
+    let signals = signals::interruptions()?;
+    let mut sink = Fan { reporter: &mut reporter, watch };
+    let summary = dispatch(plan, context, Arc::clone(&executor) as Arc<_>, &mut sink, signals).await;
+    reporter.finish();
+    let mut code = crate::runner::exit_code(&summary);
+    if let Err(error) = executor.close() {
+        eprintln!("warning: cannot remove the run's temporary folder: {error}");
+    }
+    for broken in reporter.broken() {
+        eprintln!("error: the report {} could not be written: {}", broken.name, broken.error);
+        code = code.max(ExitCode::Setup);
+    }
+    Ok((summary, code))
+}
+
+fn add_reporters(reporter: &mut Reporter, args: &ExecutionArgs, kinds: &[ReporterKind]) {
+    let jsonl = kinds.contains(&ReporterKind::Jsonl);
+    if jsonl {
+        reporter.add("jsonl", JsonLines::new(io::stdout()));
+    }
+    if kinds.is_empty() || kinds.contains(&ReporterKind::Human) {
+        // stdout belongs to the event stream where that is asked for.
+        let terminal = if jsonl { Term::stderr() } else { Term::stdout() };
+        let live = terminal.is_term() && std::env::var_os("CI").is_none();
+        let color = match args.color {
+            Color::Always => ColorChoice::Always,
+            Color::Auto if terminal.is_term() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) => {
+                ColorChoice::Always
+            }
+            Color::Auto | Color::Never => ColorChoice::Never,
+        };
+        let verbosity = match (args.quiet, args.verbose) {
+            (true, _) => Verbosity::Quiet,
+            (_, true) => Verbosity::Verbose,
+            _ => Verbosity::Normal,
+        };
+        let options = HumanOptions { color, verbosity };
+        reporter.add(
+            "human",
+            if live { Human::live(terminal, options) } else { Human::plain(Box::new(terminal), options) },
+        );
+    }
+}
+
+fn lanes(plan: &Plan) -> HashMap<LaneName, Arc<dyn Lane>> {
+    plan.lanes
+        .iter()
+        .map(|planned| {
+            let kind = match planned.kind {
+                LaneKind::Scripted { .. } => lane::LaneKind::Scripted,
+            };
+            (planned.name.clone(), lane::lane(kind, HostProgram::this()))
+        })
+        .collect()
+}
+
+/// Hands events to a watcher and to the reports.
+struct Fan<'a> {
+    reporter: &'a mut Reporter,
+    watch: &'a mut dyn FnMut(&Event),
+}
+
+impl EventSink for Fan<'_> {
+    fn event(&mut self, event: &Event) {
+        (self.watch)(event);
+        self.reporter.event(event);
+    }
+
+    fn flush(&mut self) {
+        self.reporter.flush();
+    }
+}
+
+/// Attempts' folders in the run directory.
+struct Place {
+    directory: PathBuf,
+}
+
+impl ArtifactPlace for Place {
+    fn folder(&self, trial: &TrialId, attempt: u32) -> PathBuf {
+        self.directory.join(RunDirectory::attempt_folder(trial, attempt))
+    }
+
+    fn named(&self, folder: &Path) -> PathBuf {
+        folder.strip_prefix(&self.directory).unwrap_or(folder).to_owned()
+    }
+
+    fn keep_tree(&self, from: &Path, to: &Path) -> Result<Vec<String>, String> {
+        copy_tree_bounded(from, to, CopyLimits::default()).map(|copied| copied.skipped).map_err(|error| chain(&error))
+    }
+}
+
+/// Every attempt holds a few descriptors open; the soft limit is often far below the hard one.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // Failing leaves the limit as it was, which is enough for most runs.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}

@@ -1,0 +1,196 @@
+use std::{
+    collections::{BTreeMap, HashSet},
+    io,
+    path::{Path, PathBuf},
+};
+
+/// A plugin's file as found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PluginFile {
+    /// As given or matched.
+    pub path: PathBuf,
+    /// Its place on disk, for comparing.
+    pub canonical: PathBuf,
+    /// Short and unambiguous: the file's stem, with as many of its folders as it takes.
+    pub label: String,
+}
+
+/// A plugin that was named is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum DiscoverError {
+    /// No such file, or not readable.
+    #[error("cannot read the plugin `{}`", path.display())]
+    Unreadable {
+        /// As given.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// A folder was named.
+    #[error("the plugin `{}` is a folder; name its files, for example `{}/*.wasm`", path.display(), path.display())]
+    Folder {
+        /// As given.
+        path: PathBuf,
+    },
+    /// A pattern matches nothing.
+    #[error("`{pattern}` matches no file; build the plugins first, or correct the pattern")]
+    NoMatch {
+        /// As given.
+        pattern: String,
+    },
+    /// A pattern cannot be read.
+    #[error("`{pattern}` is no pattern: {reason}")]
+    BadPattern {
+        /// As given.
+        pattern: String,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// Finds the plugins that `names` name: paths, or patterns that the shell left alone. A file that is named
+/// twice counts once.
+///
+/// # Errors
+/// Every name that leads to no file.
+pub fn discover(names: &[String], base: &Path) -> Result<Vec<PluginFile>, Vec<DiscoverError>> {
+    let mut files: Vec<(PathBuf, PathBuf)> = Vec::new();
+    let mut seen = HashSet::new();
+    let mut problems = Vec::new();
+    for name in names {
+        match expand(name, base) {
+            Err(problem) => problems.push(problem),
+            Ok(paths) => {
+                for path in paths {
+                    match canonical(&path) {
+                        Ok(canonical) => {
+                            if seen.insert(canonical.clone()) {
+                                files.push((path, canonical));
+                            }
+                        }
+                        Err(problem) => problems.push(problem),
+                    }
+                }
+            }
+        }
+    }
+    if problems.is_empty() { Ok(label(files)) } else { Err(problems) }
+}
+
+fn expand(name: &str, base: &Path) -> Result<Vec<PathBuf>, DiscoverError> {
+    let path = base.join(name);
+    // A file whose name has brackets is meant literally.
+    if !name.contains(['*', '?', '[']) || path.exists() {
+        return Ok(vec![path]);
+    }
+    let pattern = path.to_string_lossy();
+    let bad = |reason: String| DiscoverError::BadPattern { pattern: name.to_owned(), reason };
+    let found: Vec<PathBuf> = glob::glob(&pattern)
+        .map_err(|error| bad(error.to_string()))?
+        .filter_map(Result::ok)
+        .filter(|path| path.is_file())
+        .collect();
+    if found.is_empty() { Err(DiscoverError::NoMatch { pattern: name.to_owned() }) } else { Ok(found) }
+}
+
+fn canonical(path: &Path) -> Result<PathBuf, DiscoverError> {
+    let unreadable = |source| DiscoverError::Unreadable { path: path.to_owned(), source };
+    let canonical = path.canonicalize().map_err(unreadable)?;
+    if canonical.is_dir() {
+        return Err(DiscoverError::Folder { path: path.to_owned() });
+    }
+    Ok(canonical)
+}
+
+/// Gives each file the shortest tail of its path that no other has.
+fn label(files: Vec<(PathBuf, PathBuf)>) -> Vec<PluginFile> {
+    let parts: Vec<Vec<String>> = files
+        .iter()
+        .map(|(_, canonical)| {
+            let mut parts: Vec<String> =
+                canonical.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
+            parts.reverse();
+            parts
+        })
+        .collect();
+    let tail = |index: usize, length: usize| -> String {
+        let parts = &parts[index];
+        parts[..length.min(parts.len())].iter().rev().cloned().collect::<Vec<_>>().join("/")
+    };
+    let mut length = vec![1_usize; files.len()];
+    loop {
+        let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for index in 0..files.len() {
+            groups.entry(tail(index, length[index])).or_default().push(index);
+        }
+        let mut grew = false;
+        for index in groups.into_values().filter(|group| group.len() > 1).flatten() {
+            if length[index] < parts[index].len() {
+                length[index] += 1;
+                grew = true;
+            }
+        }
+        if !grew {
+            break;
+        }
+    }
+    // `a.wasm` and `a.component` in one folder still share a label: their extension tells them apart.
+    let mut used = HashSet::new();
+    files
+        .into_iter()
+        .enumerate()
+        .map(|(index, (path, canonical))| {
+            let mut label = tail(index, length[index]);
+            if !used.insert(label.clone()) {
+                label = format!("{label}.{}", canonical.extension().unwrap_or_default().to_string_lossy());
+                used.insert(label.clone());
+            }
+            PluginFile { path, canonical, label }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn labels(names: &[&str]) -> Vec<String> {
+        let folder = tempfile::tempdir().unwrap();
+        for name in names {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        discover(&names, folder.path()).unwrap().into_iter().map(|file| file.label).collect()
+    }
+
+    #[test]
+    fn a_label_is_the_stem_where_that_is_enough() {
+        assert_eq!(labels(&["a.wasm", "b/c.wasm"]), ["a", "c"]);
+        assert_eq!(labels(&["x/a.wasm", "y/a.wasm", "b.wasm"]), ["x/a", "y/a", "b"]);
+        assert_eq!(labels(&["a.wasm", "a.component"]), ["a", "a.component"]);
+    }
+
+    #[test]
+    fn patterns_are_expanded_and_a_file_counts_once() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["b.wasm", "a.wasm", "n[1].wasm", "note.txt"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        let found = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+            discover(&names, folder.path()).map(|files| files.into_iter().map(|file| file.label).collect::<Vec<_>>())
+        };
+        assert_eq!(found(&["*.wasm", "a.wasm"]).unwrap(), ["a", "b", "n[1]"]);
+        assert_eq!(found(&["n[1].wasm"]).unwrap(), ["n[1]"]);
+        let problems = found(&["*.nothing", "missing.wasm", "."]).unwrap_err();
+        let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert!(texts[0].contains("matches no file"), "{texts:?}");
+        assert!(texts[1].contains("cannot read the plugin"), "{texts:?}");
+        assert!(texts[2].contains("is a folder"), "{texts:?}");
+    }
+}

@@ -1,0 +1,329 @@
+//! Tells what a file is, without compiling it.
+
+use wasmparser::{ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, Validator, WasmFeatures};
+
+/// The interface that makes a component a plugin of the typed world.
+const SCENARIOS: &str = "scenario:host/scenarios";
+/// The version of `scenario:host` that this host speaks: same major and, before 1.0, same minor.
+const SPOKEN: &str = "0.1";
+
+/// What a plugin's file holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contents {
+    /// How the host calls it.
+    pub shape: Shape,
+    /// Whether it is a core module that must be adapted first.
+    pub core_module: bool,
+    /// What it imports, in order.
+    pub imports: Vec<Import>,
+}
+
+/// How the host calls a plugin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// It exports `scenario:host/scenarios`.
+    Typed,
+    /// It is a plain command of that WASI version.
+    Command(WasiVersion),
+}
+
+/// A version of WASI, by its first two numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WasiVersion {
+    /// WASI 0.1, `wasi_snapshot_preview1`.
+    P1,
+    /// WASI 0.2.
+    P2,
+    /// WASI 0.3.
+    P3,
+}
+
+impl std::fmt::Display for WasiVersion {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::P1 => "WASI 0.1",
+            Self::P2 => "WASI 0.2",
+            Self::P3 => "WASI 0.3",
+        })
+    }
+}
+
+/// One import: `wasi:filesystem/types@0.2.12`, or the module's name of a core module.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Import(pub String);
+
+/// Why a file is no plugin: what it is, and what to do. Completes "`FILE` …".
+#[derive(Debug, thiserror::Error)]
+pub enum IdentifyError {
+    /// Nothing in it.
+    #[error("is empty; build it again")]
+    Empty,
+    /// No WebAssembly.
+    #[error("is no WebAssembly but {what}; give a `.wasm` component or core module")]
+    NotWasm {
+        /// What it looks like.
+        what: &'static str,
+    },
+    /// WebAssembly in the text format.
+    #[error("is WebAssembly text; turn it into a binary first, for example with `wasm-tools parse`")]
+    Text,
+    /// It does not validate.
+    #[error("is damaged or uses WebAssembly that this host does not know: {source}")]
+    Invalid {
+        /// The validator's words.
+        #[source]
+        source: wasmparser::BinaryReaderError,
+    },
+    /// Neither `_start` nor a component.
+    #[error(
+        "is a core module without `_start`, a library; build it as a command (with `main`), or as a component \
+         of the world `scenario:host/plugin`"
+    )]
+    Library,
+    /// A core module for something that no adapter covers.
+    #[error(
+        "is a core module that imports `{module}`, which is no WASI 0.1; build it for wasm32-wasip1 or wasm32-wasip2"
+    )]
+    ForeignCoreImport {
+        /// The module's name.
+        module: String,
+    },
+    /// A component of some other world.
+    #[error(
+        "is a component of another world: it exports {exports}; a plugin exports `{SCENARIOS}` \
+         or `wasi:cli/run`"
+    )]
+    OtherWorld {
+        /// Its exports, for a person.
+        exports: String,
+    },
+    /// It speaks another version of the contract.
+    #[error(
+        "is a plugin for `scenario:host@{version}`, but this host speaks `{SPOKEN}.x`; {}",
+        if *newer { "update `host`" } else { "build the plugin against the current `wit/`" }
+    )]
+    OtherVersion {
+        /// Its version.
+        version: String,
+        /// Whether it is newer than this host.
+        newer: bool,
+    },
+    /// A command of a WASI version that the host does not have.
+    #[error("is a command for `wasi:cli@{version}`, but this host runs 0.2 and 0.3; build it for one of them")]
+    OtherWasi {
+        /// Its version.
+        version: String,
+    },
+}
+
+/// Tells what `bytes` hold.
+///
+/// # Errors
+/// [`IdentifyError`] for anything that is no plugin.
+pub fn identify(bytes: &[u8]) -> Result<Contents, IdentifyError> {
+    if bytes.is_empty() {
+        return Err(IdentifyError::Empty);
+    }
+    if !bytes.starts_with(b"\0asm") {
+        return Err(not_wasm(bytes));
+    }
+    Validator::new_with_features(WasmFeatures::all())
+        .validate_all(bytes)
+        .map_err(|source| IdentifyError::Invalid { source })?;
+    let top = TopLevel::read(bytes).map_err(|source| IdentifyError::Invalid { source })?;
+    if top.component { component(top) } else { core_module(top) }
+}
+
+#[derive(Default)]
+struct TopLevel {
+    component: bool,
+    imports: Vec<String>,
+    exports: Vec<String>,
+    /// A core module that was built against a world of components.
+    world_embedded: bool,
+}
+
+impl TopLevel {
+    fn read(bytes: &[u8]) -> Result<Self, wasmparser::BinaryReaderError> {
+        let mut top = Self::default();
+        let mut depth = 0_usize;
+        for payload in Parser::new(0).parse_all(bytes) {
+            match payload? {
+                Payload::Version { encoding, .. } => {
+                    if depth == 0 {
+                        top.component = encoding == Encoding::Component;
+                    }
+                    depth += 1;
+                }
+                Payload::End(_) => depth = depth.saturating_sub(1),
+                _ if depth != 1 => {}
+                Payload::ComponentImportSection(section) => {
+                    for import in section {
+                        let import = import?;
+                        if matches!(import.ty, ComponentTypeRef::Instance(_) | ComponentTypeRef::Func(_)) {
+                            top.imports.push(import.name.name.to_owned());
+                        }
+                    }
+                }
+                Payload::ComponentExportSection(section) => {
+                    for export in section {
+                        let export = export?;
+                        if matches!(export.kind, ComponentExternalKind::Instance | ComponentExternalKind::Func) {
+                            top.exports.push(export.name.name.to_owned());
+                        }
+                    }
+                }
+                Payload::ImportSection(section) => {
+                    for import in section.into_imports() {
+                        top.imports.push(import?.module.to_owned());
+                    }
+                    top.imports.dedup();
+                }
+                Payload::ExportSection(section) => {
+                    for export in section {
+                        top.exports.push(export?.name.to_owned());
+                    }
+                }
+                Payload::CustomSection(section) => {
+                    top.world_embedded |= section.name().starts_with("component-type");
+                }
+                _ => {}
+            }
+        }
+        Ok(top)
+    }
+}
+
+fn component(top: TopLevel) -> Result<Contents, IdentifyError> {
+    let shape = match (version_of(&top.exports, SCENARIOS), version_of(&top.exports, "wasi:cli/run")) {
+        (Some(version), _) if speaks(&version) => Shape::Typed,
+        (Some(version), _) => {
+            let newer = numbers(&version) > numbers(SPOKEN);
+            return Err(IdentifyError::OtherVersion { version, newer });
+        }
+        (None, Some(version)) => match numbers(&version) {
+            (0, 2) => Shape::Command(WasiVersion::P2),
+            (0, 3) => Shape::Command(WasiVersion::P3),
+            _ => return Err(IdentifyError::OtherWasi { version }),
+        },
+        (None, None) => return Err(IdentifyError::OtherWorld { exports: listed(&top.exports) }),
+    };
+    let imports = top.imports.into_iter().map(Import).collect();
+    Ok(Contents { shape, core_module: false, imports })
+}
+
+fn core_module(top: TopLevel) -> Result<Contents, IdentifyError> {
+    let shape = if top.world_embedded {
+        Shape::Typed
+    } else if top.exports.iter().any(|export| export == "_start") {
+        if let Some(module) = top.imports.iter().find(|module| *module != "wasi_snapshot_preview1") {
+            return Err(IdentifyError::ForeignCoreImport { module: module.clone() });
+        }
+        Shape::Command(WasiVersion::P1)
+    } else {
+        return Err(IdentifyError::Library);
+    };
+    let imports = top.imports.into_iter().map(Import).collect();
+    Ok(Contents { shape, core_module: true, imports })
+}
+
+/// The version in `NAME@VERSION` among `names`; empty where there is none.
+fn version_of(names: &[String], wanted: &str) -> Option<String> {
+    names.iter().find_map(|name| match name.split_once('@') {
+        Some((interface, version)) => (interface == wanted).then(|| version.to_owned()),
+        None => (name == wanted).then(String::new),
+    })
+}
+
+fn speaks(version: &str) -> bool {
+    numbers(version) == numbers(SPOKEN)
+}
+
+/// Major and minor of a version.
+fn numbers(version: &str) -> (u64, u64) {
+    let mut parts = version.split(['.', '-', '+']).map(|part| part.parse().unwrap_or(0));
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+}
+
+fn listed(names: &[String]) -> String {
+    const SHOWN: usize = 4;
+    if names.is_empty() {
+        return "nothing".into();
+    }
+    let shown: Vec<_> = names.iter().take(SHOWN).map(|name| format!("`{}`", name.escape_debug())).collect();
+    let more = names.len().saturating_sub(SHOWN);
+    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+}
+
+fn not_wasm(bytes: &[u8]) -> IdentifyError {
+    let text = bytes.trim_ascii_start();
+    if text.starts_with(b"(module") || text.starts_with(b"(component") || text.starts_with(b";;") {
+        return IdentifyError::Text;
+    }
+    let what = if bytes.starts_with(b"\x7fELF") {
+        "a native program of this system"
+    } else if bytes.starts_with(b"#!") {
+        "a script"
+    } else if bytes.starts_with(b"PK") {
+        "a zip archive"
+    } else if bytes.starts_with(&[0x1f, 0x8b]) {
+        "a gzip archive"
+    } else if std::str::from_utf8(bytes).is_ok() {
+        "text"
+    } else {
+        "unknown bytes"
+    };
+    IdentifyError::NotWasm { what }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wat(text: &str) -> Vec<u8> {
+        wat::parse_str(text).unwrap()
+    }
+
+    fn problem(bytes: &[u8]) -> String {
+        identify(bytes).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_no_plugin_is_told_by_what_it_is() {
+        assert!(problem(b"").contains("is empty"));
+        assert!(problem(b"hello").contains("but text"));
+        assert!(problem(b"\x7fELF\x02").contains("native program"));
+        assert!(problem(b"\xff\xfe\x00").contains("unknown bytes"));
+        assert!(problem(b"(module)").contains("text"));
+        assert!(problem(b"\0asm\x01\0\0\0\xff").contains("damaged"));
+        assert!(problem(&wat("(module)")).contains("without `_start`"));
+        assert!(problem(&wat("(module (import \"env\" \"f\" (func)) (func (export \"_start\")))")).contains("`env`"));
+        assert!(problem(&wat("(component)")).contains("exports nothing"));
+        let cut = &wat("(component (core module))")[..12];
+        assert!(problem(cut).contains("damaged"));
+    }
+
+    #[test]
+    fn a_plugin_for_another_contract_is_told_which_side_to_update() {
+        let plugin = |version: &str| {
+            wat(&format!("(component (instance $i) (export \"scenario:host/scenarios@{version}\" (instance $i)))"))
+        };
+        assert_eq!(identify(&plugin("0.1.0")).unwrap().shape, Shape::Typed);
+        assert_eq!(identify(&plugin("0.1.7")).unwrap().shape, Shape::Typed);
+        assert!(problem(&plugin("0.2.0")).contains("update `host`"));
+        assert!(problem(&plugin("1.0.0")).contains("update `host`"));
+        assert!(problem(&plugin("0.0.1")).contains("build the plugin against"));
+    }
+
+    #[test]
+    fn commands_are_known_by_their_wasi_version() {
+        let command = |version: &str| {
+            wat(&format!("(component (instance $i) (export \"wasi:cli/run@{version}\" (instance $i)))"))
+        };
+        assert_eq!(identify(&command("0.2.3")).unwrap().shape, Shape::Command(WasiVersion::P2));
+        assert_eq!(identify(&command("0.3.0")).unwrap().shape, Shape::Command(WasiVersion::P3));
+        assert!(problem(&command("0.9.0")).contains("0.9.0"));
+        let core = identify(&wat("(module (func (export \"_start\")))")).unwrap();
+        assert_eq!((core.shape, core.core_module), (Shape::Command(WasiVersion::P1), true));
+    }
+}

@@ -1,0 +1,120 @@
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::Component;
+
+use super::{Contents, IdentifyError, PluginFile, Shape, WasiVersion, adapt::adapt, identify};
+use crate::engine::{Cache, Engine};
+
+/// The largest plugin that is read; a JavaScript or Python one has 10 to 20 MB.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// A plugin, compiled.
+#[derive(Clone)]
+pub struct Plugin {
+    /// The file.
+    pub file: PluginFile,
+    /// SHA-256 of the file, in hexadecimal digits.
+    pub digest: String,
+    /// What the file holds.
+    pub contents: Contents,
+    /// The compiled component.
+    pub component: Component,
+}
+
+/// A plugin's file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// It cannot be read.
+    #[error("cannot read the plugin `{}`", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// It is no plugin.
+    #[error("`{}` {source}", path.display())]
+    Identify {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        source: IdentifyError,
+    },
+    /// The core module cannot be made a component.
+    #[error("`{}` is a core module that does not fit its world or WASI 0.1: {reason}", path.display())]
+    Adapt {
+        /// The file.
+        path: PathBuf,
+        /// The encoder's words.
+        reason: String,
+    },
+    /// The component cannot be compiled.
+    #[error("`{}` cannot be compiled: {reason}", path.display())]
+    Compile {
+        /// The file.
+        path: PathBuf,
+        /// The compiler's words.
+        reason: String,
+    },
+}
+
+/// Reads a plugin's file.
+///
+/// # Errors
+/// [`LoadError::Read`]; what is no regular file is refused, since reading it might never end.
+pub fn read(file: &PluginFile) -> Result<Vec<u8>, LoadError> {
+    read_regular(&file.path).map_err(|source| LoadError::Read { path: file.path.clone(), source })
+}
+
+fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+    // Looked at before it is opened, since opening a named pipe waits for a writer.
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    if metadata.len() > MAX_BYTES {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("larger than {MAX_BYTES} bytes")));
+    }
+    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
+    File::open(path)?.take(MAX_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// SHA-256 of a plugin's file, in hexadecimal digits.
+#[must_use]
+pub fn digest_of(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Identifies, adapts and compiles a plugin whose file holds `bytes`.
+///
+/// # Errors
+/// [`LoadError`].
+pub fn load(
+    file: &PluginFile,
+    bytes: &[u8],
+    digest: &str,
+    engine: &Engine,
+    cache: Option<&Cache>,
+) -> Result<Plugin, LoadError> {
+    let path = || file.path.clone();
+    let contents = identify(bytes).map_err(|source| LoadError::Identify { path: path(), source })?;
+    let adapted;
+    let component = if contents.core_module {
+        let command = contents.shape == Shape::Command(WasiVersion::P1);
+        adapted = adapt(bytes, command).map_err(|reason| LoadError::Adapt { path: path(), reason })?;
+        &adapted
+    } else {
+        bytes
+    };
+    let component = engine
+        .component(component, digest, cache)
+        .map_err(|error| LoadError::Compile { path: path(), reason: format!("{error:#}") })?;
+    Ok(Plugin { file: file.clone(), digest: digest.to_owned(), contents, component })
+}

@@ -1,0 +1,13 @@
+//! Plugins: found, identified, adapted, compiled or loaded from the cache, and asked for their scenarios.
+
+mod adapt;
+pub mod bindings;
+mod discover;
+mod identify;
+mod list;
+mod load;
+
+pub use discover::{DiscoverError, PluginFile, discover};
+pub use identify::{Contents, IdentifyError, Import, Shape, WasiVersion, identify};
+pub use list::{ListError, Lister};
+pub use load::{LoadError, Plugin, digest_of, load, read};

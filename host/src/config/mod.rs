@@ -1,0 +1,11 @@
+//! `suite.toml`, `scenario.toml`, the environment and flags, resolved to [`Settings`].
+
+mod scenario_file;
+mod settings;
+mod source;
+mod suite_file;
+mod value;
+
+pub use scenario_file::ScenarioSettings;
+pub use settings::{ConfigError, LaneKind, LaneSettings, Overrides, SCENARIOS_FOLDER, SUITE_FILE, Settings};
+pub use source::{SourceError, nearest};

@@ -1,0 +1,131 @@
+//! The only place that configures wasmtime: pooling, epochs, stack bounds and the compile cache.
+
+mod cache;
+mod ticker;
+
+use std::{sync::Arc, time::Duration};
+
+use cache::Artefact;
+pub use cache::{Cache, CacheError};
+use ticker::Ticker;
+use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, component::Component};
+
+/// The engine's version.
+pub const WASMTIME_VERSION: &str = "48.0.8";
+
+/// How often guest code is interrupted to let others run and to notice that its attempt has ended.
+pub const EPOCH: Duration = Duration::from_millis(5);
+
+/// What a pooled slot holds for one component instance; larger components are allocated on demand.
+const POOLED_CORE_INSTANCES: u32 = 5;
+const POOLED_MEMORIES: u32 = 1;
+const POOLED_TABLES: u32 = 2;
+const POOLED_TABLE_ELEMENTS: usize = 20_000;
+
+/// Compiles and runs components. Cheap to clone; every clone shares the same engines.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    pooled: wasmtime::Engine,
+    on_demand: wasmtime::Engine,
+    _ticker: Ticker,
+}
+
+/// The engine could not be set up on this machine.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up the WebAssembly engine")]
+pub struct EngineError(#[source] pub wasmtime::Error);
+
+impl Engine {
+    /// An engine that can run `slots` attempts at once out of its pool.
+    ///
+    /// # Errors
+    /// [`EngineError`] when the processor is not supported or address space is short.
+    pub fn new(slots: usize) -> Result<Self, EngineError> {
+        let slots = u32::try_from(slots).unwrap_or(u32::MAX).max(1);
+        let pooled = wasmtime::Engine::new(config().allocation_strategy(pool(slots))).map_err(EngineError)?;
+        let on_demand = wasmtime::Engine::new(&config()).map_err(EngineError)?;
+        let ticker = Ticker::start(&[&pooled, &on_demand], EPOCH);
+        Ok(Self { inner: Arc::new(Inner { pooled, on_demand, _ticker: ticker }) })
+    }
+
+    /// Compiles a component, or maps its artefact from `cache`. It runs out of the pool where it fits a
+    /// slot, and is allocated on demand where it does not. `digest` is the SHA-256 of `bytes` in hexadecimal
+    /// digits.
+    ///
+    /// # Errors
+    /// The compiler's error. A cache that cannot be read or written only costs time.
+    pub fn component(&self, bytes: &[u8], digest: &str, cache: Option<&Cache>) -> wasmtime::Result<Component> {
+        let engine = &self.inner.on_demand;
+        if let Some(component) = cache.and_then(|cache| cache.find(engine, digest)).and_then(|found| self.load(&found))
+        {
+            return Ok(component);
+        }
+        let artefact = engine.precompile_component(bytes)?;
+        let kept = cache.and_then(|cache| cache.keep(engine, digest, &artefact));
+        if let Some(component) = kept.and_then(|kept| self.load(&kept)) {
+            return Ok(component);
+        }
+        // SAFETY: these bytes were just made by an engine with the same compiler settings.
+        unsafe { Component::deserialize(&self.inner.pooled, &artefact) }
+            .or_else(|_| unsafe { Component::deserialize(engine, &artefact) })
+    }
+
+    fn load(&self, artefact: &Artefact) -> Option<Component> {
+        // The pool refuses a component that needs more than a slot has.
+        artefact.map(&self.inner.pooled).or_else(|| artefact.map(&self.inner.on_demand))
+    }
+
+    /// The wasmtime engines, those of the pool first; linkers are needed for each.
+    #[must_use]
+    pub fn wasmtime(&self) -> [&wasmtime::Engine; 2] {
+        [&self.inner.pooled, &self.inner.on_demand]
+    }
+}
+
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        .epoch_interruption(true)
+        .async_stack_size(2 << 20)
+        .max_wasm_stack(512 << 10)
+        .parallel_compilation(true)
+        .memory_init_cow(true)
+        .coredump_on_trap(false)
+        .wasm_component_model_async(true)
+        .concurrency_support(true);
+    config
+}
+
+fn pool(slots: u32) -> InstanceAllocationStrategy {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots.saturating_mul(POOLED_CORE_INSTANCES))
+        .max_core_instances_per_component(POOLED_CORE_INSTANCES)
+        .total_memories(slots.saturating_mul(POOLED_MEMORIES))
+        .max_memories_per_component(POOLED_MEMORIES)
+        .max_memories_per_module(POOLED_MEMORIES)
+        .total_tables(slots.saturating_mul(POOLED_TABLES))
+        .max_tables_per_component(POOLED_TABLES)
+        .max_tables_per_module(POOLED_TABLES)
+        .table_elements(POOLED_TABLE_ELEMENTS)
+        .total_stacks(slots.saturating_mul(2))
+        .linear_memory_keep_resident(128 << 10)
+        .pagemap_scan(Enabled::Auto)
+        .decommit_batch_size(32);
+    InstanceAllocationStrategy::Pooling(pool)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_version_told_is_the_one_linked() {
+        let lock = include_str!("../../../Cargo.lock");
+        assert!(lock.contains(&format!("name = \"wasmtime\"\nversion = \"{WASMTIME_VERSION}\"")));
+    }
+}

@@ -1,0 +1,177 @@
+//! Lanes: a live conversation with a configured agent. One file per kind of agent behind one trait.
+//!
+//! A [`Lane`] starts a [`Session`]; the runner drives it for the component. Whatever the kind, the agent runs under
+//! a supervisor (see [`supervise`]), its output is read in bounded memory, and every line of it is kept.
+
+mod agent;
+mod lines;
+mod orphans;
+mod process;
+mod process_tree;
+mod record;
+mod scripted;
+mod session;
+mod supervisor;
+mod turn;
+
+use std::{fmt, future::Future, path::PathBuf, pin::Pin, str::FromStr, sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+
+use crate::model::{Conclusion, Fault, SessionEvent};
+
+pub use agent::{AgentArgs, run_agent};
+pub use orphans::{SESSION_MARKER, become_subreaper, kill_orphans};
+pub use process::HostProgram;
+pub use supervisor::{SuperviseArgs, supervise};
+
+/// A kind of agent that a lane can run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LaneKind {
+    /// The embedded agent that carries out a script; needs no network, key or program.
+    Scripted,
+}
+
+impl LaneKind {
+    /// Every kind that this host knows. A new kind is added here, in `as_str` and in [`lane`].
+    pub const ALL: [Self; 1] = [Self::Scripted];
+
+    /// The word that `suite.toml` uses.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scripted => "scripted",
+        }
+    }
+}
+
+impl fmt::Display for LaneKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A word that names no kind of lane.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownLaneKind(pub String);
+
+impl fmt::Display for UnknownLaneKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known: Vec<String> = LaneKind::ALL.iter().map(|kind| format!("`{kind}`")).collect();
+        write!(f, "`{}` is no kind of lane; the kinds are {}", self.0.escape_debug(), known.join(", "))
+    }
+}
+
+impl std::error::Error for UnknownLaneKind {}
+
+impl FromStr for LaneKind {
+    type Err = UnknownLaneKind;
+
+    fn from_str(word: &str) -> Result<Self, UnknownLaneKind> {
+        Self::ALL.into_iter().find(|kind| kind.as_str() == word).ok_or_else(|| UnknownLaneKind(word.to_owned()))
+    }
+}
+
+/// The lane of a kind. `host` is the program whose hidden modes supervise agents.
+#[must_use]
+pub fn lane(kind: LaneKind, host: HostProgram) -> Arc<dyn Lane> {
+    match kind {
+        LaneKind::Scripted => Arc::new(scripted::ScriptedLane::new(host)),
+    }
+}
+
+/// The bounds of one session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// A longer line is not parsed: it becomes a `raw` event.
+    pub max_line_bytes: usize,
+    /// How much of a line a `raw` event holds.
+    pub max_raw_bytes: usize,
+    /// How much each recorded stream holds on disk.
+    pub max_recorded_bytes: u64,
+    /// How much may wait until the component fetches it; beyond it the agent is made to wait.
+    pub max_waiting_bytes: u32,
+    /// How long an agent that finished its last turn may take to exit, and its leftovers to heed SIGTERM.
+    pub exit_grace: Duration,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        Self {
+            max_line_bytes: 1 << 20,
+            max_raw_bytes: 16 << 10,
+            max_recorded_bytes: 64 << 20,
+            max_waiting_bytes: 256 << 10,
+            exit_grace: Duration::from_secs(2),
+        }
+    }
+}
+
+/// What a session needs to start. All paths are absolute.
+#[derive(Clone, Debug)]
+pub struct SessionSpec {
+    /// The attempt's root: the agent's working directory.
+    pub root: PathBuf,
+    /// The attempt's config dir.
+    pub config_dir: PathBuf,
+    /// The agent's `HOME`.
+    pub home: PathBuf,
+    /// The agent's `TMPDIR`.
+    pub tmp: PathBuf,
+    /// The first message.
+    pub prompt: String,
+    /// The script of a scripted agent.
+    pub script: Option<PathBuf>,
+    /// Where the streams are kept; out of the agent's reach.
+    pub record_dir: Option<PathBuf>,
+    /// The bounds.
+    pub limits: SessionLimits,
+    /// Gets every event as it is received, whether the component fetches it or not. While it is full the agent waits.
+    pub observer: Option<mpsc::Sender<SessionEvent>>,
+}
+
+/// The answer of a lane or session. It may be dropped at any await, and the call made again.
+pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
+
+/// A kind of agent, configured.
+pub trait Lane: Send + Sync {
+    /// Which kind it is.
+    fn kind(&self) -> LaneKind;
+
+    /// Starts an agent and gives it its first message.
+    fn start(&self, spec: SessionSpec) -> Answer<'_, Box<dyn Session>>;
+}
+
+/// A live conversation. A fault is for good: every later call answers with the same one. Dropping a session kills
+/// the agent with all its descendants, without anybody waiting for it.
+pub trait Session: Send {
+    /// Waits for the next event; `None` when the agent has finished its turn.
+    fn next_event(&mut self) -> Answer<'_, Option<SessionEvent>>;
+
+    /// Waits for the end of the turn, dropping its events, and gives the agent another message.
+    fn send(&mut self, message: String) -> Answer<'_, ()>;
+
+    /// Waits for the end of the turn and ends the agent with all its descendants. The answer stays the same.
+    fn conclude(&mut self) -> Answer<'_, Conclusion>;
+
+    /// Ends the agent with all its descendants: SIGTERM, and SIGKILL after `grace`. Returns when none is left,
+    /// and at the latest some 15 s after `grace`.
+    ///
+    /// The fault names processes that survive all the same.
+    fn end(&mut self, grace: Duration) -> Answer<'_, ()>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_are_found_by_their_word() {
+        for kind in LaneKind::ALL {
+            assert_eq!(kind.as_str().parse(), Ok(kind));
+            assert_eq!(lane(kind, HostProgram::this()).kind(), kind);
+        }
+        let error = "claud".parse::<LaneKind>().unwrap_err().to_string();
+        assert!(error.contains("`claud`") && error.contains("`scripted`"), "{error}");
+    }
+}

@@ -1,0 +1,286 @@
+//! The host's side of an agent's process: starting it under a supervisor, and ending it with all descendants.
+
+use std::{
+    ffi::OsString,
+    fmt,
+    os::unix::net::UnixStream as StdUnixStream,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::UnixStream,
+    process::{Child, ChildStderr, ChildStdout, Command},
+    sync::watch,
+    time::{Instant, timeout},
+};
+
+use super::{SESSION_MARKER, kill_orphans, process_tree};
+
+/// What a supervisor may take beyond the grace before it is taken to be stuck; and again, its orphans.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The program whose hidden modes `supervise` and `agent` are used: the host itself.
+#[derive(Clone, Debug)]
+pub struct HostProgram(PathBuf);
+
+impl HostProgram {
+    /// The running program, even if its file was replaced or removed since it started.
+    #[must_use]
+    pub fn this() -> Self {
+        Self(PathBuf::from("/proc/self/exe"))
+    }
+
+    /// Another build of the host, for tests.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Its path, as seen from any process that runs it.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// What to start, and all that it gets.
+#[derive(Clone, Debug)]
+pub(crate) struct AgentCommand {
+    pub(crate) program: PathBuf,
+    pub(crate) args: Vec<OsString>,
+    /// The whole environment; the session's marker is added.
+    pub(crate) env: Vec<(OsString, OsString)>,
+    pub(crate) cwd: PathBuf,
+}
+
+/// How an agent's process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AgentExit {
+    Code(i32),
+    Signal(i32),
+    /// Its supervisor ended before it could tell.
+    Unknown,
+}
+
+impl fmt::Display for AgentExit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "killed by signal {signal}{}", signal_name(*signal)),
+            Self::Unknown => f.write_str("its supervisor was killed, and it with it"),
+        }
+    }
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        libc::SIGABRT => " (SIGABRT)",
+        libc::SIGBUS => " (SIGBUS)",
+        libc::SIGILL => " (SIGILL)",
+        libc::SIGINT => " (SIGINT)",
+        libc::SIGKILL => " (SIGKILL)",
+        libc::SIGPIPE => " (SIGPIPE)",
+        libc::SIGSEGV => " (SIGSEGV)",
+        libc::SIGTERM => " (SIGTERM)",
+        _ => "",
+    }
+}
+
+/// What is known of an agent's process; entries are only ever added.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ProcessState {
+    started: bool,
+    /// Why it could not be started.
+    failed: Option<String>,
+    pub(crate) exit: Option<AgentExit>,
+    /// Set when supervisor and descendants are gone, or are known to survive.
+    gone: Option<Result<(), String>>,
+}
+
+/// An agent under its supervisor. Dropping it kills both and all descendants, without anybody waiting.
+#[derive(Debug)]
+pub(crate) struct AgentProcess {
+    orders: watch::Sender<Option<Duration>>,
+    state: watch::Receiver<ProcessState>,
+}
+
+/// What an agent prints.
+#[derive(Debug)]
+pub(crate) struct AgentStreams {
+    pub(crate) stdout: ChildStdout,
+    pub(crate) stderr: ChildStderr,
+}
+
+impl AgentProcess {
+    /// Starts `command` under a supervisor of its own. `session` marks its processes.
+    pub(crate) async fn start(
+        host: &HostProgram,
+        command: &AgentCommand,
+        session: &str,
+    ) -> Result<(Self, AgentStreams), String> {
+        let program = command.program.display();
+        let (mut supervisor, control) =
+            spawn_supervisor(host, command, session).map_err(|error| format!("cannot start {program}: {error}"))?;
+        let streams = match (supervisor.stdout.take(), supervisor.stderr.take()) {
+            (Some(stdout), Some(stderr)) => AgentStreams { stdout, stderr },
+            _ => return Err(format!("cannot start {program}: its streams are missing")),
+        };
+        let (orders, heard) = watch::channel(None);
+        let (known, state) = watch::channel(ProcessState::default());
+        // The task holds the control socket, and ends when `orders` is dropped.
+        tokio::spawn(Minder { supervisor, known, session: session.to_owned() }.mind(control, heard));
+        let mut process = Self { orders, state };
+        let failed = process.until(|it| it.started || it.failed.is_some() || it.gone.is_some()).await.failed;
+        match failed {
+            Some(error) => Err(format!("cannot start {program}: {error}")),
+            None => Ok((process, streams)),
+        }
+    }
+
+    /// Another view on what is known, for who waits for the exit.
+    pub(crate) fn watch(&self) -> watch::Receiver<ProcessState> {
+        self.state.clone()
+    }
+
+    /// Waits until the agent itself has ended.
+    pub(crate) async fn exited(&mut self) -> AgentExit {
+        self.until(|it| it.exit.is_some()).await.exit.unwrap_or(AgentExit::Unknown)
+    }
+
+    /// Orders the end without waiting for it.
+    pub(crate) fn request_end(&self, grace: Duration) {
+        self.orders.send_replace(Some(grace));
+    }
+
+    /// Waits until agent, descendants and supervisor are gone; `request_end` comes first.
+    pub(crate) async fn gone(&mut self) -> Result<(), String> {
+        self.until(|it| it.gone.is_some()).await.gone.unwrap_or_else(|| Err("nobody watches its processes".into()))
+    }
+
+    async fn until(&mut self, reached: impl FnMut(&ProcessState) -> bool) -> ProcessState {
+        // An error means that the task that minds the supervisor was dropped: the runtime is shutting down.
+        let reached = self.state.wait_for(reached).await.map(|state| state.clone()).ok();
+        reached.unwrap_or_else(|| self.state.borrow().clone())
+    }
+}
+
+/// The supervisor stays in the host's session, which is how `orphans` knows it, but leaves the host's process group:
+/// Ctrl-C on the terminal is for the host alone. Nothing here needs code between fork and exec, so that the standard
+/// library can use `posix_spawn`: forking a host with large mappings would be slow.
+fn spawn_supervisor(
+    host: &HostProgram,
+    command: &AgentCommand,
+    session: &str,
+) -> std::io::Result<(Child, StdUnixStream)> {
+    let (ours, theirs) = StdUnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let child = Command::new(host.path())
+        .arg0("host")
+        .args(["supervise", "--"])
+        .arg(&command.program)
+        .args(&command.args)
+        .env_clear()
+        .envs(command.env.iter().map(|(name, value)| (name, value)))
+        .env(SESSION_MARKER, session)
+        .current_dir(&command.cwd)
+        .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()?;
+    Ok((child, ours))
+}
+
+/// Owns the supervisor, whoever is interested in it.
+struct Minder {
+    supervisor: Child,
+    known: watch::Sender<ProcessState>,
+    session: String,
+}
+
+impl Minder {
+    async fn mind(mut self, control: StdUnixStream, orders: watch::Receiver<Option<Duration>>) {
+        let told_gone = match UnixStream::from_std(control) {
+            Ok(control) => self.talk(control, orders).await,
+            Err(_) => false,
+        };
+        if !told_gone {
+            // Stuck, stopped, or dead already; its agent dies with it.
+            drop(self.supervisor.start_kill());
+        }
+        // If it cannot even be reaped now, the sweep says what is left.
+        let reaped = timeout(PATIENCE, self.supervisor.wait()).await.is_ok();
+        let left = if told_gone && reaped { Ok(()) } else { self.sweep().await };
+        self.known.send_modify(|known| {
+            known.exit.get_or_insert(AgentExit::Unknown);
+            known.gone = Some(left);
+        });
+    }
+
+    /// Listens and passes orders on. Returns whether the supervisor said that no descendant is left.
+    async fn talk(&mut self, mut control: UnixStream, mut orders: watch::Receiver<Option<Duration>>) -> bool {
+        let (reader, mut writer) = control.split();
+        let mut lines = BufReader::new(reader).lines();
+        let mut give_up: Option<Instant> = None;
+        let mut listened_to = true;
+        loop {
+            tokio::select! {
+                line = lines.next_line() => match line {
+                    Ok(Some(line)) if self.note(&line) => return true,
+                    Ok(Some(_)) => {}
+                    _ => return false,
+                },
+                order = orders.changed(), if listened_to => {
+                    listened_to = order.is_ok();
+                    // Whoever could order anything else is gone.
+                    let ordered = if listened_to { *orders.borrow_and_update() } else { None };
+                    let grace = ordered.unwrap_or_default();
+                    let until = Instant::now() + grace + PATIENCE;
+                    give_up = Some(give_up.map_or(until, |before| before.min(until)));
+                    self.wake_supervisor();
+                    // If it cannot be written, the supervisor is about to be seen as gone.
+                    drop(writer.write_all(format!("end {}\n", grace.as_millis()).as_bytes()).await);
+                }
+                () = sleep_until(give_up) => return false,
+            }
+        }
+    }
+
+    /// Returns whether that was the last thing to hear.
+    fn note(&mut self, line: &str) -> bool {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        self.known.send_modify(|known| match word {
+            "started" => known.started = true,
+            "failed" => known.failed = Some(rest.to_owned()),
+            "exited" => known.exit = rest.parse().ok().map(AgentExit::Code),
+            "killed" => known.exit = rest.parse().ok().map(AgentExit::Signal),
+            _ => {}
+        });
+        matches!(word, "gone" | "failed")
+    }
+
+    /// An agent may have stopped its supervisor.
+    fn wake_supervisor(&self) {
+        let pid = self.supervisor.id().and_then(|pid| i32::try_from(pid).ok());
+        if let Some(supervisor) = pid.and_then(process_tree::Process::read) {
+            supervisor.signal(rustix::process::Signal::CONT);
+        }
+    }
+
+    async fn sweep(&self) -> Result<(), String> {
+        let session = self.session.clone();
+        tokio::task::spawn_blocking(move || kill_orphans(Some(&session), PATIENCE))
+            .await
+            .unwrap_or_else(|error| Err(format!("the search for orphans failed: {error}")))
+    }
+}
+
+async fn sleep_until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}

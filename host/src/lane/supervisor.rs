@@ -1,0 +1,303 @@
+//! The supervisor of one agent: the host's own binary in a hidden mode.
+//!
+//! It knows whose descendants are whose, because as a *child subreaper* it becomes the parent of whatever
+//! the agent orphans, and it outlives a `kill -9` of the host: the control socket that the two hold closes
+//! then, and that means the same as an order to end. It has one thread and no runtime: the parent-death
+//! signal of the agent is tied to the thread that forked it, and it must start within a few milliseconds.
+//!
+//! Standard input is the control socket; the agent's standard output and error are passed through and
+//! are never read here. Environment and working directory are the agent's too.
+//!
+//! | from the supervisor | |
+//! |---|---|
+//! | `started PID` | the agent runs |
+//! | `failed MESSAGE` | it could not be started; the supervisor ends |
+//! | `exited CODE`, `killed SIGNAL` | the agent ended; descendants may live on |
+//! | `gone` | no descendant is left; the supervisor ends |
+//!
+//! | from the host | |
+//! |---|---|
+//! | `end MILLISECONDS` | SIGTERM for all, SIGKILL for those left after that time; may be repeated to shorten it |
+//! | end of file | the same as `end 0` |
+//!
+//! Not covered: what another service starts at the agent's request (a container daemon, cron, systemd) is
+//! no descendant, and a process of another user (setuid) cannot be signalled; the latter is reported.
+
+use std::{
+    ffi::OsString,
+    fs::File,
+    io::{self, Read, Write},
+    os::{
+        fd::{FromRawFd, OwnedFd},
+        unix::{net::UnixStream, process::CommandExt},
+    },
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::FileType,
+    process::{
+        Signal, WaitOptions, getpid, getppid, set_child_subreaper, set_parent_process_death_signal, setsid, wait,
+    },
+};
+
+use super::process_tree::{self, Process};
+
+/// How long to wait between two rounds of killing; a process in an uninterruptible wait takes its time.
+const KILL_ROUND: Duration = Duration::from_millis(20);
+
+/// What `host supervise -- PROGRAM ARGS…` is given.
+#[derive(Clone, Debug)]
+pub struct SuperviseArgs {
+    /// The agent's program; looked up in the environment's `PATH` when it has no slash.
+    pub program: OsString,
+    /// Its arguments.
+    pub args: Vec<OsString>,
+}
+
+/// Runs an agent until it and all its descendants are gone. Returns the exit code of the supervisor.
+#[must_use]
+pub fn supervise(args: &SuperviseArgs) -> u8 {
+    match Supervisor::prepare().and_then(|supervisor| supervisor.run(args)) {
+        Ok(()) => 0,
+        Err(error) => {
+            // Standard error still is the agent's, and thus in the session's record.
+            drop(writeln!(
+                io::stderr(),
+                "host supervise: {error}; this mode is for `host run` only, which starts it with a control socket"
+            ));
+            1
+        }
+    }
+}
+
+struct Supervisor {
+    control: UnixStream,
+    /// Becomes readable when a child ends or somebody asks this process to end.
+    signals: File,
+    /// What came over `control` and is no whole line yet.
+    inbox: Vec<u8>,
+    /// When SIGKILL begins; `None` while nobody wants an end.
+    kill_at: Option<Instant>,
+    /// Whether the host can still say something.
+    host_listens: bool,
+}
+
+impl Supervisor {
+    fn prepare() -> io::Result<Self> {
+        let control = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)?;
+        if !FileType::from_raw_mode(rustix::fs::fstat(&control)?.st_mode).is_socket() {
+            return Err(io::Error::other("standard input is no control socket"));
+        }
+        set_child_subreaper(Some(getpid()))?;
+        // An agent may stop its supervisor; when the host dies the kernel lets it go on.
+        set_parent_process_death_signal(Some(Signal::CONT))?;
+        close_on_exec_from(3)?;
+        Ok(Self {
+            control: UnixStream::from(control),
+            signals: watch_signals()?,
+            inbox: Vec::new(),
+            kill_at: None,
+            host_listens: true,
+        })
+    }
+
+    fn run(mut self, args: &SuperviseArgs) -> io::Result<()> {
+        let agent = match start_agent(args) {
+            Ok(pid) => pid,
+            Err(error) => {
+                self.tell(&format!("failed {error}"));
+                return Ok(());
+            }
+        };
+        self.tell(&format!("started {agent}"));
+        let_go_of_stdio()?;
+        while self.reap(agent)? {
+            if self.kill_at.is_some_and(|at| at <= Instant::now()) {
+                process_tree::kill_all(own_child)?;
+            }
+            self.wait()?;
+        }
+        self.tell("gone");
+        Ok(())
+    }
+
+    /// Reaps what has ended. Returns whether a child is left; a descendant whose parent ends becomes a
+    /// child, so that no child means no descendant.
+    fn reap(&mut self, agent: i32) -> io::Result<bool> {
+        loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) if pid.as_raw_nonzero().get() == agent => {
+                    if let Some(code) = status.exit_status() {
+                        self.tell(&format!("exited {code}"));
+                    } else if let Some(signal) = status.terminating_signal() {
+                        self.tell(&format!("killed {signal}"));
+                    }
+                }
+                Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
+                Ok(None) => return Ok(true),
+                Err(rustix::io::Errno::CHILD) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits for a signal, an order or the next thing to do.
+    fn wait(&mut self) -> io::Result<()> {
+        let timeout = self.kill_at.map(|at| at.saturating_duration_since(Instant::now()).max(KILL_ROUND));
+        let timeout =
+            timeout.map(|it| Timespec { tv_sec: it.as_secs().cast_signed(), tv_nsec: it.subsec_nanos().into() });
+        let mut ready = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        if self.host_listens {
+            ready.push(PollFd::new(&self.control, PollFlags::IN));
+        }
+        match poll(&mut ready, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let signalled = !ready[0].revents().is_empty();
+        let ordered = ready.get(1).is_some_and(|it| !it.revents().is_empty());
+        if signalled && self.asked_to_end()? {
+            self.end_after(Duration::ZERO);
+        }
+        if ordered {
+            self.read_orders();
+        }
+        Ok(())
+    }
+
+    /// Empties the queue of signals. Returns whether one of them asked for the end.
+    fn asked_to_end(&mut self) -> io::Result<bool> {
+        const SIZE: usize = size_of::<libc::signalfd_siginfo>();
+        let mut asked = false;
+        let mut buffer = [0; SIZE];
+        loop {
+            match self.signals.read(&mut buffer) {
+                // `ssi_signo` is the first field.
+                Ok(SIZE) => asked |= buffer[..4] != (libc::SIGCHLD as u32).to_ne_bytes(),
+                Ok(_) => return Ok(asked),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(asked),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn read_orders(&mut self) {
+        let mut buffer = [0; 256];
+        match self.control.read(&mut buffer) {
+            Ok(read) if read > 0 => self.inbox.extend_from_slice(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // The host is gone, or wants us to think so.
+            _ => {
+                self.host_listens = false;
+                self.end_after(Duration::ZERO);
+            }
+        }
+        while let Some(end) = self.inbox.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.inbox.drain(..=end).collect();
+            let grace = String::from_utf8_lossy(&line).trim().strip_prefix("end ").and_then(|it| it.parse().ok());
+            self.end_after(Duration::from_millis(grace.unwrap_or(0)));
+        }
+    }
+
+    fn end_after(&mut self, grace: Duration) {
+        let at = Instant::now() + grace;
+        if self.kill_at.is_none() && !grace.is_zero() {
+            for process in process_tree::find(own_child).unwrap_or_default() {
+                process.signal(Signal::TERM);
+                // A stopped process takes note of SIGTERM only when it goes on.
+                process.signal(Signal::CONT);
+            }
+        }
+        self.kill_at = Some(self.kill_at.map_or(at, |before| before.min(at)));
+    }
+
+    /// A host that is gone hears nothing; the end of the socket says so soon enough.
+    fn tell(&mut self, line: &str) {
+        let line = line.replace('\n', " ");
+        drop(self.control.write_all(format!("{line}\n").as_bytes()));
+    }
+}
+
+/// Picks the roots of the trees that are to end.
+fn own_child(process: &Process) -> bool {
+    process.parent == getpid().as_raw_nonzero().get()
+}
+
+fn start_agent(args: &SuperviseArgs) -> io::Result<i32> {
+    let supervisor = getpid();
+    let mut command = Command::new(&args.program);
+    command.args(&args.args).stdin(Stdio::null());
+    // SAFETY: the closure makes system calls only; it neither allocates nor takes locks.
+    unsafe {
+        command.pre_exec(move || {
+            // Away from the supervisor: `kill 0` in the agent must not reach it. See also `orphans`.
+            setsid()?;
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            if getppid() != Some(supervisor) {
+                return Err(io::Error::from_raw_os_error(libc::ESRCH));
+            }
+            default_signals();
+            Ok(())
+        });
+    }
+    let child = command.spawn()?;
+    i32::try_from(child.id()).map_err(io::Error::other)
+}
+
+/// Whatever the host was started with (`nohup`), and what is blocked here, does not reach the agent.
+fn default_signals() {
+    // SAFETY: plain system calls on a set that lives here; unchangeable signals are refused, which is fine.
+    unsafe {
+        for signal in 1..=libc::SIGRTMAX() {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        let mut none = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
+    }
+}
+
+fn watch_signals() -> io::Result<File> {
+    // SAFETY: plain system calls on a set that lives here; the descriptor is new and owned by nobody else.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT] {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        match libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
+            -1 => Err(io::Error::last_os_error()),
+            descriptor => Ok(File::from(OwnedFd::from_raw_fd(descriptor))),
+        }
+    }
+}
+
+/// The host may itself have been started with open descriptors; they are nothing for an agent.
+fn close_on_exec_from(first: i32) -> io::Result<()> {
+    let open: Vec<i32> = std::fs::read_dir("/proc/self/fd")?
+        .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(|descriptor| *descriptor >= first)
+        .collect();
+    for descriptor in open {
+        // SAFETY: sets a flag; the descriptor of the listing itself is closed by now, which is an error that does
+        // not matter.
+        unsafe { libc::fcntl(descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+    Ok(())
+}
+
+/// Else the host would not see the agent's streams end while this process lives.
+fn let_go_of_stdio() -> io::Result<()> {
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
+    Ok(())
+}

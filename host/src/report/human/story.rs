@@ -1,0 +1,294 @@
+//! Turns the stream of events into lines of text: what is told, in which words, is decided here and nowhere else.
+
+use std::{collections::HashMap, path::PathBuf};
+
+use super::{
+    HumanOptions, Verbosity,
+    figures::Figures,
+    theme::{Theme, Tone},
+    units::count,
+    verdict::{EXCERPT, Judged, Writer},
+};
+use crate::{
+    model::{AttemptRecord, BackOff, Canary, Event, EventKind, LaneName, Outcome, Report, SessionEventKind, TrialId},
+    report::text::{QUOTE, excerpt, inline},
+};
+
+/// Failures that are told again at the end.
+pub(super) const RECAP: usize = 50;
+/// Denials and cuts that are told of one trial.
+const NOTICES: usize = 10;
+
+/// What an unfinished trial has shown so far.
+#[derive(Default)]
+struct Course {
+    notices: Vec<String>,
+    notices_left_out: usize,
+    artifacts: Option<PathBuf>,
+    kept: Vec<PathBuf>,
+    /// How its last attempt ended.
+    ended: Option<String>,
+}
+
+/// The state that the telling needs; it is made from events alone.
+pub(super) struct Story {
+    pub(super) theme: Theme,
+    verbosity: Verbosity,
+    /// Whether starts are told; live lines show them better.
+    tell_starts: bool,
+    canaries: HashMap<TrialId, Canary>,
+    courses: HashMap<TrialId, Course>,
+    pub(super) canary_skipped: bool,
+    pub(super) directory: Option<PathBuf>,
+    pub(super) figures: Figures,
+    pub(super) failures: Vec<Judged>,
+    pub(super) failures_left_out: usize,
+    pub(super) interrupted: Option<String>,
+    is_over: bool,
+}
+
+impl Story {
+    pub(super) fn new(options: HumanOptions, tell_starts: bool) -> Self {
+        Self {
+            theme: options.theme(),
+            verbosity: options.verbosity,
+            tell_starts,
+            canaries: HashMap::new(),
+            courses: HashMap::new(),
+            canary_skipped: false,
+            directory: None,
+            figures: Figures::default(),
+            failures: Vec::new(),
+            failures_left_out: 0,
+            interrupted: None,
+            is_over: false,
+        }
+    }
+
+    /// Adds what there is to say about `event`.
+    pub(super) fn tell(&mut self, event: &Event, out: &mut String) {
+        self.figures.take_in(event);
+        match &event.kind {
+            EventKind::RunStarted { .. } => self.run_started(&event.kind, out),
+            EventKind::AttemptStarted { trial, attempt } => self.attempt_started(trial, *attempt, out),
+            EventKind::Session { trial, detail, .. } => self.session(trial, &detail.kind, out),
+            EventKind::Reported { trial, report, .. } => self.reported(trial, report, out),
+            EventKind::AttemptFinished { trial, record, .. } => self.attempt_finished(trial, record),
+            EventKind::TrialFinished { trial, attempts, duration_ms, verdict } => {
+                let course = self.courses.remove(trial).unwrap_or_default();
+                let judged = Judged {
+                    trial: trial.clone(),
+                    canary: self.is_canary(trial),
+                    attempts: *attempts,
+                    duration_ms: *duration_ms,
+                    verdict: verdict.clone(),
+                    notices: course.notices,
+                    notices_left_out: course.notices_left_out,
+                    artifacts: course.artifacts,
+                    kept: course.kept,
+                };
+                self.judged(judged, out);
+            }
+            EventKind::LaneOpened { lane } => self.lane_opened(lane, out),
+            EventKind::Interrupted { signal } => {
+                let signal = inline(signal);
+                out.push_str(&self.theme.label(Tone::Warn, "Interrupt"));
+                out.push_str(&format!("{signal}: nothing more starts\n"));
+                self.interrupted = Some(signal);
+            }
+            EventKind::RunFinished { summary } => {
+                self.is_over = true;
+                self.conclude(Some(summary), out);
+            }
+        }
+    }
+
+    /// The stream is over; a stream that broke off gets what can be said all the same.
+    pub(super) fn end(&mut self, out: &mut String) {
+        if !self.is_over && self.figures.planned() > 0 {
+            self.is_over = true;
+            self.conclude(None, out);
+        }
+    }
+
+    /// Writes judged trials in the manner of this run.
+    pub(super) fn writer(&self) -> Writer<'_> {
+        Writer {
+            theme: self.theme,
+            directory: self.directory.as_deref(),
+            all_artifacts: self.verbosity == Verbosity::Verbose,
+        }
+    }
+
+    fn run_started(&mut self, kind: &EventKind, out: &mut String) {
+        let EventKind::RunStarted { run, plugins, lanes, trials, jobs, canary_skipped, directory, .. } = kind else {
+            return;
+        };
+        self.canaries = trials.iter().map(|trial| (trial.id.clone(), trial.canary)).collect();
+        self.canary_skipped = *canary_skipped;
+        self.directory.clone_from(directory);
+        if self.verbosity > Verbosity::Quiet {
+            let (trials, plugins) = (count(trials.len(), "trial"), count(plugins.len(), "plugin"));
+            let names: Vec<_> = lanes.iter().map(|lane| inline(&lane.name.0)).collect();
+            let lanes = match names.as_slice() {
+                [lane] => format!("lane {lane}"),
+                lanes if lanes.len() <= 4 => format!("lanes {}", lanes.join(", ")),
+                lanes => count(lanes.len(), "lane"),
+            };
+            let jobs = if *jobs == 1 { "one at a time".into() } else { format!("up to {jobs} at once") };
+            out.push_str(&self.theme.label(Tone::Good, "Running"));
+            out.push_str(&format!("{trials} from {plugins} in {lanes}, {jobs} (run {})\n", inline(&run.0)));
+        }
+        self.warn_of_skipped_canary(out);
+    }
+
+    /// Said at the start and again at the end, whatever the verbosity.
+    pub(super) fn warn_of_skipped_canary(&self, out: &mut String) {
+        if self.canary_skipped {
+            out.push_str(&self.theme.label(Tone::Warn, "WARNING"));
+            let text = "--no-canary: no canary vouches for a lane; if one is broken, every trial in it runs and pays";
+            out.push_str(&format!("{}\n", self.theme.paint(Tone::Warn, text)));
+        }
+    }
+
+    fn attempt_started(&mut self, trial: &TrialId, attempt: u32, out: &mut String) {
+        let canary = self.is_canary(trial);
+        let course = self.courses.entry(trial.clone()).or_default();
+        let before = course.ended.take();
+        course.artifacts = None;
+        if self.verbosity == Verbosity::Quiet {
+            return;
+        }
+        let name = inline(&trial.to_string());
+        if attempt > 1 {
+            let why = before.map(|ended| format!(": the last one ended in {ended}")).unwrap_or_default();
+            out.push_str(&self.theme.label(Tone::Warn, "Retry"));
+            out.push_str(&format!("{name}, attempt {attempt}{why}\n"));
+        } else if self.tell_starts {
+            let word = if canary { "Canary" } else { "Start" };
+            out.push_str(&self.theme.label(Tone::Info, word));
+            out.push_str(&format!("{name}\n"));
+        }
+    }
+
+    fn attempt_finished(&mut self, trial: &TrialId, record: &AttemptRecord) {
+        let course = self.courses.entry(trial.clone()).or_default();
+        course.artifacts.clone_from(&record.artifacts);
+        course.kept.extend(record.kept.clone());
+        course.ended = Some(match &record.outcome {
+            Outcome::Fault(fault) => format!("fault {}", fault.class),
+            Outcome::Fail { findings } => count(findings.len(), "finding"),
+            Outcome::Pass => "pass".into(),
+            Outcome::Skip { .. } => "skip".into(),
+            Outcome::Cancelled { .. } => "cancelled".into(),
+        });
+    }
+
+    fn judged(&mut self, judged: Judged, out: &mut String) {
+        let failure = judged.is_failure();
+        match self.verbosity {
+            Verbosity::Quiet if failure => self.writer().line(&judged, out),
+            Verbosity::Quiet => {}
+            Verbosity::Normal | Verbosity::Verbose => {
+                self.writer().line(&judged, out);
+                self.writer().details(&judged, out);
+            }
+        }
+        if failure && self.failures.len() < RECAP {
+            self.failures.push(judged);
+        } else if failure {
+            self.failures_left_out += 1;
+        }
+    }
+
+    fn lane_opened(&mut self, lane: &LaneName, out: &mut String) {
+        let waiting = self.figures.without_verdict(lane);
+        if waiting == 0 || self.verbosity == Verbosity::Quiet {
+            return;
+        }
+        let guarded = self.canaries.iter().any(|(trial, canary)| trial.lane == *lane && *canary == Canary::Yes);
+        let why = match (self.canary_skipped, guarded) {
+            (true, _) => " without its canary",
+            (false, true) => "",
+            (false, false) => ", which has no canary",
+        };
+        let start = if waiting == 1 { "starts" } else { "start" };
+        out.push_str(&self.theme.label(Tone::Good, "Open"));
+        out.push_str(&format!("lane {}{why}: {} {start}\n", inline(&lane.0), count(waiting, "trial")));
+    }
+
+    fn session(&self, trial: &TrialId, kind: &SessionEventKind, out: &mut String) {
+        let (word, text) = match kind {
+            SessionEventKind::Started { model, .. } => {
+                ("Agent", model.as_ref().map_or_else(|| "is up".into(), |model| format!("is up with model {model}")))
+            }
+            SessionEventKind::Message { text } => ("Message", text.clone()),
+            SessionEventKind::ToolCall { name, input, .. } => ("Tool", format!("{name} {input}")),
+            SessionEventKind::BackOff(wait) => ("Wait", back_off(wait)),
+            // The artifacts have them in full; they would drown the rest.
+            SessionEventKind::ToolResult { .. } | SessionEventKind::Usage(_) | SessionEventKind::Raw { .. } => return,
+        };
+        self.remark(trial, word, &text, out);
+    }
+
+    fn reported(&mut self, trial: &TrialId, report: &Report, out: &mut String) {
+        match report {
+            Report::Step { name } => self.remark(trial, "Step", name, out),
+            Report::Note { text } => self.remark(trial, "Note", text, out),
+            Report::Metric { name, value, unit } => {
+                let value = value.map_or_else(|| "no number".into(), |value| value.to_string());
+                self.remark(trial, "Metric", &format!("{name} {value} {unit}"), out);
+            }
+            Report::Attachment { name, bytes, .. } => {
+                self.remark(trial, "Attached", &format!("{name} ({})", count_bytes(*bytes)), out);
+            }
+            Report::Cut { what } => self.notice(trial, format!("cut: {what}")),
+            Report::Denied { what } => self.notice(trial, format!("denied: {what}")),
+        }
+    }
+
+    fn notice(&mut self, trial: &TrialId, text: String) {
+        let course = self.courses.entry(trial.clone()).or_default();
+        if course.notices.len() < NOTICES {
+            course.notices.push(text);
+        } else {
+            course.notices_left_out += 1;
+        }
+    }
+
+    /// What a guest or an agent says while it runs.
+    fn remark(&self, trial: &TrialId, word: &str, text: &str, out: &mut String) {
+        if self.verbosity < Verbosity::Verbose {
+            return;
+        }
+        out.push_str(&self.theme.label(Tone::Faint, word));
+        out.push_str(&inline(&trial.to_string()));
+        let excerpt = excerpt(text, EXCERPT);
+        if let ([line], 0) = (excerpt.lines.as_slice(), excerpt.left_out) {
+            out.push_str(&format!(" {}{line}\n", self.theme.paint(Tone::Faint, QUOTE)));
+            return;
+        }
+        out.push('\n');
+        for line in &excerpt.lines {
+            out.push_str(&format!("{}{line}\n", self.theme.quote()));
+        }
+        self.writer().left_out(excerpt.left_out, "line", out);
+    }
+
+    fn is_canary(&self, trial: &TrialId) -> bool {
+        self.canaries.get(trial) == Some(&Canary::Yes)
+    }
+}
+
+fn count_bytes(bytes: u64) -> String {
+    count(usize::try_from(bytes).unwrap_or(usize::MAX), "byte")
+}
+
+/// Why an agent waits.
+pub(super) fn back_off(wait: &BackOff) -> String {
+    let reason = &wait.reason;
+    match wait.delay_ms {
+        Some(delay) => format!("{reason} (next try in {})", super::units::duration(delay)),
+        None => reason.clone(),
+    }
+}

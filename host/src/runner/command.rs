@@ -1,0 +1,152 @@
+//! Plain WASI commands: how one is called, and what its ending means.
+
+use std::{fs, path::Path};
+
+use wasmtime::{Store, component::InstancePre};
+use wasmtime_wasi::{I32Exit, p2, p3};
+
+use super::{failure::with_last_words, guest::Guest};
+use crate::{
+    component::WasiVersion,
+    model::{Expectation, Finding, Outcome, TextMatch},
+    sandbox::OutputFile,
+};
+
+/// The exit code of a command that does not apply here (as in Automake's test protocol).
+const SKIP: i32 = 77;
+
+/// A plain command, linked.
+#[derive(Clone)]
+pub(super) enum Command {
+    P2(p2::bindings::CommandPre<Guest>),
+    P3(InstancePre<Guest>),
+}
+
+impl Command {
+    pub(super) fn link(pre: InstancePre<Guest>, version: WasiVersion) -> wasmtime::Result<Self> {
+        match version {
+            // A command of 0.1 has been adapted to 0.2.
+            WasiVersion::P1 | WasiVersion::P2 => Ok(Self::P2(p2::bindings::CommandPre::new(pre)?)),
+            WasiVersion::P3 => Ok(Self::P3(pre)),
+        }
+    }
+
+    pub(super) fn engine(&self) -> &wasmtime::Engine {
+        match self {
+            Self::P2(pre) => pre.engine(),
+            Self::P3(pre) => pre.engine(),
+        }
+    }
+
+    /// Runs it to its end.
+    ///
+    /// # Errors
+    /// A trap.
+    pub(super) async fn call(&self, store: &mut Store<Guest>) -> wasmtime::Result<i32> {
+        let called = match self {
+            Self::P2(pre) => match pre.instantiate_async(&mut *store).await {
+                Ok(command) => command.wasi_cli_run().call_run(&mut *store).await,
+                Err(error) => Err(error),
+            },
+            Self::P3(pre) => call_p3(pre, store).await,
+        };
+        match called {
+            Ok(Ok(())) => Ok(0),
+            Ok(Err(())) => Ok(1),
+            Err(error) => match error.downcast_ref::<I32Exit>() {
+                Some(I32Exit(code)) => Ok(*code),
+                None => Err(error),
+            },
+        }
+    }
+}
+
+async fn call_p3(pre: &InstancePre<Guest>, store: &mut Store<Guest>) -> wasmtime::Result<Result<(), ()>> {
+    let instance = pre.instantiate_async(&mut *store).await?;
+    let command = p3::bindings::Command::new(&mut *store, &instance)?;
+    store.run_concurrent(async move |accessor| command.wasi_cli_run().call_run(accessor).await).await?
+}
+
+/// What an ending means. Without expectations: 0 pass, 77 skip, anything else fail.
+pub(super) fn judge(code: i32, stdout: &OutputFile, stderr: &OutputFile, expect: Option<&Expectation>) -> Outcome {
+    let Some(expect) = expect else {
+        return match code {
+            0 => Outcome::Pass,
+            SKIP => Outcome::Skip { reason: skip_reason(stdout, stderr) },
+            _ => Outcome::Fail { findings: vec![exit_code(code, 0, stderr)] },
+        };
+    };
+    let mut findings = Vec::new();
+    let wanted = expect.exit_code.unwrap_or(0);
+    if code != wanted {
+        findings.push(exit_code(code, wanted, stderr));
+    }
+    findings.extend(expect.stdout.as_ref().and_then(|wanted| compare("stdout", stdout, wanted)));
+    findings.extend(expect.stderr.as_ref().and_then(|wanted| compare("stderr", stderr, wanted)));
+    if findings.is_empty() { Outcome::Pass } else { Outcome::Fail { findings } }
+}
+
+fn exit_code(code: i32, wanted: i32, stderr: &OutputFile) -> Finding {
+    Finding {
+        code: "exit-code".into(),
+        message: with_last_words(format!("the command exited with {code}, not {wanted}"), &stderr.tail()),
+        evidence: None,
+    }
+}
+
+fn skip_reason(stdout: &OutputFile, stderr: &OutputFile) -> String {
+    let last_line = |text: String| text.lines().rev().map(str::trim).find(|line| !line.is_empty()).map(str::to_owned);
+    last_line(stderr.tail())
+        .or_else(|| last_line(stdout.tail()))
+        .unwrap_or_else(|| format!("the command exited with {SKIP}"))
+}
+
+fn compare(name: &str, output: &OutputFile, wanted: &TextMatch) -> Option<Finding> {
+    let found = match output.path().as_deref().map(read).transpose() {
+        Ok(found) => found.unwrap_or_default(),
+        Err(error) => {
+            let message = format!("{name} cannot be read back: {error}");
+            return Some(Finding { code: name.to_owned(), message, evidence: None });
+        }
+    };
+    let (holds, message) = match wanted {
+        TextMatch::Equals(text) => (found == text.as_bytes(), format!("{name} is not what is expected")),
+        TextMatch::Contains(text) => (contains(&found, text.as_bytes()), format!("{name} does not contain {text:?}")),
+    };
+    if holds {
+        return None;
+    }
+    let evidence = match wanted {
+        TextMatch::Equals(text) => difference(text, &String::from_utf8_lossy(&found)),
+        TextMatch::Contains(_) => excerpt(&String::from_utf8_lossy(&found)),
+    };
+    Some(Finding { code: name.to_owned(), message, evidence: Some(evidence) })
+}
+
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    fs::read(path)
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || text.windows(part.len()).any(|window| window == part)
+}
+
+/// Lines of evidence of one finding.
+const LINES: usize = 40;
+
+fn difference(wanted: &str, found: &str) -> String {
+    let first = wanted.lines().zip(found.lines()).take_while(|(wanted, found)| wanted == found).count();
+    let side = |text: &str, sign: char| -> String {
+        text.lines().skip(first).take(LINES / 2).map(|line| format!("{sign} {line}\n")).collect()
+    };
+    let (removed, added) = (side(wanted, '-'), side(found, '+'));
+    if removed.is_empty() && added.is_empty() {
+        return "they differ only in the end of the last line".into();
+    }
+    format!("from line {}:\n{removed}{added}", first + 1)
+}
+
+fn excerpt(found: &str) -> String {
+    let lines: Vec<&str> = found.lines().take(LINES).collect();
+    if lines.is_empty() { "it is empty".into() } else { lines.join("\n") }
+}

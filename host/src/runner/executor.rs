@@ -1,0 +1,95 @@
+use std::{future::Future, pin::Pin, sync::Arc};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::{
+    model::{AttemptRecord, Report, SessionEvent},
+    plan::PlannedTrial,
+};
+
+/// Carries out attempts. The real one runs components; tests have one that does not.
+pub trait Executor: Send + Sync + 'static {
+    /// Carries out one attempt of `trial`. When `stop` changes it ends early, as cancelled. On return nothing
+    /// of the attempt is left: no process, no directory, unless kept.
+    fn execute<'a>(
+        &'a self,
+        trial: &'a PlannedTrial,
+        attempt: u32,
+        feed: &'a Feed,
+        stop: watch::Receiver<Stop>,
+    ) -> Executing<'a>;
+}
+
+/// An attempt under way.
+pub type Executing<'a> = Pin<Box<dyn Future<Output = AttemptRecord> + Send + 'a>>;
+
+/// Whether the run goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It does.
+    No,
+    /// It ends: agents are asked to stop and given a little time.
+    Ask,
+    /// It ends at once.
+    Kill,
+}
+
+/// How an attempt tells the dispatcher what happens.
+#[derive(Clone)]
+pub struct Feed {
+    pub(super) trial: usize,
+    pub(super) attempt: u32,
+    pub(super) messages: mpsc::Sender<Message>,
+}
+
+/// What attempts tell the dispatcher.
+pub(super) struct Message {
+    pub(super) trial: usize,
+    pub(super) attempt: u32,
+    pub(super) kind: MessageKind,
+}
+
+pub(super) enum MessageKind {
+    /// Asks for leave to start; nothing of the attempt exists before it is given.
+    Starting(oneshot::Sender<()>),
+    Session {
+        session: u32,
+        event: Box<SessionEvent>,
+    },
+    Reported(Report),
+    Finished(Box<AttemptRecord>),
+}
+
+impl Feed {
+    /// Tells of an event of the attempt's session number `session`, from 1.
+    pub async fn session(&self, session: u32, event: SessionEvent) {
+        self.send(MessageKind::Session { session, event: Box::new(event) }).await;
+    }
+
+    /// Tells of something that the component, or the host about it, reports.
+    pub async fn report(&self, report: Report) {
+        self.send(MessageKind::Reported(report)).await;
+    }
+
+    /// Without a dispatcher the run is over, and nobody needs to know any more.
+    async fn send(&self, kind: MessageKind) {
+        let _ = self.messages.send(Message { trial: self.trial, attempt: self.attempt, kind }).await;
+    }
+}
+
+/// One attempt from handshake to record. A panic of the executor ends this task, and the dispatcher sees the
+/// task end without a record.
+pub(super) async fn attempt(
+    executor: Arc<dyn Executor>,
+    trial: Arc<PlannedTrial>,
+    feed: Feed,
+    stop: watch::Receiver<Stop>,
+) {
+    let (leave, granted) = oneshot::channel();
+    feed.send(MessageKind::Starting(leave)).await;
+    if granted.await.is_err() {
+        return;
+    }
+    let record = executor.execute(&trial, feed.attempt, &feed, stop).await;
+    feed.send(MessageKind::Finished(Box::new(record))).await;
+}

@@ -1,0 +1,53 @@
+//! Names what ended a component's call.
+
+use wasmtime::{Trap, component::ResourceTableError};
+use wasmtime_wasi::I32Exit;
+
+use crate::model::{Fault, FaultClass};
+
+/// How many bytes of a component's last words a message holds.
+const LAST_WORDS: usize = 2_000;
+
+/// The fault of a call that did not return, other than by a breach that the tripwire has noted. `last_words` is
+/// the end of the component's stderr.
+pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str) -> Fault {
+    if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
+        let what = "the component holds too many handles (files, streams, timers) at once; its limit is `handles`";
+        return Fault::new(FaultClass::Limit, what);
+    }
+    let text = error.root_cause().to_string();
+    if text.contains("resource limit exceeded") {
+        return Fault::new(FaultClass::Limit, format!("the component does not fit its limits: {text}"));
+    }
+    if text.contains("fuel allocated for hostcalls") {
+        return Fault::new(FaultClass::Limit, "the component hands the host more data in one call than it takes");
+    }
+    if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
+        let what = format!("the component exited with status {code} instead of returning a verdict");
+        return Fault::new(FaultClass::Protocol, with_last_words(what, last_words));
+    }
+    let what = match error.downcast_ref::<Trap>() {
+        Some(Trap::StackOverflow) => "the component's recursion is too deep: stack overflow".to_owned(),
+        Some(trap) => format!("the component trapped: {trap}"),
+        None => format!("the component trapped: {text}"),
+    };
+    Fault::new(FaultClass::Trap, with_last_words(what, last_words))
+}
+
+/// The whole chain of an error with the component's own frames, for the artifacts.
+pub(super) fn backtrace_of(error: &wasmtime::Error) -> String {
+    format!("{error:?}\n")
+}
+
+/// Adds the end of what the component wrote to stderr.
+pub(super) fn with_last_words(what: String, stderr: &str) -> String {
+    let stderr = stderr.trim_end();
+    if stderr.is_empty() {
+        return what;
+    }
+    let mut start = stderr.len().saturating_sub(LAST_WORDS);
+    while !stderr.is_char_boundary(start) {
+        start += 1;
+    }
+    format!("{what}\nstderr: {}", &stderr[start..])
+}

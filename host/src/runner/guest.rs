@@ -1,0 +1,235 @@
+//! What a component can call while it runs: WASI through its sandbox, the lane's agent, and reports.
+
+use std::{path::PathBuf, sync::Arc};
+
+use wasmtime::component::{HasSelf, Linker, Resource};
+use wasmtime_wasi::{WasiCtxView, WasiView};
+
+use super::{executor::Feed, sessions::Sessions};
+use crate::{
+    component::bindings::{
+        self, SessionHandle,
+        scenario::host::{agent, report},
+    },
+    model::{self, Fault, FaultClass, Grant, Grants, Report, SessionEventKind},
+    sandbox::{Sandbox, Tripwire},
+};
+
+/// Reports that one attempt may make; beyond them it is only said how many were cut.
+const REPORTS: u32 = 1_000;
+/// Bytes of one report's text.
+const REPORT_TEXT: usize = 4 << 10;
+
+/// The data of an attempt's Store.
+pub(super) struct Guest {
+    pub(super) sandbox: Sandbox,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) tripwire: Arc<Tripwire>,
+    pub(super) grants: Grants,
+    pub(super) reports: Reports,
+}
+
+/// The reports of one attempt, bounded.
+pub(super) struct Reports {
+    feed: Feed,
+    folder: PathBuf,
+    told: u32,
+    cut: u32,
+    attached: u64,
+    bound: u64,
+}
+
+impl Reports {
+    /// Attachments go to `folder`, and take up to `bound` bytes together.
+    pub(super) fn new(feed: Feed, folder: PathBuf, bound: u64) -> Self {
+        Self { feed, folder, told: 0, cut: 0, attached: 0, bound }
+    }
+
+    async fn tell(&mut self, report: Report) {
+        if self.told < REPORTS {
+            self.told += 1;
+            self.feed.report(report).await;
+        } else {
+            self.cut += 1;
+        }
+    }
+
+    /// What was cut, for the end of the attempt.
+    pub(super) fn cut(&self) -> Option<Report> {
+        (self.cut > 0).then(|| Report::Cut { what: format!("{} reports after the first {REPORTS}", self.cut) })
+    }
+
+    /// Keeps an attachment; an existing one of that name stays.
+    fn keep(&mut self, name: &str, content: &[u8]) -> Result<(), String> {
+        let total = self.attached.saturating_add(content.len() as u64);
+        if total > self.bound {
+            return Err(format!("the attachment `{name}`: attachments may take {} bytes (limit `output`)", self.bound));
+        }
+        model::check_name(name).map_err(|error| format!("an attachment: {error}"))?;
+        std::fs::create_dir_all(&self.folder).map_err(|error| format!("the attachment `{name}`: {error}"))?;
+        let written = std::fs::File::create_new(self.folder.join(name))
+            .and_then(|mut file| std::io::Write::write_all(&mut file, content));
+        written.map_err(|error| format!("the attachment `{name}`: {error}"))?;
+        self.attached = total;
+        Ok(())
+    }
+}
+
+/// A linker for components of `engine`.
+pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    Ok(linker)
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.sandbox.ctx()
+    }
+}
+
+impl agent::Host for Guest {}
+
+impl agent::HostSession for Guest {
+    async fn start(
+        &mut self,
+        prompt: String,
+    ) -> wasmtime::Result<Result<Resource<SessionHandle>, agent::SessionFault>> {
+        if !self.grants.has(Grant::Session) {
+            let what = "the component started a session, but the scenario is not granted `session`";
+            self.tripwire.breach(Fault::new(FaultClass::Denied, what));
+            return Err(wasmtime::Error::msg(what));
+        }
+        match self.sessions.start(prompt).await {
+            Ok(place) => Ok(Ok(self.sandbox.table().push(SessionHandle(place))?)),
+            Err(fault) => Ok(Err(fault.into())),
+        }
+    }
+
+    async fn next_event(
+        &mut self,
+        session: Resource<SessionHandle>,
+    ) -> wasmtime::Result<Result<Option<agent::Event>, agent::SessionFault>> {
+        let SessionHandle(place) = *self.sandbox.table().get(&session)?;
+        Ok(self.sessions.next_event(place).await.map(|event| event.map(Into::into)).map_err(Into::into))
+    }
+
+    async fn send(
+        &mut self,
+        session: Resource<SessionHandle>,
+        message: String,
+    ) -> wasmtime::Result<Result<(), agent::SessionFault>> {
+        let SessionHandle(place) = *self.sandbox.table().get(&session)?;
+        Ok(self.sessions.send(place, message).await.map_err(Into::into))
+    }
+
+    async fn conclude(
+        &mut self,
+        session: Resource<SessionHandle>,
+    ) -> wasmtime::Result<Result<agent::Conclusion, agent::SessionFault>> {
+        let SessionHandle(place) = *self.sandbox.table().get(&session)?;
+        Ok(self.sessions.conclude(place).await.map(Into::into).map_err(Into::into))
+    }
+
+    async fn drop(&mut self, session: Resource<SessionHandle>) -> wasmtime::Result<()> {
+        let SessionHandle(place) = self.sandbox.table().delete(session)?;
+        // A fault here is noted by `sessions`; there is nobody to answer.
+        let _ = self.sessions.conclude(place).await;
+        Ok(())
+    }
+}
+
+impl report::Host for Guest {
+    async fn step(&mut self, name: String) -> wasmtime::Result<()> {
+        self.reports.tell(Report::Step { name: bounded(name) }).await;
+        Ok(())
+    }
+
+    async fn note(&mut self, text: String) -> wasmtime::Result<()> {
+        self.reports.tell(Report::Note { text: bounded(text) }).await;
+        Ok(())
+    }
+
+    async fn metric(&mut self, name: String, value: f64, unit: String) -> wasmtime::Result<()> {
+        let value = value.is_finite().then_some(value);
+        self.reports.tell(Report::Metric { name: bounded(name), value, unit: bounded(unit) }).await;
+        Ok(())
+    }
+
+    async fn attach(&mut self, name: String, media_type: String, content: Vec<u8>) -> wasmtime::Result<()> {
+        let report = match self.reports.keep(&name, &content) {
+            Ok(()) => Report::Attachment { name, media_type: bounded(media_type), bytes: content.len() as u64 },
+            Err(what) => Report::Cut { what: bounded(what) },
+        };
+        self.reports.tell(report).await;
+        Ok(())
+    }
+}
+
+/// The beginning of a report's text; what was cut is said.
+fn bounded(mut text: String) -> String {
+    if text.len() > REPORT_TEXT {
+        let cut = text.len();
+        let mut end = REPORT_TEXT;
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        text.push_str(&format!(" … ({} bytes cut)", cut - end));
+    }
+    text
+}
+
+impl From<Fault> for agent::SessionFault {
+    fn from(fault: Fault) -> Self {
+        Self { class: fault.class.as_str().to_owned(), message: fault.message }
+    }
+}
+
+impl From<model::Usage> for agent::Usage {
+    fn from(usage: model::Usage) -> Self {
+        Self {
+            input_tokens: usage.input_tokens,
+            cached_input_tokens: usage.cached_input_tokens,
+            output_tokens: usage.output_tokens,
+            cost_micro_usd: usage.cost_micro_usd,
+        }
+    }
+}
+
+impl From<model::Conclusion> for agent::Conclusion {
+    fn from(conclusion: model::Conclusion) -> Self {
+        Self {
+            final_message: conclusion.final_message,
+            stop_reason: conclusion.stop_reason,
+            turns: conclusion.turns,
+            usage: conclusion.usage.into(),
+            duration_ms: u64::try_from(conclusion.duration.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl From<model::SessionEvent> for agent::Event {
+    fn from(event: model::SessionEvent) -> Self {
+        let kind = match event.kind {
+            SessionEventKind::Started { session_id, model } => {
+                agent::EventKind::Started(agent::Started { session_id, model })
+            }
+            SessionEventKind::Message { text } => agent::EventKind::Message(text),
+            SessionEventKind::ToolCall { id, name, input } => {
+                agent::EventKind::ToolCall(agent::ToolCall { id, name, input: input.to_string() })
+            }
+            SessionEventKind::ToolResult { id, is_error, output } => {
+                agent::EventKind::ToolResult(agent::ToolResult { id, is_error, output })
+            }
+            SessionEventKind::Usage(usage) => agent::EventKind::Usage(usage.into()),
+            SessionEventKind::BackOff(model::BackOff { attempt, delay_ms, reason }) => {
+                agent::EventKind::BackOff(agent::BackOff { attempt, delay_ms, reason })
+            }
+            SessionEventKind::Raw { line } => agent::EventKind::Raw(line),
+        };
+        Self { at_ms: event.at_ms, kind }
+    }
+}

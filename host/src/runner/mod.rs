@@ -1,0 +1,15 @@
+//! Runs a plan: the dispatcher alone changes state and orders events; executors carry out attempts.
+
+mod attempt;
+mod command;
+mod dispatcher;
+mod executor;
+mod failure;
+mod guest;
+mod sessions;
+mod summary;
+
+pub use attempt::{ArtifactPlace, AttemptExecutor, PrepareError};
+pub use dispatcher::{EventSink, RunContext, dispatch};
+pub use executor::{Executing, Executor, Feed, Stop};
+pub use summary::exit_code;

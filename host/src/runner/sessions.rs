@@ -1,0 +1,221 @@
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::mpsc, task::JoinHandle};
+
+use super::executor::Feed;
+use crate::{
+    lane::{Lane, Session, SessionLimits, SessionSpec},
+    model::{Conclusion, Fault, FaultClass, Report, SessionEvent, SessionEventKind, Usage},
+    sandbox::AttemptDirs,
+};
+
+/// Sessions of one attempt.
+const SESSIONS: usize = 16;
+/// Events of a session that may wait for the dispatcher; beyond them the agent waits.
+const WAITING: usize = 256;
+/// What of one session goes into the event log; its record has it all.
+const LOGGED_EVENTS: u64 = 5_000;
+const LOGGED_BYTES: usize = 8 << 20;
+
+/// The sessions of one attempt. They live outside the component's Store, so that they can be ended, and waited
+/// for, after the component is gone.
+pub(super) struct Sessions {
+    lane: Option<Arc<dyn Lane>>,
+    script: Option<PathBuf>,
+    dirs: Arc<AttemptDirs>,
+    record: PathBuf,
+    feed: Feed,
+    list: tokio::sync::Mutex<Vec<Arc<tokio::sync::Mutex<Entry>>>>,
+    fault: Mutex<Option<Fault>>,
+}
+
+struct Entry {
+    session: Box<dyn Session>,
+    concluded: Option<Usage>,
+    forwarder: Option<JoinHandle<Usage>>,
+}
+
+impl Sessions {
+    /// For an attempt with `dirs`, whose records go to folders `session-N` below `record`.
+    pub(super) fn new(
+        lane: Option<Arc<dyn Lane>>,
+        script: Option<PathBuf>,
+        dirs: Arc<AttemptDirs>,
+        record: PathBuf,
+        feed: Feed,
+    ) -> Self {
+        let list = tokio::sync::Mutex::new(Vec::new());
+        Self { lane, script, dirs, record, feed, list, fault: Mutex::new(None) }
+    }
+
+    /// The first fault of any session: it decides the attempt, whatever the component made of it.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The folder of the record of session `number`, from 1.
+    pub(super) fn record_of(&self, number: usize) -> PathBuf {
+        self.record.join(format!("session-{number}"))
+    }
+
+    /// Starts a session and returns its place in the attempt, from 0.
+    pub(super) async fn start(&self, prompt: String) -> Result<usize, Fault> {
+        let started = self.try_start(prompt).await;
+        self.note(started)
+    }
+
+    async fn try_start(&self, prompt: String) -> Result<usize, Fault> {
+        let launch = |what: String| Fault::new(FaultClass::Launch, what);
+        let lane = self.lane.as_ref().ok_or_else(|| launch("the lane has no agent".into()))?;
+        let mut list = self.list.lock().await;
+        if list.len() >= SESSIONS {
+            let what = format!("an attempt may start {SESSIONS} sessions, and it wants one more");
+            return Err(Fault::new(FaultClass::Limit, what));
+        }
+        let place = list.len();
+        self.dirs.for_agent().map_err(|error| {
+            Fault::new(FaultClass::Internal, format!("cannot make the agent's directories: {error}"))
+        })?;
+        let (observer, events) = mpsc::channel(WAITING);
+        let number = u32::try_from(place + 1).unwrap_or(u32::MAX);
+        let forwarder = tokio::spawn(forward(events, self.feed.clone(), number));
+        let spec = SessionSpec {
+            root: self.dirs.root.clone(),
+            config_dir: self.dirs.config.clone(),
+            home: self.dirs.home.clone(),
+            tmp: self.dirs.tmp.clone(),
+            prompt,
+            script: self.script.clone(),
+            record_dir: Some(self.record_of(place + 1)),
+            limits: SessionLimits::default(),
+            observer: Some(observer),
+        };
+        let session = lane.start(spec).await?;
+        list.push(Arc::new(tokio::sync::Mutex::new(Entry { session, concluded: None, forwarder: Some(forwarder) })));
+        Ok(place)
+    }
+
+    pub(super) async fn next_event(&self, place: usize) -> Result<Option<SessionEvent>, Fault> {
+        let entry = self.entry(place).await?;
+        let answer = entry.lock().await.session.next_event().await;
+        self.note(answer)
+    }
+
+    pub(super) async fn send(&self, place: usize, message: String) -> Result<(), Fault> {
+        let entry = self.entry(place).await?;
+        let answer = entry.lock().await.session.send(message).await;
+        self.note(answer)
+    }
+
+    pub(super) async fn conclude(&self, place: usize) -> Result<Conclusion, Fault> {
+        let entry = self.entry(place).await?;
+        let mut entry = entry.lock().await;
+        let answer = entry.session.conclude().await;
+        if let Ok(conclusion) = &answer {
+            entry.concluded = Some(conclusion.usage.clone());
+        }
+        drop(entry);
+        self.note(answer)
+    }
+
+    /// Ends every session: asks, and after `grace` kills. Returns when no descendant is left and every event
+    /// has been told, with what the sessions used.
+    ///
+    /// # Errors
+    /// A fault that names what survives.
+    pub(super) async fn end(&self, grace: Duration) -> Result<Usage, Fault> {
+        let entries = self.list.lock().await.clone();
+        let mut usage = Usage::default();
+        let mut survivors = Ok(());
+        for entry in entries {
+            let mut entry = entry.lock().await;
+            survivors = survivors.and(entry.session.end(grace).await);
+            let forwarder = entry.forwarder.take();
+            let concluded = entry.concluded.take();
+            // The observer's sender goes with the session: the forwarder ends when all is told.
+            entry.session = Box::new(Ended);
+            let told = match forwarder {
+                Some(forwarder) => forwarder.await.unwrap_or_default(),
+                None => Usage::default(),
+            };
+            usage = usage.plus(&concluded.unwrap_or(told));
+        }
+        survivors.map(|()| usage)
+    }
+
+    async fn entry(&self, place: usize) -> Result<Arc<tokio::sync::Mutex<Entry>>, Fault> {
+        let list = self.list.lock().await;
+        list.get(place).cloned().ok_or_else(|| Fault::new(FaultClass::Internal, "the session is gone"))
+    }
+
+    fn note<T>(&self, answer: Result<T, Fault>) -> Result<T, Fault> {
+        if let Err(fault) = &answer {
+            self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| fault.clone());
+        }
+        answer
+    }
+}
+
+/// Tells the dispatcher what a session's observer sees, up to a bound, and returns the last usage seen.
+async fn forward(mut events: mpsc::Receiver<SessionEvent>, feed: Feed, session: u32) -> Usage {
+    let (mut told, mut bytes, mut cut) = (0_u64, 0_usize, 0_u64);
+    let mut usage = Usage::default();
+    while let Some(event) = events.recv().await {
+        if let SessionEventKind::Usage(known) = &event.kind {
+            usage = known.clone();
+        }
+        bytes = bytes.saturating_add(weight(&event.kind));
+        if told < LOGGED_EVENTS && bytes <= LOGGED_BYTES {
+            told += 1;
+            feed.session(session, event).await;
+        } else {
+            cut += 1;
+        }
+    }
+    if cut > 0 {
+        let what = format!("{cut} more events of session {session} are only in its record, not in the event log");
+        feed.report(Report::Cut { what }).await;
+    }
+    usage
+}
+
+/// About how many bytes an event takes in the log.
+fn weight(kind: &SessionEventKind) -> usize {
+    match kind {
+        SessionEventKind::Message { text } => text.len(),
+        SessionEventKind::ToolCall { name, input, .. } => name.len() + input.to_string().len(),
+        SessionEventKind::ToolResult { output, .. } => output.len(),
+        SessionEventKind::Raw { line } => line.len(),
+        SessionEventKind::BackOff(back_off) => back_off.reason.len(),
+        SessionEventKind::Started { .. } | SessionEventKind::Usage(_) => 64,
+    }
+}
+
+/// Stands where a session was.
+struct Ended;
+
+impl Session for Ended {
+    fn next_event(&mut self) -> crate::lane::Answer<'_, Option<SessionEvent>> {
+        Box::pin(async { Err(ended()) })
+    }
+
+    fn send(&mut self, _message: String) -> crate::lane::Answer<'_, ()> {
+        Box::pin(async { Err(ended()) })
+    }
+
+    fn conclude(&mut self) -> crate::lane::Answer<'_, Conclusion> {
+        Box::pin(async { Err(ended()) })
+    }
+
+    fn end(&mut self, _grace: Duration) -> crate::lane::Answer<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
+}
+
+fn ended() -> Fault {
+    Fault::new(FaultClass::Internal, "the session has been ended")
+}

@@ -1,0 +1,114 @@
+//! One attempt's directories, its WASI context, its network policy and its bounds.
+
+mod fixture;
+mod limiter;
+mod output;
+mod remove;
+mod tripwire;
+mod workspace;
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
+
+pub use fixture::{FixtureError, Snapshot};
+pub use limiter::Limiter;
+pub use output::OutputFile;
+pub use remove::remove_tree;
+pub use tripwire::Tripwire;
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView, p2::pipe::MemoryInputPipe, sockets::SocketAddrUse};
+pub use workspace::{AttemptDirs, Workspace};
+
+use crate::model::{Fault, FaultClass, Limits};
+
+/// What a component is given beyond its directories. Everything is empty by default, and empty means denied.
+#[derive(Clone, Debug, Default)]
+pub struct Given {
+    /// Arguments, the program's name first.
+    pub args: Vec<String>,
+    /// The whole environment.
+    pub env: BTreeMap<String, String>,
+    /// What stdin holds.
+    pub stdin: Vec<u8>,
+    /// The fixture as it was, seen read-only at `/host/before`.
+    pub before: Option<PathBuf>,
+    /// The record of a session that the host drove, seen read-only at `/host/session`.
+    pub session: Option<PathBuf>,
+}
+
+/// The part of an attempt's Store that WASI and the bounds need.
+pub struct Sandbox {
+    wasi: WasiCtx,
+    table: ResourceTable,
+    /// Counts memory and tables.
+    pub limiter: Limiter,
+}
+
+impl Sandbox {
+    /// Opens the preopens of an attempt: `/` (the root), `/host/config`, and where given `/host/before` and
+    /// `/host/session`. Nothing is inherited; TCP, UDP and name look-up are refused, and the try is noted in
+    /// `tripwire`.
+    ///
+    /// # Errors
+    /// A fault of class `internal` when a directory cannot be opened.
+    pub fn new(
+        dirs: &AttemptDirs,
+        given: &Given,
+        limits: &Limits,
+        stdout: OutputFile,
+        stderr: OutputFile,
+        tripwire: &Arc<Tripwire>,
+    ) -> Result<Self, Fault> {
+        let mut wasi = WasiCtx::builder();
+        wasi.args(&given.args).stdout(stdout).stderr(stderr);
+        for (name, value) in &given.env {
+            wasi.env(name, value);
+        }
+        if !given.stdin.is_empty() {
+            wasi.stdin(MemoryInputPipe::new(given.stdin.clone()));
+        }
+        let mut preopen = |path: &PathBuf, seen_as: &str, perms: FsPerms| {
+            wasi.preopened_dir(path, seen_as, perms).map(drop).map_err(|error| {
+                Fault::new(FaultClass::Internal, format!("cannot open {} for the component: {error:#}", path.display()))
+            })
+        };
+        preopen(&dirs.root, "/", FsPerms::ReadWrite)?;
+        preopen(&dirs.config, "/host/config", FsPerms::ReadWrite)?;
+        if let Some(before) = &given.before {
+            preopen(before, "/host/before", FsPerms::ReadOnly)?;
+        }
+        if let Some(session) = &given.session {
+            preopen(session, "/host/session", FsPerms::ReadOnly)?;
+        }
+        let noted = Arc::clone(tripwire);
+        wasi.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(false).socket_addr_check(move |address, used| {
+            noted.denied(network_use(address, used));
+            Box::pin(async { false })
+        });
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits.handles as usize);
+        Ok(Self { wasi: wasi.build(), table, limiter: Limiter::new(limits, Arc::clone(tripwire)) })
+    }
+
+    /// The table of the handles that the component holds.
+    pub fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+}
+
+impl WasiView for Sandbox {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+fn network_use(address: SocketAddr, used: SocketAddrUse) -> String {
+    match used {
+        SocketAddrUse::TcpBind => format!("TCP: to bind {address}"),
+        SocketAddrUse::TcpListen => format!("TCP: to listen on {address}"),
+        SocketAddrUse::TcpAccept => format!("TCP: to accept a connection from {address}"),
+        SocketAddrUse::TcpConnect => format!("TCP: to connect to {address}"),
+        SocketAddrUse::UdpBind => format!("UDP: to bind {address}"),
+        SocketAddrUse::UdpSend => format!("UDP: to send to {address}"),
+        _ => format!("network: to use {address}"),
+    }
+}

@@ -1,0 +1,215 @@
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::{
+    cli::{IsTerminal, StdoutStream},
+    p2::{OutputStream, Pollable, StreamError, StreamResult},
+};
+
+use super::Tripwire;
+
+/// How much of the end is kept in memory for messages.
+const TAIL: usize = 16 << 10;
+/// What a component may write in one call.
+const PERMIT: usize = 64 << 10;
+
+/// A component's stdout or stderr: written to a file while it happens, bounded, its end kept for messages. The
+/// file appears with the first byte. Writing past the bound is a breach.
+#[derive(Clone)]
+pub struct OutputFile {
+    shared: Arc<Mutex<Shared>>,
+    tripwire: Arc<Tripwire>,
+}
+
+struct Shared {
+    name: &'static str,
+    path: PathBuf,
+    file: Option<File>,
+    written: u64,
+    bound: u64,
+    tail: Vec<u8>,
+    error: Option<io::Error>,
+}
+
+impl OutputFile {
+    /// Output that goes to `path`, whose folders are made when they are needed. `name` is `stdout` or `stderr`.
+    #[must_use]
+    pub fn new(name: &'static str, path: PathBuf, bound: u64, tripwire: &Arc<Tripwire>) -> Self {
+        let shared = Shared { name, path, file: None, written: 0, bound, tail: Vec::new(), error: None };
+        Self { shared: Arc::new(Mutex::new(shared)), tripwire: Arc::clone(tripwire) }
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.lock().written
+    }
+
+    /// The end of what was written, as text.
+    #[must_use]
+    pub fn tail(&self) -> String {
+        let shared = self.lock();
+        let start = shared.tail.len().saturating_sub(TAIL);
+        String::from_utf8_lossy(&shared.tail[start..]).into_owned()
+    }
+
+    /// The file that holds it all, if anything was written.
+    #[must_use]
+    pub fn path(&self) -> Option<PathBuf> {
+        let shared = self.lock();
+        shared.file.is_some().then(|| shared.path.clone())
+    }
+
+    /// The first error of the file itself; what was written after it is lost.
+    #[must_use]
+    pub fn take_error(&self) -> Option<io::Error> {
+        self.lock().error.take()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        // The worst that a panicking thread can leave is a line that is half written.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn put(&self, bytes: &[u8]) -> Result<(), String> {
+        let mut shared = self.lock();
+        let room = usize::try_from(shared.bound - shared.written).unwrap_or(usize::MAX);
+        let kept = &bytes[..bytes.len().min(room)];
+        shared.keep(kept);
+        if kept.len() == bytes.len() {
+            return Ok(());
+        }
+        let what =
+            format!("the component writes more than {} bytes to {}; its limit is `output`", shared.bound, shared.name);
+        drop(shared);
+        self.tripwire.limit(what.clone());
+        Err(what)
+    }
+}
+
+impl Shared {
+    fn keep(&mut self, bytes: &[u8]) {
+        self.written += bytes.len() as u64;
+        self.tail.extend_from_slice(bytes);
+        if self.tail.len() > 2 * TAIL {
+            self.tail.drain(..self.tail.len() - TAIL);
+        }
+        if self.error.is_some() || bytes.is_empty() {
+            return;
+        }
+        let written = match &mut self.file {
+            Some(file) => file.write_all(bytes),
+            None => create(&self.path).and_then(|mut file| {
+                file.write_all(bytes)?;
+                self.file = Some(file);
+                Ok(())
+            }),
+        };
+        // The component is not to blame for a full disk: the attempt tells it.
+        self.error = written.err();
+    }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    OpenOptions::new().create(true).write(true).truncate(true).open(path)
+}
+
+impl IsTerminal for OutputFile {
+    fn is_terminal(&self) -> bool {
+        false
+    }
+}
+
+impl StdoutStream for OutputFile {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.clone())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.clone())
+    }
+}
+
+#[async_trait::async_trait]
+impl Pollable for OutputFile {
+    async fn ready(&mut self) {}
+}
+
+impl OutputStream for OutputFile {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
+        self.put(&bytes).map_err(|what| StreamError::Trap(wasmtime::Error::msg(what)))
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(PERMIT)
+    }
+}
+
+impl AsyncWrite for OutputFile {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(self.put(bytes).map(|()| bytes.len()).map_err(io::Error::other))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn output(bound: u64) -> (tempfile::TempDir, Arc<Tripwire>, OutputFile) {
+        let folder = tempfile::tempdir().unwrap();
+        let tripwire = Arc::new(Tripwire::default());
+        let output = OutputFile::new("stdout", folder.path().join("a/stdout.txt"), bound, &tripwire);
+        (folder, tripwire, output)
+    }
+
+    #[test]
+    fn nothing_written_leaves_no_file() {
+        let (folder, _, output) = output(10);
+        assert_eq!(output.path(), None);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn output_past_its_bound_is_a_breach_and_the_rest_is_kept() {
+        let (_folder, tripwire, mut output) = output(10);
+        output.write(Bytes::from_static(b"12345678")).unwrap();
+        assert!(tripwire.breached().is_none());
+        assert!(output.write(Bytes::from_static(b"90abc")).is_err());
+        assert!(tripwire.breached().unwrap().message.contains("stdout"));
+        assert_eq!(std::fs::read(output.path().unwrap()).unwrap(), b"1234567890");
+        assert_eq!(output.tail(), "1234567890");
+    }
+
+    #[test]
+    fn the_tail_stays_small() {
+        let (_folder, _, mut output) = output(u64::MAX);
+        for _ in 0..100 {
+            output.write(Bytes::from(vec![b'x'; 10_000])).unwrap();
+        }
+        assert_eq!(output.tail().len(), TAIL);
+        assert_eq!(output.written(), 1_000_000);
+    }
+}

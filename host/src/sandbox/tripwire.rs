@@ -1,0 +1,78 @@
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::model::{Fault, FaultClass};
+
+/// How many denied uses are told one by one; a component can try any number of times.
+const TOLD: usize = 20;
+
+/// Notes what the sandbox saw a component do that it may not. The first breach of a bound ends the attempt; a
+/// denied use is refused and noted, and the component may go on.
+#[derive(Default)]
+pub struct Tripwire {
+    noted: Mutex<Noted>,
+    breached: Notify,
+}
+
+#[derive(Default)]
+struct Noted {
+    breach: Option<Fault>,
+    denied: Vec<String>,
+    denied_uncounted: u64,
+}
+
+impl Tripwire {
+    /// A bound was breached, which ends the attempt as `limit`.
+    pub fn limit(&self, what: impl Into<String>) {
+        self.breach(Fault::new(FaultClass::Limit, what));
+    }
+
+    /// Ends the attempt with `fault`. Only the first one counts.
+    pub fn breach(&self, fault: Fault) {
+        let mut noted = self.lock();
+        if noted.breach.is_none() {
+            noted.breach = Some(fault);
+        }
+        drop(noted);
+        self.breached.notify_one();
+    }
+
+    /// Something that was not granted was tried and refused.
+    pub fn denied(&self, what: String) {
+        let mut noted = self.lock();
+        if noted.denied.contains(&what) || noted.denied.len() >= TOLD {
+            noted.denied_uncounted += 1;
+        } else {
+            noted.denied.push(what);
+        }
+    }
+
+    /// The first breach.
+    #[must_use]
+    pub fn breached(&self) -> Option<Fault> {
+        self.lock().breach.clone()
+    }
+
+    /// Waits for the first breach.
+    pub async fn wait(&self) -> Fault {
+        loop {
+            if let Some(fault) = self.breached() {
+                return fault;
+            }
+            self.breached.notified().await;
+        }
+    }
+
+    /// The denied uses, each once, and how many more there were.
+    #[must_use]
+    pub fn denials(&self) -> (Vec<String>, u64) {
+        let noted = self.lock();
+        (noted.denied.clone(), noted.denied_uncounted)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        // Every change is complete by itself, so what a panicking thread left is sound.
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,482 @@
+//! Sessions with real processes: what they say, how they break, and that nothing outlives them.
+
+use std::{
+    fs,
+    future::Future,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use host::{
+    lane::{HostProgram, LaneKind, Session, SessionLimits, SessionSpec, become_subreaper, lane},
+    model::{Fault, FaultClass, SessionEvent, SessionEventKind},
+};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+const NO_GRACE: Duration = Duration::ZERO;
+
+/// The directories of an attempt, and a script.
+struct Attempt {
+    folder: TempDir,
+}
+
+impl Attempt {
+    fn new(steps: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let attempt = Self { folder };
+        for name in ["root", "config", "home", "tmp"] {
+            fs::create_dir(attempt.path(name)).unwrap();
+        }
+        let script = format!("summary = \"s\"\nexpect = {{ verdict = \"pass\" }}\n{steps}");
+        fs::write(attempt.path("script.toml"), script).unwrap();
+        attempt
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().canonicalize().unwrap().join(name)
+    }
+
+    fn spec(&self) -> SessionSpec {
+        SessionSpec {
+            root: self.path("root"),
+            config_dir: self.path("config"),
+            home: self.path("home"),
+            tmp: self.path("tmp"),
+            prompt: "do it".into(),
+            script: Some(self.path("script.toml")),
+            record_dir: Some(self.path("record")),
+            limits: SessionLimits::default(),
+            observer: None,
+        }
+    }
+
+    async fn start(&self) -> Box<dyn Session> {
+        start(self.spec()).await.unwrap()
+    }
+
+    fn read(&self, name: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.path(name)).unwrap()).into_owned()
+    }
+
+    /// Living processes that were started with this attempt's config dir in their environment.
+    fn living(&self) -> Vec<i32> {
+        let entry = format!("HOST_AGENT_CONFIG_DIR={}", self.path("config").display());
+        pids().filter(|pid| has_in(&format!("/proc/{pid}/environ"), &entry)).filter(|pid| is_alive(*pid)).collect()
+    }
+
+    async fn wait_for_file(&self, name: &str) {
+        wait_until(Duration::from_secs(10), || self.path(name).exists()).await;
+    }
+}
+
+async fn start(spec: SessionSpec) -> Result<Box<dyn Session>, Fault> {
+    lane(LaneKind::Scripted, HostProgram::at(env!("CARGO_BIN_EXE_host"))).start(spec).await
+}
+
+fn pids() -> impl Iterator<Item = i32> {
+    fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+fn has_in(file: &str, entry: &str) -> bool {
+    fs::read(file).is_ok_and(|content| content.split(|byte| *byte == 0).any(|found| found == entry.as_bytes()))
+}
+
+fn is_alive(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, tail)| !tail.trim_start().starts_with(['Z', 'X'])))
+}
+
+fn living_with_argument(argument: &str) -> Vec<i32> {
+    pids().filter(|pid| has_in(&format!("/proc/{pid}/cmdline"), argument)).filter(|pid| is_alive(*pid)).collect()
+}
+
+async fn wait_until(limit: Duration, condition: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < limit, "not within {limit:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+fn kill(signal: &str, pid: i32) {
+    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+}
+
+async fn all_events(session: &mut dyn Session) -> (Vec<SessionEventKind>, Option<Fault>) {
+    let mut events = Vec::new();
+    loop {
+        match session.next_event().await {
+            Ok(Some(event)) => events.push(event.kind),
+            Ok(None) => return (events, None),
+            Err(fault) => return (events, Some(fault)),
+        }
+    }
+}
+
+fn rss_mib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+async fn within<T>(seconds: u64, work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(seconds), work).await.expect("in time")
+}
+
+fn shell(command: &str) -> String {
+    format!("[[step]]\nshell = '''{command}'''\n")
+}
+
+#[tokio::test]
+async fn a_session_is_told_recorded_and_concluded() {
+    let attempt = Attempt::new(
+        "[[step]]\nsay = \"hello\"\n[[step]]\nwrite = \"a/b.md\"\ntext = \"x\"\n\
+         [[step]]\nreplace = \"a/b.md\"\nfrom = \"x\"\nto = \"y\"\n\
+         [[step]]\nappend = \"a/b.md\"\ntext = \"z\"\n[[step]]\ndispatch = \"w1\"\ntask = \"t\"\n\
+         [[step]]\nusage = { input-tokens = 5 }\n\
+         [[step]]\nback-off = \"busy\"\ndelay = \"1ms\"\n[[step]]\nraw = \"what\"\n[[step]]\nsay = \"bye\"\n",
+    );
+    let mut session = attempt.start().await;
+    let (events, fault) = all_events(&mut *session).await;
+    assert_eq!(fault, None);
+    assert!(matches!(&events[0], SessionEventKind::Started { model: Some(model), .. } if model == "scripted"));
+    assert_eq!(events[1], SessionEventKind::Message { text: "hello".into() });
+    assert!(matches!(&events[2], SessionEventKind::ToolCall { name, .. } if name == "write"));
+    assert!(matches!(&events[3], SessionEventKind::ToolResult { is_error: false, .. }));
+    assert!(events.contains(&SessionEventKind::Raw { line: "what".into() }));
+    let conclusion = session.conclude().await.unwrap();
+    assert_eq!((conclusion.final_message.as_str(), conclusion.stop_reason.as_str()), ("bye", "end-turn"));
+    assert_eq!((conclusion.turns, conclusion.usage.input_tokens, conclusion.usage.output_tokens), (1, Some(5), None));
+    assert_eq!(session.conclude().await.unwrap(), conclusion, "the answer stays the same");
+    assert_eq!(session.next_event().await, Ok(None));
+    session.end(NO_GRACE).await.unwrap();
+    assert_eq!(session.conclude().await.unwrap(), conclusion);
+    assert_eq!(attempt.living(), [0; 0]);
+    assert_eq!(attempt.read("root/a/b.md"), "yz");
+    assert_eq!(attempt.read("record/final-message.txt"), "bye");
+    let recorded: Vec<SessionEventKind> = attempt
+        .read("record/events.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str::<SessionEvent>(line).unwrap().kind)
+        .collect();
+    assert_eq!(recorded, events);
+    assert_eq!(attempt.read("record/stream.jsonl").lines().count(), events.len() + 1);
+    let summary: serde_json::Value = serde_json::from_str(&attempt.read("record/session.json")).unwrap();
+    assert_eq!((&summary["state"], &summary["turns"][0]["exit"]), (&"concluded".into(), &"exit code 0".into()));
+    let transcript = fs::read_dir(attempt.path("config/sessions")).unwrap().next().unwrap().unwrap().path();
+    assert!(fs::read_to_string(transcript).unwrap().starts_with("{\"text\":\"do it\""));
+}
+
+#[tokio::test]
+async fn a_message_starts_the_next_turn_in_the_same_session() {
+    let steps = "[[step]]\nsay = \"one\"\n[[step]]\nawait-message = true\n[[step]]\nsay = \"two\"\n";
+    let attempt = Attempt::new(&format!("{}{steps}", shell("sleep 77 & echo $! > job")));
+    let mut session = attempt.start().await;
+    // Events of the turn before that were not fetched are dropped.
+    session.send("--go on".into()).await.unwrap();
+    assert!(is_alive(attempt.read("root/job").trim().parse().unwrap()), "background jobs live on between turns");
+    let (events, fault) = all_events(&mut *session).await;
+    assert_eq!(fault, None);
+    assert_eq!(events[1..], [SessionEventKind::Message { text: "two".into() }]);
+    let conclusion = session.conclude().await.unwrap();
+    assert_eq!(conclusion.turns, 2);
+    assert_eq!(attempt.living(), [0; 0]);
+    assert_eq!(fs::read_dir(attempt.path("config/sessions")).unwrap().count(), 1);
+    let fault = session.send("more".into()).await.unwrap_err();
+    assert_eq!(fault.class, FaultClass::Protocol);
+
+    let attempt = Attempt::new(steps);
+    let mut session = attempt.start().await;
+    session.send("two".into()).await.unwrap();
+    session.send("three".into()).await.unwrap();
+    let fault = session.conclude().await.unwrap_err();
+    assert_eq!(fault.class, FaultClass::Protocol);
+    assert!(fault.message.contains("the script has 2"), "{fault}");
+}
+
+#[tokio::test]
+async fn nothing_is_inherited_by_an_agent() {
+    let script = "env -u PWD -u OLDPWD -u SHLVL -u _ | sort; ls -l /proc/self/fd | grep -c socket; \
+                  ps -o sid=,pid= -p $PPID; \
+                  grep -E 'Sig(Blk|Ign|Cgt)' /proc/self/status; readlink /proc/$PPID/fd/0; pwd";
+    let attempt = Attempt::new(&shell(script));
+    let mut session = attempt.start().await;
+    let (events, _) = all_events(&mut *session).await;
+    let SessionEventKind::ToolResult { output, .. } = &events[2] else { panic!("{events:?}") };
+    let lines: Vec<&str> = output.lines().collect();
+    let names: Vec<&str> = lines.iter().map_while(|line| Some(line.split_once('=')?.0)).collect();
+    assert_eq!(names, ["HOME", "HOST_AGENT_CONFIG_DIR", "HOST_SESSION", "LANG", "PATH", "TMPDIR"], "{output}");
+    assert_eq!(lines[6], "0", "no socket is open: {output}");
+    let ids: Vec<&str> = lines[7].split_whitespace().collect();
+    assert_eq!(ids[0], ids[1], "a session of its own: {output}");
+    assert!(lines[8].ends_with("0000000000000000"), "nothing is blocked: {output}");
+    assert!(output.contains("/dev/null"), "{output}");
+    assert_eq!(*lines.last().unwrap(), attempt.path("root").to_str().unwrap());
+}
+
+#[tokio::test]
+async fn every_scripted_fault_has_its_class() {
+    let fault = |kind: &str| format!("[[step]]\nsay = \"before\"\n[[step]]\nfault = \"{kind}\"\n");
+    for (steps, class, says) in [
+        (
+            format!("{}text = \"boom on stderr\"\n", fault("crash")),
+            FaultClass::Crash,
+            "exit code 70; the end of its stderr:\nboom",
+        ),
+        ("[[step]]\nfault = \"crash\"\n".into(), FaultClass::Crash, "wrote nothing to stderr"),
+        (fault("kill"), FaultClass::Crash, "SIGKILL"),
+        (fault("exit"), FaultClass::Crash, "exit code 0"),
+        (fault("unauthorized"), FaultClass::Launch, "401"),
+        (fault("half-line"), FaultClass::Crash, "exit code 0"),
+        (
+            "[[step]]\nreplace = \"none\"\nfrom = \"a\"\nto = \"b\"\n".into(),
+            FaultClass::Protocol,
+            "step 1 cannot be done: none",
+        ),
+        ("[[step]]\nsays = \"a\"\n".into(), FaultClass::Protocol, "script.toml:"),
+    ] {
+        let attempt = Attempt::new(&steps);
+        let mut session = attempt.start().await;
+        let (events, fault) = within(10, all_events(&mut *session)).await;
+        let fault = fault.unwrap();
+        assert_eq!(fault.class, class, "{steps}: {fault}");
+        assert!(fault.message.contains(says), "{steps}: {fault}");
+        assert_eq!(session.next_event().await.unwrap_err(), fault, "a fault is for good");
+        assert_eq!(session.conclude().await.unwrap_err(), fault);
+        session.end(NO_GRACE).await.unwrap();
+        assert_eq!(attempt.living(), [0; 0]);
+        if steps.contains("half-line") {
+            assert!(matches!(events.last(), Some(SessionEventKind::Raw { line }) if line.ends_with("only ha")));
+        }
+        assert!(attempt.read("record/session.json").contains(&format!("\"class\": \"{class}\"")));
+    }
+}
+
+#[tokio::test]
+async fn garbage_is_kept_and_is_no_fault() {
+    let attempt = Attempt::new(
+        "[[step]]\nfault = \"garbage\"\ncount = 3\n[[step]]\nfault = \"invalid-utf8\"\n[[step]]\nsay = \"fine\"\n",
+    );
+    let mut session = attempt.start().await;
+    let (events, fault) = all_events(&mut *session).await;
+    assert_eq!(fault, None);
+    assert_eq!(events.iter().filter(|it| matches!(it, SessionEventKind::Raw { .. })).count(), 4);
+    assert!(matches!(&events[4], SessionEventKind::Raw { line } if line.contains('\u{fffd}')), "{events:?}");
+    assert_eq!(session.conclude().await.unwrap().final_message, "fine");
+}
+
+#[tokio::test]
+async fn a_program_that_cannot_start_is_a_launch_fault() {
+    let attempt = Attempt::new("");
+    let mut spec = attempt.spec();
+    spec.root = attempt.path("missing");
+    let fault = start(spec).await.err().unwrap();
+    assert_eq!(fault.class, FaultClass::Launch, "{fault}");
+    let mut spec = attempt.spec();
+    spec.script = None;
+    assert_eq!(start(spec).await.err().unwrap().class, FaultClass::Launch);
+    let mut spec = attempt.spec();
+    spec.prompt = "x".repeat(200_000);
+    assert_eq!(start(spec).await.err().unwrap().class, FaultClass::Protocol);
+}
+
+#[tokio::test]
+async fn leftovers_die_however_they_hide() {
+    let hide = [
+        "setsid sleep 1001 & sleep 0.1",
+        "(setsid sh -c 'trap \"\" TERM HUP INT; sleep 1002; sleep 1003' &) ; sleep 0.1",
+        "(setsid env -i sleep 1004.25 &) ; sleep 0.1",
+        "sh -c 'kill -STOP $$' & sleep 0.1",
+    ];
+    let steps: String = hide.iter().map(|command| shell(command)).collect();
+    let attempt = Attempt::new(&format!("{steps}[[step]]\nfault = \"daemon\"\n[[step]]\nsay = \"done\"\n"));
+    let mut session = attempt.start().await;
+    let (_, fault) = within(10, all_events(&mut *session)).await;
+    assert_eq!(fault, None);
+    assert!(attempt.living().len() >= 4 && living_with_argument("1004.25").len() == 1);
+    within(10, session.conclude()).await.unwrap();
+    assert_eq!(attempt.living(), [0; 0]);
+    assert_eq!(living_with_argument("1004.25"), [0; 0]);
+}
+
+#[tokio::test]
+async fn a_fork_bomb_loses_the_race() {
+    // Each generation forks its successors and dies; about fifty at a time.
+    let bomb =
+        "#!/bin/sh\nsleep 0.05\n[ $(ls -d /proc/[0-9]* | wc -l) -lt 400 ] && { setsid \"$0\" & }\nsetsid \"$0\" &\n";
+    let attempt = Attempt::new(&shell(
+        "chmod +x bomb; for i in 1 2 3 4 5 6 7 8 9 10; do setsid ./bomb & done; touch armed; sleep 100",
+    ));
+    fs::write(attempt.path("root/bomb"), bomb).unwrap();
+    let mut session = attempt.start().await;
+    attempt.wait_for_file("root/armed").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(attempt.living().len() > 5);
+    within(10, session.end(NO_GRACE)).await.unwrap();
+    assert_eq!(attempt.living(), [0; 0]);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(attempt.living(), [0; 0]);
+}
+
+#[tokio::test]
+async fn the_grace_is_given_and_no_more() {
+    let attempt = Attempt::new(
+        "[[step]]\nfault = \"ignore-sigterm\"\n[[step]]\nwrite = \"up\"\ntext = \"\"\n[[step]]\nfault = \"stall\"\n",
+    );
+    let mut session = attempt.start().await;
+    attempt.wait_for_file("root/up").await;
+    let begun = Instant::now();
+    within(5, session.end(Duration::from_millis(700))).await.unwrap();
+    assert!(begun.elapsed() >= Duration::from_millis(700) && begun.elapsed() < Duration::from_secs(2), "{begun:?}");
+    assert_eq!(attempt.living(), [0; 0]);
+    within(1, session.end(NO_GRACE)).await.unwrap();
+
+    // One that heeds SIGTERM is not waited for.
+    let attempt = Attempt::new(&shell("trap 'echo bye > heeded; exit' TERM; touch up; while :; do sleep 0.02; done"));
+    let mut session = attempt.start().await;
+    attempt.wait_for_file("root/up").await;
+    let begun = Instant::now();
+    session.end(Duration::from_secs(20)).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    assert_eq!(attempt.read("root/heeded"), "bye\n");
+}
+
+#[tokio::test]
+async fn dropping_a_session_mid_flight_kills_it() {
+    let attempt = Attempt::new(&shell("(setsid sleep 1005 &); touch up; sleep 1006"));
+    let mut session = attempt.start().await;
+    attempt.wait_for_file("root/up").await;
+    let cut_off = tokio::time::timeout(Duration::from_millis(50), session.conclude()).await;
+    assert!(cut_off.is_err());
+    assert!(!attempt.living().is_empty());
+    drop(session);
+    wait_until(Duration::from_secs(2), || attempt.living().is_empty()).await;
+
+    // Also when it is dropped while it starts.
+    for delay in [0, 1, 2, 4, 8] {
+        drop(tokio::time::timeout(Duration::from_millis(delay), start(attempt.spec())).await);
+    }
+    wait_until(Duration::from_secs(2), || attempt.living().is_empty()).await;
+}
+
+#[tokio::test]
+async fn what_a_killed_or_stopped_supervisor_leaves_is_found() {
+    become_subreaper().unwrap();
+    let leave = "(setsid sleep 1007 &); (setsid env -i sleep 1008.25 &); sleep 0.1";
+    // The shell's parent is the agent, whose parent is the supervisor.
+    let kill_it = "kill -SIGNAL $(ps -o ppid= -p $PPID); touch done; sleep 100";
+    for (signal, bound) in [("KILL", 8), ("TERM", 8), ("STOP", 8)] {
+        let attempt = Attempt::new(&format!("{}{}", shell(leave), shell(&kill_it.replace("SIGNAL", signal))));
+        let mut session = attempt.start().await;
+        if signal != "STOP" {
+            let (_, fault) = within(10, all_events(&mut *session)).await;
+            assert_eq!(fault.unwrap().class, FaultClass::Crash);
+        } else {
+            attempt.wait_for_file("root/done").await;
+        }
+        within(bound, session.end(NO_GRACE)).await.unwrap();
+        assert_eq!(attempt.living(), [0; 0], "{signal}");
+        assert_eq!(living_with_argument("1008.25"), [0; 0], "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn a_flood_costs_time_but_no_memory() {
+    let attempt = Attempt::new(
+        "[[step]]\nfault = \"flood\"\ncount = 1000000\n\
+         [[step]]\nfault = \"huge-line\"\nbytes = 67108864\n[[step]]\nsay = \"dry\"\n",
+    );
+    let (observer, mut observed) = mpsc::channel::<SessionEvent>(64);
+    let count = tokio::spawn(async move {
+        let mut count = 0_u64;
+        let mut cut = 0;
+        while let Some(event) = observed.recv().await {
+            count += 1;
+            cut += u64::from(
+                matches!(event.kind, SessionEventKind::Raw { line } if line.ends_with("[cut: 67108864 bytes in all]")),
+            );
+        }
+        (count, cut)
+    });
+    let before = rss_mib();
+    let mut spec = attempt.spec();
+    spec.observer = Some(observer);
+    let begun = Instant::now();
+    let mut session = start(spec).await.unwrap();
+    // Nobody fetches: the agent waits.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let conclusion = within(120, session.conclude()).await.unwrap();
+    let grown = rss_mib().saturating_sub(before);
+    drop(session);
+    eprintln!("a million events in {:?}, {grown} MiB more", begun.elapsed());
+    assert_eq!(conclusion.final_message, "dry");
+    assert!(grown < 40, "{grown} MiB more");
+    assert_eq!(count.await.unwrap(), (1_000_003, 1));
+    let kept = fs::metadata(attempt.path("record/stream.jsonl")).unwrap().len();
+    assert!(kept < (64 << 20) + 100, "{kept}");
+    assert!(attempt.read("record/stream.jsonl").ends_with("{\"type\":\"cut\",\"after-bytes\":67108864}\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sixteen_at_once_do_not_mix() {
+    let run = |number: usize| async move {
+        let attempt = Attempt::new(&format!(
+            "{}[[step]]\nsay = \"{number}\"\n",
+            shell(&format!("setsid sleep 1009 & echo {number} > mine; sleep 0.2"))
+        ));
+        let mut session = attempt.start().await;
+        let conclusion = within(30, session.conclude()).await.unwrap();
+        assert_eq!(conclusion.final_message, number.to_string());
+        assert_eq!(attempt.read("root/mine").trim(), number.to_string());
+        assert_eq!(attempt.living(), [0; 0]);
+    };
+    let tasks: Vec<_> = (0..16).map(|number| tokio::spawn(run(number))).collect();
+    for task in tasks {
+        task.await.unwrap();
+    }
+}
+
+/// Stands for a host: `killed_hosts_leave_nothing` runs this test alone, in another process, and kills it.
+#[tokio::test]
+#[ignore = "run by another test"]
+async fn drive_until_killed() {
+    let folder = PathBuf::from(std::env::var_os("DRIVE").unwrap());
+    let spec = SessionSpec {
+        root: folder.join("root"),
+        config_dir: folder.join("config"),
+        home: folder.join("home"),
+        tmp: folder.join("tmp"),
+        prompt: String::new(),
+        script: Some(folder.join("script.toml")),
+        record_dir: Some(folder.join("record")),
+        limits: SessionLimits::default(),
+        observer: None,
+    };
+    let mut session = start(spec).await.unwrap();
+    drop(session.conclude().await);
+}
+
+#[tokio::test]
+async fn killed_hosts_leave_nothing() {
+    for stop_supervisor in [false, true] {
+        let stop = if stop_supervisor { "kill -STOP $(ps -o ppid= -p $PPID)" } else { ":" };
+        let attempt = Attempt::new(&shell(&format!(
+            "(setsid sh -c 'trap \"\" TERM; sleep 1010' &); sleep 0.1; {stop}; touch up; sleep 1011"
+        )));
+        let mut host = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "drive_until_killed", "--ignored"])
+            .env("DRIVE", Path::new(&attempt.path("")))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        attempt.wait_for_file("root/up").await;
+        assert!(attempt.living().len() > 3);
+        kill("-KILL", i32::try_from(host.id()).unwrap());
+        host.wait().unwrap();
+        wait_until(Duration::from_secs(2), || attempt.living().is_empty()).await;
+        assert!(attempt.read("record/events.jsonl").contains("\"started\""));
+    }
+}

@@ -1,0 +1,53 @@
+//! What news of a rejection sounds like.
+
+use scenario_sdk::Wording;
+
+/// A sentence that tells of a rejection which happened: no plan, no condition, no denial.
+pub(crate) const TELLS_OF_THE_REJECTION: &[Wording] = &[Wording {
+    says: &[&[
+        "reject",
+        "sent back",
+        "sent it back",
+        "back to implementation",
+        "back to the implement",
+        "back for rework",
+        "send it back",
+        "sending it back",
+        "sent release-4-2 back",
+        "sends it back",
+        "turned down",
+        "bounced",
+        "did not pass",
+        "didn't pass",
+        "does not pass",
+        "doesn't pass",
+        "failed validation",
+        "failed the validation",
+        "validation failed",
+        "not accepted",
+        "refused",
+        "declined",
+    ]],
+    unless: &[
+        "no rejection",
+        "not reject",
+        "without a rejection",
+        "without rejection",
+        "never reject",
+        "wasn't reject",
+        "nothing was reject",
+        "will reject",
+        "would reject",
+        "may reject",
+        "might reject",
+        "is expected to",
+        "should reject",
+        "if validation",
+        "if the",
+        "if it",
+        "in case",
+        "should validation",
+        "until validation",
+        "when validation",
+    ],
+}];
