@@ -61,7 +61,7 @@ pub(super) struct SuiteArgs {
 #[derive(Debug, Args)]
 pub(super) struct ExecutionArgs {
     /// Attempts at once [default: the suite's `jobs`, or 16]
-    #[arg(short, long, value_name = "N", env = "HOST_JOBS")]
+    #[arg(short, long, value_name = "N", env = "HOST_JOBS", value_parser = at_least_one)]
     pub(super) jobs: Option<usize>,
 
     /// Folder for run directories [default: .host beside the scenarios]
@@ -202,4 +202,12 @@ pub(super) enum Format {
     Human,
     /// One JSON document
     Json,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) => Err("nothing runs with 0 at once; give 1 or more".into()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
 }

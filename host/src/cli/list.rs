@@ -49,6 +49,7 @@ fn human(lane: &LanePlan, loaded: &Loaded) -> String {
         }
         facts.push(format!("deadline {}", humantime::format_duration(scenario.limits.deadline)));
         facts.extend(grants(trial).into_iter().map(|grant| format!("grant {grant}")));
+        facts.extend(scenario.ungranted.iter().map(|missing| format!("needs {}, not granted", missing.grant)));
         facts.extend(scenario.tags.iter().map(|tag| format!("#{}", one_line(tag))));
         text.push_str(&format!("  {:width$}  {}\n", scenario.id.0, facts.join("  ")));
         if !scenario.summary.is_empty() {
@@ -99,6 +100,7 @@ fn trial_json(trial: &PlannedTrial, loaded: &Loaded) -> serde_json::Value {
         "summary": scenario.summary,
         "tags": scenario.tags,
         "grants": grants(trial),
+        "ungranted": scenario.ungranted.iter().map(|missing| missing.grant).collect::<Vec<_>>(),
         "clauses": clauses,
         "agents": scenario.agents.keys().collect::<Vec<_>>(),
         "limits": limits_json(&scenario.limits),

@@ -16,7 +16,7 @@ use crate::{
     model::{
         Canary, Event, EventKind, ExitCode, Grant, LaneName, Scenario, ScenarioId, ScriptExpectation, TrialId, Verdict,
     },
-    plan::{LanePlan, Plan, PlannedTrial, Selection},
+    plan::{LanePlan, Plan, PlannedTrial, Selection, check_grants},
 };
 
 /// `host prove`.
@@ -30,6 +30,7 @@ pub(super) async fn prove(args: ProveArgs) -> Result<ExitCode, Failure> {
         eprintln!("error: nothing to prove: no selected scenario has scripted agents (scenarios/NAME/agents/*.toml)");
         return Ok(ExitCode::NothingToRun);
     }
+    check_grants(&plan).map_err(Failure::setup_all)?;
     let mut verdicts: BTreeMap<TrialId, Verdict> = BTreeMap::new();
     let mut watch = |event: &Event| {
         if let EventKind::TrialFinished { trial, verdict, .. } = &event.kind {

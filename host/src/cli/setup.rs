@@ -13,7 +13,7 @@ use super::{args::SuiteArgs, failure::Failure};
 use crate::{
     component::{self, Lister, LoadError, Plugin, PluginFile, Shape},
     config::{Overrides, Settings},
-    engine::{Cache, Engine},
+    engine::{Cache, Engine, MAX_SLOTS},
     model::{Declared, PluginFacts, PluginId, PluginInfo, Scenario},
     plan,
 };
@@ -46,7 +46,11 @@ impl Loaded {
 pub(super) async fn load(args: &SuiteArgs, jobs: Option<usize>, agents: &[String]) -> Result<Loaded, Failure> {
     let cwd = std::env::current_dir()?;
     let overrides = Overrides { suite: args.suite.clone(), jobs, lanes: args.lanes.clone(), agents: agents.to_vec() };
-    let settings = Settings::resolve(&cwd, &overrides).map_err(Failure::setup_all)?;
+    let mut settings = Settings::resolve(&cwd, &overrides).map_err(Failure::setup_all)?;
+    if settings.jobs > MAX_SLOTS {
+        eprintln!("warning: {} attempts at once are more than this host runs; it runs {MAX_SLOTS}", settings.jobs);
+        settings.jobs = MAX_SLOTS;
+    }
     let files = find(args, &settings, &cwd)?;
     let engine = Engine::new(settings.jobs)?;
     let cache = if args.no_cache { None } else { open_cache() };

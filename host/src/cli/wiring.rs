@@ -17,7 +17,6 @@ use super::{
 };
 use crate::{
     artifact::{CopyLimits, RunDirectory, copy_tree_bounded},
-    config::LaneKind,
     engine::WASMTIME_VERSION,
     lane::{self, HostProgram, Lane},
     model::{Event, ExitCode, LaneName, RunSummary, TrialId},
@@ -54,7 +53,7 @@ pub(super) async fn execute(
         time: jiff::Timestamp::now().to_string(),
         wasmtime: WASMTIME_VERSION.to_owned(),
         plugins: loaded.plugin_infos(),
-        directory: Some(directory.path().to_owned()),
+        directory: Some(as_seen_here(directory.path())),
     };
     let place = Box::new(Place { directory: directory.path().to_owned() });
     let executor =
@@ -73,6 +72,12 @@ pub(super) async fn execute(
         code = code.max(ExitCode::Setup);
     }
     Ok((summary, code))
+}
+
+/// A path below the current folder without what leads there, as a person would write it.
+fn as_seen_here(path: &Path) -> PathBuf {
+    let cwd = std::env::current_dir().ok();
+    cwd.and_then(|cwd| path.strip_prefix(cwd).ok()).unwrap_or(path).to_owned()
 }
 
 fn add_reporters(reporter: &mut Reporter, args: &ExecutionArgs, kinds: &[ReporterKind]) {
@@ -107,12 +112,7 @@ fn add_reporters(reporter: &mut Reporter, args: &ExecutionArgs, kinds: &[Reporte
 fn lanes(plan: &Plan) -> HashMap<LaneName, Arc<dyn Lane>> {
     plan.lanes
         .iter()
-        .map(|planned| {
-            let kind = match planned.kind {
-                LaneKind::Scripted { .. } => lane::LaneKind::Scripted,
-            };
-            (planned.name.clone(), lane::lane(kind, HostProgram::this()))
-        })
+        .map(|planned| (planned.name.clone(), lane::lane(planned.kind.kind(), HostProgram::this())))
         .collect()
 }
 

@@ -1,19 +1,132 @@
+//! Core modules for WASI 0.1, turned into components in memory.
+
 use wasi_preview1_component_adapter_provider::{
-    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW1, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
+    WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
-use wit_component::ComponentEncoder;
+use wasm_encoder::{
+    CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection, Module, TypeSection,
+    ValType,
+    reencode::{self, Reencode},
+};
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::Resolve;
+
+/// The name under which a module finds [`exit_adapter`].
+const EXIT: &str = "host:exit";
+const PROC_EXIT: &str = "proc_exit";
+const EXIT_INTERFACE: &str = "wasi:cli/exit@0.2.12";
+const EXIT_WORLD: &str = "
+    package host:exit;
+    world adapter { import wasi:cli/exit@0.2.12; }
+    package wasi:cli@0.2.12 {
+        interface exit { exit-with-code: func(status-code: u8); }
+    }
+";
 
 /// Turns a core module for WASI 0.1 into a component: a command by its `_start`, or, with a world embedded, a
-/// component of that world.
+/// component of that world. The exit code stays: the official adapter keeps only whether it was 0.
 ///
 /// # Errors
 /// The encoder's words when the module does not fit its world or WASI 0.1.
 pub(super) fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
     let adapter = if command { WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER } else { WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER };
-    ComponentEncoder::default()
-        .validate(true)
-        .module(module)
-        .and_then(|encoder| encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, adapter))
-        .and_then(|mut encoder| encoder.encode())
-        .map_err(|error| format!("{error:#}"))
+    let (module, exits) = redirect_exit(module)?;
+    let encode = || {
+        let mut encoder = ComponentEncoder::default().validate(true).module(&module)?.adapter(PREVIEW1, adapter)?;
+        if exits {
+            encoder = encoder.adapter(EXIT, &exit_adapter()?)?;
+        }
+        encoder.encode()
+    };
+    encode().map_err(|error| format!("{error:#}"))
+}
+
+/// Makes the module take `proc_exit` from [`exit_adapter`]; says whether it imports it at all.
+fn redirect_exit(module: &[u8]) -> Result<(Vec<u8>, bool), String> {
+    let mut redirect = Redirect { found: false };
+    let mut redirected = Module::new();
+    redirect
+        .parse_core_module(&mut redirected, wasmparser::Parser::new(0), module)
+        .map_err(|error| format!("it cannot be read: {error}"))?;
+    Ok((redirected.finish(), redirect.found))
+}
+
+struct Redirect {
+    found: bool,
+}
+
+impl Reencode for Redirect {
+    type Error = std::convert::Infallible;
+
+    fn parse_import(
+        &mut self,
+        imports: &mut ImportSection,
+        import: wasmparser::Import<'_>,
+    ) -> Result<(), reencode::Error<Self::Error>> {
+        let exits = import.module == PREVIEW1 && import.name == PROC_EXIT;
+        self.found |= exits;
+        let module = if exits { EXIT } else { import.module };
+        imports.import(module, import.name, self.entity_type(import.ty)?);
+        Ok(())
+    }
+}
+
+/// A module whose `proc_exit` hands the low byte of the code to `wasi:cli/exit`, as an operating system does.
+fn exit_adapter() -> anyhow::Result<Vec<u8>> {
+    let mut types = TypeSection::new();
+    types.ty().function([ValType::I32], []);
+    let mut imports = ImportSection::new();
+    imports.import(EXIT_INTERFACE, "exit-with-code", EntityType::Function(0));
+    let mut functions = FunctionSection::new();
+    functions.function(0);
+    let mut exports = ExportSection::new();
+    exports.export(PROC_EXIT, ExportKind::Func, 1);
+    let mut body = Function::new([]);
+    body.instructions().local_get(0).i32_const(0xff).i32_and().call(0).unreachable().end();
+    let mut code = CodeSection::new();
+    code.function(&body);
+    let mut module = Module::new();
+    module.section(&types).section(&imports).section(&functions).section(&exports).section(&code);
+    let mut bytes = module.finish();
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("exit.wit", EXIT_WORLD)?;
+    let world = resolve.select_world(&[package], Some("adapter"))?;
+    embed_component_metadata(&mut bytes, &resolve, world, StringEncoding::UTF8)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adapted(text: &str) -> Result<Vec<u8>, String> {
+        adapt(&wat::parse_str(text).unwrap(), true)
+    }
+
+    #[test]
+    fn a_module_that_exits_takes_the_exact_code_with_it() {
+        let component = adapted(
+            r#"(module
+                (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+                (memory (export "memory") 1)
+                (func (export "_start") (call $exit (i32.const 3))))"#,
+        )
+        .unwrap();
+        wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::all()).validate_all(&component).unwrap();
+        let text = wit_component::decode(&component).unwrap();
+        assert!(matches!(text, wit_component::DecodedWasm::Component(..)));
+    }
+
+    #[test]
+    fn a_module_that_never_exits_needs_no_second_adapter() {
+        assert!(adapted(r#"(module (memory (export "memory") 1) (func (export "_start")))"#).is_ok());
+    }
+
+    #[test]
+    fn a_module_for_something_else_is_refused() {
+        let problem =
+            adapted(r#"(module (import "wasi_snapshot_preview1" "teleport" (func)) (func (export "_start")))"#);
+        assert!(problem.unwrap_err().contains("teleport"));
+    }
 }

@@ -103,26 +103,29 @@ fn canonical(path: &Path) -> Result<PathBuf, DiscoverError> {
     Ok(canonical)
 }
 
-/// Gives each file the shortest tail of its path that no other has.
+/// Gives each file the shortest tail of its path that no other has. The extension belongs to it only where
+/// two files of one folder differ in nothing else.
 fn label(files: Vec<(PathBuf, PathBuf)>) -> Vec<PluginFile> {
+    let mut stems: BTreeMap<PathBuf, usize> = BTreeMap::new();
+    for (_, canonical) in &files {
+        *stems.entry(canonical.with_extension("")).or_default() += 1;
+    }
     let parts: Vec<Vec<String>> = files
         .iter()
         .map(|(_, canonical)| {
-            let mut parts: Vec<String> =
-                canonical.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
-            parts.reverse();
-            parts
+            let stem = canonical.with_extension("");
+            let named = if stems[&stem] > 1 { canonical } else { &stem };
+            named.iter().rev().map(|part| part.to_string_lossy().into_owned()).collect()
         })
         .collect();
     let tail = |index: usize, length: usize| -> String {
-        let parts = &parts[index];
-        parts[..length.min(parts.len())].iter().rev().cloned().collect::<Vec<_>>().join("/")
+        parts[index].iter().take(length).rev().cloned().collect::<Vec<_>>().join("/")
     };
     let mut length = vec![1_usize; files.len()];
     loop {
         let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        for index in 0..files.len() {
-            groups.entry(tail(index, length[index])).or_default().push(index);
+        for (index, length) in length.iter().enumerate() {
+            groups.entry(tail(index, *length)).or_default().push(index);
         }
         let mut grew = false;
         for index in groups.into_values().filter(|group| group.len() > 1).flatten() {
@@ -135,19 +138,10 @@ fn label(files: Vec<(PathBuf, PathBuf)>) -> Vec<PluginFile> {
             break;
         }
     }
-    // `a.wasm` and `a.component` in one folder still share a label: their extension tells them apart.
-    let mut used = HashSet::new();
     files
         .into_iter()
         .enumerate()
-        .map(|(index, (path, canonical))| {
-            let mut label = tail(index, length[index]);
-            if !used.insert(label.clone()) {
-                label = format!("{label}.{}", canonical.extension().unwrap_or_default().to_string_lossy());
-                used.insert(label.clone());
-            }
-            PluginFile { path, canonical, label }
-        })
+        .map(|(index, (path, canonical))| PluginFile { path, canonical, label: tail(index, length[index]) })
         .collect()
 }
 
@@ -172,7 +166,7 @@ mod tests {
     fn a_label_is_the_stem_where_that_is_enough() {
         assert_eq!(labels(&["a.wasm", "b/c.wasm"]), ["a", "c"]);
         assert_eq!(labels(&["x/a.wasm", "y/a.wasm", "b.wasm"]), ["x/a", "y/a", "b"]);
-        assert_eq!(labels(&["a.wasm", "a.component"]), ["a", "a.component"]);
+        assert_eq!(labels(&["a.wasm", "a.component"]), ["a.wasm", "a.component"]);
     }
 
     #[test]

@@ -24,6 +24,8 @@ pub struct Plugin {
     pub contents: Contents,
     /// The compiled component.
     pub component: Component,
+    /// Whoever holds the plugin holds its engine: without it no epoch ends, and a guest that loops loops for ever.
+    pub engine: Engine,
 }
 
 /// A plugin's file cannot be used.
@@ -116,5 +118,5 @@ pub fn load(
     let component = engine
         .component(component, digest, cache)
         .map_err(|error| LoadError::Compile { path: path(), reason: format!("{error:#}") })?;
-    Ok(Plugin { file: file.clone(), digest: digest.to_owned(), contents, component })
+    Ok(Plugin { file: file.clone(), digest: digest.to_owned(), contents, component, engine: engine.clone() })
 }

@@ -4,8 +4,10 @@ mod scenario_file;
 mod settings;
 mod source;
 mod suite_file;
+#[cfg(test)]
+mod tests;
 mod value;
 
 pub use scenario_file::ScenarioSettings;
 pub use settings::{ConfigError, LaneKind, LaneSettings, Overrides, SCENARIOS_FOLDER, SUITE_FILE, Settings};
-pub use source::{SourceError, nearest};
+pub use source::{Place, ReadError, SourceError, nearest, shown};

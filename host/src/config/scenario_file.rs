@@ -4,18 +4,21 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use serde::Deserialize;
+use toml::Spanned;
 
 use super::{
-    settings::{ConfigError, read},
-    source::parse,
+    settings::ConfigError,
+    source::{Place, ReadError, parse, read},
     suite_file::LimitsTable,
+    value::{Bytes, NotZero, Table, Time},
 };
 use crate::model::{
-    CommandSpec, Expectation, Fixture, Grant, Grants, Limits, Script, ScriptedAgent, SessionPrompt, TextMatch,
-    check_name,
+    CommandSpec, Expectation, Fixture, Grant, Grants, Limits, Script, ScriptExpectation, ScriptedAgent, SessionPrompt,
+    Step, TextMatch, check_name,
 };
 
 /// A scenario's folder, resolved.
@@ -41,6 +44,8 @@ pub struct ScenarioSettings {
     pub command: CommandSpec,
     /// Keys of the file that only a plain command can have.
     pub command_keys: Vec<&'static str>,
+    /// Where `plugin` and the keys of a plain command stand in the file.
+    pub places: BTreeMap<&'static str, Place>,
     /// Its scripted agents.
     pub agents: BTreeMap<String, ScriptedAgent>,
 }
@@ -49,23 +54,23 @@ pub struct ScenarioSettings {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 struct ScenarioFile {
-    plugin: Option<String>,
-    summary: Option<String>,
+    plugin: Option<Spanned<String>>,
+    summary: Option<Spanned<String>>,
     tags: Vec<String>,
-    deadline: Option<super::value::Time>,
-    memory: Option<super::value::Bytes>,
+    deadline: Option<Time>,
+    memory: Option<NotZero<Bytes>>,
     table_elements: Option<u64>,
-    instances: Option<u32>,
-    output: Option<super::value::Bytes>,
-    disk: Option<super::value::Bytes>,
-    handles: Option<u32>,
-    grants: GrantsTable,
-    fixture: FixtureTable,
-    args: Option<Vec<String>>,
-    env: Option<BTreeMap<String, String>>,
-    stdin: Option<String>,
-    session: Option<SessionTable>,
-    expect: Option<ExpectTable>,
+    instances: Option<NotZero<u32>>,
+    output: Option<Bytes>,
+    disk: Option<Bytes>,
+    handles: Option<NotZero<u32>>,
+    grants: Table<GrantsTable>,
+    fixture: Table<FixtureTable>,
+    args: Option<Spanned<Vec<String>>>,
+    env: Option<Spanned<BTreeMap<String, String>>>,
+    stdin: Option<Spanned<String>>,
+    session: Option<Spanned<Table<SessionTable>>>,
+    expect: Option<Spanned<Table<ExpectTable>>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -95,10 +100,10 @@ struct ExpectTable {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged, expecting = "a text, or `{ contains = TEXT }`")]
+#[serde(untagged, expecting = "expected a text in quotes, or `{ contains = TEXT }`")]
 enum MatchTable {
     Equals(String),
-    Contains(Contains),
+    Contains(Table<Contains>),
 }
 
 #[derive(Debug, Deserialize)]
@@ -111,7 +116,7 @@ impl From<MatchTable> for TextMatch {
     fn from(written: MatchTable) -> Self {
         match written {
             MatchTable::Equals(text) => Self::Equals(text),
-            MatchTable::Contains(Contains { contains }) => Self::Contains(contains),
+            MatchTable::Contains(Table(Contains { contains })) => Self::Contains(contains),
         }
     }
 }
@@ -129,18 +134,19 @@ impl ScenarioFile {
         }
     }
 
-    fn command_keys(&self) -> Vec<&'static str> {
+    /// Where `plugin` and the keys of a plain command stand.
+    fn spans(&self) -> impl Iterator<Item = (&'static str, std::ops::Range<usize>)> {
         [
-            ("args", self.args.is_some()),
-            ("env", self.env.is_some()),
-            ("stdin", self.stdin.is_some()),
-            ("session", self.session.is_some()),
-            ("expect", self.expect.is_some()),
-            ("summary", self.summary.is_some()),
+            ("plugin", self.plugin.as_ref().map(Spanned::span)),
+            ("args", self.args.as_ref().map(Spanned::span)),
+            ("env", self.env.as_ref().map(Spanned::span)),
+            ("stdin", self.stdin.as_ref().map(Spanned::span)),
+            ("session", self.session.as_ref().map(Spanned::span)),
+            ("expect", self.expect.as_ref().map(Spanned::span)),
+            ("summary", self.summary.as_ref().map(Spanned::span)),
         ]
         .into_iter()
-        .filter_map(|(key, given)| given.then_some(key))
-        .collect()
+        .filter_map(|(key, span)| Some((key, span?)))
     }
 }
 
@@ -154,14 +160,23 @@ impl ScenarioSettings {
         check_name(&name).map_err(|source| vec![ConfigError::FolderName { folder: folder.to_owned(), source }])?;
         let mut problems = Vec::new();
         let path = folder.join("scenario.toml");
-        let file: ScenarioFile = match read(&path) {
-            Ok(Some(text)) => parse(&path, &text).unwrap_or_else(|error| {
-                problems.push(error.into());
-                ScenarioFile::default()
-            }),
-            Ok(None) => ScenarioFile::default(),
-            Err(error) => return Err(vec![error]),
+        let text = read(&path).unwrap_or_else(|error| {
+            problems.push(error.into());
+            None
+        });
+        let text = text.unwrap_or_else(|| Arc::from(""));
+        let file: ScenarioFile = parse(&path, &text).unwrap_or_else(|error| {
+            problems.push(error.into());
+            ScenarioFile::default()
+        });
+        let mut dir = |name: &str| {
+            let path = folder.join(name);
+            if !path.is_dir() && path.symlink_metadata().is_ok() {
+                problems.push(ConfigError::NotAFolder { path: path.clone() });
+            }
+            Some(path).filter(|path| path.is_dir())
         };
+        let fixture = Fixture { root: dir("root"), config: dir("config"), git: file.fixture.0.git };
         let agents = agents(&folder.join("agents")).unwrap_or_else(|errors| {
             problems.extend(errors);
             BTreeMap::new()
@@ -169,28 +184,30 @@ impl ScenarioSettings {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let command_keys = file.command_keys();
+        let places: BTreeMap<_, _> = file.spans().map(|(key, span)| (key, Place::new(&path, &text, span))).collect();
+        let command_keys = places.keys().copied().filter(|key| *key != "plugin").collect();
         let limits = file.limits().over(defaults);
-        let dir = |name: &str| Some(folder.join(name)).filter(|path| path.is_dir());
+        let expect = file.expect.map(|expect| expect.into_inner().0);
         Ok(Self {
-            plugin: file.plugin.as_deref().map(|plugin| plugin_path(plugin, folder, base)),
-            summary: file.summary,
+            plugin: file.plugin.as_ref().map(|plugin| plugin_path(plugin.get_ref(), folder, base)),
+            summary: file.summary.map(Spanned::into_inner),
             tags: file.tags,
-            grants: file.grants.session.then_some(Grant::Session).into_iter().collect::<Grants>(),
+            grants: file.grants.0.session.then_some(Grant::Session).into_iter().collect::<Grants>(),
             limits,
-            fixture: Fixture { root: dir("root"), config: dir("config"), git: file.fixture.git },
+            fixture,
             command: CommandSpec {
-                args: file.args.unwrap_or_default(),
-                env: file.env.unwrap_or_default(),
-                stdin: file.stdin.unwrap_or_default().into_bytes(),
-                session: file.session.map(|session| SessionPrompt { prompt: session.prompt }),
-                expect: file.expect.map(|expect| Expectation {
+                args: file.args.map(Spanned::into_inner).unwrap_or_default(),
+                env: file.env.map(Spanned::into_inner).unwrap_or_default(),
+                stdin: file.stdin.map(Spanned::into_inner).unwrap_or_default().into_bytes(),
+                session: file.session.map(|session| SessionPrompt { prompt: session.into_inner().0.prompt }),
+                expect: expect.map(|expect| Expectation {
                     exit_code: expect.exit_code,
                     stdout: expect.stdout.map(Into::into),
                     stderr: expect.stderr.map(Into::into),
                 }),
             },
             command_keys,
+            places,
             agents,
             name,
             folder: folder.to_owned(),
@@ -216,11 +233,17 @@ fn agents(folder: &Path) -> Result<BTreeMap<String, ScriptedAgent>, Vec<ConfigEr
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(agents),
-        Err(source) => return Err(vec![ConfigError::Read { path: folder.to_owned(), source }]),
+        Err(_) if folder.exists() && !folder.is_dir() => {
+            return Err(vec![ConfigError::NotAFolder { path: folder.to_owned() }]);
+        }
+        Err(source) => return Err(vec![ReadError::Io { path: folder.to_owned(), source }.into()]),
     };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        if path.extension().is_none_or(|extension| extension != "toml") {
+    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    for path in files {
+        // Files of editors and tools are none of ours.
+        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
+        if hidden || path.extension().is_none_or(|extension| extension != "toml") {
             continue;
         }
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -228,10 +251,26 @@ fn agents(folder: &Path) -> Result<BTreeMap<String, ScriptedAgent>, Vec<ConfigEr
             problems.push(ConfigError::FolderName { folder: path, source });
             continue;
         }
-        match read(&path).and_then(|text| Ok(parse::<Script>(&path, &text.unwrap_or_default())?)) {
+        match script(&path) {
             Ok(script) => drop(agents.insert(name, ScriptedAgent { path, script })),
             Err(error) => problems.push(error),
         }
     }
     if problems.is_empty() { Ok(agents) } else { Err(problems) }
+}
+
+/// A [`Script`] of which every step is read as a table of its own, so that an error names the step's place.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScriptFile {
+    summary: String,
+    expect: ScriptExpectation,
+    #[serde(default)]
+    step: Vec<Table<Step>>,
+}
+
+fn script(path: &Path) -> Result<Script, ConfigError> {
+    let text = read(path)?.unwrap_or_else(|| Arc::from(""));
+    let ScriptFile { summary, expect, step } = parse(path, &text)?;
+    Ok(Script { summary, expect, steps: step.into_iter().map(|Table(step)| step).collect() })
 }

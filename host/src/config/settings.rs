@@ -1,15 +1,19 @@
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
+
+use toml::Spanned;
 
 use super::{
     scenario_file::ScenarioSettings,
-    source::{SourceError, nearest, parse},
-    suite_file::{KindName, SuiteFile},
+    source::{Place, ReadError, SourceError, did_you_mean, parse, read, shown},
+    suite_file::SuiteFile,
+    value::Table,
 };
-use crate::model::{BadName, LaneName, Limits, check_name};
+use crate::model::{self, BadName, LaneName, Limits, check_name};
 
 /// The folder that holds a suite's scenarios.
 pub const SCENARIOS_FOLDER: &str = "scenarios";
@@ -46,6 +50,8 @@ pub struct Settings {
     pub plugins: Vec<String>,
     /// Names of the canaries.
     pub canary: Vec<String>,
+    /// Where the suite names them.
+    pub canary_places: BTreeMap<String, Place>,
     /// The lanes to run in, in order.
     pub lanes: Vec<LaneSettings>,
     /// Attempts at once over all lanes.
@@ -80,12 +86,18 @@ pub enum LaneKind {
 }
 
 impl LaneKind {
+    /// The kind without its configuration.
+    #[must_use]
+    pub fn kind(&self) -> model::LaneKind {
+        match self {
+            Self::Scripted { .. } => model::LaneKind::Scripted,
+        }
+    }
+
     /// The word that files and reports use.
     #[must_use]
     pub fn as_str(&self) -> &'static str {
-        match self {
-            Self::Scripted { .. } => "scripted",
-        }
+        self.kind().as_str()
     }
 }
 
@@ -96,22 +108,22 @@ pub enum ConfigError {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// A file cannot be read.
-    #[error("cannot read {}", path.display())]
-    Read {
-        /// The file.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Something else lies where a folder belongs.
+    #[error("{} must be a folder; move it away or rename it", shown(path))]
+    NotAFolder {
+        /// What lies there.
         path: PathBuf,
-        /// The cause.
-        #[source]
-        source: io::Error,
     },
     /// `--suite` names nothing.
-    #[error("there is no suite at {}; `--suite` takes a `{SUITE_FILE}` or the folder that holds it", path.display())]
+    #[error("there is no suite at {}; `--suite` takes a `{SUITE_FILE}` or the folder that holds it", shown(path))]
     NoSuite {
         /// As given.
         path: PathBuf,
     },
     /// A folder's or agent's name cannot be used.
-    #[error("{}: {source}", folder.display())]
+    #[error("{}: {source}", shown(folder))]
     FolderName {
         /// The folder or file.
         folder: PathBuf,
@@ -145,24 +157,28 @@ impl Settings {
     /// # Errors
     /// Everything that is wrong, not just the first.
     pub fn resolve(cwd: &Path, overrides: &Overrides) -> Result<Self, Vec<ConfigError>> {
-        let folder = scenarios_folder(cwd, overrides.suite.as_deref()).map_err(|error| vec![error])?;
+        let path = suite_file(cwd, overrides.suite.as_deref()).map_err(|error| vec![error])?;
+        let folder = path.parent().unwrap_or(cwd).to_owned();
         let base = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(cwd).to_owned();
-        let path = folder.join(SUITE_FILE);
-        let text = read(&path).map_err(|error| vec![error])?;
-        let file: SuiteFile = match &text {
-            Some(text) => parse(&path, text).map_err(|error| vec![error.into()])?,
-            None => SuiteFile::default(),
+        let text = read(&path).map_err(|error| vec![error.into()])?;
+        let given = text.is_some();
+        let text = text.unwrap_or_else(|| Arc::from(""));
+        let file: SuiteFile = match parse(&path, &text) {
+            Ok(file) => file,
+            // What the scenarios' files say does not hang on the suite: their errors are told as well.
+            Err(error) => {
+                let others = read_scenarios(&folder, &base, &Limits::default()).err().unwrap_or_default();
+                return Err(std::iter::once(error.into()).chain(others).collect());
+            }
         };
         let mut problems = Vec::new();
-        let at = |span, message: String| -> ConfigError {
-            SourceError::new(&path, text.as_deref().unwrap_or_default(), Some(span), message).into()
-        };
+        let at = |span, message: String| -> ConfigError { SourceError::new(&path, &text, Some(span), message).into() };
         for name in file.lane.keys() {
             if let Err(error) = check_name(name.get_ref()) {
                 problems.push(at(name.span(), error.to_string()));
             }
         }
-        for jobs in file.jobs.iter().chain(file.lane.values().filter_map(|lane| lane.jobs.as_ref())) {
+        for jobs in file.jobs.iter().chain(file.lane.values().filter_map(|lane| lane.0.jobs.as_ref())) {
             if *jobs.get_ref() == 0 {
                 problems.push(at(jobs.span(), "`jobs` must be at least 1".into()));
             }
@@ -170,7 +186,7 @@ impl Settings {
         if overrides.jobs == Some(0) {
             problems.push(ConfigError::NoJobs);
         }
-        let limits = file.defaults.over(&Limits::default());
+        let limits = file.defaults.0.over(&Limits::default());
         let scenarios = read_scenarios(&folder, &base, &limits).unwrap_or_else(|errors| {
             problems.extend(errors);
             BTreeMap::new()
@@ -187,40 +203,37 @@ impl Settings {
         }
         Ok(Self {
             plugins: file.plugins,
-            canary: file.canary.into_iter().map(toml::Spanned::into_inner).collect(),
+            canary_places: file
+                .canary
+                .iter()
+                .map(|name| (name.get_ref().clone(), Place::new(&path, &text, name.span())))
+                .collect(),
+            canary: file.canary.into_iter().map(Spanned::into_inner).collect(),
             lanes,
-            jobs: overrides.jobs.or(file.jobs.map(toml::Spanned::into_inner)).unwrap_or(DEFAULT_JOBS),
+            jobs: overrides.jobs.or(file.jobs.map(Spanned::into_inner)).unwrap_or(DEFAULT_JOBS),
             limits,
             scenarios,
             agents: overrides.agents.clone(),
-            suite: text.is_some().then_some(path),
+            suite: given.then_some(path),
             base,
         })
     }
 }
 
-fn scenarios_folder(cwd: &Path, given: Option<&Path>) -> Result<PathBuf, ConfigError> {
-    let Some(given) = given else { return Ok(cwd.join(SCENARIOS_FOLDER)) };
+/// The suite's file, whether it is there or not: `--suite` may name it, its folder, or the folder above.
+fn suite_file(cwd: &Path, given: Option<&Path>) -> Result<PathBuf, ConfigError> {
+    let Some(given) = given else { return Ok(cwd.join(SCENARIOS_FOLDER).join(SUITE_FILE)) };
     let path = cwd.join(given);
-    let folder = if path.is_file() {
-        path.parent().map(Path::to_owned)
-    } else if path.join(SUITE_FILE).is_file()
-        || path.file_name().is_some_and(|name| name == SCENARIOS_FOLDER && path.is_dir())
-    {
-        Some(path.clone())
-    } else {
-        Some(path.join(SCENARIOS_FOLDER)).filter(|folder| folder.is_dir())
-    };
-    folder.ok_or(ConfigError::NoSuite { path })
-}
-
-/// The text of a file, or `None` when there is no such file.
-pub(super) fn read(path: &Path) -> Result<Option<String>, ConfigError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(ConfigError::Read { path: path.to_owned(), source }),
+    if path.is_file() {
+        return Ok(path);
     }
+    let is_scenarios = path.file_name().is_some_and(|name| name == SCENARIOS_FOLDER);
+    let inside = path.join(SUITE_FILE);
+    if inside.is_file() || is_scenarios && path.is_dir() {
+        return Ok(inside);
+    }
+    let below = path.join(SCENARIOS_FOLDER);
+    if below.is_dir() { Ok(below.join(SUITE_FILE)) } else { Err(ConfigError::NoSuite { path }) }
 }
 
 fn read_scenarios(
@@ -233,7 +246,7 @@ fn read_scenarios(
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(scenarios),
-        Err(source) => return Err(vec![ConfigError::Read { path: folder.to_owned(), source }]),
+        Err(source) => return Err(vec![ReadError::Io { path: folder.to_owned(), source }.into()]),
     };
     let mut folders: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
     folders.sort();
@@ -256,9 +269,9 @@ fn lanes(
     at: &dyn Fn(std::ops::Range<usize>, String) -> ConfigError,
 ) -> Result<Vec<LaneSettings>, Vec<ConfigError>> {
     let mut known: BTreeMap<&str, LaneSettings> = BTreeMap::new();
-    for (name, table) in &file.lane {
-        let kind = match table.kind {
-            KindName::Scripted => {
+    for (name, Table(table)) in &file.lane {
+        let kind = match table.kind.0 {
+            model::LaneKind::Scripted => {
                 LaneKind::Scripted { agent: table.agent.clone().unwrap_or_else(|| DEFAULT_AGENT.to_owned()) }
             }
         };
@@ -271,10 +284,8 @@ fn lanes(
         kind: LaneKind::Scripted { agent: DEFAULT_AGENT.to_owned() },
         jobs: None,
     });
-    let hint = |name: &str| match nearest(name, known.keys().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("there are {}", known.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")),
-    };
+    let names: Vec<&str> = known.keys().copied().collect();
+    let hint = |name: &str| did_you_mean(name, &names, if names.len() == 1 { "there is only" } else { "there are" });
     let mut chosen: Vec<LaneSettings> = Vec::new();
     let mut problems = Vec::new();
     if !asked.is_empty() {
@@ -286,7 +297,11 @@ fn lanes(
             }
         }
     } else if let Some(names) = &file.lanes {
-        for name in names {
+        if names.get_ref().is_empty() {
+            let message = "`lanes` names no lane, so nothing would run; name one, or remove the key";
+            problems.push(at(names.span(), message.to_owned()));
+        }
+        for name in names.get_ref() {
             match known.get(name.get_ref().as_str()) {
                 Some(lane) if !chosen.contains(lane) => chosen.push(lane.clone()),
                 Some(_) => {}
@@ -305,15 +320,16 @@ fn lanes(
 }
 
 fn unknown_agents(asked: &[String], scenarios: &BTreeMap<String, ScenarioSettings>) -> Vec<ConfigError> {
-    let known: Vec<&str> = scenarios.values().flat_map(ScenarioSettings::agent_names).collect();
-    asked
-        .iter()
-        .filter(|name| !known.contains(&name.as_str()))
+    let known: BTreeSet<&str> = scenarios.values().flat_map(ScenarioSettings::agent_names).collect();
+    let names: Vec<&str> = known.iter().copied().collect();
+    let unknown = asked.iter().filter(|name| !known.contains(name.as_str()));
+    unknown
         .map(|name| {
-            let hint = nearest(name, known.iter().copied()).map_or_else(
-                || "; `host prove` lists the agents of each scenario".to_owned(),
-                |near| format!("; did you mean `{near}`?"),
-            );
+            let hint = if names.is_empty() {
+                "; there is none at all (`scenarios/NAME/agents/*.toml`)".to_owned()
+            } else {
+                format!("; {}", did_you_mean(name, &names, "there are"))
+            };
             ConfigError::UnknownAgent { name: name.clone(), hint }
         })
         .collect()

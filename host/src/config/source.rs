@@ -1,9 +1,10 @@
 //! Files as their writers see them: errors that show the line and say what was meant.
 
 use std::{
-    fmt,
+    fmt, fs, io,
     ops::Range,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
@@ -33,7 +34,7 @@ impl SourceError {
     /// An error at the bytes `span` of `text`, which `path` holds.
     #[must_use]
     pub fn new(path: &Path, text: &str, span: Option<Range<usize>>, message: String) -> Self {
-        let shown = path.display().to_string();
+        let shown = shown(path);
         let Some(span) = span.filter(|span| span.end <= text.len()) else {
             let rendered = format!("{shown}: {message}");
             return Self { path: path.to_owned(), position: None, message, rendered };
@@ -57,35 +58,152 @@ fn first_line(text: &str, span: Range<usize>) -> Range<usize> {
     span.start..span.start + length
 }
 
+/// A path as a person in the current folder would write it.
+#[must_use]
+pub fn shown(path: &Path) -> std::path::Display<'_> {
+    let cwd = std::env::current_dir().ok();
+    cwd.and_then(|cwd| path.strip_prefix(cwd).ok())
+        .filter(|path| !path.as_os_str().is_empty())
+        .unwrap_or(path)
+        .display()
+}
+
+/// A place in a file, kept to point at it later.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    path: PathBuf,
+    text: Arc<str>,
+    span: Range<usize>,
+}
+
+impl Place {
+    /// The bytes `span` of `text`, which `path` holds.
+    #[must_use]
+    pub fn new(path: &Path, text: &Arc<str>, span: Range<usize>) -> Self {
+        Self { path: path.to_owned(), text: Arc::clone(text), span }
+    }
+
+    /// What is wrong here.
+    #[must_use]
+    pub fn error(&self, message: impl Into<String>) -> SourceError {
+        SourceError::new(&self.path, &self.text, Some(self.span.clone()), message.into())
+    }
+}
+
+/// Reads a text file. A byte order mark is no part of its text.
+///
+/// # Errors
+/// [`ReadError`]; a file that is not there is none, but a link that leads nowhere is.
+pub(super) fn read(path: &Path) -> Result<Option<Arc<str>>, ReadError> {
+    let bytes = match fs::read(path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let source = io::Error::new(error.kind(), "it is a link that leads nowhere");
+            return Err(ReadError::Io { path: path.to_owned(), source });
+        }
+        Err(_) if path.is_dir() => return Err(ReadError::Folder { path: path.to_owned() }),
+        Err(source) => return Err(ReadError::Io { path: path.to_owned(), source }),
+    };
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        // The first byte that is none of UTF-8 shows as a replacement character, in the same place.
+        let shown = String::from_utf8_lossy(error.as_bytes());
+        let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
+        ReadError::Text(SourceError::new(path, &shown, Some(span), "this is no UTF-8; save the file as UTF-8".into()))
+    })?;
+    Ok(Some(text.strip_prefix('\u{feff}').unwrap_or(&text).into()))
+}
+
+/// A file cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The system does not give it.
+    #[error("cannot read {}", shown(path))]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// It is a folder.
+    #[error("{} is a folder, but must be a file; move it away or rename it", shown(path))]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// It is no text.
+    #[error(transparent)]
+    Text(SourceError),
+}
+
 /// Parses a TOML file.
 ///
 /// # Errors
 /// [`SourceError`] with the place, and the nearest known name for an unknown one.
 pub(super) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, SourceError> {
-    toml::from_str(text).map_err(|error| {
-        let span = error.span();
-        let found = span.clone().map(|span| &text[span]).unwrap_or_default();
-        SourceError::new(path, text, span, explain(error.message(), found))
-    })
+    toml::from_str(text).map_err(|error| SourceError::new(path, text, error.span(), explain(error.message())))
 }
 
-/// Puts serde's words for an unknown name into ours.
-fn explain(message: &str, _found: &str) -> String {
-    let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
-    let what = if message.starts_with("unknown field") {
-        "key"
-    } else if message.starts_with("unknown variant") {
-        "value"
-    } else {
-        return message.trim_end().to_owned();
-    };
-    let Some((unknown, known)) = quoted.split_first() else { return message.to_owned() };
-    if known.is_empty() {
-        return format!("unknown {what} `{unknown}`: nothing is expected here");
+/// Puts serde's words, which are for programmers, into ours.
+fn explain(message: &str) -> String {
+    let message = message.trim_end();
+    if let Some(rest) = message.strip_prefix("unknown field ") {
+        return unknown("key", rest);
     }
+    if let Some(rest) = message.strip_prefix("unknown variant ") {
+        return unknown("value", rest);
+    }
+    if let Some(key) = message.strip_prefix("missing field ") {
+        return format!("the key {key} is missing; add it");
+    }
+    let wrong = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
+    if let Some((found, expected)) = wrong.and_then(|wrong| wrong.rsplit_once(", expected ")) {
+        return format!("expected {}, found {}", expected_words(expected), found_words(found));
+    }
+    message.to_owned()
+}
+
+/// An unknown name in backquotes, then those that are known.
+fn unknown(what: &str, names: &str) -> String {
+    let quoted: Vec<&str> = names.split('`').skip(1).step_by(2).collect();
+    match quoted.split_first() {
+        Some((unknown, [])) => format!("unknown {what} `{unknown}`: nothing is expected here; remove it"),
+        Some((unknown, known)) => format!("unknown {what} `{unknown}`; {}", did_you_mean(unknown, known, "known are")),
+        None => format!("unknown {what} {names}"),
+    }
+}
+
+/// `did you mean NEAREST?`, or, when none is near, `lead` and all of them.
+pub(super) fn did_you_mean(unknown: &str, known: &[&str], lead: &str) -> String {
     match nearest(unknown, known.iter().copied()) {
-        Some(near) => format!("unknown {what} `{unknown}`; did you mean `{near}`?"),
-        None => format!("unknown {what} `{unknown}`; known are {}", listed(known)),
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("{lead} {}", listed(known)),
+    }
+}
+
+fn expected_words(expected: &str) -> String {
+    match expected {
+        "a string" | "string" => "a text in quotes".into(),
+        "a boolean" => "`true` or `false`".into(),
+        "a sequence" => "a list in brackets".into(),
+        "u32" => format!("a whole number from 0 to {}", u32::MAX),
+        "u64" | "usize" => "a whole number from 0 up".into(),
+        "i32" => format!("a whole number from {} to {}", i32::MIN, i32::MAX),
+        _ if expected == "a map" || expected.starts_with("struct ") || expected.contains(" enum ") => "a table".into(),
+        _ => expected.to_owned(),
+    }
+}
+
+fn found_words(found: &str) -> String {
+    match found.split_once(' ') {
+        Some(("string", text)) => format!("the text {text}"),
+        Some(("integer" | "boolean", value)) => value.to_owned(),
+        Some(("floating", rest)) => rest.trim_start_matches("point ").to_owned(),
+        _ if found == "map" => "a table".into(),
+        _ if found == "sequence" => "a list".into(),
+        _ => found.to_owned(),
     }
 }
 

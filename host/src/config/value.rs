@@ -1,24 +1,31 @@
 //! Values with units, as people write them.
 
-use std::time::Duration;
+use std::{fmt, marker::PhantomData, time::Duration};
 
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::{
+    Deserialize, Deserializer,
+    de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
+};
 
 /// `"90s"`, `"1m 30s"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Time(pub(super) Duration);
 
 /// `"64MiB"`, `"1GB"`, or a number of bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Bytes(pub(super) u64);
 
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        let time = humantime::parse_duration(&text)
-            .map_err(|error| D::Error::custom(format!("`{text}` is no duration ({error}); write `90s` or `2m`")))?;
+        let time = humantime::parse_duration(&text).map_err(|error| match error {
+            humantime::DurationError::NumberOverflow => {
+                D::Error::custom(format!("`{text}` is longer than any duration can be; write `90s` or `1h`"))
+            }
+            _ => D::Error::custom(format!("`{text}` is no duration; write `500ms`, `90s`, `1m 30s` or `1h`")),
+        })?;
         if time.is_zero() {
-            return Err(D::Error::custom("a duration of zero leaves no time at all; write `90s` or `2m`"));
+            return Err(D::Error::custom("a duration of zero leaves no time at all; write `90s` or `1h`"));
         }
         Ok(Self(time))
     }
@@ -27,7 +34,7 @@ impl<'de> Deserialize<'de> for Time {
 impl<'de> Deserialize<'de> for Bytes {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
-        #[serde(untagged, expecting = "a size such as `64MiB`, or a number of bytes")]
+        #[serde(untagged, expecting = "expected a size such as `\"64MiB\"`, or a number of bytes")]
         enum Written {
             Number(u64),
             Text(String),
@@ -38,6 +45,45 @@ impl<'de> Deserialize<'de> for Bytes {
                 D::Error::custom(format!("`{text}` is no size; write `64MiB`, `1GB` or a number of bytes"))
             }),
         }
+    }
+}
+
+/// A bound of which zero would let nothing run at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NotZero<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de> + Default + PartialEq> Deserialize<'de> for NotZero<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = T::deserialize(deserializer)?;
+        if value == T::default() {
+            return Err(D::Error::custom("no component can run with a limit of zero; raise it, or remove the key"));
+        }
+        Ok(Self(value))
+    }
+}
+
+/// A table and nothing else: serde would take a list for one too, its values in the order of the fields, so that
+/// `grants = [true]` would give the first grant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Table<T>(pub(super) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Table<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Only<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Only<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a table")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_map(Only(PhantomData)).map(Self)
     }
 }
 

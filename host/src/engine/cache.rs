@@ -72,9 +72,10 @@ impl Cache {
     }
 
     fn artefact(&self, engine: &wasmtime::Engine, digest: &str) -> PathBuf {
-        // Covers wasmtime's version, its settings and the processor.
+        // Covers wasmtime's version, its settings and the processor; and how this host adapts core modules.
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
+        env!("CARGO_PKG_VERSION").hash(&mut hasher);
         self.folder.join(format!("{digest}-{:016x}.cwasm", hasher.finish()))
     }
 }

@@ -13,6 +13,9 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 /// The engine's version.
 pub const WASMTIME_VERSION: &str = "48.0.8";
 
+/// The most attempts that one engine runs at once: beyond it the kernel's bound on memory mappings is near.
+pub const MAX_SLOTS: usize = 5_000;
+
 /// How often guest code is interrupted to let others run and to notice that its attempt has ended.
 pub const EPOCH: Duration = Duration::from_millis(5);
 
@@ -40,12 +43,12 @@ struct Inner {
 pub struct EngineError(#[source] pub wasmtime::Error);
 
 impl Engine {
-    /// An engine that can run `slots` attempts at once out of its pool.
+    /// An engine that can run `slots` attempts at once out of its pool, up to [`MAX_SLOTS`].
     ///
     /// # Errors
     /// [`EngineError`] when the processor is not supported or address space is short.
     pub fn new(slots: usize) -> Result<Self, EngineError> {
-        let slots = u32::try_from(slots).unwrap_or(u32::MAX).max(1);
+        let slots = u32::try_from(slots.clamp(1, MAX_SLOTS)).unwrap_or(u32::MAX);
         let pooled = wasmtime::Engine::new(config().allocation_strategy(pool(slots))).map_err(EngineError)?;
         let on_demand = wasmtime::Engine::new(&config()).map_err(EngineError)?;
         let ticker = Ticker::start(&[&pooled, &on_demand], EPOCH);

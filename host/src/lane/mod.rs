@@ -14,7 +14,7 @@ mod session;
 mod supervisor;
 mod turn;
 
-use std::{fmt, future::Future, path::PathBuf, pin::Pin, str::FromStr, sync::Arc, time::Duration};
+use std::{future::Future, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
@@ -25,52 +25,7 @@ pub use orphans::{SESSION_MARKER, become_subreaper, kill_orphans};
 pub use process::HostProgram;
 pub use supervisor::{SuperviseArgs, supervise};
 
-/// A kind of agent that a lane can run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum LaneKind {
-    /// The embedded agent that carries out a script; needs no network, key or program.
-    Scripted,
-}
-
-impl LaneKind {
-    /// Every kind that this host knows. A new kind is added here, in `as_str` and in [`lane`].
-    pub const ALL: [Self; 1] = [Self::Scripted];
-
-    /// The word that `suite.toml` uses.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Scripted => "scripted",
-        }
-    }
-}
-
-impl fmt::Display for LaneKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A word that names no kind of lane.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownLaneKind(pub String);
-
-impl fmt::Display for UnknownLaneKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known: Vec<String> = LaneKind::ALL.iter().map(|kind| format!("`{kind}`")).collect();
-        write!(f, "`{}` is no kind of lane; the kinds are {}", self.0.escape_debug(), known.join(", "))
-    }
-}
-
-impl std::error::Error for UnknownLaneKind {}
-
-impl FromStr for LaneKind {
-    type Err = UnknownLaneKind;
-
-    fn from_str(word: &str) -> Result<Self, UnknownLaneKind> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == word).ok_or_else(|| UnknownLaneKind(word.to_owned()))
-    }
-}
+pub use crate::model::LaneKind;
 
 /// The lane of a kind. `host` is the program whose hidden modes supervise agents.
 #[must_use]
@@ -166,12 +121,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_are_found_by_their_word() {
+    fn a_kind_has_a_lane_of_that_kind() {
         for kind in LaneKind::ALL {
-            assert_eq!(kind.as_str().parse(), Ok(kind));
             assert_eq!(lane(kind, HostProgram::this()).kind(), kind);
         }
-        let error = "claud".parse::<LaneKind>().unwrap_err().to_string();
-        assert!(error.contains("`claud`") && error.contains("`scripted`"), "{error}");
     }
 }

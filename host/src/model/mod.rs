@@ -5,6 +5,7 @@ mod exit_code;
 mod fault;
 mod grant;
 mod id;
+mod lane;
 mod limits;
 mod scenario;
 mod script;
@@ -19,10 +20,11 @@ pub use exit_code::ExitCode;
 pub use fault::{Fault, FaultClass};
 pub use grant::{Grant, Grants, UnknownGrant};
 pub use id::{BadName, LaneName, RunId, ScenarioId, TrialId, check_name};
+pub use lane::{LaneKind, UnknownLaneKind};
 pub use limits::Limits;
 pub use scenario::{
     CommandSpec, Declared, DeclaredScenario, Expectation, Fixture, PluginFacts, PluginId, Scenario, ScenarioShape,
-    ScriptedAgent, SessionPrompt, TextMatch,
+    ScriptedAgent, SessionPrompt, TextMatch, Ungranted,
 };
 pub use script::{Script, ScriptExpectation, ScriptedFault, Step};
 pub use session::{BackOff, Conclusion, SessionEvent, SessionEventKind, Usage};

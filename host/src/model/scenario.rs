@@ -23,6 +23,8 @@ pub struct Scenario {
     pub clauses: Vec<Clause>,
     /// What it is given.
     pub grants: Grants,
+    /// What it needs beyond that: it cannot run.
+    pub ungranted: Vec<Ungranted>,
     /// Its bounds.
     pub limits: Limits,
     /// How it is called.
@@ -46,6 +48,15 @@ pub struct DeclaredScenario {
     pub needs: Vec<Grant>,
     /// The clauses of its grader; empty when it declares none.
     pub clauses: Vec<Clause>,
+}
+
+/// A grant that a scenario needs and is not given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ungranted {
+    /// The grant.
+    pub grant: Grant,
+    /// What is wrong and what to do, for a person.
+    pub problem: String,
 }
 
 /// How a scenario is called.

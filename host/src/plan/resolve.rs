@@ -1,14 +1,19 @@
 //! Brings together what plugins declare and what the scenarios' folders say.
 
+#[cfg(test)]
+mod tests;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
+use super::Plan;
 use crate::{
-    config::{ScenarioSettings, Settings, nearest},
+    config::{ScenarioSettings, Settings, SourceError, nearest, shown},
     model::{
-        CommandSpec, Declared, DeclaredScenario, Grant, PluginFacts, Scenario, ScenarioId, ScenarioShape, check_name,
+        CommandSpec, Declared, DeclaredScenario, Grant, PluginFacts, Scenario, ScenarioId, ScenarioShape, Ungranted,
+        check_name,
     },
 };
 
@@ -16,44 +21,11 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SetupProblem {
     /// A scenario needs what it is not granted.
-    #[error(
-        "the scenario `{scenario}` of `{}` needs the grant `{grant}`, which it is not given; \
-         if you trust it, add `{grant} = true` under `[grants]` in {}", plugin.display(), file.display()
-    )]
-    NotGranted {
-        /// The scenario.
-        scenario: String,
-        /// Its plugin.
-        plugin: PathBuf,
-        /// The grant.
-        grant: Grant,
-        /// Where it can be granted.
-        file: PathBuf,
-    },
-    /// A folder names a plugin that has no such scenario.
-    #[error("{}: the plugin `{}` has no scenario `{name}`{hint}", file.display(), plugin.display())]
-    NoSuchScenario {
-        /// The folder's file.
-        file: PathBuf,
-        /// The plugin.
-        plugin: PathBuf,
-        /// The folder's name.
-        name: String,
-        /// What there is.
-        hint: String,
-    },
-    /// A key that only a plain command can have.
-    #[error(
-        "{}: `{key}` is for plain WASI commands, but `{}` is of the typed world; remove it", file.display(), plugin.display()
-    )]
-    CommandKey {
-        /// The folder's file.
-        file: PathBuf,
-        /// The key.
-        key: &'static str,
-        /// The plugin.
-        plugin: PathBuf,
-    },
+    #[error("{0}")]
+    NotGranted(String),
+    /// A file says what does not fit the plugins.
+    #[error(transparent)]
+    Source(#[from] SourceError),
     /// A plain command's file cannot name a scenario.
     #[error("`{}` cannot name a scenario: {reason}; rename the file", plugin.display())]
     CommandName {
@@ -62,24 +34,22 @@ pub enum SetupProblem {
         /// Why not.
         reason: String,
     },
-    /// The suite names a canary that is nowhere.
-    #[error("{}: the canary `{name}` is no scenario{hint}", suite.display())]
-    UnknownCanary {
-        /// The suite's file.
-        suite: PathBuf,
-        /// The canary.
-        name: String,
-        /// The nearest one.
-        hint: String,
-    },
-    /// A plain command drives a session without the grant.
-    #[error(
-        "{}: `[session]` needs the grant `session`; add `session = true` under `[grants]`", file.display()
-    )]
-    SessionNotGranted {
-        /// The folder's file.
-        file: PathBuf,
-    },
+}
+
+/// Refuses a plan of which a scenario needs what it is not granted. Scenarios that were not selected do not matter.
+///
+/// # Errors
+/// [`SetupProblem::NotGranted`], each once.
+pub fn check_grants(plan: &Plan) -> Result<(), Vec<SetupProblem>> {
+    let mut problems: Vec<SetupProblem> = Vec::new();
+    for missing in plan.trials().flat_map(|trial| &trial.scenario.ungranted) {
+        let problem = SetupProblem::NotGranted(missing.problem.clone());
+        // Once for all lanes.
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// Every scenario of `plugins`, with what its folder adds, in the order of the plugins.
@@ -122,20 +92,36 @@ fn typed(
     scenario.tags.clone_from(&declared.tags);
     scenario.clauses.clone_from(&declared.clauses);
     if let Some(folder) = folder {
-        problems.extend(folder.command_keys.iter().map(|key| SetupProblem::CommandKey {
-            file: file_of(folder),
-            key,
-            plugin: plugin.path.clone(),
+        problems.extend(folder.command_keys.iter().map(|key| {
+            let of = plugin.path.display();
+            wrong(
+                folder,
+                key,
+                format!("`{key}` is for plain WASI commands, but `{of}` is of the typed world; remove it"),
+            )
         }));
         dress(&mut scenario, folder);
     }
-    problems.extend(scenario.grants.missing(&declared.needs).into_iter().map(|grant| SetupProblem::NotGranted {
-        scenario: declared.name.clone(),
-        plugin: plugin.path.clone(),
+    let missing = scenario.grants.missing(&declared.needs).into_iter().map(|grant| Ungranted {
         grant,
-        file: scenario_file(settings, &declared.name),
-    }));
+        problem: format!(
+            "the scenario `{}` of `{}` needs the grant `{grant}`, which it is not given; {}",
+            declared.name,
+            plugin.path.display(),
+            how_to_grant(grant, &declared.name, plugin, settings)
+        ),
+    });
+    scenario.ungranted = missing.collect();
     scenario
+}
+
+fn how_to_grant(grant: Grant, name: &str, plugin: &PluginFacts, settings: &Settings) -> String {
+    let file = scenario_file(settings, name);
+    let file = shown(&file);
+    match settings.scenarios.get(name).filter(|folder| !names(folder, plugin)).and_then(|it| it.plugin.as_deref()) {
+        Some(other) => format!("{file} is for `{}`, so what it grants is not for this one", shown(other)),
+        None => format!("if you trust it, add `{grant} = true` under `[grants]` in {file}"),
+    }
 }
 
 /// One scenario for each folder that names the plugin; without any, one by the file's own name.
@@ -156,7 +142,8 @@ fn commands(plugin: &PluginFacts, settings: &Settings, problems: &mut Vec<SetupP
         .into_iter()
         .map(|folder| {
             if folder.command.session.is_some() && !folder.grants.has(Grant::Session) {
-                problems.push(SetupProblem::SessionNotGranted { file: file_of(folder) });
+                let message = "`[session]` needs the grant `session`; add `session = true` under `[grants]`";
+                problems.push(wrong(folder, "session", message.to_owned()));
             }
             let shape = ScenarioShape::Command(folder.command.clone());
             let mut scenario = bare(plugin, &folder.name, settings, shape);
@@ -176,6 +163,7 @@ fn bare(plugin: &PluginFacts, name: &str, settings: &Settings, shape: ScenarioSh
         tags: Vec::new(),
         clauses: Vec::new(),
         grants: Default::default(),
+        ungranted: Vec::new(),
         limits: settings.limits.clone(),
         shape,
         fixture: Default::default(),
@@ -195,7 +183,8 @@ fn dress(scenario: &mut Scenario, folder: &ScenarioSettings) {
     scenario.agents.clone_from(&folder.agents);
 }
 
-/// Whether a folder's `plugin` is this one: the same file, or, written without a folder, the same file name.
+/// Whether a folder's `plugin` is this one: the same file, or, where it names none that is there, one of the
+/// same name elsewhere.
 fn names(folder: &ScenarioSettings, plugin: &PluginFacts) -> bool {
     folder.plugin.as_deref().is_some_and(|path| {
         path.canonicalize().is_ok_and(|path| path == plugin.canonical)
@@ -213,31 +202,24 @@ fn folders_without_scenario(
         .scenarios
         .values()
         .filter(|folder| names(folder, plugin) && !known.contains(&folder.name.as_str()))
-        .map(|folder| SetupProblem::NoSuchScenario {
-            file: file_of(folder),
-            plugin: plugin.path.clone(),
-            name: folder.name.clone(),
-            hint: did_you_mean(&folder.name, &known),
+        .map(|folder| {
+            let (of, hint) = (plugin.path.display(), did_you_mean(&folder.name, &known));
+            wrong(folder, "plugin", format!("the plugin `{of}` has no scenario `{}`{hint}", folder.name))
         })
         .collect()
 }
 
 fn unknown_canaries(scenarios: &[Scenario], settings: &Settings) -> Vec<SetupProblem> {
-    let Some(suite) = &settings.suite else { return Vec::new() };
     let known: BTreeSet<&str> = scenarios
         .iter()
         .map(|scenario| scenario.name.as_str())
         .chain(settings.scenarios.keys().map(String::as_str))
         .collect();
     let known: Vec<&str> = known.into_iter().collect();
-    settings
-        .canary
-        .iter()
-        .filter(|name| !known.contains(&name.as_str()))
-        .map(|name| SetupProblem::UnknownCanary {
-            suite: suite.clone(),
-            name: name.clone(),
-            hint: did_you_mean(name, &known),
+    let unknown = settings.canary_places.iter().filter(|(name, _)| !known.contains(&name.as_str()));
+    unknown
+        .map(|(name, place)| {
+            place.error(format!("the canary `{name}` is no scenario{}", did_you_mean(name, &known))).into()
         })
         .collect()
 }
@@ -260,13 +242,18 @@ fn did_you_mean(name: &str, known: &[&str]) -> String {
         None if known.is_empty() => String::new(),
         None => {
             let shown: Vec<_> = known.iter().take(8).map(|name| format!("`{name}`")).collect();
-            format!("; it has {}{}", shown.join(", "), if known.len() > 8 { ", …" } else { "" })
+            format!("; there are {}{}", shown.join(", "), if known.len() > 8 { ", …" } else { "" })
         }
     }
 }
 
-fn file_of(folder: &ScenarioSettings) -> PathBuf {
-    folder.folder.join("scenario.toml")
+/// What is wrong with `key` in a folder's file.
+fn wrong(folder: &ScenarioSettings, key: &str, message: String) -> SetupProblem {
+    let error = match folder.places.get(key) {
+        Some(place) => place.error(message),
+        None => SourceError::new(&folder.folder.join("scenario.toml"), "", None, message),
+    };
+    error.into()
 }
 
 fn scenario_file(settings: &Settings, name: &str) -> PathBuf {

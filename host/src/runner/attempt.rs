@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::watch;
+use tokio::{sync::watch, task::block_in_place};
 use wasmtime::{Store, component::Linker};
 
 use super::{
@@ -64,7 +64,13 @@ pub struct AttemptExecutor {
     place: Box<dyn ArtifactPlace>,
 }
 
-enum LinkedPlugin {
+struct LinkedPlugin {
+    linked: Linked,
+    /// Keeps its engine's epochs going.
+    _plugin: Plugin,
+}
+
+enum Linked {
     Typed(Box<PluginPre<Guest>>),
     Command(Command),
 }
@@ -149,7 +155,8 @@ impl AttemptExecutor {
         let scenario = &trial.scenario;
         let folder = self.place.folder(&trial.id, attempt);
         let snapshot = self.snapshots.get(&scenario.id);
-        let dirs = match self.workspace.attempt(snapshot) {
+        // Directories may be large: the others go on meanwhile.
+        let dirs = match block_in_place(|| self.workspace.attempt(snapshot)) {
             Ok(dirs) => Arc::new(dirs),
             Err(error) => {
                 let what = format!("cannot make the attempt's directories: {error}");
@@ -182,7 +189,7 @@ impl AttemptExecutor {
             self.keep(&dirs, &folder, feed).await;
         }
         let artifacts = folder.exists().then(|| self.place.named(&folder));
-        let (kept, outcome) = match self.workspace.release(&dirs) {
+        let (kept, outcome) = match block_in_place(|| self.workspace.release(&dirs)) {
             Ok(kept) => (kept, outcome),
             Err(error) if outcome == Outcome::Pass => {
                 let what = format!("cannot remove {}: {error}; remove it by hand", dirs.base.display());
@@ -227,7 +234,7 @@ impl AttemptExecutor {
             if is_empty(from) {
                 continue;
             }
-            let left_out = match self.place.keep_tree(from, &folder.join(name)) {
+            let left_out = match block_in_place(|| self.place.keep_tree(from, &folder.join(name))) {
                 Ok(left_out) => left_out,
                 Err(error) => vec![format!("{name} was not kept: {error}")],
             };
@@ -263,9 +270,9 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn call(&self, plugin: &LinkedPlugin) -> Outcome {
-        match (plugin, &self.scenario.shape) {
-            (LinkedPlugin::Typed(pre), ScenarioShape::Typed) => self.typed(pre).await,
-            (LinkedPlugin::Command(command), ScenarioShape::Command(spec)) => self.command(command, spec).await,
+        match (&plugin.linked, &self.scenario.shape) {
+            (Linked::Typed(pre), ScenarioShape::Typed) => self.typed(pre).await,
+            (Linked::Command(command), ScenarioShape::Command(spec)) => self.command(command, spec).await,
             _ => internal("the plan takes the plugin for another shape than it has"),
         }
     }
@@ -302,7 +309,10 @@ impl Attempt<'_> {
             if let Err(fault) = concluded {
                 return Outcome::Fault(fault);
             }
-            session = Some(self.sessions.record_of(1));
+            session = match self.sessions.show(1) {
+                Ok(shown) => Some(shown),
+                Err(fault) => return Outcome::Fault(fault),
+            };
         }
         let (stdout, stderr) = (self.output("stdout"), self.output("stderr"));
         let args = std::iter::once(self.scenario.name.clone()).chain(spec.args.iter().cloned()).collect();
@@ -372,10 +382,11 @@ fn link(plugin: &Plugin, linkers: &mut Vec<Linker<Guest>>) -> wasmtime::Result<L
         }
     };
     let pre = linkers[place].instantiate_pre(&plugin.component)?;
-    Ok(match plugin.contents.shape {
-        Shape::Typed => LinkedPlugin::Typed(Box::new(PluginPre::new(pre)?)),
-        Shape::Command(version) => LinkedPlugin::Command(Command::link(pre, version)?),
-    })
+    let linked = match plugin.contents.shape {
+        Shape::Typed => Linked::Typed(Box::new(PluginPre::new(pre)?)),
+        Shape::Command(version) => Linked::Command(Command::link(pre, version)?),
+    };
+    Ok(LinkedPlugin { linked, _plugin: plugin.clone() })
 }
 
 /// Runs the call within the attempt's bounds: whichever ends first decides, and dropping the call frees all
@@ -413,9 +424,13 @@ async fn watch_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire
     loop {
         tokio::time::sleep(DISK_LOOK).await;
         let looked_at = Arc::clone(dirs);
-        let bytes = tokio::task::spawn_blocking(move || looked_at.bytes()).await.unwrap_or(0);
-        if bytes > bound {
-            tripwire.limit(format!("the attempt's directories hold {bytes} bytes; its limit `disk` is {bound}"));
+        match tokio::task::spawn_blocking(move || looked_at.bytes()).await {
+            Ok(Ok(bytes)) if bytes > bound => {
+                tripwire.limit(format!("the attempt's directories hold {bytes} bytes; its limit `disk` is {bound}"));
+            }
+            Ok(Err(_)) => tripwire.limit("the attempt nests folders too deep for its limit `disk` to be kept"),
+            // A look that did not come about is made up for by the next.
+            Ok(Ok(_)) | Err(_) => {}
         }
     }
 }

@@ -1,8 +1,10 @@
-use std::{
-    collections::{HashMap, VecDeque},
-    path::PathBuf,
-    sync::Arc,
-};
+//! The only writer of a run's state and the one place that orders its events.
+
+mod lanes;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -10,6 +12,7 @@ use tokio::{
     time::Instant,
 };
 
+use self::lanes::Lanes;
 use super::{
     executor::{Executor, Feed, Message, MessageKind, Stop, attempt},
     summary::Tally,
@@ -74,17 +77,13 @@ pub async fn dispatch(
                 Some(signal) => dispatcher.interrupt(signal),
                 None => signals_open = false,
             },
-            // A task's messages come before its end, since it has sent them by then.
             Some(message) = inbox.recv() => {
                 dispatcher.hear(message);
-                while let Ok(message) = inbox.try_recv() {
-                    dispatcher.hear(message);
-                }
+                dispatcher.hear_what_waits(&mut inbox);
             }
             Some(ended) = dispatcher.tasks.join_next_with_id(), if !dispatcher.tasks.is_empty() => {
-                while let Ok(message) = inbox.try_recv() {
-                    dispatcher.hear(message);
-                }
+                // Before a task ends it has sent its messages: they are heard first.
+                dispatcher.hear_what_waits(&mut inbox);
                 dispatcher.task_ended(ended);
             }
         }
@@ -99,10 +98,8 @@ struct Dispatcher<'a> {
     stop: watch::Sender<Stop>,
     began: Instant,
     next_seq: u64,
-    jobs: usize,
-    running: usize,
     unfinished: usize,
-    lanes: Vec<LaneState>,
+    lanes: Lanes,
     trials: Vec<TrialState>,
     tasks: JoinSet<()>,
     task_trials: HashMap<Id, usize>,
@@ -110,20 +107,12 @@ struct Dispatcher<'a> {
     interrupted: Option<String>,
 }
 
-struct LaneState {
-    jobs: usize,
-    running: usize,
-    canaries: VecDeque<usize>,
-    canaries_left: usize,
-    rest: VecDeque<usize>,
-    open: bool,
-}
-
 struct TrialState {
     trial: Arc<PlannedTrial>,
     lane: usize,
     attempts: u32,
-    started: bool,
+    /// When its attempt was given leave to start.
+    started: Option<Instant>,
     finished: bool,
 }
 
@@ -136,29 +125,18 @@ impl<'a> Dispatcher<'a> {
         stop: watch::Sender<Stop>,
     ) -> Self {
         let mut trials = Vec::new();
-        let mut lanes = Vec::new();
+        let mut lanes = Lanes::new(plan.jobs);
         for (lane, planned) in plan.lanes.iter().enumerate() {
-            let mut queue = |list: &[Arc<PlannedTrial>]| -> VecDeque<usize> {
-                let first = trials.len();
-                trials.extend(list.iter().map(|trial| TrialState {
-                    trial: Arc::clone(trial),
-                    lane,
-                    attempts: 0,
-                    started: false,
-                    finished: false,
-                }));
-                (first..trials.len()).collect()
-            };
-            let canaries = queue(&planned.canaries);
-            let rest = queue(&planned.rest);
-            lanes.push(LaneState {
-                jobs: planned.jobs.unwrap_or(usize::MAX),
-                running: 0,
-                canaries_left: canaries.len(),
-                canaries,
-                rest,
-                open: false,
-            });
+            let first = trials.len();
+            trials.extend(planned.canaries.iter().chain(&planned.rest).map(|trial| TrialState {
+                trial: Arc::clone(trial),
+                lane,
+                attempts: 0,
+                started: None,
+                finished: false,
+            }));
+            let rest = first + planned.canaries.len();
+            lanes.add(planned.name.clone(), planned.jobs, first..rest, rest..trials.len());
         }
         Self {
             executor,
@@ -167,8 +145,6 @@ impl<'a> Dispatcher<'a> {
             stop,
             began: Instant::now(),
             next_seq: 0,
-            jobs: plan.jobs,
-            running: 0,
             unfinished: trials.len(),
             lanes,
             trials,
@@ -213,36 +189,20 @@ impl<'a> Dispatcher<'a> {
             directory: context.directory,
         };
         self.emit(started);
-        for lane in 0..self.lanes.len() {
-            self.open_if_canaries_passed(lane);
-        }
+        self.open_lanes();
     }
 
-    /// Starts as many trials as the caps allow, one lane after another so that none starves.
+    /// Starts as many trials as canaries and caps allow.
     fn start_what_may(&mut self) {
         if self.interrupted.is_some() {
             return;
         }
-        loop {
-            let mut started = false;
-            for lane in 0..self.lanes.len() {
-                if self.running >= self.jobs {
-                    return;
-                }
-                if let Some(trial) = self.lanes[lane].next() {
-                    self.start(lane, trial);
-                    started = true;
-                }
-            }
-            if !started {
-                return;
-            }
+        while let Some(trial) = self.lanes.start_next() {
+            self.start(trial);
         }
     }
 
-    fn start(&mut self, lane: usize, index: usize) {
-        self.running += 1;
-        self.lanes[lane].running += 1;
+    fn start(&mut self, index: usize) {
         let state = &mut self.trials[index];
         state.attempts += 1;
         let feed = Feed { trial: index, attempt: state.attempts, messages: self.messages.clone() };
@@ -251,15 +211,28 @@ impl<'a> Dispatcher<'a> {
         self.task_trials.insert(handle.id(), index);
     }
 
+    /// Hears what has been sent by now. Not until the inbox is empty: an agent that floods could keep the
+    /// dispatcher from ever hearing a signal.
+    fn hear_what_waits(&mut self, inbox: &mut mpsc::Receiver<Message>) {
+        for _ in 0..MESSAGES {
+            let Ok(message) = inbox.try_recv() else { return };
+            self.hear(message);
+        }
+    }
+
     fn hear(&mut self, message: Message) {
         let Message { trial: index, attempt, kind } = message;
+        if self.trials[index].finished {
+            // Something that the attempt left behind still talks. Its record has been told and stays the last word.
+            return;
+        }
         let trial = self.trials[index].trial.id.clone();
         match kind {
             MessageKind::Starting(leave) => {
                 // Between being spawned and asking, the run may have been interrupted: then there is no leave,
                 // and the task's end settles the trial.
                 if self.interrupted.is_none() {
-                    self.trials[index].started = true;
+                    self.trials[index].started = Some(Instant::now());
                     self.emit(EventKind::AttemptStarted { trial, attempt });
                     let _ = leave.send(());
                 }
@@ -276,38 +249,39 @@ impl<'a> Dispatcher<'a> {
     fn task_ended(&mut self, ended: Result<(Id, ()), JoinError>) {
         let (id, panic) = match ended {
             Ok((id, ())) => (id, None),
-            Err(error) => (error.id(), Some(panic_text(error))),
+            Err(error) => (error.id(), Some(death_of(error))),
         };
         let Some(index) = self.task_trials.remove(&id) else { return };
         let state = &self.trials[index];
         if state.finished {
             return;
         }
-        let outcome = match (panic, &self.interrupted) {
-            (None, Some(signal)) if !state.started => Outcome::Cancelled { reason: interrupted_by(signal) },
-            (panic, _) => {
-                let what =
-                    if state.started { "the attempt ended without a record" } else { "the attempt did not start" };
-                let why = panic.unwrap_or_else(|| "its task is gone".into());
-                Outcome::Fault(Fault::new(FaultClass::Internal, format!("{what}: {why}; this is a bug of host")))
-            }
-        };
-        if !state.started {
-            self.settle_slot(index);
-            self.finish(index, outcome.into(), 0);
+        let Some(started) = state.started else {
+            let verdict = match (panic, &self.interrupted) {
+                (None, Some(signal)) => Verdict::Cancelled { reason: interrupted_by(signal) },
+                (panic, _) => Verdict::Fault(own_fault("the attempt did not start", panic)),
+            };
+            self.lanes.ended(state.lane);
+            self.finish(index, verdict, 0);
             return;
-        }
-        let record = AttemptRecord { outcome, duration_ms: 0, usage: Default::default(), artifacts: None, kept: None };
+        };
+        let record = AttemptRecord {
+            outcome: Outcome::Fault(own_fault("the attempt ended without a record", panic)),
+            duration_ms: millis(started.elapsed()),
+            usage: Default::default(),
+            artifacts: None,
+            kept: None,
+        };
         self.attempt_finished(index, record);
     }
 
-    fn settle_slot(&mut self, index: usize) {
-        self.running -= 1;
-        self.lanes[self.trials[index].lane].running -= 1;
-    }
-
-    fn attempt_finished(&mut self, index: usize, record: AttemptRecord) {
-        self.settle_slot(index);
+    fn attempt_finished(&mut self, index: usize, mut record: AttemptRecord) {
+        if let (Outcome::Cancelled { reason }, None) = (&record.outcome, &self.interrupted) {
+            // It would count as neither failed nor passed, in a run that ends well.
+            let what = format!("the attempt ended as cancelled ({reason}), but nothing cancelled the run");
+            record.outcome = Outcome::Fault(own_fault(&what, None));
+        }
+        self.lanes.ended(self.trials[index].lane);
         self.tally.usage(&record.usage);
         let (trial, attempt) = (self.trials[index].trial.id.clone(), self.trials[index].attempts);
         let (verdict, duration_ms) = (Verdict::from(record.outcome.clone()), record.duration_ms);
@@ -320,15 +294,15 @@ impl<'a> Dispatcher<'a> {
         state.finished = true;
         self.unfinished -= 1;
         let (trial, lane, attempts) = (Arc::clone(&state.trial), state.lane, state.attempts);
-        let attempts = if state.started { attempts } else { 0 };
+        let attempts = if state.started.is_some() { attempts } else { 0 };
         self.tally.trial(&trial, &verdict, duration_ms);
         let passed = verdict == Verdict::Pass;
         let how = verdict.word();
         self.emit(EventKind::TrialFinished { trial: trial.id.clone(), attempts, duration_ms, verdict });
         if trial.canary == Canary::Yes {
             if passed {
-                self.lanes[lane].canaries_left -= 1;
-                self.open_if_canaries_passed(lane);
+                self.lanes.canary_passed(lane);
+                self.open_lanes();
             } else {
                 let article = if how == "fail" { "failed".to_owned() } else { format!("ended as {how}") };
                 self.block(lane, &format!("canary {} {article}", trial.id.scenario));
@@ -336,26 +310,15 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    fn open_if_canaries_passed(&mut self, lane: usize) {
-        let state = &mut self.lanes[lane];
-        if state.canaries_left == 0 && !state.open {
-            state.open = true;
-            let name = self.lane_name(lane);
-            if let Some(lane) = name {
-                self.emit(EventKind::LaneOpened { lane });
-            }
+    fn open_lanes(&mut self) {
+        for lane in self.lanes.open_what_may() {
+            self.emit(EventKind::LaneOpened { lane });
         }
-    }
-
-    fn lane_name(&self, lane: usize) -> Option<crate::model::LaneName> {
-        self.trials.iter().find(|state| state.lane == lane).map(|state| state.trial.id.lane.clone())
     }
 
     /// Nothing more of the lane starts. Canaries that have not started are blocked too.
     fn block(&mut self, lane: usize, reason: &str) {
-        let state = &mut self.lanes[lane];
-        let queued: Vec<usize> = state.canaries.drain(..).chain(state.rest.drain(..)).collect();
-        for index in queued {
+        for index in self.lanes.drain(lane) {
             self.finish_unstarted(index, Verdict::Blocked { reason: reason.to_owned() });
         }
     }
@@ -379,9 +342,7 @@ impl<'a> Dispatcher<'a> {
         self.emit(EventKind::Interrupted { signal: signal.clone() });
         let reason = interrupted_by(&signal);
         self.interrupted = Some(signal);
-        let queued: Vec<usize> =
-            self.lanes.iter_mut().flat_map(|lane| lane.canaries.drain(..).chain(lane.rest.drain(..))).collect();
-        for index in queued {
+        for index in self.lanes.drain_all() {
             self.finish_unstarted(index, Verdict::Cancelled { reason: reason.clone() });
         }
     }
@@ -395,30 +356,24 @@ impl<'a> Dispatcher<'a> {
     }
 }
 
-impl LaneState {
-    fn next(&mut self) -> Option<usize> {
-        if self.running >= self.jobs {
-            return None;
-        }
-        if let Some(canary) = self.canaries.pop_front() {
-            return Some(canary);
-        }
-        if self.open { self.rest.pop_front() } else { None }
-    }
-}
-
 fn interrupted_by(signal: &str) -> String {
     format!("the run was interrupted by {signal}")
 }
 
-fn panic_text(error: JoinError) -> String {
+/// The fault of a task that broke its word.
+fn own_fault(what: &str, why: Option<String>) -> Fault {
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    Fault::new(FaultClass::Internal, format!("{what}{why}; this is a bug of host"))
+}
+
+fn death_of(error: JoinError) -> String {
     match error.try_into_panic() {
         Ok(panic) => {
             let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
             format!("it panicked: {}", text.unwrap_or_else(|| "without a message".into()))
         }
-        Err(error) => error.to_string(),
+        Err(_) => "its task is gone".into(),
     }
 }
 

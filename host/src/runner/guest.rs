@@ -46,12 +46,17 @@ impl Reports {
     }
 
     async fn tell(&mut self, report: Report) {
-        if self.told < REPORTS {
+        if !self.cuts() {
             self.told += 1;
             self.feed.report(report).await;
-        } else {
-            self.cut += 1;
         }
+    }
+
+    /// Counts a report that is over the bound, so that nothing that belongs to it is kept either.
+    fn cuts(&mut self) -> bool {
+        let over = self.told >= REPORTS;
+        self.cut += u32::from(over);
+        over
     }
 
     /// What was cut, for the end of the attempt.
@@ -159,6 +164,9 @@ impl report::Host for Guest {
     }
 
     async fn attach(&mut self, name: String, media_type: String, content: Vec<u8>) -> wasmtime::Result<()> {
+        if self.reports.cuts() {
+            return Ok(());
+        }
         let report = match self.reports.keep(&name, &content) {
             Ok(()) => Report::Attachment { name, media_type: bounded(media_type), bytes: content.len() as u64 },
             Err(what) => Report::Cut { what: bounded(what) },

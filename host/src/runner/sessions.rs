@@ -1,4 +1,5 @@
 use std::{
+    fs,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -21,6 +22,9 @@ const WAITING: usize = 256;
 const LOGGED_EVENTS: u64 = 5_000;
 const LOGGED_BYTES: usize = 8 << 20;
 
+/// The files of a session's record that mean the same in every lane.
+const SHOWN: &[&str] = &["events.jsonl", "final-message.txt", "session.json"];
+
 /// The sessions of one attempt. They live outside the component's Store, so that they can be ended, and waited
 /// for, after the component is gone.
 pub(super) struct Sessions {
@@ -30,6 +34,9 @@ pub(super) struct Sessions {
     record: PathBuf,
     feed: Feed,
     list: tokio::sync::Mutex<Vec<Arc<tokio::sync::Mutex<Entry>>>>,
+    /// A start under way. It is a task of its own, since the component's call may be dropped in the middle of
+    /// it, and the agent that is then just starting must be waited for too.
+    starting: tokio::sync::Mutex<Option<JoinHandle<Result<Entry, Fault>>>>,
     fault: Mutex<Option<Fault>>,
 }
 
@@ -48,13 +55,32 @@ impl Sessions {
         record: PathBuf,
         feed: Feed,
     ) -> Self {
-        let list = tokio::sync::Mutex::new(Vec::new());
-        Self { lane, script, dirs, record, feed, list, fault: Mutex::new(None) }
+        Self {
+            lane,
+            script,
+            dirs,
+            record,
+            feed,
+            list: tokio::sync::Mutex::default(),
+            starting: tokio::sync::Mutex::default(),
+            fault: Mutex::default(),
+        }
     }
 
     /// The first fault of any session: it decides the attempt, whatever the component made of it.
     pub(super) fn fault(&self) -> Option<Fault> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A copy of what a component may see of the record of session `number`, from 1. The streams as received are
+    /// left out: they tell which agent it was.
+    pub(super) fn show(&self, number: usize) -> Result<PathBuf, Fault> {
+        let (record, shown) = (self.record_of(number), self.dirs.base.join(format!("session-{number}")));
+        let copied = fs::create_dir(&shown)
+            .and_then(|()| SHOWN.iter().try_for_each(|name| fs::copy(record.join(name), shown.join(name)).map(drop)));
+        copied.map(|()| shown).map_err(|error| {
+            Fault::new(FaultClass::Internal, format!("cannot show the session's record to the component: {error}"))
+        })
     }
 
     /// The folder of the record of session `number`, from 1.
@@ -70,13 +96,12 @@ impl Sessions {
 
     async fn try_start(&self, prompt: String) -> Result<usize, Fault> {
         let launch = |what: String| Fault::new(FaultClass::Launch, what);
-        let lane = self.lane.as_ref().ok_or_else(|| launch("the lane has no agent".into()))?;
-        let mut list = self.list.lock().await;
-        if list.len() >= SESSIONS {
+        let lane = self.lane.clone().ok_or_else(|| launch("the lane has no agent".into()))?;
+        let place = self.list.lock().await.len();
+        if place >= SESSIONS {
             let what = format!("an attempt may start {SESSIONS} sessions, and it wants one more");
             return Err(Fault::new(FaultClass::Limit, what));
         }
-        let place = list.len();
         self.dirs.for_agent().map_err(|error| {
             Fault::new(FaultClass::Internal, format!("cannot make the agent's directories: {error}"))
         })?;
@@ -94,9 +119,25 @@ impl Sessions {
             limits: SessionLimits::default(),
             observer: Some(observer),
         };
-        let session = lane.start(spec).await?;
-        list.push(Arc::new(tokio::sync::Mutex::new(Entry { session, concluded: None, forwarder: Some(forwarder) })));
+        let mut starting = self.starting.lock().await;
+        *starting = Some(tokio::spawn(async move {
+            let session = lane.start(spec).await?;
+            Ok(Entry { session, concluded: None, forwarder: Some(forwarder) })
+        }));
+        self.started(&mut starting).await?;
         Ok(place)
+    }
+
+    /// Waits for the start under way, if there is one.
+    async fn started(&self, starting: &mut Option<JoinHandle<Result<Entry, Fault>>>) -> Result<(), Fault> {
+        let Some(task) = starting else { return Ok(()) };
+        let ended = task.await;
+        *starting = None;
+        let entry = ended.unwrap_or_else(|error| {
+            Err(Fault::new(FaultClass::Internal, format!("starting the agent failed: {error}")))
+        })?;
+        self.list.lock().await.push(Arc::new(tokio::sync::Mutex::new(entry)));
+        Ok(())
     }
 
     pub(super) async fn next_event(&self, place: usize) -> Result<Option<SessionEvent>, Fault> {
@@ -128,6 +169,8 @@ impl Sessions {
     /// # Errors
     /// A fault that names what survives.
     pub(super) async fn end(&self, grace: Duration) -> Result<Usage, Fault> {
+        // A start that failed has left nothing behind.
+        let _ = self.started(&mut *self.starting.lock().await).await;
         let entries = self.list.lock().await.clone();
         let mut usage = Usage::default();
         let mut survivors = Ok(());

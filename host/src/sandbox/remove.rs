@@ -4,35 +4,57 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Removes a tree whatever modes its folders have, without following links out of it. A tree that is not
-/// there is removed already.
+/// Removes a tree whatever it is like: folders without permissions, nested so deep that no path reaches the
+/// bottom. Links are removed, not followed. A tree that is not there is removed already.
+///
+/// Neither recursion nor a descriptor for each level: a component can nest folders until either runs out.
+/// Folders two levels down are moved up instead, so that no path grows.
 ///
 /// # Errors
 /// The first entry that would not go.
 pub fn remove_tree(tree: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(tree) {
-        Ok(()) => return Ok(()),
+    let folders = match clear(tree) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(_) => {}
+        cleared => cleared?,
+    };
+    let mut moved = 0_u64;
+    let mut waiting = folders;
+    while let Some(folder) = waiting.pop() {
+        for inner in clear(&folder)? {
+            let up = loop {
+                let up = tree.join(format!(".removed-{moved}"));
+                moved += 1;
+                // The tree may hold that very name.
+                if fs::symlink_metadata(&up).is_err() {
+                    break up;
+                }
+            };
+            // Moving a folder changes its `..`, which takes permission to write it.
+            fs::set_permissions(&inner, fs::Permissions::from_mode(0o700))?;
+            fs::rename(&inner, &up)?;
+            waiting.push(up);
+        }
+        fs::remove_dir(&folder)?;
     }
-    // A folder without write or search permission keeps its entries: open them all and try again.
-    open_folders(tree);
-    match fs::remove_dir_all(tree) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+    fs::remove_dir(tree)
 }
 
-fn open_folders(tree: &Path) {
-    let mut folders: Vec<PathBuf> = vec![tree.to_owned()];
-    while let Some(folder) = folders.pop() {
-        // What cannot be opened up shows as the second removal's error.
-        let _ = fs::set_permissions(&folder, fs::Permissions::from_mode(0o700));
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
-        // `file_type` does not follow links, so no folder outside the tree is touched.
-        let inner = entries.flatten().filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-        folders.extend(inner.map(|entry| entry.path()));
+/// Removes what is not a folder from `folder`, and returns the folders in it.
+fn clear(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    if fs::symlink_metadata(folder)?.permissions().mode() & 0o700 != 0o700 {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
     }
+    let mut folders = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        // `file_type` does not follow links.
+        if entry.file_type()?.is_dir() {
+            folders.push(entry.path());
+        } else {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(folders)
 }
 
 #[cfg(test)]
@@ -57,5 +79,22 @@ mod tests {
         assert!(!tree.exists());
         assert!(outside.join("file").exists());
         remove_tree(&tree).unwrap();
+    }
+
+    #[test]
+    fn folders_nested_past_every_path_go() {
+        let base = tempfile::tempdir().unwrap();
+        let tree = base.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        let mut folder = rustix::fs::open(&tree, rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
+        for _ in 0..5_000 {
+            rustix::fs::mkdirat(&folder, "d", rustix::fs::Mode::RWXU).unwrap();
+            folder =
+                rustix::fs::openat(&folder, "d", rustix::fs::OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
+        }
+        drop(folder);
+        fs::write(tree.join(".removed-0"), "in the way").unwrap();
+        remove_tree(&tree).unwrap();
+        assert!(!tree.exists());
     }
 }

@@ -8,6 +8,9 @@ use std::{
 
 use super::{Snapshot, remove_tree};
 
+/// What every file and folder is counted with besides its content: empty ones fill a disk too.
+const ENTRY: u64 = 1 << 10;
+
 /// The folder, outside every repository, that holds the directories of a run's attempts. It is private to
 /// this user and is removed with the run.
 #[derive(Debug)]
@@ -109,14 +112,21 @@ impl AttemptDirs {
     }
 
     /// Bytes that the attempt's files hold. What vanishes while it counts is not counted.
-    #[must_use]
-    pub fn bytes(&self) -> u64 {
+    ///
+    /// # Errors
+    /// A folder that is nested too deep to be looked into: what is in it cannot be counted.
+    pub fn bytes(&self) -> Result<u64, PathBuf> {
         let mut total = 0_u64;
         let mut folders = vec![self.base.clone()];
         while let Some(folder) = folders.pop() {
-            let Ok(entries) = fs::read_dir(&folder) else { continue };
+            let entries = match fs::read_dir(&folder) {
+                Ok(entries) => entries,
+                Err(error) if error.kind() == io::ErrorKind::InvalidFilename => return Err(folder),
+                Err(_) => continue,
+            };
             for entry in entries.flatten() {
                 let Ok(metadata) = entry.metadata() else { continue };
+                total = total.saturating_add(ENTRY);
                 if metadata.is_dir() {
                     folders.push(entry.path());
                 } else {
@@ -125,7 +135,7 @@ impl AttemptDirs {
                 }
             }
         }
-        total
+        Ok(total)
     }
 }
 

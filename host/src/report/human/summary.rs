@@ -20,6 +20,9 @@ const ORDER: [(&str, &str, &str, Tone); 6] = [
     ("cancelled", "cancelled", "cancelled", Tone::Warn),
 ];
 
+/// The shortest longest trial that is compared with a fan-out: below it the ratio tells of the host alone.
+const COMPARED_MS: u64 = 100;
+
 /// Lanes whose fan-out is told.
 const LANES: usize = 8;
 
@@ -83,7 +86,7 @@ impl Story {
 
     /// What it took against what one after another would have taken, and against the longest trial.
     fn times(&self, wall_ms: u64, serial_ms: u64, out: &mut String) {
-        if self.figures.ran < 2 {
+        if self.figures.ran < 2 || self.figures.longest.as_ref().is_none_or(|(_, longest)| *longest < COMPARED_MS) {
             return;
         }
         let mut line = format!("one after another {}", duration(serial_ms));
@@ -95,6 +98,9 @@ impl Story {
         }
         self.figure(&line, out);
         for (lane, fan_out) in self.figures.fan_outs().take(LANES) {
+            if fan_out.longest_ms < COMPARED_MS {
+                continue;
+            }
             if let Some(times) = ratio(fan_out.took_ms, fan_out.longest_ms) {
                 let (trials, took) = (count(fan_out.trials, "trial"), duration(fan_out.took_ms));
                 let lane = inline(&lane.0);

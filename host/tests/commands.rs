@@ -1,0 +1,187 @@
+//! Plain WASI commands: what they are given, and what their ending means.
+
+use host::model::{FaultClass, Finding, Verdict};
+
+use crate::support::{Finished, Suite, plain_module, probe};
+
+mod support;
+
+/// Runs the command of the probes as the scenario `command` with this `scenario.toml` beside `plugin`.
+fn run(toml: &str) -> Finished {
+    run_in(&Suite::new(), toml)
+}
+
+fn run_in(suite: &Suite, toml: &str) -> Finished {
+    let plugin = probe("probe-command");
+    suite.scenario("command", &format!("plugin = {:?}\n{toml}", plugin.to_str().unwrap()));
+    let finished = suite.host(["run", plugin.to_str().unwrap()]);
+    assert_eq!(suite.leftovers(), [""; 0]);
+    finished
+}
+
+/// Runs a core module for WASI 0.1 as the scenario `core`.
+fn run_core(module: &[u8], toml: &str) -> Finished {
+    let suite = Suite::new();
+    suite.file("core.wasm", module).scenario("core", toml);
+    suite.host(["run", "core.wasm"])
+}
+
+fn codes(findings: &[Finding]) -> Vec<&str> {
+    findings.iter().map(|finding| finding.code.as_str()).collect()
+}
+
+#[test]
+fn exit_code_zero_passes() {
+    run("").exits(0).passes("command");
+}
+
+#[test]
+fn exit_code_77_skips_and_the_reason_is_told() {
+    let finished = run("args = [\"exit\", \"77\", \"no\", \"database\"]");
+    finished.exits(0);
+    assert_eq!(finished.verdict("command"), &Verdict::Skip { reason: "no database".into() });
+}
+
+#[test]
+fn any_other_exit_code_fails_with_the_end_of_stderr() {
+    for args in ["\"exit\", \"3\", \"went\", \"wrong\"", "\"fail\", \"went wrong\""] {
+        let finished = run(&format!("args = [{args}]"));
+        finished.exits(100);
+        let [finding] = finished.findings("command") else { panic!("{}", finished.told()) };
+        assert_eq!(finding.code, "exit-code");
+        assert!(finding.message.contains("went wrong"), "{}", finding.message);
+    }
+}
+
+#[test]
+fn a_panic_is_a_trap() {
+    let finished = run("args = [\"panic\", \"at once\"]");
+    let fault = finished.exits(110).fault("command");
+    assert_eq!(fault.class, FaultClass::Trap);
+    assert!(fault.message.contains("at once"), "{fault}");
+}
+
+#[test]
+fn a_command_is_given_what_its_file_says_and_nothing_else() {
+    let finished = run("args = [\"show\"]\nstdin = \"line\\n\"\nenv = { B = \"2\", A = \"1\" }\n\
+         [expect]\nstdout = \"args: command|show\\nenv: A=1|B=2\\nstdin: \\\"line\\\\n\\\"\\n\"\nstderr = \"told on stderr\\n\"\n");
+    finished.exits(0).passes("command");
+}
+
+#[test]
+fn a_command_is_given_nothing_by_default() {
+    let expect = "[expect]\nstdout = \"args: command|show\\nenv: \\nstdin: \\\"\\\"\\n\"\n";
+    run(&format!("args = [\"show\"]\n{expect}")).exits(0).passes("command");
+}
+
+#[test]
+fn every_expectation_that_does_not_hold_is_told() {
+    let finished = run("args = [\"show\"]\n\
+         [expect]\nexit-code = 5\nstdout = { contains = \"nowhere\" }\nstderr = \"something else\\n\"\n");
+    finished.exits(100);
+    let findings = finished.findings("command");
+    assert_eq!(codes(findings), ["exit-code", "stdout", "stderr"]);
+    assert!(findings[0].message.contains("exited with 0, not 5"), "{}", findings[0].message);
+    assert!(findings[1].evidence.as_deref().unwrap().contains("args: command|show"));
+    assert_eq!(findings[2].evidence.as_deref(), Some("from line 1:\n- something else\n+ told on stderr\n"));
+}
+
+#[test]
+fn an_expected_exit_code_passes_and_77_then_skips_no_more() {
+    run("args = [\"exit\", \"5\"]\nexpect = { exit-code = 5 }").exits(0).passes("command");
+    let finished = run("args = [\"exit\", \"77\"]\nexpect = { exit-code = 0 }");
+    assert_eq!(codes(finished.exits(100).findings("command")), ["exit-code"]);
+}
+
+#[test]
+fn the_host_drives_a_session_and_the_command_judges_its_record() {
+    let suite = Suite::new();
+    suite.agent("command", "[[step]]\nwrite = \"greeting.txt\"\ntext = \"hello\"\n[[step]]\nsay = \"I wrote it.\"\n");
+    let finished = run_in(
+        &suite,
+        "args = [\"session\"]\n[session]\nprompt = \"Write a greeting.\"\n[grants]\nsession = true\n[expect]\n\
+         stdout = \"record: events.jsonl final-message.txt session.json\\nfinal message: I wrote it.\\n\
+         what the agent wrote: \\\"hello\\\"\\n\"\n",
+    );
+    finished.exits(0).passes("command");
+}
+
+#[test]
+fn a_session_needs_its_grant() {
+    let finished = run("[session]\nprompt = \"hello\"\n");
+    finished.exits(96);
+    assert!(finished.stderr.contains("`[session]` needs the grant `session`"), "{}", finished.told());
+}
+
+#[test]
+fn an_agent_that_breaks_is_a_fault_and_the_command_never_starts() {
+    let suite = Suite::new();
+    suite.agent("command", "[[step]]\nfault = \"crash\"\n");
+    let finished =
+        run_in(&suite, "args = [\"fail\", \"it started\"]\n[session]\nprompt = \"go\"\n[grants]\nsession = true\n");
+    let fault = finished.exits(110).fault("command");
+    assert_eq!(fault.class, FaultClass::Crash, "{fault}");
+}
+
+#[test]
+fn an_agent_cannot_put_another_folder_under_the_command() {
+    let suite = Suite::new();
+    suite.file("outside/secret", "s").agent(
+        "command",
+        &format!("[[step]]\nshell = \"cd .. && rm -r root && ln -s {} root\"\n", suite.path("outside").display()),
+    );
+    let finished = run_in(
+        &suite,
+        "args = [\"list\", \"/\"]\n[session]\nprompt = \"go\"\n[grants]\nsession = true\n\
+         [expect]\nstdout = \"/: \\n\"\n",
+    );
+    finished.exits(0).passes("command");
+    assert!(suite.path("outside/secret").exists());
+}
+
+#[test]
+fn one_command_can_be_several_scenarios() {
+    let suite = Suite::new();
+    let plugin = probe("probe-command");
+    let name = plugin.to_str().unwrap();
+    suite.scenario("passes", &format!("plugin = {name:?}"));
+    suite.scenario("skips", &format!("plugin = {name:?}\nargs = [\"exit\", \"77\"]"));
+    let finished = suite.host(["run", name]);
+    finished.exits(0).passes("passes");
+    assert!(matches!(finished.verdict("skips"), Verdict::Skip { .. }));
+}
+
+const GREET: &str = "(drop (call $fd_write (i32.const 1) (i32.const 8) (i32.const 1) (i32.const 20)))";
+const GREETING: &str = "(data (i32.const 8) \"\\20\\00\\00\\00\\03\\00\\00\\00\") (data (i32.const 32) \"hi\\n\")";
+
+#[test]
+fn a_core_module_of_wasi_0_1_is_adapted() {
+    let finished = run_core(&plain_module(GREET, GREETING), "expect = { stdout = \"hi\\n\" }");
+    finished.exits(0).passes("core");
+}
+
+#[test]
+fn a_core_module_that_exits_with_zero_passes() {
+    let module = plain_module(&format!("{GREET} (call $proc_exit (i32.const 0)) unreachable"), GREETING);
+    run_core(&module, "expect = { stdout = \"hi\\n\" }").exits(0).passes("core");
+}
+
+#[test]
+fn a_core_module_that_exits_with_77_skips() {
+    let finished = run_core(&plain_module("(call $proc_exit (i32.const 77))", ""), "");
+    finished.exits(0);
+    assert!(matches!(finished.verdict("core"), Verdict::Skip { .. }), "{}", finished.told());
+}
+
+#[test]
+fn the_exit_code_of_a_core_module_is_told_as_it_is() {
+    let finished = run_core(&plain_module("(call $proc_exit (i32.const 3))", ""), "");
+    let findings = finished.exits(100).findings("core");
+    assert!(findings[0].message.contains("exited with 3, not 0"), "{}", findings[0].message);
+}
+
+#[test]
+fn a_core_module_that_traps_is_a_trap() {
+    let finished = run_core(&plain_module("unreachable", ""), "");
+    assert_eq!(finished.exits(110).fault("core").class, FaultClass::Trap);
+}

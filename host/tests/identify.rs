@@ -1,0 +1,314 @@
+//! What is no plugin is told by name, with what it is and what to do, whichever command meets it.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+};
+
+use crate::support::{Listed, Suite, plain_module, probe, typed_module};
+
+mod support;
+
+/// `inspect`, `list` and `run` refuse the file `name` in these words, and name it.
+#[track_caller]
+fn refused_in(suite: &Suite, name: &str, words: &[&str]) {
+    for command in ["inspect", "list", "run"] {
+        let finished = suite.host([command, name]);
+        finished.exits(96);
+        assert_eq!(finished.stdout, "", "{command}");
+        for word in [name].iter().chain(words) {
+            assert!(finished.stderr.contains(word), "{command}: `{word}` is not in {}", finished.stderr);
+        }
+        assert_eq!(finished.stderr.matches("error: ").count(), 1, "{}", finished.stderr);
+        assert!(finished.events.is_empty());
+    }
+    assert_eq!(suite.leftovers(), [""; 0]);
+}
+
+#[track_caller]
+fn refused(content: impl AsRef<[u8]>, words: &[&str]) {
+    let suite = Suite::new();
+    suite.file("given.wasm", content);
+    refused_in(&suite, "given.wasm", words);
+}
+
+fn component(text: &str) -> Vec<u8> {
+    wat::parse_str(text).unwrap()
+}
+
+#[test]
+fn garbage() {
+    refused([0xff, 0x00, 0x12, 0x99], &["is no WebAssembly but unknown bytes", "give a `.wasm` component"]);
+}
+
+#[test]
+fn an_empty_file() {
+    refused("", &["is empty", "build it again"]);
+}
+
+#[test]
+fn text() {
+    refused("hello\n", &["is no WebAssembly but text"]);
+}
+
+#[test]
+fn webassembly_text() {
+    refused("(module)", &["is WebAssembly text", "wasm-tools parse"]);
+}
+
+#[test]
+fn a_native_program() {
+    refused(fs::read(env!("CARGO_BIN_EXE_host")).unwrap(), &["a native program"]);
+}
+
+#[test]
+fn a_script() {
+    refused("#!/bin/sh\nexit\n", &["a script"]);
+}
+
+#[test]
+fn a_component_that_is_cut_short() {
+    let whole = fs::read(probe("probe-noop")).unwrap();
+    refused(&whole[..whole.len() / 2], &["is damaged"]);
+}
+
+#[test]
+fn a_component_with_a_flipped_byte() {
+    let mut bytes = fs::read(probe("probe-noop")).unwrap();
+    bytes[9] ^= 0xff;
+    refused(bytes, &["is damaged"]);
+}
+
+#[test]
+fn a_core_module_without_start() {
+    refused(
+        component("(module (func (export \"f\")))"),
+        &["is a core module without `_start`", "build it as a command"],
+    );
+}
+
+#[test]
+fn a_core_module_for_something_else() {
+    let module = "(module (import \"env\" \"f\" (func)) (func (export \"_start\")))";
+    refused(component(module), &["imports `env`", "wasm32-wasip1 or wasm32-wasip2"]);
+}
+
+#[test]
+fn a_core_module_that_imports_what_wasi_0_1_does_not_have() {
+    let module = "(module (import \"wasi_snapshot_preview1\" \"sock_dance\" (func)) (memory (export \"memory\") 1) \
+                  (func (export \"_start\")))";
+    refused(component(module), &["does not fit its world or WASI 0.1", "sock_dance"]);
+}
+
+#[test]
+fn a_component_of_another_world() {
+    let other = "(component (instance $i) (export \"wasi:http/incoming-handler@0.2.0\" (instance $i)))";
+    refused(component(other), &["is a component of another world", "wasi:http/incoming-handler", "`wasi:cli/run`"]);
+}
+
+#[test]
+fn a_plugin_for_a_newer_host() {
+    let newer = "(component (instance $i) (export \"scenario:host/scenarios@0.2.0\" (instance $i)))";
+    refused(component(newer), &["`scenario:host@0.2.0`", "this host speaks `0.1.x`", "update `host`"]);
+}
+
+#[test]
+fn a_component_that_needs_what_the_host_does_not_have() {
+    let suite = Suite::new();
+    let importing = "(component
+        (import \"wasi:keyvalue/store@0.2.0\" (instance (export \"f\" (func))))
+        (instance $i) (export \"scenario:host/scenarios@0.1.0\" (instance $i)))";
+    suite.file("given.wasm", component(importing));
+    refused_in(&suite, "given.wasm", &["something that this host does not offer", "wasi:keyvalue/store"]);
+}
+
+#[test]
+fn a_folder() {
+    let suite = Suite::new();
+    fs::create_dir(suite.path("given.wasm")).unwrap();
+    refused_in(&suite, "given.wasm", &["is a folder", "given.wasm/*.wasm"]);
+}
+
+#[test]
+fn a_file_that_is_not_there() {
+    refused_in(&Suite::new(), "given.wasm", &["cannot read the plugin", "No such file"]);
+}
+
+#[test]
+fn a_pattern_that_matches_nothing() {
+    refused_in(&Suite::new(), "plugins/*.wasm", &["matches no file", "build the plugins first"]);
+}
+
+#[test]
+fn a_link_that_leads_nowhere() {
+    let suite = Suite::new();
+    symlink("gone.wasm", suite.path("given.wasm")).unwrap();
+    refused_in(&suite, "given.wasm", &["cannot read the plugin"]);
+}
+
+#[test]
+fn a_named_pipe_does_not_make_it_wait() {
+    let suite = Suite::new();
+    rustix::fs::mkfifoat(rustix::fs::CWD, suite.path("given.wasm"), rustix::fs::Mode::RWXU).unwrap();
+    refused_in(&suite, "given.wasm", &["cannot read the plugin", "not a regular file"]);
+}
+
+#[test]
+fn a_device() {
+    refused_in(&Suite::new(), "/dev/zero", &["cannot read the plugin", "not a regular file"]);
+}
+
+#[test]
+fn a_file_that_may_not_be_read() {
+    let suite = Suite::new();
+    suite.file("given.wasm", "x");
+    fs::set_permissions(suite.path("given.wasm"), fs::Permissions::from_mode(0o000)).unwrap();
+    // Root reads it all the same.
+    let words: &[&str] = if fs::read(suite.path("given.wasm")).is_ok() { &["but text"] } else { &["cannot read"] };
+    refused_in(&suite, "given.wasm", words);
+}
+
+#[test]
+fn every_bad_file_is_told_and_not_just_the_first() {
+    let suite = Suite::new();
+    suite.file("a.wasm", "").file("b.wasm", "hello").file("good.wasm", fs::read(probe("probe-noop")).unwrap());
+    let finished = suite.host(["run", "a.wasm", "b.wasm", "good.wasm"]);
+    finished.exits(96);
+    assert!(finished.stderr.contains("`a.wasm` is empty") && finished.stderr.contains("`b.wasm` is no WebAssembly"));
+    assert!(!finished.stderr.contains("good.wasm"), "{}", finished.stderr);
+}
+
+#[test]
+fn names_of_exports_play_no_tricks_on_a_terminal() {
+    let module = "(module (import \"env\\1b[2J\\0d\" \"f\" (func)) (func (export \"_start\")))";
+    let suite = Suite::new();
+    suite.file("given.wasm", component(module));
+    let finished = suite.host(["run", "given.wasm"]);
+    finished.exits(96);
+    assert!(!finished.stderr.contains(['\u{1b}', '\r']), "{:?}", finished.stderr);
+}
+
+fn plugin_listing(listed: &[Listed<'_>]) -> Vec<u8> {
+    typed_module(listed, "", "", "")
+}
+
+fn named(name: &str) -> Listed<'_> {
+    Listed { name, ..Listed::default() }
+}
+
+#[test]
+fn a_handmade_plugin_is_listed_inspected_and_run() {
+    let suite = Suite::new();
+    suite.file("given.wasm", plugin_listing(&[Listed { summary: "Does nothing.", ..named("one") }, named("two")]));
+    let listed = suite.host(["list", "given.wasm"]);
+    listed.exits(0);
+    assert!(listed.stdout.contains("one") && listed.stdout.contains("two"), "{}", listed.told());
+    let inspected = suite.host(["inspect", "given.wasm"]);
+    inspected.exits(0);
+    assert!(inspected.stdout.contains("core module of the world scenario:host/plugin"), "{}", inspected.told());
+    suite.host(["run", "given.wasm"]).exits(0).passes("one").passes("two");
+}
+
+#[test]
+fn a_plugin_that_lists_nothing() {
+    refused(plugin_listing(&[]), &["lists 0 scenarios"]);
+}
+
+#[test]
+fn a_plugin_that_lists_a_name_twice() {
+    refused(plugin_listing(&[named("same"), named("other"), named("same")]), &["lists `same` twice"]);
+}
+
+#[test]
+fn a_plugin_that_lists_names_that_lead_elsewhere() {
+    for name in ["", "..", "../planted", "a/b", "/tmp/planted", "-rf", ".hidden", "a b", "a::b"] {
+        refused(plugin_listing(&[named(name)]), &["lists a scenario with a bad name"]);
+    }
+}
+
+#[test]
+fn a_plugin_that_lists_a_name_that_plays_tricks_on_a_terminal() {
+    let suite = Suite::new();
+    suite.file("given.wasm", plugin_listing(&[named("\u{1b}[2J\n5 passed\r")]));
+    let finished = suite.host(["list", "given.wasm"]);
+    finished.exits(96);
+    assert!(!finished.stderr.contains(['\u{1b}', '\r']), "{:?}", finished.stderr);
+    assert!(!finished.stderr.lines().any(|line| line.starts_with("5 passed")), "{}", finished.stderr);
+}
+
+#[test]
+fn a_summary_and_clauses_that_play_tricks_on_a_terminal_are_shown_harmlessly() {
+    let suite = Suite::new();
+    suite.file("given.wasm", plugin_listing(&[Listed { summary: "\u{1b}[2J\n5 passed\r", ..named("one") }]));
+    for command in ["list", "inspect", "run"] {
+        let finished = suite.host([command, "given.wasm"]);
+        finished.exits(0);
+        assert!(!finished.stdout.contains(['\u{1b}', '\r']), "{command}: {:?}", finished.stdout);
+        assert!(!finished.stdout.lines().any(|line| line.starts_with("5 passed")), "{}", finished.stdout);
+    }
+}
+
+#[test]
+fn a_plugin_that_lists_a_clause_with_a_bad_code() {
+    refused(
+        plugin_listing(&[Listed { codes: &["../code"], ..named("one") }]),
+        &["lists a clause of `one`", "bad code"],
+    );
+}
+
+#[test]
+fn a_plugin_that_needs_an_unknown_grant() {
+    let needing = Listed { needs: &["launch-missiles"], ..named("one") };
+    refused(plugin_listing(&[needing]), &["needs the grant `launch-missiles`", "update `host`"]);
+}
+
+#[test]
+fn a_list_that_traps() {
+    refused(
+        typed_module(&[named("one")], "unreachable", "", ""),
+        &["fails when asked for its scenarios", "unreachable"],
+    );
+}
+
+#[test]
+fn a_list_that_points_out_of_its_memory() {
+    refused(typed_module(&[named("one")], "(return (i32.const -8))", "", ""), &["fails when asked for its scenarios"]);
+}
+
+#[test]
+fn a_list_that_fills_memory() {
+    let growing = "(loop (drop (memory.grow (i32.const 16))) (br 0))";
+    refused(typed_module(&[named("one")], growing, "", ""), &["fails when asked for its scenarios", "memory"]);
+}
+
+#[test]
+fn a_list_that_fills_tables_outside_of_the_pool() {
+    let growing = "(loop (drop (table.grow (ref.null func) (i32.const 100000))) (br 0))";
+    let plugin = typed_module(&[named("one")], growing, "", "(table 30000 funcref)");
+    refused(plugin, &["fails when asked for its scenarios", "table"]);
+}
+
+#[test]
+fn memories_are_counted_together_while_a_plugin_lists() {
+    let memories: String = (0..64).map(|_| "(memory 1024)").collect();
+    refused(typed_module(&[named("one")], "", "", &memories), &["fails when asked for its scenarios", "memory"]);
+}
+
+#[test]
+fn a_list_that_never_ends() {
+    let suite = Suite::new();
+    suite.file("given.wasm", typed_module(&[named("one")], "(loop (br 0))", "", ""));
+    let finished = suite.host(["list", "given.wasm"]);
+    finished.exits(96);
+    assert!(finished.stderr.contains("`given.wasm` does not list its scenarios within"), "{}", finished.stderr);
+}
+
+#[test]
+fn a_core_module_with_start_is_a_command() {
+    let suite = Suite::new();
+    suite.file("given.wasm", plain_module("", ""));
+    let inspected = suite.host(["inspect", "given.wasm"]);
+    inspected.exits(0);
+    assert!(inspected.stdout.contains("core module, a plain command of WASI 0.1"), "{}", inspected.told());
+    suite.host(["run", "given.wasm"]).exits(0).passes("given");
+}
