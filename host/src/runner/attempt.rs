@@ -300,28 +300,28 @@ impl Attempt<'_> {
     }
 
     async fn command(&self, command: &Command, spec: &CommandSpec) -> Outcome {
-        let mut session = None;
-        if let Some(asked) = &spec.session {
-            let concluded = match self.sessions.start(asked.prompt.clone()).await {
-                Ok(place) => self.sessions.conclude(place).await,
-                Err(fault) => Err(fault),
-            };
-            if let Err(fault) = concluded {
-                return Outcome::Fault(fault);
-            }
-            session = match self.sessions.show(1) {
-                Ok(shown) => Some(shown),
-                Err(fault) => return Outcome::Fault(fault),
-            };
-        }
+        let session = match spec.session.as_ref().map(|_| self.sessions.make_shown(1)).transpose() {
+            Ok(session) => session,
+            Err(fault) => return Outcome::Fault(fault),
+        };
         let (stdout, stderr) = (self.output("stdout"), self.output("stderr"));
         let args = std::iter::once(self.scenario.name.clone()).chain(spec.args.iter().cloned()).collect();
         let given = Given { args, env: spec.env.clone(), stdin: spec.stdin.clone(), before: self.before(), session };
         let engine = command.engine().clone();
+        // Opens the directories before the agent can put others, or links, in their places.
         let mut store = match self.store(&engine, &given, stdout.clone(), stderr.clone()) {
             Ok(store) => store,
             Err(fault) => return Outcome::Fault(fault),
         };
+        if let Some(asked) = &spec.session {
+            let driven = match self.sessions.start(asked.prompt.clone()).await {
+                Ok(place) => self.sessions.conclude(place).await,
+                Err(fault) => Err(fault),
+            };
+            if let Err(fault) = driven.and_then(|_| self.sessions.show(1)) {
+                return Outcome::Fault(fault);
+            }
+        }
         let called = command.call(&mut store).await;
         drop(store);
         match called {

@@ -1,5 +1,5 @@
 use std::{
-    fs,
+    fs, io,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -72,15 +72,21 @@ impl Sessions {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// A copy of what a component may see of the record of session `number`, from 1. The streams as received are
-    /// left out: they tell which agent it was.
-    pub(super) fn show(&self, number: usize) -> Result<PathBuf, Fault> {
-        let (record, shown) = (self.record_of(number), self.dirs.base.join(format!("session-{number}")));
-        let copied = fs::create_dir(&shown)
-            .and_then(|()| SHOWN.iter().try_for_each(|name| fs::copy(record.join(name), shown.join(name)).map(drop)));
-        copied.map(|()| shown).map_err(|error| {
-            Fault::new(FaultClass::Internal, format!("cannot show the session's record to the component: {error}"))
-        })
+    /// Makes the folder that [`show`](Self::show) fills.
+    pub(super) fn make_shown(&self, number: usize) -> Result<PathBuf, Fault> {
+        let shown = self.shown(number);
+        fs::create_dir(&shown).map(|()| shown).map_err(not_shown)
+    }
+
+    /// Copies what a component may see of the record of session `number`. The streams as received are left out:
+    /// they tell which agent it was.
+    pub(super) fn show(&self, number: usize) -> Result<(), Fault> {
+        let (record, shown) = (self.record_of(number), self.shown(number));
+        SHOWN.iter().try_for_each(|name| fs::copy(record.join(name), shown.join(name)).map(drop)).map_err(not_shown)
+    }
+
+    fn shown(&self, number: usize) -> PathBuf {
+        self.dirs.base.join(format!("session-{number}"))
     }
 
     /// The folder of the record of session `number`, from 1.
@@ -236,6 +242,10 @@ fn weight(kind: &SessionEventKind) -> usize {
         SessionEventKind::BackOff(back_off) => back_off.reason.len(),
         SessionEventKind::Started { .. } | SessionEventKind::Usage(_) => 64,
     }
+}
+
+fn not_shown(error: io::Error) -> Fault {
+    Fault::new(FaultClass::Internal, format!("cannot show the session's record to the component: {error}"))
 }
 
 /// Stands where a session was.

@@ -253,6 +253,7 @@ pub(super) struct Log {
     /// What was executed, in the order of starting.
     pub(super) executed: Vec<String>,
     /// What attempts were told.
+    /// Sorted: which of several attempts hears of a stop first is nobody's promise.
     pub(super) stops: Vec<(String, Stop)>,
     pub(super) most_at_once: usize,
     pub(super) most_in_lane: BTreeMap<String, usize>,
@@ -300,7 +301,11 @@ pub(super) async fn run(plan: &Plan, fake: Fake) -> Log {
         events: events.0,
         summary: summary.expect("the run does not end"),
         executed: seen.executed,
-        stops: seen.stops,
+        stops: {
+            let mut stops = seen.stops;
+            stops.sort_by(|a, b| a.0.cmp(&b.0));
+            stops
+        },
         most_at_once: seen.most_at_once,
         most_in_lane: seen.most_in_lane,
     }
