@@ -3,7 +3,7 @@ use std::{
     io::{self, Write},
 };
 
-use crate::model::ExitCode;
+use crate::{model::ExitCode, report::visible};
 
 /// Why a command ends before its work is done.
 #[derive(Debug)]
@@ -28,7 +28,8 @@ impl Failure {
         let mut stderr = io::stderr().lock();
         for message in &self.messages {
             // Without a stderr the exit code still tells.
-            let _ = writeln!(stderr, "error: {message}");
+            // Messages quote plugins and files, whose words must not steer a terminal.
+            let _ = writeln!(stderr, "error: {}", visible(message));
         }
         self.code
     }

@@ -21,6 +21,7 @@ const REACH: &[(&str, &str)] = &[
     ("wasi:sockets/", "the network: denied"),
     ("wasi:http/", "HTTP: not offered by this host"),
     ("wasi:cli/environment", "environment and arguments: only what its scenario.toml gives"),
+    ("wasi:cli/exit", "its own end"),
     ("wasi:cli/", "stdin, stdout and stderr, captured and bounded"),
     ("wasi:clocks/", "clocks"),
     ("wasi:random/", "random numbers"),

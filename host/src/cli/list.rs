@@ -8,6 +8,7 @@ use super::{
 use crate::{
     model::{Canary, ExitCode, Grant, Limits, ScenarioShape},
     plan::{LanePlan, PlannedTrial, Selection, plan},
+    report::visible,
 };
 
 /// `host list`.
@@ -68,7 +69,7 @@ fn grants(trial: &PlannedTrial) -> Vec<Grant> {
 
 /// A plugin's own words, which must not forge lines of ours.
 pub(super) fn one_line(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
+    visible(text).replace('\n', "\\n")
 }
 
 fn json(lanes: &[LanePlan], loaded: &Loaded) -> Result<String, Failure> {

@@ -38,7 +38,8 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
 fn nothing_to_run(args: &RunArgs, known: &[&str]) -> ExitCode {
     let mut what = String::from("nothing to run");
     if !args.suite.filters.is_empty() {
-        what = format!("nothing to run: no scenario's name contains {}", args.suite.filters.join(" or "));
+        let quoted: Vec<_> = args.suite.filters.iter().map(|filter| format!("`{filter}`")).collect();
+        what = format!("nothing to run: no scenario's name contains {}", quoted.join(" or "));
         if let Some(near) = args.suite.filters.iter().find_map(|filter| nearest(filter, known.iter().copied())) {
             what.push_str(&format!("; did you mean `{near}`?"));
         }

@@ -48,6 +48,7 @@ pub(super) async fn execute(
     let workspace = Workspace::create(&std::env::temp_dir(), &run.0, args.keep).map_err(|error| {
         Failure::setup(format!("cannot make a folder in {}: {error}", std::env::temp_dir().display()))
     })?;
+    let kept_in = workspace.folder().to_owned();
     let context = RunContext {
         run,
         time: jiff::Timestamp::now().to_string(),
@@ -64,6 +65,10 @@ pub(super) async fn execute(
     let summary = dispatch(plan, context, Arc::clone(&executor) as Arc<_>, &mut sink, signals).await;
     reporter.finish();
     let mut code = crate::runner::exit_code(&summary);
+    if args.keep && args.quiet {
+        // The quiet report leaves passed trials out, and their directories with them.
+        eprintln!("kept: {}", kept_in.display());
+    }
     if let Err(error) = executor.close() {
         eprintln!("warning: cannot remove the run's temporary folder: {error}");
     }

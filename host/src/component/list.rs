@@ -3,7 +3,7 @@
 use std::{str::FromStr, time::Duration};
 
 use wasmtime::{
-    Store, StoreLimits, StoreLimitsBuilder,
+    Store,
     component::{HasSelf, Linker, Resource, ResourceTable},
 };
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -13,12 +13,12 @@ use super::{
     bindings::{self, SessionHandle, scenario::host as imports},
 };
 use crate::{
-    engine::Engine,
-    model::{BadName, Clause, DeclaredScenario, Grant, UnknownGrant, check_name},
+    engine::{Engine, Limiter},
+    model::{BadName, Clause, DeclaredScenario, Grant, Limits, UnknownGrant, check_name},
 };
 
 const DEADLINE: Duration = Duration::from_secs(10);
-const MEMORY: usize = 256 << 20;
+const MEMORY: u64 = 256 << 20;
 const HANDLES: usize = 100;
 const SCENARIOS: usize = 10_000;
 /// Bytes that one call may copy into the host.
@@ -132,7 +132,7 @@ impl Lister {
         let link = |error: wasmtime::Error| ListError::Link { reason: format!("{error:#}") };
         let pre = linker.instantiate_pre(&plugin.component).and_then(bindings::PluginPre::new).map_err(link)?;
         let mut store = Store::new(engine, Powerless::new());
-        store.limiter(|state| &mut state.limits);
+        store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(COPIED);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
@@ -165,17 +165,18 @@ fn check(info: bindings::exports::scenario::host::scenarios::ScenarioInfo) -> Re
 struct Powerless {
     wasi: WasiCtx,
     table: ResourceTable,
-    limits: StoreLimits,
+    limiter: Limiter,
 }
 
 impl Powerless {
     fn new() -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
-        let limits = StoreLimitsBuilder::new().memory_size(MEMORY).trap_on_grow_failure(true).build();
+        // The trap that follows a breach tells it.
+        let limiter = Limiter::new(&Limits { memory: MEMORY, ..Limits::default() }, drop);
         let mut wasi = WasiCtx::builder();
         wasi.allow_tcp(false).allow_udp(false);
-        Self { wasi: wasi.build(), table, limits }
+        Self { wasi: wasi.build(), table, limiter }
     }
 }
 

@@ -108,15 +108,16 @@ pub fn load(
     let path = || file.path.clone();
     let contents = identify(bytes).map_err(|source| LoadError::Identify { path: path(), source })?;
     let adapted;
-    let component = if contents.core_module {
+    // What is compiled, and thus kept, under a digest: a component by its file's own, a module by how it is adapted.
+    let (component, compiled_digest) = if contents.core_module {
         let command = contents.shape == Shape::Command(WasiVersion::P1);
         adapted = adapt(bytes, command).map_err(|reason| LoadError::Adapt { path: path(), reason })?;
-        &adapted
+        (adapted.as_slice(), digest_of(&adapted))
     } else {
-        bytes
+        (bytes, digest.to_owned())
     };
     let component = engine
-        .component(component, digest, cache)
+        .component(component, &compiled_digest, cache)
         .map_err(|error| LoadError::Compile { path: path(), reason: format!("{error:#}") })?;
     Ok(Plugin { file: file.clone(), digest: digest.to_owned(), contents, component, engine: engine.clone() })
 }

@@ -72,10 +72,9 @@ impl Cache {
     }
 
     fn artefact(&self, engine: &wasmtime::Engine, digest: &str) -> PathBuf {
-        // Covers wasmtime's version, its settings and the processor; and how this host adapts core modules.
+        // Covers wasmtime's version, its settings and the processor.
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        env!("CARGO_PKG_VERSION").hash(&mut hasher);
         self.folder.join(format!("{digest}-{:016x}.cwasm", hasher.finish()))
     }
 }

@@ -1,12 +1,14 @@
-//! The only place that configures wasmtime: pooling, epochs, stack bounds and the compile cache.
+//! The only place that configures wasmtime: pooling, epochs, limits and the compile cache.
 
 mod cache;
+mod limiter;
 mod ticker;
 
 use std::{sync::Arc, time::Duration};
 
 use cache::Artefact;
 pub use cache::{Cache, CacheError};
+pub use limiter::Limiter;
 use ticker::Ticker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, component::Component};
 

@@ -12,6 +12,7 @@ use std::io;
 
 pub use human::{ColorChoice, Human, HumanOptions, Verbosity};
 pub use jsonl::{JsonLines, ReadError, read_events};
+pub use text::visible;
 
 use crate::model::Event;
 

@@ -77,6 +77,17 @@ fn after_sequence(text: &str) -> Option<&str> {
     }
 }
 
+/// `text` with its lines, and with every other character that could move a cursor, reorder or hide text made
+/// visible.
+#[must_use]
+pub fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c != '\n' && is_harmful(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
 fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c,

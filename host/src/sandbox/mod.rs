@@ -1,7 +1,6 @@
 //! One attempt's directories, its WASI context, its network policy and its bounds.
 
 mod fixture;
-mod limiter;
 mod output;
 mod remove;
 mod tripwire;
@@ -10,7 +9,6 @@ mod workspace;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
 pub use fixture::{FixtureError, Snapshot};
-pub use limiter::Limiter;
 pub use output::OutputFile;
 pub use remove::remove_tree;
 pub use tripwire::Tripwire;
@@ -18,7 +16,10 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView, p2::pipe::MemoryInputPipe, sockets::SocketAddrUse};
 pub use workspace::{AttemptDirs, Workspace};
 
-use crate::model::{Fault, FaultClass, Limits};
+use crate::{
+    engine::Limiter,
+    model::{Fault, FaultClass, Limits},
+};
 
 /// What a component is given beyond its directories. Everything is empty by default, and empty means denied.
 #[derive(Clone, Debug, Default)]
@@ -86,7 +87,9 @@ impl Sandbox {
         });
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles as usize);
-        Ok(Self { wasi: wasi.build(), table, limiter: Limiter::new(limits, Arc::clone(tripwire)) })
+        let told = Arc::clone(tripwire);
+        let limiter = Limiter::new(limits, move |what| told.limit(what));
+        Ok(Self { wasi: wasi.build(), table, limiter })
     }
 
     /// The table of the handles that the component holds.

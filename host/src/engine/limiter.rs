@@ -1,8 +1,5 @@
-use std::sync::Arc;
-
 use wasmtime::ResourceLimiter;
 
-use super::Tripwire;
 use crate::model::Limits;
 
 /// Counts memory and table elements over all of a component's memories and tables. Growing past the bound
@@ -14,11 +11,13 @@ pub struct Limiter {
     elements_bound: u64,
     instances: usize,
     table_may_grow: bool,
-    tripwire: Arc<Tripwire>,
+    breached: Box<dyn Fn(String) + Send>,
 }
 
 impl Limiter {
-    pub(super) fn new(limits: &Limits, tripwire: Arc<Tripwire>) -> Self {
+    /// Keeps what `limits` say of memory, tables and instances; `breached` is told of the first step too far.
+    #[must_use]
+    pub fn new(limits: &Limits, breached: impl Fn(String) + Send + 'static) -> Self {
         Self {
             memory: 0,
             memory_bound: limits.memory,
@@ -26,12 +25,12 @@ impl Limiter {
             elements_bound: limits.table_elements,
             instances: limits.instances as usize,
             table_may_grow: false,
-            tripwire,
+            breached: Box::new(breached),
         }
     }
 
     fn refuse(&self, what: String) -> wasmtime::Error {
-        self.tripwire.limit(what.clone());
+        (self.breached)(what.clone());
         wasmtime::Error::msg(what)
     }
 }
