@@ -111,6 +111,8 @@ fn trial_json(trial: &PlannedTrial, loaded: &Loaded) -> serde_json::Value {
 fn limits_json(limits: &Limits) -> serde_json::Value {
     serde_json::json!({
         "deadline-ms": u64::try_from(limits.deadline.as_millis()).unwrap_or(u64::MAX),
+        "quiet-ms": u64::try_from(limits.quiet.as_millis()).unwrap_or(u64::MAX),
+        "back-off-ms": u64::try_from(limits.back_off.as_millis()).unwrap_or(u64::MAX),
         "memory": limits.memory,
         "table-elements": limits.table_elements,
         "instances": limits.instances,

@@ -64,6 +64,8 @@ struct ScenarioFile {
     output: Option<Bytes>,
     disk: Option<Bytes>,
     handles: Option<NotZero<u32>>,
+    quiet: Option<Time>,
+    back_off: Option<Time>,
     grants: Table<GrantsTable>,
     fixture: Table<FixtureTable>,
     args: Option<Spanned<Vec<String>>>,
@@ -131,6 +133,8 @@ impl ScenarioFile {
             output: self.output,
             disk: self.disk,
             handles: self.handles,
+            quiet: self.quiet,
+            back_off: self.back_off,
         }
     }
 

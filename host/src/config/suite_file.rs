@@ -66,6 +66,8 @@ pub(super) struct LimitsTable {
     pub(super) output: Option<Bytes>,
     pub(super) disk: Option<Bytes>,
     pub(super) handles: Option<NotZero<u32>>,
+    pub(super) quiet: Option<Time>,
+    pub(super) back_off: Option<Time>,
 }
 
 impl LimitsTable {
@@ -79,6 +81,8 @@ impl LimitsTable {
             output: self.output.map_or(base.output, |bytes| bytes.0),
             disk: self.disk.map_or(base.disk, |bytes| bytes.0),
             handles: self.handles.map_or(base.handles, |count| count.0),
+            quiet: self.quiet.map_or(base.quiet, |time| time.0),
+            back_off: self.back_off.map_or(base.back_off, |time| time.0),
         }
     }
 }

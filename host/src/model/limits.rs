@@ -5,6 +5,10 @@ use std::time::Duration;
 pub struct Limits {
     /// Wall clock of the whole attempt, host calls and the agent's time included.
     pub deadline: Duration,
+    /// How long an agent that is waited for may stay silent.
+    pub quiet: Duration,
+    /// How long an agent may go on telling that its provider makes it wait; meanwhile it is not silent.
+    pub back_off: Duration,
     /// Bytes of linear memory over all memories of the component.
     pub memory: u64,
     /// Elements over all tables of the component.
@@ -23,6 +27,8 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             deadline: Duration::from_secs(600),
+            quiet: Duration::from_secs(300),
+            back_off: Duration::from_secs(300),
             memory: 512 << 20,
             table_elements: 1_000_000,
             instances: 100,

@@ -166,7 +166,9 @@ impl AttemptExecutor {
         let tripwire = Arc::new(Tripwire::default());
         let script = trial.agent.as_ref().and_then(|agent| scenario.agents.get(agent)).map(|agent| agent.path.clone());
         let lane = self.lanes.get(&trial.id.lane).cloned();
-        let sessions = Arc::new(Sessions::new(lane, script, Arc::clone(&dirs), folder.clone(), feed.clone()));
+        let sessions =
+            Sessions::new(lane, script, Arc::clone(&dirs), folder.clone(), feed.clone(), scenario.limits.clone());
+        let sessions = Arc::new(sessions);
         let under_way = Attempt {
             scenario,
             snapshot,

@@ -6,6 +6,7 @@ mod dispatcher;
 mod executor;
 mod failure;
 mod guest;
+mod patience;
 mod sessions;
 mod summary;
 

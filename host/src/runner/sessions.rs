@@ -7,10 +7,10 @@ use std::{
 
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use super::executor::Feed;
+use super::{executor::Feed, patience::Patience};
 use crate::{
     lane::{Lane, Session, SessionLimits, SessionSpec},
-    model::{Conclusion, Fault, FaultClass, Report, SessionEvent, SessionEventKind, Usage},
+    model::{Conclusion, Fault, FaultClass, Limits, Report, SessionEvent, SessionEventKind, Usage},
     sandbox::AttemptDirs,
 };
 
@@ -33,6 +33,7 @@ pub(super) struct Sessions {
     dirs: Arc<AttemptDirs>,
     record: PathBuf,
     feed: Feed,
+    limits: Limits,
     list: tokio::sync::Mutex<Vec<Arc<tokio::sync::Mutex<Entry>>>>,
     /// A start under way. It is a task of its own, since the component's call may be dropped in the middle of
     /// it, and the agent that is then just starting must be waited for too.
@@ -42,6 +43,7 @@ pub(super) struct Sessions {
 
 struct Entry {
     session: Box<dyn Session>,
+    patience: Arc<Patience>,
     concluded: Option<Usage>,
     forwarder: Option<JoinHandle<Usage>>,
 }
@@ -54,6 +56,7 @@ impl Sessions {
         dirs: Arc<AttemptDirs>,
         record: PathBuf,
         feed: Feed,
+        limits: Limits,
     ) -> Self {
         Self {
             lane,
@@ -61,6 +64,7 @@ impl Sessions {
             dirs,
             record,
             feed,
+            limits,
             list: tokio::sync::Mutex::default(),
             starting: tokio::sync::Mutex::default(),
             fault: Mutex::default(),
@@ -113,7 +117,8 @@ impl Sessions {
         })?;
         let (observer, events) = mpsc::channel(WAITING);
         let number = u32::try_from(place + 1).unwrap_or(u32::MAX);
-        let forwarder = tokio::spawn(forward(events, self.feed.clone(), number));
+        let patience = Arc::new(Patience::new(&self.limits));
+        let forwarder = tokio::spawn(forward(events, self.feed.clone(), number, Arc::clone(&patience)));
         let spec = SessionSpec {
             root: self.dirs.root.clone(),
             config_dir: self.dirs.config.clone(),
@@ -128,7 +133,7 @@ impl Sessions {
         let mut starting = self.starting.lock().await;
         *starting = Some(tokio::spawn(async move {
             let session = lane.start(spec).await?;
-            Ok(Entry { session, concluded: None, forwarder: Some(forwarder) })
+            Ok(Entry { session, patience, concluded: None, forwarder: Some(forwarder) })
         }));
         self.started(&mut starting).await?;
         Ok(place)
@@ -148,24 +153,25 @@ impl Sessions {
 
     pub(super) async fn next_event(&self, place: usize) -> Result<Option<SessionEvent>, Fault> {
         let entry = self.entry(place).await?;
-        let answer = entry.lock().await.session.next_event().await;
+        let Entry { session, patience, .. } = &mut *entry.lock().await;
+        let answer = patience.wait(session.next_event()).await;
         self.note(answer)
     }
 
     pub(super) async fn send(&self, place: usize, message: String) -> Result<(), Fault> {
         let entry = self.entry(place).await?;
-        let answer = entry.lock().await.session.send(message).await;
+        let Entry { session, patience, .. } = &mut *entry.lock().await;
+        let answer = patience.wait(session.send(message)).await;
         self.note(answer)
     }
 
     pub(super) async fn conclude(&self, place: usize) -> Result<Conclusion, Fault> {
         let entry = self.entry(place).await?;
-        let mut entry = entry.lock().await;
-        let answer = entry.session.conclude().await;
+        let Entry { session, patience, concluded, .. } = &mut *entry.lock().await;
+        let answer = patience.wait(session.conclude()).await;
         if let Ok(conclusion) = &answer {
-            entry.concluded = Some(conclusion.usage.clone());
+            *concluded = Some(conclusion.usage.clone());
         }
-        drop(entry);
         self.note(answer)
     }
 
@@ -196,7 +202,11 @@ impl Sessions {
         survivors.map(|()| usage)
     }
 
+    /// A session of an attempt that can still end well: after a fault every call is answered with it.
     async fn entry(&self, place: usize) -> Result<Arc<tokio::sync::Mutex<Entry>>, Fault> {
+        if let Some(fault) = self.fault() {
+            return Err(fault);
+        }
         let list = self.list.lock().await;
         list.get(place).cloned().ok_or_else(|| Fault::new(FaultClass::Internal, "the session is gone"))
     }
@@ -210,10 +220,11 @@ impl Sessions {
 }
 
 /// Tells the dispatcher what a session's observer sees, up to a bound, and returns the last usage seen.
-async fn forward(mut events: mpsc::Receiver<SessionEvent>, feed: Feed, session: u32) -> Usage {
+async fn forward(mut events: mpsc::Receiver<SessionEvent>, feed: Feed, session: u32, patience: Arc<Patience>) -> Usage {
     let (mut told, mut bytes, mut cut) = (0_u64, 0_usize, 0_u64);
     let mut usage = Usage::default();
     while let Some(event) = events.recv().await {
+        patience.heard(&event.kind);
         if let SessionEventKind::Usage(known) = &event.kind {
             usage = known.clone();
         }

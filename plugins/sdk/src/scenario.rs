@@ -111,6 +111,10 @@ macro_rules! plugin {
             // Only a component has these exports: their names are no symbols that a native linker takes.
             #[cfg(target_family = "wasm")]
             $crate::__private::export_component!(Plugin with_types_in $crate::bindings);
+            // Nobody calls it elsewhere; without a mention a scenario and all that it uses would be dead code.
+            #[cfg(not(target_family = "wasm"))]
+            const _: fn(::std::string::String) -> $crate::__private::Verdict =
+                <Plugin as $crate::__private::Guest>::run;
         };
     };
 }

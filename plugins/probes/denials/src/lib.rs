@@ -1,5 +1,4 @@
 //! Tries what a component is not granted. Each scenario passes when it was refused.
-#![cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "only a component exports its scenarios"))]
 
 mod ambient;
 mod before;

@@ -1,5 +1,4 @@
 //! Guests that do not end as they should. What the host makes of each is in host/tests/hostile.rs.
-#![cfg_attr(not(target_family = "wasm"), allow(dead_code, reason = "only a component exports its scenarios"))]
 
 mod answers;
 mod floods;

@@ -1,0 +1,120 @@
+//! One trial as a test case.
+
+use std::time::Duration;
+
+use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestRerun};
+
+use super::{
+    detail::{Bounds, headline, lines},
+    document::xml,
+    tail::Tail,
+};
+use crate::model::{TrialId, Verdict};
+
+/// What is told of one attempt's findings: far more than a person reads, far less than a hostile grader may write.
+const BOUNDS: Bounds = Bounds { findings: 100, lines: 200, bytes: 32 * 1024 };
+
+/// What an attempt left.
+#[derive(Default)]
+pub(super) struct Attempt {
+    pub(super) said: Tail,
+    pub(super) artifacts: Option<String>,
+    /// How it ended, judged by itself.
+    pub(super) ended: Option<Verdict>,
+}
+
+impl Attempt {
+    fn output(self, log: &str) -> Option<String> {
+        let artifacts = self.artifacts.map(|path| format!("artifacts: {path}"));
+        let lines: Vec<_> = artifacts.into_iter().chain(self.said.into_lines(log)).collect();
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+}
+
+/// A trial that has its verdict; the last of its attempts is the one that the verdict is of.
+pub(super) fn judged(
+    trial: &TrialId,
+    verdict: &Verdict,
+    duration_ms: u64,
+    mut attempts: Vec<Attempt>,
+    log: &str,
+) -> TestCase {
+    let last = attempts.pop();
+    let mut case = of(trial, status(verdict, log), attempts, last, log);
+    case.set_time(Duration::from_millis(duration_ms));
+    case
+}
+
+/// A trial whose verdict never came.
+pub(super) fn unfinished(trial: &TrialId, mut attempts: Vec<Attempt>, log: &str) -> TestCase {
+    let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
+    let told = if attempts.is_empty() { "before this trial started" } else { "while this trial ran" };
+    status.set_type("unfinished").set_message(xml(&format!("the run broke off {told}")));
+    let last = attempts.pop_if(|attempt| attempt.ended.is_none());
+    of(trial, status, attempts, last, log)
+}
+
+fn of(
+    trial: &TrialId,
+    mut status: TestCaseStatus,
+    earlier: Vec<Attempt>,
+    last: Option<Attempt>,
+    log: &str,
+) -> TestCase {
+    status.add_reruns(earlier.into_iter().filter_map(|attempt| rerun(attempt, log)));
+    let mut case = TestCase::new(xml(&trial.scenario.0), status);
+    case.set_classname(xml(&trial.lane.0));
+    if let Some(output) = last.and_then(|attempt| attempt.output(log)) {
+        case.set_system_out(xml(&output));
+    }
+    case
+}
+
+/// A verdict as JUnit knows it: which element, and its type. `None` is a success.
+enum Element {
+    NonSuccess(NonSuccessKind, &'static str),
+    Skipped(&'static str),
+}
+
+fn element(verdict: &Verdict) -> Option<Element> {
+    match verdict {
+        Verdict::Pass => None,
+        Verdict::Fail { .. } => Some(Element::NonSuccess(NonSuccessKind::Failure, verdict.word())),
+        Verdict::Fault(fault) => Some(Element::NonSuccess(NonSuccessKind::Error, fault.class.as_str())),
+        Verdict::Skip { .. } | Verdict::Blocked { .. } | Verdict::Cancelled { .. } => {
+            Some(Element::Skipped(verdict.word()))
+        }
+    }
+}
+
+fn status(verdict: &Verdict, log: &str) -> TestCaseStatus {
+    match element(verdict) {
+        None => TestCaseStatus::success(),
+        Some(Element::NonSuccess(kind, word)) => {
+            let mut status = TestCaseStatus::non_success(kind);
+            status.set_type(word).set_message(xml(&headline(verdict))).set_description(text(verdict, log));
+            status
+        }
+        Some(Element::Skipped(word)) => {
+            let mut status = TestCaseStatus::skipped();
+            status.set_type(word).set_message(xml(&headline(verdict)));
+            status
+        }
+    }
+}
+
+/// An attempt before the last one, where it did not end well.
+fn rerun(mut attempt: Attempt, log: &str) -> Option<TestRerun> {
+    let ended = attempt.ended.take()?;
+    let Some(Element::NonSuccess(kind, word)) = element(&ended) else { return None };
+    let mut rerun = TestRerun::new(kind);
+    rerun.set_type(word).set_message(xml(&headline(&ended))).set_stack_trace(text(&ended, log));
+    if let Some(output) = attempt.output(log) {
+        rerun.set_system_out(xml(&output));
+    }
+    Some(rerun)
+}
+
+fn text(verdict: &Verdict, log: &str) -> quick_junit::XmlString {
+    xml(&lines(verdict, BOUNDS, log).join("\n"))
+}

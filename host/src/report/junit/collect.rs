@@ -1,0 +1,165 @@
+//! What the events add up to, lane by lane, each trial as soon as it has its verdict.
+
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
+
+use quick_junit::TestCase;
+
+use super::{
+    case::{self, Attempt},
+    detail,
+};
+use crate::model::{AttemptRecord, Canary, Event, EventKind, LaneName, TrialId, Verdict};
+
+/// A run so far.
+#[derive(Default)]
+pub(super) struct Collected {
+    pub(super) run: Option<String>,
+    /// RFC 3339.
+    pub(super) started: Option<String>,
+    pub(super) at_ms: u64,
+    /// In the order of the plan.
+    pub(super) lanes: Vec<Lane>,
+    /// Where each trial is: its lane, and its place there.
+    places: HashMap<TrialId, (usize, usize)>,
+    directory: Option<PathBuf>,
+}
+
+/// One lane of it.
+pub(super) struct Lane {
+    pub(super) name: LaneName,
+    /// The kind of its agent.
+    pub(super) kind: Option<String>,
+    pub(super) canaries: Vec<TrialId>,
+    pub(super) trials: Vec<Trial>,
+    pub(super) first_ms: Option<u64>,
+    pub(super) last_ms: u64,
+    /// What attempts left: a name, and a path.
+    pub(super) left: Vec<(String, String)>,
+}
+
+/// A trial on its way.
+pub(super) struct Trial {
+    id: TrialId,
+    attempts: Vec<(u32, Attempt)>,
+    case: Option<TestCase>,
+}
+
+impl Collected {
+    pub(super) fn take_in(&mut self, event: &Event) {
+        self.at_ms = event.at_ms;
+        match &event.kind {
+            EventKind::RunStarted { run, time, lanes, trials, directory, .. } => {
+                self.run = Some(run.to_string());
+                self.started = Some(time.clone());
+                self.directory.clone_from(directory);
+                for lane in lanes {
+                    let at = self.lane(&lane.name);
+                    self.lanes[at].kind = Some(lane.kind.clone());
+                }
+                for trial in trials {
+                    let (lane, _) = self.place(&trial.id);
+                    if trial.canary == Canary::Yes {
+                        self.lanes[lane].canaries.push(trial.id.clone());
+                    }
+                }
+            }
+            EventKind::AttemptStarted { trial, attempt } => {
+                self.attempt(trial, *attempt);
+                let (lane, _) = self.place(trial);
+                self.lanes[lane].first_ms.get_or_insert(event.at_ms);
+            }
+            EventKind::Session { trial, attempt, detail, .. } => {
+                self.attempt(trial, *attempt).said.session(&detail.kind);
+            }
+            EventKind::Reported { trial, attempt, report } => self.attempt(trial, *attempt).said.report(report),
+            EventKind::AttemptFinished { trial, attempt, record } => self.attempt_finished(trial, *attempt, record),
+            EventKind::TrialFinished { trial, duration_ms, verdict, .. } => {
+                self.judged(event.at_ms, trial, *duration_ms, verdict);
+            }
+            EventKind::LaneOpened { .. } | EventKind::Interrupted { .. } => {}
+            EventKind::RunFinished { summary } => self.at_ms = summary.wall_ms,
+        }
+    }
+
+    /// Where everything is, uncut.
+    pub(super) fn log(&self) -> String {
+        detail::log(self.directory.as_deref())
+    }
+
+    fn attempt_finished(&mut self, trial: &TrialId, number: u32, record: &AttemptRecord) {
+        let artifacts = record.artifacts.as_deref().map(|artifacts| self.artifacts(artifacts));
+        let kept = record.kept.as_deref().map(detail::path);
+        let (lane, _) = self.place(trial);
+        let named = |what: &str| format!("{what}:{}:{number}", trial.scenario);
+        let left = artifacts.iter().map(|path| (named("artifacts"), path.clone()));
+        self.lanes[lane].left.extend(left.chain(kept.map(|path| (named("kept"), path))));
+        let attempt = self.attempt(trial, number);
+        attempt.artifacts = artifacts;
+        attempt.ended = Some(record.outcome.clone().into());
+    }
+
+    /// A folder of artifacts, which is meant from the run directory.
+    fn artifacts(&self, folder: &Path) -> String {
+        detail::path(&self.directory.as_ref().map_or_else(|| folder.into(), |directory| directory.join(folder)))
+    }
+
+    fn judged(&mut self, at_ms: u64, trial: &TrialId, duration_ms: u64, verdict: &Verdict) {
+        let log = self.log();
+        let (lane, at) = self.place(trial);
+        self.lanes[lane].last_ms = at_ms;
+        let trial = &mut self.lanes[lane].trials[at];
+        let attempts = std::mem::take(&mut trial.attempts).into_iter().map(|(_, attempt)| attempt);
+        trial.case = Some(case::judged(&trial.id, verdict, duration_ms, attempts.collect(), &log));
+    }
+
+    fn attempt(&mut self, trial: &TrialId, number: u32) -> &mut Attempt {
+        let (lane, at) = self.place(trial);
+        let attempts = &mut self.lanes[lane].trials[at].attempts;
+        let at = attempts.iter().position(|(known, _)| *known == number).unwrap_or_else(|| {
+            attempts.push((number, Attempt::default()));
+            attempts.len() - 1
+        });
+        &mut attempts[at].1
+    }
+
+    /// Where a trial is, planned or not.
+    fn place(&mut self, trial: &TrialId) -> (usize, usize) {
+        if let Some(place) = self.places.get(trial) {
+            return *place;
+        }
+        let lane = self.lane(&trial.lane);
+        let trials = &mut self.lanes[lane].trials;
+        let place = (lane, trials.len());
+        trials.push(Trial { id: trial.clone(), attempts: Vec::new(), case: None });
+        self.places.insert(trial.clone(), place);
+        place
+    }
+
+    fn lane(&mut self, name: &LaneName) -> usize {
+        self.lanes.iter().position(|lane| lane.name == *name).unwrap_or_else(|| {
+            self.lanes.push(Lane {
+                name: name.clone(),
+                kind: None,
+                canaries: Vec::new(),
+                trials: Vec::new(),
+                first_ms: None,
+                last_ms: 0,
+                left: Vec::new(),
+            });
+            self.lanes.len() - 1
+        })
+    }
+}
+
+impl Trial {
+    /// Its case; without a verdict it is an error.
+    pub(super) fn into_case(self, log: &str) -> TestCase {
+        let attempts = self.attempts;
+        self.case.unwrap_or_else(|| {
+            case::unfinished(&self.id, attempts.into_iter().map(|(_, attempt)| attempt).collect(), log)
+        })
+    }
+}

@@ -1,0 +1,106 @@
+//! The file that the document goes to.
+
+use std::{
+    fs::{File, OpenOptions, Permissions},
+    io::{self, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use tempfile::NamedTempFile;
+
+/// Where a document goes.
+pub(super) enum Target {
+    /// A file, which is replaced in one piece.
+    File(PathBuf),
+    /// A pipe or a device, which must stay what it is.
+    Stream(File),
+}
+
+impl Target {
+    /// Empties `path`, or makes it.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Ok(Self::Stream(file));
+        }
+        // Where `path` is a link, the file behind it is meant.
+        let path = path.canonicalize()?;
+        beside(&path)?;
+        Ok(Self::File(path))
+    }
+
+    /// Writes the whole document.
+    pub(super) fn write(&mut self, document: &[u8]) -> io::Result<()> {
+        match self {
+            Self::File(path) => {
+                let mut file = beside(path)?;
+                file.write_all(document)?;
+                file.as_file().sync_all()?;
+                file.persist(path)?;
+                Ok(())
+            }
+            Self::Stream(file) => file.write_all(document).and_then(|()| file.flush()),
+        }
+    }
+}
+
+/// A new file in the folder of `path`; it goes away unless it is renamed.
+fn beside(path: &Path) -> io::Result<NamedTempFile> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    // As any new file: the umask decides.
+    let permissions = Permissions::from_mode(0o666);
+    tempfile::Builder::new().prefix(".junit-").permissions(permissions).tempfile_in(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, io::Read};
+
+    use super::*;
+
+    #[test]
+    fn a_document_replaces_the_old_one_and_leaves_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("junit.xml");
+        fs::write(&path, "of yesterday").unwrap();
+        let mut target = Target::open(&path).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"", "an old report must not pass for a new one");
+        let mut before = File::open(&path).unwrap();
+        target.write(b"of today").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"of today");
+        let mut seen = String::new();
+        before.read_to_string(&mut seen).unwrap();
+        assert_eq!(seen, "", "it is renamed, not written in place");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+        let (made, usual) = (fs::metadata(&path).unwrap(), folder.path().join("usual"));
+        fs::write(&usual, "").unwrap();
+        assert_eq!(made.permissions().mode(), fs::metadata(usual).unwrap().permissions().mode());
+    }
+
+    #[test]
+    fn a_link_stays_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, link) = (folder.path().join("junit.xml"), folder.path().join("link"));
+        fs::write(&path, "").unwrap();
+        std::os::unix::fs::symlink("junit.xml", &link).unwrap();
+        Target::open(&link).unwrap().write(b"<x/>").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&path).unwrap(), b"<x/>");
+    }
+
+    #[test]
+    fn a_device_is_written_to_and_stays() {
+        Target::open(Path::new("/dev/null")).unwrap().write(b"<x/>").unwrap();
+        assert!(!fs::metadata("/dev/null").unwrap().is_file());
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_an_error_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = Target::open(&folder.path().join("missing/junit.xml")).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        let error = Target::open(folder.path()).err().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::IsADirectory);
+    }
+}

@@ -1,0 +1,161 @@
+//! How long an agent is waited for: silence is a `stall`, unless its provider makes it wait, and a provider that
+//! makes it wait for too long is an `overload`.
+
+use std::{
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep_until};
+
+use crate::model::{Fault, FaultClass, Limits, SessionEventKind};
+
+/// What is known of an agent's last sign of life.
+pub(super) struct Patience {
+    quiet: Duration,
+    back_off: Duration,
+    heard: Mutex<Heard>,
+}
+
+struct Heard {
+    /// The last event, or the moment from which one was waited for.
+    last: Instant,
+    /// The first of the back-offs that nothing else has come after, and its provider's words.
+    backing_off: Option<(Instant, String)>,
+}
+
+impl Patience {
+    pub(super) fn new(limits: &Limits) -> Self {
+        let heard = Mutex::new(Heard { last: Instant::now(), backing_off: None });
+        Self { quiet: limits.quiet, back_off: limits.back_off, heard }
+    }
+
+    /// The agent has told something.
+    pub(super) fn heard(&self, event: &SessionEventKind) {
+        let mut heard = self.lock();
+        let now = Instant::now();
+        heard.last = now;
+        match event {
+            SessionEventKind::BackOff(told) => {
+                let began = heard.backing_off.take().map_or(now, |(began, _)| began);
+                heard.backing_off = Some((began, told.reason.clone()));
+            }
+            _ => heard.backing_off = None,
+        }
+    }
+
+    /// Waits for `answer` for as long as the agent's signs of life allow.
+    ///
+    /// # Errors
+    /// The answer's, or a fault of class `stall` or `overload`.
+    pub(super) async fn wait<T>(&self, answer: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+        // Time in which nobody waited is no silence.
+        self.lock().last = Instant::now();
+        tokio::select! {
+            biased;
+            answer = answer => answer,
+            fault = self.run_out() => Err(fault),
+        }
+    }
+
+    async fn run_out(&self) -> Fault {
+        loop {
+            let (ends, fault) = {
+                let heard = self.lock();
+                match &heard.backing_off {
+                    Some((began, reason)) => (*began + self.back_off, overload(self.back_off, reason)),
+                    None => (heard.last + self.quiet, stall(self.quiet)),
+                }
+            };
+            if ends <= Instant::now() {
+                return fault;
+            }
+            sleep_until(ends).await;
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Heard> {
+        // Every change is complete by itself.
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn stall(quiet: Duration) -> Fault {
+    let quiet = humantime::format_duration(quiet);
+    Fault::new(FaultClass::Stall, format!("no event of the agent for {quiet}; its limit is `quiet`"))
+}
+
+fn overload(back_off: Duration, reason: &str) -> Fault {
+    let back_off = humantime::format_duration(back_off);
+    let what = format!("the agent's provider made it wait for {back_off}; its limit is `back-off`; it says: {reason}");
+    Fault::new(FaultClass::Overload, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::pending, sync::Arc};
+
+    use tokio::time::sleep;
+
+    use super::*;
+    use crate::model::BackOff;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn patience() -> Arc<Patience> {
+        Arc::new(Patience::new(&Limits { quiet: 10 * SECOND, back_off: 30 * SECOND, ..Limits::default() }))
+    }
+
+    fn message() -> SessionEventKind {
+        SessionEventKind::Message { text: String::new() }
+    }
+
+    fn back_off() -> SessionEventKind {
+        SessionEventKind::BackOff(BackOff { attempt: None, delay_ms: None, reason: "busy".into() })
+    }
+
+    /// Tells an event every so many seconds, so often, and never answers.
+    async fn class_after(events: &[(u64, SessionEventKind)]) -> (FaultClass, u64) {
+        let patience = patience();
+        let began = Instant::now();
+        let told = async {
+            for (seconds, event) in events {
+                sleep(*seconds as u32 * SECOND).await;
+                patience.heard(event);
+            }
+            pending::<Result<(), Fault>>().await
+        };
+        let fault = patience.wait(told).await.unwrap_err();
+        (fault.class, began.elapsed().as_secs())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_a_stall_from_the_last_event_on() {
+        assert_eq!(class_after(&[]).await, (FaultClass::Stall, 10));
+        assert_eq!(class_after(&[(9, message()), (9, message())]).await, (FaultClass::Stall, 28));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_overloaded_provider_is_no_hang() {
+        assert_eq!(class_after(&[(5, back_off())]).await, (FaultClass::Overload, 35));
+        let told: Vec<_> = (0..9).map(|_| (4, back_off())).collect();
+        assert_eq!(class_after(&told).await, (FaultClass::Overload, 34), "the bound counts from the first");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_provider_that_comes_back_is_forgiven() {
+        let told = [(5, back_off()), (20, message()), (5, back_off()), (25, message())];
+        assert_eq!(class_after(&told).await, (FaultClass::Stall, 65));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_nobody_waits_does_not_count() {
+        let patience = patience();
+        sleep(100 * SECOND).await;
+        let answer = async {
+            sleep(9 * SECOND).await;
+            Ok(7)
+        };
+        assert_eq!(patience.wait(answer).await, Ok(7));
+    }
+}
