@@ -124,6 +124,27 @@ fn an_agent_that_breaks_is_a_fault_and_the_command_never_starts() {
 }
 
 #[test]
+fn nothing_that_an_agent_puts_in_place_of_its_record_is_followed_or_waited_for() {
+    let suite = Suite::new();
+    let victim = suite.path("victim");
+    suite.file("victim", "untouched").agent(
+        "command",
+        &format!(
+            "[[step]]\nshell = \"mkfifo ../session-1/events.jsonl && ln -s {} ../session-1/session.json\"\n\
+             [[step]]\nwrite = \"greeting.txt\"\ntext = \"hello\"\n[[step]]\nsay = \"done\"\n",
+            victim.display()
+        ),
+    );
+    let finished = run_in(
+        &suite,
+        "args = [\"session\"]\n[session]\nprompt = \"go\"\n[grants]\nsession = true\n[expect]\n\
+         stdout = { contains = \"final message: done\" }\n",
+    );
+    finished.exits(0).passes("command");
+    assert_eq!(std::fs::read_to_string(victim).unwrap(), "untouched");
+}
+
+#[test]
 fn an_agent_cannot_put_another_folder_under_the_command() {
     let suite = Suite::new();
     suite.file("outside/secret", "s").agent(

@@ -27,7 +27,10 @@ const FORGIVEN: &[(&str, &str)] = &[
     ("flood", "[[step]]\nfault = \"flood\"\ncount = 50000"),
     ("deaf", "[[step]]\nfault = \"ignore-sigterm\""),
     ("daemon", "[[step]]\nfault = \"daemon\""),
-    ("two-back-offs", "[[step]]\nback-off = \"busy\"\ndelay = \"100ms\"\n[[step]]\nback-off = \"busy\"\ndelay = \"100ms\""),
+    (
+        "two-back-offs",
+        "[[step]]\nback-off = \"busy\"\ndelay = \"100ms\"\n[[step]]\nback-off = \"busy\"\ndelay = \"100ms\"",
+    ),
 ];
 
 fn suite() -> Suite {

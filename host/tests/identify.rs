@@ -1,8 +1,13 @@
 //! What is no plugin is told by name, with what it is and what to do, whichever command meets it.
 
 use std::{
+    ffi::OsStr,
     fs,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{PermissionsExt, symlink},
+    },
+    process::{Command, Output},
 };
 
 use crate::support::{Listed, Suite, plain_module, probe, typed_module};
@@ -98,6 +103,26 @@ fn a_core_module_that_imports_what_wasi_0_1_does_not_have() {
     let module = "(module (import \"wasi_snapshot_preview1\" \"sock_dance\" (func)) (memory (export \"memory\") 1) \
                   (func (export \"_start\")))";
     refused(component(module), &["does not fit its world or WASI 0.1", "sock_dance"]);
+}
+
+/// A module that says of its world that an interface uses a type of itself. `wit-component` follows that for ever.
+fn module_that_overflows_the_encoder() -> Vec<u8> {
+    const WORLD: &str = "package a:b; world w { import i; import j; export j; }
+        interface i { record q { x: u8 } type a = q; f: func(x: a); }
+        interface j { use i.{a}; g: func(y: a); }";
+    let mut module = component("(module)");
+    let mut resolve = wit_parser::Resolve::default();
+    let packages = [resolve.push_str("w.wit", WORLD).unwrap()];
+    let world = resolve.select_world(&packages, None).unwrap();
+    wit_component::embed_component_metadata(&mut module, &resolve, world, wit_component::StringEncoding::UTF8).unwrap();
+    let at = module.windows(5).position(|name| name == b"a:b/j").unwrap();
+    module[at] = b'z';
+    module
+}
+
+#[test]
+fn a_core_module_that_overflows_the_encoder_s_stack_does_not_take_the_host_with_it() {
+    refused(module_that_overflows_the_encoder(), &["makes the encoder fail", "it ended by SIGABRT"]);
 }
 
 #[test]
@@ -311,4 +336,64 @@ fn a_core_module_with_start_is_a_command() {
     inspected.exits(0);
     assert!(inspected.stdout.contains("core module, a plain command of WASI 0.1"), "{}", inspected.told());
     suite.host(["run", "given.wasm"]).exits(0).passes("given");
+}
+
+const HOSTILE_NAME: &str = "a\n::error::b\u{1b}[2J\r.wasm";
+
+#[test]
+fn names_of_files_play_no_tricks_on_a_terminal_or_a_ci_runner() {
+    let harmless = |text: &str| {
+        let forged = text.lines().any(|line| line.trim_start().starts_with("::"));
+        assert!(!forged && !text.contains(['\u{1b}', '\r']), "{text:?}");
+        assert!(text.contains("a\\n::error::b\\u{1b}[2J\\r.wasm"), "{text}");
+    };
+    let suite = Suite::new();
+    harmless(&suite.host(["inspect", HOSTILE_NAME]).exits(96).stderr);
+    harmless(&suite.file(HOSTILE_NAME, "hello").host(["run", HOSTILE_NAME]).exits(96).stderr);
+    suite.file(HOSTILE_NAME, plugin_listing(&[named("one")]));
+    for command in ["inspect", "list"] {
+        harmless(&suite.host([command, HOSTILE_NAME]).exits(0).stdout);
+    }
+    suite.file(HOSTILE_NAME, plugin_listing(&[Listed { needs: &["x\n::error::y"], ..named("one") }]));
+    harmless(&suite.host(["list", HOSTILE_NAME]).exits(96).stderr);
+}
+
+/// A shell script in the suite's folder, with the host as `$0`.
+fn shell(suite: &Suite, script: &str, args: &[&OsStr]) -> Output {
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_host")]).args(args).current_dir(suite.path(""));
+    command.env_clear().env("PATH", "/usr/bin:/bin").env("TMPDIR", suite.tmp()).output().unwrap()
+}
+
+#[test]
+fn a_file_whose_name_is_no_utf8_is_a_plugin_like_any_other() {
+    let suite = Suite::new();
+    let name = OsStr::from_bytes(b"\xff[1].wasm");
+    fs::write(suite.path("").join(name), plugin_listing(&[named("one")])).unwrap();
+    for command in ["inspect", "list", "inspect --format json", "list --format json", "run"] {
+        let output = shell(&suite, &format!("exec \"$0\" {command} \"$1\""), &[name]);
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{command}: {stdout}");
+    }
+}
+
+/// The script succeeds and says `words` on stderr once.
+fn says_once(script: &str, words: &str) {
+    let suite = Suite::new();
+    suite.file("given.wasm", plugin_listing(&[named("one"), named("two")]));
+    let output = shell(&suite, script, &[]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), stderr.lines().count()), (Some(0), 1), "{stderr}");
+    assert!(stderr.starts_with(words), "{stderr}");
+}
+
+#[test]
+fn little_address_space_makes_it_slower_and_says_so_once() {
+    let script = "ulimit -v 3000000 && exec \"$0\" run --no-cache --jobs 8 given.wasm";
+    says_once(script, "warning: address space is too short for the engine's pool of 8");
+}
+
+#[test]
+fn without_a_home_it_is_said_once_that_nothing_is_kept() {
+    says_once("exec \"$0\" list given.wasm", "warning: there is no folder for the compile cache");
 }

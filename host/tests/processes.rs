@@ -1,133 +1,24 @@
 //! Sessions with real processes: what they say, how they break, and that nothing outlives them.
 
+#[path = "processes/ends.rs"]
+mod ends;
+#[path = "processes/support.rs"]
+mod support;
+
 use std::{
     fs,
-    future::Future,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use host::{
-    lane::{HostProgram, LaneKind, Session, SessionLimits, SessionSpec, become_subreaper, lane},
-    model::{Fault, FaultClass, SessionEvent, SessionEventKind},
+    lane::{SessionLimits, SessionSpec, become_subreaper},
+    model::{FaultClass, SessionEvent, SessionEventKind},
 };
-use tempfile::TempDir;
 use tokio::sync::mpsc;
 
-const NO_GRACE: Duration = Duration::ZERO;
-
-/// The directories of an attempt, and a script.
-struct Attempt {
-    folder: TempDir,
-}
-
-impl Attempt {
-    fn new(steps: &str) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let attempt = Self { folder };
-        for name in ["root", "config", "home", "tmp"] {
-            fs::create_dir(attempt.path(name)).unwrap();
-        }
-        let script = format!("summary = \"s\"\nexpect = {{ verdict = \"pass\" }}\n{steps}");
-        fs::write(attempt.path("script.toml"), script).unwrap();
-        attempt
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().canonicalize().unwrap().join(name)
-    }
-
-    fn spec(&self) -> SessionSpec {
-        SessionSpec {
-            root: self.path("root"),
-            config_dir: self.path("config"),
-            home: self.path("home"),
-            tmp: self.path("tmp"),
-            prompt: "do it".into(),
-            script: Some(self.path("script.toml")),
-            record_dir: Some(self.path("record")),
-            limits: SessionLimits::default(),
-            observer: None,
-        }
-    }
-
-    async fn start(&self) -> Box<dyn Session> {
-        start(self.spec()).await.unwrap()
-    }
-
-    fn read(&self, name: &str) -> String {
-        String::from_utf8_lossy(&fs::read(self.path(name)).unwrap()).into_owned()
-    }
-
-    /// Living processes that were started with this attempt's config dir in their environment.
-    fn living(&self) -> Vec<i32> {
-        let entry = format!("HOST_AGENT_CONFIG_DIR={}", self.path("config").display());
-        pids().filter(|pid| has_in(&format!("/proc/{pid}/environ"), &entry)).filter(|pid| is_alive(*pid)).collect()
-    }
-
-    async fn wait_for_file(&self, name: &str) {
-        wait_until(Duration::from_secs(10), || self.path(name).exists()).await;
-    }
-}
-
-async fn start(spec: SessionSpec) -> Result<Box<dyn Session>, Fault> {
-    lane(LaneKind::Scripted, HostProgram::at(env!("CARGO_BIN_EXE_host"))).start(spec).await
-}
-
-fn pids() -> impl Iterator<Item = i32> {
-    fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
-}
-
-fn has_in(file: &str, entry: &str) -> bool {
-    fs::read(file).is_ok_and(|content| content.split(|byte| *byte == 0).any(|found| found == entry.as_bytes()))
-}
-
-fn is_alive(pid: i32) -> bool {
-    fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, tail)| !tail.trim_start().starts_with(['Z', 'X'])))
-}
-
-fn living_with_argument(argument: &str) -> Vec<i32> {
-    pids().filter(|pid| has_in(&format!("/proc/{pid}/cmdline"), argument)).filter(|pid| is_alive(*pid)).collect()
-}
-
-async fn wait_until(limit: Duration, condition: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !condition() {
-        assert!(begun.elapsed() < limit, "not within {limit:?}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-}
-
-fn kill(signal: &str, pid: i32) {
-    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
-}
-
-async fn all_events(session: &mut dyn Session) -> (Vec<SessionEventKind>, Option<Fault>) {
-    let mut events = Vec::new();
-    loop {
-        match session.next_event().await {
-            Ok(Some(event)) => events.push(event.kind),
-            Ok(None) => return (events, None),
-            Err(fault) => return (events, Some(fault)),
-        }
-    }
-}
-
-fn rss_mib() -> u64 {
-    let status = fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
-}
-
-async fn within<T>(seconds: u64, work: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(seconds), work).await.expect("in time")
-}
-
-fn shell(command: &str) -> String {
-    format!("[[step]]\nshell = '''{command}'''\n")
-}
+use support::*;
 
 #[tokio::test]
 async fn a_session_is_told_recorded_and_concluded() {
@@ -151,7 +42,7 @@ async fn a_session_is_told_recorded_and_concluded() {
     assert_eq!((conclusion.turns, conclusion.usage.input_tokens, conclusion.usage.output_tokens), (1, Some(5), None));
     assert_eq!(session.conclude().await.unwrap(), conclusion, "the answer stays the same");
     assert_eq!(session.next_event().await, Ok(None));
-    session.end(NO_GRACE).await.unwrap();
+    assert_eq!(session.end(NO_GRACE).await, Ok(None));
     assert_eq!(session.conclude().await.unwrap(), conclusion);
     assert_eq!(attempt.living(), [0; 0]);
     assert_eq!(attempt.read("root/a/b.md"), "yz");
@@ -198,9 +89,13 @@ async fn a_message_starts_the_next_turn_in_the_same_session() {
 
 #[tokio::test]
 async fn nothing_is_inherited_by_an_agent() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    // As the host does for itself.
+    let most = getrlimit(Resource::Nofile).maximum;
+    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }).unwrap();
     let script = "env -u PWD -u OLDPWD -u SHLVL -u _ | sort; ls -l /proc/self/fd | grep -c socket; \
                   ps -o sid=,pid= -p $PPID; \
-                  grep -E 'Sig(Blk|Ign|Cgt)' /proc/self/status; readlink /proc/$PPID/fd/0; pwd";
+                  grep -E 'Sig(Blk|Ign|Cgt)' /proc/self/status; readlink /proc/$PPID/fd/0; ulimit -Sn; ulimit -Hn; pwd";
     let attempt = Attempt::new(&shell(script));
     let mut session = attempt.start().await;
     let (events, _) = all_events(&mut *session).await;
@@ -213,6 +108,9 @@ async fn nothing_is_inherited_by_an_agent() {
     assert_eq!(ids[0], ids[1], "a session of its own: {output}");
     assert!(lines[8].ends_with("0000000000000000"), "nothing is blocked: {output}");
     assert!(output.contains("/dev/null"), "{output}");
+    let hard = most.map_or("unlimited".into(), |most| most.to_string());
+    let soft = most.map_or(1024, |most| most.min(1024)).to_string();
+    assert_eq!(lines[lines.len() - 3..lines.len() - 1], [soft, hard]);
     assert_eq!(*lines.last().unwrap(), attempt.path("root").to_str().unwrap());
 }
 
@@ -245,7 +143,7 @@ async fn every_scripted_fault_has_its_class() {
         assert!(fault.message.contains(says), "{steps}: {fault}");
         assert_eq!(session.next_event().await.unwrap_err(), fault, "a fault is for good");
         assert_eq!(session.conclude().await.unwrap_err(), fault);
-        session.end(NO_GRACE).await.unwrap();
+        assert_eq!(session.end(NO_GRACE).await, Ok(Some(fault)));
         assert_eq!(attempt.living(), [0; 0]);
         if steps.contains("half-line") {
             assert!(matches!(events.last(), Some(SessionEventKind::Raw { line }) if line.ends_with("only ha")));
@@ -265,6 +163,7 @@ async fn garbage_is_kept_and_is_no_fault() {
     assert_eq!(events.iter().filter(|it| matches!(it, SessionEventKind::Raw { .. })).count(), 4);
     assert!(matches!(&events[4], SessionEventKind::Raw { line } if line.contains('\u{fffd}')), "{events:?}");
     assert_eq!(session.conclude().await.unwrap().final_message, "fine");
+    assert!(attempt.read("record/session.json").contains("\"unreadable-lines\": 1"));
 }
 
 #[tokio::test]
@@ -277,9 +176,15 @@ async fn a_program_that_cannot_start_is_a_launch_fault() {
     let mut spec = attempt.spec();
     spec.script = None;
     assert_eq!(start(spec).await.err().unwrap().class, FaultClass::Launch);
-    let mut spec = attempt.spec();
-    spec.prompt = "x".repeat(200_000);
-    assert_eq!(start(spec).await.err().unwrap().class, FaultClass::Protocol);
+    // The longest argument is 131,071 bytes, `--prompt=` included.
+    for (length, fits) in [(131_062, true), (131_063, false), (131_071, false), (200_000, false)] {
+        let mut spec = attempt.spec();
+        spec.prompt = "x".repeat(length);
+        match start(spec).await {
+            Ok(mut session) => assert!(fits && session.conclude().await.is_ok(), "{length}"),
+            Err(fault) => assert!(!fits && fault.class == FaultClass::Protocol, "{length}: {fault}"),
+        }
+    }
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ pub struct RunDirectory {
 }
 
 impl RunDirectory {
-    /// Makes the directory of `run`, and points `<output>/latest` at it.
+    /// Makes the directory of `run`.
     ///
     /// # Errors
     /// The run exists already, or the file system refuses.
@@ -37,8 +37,24 @@ impl RunDirectory {
             io::ErrorKind::AlreadyExists => ArtifactError::RunExists { run: run.clone(), path: path.clone() },
             _ => ArtifactError::CreateDirectory { path: path.clone(), source },
         })?;
-        point_latest(output, &folder)?;
         Ok(Self { run: run.clone(), path })
+    }
+
+    /// Points `<output>/latest` at this run.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn point_latest(&self) -> Result<(), ArtifactError> {
+        let output = self.path.ancestors().nth(2).unwrap_or(&self.path);
+        point_latest(output, &folder_name(&self.run.0))
+    }
+
+    /// Removes the directory of a run that never began.
+    ///
+    /// # Errors
+    /// The file system refuses.
+    pub fn discard(self) -> io::Result<()> {
+        fs::remove_dir_all(&self.path)
     }
 
     /// Makes a directory for a run with a new name.
@@ -174,9 +190,12 @@ mod tests {
         assert_eq!(first.path(), output.join("runs/one"));
         assert_eq!(fs::metadata(first.path()).unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(fs::read_to_string(output.join(".gitignore")).unwrap(), "*\n");
+        assert!(!output.join("latest").exists(), "it has not begun");
+        first.point_latest().unwrap();
         assert_eq!(fs::read_link(output.join("latest")).unwrap(), Path::new("runs/one"));
 
-        RunDirectory::create(&output, &run("two")).unwrap();
+        let second = RunDirectory::create(&output, &run("two")).unwrap();
+        second.point_latest().unwrap();
         assert_eq!(
             fs::canonicalize(output.join("latest")).unwrap(),
             fs::canonicalize(output.join("runs/two")).unwrap()
@@ -184,6 +203,8 @@ mod tests {
 
         let again = RunDirectory::create(&output, &run("one")).unwrap_err();
         assert!(matches!(again, ArtifactError::RunExists { .. }), "{again}");
+        first.discard().unwrap();
+        assert!(!output.join("runs/one").exists());
     }
 
     #[test]
@@ -203,6 +224,7 @@ mod tests {
                 scope.spawn(|| {
                     for _ in 0..8 {
                         let directory = RunDirectory::create_new(&output).unwrap();
+                        directory.point_latest().unwrap();
                         assert!(made.lock().unwrap().insert(directory.path().to_owned()));
                     }
                 });
@@ -218,7 +240,7 @@ mod tests {
     fn what_is_in_the_way_is_named() {
         let here = tempfile::tempdir().unwrap();
         fs::create_dir(here.path().join("latest")).unwrap();
-        let error = RunDirectory::create(here.path(), &run("one")).unwrap_err();
+        let error = RunDirectory::create(here.path(), &run("one")).unwrap().point_latest().unwrap_err();
         assert!(matches!(error, ArtifactError::PointLatest { .. }), "{error}");
         let file = here.path().join("file");
         fs::write(&file, "").unwrap();

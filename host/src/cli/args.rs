@@ -2,6 +2,8 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::component::ADAPT_MODE;
+
 /// Runs live end-to-end scenarios as sandboxed WebAssembly components: the canary first, then all the rest at
 /// once, each in its own root and config dir, with nothing that it was not granted.
 #[derive(Debug, Parser)]
@@ -24,13 +26,16 @@ pub(super) enum Command {
     /// Show what a plugin is, what it could reach, and which grants it needs
     Inspect(InspectArgs),
     /// Run each scenario against its scripted agents, right and wrong, and show what its grader catches
-    Prove(ProveArgs),
+    Prove(ProveFlags),
     /// Carry out a script as a scripted agent would (started by `host run`)
     #[command(hide = true)]
     Agent(AgentArgs),
     /// Run an agent until it and all its descendants are gone (started by `host run`)
     #[command(hide = true)]
     Supervise(SuperviseArgs),
+    /// Turn a core module on stdin into a component on stdout (started by every command that loads plugins)
+    #[command(hide = true, name = ADAPT_MODE)]
+    Adapt(AdaptArgs),
 }
 
 /// What to load.
@@ -38,7 +43,7 @@ pub(super) enum Command {
 pub(super) struct SuiteArgs {
     /// Plugins: `.wasm` files or patterns; those that the suite names when absent
     #[arg(value_name = "PLUGIN")]
-    pub(super) plugins: Vec<String>,
+    pub(super) plugins: Vec<OsString>,
 
     /// The suite: a `suite.toml` or its folder [default: scenarios/suite.toml, if there is one]
     #[arg(long, value_name = "PATH", env = "HOST_SUITE")]
@@ -124,20 +129,61 @@ pub(super) struct ListArgs {
 pub(super) struct InspectArgs {
     /// Plugins: `.wasm` files or patterns
     #[arg(value_name = "PLUGIN", required = true)]
-    pub(super) plugins: Vec<String>,
+    pub(super) plugins: Vec<OsString>,
 
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(super) format: Format,
 }
 
+/// The flags of `host prove`: it has a lane of its own, and prints only its proof.
 #[derive(Debug, Args)]
-pub(super) struct ProveArgs {
-    #[command(flatten)]
-    pub(super) suite: SuiteArgs,
+pub(super) struct ProveFlags {
+    /// Plugins: `.wasm` files or patterns; those that the suite names when absent
+    #[arg(value_name = "PLUGIN")]
+    plugins: Vec<OsString>,
 
-    #[command(flatten)]
+    /// The suite: a `suite.toml` or its folder [default: scenarios/suite.toml, if there is one]
+    #[arg(long, value_name = "PATH", env = "HOST_SUITE")]
+    suite: Option<PathBuf>,
+
+    /// Compile plugins anew and keep nothing of it
+    #[arg(long)]
+    no_cache: bool,
+
+    /// Attempts at once [default: the suite's `jobs`, or 16]
+    #[arg(short, long, value_name = "N", env = "HOST_JOBS", value_parser = at_least_one)]
+    jobs: Option<usize>,
+
+    /// Folder for run directories [default: .host beside the scenarios]
+    #[arg(long, value_name = "DIR", env = "HOST_OUTPUT")]
+    output: Option<PathBuf>,
+
+    /// Keep every attempt's root and config dir, and print where they are
+    #[arg(long)]
+    keep: bool,
+
+    /// Only scenarios whose name contains one of these texts
+    #[arg(last = true, value_name = "FILTER")]
+    filters: Vec<String>,
+}
+
+/// What `host prove` works on, in the same parts as [`RunArgs`].
+#[derive(Debug)]
+pub(super) struct ProveArgs {
+    pub(super) suite: SuiteArgs,
     pub(super) execution: ExecutionArgs,
+}
+
+impl From<ProveFlags> for ProveArgs {
+    fn from(flags: ProveFlags) -> Self {
+        let ProveFlags { plugins, suite, no_cache, jobs, output, keep, filters } = flags;
+        Self {
+            suite: SuiteArgs { plugins, suite, lanes: Vec::new(), no_cache, filters },
+            // Quiet: nobody but the proof says where attempts were kept.
+            execution: ExecutionArgs { jobs, output, keep, color: Color::Auto, quiet: true, verbose: false },
+        }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -166,6 +212,18 @@ pub(super) struct SuperviseArgs {
     pub(super) command: Vec<OsString>,
 }
 
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(super) struct AdaptArgs {
+    /// The module is a command of WASI 0.1
+    #[arg(long)]
+    pub(super) command: bool,
+
+    /// The module has its world embedded
+    #[arg(long)]
+    world: bool,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum Color {
     /// On a terminal
@@ -192,6 +250,10 @@ pub(super) enum ReporterKind {
     Human,
     /// The event stream, one JSON object a line, on stdout
     Jsonl,
+    /// `junit.xml` in the run directory, as Jenkins reads it
+    Junit,
+    /// Groups, annotations, step summary and outputs for GitHub Actions, on stdout and in the files that it names
+    Github,
     /// Nothing but the run directory
     Silent,
 }

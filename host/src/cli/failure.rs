@@ -23,13 +23,18 @@ impl Failure {
         Self { code: ExitCode::Setup, messages: errors.into_iter().map(|error| chain(&error)).collect() }
     }
 
+    /// A signal came before there was anything to report; what happened has been told.
+    pub(super) fn interrupted() -> Self {
+        Self { code: ExitCode::Interrupted, messages: Vec::new() }
+    }
+
     /// Prints the messages to stderr and gives the exit code.
     pub(super) fn tell(self) -> ExitCode {
         let mut stderr = io::stderr().lock();
         for message in &self.messages {
             // Without a stderr the exit code still tells.
             // Messages quote plugins and files, whose words must not steer a terminal.
-            let _ = writeln!(stderr, "error: {}", visible(message));
+            let _ = writeln!(stderr, "error: {}", told(message));
         }
         self.code
     }
@@ -39,6 +44,21 @@ impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
         Self::setup(chain(&error))
     }
+}
+
+/// A message as it is printed. It quotes plugins and files, whose words must neither steer a terminal nor begin a line
+/// that a person or a CI runner takes for one of ours. The marked places of configuration errors stay as they are.
+fn told(message: &str) -> String {
+    let message = visible(message).replace("##[", "# #[").replace("##vso[", "# #vso[");
+    let mut lines = message.split('\n');
+    let mut told = lines.next().unwrap_or_default().to_owned();
+    for line in lines {
+        // Runners look for commands behind leading blanks too.
+        let forged = ["::", "error:", "warning:"].iter().any(|start| line.trim_start().starts_with(start));
+        told.push_str(if forged { "\n  | " } else { "\n" });
+        told.push_str(line);
+    }
+    told
 }
 
 /// An error with its causes; a cause that the message repeats already is left out.
@@ -54,4 +74,23 @@ pub(super) fn chain(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_that_somebody_else_wrote_passes_for_one_of_ours() {
+        assert_eq!(
+            told("bad\n::error::x\n  ::set-env\nerror: forged\nwarning: too\n##[error]y\n\u{1b}[2J"),
+            "bad\n  | ::error::x\n  |   ::set-env\n  | error: forged\n  | warning: too\n# #[error]y\n\\u{1b}[2J"
+        );
+    }
+
+    #[test]
+    fn a_marked_place_stays_as_it_is() {
+        let marked = "s.toml:1:1: unknown key `a`\n --> \n  |\n1 | a = 1\n  | ^";
+        assert_eq!(told(marked), marked);
+    }
 }

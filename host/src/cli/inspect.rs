@@ -8,7 +8,6 @@ use super::{
 };
 use crate::{
     component::{self, Import, Plugin, Shape},
-    engine::Engine,
     model::{Declared, ExitCode, Grant, PluginFacts},
 };
 
@@ -31,7 +30,7 @@ const REACH: &[(&str, &str)] = &[
 /// `host inspect`.
 pub(super) async fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
     let files = component::discover(&args.plugins, Path::new("")).map_err(Failure::setup_all)?;
-    let engine = Engine::new(1)?;
+    let engine = setup::engine(1)?;
     let cache = setup::open_cache();
     let plugins = setup::load_all(&files, &engine, cache.as_ref()).map_err(Failure::setup_all)?;
     let facts = setup::ask_all(&plugins, &engine).await?;
@@ -49,7 +48,7 @@ pub(super) async fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
 }
 
 fn human(plugin: &Plugin, facts: &PluginFacts) -> String {
-    let mut text = format!("{}\n", plugin.file.path.display());
+    let mut text = format!("{}\n", component::shown(&plugin.file.path));
     let mut fact = |name: &str, value: &str| text.push_str(&format!("  {name:<10} {value}\n"));
     fact("kind", &kind(plugin));
     fact("size", &format!("{} bytes", size(plugin)));
@@ -96,7 +95,7 @@ fn json(plugin: &Plugin, facts: &PluginFacts) -> serde_json::Value {
         .map(|import| serde_json::json!({ "name": import.0, "reach": reach(import) }))
         .collect();
     serde_json::json!({
-        "path": plugin.file.path,
+        "path": plugin.file.path.to_string_lossy(),
         "kind": kind(plugin),
         "bytes": size(plugin),
         "digest": format!("sha256:{}", plugin.digest),

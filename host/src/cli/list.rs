@@ -6,6 +6,7 @@ use super::{
     setup::{self, Loaded},
 };
 use crate::{
+    component,
     model::{Canary, ExitCode, Grant, Limits, ScenarioShape},
     plan::{LanePlan, PlannedTrial, Selection, plan},
     report::visible,
@@ -57,7 +58,7 @@ fn human(lane: &LanePlan, loaded: &Loaded) -> String {
             text.push_str(&format!("  {:width$}  {}\n", "", one_line(&scenario.summary)));
         }
         if let Some(plugin) = loaded.plugins.get(scenario.plugin.0) {
-            text.push_str(&format!("  {:width$}  in {}\n", "", plugin.file.path.display()));
+            text.push_str(&format!("  {:width$}  in {}\n", "", component::shown(&plugin.file.path)));
         }
     }
     text
@@ -95,7 +96,7 @@ fn trial_json(trial: &PlannedTrial, loaded: &Loaded) -> serde_json::Value {
     serde_json::json!({
         "id": scenario.id,
         "name": scenario.name,
-        "plugin": loaded.plugins.get(scenario.plugin.0).map(|plugin| &plugin.file.path),
+        "plugin": loaded.plugins.get(scenario.plugin.0).map(|plugin| plugin.file.path.to_string_lossy()),
         "shape": if scenario.shape == ScenarioShape::Typed { "typed" } else { "command" },
         "canary": trial.canary == Canary::Yes,
         "summary": scenario.summary,

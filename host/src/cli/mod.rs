@@ -1,5 +1,6 @@
 //! The command line: clap's types, one file per command, and the composition root.
 
+mod adapt;
 mod args;
 mod failure;
 mod inspect;
@@ -64,6 +65,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Ending {
             session: args.session,
             prompt: args.prompt,
         })),
+        Command::Adapt(args) => Ending(adapt::adapt(&args)),
         command => in_runtime(command).into(),
     }
 }
@@ -83,8 +85,8 @@ fn in_runtime(command: Command) -> ExitCode {
             Command::Run(args) => run::run(args).await,
             Command::List(args) => list::list(&args).await,
             Command::Inspect(args) => inspect::inspect(&args).await,
-            Command::Prove(args) => prove::prove(args).await,
-            Command::Supervise(_) | Command::Agent(_) => Ok(ExitCode::Usage),
+            Command::Prove(args) => prove::prove(args.into()).await,
+            Command::Supervise(_) | Command::Agent(_) | Command::Adapt(_) => Ok(ExitCode::Usage),
         }
     });
     runtime.shutdown_timeout(SHUTDOWN);

@@ -48,14 +48,18 @@ pub(super) async fn prove(args: ProveArgs) -> Result<ExitCode, Failure> {
     let problems: usize = proofs.iter().map(|proof| proof.problems.len()).sum();
     let agents: usize = proofs.iter().map(|proof| proof.agents.len()).sum();
     let clauses: usize = proofs.iter().map(|proof| proof.codes.len()).sum();
+    let (agents, clauses) = (counted(agents, "agent"), counted(clauses, "clause"));
     let seconds = summary.wall_ms as f64 / 1000.0;
     text.push_str(&match problems {
-        0 => format!("proved: {agents} agents judged rightly, {clauses} clauses each needed, in {seconds:.2}s\n"),
-        1 => format!("not proved: 1 problem with {agents} agents and {clauses} clauses, in {seconds:.2}s\n"),
-        _ => format!("not proved: {problems} problems with {agents} agents and {clauses} clauses, in {seconds:.2}s\n"),
+        0 => format!("proved: {agents} judged rightly, {clauses} each needed, in {seconds:.2}s\n"),
+        _ => format!("not proved: {} with {agents} and {clauses}, in {seconds:.2}s\n", counted(problems, "problem")),
     });
     write_all(&text)?;
     Ok(if problems == 0 { ExitCode::Ok } else { ExitCode::ScenarioFailed })
+}
+
+fn counted(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 /// Every scenario with every one of its scripted agents, all at once.
@@ -126,7 +130,7 @@ impl Proof {
         let mut codes = Vec::new();
         for clause in &scenario.clauses {
             let catches = alone.remove(clause.code.as_str()).unwrap_or_default();
-            if catches.is_empty() && !scenario.agents.is_empty() {
+            if catches.is_empty() {
                 problems.push(format!("no wrong agent is caught by `{}` alone: add one", clause.code));
             }
             codes.push((clause.code.clone(), clause.requires.clone(), catches));

@@ -2,6 +2,8 @@
 
 use std::{
     collections::HashMap,
+    ffi::OsString,
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{
         Mutex, PoisonError,
@@ -9,7 +11,7 @@ use std::{
     },
 };
 
-use super::{args::SuiteArgs, failure::Failure};
+use super::{args::SuiteArgs, failure::Failure, list::one_line};
 use crate::{
     component::{self, Lister, LoadError, Plugin, PluginFile, Shape},
     config::{Overrides, Settings},
@@ -32,7 +34,8 @@ impl Loaded {
             .iter()
             .map(|plugin| PluginInfo {
                 label: plugin.file.label.clone(),
-                path: plugin.file.path.clone(),
+                // The event log is text.
+                path: plugin.file.path.to_string_lossy().into_owned().into(),
                 digest: format!("sha256:{}", plugin.digest),
             })
             .collect()
@@ -52,7 +55,7 @@ pub(super) async fn load(args: &SuiteArgs, jobs: Option<usize>, agents: &[String
         settings.jobs = MAX_SLOTS;
     }
     let files = find(args, &settings, &cwd)?;
-    let engine = Engine::new(settings.jobs)?;
+    let engine = engine(settings.jobs)?;
     let cache = if args.no_cache { None } else { open_cache() };
     let plugins = load_all(&files, &engine, cache.as_ref()).map_err(Failure::setup_all)?;
     let facts = ask_all(&plugins, &engine).await?;
@@ -65,12 +68,12 @@ fn find(args: &SuiteArgs, settings: &Settings, cwd: &Path) -> Result<Vec<PluginF
         return component::discover(&args.plugins, Path::new("")).map_err(Failure::setup_all);
     }
     let named = settings.scenarios.values().filter_map(|scenario| scenario.plugin.as_ref());
-    let names: Vec<String> =
-        settings.plugins.iter().cloned().chain(named.map(|path| path.to_string_lossy().into_owned())).collect();
+    let names: Vec<OsString> =
+        settings.plugins.iter().map(OsString::from).chain(named.map(|path| path.as_os_str().to_owned())).collect();
     if names.is_empty() {
         let what = match &settings.suite {
-            Some(suite) => format!("{} names no plugins", suite.display()),
-            None => format!("there is no suite in {}", cwd.display()),
+            Some(suite) => format!("{} names no plugins", component::shown(suite)),
+            None => format!("there is no suite in {}", component::shown(cwd)),
         };
         return Err(Failure::setup(format!(
             "{what}: name plugins on the command line (`host run plugins/*.wasm`) or under `plugins` in scenarios/suite.toml"
@@ -86,20 +89,42 @@ fn find(args: &SuiteArgs, settings: &Settings, cwd: &Path) -> Result<Vec<PluginF
     Ok(files)
 }
 
+/// An engine for `slots` attempts at once. What it lacks on this machine is said once.
+pub(super) fn engine(slots: usize) -> Result<Engine, Failure> {
+    let engine = Engine::new(slots)?;
+    if let Some(shortage) = engine.shortage() {
+        eprintln!(
+            "warning: address space is too short for the engine's pool of {slots}, so components start and run \
+             slower; lower --jobs, or raise `ulimit -v` ({})",
+            one_line(shortage)
+        );
+    }
+    Ok(engine)
+}
+
 /// The user's cache of compiled plugins. Without one, every run compiles; that is said once.
 pub(super) fn open_cache() -> Option<Cache> {
-    let folder = std::env::var_os("HOST_CACHE_DIR").map(PathBuf::from).or_else(|| {
-        let base = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
-        let base = base.or_else(|| std::env::var_os("HOME").map(|home| Path::new(&home).join(".cache")))?;
-        Some(base.join("host").join("components"))
-    })?;
+    let Some(folder) = cache_folder(|name| std::env::var_os(name).filter(|value| !value.is_empty())) else {
+        eprintln!("warning: there is no folder for the compile cache (no HOME); plugins are compiled anew");
+        return None;
+    };
     match Cache::open(&folder) {
         Ok(cache) => Some(cache),
         Err(error) => {
-            eprintln!("warning: {}; plugins are compiled anew", super::failure::chain(&error));
+            eprintln!("warning: {}; plugins are compiled anew", one_line(&super::failure::chain(&error)));
             None
         }
     }
+}
+
+/// Where the cache is, by the environment.
+fn cache_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    if let Some(given) = variable("HOST_CACHE_DIR") {
+        return Some(given.into());
+    }
+    let absolute = |name| variable(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
+    Some(base.join("host").join("components"))
 }
 
 /// Loads the plugins, each distinct content once, on every core.
@@ -108,7 +133,8 @@ pub(super) fn load_all(
     engine: &Engine,
     cache: Option<&Cache>,
 ) -> Result<Vec<Plugin>, Vec<LoadError>> {
-    let digests = every(files, |file| component::read(file).map(|bytes| component::digest_of(&bytes)));
+    let digests: Vec<Result<String, LoadError>> =
+        every(files, |file| named(file, || component::read(file).map(|bytes| component::digest_of(&bytes))));
     let mut first: HashMap<&str, usize> = HashMap::new();
     let mut distinct: Vec<usize> = Vec::new();
     for (index, digest) in digests.iter().enumerate() {
@@ -121,9 +147,11 @@ pub(super) fn load_all(
     }
     let loaded = every(&distinct, |index| {
         let file = &files[*index];
-        // Read again: keeping every file's bytes would hold them all in memory at once.
-        let bytes = component::read(file)?;
-        component::load(file, &bytes, &component::digest_of(&bytes), engine, cache)
+        named(file, || {
+            // Read again: keeping every file's bytes would hold them all in memory at once.
+            let bytes = component::read(file)?;
+            component::load(file, &bytes, &component::digest_of(&bytes), engine, cache)
+        })
     });
     let mut plugins = Vec::with_capacity(files.len());
     let mut problems = Vec::new();
@@ -139,6 +167,16 @@ pub(super) fn load_all(
     }
     problems.extend(digests.into_iter().filter_map(Result::err));
     if problems.is_empty() { Ok(plugins) } else { Err(problems) }
+}
+
+/// Does `work` on `file`. Should it panic, the file is named, and the others are looked at all the same.
+fn named<R>(file: &PluginFile, work: impl FnOnce() -> Result<R, LoadError>) -> Result<R, LoadError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let words =
+            panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        let reason = one_line(words.unwrap_or("it panicked"));
+        Err(LoadError::Panic { path: file.path.clone(), reason })
+    })
 }
 
 /// Asks the typed plugins for their scenarios, each distinct content once.
@@ -172,7 +210,7 @@ pub(super) async fn ask_all(plugins: &[Plugin], engine: &Engine) -> Result<Vec<P
 
 /// `FILE` and what is wrong with its list.
 #[derive(Debug, thiserror::Error)]
-#[error("`{}` {source}", path.display())]
+#[error("`{}` {source}", component::shown(path))]
 pub(super) struct ListProblem {
     path: PathBuf,
     source: component::ListError,
@@ -210,4 +248,33 @@ fn every<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R>
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(index, _)| *index);
     done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_over_a_file_names_it() {
+        let file = PluginFile { path: "a\n.wasm".into(), canonical: "/a\n.wasm".into(), label: "a".into() };
+        let told = |work: fn() -> Result<(), LoadError>| named(&file, work).unwrap_err().to_string();
+        assert_eq!(
+            told(|| panic!("index {}\nis out of range", 3)),
+            "`a\\n.wasm` makes the host fail, which is a bug of the host; please report it: index 3\\nis out of range"
+        );
+        assert!(told(|| panic!("plain")).ends_with("report it: plain"));
+        assert!(named(&file, || Ok(())).is_ok());
+    }
+
+    #[test]
+    fn the_cache_is_where_the_environment_says() {
+        let folder = |given: &[(&str, &str)]| {
+            cache_folder(|name| given.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
+        };
+        assert_eq!(folder(&[]), None);
+        assert_eq!(folder(&[("HOME", "relative")]), None);
+        assert_eq!(folder(&[("HOME", "/h")]), Some("/h/.cache/host/components".into()));
+        assert_eq!(folder(&[("HOME", "/h"), ("XDG_CACHE_HOME", "/c")]), Some("/c/host/components".into()));
+        assert_eq!(folder(&[("HOME", "/h"), ("HOST_CACHE_DIR", "own")]), Some("own".into()));
+    }
 }

@@ -21,7 +21,9 @@ use crate::{
     lane::{self, HostProgram, Lane},
     model::{Event, ExitCode, LaneName, RunSummary, TrialId},
     plan::Plan,
-    report::{ColorChoice, Human, HumanOptions, JsonLines, Reporter, Verbosity},
+    report::{
+        Background, ColorChoice, Github, GithubFiles, Human, HumanOptions, JsonLines, Junit, Reporter, Verbosity,
+    },
     runner::{ArtifactPlace, AttemptExecutor, EventSink, RunContext, dispatch},
     sandbox::Workspace,
 };
@@ -40,15 +42,28 @@ pub(super) async fn execute(
     if output.to_str().is_none() {
         return Err(Failure::setup(format!("--output {}: the path is no UTF-8", output.display())));
     }
+    // From here on a signal ends things in order.
+    let mut signals = signals::interruptions()?;
     let directory = RunDirectory::create_new(&output)?;
+    let run = directory.run().clone();
+    let prepared = prepare(loaded, plan, args, &directory);
+    if let Ok(signal) = signals.try_recv() {
+        eprintln!("error: interrupted by {signal} before anything had started");
+        drop(prepared);
+        directory.discard()?;
+        return Err(Failure::interrupted());
+    }
+    let executor = match prepared {
+        Ok(executor) => Arc::new(executor),
+        Err(failure) => {
+            directory.discard()?;
+            return Err(failure);
+        }
+    };
     let mut reporter = Reporter::new();
     reporter.add("events.jsonl", JsonLines::create(&directory.path().join("events.jsonl"))?);
-    add_reporters(&mut reporter, args, reporters);
-    let run = directory.run().clone();
-    let workspace = Workspace::create(&std::env::temp_dir(), &run.0, args.keep).map_err(|error| {
-        Failure::setup(format!("cannot make a folder in {}: {error}", std::env::temp_dir().display()))
-    })?;
-    let kept_in = workspace.folder().to_owned();
+    add_reporters(&mut reporter, args, reporters, directory.path())?;
+    directory.point_latest()?;
     let context = RunContext {
         run,
         time: jiff::Timestamp::now().to_string(),
@@ -56,18 +71,13 @@ pub(super) async fn execute(
         plugins: loaded.plugin_infos(),
         directory: Some(as_seen_here(directory.path())),
     };
-    let place = Box::new(Place { directory: directory.path().to_owned() });
-    let executor =
-        AttemptExecutor::prepare(&loaded.plugins, plan, lanes(plan), workspace, place).map_err(Failure::setup_all)?;
-    let executor = Arc::new(executor);
-    let signals = signals::interruptions()?;
     let mut sink = Fan { reporter: &mut reporter, watch };
     let summary = dispatch(plan, context, Arc::clone(&executor) as Arc<_>, &mut sink, signals).await;
     reporter.finish();
     let mut code = crate::runner::exit_code(&summary);
     if args.keep && args.quiet {
         // The quiet report leaves passed trials out, and their directories with them.
-        eprintln!("kept: {}", kept_in.display());
+        eprintln!("kept: {}", executor.workspace().display());
     }
     if let Err(error) = executor.close() {
         eprintln!("warning: cannot remove the run's temporary folder: {error}");
@@ -79,16 +89,44 @@ pub(super) async fn execute(
     Ok((summary, code))
 }
 
+/// Makes the run's folder for temporary files, links the plugins and takes the fixtures' snapshots.
+fn prepare(
+    loaded: &Loaded,
+    plan: &Plan,
+    args: &ExecutionArgs,
+    directory: &RunDirectory,
+) -> Result<AttemptExecutor, Failure> {
+    let folder = std::env::temp_dir();
+    let workspace = Workspace::create(&folder, &directory.run().0, args.keep)
+        .map_err(|error| Failure::setup(format!("cannot make a folder in {}: {error}", folder.display())))?;
+    let place = Box::new(Place { directory: directory.path().to_owned() });
+    AttemptExecutor::prepare(&loaded.plugins, plan, lanes(plan), workspace, place).map_err(Failure::setup_all)
+}
+
 /// A path below the current folder without what leads there, as a person would write it.
 fn as_seen_here(path: &Path) -> PathBuf {
     let cwd = std::env::current_dir().ok();
     cwd.and_then(|cwd| path.strip_prefix(cwd).ok()).unwrap_or(path).to_owned()
 }
 
-fn add_reporters(reporter: &mut Reporter, args: &ExecutionArgs, kinds: &[ReporterKind]) {
+fn add_reporters(
+    reporter: &mut Reporter,
+    args: &ExecutionArgs,
+    kinds: &[ReporterKind],
+    directory: &Path,
+) -> Result<(), Failure> {
+    if kinds.contains(&ReporterKind::Junit) {
+        reporter.add("junit", Junit::create(&directory.join("junit.xml"))?);
+    }
+    if kinds.contains(&ReporterKind::Github) {
+        let named = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
+        let files = GithubFiles { summary: named("GITHUB_STEP_SUMMARY"), output: named("GITHUB_OUTPUT") };
+        // No lane is given a credential yet, so there is nothing to mask.
+        reporter.add("github", Background::new(Github::new(io::stdout(), files, Vec::new())));
+    }
     let jsonl = kinds.contains(&ReporterKind::Jsonl);
     if jsonl {
-        reporter.add("jsonl", JsonLines::new(io::stdout()));
+        reporter.add("jsonl", Background::new(JsonLines::new(io::stdout())));
     }
     if kinds.is_empty() || kinds.contains(&ReporterKind::Human) {
         // stdout belongs to the event stream where that is asked for.
@@ -107,11 +145,10 @@ fn add_reporters(reporter: &mut Reporter, args: &ExecutionArgs, kinds: &[Reporte
             _ => Verbosity::Normal,
         };
         let options = HumanOptions { color, verbosity };
-        reporter.add(
-            "human",
-            if live { Human::live(terminal, options) } else { Human::plain(Box::new(terminal), options) },
-        );
+        let human = if live { Human::live(terminal, options) } else { Human::plain(Box::new(terminal), options) };
+        reporter.add("human", Background::new(human));
     }
+    Ok(())
 }
 
 fn lanes(plan: &Plan) -> HashMap<LaneName, Arc<dyn Lane>> {

@@ -27,9 +27,11 @@ const EXIT_WORLD: &str = "
 /// Turns a core module for WASI 0.1 into a component: a command by its `_start`, or, with a world embedded, a
 /// component of that world. The exit code stays: the official adapter keeps only whether it was 0.
 ///
+/// A module can make the encoder overflow its stack, so the host does this in a process of its own.
+///
 /// # Errors
 /// The encoder's words when the module does not fit its world or WASI 0.1.
-pub(super) fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
+pub fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
     let adapter = if command { WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER } else { WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER };
     let (module, exits) = redirect_exit(module)?;
     let encode = || {

@@ -1,8 +1,11 @@
 use std::{
     collections::{BTreeMap, HashSet},
+    ffi::OsStr,
     io,
     path::{Path, PathBuf},
 };
+
+use super::shown;
 
 /// A plugin's file as found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +22,7 @@ pub struct PluginFile {
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoverError {
     /// No such file, or not readable.
-    #[error("cannot read the plugin `{}`", path.display())]
+    #[error("cannot read the plugin `{}`", shown(path))]
     Unreadable {
         /// As given.
         path: PathBuf,
@@ -28,19 +31,19 @@ pub enum DiscoverError {
         source: io::Error,
     },
     /// A folder was named.
-    #[error("the plugin `{}` is a folder; name its files, for example `{}/*.wasm`", path.display(), path.display())]
+    #[error("the plugin `{}` is a folder; name its files, for example `{}/*.wasm`", shown(path), shown(path))]
     Folder {
         /// As given.
         path: PathBuf,
     },
     /// A pattern matches nothing.
-    #[error("`{pattern}` matches no file; build the plugins first, or correct the pattern")]
+    #[error("`{}` matches no file; build the plugins first, or correct the pattern", pattern.escape_debug())]
     NoMatch {
         /// As given.
         pattern: String,
     },
     /// A pattern cannot be read.
-    #[error("`{pattern}` is no pattern: {reason}")]
+    #[error("`{}` is no pattern: {reason}", pattern.escape_debug())]
     BadPattern {
         /// As given.
         pattern: String,
@@ -49,17 +52,17 @@ pub enum DiscoverError {
     },
 }
 
-/// Finds the plugins that `names` name: paths, or patterns that the shell left alone. A file that is named
-/// twice counts once.
+/// Finds the plugins that `names` name: paths, or patterns that the shell left alone. A name that is no UTF-8 is
+/// a path. A file that is named twice counts once.
 ///
 /// # Errors
 /// Every name that leads to no file.
-pub fn discover(names: &[String], base: &Path) -> Result<Vec<PluginFile>, Vec<DiscoverError>> {
+pub fn discover(names: &[impl AsRef<OsStr>], base: &Path) -> Result<Vec<PluginFile>, Vec<DiscoverError>> {
     let mut files: Vec<(PathBuf, PathBuf)> = Vec::new();
     let mut seen = HashSet::new();
     let mut problems = Vec::new();
     for name in names {
-        match expand(name, base) {
+        match expand(name.as_ref(), base) {
             Err(problem) => problems.push(problem),
             Ok(paths) => {
                 for path in paths {
@@ -78,13 +81,20 @@ pub fn discover(names: &[String], base: &Path) -> Result<Vec<PluginFile>, Vec<Di
     if problems.is_empty() { Ok(label(files)) } else { Err(problems) }
 }
 
-fn expand(name: &str, base: &Path) -> Result<Vec<PathBuf>, DiscoverError> {
+fn expand(name: &OsStr, base: &Path) -> Result<Vec<PathBuf>, DiscoverError> {
     let path = base.join(name);
+    let Some(name) = name.to_str() else { return Ok(vec![path]) };
     // A file whose name has brackets is meant literally.
     if !name.contains(['*', '?', '[']) || path.exists() {
         return Ok(vec![path]);
     }
-    let pattern = path.to_string_lossy();
+    // The folder around the suite is meant literally as well.
+    let pattern = match base.to_str() {
+        Some(base) if !base.is_empty() && Path::new(name).is_relative() => {
+            format!("{}/{name}", glob::Pattern::escape(base))
+        }
+        _ => name.to_owned(),
+    };
     let bad = |reason: String| DiscoverError::BadPattern { pattern: name.to_owned(), reason };
     let found: Vec<PathBuf> = glob::glob(&pattern)
         .map_err(|error| bad(error.to_string()))?
@@ -115,7 +125,7 @@ fn label(files: Vec<(PathBuf, PathBuf)>) -> Vec<PluginFile> {
         .map(|(_, canonical)| {
             let stem = canonical.with_extension("");
             let named = if stems[&stem] > 1 { canonical } else { &stem };
-            named.iter().rev().map(|part| part.to_string_lossy().into_owned()).collect()
+            named.iter().rev().map(|part| shown(Path::new(part))).collect()
         })
         .collect();
     let tail = |index: usize, length: usize| -> String {
@@ -186,5 +196,25 @@ mod tests {
         assert!(texts[0].contains("matches no file"), "{texts:?}");
         assert!(texts[1].contains("cannot read the plugin"), "{texts:?}");
         assert!(texts[2].contains("is a folder"), "{texts:?}");
+    }
+
+    #[test]
+    fn a_pattern_is_meant_from_a_folder_whatever_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let odd = folder.path().join("[ab]*");
+        fs::create_dir(&odd).unwrap();
+        fs::write(odd.join("one.wasm"), "").unwrap();
+        assert_eq!(discover(&["*.wasm"], &odd).unwrap()[0].label, "one");
+    }
+
+    #[test]
+    fn a_name_that_is_no_utf8_is_a_path() {
+        use std::os::unix::ffi::OsStrExt;
+        let folder = tempfile::tempdir().unwrap();
+        let name = OsStr::from_bytes(b"\xff*.wasm");
+        fs::write(folder.path().join(name), "").unwrap();
+        assert_eq!(discover(&[name], folder.path()).unwrap()[0].path, folder.path().join(name));
+        let gone = discover(&[OsStr::from_bytes(b"\xfe\n.wasm")], Path::new("")).unwrap_err();
+        assert_eq!(gone[0].to_string(), "cannot read the plugin `\u{fffd}\\n.wasm`");
     }
 }

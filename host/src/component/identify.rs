@@ -82,7 +82,8 @@ pub enum IdentifyError {
     Library,
     /// A core module for something that no adapter covers.
     #[error(
-        "is a core module that imports `{module}`, which is no WASI 0.1; build it for wasm32-wasip1 or wasm32-wasip2"
+        "is a core module that imports `{}`, which is no WASI 0.1; build it for wasm32-wasip1 or wasm32-wasip2",
+        module.escape_debug()
     )]
     ForeignCoreImport {
         /// The module's name.
@@ -99,7 +100,8 @@ pub enum IdentifyError {
     },
     /// It speaks another version of the contract.
     #[error(
-        "is a plugin for `scenario:host@{version}`, but this host speaks `{SPOKEN}.x`; {}",
+        "is a plugin for `scenario:host@{}`, but this host speaks `{SPOKEN}.x`; {}",
+        version.escape_debug(),
         if *newer { "update `host`" } else { "build the plugin against the current `wit/`" }
     )]
     OtherVersion {
@@ -109,7 +111,10 @@ pub enum IdentifyError {
         newer: bool,
     },
     /// A command of a WASI version that the host does not have.
-    #[error("is a command for `wasi:cli@{version}`, but this host runs 0.2 and 0.3; build it for one of them")]
+    #[error(
+        "is a command for `wasi:cli@{}`, but this host runs 0.2 and 0.3; build it for one of them",
+        version.escape_debug()
+    )]
     OtherWasi {
         /// Its version.
         version: String,

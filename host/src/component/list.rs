@@ -71,7 +71,7 @@ pub enum ListError {
         name: String,
     },
     /// A grant that this host does not know.
-    #[error("says that `{scenario}` needs the grant `{grant}`, which this host does not have; update `host`")]
+    #[error("says that `{scenario}` needs the grant `{}`, which this host does not have; update `host`", grant.escape_debug())]
     UnknownGrant {
         /// The scenario.
         scenario: String,

@@ -7,7 +7,7 @@ use std::{
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
-use super::{Contents, IdentifyError, PluginFile, Shape, WasiVersion, adapt::adapt, identify};
+use super::{Contents, IdentifyError, PluginFile, Shape, WasiVersion, apart::adapt_apart, identify, shown};
 use crate::engine::{Cache, Engine};
 
 /// The largest plugin that is read; a JavaScript or Python one has 10 to 20 MB.
@@ -32,7 +32,7 @@ pub struct Plugin {
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// It cannot be read.
-    #[error("cannot read the plugin `{}`", path.display())]
+    #[error("cannot read the plugin `{}`", shown(path))]
     Read {
         /// The file.
         path: PathBuf,
@@ -41,7 +41,7 @@ pub enum LoadError {
         source: io::Error,
     },
     /// It is no plugin.
-    #[error("`{}` {source}", path.display())]
+    #[error("`{}` {source}", shown(path))]
     Identify {
         /// The file.
         path: PathBuf,
@@ -49,19 +49,27 @@ pub enum LoadError {
         source: IdentifyError,
     },
     /// The core module cannot be made a component.
-    #[error("`{}` is a core module that does not fit its world or WASI 0.1: {reason}", path.display())]
+    #[error("`{}` is a core module that {reason}", shown(path))]
     Adapt {
         /// The file.
         path: PathBuf,
-        /// The encoder's words.
+        /// The encoder's words, or how its process ended.
         reason: String,
     },
     /// The component cannot be compiled.
-    #[error("`{}` cannot be compiled: {reason}", path.display())]
+    #[error("`{}` cannot be compiled: {reason}", shown(path))]
     Compile {
         /// The file.
         path: PathBuf,
         /// The compiler's words.
+        reason: String,
+    },
+    /// The host panicked over it.
+    #[error("`{}` makes the host fail, which is a bug of the host; please report it: {reason}", shown(path))]
+    Panic {
+        /// The file.
+        path: PathBuf,
+        /// The panic's words.
         reason: String,
     },
 }
@@ -111,7 +119,7 @@ pub fn load(
     // What is compiled, and thus kept, under a digest: a component by its file's own, a module by how it is adapted.
     let (component, compiled_digest) = if contents.core_module {
         let command = contents.shape == Shape::Command(WasiVersion::P1);
-        adapted = adapt(bytes, command).map_err(|reason| LoadError::Adapt { path: path(), reason })?;
+        adapted = adapt_apart(bytes, command).map_err(|reason| LoadError::Adapt { path: path(), reason })?;
         (adapted.as_slice(), digest_of(&adapted))
     } else {
         (bytes, digest.to_owned())

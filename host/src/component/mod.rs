@@ -1,13 +1,18 @@
 //! Plugins: found, identified, adapted, compiled or loaded from the cache, and asked for their scenarios.
 
 mod adapt;
+mod apart;
 pub mod bindings;
 mod discover;
 mod identify;
 mod list;
 mod load;
+mod shown;
 
+pub use adapt::adapt;
+pub use apart::ADAPT_MODE;
 pub use discover::{DiscoverError, PluginFile, discover};
 pub use identify::{Contents, IdentifyError, Import, Shape, WasiVersion, identify};
 pub use list::{ListError, Lister};
 pub use load::{LoadError, Plugin, digest_of, load, read};
+pub use shown::shown;

@@ -12,7 +12,7 @@ use toml::Spanned;
 
 use super::{
     settings::ConfigError,
-    source::{Place, ReadError, parse, read},
+    source::{Place, ReadError, SourceError, parse, read},
     suite_file::LimitsTable,
     value::{Bytes, NotZero, Table, Time},
 };
@@ -20,6 +20,11 @@ use crate::model::{
     CommandSpec, Expectation, Fixture, Grant, Grants, Limits, Script, ScriptExpectation, ScriptedAgent, SessionPrompt,
     Step, TextMatch, check_name,
 };
+
+/// More words to select by help nobody.
+const MAX_TAGS: usize = 1_000;
+/// Bytes of a plain command's `args` and `env` together.
+const MAX_HANDED: usize = 1 << 20;
 
 /// A scenario's folder, resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +35,8 @@ pub struct ScenarioSettings {
     pub folder: PathBuf,
     /// The plugin that the file names, as a path; needed for a plain command, a check for a typed one.
     pub plugin: Option<PathBuf>,
+    /// The place on disk of the plugin that the file names; `None` where nothing is there.
+    pub plugin_canonical: Option<PathBuf>,
     /// One sentence, for a plain command.
     pub summary: Option<String>,
     /// Words to select by.
@@ -56,7 +63,7 @@ pub struct ScenarioSettings {
 struct ScenarioFile {
     plugin: Option<Spanned<String>>,
     summary: Option<Spanned<String>>,
-    tags: Vec<String>,
+    tags: Option<Spanned<Vec<String>>>,
     deadline: Option<Time>,
     memory: Option<NotZero<Bytes>>,
     table_elements: Option<u64>,
@@ -138,6 +145,25 @@ impl ScenarioFile {
         }
     }
 
+    /// What is too large to be meant, with its place.
+    fn oversized(&self) -> impl Iterator<Item = (std::ops::Range<usize>, String)> {
+        let tags = self.tags.as_ref().filter(|tags| tags.get_ref().len() > MAX_TAGS).map(|tags| {
+            (tags.span(), format!("there are {} tags, but at most {MAX_TAGS} are read", tags.get_ref().len()))
+        });
+        let size = |texts: &mut dyn Iterator<Item = &String>| texts.map(|text| text.len() + 1).sum::<usize>();
+        let args = self.args.as_ref().map_or(0, |args| size(&mut args.get_ref().iter()));
+        let env =
+            self.env.as_ref().map_or(0, |env| size(&mut env.get_ref().iter().flat_map(|(name, text)| [name, text])));
+        // The larger of both is where to save.
+        let larger =
+            if args > env { self.args.as_ref().map(Spanned::span) } else { self.env.as_ref().map(Spanned::span) };
+        let handed = larger.filter(|_| args + env > MAX_HANDED).map(|span| {
+            let given = args + env;
+            (span, format!("`args` and `env` take {given} bytes, but at most {MAX_HANDED} are handed over; use a file"))
+        });
+        tags.into_iter().chain(handed)
+    }
+
     /// Where `plugin` and the keys of a plain command stand.
     fn spans(&self) -> impl Iterator<Item = (&'static str, std::ops::Range<usize>)> {
         [
@@ -185,17 +211,21 @@ impl ScenarioSettings {
             problems.extend(errors);
             BTreeMap::new()
         });
+        problems
+            .extend(file.oversized().map(|(span, message)| SourceError::new(&path, &text, Some(span), message).into()));
         if !problems.is_empty() {
             return Err(problems);
         }
+        let plugin = file.plugin.as_ref().map(|plugin| plugin_path(plugin.get_ref(), folder, base));
         let places: BTreeMap<_, _> = file.spans().map(|(key, span)| (key, Place::new(&path, &text, span))).collect();
         let command_keys = places.keys().copied().filter(|key| *key != "plugin").collect();
         let limits = file.limits().over(defaults);
         let expect = file.expect.map(|expect| expect.into_inner().0);
         Ok(Self {
-            plugin: file.plugin.as_ref().map(|plugin| plugin_path(plugin.get_ref(), folder, base)),
+            plugin_canonical: plugin.as_deref().and_then(|path| path.canonicalize().ok()),
+            plugin,
             summary: file.summary.map(Spanned::into_inner),
-            tags: file.tags,
+            tags: file.tags.map(Spanned::into_inner).unwrap_or_default(),
             grants: file.grants.0.session.then_some(Grant::Session).into_iter().collect::<Grants>(),
             limits,
             fixture,
@@ -277,4 +307,28 @@ fn script(path: &Path) -> Result<Script, ConfigError> {
     let text = read(path)?.unwrap_or_else(|| Arc::from(""));
     let ScriptFile { summary, expect, step } = parse(path, &text)?;
     Ok(Script { summary, expect, steps: step.into_iter().map(|Table(step)| step).collect() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is too large in a file, with the text that it is told of.
+    fn oversized(text: &str) -> Vec<(String, String)> {
+        let file: ScenarioFile = toml::from_str(text).unwrap();
+        file.oversized().map(|(span, message)| (text[span].chars().take(6).collect(), message)).collect()
+    }
+
+    #[test]
+    fn tags_arguments_and_environment_are_bounded_in_their_place() {
+        assert_eq!(oversized(&format!("tags = [{}]", "\"a\",".repeat(MAX_TAGS))), []);
+        let tags = oversized(&format!("tags = [{}]", "\"a\",".repeat(MAX_TAGS + 1)));
+        assert_eq!(tags, [("[\"a\",\"".to_owned(), "there are 1001 tags, but at most 1000 are read".to_owned())]);
+        let half = "x".repeat(MAX_HANDED / 2);
+        assert_eq!(oversized(&format!("args = [\"{half}\"]\n[env]\nA = \"b\"")), []);
+        let [(place, message)] =
+            oversized(&format!("args = [\"{half}\"]\nenv = {{ A = \"{half}\" }}")).try_into().unwrap();
+        assert!(place.starts_with("{ A = "), "{place}");
+        assert!(message.starts_with("`args` and `env` take 1048580 bytes, but at most 1048576"), "{message}");
+    }
 }

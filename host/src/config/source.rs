@@ -58,14 +58,12 @@ fn first_line(text: &str, span: Range<usize>) -> Range<usize> {
     span.start..span.start + length
 }
 
-/// A path as a person in the current folder would write it.
+/// A path as a person in the current folder would write it, on one line whatever a file's name holds.
 #[must_use]
-pub fn shown(path: &Path) -> std::path::Display<'_> {
+pub fn shown(path: &Path) -> String {
     let cwd = std::env::current_dir().ok();
-    cwd.and_then(|cwd| path.strip_prefix(cwd).ok())
-        .filter(|path| !path.as_os_str().is_empty())
-        .unwrap_or(path)
-        .display()
+    let short = cwd.and_then(|cwd| path.strip_prefix(cwd).ok()).filter(|path| !path.as_os_str().is_empty());
+    short.unwrap_or(path).to_string_lossy().escape_debug().to_string()
 }
 
 /// A place in a file, kept to point at it later.

@@ -21,6 +21,8 @@ pub const MAX_SLOTS: usize = 5_000;
 /// How often guest code is interrupted to let others run and to notice that its attempt has ended.
 pub const EPOCH: Duration = Duration::from_millis(5);
 
+/// Slots beyond one for each attempt, for what the kernel is still clearing.
+const SPARE_SLOTS: u32 = 8;
 /// What a pooled slot holds for one component instance; larger components are allocated on demand.
 const POOLED_CORE_INSTANCES: u32 = 5;
 const POOLED_MEMORIES: u32 = 1;
@@ -36,6 +38,7 @@ pub struct Engine {
 struct Inner {
     pooled: wasmtime::Engine,
     on_demand: wasmtime::Engine,
+    shortage: Option<String>,
     _ticker: Ticker,
 }
 
@@ -45,16 +48,28 @@ struct Inner {
 pub struct EngineError(#[source] pub wasmtime::Error);
 
 impl Engine {
-    /// An engine that can run `slots` attempts at once out of its pool, up to [`MAX_SLOTS`].
+    /// An engine that can run `slots` attempts at once out of its pool, up to [`MAX_SLOTS`]. Where address space is
+    /// too short for the pool, there is none ([`Engine::shortage`]).
     ///
     /// # Errors
-    /// [`EngineError`] when the processor is not supported or address space is short.
+    /// [`EngineError`] when the processor is not supported.
     pub fn new(slots: usize) -> Result<Self, EngineError> {
         let slots = u32::try_from(slots.clamp(1, MAX_SLOTS)).unwrap_or(u32::MAX);
-        let pooled = wasmtime::Engine::new(config().allocation_strategy(pool(slots))).map_err(EngineError)?;
-        let on_demand = wasmtime::Engine::new(&config()).map_err(EngineError)?;
+        let (pooled, on_demand, shortage) = match wasmtime::Engine::new(config().allocation_strategy(pool(slots))) {
+            Ok(pooled) => (pooled, wasmtime::Engine::new(&config()).map_err(EngineError)?, None),
+            Err(short) => {
+                let small = || wasmtime::Engine::new(&small_config()).map_err(EngineError);
+                (small()?, small()?, Some(format!("{short:#}")))
+            }
+        };
         let ticker = Ticker::start(&[&pooled, &on_demand], EPOCH);
-        Ok(Self { inner: Arc::new(Inner { pooled, on_demand, _ticker: ticker }) })
+        Ok(Self { inner: Arc::new(Inner { pooled, on_demand, shortage, _ticker: ticker }) })
+    }
+
+    /// Why there is no pool, where there is none.
+    #[must_use]
+    pub fn shortage(&self) -> Option<&str> {
+        self.inner.shortage.as_deref()
     }
 
     /// Compiles a component, or maps its artefact from `cache`. It runs out of the pool where it fits a
@@ -105,7 +120,15 @@ fn config() -> Config {
     config
 }
 
-fn pool(slots: u32) -> InstanceAllocationStrategy {
+/// For little address space: memories take no more of it than they use, and every access is checked.
+fn small_config() -> Config {
+    let mut config = config();
+    config.memory_reservation(0).memory_guard_size(0).memory_reservation_for_growth(1 << 20);
+    config
+}
+
+fn pool(attempts: u32) -> InstanceAllocationStrategy {
+    let slots = attempts.saturating_add(SPARE_SLOTS);
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(slots)
         .total_core_instances(slots.saturating_mul(POOLED_CORE_INSTANCES))
@@ -120,7 +143,9 @@ fn pool(slots: u32) -> InstanceAllocationStrategy {
         .total_stacks(slots.saturating_mul(2))
         .linear_memory_keep_resident(128 << 10)
         .pagemap_scan(Enabled::Auto)
-        .decommit_batch_size(32);
+        // A slot must be free again when its attempt has ended: batched, it would come free some attempts later, and
+        // a full pool is an error.
+        .decommit_batch_size(1);
     InstanceAllocationStrategy::Pooling(pool)
 }
 

@@ -4,10 +4,12 @@
 //! a supervisor (see [`supervise`]), its output is read in bounded memory, and every line of it is kept.
 
 mod agent;
+mod journal;
 mod lines;
 mod orphans;
 mod process;
 mod process_tree;
+mod pump;
 mod record;
 mod scripted;
 mod session;
@@ -38,7 +40,8 @@ pub fn lane(kind: LaneKind, host: HostProgram) -> Arc<dyn Lane> {
 /// The bounds of one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionLimits {
-    /// A longer line is not parsed: it becomes a `raw` event.
+    /// A longer line is not parsed: it becomes a `raw` event, and as it may have been a message, no earlier message
+    /// is the final one.
     pub max_line_bytes: usize,
     /// How much of a line a `raw` event holds.
     pub max_raw_bytes: usize,
@@ -110,10 +113,14 @@ pub trait Session: Send {
     fn conclude(&mut self) -> Answer<'_, Conclusion>;
 
     /// Ends the agent with all its descendants: SIGTERM, and SIGKILL after `grace`. Returns when none is left,
-    /// and at the latest some 15 s after `grace`.
+    /// and at the latest some 17 s after `grace`. It may be called again, also to shorten the grace.
     ///
-    /// The fault names processes that survive all the same.
-    fn end(&mut self, grace: Duration) -> Answer<'_, ()>;
+    /// Answers with the fault that had happened before this was called, whether an earlier call answered with it or
+    /// not: the agent had crashed, had ended without finishing its turn, or had reported an error. An agent that was
+    /// still busy, and what it does because it is ended, is no fault.
+    ///
+    /// An error names processes that survive all the same.
+    fn end(&mut self, grace: Duration) -> Answer<'_, Option<Fault>>;
 }
 
 #[cfg(test)]

@@ -19,7 +19,8 @@ use tokio::{
 
 use super::{SESSION_MARKER, kill_orphans, process_tree};
 
-/// What a supervisor may take beyond the grace before it is taken to be stuck; and again, its orphans.
+/// What a supervisor may take to start its agent, and beyond the grace to end it, before it is taken to be stuck; and
+/// again, its orphans.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The program whose hidden modes `supervise` and `agent` are used: the host itself.
@@ -61,6 +62,8 @@ pub(crate) struct AgentCommand {
 pub(crate) enum AgentExit {
     Code(i32),
     Signal(i32),
+    /// It never ran, and why.
+    NotStarted(String),
     /// Its supervisor ended before it could tell.
     Unknown,
 }
@@ -70,6 +73,7 @@ impl fmt::Display for AgentExit {
         match self {
             Self::Code(code) => write!(f, "exit code {code}"),
             Self::Signal(signal) => write!(f, "killed by signal {signal}{}", signal_name(*signal)),
+            Self::NotStarted(reason) => f.write_str(reason),
             Self::Unknown => f.write_str("its supervisor was killed, and it with it"),
         }
     }
@@ -92,12 +96,53 @@ fn signal_name(signal: i32) -> &'static str {
 /// What is known of an agent's process; entries are only ever added.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ProcessState {
+    /// What is started, for a person.
+    program: String,
     started: bool,
     /// Why it could not be started.
     failed: Option<String>,
-    pub(crate) exit: Option<AgentExit>,
+    /// Whether what happens from now on may be the host's doing.
+    ending: bool,
+    exit: Option<AgentExit>,
+    /// Whether the exit came before the host's order to end had any effect.
+    unasked: bool,
     /// Set when supervisor and descendants are gone, or are known to survive.
     gone: Option<Result<(), String>>,
+}
+
+impl ProcessState {
+    /// How the agent itself ended, if it has.
+    pub(crate) fn exit(&self) -> Option<&AgentExit> {
+        self.exit.as_ref()
+    }
+
+    /// Takes in a line of the supervisor. Returns whether that was the last thing to hear.
+    fn note(&mut self, line: &str) -> bool {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match word {
+            "started" => self.started = true,
+            "failed" => self.fail(rest),
+            "ending" => self.ending = true,
+            "exited" => self.ended(rest.parse().map_or(AgentExit::Unknown, AgentExit::Code)),
+            "killed" => self.ended(rest.parse().map_or(AgentExit::Unknown, AgentExit::Signal)),
+            _ => {}
+        }
+        matches!(word, "gone" | "failed")
+    }
+
+    fn fail(&mut self, why: &str) {
+        let failed = format!("cannot start {}: {why}", self.program);
+        self.ended(AgentExit::NotStarted(failed.clone()));
+        self.failed = Some(failed);
+    }
+
+    /// The first end is the agent's; its number may be another process's later.
+    fn ended(&mut self, exit: AgentExit) {
+        if self.exit.is_none() {
+            self.exit = Some(exit);
+            self.unasked = !self.ending;
+        }
+    }
 }
 
 /// An agent under its supervisor. Dropping it kills both and all descendants, without anybody waiting.
@@ -115,29 +160,32 @@ pub(crate) struct AgentStreams {
 }
 
 impl AgentProcess {
-    /// Starts `command` under a supervisor of its own. `session` marks its processes.
-    pub(crate) async fn start(
+    /// Starts `command` under a supervisor of its own, without waiting for anything: whoever holds the process can
+    /// end it. `session` marks its processes.
+    pub(crate) fn spawn(
         host: &HostProgram,
         command: &AgentCommand,
         session: &str,
     ) -> Result<(Self, AgentStreams), String> {
-        let program = command.program.display();
+        let program = command.program.display().to_string();
         let (mut supervisor, control) =
             spawn_supervisor(host, command, session).map_err(|error| format!("cannot start {program}: {error}"))?;
-        let streams = match (supervisor.stdout.take(), supervisor.stderr.take()) {
-            (Some(stdout), Some(stderr)) => AgentStreams { stdout, stderr },
-            _ => return Err(format!("cannot start {program}: its streams are missing")),
-        };
+        let streams = supervisor.stdout.take().zip(supervisor.stderr.take());
         let (orders, heard) = watch::channel(None);
-        let (known, state) = watch::channel(ProcessState::default());
+        let (known, state) = watch::channel(ProcessState { program, ..ProcessState::default() });
         // The task holds the control socket, and ends when `orders` is dropped.
         tokio::spawn(Minder { supervisor, known, session: session.to_owned() }.mind(control, heard));
-        let mut process = Self { orders, state };
-        let failed = process.until(|it| it.started || it.failed.is_some() || it.gone.is_some()).await.failed;
-        match failed {
-            Some(error) => Err(format!("cannot start {program}: {error}")),
-            None => Ok((process, streams)),
+        let process = Self { orders, state };
+        match streams {
+            Some((stdout, stderr)) => Ok((process, AgentStreams { stdout, stderr })),
+            None => Err(format!("cannot start {}: its streams are missing", command.program.display())),
         }
+    }
+
+    /// Waits, a bounded time, until the agent runs or is known not to.
+    pub(crate) async fn started(&mut self) -> Result<(), String> {
+        let known = self.until(|it| it.started || it.failed.is_some() || it.gone.is_some()).await;
+        known.failed.map_or(Ok(()), Err)
     }
 
     /// Another view on what is known, for who waits for the exit.
@@ -148,6 +196,12 @@ impl AgentProcess {
     /// Waits until the agent itself has ended.
     pub(crate) async fn exited(&mut self) -> AgentExit {
         self.until(|it| it.exit.is_some()).await.exit.unwrap_or(AgentExit::Unknown)
+    }
+
+    /// How the agent itself ended, if it did so before the host's order to end reached it. Final once it has exited.
+    pub(crate) fn unasked_exit(&self) -> Option<AgentExit> {
+        let state = self.state.borrow();
+        state.exit.clone().filter(|_| state.unasked)
     }
 
     /// Orders the end without waiting for it.
@@ -215,7 +269,7 @@ impl Minder {
         let reaped = timeout(PATIENCE, self.supervisor.wait()).await.is_ok();
         let left = if told_gone && reaped { Ok(()) } else { self.sweep().await };
         self.known.send_modify(|known| {
-            known.exit.get_or_insert(AgentExit::Unknown);
+            known.ended(AgentExit::Unknown);
             known.gone = Some(left);
         });
     }
@@ -224,13 +278,25 @@ impl Minder {
     async fn talk(&mut self, mut control: UnixStream, mut orders: watch::Receiver<Option<Duration>>) -> bool {
         let (reader, mut writer) = control.split();
         let mut lines = BufReader::new(reader).lines();
+        let start_by = Instant::now() + PATIENCE;
+        let mut starting = true;
         let mut give_up: Option<Instant> = None;
         let mut listened_to = true;
         loop {
             tokio::select! {
+                // What was said before an order must be heard before it.
+                biased;
                 line = lines.next_line() => match line {
-                    Ok(Some(line)) if self.note(&line) => return true,
-                    Ok(Some(_)) => {}
+                    Ok(Some(line)) => {
+                        let mut last = false;
+                        self.known.send_modify(|known| {
+                            last = known.note(&line);
+                            starting = !known.started;
+                        });
+                        if last {
+                            return true;
+                        }
+                    }
                     _ => return false,
                 },
                 order = orders.changed(), if listened_to => {
@@ -244,22 +310,17 @@ impl Minder {
                     // If it cannot be written, the supervisor is about to be seen as gone.
                     drop(writer.write_all(format!("end {}\n", grace.as_millis()).as_bytes()).await);
                 }
-                () = sleep_until(give_up) => return false,
+                () = sleep_until(give_up) => {
+                    self.known.send_modify(|known| known.ending = true);
+                    return false;
+                }
+                () = tokio::time::sleep_until(start_by), if starting => {
+                    let why = format!("its supervisor said nothing for {} s", PATIENCE.as_secs());
+                    self.known.send_modify(|known| known.fail(&why));
+                    return false;
+                }
             }
         }
-    }
-
-    /// Returns whether that was the last thing to hear.
-    fn note(&mut self, line: &str) -> bool {
-        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
-        self.known.send_modify(|known| match word {
-            "started" => known.started = true,
-            "failed" => known.failed = Some(rest.to_owned()),
-            "exited" => known.exit = rest.parse().ok().map(AgentExit::Code),
-            "killed" => known.exit = rest.parse().ok().map(AgentExit::Signal),
-            _ => {}
-        });
-        matches!(word, "gone" | "failed")
     }
 
     /// An agent may have stopped its supervisor.
@@ -282,5 +343,33 @@ async fn sleep_until(instant: Option<Instant>) {
     match instant {
         Some(instant) => tokio::time::sleep_until(instant).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(lines: &[&str]) -> ProcessState {
+        let mut state = ProcessState { program: "it".into(), ..ProcessState::default() };
+        for line in lines {
+            assert_eq!(state.note(line), matches!(line.split(' ').next(), Some("gone" | "failed")), "{line}");
+        }
+        state
+    }
+
+    #[test]
+    fn the_first_exit_is_the_agents() {
+        let state = heard(&["started 7", "killed 9", "ending", "exited 0", "gone"]);
+        assert_eq!((state.exit, state.unasked), (Some(AgentExit::Signal(9)), true));
+        let state = heard(&["started 7", "ending", "exited 3", "gone"]);
+        assert_eq!((state.exit, state.unasked), (Some(AgentExit::Code(3)), false));
+    }
+
+    #[test]
+    fn what_never_ran_says_why() {
+        let state = heard(&["failed no such file"]);
+        assert_eq!(state.failed.as_deref(), Some("cannot start it: no such file"));
+        assert_eq!(state.exit.unwrap().to_string(), "cannot start it: no such file");
     }
 }

@@ -9,9 +9,10 @@ use tokio::time::timeout;
 
 use super::{
     Answer, HostProgram, LaneKind, Session, SessionSpec,
+    journal::{Journal, TurnContext},
     process::{AgentCommand, AgentProcess},
     record::{Record, SessionSummary},
-    turn::{Dialect, Journal, Turn, TurnContext},
+    turn::{Dialect, Turn},
 };
 use crate::model::{Conclusion, Fault, FaultClass, SessionEvent};
 
@@ -27,6 +28,16 @@ pub(crate) trait TurnAgent: Send {
     fn dialect(&self) -> Box<dyn Dialect>;
 }
 
+/// Whether the session's end was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// It was, and what the agent had said before is looked at.
+    Ending,
+    /// What the agent does from here on is no fault of its.
+    Ended,
+}
+
 /// Drives a [`TurnAgent`].
 pub(crate) struct TurnSession {
     host: HostProgram,
@@ -37,6 +48,9 @@ pub(crate) struct TurnSession {
     turns: u32,
     /// One for each turn: what a turn leaves running in the background may live until the session ends.
     processes: Vec<AgentProcess>,
+    /// The message of a turn whose agent is spawned and not known to run yet.
+    starting: Option<String>,
+    stage: Stage,
     fault: Option<Fault>,
     conclusion: Option<Conclusion>,
 }
@@ -63,41 +77,63 @@ impl TurnSession {
             observer: spec.observer.clone(),
             limits: spec.limits.clone(),
         };
-        let (turn, processes, fault, conclusion) = (None, Vec::new(), None, None);
-        let mut session = Self { host, id, agent, context, turn, turns: 0, processes, fault, conclusion };
-        session.start_turn(&spec.prompt).await?;
-        Ok(session)
+        let mut session = Self {
+            host,
+            id,
+            agent,
+            context,
+            turn: None,
+            turns: 0,
+            processes: Vec::new(),
+            starting: None,
+            stage: Stage::Open,
+            fault: None,
+            conclusion: None,
+        };
+        match session.send_message(&spec.prompt).await {
+            Ok(()) => Ok(session),
+            Err(fault) => {
+                // Nobody else could wait for what was spawned.
+                session.end_processes(Duration::ZERO).await?;
+                Err(fault)
+            }
+        }
     }
 
-    async fn start_turn(&mut self, message: &str) -> Result<(), Fault> {
-        if let Err(problem) = check_message(message) {
+    /// Spawns the next turn's agent. From here on `end` knows its process; `started` waits until it runs.
+    fn spawn_turn(&mut self, message: &str) -> Result<(), Fault> {
+        let command = self.agent.command(self.turns + 1, message);
+        if let Err(problem) = check_message(message, &command) {
             return Err(self.broken(Fault::new(FaultClass::Protocol, problem)));
         }
-        let command = self.agent.command(self.turns + 1, message);
-        match AgentProcess::start(&self.host, &command, &self.id).await {
+        match AgentProcess::spawn(&self.host, &command, &self.id) {
             Ok((process, streams)) => {
                 self.turns += 1;
-                self.turn = Some(Turn::start(&process, streams, self.agent.dialect(), self.context.clone()));
+                self.turn = Some(Turn::start(process.watch(), streams, self.agent.dialect(), self.context.clone()));
                 self.processes.push(process);
+                self.starting = Some(message.to_owned());
                 Ok(())
             }
             Err(problem) => Err(self.broken(Fault::new(FaultClass::Launch, problem))),
         }
     }
 
+    /// Waits until the agent of this turn runs. A `send` that was dropped meanwhile is carried on here.
+    async fn started(&mut self) -> Result<(), Fault> {
+        let Some(process) = self.processes.last_mut().filter(|_| self.starting.is_some()) else { return Ok(()) };
+        let started = process.started().await;
+        self.starting = None;
+        started.map_err(|problem| self.broken(Fault::new(FaultClass::Launch, problem)))
+    }
+
     async fn next(&mut self) -> Result<Option<SessionEvent>, Fault> {
         self.check()?;
+        self.started().await?;
         let Some(turn) = self.turn.as_mut().filter(|_| self.conclusion.is_none()) else { return Ok(None) };
         if let Some(event) = turn.next().await {
             return Ok(Some(event));
         }
-        match turn.result() {
-            Some(Err(fault)) => {
-                let fault = fault.clone();
-                Err(self.broken(fault))
-            }
-            _ => Ok(None),
-        }
+        self.finish_turn().await.map(|_| None)
     }
 
     async fn send_message(&mut self, message: &str) -> Result<(), Fault> {
@@ -106,9 +142,14 @@ impl TurnSession {
             let fault = Fault::new(FaultClass::Protocol, "a message was sent to a session that is concluded");
             return Err(self.broken(fault));
         }
-        self.finish_turn().await?;
-        self.await_exit().await;
-        self.start_turn(message).await
+        // Else this call was made before and dropped after it had spawned the agent.
+        if self.starting.as_deref() != Some(message) {
+            self.started().await?;
+            self.finish_turn().await?;
+            self.await_exit().await?;
+            self.spawn_turn(message)?;
+        }
+        self.started().await
     }
 
     async fn finish_turn(&mut self) -> Result<String, Fault> {
@@ -119,10 +160,11 @@ impl TurnSession {
         }
     }
 
-    /// An agent that said its last word gets a moment to leave by itself, and is made to leave then.
-    async fn await_exit(&mut self) {
+    /// An agent that said its last word gets a moment to leave by itself, and is made to leave then. One that breaks
+    /// down meanwhile has not kept all of what it should.
+    async fn await_exit(&mut self) -> Result<(), Fault> {
         let grace = self.context.limits.exit_grace;
-        let Some(process) = self.processes.last_mut() else { return };
+        let Some(process) = self.processes.last_mut() else { return Ok(()) };
         if timeout(grace, process.exited()).await.is_err() {
             process.request_end(grace);
             process.exited().await;
@@ -130,6 +172,13 @@ impl TurnSession {
         if let Some(turn) = &mut self.turn {
             turn.settle().await;
         }
+        self.unasked_fault().map_or(Ok(()), |fault| Err(self.broken(fault)))
+    }
+
+    /// What it means that the last agent ended, if it did so before the host had asked it to.
+    fn unasked_fault(&self) -> Option<Fault> {
+        let exit = self.processes.last()?.unasked_exit()?;
+        self.turn.as_ref()?.fault_of(&exit)
     }
 
     async fn conclude_once(&mut self) -> Result<Conclusion, Fault> {
@@ -137,8 +186,9 @@ impl TurnSession {
         if let Some(conclusion) = &self.conclusion {
             return Ok(conclusion.clone());
         }
+        self.started().await?;
         let stop_reason = self.finish_turn().await?;
-        self.await_exit().await;
+        self.await_exit().await?;
         self.end_processes(self.context.limits.exit_grace).await?;
         let turns = self.turns;
         let conclusion = self.context.journal(|journal| {
@@ -161,14 +211,33 @@ impl TurnSession {
         Ok(conclusion)
     }
 
-    async fn end_now(&mut self, grace: Duration) -> Result<(), Fault> {
-        if self.conclusion.is_none() && self.fault.is_none() {
-            self.fault = Some(Fault::new(FaultClass::Internal, "the host has ended the session"));
-            self.context.journal(|journal| journal.summary.state = "ended".into());
+    async fn end_now(&mut self, grace: Duration) -> Result<Option<Fault>, Fault> {
+        if self.stage != Stage::Ended {
+            self.stage = Stage::Ending;
+            if let (None, None, Some(turn)) = (&self.fault, &self.conclusion, &mut self.turn) {
+                // What the agent says before it is ended counts, what it says because of that does not.
+                turn.stop_fetching();
+                turn.catch_up().await;
+                if let Some(Err(fault)) = turn.outcome() {
+                    self.broken(fault);
+                }
+            }
+            self.stage = Stage::Ended;
         }
-        self.end_processes(grace).await
+        self.end_processes(grace).await?;
+        if self.fault.is_none() && self.conclusion.is_none() {
+            match self.unasked_fault() {
+                Some(fault) => drop(self.broken(fault)),
+                None => self.context.journal(|journal| {
+                    journal.summary.state = "ended".into();
+                    journal.save();
+                }),
+            }
+        }
+        Ok(self.fault.clone())
     }
 
+    /// The error is about what survives, whatever happened before.
     async fn end_processes(&mut self, grace: Duration) -> Result<(), Fault> {
         for process in &self.processes {
             process.request_end(grace);
@@ -188,11 +257,17 @@ impl TurnSession {
             return Ok(());
         }
         let message = format!("processes of the agent survive and must be killed by hand: {}", left.join("; "));
-        Err(self.broken(Fault::new(FaultClass::Internal, message)))
+        let survivors = Fault::new(FaultClass::Internal, message);
+        self.broken(survivors.clone());
+        Err(survivors)
     }
 
     fn check(&self) -> Result<(), Fault> {
-        self.fault.clone().map_or(Ok(()), Err)
+        match &self.fault {
+            Some(fault) => Err(fault.clone()),
+            None if self.stage == Stage::Open || self.conclusion.is_some() => Ok(()),
+            None => Err(Fault::new(FaultClass::Internal, "the host has ended the session")),
+        }
     }
 
     /// The first fault is for good. The agent is of no more use: its end begins, and `end` waits for it.
@@ -223,35 +298,44 @@ impl Session for TurnSession {
         Box::pin(self.conclude_once())
     }
 
-    fn end(&mut self, grace: Duration) -> Answer<'_, ()> {
+    fn end(&mut self, grace: Duration) -> Answer<'_, Option<Fault>> {
         Box::pin(self.end_now(grace))
     }
 }
 
-/// A message becomes an argument of a program.
-fn check_message(message: &str) -> Result<(), String> {
+/// A message becomes an argument of a program, alone or with more around it.
+fn check_message(message: &str, command: &AgentCommand) -> Result<(), String> {
     if message.contains('\0') {
         return Err("the message holds a NUL character, which no agent can be given".into());
     }
-    if message.len() > MAX_ARGUMENT_BYTES {
-        let length = message.len();
-        return Err(format!(
-            "the message has {length} bytes, but an agent takes at most {MAX_ARGUMENT_BYTES}: put the long part into a \
-             file of the root"
-        ));
+    let longest = command.args.iter().map(|argument| argument.len()).max().unwrap_or_default();
+    if longest <= MAX_ARGUMENT_BYTES || longest < message.len() {
+        return Ok(());
     }
-    Ok(())
+    let (length, most) = (message.len(), MAX_ARGUMENT_BYTES.saturating_sub(longest - message.len()));
+    Err(format!(
+        "the message has {length} bytes, but this agent takes at most {most}: put the long part into a file of the root"
+    ))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
 
     #[test]
-    fn a_message_must_fit_an_argument() {
-        assert_eq!(check_message("do it\nnow"), Ok(()));
-        assert_eq!(check_message(&"x".repeat(MAX_ARGUMENT_BYTES)), Ok(()));
-        assert!(check_message(&"x".repeat(MAX_ARGUMENT_BYTES + 1)).unwrap_err().contains("131072 bytes"));
-        assert!(check_message("a\0b").unwrap_err().contains("NUL"));
+    fn a_message_must_fit_its_argument() {
+        let check = |message: &str| {
+            let args = vec!["agent".into(), format!("--prompt={message}").into()];
+            let (program, cwd) = (PathBuf::from("it"), PathBuf::from("/"));
+            check_message(message, &AgentCommand { program, args, env: Vec::new(), cwd })
+        };
+        let most = MAX_ARGUMENT_BYTES - "--prompt=".len();
+        assert_eq!(check("do it\nnow"), Ok(()));
+        assert_eq!(check(&"x".repeat(most)), Ok(()));
+        let problem = check(&"x".repeat(most + 1)).unwrap_err();
+        assert!(problem.contains("131063 bytes") && problem.contains("at most 131062"), "{problem}");
+        assert!(check("a\0b").unwrap_err().contains("NUL"));
     }
 }

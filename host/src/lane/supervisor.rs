@@ -13,6 +13,7 @@
 //! | `started PID` | the agent runs |
 //! | `failed MESSAGE` | it could not be started; the supervisor ends |
 //! | `exited CODE`, `killed SIGNAL` | the agent ended; descendants may live on |
+//! | `ending` | the host's order was heard: an exit told before it was not its doing |
 //! | `gone` | no descendant is left; the supervisor ends |
 //!
 //! | from the host | |
@@ -39,7 +40,8 @@ use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
     fs::FileType,
     process::{
-        Signal, WaitOptions, getpid, getppid, set_child_subreaper, set_parent_process_death_signal, setsid, wait,
+        Resource, Rlimit, Signal, WaitOptions, getpid, getppid, getrlimit, set_child_subreaper,
+        set_parent_process_death_signal, setrlimit, setsid, wait,
     },
 };
 
@@ -47,6 +49,10 @@ use super::process_tree::{self, Process};
 
 /// How long to wait between two rounds of killing; a process in an uninterruptible wait takes its time.
 const KILL_ROUND: Duration = Duration::from_millis(20);
+
+/// The soft limit of open files that programs expect. With the host's own, far higher one, those that close every
+/// descriptor take for ever, and `select` breaks.
+const OPEN_FILES: u64 = 1024;
 
 /// What `host supervise -- PROGRAM ARGS…` is given.
 #[derive(Clone, Debug)]
@@ -75,6 +81,10 @@ pub fn supervise(args: &SuperviseArgs) -> u8 {
 
 struct Supervisor {
     control: UnixStream,
+    /// The agent, until it is reaped; its number may be a descendant's afterwards.
+    agent: Option<i32>,
+    /// Whether the host knows that its order was heard.
+    told_ending: bool,
     /// Becomes readable when a child ends or somebody asks this process to end.
     signals: File,
     /// What came over `control` and is no whole line yet.
@@ -97,6 +107,8 @@ impl Supervisor {
         close_on_exec_from(3)?;
         Ok(Self {
             control: UnixStream::from(control),
+            agent: None,
+            told_ending: false,
             signals: watch_signals()?,
             inbox: Vec::new(),
             kill_at: None,
@@ -112,9 +124,10 @@ impl Supervisor {
                 return Ok(());
             }
         };
+        self.agent = Some(agent);
         self.tell(&format!("started {agent}"));
         let_go_of_stdio()?;
-        while self.reap(agent)? {
+        while self.reap()? {
             if self.kill_at.is_some_and(|at| at <= Instant::now()) {
                 process_tree::kill_all(own_child)?;
             }
@@ -126,10 +139,11 @@ impl Supervisor {
 
     /// Reaps what has ended. Returns whether a child is left; a descendant whose parent ends becomes a
     /// child, so that no child means no descendant.
-    fn reap(&mut self, agent: i32) -> io::Result<bool> {
+    fn reap(&mut self) -> io::Result<bool> {
         loop {
             match wait(WaitOptions::NOHANG) {
-                Ok(Some((pid, status))) if pid.as_raw_nonzero().get() == agent => {
+                Ok(Some((pid, status))) if self.agent == Some(pid.as_raw_nonzero().get()) => {
+                    self.agent = None;
                     if let Some(code) = status.exit_status() {
                         self.tell(&format!("exited {code}"));
                     } else if let Some(signal) = status.terminating_signal() {
@@ -163,7 +177,7 @@ impl Supervisor {
             self.end_after(Duration::ZERO);
         }
         if ordered {
-            self.read_orders();
+            self.read_orders()?;
         }
         Ok(())
     }
@@ -185,7 +199,7 @@ impl Supervisor {
         }
     }
 
-    fn read_orders(&mut self) {
+    fn read_orders(&mut self) -> io::Result<()> {
         let mut buffer = [0; 256];
         match self.control.read(&mut buffer) {
             Ok(read) if read > 0 => self.inbox.extend_from_slice(&buffer[..read]),
@@ -199,8 +213,15 @@ impl Supervisor {
         while let Some(end) = self.inbox.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.inbox.drain(..=end).collect();
             let grace = String::from_utf8_lossy(&line).trim().strip_prefix("end ").and_then(|it| it.parse().ok());
+            if !self.told_ending {
+                // An agent that is dead already was not ended by the order.
+                self.reap()?;
+                self.tell("ending");
+                self.told_ending = true;
+            }
             self.end_after(Duration::from_millis(grace.unwrap_or(0)));
         }
+        Ok(())
     }
 
     fn end_after(&mut self, grace: Duration) {
@@ -231,6 +252,8 @@ fn start_agent(args: &SuperviseArgs) -> io::Result<i32> {
     let supervisor = getpid();
     let mut command = Command::new(&args.program);
     command.args(&args.args).stdin(Stdio::null());
+    let most = getrlimit(Resource::Nofile).maximum;
+    let open_files = Rlimit { current: Some(most.map_or(OPEN_FILES, |most| most.min(OPEN_FILES))), maximum: most };
     // SAFETY: the closure makes system calls only; it neither allocates nor takes locks.
     unsafe {
         command.pre_exec(move || {
@@ -241,6 +264,7 @@ fn start_agent(args: &SuperviseArgs) -> io::Result<i32> {
                 return Err(io::Error::from_raw_os_error(libc::ESRCH));
             }
             default_signals();
+            setrlimit(Resource::Nofile, open_files)?;
             Ok(())
         });
     }

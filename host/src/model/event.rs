@@ -199,6 +199,11 @@ pub enum Report {
         /// What was cut, and where the bound is.
         what: String,
     },
+    /// The host could not end or remove something of the attempt.
+    Left {
+        /// What is left, and what to do.
+        what: String,
+    },
     /// The component tried to use what was not granted.
     Denied {
         /// What it tried.

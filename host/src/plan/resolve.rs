@@ -4,7 +4,8 @@
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    ffi::OsStr,
     path::{Path, PathBuf},
 };
 
@@ -27,7 +28,7 @@ pub enum SetupProblem {
     #[error(transparent)]
     Source(#[from] SourceError),
     /// A plain command's file cannot name a scenario.
-    #[error("`{}` cannot name a scenario: {reason}; rename the file", plugin.display())]
+    #[error("`{}` cannot name a scenario: {reason}; rename the file", shown(plugin))]
     CommandName {
         /// The plugin.
         plugin: PathBuf,
@@ -41,14 +42,13 @@ pub enum SetupProblem {
 /// # Errors
 /// [`SetupProblem::NotGranted`], each once.
 pub fn check_grants(plan: &Plan) -> Result<(), Vec<SetupProblem>> {
-    let mut problems: Vec<SetupProblem> = Vec::new();
-    for missing in plan.trials().flat_map(|trial| &trial.scenario.ungranted) {
-        let problem = SetupProblem::NotGranted(missing.problem.clone());
-        // Once for all lanes.
-        if !problems.contains(&problem) {
-            problems.push(problem);
-        }
-    }
+    // Once for all lanes.
+    let mut told = HashSet::new();
+    let missing = plan.trials().flat_map(|trial| &trial.scenario.ungranted).map(|missing| missing.problem.as_str());
+    let problems: Vec<SetupProblem> = missing
+        .filter(|problem| told.insert(*problem))
+        .map(|problem| SetupProblem::NotGranted(problem.to_owned()))
+        .collect();
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
@@ -59,15 +59,16 @@ pub fn check_grants(plan: &Plan) -> Result<(), Vec<SetupProblem>> {
 pub fn resolve(plugins: &[PluginFacts], settings: &Settings) -> Result<Vec<Scenario>, Vec<SetupProblem>> {
     let mut problems = Vec::new();
     let mut scenarios = Vec::new();
+    let folders = Folders::of(settings);
     for plugin in plugins {
         match &plugin.declared {
             Declared::Typed(declared) => {
-                problems.extend(folders_without_scenario(plugin, declared, settings));
+                problems.extend(folders_without_scenario(plugin, declared, &folders));
                 for declared in declared {
                     scenarios.push(typed(plugin, declared, settings, &mut problems));
                 }
             }
-            Declared::Command => scenarios.extend(commands(plugin, settings, &mut problems)),
+            Declared::Command => scenarios.extend(commands(plugin, &folders, settings, &mut problems)),
         }
     }
     problems.extend(unknown_canaries(&scenarios, settings));
@@ -93,7 +94,7 @@ fn typed(
     scenario.clauses.clone_from(&declared.clauses);
     if let Some(folder) = folder {
         problems.extend(folder.command_keys.iter().map(|key| {
-            let of = plugin.path.display();
+            let of = shown(&plugin.path);
             wrong(
                 folder,
                 key,
@@ -107,7 +108,7 @@ fn typed(
         problem: format!(
             "the scenario `{}` of `{}` needs the grant `{grant}`, which it is not given; {}",
             declared.name,
-            plugin.path.display(),
+            shown(&plugin.path),
             how_to_grant(grant, &declared.name, plugin, settings)
         ),
     });
@@ -125,10 +126,14 @@ fn how_to_grant(grant: Grant, name: &str, plugin: &PluginFacts, settings: &Setti
 }
 
 /// One scenario for each folder that names the plugin; without any, one by the file's own name.
-fn commands(plugin: &PluginFacts, settings: &Settings, problems: &mut Vec<SetupProblem>) -> Vec<Scenario> {
+fn commands(
+    plugin: &PluginFacts,
+    named: &Folders<'_>,
+    settings: &Settings,
+    problems: &mut Vec<SetupProblem>,
+) -> Vec<Scenario> {
     let stem = plugin.canonical.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let mut folders: Vec<&ScenarioSettings> =
-        settings.scenarios.values().filter(|folder| names(folder, plugin)).collect();
+    let mut folders = named.that_name(plugin);
     if folders.is_empty() {
         folders.extend(settings.scenarios.get(&stem).filter(|folder| folder.plugin.is_none()));
     }
@@ -172,38 +177,77 @@ fn bare(plugin: &PluginFacts, name: &str, settings: &Settings, shape: ScenarioSh
 }
 
 fn dress(scenario: &mut Scenario, folder: &ScenarioSettings) {
-    for tag in &folder.tags {
-        if !scenario.tags.contains(tag) {
-            scenario.tags.push(tag.clone());
-        }
-    }
+    let mut known: HashSet<String> = scenario.tags.iter().cloned().collect();
+    scenario.tags.extend(folder.tags.iter().filter(|tag| known.insert((*tag).clone())).cloned());
     scenario.grants.clone_from(&folder.grants);
     scenario.limits.clone_from(&folder.limits);
     scenario.fixture.clone_from(&folder.fixture);
     scenario.agents.clone_from(&folder.agents);
 }
 
-/// Whether a folder's `plugin` is this one: the same file, or, where it names none that is there, one of the
-/// same name elsewhere.
+/// Which plugin a folder names: a file, or, where none is there, any of that name elsewhere.
+#[derive(PartialEq, Eq, Hash)]
+enum Target<'a> {
+    File(&'a Path),
+    Elsewhere(&'a OsStr),
+}
+
+fn target(folder: &ScenarioSettings) -> Option<Target<'_>> {
+    let elsewhere = || folder.plugin.as_deref()?.file_name().map(Target::Elsewhere);
+    folder.plugin_canonical.as_deref().map(Target::File).or_else(elsewhere)
+}
+
+/// What a folder may name a plugin by.
+fn targets(plugin: &PluginFacts) -> impl Iterator<Item = Target<'_>> {
+    std::iter::once(Target::File(&plugin.canonical)).chain(plugin.canonical.file_name().map(Target::Elsewhere))
+}
+
+/// Whether a folder's `plugin` is this one.
 fn names(folder: &ScenarioSettings, plugin: &PluginFacts) -> bool {
-    folder.plugin.as_deref().is_some_and(|path| {
-        path.canonicalize().is_ok_and(|path| path == plugin.canonical)
-            || !path.exists() && path.file_name() == plugin.canonical.file_name()
-    })
+    target(folder).is_some_and(|target| targets(plugin).any(|own| own == target))
+}
+
+/// The folders that name a plugin, by what they name.
+struct Folders<'a>(HashMap<Target<'a>, Vec<&'a ScenarioSettings>>);
+
+impl<'a> Folders<'a> {
+    fn of(settings: &'a Settings) -> Self {
+        let mut folders: HashMap<_, Vec<_>> = HashMap::new();
+        for folder in settings.scenarios.values() {
+            if let Some(target) = target(folder) {
+                folders.entry(target).or_default().push(folder);
+            }
+        }
+        Self(folders)
+    }
+
+    /// Those for which [`names`] holds, by name.
+    fn that_name<'b>(&'b self, plugin: &'b PluginFacts) -> Vec<&'a ScenarioSettings>
+    where
+        'a: 'b,
+    {
+        let mut found: Vec<_> = targets(plugin).filter_map(|target| self.0.get(&target)).flatten().copied().collect();
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        found
+    }
 }
 
 fn folders_without_scenario(
     plugin: &PluginFacts,
     declared: &[DeclaredScenario],
-    settings: &Settings,
+    folders: &Folders<'_>,
 ) -> Vec<SetupProblem> {
+    let folders = folders.that_name(plugin);
+    if folders.is_empty() {
+        return Vec::new();
+    }
     let known: Vec<&str> = declared.iter().map(|scenario| scenario.name.as_str()).collect();
-    settings
-        .scenarios
-        .values()
-        .filter(|folder| names(folder, plugin) && !known.contains(&folder.name.as_str()))
+    let listed: HashSet<&str> = known.iter().copied().collect();
+    folders
+        .into_iter()
+        .filter(|folder| !listed.contains(folder.name.as_str()))
         .map(|folder| {
-            let (of, hint) = (plugin.path.display(), did_you_mean(&folder.name, &known));
+            let (of, hint) = (shown(&plugin.path), did_you_mean(&folder.name, &known));
             wrong(folder, "plugin", format!("the plugin `{of}` has no scenario `{}`{hint}", folder.name))
         })
         .collect()
@@ -215,8 +259,8 @@ fn unknown_canaries(scenarios: &[Scenario], settings: &Settings) -> Vec<SetupPro
         .map(|scenario| scenario.name.as_str())
         .chain(settings.scenarios.keys().map(String::as_str))
         .collect();
-    let known: Vec<&str> = known.into_iter().collect();
-    let unknown = settings.canary_places.iter().filter(|(name, _)| !known.contains(&name.as_str()));
+    let unknown = settings.canary_places.iter().filter(|(name, _)| !known.contains(name.as_str()));
+    let known: Vec<&str> = known.iter().copied().collect();
     unknown
         .map(|(name, place)| {
             place.error(format!("the canary `{name}` is no scenario{}", did_you_mean(name, &known))).into()

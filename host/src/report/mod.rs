@@ -2,16 +2,22 @@
 //!
 //! A sink knows nothing but the events, so that a report can be made again later from `events.jsonl`.
 
+mod background;
+mod github;
 mod human;
 mod jsonl;
+mod junit;
 #[cfg(test)]
 mod sample;
 mod text;
 
 use std::io;
 
+pub use background::Background;
+pub use github::{Github, GithubFiles};
 pub use human::{ColorChoice, Human, HumanOptions, Verbosity};
 pub use jsonl::{JsonLines, ReadError, read_events};
+pub use junit::Junit;
 pub use text::visible;
 
 use crate::model::Event;

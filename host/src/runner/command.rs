@@ -1,6 +1,6 @@
 //! Plain WASI commands: how one is called, and what its ending means.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use wasmtime::{Store, component::InstancePre};
 use wasmtime_wasi::{I32Exit, p2, p3};
@@ -8,7 +8,7 @@ use wasmtime_wasi::{I32Exit, p2, p3};
 use super::{failure::with_last_words, guest::Guest};
 use crate::{
     component::WasiVersion,
-    model::{Expectation, Finding, Outcome, TextMatch},
+    model::{Expectation, Fault, FaultClass, Finding, Outcome, TextMatch},
     sandbox::OutputFile,
 };
 
@@ -68,22 +68,33 @@ async fn call_p3(pre: &InstancePre<Guest>, store: &mut Store<Guest>) -> wasmtime
 }
 
 /// What an ending means. Without expectations: 0 pass, 77 skip, anything else fail.
-pub(super) fn judge(code: i32, stdout: &OutputFile, stderr: &OutputFile, expect: Option<&Expectation>) -> Outcome {
+///
+/// # Errors
+/// A fault when an output cannot be read back: it is neither right nor wrong.
+pub(super) fn judge_command(
+    code: i32,
+    stdout: &OutputFile,
+    stderr: &OutputFile,
+    expect: Option<&Expectation>,
+) -> Result<Outcome, Fault> {
     let Some(expect) = expect else {
-        return match code {
+        return Ok(match code {
             0 => Outcome::Pass,
             SKIP => Outcome::Skip { reason: skip_reason(stdout, stderr) },
             _ => Outcome::Fail { findings: vec![exit_code(code, 0, stderr)] },
-        };
+        });
     };
     let mut findings = Vec::new();
     let wanted = expect.exit_code.unwrap_or(0);
     if code != wanted {
         findings.push(exit_code(code, wanted, stderr));
     }
-    findings.extend(expect.stdout.as_ref().and_then(|wanted| compare("stdout", stdout, wanted)));
-    findings.extend(expect.stderr.as_ref().and_then(|wanted| compare("stderr", stderr, wanted)));
-    if findings.is_empty() { Outcome::Pass } else { Outcome::Fail { findings } }
+    for (name, output, wanted) in [("stdout", stdout, &expect.stdout), ("stderr", stderr, &expect.stderr)] {
+        if let Some(wanted) = wanted {
+            findings.extend(compare(name, output, wanted)?);
+        }
+    }
+    Ok(if findings.is_empty() { Outcome::Pass } else { Outcome::Fail { findings } })
 }
 
 fn exit_code(code: i32, wanted: i32, stderr: &OutputFile) -> Finding {
@@ -101,30 +112,23 @@ fn skip_reason(stdout: &OutputFile, stderr: &OutputFile) -> String {
         .unwrap_or_else(|| format!("the command exited with {SKIP}"))
 }
 
-fn compare(name: &str, output: &OutputFile, wanted: &TextMatch) -> Option<Finding> {
-    let found = match output.path().as_deref().map(read).transpose() {
-        Ok(found) => found.unwrap_or_default(),
-        Err(error) => {
-            let message = format!("{name} cannot be read back: {error}");
-            return Some(Finding { code: name.to_owned(), message, evidence: None });
-        }
-    };
+fn compare(name: &str, output: &OutputFile, wanted: &TextMatch) -> Result<Option<Finding>, Fault> {
+    let found = output.path().map(fs::read).transpose().map_err(|error| {
+        Fault::new(FaultClass::Internal, format!("the command's {name} cannot be read back: {error}"))
+    })?;
+    let found = found.unwrap_or_default();
     let (holds, message) = match wanted {
         TextMatch::Equals(text) => (found == text.as_bytes(), format!("{name} is not what is expected")),
         TextMatch::Contains(text) => (contains(&found, text.as_bytes()), format!("{name} does not contain {text:?}")),
     };
     if holds {
-        return None;
+        return Ok(None);
     }
     let evidence = match wanted {
         TextMatch::Equals(text) => difference(text, &String::from_utf8_lossy(&found)),
         TextMatch::Contains(_) => excerpt(&String::from_utf8_lossy(&found)),
     };
-    Some(Finding { code: name.to_owned(), message, evidence: Some(evidence) })
-}
-
-fn read(path: &Path) -> std::io::Result<Vec<u8>> {
-    fs::read(path)
+    Ok(Some(Finding { code: name.to_owned(), message, evidence: Some(evidence) }))
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {

@@ -3,6 +3,7 @@
 use wasmtime::{Trap, component::ResourceTableError};
 use wasmtime_wasi::I32Exit;
 
+use super::text::ending;
 use crate::model::{Fault, FaultClass};
 
 /// How many bytes of a component's last words a message holds.
@@ -45,9 +46,5 @@ pub(super) fn with_last_words(what: String, stderr: &str) -> String {
     if stderr.is_empty() {
         return what;
     }
-    let mut start = stderr.len().saturating_sub(LAST_WORDS);
-    while !stderr.is_char_boundary(start) {
-        start += 1;
-    }
-    format!("{what}\nstderr: {}", &stderr[start..])
+    format!("{what}\nstderr: {}", ending(stderr, LAST_WORDS))
 }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, sync::Arc};
 use wasmtime::component::{HasSelf, Linker, Resource};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 
-use super::{executor::Feed, sessions::Sessions};
+use super::{executor::Feed, sessions::Sessions, text::shortened};
 use crate::{
     component::bindings::{
         self, SessionHandle,
@@ -176,18 +176,8 @@ impl report::Host for Guest {
     }
 }
 
-/// The beginning of a report's text; what was cut is said.
-fn bounded(mut text: String) -> String {
-    if text.len() > REPORT_TEXT {
-        let cut = text.len();
-        let mut end = REPORT_TEXT;
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
-        text.truncate(end);
-        text.push_str(&format!(" … ({} bytes cut)", cut - end));
-    }
-    text
+fn bounded(text: String) -> String {
+    shortened(text, REPORT_TEXT)
 }
 
 impl From<Fault> for agent::SessionFault {

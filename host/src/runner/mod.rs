@@ -1,14 +1,18 @@
 //! Runs a plan: the dispatcher alone changes state and orders events; executors carry out attempts.
 
 mod attempt;
+mod bounds;
+mod call;
 mod command;
 mod dispatcher;
 mod executor;
 mod failure;
 mod guest;
+mod judge;
 mod patience;
 mod sessions;
 mod summary;
+mod text;
 
 pub use attempt::{ArtifactPlace, AttemptExecutor, PrepareError};
 pub use dispatcher::{EventSink, RunContext, dispatch};

@@ -22,11 +22,13 @@ struct Heard {
     last: Instant,
     /// The first of the back-offs that nothing else has come after, and its provider's words.
     backing_off: Option<(Instant, String)>,
+    /// Since when nobody waits.
+    idle: Option<Instant>,
 }
 
 impl Patience {
     pub(super) fn new(limits: &Limits) -> Self {
-        let heard = Mutex::new(Heard { last: Instant::now(), backing_off: None });
+        let heard = Mutex::new(Heard { last: Instant::now(), backing_off: None, idle: Some(Instant::now()) });
         Self { quiet: limits.quiet, back_off: limits.back_off, heard }
     }
 
@@ -49,12 +51,25 @@ impl Patience {
     /// # Errors
     /// The answer's, or a fault of class `stall` or `overload`.
     pub(super) async fn wait<T>(&self, answer: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
-        // Time in which nobody waited is no silence.
-        self.lock().last = Instant::now();
-        tokio::select! {
+        self.begin();
+        let answer = tokio::select! {
             biased;
             answer = answer => answer,
             fault = self.run_out() => Err(fault),
+        };
+        self.lock().idle = Some(Instant::now());
+        answer
+    }
+
+    /// Time in which nobody waited is neither silence nor back-off: both begin later by it.
+    fn begin(&self) {
+        let mut heard = self.lock();
+        let now = Instant::now();
+        let Some(since) = heard.idle.take() else { return };
+        let idle = now - since;
+        heard.last = (heard.last + idle).min(now);
+        if let Some((began, _)) = &mut heard.backing_off {
+            *began = (*began + idle).min(now);
         }
     }
 
@@ -154,6 +169,35 @@ mod tests {
         sleep(100 * SECOND).await;
         let answer = async {
             sleep(9 * SECOND).await;
+            Ok(7)
+        };
+        assert_eq!(patience.wait(answer).await, Ok(7));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_component_that_fetches_each_back_off_does_not_put_off_the_overload() {
+        let patience = patience();
+        let began = Instant::now();
+        let fault = loop {
+            let next = async {
+                sleep(4 * SECOND).await;
+                patience.heard(&back_off());
+                Ok(())
+            };
+            if let Err(fault) = patience.wait(next).await {
+                break fault;
+            }
+        };
+        assert_eq!((fault.class, began.elapsed().as_secs()), (FaultClass::Overload, 34));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_back_off_that_nobody_waited_through_does_not_count() {
+        let patience = patience();
+        patience.heard(&back_off());
+        sleep(100 * SECOND).await;
+        let answer = async {
+            sleep(29 * SECOND).await;
             Ok(7)
         };
         assert_eq!(patience.wait(answer).await, Ok(7));

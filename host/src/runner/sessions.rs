@@ -1,10 +1,15 @@
 use std::{
     fs, io,
+    os::fd::OwnedFd,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
+use rustix::fs::{AtFlags, Mode, OFlags};
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{executor::Feed, patience::Patience};
@@ -34,6 +39,7 @@ pub(super) struct Sessions {
     record: PathBuf,
     feed: Feed,
     limits: Limits,
+    used: AtomicBool,
     list: tokio::sync::Mutex<Vec<Arc<tokio::sync::Mutex<Entry>>>>,
     /// A start under way. It is a task of its own, since the component's call may be dropped in the middle of
     /// it, and the agent that is then just starting must be waited for too.
@@ -44,7 +50,8 @@ pub(super) struct Sessions {
 struct Entry {
     session: Box<dyn Session>,
     patience: Arc<Patience>,
-    concluded: Option<Usage>,
+    /// What it used, once that is known for good.
+    used: Option<Usage>,
     forwarder: Option<JoinHandle<Usage>>,
 }
 
@@ -65,6 +72,7 @@ impl Sessions {
             record,
             feed,
             limits,
+            used: AtomicBool::new(false),
             list: tokio::sync::Mutex::default(),
             starting: tokio::sync::Mutex::default(),
             fault: Mutex::default(),
@@ -76,21 +84,19 @@ impl Sessions {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Makes the folder that [`show`](Self::show) fills.
-    pub(super) fn make_shown(&self, number: usize) -> Result<PathBuf, Fault> {
-        let shown = self.shown(number);
-        fs::create_dir(&shown).map(|()| shown).map_err(not_shown)
+    /// Whether any session was started.
+    pub(super) fn used(&self) -> bool {
+        self.used.load(Ordering::Relaxed)
     }
 
-    /// Copies what a component may see of the record of session `number`. The streams as received are left out:
-    /// they tell which agent it was.
-    pub(super) fn show(&self, number: usize) -> Result<(), Fault> {
-        let (record, shown) = (self.record_of(number), self.shown(number));
-        SHOWN.iter().try_for_each(|name| fs::copy(record.join(name), shown.join(name)).map(drop)).map_err(not_shown)
-    }
-
-    fn shown(&self, number: usize) -> PathBuf {
-        self.dirs.base.join(format!("session-{number}"))
+    /// Makes the folder in which [`Shown::fill`] puts what a component may see of the record of session `number`.
+    pub(super) fn make_shown(&self, number: usize) -> Result<Shown, Fault> {
+        let folder = self.dirs.base.join(format!("session-{number}"));
+        let opened = fs::create_dir(&folder).and_then(|()| {
+            let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            Ok(rustix::fs::open(&folder, flags, Mode::empty())?)
+        });
+        opened.map(|opened| Shown { folder, opened, record: self.record_of(number) }).map_err(not_shown)
     }
 
     /// The folder of the record of session `number`, from 1.
@@ -130,10 +136,11 @@ impl Sessions {
             limits: SessionLimits::default(),
             observer: Some(observer),
         };
+        self.used.store(true, Ordering::Relaxed);
         let mut starting = self.starting.lock().await;
         *starting = Some(tokio::spawn(async move {
             let session = lane.start(spec).await?;
-            Ok(Entry { session, patience, concluded: None, forwarder: Some(forwarder) })
+            Ok(Entry { session, patience, used: None, forwarder: Some(forwarder) })
         }));
         self.started(&mut starting).await?;
         Ok(place)
@@ -167,10 +174,18 @@ impl Sessions {
 
     pub(super) async fn conclude(&self, place: usize) -> Result<Conclusion, Fault> {
         let entry = self.entry(place).await?;
-        let Entry { session, patience, concluded, .. } = &mut *entry.lock().await;
-        let answer = patience.wait(session.conclude()).await;
+        let Entry { session, patience, used, .. } = &mut *entry.lock().await;
+        // The agent's turn takes the agent's time; ending it takes the host's.
+        loop {
+            match patience.wait(session.next_event()).await {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(fault) => return self.note(Err(fault)),
+            }
+        }
+        let answer = session.conclude().await;
         if let Ok(conclusion) = &answer {
-            *concluded = Some(conclusion.usage.clone());
+            *used = Some(conclusion.usage.clone());
         }
         self.note(answer)
     }
@@ -188,16 +203,21 @@ impl Sessions {
         let mut survivors = Ok(());
         for entry in entries {
             let mut entry = entry.lock().await;
-            survivors = survivors.and(entry.session.end(grace).await);
-            let forwarder = entry.forwarder.take();
-            let concluded = entry.concluded.take();
+            match entry.session.end(grace).await {
+                // The agent had broken before, and the component never asked.
+                Ok(Some(fault)) => drop(self.note::<()>(Err(fault))),
+                Ok(None) => {}
+                Err(fault) => survivors = survivors.and(Err(fault)),
+            }
             // The observer's sender goes with the session: the forwarder ends when all is told.
             entry.session = Box::new(Ended);
-            let told = match forwarder {
-                Some(forwarder) => forwarder.await.unwrap_or_default(),
-                None => Usage::default(),
-            };
-            usage = usage.plus(&concluded.unwrap_or(told));
+            // Left in its place until it has ended: this call may be dropped and made again.
+            if let Some(forwarder) = &mut entry.forwarder {
+                let told = forwarder.await.unwrap_or_default();
+                entry.forwarder = None;
+                entry.used.get_or_insert(told);
+            }
+            usage = usage.plus(entry.used.as_ref().unwrap_or(&Usage::default()));
         }
         survivors.map(|()| usage)
     }
@@ -216,6 +236,37 @@ impl Sessions {
             self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| fault.clone());
         }
         answer
+    }
+}
+
+/// The folder that a component sees at `/host/session`. It is made and opened before the agent runs and filled
+/// after it has ended, so nothing that the agent put in its place is followed or waited for.
+pub(super) struct Shown {
+    pub(super) folder: PathBuf,
+    opened: OwnedFd,
+    record: PathBuf,
+}
+
+impl Shown {
+    /// Copies what a component may see. The streams as received are left out: they tell which agent it was.
+    pub(super) fn fill(&self) -> Result<(), Fault> {
+        SHOWN.iter().try_for_each(|name| self.copy(name)).map_err(not_shown)
+    }
+
+    fn copy(&self, name: &str) -> io::Result<()> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let mut from = fs::File::from(rustix::fs::open(self.record.join(name), flags, Mode::empty())?);
+        if !from.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{name} is no regular file any more")));
+        }
+        match rustix::fs::unlinkat(&self.opened, name, AtFlags::empty()) {
+            Err(error) if error != rustix::io::Errno::NOENT => return Err(error.into()),
+            _ => {}
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mode = Mode::RUSR | Mode::WUSR;
+        let mut to = fs::File::from(rustix::fs::openat(&self.opened, name, flags, mode)?);
+        io::copy(&mut from, &mut to).map(drop)
     }
 }
 
@@ -275,8 +326,8 @@ impl Session for Ended {
         Box::pin(async { Err(ended()) })
     }
 
-    fn end(&mut self, _grace: Duration) -> crate::lane::Answer<'_, ()> {
-        Box::pin(async { Ok(()) })
+    fn end(&mut self, _grace: Duration) -> crate::lane::Answer<'_, Option<Fault>> {
+        Box::pin(async { Ok(None) })
     }
 }
 

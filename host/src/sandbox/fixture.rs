@@ -68,11 +68,14 @@ impl Snapshot {
         let config = fixture.config.as_deref().map(|config| copy(config, into.join("config"))).transpose()?;
         let root = if fixture.git {
             let root = into.join("repository");
-            match &before {
-                Some(before) => drop(copy(before, root.clone())?),
-                None => create(&root).map_err(|source| FixtureError::Copy { path: root.clone(), source })?,
-            }
+            // Errors name what the user knows: the fixture, not the copy.
             let named = fixture.root.as_deref().unwrap_or(&root);
+            match &before {
+                Some(before) => {
+                    copy_tree(before, &root).map_err(|source| FixtureError::Copy { path: named.to_owned(), source })?
+                }
+                None => create(&root).map_err(|source| FixtureError::Copy { path: named.to_owned(), source })?,
+            }
             commit(&root).map_err(|reason| FixtureError::Git { path: named.to_owned(), reason })?;
             Some(root)
         } else {
@@ -140,13 +143,16 @@ fn commit(root: &Path) -> Result<(), String> {
     git(root, &["commit", "--quiet", "--allow-empty", "--no-gpg-sign", "--message", "Fixture"])
 }
 
+/// Where programs are looked for when the environment does not say.
+const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 fn git(root: &Path, args: &[&str]) -> Result<(), String> {
     const WHEN: &str = "2026-01-01T00:00:00Z";
     let output = Command::new("git")
         .args(args)
         .current_dir(root)
         .env_clear()
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+        .env("PATH", std::env::var_os("PATH").filter(|path| !path.is_empty()).unwrap_or_else(|| SYSTEM_PATH.into()))
         .env("LANG", "C.UTF-8")
         .env("HOME", root)
         .env("GIT_CONFIG_NOSYSTEM", "1")
@@ -160,7 +166,10 @@ fn git(root: &Path, args: &[&str]) -> Result<(), String> {
         .env("GIT_COMMITTER_DATE", WHEN)
         .stdin(Stdio::null())
         .output()
-        .map_err(|error| format!("`git` does not start ({error}); install git"))?;
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => "there is no `git`; install it".to_owned(),
+            _ => format!("`git` does not start: {error}"),
+        })?;
     if output.status.success() {
         return Ok(());
     }

@@ -46,8 +46,8 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// Opens the preopens of an attempt: `/` (the root), `/host/config`, and where given `/host/before` and
-    /// `/host/session`. Nothing is inherited; TCP, UDP and name look-up are refused, and the try is noted in
-    /// `tripwire`.
+    /// `/host/session`. Nothing is inherited; TCP, UDP and name look-up are refused. A try of TCP or UDP is
+    /// noted in `tripwire`; wasmtime has no place to note a look-up.
     ///
     /// # Errors
     /// A fault of class `internal` when a directory cannot be opened.

@@ -212,4 +212,15 @@ mod tests {
         assert_eq!(output.tail().len(), TAIL);
         assert_eq!(output.written(), 1_000_000);
     }
+
+    #[test]
+    fn what_cannot_be_kept_is_told_and_the_component_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a"), "no folder").unwrap();
+        let tripwire = Arc::new(Tripwire::default());
+        let mut output = OutputFile::new("stdout", folder.path().join("a/stdout.txt"), 10, &tripwire);
+        output.write(Bytes::from_static(b"lost")).unwrap();
+        assert!(output.take_error().is_some());
+        assert!(tripwire.breached().is_none());
+    }
 }

@@ -148,6 +148,30 @@ fn a_folder_s_plugin_may_lie_elsewhere_under_the_same_name() {
 }
 
 #[test]
+fn a_plugin_is_what_a_link_or_a_detour_leads_to() {
+    let place = Place::new()
+        .typed("built/a.wasm", "a", &[("one", &[Grant::Session])])
+        .file("scenarios/one/scenario.toml", "plugin = \"plugins/../built/../linked.wasm\"\n[grants]\nsession = true")
+        .file("plugins/x", "");
+    std::os::unix::fs::symlink("built/a.wasm", place.folder.path().join("linked.wasm")).unwrap();
+    assert!(place.resolve().unwrap()[0].grants.has(Grant::Session));
+}
+
+#[test]
+fn thousands_of_folders_and_plugins_are_brought_together_at_once() {
+    let mut place = Place::new();
+    for index in 0..300 {
+        place = place.command(&format!("p{index}.wasm"), &format!("p{index}")).file(
+            &format!("scenarios/s{index:03}/scenario.toml"),
+            &format!("plugin = \"p{index}.wasm\"\ntags = [\"a\", \"b\", \"a\"]"),
+        );
+    }
+    let scenarios = place.resolve().unwrap();
+    assert_eq!(scenarios.len(), 300);
+    assert!(scenarios.iter().enumerate().all(|(index, it)| it.name == format!("s{index:03}") && it.tags == ["a", "b"]));
+}
+
+#[test]
 fn a_command_is_one_scenario_for_each_folder_that_names_it() {
     let place = Place::new()
         .command("tool.wasm", "tool")

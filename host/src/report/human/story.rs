@@ -243,6 +243,7 @@ impl Story {
                 self.remark(trial, "Attached", &format!("{name} ({})", count_bytes(*bytes)), out);
             }
             Report::Cut { what } => self.notice(trial, format!("cut: {what}")),
+            Report::Left { what } => self.notice(trial, format!("left: {what}")),
             Report::Denied { what } => self.notice(trial, format!("denied: {what}")),
         }
     }

@@ -9,7 +9,10 @@ use super::{
     document::xml,
     tail::Tail,
 };
-use crate::model::{TrialId, Verdict};
+use crate::{
+    model::{TrialId, Verdict},
+    report::text::inline,
+};
 
 /// What is told of one attempt's findings: far more than a person reads, far less than a hostile grader may write.
 const BOUNDS: Bounds = Bounds { findings: 100, lines: 200, bytes: 32 * 1024 };
@@ -62,8 +65,8 @@ fn of(
     log: &str,
 ) -> TestCase {
     status.add_reruns(earlier.into_iter().filter_map(|attempt| rerun(attempt, log)));
-    let mut case = TestCase::new(xml(&trial.scenario.0), status);
-    case.set_classname(xml(&trial.lane.0));
+    let mut case = TestCase::new(xml(&inline(&trial.scenario.0)), status);
+    case.set_classname(xml(&inline(&trial.lane.0)));
     if let Some(output) = last.and_then(|attempt| attempt.output(log)) {
         case.set_system_out(xml(&output));
     }

@@ -31,6 +31,21 @@ pub(in crate::report) fn headline(verdict: &Verdict) -> String {
     }
 }
 
+/// One line for each of at most `most` findings, or one line for all else; without evidence.
+pub(in crate::report) fn brief(verdict: &Verdict, most: usize) -> Vec<String> {
+    match verdict {
+        Verdict::Pass => Vec::new(),
+        Verdict::Fail { findings } => {
+            let line = |finding: &Finding| format!("{}: {}", inline(&finding.code), inline(&finding.message));
+            let more = findings.len().saturating_sub(most);
+            let more = (more > 0).then(|| format!("… {}", count(more, "more finding")));
+            findings.iter().take(most).map(line).chain(more).collect()
+        }
+        Verdict::Fault(fault) => vec![format!("{}: {}", fault.class, inline(&fault.message))],
+        Verdict::Skip { .. } | Verdict::Blocked { .. } | Verdict::Cancelled { .. } => vec![headline(verdict)],
+    }
+}
+
 /// Everything that there is to say beyond the verdict's word, within `bounds`; `log` is where the rest is.
 pub(in crate::report) fn lines(verdict: &Verdict, bounds: Bounds, log: &str) -> Vec<String> {
     let mut told = Told { lines: Vec::new(), bytes: 0, left_out: 0, bounds };

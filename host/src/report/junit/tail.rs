@@ -37,6 +37,7 @@ impl Tail {
             }
             Report::Cut { what } => self.say("cut", what),
             Report::Denied { what } => self.say("denied", what),
+            Report::Left { what } => self.say("left", what),
         }
     }
 
@@ -60,7 +61,7 @@ impl Tail {
 
     /// The lines, and before them how many are not there.
     pub(super) fn into_lines(self, log: &str) -> impl Iterator<Item = String> {
-        let cut = (self.left_out > 0).then(|| format!("… {} in {log}", count(self.left_out, "more line")));
+        let cut = (self.left_out > 0).then(|| format!("… {} in {log}", count(self.left_out, "earlier line")));
         cut.into_iter().chain(self.lines)
     }
 
@@ -76,7 +77,8 @@ impl Tail {
         }
     }
 
-    fn line(&mut self, line: String) {
+    fn line(&mut self, mut line: String) {
+        line.truncate(line.trim_end().len());
         self.bytes += line.len() + 1;
         self.lines.push_back(line);
         while self.bytes > KEPT

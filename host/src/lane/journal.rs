@@ -1,0 +1,81 @@
+//! What is known of a session while it runs, for all of its turns.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    SessionLimits,
+    record::{Record, SessionSummary},
+};
+use crate::model::{SessionEvent, SessionEventKind, Usage};
+
+/// What the turns of a session share.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    pub(crate) started: Instant,
+    pub(crate) record: Record,
+    pub(crate) summary: SessionSummary,
+    pub(crate) final_message: String,
+}
+
+impl Journal {
+    pub(crate) fn with<T>(this: &Mutex<Self>, with: impl FnOnce(&mut Self) -> T) -> T {
+        with(&mut this.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn now_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn usage(&self) -> Usage {
+        self.summary.usage.clone()
+    }
+
+    /// Brings the small files up to date.
+    pub(crate) fn save(&mut self) {
+        self.summary.duration_ms = self.now_ms();
+        let Self { record, summary, final_message, .. } = self;
+        record.summary(summary, final_message);
+    }
+
+    /// A line that could not be read may have been a message: an earlier one must not pass for the last.
+    pub(crate) fn unreadable(&mut self) {
+        self.summary.unreadable_lines += 1;
+        self.final_message.clear();
+    }
+
+    /// Takes an event in and keeps it.
+    pub(crate) fn note(&mut self, kind: SessionEventKind) -> SessionEvent {
+        match &kind {
+            SessionEventKind::Started { session_id, model } => {
+                self.summary.agent_session = Some(session_id.clone());
+                self.summary.model.clone_from(model);
+            }
+            SessionEventKind::Message { text } => self.final_message.clone_from(text),
+            SessionEventKind::Usage(usage) => self.summary.usage = usage.clone(),
+            _ => {}
+        }
+        self.summary.events += 1;
+        let event = SessionEvent { at_ms: self.now_ms(), kind };
+        self.record.event(&event);
+        event
+    }
+}
+
+/// What all turns of a session are given.
+#[derive(Clone, Debug)]
+pub(crate) struct TurnContext {
+    pub(crate) journal: Arc<Mutex<Journal>>,
+    pub(crate) observer: Option<mpsc::Sender<SessionEvent>>,
+    pub(crate) limits: SessionLimits,
+}
+
+impl TurnContext {
+    pub(crate) fn journal<T>(&self, with: impl FnOnce(&mut Journal) -> T) -> T {
+        Journal::with(&self.journal, with)
+    }
+}

@@ -1,0 +1,249 @@
+//! Reads an agent's output until it ends. What is read is recorded, observed and queued, in this order.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncReadExt},
+    process::ChildStdout,
+    sync::{Semaphore, mpsc, oneshot, watch},
+    task::JoinSet,
+    time::timeout,
+};
+
+use super::{
+    journal::{Journal, TurnContext},
+    lines::{Line, Lines},
+    process::{AgentExit, AgentStreams, ProcessState},
+    record::TurnSummary,
+    turn::{Dialect, Heard, Said, Waiting},
+};
+use crate::model::{Fault, FaultClass, SessionEventKind};
+
+/// How much of stderr a fault's message shows.
+const STDERR_TAIL: usize = 4 << 10;
+/// How long a stream may still be silent when its agent has ended but a descendant keeps the stream open.
+const LEFTOVER_SILENCE: Duration = Duration::from_millis(100);
+/// How long such a descendant is listened to at all.
+pub(crate) const LEFTOVER_TIME: Duration = Duration::from_secs(1);
+
+/// The reader of one turn.
+pub(crate) struct Pump {
+    dialect: Box<dyn Dialect>,
+    context: TurnContext,
+    room: Arc<Semaphore>,
+    /// `None` once the turn is over, or nobody fetches its events.
+    queue: Option<mpsc::Sender<Waiting>>,
+    heard: Arc<Mutex<Heard>>,
+    /// The turn's place in the summary.
+    index: usize,
+}
+
+impl Pump {
+    /// Enters the turn in the journal.
+    pub(crate) fn new(
+        dialect: Box<dyn Dialect>,
+        context: TurnContext,
+        queue: mpsc::Sender<Waiting>,
+        heard: Arc<Mutex<Heard>>,
+    ) -> Self {
+        let room = Arc::new(Semaphore::new(context.limits.max_waiting_bytes as usize));
+        let index = context.journal(|journal| {
+            let started_ms = journal.now_ms();
+            journal.summary.turns.push(TurnSummary { started_ms, ..Default::default() });
+            journal.save();
+            journal.summary.turns.len() - 1
+        });
+        Self { dialect, context, room, queue: Some(queue), heard, index }
+    }
+
+    /// Reads to the end. Who sends over `asked` is answered when nothing is there to be read.
+    pub(crate) async fn run(
+        mut self,
+        mut process: watch::Receiver<ProcessState>,
+        streams: AgentStreams,
+        asked: mpsc::Receiver<oneshot::Sender<()>>,
+    ) {
+        // Ends with this future, whoever holds stderr open.
+        let mut stderr = JoinSet::new();
+        stderr.spawn(keep_stderr(streams.stderr, self.context.journal.clone(), self.heard.clone()));
+        self.read(streams.stdout, &mut process, asked).await;
+        let exit = match process.wait_for(|it| it.exit().is_some()).await {
+            Ok(state) => state.exit().cloned().unwrap_or(AgentExit::Unknown),
+            Err(_) => AgentExit::Unknown,
+        };
+        // A descendant may hold it open for ever.
+        drop(timeout(LEFTOVER_SILENCE, stderr.join_next()).await);
+        stderr.abort_all();
+        self.context.journal(|journal| journal.summary.turns[self.index].exit = Some(exit.to_string()));
+        if let Some(fault) = Heard::with(&self.heard, |heard| heard.fault_of(&exit)) {
+            self.over(Err(fault));
+        }
+        self.context.journal(Journal::save);
+    }
+
+    async fn read(
+        &mut self,
+        stdout: ChildStdout,
+        process: &mut watch::Receiver<ProcessState>,
+        mut asked: mpsc::Receiver<oneshot::Sender<()>>,
+    ) {
+        let mut lines = Lines::new(stdout, self.context.limits.max_line_bytes);
+        let mut exited: Option<Instant> = None;
+        loop {
+            if lines.is_drained() {
+                self.context.journal(|journal| journal.record.flush());
+            }
+            let tee = |bytes: &[u8]| self.context.journal(|journal| journal.record.stdout(bytes));
+            let line = tokio::select! {
+                biased;
+                line = lines.next(tee) => line,
+                Some(ask) = asked.recv() => {
+                    // Who asked may have stopped waiting.
+                    let _ = ask.send(());
+                    continue;
+                }
+                _ = process.wait_for(|it| it.exit().is_some()), if exited.is_none() => {
+                    exited = Some(Instant::now());
+                    continue;
+                }
+                () = tokio::time::sleep(LEFTOVER_SILENCE), if exited.is_some() => break,
+            };
+            match line {
+                Ok(Some(line)) => self.line(&line).await,
+                Ok(None) => break,
+                Err(error) => {
+                    let message = format!("cannot read the agent's output: {error}");
+                    self.over(Err(Fault::new(FaultClass::Internal, message)));
+                    break;
+                }
+            }
+            if exited.is_some_and(|at| at.elapsed() > LEFTOVER_TIME) {
+                break;
+            }
+        }
+        if let Some(line) = lines.take_rest() {
+            self.line(&line).await;
+        }
+    }
+
+    async fn line(&mut self, line: &Line) {
+        let mut said = match line.text() {
+            Some(text) => self.dialect.read(text),
+            None => {
+                self.context.journal(Journal::unreadable);
+                Vec::new()
+            }
+        };
+        if said.is_empty() && line.length > 0 {
+            said.push(Said::Event(SessionEventKind::Raw { line: line.lossy(self.context.limits.max_raw_bytes) }));
+        }
+        for said in said {
+            match said {
+                Said::Event(kind) => self.event(kind, line.bytes.len()).await,
+                Said::Finished { stop_reason } => self.over(Ok(stop_reason)),
+                Said::Broken(fault) => self.over(Err(fault)),
+            }
+        }
+    }
+
+    async fn event(&mut self, kind: SessionEventKind, size: usize) {
+        let event = self.context.journal(|journal| journal.note(kind));
+        if let Some(observer) = &self.context.observer
+            && observer.send(event.clone()).await.is_err()
+        {
+            self.context.observer = None;
+        }
+        let Some(queue) = &self.queue else { return };
+        let most = self.context.limits.max_waiting_bytes;
+        let share = u32::try_from(size).unwrap_or(most).clamp(1, most.max(1));
+        let room = tokio::select! {
+            room = self.room.clone().acquire_many_owned(share) => room,
+            () = queue.closed() => return self.queue = None,
+        };
+        let Ok(room) = room else { return };
+        if queue.send(Waiting { event, room }).await.is_err() {
+            self.queue = None;
+        }
+    }
+
+    /// The first end of the turn counts; later ones change nothing.
+    fn over(&mut self, result: Result<String, Fault>) {
+        if Heard::with(&self.heard, |heard| heard.outcome.is_some()) {
+            return;
+        }
+        let result = self.context.journal(|journal| {
+            journal.summary.turns[self.index].finished_ms = Some(journal.now_ms());
+            journal.save();
+            match journal.record.failure() {
+                // Who reads an incomplete record would judge wrongly.
+                Some(failure) if result.is_ok() => Err(failure.clone()),
+                _ => result,
+            }
+        });
+        Heard::with(&self.heard, |heard| heard.outcome = Some(result));
+        // What was queued can still be fetched.
+        self.queue = None;
+    }
+}
+
+/// Knows nobody but the journal: while a descendant that survives holds stderr open, nobody else waits for it.
+async fn keep_stderr(mut stderr: impl AsyncRead + Unpin, journal: Arc<Mutex<Journal>>, heard: Arc<Mutex<Heard>>) {
+    let mut buffer = vec![0; 8 << 10];
+    while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
+        Journal::with(&journal, |journal| journal.record.stderr(&buffer[..read]));
+        Heard::with(&heard, |heard| {
+            heard.stderr.extend_from_slice(&buffer[..read]);
+            let surplus = heard.stderr.len().saturating_sub(STDERR_TAIL);
+            heard.stderr.drain(..surplus);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Stdio;
+
+    use super::{
+        super::{
+            SessionLimits,
+            record::{Record, SessionSummary},
+            turn::Turn,
+        },
+        *,
+    };
+
+    struct Deaf;
+
+    impl Dialect for Deaf {
+        fn read(&mut self, _line: &str) -> Vec<Said> {
+            Vec::new()
+        }
+    }
+
+    #[tokio::test]
+    async fn who_holds_the_streams_open_does_not_hold_the_observer() {
+        let mut survivor = tokio::process::Command::new("sleep")
+            .arg("1013")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let streams = AgentStreams { stdout: survivor.stdout.take().unwrap(), stderr: survivor.stderr.take().unwrap() };
+        let limits = SessionLimits::default();
+        let record = Record::create(None, &limits).unwrap();
+        let summary = SessionSummary::default();
+        let journal = Journal { started: Instant::now(), record, summary, final_message: String::new() };
+        let (observer, mut observed) = mpsc::channel(1);
+        let context = TurnContext { journal: Arc::new(Mutex::new(journal)), observer: Some(observer), limits };
+        let (_known, state) = watch::channel(ProcessState::default());
+        let turn = Turn::start(state, streams, Box::new(Deaf), context);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        drop(turn);
+        assert!(timeout(Duration::from_secs(5), observed.recv()).await.expect("nobody holds it").is_none());
+        assert!(survivor.try_wait().unwrap().is_none());
+    }
+}

@@ -1,0 +1,388 @@
+use std::fs;
+
+use super::*;
+use crate::{
+    model::{Fault, FaultClass, Finding},
+    report::sample::{self, Buffer, Stream, fail, finding, trial},
+};
+
+/// What a run leaves.
+struct Told {
+    log: String,
+    summary: String,
+    output: String,
+}
+
+fn told_after(before: &str, events: &[Event], masks: &[&str]) -> Told {
+    let folder = tempfile::tempdir().unwrap();
+    let (summary, output) = (folder.path().join("summary"), folder.path().join("output"));
+    fs::write(&summary, before).unwrap();
+    let files = GithubFiles { summary: Some(summary.clone()), output: Some(output.clone()) };
+    let buffer = Buffer::default();
+    let mut github = Github::new(buffer.clone(), files, masks.iter().map(|mask| (*mask).into()).collect());
+    for event in events {
+        github.event(event).unwrap();
+    }
+    github.finish().unwrap();
+    let summary = fs::read_to_string(summary).unwrap();
+    Told { log: buffer.text(), summary: summary[before.len()..].into(), output: fs::read_to_string(output).unwrap() }
+}
+
+fn told(events: &[Event]) -> Told {
+    told_after("", events, &[])
+}
+
+fn fault(class: FaultClass, message: &str) -> crate::model::Outcome {
+    crate::model::Outcome::Fault(Fault::new(class, message))
+}
+
+#[test]
+fn all_pass() {
+    let told = told(&sample::all_pass());
+    assert_eq!(told.log, "");
+    insta::assert_snapshot!(told.summary, @r"
+    ## host: 5 passed
+
+    ### Lane scripted: 5 passed
+
+    | Verdict | Scenario | Time | Details |
+    | --- | --- | ---: | --- |
+    | ✅ pass | ensign-cycle (canary) | 1.21s |  |
+    | ✅ pass | gate | 1.79s |  |
+    | ✅ pass | rejection-flow | 1.89s |  |
+    | ✅ pass | three-cycle-escalation | 2.29s |  |
+    | ✅ pass | merge-hook | 2.40s |  |
+    ");
+    insta::assert_snapshot!(told.output, @r"
+    passed=5
+    failed=0
+    blocked=0
+    faults=0
+    skipped=0
+    cancelled=0
+    unfinished=0
+    total=5
+    exit-code=0
+    run=20261122-231500-abcd
+    run-directory=.host/runs/20261122-231500-abcd
+    ");
+}
+
+#[test]
+fn one_failure() {
+    let told = told(&sample::one_failure());
+    insta::assert_snapshot!(told.log, @r"
+    ::group::FAIL scripted/merge-hook
+    │ entity-changed: the entity must be byte-identical
+    │     - status: implementation
+    │     + status: done
+    │ guard-unseen: the final message must name the merge hook
+    artifacts: .host/runs/20261122-231500-abcd/scripted/merge-hook/attempt-1
+    ::endgroup::
+    ::error file=plugins/merge-hook.wasm,line=1,title=FAIL scripted/merge-hook::entity-changed: the entity must be byte-identical%0A    - status: implementation%0A    + status: done%0Aguard-unseen: the final message must name the merge hook
+    ");
+    insta::assert_snapshot!(told.summary, @r"
+    ## host: 4 passed, 1 failed
+
+    ### Lane scripted: 4 passed, 1 failed
+
+    | Verdict | Scenario | Time | Details |
+    | --- | --- | ---: | --- |
+    | ✅ pass | ensign-cycle (canary) | 1.21s |  |
+    | ❌ fail | merge-hook | 2.40s | entity-changed: the entity must be byte-identical<br>guard-unseen: the final message must name the merge hook |
+    | ✅ pass | gate | 1.79s |  |
+    | ✅ pass | rejection-flow | 1.89s |  |
+    | ✅ pass | three-cycle-escalation | 2.29s |  |
+    ");
+}
+
+#[test]
+fn a_failed_canary() {
+    let told = told(&sample::canary_fails());
+    insta::assert_snapshot!(told.log, @r"
+    ::group::FAIL scripted/ensign-cycle (canary)
+    │ summary-missing: the report must have a summary
+    artifacts: .host/runs/20261122-231500-abcd/scripted/ensign-cycle/attempt-1
+    ::endgroup::
+    ::error file=plugins/ensign-cycle.wasm,line=1,title=FAIL scripted/ensign-cycle (canary)::summary-missing: the report must have a summary
+    ");
+    insta::assert_snapshot!(told.summary, @r"
+    ## host: 0 passed, 1 failed, 4 blocked
+
+    ### Lane scripted: 0 passed, 1 failed, 4 blocked
+
+    | Verdict | Scenario | Time | Details |
+    | --- | --- | ---: | --- |
+    | ❌ fail | ensign-cycle (canary) | 1.21s | summary-missing: the report must have a summary |
+    | 🚧 blocked | gate |  | canary ensign-cycle failed |
+    | 🚧 blocked | rejection-flow |  | canary ensign-cycle failed |
+    | 🚧 blocked | three-cycle-escalation |  | canary ensign-cycle failed |
+    | 🚧 blocked | merge-hook |  | canary ensign-cycle failed |
+    ");
+    insta::assert_snapshot!(told.output, @r"
+    passed=0
+    failed=1
+    blocked=4
+    faults=0
+    skipped=0
+    cancelled=0
+    unfinished=0
+    total=5
+    exit-code=0
+    run=20261122-231500-abcd
+    run-directory=.host/runs/20261122-231500-abcd
+    ");
+}
+
+#[test]
+fn every_kind_of_event() {
+    let told = told(&sample::every_kind());
+    assert_eq!(told.log, "");
+    insta::assert_snapshot!(told.summary, @r"
+    ## host: 1 passed, 1 skipped, 2 cancelled
+
+    > ⚠️ interrupted by SIGINT
+
+    ### Lane a: 1 passed, 1 cancelled
+
+    | Verdict | Scenario | Time | Details |
+    | --- | --- | ---: | --- |
+    | ✅ pass after 2 attempts | one (canary) | 1.02s |  |
+    | 🛑 cancelled | two | 0.02s | interrupted by SIGINT |
+
+    ### Lane b: 0 passed, 1 skipped, 1 cancelled
+
+    | Verdict | Scenario | Time | Details |
+    | --- | --- | ---: | --- |
+    | ⏭️ skip | one (canary) |  | needs a network |
+    | 🛑 cancelled | two |  | interrupted |
+    ");
+}
+
+#[test]
+fn a_stream_that_breaks_off_is_told_once_for_all() {
+    let mut stream = Stream::with_canary(&["pi"], &["canary", "gate", "hook"], false);
+    stream.starts(0, &trial("pi", "canary"), 1);
+    stream.ends(0, 5, &trial("pi", "canary"), crate::model::Outcome::Pass);
+    stream.starts(6, &trial("pi", "gate"), 1);
+    let told = told(&stream.events);
+    assert_eq!(told.log, "::error title=host::the run broke off: 2 trials without a verdict\n");
+    insta::assert_snapshot!(told.summary, @r"
+    ## host: 1 passed, 2 unfinished
+
+    > ⚠️ --no-canary: no canary vouches for a lane
+
+    > ⚠️ the run broke off: 2 trials without a verdict
+
+    ### Lane pi: 1 passed, 2 unfinished
+
+    | Verdict | Scenario | Time | Details |
+    | --- | --- | ---: | --- |
+    | ✅ pass | canary (canary) | 0.01s |  |
+    | ❔ unfinished | gate |  | the run broke off |
+    | ❔ unfinished | hook |  | the run broke off |
+    ");
+    insta::assert_snapshot!(told.output, @r"
+    passed=1
+    failed=0
+    blocked=0
+    faults=0
+    skipped=0
+    cancelled=0
+    unfinished=2
+    total=3
+    run=20261122-231500-abcd
+    run-directory=.host/runs/20261122-231500-abcd
+    ");
+}
+
+#[test]
+fn ten_annotations_canaries_first_then_faults_then_failures() {
+    let names: Vec<_> = (0..14).map(|at| format!("s{at}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let mut stream = Stream::new(&["a"], &names);
+    for at in (0..14).rev() {
+        let of = trial("a", names[at]);
+        stream.starts(0, &of, 1);
+        let ends = if at % 2 == 1 { fault(FaultClass::Stall, "silence") } else { fail(vec![finding("c", "m", None)]) };
+        stream.ends(0, 10, &of, ends);
+    }
+    let log = told(&stream.finished()).log;
+    let annotations: Vec<_> =
+        log.lines().filter(|line| line.starts_with("::error") || line.starts_with("::n")).collect();
+    let error = |word: &str, at: u32, mark: &str, message: &str| {
+        format!("::error file=plugins/s{at}.wasm,line=1,title={word} a/s{at}{mark}::{message}")
+    };
+    let mut wanted = vec![error("FAIL", 0, " (canary)", "c: m")];
+    wanted.extend([13, 11, 9, 7, 5, 3, 1].map(|at| error("FAULT", at, "", "stall: silence")));
+    wanted.extend([12, 10].map(|at| error("FAIL", at, "", "c: m")));
+    wanted.push("::notice title=host::4 more failures without an annotation: see the step's summary".into());
+    assert_eq!(annotations, wanted);
+    assert_eq!(log.matches("::group::").count(), 14, "the log has all of them");
+    assert_eq!(log.matches("::endgroup::").count(), 14);
+}
+
+const HOSTILE: &str = "::error::x%0A, ]]> <b>`|` \u{1b}[31mred\u{1b}[0m\u{0}\u{fffd}\u{202e} ##[error]y @all\n::stop-commands::t\r\n\
+                       ::set-output name=a::b\n\u{2028}::endgroup::";
+
+#[test]
+fn hostile_names_and_texts_are_no_commands_and_no_markup() {
+    let mut stream = Stream::new(&[HOSTILE], &[HOSTILE, "b"]);
+    let (bad, b) = (trial(HOSTILE, HOSTILE), trial(HOSTILE, "b"));
+    stream.starts(0, &bad, 1);
+    stream.ends(0, 5, &bad, fail(vec![finding(HOSTILE, HOSTILE, Some(HOSTILE))]));
+    stream.judged(5, &b, 0, 0, Verdict::Blocked { reason: HOSTILE.into() });
+    let told = told(&stream.finished());
+    insta::assert_snapshot!(told.log, @r"
+    ::group::FAIL ::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all … (canary)
+    │ ::error::x%0A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …: ::error::x%0A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all
+    │     ::stop-commands::t
+    │     ::set-output name=a::b
+    │     \u{2028}::endgroup::
+    │     ::error::x%0A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all
+    │     ::stop-commands::t
+    │     ::set-output name=a::b
+    │     \u{2028}::endgroup::
+    artifacts: .host/runs/20261122-231500-abcd/::error::x%0A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …
+    ::endgroup::
+    ::error file=plugins/%3A%3Aerror%3A%3Ax%250A%2C ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …,line=1,title=FAIL %3A%3Aerror%3A%3Ax%250A%2C ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all … (canary)::::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …: ::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all%0A    ::stop-commands::t%0A    ::set-output name=a::b%0A    \u{2028}::endgroup::%0A    ::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all%0A    ::stop-commands::t%0A    ::set-output name=a::b%0A    \u{2028}::endgroup::
+    ");
+    insta::assert_snapshot!(told.summary, @r"
+    ## host: 0 passed, 1 failed, 1 blocked
+
+    ### Lane ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all …: 0 passed, 1 failed, 1 blocked
+
+    | Verdict | Scenario | Time | Details |
+    | --- | --- | ---: | --- |
+    | ❌ fail | ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all … (canary) | 0.01s | ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all …: ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all … |
+    | 🚧 blocked | b |  | ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all … |
+    ");
+    for line in told.log.lines().filter(|line| line.trim_start().starts_with("::")) {
+        let command = line.trim_start_matches(':').split([':', ' ']).next().unwrap();
+        assert!(["group", "endgroup", "error"].contains(&command), "{line}");
+    }
+    assert!(!told.log.contains("##["), "{}", told.log);
+    assert!(!told.log.contains(['\u{1b}', '\r', '\u{0}', '\u{2028}']));
+}
+
+#[test]
+fn secrets_are_shown_nowhere() {
+    let secret = "s3|cr%t:`key`,";
+    // Cut where the secret stands, were it still there.
+    let name = format!("{}{secret}", "x".repeat(297));
+    let mut stream = Stream::new(&["a"], &[&name, "two"]);
+    let (one, two) = (trial("a", &name), trial("a", "two"));
+    let text = format!("{}{secret}\n{secret}", "x".repeat(295));
+    stream.starts(0, &one, 1);
+    stream.ends(0, 5, &one, fail(vec![finding(secret, &text, Some(&text))]));
+    stream.ends(0, 5, &two, fault(FaultClass::Launch, &text));
+    stream.judged(5, &trial(secret, "x"), 0, 0, Verdict::Skip { reason: text.clone() });
+    let told = told_after("", &stream.finished(), &[secret]);
+    let start = format!(
+        "::add-mask::s3|cr%25t:`key`,\n::group::FAIL a/{}*… (2 more characters) (canary)\n│ ***: xxx",
+        "x".repeat(297)
+    );
+    assert!(told.log.starts_with(&start), "{}", told.log);
+    for shown in [told.log.split_once('\n').unwrap().1, &told.summary, &told.output] {
+        assert!(!shown.contains("s3") && !shown.contains("key"), "{shown}");
+    }
+}
+
+#[test]
+fn a_mib_of_evidence_is_cut_and_the_cut_is_told() {
+    let mut stream = Stream::new(&["a"], &["one", "two"]);
+    let (one, two) = (trial("a", "one"), trial("a", "two"));
+    let line = "x".repeat(1024 * 1024);
+    let lines = "::error::x\n".repeat(100_000);
+    stream.starts(0, &one, 1);
+    stream.ends(0, 5, &one, fail(vec![finding("line", "m", Some(&line)), finding("lines", "m", Some(&lines))]));
+    stream.ends(0, 5, &two, fail((0..5000).map(|_| finding("many", "m", None)).collect::<Vec<Finding>>()));
+    let told = told(&stream.finished());
+    let cut = format!("│     {}… (1048276 more characters)\n│ lines: m\n│     ::error::x\n", "x".repeat(300));
+    assert!(told.log.contains(&cut), "{}", told.log);
+    let log = ".host/runs/20261122-231500-abcd/events.jsonl";
+    assert!(told.log.contains(&format!("│ … 99980 more lines in {log}\n")), "{}", told.log);
+    assert!(told.log.contains(&format!("│ … 4980 more findings in {log}\n")), "{}", told.log);
+    assert!(told.log.contains(&format!("%0A… 99995 more lines in {log}\n")), "{}", told.log);
+    assert!(told.summary.contains("many: m<br>… 4995 more findings |"), "{}", told.summary);
+    assert!(told.log.len() < 8 * 1024 && told.summary.len() < 4 * 1024);
+}
+
+#[test]
+fn the_summary_stays_below_its_limit_and_keeps_what_failed() {
+    let names: Vec<_> = (0..8000).map(|at| format!("s{at}-{}", "x".repeat(100))).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let mut stream = Stream::with_canary(&["a", "b"], &names, false);
+    for (lane, name) in ["a", "b"].iter().flat_map(|lane| names.iter().map(move |name| (*lane, *name))) {
+        let ends = if lane == "b" && name.starts_with("s79") {
+            fail(vec![finding("c", "m", None)])
+        } else {
+            crate::model::Outcome::Pass
+        };
+        stream.ends(0, 5, &trial(lane, name), ends);
+    }
+    let events = stream.finished();
+    for before in ["", "# Of another\ncommand", &"y".repeat(1024 * 1024 - 2000)] {
+        let summary = told_after(before, &events, &[]).summary;
+        let whole = before.len() + summary.len();
+        assert!((1024 * 1024 - 500..1024 * 1024).contains(&whole), "{whole}");
+        assert!(
+            summary.contains("\n### Lane a: 8000 passed\n")
+                && summary.contains("\n### Lane b: 7889 passed, 111 failed\n")
+        );
+        if before.len() < 1000 {
+            assert_eq!(summary.matches("❌ fail").count(), 111, "passes give way");
+        }
+        let shown = summary.matches("\n| ✅").count() + summary.matches("\n| ❌").count();
+        let left_out: usize = summary
+            .lines()
+            .filter_map(|line| line.strip_prefix("… and ")?.split_once(' ')?.0.parse::<usize>().ok())
+            .sum();
+        assert_eq!(shown + left_out, 16_000);
+        assert!(summary.starts_with(if before.is_empty() { "## host" } else { "\n## host" }));
+    }
+    assert_eq!(told_after(&"y".repeat(1024 * 1024), &events, &[]).summary, "");
+}
+
+#[test]
+fn without_files_only_the_log_is_written() {
+    let buffer = Buffer::default();
+    let mut github = Github::new(buffer.clone(), GithubFiles::default(), Vec::new());
+    for event in sample::one_failure() {
+        github.event(&event).unwrap();
+    }
+    assert_eq!(buffer.text(), "");
+    github.flush().unwrap();
+    assert!(
+        buffer.text().starts_with("::group::FAIL scripted/merge-hook\n") && buffer.text().ends_with("::endgroup::\n")
+    );
+    github.finish().unwrap();
+    assert!(buffer.text().lines().last().unwrap().starts_with("::error file=plugins/merge-hook.wasm,line=1,"));
+}
+
+#[test]
+fn a_file_that_cannot_be_written_takes_nothing_else_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("output");
+    let files = GithubFiles { summary: Some(folder.path().into()), output: Some(output.clone()) };
+    let buffer = Buffer::default();
+    let mut github = Github::new(buffer.clone(), files, Vec::new());
+    for event in sample::one_failure() {
+        github.event(&event).unwrap();
+    }
+    assert_eq!(github.finish().unwrap_err().kind(), io::ErrorKind::IsADirectory);
+    assert!(fs::read_to_string(output).unwrap().starts_with("passed=4\nfailed=1\n"));
+    assert!(buffer.text().contains("::error file="));
+}
+
+#[test]
+fn a_closed_pipe_is_an_error_and_the_files_are_written() {
+    let (reader, writer) = io::pipe().unwrap();
+    drop(reader);
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("output");
+    let files = GithubFiles { summary: None, output: Some(output.clone()) };
+    let mut github = Github::new(writer, files, vec!["secret".into()]);
+    assert_eq!(github.finish().unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+    assert!(fs::read_to_string(output).unwrap().contains("total=0\n"));
+}

@@ -1,0 +1,89 @@
+//! The bounds of an attempt that the engine does not keep: wall clock, disk, the end of the run.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use super::{executor::Stop, judge::internal, sessions::Sessions};
+use crate::{
+    model::{Fault, FaultClass, Limits, Outcome, Usage},
+    sandbox::{AttemptDirs, Tripwire},
+};
+
+/// How long agents may take to heed SIGTERM: when an attempt is over, and when a run is interrupted.
+const GRACE: Duration = Duration::from_secs(2);
+const GRACE_INTERRUPTED: Duration = Duration::from_secs(10);
+/// How often the disk use of a long attempt is looked at.
+const DISK_LOOK: Duration = Duration::from_secs(1);
+
+/// Runs the call within the attempt's bounds: whichever ends first decides, and dropping the call frees all
+/// that the component holds.
+pub(super) async fn bounded(
+    call: impl Future<Output = Outcome>,
+    limits: &Limits,
+    dirs: &Arc<AttemptDirs>,
+    tripwire: &Arc<Tripwire>,
+    stop: &mut watch::Receiver<Stop>,
+) -> Outcome {
+    let deadline = limits.deadline;
+    tokio::select! {
+        biased;
+        fault = tripwire.wait() => Outcome::Fault(fault),
+        reason = stopped(stop) => Outcome::Cancelled { reason },
+        () = tokio::time::sleep(deadline) => {
+            let what = format!("no end after {}; its limit is `deadline`", humantime::format_duration(deadline));
+            Outcome::Fault(Fault::new(FaultClass::Deadline, what))
+        }
+        () = watch_disk(dirs, limits.disk, tripwire) => internal("the disk watch ended"),
+        outcome = call => outcome,
+    }
+}
+
+async fn stopped(stop: &mut watch::Receiver<Stop>) -> String {
+    match stop.wait_for(|stop| *stop != Stop::No).await {
+        Ok(_) => "the run was interrupted".into(),
+        Err(_) => "the run ended".into(),
+    }
+}
+
+/// There is no quota to lean on, so this looks now and then; it never returns.
+async fn watch_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire>) {
+    loop {
+        tokio::time::sleep(DISK_LOOK).await;
+        look_at_disk(dirs, bound, tripwire).await;
+    }
+}
+
+/// Looks at the disk use once.
+pub(super) async fn look_at_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire>) {
+    let looked_at = Arc::clone(dirs);
+    match tokio::task::spawn_blocking(move || looked_at.bytes()).await {
+        Ok(Ok(bytes)) if bytes > bound => {
+            tripwire.limit(format!("the attempt's directories hold {bytes} bytes; its limit `disk` is {bound}"));
+        }
+        Ok(Err(_)) => tripwire.limit("the attempt nests folders too deep for its limit `disk` to be kept"),
+        // A look that did not come about is made up for by the next.
+        Ok(Ok(_)) | Err(_) => {}
+    }
+}
+
+/// Ends the sessions of an attempt that came to `outcome`. The second signal shortens their grace.
+///
+/// # Errors
+/// A fault that names what survives.
+pub(super) async fn end_sessions(
+    sessions: &Sessions,
+    outcome: &Outcome,
+    stop: &mut watch::Receiver<Stop>,
+) -> Result<Usage, Fault> {
+    let grace = if matches!(outcome, Outcome::Cancelled { .. }) { GRACE_INTERRUPTED } else { GRACE };
+    let killed = async {
+        if stop.wait_for(|stop| *stop == Stop::Kill).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        ended = sessions.end(grace) => ended,
+        () = killed => sessions.end(Duration::ZERO).await,
+    }
+}

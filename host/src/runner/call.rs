@@ -1,0 +1,152 @@
+//! The component's call within an attempt: its Store, and what comes of the call.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use tokio::task::block_in_place;
+use wasmtime::Store;
+
+use super::{
+    attempt::{Linked, LinkedPlugin},
+    command::{Command, judge_command},
+    executor::Feed,
+    failure::{backtrace_of, fault_of},
+    guest::{Guest, Reports},
+    judge::{internal, outcome_of},
+    sessions::Sessions,
+};
+use crate::{
+    component::bindings::PluginPre,
+    model::{CommandSpec, Fault, FaultClass, Limits, Outcome, Scenario, ScenarioShape},
+    sandbox::{AttemptDirs, Given, OutputFile, Sandbox, Snapshot, Tripwire},
+};
+
+/// Bytes that one call may copy into the host.
+const COPIED: usize = 64 << 20;
+
+/// What the component's call needs.
+pub(super) struct Call<'a> {
+    pub(super) scenario: &'a Scenario,
+    pub(super) snapshot: Option<&'a Snapshot>,
+    pub(super) dirs: &'a Arc<AttemptDirs>,
+    pub(super) folder: &'a Path,
+    pub(super) tripwire: &'a Arc<Tripwire>,
+    pub(super) sessions: &'a Arc<Sessions>,
+    pub(super) feed: &'a Feed,
+}
+
+impl Call<'_> {
+    pub(super) async fn run(&self, plugin: &LinkedPlugin) -> Outcome {
+        match (&plugin.linked, &self.scenario.shape) {
+            (Linked::Typed(pre), ScenarioShape::Typed) => self.typed(pre).await,
+            (Linked::Command(command), ScenarioShape::Command(spec)) => self.command(command, spec).await,
+            _ => internal("the plan takes the plugin for another shape than it has"),
+        }
+    }
+
+    async fn typed(&self, pre: &PluginPre<Guest>) -> Outcome {
+        let (stdout, stderr) = (self.output("stdout"), self.output("stderr"));
+        let given = Given { before: self.before(), ..Given::default() };
+        let mut store = match self.store(pre.engine(), &given, stdout.clone(), stderr.clone()) {
+            Ok(store) => store,
+            Err(fault) => return Outcome::Fault(fault),
+        };
+        let called = match pre.instantiate_async(&mut store).await {
+            Ok(plugin) => plugin.scenario_host_scenarios().call_run(&mut store, &self.scenario.name).await,
+            Err(error) => Err(error),
+        };
+        if let Some(cut) = store.data().reports.cut() {
+            self.feed.report(cut).await;
+        }
+        // Gone before anything is graded or kept: nothing of the component acts any more.
+        drop(store);
+        match (called, lost_output(&[&stdout, &stderr])) {
+            (Err(error), _) => self.fault(&error, &stderr),
+            (Ok(_), Some(fault)) => Outcome::Fault(fault),
+            (Ok(verdict), None) => outcome_of(verdict, self.scenario, &stderr.tail()),
+        }
+    }
+
+    async fn command(&self, command: &Command, spec: &CommandSpec) -> Outcome {
+        let shown = match spec.session.as_ref().map(|_| self.sessions.make_shown(1)).transpose() {
+            Ok(shown) => shown,
+            Err(fault) => return Outcome::Fault(fault),
+        };
+        let session = shown.as_ref().map(|shown| shown.folder.clone());
+        let (stdout, stderr) = (self.output("stdout"), self.output("stderr"));
+        let args = std::iter::once(self.scenario.name.clone()).chain(spec.args.iter().cloned()).collect();
+        let given = Given { args, env: spec.env.clone(), stdin: spec.stdin.clone(), before: self.before(), session };
+        let engine = command.engine().clone();
+        // Opens the directories before the agent can put others, or links, in their places.
+        let mut store = match self.store(&engine, &given, stdout.clone(), stderr.clone()) {
+            Ok(store) => store,
+            Err(fault) => return Outcome::Fault(fault),
+        };
+        if let (Some(asked), Some(shown)) = (&spec.session, &shown) {
+            let driven = match self.sessions.start(asked.prompt.clone()).await {
+                Ok(place) => self.sessions.conclude(place).await,
+                Err(fault) => Err(fault),
+            };
+            if let Err(fault) = driven.and_then(|_| block_in_place(|| shown.fill())) {
+                return Outcome::Fault(fault);
+            }
+        }
+        let called = command.call(&mut store).await;
+        drop(store);
+        match (called, lost_output(&[&stdout, &stderr])) {
+            (Err(error), _) => self.fault(&error, &stderr),
+            (Ok(_), Some(fault)) => Outcome::Fault(fault),
+            (Ok(code), None) => {
+                judge_command(code, &stdout, &stderr, spec.expect.as_ref()).unwrap_or_else(Outcome::Fault)
+            }
+        }
+    }
+
+    fn before(&self) -> Option<PathBuf> {
+        self.snapshot.and_then(Snapshot::before).map(Path::to_owned)
+    }
+
+    fn output(&self, name: &'static str) -> OutputFile {
+        OutputFile::new(name, self.folder.join(format!("{name}.txt")), self.scenario.limits.output, self.tripwire)
+    }
+
+    fn store(
+        &self,
+        engine: &wasmtime::Engine,
+        given: &Given,
+        stdout: OutputFile,
+        stderr: OutputFile,
+    ) -> Result<Store<Guest>, Fault> {
+        let limits: &Limits = &self.scenario.limits;
+        let sandbox = Sandbox::new(self.dirs, given, limits, stdout, stderr, self.tripwire)?;
+        let guest = Guest {
+            sandbox,
+            sessions: Arc::clone(self.sessions),
+            tripwire: Arc::clone(self.tripwire),
+            grants: self.scenario.grants.clone(),
+            reports: Reports::new(self.feed.clone(), self.folder.join("attachments"), limits.output),
+        };
+        let mut store = Store::new(engine, guest);
+        store.limiter(|guest| &mut guest.sandbox.limiter);
+        store.set_hostcall_fuel(COPIED);
+        // Guest code yields at every epoch, so that the deadline and a stop are noticed.
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_async_yield_and_update(1);
+        Ok(store)
+    }
+
+    fn fault(&self, error: &wasmtime::Error, stderr: &OutputFile) -> Outcome {
+        // The backtrace is evidence; without it the fault is still told.
+        let _ = std::fs::create_dir_all(self.folder)
+            .and_then(|()| std::fs::write(self.folder.join("trap.txt"), backtrace_of(error)));
+        Outcome::Fault(fault_of(error, &stderr.tail()))
+    }
+}
+
+/// What a component wrote and the host could not keep: nothing can be judged by the rest.
+fn lost_output(outputs: &[&OutputFile]) -> Option<Fault> {
+    let error = outputs.iter().find_map(|output| output.take_error())?;
+    Some(Fault::new(FaultClass::Internal, format!("the component's output cannot be kept: {error}")))
+}

@@ -1,0 +1,134 @@
+//! What the tests of sessions share.
+
+use std::{
+    fs,
+    future::Future,
+    path::PathBuf,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use host::{
+    lane::{HostProgram, LaneKind, Session, SessionLimits, SessionSpec, lane},
+    model::{Fault, SessionEventKind},
+};
+use tempfile::TempDir;
+
+pub(crate) const NO_GRACE: Duration = Duration::ZERO;
+
+/// The directories of an attempt, and a script.
+pub(crate) struct Attempt {
+    folder: TempDir,
+}
+
+impl Attempt {
+    pub(crate) fn new(steps: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let attempt = Self { folder };
+        for name in ["root", "config", "home", "tmp"] {
+            fs::create_dir(attempt.path(name)).unwrap();
+        }
+        let script = format!("summary = \"s\"\nexpect = {{ verdict = \"pass\" }}\n{steps}");
+        fs::write(attempt.path("script.toml"), script).unwrap();
+        attempt
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().canonicalize().unwrap().join(name)
+    }
+
+    pub(crate) fn spec(&self) -> SessionSpec {
+        SessionSpec {
+            root: self.path("root"),
+            config_dir: self.path("config"),
+            home: self.path("home"),
+            tmp: self.path("tmp"),
+            prompt: "do it".into(),
+            script: Some(self.path("script.toml")),
+            record_dir: Some(self.path("record")),
+            limits: SessionLimits::default(),
+            observer: None,
+        }
+    }
+
+    pub(crate) async fn start(&self) -> Box<dyn Session> {
+        start(self.spec()).await.unwrap()
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        String::from_utf8_lossy(&fs::read(self.path(name)).unwrap()).into_owned()
+    }
+
+    /// Living processes that were started with this attempt's config dir in their environment.
+    pub(crate) fn living(&self) -> Vec<i32> {
+        let entry = format!("HOST_AGENT_CONFIG_DIR={}", self.path("config").display());
+        pids().filter(|pid| has_in(&format!("/proc/{pid}/environ"), &entry)).filter(|pid| is_alive(*pid)).collect()
+    }
+
+    pub(crate) async fn wait_for_file(&self, name: &str) {
+        wait_until(Duration::from_secs(10), || self.path(name).exists()).await;
+    }
+}
+
+pub(crate) async fn start(spec: SessionSpec) -> Result<Box<dyn Session>, Fault> {
+    start_by(env!("CARGO_BIN_EXE_host"), spec).await
+}
+
+/// Starts with another program in the place of the host.
+pub(crate) async fn start_by(host: impl Into<PathBuf>, spec: SessionSpec) -> Result<Box<dyn Session>, Fault> {
+    lane(LaneKind::Scripted, HostProgram::at(host)).start(spec).await
+}
+
+pub(crate) fn pids() -> impl Iterator<Item = i32> {
+    fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+}
+
+pub(crate) fn has_in(file: &str, entry: &str) -> bool {
+    fs::read(file).is_ok_and(|content| content.split(|byte| *byte == 0).any(|found| found == entry.as_bytes()))
+}
+
+pub(crate) fn is_alive(pid: i32) -> bool {
+    fs::read_to_string(format!("/proc/{pid}/stat"))
+        .is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, tail)| !tail.trim_start().starts_with(['Z', 'X'])))
+}
+
+pub(crate) fn living_with_argument(argument: &str) -> Vec<i32> {
+    pids().filter(|pid| has_in(&format!("/proc/{pid}/cmdline"), argument)).filter(|pid| is_alive(*pid)).collect()
+}
+
+pub(crate) async fn wait_until(limit: Duration, condition: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < limit, "not within {limit:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+pub(crate) fn kill(signal: &str, pid: i32) {
+    assert!(Command::new("kill").args([signal, &pid.to_string()]).status().unwrap().success());
+}
+
+pub(crate) async fn all_events(session: &mut dyn Session) -> (Vec<SessionEventKind>, Option<Fault>) {
+    let mut events = Vec::new();
+    loop {
+        match session.next_event().await {
+            Ok(Some(event)) => events.push(event.kind),
+            Ok(None) => return (events, None),
+            Err(fault) => return (events, Some(fault)),
+        }
+    }
+}
+
+pub(crate) fn rss_mib() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+pub(crate) async fn within<T>(seconds: u64, work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(seconds), work).await.expect("in time")
+}
+
+pub(crate) fn shell(command: &str) -> String {
+    format!("[[step]]\nshell = '''{command}'''\n")
+}
