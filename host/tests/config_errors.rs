@@ -161,6 +161,7 @@ error: no scenario has a scripted agent `wrong-silnet`; did you mean `wrong-sile
 #[test]
 fn a_missing_grant_is_told_with_the_file_to_give_it_in() {
     let suite = suite();
+    suite.scenario("gate", "");
     assert_eq!(
         shown(&suite, &["run", "gate.wasm"]),
         r"exit code: 96

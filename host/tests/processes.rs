@@ -287,8 +287,19 @@ async fn what_a_killed_or_stopped_supervisor_leaves_is_found() {
     }
 }
 
+/// In a process of its own: the memory of the other tests is none of its business.
+#[test]
+fn a_flood_costs_time_but_no_memory() {
+    let alone = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "a_flood_alone", "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    assert!(alone.status.success(), "{}", String::from_utf8_lossy(&alone.stderr));
+}
+
 #[tokio::test]
-async fn a_flood_costs_time_but_no_memory() {
+#[ignore = "run by another test"]
+async fn a_flood_alone() {
     let attempt = Attempt::new(
         "[[step]]\nfault = \"flood\"\ncount = 1000000\n\
          [[step]]\nfault = \"huge-line\"\nbytes = 67108864\n[[step]]\nsay = \"dry\"\n",

@@ -17,6 +17,7 @@ use crate::{
         Canary, Event, EventKind, ExitCode, Grant, LaneName, Scenario, ScenarioId, ScriptExpectation, TrialId, Verdict,
     },
     plan::{LanePlan, Plan, PlannedTrial, Selection, check_grants},
+    report::visible,
 };
 
 /// `host prove`.
@@ -26,8 +27,14 @@ pub(super) async fn prove(args: ProveArgs) -> Result<ExitCode, Failure> {
     let scenarios: Vec<Arc<Scenario>> =
         loaded.scenarios.iter().filter(|scenario| selection.selects(scenario)).cloned().map(Arc::new).collect();
     let plan = plan(&scenarios, loaded.settings.jobs);
-    if plan.trials().next().is_none() {
-        eprintln!("error: nothing to prove: no selected scenario has scripted agents (scenarios/NAME/agents/*.toml)");
+    let unproved = scenarios.iter().any(|scenario| scenario.grants.has(Grant::Session));
+    if plan.trials().next().is_none() && !unproved {
+        let what = if scenarios.is_empty() && !args.suite.filters.is_empty() {
+            format!("no scenario's name contains {}", args.suite.filters.join(" or "))
+        } else {
+            "no selected scenario has scripted agents (scenarios/NAME/agents/*.toml)".to_owned()
+        };
+        eprintln!("error: nothing to prove: {what}");
         return Ok(ExitCode::NothingToRun);
     }
     check_grants(&plan).map_err(Failure::setup_all)?;
@@ -130,7 +137,8 @@ impl Proof {
         let mut codes = Vec::new();
         for clause in &scenario.clauses {
             let catches = alone.remove(clause.code.as_str()).unwrap_or_default();
-            if catches.is_empty() {
+            // While an agent is judged wrongly, which clauses are needed cannot be told.
+            if catches.is_empty() && agents.iter().all(|(_, _, right)| *right) {
                 problems.push(format!("no wrong agent is caught by `{}` alone: add one", clause.code));
             }
             codes.push((clause.code.clone(), clause.requires.clone(), catches));
@@ -142,8 +150,10 @@ impl Proof {
     fn text(&self) -> String {
         let mut text = format!("{}\n", self.scenario);
         for (name, expected, right) in &self.agents {
-            let mark = if *right { "ok   " } else { "WRONG" };
-            text.push_str(&format!("  {mark} {name}: {expected}\n"));
+            match right {
+                true => text.push_str(&format!("  ok    {name}: {expected}\n")),
+                false => text.push_str(&format!("  WRONG {name}: not as expected, see below\n")),
+            }
         }
         let width = self.codes.iter().map(|(code, ..)| code.len()).max().unwrap_or(0);
         for (code, requires, catches) in &self.codes {
@@ -190,7 +200,7 @@ fn mismatch(expect: &ScriptExpectation, verdict: &Verdict) -> Option<String> {
             if matches!(expect, ScriptExpectation::Fault { class } if *class == fault.class) {
                 return None;
             }
-            format!("is a fault, {}: {}", fault.class, one_line(&fault.message))
+            format!("is a fault, {}: {}", fault.class, visible(&fault.message))
         }
         Verdict::Pass if *expect == ScriptExpectation::Pass => return None,
         Verdict::Skip { .. } if *expect == ScriptExpectation::Skip => return None,

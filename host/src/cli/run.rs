@@ -6,7 +6,7 @@ use super::{
 use crate::{
     config::nearest,
     model::ExitCode,
-    plan::{Selection, check_grants, plan},
+    plan::{Selection, check_agents, check_grants, plan},
 };
 
 /// `host run`.
@@ -18,6 +18,7 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         return Ok(nothing_to_run(&args, &loaded.scenarios.iter().map(|it| it.id.0.as_str()).collect::<Vec<_>>()));
     }
     check_grants(&plan).map_err(Failure::setup_all)?;
+    check_agents(&plan).map_err(Failure::setup_all)?;
     let absent: Vec<&str> = loaded
         .settings
         .canary

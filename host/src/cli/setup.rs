@@ -71,13 +71,17 @@ fn find(args: &SuiteArgs, settings: &Settings, cwd: &Path) -> Result<Vec<PluginF
     let names: Vec<OsString> =
         settings.plugins.iter().map(OsString::from).chain(named.map(|path| path.as_os_str().to_owned())).collect();
     if names.is_empty() {
-        let what = match &settings.suite {
-            Some(suite) => format!("{} names no plugins", component::shown(suite)),
-            None => format!("there is no suite in {}", component::shown(cwd)),
-        };
-        return Err(Failure::setup(format!(
-            "{what}: name plugins on the command line (`host run plugins/*.wasm`) or under `plugins` in scenarios/suite.toml"
-        )));
+        return Err(Failure::setup(match &settings.suite {
+            Some(suite) => format!(
+                "{} names no plugins: name them there under `plugins`, or on the command line (`host run plugins/*.wasm`)",
+                component::shown(suite)
+            ),
+            None => format!(
+                "there is no scenarios/suite.toml in {}: name the suite with `--suite PATH`, or plugins on the command \
+                 line (`host run plugins/*.wasm`)",
+                component::shown(cwd)
+            ),
+        }));
     }
     let mut files = component::discover(&names, &settings.base).map_err(Failure::setup_all)?;
     // As a person in `cwd` would write them.

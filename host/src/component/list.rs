@@ -70,8 +70,19 @@ pub enum ListError {
         /// The name.
         name: String,
     },
+    /// A clause's code is listed twice.
+    #[error("lists the clause `{code}` of `{scenario}` twice; give each clause a code of its own")]
+    ClauseTwice {
+        /// The scenario.
+        scenario: String,
+        /// The code.
+        code: String,
+    },
     /// A grant that this host does not know.
-    #[error("says that `{scenario}` needs the grant `{}`, which this host does not have; update `host`", grant.escape_debug())]
+    #[error(
+        "says that `{scenario}` needs the grant `{}`, which this host does not have (it has {}); correct the name, \
+         or update `host`", grant.escape_debug(), Grant::ALL.map(|known| format!("`{known}`")).join(", ")
+    )]
     UnknownGrant {
         /// The scenario.
         scenario: String,
@@ -148,7 +159,14 @@ fn check(info: bindings::exports::scenario::host::scenarios::ScenarioInfo) -> Re
         Grant::from_str(need)
             .map_err(|UnknownGrant(grant)| ListError::UnknownGrant { scenario: info.name.clone(), grant })
     });
+    let mut codes = std::collections::HashSet::new();
     let clauses = info.clauses.into_iter().map(|clause| {
+        if !codes.insert(clause.code.clone()) {
+            return Err(ListError::ClauseTwice {
+                scenario: info.name.clone(),
+                code: clause.code.escape_debug().to_string(),
+            });
+        }
         check_name(&clause.code).map_err(|source| ListError::Code { scenario: info.name.clone(), source })?;
         Ok(Clause { code: clause.code, requires: clause.requires })
     });

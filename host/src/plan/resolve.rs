@@ -13,8 +13,8 @@ use super::Plan;
 use crate::{
     config::{ScenarioSettings, Settings, SourceError, nearest, shown},
     model::{
-        CommandSpec, Declared, DeclaredScenario, Grant, PluginFacts, Scenario, ScenarioId, ScenarioShape, Ungranted,
-        check_name,
+        CommandSpec, Declared, DeclaredScenario, Grant, LaneName, PluginFacts, Scenario, ScenarioId, ScenarioShape,
+        Ungranted, check_name,
     },
 };
 
@@ -24,6 +24,20 @@ pub enum SetupProblem {
     /// A scenario needs what it is not granted.
     #[error("{0}")]
     NotGranted(String),
+    /// A lane plays a scripted agent that a scenario does not have, though it has others.
+    #[error("the lane `{lane}` plays the agent `{agent}`, but the scenario `{scenario}` has only {known}{hint}")]
+    NoAgent {
+        /// The lane.
+        lane: LaneName,
+        /// The agent.
+        agent: String,
+        /// The scenario.
+        scenario: ScenarioId,
+        /// Its agents.
+        known: String,
+        /// The nearest one.
+        hint: String,
+    },
     /// A file says what does not fit the plugins.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -48,6 +62,30 @@ pub fn check_grants(plan: &Plan) -> Result<(), Vec<SetupProblem>> {
     let problems: Vec<SetupProblem> = missing
         .filter(|problem| told.insert(*problem))
         .map(|problem| SetupProblem::NotGranted(problem.to_owned()))
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
+}
+
+/// Refuses a plan in which a scenario that may start sessions lacks the agent that its lane plays. A scenario without
+/// any agent is none's mistake until it starts a session.
+///
+/// # Errors
+/// [`SetupProblem::NoAgent`] for each.
+pub fn check_agents(plan: &Plan) -> Result<(), Vec<SetupProblem>> {
+    let problems: Vec<SetupProblem> = plan
+        .trials()
+        .filter(|trial| trial.scenario.grants.has(Grant::Session) && !trial.scenario.agents.is_empty())
+        .filter_map(|trial| {
+            let agent = trial.agent.as_ref().filter(|agent| !trial.scenario.agents.contains_key(*agent))?;
+            let names: Vec<&str> = trial.scenario.agents.keys().map(String::as_str).collect();
+            Some(SetupProblem::NoAgent {
+                lane: trial.id.lane.clone(),
+                agent: agent.clone(),
+                scenario: trial.id.scenario.clone(),
+                known: names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+                hint: nearest(agent, names).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default(),
+            })
+        })
         .collect();
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
@@ -121,8 +159,21 @@ fn how_to_grant(grant: Grant, name: &str, plugin: &PluginFacts, settings: &Setti
     let file = shown(&file);
     match settings.scenarios.get(name).filter(|folder| !names(folder, plugin)).and_then(|it| it.plugin.as_deref()) {
         Some(other) => format!("{file} is for `{}`, so what it grants is not for this one", shown(other)),
-        None => format!("if you trust it, add `{grant} = true` under `[grants]` in {file}"),
+        None if settings.scenarios.contains_key(name) => {
+            format!("if you trust it, add `{grant} = true` under `[grants]` in {file}")
+        }
+        None => no_folder(grant, name, &file, settings),
     }
+}
+
+/// A grant that is missing for want of the whole folder: the wrong suite, or a name that is not quite the scenario's.
+fn no_folder(grant: Grant, name: &str, file: &str, settings: &Settings) -> String {
+    let near = nearest(name, settings.scenarios.keys().map(String::as_str));
+    let near = near.map(|near| format!(" (there is `{near}`)")).unwrap_or_default();
+    format!(
+        "there is no folder `{name}` in the suite{near}: name the suite that has it with `--suite DIR`, or, if you \
+         trust it, make {file} with `{grant} = true` under `[grants]`"
+    )
 }
 
 /// One scenario for each folder that names the plugin; without any, one by the file's own name.

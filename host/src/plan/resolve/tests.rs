@@ -108,12 +108,21 @@ fn names_that_several_plugins_use_are_told_apart_by_the_plugin_s_label() {
 
 #[test]
 fn what_is_needed_and_not_granted_is_noted_with_the_place_to_grant_it() {
-    let place = Place::new().typed("a.wasm", "a", &[("one", &[Grant::Session])]);
+    let place =
+        Place::new().typed("a.wasm", "a", &[("one", &[Grant::Session])]).file("scenarios/one/scenario.toml", "");
     assert_eq!(
         place.ungranted(),
         "the scenario `one` of `a.wasm` needs the grant `session`, which it is not given; \
          if you trust it, add `session = true` under `[grants]` in scenarios/one/scenario.toml"
     );
+}
+
+#[test]
+fn a_grant_that_is_missing_for_want_of_a_folder_says_so() {
+    let place =
+        Place::new().typed("a.wasm", "a", &[("gate", &[Grant::Session])]).file("scenarios/gat/scenario.toml", "");
+    let told = place.ungranted();
+    assert!(told.contains("no folder `gate` in the suite (there is `gat`)") && told.contains("--suite"), "{told}");
 }
 
 #[test]

@@ -8,8 +8,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    model::{Grant, PluginId, ScenarioId, ScenarioShape, Script, ScriptExpectation, ScriptedAgent, Ungranted},
-    plan::{SetupProblem, check_grants},
+    model::{Grant, Grants, PluginId, ScenarioId, ScenarioShape, Script, ScriptExpectation, ScriptedAgent, Ungranted},
+    plan::{SetupProblem, check_agents, check_grants},
 };
 
 fn scenario(name: &str, deadline: u64) -> Scenario {
@@ -181,4 +181,19 @@ fn a_plan_is_refused_for_what_it_runs_ungranted_and_for_nothing_else() {
     assert_eq!(problems, [SetupProblem::NotGranted("needs it".into())], "once, for both lanes");
     let some = plan(vec![needy, scenario("modest", 1)], &settings, &filter(&["modest"]));
     assert_eq!(check_grants(&some), Ok(()));
+}
+
+#[test]
+fn an_agent_that_a_scenario_does_not_have_is_told_with_those_it_has() {
+    let grants: Grants = [Grant::Session].into_iter().collect();
+    let mut acted = Scenario { grants, ..with_agents("acted", &["rihgt", "wrong"]) };
+    let settings = settings(&["one"], &[]);
+    let problems = check_agents(&plan(vec![acted.clone()], &settings, &Selection::default())).unwrap_err();
+    assert_eq!(
+        problems[0].to_string(),
+        "the lane `one` plays the agent `right`, but the scenario `acted` has only `rihgt`, `wrong`; \
+         did you mean `rihgt`?"
+    );
+    acted.agents.clear();
+    assert_eq!(check_agents(&plan(vec![acted], &settings, &Selection::default())), Ok(()));
 }
