@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, WaitOptions, getpid, getsid, set_child_subreaper, waitpid};
+use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper, waitpid};
 
 use super::process_tree::{self, Process};
 
@@ -42,7 +42,8 @@ pub fn become_subreaper() -> io::Result<()> {
 pub fn kill_orphans(session: Option<&str>, patience: Duration) -> Result<(), String> {
     let _one_at_a_time = SWEEP.lock().unwrap_or_else(PoisonError::into_inner);
     let marker = session.map(|session| format!("{SESSION_MARKER}={session}"));
-    let belongs = |process: &Process| is_orphan(process, marker.as_deref());
+    let own = Process::read(getpid().as_raw_nonzero().get()).ok_or("cannot read the host's own entry in /proc")?;
+    let belongs = |process: &Process| is_orphan(process, &own, marker.as_deref());
     let until = Instant::now() + patience;
     loop {
         let left = process_tree::find(belongs).map_err(|error| format!("cannot list processes: {error}"))?;
@@ -54,8 +55,7 @@ pub fn kill_orphans(session: Option<&str>, patience: Duration) -> Result<(), Str
         }
         // A failure to list shows in the next round.
         drop(process_tree::kill_all(belongs));
-        let own = getpid().as_raw_nonzero().get();
-        for orphan in left.iter().filter(|it| it.parent == own) {
+        for orphan in left.iter().filter(|it| it.parent == own.pid) {
             // Not a child any more is as good as reaped.
             let _ = waitpid(Pid::from_raw(orphan.pid), WaitOptions::NOHANG);
         }
@@ -63,13 +63,28 @@ pub fn kill_orphans(session: Option<&str>, patience: Duration) -> Result<(), Str
     }
 }
 
-/// Whether it is the root of a tree of orphans.
-fn is_orphan(process: &Process, marker: Option<&str>) -> bool {
-    let own = getpid().as_raw_nonzero().get();
-    let own_session = getsid(None).map_or(0, |session| session.as_raw_nonzero().get());
+/// Whether it is the root of a tree of orphans. The host's session is 0 where its leader is outside of the host's PID
+/// namespace, as in a container that a shell started.
+fn is_orphan(process: &Process, own: &Process, marker: Option<&str>) -> bool {
     // A supervisor has its agent's environment, but it is in the host's session.
-    if process.pid == own || process.session == own_session {
+    if process.pid == own.pid || process.session == own.session {
         return false;
     }
-    process.parent == own || (!process.zombie && marker.is_some_and(|marker| process.was_started_with(marker)))
+    process.parent == own.pid || (!process.zombie && marker.is_some_and(|marker| process.was_started_with(marker)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosts_children_are_told_from_orphans_whatever_its_session_is() {
+        for session in [0, 7] {
+            let own = Process::for_test(10, 1, session);
+            assert!(!is_orphan(&own, &own, None));
+            assert!(!is_orphan(&Process::for_test(11, 10, session), &own, None), "a supervisor");
+            assert!(is_orphan(&Process::for_test(12, 10, 12), &own, None));
+            assert!(!is_orphan(&Process::for_test(13, 1, 13), &own, None), "somebody else's");
+        }
+    }
 }

@@ -141,12 +141,15 @@ pub(crate) fn describe(processes: &[Process]) -> String {
 }
 
 #[cfg(test)]
+impl Process {
+    pub(crate) fn for_test(pid: i32, parent: i32, session: i32) -> Self {
+        Self { pid, parent, session, zombie: false, name: "p".into(), started: 0 }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
-
-    fn process(pid: i32, parent: i32) -> Process {
-        Process { pid, parent, session: 1, zombie: false, name: "p".into(), started: 0 }
-    }
 
     #[test]
     fn a_stat_line_is_read_whatever_the_name_is() {
@@ -179,7 +182,7 @@ mod tests {
 
     #[test]
     fn many_survivors_are_named_briefly() {
-        let many: Vec<_> = (1..=12).map(|pid| process(pid, 0)).collect();
+        let many: Vec<_> = (1..=12).map(|pid| Process::for_test(pid, 0, 1)).collect();
         assert!(describe(&many).ends_with("10 (p), and 2 more"));
     }
 }
