@@ -15,7 +15,7 @@ use crate::{
 /// `host list`.
 pub(super) async fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
     let loaded = setup::load(&args.suite, None, &[]).await?;
-    let selection = Selection { filters: args.suite.filters.clone(), no_canary: false };
+    let selection = Selection { filters: args.suite.filters.clone(), no_canary: false, today: setup::today() };
     let plan = plan(loaded.scenarios.clone(), &loaded.settings, &selection);
     let text = match args.format {
         Format::Human => plan.lanes.iter().map(|lane| human(lane, &loaded)).collect::<String>(),

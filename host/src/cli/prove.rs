@@ -14,7 +14,8 @@ use super::{
 use crate::{
     config::LaneKind,
     model::{
-        Canary, Event, EventKind, ExitCode, Grant, LaneName, Scenario, ScenarioId, ScriptExpectation, TrialId, Verdict,
+        Canary, Event, EventKind, ExitCode, Grant, LaneName, Policy, Scenario, ScenarioId, ScriptExpectation, TrialId,
+        Verdict,
     },
     plan::{LanePlan, Plan, PlannedTrial, Selection, check_grants},
     report::visible,
@@ -23,7 +24,7 @@ use crate::{
 /// `host prove`.
 pub(super) async fn prove(args: ProveArgs) -> Result<ExitCode, Failure> {
     let loaded = setup::load(&args.suite, args.execution.jobs, &[]).await?;
-    let selection = Selection { filters: args.suite.filters.clone(), no_canary: true };
+    let selection = Selection { filters: args.suite.filters.clone(), no_canary: true, today: setup::today() };
     let scenarios: Vec<Arc<Scenario>> =
         loaded.scenarios.iter().filter(|scenario| selection.selects(scenario)).cloned().map(Arc::new).collect();
     let plan = plan(&scenarios, loaded.settings.jobs);
@@ -74,19 +75,17 @@ fn plan(scenarios: &[Arc<Scenario>], jobs: usize) -> Plan {
     let lane = LaneName("prove".into());
     let trials = scenarios.iter().flat_map(|scenario| {
         scenario.agents.keys().map(|agent| {
-            Arc::new(PlannedTrial {
-                id: trial_id(&lane, scenario, agent),
-                scenario: Arc::clone(scenario),
-                canary: Canary::No,
-                agent: Some(agent.clone()),
-            })
+            let id = trial_id(&lane, scenario, agent);
+            Arc::new(PlannedTrial::once(id, Arc::clone(scenario), Canary::No, Some(agent.clone())))
         })
     });
     let rest = trials.collect();
     let kind = LaneKind::Scripted { agent: String::new() };
     Plan {
-        lanes: vec![LanePlan { name: lane.clone(), kind, jobs: None, canaries: Vec::new(), rest }],
+        // Agents that break are what is wanted of some: they break no lane.
+        lanes: vec![LanePlan { name: lane.clone(), kind, jobs: None, breaker: 0, canaries: Vec::new(), rest }],
         jobs,
+        policy: Policy::default(),
         canary_skipped: false,
     }
 }
@@ -184,7 +183,7 @@ fn expected(expect: &ScriptExpectation) -> String {
 /// What is wrong with a verdict, if anything is.
 fn mismatch(expect: &ScriptExpectation, verdict: &Verdict) -> Option<String> {
     let got = match verdict {
-        Verdict::Fail { findings } => {
+        Verdict::Fail { findings, .. } => {
             let found: BTreeSet<&str> = findings.iter().map(|finding| finding.code.as_str()).collect();
             if let ScriptExpectation::Fail { findings: wanted } = expect {
                 let wanted: BTreeSet<&str> = wanted.iter().map(String::as_str).collect();
@@ -204,7 +203,9 @@ fn mismatch(expect: &ScriptExpectation, verdict: &Verdict) -> Option<String> {
         }
         Verdict::Pass if *expect == ScriptExpectation::Pass => return None,
         Verdict::Skip { .. } if *expect == ScriptExpectation::Skip => return None,
-        Verdict::Pass => "passes".into(),
+        // `prove` retries nothing and expects no failure.
+        Verdict::Pass | Verdict::Flaky { .. } | Verdict::Xpass { .. } => "passes".into(),
+        Verdict::Xfail { .. } => "fails as expected".into(),
         Verdict::Skip { reason } => format!("is skipped: {}", one_line(reason)),
         Verdict::Blocked { reason } | Verdict::Cancelled { reason } => format!("did not run: {}", one_line(reason)),
     };

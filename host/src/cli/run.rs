@@ -12,7 +12,8 @@ use crate::{
 /// `host run`.
 pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let loaded = setup::load(&args.suite, args.execution.jobs, &args.agents).await?;
-    let selection = Selection { filters: args.suite.filters.clone(), no_canary: args.no_canary };
+    let filters = args.suite.filters.clone();
+    let selection = Selection { filters, no_canary: args.no_canary, today: setup::today() };
     let plan = plan(loaded.scenarios.clone(), &loaded.settings, &selection);
     if plan.trials().next().is_none() {
         return Ok(nothing_to_run(&args, &loaded.scenarios.iter().map(|it| it.id.0.as_str()).collect::<Vec<_>>()));

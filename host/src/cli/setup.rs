@@ -42,6 +42,11 @@ impl Loaded {
     }
 }
 
+/// The day in UTC, by which expected failures expire.
+pub(super) fn today() -> jiff::civil::Date {
+    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
+}
+
 /// Loads the suite around the current folder with the plugins that `args` name.
 ///
 /// # Errors

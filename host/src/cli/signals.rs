@@ -3,17 +3,23 @@ use tokio::{
     sync::mpsc,
 };
 
-/// The names of the signals that ask the run to end, as they arrive.
-pub(super) fn interruptions() -> std::io::Result<mpsc::Receiver<String>> {
-    let (names, receiver) = mpsc::channel(4);
-    for (kind, name) in
-        [(SignalKind::interrupt(), "SIGINT"), (SignalKind::terminate(), "SIGTERM"), (SignalKind::hangup(), "SIGHUP")]
-    {
+use crate::runner::Signal;
+
+/// The signals that end a run, or ask what it is at, as they arrive.
+pub(super) fn signals() -> std::io::Result<mpsc::Receiver<Signal>> {
+    let (sender, receiver) = mpsc::channel(4);
+    let stop = |name: &str| Signal::Stop(name.to_owned());
+    for (kind, meaning) in [
+        (SignalKind::interrupt(), stop("SIGINT")),
+        (SignalKind::terminate(), stop("SIGTERM")),
+        (SignalKind::hangup(), stop("SIGHUP")),
+        (SignalKind::user_defined1(), Signal::Status),
+    ] {
         let mut arrived = signal(kind)?;
-        let names = names.clone();
+        let sender = sender.clone();
         tokio::spawn(async move {
             while arrived.recv().await.is_some() {
-                if names.send(name.to_owned()).await.is_err() {
+                if sender.send(meaning.clone()).await.is_err() {
                     return;
                 }
             }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use console::Term;
+use tokio::sync::mpsc;
 
 use super::{
     args::{Color, ExecutionArgs, ReporterKind},
@@ -24,7 +25,7 @@ use crate::{
     report::{
         Background, ColorChoice, Github, GithubFiles, Human, HumanOptions, JsonLines, Junit, Reporter, Verbosity,
     },
-    runner::{ArtifactPlace, AttemptExecutor, EventSink, RunContext, dispatch},
+    runner::{ArtifactPlace, AttemptExecutor, EventSink, RunContext, Signal, dispatch},
     sandbox::Workspace,
 };
 
@@ -43,11 +44,11 @@ pub(super) async fn execute(
         return Err(Failure::setup(format!("--output {}: the path is no UTF-8", output.display())));
     }
     // From here on a signal ends things in order.
-    let mut signals = signals::interruptions()?;
+    let mut signals = signals::signals()?;
     let directory = RunDirectory::create_new(&output)?;
     let run = directory.run().clone();
     let prepared = prepare(loaded, plan, args, &directory);
-    if let Ok(signal) = signals.try_recv() {
+    if let Some(signal) = interrupted(&mut signals) {
         eprintln!("error: interrupted by {signal} before anything had started");
         drop(prepared);
         directory.discard()?;
@@ -68,6 +69,8 @@ pub(super) async fn execute(
         run,
         time: jiff::Timestamp::now().to_string(),
         wasmtime: WASMTIME_VERSION.to_owned(),
+        suite: None,
+        revision: None,
         plugins: loaded.plugin_infos(),
         directory: Some(as_seen_here(directory.path())),
     };
@@ -87,6 +90,18 @@ pub(super) async fn execute(
         code = code.max(ExitCode::Setup);
     }
     Ok((summary, code))
+}
+
+/// The name of a signal that has asked the run to end.
+fn interrupted(signals: &mut mpsc::Receiver<Signal>) -> Option<String> {
+    loop {
+        match signals.try_recv() {
+            Ok(Signal::Stop(name)) => return Some(name),
+            // Nothing runs yet.
+            Ok(Signal::Status) => {}
+            Err(_) => return None,
+        }
+    }
 }
 
 /// Makes the run's folder for temporary files, links the plugins and takes the fixtures' snapshots.

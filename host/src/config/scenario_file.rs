@@ -17,8 +17,8 @@ use super::{
     value::{Bytes, NotZero, Table, Time},
 };
 use crate::model::{
-    CommandSpec, Expectation, Fixture, Grant, Grants, Limits, Script, ScriptExpectation, ScriptedAgent, SessionPrompt,
-    Step, TextMatch, check_name,
+    CommandSpec, Expectation, ExpectedFailure, Fixture, Grant, Grants, Limits, RetryOverride, Script,
+    ScriptExpectation, ScriptedAgent, SessionPrompt, Step, TextMatch, check_name,
 };
 
 /// More words to select by help nobody.
@@ -45,6 +45,12 @@ pub struct ScenarioSettings {
     pub grants: Grants,
     /// Its bounds.
     pub limits: Limits,
+    /// What it says of retries.
+    pub retry: RetryOverride,
+    /// Its known failures.
+    pub expected_failures: Vec<ExpectedFailure>,
+    /// Its file, where there is one.
+    pub file: Option<PathBuf>,
     /// What root and config dir start with.
     pub fixture: Fixture,
     /// For a plain command.
@@ -194,6 +200,7 @@ impl ScenarioSettings {
             problems.push(error.into());
             None
         });
+        let given = text.is_some();
         let text = text.unwrap_or_else(|| Arc::from(""));
         let file: ScenarioFile = parse(&path, &text).unwrap_or_else(|error| {
             problems.push(error.into());
@@ -228,6 +235,9 @@ impl ScenarioSettings {
             tags: file.tags.map(Spanned::into_inner).unwrap_or_default(),
             grants: file.grants.0.session.then_some(Grant::Session).into_iter().collect::<Grants>(),
             limits,
+            retry: RetryOverride::default(),
+            expected_failures: Vec::new(),
+            file: given.then_some(path),
             fixture,
             command: CommandSpec {
                 args: file.args.map(Spanned::into_inner).unwrap_or_default(),

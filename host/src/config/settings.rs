@@ -13,7 +13,7 @@ use super::{
     suite_file::SuiteFile,
     value::Table,
 };
-use crate::model::{self, BadName, LaneName, Limits, check_name};
+use crate::model::{self, BadName, DEFAULT_BREAKER, LaneName, Limits, Policy, RetryOverride, RetryPolicy, check_name};
 
 /// The folder that holds a suite's scenarios.
 pub const SCENARIOS_FOLDER: &str = "scenarios";
@@ -58,6 +58,12 @@ pub struct Settings {
     pub jobs: usize,
     /// Bounds of scenarios without a folder.
     pub limits: Limits,
+    /// Retries, where neither lane nor scenario says otherwise.
+    pub retry: RetryPolicy,
+    /// What flags and the environment say of retries, over everything.
+    pub retry_override: RetryOverride,
+    /// What holds for the whole run.
+    pub policy: Policy,
     /// The scenarios' folders, by name.
     pub scenarios: BTreeMap<String, ScenarioSettings>,
     /// Scripted agents that play in place of the lane's, where a scenario has one of that name.
@@ -73,6 +79,10 @@ pub struct LaneSettings {
     pub kind: LaneKind,
     /// Attempts at once in this lane; the run's bound alone when absent.
     pub jobs: Option<usize>,
+    /// What it says of retries.
+    pub retry: RetryOverride,
+    /// After so many trials in a row that end as faults of the whole lane nothing more of it starts; 0 is never.
+    pub breaker: u32,
 }
 
 /// A kind of agent, with what it is configured with.
@@ -212,6 +222,9 @@ impl Settings {
             lanes,
             jobs: overrides.jobs.or(file.jobs.map(Spanned::into_inner)).unwrap_or(DEFAULT_JOBS),
             limits,
+            retry: RetryPolicy::default(),
+            retry_override: RetryOverride::default(),
+            policy: Policy::default(),
             scenarios,
             agents: overrides.agents.clone(),
             suite: given.then_some(path),
@@ -276,13 +289,24 @@ fn lanes(
             }
         };
         let jobs = table.jobs.as_ref().map(|jobs| *jobs.get_ref());
-        known.insert(name.get_ref(), LaneSettings { name: LaneName(name.get_ref().clone()), kind, jobs });
+        known.insert(
+            name.get_ref(),
+            LaneSettings {
+                name: LaneName(name.get_ref().clone()),
+                kind,
+                jobs,
+                retry: RetryOverride::default(),
+                breaker: DEFAULT_BREAKER,
+            },
+        );
     }
     // The embedded lane is there unless the suite defines it otherwise.
     known.entry(DEFAULT_LANE).or_insert_with(|| LaneSettings {
         name: LaneName(DEFAULT_LANE.to_owned()),
         kind: LaneKind::Scripted { agent: DEFAULT_AGENT.to_owned() },
         jobs: None,
+        retry: RetryOverride::default(),
+        breaker: DEFAULT_BREAKER,
     });
     let names: Vec<&str> = known.keys().copied().collect();
     let hint = |name: &str| did_you_mean(name, &names, if names.len() == 1 { "there is only" } else { "there are" });

@@ -36,6 +36,12 @@ pub enum EventKind {
         host: String,
         /// Version of the engine.
         wasmtime: String,
+        /// The suite, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        suite: Option<SuiteInfo>,
+        /// What the suite's git repository was at, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        revision: Option<Revision>,
         /// The plugins.
         plugins: Vec<PluginInfo>,
         /// The lanes, in order.
@@ -85,6 +91,17 @@ pub enum EventKind {
         /// What came of it.
         record: AttemptRecord,
     },
+    /// An attempt will be followed by another.
+    RetryScheduled {
+        /// The trial.
+        trial: TrialId,
+        /// The attempt that has ended, from 1.
+        attempt: u32,
+        /// Milliseconds until the next may start.
+        delay_ms: u64,
+        /// How the attempt ended, in one line.
+        reason: String,
+    },
     /// A trial has its verdict.
     TrialFinished {
         /// The trial.
@@ -100,6 +117,27 @@ pub enum EventKind {
     LaneOpened {
         /// The lane.
         lane: LaneName,
+    },
+    /// Faults that speak for a whole lane repeated: nothing more of it starts.
+    LaneBroken {
+        /// The lane.
+        lane: LaneName,
+        /// Which faults.
+        reason: String,
+    },
+    /// Enough trials have failed: nothing more starts (`--max-fail`).
+    Halted {
+        /// How many, and the bound.
+        reason: String,
+    },
+    /// Somebody asked what runs (SIGUSR1).
+    Status {
+        /// What runs, in the order of the plan.
+        running: Vec<RunningTrial>,
+        /// Trials that have not started yet.
+        waiting: usize,
+        /// Trials that have their verdict.
+        finished: usize,
     },
     /// A signal arrived: nothing more starts.
     Interrupted {
@@ -123,6 +161,42 @@ pub struct PluginInfo {
     pub path: PathBuf,
     /// `sha256:` and 64 hexadecimal digits, of the file.
     pub digest: String,
+}
+
+/// The suite of the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SuiteInfo {
+    /// Its file, as a person in the current folder would write it.
+    pub path: PathBuf,
+    /// `sha256:` and 64 hexadecimal digits, of the file and of every scenario's folder.
+    pub digest: String,
+}
+
+/// What a git repository was at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Revision {
+    /// The commit's whole name.
+    pub commit: String,
+    /// Whether tracked files differed from it.
+    pub modified: bool,
+}
+
+/// A trial on its way.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct RunningTrial {
+    /// The trial.
+    #[serde(flatten)]
+    pub id: TrialId,
+    /// Its attempt, from 1.
+    pub attempt: u32,
+    /// Milliseconds since the attempt started.
+    pub elapsed_ms: u64,
+    /// Milliseconds until the attempt may start, where it waits for a retry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_in_ms: Option<u64>,
 }
 
 /// A lane of the run.
@@ -160,6 +234,12 @@ pub struct TrialInfo {
     pub plugin: String,
     /// The scenario's own name, which names its folder.
     pub name: String,
+    /// Which repetition it is, from 1, with `--repeat-each`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repetition: Option<u32>,
+    /// The scenario's file, where it has one, as a person in the current folder would write it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<PathBuf>,
 }
 
 /// What a component reports while it runs. Mirrors `scenario:host/report`.
@@ -248,6 +328,26 @@ pub struct RunSummary {
     pub longest: Option<(ScenarioId, u64)>,
     /// What all sessions used.
     pub usage: Usage,
+    /// How often each scenario passed in each lane, with `--repeat-each`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rates: Vec<PassRate>,
     /// The exit code of `host`.
     pub exit_code: u8,
+}
+
+/// How often the repetitions of a scenario passed in a lane.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct PassRate {
+    /// The lane and the scenario.
+    #[serde(flatten)]
+    pub id: TrialId,
+    /// Repetitions that passed, after a retry or not.
+    pub passed: u32,
+    /// Repetitions that passed or failed: the others say nothing of the scenario.
+    pub judged: u32,
+    /// All repetitions.
+    pub repetitions: u32,
+    /// The bounds of the rate between 0 and 1, by Wilson's score with 95 % confidence; `None` when none was judged.
+    pub interval: Option<(f64, f64)>,
 }

@@ -29,6 +29,26 @@ pub enum FaultClass {
 }
 
 impl FaultClass {
+    /// Every class.
+    pub const ALL: [Self; 10] = [
+        Self::Launch,
+        Self::Overload,
+        Self::Stall,
+        Self::Deadline,
+        Self::Crash,
+        Self::Trap,
+        Self::Denied,
+        Self::Limit,
+        Self::Protocol,
+        Self::Internal,
+    ];
+
+    /// Whether it speaks for the whole lane: any other trial there would likely end the same way.
+    #[must_use]
+    pub fn is_lane_wide(self) -> bool {
+        matches!(self, Self::Launch | Self::Overload)
+    }
+
     /// The word that files, reports and flags use.
     #[must_use]
     pub fn as_str(self) -> &'static str {

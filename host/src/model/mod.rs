@@ -7,14 +7,15 @@ mod grant;
 mod id;
 mod lane;
 mod limits;
+mod policy;
 mod scenario;
 mod script;
 mod session;
 mod verdict;
 
 pub use event::{
-    AttemptRecord, Canary, Event, EventKind, LaneInfo, PluginInfo, Report, RunSummary, SCHEMA_VERSION, TrialInfo,
-    VerdictCounts,
+    AttemptRecord, Canary, Event, EventKind, LaneInfo, PassRate, PluginInfo, Report, Revision, RunSummary,
+    RunningTrial, SCHEMA_VERSION, SuiteInfo, TrialInfo, VerdictCounts,
 };
 pub use exit_code::ExitCode;
 pub use fault::{Fault, FaultClass};
@@ -22,6 +23,9 @@ pub use grant::{Grant, Grants, UnknownGrant};
 pub use id::{BadName, LaneName, RunId, ScenarioId, TrialId, check_name};
 pub use lane::{LaneKind, UnknownLaneKind};
 pub use limits::Limits;
+pub use policy::{
+    CountsAs, DEFAULT_BREAKER, ExpectedFailure, Policy, RetryCause, RetryOverride, RetryPolicy, UnknownRetryCause,
+};
 pub use scenario::{
     CommandSpec, Declared, DeclaredScenario, Expectation, Fixture, PluginFacts, PluginId, Scenario, ScenarioShape,
     ScriptedAgent, SessionPrompt, TextMatch, Ungranted,

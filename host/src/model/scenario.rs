@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
-use super::{Clause, Grant, Grants, Limits, ScenarioId, Script};
+use super::{Clause, ExpectedFailure, Grant, Grants, Limits, RetryOverride, ScenarioId, Script};
 
 /// Index of a plugin in the run's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -27,6 +27,12 @@ pub struct Scenario {
     pub ungranted: Vec<Ungranted>,
     /// Its bounds.
     pub limits: Limits,
+    /// What it says of retries.
+    pub retry: RetryOverride,
+    /// Its known failures.
+    pub expected_failures: Vec<ExpectedFailure>,
+    /// Its file, where it has one.
+    pub file: Option<PathBuf>,
     /// How it is called.
     pub shape: ScenarioShape,
     /// What its root and config dir start with.
@@ -152,4 +158,28 @@ pub enum Declared {
     Typed(Vec<DeclaredScenario>),
     /// It is a plain command.
     Command,
+}
+
+#[cfg(test)]
+impl Scenario {
+    /// A typed scenario of this name, with nothing else.
+    pub(crate) fn named(name: &str) -> Self {
+        Self {
+            id: ScenarioId(name.into()),
+            plugin: PluginId(0),
+            name: name.into(),
+            summary: String::new(),
+            tags: Vec::new(),
+            clauses: Vec::new(),
+            grants: Grants::default(),
+            ungranted: Vec::new(),
+            limits: Limits::default(),
+            retry: RetryOverride::default(),
+            expected_failures: Vec::new(),
+            file: None,
+            shape: ScenarioShape::Typed,
+            fixture: Fixture::default(),
+            agents: BTreeMap::new(),
+        }
+    }
 }

@@ -1,6 +1,6 @@
 use serde::{Deserialize, Serialize};
 
-use super::{Fault, FaultClass};
+use super::{CountsAs, ExpectedFailure, Fault, FaultClass};
 
 /// Something that a grader requires.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,23 +50,47 @@ pub enum Outcome {
 
 /// The judgement on a trial over its attempts and expectations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "verdict", rename_all = "kebab-case")]
+#[serde(tag = "verdict", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Verdict {
     /// Every clause held.
     Pass,
+    /// Every clause held, but only after a retry.
+    Flaky {
+        /// How the attempts before ended.
+        reason: String,
+        /// What it counts as.
+        counts_as: CountsAs,
+    },
     /// Clauses failed.
     Fail {
         /// All of them; not empty.
         findings: Vec<Finding>,
+        /// Why an expected failure does not cover them, where there is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// Only clauses failed that were expected to.
+    Xfail {
+        /// All of them; not empty.
+        findings: Vec<Finding>,
+        /// What covers them.
+        expected: Vec<ExpectedFailure>,
+    },
+    /// It was expected to fail, and every clause held.
+    Xpass {
+        /// What was expected.
+        expected: Vec<ExpectedFailure>,
+        /// What it counts as.
+        counts_as: CountsAs,
     },
     /// The scenario does not apply here.
     Skip {
         /// Its reason.
         reason: String,
     },
-    /// Its lane's canary did not pass, so it never started.
+    /// Its lane's canary did not pass, or its lane broke, so it never started.
     Blocked {
-        /// Which canary, and how it ended.
+        /// Which canary, and how it ended; or what broke the lane.
         reason: String,
     },
     /// An infrastructure fault: never a failed assertion.
@@ -84,11 +108,33 @@ impl Verdict {
     pub fn word(&self) -> &'static str {
         match self {
             Self::Pass => "pass",
+            Self::Flaky { .. } => "flaky",
             Self::Fail { .. } => "fail",
+            Self::Xfail { .. } => "xfail",
+            Self::Xpass { .. } => "xpass",
             Self::Skip { .. } => "skip",
             Self::Blocked { .. } => "blocked",
             Self::Fault(_) => "fault",
             Self::Cancelled { .. } => "cancelled",
+        }
+    }
+
+    /// Whether every clause held in the end.
+    #[must_use]
+    pub fn has_passed(&self) -> bool {
+        matches!(self, Self::Pass | Self::Flaky { .. } | Self::Xpass { .. })
+    }
+
+    /// Whether it counts as a failure of the trial or as a fault: what a person has to look at. What is blocked has its
+    /// cause elsewhere.
+    #[must_use]
+    pub fn is_failure(&self) -> bool {
+        match self {
+            Self::Fail { .. } | Self::Fault(_) => true,
+            Self::Flaky { counts_as, .. } | Self::Xpass { counts_as, .. } => *counts_as == CountsAs::Fail,
+            Self::Pass | Self::Xfail { .. } | Self::Skip { .. } | Self::Blocked { .. } | Self::Cancelled { .. } => {
+                false
+            }
         }
     }
 
@@ -106,7 +152,7 @@ impl From<Outcome> for Verdict {
     fn from(outcome: Outcome) -> Self {
         match outcome {
             Outcome::Pass => Self::Pass,
-            Outcome::Fail { findings } => Self::Fail { findings },
+            Outcome::Fail { findings } => Self::Fail { findings, note: None },
             Outcome::Skip { reason } => Self::Skip { reason },
             Outcome::Fault(fault) => Self::Fault(fault),
             Outcome::Cancelled { reason } => Self::Cancelled { reason },

@@ -221,6 +221,9 @@ fn bare(plugin: &PluginFacts, name: &str, settings: &Settings, shape: ScenarioSh
         grants: Default::default(),
         ungranted: Vec::new(),
         limits: settings.limits.clone(),
+        retry: Default::default(),
+        expected_failures: Vec::new(),
+        file: None,
         shape,
         fixture: Default::default(),
         agents: BTreeMap::new(),
@@ -232,6 +235,9 @@ fn dress(scenario: &mut Scenario, folder: &ScenarioSettings) {
     scenario.tags.extend(folder.tags.iter().filter(|tag| known.insert((*tag).clone())).cloned());
     scenario.grants.clone_from(&folder.grants);
     scenario.limits.clone_from(&folder.limits);
+    scenario.retry.clone_from(&folder.retry);
+    scenario.expected_failures.clone_from(&folder.expected_failures);
+    scenario.file.clone_from(&folder.file);
     scenario.fixture.clone_from(&folder.fixture);
     scenario.agents.clone_from(&folder.agents);
 }

@@ -3,9 +3,11 @@ mod tests;
 
 use std::sync::Arc;
 
+use jiff::civil::Date;
+
 use crate::{
     config::{LaneKind, LaneSettings, Settings},
-    model::{Canary, LaneName, Scenario, TrialId},
+    model::{Canary, ExpectedFailure, LaneName, Policy, RetryPolicy, Scenario, ScenarioId, TrialId},
 };
 
 /// What of the suite to run.
@@ -15,6 +17,8 @@ pub struct Selection {
     pub filters: Vec<String>,
     /// Whether canaries are ordinary trials (`--no-canary`).
     pub no_canary: bool,
+    /// The day, in UTC, by which expected failures expire.
+    pub today: Date,
 }
 
 impl Selection {
@@ -32,6 +36,8 @@ pub struct Plan {
     pub lanes: Vec<LanePlan>,
     /// Attempts at once over all lanes.
     pub jobs: usize,
+    /// What holds for the whole run.
+    pub policy: Policy,
     /// Whether canaries were made ordinary trials.
     pub canary_skipped: bool,
 }
@@ -45,6 +51,8 @@ pub struct LanePlan {
     pub kind: LaneKind,
     /// Attempts at once in this lane.
     pub jobs: Option<usize>,
+    /// After so many trials in a row that end as faults of the whole lane nothing more of it starts; 0 is never.
+    pub breaker: u32,
     /// What must pass first.
     pub canaries: Vec<Arc<PlannedTrial>>,
     /// Everything else, in order.
@@ -62,6 +70,14 @@ pub struct PlannedTrial {
     pub canary: Canary,
     /// The scripted agent that plays it, in a scripted lane.
     pub agent: Option<String>,
+    /// When it is tried again.
+    pub retry: RetryPolicy,
+    /// Its known failures in this lane that are still accepted.
+    pub expected: Vec<ExpectedFailure>,
+    /// Those that are not accepted any more.
+    pub expired: Vec<ExpectedFailure>,
+    /// Which repetition it is, from 1, where each trial is repeated.
+    pub repetition: Option<u32>,
 }
 
 impl Plan {
@@ -71,9 +87,10 @@ impl Plan {
     }
 }
 
-/// Makes the plan: every selected scenario in every lane. A lane's canaries run whenever anything else of the
-/// lane does, selected or not. The rest runs longest deadline first, so that the longest trial does not start
-/// last; scenarios of the same deadline keep their order.
+/// Makes the plan: every selected scenario in every lane, as often as it is to be repeated. A lane's canaries run
+/// whenever anything else of the lane does, selected or not; of a canary's repetitions the first guards the lane. The
+/// rest runs longest deadline first, so that the longest trial does not start last; scenarios of the same deadline
+/// keep their order.
 #[must_use]
 pub fn plan(scenarios: Vec<Scenario>, settings: &Settings, selection: &Selection) -> Plan {
     let scenarios: Vec<Arc<Scenario>> = scenarios.into_iter().map(Arc::new).collect();
@@ -81,28 +98,64 @@ pub fn plan(scenarios: Vec<Scenario>, settings: &Settings, selection: &Selection
     let any = scenarios.iter().any(|scenario| selection.selects(scenario));
     let chosen: Vec<&Arc<Scenario>> =
         scenarios.iter().filter(|scenario| any && (selection.selects(scenario) || is_canary(scenario))).collect();
+    let repeat = settings.policy.repeat_each.max(1);
     let lanes = settings.lanes.iter().map(|lane| {
-        let (canaries, mut rest): (Vec<_>, Vec<_>) = chosen
-            .iter()
-            .map(|scenario| planned(scenario, lane, settings, is_canary(scenario)))
-            .partition(|trial| trial.canary == Canary::Yes);
+        let (mut canaries, mut rest) = (Vec::new(), Vec::new());
+        for number in 1..=repeat {
+            for scenario in &chosen {
+                let guards = number == 1 && is_canary(scenario);
+                let trial = PlannedTrial {
+                    canary: if guards { Canary::Yes } else { Canary::No },
+                    ..planned(scenario, lane, settings, selection.today)
+                };
+                // A canary that was not asked for runs only to guard.
+                if !guards && !selection.selects(scenario) {
+                    continue;
+                }
+                let trial = Arc::new(if repeat > 1 { trial.repeated(number) } else { trial });
+                if guards { canaries.push(trial) } else { rest.push(trial) }
+            }
+        }
         rest.sort_by_key(|trial| std::cmp::Reverse(trial.scenario.limits.deadline));
-        LanePlan { name: lane.name.clone(), kind: lane.kind.clone(), jobs: lane.jobs, canaries, rest }
+        let (name, kind) = (lane.name.clone(), lane.kind.clone());
+        LanePlan { name, kind, jobs: lane.jobs, breaker: lane.breaker, canaries, rest }
     });
     Plan {
         lanes: lanes.collect(),
         jobs: settings.jobs,
+        policy: settings.policy.clone(),
         canary_skipped: selection.no_canary && !settings.canary.is_empty(),
     }
 }
 
-fn planned(scenario: &Arc<Scenario>, lane: &LaneSettings, settings: &Settings, canary: bool) -> Arc<PlannedTrial> {
+fn planned(scenario: &Arc<Scenario>, lane: &LaneSettings, settings: &Settings, today: Date) -> PlannedTrial {
     let LaneKind::Scripted { agent } = &lane.kind;
     let asked = settings.agents.iter().find(|name| scenario.agents.contains_key(*name));
-    Arc::new(PlannedTrial {
+    let known = scenario.expected_failures.iter().filter(|it| it.is_for(&lane.name)).cloned();
+    let (expired, expected) = known.partition(|it| it.has_expired(today));
+    PlannedTrial {
         id: TrialId { lane: lane.name.clone(), scenario: scenario.id.clone() },
         scenario: Arc::clone(scenario),
-        canary: if canary { Canary::Yes } else { Canary::No },
+        canary: Canary::No,
         agent: Some(asked.unwrap_or(agent).clone()),
-    })
+        retry: settings.retry_override.over(&scenario.retry.over(&lane.retry.over(&settings.retry))),
+        expected,
+        expired,
+        repetition: None,
+    }
+}
+
+impl PlannedTrial {
+    /// A trial that is neither tried again nor expected to fail.
+    #[must_use]
+    pub fn once(id: TrialId, scenario: Arc<Scenario>, canary: Canary, agent: Option<String>) -> Self {
+        let retry = RetryPolicy::default();
+        Self { id, scenario, canary, agent, retry, expected: Vec::new(), expired: Vec::new(), repetition: None }
+    }
+
+    /// This as repetition `number`, with a name of its own.
+    fn repeated(self, number: u32) -> Self {
+        let scenario = ScenarioId(format!("{}#{number}", self.id.scenario));
+        Self { id: TrialId { scenario, ..self.id }, repetition: Some(number), ..self }
+    }
 }

@@ -63,6 +63,8 @@ impl Stream {
             canary: if at == 0 { Canary::Yes } else { Canary::No },
             plugin: scenario.into(),
             name: scenario.into(),
+            repetition: None,
+            file: None,
         };
         let mut stream = Self { events: Vec::new(), wall_ms: 0, serial_ms: 0, usage: Usage::default() };
         stream.at(
@@ -73,6 +75,8 @@ impl Stream {
                 time: "2026-11-22T23:15:00Z".into(),
                 host: "0.1.0".into(),
                 wasmtime: "48.0.8".into(),
+                suite: None,
+                revision: None,
                 plugins: scenarios
                     .iter()
                     .map(|name| PluginInfo {
@@ -149,6 +153,7 @@ impl Stream {
             serial_ms: self.serial_ms,
             longest: None,
             usage: self.usage.clone(),
+            rates: Vec::new(),
             exit_code: 0,
         };
         for event in &self.events {

@@ -1,28 +1,39 @@
 //! The only writer of a run's state and the one place that orders its events.
 
+mod breaker;
 mod lanes;
 #[cfg(test)]
 mod tests;
+mod trial;
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    path::PathBuf,
+    sync::Arc,
+};
 
 use tokio::{
     sync::{mpsc, watch},
     task::{Id, JoinError, JoinSet},
-    time::Instant,
+    time::{Instant, sleep_until},
 };
 
-use self::lanes::Lanes;
+use self::{
+    breaker::Breaker,
+    lanes::Lanes,
+    trial::{Phase, TrialState},
+};
 use super::{
     executor::{Executor, Feed, Message, MessageKind, Stop, attempt},
-    summary::Tally,
+    summary::{Tally, opens_lane},
+    verdict::{in_a_line, is_tried_again, verdict_on},
 };
 use crate::{
     model::{
-        AttemptRecord, Canary, Event, EventKind, Fault, FaultClass, LaneInfo, Outcome, PluginInfo, RunId, RunSummary,
-        SCHEMA_VERSION, TrialInfo, Verdict,
+        AttemptRecord, Canary, Event, EventKind, Fault, FaultClass, LaneInfo, Outcome, PluginInfo, Policy, Revision,
+        RunId, RunSummary, SCHEMA_VERSION, SuiteInfo, TrialInfo, Verdict,
     },
-    plan::{Plan, PlannedTrial},
+    plan::Plan,
 };
 
 /// Messages that may wait for the dispatcher; beyond them attempts wait.
@@ -45,20 +56,33 @@ pub struct RunContext {
     pub time: String,
     /// Version of the engine.
     pub wasmtime: String,
+    /// The suite, where there is one.
+    pub suite: Option<SuiteInfo>,
+    /// What its git repository is at.
+    pub revision: Option<Revision>,
     /// The plugins.
     pub plugins: Vec<PluginInfo>,
     /// The run directory.
     pub directory: Option<PathBuf>,
 }
 
-/// Runs `plan` to its end and returns the figures. `signals` yields the names of signals as they arrive: the
-/// first stops what has not started and asks agents to stop, the second ends everything at once.
+/// What a run is told from outside while it goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// It is to end. The first stops what has not started and asks agents to stop, the second ends everything at
+    /// once. Holds the signal's name.
+    Stop(String),
+    /// Somebody wants to know what runs.
+    Status,
+}
+
+/// Runs `plan` to its end and returns the figures.
 pub async fn dispatch(
     plan: &Plan,
     context: RunContext,
     executor: Arc<dyn Executor>,
     sink: &mut dyn EventSink,
-    mut signals: mpsc::Receiver<String>,
+    mut signals: mpsc::Receiver<Signal>,
 ) -> RunSummary {
     let (messages, mut inbox) = mpsc::channel(MESSAGES);
     let (stop, _) = watch::channel(Stop::No);
@@ -66,15 +90,18 @@ pub async fn dispatch(
     dispatcher.begin(plan, context);
     let mut signals_open = true;
     loop {
+        dispatcher.queue_due_retries();
         dispatcher.start_what_may();
         if dispatcher.unfinished == 0 {
             break;
         }
         dispatcher.sink.flush();
+        let retry = dispatcher.retries.first().map(|(due, _)| *due);
         tokio::select! {
             biased;
             signal = signals.recv(), if signals_open => match signal {
-                Some(signal) => dispatcher.interrupt(signal),
+                Some(Signal::Stop(name)) => dispatcher.interrupt(name),
+                Some(Signal::Status) => dispatcher.tell_status(),
                 None => signals_open = false,
             },
             Some(message) = inbox.recv() => {
@@ -86,6 +113,7 @@ pub async fn dispatch(
                 dispatcher.hear_what_waits(&mut inbox);
                 dispatcher.task_ended(ended);
             }
+            () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => {}
         }
     }
     dispatcher.end()
@@ -96,24 +124,25 @@ struct Dispatcher<'a> {
     sink: &'a mut dyn EventSink,
     messages: mpsc::Sender<Message>,
     stop: watch::Sender<Stop>,
+    policy: Policy,
     began: Instant,
     next_seq: u64,
     unfinished: usize,
     lanes: Lanes,
+    breakers: Vec<Breaker>,
+    /// Why nothing more of a lane starts, by its place.
+    given_up: Vec<Option<String>>,
     trials: Vec<TrialState>,
+    /// Trials that wait for their retry, by when it is due.
+    retries: BTreeSet<(Instant, usize)>,
     tasks: JoinSet<()>,
-    task_trials: HashMap<Id, usize>,
+    /// Which trial a task is of, and which attempt.
+    task_trials: HashMap<Id, (usize, u32)>,
+    failed: u32,
     tally: Tally,
+    /// Why nothing more starts, although nobody interrupts.
+    halted: Option<String>,
     interrupted: Option<String>,
-}
-
-struct TrialState {
-    trial: Arc<PlannedTrial>,
-    lane: usize,
-    attempts: u32,
-    /// When its attempt was given leave to start.
-    started: Option<Instant>,
-    finished: bool,
 }
 
 impl<'a> Dispatcher<'a> {
@@ -128,13 +157,8 @@ impl<'a> Dispatcher<'a> {
         let mut lanes = Lanes::new(plan.jobs);
         for (lane, planned) in plan.lanes.iter().enumerate() {
             let first = trials.len();
-            trials.extend(planned.canaries.iter().chain(&planned.rest).map(|trial| TrialState {
-                trial: Arc::clone(trial),
-                lane,
-                attempts: 0,
-                started: None,
-                finished: false,
-            }));
+            let all = planned.canaries.iter().chain(&planned.rest);
+            trials.extend(all.map(|trial| TrialState::new(Arc::clone(trial), lane)));
             let rest = first + planned.canaries.len();
             lanes.add(planned.name.clone(), planned.jobs, first..rest, rest..trials.len());
         }
@@ -143,14 +167,20 @@ impl<'a> Dispatcher<'a> {
             sink,
             messages,
             stop,
+            policy: plan.policy.clone(),
             began: Instant::now(),
             next_seq: 0,
             unfinished: trials.len(),
             lanes,
+            breakers: plan.lanes.iter().map(|lane| Breaker::new(lane.breaker)).collect(),
+            given_up: vec![None; plan.lanes.len()],
             trials,
+            retries: BTreeSet::new(),
             tasks: JoinSet::new(),
             task_trials: HashMap::new(),
+            failed: 0,
             tally: Tally::default(),
+            halted: None,
             interrupted: None,
         }
     }
@@ -169,6 +199,8 @@ impl<'a> Dispatcher<'a> {
             canary: trial.canary,
             plugin: labels.get(&trial.scenario.plugin.0).copied().unwrap_or_default().to_owned(),
             name: trial.scenario.name.clone(),
+            repetition: trial.repetition,
+            file: trial.scenario.file.clone(),
         });
         let lanes = plan.lanes.iter().map(|lane| LaneInfo {
             name: lane.name.clone(),
@@ -181,6 +213,8 @@ impl<'a> Dispatcher<'a> {
             time: context.time,
             host: env!("CARGO_PKG_VERSION").to_owned(),
             wasmtime: context.wasmtime,
+            suite: context.suite,
+            revision: context.revision,
             lanes: lanes.collect(),
             trials: trials.collect(),
             plugins: context.plugins,
@@ -192,9 +226,14 @@ impl<'a> Dispatcher<'a> {
         self.open_lanes();
     }
 
+    /// Whether nothing more starts in any lane.
+    fn is_stopping(&self) -> bool {
+        self.halted.is_some() || self.interrupted.is_some()
+    }
+
     /// Starts as many trials as canaries and caps allow.
     fn start_what_may(&mut self) {
-        if self.interrupted.is_some() {
+        if self.is_stopping() {
             return;
         }
         while let Some(trial) = self.lanes.start_next() {
@@ -205,10 +244,11 @@ impl<'a> Dispatcher<'a> {
     fn start(&mut self, index: usize) {
         let state = &mut self.trials[index];
         state.attempts += 1;
+        state.phase = Phase::Asked;
         let feed = Feed { trial: index, attempt: state.attempts, messages: self.messages.clone() };
         let task = attempt(Arc::clone(&self.executor), Arc::clone(&state.trial), feed, self.stop.subscribe());
         let handle = self.tasks.spawn(task);
-        self.task_trials.insert(handle.id(), index);
+        self.task_trials.insert(handle.id(), (index, state.attempts));
     }
 
     /// Hears what has been sent by now. Not until the inbox is empty: an agent that floods could keep the
@@ -222,20 +262,21 @@ impl<'a> Dispatcher<'a> {
 
     fn hear(&mut self, message: Message) {
         let Message { trial: index, attempt, kind } = message;
-        if self.trials[index].finished {
+        if !self.trials[index].is_under_way(attempt) {
             // Something that the attempt left behind still talks. Its record has been told and stays the last word.
             return;
         }
         let trial = self.trials[index].trial.id.clone();
         match kind {
             MessageKind::Starting(leave) => {
-                // Between being spawned and asking, the run may have been interrupted: then there is no leave,
-                // and the task's end settles the trial.
-                if self.interrupted.is_none() {
-                    self.trials[index].started = Some(Instant::now());
-                    self.emit(EventKind::AttemptStarted { trial, attempt });
-                    let _ = leave.send(());
+                // Between being spawned and asking, the run may have been stopped: then there is no leave, and the
+                // task's end settles the trial.
+                if !self.may_start(index) {
+                    return;
                 }
+                self.trials[index].phase = Phase::Running { since: Instant::now() };
+                self.emit(EventKind::AttemptStarted { trial, attempt });
+                let _ = leave.send(());
             }
             MessageKind::Session { session, event } => {
                 self.emit(EventKind::Session { trial, attempt, session, detail: *event });
@@ -245,34 +286,43 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
+    fn may_start(&self, index: usize) -> bool {
+        !self.is_stopping() && self.given_up[self.trials[index].lane].is_none()
+    }
+
     /// A task is over. Without a record its trial did not end well, whatever it was doing.
     fn task_ended(&mut self, ended: Result<(Id, ()), JoinError>) {
         let (id, panic) = match ended {
             Ok((id, ())) => (id, None),
             Err(error) => (error.id(), Some(death_of(error))),
         };
-        let Some(index) = self.task_trials.remove(&id) else { return };
-        let state = &self.trials[index];
-        if state.finished {
+        let Some((index, attempt)) = self.task_trials.remove(&id) else { return };
+        let state = &mut self.trials[index];
+        if !state.is_under_way(attempt) {
             return;
         }
-        let Some(started) = state.started else {
-            let verdict = match (panic, &self.interrupted) {
-                (None, Some(signal)) => Verdict::Cancelled { reason: interrupted_by(signal) },
-                (panic, _) => Verdict::Fault(own_fault("the attempt did not start", panic)),
+        if let Phase::Running { since } = state.phase {
+            let record = AttemptRecord {
+                outcome: Outcome::Fault(own_fault("the attempt ended without a record", panic)),
+                duration_ms: millis(since.elapsed()),
+                usage: Default::default(),
+                artifacts: None,
+                kept: None,
             };
-            self.lanes.ended(state.lane);
-            self.finish(index, verdict, 0);
+            self.attempt_finished(index, record);
             return;
-        };
-        let record = AttemptRecord {
-            outcome: Outcome::Fault(own_fault("the attempt ended without a record", panic)),
-            duration_ms: millis(started.elapsed()),
-            usage: Default::default(),
-            artifacts: None,
-            kept: None,
-        };
-        self.attempt_finished(index, record);
+        }
+        // It was given no leave to start, or died before it asked.
+        state.attempts -= 1;
+        let lane = state.lane;
+        self.lanes.ended(lane);
+        match panic {
+            None if !self.may_start(index) => {
+                let verdict = self.why_unstarted(lane);
+                self.finish_waiting(index, verdict);
+            }
+            panic => self.finish(index, Verdict::Fault(own_fault("the attempt did not start", panic))),
+        }
     }
 
     fn attempt_finished(&mut self, index: usize, mut record: AttemptRecord) {
@@ -281,32 +331,76 @@ impl<'a> Dispatcher<'a> {
             let what = format!("the attempt ended as cancelled ({reason}), but nothing cancelled the run");
             record.outcome = Outcome::Fault(own_fault(&what, None));
         }
-        self.lanes.ended(self.trials[index].lane);
+        let state = &mut self.trials[index];
+        let (lane, attempt) = (state.lane, state.attempts);
+        state.duration_ms += record.duration_ms;
+        let trial = Arc::clone(&state.trial);
+        self.lanes.ended(lane);
         self.tally.usage(&record.usage);
-        let (trial, attempt) = (self.trials[index].trial.id.clone(), self.trials[index].attempts);
-        let (verdict, duration_ms) = (Verdict::from(record.outcome.clone()), record.duration_ms);
-        self.emit(EventKind::AttemptFinished { trial, attempt, record });
-        self.finish(index, verdict, duration_ms);
+        let outcome = record.outcome.clone();
+        self.trials[index].ended.push(outcome.clone());
+        self.emit(EventKind::AttemptFinished { trial: trial.id.clone(), attempt, record });
+        if let Some(reason) = self.breakers[lane].ended(index, &outcome).filter(|_| self.may_start(index)) {
+            self.emit(EventKind::LaneBroken { lane: self.lanes.name(lane).clone(), reason: reason.clone() });
+            self.give_up(lane, &reason);
+        }
+        if self.may_start(index) && is_tried_again(&trial, attempt, &outcome) {
+            self.schedule_retry(index, &outcome);
+        } else {
+            self.conclude(index);
+        }
     }
 
-    fn finish(&mut self, index: usize, verdict: Verdict, duration_ms: u64) {
+    /// No attempt of the trial follows: the last one decides.
+    fn conclude(&mut self, index: usize) {
         let state = &mut self.trials[index];
-        state.finished = true;
+        let Some(last) = state.ended.pop() else { return };
+        let earlier: Vec<String> = state.ended.iter().map(in_a_line).collect();
+        let verdict = verdict_on(&state.trial, &earlier, last, &self.policy);
+        self.finish(index, verdict);
+    }
+
+    fn schedule_retry(&mut self, index: usize, outcome: &Outcome) {
+        let state = &mut self.trials[index];
+        let (trial, attempt) = (state.trial.id.clone(), state.attempts);
+        let delay = state.trial.retry.delay_after(attempt).mul_f64(1.0 - 0.5 * fastrand::f64());
+        state.phase = Phase::Retrying;
+        self.retries.insert((Instant::now() + delay, index));
+        let reason = in_a_line(outcome);
+        self.emit(EventKind::RetryScheduled { trial, attempt, delay_ms: millis(delay), reason });
+    }
+
+    fn queue_due_retries(&mut self) {
+        let now = Instant::now();
+        while let Some((_, index)) = self.retries.first().copied().filter(|(due, _)| *due <= now) {
+            self.retries.pop_first();
+            let state = &mut self.trials[index];
+            state.phase = Phase::Waiting;
+            self.lanes.again(state.lane, index, state.trial.canary);
+        }
+    }
+
+    fn finish(&mut self, index: usize, verdict: Verdict) {
+        let state = &mut self.trials[index];
+        state.phase = Phase::Finished;
         self.unfinished -= 1;
-        let (trial, lane, attempts) = (Arc::clone(&state.trial), state.lane, state.attempts);
-        let attempts = if state.started.is_some() { attempts } else { 0 };
+        let (trial, lane, attempts, duration_ms) =
+            (Arc::clone(&state.trial), state.lane, state.attempts, state.duration_ms);
         self.tally.trial(&trial, &verdict, duration_ms);
-        let passed = verdict == Verdict::Pass;
-        let how = verdict.word();
+        let (opens, failure, how) = (opens_lane(&verdict), verdict.is_failure(), verdict.word());
         self.emit(EventKind::TrialFinished { trial: trial.id.clone(), attempts, duration_ms, verdict });
-        if trial.canary == Canary::Yes {
-            if passed {
+        if trial.canary == Canary::Yes && !matches!(how, "cancelled" | "blocked") {
+            if opens {
                 self.lanes.canary_passed(lane);
                 self.open_lanes();
             } else {
                 let article = if how == "fail" { "failed".to_owned() } else { format!("ended as {how}") };
-                self.block(lane, &format!("canary {} {article}", trial.id.scenario));
+                self.give_up(lane, &format!("canary {} {article}", trial.id.scenario));
             }
+        }
+        if failure {
+            self.failed += 1;
+            self.halt_if_enough();
         }
     }
 
@@ -316,20 +410,56 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    /// Nothing more of the lane starts. Canaries that have not started are blocked too.
-    fn block(&mut self, lane: usize, reason: &str) {
+    /// Nothing more of the lane starts, canaries included, and nothing is tried again.
+    fn give_up(&mut self, lane: usize, reason: &str) {
+        self.given_up[lane] = Some(reason.to_owned());
         for index in self.lanes.drain(lane) {
-            self.finish_unstarted(index, Verdict::Blocked { reason: reason.to_owned() });
+            self.finish_waiting(index, Verdict::Blocked { reason: reason.to_owned() });
+        }
+        self.settle_retries(|state| state.lane == lane);
+    }
+
+    /// A trial that waits has its verdict: that of its last attempt, or `otherwise` when it never started.
+    fn finish_waiting(&mut self, index: usize, otherwise: Verdict) {
+        if self.trials[index].ended.is_empty() { self.finish(index, otherwise) } else { self.conclude(index) }
+    }
+
+    /// Of the trials that wait for a retry, those that are `meant` have the verdict of their last attempt.
+    fn settle_retries(&mut self, meant: impl Fn(&TrialState) -> bool) {
+        let (settled, left): (Vec<_>, Vec<_>) =
+            self.retries.iter().copied().partition(|(_, index)| meant(&self.trials[*index]));
+        self.retries = left.into_iter().collect();
+        for (_, index) in settled {
+            self.conclude(index);
         }
     }
 
-    fn finish_unstarted(&mut self, index: usize, verdict: Verdict) {
-        let state = &mut self.trials[index];
-        state.finished = true;
-        self.unfinished -= 1;
-        let trial = Arc::clone(&state.trial);
-        self.tally.trial(&trial, &verdict, 0);
-        self.emit(EventKind::TrialFinished { trial: trial.id.clone(), attempts: 0, duration_ms: 0, verdict });
+    fn halt_if_enough(&mut self) {
+        let Some(bound) = self.policy.max_fail.filter(|bound| self.failed >= *bound) else { return };
+        if self.is_stopping() {
+            return;
+        }
+        let noun = if bound == 1 { "trial has" } else { "trials have" };
+        let reason = format!("{bound} {noun} failed, and no more may");
+        self.emit(EventKind::Halted { reason: reason.clone() });
+        self.halted = Some(reason.clone());
+        self.cancel_what_waits(&reason);
+    }
+
+    fn cancel_what_waits(&mut self, reason: &str) {
+        for index in self.lanes.drain_all() {
+            self.finish_waiting(index, Verdict::Cancelled { reason: reason.to_owned() });
+        }
+        self.settle_retries(|_| true);
+    }
+
+    /// The verdict on a trial of `lane` that was on its way and may not start any more.
+    fn why_unstarted(&self, lane: usize) -> Verdict {
+        match (&self.interrupted, &self.given_up[lane], &self.halted) {
+            (Some(signal), ..) => Verdict::Cancelled { reason: interrupted_by(signal) },
+            (None, Some(reason), _) => Verdict::Blocked { reason: reason.clone() },
+            (None, None, reason) => Verdict::Cancelled { reason: reason.clone().unwrap_or_default() },
+        }
     }
 
     fn interrupt(&mut self, signal: String) {
@@ -342,9 +472,17 @@ impl<'a> Dispatcher<'a> {
         self.emit(EventKind::Interrupted { signal: signal.clone() });
         let reason = interrupted_by(&signal);
         self.interrupted = Some(signal);
-        for index in self.lanes.drain_all() {
-            self.finish_unstarted(index, Verdict::Cancelled { reason: reason.clone() });
-        }
+        self.cancel_what_waits(&reason);
+    }
+
+    fn tell_status(&mut self) {
+        let due: HashMap<usize, Instant> = self.retries.iter().map(|(due, index)| (*index, *due)).collect();
+        let states = self.trials.iter().enumerate();
+        let running = states.filter_map(|(index, state)| state.running(due.get(&index).copied())).collect();
+        let count = |wanted: fn(&Phase) -> bool| self.trials.iter().filter(|state| wanted(&state.phase)).count();
+        let waiting = count(|phase| matches!(phase, Phase::Waiting | Phase::Asked));
+        let finished = count(|phase| matches!(phase, Phase::Finished));
+        self.emit(EventKind::Status { running, waiting, finished });
     }
 
     fn end(mut self) -> RunSummary {

@@ -10,11 +10,13 @@ mod failure;
 mod guest;
 mod judge;
 mod patience;
+mod rate;
 mod sessions;
 mod summary;
 mod text;
+mod verdict;
 
 pub use attempt::{ArtifactPlace, AttemptExecutor, PrepareError};
-pub use dispatcher::{EventSink, RunContext, dispatch};
+pub use dispatcher::{EventSink, RunContext, Signal, dispatch};
 pub use executor::{Executing, Executor, Feed, Stop};
 pub use summary::exit_code;

@@ -1,5 +1,8 @@
+use std::collections::BTreeMap;
+
+use super::rate::wilson;
 use crate::{
-    model::{Canary, ExitCode, RunSummary, ScenarioId, Usage, Verdict, VerdictCounts},
+    model::{Canary, ExitCode, PassRate, RunSummary, ScenarioId, TrialId, Usage, Verdict, VerdictCounts},
     plan::PlannedTrial,
 };
 
@@ -10,6 +13,8 @@ pub(super) struct Tally {
     serial_ms: u64,
     longest: Option<(ScenarioId, u64)>,
     usage: Usage,
+    /// The repetitions of each scenario in each lane: passed, judged, all.
+    repetitions: BTreeMap<TrialId, [u32; 3]>,
     conditions: Conditions,
 }
 
@@ -32,6 +37,15 @@ impl Tally {
         if self.longest.as_ref().is_none_or(|(_, longest)| duration_ms > *longest) {
             self.longest = Some((trial.id.scenario.clone(), duration_ms));
         }
+        if trial.repetition.is_some() {
+            let id = TrialId { lane: trial.id.lane.clone(), scenario: trial.scenario.id.clone() };
+            let passed = verdict.has_passed();
+            let judged = passed || matches!(verdict, Verdict::Fail { .. } | Verdict::Xfail { .. });
+            let counts = self.repetitions.entry(id).or_default();
+            for (count, counts_here) in counts.iter_mut().zip([passed, judged, true]) {
+                *count += u32::from(counts_here);
+            }
+        }
         self.conditions.note(trial.canary, verdict);
     }
 
@@ -42,16 +56,27 @@ impl Tally {
             serial_ms: self.serial_ms,
             longest: self.longest,
             usage: self.usage,
+            rates: self.repetitions.into_iter().map(|(id, counts)| rate(id, counts)).collect(),
             exit_code: self.conditions.exit_code(interrupted) as u8,
         }
     }
 }
 
+fn rate(id: TrialId, [passed, judged, repetitions]: [u32; 3]) -> PassRate {
+    PassRate { id, passed, judged, repetitions, interval: wilson(passed, judged) }
+}
+
+/// Whether a canary with this verdict lets the rest of its lane start.
+pub(super) fn opens_lane(verdict: &Verdict) -> bool {
+    verdict.has_passed() && !verdict.is_failure()
+}
+
 impl Conditions {
     fn note(&mut self, canary: Canary, verdict: &Verdict) {
-        self.failed |= matches!(verdict, Verdict::Fail { .. });
-        self.fault |= matches!(verdict, Verdict::Fault(_));
-        self.canary_failed |= canary == Canary::Yes && *verdict != Verdict::Pass;
+        let fault = matches!(verdict, Verdict::Fault(_));
+        self.fault |= fault;
+        self.failed |= verdict.is_failure() && !fault;
+        self.canary_failed |= canary == Canary::Yes && !opens_lane(verdict);
     }
 
     fn exit_code(self, interrupted: bool) -> ExitCode {
@@ -85,7 +110,7 @@ pub fn exit_code(summary: &RunSummary) -> ExitCode {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Fault, FaultClass};
+    use crate::model::{CountsAs, Fault, FaultClass};
 
     fn code(trials: &[(Canary, Verdict)]) -> ExitCode {
         let mut conditions = Conditions::default();
@@ -98,10 +123,22 @@ mod tests {
     #[test]
     fn the_exit_code_tells_failures_from_faults() {
         use Canary::{No, Yes};
-        let fail = || Verdict::Fail { findings: vec![] };
+        let fail = || Verdict::Fail { findings: vec![], note: None };
         let fault = || Verdict::Fault(Fault::new(FaultClass::Crash, "x"));
         let skip = || Verdict::Skip { reason: String::new() };
         let blocked = || Verdict::Blocked { reason: String::new() };
+        let flaky = |counts_as| Verdict::Flaky { reason: String::new(), counts_as };
+        let xpass = |counts_as| Verdict::Xpass { expected: vec![], counts_as };
+        let xfail = || Verdict::Xfail { findings: vec![], expected: vec![] };
+        assert_eq!(code(&[(Yes, flaky(CountsAs::Pass)), (No, xpass(CountsAs::Pass)), (No, xfail())]), ExitCode::Ok);
+        assert_eq!(code(&[(No, flaky(CountsAs::Fail))]), ExitCode::ScenarioFailed);
+        assert_eq!(code(&[(No, xpass(CountsAs::Fail)), (No, fault())]), ExitCode::ScenarioFailed);
+        assert_eq!(code(&[(Yes, flaky(CountsAs::Fail)), (No, blocked())]), ExitCode::CanaryFailed);
+        assert_eq!(
+            code(&[(Yes, xfail()), (No, blocked())]),
+            ExitCode::CanaryFailed,
+            "it does not show that all is well"
+        );
         assert_eq!(code(&[]), ExitCode::Ok);
         assert_eq!(code(&[(Yes, Verdict::Pass), (No, skip())]), ExitCode::Ok);
         assert_eq!(code(&[(No, fail())]), ExitCode::ScenarioFailed);

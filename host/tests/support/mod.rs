@@ -249,7 +249,7 @@ impl Finished {
     #[track_caller]
     pub fn findings(&self, scenario: &str) -> &[Finding] {
         match self.verdict(scenario) {
-            Verdict::Fail { findings } => findings,
+            Verdict::Fail { findings, .. } => findings,
             other => panic!("{scenario} did not fail but {other:?}"),
         }
     }

@@ -8,25 +8,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    model::{Grant, Grants, PluginId, ScenarioId, ScenarioShape, Script, ScriptExpectation, ScriptedAgent, Ungranted},
+    model::{Grant, Grants, Script, ScriptExpectation, ScriptedAgent, Ungranted},
     plan::{SetupProblem, check_agents, check_grants},
 };
 
 fn scenario(name: &str, deadline: u64) -> Scenario {
-    Scenario {
-        id: ScenarioId(name.into()),
-        plugin: PluginId(0),
-        name: name.into(),
-        summary: String::new(),
-        tags: Vec::new(),
-        clauses: Vec::new(),
-        grants: Default::default(),
-        ungranted: Vec::new(),
-        limits: crate::model::Limits { deadline: Duration::from_secs(deadline), ..Default::default() },
-        shape: ScenarioShape::Typed,
-        fixture: Default::default(),
-        agents: BTreeMap::new(),
-    }
+    let limits = crate::model::Limits { deadline: Duration::from_secs(deadline), ..Default::default() };
+    Scenario { limits, ..Scenario::named(name) }
 }
 
 fn with_agents(name: &str, agents: &[&str]) -> Scenario {
@@ -40,6 +28,8 @@ fn settings(lanes: &[&str], canary: &[&str]) -> Settings {
         name: LaneName((*name).into()),
         kind: LaneKind::Scripted { agent: "right".into() },
         jobs: None,
+        retry: Default::default(),
+        breaker: 3,
     };
     Settings {
         base: PathBuf::new(),
@@ -50,13 +40,16 @@ fn settings(lanes: &[&str], canary: &[&str]) -> Settings {
         lanes: lanes.iter().map(lane).collect(),
         jobs: 4,
         limits: Default::default(),
+        retry: Default::default(),
+        retry_override: Default::default(),
+        policy: Default::default(),
         scenarios: BTreeMap::new(),
         agents: Vec::new(),
     }
 }
 
 fn filter(texts: &[&str]) -> Selection {
-    Selection { filters: texts.iter().map(|text| (*text).to_owned()).collect(), no_canary: false }
+    Selection { filters: texts.iter().map(|text| (*text).to_owned()).collect(), ..Default::default() }
 }
 
 fn names(trials: &[Arc<PlannedTrial>]) -> Vec<&str> {
@@ -93,7 +86,7 @@ fn the_canary_runs_although_it_was_not_selected() {
 #[test]
 fn without_canaries_they_are_ordinary_trials_and_that_is_told() {
     let scenarios = || vec![scenario("first", 60), scenario("gate", 60)];
-    let selection = Selection { filters: vec!["gate".into()], no_canary: true };
+    let selection = Selection { filters: vec!["gate".into()], no_canary: true, ..Default::default() };
     let plan_of = |canary: &[&str], selection: &Selection| plan(scenarios(), &settings(&["l"], canary), selection);
     let filtered = plan_of(&["first"], &selection);
     assert_eq!((names(&filtered.lanes[0].canaries), names(&filtered.lanes[0].rest)), (vec![], vec!["gate"]));
@@ -147,7 +140,7 @@ proptest! {
         let lane_names: Vec<String> = (0..lanes).map(|number| format!("l{number}")).collect();
         let lane_names: Vec<&str> = lane_names.iter().map(String::as_str).collect();
         let canary: Vec<&str> = canary.iter().map(String::as_str).collect();
-        let selection = Selection { filters, no_canary };
+        let selection = Selection { filters, no_canary, ..Default::default() };
         let plan = plan(scenarios.clone(), &settings(&lane_names, &canary), &selection);
         prop_assert_eq!(plan.lanes.iter().map(|lane| lane.name.0.as_str()).collect::<Vec<_>>(), lane_names);
         let any = scenarios.iter().any(|scenario| selection.selects(scenario));

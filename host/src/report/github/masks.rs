@@ -43,19 +43,30 @@ impl Masks {
         shown
     }
 
+    fn findings(&self, findings: &[Finding]) -> Vec<Finding> {
+        let hide = |text: &str| self.hide(text).into_owned();
+        let hidden = |finding: &Finding| Finding {
+            code: hide(&finding.code),
+            message: hide(&finding.message),
+            evidence: finding.evidence.as_deref().map(hide),
+        };
+        findings.iter().map(hidden).collect()
+    }
+
     /// A verdict without them.
     pub(super) fn verdict(&self, verdict: &Verdict) -> Verdict {
         let hide = |text: &str| self.hide(text).into_owned();
         match verdict {
             Verdict::Pass => Verdict::Pass,
-            Verdict::Fail { findings } => {
-                let hidden = |finding: &Finding| Finding {
-                    code: hide(&finding.code),
-                    message: hide(&finding.message),
-                    evidence: finding.evidence.as_deref().map(hide),
-                };
-                Verdict::Fail { findings: findings.iter().map(hidden).collect() }
+            Verdict::Flaky { reason, counts_as } => Verdict::Flaky { reason: hide(reason), counts_as: *counts_as },
+            Verdict::Fail { findings, note } => {
+                Verdict::Fail { findings: self.findings(findings), note: note.as_deref().map(hide) }
             }
+            // What was expected is the suite's own text.
+            Verdict::Xfail { findings, expected } => {
+                Verdict::Xfail { findings: self.findings(findings), expected: expected.clone() }
+            }
+            Verdict::Xpass { .. } => verdict.clone(),
             Verdict::Skip { reason } => Verdict::Skip { reason: hide(reason) },
             Verdict::Blocked { reason } => Verdict::Blocked { reason: hide(reason) },
             Verdict::Fault(fault) => Verdict::Fault(Fault::new(fault.class, hide(&fault.message))),

@@ -168,6 +168,10 @@ impl Sink for Github {
             | EventKind::Session { .. }
             | EventKind::Reported { .. }
             | EventKind::AttemptFinished { .. }
+            | EventKind::RetryScheduled { .. }
+            | EventKind::LaneBroken { .. }
+            | EventKind::Halted { .. }
+            | EventKind::Status { .. }
             | EventKind::LaneOpened { .. }
             | EventKind::RunFinished { .. } => {}
         }

@@ -55,6 +55,10 @@ impl Outline {
             EventKind::AttemptStarted { .. }
             | EventKind::Session { .. }
             | EventKind::Reported { .. }
+            | EventKind::RetryScheduled { .. }
+            | EventKind::LaneBroken { .. }
+            | EventKind::Halted { .. }
+            | EventKind::Status { .. }
             | EventKind::TrialFinished { .. }
             | EventKind::LaneOpened { .. }
             | EventKind::Interrupted { .. } => {}

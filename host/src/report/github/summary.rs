@@ -57,7 +57,10 @@ impl Summary {
     ) {
         let (rank, sign) = match verdict {
             Verdict::Pass => (Rank::Good, "✅"),
+            Verdict::Flaky { .. } => (if verdict.is_failure() { Rank::Bad } else { Rank::Good }, "🔁"),
             Verdict::Fail { .. } => (Rank::Bad, "❌"),
+            Verdict::Xfail { .. } => (Rank::Good, "☑️"),
+            Verdict::Xpass { .. } => (if verdict.is_failure() { Rank::Bad } else { Rank::Good }, "❗"),
             Verdict::Fault(_) => (Rank::Bad, "💥"),
             Verdict::Skip { .. } => (Rank::NotRun, "⏭️"),
             Verdict::Blocked { .. } => (Rank::NotRun, "🚧"),

@@ -60,11 +60,17 @@ impl Board {
             EventKind::TrialFinished { trial, verdict, .. } => {
                 self.running.retain(|running| running.trial != *trial);
                 self.judged += 1;
-                if matches!(verdict, Verdict::Fail { .. } | Verdict::Fault(_) | Verdict::Blocked { .. }) {
+                if verdict.is_failure() || matches!(verdict, Verdict::Blocked { .. }) {
                     self.unwell += 1;
                 }
             }
-            EventKind::LaneOpened { .. } | EventKind::Interrupted { .. } | EventKind::RunFinished { .. } => {}
+            EventKind::LaneOpened { .. }
+            | EventKind::RetryScheduled { .. }
+            | EventKind::LaneBroken { .. }
+            | EventKind::Halted { .. }
+            | EventKind::Status { .. }
+            | EventKind::Interrupted { .. }
+            | EventKind::RunFinished { .. } => {}
         }
     }
 

@@ -59,6 +59,10 @@ impl Figures {
             EventKind::AttemptStarted { .. }
             | EventKind::Session { .. }
             | EventKind::Reported { .. }
+            | EventKind::RetryScheduled { .. }
+            | EventKind::LaneBroken { .. }
+            | EventKind::Halted { .. }
+            | EventKind::Status { .. }
             | EventKind::Interrupted { .. }
             | EventKind::RunFinished { .. } => {}
         }

@@ -90,6 +90,10 @@ impl Story {
                 self.judged(judged, out);
             }
             EventKind::LaneOpened { lane } => self.lane_opened(lane, out),
+            EventKind::RetryScheduled { .. }
+            | EventKind::LaneBroken { .. }
+            | EventKind::Halted { .. }
+            | EventKind::Status { .. } => {}
             EventKind::Interrupted { signal } => {
                 let signal = inline(signal);
                 out.push_str(&self.theme.label(Tone::Warn, "Interrupt"));

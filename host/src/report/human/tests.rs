@@ -327,7 +327,7 @@ fn counts_keep_their_order_and_their_number() {
         fault.clone(),
         fault,
         Verdict::Blocked { reason },
-        Verdict::Fail { findings: vec![finding("c", "m", None)] },
+        Verdict::Fail { findings: vec![finding("c", "m", None)], note: None },
         Verdict::Pass,
     ];
     for (name, verdict) in names.iter().zip(verdicts) {

@@ -37,13 +37,18 @@ pub(super) struct Judged {
 impl Judged {
     /// Whether a person has to look at it. What is blocked has its cause elsewhere.
     pub(super) fn is_failure(&self) -> bool {
-        matches!(self.verdict, Verdict::Fail { .. } | Verdict::Fault(_))
+        self.verdict.is_failure()
     }
 
     fn reason(&self) -> Option<&str> {
         match &self.verdict {
             Verdict::Skip { reason } | Verdict::Blocked { reason } | Verdict::Cancelled { reason } => Some(reason),
-            Verdict::Pass | Verdict::Fail { .. } | Verdict::Fault(_) => None,
+            Verdict::Flaky { reason, .. } => Some(reason),
+            Verdict::Pass
+            | Verdict::Fail { .. }
+            | Verdict::Xfail { .. }
+            | Verdict::Xpass { .. }
+            | Verdict::Fault(_) => None,
         }
     }
 }
@@ -53,6 +58,7 @@ fn tone(verdict: &Verdict) -> Tone {
     match verdict {
         Verdict::Pass => Tone::Good,
         Verdict::Fail { .. } => Tone::Bad,
+        Verdict::Flaky { .. } | Verdict::Xpass { .. } | Verdict::Xfail { .. } => Tone::Warn,
         Verdict::Fault(_) => Tone::Broken,
         Verdict::Skip { .. } | Verdict::Blocked { .. } | Verdict::Cancelled { .. } => Tone::Warn,
     }
@@ -94,9 +100,14 @@ impl Writer<'_> {
     /// What belongs below that line.
     pub(super) fn details(&self, judged: &Judged, out: &mut String) {
         match &judged.verdict {
-            Verdict::Fail { findings } => self.findings(findings, out),
+            Verdict::Fail { findings, .. } | Verdict::Xfail { findings, .. } => self.findings(findings, out),
             Verdict::Fault(fault) => self.quoted(&format!("{}: ", fault.class), &fault.message, out),
-            Verdict::Pass | Verdict::Skip { .. } | Verdict::Blocked { .. } | Verdict::Cancelled { .. } => {}
+            Verdict::Pass
+            | Verdict::Flaky { .. }
+            | Verdict::Xpass { .. }
+            | Verdict::Skip { .. }
+            | Verdict::Blocked { .. }
+            | Verdict::Cancelled { .. } => {}
         }
         for notice in &judged.notices {
             let _ = writeln!(out, "{}{}", self.theme.quote(), inline(notice));

@@ -82,7 +82,11 @@ enum Element {
 fn element(verdict: &Verdict) -> Option<Element> {
     match verdict {
         Verdict::Pass => None,
-        Verdict::Fail { .. } => Some(Element::NonSuccess(NonSuccessKind::Failure, verdict.word())),
+        Verdict::Flaky { .. } | Verdict::Xpass { .. } if !verdict.is_failure() => None,
+        Verdict::Xfail { .. } => Some(Element::Skipped(verdict.word())),
+        Verdict::Fail { .. } | Verdict::Flaky { .. } | Verdict::Xpass { .. } => {
+            Some(Element::NonSuccess(NonSuccessKind::Failure, verdict.word()))
+        }
         Verdict::Fault(fault) => Some(Element::NonSuccess(NonSuccessKind::Error, fault.class.as_str())),
         Verdict::Skip { .. } | Verdict::Blocked { .. } | Verdict::Cancelled { .. } => {
             Some(Element::Skipped(verdict.word()))

@@ -79,7 +79,12 @@ impl Collected {
             EventKind::TrialFinished { trial, duration_ms, verdict, .. } => {
                 self.judged(event.at_ms, trial, *duration_ms, verdict);
             }
-            EventKind::LaneOpened { .. } | EventKind::Interrupted { .. } => {}
+            EventKind::LaneOpened { .. }
+            | EventKind::RetryScheduled { .. }
+            | EventKind::LaneBroken { .. }
+            | EventKind::Halted { .. }
+            | EventKind::Status { .. }
+            | EventKind::Interrupted { .. } => {}
             EventKind::RunFinished { summary } => self.at_ms = summary.wall_ms,
         }
     }

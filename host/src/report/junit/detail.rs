@@ -25,7 +25,9 @@ pub(in crate::report) struct Bounds {
 pub(in crate::report) fn headline(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Pass => String::new(),
-        Verdict::Fail { findings } => codes(findings),
+        Verdict::Flaky { reason, .. } => inline(reason),
+        Verdict::Xpass { .. } => "it was expected to fail".into(),
+        Verdict::Fail { findings, .. } | Verdict::Xfail { findings, .. } => codes(findings),
         Verdict::Fault(fault) => inline(&fault.message),
         Verdict::Skip { reason } | Verdict::Blocked { reason } | Verdict::Cancelled { reason } => inline(reason),
     }
@@ -35,14 +37,18 @@ pub(in crate::report) fn headline(verdict: &Verdict) -> String {
 pub(in crate::report) fn brief(verdict: &Verdict, most: usize) -> Vec<String> {
     match verdict {
         Verdict::Pass => Vec::new(),
-        Verdict::Fail { findings } => {
+        Verdict::Fail { findings, .. } | Verdict::Xfail { findings, .. } => {
             let line = |finding: &Finding| format!("{}: {}", inline(&finding.code), inline(&finding.message));
             let more = findings.len().saturating_sub(most);
             let more = (more > 0).then(|| format!("… {}", count(more, "more finding")));
             findings.iter().take(most).map(line).chain(more).collect()
         }
         Verdict::Fault(fault) => vec![format!("{}: {}", fault.class, inline(&fault.message))],
-        Verdict::Skip { .. } | Verdict::Blocked { .. } | Verdict::Cancelled { .. } => vec![headline(verdict)],
+        Verdict::Flaky { .. }
+        | Verdict::Xpass { .. }
+        | Verdict::Skip { .. }
+        | Verdict::Blocked { .. }
+        | Verdict::Cancelled { .. } => vec![headline(verdict)],
     }
 }
 
@@ -51,7 +57,8 @@ pub(in crate::report) fn lines(verdict: &Verdict, bounds: Bounds, log: &str) -> 
     let mut told = Told { lines: Vec::new(), bytes: 0, left_out: 0, bounds };
     match verdict {
         Verdict::Pass => {}
-        Verdict::Fail { findings } => {
+        Verdict::Xpass { .. } => told.text("", &headline(verdict)),
+        Verdict::Fail { findings, .. } | Verdict::Xfail { findings, .. } => {
             for finding in findings.iter().take(bounds.findings) {
                 told.text(&format!("{}: ", inline(&finding.code)), &finding.message);
                 if let Some(evidence) = &finding.evidence {
@@ -60,9 +67,13 @@ pub(in crate::report) fn lines(verdict: &Verdict, bounds: Bounds, log: &str) -> 
             }
         }
         Verdict::Fault(fault) => told.text(&format!("{}: ", fault.class), &fault.message),
-        Verdict::Skip { reason } | Verdict::Blocked { reason } | Verdict::Cancelled { reason } => told.text("", reason),
+        Verdict::Flaky { reason, .. }
+        | Verdict::Skip { reason }
+        | Verdict::Blocked { reason }
+        | Verdict::Cancelled { reason } => told.text("", reason),
     }
-    let findings = if let Verdict::Fail { findings } = verdict { findings.len() } else { 0 };
+    let findings =
+        if let Verdict::Fail { findings, .. } | Verdict::Xfail { findings, .. } = verdict { findings.len() } else { 0 };
     told.finish(findings.saturating_sub(bounds.findings), log)
 }
 

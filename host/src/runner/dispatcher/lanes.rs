@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::model::LaneName;
+use crate::model::{Canary, LaneName};
 
 /// The lanes of a run with their waiting trials, which are named by their place in the run.
 pub(super) struct Lanes {
@@ -67,6 +67,11 @@ impl Lanes {
         None
     }
 
+    /// The name of a lane.
+    pub(super) fn name(&self, lane: usize) -> &LaneName {
+        &self.lanes[lane].name
+    }
+
     /// A running trial of `lane` has ended.
     pub(super) fn ended(&mut self, lane: usize) {
         self.running -= 1;
@@ -87,6 +92,15 @@ impl Lanes {
                 lane.name.clone()
             })
             .collect()
+    }
+
+    /// Puts back a trial that ran: it is the next of its lane, so that its retry does not wait for all others.
+    pub(super) fn again(&mut self, lane: usize, trial: usize, canary: Canary) {
+        let lane = &mut self.lanes[lane];
+        match canary {
+            Canary::Yes => lane.canaries.push_front(trial),
+            Canary::No => lane.rest.push_front(trial),
+        }
     }
 
     /// Takes out what waits in `lane`, canaries too.

@@ -162,7 +162,7 @@ async fn vanish(ready: impl Fn(&Dispatcher<'_>) -> bool, heard: bool) -> Vec<Eve
 
 #[tokio::test(start_paused = true)]
 async fn a_task_that_vanishes_is_an_internal_fault_and_never_a_pass() {
-    let events = vanish(|dispatcher| dispatcher.trials[0].started.is_some(), true).await;
+    let events = vanish(|dispatcher| matches!(dispatcher.trials[0].phase, Phase::Running { .. }), true).await;
     let Verdict::Fault(fault) = fake::verdict_in(&events, "l/canary").unwrap() else { panic!("{events:#?}") };
     assert_eq!(fault.class, FaultClass::Internal);
     assert!(fault.message.contains("without a record: its task is gone"), "{fault}");

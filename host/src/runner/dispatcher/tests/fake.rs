@@ -14,8 +14,8 @@ use tokio::{
 use super::super::*;
 use crate::{
     config::LaneKind,
-    model::{Finding, LaneName, PluginId, Report, Scenario, ScenarioId, ScenarioShape, TrialId},
-    plan::LanePlan,
+    model::{Finding, LaneName, Policy, Report, Scenario, TrialId},
+    plan::{LanePlan, PlannedTrial},
     runner::executor::Executing,
 };
 
@@ -110,7 +110,7 @@ impl Fake {
         Self { acts: HashMap::new(), otherwise, signals: Vec::new(), seen: Mutex::default() }
     }
 
-    /// What `LANE/SCENARIO` does.
+    /// What `LANE/SCENARIO` does, or `LANE/SCENARIO:N` in its attempt number N.
     pub(super) fn act(mut self, trial: &str, act: Act) -> Self {
         self.acts.insert(trial.to_owned(), act);
         self
@@ -165,14 +165,15 @@ impl Executor for Fake {
     fn execute<'a>(
         &'a self,
         trial: &'a PlannedTrial,
-        _attempt: u32,
+        attempt: u32,
         feed: &'a Feed,
         mut stop: watch::Receiver<Stop>,
     ) -> Executing<'a> {
         Box::pin(async move {
             let _running = Running::enter(self, &trial.id);
             let name = trial.id.to_string();
-            let act = self.acts.get(&name).unwrap_or(&self.otherwise).clone();
+            let numbered = format!("{name}:{attempt}");
+            let act = self.acts.get(&numbered).or_else(|| self.acts.get(&name)).unwrap_or(&self.otherwise).clone();
             let began = Instant::now();
             for number in 0..act.notes {
                 feed.report(Report::Note { text: number.to_string() }).await;
@@ -209,7 +210,7 @@ impl Executor for Fake {
 
 /// A plan of `lanes`.
 pub(super) fn plan(jobs: usize, lanes: Vec<LanePlan>) -> Plan {
-    Plan { lanes, jobs, canary_skipped: false }
+    Plan { lanes, jobs, policy: Policy::default(), canary_skipped: false }
 }
 
 /// A lane with scenarios of these names.
@@ -221,29 +222,15 @@ pub(super) fn lane(name: &str, jobs: Option<usize>, canaries: &[&str], rest: &[&
         name: LaneName(name.into()),
         kind: LaneKind::Scripted { agent: "right".into() },
         jobs,
+        breaker: 0,
         canaries: trials(canaries, Canary::Yes),
         rest: trials(rest, Canary::No),
     }
 }
 
 fn trial(lane: &str, scenario: &str, canary: Canary) -> PlannedTrial {
-    let id = ScenarioId(scenario.into());
-    let scenario = Scenario {
-        id: id.clone(),
-        plugin: PluginId(0),
-        name: scenario.into(),
-        summary: String::new(),
-        tags: Vec::new(),
-        clauses: Vec::new(),
-        grants: Default::default(),
-        ungranted: Vec::new(),
-        limits: Default::default(),
-        shape: ScenarioShape::Typed,
-        fixture: Default::default(),
-        agents: BTreeMap::new(),
-    };
-    let id = TrialId { lane: LaneName(lane.into()), scenario: id };
-    PlannedTrial { id, scenario: Arc::new(scenario), canary, agent: None }
+    let scenario = Arc::new(Scenario::named(scenario));
+    PlannedTrial::once(TrialId { lane: LaneName(lane.into()), scenario: scenario.id.clone() }, scenario, canary, None)
 }
 
 /// What came of a run.
@@ -271,12 +258,18 @@ impl EventSink for Events {
     fn flush(&mut self) {}
 }
 
+fn signal(name: &str) -> Signal {
+    if name == "SIGUSR1" { Signal::Status } else { Signal::Stop(name.to_owned()) }
+}
+
 /// Runs a plan to its end.
 pub(super) async fn run(plan: &Plan, fake: Fake) -> Log {
     let context = RunContext {
         run: RunId("r".into()),
         time: "2026-01-01T00:00:00Z".into(),
         wasmtime: "0".into(),
+        suite: None,
+        revision: None,
         plugins: Vec::new(),
         directory: None,
     };
@@ -284,12 +277,12 @@ pub(super) async fn run(plan: &Plan, fake: Fake) -> Log {
     let due = fake.signals.clone();
     let began = Instant::now();
     for (_, name) in due.iter().filter(|(at, _)| at.is_zero()) {
-        sender.try_send((*name).to_owned()).unwrap();
+        sender.try_send(signal(name)).unwrap();
     }
     tokio::spawn(async move {
         for (at, name) in due.into_iter().filter(|(at, _)| !at.is_zero()) {
             tokio::time::sleep_until(began + at).await;
-            let _ = sender.send(name.to_owned()).await;
+            let _ = sender.send(signal(name)).await;
         }
     });
     let fake = Arc::new(fake);
@@ -318,9 +311,13 @@ pub(super) fn trial_of(kind: &EventKind) -> Option<String> {
         | EventKind::Session { trial, .. }
         | EventKind::Reported { trial, .. }
         | EventKind::AttemptFinished { trial, .. }
+        | EventKind::RetryScheduled { trial, .. }
         | EventKind::TrialFinished { trial, .. } => Some(trial.to_string()),
         EventKind::RunStarted { .. }
         | EventKind::LaneOpened { .. }
+        | EventKind::LaneBroken { .. }
+        | EventKind::Halted { .. }
+        | EventKind::Status { .. }
         | EventKind::Interrupted { .. }
         | EventKind::RunFinished { .. } => None,
     }

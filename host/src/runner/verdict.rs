@@ -1,0 +1,175 @@
+//! What a trial's attempts and expectations come to.
+
+use std::collections::BTreeSet;
+
+use super::text::shortened;
+use crate::{
+    model::{ExpectedFailure, Finding, Outcome, Policy, Verdict},
+    plan::PlannedTrial,
+};
+
+/// Bytes of one earlier attempt's end in a reason.
+const REASON: usize = 200;
+
+/// The verdict on a trial whose last attempt ended as `last`; `earlier` says in a line each how the others did.
+pub(super) fn verdict_on(trial: &PlannedTrial, earlier: &[String], last: Outcome, policy: &Policy) -> Verdict {
+    match last {
+        Outcome::Pass if !trial.expected.is_empty() => {
+            Verdict::Xpass { expected: trial.expected.clone(), counts_as: policy.xpass }
+        }
+        Outcome::Pass if !earlier.is_empty() => {
+            let attempts = earlier.iter().zip(1..).map(|(how, number)| format!("attempt {number}: {how}"));
+            Verdict::Flaky { reason: attempts.collect::<Vec<_>>().join("; "), counts_as: policy.flaky_result }
+        }
+        Outcome::Fail { findings } if covers(&trial.expected, &findings) => {
+            let codes: BTreeSet<&str> = findings.iter().map(|finding| finding.code.as_str()).collect();
+            let matters = |it: &&ExpectedFailure| it.findings.iter().any(|code| codes.contains(code.as_str()));
+            let expected = trial.expected.iter().filter(matters).cloned().collect();
+            Verdict::Xfail { findings, expected }
+        }
+        Outcome::Fail { findings } => {
+            let note = why_not_expected(trial, &findings);
+            Verdict::Fail { findings, note }
+        }
+        other => other.into(),
+    }
+}
+
+/// Whether another attempt follows number `attempt`, from 1, which ended as `outcome`. What was expected needs no
+/// second look.
+pub(super) fn is_tried_again(trial: &PlannedTrial, attempt: u32, outcome: &Outcome) -> bool {
+    let known = matches!(outcome, Outcome::Fail { findings } if covers(&trial.expected, findings));
+    !known && trial.retry.allows(attempt, outcome)
+}
+
+/// How an attempt ended, in a line.
+pub(super) fn in_a_line(outcome: &Outcome) -> String {
+    let (word, detail) = match outcome {
+        Outcome::Pass => return "pass".into(),
+        Outcome::Fail { findings } => {
+            ("fail", findings.iter().map(|finding| finding.code.as_str()).collect::<Vec<_>>().join(", "))
+        }
+        Outcome::Skip { reason } => ("skip", reason.clone()),
+        Outcome::Fault(fault) => (fault.class.as_str(), fault.message.clone()),
+        Outcome::Cancelled { reason } => ("cancelled", reason.clone()),
+    };
+    let line = detail.lines().next().unwrap_or_default().to_owned();
+    format!("{word} ({})", shortened(line, REASON))
+}
+
+/// Whether every finding was expected.
+fn covers(expected: &[ExpectedFailure], findings: &[Finding]) -> bool {
+    let is_expected = |finding: &Finding| expected.iter().any(|it| it.findings.contains(&finding.code));
+    !expected.is_empty() && findings.iter().all(is_expected)
+}
+
+fn why_not_expected(trial: &PlannedTrial, findings: &[Finding]) -> Option<String> {
+    let found: BTreeSet<&str> = findings.iter().map(|finding| finding.code.as_str()).collect();
+    let expected: BTreeSet<&str> =
+        trial.expected.iter().flat_map(|it| it.findings.iter().map(String::as_str)).collect();
+    let unexpected: Vec<&str> = found.difference(&expected).copied().collect();
+    let expired = trial.expired.iter().find(|it| it.findings.iter().any(|code| unexpected.contains(&code.as_str())));
+    match expired {
+        Some(it) => Some(format!("it was expected until {} ({}: {}), which is over", it.until, it.owner, it.reason)),
+        None if expected.is_empty() => None,
+        None => Some(format!("not expected: {}; expected: {}", list(&unexpected), list(expected.iter().copied()))),
+    }
+}
+
+fn list<'a>(codes: impl IntoIterator<Item = impl AsRef<str> + 'a>) -> String {
+    codes.into_iter().map(|code| format!("`{}`", code.as_ref())).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use jiff::civil::Date;
+
+    use super::*;
+    use crate::model::{Canary, CountsAs, Fault, FaultClass, LaneName, RetryCause, RetryPolicy, Scenario, TrialId};
+
+    fn expecting(codes: &[&str]) -> ExpectedFailure {
+        ExpectedFailure {
+            lanes: Vec::new(),
+            findings: codes.iter().map(|code| (*code).to_owned()).collect(),
+            owner: "ada".into(),
+            reason: "the hook is not there yet".into(),
+            until: Date::constant(2026, 12, 31),
+        }
+    }
+
+    fn trial(expected: Vec<ExpectedFailure>, expired: Vec<ExpectedFailure>) -> PlannedTrial {
+        let scenario = Arc::new(Scenario::named("s"));
+        let id = TrialId { lane: LaneName("l".into()), scenario: scenario.id.clone() };
+        PlannedTrial { expected, expired, ..PlannedTrial::once(id, scenario, Canary::No, None) }
+    }
+
+    fn fail(codes: &[&str]) -> Outcome {
+        let finding = |code: &&str| Finding { code: (*code).into(), message: "m".into(), evidence: None };
+        Outcome::Fail { findings: codes.iter().map(finding).collect() }
+    }
+
+    fn judged(trial: &PlannedTrial, last: Outcome) -> Verdict {
+        verdict_on(trial, &[], last, &Policy::default())
+    }
+
+    #[test]
+    fn only_what_was_expected_is_an_xfail() {
+        let known = trial(vec![expecting(&["a"]), expecting(&["b"])], Vec::new());
+        for codes in [&["a"][..], &["b"], &["a", "b"]] {
+            let Verdict::Xfail { findings, expected } = judged(&known, fail(codes)) else { panic!("{codes:?}") };
+            assert_eq!((findings.len(), expected.len()), (codes.len(), codes.len()));
+        }
+        let Verdict::Fail { findings, note } = judged(&known, fail(&["a", "c"])) else { panic!() };
+        assert_eq!(findings.len(), 2);
+        assert_eq!(note.unwrap(), "not expected: `c`; expected: `a`, `b`");
+    }
+
+    #[test]
+    fn a_fault_is_never_masked() {
+        let known = trial(vec![expecting(&["a"])], Vec::new());
+        let fault = Outcome::Fault(Fault::new(FaultClass::Crash, "it died"));
+        assert_eq!(judged(&known, fault.clone()), fault.into());
+        assert_eq!(judged(&known, Outcome::Skip { reason: "r".into() }).word(), "skip");
+    }
+
+    #[test]
+    fn what_expired_fails_and_says_so() {
+        let late = trial(Vec::new(), vec![expecting(&["a"])]);
+        let Verdict::Fail { note, .. } = judged(&late, fail(&["a"])) else { panic!() };
+        assert_eq!(note.unwrap(), "it was expected until 2026-12-31 (ada: the hook is not there yet), which is over");
+        assert_eq!(judged(&late, fail(&["b"])), Outcome::into(fail(&["b"])), "a failure that it never covered");
+        assert_eq!(judged(&late, Outcome::Pass), Verdict::Pass);
+    }
+
+    #[test]
+    fn a_pass_that_was_not_expected_is_told_before_a_flaky_one() {
+        let known = trial(vec![expecting(&["a"])], Vec::new());
+        let policy = Policy { xpass: CountsAs::Fail, flaky_result: CountsAs::Fail, ..Policy::default() };
+        let verdict = verdict_on(&known, &["stall (x)".into()], Outcome::Pass, &policy);
+        assert!(matches!(verdict, Verdict::Xpass { counts_as: CountsAs::Fail, .. }) && verdict.is_failure());
+        let plain = trial(Vec::new(), Vec::new());
+        let earlier = ["stall (no event)".to_owned(), "crash (gone)".to_owned()];
+        let verdict = verdict_on(&plain, &earlier, Outcome::Pass, &policy);
+        let Verdict::Flaky { reason, .. } = &verdict else { panic!("{verdict:?}") };
+        assert_eq!(reason, "attempt 1: stall (no event); attempt 2: crash (gone)");
+        assert!(verdict.is_failure() && verdict.has_passed());
+        assert_eq!(judged(&plain, Outcome::Pass), Verdict::Pass);
+    }
+
+    #[test]
+    fn an_expected_failure_is_not_tried_again() {
+        let retry = RetryPolicy { retries: 1, on: RetryCause::all().collect(), ..RetryPolicy::default() };
+        let known = PlannedTrial { retry, ..trial(vec![expecting(&["a"])], Vec::new()) };
+        assert!(!is_tried_again(&known, 1, &fail(&["a"])));
+        assert!(is_tried_again(&known, 1, &fail(&["a", "b"])) && !is_tried_again(&known, 2, &fail(&["b"])));
+    }
+
+    #[test]
+    fn an_end_is_told_in_a_line() {
+        assert_eq!(in_a_line(&fail(&["a", "b"])), "fail (a, b)");
+        let fault = Outcome::Fault(Fault::new(FaultClass::Trap, "unreachable\nbacktrace"));
+        assert_eq!(in_a_line(&fault), "trap (unreachable)");
+    }
+}
