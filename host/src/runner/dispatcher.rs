@@ -389,6 +389,7 @@ impl<'a> Dispatcher<'a> {
         self.tally.trial(&trial, &verdict, duration_ms);
         let (opens, failure, how) = (opens_lane(&verdict), verdict.is_failure(), verdict.word());
         self.emit(EventKind::TrialFinished { trial: trial.id.clone(), attempts, duration_ms, verdict });
+        self.failed += u32::from(failure);
         if trial.canary == Canary::Yes && !matches!(how, "cancelled" | "blocked") {
             if opens {
                 self.lanes.canary_passed(lane);
@@ -399,7 +400,6 @@ impl<'a> Dispatcher<'a> {
             }
         }
         if failure {
-            self.failed += 1;
             self.halt_if_enough();
         }
     }
@@ -439,8 +439,8 @@ impl<'a> Dispatcher<'a> {
         if self.is_stopping() {
             return;
         }
-        let noun = if bound == 1 { "trial has" } else { "trials have" };
-        let reason = format!("{bound} {noun} failed, and no more may");
+        let noun = if self.failed == 1 { "trial has" } else { "trials have" };
+        let reason = format!("{} {noun} failed, which is as many as may", self.failed);
         self.emit(EventKind::Halted { reason: reason.clone() });
         self.halted = Some(reason.clone());
         self.cancel_what_waits(&reason);

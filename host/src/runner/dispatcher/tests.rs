@@ -1,6 +1,7 @@
 //! The dispatcher with an executor that only pretends, under paused time.
 
 mod fake;
+mod policy;
 mod properties;
 
 use std::{sync::Arc, time::Duration};

@@ -9,33 +9,38 @@ use proptest::prelude::*;
 
 use super::{
     super::*,
-    fake::{Act, Fake, Log, lane, plan, run, trial_of},
+    fake::{Act, End, Fake, Log, lane, plan, run, trial_of},
+    policy::retried,
 };
-use crate::model::ExitCode;
+use crate::{model::ExitCode, plan::LanePlan};
 
 #[derive(Clone, Debug)]
 struct Case {
     jobs: usize,
     lanes: Vec<CaseLane>,
     signals: Vec<u64>,
+    max_fail: Option<u32>,
 }
 
 #[derive(Clone, Debug)]
 struct CaseLane {
     jobs: Option<usize>,
+    retries: u32,
+    breaker: u32,
     canaries: Vec<Act>,
     rest: Vec<Act>,
 }
 
 fn act() -> impl Strategy<Value = Act> {
     let time = (0_u64..2_000).prop_map(Duration::from_millis);
-    let kind = prop_oneof![6 => Just(0_u8), 1 => Just(1), 1 => Just(2), 1 => Just(3), 1 => Just(4)];
+    let kind = prop_oneof![6 => Just(0_u8), 1 => Just(1), 1 => Just(2), 1 => Just(3), 1 => Just(4), 1 => Just(5)];
     (time, kind, 0_usize..3, proptest::bool::weighted(0.2)).prop_map(|(time, kind, notes, stubborn)| {
         let act = match kind {
             0 => Act::pass(time),
             1 => Act::fail(time),
             2 => Act::fault(time),
             3 => Act::skip(time),
+            4 => Act::new(time, End::Outcome(Outcome::Fault(Fault::new(FaultClass::Launch, "not logged in")))),
             _ => Act::panic(time),
         };
         let act = act.says(notes);
@@ -46,16 +51,16 @@ fn act() -> impl Strategy<Value = Act> {
 fn case() -> impl Strategy<Value = Case> {
     let canaries = proptest::collection::vec(act(), 0..3);
     let rest = proptest::collection::vec(act(), 0..8);
-    let lane = (proptest::option::of(1_usize..4), canaries, rest).prop_map(|(jobs, canaries, rest)| CaseLane {
-        jobs,
-        canaries,
-        rest,
-    });
+    let lane = (proptest::option::of(1_usize..4), 0_u32..3, 0_u32..3, canaries, rest)
+        .prop_map(|(jobs, retries, breaker, canaries, rest)| CaseLane { jobs, retries, breaker, canaries, rest });
     let signals = prop_oneof![2 => Just(Vec::new()), 1 => proptest::collection::vec(0_u64..6_000, 1..3)];
-    (1_usize..6, proptest::collection::vec(lane, 0..4), signals).prop_map(|(jobs, lanes, mut signals)| {
-        signals.sort_unstable();
-        Case { jobs, lanes, signals }
-    })
+    let max_fail = proptest::option::weighted(0.3, 1_u32..4);
+    (1_usize..6, proptest::collection::vec(lane, 0..4), signals, max_fail).prop_map(
+        |(jobs, lanes, mut signals, max_fail)| {
+            signals.sort_unstable();
+            Case { jobs, lanes, signals, max_fail }
+        },
+    )
 }
 
 /// The plan of a case, and an executor that acts it out.
@@ -71,12 +76,15 @@ fn stage(case: &Case) -> (Plan, Fake) {
         }
         let canaries: Vec<&str> = canaries.iter().map(String::as_str).collect();
         let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
-        lanes.push(lane(&lane_name, shape.jobs, &canaries, &rest));
+        let lane = retried(lane(&lane_name, shape.jobs, &canaries, &rest), shape.retries);
+        lanes.push(LanePlan { breaker: shape.breaker, ..lane });
     }
     for at in &case.signals {
         fake = fake.signal(Duration::from_millis(*at), "SIGINT");
     }
-    (plan(case.jobs, lanes), fake)
+    let mut plan = plan(case.jobs, lanes);
+    plan.policy.max_fail = case.max_fail;
+    (plan, fake)
 }
 
 fn play(plan: &Plan, fake: Fake) -> Log {
@@ -95,7 +103,7 @@ proptest! {
         every_trial_is_told_in_order_and_ends_once(&plan, &log);
         canaries_guard_their_lanes(&plan, &log);
         caps_hold(&plan, &log);
-        an_interrupt_lets_nothing_start(&log);
+        what_stops_a_run_lets_nothing_start(&plan, &log);
         the_figures_add_up(&plan, &log);
     }
 }
@@ -116,25 +124,40 @@ fn every_trial_is_told_in_order_and_ends_once(plan: &Plan, log: &Log) {
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Stage {
         Waits,
-        Runs,
-        Ran,
+        Runs(u32),
+        Ran(u32),
+        WaitsAgain(u32),
         Over,
     }
     let mut stages: HashMap<String, Stage> = plan.trials().map(|trial| (trial.id.to_string(), Stage::Waits)).collect();
     for event in &log.events {
         let Some(stage) = trial_of(&event.kind).map(|trial| stages.get_mut(&trial).unwrap()) else { continue };
         *stage = match (*stage, &event.kind) {
-            (Stage::Waits, EventKind::AttemptStarted { attempt: 1, .. }) => Stage::Runs,
+            (Stage::Waits, EventKind::AttemptStarted { attempt: 1, .. }) => Stage::Runs(1),
             (Stage::Waits, EventKind::TrialFinished { attempts: 0, .. }) => Stage::Over,
-            (Stage::Runs, EventKind::Session { .. } | EventKind::Reported { .. }) => Stage::Runs,
-            (Stage::Runs, EventKind::AttemptFinished { attempt: 1, .. }) => Stage::Ran,
-            (Stage::Ran, EventKind::TrialFinished { attempts: 1, .. }) => Stage::Over,
+            (Stage::Runs(now), EventKind::Session { attempt, .. } | EventKind::Reported { attempt, .. })
+                if *attempt == now =>
+            {
+                Stage::Runs(now)
+            }
+            (Stage::Runs(now), EventKind::AttemptFinished { attempt, .. }) if *attempt == now => Stage::Ran(now),
+            (Stage::Ran(last), EventKind::RetryScheduled { attempt, .. }) if *attempt == last => {
+                Stage::WaitsAgain(last)
+            }
+            (Stage::WaitsAgain(last), EventKind::AttemptStarted { attempt, .. }) if *attempt == last + 1 => {
+                Stage::Runs(*attempt)
+            }
+            (Stage::Ran(last) | Stage::WaitsAgain(last), EventKind::TrialFinished { attempts, .. })
+                if *attempts == last =>
+            {
+                Stage::Over
+            }
             (stage, kind) => panic!("{stage:?}, then {kind:?}"),
         };
     }
     assert!(stages.values().all(|stage| *stage == Stage::Over), "{stages:?}");
-    let executed: HashSet<&String> = log.executed.iter().collect();
-    assert_eq!(executed.len(), log.executed.len(), "nothing is executed twice");
+    let starts = log.events.iter().filter(|event| matches!(event.kind, EventKind::AttemptStarted { .. })).count();
+    assert_eq!(log.executed.len(), starts, "nothing is executed that is not told");
 }
 
 fn canaries_guard_their_lanes(plan: &Plan, log: &Log) {
@@ -145,17 +168,21 @@ fn canaries_guard_their_lanes(plan: &Plan, log: &Log) {
         for event in &log.events {
             match &event.kind {
                 EventKind::TrialFinished { trial, verdict, .. } if left.contains(&trial.to_string()) => {
-                    if *verdict == Verdict::Pass {
+                    if verdict.has_passed() {
                         left.remove(&trial.to_string());
                     } else {
                         broken = true;
                     }
                 }
                 EventKind::TrialFinished { trial, verdict: Verdict::Blocked { .. }, .. } if trial.lane == lane.name => {
-                    assert!(broken, "{trial} is blocked, but no canary of its lane broke");
+                    assert!(broken, "{trial} is blocked, but neither its lane nor a canary broke");
                 }
                 EventKind::AttemptStarted { trial, .. } if rest.contains(&trial.to_string()) => {
                     assert!(left.is_empty(), "{trial} started before {left:?} had passed");
+                }
+                EventKind::LaneBroken { lane: name, .. } if *name == lane.name => {
+                    assert!(!broken, "a lane breaks once, and not after its canary");
+                    broken = true;
                 }
                 EventKind::LaneOpened { lane: name } if *name == lane.name => assert!(left.is_empty()),
                 _ => {}
@@ -182,12 +209,36 @@ fn caps_hold(plan: &Plan, log: &Log) {
     assert_eq!(running, 0);
 }
 
-fn an_interrupt_lets_nothing_start(log: &Log) {
-    let interrupted = log.events.iter().position(|event| matches!(event.kind, EventKind::Interrupted { .. }));
-    let after = interrupted.map_or(&[][..], |place| &log.events[place..]);
-    assert!(!after.iter().any(|event| matches!(event.kind, EventKind::AttemptStarted { .. })));
+fn what_stops_a_run_lets_nothing_start(plan: &Plan, log: &Log) {
+    let place = |wanted: fn(&EventKind) -> bool| log.events.iter().position(|event| wanted(&event.kind));
+    let interrupted = place(|kind| matches!(kind, EventKind::Interrupted { .. }));
+    let halted = place(|kind| matches!(kind, EventKind::Halted { .. }));
+    for place in interrupted.iter().chain(&halted) {
+        assert!(!log.events[*place..].iter().any(|event| {
+            matches!(event.kind, EventKind::AttemptStarted { .. } | EventKind::RetryScheduled { .. })
+        }));
+    }
     let cancelled = log.summary.verdicts.contains_key("cancelled");
-    assert!(interrupted.is_some() || !cancelled, "only an interrupt cancels");
+    assert!(interrupted.is_some() || halted.is_some() || !cancelled, "nothing else cancels");
+    let failures = |events: &[Event]| {
+        let verdicts = events.iter().filter_map(|event| match &event.kind {
+            EventKind::TrialFinished { verdict, .. } => Some(verdict),
+            _ => None,
+        });
+        verdicts.filter(|verdict| verdict.is_failure()).count()
+    };
+    match (plan.policy.max_fail, halted) {
+        // A lane that is given up at the same moment may add some.
+        (Some(bound), Some(place)) => assert!(failures(&log.events[..place]) >= bound as usize),
+        (Some(bound), None) => assert!(interrupted.is_some() || failures(&log.events) < bound as usize),
+        (None, halted) => assert_eq!(halted, None),
+    }
+    for event in &log.events {
+        let EventKind::LaneBroken { lane, .. } = &event.kind else { continue };
+        assert!(!log.events[event.seq as usize..].iter().any(|event| {
+            matches!(&event.kind, EventKind::AttemptStarted { trial, .. } | EventKind::RetryScheduled { trial, .. } if trial.lane == *lane)
+        }));
+    }
     assert_eq!(interrupted.is_some(), log.summary.exit_code == ExitCode::Interrupted as u8);
 }
 
@@ -215,7 +266,7 @@ fn the_figures_add_up(plan: &Plan, log: &Log) {
         plan.lanes.iter().flat_map(|lane| &lane.canaries).map(|trial| trial.id.to_string()).collect();
     let failed = finished.iter().any(|(_, _, verdict)| verdict.word() == "fail");
     let fault = finished.iter().any(|(_, _, verdict)| verdict.word() == "fault");
-    let guard = finished.iter().any(|(trial, _, verdict)| guards.contains(trial) && **verdict != Verdict::Pass);
+    let guard = finished.iter().any(|(trial, _, verdict)| guards.contains(trial) && !verdict.has_passed());
     let expected = match (failed, guard, fault) {
         (false, _, true) => ExitCode::Fault,
         (_, true, _) => ExitCode::CanaryFailed,
