@@ -274,7 +274,7 @@ async fn what_a_killed_or_stopped_supervisor_leaves_is_found() {
     let kill_it = "kill -SIGNAL $(ps -o ppid= -p $PPID); touch done; sleep 100";
     for (signal, bound) in [("KILL", 8), ("TERM", 8), ("STOP", 8)] {
         let attempt = Attempt::new(&format!("{}{}", shell(leave), shell(&kill_it.replace("SIGNAL", signal))));
-        let mut session = attempt.start().await;
+        let mut session = start_unconfined(attempt.spec()).await;
         if signal != "STOP" {
             let (_, fault) = within(10, all_events(&mut *session)).await;
             assert_eq!(fault.unwrap().class, FaultClass::Crash);
@@ -370,7 +370,7 @@ async fn drive_until_killed() {
         limits: SessionLimits::default(),
         observer: None,
     };
-    let mut session = start(spec).await.unwrap();
+    let mut session = start_unconfined(spec).await;
     drop(session.conclude().await);
 }
 

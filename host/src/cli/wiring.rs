@@ -19,7 +19,7 @@ use super::{
 use crate::{
     artifact::{CopyLimits, RunDirectory, copy_tree_bounded},
     engine::WASMTIME_VERSION,
-    lane::{self, HostProgram, Lane},
+    lane::{self, Guard, HostProgram, Lane},
     model::{Event, ExitCode, LaneName, RunSummary, TrialId},
     plan::Plan,
     report::{
@@ -169,7 +169,7 @@ fn add_reporters(
 fn lanes(plan: &Plan) -> HashMap<LaneName, Arc<dyn Lane>> {
     plan.lanes
         .iter()
-        .map(|planned| (planned.name.clone(), lane::lane(planned.kind.kind(), HostProgram::this())))
+        .map(|planned| (planned.name.clone(), lane::lane(planned.kind.kind(), HostProgram::this(), Guard::default())))
         .collect()
 }
 

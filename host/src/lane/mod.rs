@@ -4,6 +4,7 @@
 //! a supervisor (see [`supervise`]), its output is read in bounded memory, and every line of it is kept.
 
 mod agent;
+mod confine;
 mod journal;
 mod lines;
 mod orphans;
@@ -20,20 +21,28 @@ use std::{future::Future, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-use crate::model::{Conclusion, Fault, SessionEvent};
+use crate::model::{Conclusion, Confinement, Fault, SessionEvent};
 
 pub use agent::{AgentArgs, run_agent};
+pub use confine::confinement_available;
 pub use orphans::{SESSION_MARKER, become_subreaper, kill_orphans};
 pub use process::HostProgram;
 pub use supervisor::{SuperviseArgs, supervise};
 
 pub use crate::model::LaneKind;
 
+/// How a lane guards what is around its agents. The default confines them, and knows no secret.
+#[derive(Clone, Debug, Default)]
+pub struct Guard {
+    /// What agents may use besides their attempt's own directories, and their script.
+    pub confinement: Confinement,
+}
+
 /// The lane of a kind. `host` is the program whose hidden modes supervise agents.
 #[must_use]
-pub fn lane(kind: LaneKind, host: HostProgram) -> Arc<dyn Lane> {
+pub fn lane(kind: LaneKind, host: HostProgram, guard: Guard) -> Arc<dyn Lane> {
     match kind {
-        LaneKind::Scripted => Arc::new(scripted::ScriptedLane::new(host)),
+        LaneKind::Scripted => Arc::new(scripted::ScriptedLane::new(host, guard)),
     }
 }
 
@@ -121,6 +130,11 @@ pub trait Session: Send {
     ///
     /// An error names processes that survive all the same.
     fn end(&mut self, grace: Duration) -> Answer<'_, Option<Fault>>;
+
+    /// What the operating system does not hold its agent to, although the lane asks for it.
+    fn unconfined(&self) -> Option<String> {
+        None
+    }
 }
 
 #[cfg(test)]
@@ -130,7 +144,7 @@ mod tests {
     #[test]
     fn a_kind_has_a_lane_of_that_kind() {
         for kind in LaneKind::ALL {
-            assert_eq!(lane(kind, HostProgram::this()).kind(), kind);
+            assert_eq!(lane(kind, HostProgram::this(), Guard::default()).kind(), kind);
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     ffi::OsString,
     fmt,
+    io::Write,
     os::unix::net::UnixStream as StdUnixStream,
     path::{Path, PathBuf},
     process::Stdio,
@@ -17,7 +18,8 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{SESSION_MARKER, kill_orphans, process_tree};
+use super::{SESSION_MARKER, confine::Policy, kill_orphans, process_tree};
+use crate::model::{Confinement, ConfinementMode};
 
 /// What a supervisor may take to start its agent, and beyond the grace to end it, before it is taken to be stuck; and
 /// again, its orphans.
@@ -55,6 +57,8 @@ pub(crate) struct AgentCommand {
     /// The whole environment; the session's marker is added.
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) cwd: PathBuf,
+    /// What the operating system holds it to, its own directories included.
+    pub(crate) confinement: Confinement,
 }
 
 /// How an agent's process ended.
@@ -99,6 +103,8 @@ pub(crate) struct ProcessState {
     /// What is started, for a person.
     program: String,
     started: bool,
+    /// What it is not held to, although it was asked for.
+    unconfined: Option<String>,
     /// Why it could not be started.
     failed: Option<String>,
     /// Whether what happens from now on may be the host's doing.
@@ -121,6 +127,7 @@ impl ProcessState {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {
             "started" => self.started = true,
+            "unconfined" => self.unconfined = Some(rest.to_owned()),
             "failed" => self.fail(rest),
             "ending" => self.ending = true,
             "exited" => self.ended(rest.parse().map_or(AgentExit::Unknown, AgentExit::Code)),
@@ -149,6 +156,7 @@ impl ProcessState {
 #[derive(Debug)]
 pub(crate) struct AgentProcess {
     orders: watch::Sender<Option<Duration>>,
+    mode: ConfinementMode,
     state: watch::Receiver<ProcessState>,
 }
 
@@ -175,7 +183,7 @@ impl AgentProcess {
         let (known, state) = watch::channel(ProcessState { program, ..ProcessState::default() });
         // The task holds the control socket, and ends when `orders` is dropped.
         tokio::spawn(Minder { supervisor, known, session: session.to_owned() }.mind(control, heard));
-        let process = Self { orders, state };
+        let process = Self { orders, mode: command.confinement.mode, state };
         match streams {
             Some((stdout, stderr)) => Ok((process, AgentStreams { stdout, stderr })),
             None => Err(format!("cannot start {}: its streams are missing", command.program.display())),
@@ -186,6 +194,20 @@ impl AgentProcess {
     pub(crate) async fn started(&mut self) -> Result<(), String> {
         let known = self.until(|it| it.started || it.failed.is_some() || it.gone.is_some()).await;
         known.failed.map_or(Ok(()), Err)
+    }
+
+    /// What it is not held to, although it was asked for. Final once it has started.
+    pub(crate) fn unconfined(&self) -> Option<String> {
+        self.state.borrow().unconfined.clone()
+    }
+
+    /// How it is confined, for a person. Final once it has started.
+    pub(crate) fn confinement(&self) -> String {
+        match (self.mode, self.unconfined()) {
+            (ConfinementMode::None, _) => "none".into(),
+            (mode, None) => mode.to_string(),
+            (mode, Some(why)) => format!("{mode}: {why}"),
+        }
     }
 
     /// Another view on what is known, for who waits for the exit.
@@ -229,8 +251,11 @@ fn spawn_supervisor(
     command: &AgentCommand,
     session: &str,
 ) -> std::io::Result<(Child, StdUnixStream)> {
-    let (ours, theirs) = StdUnixStream::pair()?;
+    let (mut ours, theirs) = StdUnixStream::pair()?;
     ours.set_nonblocking(true)?;
+    // It waits in the socket until the supervisor reads it: no agent lives by then that could forge or see it.
+    let policy = serde_json::to_string(&Policy::from(&command.confinement))?;
+    ours.write_all(format!("confine {policy}\n").as_bytes())?;
     let child = Command::new(host.path())
         .arg0("host")
         .args(["supervise", "--"])

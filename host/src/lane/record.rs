@@ -32,6 +32,8 @@ pub(crate) struct SessionSummary {
     /// The agent's own name for it.
     pub(crate) agent_session: Option<String>,
     pub(crate) model: Option<String>,
+    /// How the operating system confines the agent, in words.
+    pub(crate) confinement: String,
     /// `running`, `concluded`, `fault` or `ended` (by the host).
     pub(crate) state: String,
     pub(crate) fault: Option<Fault>,

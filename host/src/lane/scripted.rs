@@ -9,12 +9,12 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    Answer, HostProgram, Lane, LaneKind, Session, SessionSpec,
+    Answer, Guard, HostProgram, Lane, LaneKind, Session, SessionSpec,
     process::AgentCommand,
     session::{TurnAgent, TurnSession},
     turn::{Dialect, Said},
 };
-use crate::model::{Fault, FaultClass, SessionEventKind};
+use crate::model::{Confinement, Fault, FaultClass, SessionEventKind};
 
 /// Where an agent finds the system's programs; the caller's own `PATH` is not for it.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -23,11 +23,12 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 #[derive(Debug)]
 pub(crate) struct ScriptedLane {
     host: HostProgram,
+    guard: Guard,
 }
 
 impl ScriptedLane {
-    pub(crate) fn new(host: HostProgram) -> Self {
-        Self { host }
+    pub(crate) fn new(host: HostProgram, guard: Guard) -> Self {
+        Self { host, guard }
     }
 }
 
@@ -43,7 +44,10 @@ impl Lane for ScriptedLane {
                 return Err(Fault::new(FaultClass::Launch, message));
             };
             let id = new_session_id();
-            let agent = ScriptedAgent { host: self.host.clone(), script, id: id.clone(), spec: spec.clone() };
+            let own = [&spec.root, &spec.config_dir, &spec.home, &spec.tmp].map(Clone::clone);
+            let confinement = self.guard.confinement.clone().and(own, [script.clone()]);
+            let agent =
+                ScriptedAgent { host: self.host.clone(), script, id: id.clone(), spec: spec.clone(), confinement };
             let session = TurnSession::start(self.host.clone(), self.kind(), id, Box::new(agent), &spec).await?;
             Ok(Box::new(session) as Box<dyn Session>)
         })
@@ -55,6 +59,7 @@ struct ScriptedAgent {
     script: PathBuf,
     id: String,
     spec: SessionSpec,
+    confinement: Confinement,
 }
 
 impl TurnAgent for ScriptedAgent {
@@ -78,7 +83,8 @@ impl TurnAgent for ScriptedAgent {
             ("LANG".into(), "C.UTF-8".into()),
             (super::agent::CONFIG_DIR_VARIABLE.into(), spec.config_dir.clone().into()),
         ];
-        AgentCommand { program: self.host.path().to_owned(), args, env, cwd: spec.root.clone() }
+        let (program, cwd) = (self.host.path().to_owned(), spec.root.clone());
+        AgentCommand { program, args, env, cwd, confinement: self.confinement.clone() }
     }
 
     fn dialect(&self) -> Box<dyn Dialect> {

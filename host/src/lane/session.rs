@@ -123,6 +123,8 @@ impl TurnSession {
         let Some(process) = self.processes.last_mut().filter(|_| self.starting.is_some()) else { return Ok(()) };
         let started = process.started().await;
         self.starting = None;
+        let confinement = process.confinement();
+        self.context.journal(|journal| journal.summary.confinement = confinement);
         started.map_err(|problem| self.broken(Fault::new(FaultClass::Launch, problem)))
     }
 
@@ -301,6 +303,10 @@ impl Session for TurnSession {
     fn end(&mut self, grace: Duration) -> Answer<'_, Option<Fault>> {
         Box::pin(self.end_now(grace))
     }
+
+    fn unconfined(&self) -> Option<String> {
+        self.processes.iter().find_map(AgentProcess::unconfined)
+    }
 }
 
 /// A message becomes an argument of a program, alone or with more around it.
@@ -323,13 +329,15 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+    use crate::model::Confinement;
 
     #[test]
     fn a_message_must_fit_its_argument() {
         let check = |message: &str| {
             let args = vec!["agent".into(), format!("--prompt={message}").into()];
             let (program, cwd) = (PathBuf::from("it"), PathBuf::from("/"));
-            check_message(message, &AgentCommand { program, args, env: Vec::new(), cwd })
+            let confinement = Confinement::default();
+            check_message(message, &AgentCommand { program, args, env: Vec::new(), cwd, confinement })
         };
         let most = MAX_ARGUMENT_BYTES - "--prompt=".len();
         assert_eq!(check("do it\nnow"), Ok(()));

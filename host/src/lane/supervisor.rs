@@ -11,6 +11,7 @@
 //! | from the supervisor | |
 //! |---|---|
 //! | `started PID` | the agent runs |
+//! | `unconfined WHY` | the kernel cannot hold the agent to all of its policy; comes before `started` |
 //! | `failed MESSAGE` | it could not be started; the supervisor ends |
 //! | `exited CODE`, `killed SIGNAL` | the agent ended; descendants may live on |
 //! | `ending` | the host's order was heard: an exit told before it was not its doing |
@@ -18,6 +19,7 @@
 //!
 //! | from the host | |
 //! |---|---|
+//! | `confine JSON` | the agent's policy, see `confine`; the first line, written before this process begins |
 //! | `end MILLISECONDS` | SIGTERM for all, SIGKILL for those left after that time; may be repeated to shorten it |
 //! | end of file | the same as `end 0` |
 //!
@@ -32,6 +34,7 @@ use std::{
         fd::{FromRawFd, OwnedFd},
         unix::{net::UnixStream, process::CommandExt},
     },
+    path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -45,7 +48,10 @@ use rustix::{
     },
 };
 
-use super::process_tree::{self, Process};
+use super::{
+    confine::{Cage, Confined, Policy},
+    process_tree::{self, Process},
+};
 
 /// How long to wait between two rounds of killing; a process in an uninterruptible wait takes its time.
 const KILL_ROUND: Duration = Duration::from_millis(20);
@@ -117,7 +123,18 @@ impl Supervisor {
     }
 
     fn run(mut self, args: &SuperviseArgs) -> io::Result<()> {
-        let agent = match start_agent(args) {
+        let policy = self.read_policy()?;
+        let cage = match Cage::prepare(&policy, Path::new(&args.program)) {
+            Ok(cage) => cage,
+            Err(why) => {
+                self.tell(&format!("failed {why}"));
+                return Ok(());
+            }
+        };
+        if let Confined::Short(why) = cage.confined() {
+            self.tell(&format!("unconfined {why}"));
+        }
+        let agent = match start_agent(args, cage) {
             Ok(pid) => pid,
             Err(error) => {
                 self.tell(&format!("failed {error}"));
@@ -127,6 +144,8 @@ impl Supervisor {
         self.agent = Some(agent);
         self.tell(&format!("started {agent}"));
         let_go_of_stdio()?;
+        // An order may have come with the policy.
+        self.heed_orders()?;
         while self.reap()? {
             if self.kill_at.is_some_and(|at| at <= Instant::now()) {
                 // On a busy machine fifty forkers would get fifty times the supervisor's share. Where this is not
@@ -139,6 +158,24 @@ impl Supervisor {
         }
         self.tell("gone");
         Ok(())
+    }
+
+    /// The first line from the host.
+    fn read_policy(&mut self) -> io::Result<Policy> {
+        let mut buffer = [0; 4 << 10];
+        loop {
+            if let Some(end) = self.inbox.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.inbox.drain(..=end).collect();
+                let policy = line.strip_prefix(b"confine ").and_then(|policy| serde_json::from_slice(policy).ok());
+                return policy.ok_or_else(|| io::Error::other("the control socket does not begin with a policy"));
+            }
+            match self.control.read(&mut buffer) {
+                Ok(0) => return Err(io::Error::other("the control socket ends without a policy")),
+                Ok(read) => self.inbox.extend_from_slice(&buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// Reaps what has ended. Returns whether a child is left; a descendant whose parent ends becomes a
@@ -214,6 +251,11 @@ impl Supervisor {
                 self.end_after(Duration::ZERO);
             }
         }
+        self.heed_orders()
+    }
+
+    /// Carries out the orders that have come as whole lines.
+    fn heed_orders(&mut self) -> io::Result<()> {
         while let Some(end) = self.inbox.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.inbox.drain(..=end).collect();
             let grace = String::from_utf8_lossy(&line).trim().strip_prefix("end ").and_then(|it| it.parse().ok());
@@ -252,7 +294,7 @@ fn own_child(process: &Process) -> bool {
     process.parent == getpid().as_raw_nonzero().get()
 }
 
-fn start_agent(args: &SuperviseArgs) -> io::Result<i32> {
+fn start_agent(args: &SuperviseArgs, mut cage: Cage) -> io::Result<i32> {
     let supervisor = getpid();
     let mut command = Command::new(&args.program);
     command.args(&args.args).stdin(Stdio::null());
@@ -263,12 +305,14 @@ fn start_agent(args: &SuperviseArgs) -> io::Result<i32> {
         command.pre_exec(move || {
             // Away from the supervisor: `kill 0` in the agent must not reach it. See also `orphans`.
             setsid()?;
+            default_signals();
+            setrlimit(Resource::Nofile, open_files)?;
+            cage.enter()?;
+            // After that: the kernel forgets it when credentials change.
             set_parent_process_death_signal(Some(Signal::KILL))?;
             if getppid() != Some(supervisor) {
                 return Err(io::Error::from_raw_os_error(libc::ESRCH));
             }
-            default_signals();
-            setrlimit(Resource::Nofile, open_files)?;
             Ok(())
         });
     }

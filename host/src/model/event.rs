@@ -284,6 +284,11 @@ pub enum Report {
         /// What is left, and what to do.
         what: String,
     },
+    /// The operating system does not hold the agent to all that its lane asks for.
+    Unconfined {
+        /// Why, and what is open.
+        what: String,
+    },
     /// The component tried to use what was not granted.
     Denied {
         /// What it tried.

@@ -154,6 +154,9 @@ impl Sessions {
         let entry = ended.unwrap_or_else(|error| {
             Err(Fault::new(FaultClass::Internal, format!("starting the agent failed: {error}")))
         })?;
+        if let Some(what) = entry.session.unconfined() {
+            self.feed.report(Report::Unconfined { what }).await;
+        }
         self.list.lock().await.push(Arc::new(tokio::sync::Mutex::new(entry)));
         Ok(())
     }

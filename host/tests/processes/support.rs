@@ -9,8 +9,8 @@ use std::{
 };
 
 use host::{
-    lane::{HostProgram, LaneKind, Session, SessionLimits, SessionSpec, lane},
-    model::{Fault, SessionEventKind},
+    lane::{Guard, HostProgram, LaneKind, Session, SessionLimits, SessionSpec, lane},
+    model::{Confinement, ConfinementMode, Fault, SessionEventKind},
 };
 use tempfile::TempDir;
 
@@ -76,7 +76,22 @@ pub(crate) async fn start(spec: SessionSpec) -> Result<Box<dyn Session>, Fault> 
 
 /// Starts with another program in the place of the host.
 pub(crate) async fn start_by(host: impl Into<PathBuf>, spec: SessionSpec) -> Result<Box<dyn Session>, Fault> {
-    lane(LaneKind::Scripted, HostProgram::at(host)).start(spec).await
+    start_guarded(host, spec, Guard::default()).await
+}
+
+/// The same, and guarded in another way.
+pub(crate) async fn start_guarded(
+    host: impl Into<PathBuf>,
+    spec: SessionSpec,
+    guard: Guard,
+) -> Result<Box<dyn Session>, Fault> {
+    lane(LaneKind::Scripted, HostProgram::at(host), guard).start(spec).await
+}
+
+/// An agent that can signal its supervisor.
+pub(crate) async fn start_unconfined(spec: SessionSpec) -> Box<dyn Session> {
+    let confinement = Confinement { mode: ConfinementMode::None, ..Confinement::default() };
+    start_guarded(env!("CARGO_BIN_EXE_host"), spec, Guard { confinement }).await.unwrap()
 }
 
 pub(crate) fn pids() -> impl Iterator<Item = i32> {

@@ -142,7 +142,7 @@ fn reported(report: &Report) -> Option<String> {
         Report::Note { text } => format!("notes {}", inline(text)),
         Report::Attachment { name, .. } => format!("attaches {}", inline(name)),
         Report::Denied { what } => format!("denied: {}", inline(what)),
-        Report::Metric { .. } | Report::Cut { .. } | Report::Left { .. } => return None,
+        Report::Metric { .. } | Report::Cut { .. } | Report::Left { .. } | Report::Unconfined { .. } => return None,
     })
 }
 

@@ -1,6 +1,9 @@
 //! Turns the stream of events into lines of text: what is told, in which words, is decided here and nowhere else.
 
-use std::{collections::HashMap, path::PathBuf};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+};
 
 use super::{
     HumanOptions, Verbosity,
@@ -44,6 +47,8 @@ pub(super) struct Story {
     pub(super) failures: Vec<Judged>,
     pub(super) failures_left_out: usize,
     pub(super) interrupted: Option<String>,
+    /// What was told of agents' confinement.
+    unconfined: HashSet<String>,
     is_over: bool,
 }
 
@@ -61,6 +66,7 @@ impl Story {
             failures: Vec::new(),
             failures_left_out: 0,
             interrupted: None,
+            unconfined: HashSet::new(),
             is_over: false,
         }
     }
@@ -249,6 +255,11 @@ impl Story {
             Report::Cut { what } => self.notice(trial, format!("cut: {what}")),
             Report::Left { what } => self.notice(trial, format!("left: {what}")),
             Report::Denied { what } => self.notice(trial, format!("denied: {what}")),
+            // A property of the machine: the same for every trial.
+            Report::Unconfined { what } if self.unconfined.insert(what.clone()) => {
+                self.notice(trial, format!("agents are not fully confined: {what}"));
+            }
+            Report::Unconfined { .. } => {}
         }
     }
 

@@ -108,6 +108,19 @@ fn a_failed_canary() {
 }
 
 #[test]
+fn that_agents_are_not_confined_is_told_once() {
+    let mut stream = Stream::new(&["pi"], &["gate", "hook"]);
+    for name in ["gate", "hook"] {
+        let trial = trial("pi", name);
+        stream.starts(0, &trial, 1);
+        stream.reports(1, &trial, Report::Unconfined { what: "this kernel has no Landlock".into() });
+        stream.ends(0, 2, &trial, Outcome::Pass);
+    }
+    let told = told(&stream.finished());
+    assert_eq!(told.matches("agents are not fully confined: this kernel has no Landlock").count(), 1, "{told}");
+}
+
+#[test]
 fn faults_with_denials_cuts_and_kept_directories() {
     let mut stream = Stream::with_canary(&["claude", "pi"], &["gate", "merge-hook"], false);
     stream.opens(0, "claude");

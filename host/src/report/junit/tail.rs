@@ -38,6 +38,7 @@ impl Tail {
             Report::Cut { what } => self.say("cut", what),
             Report::Denied { what } => self.say("denied", what),
             Report::Left { what } => self.say("left", what),
+            Report::Unconfined { what } => self.say("unconfined", what),
         }
     }
 
