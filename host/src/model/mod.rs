@@ -9,6 +9,7 @@ mod id;
 mod lane;
 mod limits;
 mod policy;
+mod redact;
 mod scenario;
 mod script;
 mod session;
@@ -28,6 +29,7 @@ pub use limits::Limits;
 pub use policy::{
     CountsAs, DEFAULT_BREAKER, ExpectedFailure, Policy, RetryCause, RetryOverride, RetryPolicy, UnknownRetryCause,
 };
+pub use redact::{RedactingStream, Redactor, SHORTEST_SECRET, TooManySecrets};
 pub use scenario::{
     CommandSpec, Declared, DeclaredScenario, Expectation, Fixture, PluginFacts, PluginId, Scenario, ScenarioShape,
     ScriptedAgent, SessionPrompt, TextMatch, Ungranted,

@@ -1,0 +1,443 @@
+use std::{
+    borrow::Cow,
+    collections::BTreeSet,
+    fmt::{self, Write as _},
+    ops::Range,
+    sync::Arc,
+};
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use serde_json::Value;
+
+use super::{AttemptRecord, Fault, Finding, Outcome, Report, SessionEventKind};
+
+/// Shorter values are not replaced: they stand in too many places where they are no secret.
+pub const SHORTEST_SECRET: usize = 8;
+
+/// What stands in the place of a secret.
+const MARK: &str = "***";
+/// A secret of a file that is longer is looked for line by line only.
+const LONGEST: usize = 16 << 10;
+/// So many characters in a row of a token give it away; tokens of twice as many are recognised by them.
+const FRAGMENT: usize = 12;
+/// Tokens up to this length are found whole where a line break goes through them.
+const WRAPPED: usize = 512;
+
+/// Replaces secrets by `***`.
+///
+/// Found are, whatever stands around them:
+/// - a secret itself, and each line of one of several lines, from [`SHORTEST_SECRET`] bytes on;
+/// - the same as a JSON writer escapes it: `\"`, `\\`, `\n`, `\/`, `\u00e9` or `\u00E9`, all of it as `\u0061`; also
+///   when that JSON is a string of other JSON;
+/// - a secret of one line with a line break in it, raw or escaped;
+/// - of a token (from 24 characters of `A-Z a-z 0-9 + / = _ . -`), every 12 characters in a row: where it is split,
+///   what is left of it is shorter than that, or than half of it.
+///
+/// Not found are encodings such as base64 or percent signs, shorter secrets in pieces, and tokens in pieces of fewer
+/// than 12 characters.
+///
+/// A clone shares the secrets. The default has none.
+#[derive(Clone, Default)]
+pub struct Redactor(Option<Arc<Patterns>>);
+
+struct Patterns {
+    secrets: Vec<String>,
+    automaton: AhoCorasick,
+    /// What the automaton finds, in order: says what may be the beginning of one.
+    sorted: Vec<Vec<u8>>,
+    /// Bytes of the longest pattern.
+    longest: usize,
+    /// Bytes that patterns begin with.
+    first: [bool; 256],
+}
+
+impl fmt::Debug for Redactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Redactor({} secrets)", self.secrets().len())
+    }
+}
+
+impl Redactor {
+    /// Replaces `secrets`. White space around one is no part of it; those shorter than [`SHORTEST_SECRET`] are left
+    /// out, which whoever configures them should warn of.
+    ///
+    /// # Errors
+    /// They are too many to be looked for.
+    pub fn new(secrets: impl IntoIterator<Item = String>) -> Result<Self, TooManySecrets> {
+        let secrets: BTreeSet<String> =
+            secrets.into_iter().map(|it| it.trim().to_owned()).filter(|it| it.len() >= SHORTEST_SECRET).collect();
+        let mut patterns = BTreeSet::new();
+        for secret in &secrets {
+            patterns_of(secret, &mut patterns);
+        }
+        if patterns.is_empty() {
+            return Ok(Self(None));
+        }
+        let sorted: Vec<Vec<u8>> = patterns.into_iter().collect();
+        let automaton = AhoCorasick::builder()
+            .match_kind(MatchKind::Standard)
+            .build(&sorted)
+            .map_err(|error| TooManySecrets(error.to_string()))?;
+        let longest = sorted.iter().map(Vec::len).max().unwrap_or_default();
+        let mut first = [false; 256];
+        for pattern in &sorted {
+            first[usize::from(pattern[0])] = true;
+        }
+        let secrets = secrets.into_iter().collect();
+        Ok(Self(Some(Arc::new(Patterns { secrets, automaton, sorted, longest, first }))))
+    }
+
+    /// Replaces the secrets of all of `redactors`.
+    ///
+    /// # Errors
+    /// They are too many to be looked for.
+    pub fn union<'a>(redactors: impl IntoIterator<Item = &'a Self>) -> Result<Self, TooManySecrets> {
+        Self::new(redactors.into_iter().flat_map(|it| it.secrets().to_vec()))
+    }
+
+    /// What it replaces, for who must tell others to.
+    #[must_use]
+    pub fn secrets(&self) -> &[String] {
+        self.0.as_ref().map_or(&[], |patterns| &patterns.secrets)
+    }
+
+    /// Whether there is nothing to replace.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// `bytes` without secrets. It must be whole: of what is cut before, a part of a secret may be left.
+    #[must_use]
+    pub fn bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
+        let Some(patterns) = &self.0 else { return Cow::Borrowed(bytes) };
+        let spans = patterns.spans(bytes, 0);
+        if spans.is_empty() {
+            return Cow::Borrowed(bytes);
+        }
+        let mut shown = Vec::with_capacity(bytes.len());
+        let mut at = 0;
+        for span in spans {
+            shown.extend_from_slice(&bytes[at..span.start]);
+            shown.extend_from_slice(MARK.as_bytes());
+            at = span.end;
+        }
+        shown.extend_from_slice(&bytes[at..]);
+        Cow::Owned(shown)
+    }
+
+    /// `text` without secrets; it must be whole.
+    #[must_use]
+    pub fn text<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.bytes(text.as_bytes()) {
+            Cow::Borrowed(_) => Cow::Borrowed(text),
+            // Patterns are text, so that what is left of a text is text.
+            Cow::Owned(shown) => Cow::Owned(String::from_utf8_lossy(&shown).into_owned()),
+        }
+    }
+
+    /// For bytes that come in pieces.
+    #[must_use]
+    pub fn stream(&self) -> RedactingStream {
+        RedactingStream { redactor: self.clone(), held: Vec::new(), covered: 0 }
+    }
+
+    fn owned(&self, text: &mut String) {
+        if let Cow::Owned(shown) = self.text(text) {
+            *text = shown;
+        }
+    }
+
+    fn value(&self, value: &mut Value) {
+        match value {
+            Value::String(text) => self.owned(text),
+            Value::Array(values) => values.iter_mut().for_each(|value| self.value(value)),
+            Value::Object(entries) => {
+                let hidden = std::mem::take(entries).into_iter().map(|(key, mut value)| {
+                    self.value(&mut value);
+                    (self.text(&key).into_owned(), value)
+                });
+                *entries = hidden.collect();
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+
+    /// An event of a session without secrets.
+    #[must_use]
+    pub fn event(&self, mut kind: SessionEventKind) -> SessionEventKind {
+        if self.is_empty() {
+            return kind;
+        }
+        match &mut kind {
+            SessionEventKind::Started { session_id, model } => {
+                self.owned(session_id);
+                model.iter_mut().for_each(|model| self.owned(model));
+            }
+            SessionEventKind::Message { text } => self.owned(text),
+            SessionEventKind::ToolCall { id, name, input } => {
+                self.owned(id);
+                self.owned(name);
+                self.value(input);
+            }
+            SessionEventKind::ToolResult { id, output, .. } => {
+                self.owned(id);
+                self.owned(output);
+            }
+            SessionEventKind::BackOff(back_off) => self.owned(&mut back_off.reason),
+            SessionEventKind::Raw { line } => self.owned(line),
+            SessionEventKind::Usage(_) => {}
+        }
+        kind
+    }
+
+    /// A fault without secrets.
+    #[must_use]
+    pub fn fault(&self, mut fault: Fault) -> Fault {
+        self.owned(&mut fault.message);
+        fault
+    }
+
+    /// What a component reports without secrets.
+    #[must_use]
+    pub fn report(&self, mut report: Report) -> Report {
+        match &mut report {
+            Report::Step { name } => self.owned(name),
+            Report::Note { text } => self.owned(text),
+            Report::Metric { name, unit, .. } => {
+                self.owned(name);
+                self.owned(unit);
+            }
+            Report::Attachment { name, media_type, .. } => {
+                self.owned(name);
+                self.owned(media_type);
+            }
+            Report::Cut { what } | Report::Left { what } | Report::Unconfined { what } | Report::Denied { what } => {
+                self.owned(what)
+            }
+        }
+        report
+    }
+
+    /// What came of an attempt without secrets.
+    #[must_use]
+    pub fn record(&self, mut record: AttemptRecord) -> AttemptRecord {
+        match &mut record.outcome {
+            Outcome::Fail { findings } => findings.iter_mut().for_each(|finding| self.finding(finding)),
+            Outcome::Skip { reason } | Outcome::Cancelled { reason } => self.owned(reason),
+            Outcome::Fault(fault) => self.owned(&mut fault.message),
+            Outcome::Pass => {}
+        }
+        record
+    }
+
+    fn finding(&self, finding: &mut Finding) {
+        self.owned(&mut finding.message);
+        finding.evidence.iter_mut().for_each(|evidence| self.owned(evidence));
+    }
+}
+
+impl Patterns {
+    /// What to replace in `bytes`, the first `covered` of which are a secret's: in order, apart from each other.
+    fn spans(&self, bytes: &[u8], covered: usize) -> Vec<Range<usize>> {
+        let mut found: Vec<Range<usize>> =
+            self.automaton.find_overlapping_iter(bytes).map(|found| found.span().range()).collect();
+        found.push(0..covered);
+        found.sort_by_key(|span| (span.start, span.end));
+        let mut spans: Vec<Range<usize>> = Vec::new();
+        for span in found.into_iter().filter(|span| !span.is_empty()) {
+            match spans.last_mut() {
+                Some(last) if span.start < last.end => last.end = last.end.max(span.end),
+                _ => spans.push(span),
+            }
+        }
+        spans
+    }
+
+    /// Where a secret may begin that goes on after `bytes`.
+    fn open_from(&self, bytes: &[u8]) -> usize {
+        let earliest = bytes.len().saturating_sub(self.longest - 1);
+        (earliest..bytes.len()).find(|at| self.is_beginning(&bytes[*at..])).unwrap_or(bytes.len())
+    }
+
+    fn is_beginning(&self, bytes: &[u8]) -> bool {
+        self.first[usize::from(bytes[0])] && {
+            let next = self.sorted.partition_point(|pattern| pattern.as_slice() <= bytes);
+            self.sorted.get(next).is_some_and(|pattern| pattern.starts_with(bytes))
+        }
+    }
+}
+
+/// Replaces secrets in bytes that come in pieces, whatever the pieces are. It holds back what may be the beginning of
+/// a secret, and no more.
+#[derive(Debug)]
+pub struct RedactingStream {
+    redactor: Redactor,
+    held: Vec<u8>,
+    /// How much of `held` belongs to a secret that `***` was already put for.
+    covered: usize,
+}
+
+impl RedactingStream {
+    /// Takes the next piece and returns what can be shown by now.
+    pub fn push<'a>(&mut self, piece: &'a [u8]) -> Cow<'a, [u8]> {
+        let Some(patterns) = self.redactor.0.clone() else { return Cow::Borrowed(piece) };
+        self.held.extend_from_slice(piece);
+        let end = patterns.open_from(&self.held);
+        Cow::Owned(self.show(&patterns, end))
+    }
+
+    /// Returns the rest: nothing follows. Another stream may begin.
+    pub fn finish(&mut self) -> Vec<u8> {
+        let Some(patterns) = self.redactor.0.clone() else { return Vec::new() };
+        let end = self.held.len();
+        self.show(&patterns, end)
+    }
+
+    fn show(&mut self, patterns: &Patterns, end: usize) -> Vec<u8> {
+        let mut shown = Vec::with_capacity(end);
+        let (mut at, mut covered) = (0, 0);
+        for span in patterns.spans(&self.held, self.covered) {
+            if span.start >= end && span.start > 0 {
+                break;
+            }
+            // A span from before has its mark.
+            let marked = span.start == 0 && self.covered > 0;
+            shown.extend_from_slice(&self.held[at..span.start]);
+            if !marked {
+                shown.extend_from_slice(MARK.as_bytes());
+            }
+            at = span.end.min(end);
+            covered = span.end - at;
+        }
+        shown.extend_from_slice(&self.held[at..end]);
+        self.held.drain(..end);
+        self.covered = covered;
+        shown
+    }
+}
+
+/// Secrets are too many to be looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TooManySecrets(String);
+
+impl fmt::Display for TooManySecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the secrets are too many or too long to be kept out of the records: {}", self.0)
+    }
+}
+
+impl std::error::Error for TooManySecrets {}
+
+fn patterns_of(secret: &str, patterns: &mut BTreeSet<Vec<u8>>) {
+    if secret.len() <= LONGEST {
+        spellings(secret, patterns);
+    }
+    let lines = secret.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_SECRET && line.len() <= LONGEST);
+    for line in lines {
+        spellings(line, patterns);
+        if line.len() <= WRAPPED && !line.contains(char::is_whitespace) {
+            for (at, _) in line.char_indices().skip(1) {
+                let (head, tail) = line.split_at(at);
+                patterns.extend(["\n", "\r\n", "\\n"].map(|end| format!("{head}{end}{tail}").into_bytes()));
+            }
+        }
+        let is_token = line.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=_.-".contains(&byte));
+        if is_token && line.len() >= 2 * FRAGMENT {
+            for at in 0..=line.len() - FRAGMENT {
+                spellings(&line[at..at + FRAGMENT], patterns);
+            }
+        }
+    }
+}
+
+/// `text`, and what JSON writers make of it.
+fn spellings(text: &str, patterns: &mut BTreeSet<Vec<u8>>) {
+    patterns.insert(text.as_bytes().to_vec());
+    let mut once = BTreeSet::new();
+    for slash in [false, true] {
+        for control in Hex::ALL {
+            for markup in Hex::ALL {
+                for foreign in Hex::ALL {
+                    once.insert(escaped(text, &Writer { slash, control, markup, foreign, all: Hex::No }));
+                }
+            }
+        }
+    }
+    for all in [Hex::Lower, Hex::Upper] {
+        once.insert(escaped(text, &Writer { all, ..Writer::default() }));
+    }
+    for spelling in once {
+        patterns.insert(escaped(&spelling, &Writer::default()).into_bytes());
+        patterns.insert(escaped(&spelling, &Writer { slash: true, ..Writer::default() }).into_bytes());
+        patterns.insert(spelling.into_bytes());
+    }
+}
+
+/// Whether a character is written as `\u00e9`, `\u00E9` or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Hex {
+    #[default]
+    No,
+    Lower,
+    Upper,
+}
+
+impl Hex {
+    const ALL: [Self; 3] = [Self::No, Self::Lower, Self::Upper];
+
+    fn write(self, character: char, to: &mut String) {
+        for unit in character.encode_utf16(&mut [0; 2]) {
+            // Writing to a string does not fail.
+            let _ = match self {
+                Self::Upper => write!(to, "\\u{unit:04X}"),
+                Self::Lower | Self::No => write!(to, "\\u{unit:04x}"),
+            };
+        }
+    }
+}
+
+/// The habits of a JSON writer.
+#[derive(Clone, Copy, Debug, Default)]
+struct Writer {
+    /// `\/`
+    slash: bool,
+    /// What has a short form otherwise: `"`, `\` and some control characters.
+    control: Hex,
+    /// `<`, `>`, `&`, `'` and `=`, for what is put into HTML.
+    markup: Hex,
+    /// What is not ASCII, and control characters without a short form.
+    foreign: Hex,
+    /// Everything.
+    all: Hex,
+}
+
+fn escaped(text: &str, writer: &Writer) -> String {
+    let mut to = String::with_capacity(text.len() + 8);
+    for character in text.chars() {
+        let short = match character {
+            '"' => Some("\\\""),
+            '\\' => Some("\\\\"),
+            '\n' => Some("\\n"),
+            '\r' => Some("\\r"),
+            '\t' => Some("\\t"),
+            '\u{8}' => Some("\\b"),
+            '\u{c}' => Some("\\f"),
+            _ => None,
+        };
+        match (character, short) {
+            _ if writer.all != Hex::No => writer.all.write(character, &mut to),
+            (_, Some(short)) if writer.control == Hex::No => to.push_str(short),
+            (_, Some(_)) => writer.control.write(character, &mut to),
+            ('\0'..'\u{20}', _) => writer.foreign.write(character, &mut to),
+            ('/', _) if writer.slash => to.push_str("\\/"),
+            ('<' | '>' | '&' | '\'' | '=', _) if writer.markup != Hex::No => writer.markup.write(character, &mut to),
+            ('\u{7f}'.., _) if writer.foreign != Hex::No => writer.foreign.write(character, &mut to),
+            _ => to.push(character),
+        }
+    }
+    to
+}
+
+#[cfg(test)]
+mod tests;
