@@ -11,7 +11,7 @@ use super::{
     SessionLimits,
     record::{Record, SessionSummary},
 };
-use crate::model::{SessionEvent, SessionEventKind, Usage};
+use crate::model::{Redactor, SessionEvent, SessionEventKind, Usage};
 
 /// What the turns of a session share.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(crate) struct Journal {
     pub(crate) record: Record,
     pub(crate) summary: SessionSummary,
     pub(crate) final_message: String,
+    /// All that an agent says goes through it before it is kept or told.
+    pub(crate) redactor: Redactor,
 }
 
 impl Journal {
@@ -50,6 +52,7 @@ impl Journal {
 
     /// Takes an event in and keeps it.
     pub(crate) fn note(&mut self, kind: SessionEventKind) -> SessionEvent {
+        let kind = self.redactor.event(kind);
         match &kind {
             SessionEventKind::Started { session_id, model } => {
                 self.summary.agent_session = Some(session_id.clone());

@@ -4,6 +4,8 @@ use std::io;
 
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
+use crate::model::Redactor;
+
 /// One line, without its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
@@ -23,9 +25,11 @@ impl Line {
         self.length > self.bytes.len() as u64
     }
 
-    /// At most `bound` bytes of it as text; what was cut is said.
-    pub(crate) fn lossy(&self, bound: usize) -> String {
-        cut_text(&self.bytes, self.length, bound)
+    /// At most `bound` bytes of it, without secrets, as text; what was cut is said.
+    pub(crate) fn lossy(&self, bound: usize, redactor: &Redactor) -> String {
+        let shown = redactor.bytes(&self.bytes);
+        let length = if self.is_cut() { self.length } else { shown.len() as u64 };
+        cut_text(&shown, length, bound)
     }
 }
 
@@ -121,7 +125,7 @@ mod tests {
         assert_eq!(lines.len(), 2);
         assert_eq!((lines[0].bytes.len(), lines[0].length), (10, 1 << 20));
         assert_eq!(lines[0].text(), None);
-        assert_eq!(lines[0].lossy(4), "xxxx … [cut: 1048576 bytes in all]");
+        assert_eq!(lines[0].lossy(4, &Redactor::default()), "xxxx … [cut: 1048576 bytes in all]");
         assert_eq!(lines[1].text(), Some("next"));
     }
 
@@ -129,7 +133,15 @@ mod tests {
     async fn what_is_no_utf8_is_kept_lossily() {
         let lines = read(b"a\xff\xfeb\n", 100).await;
         assert_eq!(lines[0].text(), None);
-        assert_eq!(lines[0].lossy(100), "a\u{fffd}\u{fffd}b");
+        assert_eq!(lines[0].lossy(100, &Redactor::default()), "a\u{fffd}\u{fffd}b");
+    }
+
+    #[test]
+    fn a_secret_goes_before_the_line_is_cut() {
+        let redactor = Redactor::new(["s3cr3t-value".to_owned()]).unwrap();
+        let line = |text: &str| Line { bytes: text.into(), length: text.len() as u64 };
+        assert_eq!(line("a s3cr3t-value").lossy(100, &redactor), "a ***");
+        assert_eq!(line("a s3cr3t-value").lossy(4, &redactor), "a ** … [cut: 5 bytes in all]");
     }
 
     #[test]

@@ -21,7 +21,7 @@ use std::{future::Future, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-use crate::model::{Conclusion, Confinement, Fault, SessionEvent};
+use crate::model::{Conclusion, Confinement, Fault, Redactor, SessionEvent};
 
 pub use agent::{AgentArgs, run_agent};
 pub use confine::confinement_available;
@@ -36,6 +36,8 @@ pub use crate::model::LaneKind;
 pub struct Guard {
     /// What agents may use besides their attempt's own directories, and their script.
     pub confinement: Confinement,
+    /// The secrets that agents are given, which no record or event may show.
+    pub redactor: Redactor,
 }
 
 /// The lane of a kind. `host` is the program whose hidden modes supervise agents.
@@ -107,6 +109,11 @@ pub trait Lane: Send + Sync {
 
     /// Starts an agent and gives it its first message.
     fn start(&self, spec: SessionSpec) -> Answer<'_, Box<dyn Session>>;
+
+    /// What its agents know and nobody else may. Its sessions keep to that themselves; files that agents leave do not.
+    fn redactor(&self) -> Redactor {
+        Redactor::default()
+    }
 }
 
 /// A live conversation. A fault is for good: every later call answers with the same one. Dropping a session kills

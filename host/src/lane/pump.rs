@@ -20,7 +20,7 @@ use super::{
     record::TurnSummary,
     turn::{Dialect, Heard, Said, Waiting},
 };
-use crate::model::{Fault, FaultClass, SessionEventKind};
+use crate::model::{Fault, FaultClass, RedactingStream, Redactor, SessionEventKind};
 
 /// How much of stderr a fault's message shows.
 const STDERR_TAIL: usize = 4 << 10;
@@ -39,6 +39,7 @@ pub(crate) struct Pump {
     heard: Arc<Mutex<Heard>>,
     /// The turn's place in the summary.
     index: usize,
+    redactor: Redactor,
 }
 
 impl Pump {
@@ -56,7 +57,8 @@ impl Pump {
             journal.save();
             journal.summary.turns.len() - 1
         });
-        Self { dialect, context, room, queue: Some(queue), heard, index }
+        let redactor = context.journal(|journal| journal.redactor.clone());
+        Self { dialect, context, room, queue: Some(queue), heard, index, redactor }
     }
 
     /// Reads to the end. Who sends over `asked` is answered when nothing is there to be read.
@@ -68,7 +70,12 @@ impl Pump {
     ) {
         // Ends with this future, whoever holds stderr open.
         let mut stderr = JoinSet::new();
-        stderr.spawn(keep_stderr(streams.stderr, self.context.journal.clone(), self.heard.clone()));
+        stderr.spawn(keep_stderr(
+            streams.stderr,
+            self.redactor.stream(),
+            self.context.journal.clone(),
+            self.heard.clone(),
+        ));
         self.read(streams.stdout, &mut process, asked).await;
         let exit = match process.wait_for(|it| it.exit().is_some()).await {
             Ok(state) => state.exit().cloned().unwrap_or(AgentExit::Unknown),
@@ -91,12 +98,16 @@ impl Pump {
         mut asked: mpsc::Receiver<oneshot::Sender<()>>,
     ) {
         let mut lines = Lines::new(stdout, self.context.limits.max_line_bytes);
+        let mut shown = self.redactor.stream();
         let mut exited: Option<Instant> = None;
         loop {
             if lines.is_drained() {
                 self.context.journal(|journal| journal.record.flush());
             }
-            let tee = |bytes: &[u8]| self.context.journal(|journal| journal.record.stdout(bytes));
+            let tee = |bytes: &[u8]| {
+                let shown = shown.push(bytes);
+                self.context.journal(|journal| journal.record.stdout(&shown));
+            };
             let line = tokio::select! {
                 biased;
                 line = lines.next(tee) => line,
@@ -127,6 +138,7 @@ impl Pump {
         if let Some(line) = lines.take_rest() {
             self.line(&line).await;
         }
+        self.context.journal(|journal| journal.record.stdout(&shown.finish()));
     }
 
     async fn line(&mut self, line: &Line) {
@@ -138,13 +150,15 @@ impl Pump {
             }
         };
         if said.is_empty() && line.length > 0 {
-            said.push(Said::Event(SessionEventKind::Raw { line: line.lossy(self.context.limits.max_raw_bytes) }));
+            // Before it is cut: what is left of a secret would not be known.
+            let raw = line.lossy(self.context.limits.max_raw_bytes, &self.redactor);
+            said.push(Said::Event(SessionEventKind::Raw { line: raw }));
         }
         for said in said {
             match said {
                 Said::Event(kind) => self.event(kind, line.bytes.len()).await,
-                Said::Finished { stop_reason } => self.over(Ok(stop_reason)),
-                Said::Broken(fault) => self.over(Err(fault)),
+                Said::Finished { stop_reason } => self.over(Ok(self.redactor.text(&stop_reason).into_owned())),
+                Said::Broken(fault) => self.over(Err(self.redactor.fault(fault))),
             }
         }
     }
@@ -190,16 +204,25 @@ impl Pump {
 }
 
 /// Knows nobody but the journal: while a descendant that survives holds stderr open, nobody else waits for it.
-async fn keep_stderr(mut stderr: impl AsyncRead + Unpin, journal: Arc<Mutex<Journal>>, heard: Arc<Mutex<Heard>>) {
-    let mut buffer = vec![0; 8 << 10];
-    while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
-        Journal::with(&journal, |journal| journal.record.stderr(&buffer[..read]));
+async fn keep_stderr(
+    mut stderr: impl AsyncRead + Unpin,
+    mut shown: RedactingStream,
+    journal: Arc<Mutex<Journal>>,
+    heard: Arc<Mutex<Heard>>,
+) {
+    let keep = |bytes: &[u8]| {
+        Journal::with(&journal, |journal| journal.record.stderr(bytes));
         Heard::with(&heard, |heard| {
-            heard.stderr.extend_from_slice(&buffer[..read]);
+            heard.stderr.extend_from_slice(bytes);
             let surplus = heard.stderr.len().saturating_sub(STDERR_TAIL);
             heard.stderr.drain(..surplus);
         });
+    };
+    let mut buffer = vec![0; 8 << 10];
+    while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
+        keep(&shown.push(&buffer[..read]));
     }
+    keep(&shown.finish());
 }
 
 #[cfg(test)]
@@ -236,7 +259,8 @@ mod tests {
         let limits = SessionLimits::default();
         let record = Record::create(None, &limits).unwrap();
         let summary = SessionSummary::default();
-        let journal = Journal { started: Instant::now(), record, summary, final_message: String::new() };
+        let redactor = Redactor::default();
+        let journal = Journal { started: Instant::now(), record, summary, final_message: String::new(), redactor };
         let (observer, mut observed) = mpsc::channel(1);
         let context = TurnContext { journal: Arc::new(Mutex::new(journal)), observer: Some(observer), limits };
         let (_known, state) = watch::channel(ProcessState::default());

@@ -14,7 +14,7 @@ use super::{
     session::{TurnAgent, TurnSession},
     turn::{Dialect, Said},
 };
-use crate::model::{Confinement, Fault, FaultClass, SessionEventKind};
+use crate::model::{Confinement, Fault, FaultClass, Redactor, SessionEventKind};
 
 /// Where an agent finds the system's programs; the caller's own `PATH` is not for it.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -48,9 +48,14 @@ impl Lane for ScriptedLane {
             let confinement = self.guard.confinement.clone().and(own, [script.clone()]);
             let agent =
                 ScriptedAgent { host: self.host.clone(), script, id: id.clone(), spec: spec.clone(), confinement };
-            let session = TurnSession::start(self.host.clone(), self.kind(), id, Box::new(agent), &spec).await?;
+            let session =
+                TurnSession::start(self.host.clone(), self.kind(), id, Box::new(agent), &spec, self.redactor()).await?;
             Ok(Box::new(session) as Box<dyn Session>)
         })
+    }
+
+    fn redactor(&self) -> Redactor {
+        self.guard.redactor.clone()
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
     record::{Record, SessionSummary},
     turn::{Dialect, Turn},
 };
-use crate::model::{Conclusion, Fault, FaultClass, SessionEvent};
+use crate::model::{Conclusion, Fault, FaultClass, Redactor, SessionEvent};
 
 /// The longest argument that Linux passes to a program is 128 KiB, its end included.
 const MAX_ARGUMENT_BYTES: usize = (128 << 10) - 1;
@@ -56,13 +56,14 @@ pub(crate) struct TurnSession {
 }
 
 impl TurnSession {
-    /// Starts the first turn. `id` marks the session's processes.
+    /// Starts the first turn. `id` marks the session's processes; nothing that they say is told but by `redactor`.
     pub(crate) async fn start(
         host: HostProgram,
         kind: LaneKind,
         id: String,
         agent: Box<dyn TurnAgent>,
         spec: &SessionSpec,
+        redactor: Redactor,
     ) -> Result<Self, Fault> {
         let summary = SessionSummary {
             lane: kind.to_string(),
@@ -71,7 +72,7 @@ impl TurnSession {
             ..SessionSummary::default()
         };
         let record = Record::create(spec.record_dir.as_deref(), &spec.limits)?;
-        let journal = Journal { started: Instant::now(), record, summary, final_message: String::new() };
+        let journal = Journal { started: Instant::now(), record, summary, final_message: String::new(), redactor };
         let context = TurnContext {
             journal: Arc::new(Mutex::new(journal)),
             observer: spec.observer.clone(),
@@ -274,7 +275,8 @@ impl TurnSession {
 
     /// The first fault is for good. The agent is of no more use: its end begins, and `end` waits for it.
     fn broken(&mut self, fault: Fault) -> Fault {
-        let fault = self.fault.get_or_insert(fault).clone();
+        let redactor = self.context.journal(|journal| journal.redactor.clone());
+        let fault = self.fault.get_or_insert_with(|| redactor.fault(fault)).clone();
         for process in &self.processes {
             process.request_end(Duration::ZERO);
         }
