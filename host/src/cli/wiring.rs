@@ -97,7 +97,7 @@ fn prepare(
     directory: &RunDirectory,
 ) -> Result<AttemptExecutor, Failure> {
     let folder = std::env::temp_dir();
-    let workspace = Workspace::create(&folder, &directory.run().0, args.keep)
+    let workspace = Workspace::create(&folder, &directory.run().0, directory.path(), args.keep)
         .map_err(|error| Failure::setup(format!("cannot make a folder in {}: {error}", folder.display())))?;
     let place = Box::new(Place { directory: directory.path().to_owned() });
     AttemptExecutor::prepare(&loaded.plugins, plan, lanes(plan), workspace, place).map_err(Failure::setup_all)
