@@ -12,6 +12,7 @@ use console::Term;
 use super::{
     args::{Color, ExecutionArgs, ReporterKind},
     failure::{Failure, chain},
+    leftovers::remove_leftovers,
     setup::Loaded,
     signals,
 };
@@ -42,6 +43,7 @@ pub(super) async fn execute(
     if output.to_str().is_none() {
         return Err(Failure::setup(format!("--output {}: the path is no UTF-8", output.display())));
     }
+    remove_leftovers(&std::env::temp_dir());
     // From here on a signal ends things in order.
     let mut signals = signals::interruptions()?;
     let directory = RunDirectory::create_new(&output)?;
@@ -104,7 +106,7 @@ fn prepare(
 }
 
 /// A path below the current folder without what leads there, as a person would write it.
-fn as_seen_here(path: &Path) -> PathBuf {
+pub(super) fn as_seen_here(path: &Path) -> PathBuf {
     let cwd = std::env::current_dir().ok();
     cwd.and_then(|cwd| path.strip_prefix(cwd).ok()).unwrap_or(path).to_owned()
 }
