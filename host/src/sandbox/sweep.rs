@@ -94,6 +94,8 @@ fn is_safe(parent: &Path) -> bool {
 fn remove(folder: &Path, until: Instant) -> io::Result<()> {
     loop {
         match remove_workspace(folder) {
+            // A run that has lost its new folder removes it too.
+            Err(_) if fs::symlink_metadata(folder).is_err() => return Ok(()),
             Err(error) if is_disturbed(&error) && Instant::now() < until => thread::sleep(ROUND),
             removed => return removed,
         }

@@ -146,13 +146,9 @@ pub(super) fn run_of(name: &str) -> Option<&str> {
 /// # Errors
 /// The first entry that would not go.
 pub(super) fn remove_workspace(folder: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(folder) {
+    match open_up(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        // An agent may have locked it.
-        Ok(metadata) if metadata.permissions().mode() & 0o700 != 0o700 => {
-            fs::set_permissions(folder, Permissions::from_mode(0o700))?;
-        }
-        metadata => drop(metadata?),
+        opened => opened?,
     }
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
@@ -166,6 +162,14 @@ pub(super) fn remove_workspace(folder: &Path) -> io::Result<()> {
     // A sweep may take the folder for one that has just been made, and come first.
     gone(fs::remove_file(folder.join(CLAIM)))?;
     gone(fs::remove_dir(folder))
+}
+
+/// An agent may have taken the permissions of the folder.
+fn open_up(folder: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(folder)?.permissions().mode() & 0o700 == 0o700 {
+        return Ok(());
+    }
+    fs::set_permissions(folder, Permissions::from_mode(0o700))
 }
 
 /// What is not there is removed already.
