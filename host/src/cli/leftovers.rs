@@ -3,7 +3,7 @@
 use std::{
     fmt::Write as _,
     fs::{self, File},
-    io::{self, Read, Seek, SeekFrom},
+    io::{self, Read, Seek, SeekFrom, Write as _},
     path::Path,
     time::Duration,
 };
@@ -32,7 +32,8 @@ pub(super) fn remove_leftovers(folder: &Path) {
     for directory in swept.dead.iter().filter_map(|run| run.directory.as_deref()) {
         RunDirectory::remove_unfinished_link(directory);
     }
-    eprint!("{}", told(&swept, folder));
+    // Without a stderr the run goes on.
+    let _ = io::stderr().write_all(told(&swept, folder).as_bytes());
 }
 
 /// What is said of a sweep; empty when there was nothing.
@@ -63,7 +64,7 @@ fn how_it_ended(dead: &DeadRun) -> String {
     let log = directory.join("events.jsonl");
     let path = shown(&as_seen_here(&log));
     match is_finished(&log) {
-        Ok(true) => format!("run {run} was killed after its end, before it had cleared up: {path}"),
+        Ok(true) => format!("run {run} had ended, but had not cleared up; its event log is whole: {path}"),
         Ok(false) => format!("run {run} was killed before its end; its event log ends at its last full line: {path}"),
         Err(_) => format!("run {run} was killed before its end; it has no event log at {path}"),
     }
@@ -105,8 +106,8 @@ mod tests {
             (String::new(), "ends at its last full line"),
             (format!("{STARTED}\n"), "ends at its last full line"),
             (format!("{STARTED}\n{}", &FINISHED[..FINISHED.len() - 3]), "ends at its last full line"),
-            (format!("{STARTED}\n{FINISHED}\n"), "killed after its end"),
-            (format!("{}\n{FINISHED}\n", "x".repeat(100_000)), "killed after its end"),
+            (format!("{STARTED}\n{FINISHED}\n"), "its event log is whole"),
+            (format!("{}\n{FINISHED}\n", "x".repeat(100_000)), "its event log is whole"),
             (format!("{FINISHED}\n{}\n", "x".repeat(100_000)), "ends at its last full line"),
         ] {
             fs::write(&log, &text).unwrap();

@@ -103,11 +103,12 @@ fn checksum(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The file is locked while it is written, so that it can be told from what a killed process left.
+/// The file is locked while it is written, so that it can be told from what a killed process left. Should another
+/// process remove it before it is locked, it is not kept.
 fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
-    // Where there are no locks, another process may remove the file; then it is not kept.
+    // Where there are no locks, nothing is ever removed.
     let _ = file.as_file().try_lock();
     file.write_all(bytes)?;
     file.persist(path).map_err(|error| error.error)?;
