@@ -16,7 +16,7 @@ use super::{
     signals,
 };
 use crate::{
-    artifact::{CopyLimits, RunDirectory, copy_tree_bounded},
+    artifact::{self, CopyLimits, DiffLimits, RunDirectory, copy_tree_bounded},
     engine::WASMTIME_VERSION,
     lane::{self, HostProgram, Lane},
     model::{Event, ExitCode, LaneName, RunSummary, TrialId},
@@ -191,6 +191,10 @@ impl ArtifactPlace for Place {
 
     fn keep_tree(&self, from: &Path, to: &Path) -> Result<Vec<String>, String> {
         copy_tree_bounded(from, to, CopyLimits::default()).map(|copied| copied.skipped).map_err(|error| chain(&error))
+    }
+
+    fn keep_changes(&self, before: Option<&Path>, after: &Path, to: &Path) -> Result<Vec<String>, String> {
+        artifact::keep_changes(before, after, to, DiffLimits::default()).map_err(|error| chain(&error))
     }
 }
 

@@ -4,6 +4,7 @@ mod attempt;
 mod bounds;
 mod call;
 mod command;
+mod core_dump;
 mod dispatcher;
 mod executor;
 mod failure;
@@ -13,6 +14,7 @@ mod patience;
 mod sessions;
 mod summary;
 mod text;
+mod timings;
 
 pub use attempt::{ArtifactPlace, AttemptExecutor, PrepareError};
 pub use dispatcher::{EventSink, RunContext, dispatch};

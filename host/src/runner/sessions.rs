@@ -12,7 +12,7 @@ use std::{
 use rustix::fs::{AtFlags, Mode, OFlags};
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use super::{executor::Feed, patience::Patience};
+use super::{executor::Feed, patience::Patience, timings::Timings};
 use crate::{
     lane::{Lane, Session, SessionLimits, SessionSpec},
     model::{Conclusion, Fault, FaultClass, Limits, Report, SessionEvent, SessionEventKind, Usage},
@@ -45,6 +45,7 @@ pub(super) struct Sessions {
     /// it, and the agent that is then just starting must be waited for too.
     starting: tokio::sync::Mutex<Option<JoinHandle<Result<Entry, Fault>>>>,
     fault: Mutex<Option<Fault>>,
+    timings: Arc<Timings>,
 }
 
 struct Entry {
@@ -64,6 +65,7 @@ impl Sessions {
         record: PathBuf,
         feed: Feed,
         limits: Limits,
+        timings: Arc<Timings>,
     ) -> Self {
         Self {
             lane,
@@ -76,6 +78,7 @@ impl Sessions {
             list: tokio::sync::Mutex::default(),
             starting: tokio::sync::Mutex::default(),
             fault: Mutex::default(),
+            timings,
         }
     }
 
@@ -124,7 +127,9 @@ impl Sessions {
         let (observer, events) = mpsc::channel(WAITING);
         let number = u32::try_from(place + 1).unwrap_or(u32::MAX);
         let patience = Arc::new(Patience::new(&self.limits));
-        let forwarder = tokio::spawn(forward(events, self.feed.clone(), number, Arc::clone(&patience)));
+        self.timings.session_asked(place + 1);
+        let timings = Arc::clone(&self.timings);
+        let forwarder = tokio::spawn(forward(events, self.feed.clone(), number, Arc::clone(&patience), timings));
         let spec = SessionSpec {
             root: self.dirs.root.clone(),
             config_dir: self.dirs.config.clone(),
@@ -186,6 +191,7 @@ impl Sessions {
         let answer = session.conclude().await;
         if let Ok(conclusion) = &answer {
             *used = Some(conclusion.usage.clone());
+            self.timings.session_concluded(place + 1);
         }
         self.note(answer)
     }
@@ -271,10 +277,20 @@ impl Shown {
 }
 
 /// Tells the dispatcher what a session's observer sees, up to a bound, and returns the last usage seen.
-async fn forward(mut events: mpsc::Receiver<SessionEvent>, feed: Feed, session: u32, patience: Arc<Patience>) -> Usage {
+async fn forward(
+    mut events: mpsc::Receiver<SessionEvent>,
+    feed: Feed,
+    session: u32,
+    patience: Arc<Patience>,
+    timings: Arc<Timings>,
+) -> Usage {
     let (mut told, mut bytes, mut cut) = (0_u64, 0_usize, 0_u64);
     let mut usage = Usage::default();
+    let mut spoke = false;
     while let Some(event) = events.recv().await {
+        if !std::mem::replace(&mut spoke, true) {
+            timings.session_spoke(session as usize);
+        }
         patience.heard(&event.kind);
         if let SessionEventKind::Usage(known) = &event.kind {
             usage = known.clone();
