@@ -153,6 +153,13 @@ pub enum ScriptedFault {
         /// How many.
         count: u64,
     },
+    /// `loop`: says the same and calls the same tool, `count` times or for ever, every `delay`.
+    Loop {
+        /// How often; for ever when absent.
+        count: Option<u64>,
+        /// Time after each.
+        delay: Duration,
+    },
     /// `ignore-sigterm`: SIGTERM has no effect from here on.
     IgnoreSigterm,
     /// `daemon`: leaves a process behind that has left the session and process group.
@@ -197,7 +204,7 @@ struct StepTable {
 }
 
 const FAULTS: &str = "`crash`, `kill`, `exit`, `stall`, `unauthorized`, `overloaded`, `garbage`, `half-line`, \
-                      `invalid-utf8`, `huge-line`, `flood`, `ignore-sigterm`, `daemon`";
+                      `invalid-utf8`, `huge-line`, `flood`, `loop`, `ignore-sigterm`, `daemon`";
 
 impl StepTable {
     fn into_step(mut self) -> Result<Step, String> {
@@ -277,6 +284,9 @@ impl StepTable {
             "invalid-utf8" => ScriptedFault::InvalidUtf8,
             "huge-line" => ScriptedFault::HugeLine { bytes: required(self.bytes.take(), "fault", "bytes")? },
             "flood" => ScriptedFault::Flood { count: required(self.count.take(), "fault", "count")? },
+            "loop" => {
+                ScriptedFault::Loop { count: self.count.take(), delay: self.delay_or(Duration::from_millis(100))? }
+            }
             "ignore-sigterm" => ScriptedFault::IgnoreSigterm,
             "daemon" => ScriptedFault::Daemon,
             _ => return Err(format!("`{kind}` is no fault; the faults are {FAULTS}")),

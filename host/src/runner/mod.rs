@@ -11,6 +11,7 @@ mod failure;
 mod guest;
 mod judge;
 mod patience;
+mod progress;
 mod sessions;
 mod summary;
 mod text;

@@ -10,9 +10,12 @@ use std::{
 };
 
 use rustix::fs::{AtFlags, Mode, OFlags};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
+};
 
-use super::{executor::Feed, patience::Patience, timings::Timings};
+use super::{executor::Feed, patience::Patience, progress::look_for_changes, timings::Timings};
 use crate::{
     lane::{Lane, Session, SessionLimits, SessionSpec},
     model::{Conclusion, Fault, FaultClass, Limits, Report, SessionEvent, SessionEventKind, Usage},
@@ -129,7 +132,9 @@ impl Sessions {
         let patience = Arc::new(Patience::new(&self.limits));
         self.timings.session_asked(place + 1);
         let timings = Arc::clone(&self.timings);
-        let forwarder = tokio::spawn(forward(events, self.feed.clone(), number, Arc::clone(&patience), timings));
+        let watched = patience.wants_progress().then(|| Arc::clone(&self.dirs));
+        let told = forward(events, self.feed.clone(), number, Arc::clone(&patience), timings);
+        let forwarder = tokio::spawn(watching(watched, Arc::clone(&patience), told));
         let spec = SessionSpec {
             root: self.dirs.root.clone(),
             config_dir: self.dirs.config.clone(),
@@ -308,6 +313,16 @@ async fn forward(
         feed.report(Report::Cut { what }).await;
     }
     usage
+}
+
+/// Carries out `task`, and looks for changes of `dirs` meanwhile.
+async fn watching<T>(dirs: Option<Arc<AttemptDirs>>, patience: Arc<Patience>, task: impl Future<Output = T>) -> T {
+    // Ends with this future.
+    let mut looks = JoinSet::new();
+    if let Some(dirs) = dirs {
+        looks.spawn(look_for_changes(dirs, patience));
+    }
+    task.await
 }
 
 /// About how many bytes an event takes in the log.

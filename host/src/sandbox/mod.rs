@@ -1,5 +1,6 @@
 //! One attempt's directories, its WASI context, its network policy and its bounds.
 
+mod fingerprint;
 mod fixture;
 mod output;
 mod remove;

@@ -11,7 +11,7 @@ use std::{
 use rustix::process::{Signal, getpid, kill_process, setsid};
 
 use super::{Agent, Stop};
-use crate::model::{ScriptedFault, SessionEventKind};
+use crate::model::{ScriptedFault, SessionEventKind, Step};
 
 /// Exit code of a scripted crash.
 const CRASHED: u8 = 70;
@@ -50,6 +50,7 @@ impl Agent<'_> {
             }
             ScriptedFault::HugeLine { bytes } => Ok(huge_line(*bytes)?),
             ScriptedFault::Flood { count } => Ok(flood(*count)?),
+            ScriptedFault::Loop { count, delay } => self.go_round(*count, *delay),
             ScriptedFault::IgnoreSigterm => {
                 // SAFETY: sets a disposition; no handler is involved.
                 unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
@@ -57,6 +58,27 @@ impl Agent<'_> {
             }
             ScriptedFault::Daemon => Ok(daemon()?),
         }
+    }
+}
+
+impl Agent<'_> {
+    /// Talks, and does the same again and again.
+    fn go_round(&mut self, count: Option<u64>, delay: Duration) -> Result<(), Stop> {
+        let call = Step::Tool {
+            name: "look".into(),
+            input: toml::Value::Table(toml::Table::from_iter([("at".into(), "the same".into())])),
+            output: "nothing new".into(),
+            is_error: false,
+        };
+        for round in 1.. {
+            if count.is_some_and(|count| round > count) {
+                break;
+            }
+            self.output.event(&SessionEventKind::Message { text: format!("I look once more, {round}") })?;
+            self.tool(&call)?;
+            thread::sleep(delay);
+        }
+        Ok(())
     }
 }
 
