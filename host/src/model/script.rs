@@ -127,6 +127,8 @@ pub enum ScriptedFault {
     Exit,
     /// `stall`: no event any more, for ever.
     Stall,
+    /// `mute`: as the first step of a turn, no output at all, not even that it has started; later the same as `stall`.
+    Mute,
     /// `unauthorized`: the provider refuses the login; ends the session.
     Unauthorized,
     /// `overloaded`: back-off events for ever, one every `delay`.
@@ -203,7 +205,7 @@ struct StepTable {
     bytes: Option<u64>,
 }
 
-const FAULTS: &str = "`crash`, `kill`, `exit`, `stall`, `unauthorized`, `overloaded`, `garbage`, `half-line`, \
+const FAULTS: &str = "`crash`, `kill`, `exit`, `stall`, `mute`, `unauthorized`, `overloaded`, `garbage`, `half-line`, \
                       `invalid-utf8`, `huge-line`, `flood`, `loop`, `ignore-sigterm`, `daemon`";
 
 impl StepTable {
@@ -277,6 +279,7 @@ impl StepTable {
             "kill" => ScriptedFault::Kill,
             "exit" => ScriptedFault::Exit,
             "stall" => ScriptedFault::Stall,
+            "mute" => ScriptedFault::Mute,
             "unauthorized" => ScriptedFault::Unauthorized,
             "overloaded" => ScriptedFault::Overloaded { delay: self.delay_or(Duration::from_millis(100))? },
             "garbage" => ScriptedFault::Garbage { count: self.count.take().unwrap_or(1) },

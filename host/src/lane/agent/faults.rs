@@ -30,7 +30,7 @@ impl Agent<'_> {
                 sleep_for_ever()
             }
             ScriptedFault::Exit => Err(Stop::Exit(0)),
-            ScriptedFault::Stall => sleep_for_ever(),
+            ScriptedFault::Stall | ScriptedFault::Mute => sleep_for_ever(),
             ScriptedFault::Unauthorized => {
                 self.output.error("unauthorized", "401: the key is not valid")?;
                 Err(Stop::Exit(1))
@@ -82,7 +82,7 @@ impl Agent<'_> {
     }
 }
 
-fn sleep_for_ever() -> ! {
+pub(super) fn sleep_for_ever() -> ! {
     loop {
         thread::sleep(Duration::from_secs(3600));
     }
