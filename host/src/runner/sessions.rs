@@ -25,7 +25,7 @@ use crate::{
 /// Sessions of one attempt.
 const SESSIONS: usize = 16;
 /// Events of a session that may wait for the dispatcher; beyond them the agent waits.
-const WAITING: usize = 256;
+const WAITING: usize = 32;
 /// What of one session goes into the event log; its record has it all.
 const LOGGED_EVENTS: u64 = 5_000;
 const LOGGED_BYTES: usize = 8 << 20;
