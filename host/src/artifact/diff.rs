@@ -139,7 +139,7 @@ enum Content {
 
 impl Diff<'_> {
     fn pair(&mut self, old: Option<&Entry>, new: Option<&Entry>) {
-        match (old, new) {
+        match (old.filter(|old| !is_git(old)), new.filter(|new| !is_git(new))) {
             (Some(old), Some(new)) if same_kind(old, new) => self.changed(old, new),
             (Some(old), Some(new)) => {
                 self.gone(old);
@@ -267,6 +267,11 @@ impl Diff<'_> {
             }
         }
     }
+}
+
+/// A repository's own folder says the same in another way.
+fn is_git(entry: &Entry) -> bool {
+    entry.kind == Kind::Folder && entry.path.file_name().is_some_and(|name| name == ".git")
 }
 
 fn same_kind(old: &Entry, new: &Entry) -> bool {
