@@ -37,6 +37,7 @@ pub(super) async fn execute(
     watch: &mut dyn FnMut(&Event),
 ) -> Result<(RunSummary, ExitCode), Failure> {
     raise_open_files();
+    return_large_blocks();
     lane::become_subreaper()?;
     let output = args.output.clone().unwrap_or_else(|| loaded.settings.base.join(".host"));
     if output.to_str().is_none() {
@@ -204,4 +205,14 @@ fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     // Failing leaves the limit as it was, which is enough for most runs.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+/// Long lines of many agents come and go: their memory is given back at once, where glibc would keep larger and larger
+/// blocks for later.
+fn return_large_blocks() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number of the allocator. When it is refused all stays as it was.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);
+    }
 }
