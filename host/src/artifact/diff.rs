@@ -196,7 +196,11 @@ impl Diff<'_> {
                 if let Some(modes) = modes {
                     self.header(new, &modes);
                 }
-                let what = match self.equal(old, new) {
+                let equal = match (&old.kind, &new.kind) {
+                    (Kind::Link(old), Kind::Link(new)) => Ok(old == new),
+                    _ => self.equal(old, new),
+                };
+                let what = match equal {
                     Ok(true) => return,
                     Ok(false) => what,
                     Err(_) => "cannot be compared",

@@ -88,7 +88,8 @@ pub struct SessionSpec {
     pub record_dir: Option<PathBuf>,
     /// The bounds.
     pub limits: SessionLimits,
-    /// Gets every event as it is received, its texts bounded, whether the component fetches it or not. While it is full the agent waits.
+    /// Gets every event as it is received, its texts bounded, whether the component fetches it or not. While it is
+    /// full the agent waits.
     pub observer: Option<mpsc::Sender<SessionEvent>>,
 }
 

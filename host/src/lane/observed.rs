@@ -23,7 +23,8 @@ pub(super) fn observed(event: &SessionEvent, bound: usize) -> SessionEvent {
         SessionEventKind::BackOff(told) => {
             SessionEventKind::BackOff(BackOff { reason: cut(&told.reason), ..told.clone() })
         }
-        SessionEventKind::Raw { line } => SessionEventKind::Raw { line: cut(line) },
+        // It has a bound of its own, and says already what was cut.
+        SessionEventKind::Raw { line } => SessionEventKind::Raw { line: line.clone() },
     };
     SessionEvent { at_ms: event.at_ms, kind }
 }

@@ -148,7 +148,8 @@ impl Call<'_> {
     /// is still told.
     async fn keep_state(&self, error: &wasmtime::Error, store: &mut Store<Guest>, stderr: &OutputFile) {
         let _ = keep_backtrace(error, self.folder);
-        if fault_of(error, &stderr.tail()).class != FaultClass::Trap {
+        // What ends a call because of a breach looks like a trap.
+        if self.tripwire.breached().is_some() || fault_of(error, &stderr.tail()).class != FaultClass::Trap {
             return;
         }
         let kept = block_in_place(|| keep_core_dump(error, store, &self.scenario.id.0, self.folder));

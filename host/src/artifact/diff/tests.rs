@@ -1,4 +1,5 @@
 use std::{
+    ffi::OsStr,
     os::unix::fs::{PermissionsExt, symlink},
     path::PathBuf,
     process::Command,
@@ -58,11 +59,14 @@ fn what_did_not_change_is_not_told() {
     trees.both("same.bin", "\0");
     trees.both(".git/HEAD", "ref");
     trees.put("after", ".git/index", "changed");
+    for side in ["before", "after"] {
+        symlink(OsStr::from_bytes(b"\xff"), trees.path(side).join("odd link")).unwrap();
+    }
     trees.put("after", "a/.git/objects/x", "nested");
     assert_eq!(trees.keep(DiffLimits::default()), (String::new(), vec![]));
     assert_eq!(
         trees.tree().lines().map(|line| line.rsplit(' ').next().unwrap()).collect::<Vec<_>>(),
-        [".git", "a", "a/.git", "a/b.md", "same.bin"]
+        [".git", "a", "a/.git", "a/b.md", r#""\377""#, "same.bin"]
     );
 }
 
