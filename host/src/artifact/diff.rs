@@ -43,7 +43,7 @@ impl Default for DiffLimits {
             file_lines: 20_000,
             file_time: Duration::from_millis(300),
             bytes: 4 << 20,
-            time: Duration::from_secs(2),
+            time: Duration::from_secs(5),
         }
     }
 }
