@@ -18,7 +18,7 @@ use super::{
     signals,
 };
 use crate::{
-    artifact::{CopyLimits, RunDirectory, copy_tree_bounded},
+    artifact::{self, CopyLimits, DiffLimits, RunDirectory, copy_tree_bounded},
     engine::WASMTIME_VERSION,
     lane::{self, HostProgram, Lane},
     model::{Event, ExitCode, LaneName, RunSummary, TrialId},
@@ -39,6 +39,7 @@ pub(super) async fn execute(
     watch: &mut dyn FnMut(&Event),
 ) -> Result<(RunSummary, ExitCode), Failure> {
     raise_open_files();
+    return_large_blocks();
     lane::become_subreaper()?;
     let output = args.output.clone().unwrap_or_else(|| loaded.settings.base.join(".host"));
     if output.to_str().is_none() {
@@ -209,6 +210,10 @@ impl ArtifactPlace for Place {
     fn keep_tree(&self, from: &Path, to: &Path) -> Result<Vec<String>, String> {
         copy_tree_bounded(from, to, CopyLimits::default()).map(|copied| copied.skipped).map_err(|error| chain(&error))
     }
+
+    fn keep_changes(&self, before: Option<&Path>, after: &Path, to: &Path) -> Result<Vec<String>, String> {
+        artifact::keep_changes(before, after, to, DiffLimits::default()).map_err(|error| chain(&error))
+    }
 }
 
 /// Every attempt holds a few descriptors open; the soft limit is often far below the hard one.
@@ -217,4 +222,14 @@ fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     // Failing leaves the limit as it was, which is enough for most runs.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+/// Long lines of many agents come and go: their memory is given back at once, where glibc would keep larger and larger
+/// blocks for later.
+fn return_large_blocks() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number of the allocator. When it is refused all stays as it was.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);
+    }
 }

@@ -4,7 +4,7 @@ mod cache;
 mod limiter;
 mod ticker;
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use cache::Artefact;
 pub use cache::{Cache, CacheError};
@@ -20,6 +20,9 @@ pub const MAX_SLOTS: usize = 5_000;
 
 /// How often guest code is interrupted to let others run and to notice that its attempt has ended.
 pub const EPOCH: Duration = Duration::from_millis(5);
+
+/// Frames of a trap's backtrace, from the innermost on.
+const BACKTRACE_FRAMES: usize = 64;
 
 /// Slots beyond one for each attempt, for what the kernel is still clearing.
 const SPARE_SLOTS: u32 = 8;
@@ -114,7 +117,9 @@ fn config() -> Config {
         .max_wasm_stack(512 << 10)
         .parallel_compilation(true)
         .memory_init_cow(true)
-        .coredump_on_trap(false)
+        // Costs nothing until a trap.
+        .coredump_on_trap(true)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES))
         .wasm_component_model_async(true)
         .concurrency_support(true);
     config

@@ -2,12 +2,16 @@
 
 use std::{
     collections::HashMap,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
 };
 
-use tokio::{sync::watch, task::block_in_place};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::block_in_place,
+};
 use wasmtime::component::Linker;
 
 use super::{
@@ -18,6 +22,7 @@ use super::{
     guest::{Guest, linker},
     judge::{Beside, settle},
     sessions::Sessions,
+    timings::Timings,
 };
 use crate::{
     component::{Plugin, Shape, bindings::PluginPre},
@@ -38,6 +43,11 @@ pub trait ArtifactPlace: Send + Sync {
     /// # Errors
     /// What went wrong, for a person.
     fn keep_tree(&self, from: &Path, to: &Path) -> Result<Vec<String>, String>;
+    /// Writes into the folder `to` what `after` holds and how it differs from `before`; returns what was left out.
+    ///
+    /// # Errors
+    /// What went wrong, for a person.
+    fn keep_changes(&self, before: Option<&Path>, after: &Path, to: &Path) -> Result<Vec<String>, String>;
 }
 
 /// Runs components.
@@ -47,6 +57,8 @@ pub struct AttemptExecutor {
     snapshots: HashMap<ScenarioId, Snapshot>,
     workspace: Workspace,
     place: Box<dyn ArtifactPlace>,
+    /// Attempts that keep what they hold at once: it takes the processor, and memory for what is compared.
+    keeping: Semaphore,
 }
 
 pub(super) struct LinkedPlugin {
@@ -117,7 +129,8 @@ impl AttemptExecutor {
             }
         }
         if problems.is_empty() {
-            Ok(Self { plugins: linked, lanes, snapshots, workspace, place })
+            let keeping = Semaphore::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get));
+            Ok(Self { plugins: linked, lanes, snapshots, workspace, place, keeping })
         } else {
             Err(problems)
         }
@@ -156,23 +169,32 @@ impl AttemptExecutor {
                 return record(Outcome::Fault(Fault::new(FaultClass::Internal, what)), began);
             }
         };
+        let timings = Arc::new(Timings::new(began, folder.clone()));
+        timings.set_up();
         let tripwire = Arc::new(Tripwire::default());
         let script = trial.agent.as_ref().and_then(|agent| scenario.agents.get(agent)).map(|agent| agent.path.clone());
         let lane = self.lanes.get(&trial.id.lane).cloned();
-        let sessions =
-            Sessions::new(lane, script, Arc::clone(&dirs), folder.clone(), feed.clone(), scenario.limits.clone());
-        let sessions = Arc::new(sessions);
+        let sessions = Arc::new(Sessions::new(
+            lane,
+            script,
+            Arc::clone(&dirs),
+            folder.clone(),
+            feed.clone(),
+            scenario.limits.clone(),
+            Arc::clone(&timings),
+        ));
         let call =
             Call { scenario, snapshot, dirs: &dirs, folder: &folder, tripwire: &tripwire, sessions: &sessions, feed };
         let call = call.run(&self.plugins[scenario.plugin.0]);
         let outcome = bounded(call, &scenario.limits, &dirs, &tripwire, &mut stop).await;
+        timings.called();
         let (survivors, usage) = match end_sessions(&sessions, &outcome, &mut stop).await {
             Ok(usage) => (None, usage),
             Err(fault) => (Some(fault), Usage::default()),
         };
         look_at_disk(&dirs, scenario.limits.disk, &tripwire).await;
         if sessions.used() || !matches!(outcome, Outcome::Pass | Outcome::Skip { .. } | Outcome::Cancelled { .. }) {
-            self.keep(&dirs, &folder, feed).await;
+            self.keep(&dirs, snapshot.and_then(Snapshot::before), &folder, feed).await;
         }
         let (kept, unremoved) = match block_in_place(|| self.workspace.release(&dirs)) {
             Ok(kept) => (kept, None),
@@ -191,12 +213,14 @@ impl AttemptExecutor {
             denials: tell_denials(&tripwire, feed).await,
         };
         let outcome = settle(outcome, beside);
+        timings.finished();
         let artifacts = folder.exists().then(|| self.place.named(&folder));
         AttemptRecord { artifacts, kept, usage, ..record(outcome, began) }
     }
 
     /// Keeps what the attempt's directories hold.
-    async fn keep(&self, dirs: &AttemptDirs, folder: &Path, feed: &Feed) {
+    async fn keep(&self, dirs: &AttemptDirs, before: Option<&Path>, folder: &Path, feed: &Feed) {
+        let _turn = self.keeping.acquire().await;
         for (from, name) in [(&dirs.root, "root"), (&dirs.config, "config")] {
             if is_empty(from) {
                 continue;
@@ -205,9 +229,11 @@ impl AttemptExecutor {
                 Ok(left_out) => left_out,
                 Err(error) => vec![format!("{name} was not kept: {error}")],
             };
-            for what in left_out {
-                feed.report(Report::Cut { what: format!("artifacts: {what}") }).await;
-            }
+            tell_left_out(left_out, feed).await;
+        }
+        if before.is_some() || !is_empty(&dirs.root) {
+            let kept = block_in_place(|| self.place.keep_changes(before, &dirs.root, folder));
+            tell_left_out(kept.unwrap_or_else(|error| vec![format!("root.diff was not kept: {error}")]), feed).await;
         }
     }
 }
@@ -252,6 +278,12 @@ async fn tell_denials(tripwire: &Tripwire, feed: &Feed) -> Vec<String> {
         feed.report(Report::Denied { what: format!("{more} more times") }).await;
     }
     denials
+}
+
+async fn tell_left_out(left_out: Vec<String>, feed: &Feed) {
+    for what in left_out {
+        feed.report(Report::Cut { what: format!("artifacts: {what}") }).await;
+    }
 }
 
 fn is_empty(folder: &Path) -> bool {

@@ -10,9 +10,12 @@ use std::{
 };
 
 use rustix::fs::{AtFlags, Mode, OFlags};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
+};
 
-use super::{executor::Feed, patience::Patience};
+use super::{executor::Feed, patience::Patience, progress::look_for_changes, timings::Timings};
 use crate::{
     lane::{Lane, Session, SessionLimits, SessionSpec},
     model::{Conclusion, Fault, FaultClass, Limits, Report, SessionEvent, SessionEventKind, Usage},
@@ -22,7 +25,7 @@ use crate::{
 /// Sessions of one attempt.
 const SESSIONS: usize = 16;
 /// Events of a session that may wait for the dispatcher; beyond them the agent waits.
-const WAITING: usize = 256;
+const WAITING: usize = 32;
 /// What of one session goes into the event log; its record has it all.
 const LOGGED_EVENTS: u64 = 5_000;
 const LOGGED_BYTES: usize = 8 << 20;
@@ -45,6 +48,7 @@ pub(super) struct Sessions {
     /// it, and the agent that is then just starting must be waited for too.
     starting: tokio::sync::Mutex<Option<JoinHandle<Result<Entry, Fault>>>>,
     fault: Mutex<Option<Fault>>,
+    timings: Arc<Timings>,
 }
 
 struct Entry {
@@ -64,6 +68,7 @@ impl Sessions {
         record: PathBuf,
         feed: Feed,
         limits: Limits,
+        timings: Arc<Timings>,
     ) -> Self {
         Self {
             lane,
@@ -76,6 +81,7 @@ impl Sessions {
             list: tokio::sync::Mutex::default(),
             starting: tokio::sync::Mutex::default(),
             fault: Mutex::default(),
+            timings,
         }
     }
 
@@ -124,7 +130,11 @@ impl Sessions {
         let (observer, events) = mpsc::channel(WAITING);
         let number = u32::try_from(place + 1).unwrap_or(u32::MAX);
         let patience = Arc::new(Patience::new(&self.limits));
-        let forwarder = tokio::spawn(forward(events, self.feed.clone(), number, Arc::clone(&patience)));
+        self.timings.session_asked(place + 1);
+        let timings = Arc::clone(&self.timings);
+        let watched = patience.wants_progress().then(|| Arc::clone(&self.dirs));
+        let told = forward(events, self.feed.clone(), number, Arc::clone(&patience), timings);
+        let forwarder = tokio::spawn(watching(watched, Arc::clone(&patience), told));
         let spec = SessionSpec {
             root: self.dirs.root.clone(),
             config_dir: self.dirs.config.clone(),
@@ -186,6 +196,7 @@ impl Sessions {
         let answer = session.conclude().await;
         if let Ok(conclusion) = &answer {
             *used = Some(conclusion.usage.clone());
+            self.timings.session_concluded(place + 1);
         }
         self.note(answer)
     }
@@ -271,10 +282,20 @@ impl Shown {
 }
 
 /// Tells the dispatcher what a session's observer sees, up to a bound, and returns the last usage seen.
-async fn forward(mut events: mpsc::Receiver<SessionEvent>, feed: Feed, session: u32, patience: Arc<Patience>) -> Usage {
+async fn forward(
+    mut events: mpsc::Receiver<SessionEvent>,
+    feed: Feed,
+    session: u32,
+    patience: Arc<Patience>,
+    timings: Arc<Timings>,
+) -> Usage {
     let (mut told, mut bytes, mut cut) = (0_u64, 0_usize, 0_u64);
     let mut usage = Usage::default();
+    let mut spoke = false;
     while let Some(event) = events.recv().await {
+        if !std::mem::replace(&mut spoke, true) {
+            timings.session_spoke(session as usize);
+        }
         patience.heard(&event.kind);
         if let SessionEventKind::Usage(known) = &event.kind {
             usage = known.clone();
@@ -292,6 +313,16 @@ async fn forward(mut events: mpsc::Receiver<SessionEvent>, feed: Feed, session: 
         feed.report(Report::Cut { what }).await;
     }
     usage
+}
+
+/// Carries out `task`, and looks for changes of `dirs` meanwhile.
+async fn watching<T>(dirs: Option<Arc<AttemptDirs>>, patience: Arc<Patience>, task: impl Future<Output = T>) -> T {
+    // Ends with this future.
+    let mut looks = JoinSet::new();
+    if let Some(dirs) = dirs {
+        looks.spawn(look_for_changes(dirs, patience));
+    }
+    task.await
 }
 
 /// About how many bytes an event takes in the log.

@@ -1,6 +1,7 @@
 //! One attempt's directories, its WASI context, its network policy and its bounds.
 
 mod claim;
+mod fingerprint;
 mod fixture;
 mod output;
 mod remove;

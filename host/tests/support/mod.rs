@@ -177,10 +177,21 @@ impl Running<'_> {
         self.host.id()
     }
 
+    /// The most bytes that it had resident so far; `None` when it has ended.
+    fn peak_memory(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.host.id())).ok()?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(peak.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+    }
+
     /// Waits for its end.
     pub fn finish(mut self) -> Finished {
         let out = |name: &str| self.suite.folder.path().join(name);
-        let ended = wait_until(|| self.host.try_wait().unwrap().is_some());
+        let mut peak_memory = 0;
+        let ended = wait_until(|| {
+            peak_memory = self.peak_memory().unwrap_or(peak_memory);
+            self.host.try_wait().unwrap().is_some()
+        });
         if !ended {
             self.host.kill().unwrap();
         }
@@ -188,7 +199,7 @@ impl Running<'_> {
         let read = |name| String::from_utf8(fs::read(out(name)).unwrap()).expect("output is UTF-8");
         assert!(ended, "host hangs:\n{}", read("stderr"));
         let events = self.suite.last_run().map_or_else(Vec::new, |run| events_of(&run));
-        Finished { code: status.code(), stdout: read("stdout"), stderr: read("stderr"), events }
+        Finished { code: status.code(), stdout: read("stdout"), stderr: read("stderr"), events, peak_memory }
     }
 }
 
@@ -231,6 +242,8 @@ pub struct Finished {
     pub stderr: String,
     /// The event log of the latest run.
     pub events: Vec<Event>,
+    /// The most memory, in bytes, that the host itself had resident at once.
+    pub peak_memory: u64,
 }
 
 impl Finished {
