@@ -1,6 +1,7 @@
 //! One attempt's directories, its WASI context, its network policy and its bounds.
 
 mod fixture;
+mod image;
 mod output;
 mod remove;
 mod tripwire;
@@ -9,6 +10,7 @@ mod workspace;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
 pub use fixture::{FixtureError, Snapshot};
+pub use image::{Captured, ImageError, ImageLimits, Part, RestoreError, restore};
 pub use output::OutputFile;
 pub use remove::remove_tree;
 pub use tripwire::Tripwire;
