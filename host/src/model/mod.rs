@@ -7,6 +7,7 @@ mod grant;
 mod id;
 mod lane;
 mod limits;
+mod replay;
 mod scenario;
 mod script;
 mod session;
@@ -22,6 +23,10 @@ pub use grant::{Grant, Grants, UnknownGrant};
 pub use id::{BadName, LaneName, RunId, ScenarioId, TrialId, check_name};
 pub use lane::{LaneKind, UnknownLaneKind};
 pub use limits::Limits;
+pub use replay::{
+    FIXTURES_FILE, FIXTURES_FOLDER, KeptFixture, REPLAY_FILE, REPLAY_SCHEMA, RecordedFixture, RecordedFixtures,
+    RecordedTree, ReplayStep, tree_file,
+};
 pub use scenario::{
     CommandSpec, Declared, DeclaredScenario, Expectation, Fixture, PluginFacts, PluginId, Scenario, ScenarioShape,
     ScriptedAgent, SessionPrompt, TextMatch, Ungranted,

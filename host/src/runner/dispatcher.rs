@@ -49,6 +49,8 @@ pub struct RunContext {
     pub plugins: Vec<PluginInfo>,
     /// The run directory.
     pub directory: Option<PathBuf>,
+    /// The run whose sessions are graded again.
+    pub regrades: Option<RunId>,
 }
 
 /// Runs `plan` to its end and returns the figures. `signals` yields the names of signals as they arrive: the
@@ -187,6 +189,7 @@ impl<'a> Dispatcher<'a> {
             jobs: plan.jobs,
             canary_skipped: plan.canary_skipped,
             directory: context.directory,
+            regrades: context.regrades,
         };
         self.emit(started);
         self.open_lanes();

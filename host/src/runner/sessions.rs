@@ -12,7 +12,11 @@ use std::{
 use rustix::fs::{AtFlags, Mode, OFlags};
 use tokio::{sync::mpsc, task::JoinHandle};
 
-use super::{executor::Feed, patience::Patience};
+use super::{
+    executor::Feed,
+    patience::Patience,
+    recording::{Transcript, Trees},
+};
 use crate::{
     lane::{Lane, Session, SessionLimits, SessionSpec},
     model::{Conclusion, Fault, FaultClass, Limits, Report, SessionEvent, SessionEventKind, Usage},
@@ -37,6 +41,7 @@ pub(super) struct Sessions {
     script: Option<PathBuf>,
     dirs: Arc<AttemptDirs>,
     record: PathBuf,
+    trees: Arc<Trees>,
     feed: Feed,
     limits: Limits,
     used: AtomicBool,
@@ -50,6 +55,7 @@ pub(super) struct Sessions {
 struct Entry {
     session: Box<dyn Session>,
     patience: Arc<Patience>,
+    transcript: Transcript,
     /// What it used, once that is known for good.
     used: Option<Usage>,
     forwarder: Option<JoinHandle<Usage>>,
@@ -65,11 +71,13 @@ impl Sessions {
         feed: Feed,
         limits: Limits,
     ) -> Self {
+        let trees = Arc::new(Trees::new(Arc::clone(&dirs), record.clone()));
         Self {
             lane,
             script,
             dirs,
             record,
+            trees,
             feed,
             limits,
             used: AtomicBool::new(false),
@@ -125,6 +133,7 @@ impl Sessions {
         let number = u32::try_from(place + 1).unwrap_or(u32::MAX);
         let patience = Arc::new(Patience::new(&self.limits));
         let forwarder = tokio::spawn(forward(events, self.feed.clone(), number, Arc::clone(&patience)));
+        let mut transcript = Transcript::begin(&self.record_of(place + 1), &prompt, Arc::clone(&self.trees));
         let spec = SessionSpec {
             root: self.dirs.root.clone(),
             config_dir: self.dirs.config.clone(),
@@ -139,8 +148,8 @@ impl Sessions {
         self.used.store(true, Ordering::Relaxed);
         let mut starting = self.starting.lock().await;
         *starting = Some(tokio::spawn(async move {
-            let session = lane.start(spec).await?;
-            Ok(Entry { session, patience, used: None, forwarder: Some(forwarder) })
+            let session = lane.start(spec).await.inspect_err(|fault| transcript.broke("start", fault))?;
+            Ok(Entry { session, patience, transcript, used: None, forwarder: Some(forwarder) })
         }));
         self.started(&mut starting).await?;
         Ok(place)
@@ -160,30 +169,32 @@ impl Sessions {
 
     pub(super) async fn next_event(&self, place: usize) -> Result<Option<SessionEvent>, Fault> {
         let entry = self.entry(place).await?;
-        let Entry { session, patience, .. } = &mut *entry.lock().await;
-        let answer = patience.wait(session.next_event()).await;
+        let answer = entry.lock().await.next_event().await;
         self.note(answer)
     }
 
     pub(super) async fn send(&self, place: usize, message: String) -> Result<(), Fault> {
         let entry = self.entry(place).await?;
-        let Entry { session, patience, .. } = &mut *entry.lock().await;
-        let answer = patience.wait(session.send(message)).await;
+        let mut entry = entry.lock().await;
+        if let Err(fault) = entry.finish_turn().await {
+            return self.note(Err(fault));
+        }
+        let Entry { session, patience, transcript, .. } = &mut *entry;
+        let answer = patience.wait(session.send(message.clone())).await;
+        transcript.sent(&message, &answer);
         self.note(answer)
     }
 
     pub(super) async fn conclude(&self, place: usize) -> Result<Conclusion, Fault> {
         let entry = self.entry(place).await?;
-        let Entry { session, patience, used, .. } = &mut *entry.lock().await;
+        let mut entry = entry.lock().await;
         // The agent's turn takes the agent's time; ending it takes the host's.
-        loop {
-            match patience.wait(session.next_event()).await {
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(fault) => return self.note(Err(fault)),
-            }
+        if let Err(fault) = entry.finish_turn().await {
+            return self.note(Err(fault));
         }
+        let Entry { session, transcript, used, .. } = &mut *entry;
         let answer = session.conclude().await;
+        transcript.concluded(&answer);
         if let Ok(conclusion) = &answer {
             *used = Some(conclusion.usage.clone());
         }
@@ -205,9 +216,16 @@ impl Sessions {
             let mut entry = entry.lock().await;
             match entry.session.end(grace).await {
                 // The agent had broken before, and the component never asked.
-                Ok(Some(fault)) => drop(self.note::<()>(Err(fault))),
+                Ok(Some(fault)) => {
+                    entry.transcript.broke("end", &fault);
+                    drop(self.note::<()>(Err(fault)));
+                }
                 Ok(None) => {}
                 Err(fault) => survivors = survivors.and(Err(fault)),
+            }
+            if let Some(lost) = entry.transcript.take_loss() {
+                let what = format!("artifacts: `host regrade` cannot replay this attempt: {lost}");
+                self.feed.report(Report::Cut { what }).await;
             }
             // The observer's sender goes with the session: the forwarder ends when all is told.
             entry.session = Box::new(Ended);
@@ -236,6 +254,20 @@ impl Sessions {
             self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| fault.clone());
         }
         answer
+    }
+}
+
+impl Entry {
+    async fn next_event(&mut self) -> Result<Option<SessionEvent>, Fault> {
+        let answer = self.patience.wait(self.session.next_event()).await;
+        self.transcript.next_event(&answer);
+        answer
+    }
+
+    /// Waits for the end of the turn, dropping its events for the component; they are recorded.
+    async fn finish_turn(&mut self) -> Result<(), Fault> {
+        while self.next_event().await?.is_some() {}
+        Ok(())
     }
 }
 

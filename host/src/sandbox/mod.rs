@@ -9,7 +9,7 @@ mod workspace;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
-pub use fixture::{FixtureError, Snapshot};
+pub use fixture::{FixtureError, RecordedFixtureError, Snapshot};
 pub use image::{Captured, ImageError, ImageLimits, Part, RestoreError, restore};
 pub use output::OutputFile;
 pub use remove::remove_tree;

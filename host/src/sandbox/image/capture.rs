@@ -258,8 +258,8 @@ impl Look {
 }
 
 fn entry(part: usize, path: PathBuf, kind: Kind, stat: &Stat) -> Entry {
-    let marks = (stat.st_ino, stat.st_ctime as i64, stat.st_ctime_nsec as u64);
-    Entry { part, path, kind, mode: stat.st_mode, mtime: stat.st_mtime as i64, marks }
+    let marks = (stat.st_ino, stat.st_ctime, stat.st_ctime_nsec);
+    Entry { part, path, kind, mode: stat.st_mode, mtime: stat.st_mtime, marks }
 }
 
 fn open_beneath(root: &Path, folder: &Path) -> Result<OwnedFd, Errno> {

@@ -80,7 +80,7 @@ fn trees_come_back_exactly_and_in_place() {
     fs::remove_file(place.path("root/empty")).unwrap();
     place.write("root/empty/is/a/folder", "now");
     place.write("root/new/locked/file", "");
-    fs::set_permissions(place.path("root/new/locked"), Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(place.path("root/new/locked"), Permissions::from_mode(0o000)).unwrap();
     fs::remove_dir_all(place.path("config/sessions")).unwrap();
     place.write("outside/kept", "kept");
     symlink(place.path("outside"), place.path("config/sessions")).unwrap();

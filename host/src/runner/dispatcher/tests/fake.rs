@@ -279,6 +279,7 @@ pub(super) async fn run(plan: &Plan, fake: Fake) -> Log {
         wasmtime: "0".into(),
         plugins: Vec::new(),
         directory: None,
+        regrades: None,
     };
     let (sender, signals) = mpsc::channel(4);
     let due = fake.signals.clone();

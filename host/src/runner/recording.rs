@@ -1,0 +1,219 @@
+//! What is kept of an attempt's sessions so that `host regrade` can replay them: what the component asked and was
+//! answered, and root and config dir wherever it could look at them with the agent at rest.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use tokio::task::block_in_place;
+
+use crate::{
+    model::{Conclusion, Fault, REPLAY_FILE, REPLAY_SCHEMA, RecordedTree, ReplayStep, SessionEvent, tree_file},
+    sandbox::{AttemptDirs, Captured, ImageError, ImageLimits, Part},
+};
+
+/// Bytes of one session's replay.
+const TRANSCRIPT: u64 = 64 << 20;
+/// Bytes of all trees of an attempt.
+const TREES: u64 = 256 << 20;
+
+/// The trees of an attempt, numbered in the order in which they were kept.
+pub(super) struct Trees {
+    dirs: Arc<AttemptDirs>,
+    folder: PathBuf,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Default)]
+struct Kept {
+    number: u32,
+    total: u64,
+    last: Option<(Captured, RecordedTree)>,
+}
+
+impl Trees {
+    /// Trees of `dirs`, kept in the attempt's artifact folder.
+    pub(super) fn new(dirs: Arc<AttemptDirs>, folder: PathBuf) -> Self {
+        Self { dirs, folder, kept: Mutex::default() }
+    }
+
+    /// Keeps root and config dir as they are now; what has not changed since the last time is kept once.
+    fn keep(&self) -> RecordedTree {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        self.try_keep(&mut kept).unwrap_or_else(|error| RecordedTree::Lost { reason: told(&error) })
+    }
+
+    fn try_keep(&self, kept: &mut Kept) -> Result<RecordedTree, ImageError> {
+        let parts =
+            [Part { name: "root", folder: &self.dirs.root }, Part { name: "config", folder: &self.dirs.config }];
+        let seen = Captured::look(&parts, ImageLimits::default())?;
+        if let Some((last, tree)) = &kept.last
+            && seen.is_still(last)
+        {
+            return Ok(tree.clone());
+        }
+        if kept.total > TREES {
+            return Err(ImageError::Unfit(format!("the attempt's trees take more than {TREES} bytes")));
+        }
+        let number = kept.number + 1;
+        let bytes = seen.write(&parts, &self.folder.join(tree_file(number)))?;
+        kept.number = number;
+        kept.total += bytes;
+        let tree = RecordedTree::Kept { number, bytes };
+        kept.last = Some((seen, tree.clone()));
+        Ok(tree)
+    }
+}
+
+/// The transcript of one session, written while it happens. A session without a last line was cut short.
+pub(super) struct Transcript {
+    file: Option<BufWriter<File>>,
+    written: u64,
+    stage: Stage,
+    trees: Arc<Trees>,
+    lost: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Turn,
+    /// The turn is over, and the agent waits for the component.
+    Rest,
+    /// There is nothing more to be said.
+    Over,
+}
+
+impl Transcript {
+    /// Begins the transcript of a session whose record is in `folder`, which is made if need be.
+    pub(super) fn begin(folder: &Path, prompt: &str, trees: Arc<Trees>) -> Self {
+        let file = fs::create_dir_all(folder).and_then(|()| File::create_new(folder.join(REPLAY_FILE)));
+        let (file, lost) = match file {
+            Ok(file) => (Some(BufWriter::new(file)), None),
+            Err(error) => (None, Some(format!("cannot write {REPLAY_FILE}: {error}"))),
+        };
+        let mut transcript = Self { file, written: 0, stage: Stage::Turn, trees, lost };
+        transcript.put(&ReplayStep::Start { schema: REPLAY_SCHEMA, prompt: prompt.to_owned() });
+        transcript.flush();
+        transcript
+    }
+
+    /// What came of `next-event`.
+    pub(super) fn next_event(&mut self, answer: &Result<Option<SessionEvent>, Fault>) {
+        match (self.stage, answer) {
+            (Stage::Turn, Ok(Some(event))) => self.put(&ReplayStep::Event(event.clone())),
+            (Stage::Turn, Ok(None)) => {
+                self.stage = Stage::Rest;
+                let tree = self.tree();
+                self.put(&ReplayStep::TurnEnd { tree });
+                self.flush();
+            }
+            (_, Err(fault)) => self.broke("next-event", fault),
+            (_, Ok(_)) => {}
+        }
+    }
+
+    /// What came of `send`.
+    pub(super) fn sent(&mut self, message: &str, answer: &Result<(), Fault>) {
+        match answer {
+            Ok(()) if self.stage == Stage::Rest => {
+                self.stage = Stage::Turn;
+                self.put(&ReplayStep::Send { message: message.to_owned() });
+                self.flush();
+            }
+            Ok(()) => {}
+            Err(fault) => self.broke("send", fault),
+        }
+    }
+
+    /// What came of `conclude`.
+    pub(super) fn concluded(&mut self, answer: &Result<Conclusion, Fault>) {
+        match answer {
+            Ok(conclusion) if self.stage != Stage::Over => {
+                let tree = self.tree();
+                self.put(&ReplayStep::concluded(conclusion, tree));
+                self.close();
+            }
+            Ok(_) => {}
+            Err(fault) => self.broke("conclude", fault),
+        }
+    }
+
+    /// The session broke over `call`.
+    pub(super) fn broke(&mut self, call: &str, fault: &Fault) {
+        if self.stage != Stage::Over {
+            self.put(&ReplayStep::Fault { call: call.to_owned(), fault: fault.clone() });
+            self.close();
+        }
+    }
+
+    /// Why the session cannot be replayed, if it cannot; told once.
+    pub(super) fn take_loss(&mut self) -> Option<String> {
+        self.flush();
+        self.lost.take()
+    }
+
+    fn tree(&mut self) -> RecordedTree {
+        if self.file.is_none() {
+            return RecordedTree::Lost { reason: "the replay is not kept".into() };
+        }
+        // Trees may be large: the other attempts go on meanwhile.
+        let tree = block_in_place(|| self.trees.keep());
+        if let RecordedTree::Lost { reason } = &tree {
+            self.lost.get_or_insert_with(|| reason.clone());
+        }
+        tree
+    }
+
+    fn put(&mut self, step: &ReplayStep) {
+        let Some(file) = &mut self.file else { return };
+        let mut line = serde_json::to_vec(step).unwrap_or_default();
+        line.push(b'\n');
+        self.written += line.len() as u64;
+        if self.written > TRANSCRIPT {
+            self.lose(format!("it takes more than {TRANSCRIPT} bytes"));
+        } else if let Err(error) = file.write_all(&line) {
+            self.lose(format!("cannot write {REPLAY_FILE}: {error}"));
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Some(Err(error)) = self.file.as_mut().map(BufWriter::flush) {
+            self.lose(format!("cannot write {REPLAY_FILE}: {error}"));
+        }
+    }
+
+    fn close(&mut self) {
+        self.flush();
+        self.stage = Stage::Over;
+    }
+
+    /// What is there so far stays, without a last line.
+    fn lose(&mut self, reason: String) {
+        self.lost.get_or_insert(reason);
+        if let Some(file) = self.file.take() {
+            // What is buffered would end in the middle of a line.
+            drop(file.into_parts());
+        }
+    }
+}
+
+/// An error with its cause.
+fn told(error: &ImageError) -> String {
+    match error {
+        ImageError::Unfit(reason) => reason.clone(),
+        ImageError::Write { source, .. } => format!("{error}: {source}"),
+    }
+}
+
+/// Writes a small file of a run.
+///
+/// # Errors
+/// The file system refuses.
+pub(super) fn write_json(path: &Path, value: &impl serde::Serialize) -> io::Result<()> {
+    let mut json = serde_json::to_vec_pretty(value)?;
+    json.push(b'\n');
+    fs::write(path, json)
+}
