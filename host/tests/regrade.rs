@@ -287,8 +287,10 @@ fn what_never_ran_is_left_out() {
     let nothing = regrade(&suite, ["latest", "--", "good"]);
     nothing.exits(4);
     assert!(nothing.stderr.contains("nothing to grade again"), "{}", nothing.told());
-    // A scenario that is no more there is said; one whose plugin was not named was not asked for.
-    suite.scenario("good", "plugin = \"other.wasm\"\n");
+    // Whoever names plugins asks for the scenarios of these.
+    let named = regrade(&suite, ["latest", "good.wasm"]);
+    named.exits(4);
+    assert!(!named.stderr.contains("scripted/bad"), "{}", named.told());
     fs::rename(suite.path("bad.wasm"), suite.path("worse.wasm")).unwrap();
     let gone = regrade(&suite, []);
     gone.exits(96);
@@ -362,6 +364,13 @@ fn a_run_that_cannot_be_read_is_an_error_that_says_so() {
     refused(&[], "`../../x` is no name of a file beside it");
     fs::write(&fixtures, away.replace("../../x", "x")).unwrap();
     refused(&[], "the recorded fixture of `trial::trial` cannot be used");
+    fs::write(&fixtures, r#"{"schema":1,"fixtures":[]}"#).unwrap();
+    let (folder, moved) = (attempt(&suite), suite.path("moved"));
+    fs::rename(&folder, &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, &folder).unwrap();
+    refused(&[], "attempt-1 is reached through a link");
+    fs::remove_file(&folder).unwrap();
+    fs::rename(&moved, &folder).unwrap();
     fs::remove_file(&fixtures).unwrap();
     refused(&[], "keeps nothing that could be graded again");
 }

@@ -1,23 +1,23 @@
 //! Sessions of an earlier run, played again. Nothing is started: no agent, no supervisor, no process of any kind.
 
+mod steps;
+#[cfg(test)]
+mod tests;
+
 use std::{
     fs::File,
-    io::{self, BufRead, BufReader, Read},
+    io::{self, Read},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
 use tokio::sync::mpsc;
 
+use self::steps::{Steps, open_regular};
 use super::{Answer, Lane, LaneKind, Session, SessionSpec};
-use crate::model::{
-    Conclusion, Fault, FaultClass, REPLAY_FILE, REPLAY_SCHEMA, RecordedTree, ReplayStep, SessionEvent, tree_file,
-};
+use crate::model::{Conclusion, Fault, FaultClass, REPLAY_FILE, RecordedTree, ReplayStep, SessionEvent, tree_file};
 
-/// The longest line of a replay: an event holds no more than a line of an agent and what is around it.
-const LINE: u64 = 16 << 20;
 /// The largest file of a record that is taken over.
 const TAKEN_OVER: u64 = 80 << 20;
 /// What of a session's record is taken over into the record of its replay.
@@ -43,11 +43,19 @@ pub fn replayable(folder: &Path) -> Replayable {
         if file.parent().is_none_or(|folder| folder.symlink_metadata().is_err()) {
             break;
         }
+        if !is_folder(file.parent()) {
+            return Replayable::No(format!("session {number} has no folder of its own"));
+        }
         if let Err(reason) = look_through(&file) {
             return Replayable::No(format!("session {number} {reason}"));
         }
     }
     Replayable::Yes
+}
+
+/// A link to a folder is none.
+fn is_folder(path: Option<&Path>) -> bool {
+    path.and_then(|path| path.symlink_metadata().ok()).is_some_and(|metadata| metadata.is_dir())
 }
 
 /// Reads a whole replay. The error completes "session N …".
@@ -113,6 +121,9 @@ impl Replay {
             return Err(diverged(&self.shared, what));
         }
         let unusable = |what: String| Fault::new(FaultClass::Internal, format!("session {number} {what}"));
+        if !is_folder(Some(&record)) {
+            return Err(unusable("has no folder of its own".into()));
+        }
         let file = record.join(REPLAY_FILE);
         let mut steps = Steps::open(&file).map_err(|error| unusable(format!("has no replay: {error}")))?;
         let prompt = steps.prompt().map_err(unusable)?;
@@ -337,67 +348,6 @@ fn excerpt(text: &str) -> String {
     format!("`{}`{more}", short.escape_debug())
 }
 
-/// The lines of a replay, read one by one.
-struct Steps {
-    lines: BufReader<File>,
-    number: u64,
-    next: Option<ReplayStep>,
-}
-
-impl Steps {
-    fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { lines: BufReader::new(open_regular(path)?), number: 0, next: None })
-    }
-
-    /// Reads the first line: the prompt. The error completes "session N …".
-    fn prompt(&mut self) -> Result<String, String> {
-        // A line of another version may be unlike any that is known.
-        #[derive(serde::Deserialize)]
-        struct Versioned {
-            schema: u32,
-        }
-        let line = self.line()?;
-        match line.as_deref().map(serde_json::from_slice::<Versioned>) {
-            Some(Ok(Versioned { schema })) if schema != REPLAY_SCHEMA => Err(format!(
-                "was recorded in version {schema}, but this host replays version {REPLAY_SCHEMA}; \
-                 use the `host` that recorded it"
-            )),
-            _ => match line.as_deref().map(serde_json::from_slice) {
-                Some(Ok(ReplayStep::Start { prompt, .. })) => Ok(prompt),
-                _ => Err("has a replay that does not begin with its start".into()),
-            },
-        }
-    }
-
-    fn peek(&mut self) -> Result<Option<&ReplayStep>, String> {
-        if self.next.is_none() {
-            self.next = self.take()?;
-        }
-        Ok(self.next.as_ref())
-    }
-
-    /// The next step; `None` at the last full line.
-    fn take(&mut self) -> Result<Option<ReplayStep>, String> {
-        if let Some(step) = self.next.take() {
-            return Ok(Some(step));
-        }
-        let Some(line) = self.line()? else { return Ok(None) };
-        let step = serde_json::from_slice(&line);
-        step.map(Some).map_err(|error| format!("has a replay whose line {} cannot be read: {error}", self.number))
-    }
-
-    fn line(&mut self) -> Result<Option<Vec<u8>>, String> {
-        self.number += 1;
-        let mut line = Vec::new();
-        let read = (&mut self.lines).take(LINE).read_until(b'\n', &mut line);
-        read.map_err(|error| format!("has a replay whose line {} cannot be read: {error}", self.number))?;
-        if line.len() as u64 == LINE {
-            return Err(format!("has a replay whose line {} is too long", self.number));
-        }
-        Ok(line.ends_with(b"\n").then_some(line))
-    }
-}
-
 /// Copies the files of a record. One that is not there is left out.
 fn take_over(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::create_dir_all(to)?;
@@ -410,16 +360,3 @@ fn take_over(from: &Path, to: &Path) -> io::Result<()> {
     }
     Ok(())
 }
-
-/// Opens a file of a run directory, which may be anybody's: no link is followed, and no pipe waited for.
-fn open_regular(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(openat(CWD, path, flags, Mode::empty())?);
-    if file.metadata()?.is_file() {
-        return Ok(file);
-    }
-    Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} is no regular file", path.display())))
-}
-
-#[cfg(test)]
-mod tests;

@@ -217,3 +217,98 @@ pub(super) fn write_json(path: &Path, value: &impl serde::Serialize) -> io::Resu
     json.push(b'\n');
     fs::write(path, json)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{FaultClass, SessionEventKind};
+
+    struct Attempt {
+        folder: tempfile::TempDir,
+        trees: Arc<Trees>,
+    }
+
+    fn attempt() -> Attempt {
+        let folder = tempfile::tempdir().unwrap();
+        let base = folder.path().join("base");
+        let named = |name: &str| base.join(name);
+        let dirs = AttemptDirs {
+            root: named("root"),
+            config: named("config"),
+            home: named("home"),
+            tmp: named("tmp"),
+            base: base.clone(),
+        };
+        fs::create_dir_all(&dirs.root).unwrap();
+        fs::create_dir(&dirs.config).unwrap();
+        let trees = Arc::new(Trees::new(Arc::new(dirs), folder.path().to_owned()));
+        Attempt { folder, trees }
+    }
+
+    impl Attempt {
+        fn begin(&self) -> Transcript {
+            Transcript::begin(&self.folder.path().join("session-1"), "go", Arc::clone(&self.trees))
+        }
+
+        fn steps(&self) -> Vec<ReplayStep> {
+            let text = fs::read_to_string(self.folder.path().join("session-1").join(REPLAY_FILE)).unwrap();
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        }
+    }
+
+    fn event() -> Result<Option<SessionEvent>, Fault> {
+        Ok(Some(SessionEvent { at_ms: 1, kind: SessionEventKind::Message { text: "hi".into() } }))
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_turn_ends_once_and_nothing_follows_the_end() {
+        let attempt = attempt();
+        let mut transcript = attempt.begin();
+        for answer in [event(), Ok(None), Ok(None)] {
+            transcript.next_event(&answer);
+        }
+        transcript.sent("more", &Ok(()));
+        let fault = Fault::new(FaultClass::Stall, "silent");
+        transcript.next_event(&Err(fault.clone()));
+        transcript.next_event(&event());
+        transcript.broke("end", &fault);
+        let steps = attempt.steps();
+        let [ReplayStep::Start { prompt, .. }, ReplayStep::Event(_), ReplayStep::TurnEnd { tree }, rest @ ..] =
+            &steps[..]
+        else {
+            panic!("{steps:?}")
+        };
+        assert_eq!(prompt, "go");
+        assert!(
+            matches!(tree, RecordedTree::Kept { number: 1, .. }) && attempt.folder.path().join("tree-1.tar").is_file()
+        );
+        let send = ReplayStep::Send { message: "more".into() };
+        assert_eq!(rest, [send, ReplayStep::Fault { call: "next-event".into(), fault }]);
+        assert_eq!(transcript.take_loss(), None);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn what_is_too_much_to_be_kept_leaves_whole_lines_and_no_end() {
+        let attempt = attempt();
+        let mut transcript = attempt.begin();
+        transcript.next_event(&event());
+        transcript.flush();
+        transcript.written = TRANSCRIPT;
+        transcript.next_event(&event());
+        transcript.next_event(&Ok(None));
+        assert_eq!(attempt.steps().len(), 2);
+        assert!(transcript.take_loss().unwrap().contains("more than"));
+        assert_eq!(transcript.take_loss(), None, "it is told once");
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_tree_that_cannot_be_kept_is_said_to_be_lost() {
+        let attempt = attempt();
+        let _listening = std::os::unix::net::UnixListener::bind(attempt.trees.dirs.root.join("s")).unwrap();
+        let mut transcript = attempt.begin();
+        transcript.next_event(&Ok(None));
+        let lost = RecordedTree::Lost { reason: "root/s: a socket".into() };
+        assert_eq!(attempt.steps()[1], ReplayStep::TurnEnd { tree: lost });
+        assert_eq!(transcript.take_loss().unwrap(), "root/s: a socket");
+    }
+}

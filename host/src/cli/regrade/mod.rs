@@ -13,7 +13,7 @@ use std::{
 
 use self::{
     comparison::{Change, Comparison, Kind},
-    recorded_run::{RanTrial, RecordedRun},
+    recorded_run::{RanTrial, RecordedRun, RunError},
 };
 use super::{
     args::{Color, ExecutionArgs, RegradeArgs, ReporterKind, SuiteArgs},
@@ -181,6 +181,7 @@ impl Work {
                     let kind = Kind::LeftOut { recorded: trial.verdict.clone(), why };
                     work.left_out.push(Comparison { trial: trial.info.id.clone(), kind });
                 }
+                Err(NotGraded::Unreadable(error)) => return Err(error.into()),
                 Ok(()) => {}
             }
         }
@@ -202,7 +203,7 @@ impl Work {
         let mut scenario = scenario_of(trial, loaded)?.clone();
         // As it was named in that run: two plugins may have had fixtures of their own for one name.
         scenario.id = ScenarioId(format!("{}::{}", trial.info.plugin, trial.info.name));
-        let folder = run.attempt(trial);
+        let folder = run.attempt(trial).map_err(NotGraded::Unreadable)?;
         let fixture = run.fixture(trial);
         let why_not = match (&fixture, lane::replayable(&folder)) {
             _ if trial.attempt == 0 => Some("it never started".to_owned()),
@@ -237,6 +238,8 @@ enum NotGraded {
     Gone(String),
     /// There is nothing to grade.
     NeverRan(String),
+    /// The whole run cannot be trusted.
+    Unreadable(RunError),
 }
 
 /// The scenario of a trial as it is now. Its plugin may have another name.
@@ -299,6 +302,9 @@ fn compare(
     let (recorded, now) = (trial.verdict.clone()?, verdicts.get(id)?.clone());
     let kind = match (standing.get(id), replays.get(id).and_then(|replay| replay.diverged())) {
         (Some(why), _) => Kind::Stands { recorded, why: why.clone() },
+        (None, None) if matches!(now, Verdict::Cancelled { .. }) => {
+            Kind::LeftOut { recorded: Some(recorded), why: "this was interrupted before it was graded".into() }
+        }
         (None, Some(how)) => Kind::Diverged { recorded, how },
         (None, None) => Kind::Graded { recorded, now },
     };

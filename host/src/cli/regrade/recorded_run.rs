@@ -74,6 +74,8 @@ pub(super) enum RunError {
          again with `host run`", folder.display()
     )]
     NothingKept { folder: PathBuf },
+    #[error("{} is reached through a link; a run directory has none", path.display())]
+    Link { path: PathBuf },
     #[error("{} cannot be used: {reason}", path.display())]
     Fixtures { path: PathBuf, reason: String },
 }
@@ -86,6 +88,7 @@ impl RecordedRun {
     pub(super) fn read(folder: &Path) -> Result<Self, RunError> {
         let path = folder.join("events.jsonl");
         let failed = |source| RunError::Read { path: path.clone(), source };
+        let canonical = folder.canonicalize().map_err(failed)?;
         check_schema(&path)?;
         let log = BufReader::new(open_regular(&path).map_err(failed)?);
         let mut events = read_events(log);
@@ -117,13 +120,16 @@ impl RecordedRun {
                 _ => {}
             }
         }
-        let fixtures = read_fixtures(folder)?;
-        Ok(Self { folder: folder.to_owned(), id: run, plugins, lanes, trials: ran, finished, fixtures })
+        let fixtures = read_fixtures(&canonical)?;
+        Ok(Self { folder: canonical, id: run, plugins, lanes, trials: ran, finished, fixtures })
     }
 
-    /// The folder of a trial's last attempt.
-    pub(super) fn attempt(&self, trial: &RanTrial) -> PathBuf {
-        self.folder.join(RunDirectory::attempt_folder(&trial.info.id, trial.attempt))
+    /// The folder of a trial's last attempt, which need not exist.
+    ///
+    /// # Errors
+    /// [`RunError::Link`].
+    pub(super) fn attempt(&self, trial: &RanTrial) -> Result<PathBuf, RunError> {
+        without_links(self.folder.join(RunDirectory::attempt_folder(&trial.info.id, trial.attempt)))
     }
 
     /// The fixture that a trial had; `None` where it had none.
@@ -160,7 +166,7 @@ fn check_schema(path: &Path) -> Result<(), RunError> {
 }
 
 fn read_fixtures(folder: &Path) -> Result<HashMap<(String, String), KeptFixture>, RunError> {
-    let path = folder.join(FIXTURES_FOLDER).join(FIXTURES_FILE);
+    let path = without_links(folder.join(FIXTURES_FOLDER))?.join(FIXTURES_FILE);
     let file = match open_regular(&path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(RunError::NothingKept { folder: folder.to_owned() });
@@ -188,6 +194,14 @@ fn read_fixtures(folder: &Path) -> Result<HashMap<(String, String), KeptFixture>
         fixtures.insert((fixture.plugin, fixture.scenario), fixture.kept);
     }
     Ok(fixtures)
+}
+
+/// A path below a canonical folder, if no link leads there.
+fn without_links(path: PathBuf) -> Result<PathBuf, RunError> {
+    match path.canonicalize() {
+        Ok(canonical) if canonical != path => Err(RunError::Link { path }),
+        _ => Ok(path),
+    }
 }
 
 /// Opens a file of a run directory, which may be anybody's: no link is followed, and no pipe waited for.

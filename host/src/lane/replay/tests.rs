@@ -3,7 +3,7 @@ use std::fs;
 use super::*;
 use crate::{
     lane::SessionLimits,
-    model::{SessionEventKind, Usage},
+    model::{REPLAY_SCHEMA, SessionEventKind, Usage},
 };
 
 /// A record of an attempt, and what restoring was asked for.
@@ -225,6 +225,10 @@ fn what_cannot_be_replayed_is_said_beforehand() {
     assert!(recorded.replayable().contains("has no replay"), "a record of a host that kept none");
     std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
     assert!(recorded.replayable().contains("has no replay"));
+
+    let linked = Recorded::new(&[]);
+    std::os::unix::fs::symlink("/", linked.folder.path().join("session-1")).unwrap();
+    assert_eq!(linked.replayable(), "session 1 has no folder of its own");
 }
 
 #[tokio::test]

@@ -269,3 +269,23 @@ fn open_beneath(root: &Path, folder: &Path) -> Result<OwnedFd, Errno> {
 fn reason(error: Errno) -> String {
     io::Error::from(error).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_not_changed_is_known_once_the_clock_for_files_has_gone_on() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "1").unwrap();
+        let look = || Captured::look(&[Part { name: "root", folder: folder.path() }], ImageLimits::default()).unwrap();
+        let mut seen = look();
+        assert!(!look().is_still(&seen), "a second change at once would not show");
+        seen.at += Duration::from_secs(1);
+        assert!(look().is_still(&seen));
+        // Not even an agent that sets back the time of a file hides what it did.
+        let file = File::options().write(true).open(folder.path().join("file")).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        assert!(!look().is_still(&seen));
+    }
+}

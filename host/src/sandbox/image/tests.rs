@@ -1,7 +1,10 @@
 use std::{
     fs::{self, Permissions},
     io::Write,
-    os::unix::fs::{PermissionsExt, symlink},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{PermissionsExt, symlink},
+    },
     path::PathBuf,
 };
 
@@ -64,6 +67,8 @@ fn trees_come_back_exactly_and_in_place() {
     place.write("config/sessions/a.jsonl", "{}\n");
     let long = format!("root/{}/{}", "d".repeat(120), "f".repeat(200));
     place.write(&long, "long");
+    let odd = place.path("root").join(OsStr::from_bytes(b"\xff\n:\\ "));
+    fs::write(&odd, "odd").unwrap();
     symlink("/etc/passwd", place.path("root/link")).unwrap();
     symlink("x".repeat(300), place.path("root/long-link")).unwrap();
     fs::set_permissions(place.path("root/empty"), Permissions::from_mode(0o755)).unwrap();
@@ -79,6 +84,7 @@ fn trees_come_back_exactly_and_in_place() {
     symlink(place.path("outside"), place.path("root/link")).unwrap();
     fs::remove_file(place.path("root/empty")).unwrap();
     place.write("root/empty/is/a/folder", "now");
+    fs::remove_file(&odd).unwrap();
     place.write("root/new/locked/file", "");
     fs::set_permissions(place.path("root/new/locked"), Permissions::from_mode(0o000)).unwrap();
     fs::remove_dir_all(place.path("config/sessions")).unwrap();
@@ -89,6 +95,7 @@ fn trees_come_back_exactly_and_in_place() {
     assert_eq!(fs::read_to_string(place.path("root/sub/deep/file")).unwrap(), "text");
     assert_eq!(fs::read_to_string(place.path("root/empty")).unwrap(), "");
     assert_eq!(fs::read_to_string(place.path(&long)).unwrap(), "long");
+    assert_eq!(fs::read_to_string(&odd).unwrap(), "odd");
     assert_eq!(fs::read_to_string(place.path("config/sessions/a.jsonl")).unwrap(), "{}\n");
     assert_eq!(fs::read_link(place.path("root/link")).unwrap(), Path::new("/etc/passwd"));
     assert_eq!(fs::read_link(place.path("root/long-link")).unwrap().as_os_str().len(), 300);
