@@ -288,6 +288,7 @@ fn what_never_ran_is_left_out() {
     nothing.exits(4);
     assert!(nothing.stderr.contains("nothing to grade again"), "{}", nothing.told());
     // Whoever names plugins asks for the scenarios of these.
+    suite.file("scenarios/suite.toml", "");
     let named = regrade(&suite, ["latest", "good.wasm"]);
     named.exits(4);
     assert!(!named.stderr.contains("scripted/bad"), "{}", named.told());
@@ -308,6 +309,21 @@ fn a_root_that_was_too_large_to_be_kept_is_not_judged_by_half() {
     regraded.exits(0);
     let stands = "stands scripted/trial: pass; it cannot be graded again: session 1 has no complete record of root and \
                   config dir: root/large";
+    assert!(regraded.stdout.contains(stands), "{}", regraded.told());
+}
+
+#[test]
+fn a_fixture_that_was_too_large_to_be_kept_is_said() {
+    let suite = Suite::new();
+    suite.file("trial.wasm", plain_module("", "")).file("scenarios/trial/root/large", "");
+    fs::File::options().write(true).open(suite.path("scenarios/trial/root/large")).unwrap().set_len(65 << 20).unwrap();
+    let run = suite.host(["run", "trial.wasm"]);
+    run.exits(0);
+    let cut = |report: &&Report| matches!(report, Report::Cut { what } if what.contains("its fixture: before/large"));
+    assert!(run.reports("trial").iter().any(cut), "{:?}", run.reports("trial"));
+    let regraded = regrade(&suite, []);
+    regraded.exits(0);
+    let stands = "stands scripted/trial: pass; it cannot be graded again: its fixture was not kept: before/large";
     assert!(regraded.stdout.contains(stands), "{}", regraded.told());
 }
 

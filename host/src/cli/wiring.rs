@@ -122,7 +122,7 @@ fn prepare(
 }
 
 /// A path below the current folder without what leads there, as a person would write it.
-pub(super) fn as_seen_here(path: &Path) -> PathBuf {
+fn as_seen_here(path: &Path) -> PathBuf {
     let cwd = std::env::current_dir().ok();
     cwd.and_then(|cwd| path.strip_prefix(cwd).ok()).unwrap_or(path).to_owned()
 }

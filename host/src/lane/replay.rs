@@ -107,11 +107,8 @@ impl Replay {
     }
 
     fn begin(&self, spec: SessionSpec) -> Result<ReplaySession, Fault> {
-        let number = {
-            let mut shared = lock(&self.shared);
-            shared.sessions += 1;
-            shared.sessions
-        };
+        // A start that fails begins no session, here as in the recorded attempt.
+        let number = lock(&self.shared).sessions + 1;
         let record = self.folder.join(format!("session-{number}"));
         if record.symlink_metadata().is_err() {
             let what = match number {
@@ -139,6 +136,7 @@ impl Replay {
         {
             return Err(fault.clone());
         }
+        lock(&self.shared).sessions = number;
         Ok(ReplaySession {
             steps,
             folder: self.folder.clone(),

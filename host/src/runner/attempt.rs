@@ -48,6 +48,8 @@ pub struct AttemptExecutor {
     plugins: Vec<LinkedPlugin>,
     agents: Agents,
     snapshots: HashMap<ScenarioId, Snapshot>,
+    /// The fixtures that were not kept, and why.
+    unkept: HashMap<ScenarioId, String>,
     workspace: Workspace,
     place: Box<dyn ArtifactPlace>,
 }
@@ -155,9 +157,9 @@ impl AttemptExecutor {
             return Err(problems);
         }
         let folder = place.fixtures();
-        fixtures::keep(plan, plugins, &snapshots, &folder)
+        let unkept = fixtures::keep(plan, plugins, &snapshots, &folder)
             .map_err(|source| vec![PrepareError::KeepFixtures { folder, source }])?;
-        Ok(Self { plugins: linked, agents, snapshots, workspace, place })
+        Ok(Self { plugins: linked, agents, snapshots, unkept, workspace, place })
     }
 
     /// The folder that holds the attempts' directories.
@@ -194,6 +196,10 @@ impl AttemptExecutor {
                 None => (None, false),
             },
         };
+        if let Some(reason) = self.unkept.get(&scenario.id) {
+            let what = format!("artifacts: `host regrade` cannot replay this attempt: its fixture: {reason}");
+            feed.report(Report::Cut { what }).await;
+        }
         let folder = self.place.folder(&trial.id, attempt);
         let snapshot = self.snapshots.get(&scenario.id);
         // Directories may be large: the others go on meanwhile.

@@ -71,7 +71,7 @@ fn each(
     snapshots
 }
 
-/// Keeps the snapshots in the run's new folder `folder`. One that does not fit is only said to be lost.
+/// Keeps the snapshots in the run's new folder `folder`, and returns why those are lost that are.
 ///
 /// # Errors
 /// The file system refuses.
@@ -80,8 +80,9 @@ pub(super) fn keep(
     plugins: &[Plugin],
     snapshots: &HashMap<ScenarioId, Snapshot>,
     folder: &Path,
-) -> io::Result<()> {
+) -> io::Result<HashMap<ScenarioId, String>> {
     fs::create_dir(folder)?;
+    let mut lost = HashMap::new();
     let mut fixtures: Vec<RecordedFixture> = Vec::new();
     let mut seen = std::collections::HashSet::new();
     for trial in plan.trials() {
@@ -90,10 +91,15 @@ pub(super) fn keep(
         let file = format!("{}-{}.tar", scenario.name, seen.len());
         let kept = match snapshot.keep(&folder.join(&file)) {
             Ok(bytes) => KeptFixture::Kept { file, bytes },
-            Err(error) => KeptFixture::Lost { reason: error.to_string() },
+            Err(error) => {
+                let reason = error.to_string();
+                lost.insert(scenario.id.clone(), reason.clone());
+                KeptFixture::Lost { reason }
+            }
         };
         let plugin = plugins.get(scenario.plugin.0).map(|plugin| plugin.file.label.clone()).unwrap_or_default();
         fixtures.push(RecordedFixture { plugin, scenario: scenario.name.clone(), kept });
     }
-    write_json(&folder.join(FIXTURES_FILE), &RecordedFixtures { schema: REPLAY_SCHEMA, fixtures })
+    write_json(&folder.join(FIXTURES_FILE), &RecordedFixtures { schema: REPLAY_SCHEMA, fixtures })?;
+    Ok(lost)
 }

@@ -107,7 +107,9 @@ impl Snapshot {
     /// # Errors
     /// [`ImageError`].
     pub fn keep(&self, to: &Path) -> Result<u64, ImageError> {
-        let there = [("before", &self.before), ("root", &self.root), ("config", &self.config)];
+        // Without a repository the root starts as what is there before.
+        let root = if self.root == self.before { &None } else { &self.root };
+        let there = [("before", &self.before), ("root", root), ("config", &self.config)];
         let there = there.iter().filter_map(|(name, folder)| Some(Part { name, folder: folder.as_deref()? }));
         let parts: Vec<Part<'_>> = there.collect();
         Captured::look(&parts, ImageLimits::default())?.write(&parts, to)
@@ -130,7 +132,8 @@ impl Snapshot {
         let there = restore(image, bytes, &parts, &scratch, ImageLimits::default())?;
         let mut folders = folders.into_iter().zip(there).map(|(folder, there)| there.then_some(folder));
         let mut next = || folders.next().flatten();
-        Ok(Self { before: next(), root: next(), config: next() })
+        let before = next();
+        Ok(Self { root: next().or_else(|| before.clone()), before, config: next() })
     }
 
     /// The fixture's files as they were.
@@ -260,8 +263,13 @@ mod tests {
         fs::remove_dir_all(fixture.root.unwrap()).unwrap();
         let again = Snapshot::recorded(&path("i.tar"), bytes, &path("again")).unwrap();
         assert_eq!(fs::read_link(again.before().unwrap().join("link")).unwrap(), Path::new("/etc/passwd"));
-        assert!(again.root.unwrap().join(".git/HEAD").is_file());
+        assert!(again.root.as_ref().unwrap().join(".git/HEAD").is_file());
         assert!(again.config.is_none());
+        assert_ne!(again.before, again.root);
+        let bare = Snapshot { root: again.before.clone(), ..again };
+        let bytes = bare.keep(&path("bare.tar")).unwrap();
+        let bare = Snapshot::recorded(&path("bare.tar"), bytes, &path("bare")).unwrap();
+        assert_eq!((bare.root.as_deref(), bare.before()), (Some(&*path("bare/before")), Some(&*path("bare/before"))));
         let error = Snapshot::recorded(&path("i.tar"), bytes + 1, &path("not")).unwrap_err();
         assert!(error.to_string().contains("i.tar"), "{error}");
     }

@@ -302,11 +302,14 @@ fn compare(
     let (recorded, now) = (trial.verdict.clone()?, verdicts.get(id)?.clone());
     let kind = match (standing.get(id), replays.get(id).and_then(|replay| replay.diverged())) {
         (Some(why), _) => Kind::Stands { recorded, why: why.clone() },
-        (None, None) if matches!(now, Verdict::Cancelled { .. }) => {
+        (None, _) if matches!(now, Verdict::Cancelled { .. }) => {
             Kind::LeftOut { recorded: Some(recorded), why: "this was interrupted before it was graded".into() }
         }
-        (None, Some(how)) => Kind::Diverged { recorded, how },
-        (None, None) => Kind::Graded { recorded, now },
+        // Where something else came first, that is the verdict.
+        (None, Some(how)) if matches!(&now, Verdict::Fault(fault) if fault.message.contains(&how)) => {
+            Kind::Diverged { recorded, how }
+        }
+        (None, _) => Kind::Graded { recorded, now },
     };
     Some(Comparison { trial: id.clone(), kind })
 }
