@@ -21,22 +21,36 @@ use crate::{
     artifact::{self, CopyLimits, DiffLimits, RunDirectory, copy_tree_bounded},
     engine::WASMTIME_VERSION,
     lane::{self, HostProgram, Lane},
-    model::{Event, ExitCode, LaneName, RunSummary, TrialId},
+    model::{Event, ExitCode, FIXTURES_FOLDER, LaneName, RunId, RunSummary, TrialId},
     plan::Plan,
     report::{
         Background, ColorChoice, Github, GithubFiles, Human, HumanOptions, JsonLines, Junit, Reporter, Verbosity,
     },
-    runner::{ArtifactPlace, AttemptExecutor, EventSink, RunContext, Signal, dispatch},
+    runner::{Agents, ArtifactPlace, AttemptExecutor, EventSink, RunContext, Signal, dispatch},
     sandbox::Workspace,
 };
 
-/// Runs `plan` with everything that `loaded` holds. `watch` sees every event before the reports do.
+/// Runs `plan` with everything that `loaded` holds, and the lanes' agents. `watch` sees every event before the reports
+/// do.
 pub(super) async fn execute(
     loaded: &Loaded,
     plan: &Plan,
     args: &ExecutionArgs,
     reporters: &[ReporterKind],
     watch: &mut dyn FnMut(&Event),
+) -> Result<(RunSummary, ExitCode), Failure> {
+    execute_with(loaded, plan, args, reporters, watch, Agents::Live(lanes(plan)), None).await
+}
+
+/// The same with other agents. A run that grades `regrades` again is not the latest run.
+pub(super) async fn execute_with(
+    loaded: &Loaded,
+    plan: &Plan,
+    args: &ExecutionArgs,
+    reporters: &[ReporterKind],
+    watch: &mut dyn FnMut(&Event),
+    agents: Agents,
+    regrades: Option<RunId>,
 ) -> Result<(RunSummary, ExitCode), Failure> {
     raise_open_files();
     return_large_blocks();
@@ -50,7 +64,7 @@ pub(super) async fn execute(
     let mut signals = signals::signals()?;
     let directory = RunDirectory::create_new(&output)?;
     let run = directory.run().clone();
-    let prepared = prepare(loaded, plan, args, &directory);
+    let prepared = prepare(loaded, plan, args, &directory, agents);
     if let Some(signal) = interrupted(&mut signals) {
         eprintln!("error: interrupted by {signal} before anything had started");
         drop(prepared);
@@ -67,7 +81,9 @@ pub(super) async fn execute(
     let mut reporter = Reporter::new();
     reporter.add("events.jsonl", JsonLines::create(&directory.path().join("events.jsonl"))?);
     add_reporters(&mut reporter, args, reporters, directory.path())?;
-    directory.point_latest()?;
+    if regrades.is_none() {
+        directory.point_latest()?;
+    }
     let context = RunContext {
         run,
         time: jiff::Timestamp::now().to_string(),
@@ -76,6 +92,7 @@ pub(super) async fn execute(
         revision: None,
         plugins: loaded.plugin_infos(),
         directory: Some(as_seen_here(directory.path())),
+        regrades,
     };
     let mut sink = Fan { reporter: &mut reporter, watch };
     let summary = dispatch(plan, context, Arc::clone(&executor) as Arc<_>, &mut sink, signals).await;
@@ -113,12 +130,13 @@ fn prepare(
     plan: &Plan,
     args: &ExecutionArgs,
     directory: &RunDirectory,
+    agents: Agents,
 ) -> Result<AttemptExecutor, Failure> {
     let folder = std::env::temp_dir();
     let workspace = Workspace::create(&folder, &directory.run().0, directory.path(), args.keep)
         .map_err(|error| Failure::setup(format!("cannot make a folder in {}: {error}", folder.display())))?;
     let place = Box::new(Place { directory: directory.path().to_owned() });
-    AttemptExecutor::prepare(&loaded.plugins, plan, lanes(plan), workspace, place).map_err(Failure::setup_all)
+    AttemptExecutor::prepare(&loaded.plugins, plan, agents, workspace, place).map_err(Failure::setup_all)
 }
 
 /// A path below the current folder without what leads there, as a person would write it.
@@ -201,6 +219,10 @@ struct Place {
 impl ArtifactPlace for Place {
     fn folder(&self, trial: &TrialId, attempt: u32) -> PathBuf {
         self.directory.join(RunDirectory::attempt_folder(trial, attempt))
+    }
+
+    fn fixtures(&self) -> PathBuf {
+        self.directory.join(FIXTURES_FOLDER)
     }
 
     fn named(&self, folder: &Path) -> PathBuf {

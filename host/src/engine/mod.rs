@@ -75,16 +75,21 @@ impl Engine {
         self.inner.shortage.as_deref()
     }
 
+    /// The component that `cache` has under `digest`, if it has a sound one.
+    #[must_use]
+    pub fn kept(&self, digest: &str, cache: Option<&Cache>) -> Option<Component> {
+        cache.and_then(|cache| cache.find(&self.inner.on_demand, digest)).and_then(|found| self.load(&found))
+    }
+
     /// Compiles a component, or maps its artefact from `cache`. It runs out of the pool where it fits a
-    /// slot, and is allocated on demand where it does not. `digest` is the SHA-256 of `bytes` in hexadecimal
-    /// digits.
+    /// slot, and is allocated on demand where it does not. `digest` is a SHA-256 in hexadecimal digits: of `bytes`, or
+    /// of all that they were made from.
     ///
     /// # Errors
     /// The compiler's error. A cache that cannot be read or written only costs time.
     pub fn component(&self, bytes: &[u8], digest: &str, cache: Option<&Cache>) -> wasmtime::Result<Component> {
         let engine = &self.inner.on_demand;
-        if let Some(component) = cache.and_then(|cache| cache.find(engine, digest)).and_then(|found| self.load(&found))
-        {
+        if let Some(component) = self.kept(digest, cache) {
             return Ok(component);
         }
         let artefact = engine.precompile_component(bytes)?;

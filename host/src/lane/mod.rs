@@ -12,6 +12,7 @@ mod process;
 mod process_tree;
 mod pump;
 mod record;
+mod replay;
 mod scripted;
 mod session;
 mod supervisor;
@@ -26,6 +27,7 @@ use crate::model::{Conclusion, Fault, SessionEvent};
 pub use agent::{AgentArgs, run_agent};
 pub use orphans::{SESSION_MARKER, become_subreaper, kill_orphans};
 pub use process::HostProgram;
+pub use replay::{Replay, Replayable, Restore, replayable};
 pub use supervisor::{SuperviseArgs, supervise};
 
 pub use crate::model::LaneKind;

@@ -8,6 +8,7 @@ mod id;
 mod lane;
 mod limits;
 mod policy;
+mod replay;
 mod scenario;
 mod script;
 mod session;
@@ -25,6 +26,10 @@ pub use lane::{LaneKind, UnknownLaneKind};
 pub use limits::Limits;
 pub use policy::{
     CountsAs, DEFAULT_BREAKER, ExpectedFailure, Policy, RetryCause, RetryOverride, RetryPolicy, UnknownRetryCause,
+};
+pub use replay::{
+    FIXTURES_FILE, FIXTURES_FOLDER, KeptFixture, REPLAY_FILE, REPLAY_SCHEMA, RecordedFixture, RecordedFixtures,
+    RecordedTree, ReplayStep, tree_file,
 };
 pub use scenario::{
     CommandSpec, Declared, DeclaredScenario, Expectation, Fixture, PluginFacts, PluginId, Scenario, ScenarioShape,

@@ -19,6 +19,7 @@ use super::{
     call::Call,
     command::Command,
     executor::{Executing, Executor, Feed, Stop},
+    fixtures::{self, FixtureImage},
     guest::{Guest, linker},
     judge::{Beside, settle},
     sessions::Sessions,
@@ -29,13 +30,15 @@ use crate::{
     lane::Lane,
     model::{AttemptRecord, Fault, FaultClass, LaneName, Outcome, Report, ScenarioId, TrialId, Usage},
     plan::{Plan, PlannedTrial},
-    sandbox::{AttemptDirs, FixtureError, Snapshot, Tripwire, Workspace},
+    sandbox::{AttemptDirs, FixtureError, RecordedFixtureError, Snapshot, Tripwire, Workspace},
 };
 
 /// Where an attempt's artifacts go.
 pub trait ArtifactPlace: Send + Sync {
     /// The attempt's folder. It need not exist yet.
     fn folder(&self, trial: &TrialId, attempt: u32) -> PathBuf;
+    /// The folder for the fixtures, which does not exist yet.
+    fn fixtures(&self) -> PathBuf;
     /// The same as the event log names it.
     fn named(&self, folder: &Path) -> PathBuf;
     /// Copies a tree without following links, bounded; returns what was left out.
@@ -53,12 +56,40 @@ pub trait ArtifactPlace: Send + Sync {
 /// Runs components.
 pub struct AttemptExecutor {
     plugins: Vec<LinkedPlugin>,
-    lanes: HashMap<LaneName, Arc<dyn Lane>>,
+    agents: Agents,
     snapshots: HashMap<ScenarioId, Snapshot>,
+    /// The fixtures that were not kept, and why.
+    unkept: HashMap<ScenarioId, String>,
     workspace: Workspace,
     place: Box<dyn ArtifactPlace>,
     /// Attempts that keep what they hold at once: it takes the processor, and memory for what is compared.
     keeping: Semaphore,
+}
+
+/// Who a component talks to.
+pub enum Agents {
+    /// The lanes' agents, by lane.
+    Live(HashMap<LaneName, Arc<dyn Lane>>),
+    /// What an earlier run has recorded. Nothing is used, and no fixture is read.
+    Recorded {
+        /// What is done with each trial.
+        trials: HashMap<TrialId, RecordedTrial>,
+        /// The fixtures as they were; a scenario without one starts with nothing.
+        fixtures: HashMap<ScenarioId, FixtureImage>,
+    },
+}
+
+/// What is done with a trial of an earlier run.
+pub enum RecordedTrial {
+    /// Its component is called again; its sessions are those of this lane.
+    Again(Arc<dyn Lane>),
+    /// It cannot be called again: what came of it stays.
+    Stands {
+        /// What came of it.
+        outcome: Outcome,
+        /// Why it cannot, for a person.
+        reason: String,
+    },
 }
 
 pub(super) struct LinkedPlugin {
@@ -86,18 +117,36 @@ pub enum PrepareError {
     /// A fixture cannot be used.
     #[error(transparent)]
     Fixture(#[from] FixtureError),
+    /// A fixture that an earlier run kept cannot be used.
+    #[error("the recorded fixture of `{scenario}` cannot be used")]
+    RecordedFixture {
+        /// The scenario.
+        scenario: ScenarioId,
+        /// The cause.
+        #[source]
+        source: RecordedFixtureError,
+    },
+    /// The fixtures cannot be kept.
+    #[error("cannot keep the fixtures in {}", folder.display())]
+    KeepFixtures {
+        /// The folder for them.
+        folder: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 impl AttemptExecutor {
-    /// Links every plugin and takes a snapshot of every fixture of `plan`. `plugins` are in the order of their
-    /// ids, `lanes` has every lane of the plan.
+    /// Links every plugin, and takes and keeps a snapshot of every fixture of `plan`. `plugins` are in the order of
+    /// their ids, `agents` has every lane, or every trial, of the plan.
     ///
     /// # Errors
     /// Everything that is wrong, not just the first.
     pub fn prepare(
         plugins: &[Plugin],
         plan: &Plan,
-        lanes: HashMap<LaneName, Arc<dyn Lane>>,
+        agents: Agents,
         workspace: Workspace,
         place: Box<dyn ArtifactPlace>,
     ) -> Result<Self, Vec<PrepareError>> {
@@ -112,28 +161,18 @@ impl AttemptExecutor {
                 }
             }
         }
-        let mut snapshots = HashMap::new();
-        let mut taken = 0;
-        for trial in plan.trials() {
-            let scenario = &trial.scenario;
-            let fixture = &scenario.fixture;
-            let empty = fixture.root.is_none() && fixture.config.is_none() && !fixture.git;
-            if empty || snapshots.contains_key(&scenario.id) {
-                continue;
-            }
-            let into = workspace.folder().join(format!("f{taken}"));
-            taken += 1;
-            match Snapshot::take(fixture, &into) {
-                Ok(snapshot) => drop(snapshots.insert(scenario.id.clone(), snapshot)),
-                Err(error) => problems.push(error.into()),
-            }
+        let snapshots = match &agents {
+            Agents::Live(_) => fixtures::take(plan, workspace.folder(), &mut problems),
+            Agents::Recorded { fixtures, .. } => fixtures::again(plan, workspace.folder(), fixtures, &mut problems),
+        };
+        if !problems.is_empty() {
+            return Err(problems);
         }
-        if problems.is_empty() {
-            let keeping = Semaphore::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get));
-            Ok(Self { plugins: linked, lanes, snapshots, workspace, place, keeping })
-        } else {
-            Err(problems)
-        }
+        let folder = place.fixtures();
+        let unkept = fixtures::keep(plan, plugins, &snapshots, &folder)
+            .map_err(|source| vec![PrepareError::KeepFixtures { folder, source }])?;
+        let keeping = Semaphore::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get));
+        Ok(Self { plugins: linked, agents, snapshots, unkept, workspace, place, keeping })
     }
 
     /// The folder that holds the attempts' directories.
@@ -159,6 +198,21 @@ impl AttemptExecutor {
     ) -> AttemptRecord {
         let began = Instant::now();
         let scenario = &trial.scenario;
+        let (lane, live) = match &self.agents {
+            Agents::Live(lanes) => (lanes.get(&trial.id.lane).cloned(), true),
+            Agents::Recorded { trials, .. } => match trials.get(&trial.id) {
+                Some(RecordedTrial::Again(lane)) => (Some(Arc::clone(lane)), false),
+                Some(RecordedTrial::Stands { outcome, reason }) => {
+                    feed.report(Report::Note { text: format!("not graded again: {reason}") }).await;
+                    return record(outcome.clone(), began);
+                }
+                None => (None, false),
+            },
+        };
+        if let Some(reason) = self.unkept.get(&scenario.id) {
+            let what = format!("artifacts: `host regrade` cannot replay this attempt: its fixture: {reason}");
+            feed.report(Report::Cut { what }).await;
+        }
         let folder = self.place.folder(&trial.id, attempt);
         let snapshot = self.snapshots.get(&scenario.id);
         // Directories may be large: the others go on meanwhile.
@@ -173,7 +227,6 @@ impl AttemptExecutor {
         timings.set_up();
         let tripwire = Arc::new(Tripwire::default());
         let script = trial.agent.as_ref().and_then(|agent| scenario.agents.get(agent)).map(|agent| agent.path.clone());
-        let lane = self.lanes.get(&trial.id.lane).cloned();
         let sessions = Arc::new(Sessions::new(
             lane,
             script,
@@ -189,7 +242,8 @@ impl AttemptExecutor {
         let outcome = bounded(call, &scenario.limits, &dirs, &tripwire, &mut stop).await;
         timings.called();
         let (survivors, usage) = match end_sessions(&sessions, &outcome, &mut stop).await {
-            Ok(usage) => (None, usage),
+            // What is replayed has been paid for already.
+            Ok(usage) => (None, if live { usage } else { Usage::default() }),
             Err(fault) => (Some(fault), Usage::default()),
         };
         look_at_disk(&dirs, scenario.limits.disk, &tripwire).await;

@@ -15,7 +15,13 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::{executor::Feed, patience::Patience, progress::look_for_changes, timings::Timings};
+use super::{
+    executor::Feed,
+    patience::Patience,
+    progress::look_for_changes,
+    recording::{Transcript, Trees},
+    timings::Timings,
+};
 use crate::{
     lane::{Lane, Session, SessionLimits, SessionSpec},
     model::{Conclusion, Fault, FaultClass, Limits, Report, SessionEvent, SessionEventKind, Usage},
@@ -40,6 +46,7 @@ pub(super) struct Sessions {
     script: Option<PathBuf>,
     dirs: Arc<AttemptDirs>,
     record: PathBuf,
+    trees: Arc<Trees>,
     feed: Feed,
     limits: Limits,
     used: AtomicBool,
@@ -54,6 +61,7 @@ pub(super) struct Sessions {
 struct Entry {
     session: Box<dyn Session>,
     patience: Arc<Patience>,
+    transcript: Transcript,
     /// What it used, once that is known for good.
     used: Option<Usage>,
     forwarder: Option<JoinHandle<Usage>>,
@@ -70,11 +78,13 @@ impl Sessions {
         limits: Limits,
         timings: Arc<Timings>,
     ) -> Self {
+        let trees = Arc::new(Trees::new(Arc::clone(&dirs), record.clone()));
         Self {
             lane,
             script,
             dirs,
             record,
+            trees,
             feed,
             limits,
             used: AtomicBool::new(false),
@@ -135,6 +145,7 @@ impl Sessions {
         let watched = patience.wants_progress().then(|| Arc::clone(&self.dirs));
         let told = forward(events, self.feed.clone(), number, Arc::clone(&patience), timings);
         let forwarder = tokio::spawn(watching(watched, Arc::clone(&patience), told));
+        let mut transcript = Transcript::begin(&self.record_of(place + 1), &prompt, Arc::clone(&self.trees));
         let spec = SessionSpec {
             root: self.dirs.root.clone(),
             config_dir: self.dirs.config.clone(),
@@ -149,8 +160,8 @@ impl Sessions {
         self.used.store(true, Ordering::Relaxed);
         let mut starting = self.starting.lock().await;
         *starting = Some(tokio::spawn(async move {
-            let session = lane.start(spec).await?;
-            Ok(Entry { session, patience, used: None, forwarder: Some(forwarder) })
+            let session = lane.start(spec).await.inspect_err(|fault| transcript.broke("start", fault))?;
+            Ok(Entry { session, patience, transcript, used: None, forwarder: Some(forwarder) })
         }));
         self.started(&mut starting).await?;
         Ok(place)
@@ -170,30 +181,32 @@ impl Sessions {
 
     pub(super) async fn next_event(&self, place: usize) -> Result<Option<SessionEvent>, Fault> {
         let entry = self.entry(place).await?;
-        let Entry { session, patience, .. } = &mut *entry.lock().await;
-        let answer = patience.wait(session.next_event()).await;
+        let answer = entry.lock().await.next_event().await;
         self.note(answer)
     }
 
     pub(super) async fn send(&self, place: usize, message: String) -> Result<(), Fault> {
         let entry = self.entry(place).await?;
-        let Entry { session, patience, .. } = &mut *entry.lock().await;
-        let answer = patience.wait(session.send(message)).await;
+        let mut entry = entry.lock().await;
+        if let Err(fault) = entry.finish_turn().await {
+            return self.note(Err(fault));
+        }
+        let Entry { session, patience, transcript, .. } = &mut *entry;
+        let answer = patience.wait(session.send(message.clone())).await;
+        transcript.sent(&message, &answer);
         self.note(answer)
     }
 
     pub(super) async fn conclude(&self, place: usize) -> Result<Conclusion, Fault> {
         let entry = self.entry(place).await?;
-        let Entry { session, patience, used, .. } = &mut *entry.lock().await;
+        let mut entry = entry.lock().await;
         // The agent's turn takes the agent's time; ending it takes the host's.
-        loop {
-            match patience.wait(session.next_event()).await {
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(fault) => return self.note(Err(fault)),
-            }
+        if let Err(fault) = entry.finish_turn().await {
+            return self.note(Err(fault));
         }
+        let Entry { session, transcript, used, .. } = &mut *entry;
         let answer = session.conclude().await;
+        transcript.concluded(&answer);
         if let Ok(conclusion) = &answer {
             *used = Some(conclusion.usage.clone());
             self.timings.session_concluded(place + 1);
@@ -216,9 +229,16 @@ impl Sessions {
             let mut entry = entry.lock().await;
             match entry.session.end(grace).await {
                 // The agent had broken before, and the component never asked.
-                Ok(Some(fault)) => drop(self.note::<()>(Err(fault))),
+                Ok(Some(fault)) => {
+                    entry.transcript.broke("end", &fault);
+                    drop(self.note::<()>(Err(fault)));
+                }
                 Ok(None) => {}
                 Err(fault) => survivors = survivors.and(Err(fault)),
+            }
+            if let Some(lost) = entry.transcript.take_loss() {
+                let what = format!("artifacts: `host regrade` cannot replay this attempt: {lost}");
+                self.feed.report(Report::Cut { what }).await;
             }
             // The observer's sender goes with the session: the forwarder ends when all is told.
             entry.session = Box::new(Ended);
@@ -247,6 +267,20 @@ impl Sessions {
             self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| fault.clone());
         }
         answer
+    }
+}
+
+impl Entry {
+    async fn next_event(&mut self) -> Result<Option<SessionEvent>, Fault> {
+        let answer = self.patience.wait(self.session.next_event()).await;
+        self.transcript.next_event(&answer);
+        answer
+    }
+
+    /// Waits for the end of the turn, dropping its events for the component; they are recorded.
+    async fn finish_turn(&mut self) -> Result<(), Fault> {
+        while self.next_event().await?.is_some() {}
+        Ok(())
     }
 }
 

@@ -106,18 +106,32 @@ impl Suite {
     }
 
     fn start_by<'a>(&self, cwd: &Path, tmp: &Path, args: impl IntoIterator<Item = &'a str>) -> Running<'_> {
-        let out = |name: &str| self.folder.path().join(name);
-        let host = Command::new(env!("CARGO_BIN_EXE_host"))
+        let mut command = self.command(cwd, args);
+        command.env("TMPDIR", tmp);
+        self.start_command(command)
+    }
+
+    /// `host` as the tests start it, to be changed.
+    pub fn command<'a>(&self, cwd: &Path, args: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
+        command
             .args(args)
             .current_dir(cwd)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", out("home"))
-            .env("TMPDIR", tmp)
+            .env("HOME", self.folder.path().join("home"))
+            .env("TMPDIR", self.tmp())
             .env("HOST_OUTPUT", self.path(".host"))
             // Compiled guests are kept from one test to the next.
             .env("HOST_CACHE_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"))
-            .stdin(Stdio::null())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Starts such a command.
+    pub fn start_command(&self, mut command: Command) -> Running<'_> {
+        let out = |name: &str| self.folder.path().join(name);
+        let host = command
             // Files and no pipes: a process that is left behind would hold a pipe open.
             .stdout(File::create(out("stdout")).unwrap())
             .stderr(File::create(out("stderr")).unwrap())
