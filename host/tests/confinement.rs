@@ -21,7 +21,7 @@ use support::*;
 
 /// What each command answered, and whether it failed.
 async fn try_all(attempt: &Attempt, confinement: Confinement) -> Vec<(String, bool)> {
-    let guard = Guard { confinement };
+    let guard = Guard { confinement, ..Guard::default() };
     let mut session = start_guarded(env!("CARGO_BIN_EXE_host"), attempt.spec(), guard).await.unwrap();
     let (events, fault) = within(60, all_events(&mut *session)).await;
     assert_eq!(fault, None);
@@ -233,7 +233,7 @@ async fn what_a_lane_lists_can_be_used() {
     assert_eq!(fs::read_to_string(away.path().join("notes")).unwrap(), "read me");
     assert_eq!(fs::metadata(attempt.path("root/large")).unwrap().len(), 2000);
 
-    let guard = Guard { confinement: required().and([], ["/nowhere/at/all".into()]) };
+    let guard = Guard { confinement: required().and([], ["/nowhere/at/all".into()]), ..Guard::default() };
     let fault = start_guarded(env!("CARGO_BIN_EXE_host"), attempt.spec(), guard).await.err().unwrap();
     assert_eq!(fault.class, FaultClass::Launch);
     assert!(fault.message.contains("cannot let the agent use /nowhere/at/all: No such file"), "{fault}");
@@ -264,7 +264,7 @@ os.execv("{host}", ["host"] + sys.argv[1:])
 async fn a_kernel_that_cannot_is_told_or_refused() {
     let attempt = attempt_with(&["echo x > ../escape".into()]);
     let old = host_without_landlock(&attempt);
-    let with = |mode| Guard { confinement: Confinement { mode, ..Confinement::default() } };
+    let with = |mode| Guard { confinement: Confinement { mode, ..Confinement::default() }, ..Guard::default() };
 
     let mut session = start_guarded(&old, attempt.spec(), with(ConfinementMode::Landlock)).await.unwrap();
     let told = session.unconfined().unwrap();

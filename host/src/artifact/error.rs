@@ -40,6 +40,15 @@ pub enum ArtifactError {
         #[source]
         source: io::Error,
     },
+    /// Secrets could not be taken out of what was kept.
+    #[error("secrets may be left in {}: remove it", path.display())]
+    Scrub {
+        /// What could not be looked through.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
     /// A tree to be copied could not be read at all.
     #[error("cannot read the directory {}", path.display())]
     ReadTree {

@@ -27,6 +27,8 @@ pub(super) enum Command {
     Inspect(InspectArgs),
     /// Run each scenario against its scripted agents, right and wrong, and show what its grader catches
     Prove(ProveFlags),
+    /// Grade the recorded sessions of a run again, without any agent, and compare the verdicts
+    Regrade(RegradeArgs),
     /// Carry out a script as a scripted agent would (started by `host run`)
     #[command(hide = true)]
     Agent(AgentArgs),
@@ -184,6 +186,45 @@ impl From<ProveFlags> for ProveArgs {
             execution: ExecutionArgs { jobs, output, keep, color: Color::Auto, quiet: true, verbose: false },
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RegradeArgs {
+    /// The run: a run directory, the name of a run, or `latest`
+    #[arg(value_name = "RUN")]
+    pub(super) run: Option<OsString>,
+
+    /// Plugins to grade with: `.wasm` files or patterns; those of the run, as they are now, when absent
+    #[arg(value_name = "PLUGIN")]
+    pub(super) plugins: Vec<OsString>,
+
+    /// The suite: a `suite.toml` or its folder [default: scenarios/suite.toml, if there is one]
+    #[arg(long, value_name = "PATH", env = "HOST_SUITE")]
+    pub(super) suite: Option<PathBuf>,
+
+    /// Compile plugins anew and keep nothing of it
+    #[arg(long)]
+    pub(super) no_cache: bool,
+
+    /// Attempts at once [default: the suite's `jobs`, or 16]
+    #[arg(short, long, value_name = "N", env = "HOST_JOBS", value_parser = at_least_one)]
+    pub(super) jobs: Option<usize>,
+
+    /// Folder of the run directories, for the new one too [default: .host beside the scenarios]
+    #[arg(long, value_name = "DIR", env = "HOST_OUTPUT")]
+    pub(super) output: Option<PathBuf>,
+
+    /// Only trials whose verdict is not the same, and the summary
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+
+    /// How to report to the terminal or a pipe; may be repeated [default: human]
+    #[arg(long = "reporter", value_enum, value_name = "KIND", value_delimiter = ',')]
+    pub(super) reporters: Vec<ReporterKind>,
+
+    /// Only trials of scenarios whose name contains one of these texts
+    #[arg(last = true, value_name = "FILTER")]
+    pub(super) filters: Vec<String>,
 }
 
 #[derive(Debug, Args)]

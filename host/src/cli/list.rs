@@ -114,6 +114,7 @@ fn limits_json(limits: &Limits) -> serde_json::Value {
         "deadline-ms": u64::try_from(limits.deadline.as_millis()).unwrap_or(u64::MAX),
         "quiet-ms": u64::try_from(limits.quiet.as_millis()).unwrap_or(u64::MAX),
         "back-off-ms": u64::try_from(limits.back_off.as_millis()).unwrap_or(u64::MAX),
+        "progress-ms": limits.progress.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
         "memory": limits.memory,
         "table-elements": limits.table_elements,
         "instances": limits.instances,

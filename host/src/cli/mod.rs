@@ -4,8 +4,10 @@ mod adapt;
 mod args;
 mod failure;
 mod inspect;
+mod leftovers;
 mod list;
 mod prove;
+mod regrade;
 mod run;
 mod setup;
 mod signals;
@@ -86,6 +88,7 @@ fn in_runtime(command: Command) -> ExitCode {
             Command::List(args) => list::list(&args).await,
             Command::Inspect(args) => inspect::inspect(&args).await,
             Command::Prove(args) => prove::prove(args.into()).await,
+            Command::Regrade(args) => regrade::regrade(args).await,
             Command::Supervise(_) | Command::Agent(_) | Command::Adapt(_) => Ok(ExitCode::Usage),
         }
     });

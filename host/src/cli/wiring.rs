@@ -13,23 +13,25 @@ use tokio::sync::mpsc;
 use super::{
     args::{Color, ExecutionArgs, ReporterKind},
     failure::{Failure, chain},
+    leftovers::remove_leftovers,
     setup::Loaded,
     signals,
 };
 use crate::{
-    artifact::{CopyLimits, RunDirectory, copy_tree_bounded},
+    artifact::{self, CopyLimits, DiffLimits, RunDirectory, copy_tree_bounded},
     engine::WASMTIME_VERSION,
     lane::{self, Guard, HostProgram, Lane},
-    model::{Event, ExitCode, LaneName, RunSummary, TrialId},
+    model::{Event, ExitCode, FIXTURES_FOLDER, LaneName, Redactor, RunId, RunSummary, TrialId},
     plan::Plan,
     report::{
         Background, ColorChoice, Github, GithubFiles, Human, HumanOptions, JsonLines, Junit, Reporter, Verbosity,
     },
-    runner::{ArtifactPlace, AttemptExecutor, EventSink, RunContext, Signal, dispatch},
+    runner::{Agents, ArtifactPlace, AttemptExecutor, EventSink, RunContext, Signal, dispatch},
     sandbox::Workspace,
 };
 
-/// Runs `plan` with everything that `loaded` holds. `watch` sees every event before the reports do.
+/// Runs `plan` with everything that `loaded` holds, and the lanes' agents. `watch` sees every event before the reports
+/// do.
 pub(super) async fn execute(
     loaded: &Loaded,
     plan: &Plan,
@@ -37,17 +39,33 @@ pub(super) async fn execute(
     reporters: &[ReporterKind],
     watch: &mut dyn FnMut(&Event),
 ) -> Result<(RunSummary, ExitCode), Failure> {
+    execute_with(loaded, plan, args, reporters, watch, Agents::Live(lanes(plan)), None).await
+}
+
+/// The same with other agents. A run that grades `regrades` again is not the latest run.
+pub(super) async fn execute_with(
+    loaded: &Loaded,
+    plan: &Plan,
+    args: &ExecutionArgs,
+    reporters: &[ReporterKind],
+    watch: &mut dyn FnMut(&Event),
+    agents: Agents,
+    regrades: Option<RunId>,
+) -> Result<(RunSummary, ExitCode), Failure> {
     raise_open_files();
+    return_large_blocks();
     lane::become_subreaper()?;
     let output = args.output.clone().unwrap_or_else(|| loaded.settings.base.join(".host"));
     if output.to_str().is_none() {
         return Err(Failure::setup(format!("--output {}: the path is no UTF-8", output.display())));
     }
+    remove_leftovers(&std::env::temp_dir());
     // From here on a signal ends things in order.
     let mut signals = signals::signals()?;
     let directory = RunDirectory::create_new(&output)?;
     let run = directory.run().clone();
-    let prepared = prepare(loaded, plan, args, &directory);
+    let secrets = secrets(&agents);
+    let prepared = prepare(loaded, plan, args, &directory, agents);
     if let Some(signal) = interrupted(&mut signals) {
         eprintln!("error: interrupted by {signal} before anything had started");
         drop(prepared);
@@ -63,8 +81,10 @@ pub(super) async fn execute(
     };
     let mut reporter = Reporter::new();
     reporter.add("events.jsonl", JsonLines::create(&directory.path().join("events.jsonl"))?);
-    add_reporters(&mut reporter, args, reporters, directory.path())?;
-    directory.point_latest()?;
+    add_reporters(&mut reporter, args, reporters, directory.path(), secrets)?;
+    if regrades.is_none() {
+        directory.point_latest()?;
+    }
     let context = RunContext {
         run,
         time: jiff::Timestamp::now().to_string(),
@@ -73,6 +93,7 @@ pub(super) async fn execute(
         revision: None,
         plugins: loaded.plugin_infos(),
         directory: Some(as_seen_here(directory.path())),
+        regrades,
     };
     let mut sink = Fan { reporter: &mut reporter, watch };
     let summary = dispatch(plan, context, Arc::clone(&executor) as Arc<_>, &mut sink, signals).await;
@@ -110,16 +131,17 @@ fn prepare(
     plan: &Plan,
     args: &ExecutionArgs,
     directory: &RunDirectory,
+    agents: Agents,
 ) -> Result<AttemptExecutor, Failure> {
     let folder = std::env::temp_dir();
-    let workspace = Workspace::create(&folder, &directory.run().0, args.keep)
+    let workspace = Workspace::create(&folder, &directory.run().0, directory.path(), args.keep)
         .map_err(|error| Failure::setup(format!("cannot make a folder in {}: {error}", folder.display())))?;
     let place = Box::new(Place { directory: directory.path().to_owned() });
-    AttemptExecutor::prepare(&loaded.plugins, plan, lanes(plan), workspace, place).map_err(Failure::setup_all)
+    AttemptExecutor::prepare(&loaded.plugins, plan, agents, workspace, place).map_err(Failure::setup_all)
 }
 
 /// A path below the current folder without what leads there, as a person would write it.
-fn as_seen_here(path: &Path) -> PathBuf {
+pub(super) fn as_seen_here(path: &Path) -> PathBuf {
     let cwd = std::env::current_dir().ok();
     cwd.and_then(|cwd| path.strip_prefix(cwd).ok()).unwrap_or(path).to_owned()
 }
@@ -129,6 +151,7 @@ fn add_reporters(
     args: &ExecutionArgs,
     kinds: &[ReporterKind],
     directory: &Path,
+    secrets: Vec<String>,
 ) -> Result<(), Failure> {
     if kinds.contains(&ReporterKind::Junit) {
         reporter.add("junit", Junit::create(&directory.join("junit.xml"))?);
@@ -136,8 +159,7 @@ fn add_reporters(
     if kinds.contains(&ReporterKind::Github) {
         let named = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
         let files = GithubFiles { summary: named("GITHUB_STEP_SUMMARY"), output: named("GITHUB_OUTPUT") };
-        // No lane is given a credential yet, so there is nothing to mask.
-        reporter.add("github", Background::new(Github::new(io::stdout(), files, Vec::new())));
+        reporter.add("github", Background::new(Github::new(io::stdout(), files, secrets)));
     }
     let jsonl = kinds.contains(&ReporterKind::Jsonl);
     if jsonl {
@@ -164,6 +186,14 @@ fn add_reporters(
         reporter.add("human", Background::new(human));
     }
     Ok(())
+}
+
+/// What the lanes' agents are given and reports must not show.
+fn secrets(agents: &Agents) -> Vec<String> {
+    match agents {
+        Agents::Live(lanes) => lanes.values().flat_map(|lane| lane.redactor().secrets().to_vec()).collect(),
+        Agents::Recorded { .. } => Vec::new(),
+    }
 }
 
 fn lanes(plan: &Plan) -> HashMap<LaneName, Arc<dyn Lane>> {
@@ -200,12 +230,24 @@ impl ArtifactPlace for Place {
         self.directory.join(RunDirectory::attempt_folder(trial, attempt))
     }
 
+    fn fixtures(&self) -> PathBuf {
+        self.directory.join(FIXTURES_FOLDER)
+    }
+
     fn named(&self, folder: &Path) -> PathBuf {
         folder.strip_prefix(&self.directory).unwrap_or(folder).to_owned()
     }
 
     fn keep_tree(&self, from: &Path, to: &Path) -> Result<Vec<String>, String> {
         copy_tree_bounded(from, to, CopyLimits::default()).map(|copied| copied.skipped).map_err(|error| chain(&error))
+    }
+
+    fn keep_changes(&self, before: Option<&Path>, after: &Path, to: &Path) -> Result<Vec<String>, String> {
+        artifact::keep_changes(before, after, to, DiffLimits::default()).map_err(|error| chain(&error))
+    }
+
+    fn scrub(&self, folder: &Path, redactor: &Redactor) -> Result<(), String> {
+        artifact::scrub(folder, redactor).map_err(|error| chain(&error))
     }
 }
 
@@ -215,4 +257,14 @@ fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     // Failing leaves the limit as it was, which is enough for most runs.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+/// Long lines of many agents come and go: their memory is given back at once, where glibc would keep larger and larger
+/// blocks for later.
+fn return_large_blocks() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number of the allocator. When it is refused all stays as it was.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);
+    }
 }

@@ -79,6 +79,7 @@ struct ScenarioFile {
     handles: Option<NotZero<u32>>,
     quiet: Option<Time>,
     back_off: Option<Time>,
+    progress: Option<Time>,
     grants: Table<GrantsTable>,
     fixture: Table<FixtureTable>,
     args: Option<Spanned<Vec<String>>>,
@@ -148,6 +149,7 @@ impl ScenarioFile {
             handles: self.handles,
             quiet: self.quiet,
             back_off: self.back_off,
+            progress: self.progress,
         }
     }
 

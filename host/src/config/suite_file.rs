@@ -68,6 +68,7 @@ pub(super) struct LimitsTable {
     pub(super) handles: Option<NotZero<u32>>,
     pub(super) quiet: Option<Time>,
     pub(super) back_off: Option<Time>,
+    pub(super) progress: Option<Time>,
 }
 
 impl LimitsTable {
@@ -83,6 +84,7 @@ impl LimitsTable {
             handles: self.handles.map_or(base.handles, |count| count.0),
             quiet: self.quiet.map_or(base.quiet, |time| time.0),
             back_off: self.back_off.map_or(base.back_off, |time| time.0),
+            progress: self.progress.map_or(base.progress, |time| Some(time.0)),
         }
     }
 }

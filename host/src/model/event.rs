@@ -54,6 +54,9 @@ pub enum EventKind {
         canary_skipped: bool,
         /// The run directory, if one is written.
         directory: Option<PathBuf>,
+        /// The run whose recorded sessions are graded again; `None` when agents run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        regrades: Option<RunId>,
     },
     /// An attempt begins; its root and config dir do not exist before this.
     AttemptStarted {

@@ -10,6 +10,7 @@ mod lane;
 mod limits;
 mod policy;
 mod redact;
+mod replay;
 mod scenario;
 mod script;
 mod session;
@@ -30,6 +31,10 @@ pub use policy::{
     CountsAs, DEFAULT_BREAKER, ExpectedFailure, Policy, RetryCause, RetryOverride, RetryPolicy, UnknownRetryCause,
 };
 pub use redact::{RedactingStream, Redactor, SHORTEST_SECRET, TooManySecrets};
+pub use replay::{
+    FIXTURES_FILE, FIXTURES_FOLDER, KeptFixture, REPLAY_FILE, REPLAY_SCHEMA, RecordedFixture, RecordedFixtures,
+    RecordedTree, ReplayStep, tree_file,
+};
 pub use scenario::{
     CommandSpec, Declared, DeclaredScenario, Expectation, Fixture, PluginFacts, PluginId, Scenario, ScenarioShape,
     ScriptedAgent, SessionPrompt, TextMatch, Ungranted,

@@ -107,11 +107,22 @@ impl Redactor {
         self.0.is_none()
     }
 
+    /// Where in `bytes` secrets are, in order, apart from each other.
+    #[must_use]
+    pub fn find(&self, bytes: &[u8]) -> Vec<Range<usize>> {
+        self.0.as_ref().map_or_else(Vec::new, |patterns| patterns.spans(bytes, 0))
+    }
+
+    /// The most bytes that have to be seen together to find one.
+    #[must_use]
+    pub fn longest(&self) -> usize {
+        self.0.as_ref().map_or(0, |patterns| patterns.longest)
+    }
+
     /// `bytes` without secrets. It must be whole: of what is cut before, a part of a secret may be left.
     #[must_use]
     pub fn bytes<'a>(&self, bytes: &'a [u8]) -> Cow<'a, [u8]> {
-        let Some(patterns) = &self.0 else { return Cow::Borrowed(bytes) };
-        let spans = patterns.spans(bytes, 0);
+        let spans = self.find(bytes);
         if spans.is_empty() {
             return Cow::Borrowed(bytes);
         }

@@ -96,6 +96,7 @@ impl Stream {
                 jobs: 16,
                 canary_skipped: !guarded,
                 directory: Some(PathBuf::from(".host/runs/20261122-231500-abcd")),
+                regrades: None,
             },
         );
         stream

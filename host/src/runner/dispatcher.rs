@@ -30,8 +30,8 @@ use super::{
 };
 use crate::{
     model::{
-        AttemptRecord, Canary, Event, EventKind, Fault, FaultClass, LaneInfo, Outcome, PluginInfo, Policy, Revision,
-        RunId, RunSummary, SCHEMA_VERSION, SuiteInfo, TrialInfo, Verdict,
+        AttemptRecord, Canary, Event, EventKind, Fault, FaultClass, LaneInfo, Outcome, PluginInfo, Policy, Redactor,
+        Revision, RunId, RunSummary, SCHEMA_VERSION, SuiteInfo, TrialInfo, Verdict,
     },
     plan::Plan,
 };
@@ -64,6 +64,8 @@ pub struct RunContext {
     pub plugins: Vec<PluginInfo>,
     /// The run directory.
     pub directory: Option<PathBuf>,
+    /// The run whose sessions are graded again.
+    pub regrades: Option<RunId>,
 }
 
 /// What a run is told from outside while it goes on.
@@ -221,6 +223,7 @@ impl<'a> Dispatcher<'a> {
             jobs: plan.jobs,
             canary_skipped: plan.canary_skipped,
             directory: context.directory,
+            regrades: context.regrades,
         };
         self.emit(started);
         self.open_lanes();
@@ -245,7 +248,8 @@ impl<'a> Dispatcher<'a> {
         let state = &mut self.trials[index];
         state.attempts += 1;
         state.phase = Phase::Asked;
-        let feed = Feed { trial: index, attempt: state.attempts, messages: self.messages.clone() };
+        let (messages, redactor) = (self.messages.clone(), Redactor::default());
+        let feed = Feed { trial: index, attempt: state.attempts, messages, redactor };
         let task = attempt(Arc::clone(&self.executor), Arc::clone(&state.trial), feed, self.stop.subscribe());
         let handle = self.tasks.spawn(task);
         self.task_trials.insert(handle.id(), (index, state.attempts));
@@ -435,8 +439,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn halt_if_enough(&mut self) {
-        let Some(bound) = self.policy.max_fail.filter(|bound| self.failed >= *bound) else { return };
-        if self.is_stopping() {
+        if self.is_stopping() || self.policy.max_fail.is_none_or(|bound| self.failed < bound) {
             return;
         }
         let noun = if self.failed == 1 { "trial has" } else { "trials have" };

@@ -3,7 +3,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::{
-    model::{AttemptRecord, Report, SessionEvent},
+    model::{AttemptRecord, Redactor, Report, SessionEvent},
     plan::PlannedTrial,
 };
 
@@ -40,6 +40,8 @@ pub struct Feed {
     pub(super) trial: usize,
     pub(super) attempt: u32,
     pub(super) messages: mpsc::Sender<Message>,
+    /// What nobody may be told.
+    pub(super) redactor: Redactor,
 }
 
 /// What attempts tell the dispatcher.
@@ -61,6 +63,11 @@ pub(super) enum MessageKind {
 }
 
 impl Feed {
+    /// The same, and it tells nothing that `redactor` knows. What sessions say is looked through where it comes in.
+    pub(super) fn redacted(&self, redactor: Redactor) -> Self {
+        Self { redactor, ..self.clone() }
+    }
+
     /// Tells of an event of the attempt's session number `session`, from 1.
     pub async fn session(&self, session: u32, event: SessionEvent) {
         self.send(MessageKind::Session { session, event: Box::new(event) }).await;
@@ -68,7 +75,7 @@ impl Feed {
 
     /// Tells of something that the component, or the host about it, reports.
     pub async fn report(&self, report: Report) {
-        self.send(MessageKind::Reported(report)).await;
+        self.send(MessageKind::Reported(self.redactor.report(report))).await;
     }
 
     /// Without a dispatcher the run is over, and nobody needs to know any more.
@@ -92,4 +99,19 @@ pub(super) async fn attempt(
     }
     let record = executor.execute(&trial, feed.attempt, &feed, stop).await;
     feed.send(MessageKind::Finished(Box::new(record))).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_report_of_a_secret_does_not_show_it() {
+        let (messages, mut told) = mpsc::channel(1);
+        let feed = Feed { trial: 0, attempt: 1, messages, redactor: Redactor::default() };
+        let redactor = Redactor::new(["s3cr3t-value".to_owned()]).unwrap();
+        feed.redacted(redactor).report(Report::Note { text: "it is s3cr3t-value".into() }).await;
+        let MessageKind::Reported(report) = told.recv().await.unwrap().kind else { panic!("it is a report") };
+        assert_eq!(report, Report::Note { text: "it is ***".into() });
+    }
 }

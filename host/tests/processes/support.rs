@@ -91,7 +91,7 @@ pub(crate) async fn start_guarded(
 /// An agent that can signal its supervisor.
 pub(crate) async fn start_unconfined(spec: SessionSpec) -> Box<dyn Session> {
     let confinement = Confinement { mode: ConfinementMode::None, ..Confinement::default() };
-    start_guarded(env!("CARGO_BIN_EXE_host"), spec, Guard { confinement }).await.unwrap()
+    start_guarded(env!("CARGO_BIN_EXE_host"), spec, Guard { confinement, ..Guard::default() }).await.unwrap()
 }
 
 pub(crate) fn pids() -> impl Iterator<Item = i32> {

@@ -96,19 +96,42 @@ impl Suite {
         self.start_in(&self.path(""), args)
     }
 
+    /// The same, with another folder for temporary files.
+    pub fn start_with_tmp<'a>(&self, tmp: &Path, args: impl IntoIterator<Item = &'a str>) -> Running<'_> {
+        self.start_by(&self.path(""), tmp, args)
+    }
+
     fn start_in<'a>(&self, cwd: &Path, args: impl IntoIterator<Item = &'a str>) -> Running<'_> {
-        let out = |name: &str| self.folder.path().join(name);
-        let host = Command::new(env!("CARGO_BIN_EXE_host"))
+        self.start_by(cwd, &self.tmp(), args)
+    }
+
+    fn start_by<'a>(&self, cwd: &Path, tmp: &Path, args: impl IntoIterator<Item = &'a str>) -> Running<'_> {
+        let mut command = self.command(cwd, args);
+        command.env("TMPDIR", tmp);
+        self.start_command(command)
+    }
+
+    /// `host` as the tests start it, to be changed.
+    pub fn command<'a>(&self, cwd: &Path, args: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
+        command
             .args(args)
             .current_dir(cwd)
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", out("home"))
+            .env("HOME", self.folder.path().join("home"))
             .env("TMPDIR", self.tmp())
             .env("HOST_OUTPUT", self.path(".host"))
             // Compiled guests are kept from one test to the next.
             .env("HOST_CACHE_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"))
-            .stdin(Stdio::null())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Starts such a command.
+    pub fn start_command(&self, mut command: Command) -> Running<'_> {
+        let out = |name: &str| self.folder.path().join(name);
+        let host = command
             // Files and no pipes: a process that is left behind would hold a pipe open.
             .stdout(File::create(out("stdout")).unwrap())
             .stderr(File::create(out("stderr")).unwrap())
@@ -126,8 +149,13 @@ impl Suite {
     /// Whatever the host or an agent left: temporary files, and processes that have this suite's folder in their
     /// working directory, environment or arguments.
     pub fn leftovers(&self) -> Vec<String> {
-        let folder = self.folder.path().canonicalize().unwrap().to_string_lossy().into_owned();
         let files = fs::read_dir(self.tmp()).unwrap().map(|entry| format!("file {}", entry.unwrap().path().display()));
+        files.chain(self.living()).collect()
+    }
+
+    /// Living processes that have this suite's folder in their working directory, environment or arguments.
+    pub fn living(&self) -> Vec<String> {
+        let folder = self.folder.path().canonicalize().unwrap().to_string_lossy().into_owned();
         let processes = processes().filter_map(|process| {
             let cwd = fs::read_link(process.join("cwd")).unwrap_or_default().to_string_lossy().into_owned();
             let text = |name| String::from_utf8_lossy(&fs::read(process.join(name)).unwrap_or_default()).into_owned();
@@ -135,7 +163,7 @@ impl Suite {
             let ours = [&cwd, &environment, &arguments].into_iter().any(|text| text.contains(&folder));
             ours.then(|| format!("process {} {}", process.display(), arguments.replace('\0', " ")))
         });
-        files.chain(processes).collect()
+        processes.collect()
     }
 }
 
@@ -152,10 +180,32 @@ impl Running<'_> {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// Kills it as `kill -9` does, and waits until it is dead.
+    pub fn kill(mut self) {
+        self.host.kill().unwrap();
+        self.host.wait().unwrap();
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.host.id()
+    }
+
+    /// The most bytes that it had resident so far; `None` when it has ended.
+    fn peak_memory(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.host.id())).ok()?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(peak.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+    }
+
     /// Waits for its end.
     pub fn finish(mut self) -> Finished {
         let out = |name: &str| self.suite.folder.path().join(name);
-        let ended = wait_until(|| self.host.try_wait().unwrap().is_some());
+        let mut peak_memory = 0;
+        let ended = wait_until(|| {
+            peak_memory = self.peak_memory().unwrap_or(peak_memory);
+            self.host.try_wait().unwrap().is_some()
+        });
         if !ended {
             self.host.kill().unwrap();
         }
@@ -163,7 +213,7 @@ impl Running<'_> {
         let read = |name| String::from_utf8(fs::read(out(name)).unwrap()).expect("output is UTF-8");
         assert!(ended, "host hangs:\n{}", read("stderr"));
         let events = self.suite.last_run().map_or_else(Vec::new, |run| events_of(&run));
-        Finished { code: status.code(), stdout: read("stdout"), stderr: read("stderr"), events }
+        Finished { code: status.code(), stdout: read("stdout"), stderr: read("stderr"), events, peak_memory }
     }
 }
 
@@ -179,7 +229,8 @@ pub fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
     true
 }
 
-fn processes() -> impl Iterator<Item = PathBuf> {
+/// Every process, as its folder in `/proc`.
+pub fn processes() -> impl Iterator<Item = PathBuf> {
     let entries = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
     entries.filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes()[0].is_ascii_digit()))
 }
@@ -205,6 +256,8 @@ pub struct Finished {
     pub stderr: String,
     /// The event log of the latest run.
     pub events: Vec<Event>,
+    /// The most memory, in bytes, that the host itself had resident at once.
+    pub peak_memory: u64,
 }
 
 impl Finished {
