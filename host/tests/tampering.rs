@@ -15,8 +15,8 @@ fn an_agent_cannot_tamper_with_the_run_its_fixtures_or_the_cache() {
     let (runs, sources) = (suite.path(".host"), suite.path("scenarios"));
     let commands = [
         // The fixture's snapshot, from which the next attempt starts, and what the component sees of the session.
-        "echo x > $HOME/../../f0/before/file".to_owned(),
-        "cat $HOME/../../f0/before/file".to_owned(),
+        "echo x > $HOME/../../f1/before/file".to_owned(),
+        "cat $HOME/../../f1/before/file".to_owned(),
         "mv $HOME/../root $HOME/../other".to_owned(),
         "mkdir $HOME/../session-2".to_owned(),
         format!("touch {}/planted", runs.display()),

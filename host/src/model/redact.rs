@@ -17,7 +17,7 @@ pub const SHORTEST_SECRET: usize = 8;
 /// What stands in the place of a secret.
 const MARK: &str = "***";
 /// A secret of a file that is longer is looked for line by line only.
-const LONGEST: usize = 16 << 10;
+const LONGEST: usize = 4 << 10;
 /// So many characters in a row of a token give it away; tokens of twice as many are recognised by them.
 const FRAGMENT: usize = 12;
 /// Tokens up to this length are found whole where a line break goes through them.
@@ -251,16 +251,15 @@ impl Redactor {
 impl Patterns {
     /// What to replace in `bytes`, the first `covered` of which are a secret's: in order, apart from each other.
     fn spans(&self, bytes: &[u8], covered: usize) -> Vec<Range<usize>> {
-        let mut found: Vec<Range<usize>> =
-            self.automaton.find_overlapping_iter(bytes).map(|found| found.span().range()).collect();
-        found.push(0..covered);
-        found.sort_by_key(|span| (span.start, span.end));
         let mut spans: Vec<Range<usize>> = Vec::new();
-        for span in found.into_iter().filter(|span| !span.is_empty()) {
-            match spans.last_mut() {
-                Some(last) if span.start < last.end => last.end = last.end.max(span.end),
-                _ => spans.push(span),
+        spans.extend((covered > 0).then_some(0..covered));
+        // They come in the order of their ends.
+        for found in self.automaton.find_overlapping_iter(bytes) {
+            let mut span = found.span().range();
+            while let Some(last) = spans.pop_if(|last| span.start < last.end) {
+                span = span.start.min(last.start)..span.end.max(last.end);
             }
+            spans.push(span);
         }
         spans
     }
