@@ -166,17 +166,28 @@ fn a_run_that_is_killed_at_any_moment_is_told_and_cleared_up_by_the_next() {
     assert_eq!(suite.leftovers(), [""; 0]);
 }
 
-/// A run whose agent waits until the suite's file `go` is there.
+/// The roots of the attempts under way.
+fn roots(suite: &Suite) -> Vec<PathBuf> {
+    let workspaces = names(&suite.tmp()).into_iter().map(|name| suite.tmp().join(name));
+    let attempts = workspaces.flat_map(|folder| names(&folder).into_iter().map(move |name| folder.join(name)));
+    attempts.map(|attempt| attempt.join("root")).filter(|root| root.is_dir()).collect()
+}
+
+/// Lets waiting agents go on.
+fn go(suite: &Suite) {
+    roots(suite).iter().for_each(|root| fs::write(root.join("go"), "").unwrap());
+}
+
+/// A run whose agent waits until the file `go` is in its root: it can look nowhere else.
 fn waiting<'a>(suite: &'a Suite, args: &[&'static str]) -> Running<'a> {
-    let (up, go) = (suite.path("up"), suite.path("go"));
-    let steps = format!("touch {}; until [ -e {} ]; do sleep 0.02; done", up.display(), go.display());
+    let steps = "touch up; until [ -e go ]; do sleep 0.02; done";
     suite
         .file("canary.wasm", plain_module("", ""))
         .file("waiting.wasm", plain_module("", ""))
         .scenario("waiting", "[session]\nprompt = \"go\"\n[grants]\nsession = true\n")
         .agent("waiting", &format!("[[step]]\nshell = '''{steps}'''\n[[step]]\nsay = \"done\"\n"));
     let running = suite.start(["run", "waiting.wasm"].iter().chain(args).copied());
-    assert!(wait_until(|| up.exists()), "the agent does not begin");
+    assert!(wait_until(|| roots(suite).iter().any(|root| root.join("up").exists())), "the agent does not begin");
     running
 }
 
@@ -189,7 +200,7 @@ fn a_living_run_is_never_swept_even_if_it_is_stopped() {
     running.signal(Signal::STOP);
     assert_eq!(next(&suite).stderr, "");
     assert_eq!(names(&suite.tmp()), workspace);
-    suite.file("go", "");
+    go(&suite);
     running.signal(Signal::CONT);
     running.finish().exits(0);
     assert_eq!(suite.leftovers(), [""; 0]);
@@ -220,7 +231,7 @@ fn nobody_but_the_host_holds_its_claim() {
         })
         .collect();
     assert_eq!(holders, [Path::new("/proc").join(running.pid().to_string())]);
-    suite.file("go", "");
+    go(&suite);
     running.finish().exits(0);
 }
 
