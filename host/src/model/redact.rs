@@ -1,14 +1,11 @@
-use std::{
-    borrow::Cow,
-    collections::BTreeSet,
-    fmt::{self, Write as _},
-    ops::Range,
-    sync::Arc,
-};
+mod spellings;
+
+use std::{borrow::Cow, collections::BTreeSet, fmt, ops::Range, sync::Arc};
 
 use aho_corasick::{AhoCorasick, MatchKind};
 use serde_json::Value;
 
+use self::spellings::patterns_of;
 use super::{AttemptRecord, Fault, Finding, Outcome, Report, SessionEventKind};
 
 /// Shorter values are not replaced: they stand in too many places where they are no secret.
@@ -16,12 +13,6 @@ pub const SHORTEST_SECRET: usize = 8;
 
 /// What stands in the place of a secret.
 const MARK: &str = "***";
-/// A secret of a file that is longer is looked for line by line only.
-const LONGEST: usize = 4 << 10;
-/// So many characters in a row of a token give it away; tokens of twice as many are recognised by them.
-const FRAGMENT: usize = 12;
-/// Tokens up to this length are found whole where a line break goes through them.
-const WRAPPED: usize = 512;
 
 /// Replaces secrets by `***`.
 ///
@@ -338,116 +329,6 @@ impl fmt::Display for TooManySecrets {
 }
 
 impl std::error::Error for TooManySecrets {}
-
-fn patterns_of(secret: &str, patterns: &mut BTreeSet<Vec<u8>>) {
-    if secret.len() <= LONGEST {
-        spellings(secret, patterns);
-    }
-    let lines = secret.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_SECRET && line.len() <= LONGEST);
-    for line in lines {
-        spellings(line, patterns);
-        if line.len() <= WRAPPED && !line.contains(char::is_whitespace) {
-            for (at, _) in line.char_indices().skip(1) {
-                let (head, tail) = line.split_at(at);
-                patterns.extend(["\n", "\r\n", "\\n"].map(|end| format!("{head}{end}{tail}").into_bytes()));
-            }
-        }
-        let is_token = line.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=_.-".contains(&byte));
-        if is_token && line.len() >= 2 * FRAGMENT {
-            for at in 0..=line.len() - FRAGMENT {
-                spellings(&line[at..at + FRAGMENT], patterns);
-            }
-        }
-    }
-}
-
-/// `text`, and what JSON writers make of it.
-fn spellings(text: &str, patterns: &mut BTreeSet<Vec<u8>>) {
-    patterns.insert(text.as_bytes().to_vec());
-    let mut once = BTreeSet::new();
-    for slash in [false, true] {
-        for control in Hex::ALL {
-            for markup in Hex::ALL {
-                for foreign in Hex::ALL {
-                    once.insert(escaped(text, &Writer { slash, control, markup, foreign, all: Hex::No }));
-                }
-            }
-        }
-    }
-    for all in [Hex::Lower, Hex::Upper] {
-        once.insert(escaped(text, &Writer { all, ..Writer::default() }));
-    }
-    for spelling in once {
-        patterns.insert(escaped(&spelling, &Writer::default()).into_bytes());
-        patterns.insert(escaped(&spelling, &Writer { slash: true, ..Writer::default() }).into_bytes());
-        patterns.insert(spelling.into_bytes());
-    }
-}
-
-/// Whether a character is written as `\u00e9`, `\u00E9` or not.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Hex {
-    #[default]
-    No,
-    Lower,
-    Upper,
-}
-
-impl Hex {
-    const ALL: [Self; 3] = [Self::No, Self::Lower, Self::Upper];
-
-    fn write(self, character: char, to: &mut String) {
-        for unit in character.encode_utf16(&mut [0; 2]) {
-            // Writing to a string does not fail.
-            let _ = match self {
-                Self::Upper => write!(to, "\\u{unit:04X}"),
-                Self::Lower | Self::No => write!(to, "\\u{unit:04x}"),
-            };
-        }
-    }
-}
-
-/// The habits of a JSON writer.
-#[derive(Clone, Copy, Debug, Default)]
-struct Writer {
-    /// `\/`
-    slash: bool,
-    /// What has a short form otherwise: `"`, `\` and some control characters.
-    control: Hex,
-    /// `<`, `>`, `&`, `'` and `=`, for what is put into HTML.
-    markup: Hex,
-    /// What is not ASCII, and control characters without a short form.
-    foreign: Hex,
-    /// Everything.
-    all: Hex,
-}
-
-fn escaped(text: &str, writer: &Writer) -> String {
-    let mut to = String::with_capacity(text.len() + 8);
-    for character in text.chars() {
-        let short = match character {
-            '"' => Some("\\\""),
-            '\\' => Some("\\\\"),
-            '\n' => Some("\\n"),
-            '\r' => Some("\\r"),
-            '\t' => Some("\\t"),
-            '\u{8}' => Some("\\b"),
-            '\u{c}' => Some("\\f"),
-            _ => None,
-        };
-        match (character, short) {
-            _ if writer.all != Hex::No => writer.all.write(character, &mut to),
-            (_, Some(short)) if writer.control == Hex::No => to.push_str(short),
-            (_, Some(_)) => writer.control.write(character, &mut to),
-            ('\0'..'\u{20}', _) => writer.foreign.write(character, &mut to),
-            ('/', _) if writer.slash => to.push_str("\\/"),
-            ('<' | '>' | '&' | '\'' | '=', _) if writer.markup != Hex::No => writer.markup.write(character, &mut to),
-            ('\u{7f}'.., _) if writer.foreign != Hex::No => writer.foreign.write(character, &mut to),
-            _ => to.push(character),
-        }
-    }
-    to
-}
 
 #[cfg(test)]
 mod tests;

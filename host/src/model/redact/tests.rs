@@ -1,6 +1,9 @@
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    spellings::{FRAGMENT, Hex, Writer, escaped},
+    *,
+};
 
 const KEY: &str = "sk-live-0123456789abcdefghijklmnopqrstuv";
 
