@@ -2,23 +2,23 @@
 
 mod adapt;
 mod args;
+mod check;
 mod failure;
+mod given;
 mod inspect;
 mod list;
+mod origin;
+mod policy_args;
 mod prove;
 mod run;
 mod setup;
+mod show_config;
 mod signals;
 mod wiring;
 
 use std::{ffi::OsString, time::Duration};
 
-use clap::Parser;
-
-use self::{
-    args::{Cli, Command},
-    failure::Failure,
-};
+use self::{args::Command, failure::Failure};
 use crate::{
     lane::{AgentArgs, SuperviseArgs, run_agent, supervise},
     model::ExitCode,
@@ -44,7 +44,7 @@ impl From<ExitCode> for Ending {
 
 /// Runs `host` with `args`, the program's name first.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Ending {
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match given::parse(args) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version come this way too; a closed pipe is no reason to fail.
@@ -84,6 +84,7 @@ fn in_runtime(command: Command) -> ExitCode {
         match command {
             Command::Run(args) => run::run(args).await,
             Command::List(args) => list::list(&args).await,
+            Command::Check(args) => check::check(&args).await,
             Command::Inspect(args) => inspect::inspect(&args).await,
             Command::Prove(args) => prove::prove(args.into()).await,
             Command::Supervise(_) | Command::Agent(_) | Command::Adapt(_) => Ok(ExitCode::Usage),

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::{
     args::{Color, ExecutionArgs, ReporterKind},
     failure::{Failure, chain},
+    origin,
     setup::Loaded,
     signals,
 };
@@ -20,7 +21,7 @@ use crate::{
     artifact::{CopyLimits, RunDirectory, copy_tree_bounded},
     engine::WASMTIME_VERSION,
     lane::{self, HostProgram, Lane},
-    model::{Event, ExitCode, LaneName, RunSummary, TrialId},
+    model::{Event, ExitCode, LaneName, RunSummary, SuiteInfo, TrialId},
     plan::Plan,
     report::{
         Background, ColorChoice, Github, GithubFiles, Human, HumanOptions, JsonLines, Junit, Reporter, Verbosity,
@@ -47,6 +48,10 @@ pub(super) async fn execute(
     let mut signals = signals::signals()?;
     let directory = RunDirectory::create_new(&output)?;
     let run = directory.run().clone();
+    let suite_folder = loaded.settings.suite.as_deref().and_then(Path::parent).map(Path::to_owned);
+    // Git may look while the fixtures are copied.
+    let revision = tokio::spawn(async move { origin::revision(&suite_folder?).await });
+    let suite = suite_info(loaded);
     let prepared = prepare(loaded, plan, args, &directory);
     if let Some(signal) = interrupted(&mut signals) {
         eprintln!("error: interrupted by {signal} before anything had started");
@@ -69,8 +74,8 @@ pub(super) async fn execute(
         run,
         time: jiff::Timestamp::now().to_string(),
         wasmtime: WASMTIME_VERSION.to_owned(),
-        suite: None,
-        revision: None,
+        suite,
+        revision: revision.await.ok().flatten(),
         plugins: loaded.plugin_infos(),
         directory: Some(as_seen_here(directory.path())),
     };
@@ -90,6 +95,15 @@ pub(super) async fn execute(
         code = code.max(ExitCode::Setup);
     }
     Ok((summary, code))
+}
+
+/// The suite for the first event. That one of its files cannot be read is told where the file is used.
+fn suite_info(loaded: &Loaded) -> Option<SuiteInfo> {
+    let cwd = std::env::current_dir().ok()?;
+    origin::suite_info(&loaded.settings, &cwd).unwrap_or_else(|error| {
+        eprintln!("warning: the suite has no digest, as one of its files cannot be read: {error}");
+        None
+    })
 }
 
 /// The name of a signal that has asked the run to end.
