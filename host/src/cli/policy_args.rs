@@ -37,26 +37,15 @@ pub(super) struct PolicyArgs {
     xpass: Option<CountsAs>,
 
     /// Start nothing more after the first failed trial; as `--max-fail 1`
-    #[arg(
-        long,
-        env = "HOST_FAIL_FAST",
-        value_parser = BoolishValueParser::new(),
-        overrides_with_all = ["no_fail_fast", "max_fail"],
-    )]
+    #[arg(long, env = "HOST_FAIL_FAST", value_parser = BoolishValueParser::new())]
     fail_fast: bool,
 
     /// Start everything, however many trials fail; overrides `fail-fast` and `max-fail` of files and environment
-    #[arg(long, overrides_with_all = ["fail_fast", "max_fail"])]
+    #[arg(long)]
     no_fail_fast: bool,
 
     /// Start nothing more after N failed trials; overrides `fail-fast` and `max-fail` of the files
-    #[arg(
-        long,
-        value_name = "N",
-        env = "HOST_MAX_FAIL",
-        value_parser = clap::value_parser!(u32).range(1..),
-        overrides_with_all = ["fail_fast", "no_fail_fast"],
-    )]
+    #[arg(long, value_name = "N", env = "HOST_MAX_FAIL", value_parser = clap::value_parser!(u32).range(1..))]
     max_fail: Option<u32>,
 
     /// Repeat each trial N times and tell how often it passes; overrides `repeat-each` of the files
@@ -87,15 +76,17 @@ impl PolicyArgs {
         overrides.repeat_each = given.sourced("repeat_each", self.repeat_each);
     }
 
-    /// Three flags for one bound. clap keeps the last of those on the command line; a variable of the environment
-    /// may stand beside it, and is weaker.
+    /// Three flags for one bound: the last on the command line wins, and then the variables. clap's own ways to let
+    /// flags override each other refuse a variable beside a flag.
     fn max_fail(&self, given: &Given) -> Option<Sourced<Option<u32>>> {
-        let max_fail = self.max_fail.map(|bound| ("max_fail", Some(bound)));
-        let fail_fast = given.source("fail_fast").map(|_| ("fail_fast", self.fail_fast.then_some(1)));
-        let no_fail_fast = self.no_fail_fast.then_some(("no_fail_fast", None));
-        let said = [no_fail_fast, max_fail, fail_fast];
-        let by_flag = said.iter().flatten().find(|(id, _)| given.by_flag(id));
-        let (id, bound) = by_flag.or_else(|| said.iter().flatten().next())?;
+        let said = [
+            self.max_fail.map(|bound| ("max_fail", Some(bound))),
+            given.source("fail_fast").map(|_| ("fail_fast", self.fail_fast.then_some(1))),
+            self.no_fail_fast.then_some(("no_fail_fast", None)),
+        ];
+        let said = || said.iter().flatten();
+        let last = said().filter(|(id, _)| given.place(id).is_some()).max_by_key(|(id, _)| given.place(id));
+        let (id, bound) = last.or_else(|| said().next())?;
         given.sourced(id, Some(*bound))
     }
 }

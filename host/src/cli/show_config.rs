@@ -7,7 +7,7 @@ use toml::Value;
 use super::{args::RunArgs, failure::Failure, setup};
 use crate::{
     config::{LaneKind, LaneSettings, ScenarioSettings, Settings, Source, seen_from_here},
-    model::{Limits, RetryPolicy},
+    model::{Limits, RetryPolicy, shown},
 };
 
 /// A key, its value as TOML, and who says it.
@@ -37,8 +37,8 @@ fn text(settings: &Settings, args: &RunArgs) -> String {
     }
     for scenario in settings.scenarios.values() {
         let rows = scenario_rows(scenario, settings);
-        if !rows.is_empty() {
-            let _ = write!(text, "\n# In scenarios/{}/scenario.toml:\n", scenario.name);
+        if let Some(file) = scenario.file.as_deref().filter(|_| !rows.is_empty()) {
+            let _ = write!(text, "\n# In {}:\n", shown(file));
             let mut own = String::new();
             add(&mut own, rows);
             text.extend(own.lines().map(|line| format!("#   {line}\n")));
@@ -151,11 +151,11 @@ fn limits(limits: &Limits) -> Vec<(&'static str, Value)> {
         ("deadline", time(limits.deadline)),
         ("quiet", time(limits.quiet)),
         ("back-off", time(limits.back_off)),
-        ("memory", integer(limits.memory)),
+        ("memory", size(limits.memory)),
         ("table-elements", integer(limits.table_elements)),
         ("instances", Value::from(limits.instances)),
-        ("output", integer(limits.output)),
-        ("disk", integer(limits.disk)),
+        ("output", size(limits.output)),
+        ("disk", size(limits.disk)),
         ("handles", Value::from(limits.handles)),
     ]
 }
@@ -170,6 +170,13 @@ fn retries(retry: &RetryPolicy) -> Vec<(&'static str, Value)> {
 
 fn time(time: std::time::Duration) -> Value {
     humantime::format_duration(time).to_string().into()
+}
+
+/// In the largest unit that leaves nothing over.
+fn size(bytes: u64) -> Value {
+    let unit = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let whole = unit.into_iter().find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit));
+    whole.map_or_else(|| integer(bytes), |(unit, name)| format!("{}{name}", bytes / unit).into())
 }
 
 /// TOML's integers have a sign; no limit that is meant is larger.

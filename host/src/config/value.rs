@@ -131,12 +131,26 @@ impl<'de> Deserialize<'de> for Words {
 
 impl<'de> Deserialize<'de> for CauseName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let word = String::deserialize(deserializer)?;
-        word.parse().map(Self).map_err(|_| {
-            let known: Vec<&str> = RetryCause::all().map(RetryCause::as_str).collect();
-            let hint = did_you_mean(&word, &known, "known are");
-            D::Error::custom(format!("nothing ends as `{}`; {hint}", word.escape_debug()))
-        })
+        struct Word;
+
+        impl Visitor<'_> for Word {
+            type Value = CauseName;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text in quotes")
+            }
+
+            // Raised in here, an error has the place of its word; raised later, that of the whole list.
+            fn visit_str<E: Error>(self, word: &str) -> Result<CauseName, E> {
+                word.parse().map(CauseName).map_err(|_| {
+                    let known: Vec<&str> = RetryCause::all().map(RetryCause::as_str).collect();
+                    let hint = did_you_mean(word, &known, "known are");
+                    E::custom(format!("nothing ends as `{}`; {hint}", word.escape_debug()))
+                })
+            }
+        }
+
+        deserializer.deserialize_str(Word)
     }
 }
 
