@@ -35,7 +35,8 @@ retry-delay = "5s"
 fn suite() -> Suite {
     let suite = Suite::new();
     suite.file("tool.wasm", plain_module("", "")).file("scenarios/suite.toml", SUITE);
-    suite.scenario("tool", "deadline = \"5m\"\nretries = 4\nretry-on = [\"stall\", \"fail\"]\n");
+    suite
+        .scenario("tool", "plugin = \"tool.wasm\"\ndeadline = \"5m\"\nretries = 4\nretry-on = [\"stall\", \"fail\"]\n");
     suite
 }
 
@@ -97,9 +98,10 @@ breaker = 3  # default
 retries = 2  # scenarios/suite.toml:11:11
 
 # In scenarios/tool/scenario.toml:
-#   deadline = "5m"  # scenarios/tool/scenario.toml:1:12
-#   retries = 4  # scenarios/tool/scenario.toml:2:11
-#   retry-on = ["stall", "fail"]  # scenarios/tool/scenario.toml:3:12
+#   plugin = "tool.wasm"  # scenarios/tool/scenario.toml:1:10
+#   deadline = "5m"  # scenarios/tool/scenario.toml:2:12
+#   retries = 4  # scenarios/tool/scenario.toml:3:11
+#   retry-on = ["stall", "fail"]  # scenarios/tool/scenario.toml:4:12
 "#
     );
 }

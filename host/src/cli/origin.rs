@@ -1,6 +1,7 @@
 //! What a run can be traced back to: the suite's digest, and the git revision that it was at.
 
 use std::{
+    ffi::OsStr,
     fs, io,
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
@@ -9,7 +10,7 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
-use tokio::process::Command;
+use tokio::{io::AsyncReadExt, process::Command};
 
 use super::setup::as_text;
 use crate::{
@@ -19,6 +20,8 @@ use crate::{
 
 /// Git answers within that, or there is no revision: a report is not worth the wait.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of git's answer that are read.
+const ENOUGH: u64 = 64 << 10;
 
 /// The suite as the event log names it; `None` without one.
 ///
@@ -27,25 +30,59 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub(super) fn suite_info(settings: &Settings, cwd: &Path) -> io::Result<Option<SuiteInfo>> {
     let Some(suite) = &settings.suite else { return Ok(None) };
     let mut digest = Sha256::new();
-    add(&mut digest, suite, Path::new(suite.file_name().unwrap_or_default()))?;
+    add(&mut digest, suite, Path::new(suite.file_name().unwrap_or_default()), Depth::Folder)?;
     for scenario in settings.scenarios.values() {
-        add(&mut digest, &scenario.folder, Path::new(&scenario.name))?;
+        add(&mut digest, &scenario.folder, Path::new(&scenario.name), Depth::Folder)?;
     }
     let path = as_text(suite.strip_prefix(cwd).unwrap_or(suite));
     Ok(Some(SuiteInfo { path, digest: format!("sha256:{:x}", digest.finalize()) }))
 }
 
+/// How deep in a suite something lies: a run follows links to what it reads, but copies those of a fixture.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// The suite's file, or a scenario's folder.
+    Folder,
+    /// What lies in it.
+    Entry,
+    /// What lies in its `agents`.
+    Agent,
+    /// What lies in a fixture, and all that nobody reads.
+    Inside,
+}
+
+impl Depth {
+    fn follows_link(self, name: &OsStr) -> bool {
+        match self {
+            Self::Folder | Self::Agent => true,
+            Self::Entry => ["scenario.toml", "root", "config", "agents"].iter().any(|known| name == *known),
+            Self::Inside => false,
+        }
+    }
+
+    /// Of what lies in a folder `name` of this depth.
+    fn below(self, name: &OsStr) -> Self {
+        match self {
+            Self::Folder => Self::Entry,
+            Self::Entry if name == "agents" => Self::Agent,
+            _ => Self::Inside,
+        }
+    }
+}
+
 /// Adds what lies at `path` under the name `name`, with everything below it in the order of names. Lengths come after
-/// what they are of, so that, read from the end, no two trees give the same bytes. Links count by what they say, and
-/// are not followed.
-fn add(digest: &mut Sha256, path: &Path, name: &Path) -> io::Result<()> {
-    let metadata = path.symlink_metadata()?;
+/// what they are of, so that, read from the end, no two trees give the same bytes. A link that a run would not follow
+/// counts by what it says.
+fn add(digest: &mut Sha256, path: &Path, name: &Path, depth: Depth) -> io::Result<()> {
+    let own = name.file_name().unwrap_or_default();
+    let followed = depth.follows_link(own).then(|| path.metadata().ok()).flatten();
+    let metadata = followed.map_or_else(|| path.symlink_metadata(), Ok)?;
     let (kind, length) = if metadata.is_dir() {
         let mut entries: Vec<PathBuf> =
             fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
         entries.sort();
         for entry in &entries {
-            add(digest, entry, &name.join(entry.file_name().unwrap_or_default()))?;
+            add(digest, entry, &name.join(entry.file_name().unwrap_or_default()), depth.below(own))?;
         }
         (b'd', 0)
     } else if metadata.is_file() {
@@ -87,11 +124,19 @@ pub(super) async fn revision(folder: &Path) -> Option<Revision> {
             git.env(name, value);
         }
     }
-    let output = tokio::time::timeout(PATIENCE, git.output()).await.ok()?.ok()?;
-    if !output.status.success() {
+    tokio::time::timeout(PATIENCE, answer(git)).await.ok()?
+}
+
+/// What git says. The commit comes first and one change is enough, so the rest of a long answer is not waited for.
+async fn answer(mut git: Command) -> Option<Revision> {
+    let mut git = git.stdout(Stdio::piped()).spawn().ok()?;
+    let mut said = Vec::new();
+    git.stdout.take()?.take(ENOUGH).read_to_end(&mut said).await.ok()?;
+    let is_cut = said.len() as u64 == ENOUGH;
+    if !is_cut && !git.wait().await.ok()?.success() {
         return None;
     }
-    revision_in(&String::from_utf8_lossy(&output.stdout))
+    revision_in(&String::from_utf8_lossy(&said))
 }
 
 /// Reads what `git status --porcelain=v2 --branch` prints.
@@ -163,7 +208,24 @@ mod tests {
             digest
         };
         assert_ne!(of("/nowhere"), of("/elsewhere"));
+        assert_ne!(of("../../../outside"), of("/elsewhere"), "a fixture's links are copied as they are");
         assert_eq!(of(".."), of(".."), "what leads in a circle is not followed");
+    }
+
+    #[test]
+    fn a_folder_behind_a_link_counts_by_what_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        file(folder.path(), "scenarios/suite.toml", "");
+        file(folder.path(), "shared/x", "1");
+        fs::create_dir(folder.path().join("scenarios/a")).unwrap();
+        symlink("../../shared", folder.path().join("scenarios/a/root")).unwrap();
+        let of = || {
+            let settings = Settings::resolve(folder.path(), &Overrides::default()).unwrap();
+            suite_info(&settings, folder.path()).unwrap().unwrap().digest
+        };
+        let before = of();
+        file(folder.path(), "shared/x", "2");
+        assert_ne!(of(), before);
     }
 
     #[test]

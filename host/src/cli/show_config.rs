@@ -120,7 +120,8 @@ fn lane_rows(lane: &LaneSettings, settings: &Settings) -> Vec<Row> {
 /// What a scenario says in place of the defaults. Flags and the environment have more to say of retries.
 fn scenario_rows(scenario: &ScenarioSettings, settings: &Settings) -> Vec<Row> {
     let retry = scenario.retry.over(&settings.retry);
-    let all = limits(&scenario.limits).into_iter().chain(retries(&retry));
+    let plugin = scenario.plugin.as_deref().map(|plugin| ("plugin", seen_from_here(plugin).into()));
+    let all = plugin.into_iter().chain(limits(&scenario.limits)).chain(retries(&retry));
     all.filter(|(key, _)| !is_overridden(settings, key))
         .filter_map(|(key, value)| Some((key, value, scenario.places.get(key)?.to_string())))
         .collect()
