@@ -139,7 +139,7 @@ fn the_list_shows_retries_and_expected_failures() {
          lane two (scripted): 1 scenario\n  \
            gate  deadline 10m  grant session  retries 2\n        \
                  Asks first.\n        \
-                 expected to fail: held, EXPIRED since 2020-12-31; bob: r\n        \
+                 expected to fail: held, until 2020-12-31, EXPIRED; bob: r\n        \
                  in gate.wasm\n"
     );
     let document: Value = serde_json::from_str(&suite.host(["list", "--format", "json"]).exits(0).stdout).unwrap();

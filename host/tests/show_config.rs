@@ -161,3 +161,27 @@ fn without_a_suite_the_defaults_are_shown() {
         "{text}"
     );
 }
+
+#[test]
+fn every_variable_says_what_its_flag_says_and_the_flag_wins() {
+    let suite = suite();
+    for (variable, value, flag, key, by_variable, by_flag) in [
+        ("HOST_JOBS", "3", "--jobs=5", "jobs", "3", "5"),
+        ("HOST_LANE", "other", "--lane=mine", "lanes", "[\"other\"]", "[\"mine\"]"),
+        ("HOST_RETRIES", "3", "--retries=0", "retries", "3", "0"),
+        ("HOST_RETRY_ON", "fail,stall", "--retry-on=trap", "retry-on", "[\"stall\", \"fail\"]", "[\"trap\"]"),
+        ("HOST_FLAKY_RESULT", "fail", "--flaky-result=pass", "flaky-result", "\"fail\"", "\"pass\""),
+        ("HOST_XPASS", "fail", "--xpass=pass", "xpass", "\"fail\"", "\"pass\""),
+        ("HOST_MAX_FAIL", "3", "--max-fail=5", "max-fail", "3", "5"),
+        ("HOST_REPEAT_EACH", "3", "--repeat-each=5", "repeat-each", "3", "5"),
+        ("HOST_FAIL_FAST", "true", "--max-fail=5", "max-fail", "1", "5"),
+    ] {
+        let says = |args: &[&str], source: &str| {
+            let text = shown(&suite, &[&["--profile=ci"], args].concat(), &[(variable, value)]);
+            text.lines().any(|line| line == format!("{key} = {source}"))
+        };
+        assert!(says(&[], &format!("{by_variable}  # {variable}")), "{variable}");
+        let name = flag.split('=').next().unwrap();
+        assert!(says(&[flag], &format!("{by_flag}  # {name}")), "{variable} {flag}");
+    }
+}

@@ -4,7 +4,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::setup::FindError;
+use super::setup::{FindError, as_seen_here};
 use crate::{
     config::{ConfigError, SourceError},
     model::ExitCode,
@@ -38,7 +38,7 @@ impl Message {
         let text = chain(error);
         match in_a_file(error) {
             Some(SourceError { path, position: Some((line, column)), message, .. }) => {
-                Self { text, place: Some((seen_here(path), *line, *column)), short: Some(message.clone()) }
+                Self { text, place: Some((as_seen_here(path), *line, *column)), short: Some(message.clone()) }
             }
             _ => Self::plain(text),
         }
@@ -58,11 +58,6 @@ impl Message {
     pub(super) fn place(&self) -> Option<(&Path, usize, usize)> {
         self.place.as_ref().map(|(path, line, column)| (path.as_path(), *line, *column))
     }
-}
-
-fn seen_here(path: &Path) -> PathBuf {
-    let cwd = std::env::current_dir().ok();
-    cwd.and_then(|cwd| path.strip_prefix(cwd).ok()).unwrap_or(path).to_owned()
 }
 
 /// The error in a file that `error` is, if it is one.

@@ -64,7 +64,7 @@ fn human(lane: &LanePlan, loaded: &Loaded) -> String {
             let (codes, owner) = (codes.join(", "), one_line(&expected.owner));
             let reason = one_line(&expected.reason);
             text.push_str(&format!(
-                "  {:width$}  expected to fail: {codes}, {note} {}; {owner}: {reason}\n",
+                "  {:width$}  expected to fail: {codes}, until {}{note}; {owner}: {reason}\n",
                 "", expected.until
             ));
         }
@@ -98,8 +98,8 @@ fn retries(retry: &RetryPolicy) -> Option<String> {
 
 /// A trial's known failures, and whether they are still accepted.
 fn expected_failures(trial: &PlannedTrial) -> impl Iterator<Item = (&ExpectedFailure, &'static str)> {
-    let accepted = trial.expected.iter().map(|expected| (expected, "until"));
-    accepted.chain(trial.expired.iter().map(|expected| (expected, "EXPIRED since")))
+    let accepted = trial.expected.iter().map(|expected| (expected, ""));
+    accepted.chain(trial.expired.iter().map(|expected| (expected, ", EXPIRED")))
 }
 
 /// A plugin's own words, which must not forge lines of ours.

@@ -84,6 +84,12 @@ pub(super) fn as_text(path: &Path) -> PathBuf {
     path.to_string_lossy().into_owned().into()
 }
 
+/// A path below the current folder without what leads there, as a person would write it.
+pub(super) fn as_seen_here(path: &Path) -> PathBuf {
+    let cwd = std::env::current_dir().ok();
+    cwd.and_then(|cwd| path.strip_prefix(cwd).ok()).unwrap_or(path).to_owned()
+}
+
 /// A plugin that a file of the suite names is not there.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FindError {

@@ -14,7 +14,7 @@ use super::{
     args::{Color, ExecutionArgs, ReporterKind},
     failure::{Failure, chain},
     origin,
-    setup::Loaded,
+    setup::{Loaded, as_seen_here},
     signals,
 };
 use crate::{
@@ -130,12 +130,6 @@ fn prepare(
         .map_err(|error| Failure::setup(format!("cannot make a folder in {}: {error}", folder.display())))?;
     let place = Box::new(Place { directory: directory.path().to_owned() });
     AttemptExecutor::prepare(&loaded.plugins, plan, lanes(plan), workspace, place).map_err(Failure::setup_all)
-}
-
-/// A path below the current folder without what leads there, as a person would write it.
-fn as_seen_here(path: &Path) -> PathBuf {
-    let cwd = std::env::current_dir().ok();
-    cwd.and_then(|cwd| path.strip_prefix(cwd).ok()).unwrap_or(path).to_owned()
 }
 
 fn add_reporters(

@@ -9,12 +9,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Plan;
 use crate::{
     config::{ScenarioSettings, Settings, SourceError, nearest, seen_from_here},
     model::{
         Clause, CommandSpec, Declared, DeclaredScenario, Grant, LaneName, PluginFacts, Scenario, ScenarioId,
-        ScenarioShape, ScriptExpectation, Ungranted, check_name,
+        ScenarioShape, Ungranted, check_name,
     },
 };
 
@@ -64,70 +63,6 @@ pub enum SetupProblem {
         /// Why not.
         reason: String,
     },
-}
-
-/// Refuses a plan of which a scenario needs what it is not granted. Scenarios that were not selected do not matter.
-///
-/// # Errors
-/// [`SetupProblem::NotGranted`], each once.
-pub fn check_grants(plan: &Plan) -> Result<(), Vec<SetupProblem>> {
-    // Once for all lanes.
-    let mut told = HashSet::new();
-    let missing = plan.trials().flat_map(|trial| &trial.scenario.ungranted).map(|missing| missing.problem.as_str());
-    let problems: Vec<SetupProblem> = missing
-        .filter(|problem| told.insert(*problem))
-        .map(|problem| SetupProblem::NotGranted(problem.to_owned()))
-        .collect();
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
-}
-
-/// Refuses a plan in which a scenario that may start sessions lacks the agent that its lane plays. A scenario without
-/// any agent is none's mistake until it starts a session.
-///
-/// # Errors
-/// [`SetupProblem::NoAgent`] for each.
-pub fn check_agents(plan: &Plan) -> Result<(), Vec<SetupProblem>> {
-    let problems: Vec<SetupProblem> = plan
-        .trials()
-        .filter(|trial| trial.scenario.grants.has(Grant::Session) && !trial.scenario.agents.is_empty())
-        .filter_map(|trial| {
-            let agent = trial.agent.as_ref().filter(|agent| !trial.scenario.agents.contains_key(*agent))?;
-            let names: Vec<&str> = trial.scenario.agents.keys().map(String::as_str).collect();
-            Some(SetupProblem::NoAgent {
-                lane: trial.id.lane.clone(),
-                agent: agent.clone(),
-                scenario: trial.id.scenario.clone(),
-                known: names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
-                hint: nearest(agent, names).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default(),
-            })
-        })
-        .collect();
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
-}
-
-/// Refuses scripted agents that expect a finding which their scenario cannot have.
-///
-/// # Errors
-/// [`SetupProblem::NoFinding`] for each.
-pub fn check_scripts(scenarios: &[Scenario]) -> Result<(), Vec<SetupProblem>> {
-    let mut problems = Vec::new();
-    for scenario in scenarios {
-        let known = match &scenario.shape {
-            ScenarioShape::Typed => codes_of(&scenario.clauses),
-            ScenarioShape::Command(command) => command_codes(command),
-        };
-        for agent in scenario.agents.values() {
-            let ScriptExpectation::Fail { findings } = &agent.script.expect else { continue };
-            let unknown = findings.iter().filter(|code| !known.is_empty() && !known.contains(&code.as_str()));
-            problems.extend(unknown.map(|code| SetupProblem::NoFinding {
-                script: agent.path.clone(),
-                code: code.clone(),
-                scenario: scenario.id.clone(),
-                hint: did_you_mean(code, &known),
-            }));
-        }
-    }
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// Every scenario of `plugins`, with what its folder adds, in the order of the plugins.
@@ -284,12 +219,12 @@ fn dress(scenario: &mut Scenario, folder: &ScenarioSettings) {
     scenario.agents.clone_from(&folder.agents);
 }
 
-fn codes_of(clauses: &[Clause]) -> Vec<&str> {
+pub(super) fn codes_of(clauses: &[Clause]) -> Vec<&str> {
     clauses.iter().map(|clause| clause.code.as_str()).collect()
 }
 
 /// The codes that a plain command can fail with.
-fn command_codes(command: &CommandSpec) -> Vec<&'static str> {
+pub(super) fn command_codes(command: &CommandSpec) -> Vec<&'static str> {
     let expect = command.expect.as_ref();
     let stdout = expect.and_then(|expect| expect.stdout.as_ref()).map(|_| "stdout");
     let stderr = expect.and_then(|expect| expect.stderr.as_ref()).map(|_| "stderr");
@@ -403,7 +338,7 @@ fn name_apart(scenarios: &mut [Scenario], plugins: &[PluginFacts]) {
     }
 }
 
-fn did_you_mean(name: &str, known: &[&str]) -> String {
+pub(super) fn did_you_mean(name: &str, known: &[&str]) -> String {
     match nearest(name, known.iter().copied()) {
         Some(near) => format!("; did you mean `{near}`?"),
         None if known.is_empty() => String::new(),
