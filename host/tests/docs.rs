@@ -158,12 +158,15 @@ fn verdicts_and_fault_classes_are_the_same_as_in_the_model() {
 }
 
 /// The keys that the program knows in a file of a suite, below a table's header if one is given. `None` when there is
-/// no such table.
+/// no such table, nor a list of such tables.
 fn known_keys(file: &str, header: Option<&str>) -> Option<BTreeSet<String>> {
-    let header = header.map(|header| format!("[{header}]\n")).unwrap_or_default();
-    let message = complaint(file, &format!("{header}{NOTHING} = 1\n"));
-    let (_, known) = message.split_once(&format!("unknown key `{NOTHING}`; known are "))?;
-    Some(quoted(known).into_iter().collect())
+    let below = |header: &str| {
+        let message = complaint(file, &format!("{header}{NOTHING} = 1\n"));
+        let (_, known) = message.split_once(&format!("unknown key `{NOTHING}`; known are "))?;
+        Some(quoted(known).into_iter().collect())
+    };
+    let Some(header) = header else { return below("") };
+    below(&format!("[{header}]\n")).or_else(|| below(&format!("[[{header}]]\n")))
 }
 
 /// The first line that the program says of a file.
@@ -193,7 +196,7 @@ fn the_guide_has_every_key_and_no_other() {
     let guide = read("docs/authoring.md");
     for (heading, file, free) in [
         ("## `scenario.toml`", "scenarios/a/scenario.toml", &[][..]),
-        ("## `suite.toml`", "scenarios/suite.toml", &["lane"][..]),
+        ("## `suite.toml`", "scenarios/suite.toml", &["lane", "profile"][..]),
     ] {
         assert_eq!(first_cells(&rows(&guide, heading)), all_keys(file, free), "{heading}");
     }

@@ -14,14 +14,15 @@ use super::{
     args::{Color, ExecutionArgs, ReporterKind},
     failure::{Failure, chain},
     leftovers::remove_leftovers,
-    setup::Loaded,
+    origin,
+    setup::{Loaded, as_seen_here},
     signals,
 };
 use crate::{
     artifact::{self, CopyLimits, DiffLimits, RunDirectory, copy_tree_bounded},
     engine::WASMTIME_VERSION,
     lane::{self, HostProgram, Lane},
-    model::{Event, ExitCode, FIXTURES_FOLDER, LaneName, RunId, RunSummary, TrialId},
+    model::{Event, ExitCode, FIXTURES_FOLDER, LaneName, RunId, RunSummary, SuiteInfo, TrialId},
     plan::Plan,
     report::{
         Background, ColorChoice, Github, GithubFiles, Human, HumanOptions, JsonLines, Junit, Reporter, Verbosity,
@@ -64,6 +65,10 @@ pub(super) async fn execute_with(
     let mut signals = signals::signals()?;
     let directory = RunDirectory::create_new(&output)?;
     let run = directory.run().clone();
+    let suite_folder = loaded.settings.suite.as_deref().and_then(Path::parent).map(Path::to_owned);
+    // Git may look while the fixtures are copied.
+    let revision = tokio::spawn(async move { origin::revision(&suite_folder?).await });
+    let suite = suite_info(loaded);
     let prepared = prepare(loaded, plan, args, &directory, agents);
     if let Some(signal) = interrupted(&mut signals) {
         eprintln!("error: interrupted by {signal} before anything had started");
@@ -88,8 +93,8 @@ pub(super) async fn execute_with(
         run,
         time: jiff::Timestamp::now().to_string(),
         wasmtime: WASMTIME_VERSION.to_owned(),
-        suite: None,
-        revision: None,
+        suite,
+        revision: revision.await.ok().flatten(),
         plugins: loaded.plugin_infos(),
         directory: Some(as_seen_here(directory.path())),
         regrades,
@@ -110,6 +115,15 @@ pub(super) async fn execute_with(
         code = code.max(ExitCode::Setup);
     }
     Ok((summary, code))
+}
+
+/// The suite for the first event. That one of its files cannot be read is told where the file is used.
+fn suite_info(loaded: &Loaded) -> Option<SuiteInfo> {
+    let cwd = std::env::current_dir().ok()?;
+    origin::suite_info(&loaded.settings, &cwd).unwrap_or_else(|error| {
+        eprintln!("warning: the suite has no digest, as one of its files cannot be read: {error}");
+        None
+    })
 }
 
 /// The name of a signal that has asked the run to end.
@@ -137,12 +151,6 @@ fn prepare(
         .map_err(|error| Failure::setup(format!("cannot make a folder in {}: {error}", folder.display())))?;
     let place = Box::new(Place { directory: directory.path().to_owned() });
     AttemptExecutor::prepare(&loaded.plugins, plan, agents, workspace, place).map_err(Failure::setup_all)
-}
-
-/// A path below the current folder without what leads there, as a person would write it.
-pub(super) fn as_seen_here(path: &Path) -> PathBuf {
-    let cwd = std::env::current_dir().ok();
-    cwd.and_then(|cwd| path.strip_prefix(cwd).ok()).unwrap_or(path).to_owned()
 }
 
 fn add_reporters(

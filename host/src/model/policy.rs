@@ -141,6 +141,20 @@ pub enum CountsAs {
     Fail,
 }
 
+impl CountsAs {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Pass, Self::Fail];
+
+    /// The word that files and flags use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+        }
+    }
+}
+
 /// `[[expect-fail]]`: clauses that are known not to hold.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -190,6 +204,9 @@ impl Default for Policy {
         Self { flaky_result: CountsAs::Pass, xpass: CountsAs::Pass, max_fail: None, repeat_each: 1 }
     }
 }
+
+/// More repetitions of each trial are not meant.
+pub const MAX_REPETITIONS: u32 = 10_000;
 
 /// How many trials in a row must end as faults that speak for their whole lane before nothing more of it starts,
 /// where the lane does not say otherwise.
