@@ -27,6 +27,8 @@ pub(super) enum Command {
     Inspect(InspectArgs),
     /// Run each scenario against its scripted agents, right and wrong, and show what its grader catches
     Prove(ProveFlags),
+    /// Print the JSON Schema of the event stream: one line of `events.jsonl`, and of `--reporter jsonl`
+    Schema,
     /// Carry out a script as a scripted agent would (started by `host run`)
     #[command(hide = true)]
     Agent(AgentArgs),

@@ -7,6 +7,7 @@ mod inspect;
 mod list;
 mod prove;
 mod run;
+mod schema;
 mod setup;
 mod signals;
 mod wiring;
@@ -86,6 +87,7 @@ fn in_runtime(command: Command) -> ExitCode {
             Command::List(args) => list::list(&args).await,
             Command::Inspect(args) => inspect::inspect(&args).await,
             Command::Prove(args) => prove::prove(args.into()).await,
+            Command::Schema => schema::schema(),
             Command::Supervise(_) | Command::Agent(_) | Command::Adapt(_) => Ok(ExitCode::Usage),
         }
     });

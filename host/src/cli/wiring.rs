@@ -24,6 +24,7 @@ use crate::{
     plan::Plan,
     report::{
         Background, ColorChoice, Github, GithubFiles, Human, HumanOptions, JsonLines, Junit, Reporter, Verbosity,
+        visible,
     },
     runner::{ArtifactPlace, AttemptExecutor, EventSink, RunContext, Signal, dispatch},
     sandbox::Workspace,
@@ -85,11 +86,23 @@ pub(super) async fn execute(
     if let Err(error) = executor.close() {
         eprintln!("warning: cannot remove the run's temporary folder: {error}");
     }
+    tell_place(reporters, directory.path());
     for broken in reporter.broken() {
         eprintln!("error: the report {} could not be written: {}", broken.name, broken.error);
         code = code.max(ExitCode::Setup);
     }
     Ok((summary, code))
+}
+
+/// Says where things are to whom no other report says so. stdout is the reports'.
+fn tell_place(reporters: &[ReporterKind], directory: &Path) {
+    let told = |kind: &ReporterKind| matches!(kind, ReporterKind::Human | ReporterKind::Jsonl | ReporterKind::Silent);
+    if reporters.is_empty() || reporters.iter().any(told) {
+        return;
+    }
+    let directory = as_seen_here(directory);
+    let place = if reporters.contains(&ReporterKind::Junit) { directory.join("junit.xml") } else { directory };
+    eprintln!("report: {}", visible(&place.to_string_lossy()));
 }
 
 /// The name of a signal that has asked the run to end.

@@ -22,6 +22,7 @@ use self::{
 use super::{
     Sink,
     junit::detail::{Bounds, count, lines},
+    rate,
     text::{QUOTE, inline},
 };
 use crate::model::{Event, EventKind, TrialId, Verdict};
@@ -45,7 +46,8 @@ pub struct GithubFiles {
 /// Reports a run to GitHub Actions.
 ///
 /// While the run goes on, each trial that failed gets a folded block in the log. At the end come at most ten
-/// annotations (canaries first, then faults, then failures), the step's summary and its outputs.
+/// annotations (canaries first, then faults, then failures, then warnings of what is flaky or passed unexpectedly), the
+/// step's summary and its outputs.
 ///
 /// Text of components and agents stands behind a mark, or is escaped, so that it never begins a line and never is a
 /// command; secrets are replaced by `***` before any escaping could hide them from GitHub's own masks.
@@ -86,10 +88,13 @@ impl Github {
         self.counts.add(&trial.lane, verdict.word());
         let scenario = self.masks.hide(&trial.scenario.0);
         self.summary.row(&trial.lane, &scenario, canary, (time, attempts), &verdict);
-        if matches!(verdict, Verdict::Fail { .. } | Verdict::Fault(_)) {
+        let alert = matches!(verdict, Verdict::Flaky { .. } | Verdict::Xpass { .. });
+        if verdict.is_failure() || alert {
             let mark = if canary { " (canary)" } else { "" };
             let title = format!("{} {name}{mark}", verdict.word().to_uppercase());
-            self.block(&title, trial, &verdict);
+            if verdict.is_failure() {
+                self.block(&title, trial, &verdict);
+            }
             let message = lines(&verdict, ANNOTATION, &self.log()).join("\n");
             let file = self.outline.file(trial).map(|file| inline(&self.masks.hide(file)));
             self.annotations.verdict(canary, &verdict, file.as_deref(), &title, &message);
@@ -164,16 +169,23 @@ impl Sink for Github {
                 self.judged(trial, *attempts, *duration_ms, verdict);
             }
             EventKind::Interrupted { signal } => self.summary.remark(&format!("interrupted by {}", inline(signal))),
+            EventKind::LaneBroken { lane, reason } => {
+                let (lane, reason) = (self.masks.hide(&lane.0), self.masks.hide(reason));
+                self.summary.remark(&format!("lane {} broke: {}", inline(&lane), inline(&reason)));
+            }
+            EventKind::Halted { reason } => self.summary.remark(&format!("halted: {}", inline(reason))),
+            EventKind::RunFinished { summary } => {
+                for rate in &summary.rates {
+                    self.summary.rate(&inline(&self.masks.hide(&rate.id.to_string())), &rate::told(rate));
+                }
+            }
             EventKind::AttemptStarted { .. }
             | EventKind::Session { .. }
             | EventKind::Reported { .. }
             | EventKind::AttemptFinished { .. }
             | EventKind::RetryScheduled { .. }
-            | EventKind::LaneBroken { .. }
-            | EventKind::Halted { .. }
             | EventKind::Status { .. }
-            | EventKind::LaneOpened { .. }
-            | EventKind::RunFinished { .. } => {}
+            | EventKind::LaneOpened { .. } => {}
         }
         if self.pending.len() >= PENDING { self.write_pending() } else { Ok(()) }
     }
