@@ -46,10 +46,9 @@ impl Story {
             let missing = self.figures.planned().saturating_sub(self.figures.judged_trials());
             self.figure(&format!("the run broke off: {} without a verdict", count(missing, "trial")), out);
         }
-        for incident in self.incidents.iter().take(LANES) {
+        for incident in &self.incidents {
             self.figure(incident, out);
         }
-        self.more_lanes(self.incidents.len(), out);
         if let Some(summary) = summary {
             self.rates(&summary.rates, out);
         }
@@ -132,11 +131,7 @@ impl Story {
                 self.figure(&format!("fan-out of lane {lane}: {trials} in {took}, {times:.2}× its longest trial"), out);
             }
         }
-        self.more_lanes(self.figures.fan_outs().count(), out);
-    }
-
-    fn more_lanes(&self, all: usize, out: &mut String) {
-        let more = all.saturating_sub(LANES);
+        let more = self.figures.fan_outs().count().saturating_sub(LANES);
         if more > 0 {
             self.figure(&format!("… and {}", count(more, "more lane")), out);
         }
