@@ -25,12 +25,14 @@ use super::{
     rate,
     text::{QUOTE, inline},
 };
-use crate::model::{Event, EventKind, TrialId, Verdict};
+use crate::model::{Event, EventKind, RunningTrial, TrialId, Verdict};
 
 /// What the block of one trial tells.
 const BLOCK: Bounds = Bounds { findings: 20, lines: 20, bytes: 16 * 1024 };
 /// What an annotation tells.
 const ANNOTATION: Bounds = Bounds { findings: 10, lines: 5, bytes: 4 * 1024 };
+/// Trials that a status names.
+const STATUS: usize = 50;
 /// Bytes of text that may wait for [`Sink::flush`].
 const PENDING: usize = 64 * 1024;
 
@@ -100,6 +102,28 @@ impl Github {
             self.annotations.verdict(canary, &verdict, file.as_deref(), &title, &message);
         }
         self.outline.judged(trial);
+    }
+
+    /// What runs, since somebody asked; folded.
+    fn status(&mut self, running: &[RunningTrial], waiting: usize, finished: usize) {
+        let retrying = running.iter().filter(|it| it.retry_in_ms.is_some()).count();
+        let again = if retrying > 0 { format!(", {retrying} to be tried again") } else { String::new() };
+        let now = running.len() - retrying;
+        let head = format!("Status: {now} running{again}, {waiting} waiting, {finished} finished");
+        self.pending.push_str(&command("group", &[], &head));
+        for it in running.iter().take(STATUS) {
+            let name = inline(&self.masks.hide(&it.id.to_string()));
+            let when = match it.retry_in_ms {
+                Some(ms) => format!("starts in {}", summary::seconds(ms)),
+                None => format!("for {}", summary::seconds(it.elapsed_ms)),
+            };
+            self.pending.push_str(&format!("{QUOTE}{name}, attempt {}, {when}\n", it.attempt));
+        }
+        let more = running.len().saturating_sub(STATUS);
+        if more > 0 {
+            self.pending.push_str(&format!("… and {}\n", count(more, "more trial")));
+        }
+        self.pending.push_str(&command("endgroup", &[], ""));
     }
 
     /// What a failure says, folded.
@@ -173,6 +197,7 @@ impl Sink for Github {
                 let (lane, reason) = (self.masks.hide(&lane.0), self.masks.hide(reason));
                 self.summary.remark(&format!("lane {} broke: {}", inline(&lane), inline(&reason)));
             }
+            EventKind::Status { running, waiting, finished } => self.status(running, *waiting, *finished),
             EventKind::Halted { reason } => self.summary.remark(&format!("halted: {}", inline(reason))),
             EventKind::RunFinished { summary } => {
                 for rate in &summary.rates {
@@ -184,7 +209,6 @@ impl Sink for Github {
             | EventKind::Reported { .. }
             | EventKind::AttemptFinished { .. }
             | EventKind::RetryScheduled { .. }
-            | EventKind::Status { .. }
             | EventKind::LaneOpened { .. } => {}
         }
         if self.pending.len() >= PENDING { self.write_pending() } else { Ok(()) }

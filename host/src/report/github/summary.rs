@@ -157,7 +157,8 @@ impl Summary {
     }
 }
 
-fn seconds(ms: u64) -> String {
+/// `1.21s`.
+pub(super) fn seconds(ms: u64) -> String {
     let hundredths = ms.saturating_add(5) / 10;
     format!("{}.{:02}s", hundredths / 100, hundredths % 100)
 }

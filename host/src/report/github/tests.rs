@@ -2,7 +2,7 @@ use std::fs;
 
 use super::*;
 use crate::{
-    model::{CountsAs, Fault, FaultClass, Finding, LaneName},
+    model::{CountsAs, Fault, FaultClass, Finding, LaneName, PassRate},
     report::sample::{self, Buffer, Stream, fail, finding, trial},
 };
 
@@ -213,6 +213,12 @@ fn retries_and_expectations() {
 #[test]
 fn a_broken_lane_and_a_halt_are_remarked_upon() {
     let told = told(&sample::broken_lane_and_halt());
+    insta::assert_snapshot!(told.log.split("::group::").nth(2).unwrap(), @r"
+    Status: 1 running, 1 to be tried again, 3 waiting, 1 finished
+    │ claude/two, attempt 2, starts in 4.90s
+    │ pi/one, attempt 1, for 0.16s
+    ::endgroup::
+    ");
     insta::assert_snapshot!(told.summary.split("### Lane").next().unwrap(), @r"
     ## host: 1 passed, 1 blocked, 2 faults, 2 cancelled
 
@@ -357,6 +363,9 @@ fn hostile_names_and_texts_are_no_commands_and_no_markup() {
     stream.judged(6, &b, 1, 0, Verdict::Fail { findings, note: Some(HOSTILE.into()) });
     stream.at(7, EventKind::LaneBroken { lane: LaneName(HOSTILE.into()), reason: HOSTILE.into() });
     stream.at(7, EventKind::Halted { reason: HOSTILE.into() });
+    let running = vec![RunningTrial { id: bad.clone(), attempt: 1, elapsed_ms: 1, retry_in_ms: None }];
+    stream.at(7, EventKind::Status { running, waiting: 0, finished: 0 });
+    stream.rates = vec![PassRate { id: bad, passed: 1, judged: 1, repetitions: 1, interval: None }];
     let told = told(&stream.finished());
     insta::assert_snapshot!(told.log, @r"
     ::group::FAIL ::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all … (canary)
@@ -380,6 +389,9 @@ fn hostile_names_and_texts_are_no_commands_and_no_markup() {
     │     ::set-output name=a::b
     │     \u{2028}::endgroup::
     ::endgroup::
+    ::group::Status: 1 running, 0 waiting, 0 finished
+    │ ::error::x%0A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …, attempt 1, for 0.00s
+    ::endgroup::
     ::error file=plugins/%3A%3Aerror%3A%3Ax%250A%2C ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …,line=1,title=FAIL %3A%3Aerror%3A%3Ax%250A%2C ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all … (canary)::::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …: ::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all%0A    ::stop-commands::t%0A    ::set-output name=a::b%0A    \u{2028}::endgroup::%0A    ::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all%0A    ::stop-commands::t%0A    ::set-output name=a::b%0A    \u{2028}::endgroup::
     ::error file=%3A%3Aerror%3A%3Ax%250A%2C ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …,line=1,title=FAIL %3A%3Aerror%3A%3Ax%250A%2C ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …::::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …: ::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all%0A    ::stop-commands::t%0A    ::set-output name=a::b%0A    \u{2028}::endgroup::%0Anote: ::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all%0A    ::stop-commands::t%0A    ::set-output name=a::b%0A    \u{2028}::endgroup::
     ::warning file=%3A%3Aerror%3A%3Ax%250A%2C ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …,line=1,title=FLAKY %3A%3Aerror%3A%3Ax%250A%2C ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …::::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all%0A    ::stop-commands::t%0A    ::set-output name=a::b%0A    \u{2028}::endgroup::
@@ -391,6 +403,12 @@ fn hostile_names_and_texts_are_no_commands_and_no_markup() {
     > ⚠️ lane ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all … broke: ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all …
 
     > ⚠️ halted: ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all …
+
+    ### Pass rates
+
+    | Scenario | Passed (95 % confidence interval) |
+    | --- | --- |
+    | ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all … | none of 1 judged |
 
     ### Lane ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all …: 0 passed, 1 flaky, 2 failed, 1 failed as expected, 1 passed unexpectedly, 1 blocked
 
