@@ -267,6 +267,61 @@ fn every_kind_of_event_has_an_example_that_is_one() {
     assert_eq!(shown, known_variants::<EventKind>(&format!(r#"{{"event":"{NOTHING}"}}"#)));
 }
 
+/// The schema that the program prints.
+fn event_schema() -> serde_json::Value {
+    let output = host(&["schema"], &repository());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The names of all properties in a schema.
+fn properties(schema: &serde_json::Value, found: &mut BTreeSet<String>) {
+    if let Some(properties) = schema["properties"].as_object() {
+        found.extend(properties.keys().cloned());
+    }
+    match schema {
+        serde_json::Value::Object(map) => map.values().for_each(|value| properties(value, found)),
+        serde_json::Value::Array(all) => all.iter().for_each(|value| properties(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_event_has_a_section_with_all_its_keys_and_no_other() {
+    let text = read("docs/events.md");
+    let schema = event_schema();
+    let kinds = schema["oneOf"].as_array().unwrap();
+    assert!(kinds.len() > 10);
+    for kind in kinds {
+        let name = kind["properties"]["event"]["const"].as_str().unwrap();
+        let keys: BTreeSet<String> = kind["properties"].as_object().unwrap().keys().cloned().collect();
+        let heading = format!("### `{name}`");
+        let section = text.split(&format!("\n{heading}\n")).nth(1).unwrap_or_else(|| panic!("no {heading}"));
+        // The first table is that of the event's own keys.
+        let table = section.split("\n\n").find(|part| part.trim_start().starts_with('|')).unwrap();
+        let written = table.lines().skip(2).map(|row| quoted(row)[0].clone()).chain(["event".to_owned()]);
+        assert_eq!(written.collect::<BTreeSet<_>>(), keys, "{name}");
+    }
+    let mut all = BTreeSet::new();
+    properties(&schema, &mut all);
+    let named: BTreeSet<String> = quoted(&text.replace("```", "")).into_iter().collect();
+    assert_eq!(all.difference(&named).collect::<Vec<_>>(), [""; 0], "keys that docs/events.md does not name");
+}
+
+/// The words that are headings of a level, in backquotes.
+fn headed(text: &str, level: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter_map(|line| line.strip_prefix(level)?.strip_prefix(" `")?.strip_suffix('`'));
+    headings.map(str::to_owned).collect()
+}
+
+#[test]
+fn every_verdict_and_every_class_of_fault_has_its_section() {
+    let verdicts = known_variants::<host::model::Verdict>(&format!(r#"{{"verdict":"{NOTHING}"}}"#));
+    assert_eq!(headed(&read("docs/reading-a-run.md"), "###"), verdicts);
+    let mut troubles = known_variants::<host::model::FaultClass>(&format!(r#""{NOTHING}""#));
+    troubles.extend(["blocked", "cancelled", "flaky"].map(str::to_owned));
+    assert_eq!(headed(&read("docs/troubleshooting.md"), "##"), troubles);
+}
+
 /// Everything below `folder` that `wanted` takes, without what is built or downloaded.
 fn files(folder: &Path, wanted: fn(&Path) -> bool) -> Vec<PathBuf> {
     let mut found = Vec::new();

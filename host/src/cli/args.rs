@@ -33,6 +33,8 @@ pub(super) enum Command {
     Regrade(RegradeArgs),
     /// Look whether suite, scenarios, plugins and lanes are sound; run nothing
     Check(CheckArgs),
+    /// Print the JSON Schema of the event stream: one line of `events.jsonl`, and of `--reporter jsonl`
+    Schema,
     /// Carry out a script as a scripted agent would (started by `host run`)
     #[command(hide = true)]
     Agent(AgentArgs),

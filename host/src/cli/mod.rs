@@ -13,6 +13,7 @@ mod policy_args;
 mod prove;
 mod regrade;
 mod run;
+mod schema;
 mod setup;
 mod show_config;
 mod signals;
@@ -90,6 +91,7 @@ fn in_runtime(command: Command) -> ExitCode {
             Command::Inspect(args) => inspect::inspect(&args).await,
             Command::Prove(args) => prove::prove(args.into()).await,
             Command::Regrade(args) => regrade::regrade(args).await,
+            Command::Schema => schema::schema(),
             Command::Supervise(_) | Command::Agent(_) | Command::Adapt(_) => Ok(ExitCode::Usage),
         }
     });

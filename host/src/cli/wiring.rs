@@ -26,6 +26,7 @@ use crate::{
     plan::Plan,
     report::{
         Background, ColorChoice, Github, GithubFiles, Human, HumanOptions, JsonLines, Junit, Reporter, Verbosity,
+        visible,
     },
     runner::{Agents, ArtifactPlace, AttemptExecutor, EventSink, RunContext, Signal, dispatch},
     sandbox::Workspace,
@@ -110,6 +111,7 @@ pub(super) async fn execute_with(
     if let Err(error) = executor.close() {
         eprintln!("warning: cannot remove the run's temporary folder: {error}");
     }
+    tell_place(reporters, directory.path());
     for broken in reporter.broken() {
         eprintln!("error: the report {} could not be written: {}", broken.name, broken.error);
         code = code.max(ExitCode::Setup);
@@ -124,6 +126,17 @@ fn suite_info(loaded: &Loaded) -> Option<SuiteInfo> {
         eprintln!("warning: the suite has no digest, as one of its files cannot be read: {error}");
         None
     })
+}
+
+/// Says where things are to whom no other report says so. stdout is the reports'.
+fn tell_place(reporters: &[ReporterKind], directory: &Path) {
+    let told = |kind: &ReporterKind| matches!(kind, ReporterKind::Human | ReporterKind::Jsonl | ReporterKind::Silent);
+    if reporters.is_empty() || reporters.iter().any(told) {
+        return;
+    }
+    let directory = as_seen_here(directory);
+    let place = if reporters.contains(&ReporterKind::Junit) { directory.join("junit.xml") } else { directory };
+    eprintln!("report: {}", visible(&place.to_string_lossy()));
 }
 
 /// The name of a signal that has asked the run to end.

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
 use jiff::civil::Date;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{FaultClass, LaneName, Outcome};
@@ -131,7 +132,7 @@ impl RetryOverride {
 }
 
 /// What a verdict that is neither a plain pass nor a plain failure counts as, for the exit code and for `--max-fail`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CountsAs {
     /// As a pass: it is told, and nothing more.
@@ -156,7 +157,7 @@ impl CountsAs {
 }
 
 /// `[[expect-fail]]`: clauses that are known not to hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct ExpectedFailure {
     /// The lanes in which this holds; all when empty.
