@@ -106,13 +106,13 @@ impl Suite {
     }
 
     fn start_by<'a>(&self, cwd: &Path, tmp: &Path, args: impl IntoIterator<Item = &'a str>) -> Running<'_> {
-        let mut command = self.host(cwd, args);
+        let mut command = self.host_command(cwd, args);
         command.env("TMPDIR", tmp);
         self.start_command(command)
     }
 
     /// `host` as the tests start it, to be changed.
-    pub fn host<'a>(&self, cwd: &Path, args: impl IntoIterator<Item = &'a str>) -> Command {
+    pub fn host_command<'a>(&self, cwd: &Path, args: impl IntoIterator<Item = &'a str>) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_host"));
         command.args(args).current_dir(cwd);
         command
