@@ -391,7 +391,7 @@ pub(super) fn broken_lane_and_halt() -> Vec<Event> {
     stream.at(5100, EventKind::LaneBroken { lane: LaneName("claude".into()), reason: reason.clone() });
     stream.judged(5100, &of("claude", "three"), 0, 0, Verdict::Blocked { reason });
     stream.judged(5100, &of("claude", "two"), 2, 140, login().into());
-    let reason = String::from("2 trials have failed, and no more may");
+    let reason = String::from("2 trials have failed, and `max-fail` is 2");
     stream.at(5100, EventKind::Halted { reason: reason.clone() });
     for name in ["two", "three"] {
         stream.judged(5100, &of("pi", name), 0, 0, Verdict::Cancelled { reason: reason.clone() });

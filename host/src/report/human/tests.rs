@@ -419,9 +419,9 @@ fn a_broken_lane_a_status_and_a_halt() {
          FAULT [   0.14s] claude/two (after 2 attempts)
                │ launch: not logged in
                │ attempt 1: crash (gone)
-          Halt 2 trials have failed, and no more may: nothing more starts
-     CANCELLED            pi/two: 2 trials have failed, and no more may
-     CANCELLED            pi/three: 2 trials have failed, and no more may
+          Halt 2 trials have failed, and `max-fail` is 2: nothing more starts
+     CANCELLED            pi/two: 2 trials have failed, and `max-fail` is 2
+     CANCELLED            pi/three: 2 trials have failed, and `max-fail` is 2
           PASS [   6.00s] pi/one (canary)
     ────────────────────────────────────────────────
          FAULT [   0.05s] claude/one (canary)
@@ -433,7 +433,7 @@ fn a_broken_lane_a_status_and_a_halt() {
     ────────────────────────────────────────────────
        Summary 1 passed, 1 blocked, 2 faults, 2 cancelled in 6.00s
                broken: lane claude: 2 trials in a row could not work with the agent, the last as launch: not logged in
-               halted: 2 trials have failed, and no more may
+               halted: 2 trials have failed, and `max-fail` is 2
                one after another 6.19s; longest pi/one 6.00s
                fan-out of lane claude: 2 trials in 5.10s, 36.43× its longest trial
                run directory .host/runs/20261122-231500-abcd
@@ -515,11 +515,11 @@ fn quiet_tells_alerts_and_what_ends_a_run_early_once() {
          FAULT [   0.14s] claude/two (after 2 attempts)
                │ launch: not logged in
                │ attempt 1: crash (gone)
-          Halt 2 trials have failed, and no more may: nothing more starts
+          Halt 2 trials have failed, and `max-fail` is 2: nothing more starts
     ────────────────────────────────────────────────
        Summary 1 passed, 1 blocked, 2 faults, 2 cancelled in 6.00s
                broken: lane claude: 2 trials in a row could not work with the agent, the last as launch: not logged in
-               halted: 2 trials have failed, and no more may
+               halted: 2 trials have failed, and `max-fail` is 2
                one after another 6.19s; longest pi/one 6.00s
                fan-out of lane claude: 2 trials in 5.10s, 36.43× its longest trial
                run directory .host/runs/20261122-231500-abcd
