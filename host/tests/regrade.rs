@@ -26,7 +26,7 @@ fn regrade<'a>(suite: &Suite, args: impl IntoIterator<Item = &'a str>) -> Finish
 }
 
 fn regrade_in<'a>(suite: &Suite, cwd: &Path, args: impl IntoIterator<Item = &'a str>) -> Finished {
-    let mut command = suite.command(cwd, ["regrade"].into_iter().chain(args));
+    let mut command = suite.host_command(cwd, ["regrade"].into_iter().chain(args));
     command.env("PATH", "/nowhere");
     without_processes(&mut command);
     suite.start_command(command).finish()
@@ -114,7 +114,7 @@ fn the_scenarios_of_this_repository_get_the_same_verdicts_without_a_process() {
 #[test]
 fn the_check_for_processes_finds_one() {
     let suite = gate();
-    let mut command = suite.command(&suite.path(""), ["run", "gate.wasm"]);
+    let mut command = suite.host_command(&suite.path(""), ["run", "gate.wasm"]);
     without_processes(&mut command);
     let finished = suite.start_command(command).finish();
     finished.exits(96);
@@ -331,7 +331,7 @@ fn a_fixture_that_was_too_large_to_be_kept_is_said() {
 fn a_run_that_cannot_be_read_is_an_error_that_says_so() {
     let suite = plain("[[step]]\nsay = \"done\"", &plain_module("", ""));
     let refused = |args: &[&str], words: &str| {
-        let output = suite.command(&suite.path(""), [&["regrade"], args].concat()).output().unwrap();
+        let output = suite.host_command(&suite.path(""), [&["regrade"], args].concat()).output().unwrap();
         let told = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(96), "{told}");
         assert!(told.starts_with("error: ") && told.contains(words), "{told}");

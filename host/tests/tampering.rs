@@ -84,7 +84,7 @@ fn agents_that_run_unconfined_are_told_of_in_every_attempt_and_once_on_the_termi
             .scenario(name, "[session]\nprompt = \"go\"\n[grants]\nsession = true\n")
             .agent(name, "[[step]]\nsay = \"hello\"\n");
     }
-    let mut command = suite.command(&suite.path(""), ["run", "one.wasm", "two.wasm"]);
+    let mut command = suite.host_command(&suite.path(""), ["run", "one.wasm", "two.wasm"]);
     take_landlock_away(&mut command);
     let finished = suite.start_command(command).finish();
     finished.exits(0);

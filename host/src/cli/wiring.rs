@@ -14,17 +14,19 @@ use super::{
     args::{Color, ExecutionArgs, ReporterKind},
     failure::{Failure, chain},
     leftovers::remove_leftovers,
-    setup::Loaded,
+    origin,
+    setup::{Loaded, as_seen_here},
     signals,
 };
 use crate::{
     artifact::{self, CopyLimits, DiffLimits, RunDirectory, copy_tree_bounded},
     engine::WASMTIME_VERSION,
     lane::{self, Guard, HostProgram, Lane},
-    model::{Event, ExitCode, FIXTURES_FOLDER, LaneName, Redactor, RunId, RunSummary, TrialId},
+    model::{Event, ExitCode, FIXTURES_FOLDER, LaneName, Redactor, RunId, RunSummary, SuiteInfo, TrialId},
     plan::Plan,
     report::{
         Background, ColorChoice, Github, GithubFiles, Human, HumanOptions, JsonLines, Junit, Reporter, Verbosity,
+        visible,
     },
     runner::{Agents, ArtifactPlace, AttemptExecutor, EventSink, RunContext, Signal, dispatch},
     sandbox::Workspace,
@@ -65,6 +67,10 @@ pub(super) async fn execute_with(
     let directory = RunDirectory::create_new(&output)?;
     let run = directory.run().clone();
     let secrets = secrets(&agents);
+    let suite_folder = loaded.settings.suite.as_deref().and_then(Path::parent).map(Path::to_owned);
+    // Git may look while the fixtures are copied.
+    let revision = tokio::spawn(async move { origin::revision(&suite_folder?).await });
+    let suite = suite_info(loaded);
     let prepared = prepare(loaded, plan, args, &directory, agents);
     if let Some(signal) = interrupted(&mut signals) {
         eprintln!("error: interrupted by {signal} before anything had started");
@@ -89,8 +95,8 @@ pub(super) async fn execute_with(
         run,
         time: jiff::Timestamp::now().to_string(),
         wasmtime: WASMTIME_VERSION.to_owned(),
-        suite: None,
-        revision: None,
+        suite,
+        revision: revision.await.ok().flatten(),
         plugins: loaded.plugin_infos(),
         directory: Some(as_seen_here(directory.path())),
         regrades,
@@ -106,11 +112,32 @@ pub(super) async fn execute_with(
     if let Err(error) = executor.close() {
         eprintln!("warning: cannot remove the run's temporary folder: {error}");
     }
+    tell_place(reporters, directory.path());
     for broken in reporter.broken() {
         eprintln!("error: the report {} could not be written: {}", broken.name, broken.error);
         code = code.max(ExitCode::Setup);
     }
     Ok((summary, code))
+}
+
+/// The suite for the first event. That one of its files cannot be read is told where the file is used.
+fn suite_info(loaded: &Loaded) -> Option<SuiteInfo> {
+    let cwd = std::env::current_dir().ok()?;
+    origin::suite_info(&loaded.settings, &cwd).unwrap_or_else(|error| {
+        eprintln!("warning: the suite has no digest, as one of its files cannot be read: {error}");
+        None
+    })
+}
+
+/// Says where things are to whom no other report says so. stdout is the reports'.
+fn tell_place(reporters: &[ReporterKind], directory: &Path) {
+    let told = |kind: &ReporterKind| matches!(kind, ReporterKind::Human | ReporterKind::Jsonl | ReporterKind::Silent);
+    if reporters.is_empty() || reporters.iter().any(told) {
+        return;
+    }
+    let directory = as_seen_here(directory);
+    let place = if reporters.contains(&ReporterKind::Junit) { directory.join("junit.xml") } else { directory };
+    eprintln!("report: {}", visible(&place.to_string_lossy()));
 }
 
 /// The name of a signal that has asked the run to end.
@@ -138,12 +165,6 @@ fn prepare(
         .map_err(|error| Failure::setup(format!("cannot make a folder in {}: {error}", folder.display())))?;
     let place = Box::new(Place { directory: directory.path().to_owned() });
     AttemptExecutor::prepare(&loaded.plugins, plan, agents, workspace, place).map_err(Failure::setup_all)
-}
-
-/// A path below the current folder without what leads there, as a person would write it.
-pub(super) fn as_seen_here(path: &Path) -> PathBuf {
-    let cwd = std::env::current_dir().ok();
-    cwd.and_then(|cwd| path.strip_prefix(cwd).ok()).unwrap_or(path).to_owned()
 }
 
 fn add_reporters(

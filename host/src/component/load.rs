@@ -7,10 +7,11 @@ use std::{
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
-use super::{
-    Contents, IdentifyError, PluginFile, Shape, WasiVersion, adapt::adaptation, apart::adapt_apart, identify, shown,
+use super::{Contents, IdentifyError, PluginFile, Shape, WasiVersion, adapt::adaptation, apart::adapt_apart, identify};
+use crate::{
+    engine::{Cache, Engine},
+    model::shown,
 };
-use crate::engine::{Cache, Engine};
 
 /// The largest plugin that is read; a JavaScript or Python one has 10 to 20 MB.
 const MAX_BYTES: u64 = 1 << 30;

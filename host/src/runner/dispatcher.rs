@@ -439,11 +439,11 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn halt_if_enough(&mut self) {
-        if self.is_stopping() || self.policy.max_fail.is_none_or(|bound| self.failed < bound) {
+        let Some(bound) = self.policy.max_fail.filter(|bound| self.failed >= *bound && !self.is_stopping()) else {
             return;
-        }
+        };
         let noun = if self.failed == 1 { "trial has" } else { "trials have" };
-        let reason = format!("{} {noun} failed, which is as many as may", self.failed);
+        let reason = format!("{} {noun} failed, and `max-fail` is {bound}", self.failed);
         self.emit(EventKind::Halted { reason: reason.clone() });
         self.halted = Some(reason.clone());
         self.cancel_what_waits(&reason);

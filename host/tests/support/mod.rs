@@ -106,25 +106,15 @@ impl Suite {
     }
 
     fn start_by<'a>(&self, cwd: &Path, tmp: &Path, args: impl IntoIterator<Item = &'a str>) -> Running<'_> {
-        let mut command = self.command(cwd, args);
+        let mut command = self.host_command(cwd, args);
         command.env("TMPDIR", tmp);
         self.start_command(command)
     }
 
     /// `host` as the tests start it, to be changed.
-    pub fn command<'a>(&self, cwd: &Path, args: impl IntoIterator<Item = &'a str>) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_host"));
-        command
-            .args(args)
-            .current_dir(cwd)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", self.folder.path().join("home"))
-            .env("TMPDIR", self.tmp())
-            .env("HOST_OUTPUT", self.path(".host"))
-            // Compiled guests are kept from one test to the next.
-            .env("HOST_CACHE_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"))
-            .stdin(Stdio::null());
+    pub fn host_command<'a>(&self, cwd: &Path, args: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut command = self.command(env!("CARGO_BIN_EXE_host"));
+        command.args(args).current_dir(cwd);
         command
     }
 
@@ -138,6 +128,22 @@ impl Suite {
             .spawn()
             .unwrap();
         Running { suite: self, host }
+    }
+
+    /// A program in the suite's folder, with the environment that `host` gets here.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir(self.path(""))
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.folder.path().join("home"))
+            .env("TMPDIR", self.tmp())
+            .env("HOST_OUTPUT", self.path(".host"))
+            // Compiled guests are kept from one test to the next.
+            .env("HOST_CACHE_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"))
+            .stdin(Stdio::null());
+        command
     }
 
     /// The folder of the latest run.
@@ -244,7 +250,7 @@ pub fn processes_with(argument: &str) -> Vec<PathBuf> {
     processes().filter(has).collect()
 }
 
-fn events_of(run: &Path) -> Vec<Event> {
+pub fn events_of(run: &Path) -> Vec<Event> {
     let text = fs::read_to_string(run.join("events.jsonl")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }

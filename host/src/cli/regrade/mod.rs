@@ -23,12 +23,11 @@ use super::{
     wiring,
 };
 use crate::{
-    component,
     config::{self, Overrides, Settings, nearest},
     lane::{self, Replay, Replayable, Restore},
     model::{
         Canary, Event, EventKind, ExitCode, LaneInfo, LaneKind, LaneName, Outcome, Policy, RunSummary, Scenario,
-        ScenarioId, TrialId, Verdict,
+        ScenarioId, TrialId, Verdict, shown,
     },
     plan::{LanePlan, Plan, PlannedTrial, check_grants},
     runner::{Agents, FixtureImage, RecordedTrial},
@@ -38,7 +37,11 @@ use crate::{
 /// `host regrade`.
 pub(super) async fn regrade(args: RegradeArgs) -> Result<ExitCode, Failure> {
     let cwd = std::env::current_dir()?;
-    let overrides = Overrides { suite: args.suite.clone(), jobs: args.jobs, lanes: Vec::new(), agents: Vec::new() };
+    let overrides = Overrides {
+        suite: args.given.sourced("suite", args.suite.clone()),
+        jobs: args.given.sourced("jobs", args.jobs),
+        ..Overrides::default()
+    };
     let base = Settings::resolve(&cwd, &overrides).map_err(Failure::setup_all)?.base;
     let output = args.output.clone().unwrap_or_else(|| base.join(".host"));
     let run = RecordedRun::read(&find_run(args.run.as_deref(), &output)?)?;
@@ -46,11 +49,13 @@ pub(super) async fn regrade(args: RegradeArgs) -> Result<ExitCode, Failure> {
     let suite = SuiteArgs {
         plugins,
         suite: args.suite.clone(),
+        profile: None,
         lanes: Vec::new(),
         no_cache: args.no_cache,
         filters: args.filters.clone(),
+        given: args.given.clone(),
     };
-    let loaded = setup::load(&suite, args.jobs, &[]).await?;
+    let loaded = setup::load(&suite, &overrides).await?;
     let mut work = Work::of(&run, &loaded, &args)?;
     let plan = plan(&run, std::mem::take(&mut work.planned), &loaded.settings);
     if work.trials.is_empty() {
@@ -90,7 +95,7 @@ pub(super) async fn regrade(args: RegradeArgs) -> Result<ExitCode, Failure> {
     }
     text.push_str(&summed_up(&comparisons, &summary));
     if let Some(directory) = directory {
-        text.push_str(&format!("run directory {}\n", component::shown(&directory)));
+        text.push_str(&format!("run directory {}\n", shown(&directory)));
     }
     show(&text, &args.reporters)?;
     Ok(code)
@@ -99,10 +104,10 @@ pub(super) async fn regrade(args: RegradeArgs) -> Result<ExitCode, Failure> {
 /// The run directory that `named` means: one itself, the name of a run below `output`, or its latest.
 fn find_run(named: Option<&OsStr>, output: &Path) -> Result<PathBuf, Failure> {
     let named = named.unwrap_or(OsStr::new("latest"));
-    let shown = component::shown(Path::new(named));
+    let name = shown(Path::new(named));
     if named == "latest" {
         return output.join("latest").canonicalize().map_err(|_| {
-            let output = component::shown(output);
+            let output = shown(output);
             Failure::setup(format!(
                 "there is no run in {output}: run `host run` first, or name a run directory (`host regrade DIR`)"
             ))
@@ -111,7 +116,7 @@ fn find_run(named: Option<&OsStr>, output: &Path) -> Result<PathBuf, Failure> {
     let path = Path::new(named);
     if path.extension().is_some_and(|extension| extension == "wasm") || path.is_file() {
         return Err(Failure::setup(format!(
-            "`{shown}` is no run directory: name the run before the plugins (`host regrade latest {shown}`)"
+            "`{name}` is no run directory: name the run before the plugins (`host regrade latest {name}`)"
         )));
     }
     let runs = output.join("runs");
@@ -125,7 +130,7 @@ fn find_run(named: Option<&OsStr>, output: &Path) -> Result<PathBuf, Failure> {
         );
         let near = nearest(&named.to_string_lossy(), known.iter().map(String::as_str));
         let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        Failure::setup(format!("there is no run `{shown}` in {}, and no such folder{near}", component::shown(&runs)))
+        Failure::setup(format!("there is no run `{name}` in {}, and no such folder{near}", shown(&runs)))
     })
 }
 
@@ -139,7 +144,7 @@ fn recorded_plugins(run: &RecordedRun, cwd: &Path, base: &Path) -> Result<Vec<Os
         } else if base.join(&plugin.path).is_file() {
             names.push(base.join(&plugin.path).into_os_string());
         } else {
-            gone.push(format!("`{}`", component::shown(&plugin.path)));
+            gone.push(format!("`{}`", shown(&plugin.path)));
         }
     }
     if gone.is_empty() {

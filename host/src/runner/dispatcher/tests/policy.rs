@@ -157,7 +157,7 @@ async fn enough_failures_cancel_what_waits_and_let_what_runs_finish() {
     for name in ["l/waits", "m/n"] {
         assert_eq!(
             verdict(&log, name),
-            Verdict::Cancelled { reason: "1 trial has failed, which is as many as may".into() }
+            Verdict::Cancelled { reason: "1 trial has failed, and `max-fail` is 1".into() }
         );
     }
     assert_eq!(log.summary.exit_code, 100);
