@@ -147,9 +147,8 @@ async fn play(real: Real, modules: &Path, server: &ModelServer, session: &Sessio
     assert_eq!(
         contents,
         roots::contents(&scripted.root),
-        "{real:?} with {}: {answers:#?}\n{}{}",
+        "{real:?} with {}: {answers:#?}\n{}",
         script.display(),
-        String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr)
     );
     assert!(output.status.success(), "{real:?} with {}: {}", script.display(), output.status);

@@ -32,6 +32,7 @@ step = [
   { append = "open-end", text = " and more" },
   { replace = "new.md", from = "from x", to = "from $1 & \\1 'z'" },
   { replace = "odd.txt", from = "“curly”  \n", to = "\"straight\" \n" },
+  { replace = "odd.txt", from = "CRLF\r\n", to = "\\0d\r\r\n" },
   { replace = "new.md", from = "over the old one\n", to = "" },
   { replace = "open-end", from = "no end", to = "no\nend" },
   { shell = "mkdir sub && cd sub && pwd | sed 's,.*/,,' > here" },

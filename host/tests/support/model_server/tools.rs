@@ -211,15 +211,37 @@ fn into_file(path: &str, text: &str, how: &str) -> String {
         Some((folder, _)) => format!("mkdir -p {} && ", quote(folder)),
         None => String::new(),
     };
-    format!("{folder}printf '%s' {} {how} {}", quote(text), quote(path))
+    let (format, text) = if text.chars().any(is_hidden) {
+        let escaped = text.chars().map(|c| match c {
+            '\\' => r"\\".to_owned(),
+            c if is_hidden(c) => format!(r"\0{:o}", u32::from(c)),
+            c => c.to_string(),
+        });
+        ("%b", escaped.collect())
+    } else {
+        ("%s", text.to_owned())
+    };
+    format!("{folder}printf '{format}' {} {how} {}", quote(&text), quote(path))
 }
 
 /// Replaces the one place; anything but one is an error, and the file stays.
 fn replace(path: &str, from: &str, to: &str) -> String {
-    const PROGRAM: &str = r#"my ($path, $from, $to) = @ARGV; local $/;
+    const PROGRAM: &str = r#"my ($path, $from, $to) = @ARGV; local $/; s/\\(..)/chr hex $1/ge for $from, $to;
 open(my $in, "<", $path) or die "$path: $!\n"; my $text = <$in>; close $in;
 my $count = () = $text =~ /\Q$from\E/g; die "stands there $count times\n" if $count != 1;
 my $at = index($text, $from); substr($text, $at, length $from) = $to;
 open(my $out, ">", $path) or die "$path: $!\n"; print $out $text; close $out;"#;
-    format!("perl -e '{PROGRAM}' {} {} {}", quote(path), quote(from), quote(to))
+    let escaped = |text: &str| -> String {
+        let escaped = text.chars().map(|c| match c {
+            c if c == '\\' || is_hidden(c) => format!(r"\{:02x}", u32::from(c)),
+            c => c.to_string(),
+        });
+        quote(&escaped.collect::<String>())
+    };
+    format!("perl -e '{PROGRAM}' {} {} {}", quote(path), escaped(from), escaped(to))
+}
+
+/// Agents refuse a command with characters that a person would not see.
+fn is_hidden(c: char) -> bool {
+    c.is_ascii_control() && !matches!(c, '\n' | '\t')
 }
