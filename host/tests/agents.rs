@@ -162,12 +162,26 @@ async fn an_agent_without_a_shell_is_told_so() {
 
 #[tokio::test]
 async fn the_prompt_tells_the_scenario_where_the_url_does_not() {
-    let server = server(r#"{ say = "Done." },"#).await;
+    let server = server(r#"{ dispatch = "w", task = "A part." }, { say = "Done." },"#).await;
     let auto = Session { scenario: "auto", ..session("right", "ok", "1") };
     let mut agent = Agent::new(&server, &auto, Api::Messages, true);
     assert_eq!(agent.turn("Do the made-up work.", |_, _| String::new()).await.unwrap().texts, ["Done."]);
+    let mut worker = Agent::new(&server, &auto, Api::Messages, true);
+    assert_eq!(worker.turn("A part.", |_, _| String::new()).await.unwrap().texts, ["ok"]);
     let mut lost = Agent::new(&server, &auto, Api::Messages, true);
     assert_eq!(lost.turn("Do another work.", |_, _| String::new()).await.unwrap_err().status, 400);
+}
+
+/// `auto` is for `host run`, where one lane has one URL for all scenarios.
+#[test]
+fn the_prompts_of_the_repositorys_scenarios_tell_them_apart() {
+    let scripts = Scripts::of_suite(scenarios());
+    for scenario in ["ensign-cycle", "gate", "merge-hook", "rejection-flow", "three-cycle-escalation"] {
+        let source = scenarios().with_file_name("plugins").join(scenario).join("src/lib.rs");
+        let source = fs::read_to_string(source).unwrap();
+        let prompt = source.split_once("const PROMPT: &str = \"").unwrap().1.split_once("\";").unwrap().0;
+        assert_eq!(scripts.scenario_of(&[prompt.to_owned()], "right"), Ok(scenario));
+    }
 }
 
 #[tokio::test]

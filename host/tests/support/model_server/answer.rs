@@ -30,10 +30,7 @@ pub(super) struct Answer {
 impl Plan {
     /// The answer to a conversation; an error when the script has none.
     pub(super) fn answer(&self, conversation: &Conversation) -> Result<Answer, String> {
-        let opening = conversation.opening();
-        // Compared without the white space around: some agents cut it off.
-        let is_task = |text: &String| self.tasks.iter().any(|task| !task.is_empty() && task.trim() == text.trim());
-        if opening.iter().any(is_task) {
+        if self.gives_task(&conversation.opening()) {
             return Ok(Answer { text: Some(WORKER_SAYS.into()), ..Answer::default() });
         }
         let place = conversation.place();

@@ -9,6 +9,15 @@ use std::{
 
 use host::model::{Script, ScriptedFault, Step, Usage};
 
+/// Words of the prompts of this repository's scenarios, each in one of them only.
+const PROMPTS: &[(&str, &str)] = &[
+    ("in the stage `backlog`", "ensign-cycle"),
+    ("`rate-limit-page`", "gate"),
+    ("`dark-mode`", "merge-hook"),
+    ("`release-4-2`", "rejection-flow"),
+    ("`welcome-mail`", "three-cycle-escalation"),
+];
+
 /// Where scripts come from.
 #[derive(Clone, Debug, Default)]
 pub struct Scripts {
@@ -19,9 +28,11 @@ pub struct Scripts {
 }
 
 impl Scripts {
-    /// Those of a suite: `SCENARIO/agents/AGENT.toml` below `folder`.
+    /// Those of a suite: `SCENARIO/agents/AGENT.toml` below `folder`. The prompts of this repository's scenarios are
+    /// known.
     pub fn of_suite(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: Some(folder.into()), ..Self::default() }
+        let prompts = PROMPTS.iter().map(|(words, scenario)| ((*words).into(), (*scenario).into())).collect();
+        Self { folder: Some(folder.into()), prompts, ..Self::default() }
     }
 
     /// Adds one that is no file.
@@ -46,12 +57,16 @@ impl Scripts {
         self
     }
 
-    /// The scenario that a prompt is of.
-    pub(super) fn scenario_of(&self, prompt: &[String]) -> Result<&str, String> {
-        let told = self.prompts.iter().find(|(words, _)| prompt.iter().any(|text| text.contains(words.as_str())));
-        let known = || self.prompts.iter().map(|(words, _)| words.as_str()).collect::<Vec<_>>().join("`, `");
-        told.map(|(_, scenario)| scenario.as_str())
-            .ok_or_else(|| format!("the prompt tells no scenario: it has none of `{}`", known()))
+    /// The scenario whose prompt, or whose worker's task in the script `agent`, opens a conversation.
+    pub fn scenario_of(&self, opening: &[String], agent: &str) -> Result<&str, String> {
+        let told = |words: &str| opening.iter().any(|text| text.contains(words));
+        let gives_task = |scenario: &str| self.plan(scenario, agent).is_ok_and(|plan| plan.gives_task(opening));
+        let by_words = self.prompts.iter().find(|(words, _)| told(words));
+        let found = by_words.or_else(|| self.prompts.iter().find(|(_, scenario)| gives_task(scenario)));
+        let known = || self.prompts.iter().map(|(words, _)| words.as_str()).collect::<Vec<_>>().join(", ");
+        found
+            .map(|(_, scenario)| scenario.as_str())
+            .ok_or_else(|| format!("the prompt tells no scenario: it has none of the words {}", known()))
     }
 
     /// The script, cut.
@@ -80,7 +95,7 @@ pub(super) struct Plan {
     /// The beats of each turn.
     pub(super) turns: Vec<Vec<Beat>>,
     /// What workers are told first: a conversation that begins with one of these is a worker's own.
-    pub(super) tasks: Vec<String>,
+    tasks: Vec<String>,
 }
 
 /// A text and an act that go together, and what comes before them.
@@ -134,6 +149,12 @@ impl Plan {
             return Err("a turn before `await-message` has to end with a `say`".into());
         }
         Ok(Self { turns: cutter.turns, tasks: cutter.tasks })
+    }
+
+    /// Whether a conversation that opens so is a worker's own. White space around is cut off by some agents.
+    pub(super) fn gives_task(&self, opening: &[String]) -> bool {
+        let is_task = |text: &String| self.tasks.iter().any(|task| !task.is_empty() && task.trim() == text.trim());
+        opening.iter().any(is_task)
     }
 }
 

@@ -36,7 +36,7 @@ use super::{
     faults::{Failure, Fault, Mode},
     log::{Answered, Api, Request},
     messages, responses,
-    script::Scripts,
+    script::{Obstacle, Scripts},
 };
 
 /// A model server on a port of its own. Dropping it ends all its connections.
@@ -217,7 +217,7 @@ enum Outcome {
     Silent,
     Dropped,
     /// An answer, which the fault keeps from coming through as it is.
-    Answer(Answer, Option<Fault>),
+    Answer(Box<Answer>, Option<Fault>),
 }
 
 impl Shared {
@@ -232,10 +232,12 @@ impl Shared {
     fn answer(&self, prefix: &str, conversation: &Conversation) -> Result<(Outcome, Answered), String> {
         let (scenario, agent, mode) = parts(prefix)?;
         let mode: Mode = mode.parse()?;
-        let opening = conversation.opening();
-        let scenario = if scenario == "auto" { self.scripts.scenario_of(&opening)? } else { scenario };
+        let found = (scenario == "auto").then(|| self.scripts.scenario_of(&conversation.opening(), agent));
+        let scenario = found.transpose()?.unwrap_or(scenario);
         let answer = self.scripts.plan(scenario, agent)?.answer(conversation)?;
-        let Some(number) = answer.number else { return Ok((Outcome::Answer(answer, None), Answered::Worker)) };
+        let Some(number) = answer.number else {
+            return Ok((Outcome::Answer(Box::new(answer), None), Answered::Worker));
+        };
         if let Some(fault) = mode.fault.filter(|_| number >= mode.after)
             && mode.failures.is_none_or(|most| self.fails_again(prefix, most))
         {
@@ -244,11 +246,11 @@ impl Shared {
                 (_, Some(failure)) => (Outcome::Failure(failure), told),
                 (Fault::Silent, _) => (Outcome::Silent, told),
                 (Fault::Dropped, _) => (Outcome::Dropped, told),
-                _ => (Outcome::Answer(answer, Some(fault)), told),
+                _ => (Outcome::Answer(Box::new(answer), Some(fault)), told),
             });
         }
         for (index, obstacle) in answer.obstacles.iter().enumerate() {
-            let once = matches!(obstacle, super::script::Obstacle::BackOff { .. });
+            let once = matches!(obstacle, Obstacle::BackOff { .. });
             if once && !self.fails_again(&format!("{prefix} {number} {index}"), 1) {
                 continue;
             }
@@ -259,7 +261,7 @@ impl Shared {
             });
         }
         let tool = answer.call.as_ref().map(|call| call.name.clone());
-        Ok((Outcome::Answer(answer, None), Answered::Step { number, tool }))
+        Ok((Outcome::Answer(Box::new(answer), None), Answered::Step { number, tool }))
     }
 
     /// Counts a failure, unless there were `most` already.
