@@ -16,6 +16,7 @@ use tokio::{
 use super::{
     journal::{Journal, TurnContext},
     lines::{Line, Lines},
+    observed::observed,
     process::{AgentExit, AgentStreams, ProcessState},
     record::TurnSummary,
     turn::{Dialect, Heard, Said, Waiting},
@@ -90,7 +91,8 @@ impl Pump {
         process: &mut watch::Receiver<ProcessState>,
         mut asked: mpsc::Receiver<oneshot::Sender<()>>,
     ) {
-        let mut lines = Lines::new(stdout, self.context.limits.max_line_bytes);
+        let limits = &self.context.limits;
+        let mut lines = Lines::new(stdout, limits.max_line_bytes, limits.max_raw_bytes);
         let mut exited: Option<Instant> = None;
         loop {
             if lines.is_drained() {
@@ -112,7 +114,7 @@ impl Pump {
                 () = tokio::time::sleep(LEFTOVER_SILENCE), if exited.is_some() => break,
             };
             match line {
-                Ok(Some(line)) => self.line(&line).await,
+                Ok(Some(line)) => self.line(line).await,
                 Ok(None) => break,
                 Err(error) => {
                     let message = format!("cannot read the agent's output: {error}");
@@ -125,11 +127,11 @@ impl Pump {
             }
         }
         if let Some(line) = lines.take_rest() {
-            self.line(&line).await;
+            self.line(line).await;
         }
     }
 
-    async fn line(&mut self, line: &Line) {
+    async fn line(&mut self, line: Line) {
         let mut said = match line.text() {
             Some(text) => self.dialect.read(text),
             None => {
@@ -140,9 +142,12 @@ impl Pump {
         if said.is_empty() && line.length > 0 {
             said.push(Said::Event(SessionEventKind::Raw { line: line.lossy(self.context.limits.max_raw_bytes) }));
         }
+        let size = line.bytes.len();
+        // What it says may have to wait for room, and is held once.
+        drop(line);
         for said in said {
             match said {
-                Said::Event(kind) => self.event(kind, line.bytes.len()).await,
+                Said::Event(kind) => self.event(kind, size).await,
                 Said::Finished { stop_reason } => self.over(Ok(stop_reason)),
                 Said::Broken(fault) => self.over(Err(fault)),
             }
@@ -152,7 +157,7 @@ impl Pump {
     async fn event(&mut self, kind: SessionEventKind, size: usize) {
         let event = self.context.journal(|journal| journal.note(kind));
         if let Some(observer) = &self.context.observer
-            && observer.send(event.clone()).await.is_err()
+            && observer.send(observed(&event, self.context.limits.max_observed_bytes)).await.is_err()
         {
             self.context.observer = None;
         }
