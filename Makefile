@@ -4,17 +4,17 @@ CARGO ?= cargo
 # Arguments for `host run` in `make demo`, say ARGS='--agent wrong'.
 ARGS ?=
 
-SCRIPTS := .ci/run $(wildcard plugins/*.sh)
+SCRIPTS := .ci/run .ci/agents.sh $(wildcard plugins/*.sh)
 
 .DEFAULT_GOAL := help
 
 # cargo would take make's job server for its own and warn that it is not there.
 unexport MAKEFLAGS MFLAGS MAKELEVEL
 
-.PHONY: help demo build plugins test lint clean tools
+.PHONY: help demo build plugins test test-agents lint clean tools
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: plugins build ## Build everything and run all scenarios with their scripted agents
 	target/release/host run plugins/*.wasm $(ARGS)
@@ -30,6 +30,9 @@ test: plugins ## Run all tests: of the plugins, natively, then of the host
 	cd plugins && $(CARGO) test --locked
 	$(CARGO) test --locked --workspace
 
+test-agents: tools ## Test with the real agents (Claude Code, Codex, Pi), installed from npm into .agents/
+	CARGO='$(CARGO)' .ci/agents.sh
+
 lint: tools ## Check formatting, lints, documentation and scripts
 	@for script in $(SCRIPTS); do bash -n "$$script" || exit 1; done
 	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo 'lint: no shellcheck here, scripts are only parsed'; fi
@@ -40,7 +43,7 @@ lint: tools ## Check formatting, lints, documentation and scripts
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps --workspace
 
 clean: ## Remove all that was built, the plugins' toolchain too
-	rm -rf target plugins/target plugins/*.wasm
+	rm -rf target plugins/target plugins/*.wasm .agents
 
 tools:
 	@for tool in $(CARGO) git python3; do \

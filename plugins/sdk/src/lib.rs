@@ -32,6 +32,7 @@ pub mod rehearsal;
 pub mod report;
 mod scenario;
 mod session;
+mod shell;
 mod tree;
 mod wording;
 mod workers;

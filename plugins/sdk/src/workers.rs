@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::Record;
+use crate::{EventKind, Record, shell};
 
 /// How a worker was given something to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,9 @@ pub struct Assignment {
 
 /// All assignments of a session, in order.
 ///
-/// Known tools: `dispatch` and `message-worker` (scripted), `Task` or `Agent` and `SendMessage` (Claude Code).
+/// Known tools: `dispatch` and `message-worker` (scripted), `Task` or `Agent` and `SendMessage` (Claude Code),
+/// `spawn_agent` and `send_input` (Codex), `subagent` (an extension of Pi). For agents without such a tool: the commands
+/// `dispatch-worker NAME TASK` and `message-worker NAME TEXT` in any shell tool, unless they failed.
 #[must_use]
 pub fn assignments(session: &Record) -> Vec<Assignment> {
     let mut assignments = Vec::new();
@@ -39,30 +41,60 @@ pub fn assignments(session: &Record) -> Vec<Assignment> {
         let input: Value = serde_json::from_str(&call.input).unwrap_or(Value::Null);
         let field = |names: &[&str]| names.iter().find_map(|name| input.get(name)?.as_str()).map(str::to_owned);
         match call.name.as_str() {
-            "dispatch" | "Task" | "Agent" => {
+            "dispatch" | "Task" | "Agent" | "spawn_agent" | "subagent" => {
                 let name = field(&["worker", "name"]);
                 let worker = name.clone().unwrap_or_else(|| call.id.clone());
                 started.push((worker.clone(), &call.id));
                 assignments.push(Assignment {
                     kind: AssignmentKind::Dispatch,
                     worker,
-                    labels: [name, field(&["description"]), field(&["subagent_type"])].into_iter().flatten().collect(),
-                    text: field(&["task", "prompt"]).unwrap_or_default(),
+                    labels: [name, field(&["description"]), field(&["subagent_type", "agent"])]
+                        .into_iter()
+                        .flatten()
+                        .collect(),
+                    text: field(&["task", "prompt", "message"]).unwrap_or_default(),
                 });
             }
-            "message-worker" | "SendMessage" => {
-                let to = field(&["worker", "to", "recipient"]).unwrap_or_default();
+            "message-worker" | "SendMessage" | "send_input" => {
+                let receiver = || input.get("receiver_thread_ids")?.get(0)?.as_str().map(str::to_owned);
+                let to = field(&["worker", "to", "recipient", "target"]).or_else(receiver).unwrap_or_default();
                 assignments.push(Assignment {
                     kind: AssignmentKind::Message,
                     worker: known_worker(session, &started, &to),
                     labels: field(&["summary"]).into_iter().collect(),
-                    text: field(&["text", "message", "content"]).unwrap_or_default(),
+                    text: field(&["text", "message", "content", "prompt"]).unwrap_or_default(),
                 });
             }
-            _ => {}
+            _ if failed(session, &call.id) => {}
+            _ => assignments.extend(field(&["command", "cmd"]).iter().flat_map(|line| of_command(line))),
         }
     }
     assignments
+}
+
+/// The assignments that a shell command makes.
+fn of_command(line: &str) -> Vec<Assignment> {
+    let assignment = |command: Vec<String>| {
+        let (kind, worker, text) = match &command[..] {
+            [program, worker, text] => match shell::program(program) {
+                "dispatch-worker" => (AssignmentKind::Dispatch, worker, text),
+                "message-worker" => (AssignmentKind::Message, worker, text),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        let labels = if kind == AssignmentKind::Dispatch { vec![worker.clone()] } else { Vec::new() };
+        Some(Assignment { kind, worker: worker.clone(), labels, text: text.clone() })
+    };
+    shell::commands(line).into_iter().filter_map(assignment).collect()
+}
+
+/// Whether a call is known to have failed: no worker was reached by it.
+fn failed(session: &Record, call: &str) -> bool {
+    session.events.iter().any(|event| match &event.kind {
+        EventKind::ToolResult(result) => result.id == call && result.is_error,
+        _ => false,
+    })
 }
 
 /// The worker that goes by `to`: its name, or an id that the dispatch answered with.
@@ -124,6 +156,62 @@ mod tests {
         ]);
         let workers: Vec<_> = assignments(&record).into_iter().map(|assignment| assignment.worker).collect();
         assert_eq!(workers, ["t1", "t2", "t1"]);
+    }
+
+    #[test]
+    fn a_codex_worker_is_its_call_and_found_by_its_thread() {
+        let record = record(&[
+            ("i1", "spawn_agent", r#"{"message":"Stage: validation. Go."}"#, r#"{"agent_id":"01a-5ce"}"#),
+            ("i2", "spawn_agent", r#"{"prompt":"other"}"#, r#"{"receiver_thread_ids":["02b-6df"]}"#),
+            ("i3", "send_input", r#"{"target":"01a-5ce","message":"again"}"#, ""),
+            ("i4", "send_input", r#"{"receiver_thread_ids":["02b-6df"],"prompt":"once more"}"#, ""),
+        ]);
+        let all = assignments(&record);
+        let told: Vec<_> = all.iter().map(|it| (it.worker.as_str(), it.text.as_str())).collect();
+        assert_eq!(told, [("i1", "Stage: validation. Go."), ("i2", "other"), ("i1", "again"), ("i2", "once more")]);
+        assert_eq!(all[3].kind, AssignmentKind::Message);
+    }
+
+    #[test]
+    fn a_worker_of_a_pi_extension_is_its_call() {
+        let all = assignments(&record(&[("c1", "subagent", r#"{"agent":"reviewer","task":"Review."}"#, "")]));
+        assert_eq!((all[0].worker.as_str(), all[0].text.as_str()), ("c1", "Review."));
+        assert_eq!(all[0].labels, ["reviewer"]);
+    }
+
+    #[test]
+    fn a_worker_of_a_command_goes_by_its_name_in_any_shell_tool() {
+        for (tool, input) in [
+            ("shell", r#"{"command":"dispatch-worker w1 'Do it.' && message-worker w1 \"It's more.\""}"#),
+            ("bash", r#"{"command":"cd x; bin/dispatch-worker w1 'Do it.'\nmessage-worker w1 \"It's more.\""}"#),
+            (
+                "exec",
+                r#"{"cmd":"/bin/bash -lc \"dispatch-worker w1 'Do it.'; message-worker w1 'It'\\\"'\\\"'s more.'\""}"#,
+            ),
+        ] {
+            let all = assignments(&record(&[("1", tool, input, "")]));
+            assert_eq!(all.len(), 2, "{input}");
+            assert_eq!((all[0].kind, all[0].text.as_str()), (AssignmentKind::Dispatch, "Do it."));
+            assert_eq!(all[0].labels, ["w1"]);
+            assert_eq!((all[1].kind, all[1].worker.as_str()), (AssignmentKind::Message, "w1"));
+            assert_eq!(all[1].text, "It's more.", "{input}");
+        }
+    }
+
+    #[test]
+    fn a_command_that_only_speaks_of_workers_or_failed_assigns_nothing() {
+        let speaks = record(&[
+            ("1", "shell", r#"{"command":"echo dispatch-worker w1 x"}"#, ""),
+            ("2", "shell", r#"{"command":"which dispatch-worker"}"#, ""),
+            ("3", "shell", r#"{"command":"dispatch-worker w1"}"#, ""),
+        ]);
+        assert_eq!(assignments(&speaks), []);
+        let mut failed = record(&[("1", "shell", r#"{"command":"dispatch-worker w1 x"}"#, "")]);
+        assert_eq!(assignments(&failed).len(), 1);
+        if let Some(Event { kind: EventKind::ToolResult(result), .. }) = failed.events.last_mut() {
+            result.is_error = true;
+        }
+        assert_eq!(assignments(&failed), []);
     }
 
     #[test]

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Tests with the real agents: installs the versions that host/tests/agents/package-lock.json pins into .agents/ (from the
+# npm registry, no package's scripts are run), where they are not there yet, and runs the tests that need them.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+exec </dev/null
+
+pinned=host/tests/agents
+installed=.agents
+
+wanted=$(cat "$pinned/package.json" "$pinned/package-lock.json" | sha256sum)
+if [ "$(cat "$installed/installed" 2>/dev/null)" != "$wanted" ]; then
+    command -v npm >/dev/null || {
+        echo 'agents: npm is missing: install it (Node 20 or newer brings it); nothing was tested' >&2
+        exit 1
+    }
+    rm -rf "$installed"
+    mkdir "$installed"
+    cp "$pinned/package.json" "$pinned/package-lock.json" "$installed"
+    echo "agents: installing into $installed"
+    if ! (cd "$installed" && npm ci --ignore-scripts --no-audit --no-fund --fetch-retries=2 --loglevel=error); then
+        echo 'agents: npm could not install them: see above; does the registry answer? Nothing was tested' >&2
+        exit 1
+    fi
+    echo "$wanted" >"$installed/installed"
+fi
+
+HOST_TEST_AGENTS=$PWD/$installed "${CARGO:-cargo}" test --locked -p host --test agents -- --ignored
