@@ -20,7 +20,7 @@ use crate::{
     artifact::{CopyLimits, RunDirectory, copy_tree_bounded},
     engine::WASMTIME_VERSION,
     lane::{self, HostProgram, Lane},
-    model::{Event, ExitCode, LaneName, RunSummary, TrialId},
+    model::{AgentSettings, Event, ExitCode, LaneName, RunSummary, TrialId},
     plan::Plan,
     report::{
         Background, ColorChoice, Github, GithubFiles, Human, HumanOptions, JsonLines, Junit, Reporter, Verbosity,
@@ -169,7 +169,7 @@ fn add_reporters(
 fn lanes(plan: &Plan) -> HashMap<LaneName, Arc<dyn Lane>> {
     plan.lanes
         .iter()
-        .map(|planned| (planned.name.clone(), lane::lane(planned.kind.kind(), HostProgram::this())))
+        .map(|planned| (planned.name.clone(), lane::lane(&AgentSettings::new(planned.kind.kind()), HostProgram::this())))
         .collect()
 }
 

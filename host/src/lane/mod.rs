@@ -4,9 +4,14 @@
 //! a supervisor (see [`supervise`]), its output is read in bounded memory, and every line of it is kept.
 
 mod agent;
+mod claude;
+mod codex;
+mod command;
+mod external;
 mod journal;
 mod lines;
 mod orphans;
+mod pi;
 mod process;
 mod process_tree;
 mod pump;
@@ -20,20 +25,26 @@ use std::{future::Future, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-use crate::model::{Conclusion, Fault, SessionEvent};
+use crate::model::{AgentSettings, Conclusion, Fault, SessionEvent};
 
 pub use agent::{AgentArgs, run_agent};
+pub use external::{AgentVersion, VersionProblem, missing_credentials, secrets, version};
 pub use orphans::{SESSION_MARKER, become_subreaper, kill_orphans};
 pub use process::HostProgram;
 pub use supervisor::{SuperviseArgs, supervise};
 
 pub use crate::model::LaneKind;
 
-/// The lane of a kind. `host` is the program whose hidden modes supervise agents.
+/// Where an agent finds the system's programs; the caller's own `PATH` is not for it.
+const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The lane of an agent. `host` is the program whose hidden modes supervise agents. Of a scripted agent the kind alone
+/// counts.
 #[must_use]
-pub fn lane(kind: LaneKind, host: HostProgram) -> Arc<dyn Lane> {
-    match kind {
-        LaneKind::Scripted => Arc::new(scripted::ScriptedLane::new(host)),
+pub fn lane(settings: &AgentSettings, host: HostProgram) -> Arc<dyn Lane> {
+    match external::program(settings.kind) {
+        Some(program) => Arc::new(external::ExternalLane::new(program, settings.clone(), host)),
+        None => Arc::new(scripted::ScriptedLane::new(host)),
     }
 }
 
@@ -76,6 +87,9 @@ pub struct SessionSpec {
     pub home: PathBuf,
     /// The agent's `TMPDIR`.
     pub tmp: PathBuf,
+    /// A folder of programs that come before all others in the agent's `PATH`: stubs and shims of the scenario. The
+    /// agent itself is not looked for there.
+    pub bin: Option<PathBuf>,
     /// The first message.
     pub prompt: String,
     /// The script of a scripted agent.
@@ -130,7 +144,7 @@ mod tests {
     #[test]
     fn a_kind_has_a_lane_of_that_kind() {
         for kind in LaneKind::ALL {
-            assert_eq!(lane(kind, HostProgram::this()).kind(), kind);
+            assert_eq!(lane(&AgentSettings::new(kind), HostProgram::this()).kind(), kind);
         }
     }
 }

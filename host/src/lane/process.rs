@@ -55,6 +55,8 @@ pub(crate) struct AgentCommand {
     /// The whole environment; the session's marker is added.
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) cwd: PathBuf,
+    /// The file that is its standard input; empty when absent.
+    pub(crate) stdin: Option<PathBuf>,
 }
 
 /// How an agent's process ended.
@@ -231,9 +233,13 @@ fn spawn_supervisor(
 ) -> std::io::Result<(Child, StdUnixStream)> {
     let (ours, theirs) = StdUnixStream::pair()?;
     ours.set_nonblocking(true)?;
-    let child = Command::new(host.path())
-        .arg0("host")
-        .args(["supervise", "--"])
+    let mut supervisor = Command::new(host.path());
+    supervisor.arg0("host").arg("supervise");
+    if let Some(stdin) = &command.stdin {
+        supervisor.arg("--stdin").arg(stdin);
+    }
+    let child = supervisor
+        .arg("--")
         .arg(&command.program)
         .args(&command.args)
         .env_clear()

@@ -78,6 +78,11 @@ impl Pump {
         drop(timeout(LEFTOVER_SILENCE, stderr.join_next()).await);
         stderr.abort_all();
         self.context.journal(|journal| journal.summary.turns[self.index].exit = Some(exit.to_string()));
+        let unfinished = Heard::with(&self.heard, |heard| heard.outcome.is_none().then(|| heard.stderr.clone()));
+        if let Some(stderr) = unfinished {
+            let said = self.dialect.ended(&exit, String::from_utf8_lossy(&stderr).trim());
+            self.take_in(said, 1).await;
+        }
         if let Some(fault) = Heard::with(&self.heard, |heard| heard.fault_of(&exit)) {
             self.over(Err(fault));
         }
@@ -134,15 +139,21 @@ impl Pump {
             Some(text) => self.dialect.read(text),
             None => {
                 self.context.journal(Journal::unreadable);
+                self.dialect.missed();
                 Vec::new()
             }
         };
         if said.is_empty() && line.length > 0 {
             said.push(Said::Event(SessionEventKind::Raw { line: line.lossy(self.context.limits.max_raw_bytes) }));
         }
+        self.take_in(said, line.bytes.len()).await;
+    }
+
+    async fn take_in(&mut self, said: Vec<Said>, size: usize) {
         for said in said {
             match said {
-                Said::Event(kind) => self.event(kind, line.bytes.len()).await,
+                Said::Event(kind) => self.event(kind, size).await,
+                Said::Known => {}
                 Said::Finished { stop_reason } => self.over(Ok(stop_reason)),
                 Said::Broken(fault) => self.over(Err(fault)),
             }

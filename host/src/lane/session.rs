@@ -22,7 +22,8 @@ const MAX_ARGUMENT_BYTES: usize = (128 << 10) - 1;
 /// What a kind of agent must say to be run one process a turn.
 pub(crate) trait TurnAgent: Send {
     /// What to start for a turn, from 1, that begins with `message`.
-    fn command(&self, turn: u32, message: &str) -> AgentCommand;
+    /// A fault is the session's.
+    fn command(&self, turn: u32, message: &str) -> Result<AgentCommand, Fault>;
 
     /// How its output is read.
     fn dialect(&self) -> Box<dyn Dialect>;
@@ -102,7 +103,7 @@ impl TurnSession {
 
     /// Spawns the next turn's agent. From here on `end` knows its process; `started` waits until it runs.
     fn spawn_turn(&mut self, message: &str) -> Result<(), Fault> {
-        let command = self.agent.command(self.turns + 1, message);
+        let command = self.agent.command(self.turns + 1, message).map_err(|fault| self.broken(fault))?;
         if let Err(problem) = check_message(message, &command) {
             return Err(self.broken(Fault::new(FaultClass::Protocol, problem)));
         }
@@ -329,7 +330,7 @@ mod tests {
         let check = |message: &str| {
             let args = vec!["agent".into(), format!("--prompt={message}").into()];
             let (program, cwd) = (PathBuf::from("it"), PathBuf::from("/"));
-            check_message(message, &AgentCommand { program, args, env: Vec::new(), cwd })
+            check_message(message, &AgentCommand { program, args, env: Vec::new(), cwd, stdin: None })
         };
         let most = MAX_ARGUMENT_BYTES - "--prompt=".len();
         assert_eq!(check("do it\nnow"), Ok(()));

@@ -22,6 +22,8 @@ const MAX_WAITING_EVENTS: usize = 1024;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Said {
     Event(SessionEventKind),
+    /// Nothing that an event should tell: the line is in the record of the stream only.
+    Known,
     /// The turn is over.
     Finished {
         stop_reason: String,
@@ -34,6 +36,15 @@ pub(crate) enum Said {
 pub(crate) trait Dialect: Send {
     /// What `line` means; nothing, if it is not understood. Such a line is kept as it is.
     fn read(&mut self, line: &str) -> Vec<Said>;
+
+    /// Hears of a line that was too long or is no UTF-8.
+    fn missed(&mut self) {}
+
+    /// What it means that the agent's process has ended, and all that it printed was read, before the turn was over.
+    /// Nothing, if that is a crash. `stderr` is the end of what it wrote there.
+    fn ended(&mut self, _exit: &AgentExit, _stderr: &str) -> Vec<Said> {
+        Vec::new()
+    }
 }
 
 /// A turn that runs or is over. Dropping it stops the reading.

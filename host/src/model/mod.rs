@@ -1,5 +1,6 @@
 //! Plain data that every module shares: no I/O, no tokio, no wasmtime, no clap.
 
+mod agent;
 mod event;
 mod exit_code;
 mod fault;
@@ -13,6 +14,7 @@ mod script;
 mod session;
 mod verdict;
 
+pub use agent::{AgentSettings, Credential, Provider, RESERVED_VARIABLES};
 pub use event::{
     AttemptRecord, Canary, Event, EventKind, LaneInfo, PassRate, PluginInfo, Report, Revision, RunSummary,
     RunningTrial, SCHEMA_VERSION, SuiteInfo, TrialInfo, VerdictCounts,

@@ -10,7 +10,7 @@ use std::{
 
 use host::{
     lane::{HostProgram, LaneKind, Session, SessionLimits, SessionSpec, lane},
-    model::{Fault, SessionEventKind},
+    model::{AgentSettings, Fault, SessionEventKind},
 };
 use tempfile::TempDir;
 
@@ -43,6 +43,7 @@ impl Attempt {
             config_dir: self.path("config"),
             home: self.path("home"),
             tmp: self.path("tmp"),
+            bin: None,
             prompt: "do it".into(),
             script: Some(self.path("script.toml")),
             record_dir: Some(self.path("record")),
@@ -76,7 +77,7 @@ pub(crate) async fn start(spec: SessionSpec) -> Result<Box<dyn Session>, Fault> 
 
 /// Starts with another program in the place of the host.
 pub(crate) async fn start_by(host: impl Into<PathBuf>, spec: SessionSpec) -> Result<Box<dyn Session>, Fault> {
-    lane(LaneKind::Scripted, HostProgram::at(host)).start(spec).await
+    lane(&AgentSettings::new(LaneKind::Scripted), HostProgram::at(host)).start(spec).await
 }
 
 pub(crate) fn pids() -> impl Iterator<Item = i32> {
