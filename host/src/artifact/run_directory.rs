@@ -49,6 +49,18 @@ impl RunDirectory {
         point_latest(output, &folder_name(&self.run.0))
     }
 
+    /// Removes the link that the run of the directory `path` was making when it was killed, if it had come that far.
+    /// Of the directory itself nothing is touched. Whoever calls this knows that the run is dead.
+    pub fn remove_unfinished_link(path: &Path) {
+        let (Some(run), Some(runs)) = (path.file_name().and_then(|run| run.to_str()), path.parent()) else { return };
+        let Some(output) = runs.parent().filter(|_| runs.ends_with("runs")) else { return };
+        let link = output.join(new_link(run));
+        if fs::read_link(&link).is_ok_and(|target| target == Path::new("runs").join(run)) {
+            // It is in nobody's way.
+            let _ = fs::remove_file(&link);
+        }
+    }
+
     /// Removes the directory of a run that never began.
     ///
     /// # Errors
@@ -138,8 +150,12 @@ fn prepare(output: &Path) -> Result<PathBuf, ArtifactError> {
         create_all(parent, 0o777)?;
     }
     match fs::create_dir(output) {
-        // Results are not sources. In a folder that was there before, that is not for us to say.
-        Ok(()) => write_atomic(&output.join(".gitignore"), b"*\n")?,
+        // Results are not sources. In a folder that was there before, that is not for us to say. Two bytes are
+        // written as one: a kill leaves no temporary file.
+        Ok(()) => {
+            let path = output.join(".gitignore");
+            fs::write(&path, b"*\n").map_err(|source| ArtifactError::Write { path, source })?;
+        }
         // What is there but is no directory shows with the next step.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(source) => return Err(ArtifactError::CreateDirectory { path: output.into(), source }),
@@ -160,11 +176,15 @@ fn create_all(path: &Path, mode: u32) -> Result<(), ArtifactError> {
 /// Renames a new link over the old one, so that `latest` is there at every moment. Of two runs at once the later wins.
 fn point_latest(output: &Path, folder: &str) -> Result<(), ArtifactError> {
     let latest = output.join("latest");
-    // The run's own name: no other run makes this link.
-    let new = output.join(format!(".latest-{folder}"));
+    let new = output.join(new_link(folder));
     symlink(Path::new("runs").join(folder), &new)
         .and_then(|()| fs::rename(&new, &latest).inspect_err(|_| drop(fs::remove_file(&new))))
         .map_err(|source| ArtifactError::PointLatest { path: latest, source })
+}
+
+/// The link that becomes `latest`. It has the run's own name: no other run makes this link.
+fn new_link(folder: &str) -> String {
+    format!(".latest-{folder}")
 }
 
 #[cfg(test)]
@@ -180,6 +200,22 @@ mod tests {
 
     fn trial(lane: &str, scenario: &str) -> TrialId {
         TrialId { lane: LaneName(lane.into()), scenario: ScenarioId(scenario.into()) }
+    }
+
+    #[test]
+    fn the_link_that_a_killed_run_was_making_goes_and_nothing_else() {
+        let here = tempfile::tempdir().unwrap();
+        let output = here.path().join(".host");
+        let directory = RunDirectory::create(&output, &run("r1")).unwrap();
+        directory.point_latest().unwrap();
+        symlink("runs/r1", output.join(".latest-r1")).unwrap();
+        symlink("elsewhere", output.join(".latest-r2")).unwrap();
+        for run in ["r1", "r2", "r3"] {
+            RunDirectory::remove_unfinished_link(&output.join("runs").join(run));
+        }
+        assert!(fs::symlink_metadata(output.join(".latest-r1")).is_err());
+        assert!(fs::symlink_metadata(output.join(".latest-r2")).is_ok());
+        assert!(output.join("latest").is_dir() && directory.path().is_dir());
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod adapt;
 mod args;
 mod failure;
 mod inspect;
+mod leftovers;
 mod list;
 mod prove;
 mod run;

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use super::{
     args::{Color, ExecutionArgs, ReporterKind},
     failure::{Failure, chain},
+    leftovers::remove_leftovers,
     setup::Loaded,
     signals,
 };
@@ -43,6 +44,7 @@ pub(super) async fn execute(
     if output.to_str().is_none() {
         return Err(Failure::setup(format!("--output {}: the path is no UTF-8", output.display())));
     }
+    remove_leftovers(&std::env::temp_dir());
     // From here on a signal ends things in order.
     let mut signals = signals::signals()?;
     let directory = RunDirectory::create_new(&output)?;
@@ -112,14 +114,14 @@ fn prepare(
     directory: &RunDirectory,
 ) -> Result<AttemptExecutor, Failure> {
     let folder = std::env::temp_dir();
-    let workspace = Workspace::create(&folder, &directory.run().0, args.keep)
+    let workspace = Workspace::create(&folder, &directory.run().0, directory.path(), args.keep)
         .map_err(|error| Failure::setup(format!("cannot make a folder in {}: {error}", folder.display())))?;
     let place = Box::new(Place { directory: directory.path().to_owned() });
     AttemptExecutor::prepare(&loaded.plugins, plan, lanes(plan), workspace, place).map_err(Failure::setup_all)
 }
 
 /// A path below the current folder without what leads there, as a person would write it.
-fn as_seen_here(path: &Path) -> PathBuf {
+pub(super) fn as_seen_here(path: &Path) -> PathBuf {
     let cwd = std::env::current_dir().ok();
     cwd.and_then(|cwd| path.strip_prefix(cwd).ok()).unwrap_or(path).to_owned()
 }

@@ -1,5 +1,5 @@
 use std::{
-    fs,
+    fs::{self, File},
     hash::{DefaultHasher, Hash, Hasher},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt},
@@ -8,6 +8,9 @@ use std::{
 
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
+
+/// What the names of files begin with that are not written to their end yet.
+const UNFINISHED: &str = ".new-";
 
 /// Compiled artefacts on disk, mapped again on the next run.
 ///
@@ -52,6 +55,7 @@ impl Cache {
         if !own || metadata.mode() & 0o077 != 0 || !metadata.is_dir() {
             return Err(CacheError::NotPrivate { folder: folder.to_owned() });
         }
+        remove_unfinished(folder);
         Ok(Self { folder: folder.to_owned() })
     }
 
@@ -99,12 +103,29 @@ fn checksum(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The file is locked while it is written, so that it can be told from what a killed process left. Should another
+/// process remove it before it is locked, it is not kept.
 fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
+    // Where there are no locks, nothing is ever removed.
+    let _ = file.as_file().try_lock();
     file.write_all(bytes)?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
+}
+
+/// Removes what processes that are dead were writing. What will not go costs nothing but its place.
+fn remove_unfinished(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes())
+            && entry.file_type().is_ok_and(|kind| kind.is_file())
+            && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok())
+        {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -155,6 +176,24 @@ mod tests {
         let mut config = wasmtime::Config::new();
         config.epoch_interruption(true);
         assert!(cache.find(&wasmtime::Engine::new(&config).unwrap(), "abc").is_none());
+    }
+
+    #[test]
+    fn what_a_killed_process_was_writing_is_removed_and_what_is_being_written_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("c");
+        let cache = Cache::open(&folder).unwrap();
+        let artefact = stored(&cache, &engine());
+        let (dead, living) = (folder.join(".new-dead"), folder.join(".new-living"));
+        fs::write(&dead, "half").unwrap();
+        let lock = File::create(&living).unwrap();
+        lock.try_lock().unwrap();
+        Cache::open(&folder).unwrap();
+        assert!(!dead.exists() && living.exists() && artefact.exists());
+        drop(lock);
+        Cache::open(&folder).unwrap();
+        assert!(!living.exists());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "the artefact and its checksum");
     }
 
     #[test]

@@ -435,8 +435,7 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn halt_if_enough(&mut self) {
-        let Some(bound) = self.policy.max_fail.filter(|bound| self.failed >= *bound) else { return };
-        if self.is_stopping() {
+        if self.is_stopping() || self.policy.max_fail.is_none_or(|bound| self.failed < bound) {
             return;
         }
         let noun = if self.failed == 1 { "trial has" } else { "trials have" };

@@ -1,8 +1,10 @@
 //! One attempt's directories, its WASI context, its network policy and its bounds.
 
+mod claim;
 mod fixture;
 mod output;
 mod remove;
+mod sweep;
 mod tripwire;
 mod workspace;
 
@@ -11,6 +13,7 @@ use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 pub use fixture::{FixtureError, Snapshot};
 pub use output::OutputFile;
 pub use remove::remove_tree;
+pub use sweep::{DeadRun, Sweep, SweepProblem, sweep};
 pub use tripwire::Tripwire;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView, p2::pipe::MemoryInputPipe, sockets::SocketAddrUse};

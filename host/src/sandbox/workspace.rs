@@ -1,23 +1,32 @@
 use std::{
-    fs::{self, DirBuilder},
+    fs::{self, DirBuilder, File, Permissions},
     io,
-    os::unix::fs::DirBuilderExt,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use super::{Snapshot, remove_tree};
+use super::{
+    Snapshot,
+    claim::{self, CLAIM, Owner, Taken},
+    remove_tree,
+};
 
 /// What every file and folder is counted with besides its content: empty ones fill a disk too.
 const ENTRY: u64 = 1 << 10;
 
+/// Folders made for a new workspace before giving up: a sweep can take one that was just made for a dead run's.
+const TRIES: usize = 16;
+
 /// The folder, outside every repository, that holds the directories of a run's attempts. It is private to
-/// this user and is removed with the run.
+/// this user and is removed with the run, or by the next one (`sweep`) if this one is killed.
 #[derive(Debug)]
 pub struct Workspace {
     folder: PathBuf,
     attempts: AtomicU64,
     keep: bool,
+    /// Says that the run lives, as long as it is open.
+    _claim: Option<File>,
 }
 
 /// The directories that one attempt owns.
@@ -36,14 +45,34 @@ pub struct AttemptDirs {
 }
 
 impl Workspace {
-    /// Makes the workspace of a run below `parent`, usually the system's folder for temporary files. With
-    /// `keep`, it and the attempts' directories stay.
+    /// Makes the workspace of a run below `parent`, usually the system's folder for temporary files. Should the run
+    /// be killed, the next one can tell from it that `directory` is its run directory. With `keep`, it and the
+    /// attempts' directories stay.
     ///
     /// # Errors
     /// The file system's.
-    pub fn create(parent: &Path, run: &str, keep: bool) -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix(&format!("host-{run}-")).tempdir_in(parent)?.keep();
-        Ok(Self { folder: folder.canonicalize()?, attempts: AtomicU64::new(0), keep })
+    pub fn create(parent: &Path, run: &str, directory: &Path, keep: bool) -> io::Result<Self> {
+        let directory = std::path::absolute(directory)?;
+        // The claim is text.
+        let directory = directory.to_str().map(PathBuf::from);
+        let owner = Owner { run: run.to_owned(), directory, keep };
+        for _ in 0..TRIES {
+            // Removes itself unless it is kept.
+            let made = tempfile::Builder::new()
+                .prefix(&format!("{PREFIX}{run}-"))
+                .permissions(Permissions::from_mode(0o700))
+                .tempdir_in(parent)?;
+            let claim = match claim::take(made.path(), &owner)? {
+                Taken::Held(claim) => Some(claim),
+                Taken::Unlockable => None,
+                Taken::Lost => continue,
+            };
+            let folder = made.path().canonicalize()?;
+            // The name lasts as long as the workspace.
+            let _ = made.keep();
+            return Ok(Self { folder, attempts: AtomicU64::new(0), keep, _claim: claim });
+        }
+        Err(io::Error::other("other runs remove the new folder again and again"))
     }
 
     /// Where the workspace is.
@@ -92,8 +121,60 @@ impl Workspace {
     /// # Errors
     /// The first entry that would not go.
     pub fn close(&self) -> io::Result<()> {
-        if self.keep { Ok(()) } else { remove_tree(&self.folder) }
+        if self.keep { Ok(()) } else { remove_workspace(&self.folder) }
     }
+}
+
+/// What the name of a workspace begins with.
+const PREFIX: &str = "host-";
+
+/// The run in the name of a workspace: `host-20261122-231500-qkzr-a1B2c3`. Other names are none of ours.
+pub(super) fn run_of(name: &str) -> Option<&str> {
+    let (run, random) = name.strip_prefix(PREFIX)?.rsplit_once('-')?;
+    let mut parts = run.split('-');
+    let all = |text: &str, length, is: fn(&u8) -> bool| text.len() == length && text.bytes().all(|byte| is(&byte));
+    let named = all(parts.next()?, 8, u8::is_ascii_digit)
+        && all(parts.next()?, 6, u8::is_ascii_digit)
+        && all(parts.next()?, 4, u8::is_ascii_lowercase)
+        && parts.next().is_none()
+        && all(random, 6, u8::is_ascii_alphanumeric);
+    named.then_some(run)
+}
+
+/// Removes a workspace. Its claim goes last: if the remover is killed, the next sweep still knows whose the rest is.
+///
+/// # Errors
+/// The first entry that would not go.
+pub(super) fn remove_workspace(folder: &Path) -> io::Result<()> {
+    match open_up(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        // `file_type` does not follow links.
+        if entry.file_type()?.is_dir() {
+            remove_tree(&entry.path())?;
+        } else if entry.file_name() != CLAIM {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    // A sweep may take the folder for one that has just been made, and come first.
+    gone(fs::remove_file(folder.join(CLAIM)))?;
+    gone(fs::remove_dir(folder))
+}
+
+/// An agent may have taken the permissions of the folder.
+fn open_up(folder: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(folder)?.permissions().mode() & 0o700 == 0o700 {
+        return Ok(());
+    }
+    fs::set_permissions(folder, Permissions::from_mode(0o700))
+}
+
+/// What is not there is removed already.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 impl AttemptDirs {

@@ -96,7 +96,16 @@ impl Suite {
         self.start_in(&self.path(""), args)
     }
 
+    /// The same, with another folder for temporary files.
+    pub fn start_with_tmp<'a>(&self, tmp: &Path, args: impl IntoIterator<Item = &'a str>) -> Running<'_> {
+        self.start_by(&self.path(""), tmp, args)
+    }
+
     fn start_in<'a>(&self, cwd: &Path, args: impl IntoIterator<Item = &'a str>) -> Running<'_> {
+        self.start_by(cwd, &self.tmp(), args)
+    }
+
+    fn start_by<'a>(&self, cwd: &Path, tmp: &Path, args: impl IntoIterator<Item = &'a str>) -> Running<'_> {
         let out = |name: &str| self.folder.path().join(name);
         let host = Command::new(env!("CARGO_BIN_EXE_host"))
             .args(args)
@@ -104,7 +113,7 @@ impl Suite {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", out("home"))
-            .env("TMPDIR", self.tmp())
+            .env("TMPDIR", tmp)
             .env("HOST_OUTPUT", self.path(".host"))
             // Compiled guests are kept from one test to the next.
             .env("HOST_CACHE_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"))
@@ -126,8 +135,13 @@ impl Suite {
     /// Whatever the host or an agent left: temporary files, and processes that have this suite's folder in their
     /// working directory, environment or arguments.
     pub fn leftovers(&self) -> Vec<String> {
-        let folder = self.folder.path().canonicalize().unwrap().to_string_lossy().into_owned();
         let files = fs::read_dir(self.tmp()).unwrap().map(|entry| format!("file {}", entry.unwrap().path().display()));
+        files.chain(self.living()).collect()
+    }
+
+    /// Living processes that have this suite's folder in their working directory, environment or arguments.
+    pub fn living(&self) -> Vec<String> {
+        let folder = self.folder.path().canonicalize().unwrap().to_string_lossy().into_owned();
         let processes = processes().filter_map(|process| {
             let cwd = fs::read_link(process.join("cwd")).unwrap_or_default().to_string_lossy().into_owned();
             let text = |name| String::from_utf8_lossy(&fs::read(process.join(name)).unwrap_or_default()).into_owned();
@@ -135,7 +149,7 @@ impl Suite {
             let ours = [&cwd, &environment, &arguments].into_iter().any(|text| text.contains(&folder));
             ours.then(|| format!("process {} {}", process.display(), arguments.replace('\0', " ")))
         });
-        files.chain(processes).collect()
+        processes.collect()
     }
 }
 
@@ -150,6 +164,17 @@ impl Running<'_> {
     pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = rustix::process::Pid::from_child(&self.host);
         rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Kills it as `kill -9` does, and waits until it is dead.
+    pub fn kill(mut self) {
+        self.host.kill().unwrap();
+        self.host.wait().unwrap();
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.host.id()
     }
 
     /// Waits for its end.
@@ -179,7 +204,8 @@ pub fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
     true
 }
 
-fn processes() -> impl Iterator<Item = PathBuf> {
+/// Every process, as its folder in `/proc`.
+pub fn processes() -> impl Iterator<Item = PathBuf> {
     let entries = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
     entries.filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes()[0].is_ascii_digit()))
 }

@@ -1,0 +1,132 @@
+//! What killed runs left: removed when the next run starts, and told once.
+
+use std::{
+    fmt::Write as _,
+    fs::{self, File},
+    io::{self, Read, Seek, SeekFrom, Write as _},
+    path::Path,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use super::{list::one_line, wiring::as_seen_here};
+use crate::{
+    artifact::RunDirectory,
+    component::shown,
+    sandbox::{DeadRun, Sweep, sweep},
+};
+
+/// How long to wait for agents that a supervisor is still killing; that is done within this time.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The most runs that are told of one by one.
+const MAX_TOLD: usize = 5;
+
+/// The end of an event log in which its last event is looked for. That of a whole log is short.
+const TAIL: u64 = 64 << 10;
+
+/// Removes what dead runs left in `folder`, and says so on stderr. Nothing here can fail a run. Blocks.
+pub(super) fn remove_leftovers(folder: &Path) {
+    let swept = sweep(folder, PATIENCE);
+    for directory in swept.dead.iter().filter_map(|run| run.directory.as_deref()) {
+        RunDirectory::remove_unfinished_link(directory);
+    }
+    // Without a stderr the run goes on.
+    let _ = io::stderr().write_all(told(&swept, folder).as_bytes());
+}
+
+/// What is said of a sweep; empty when there was nothing.
+fn told(swept: &Sweep, folder: &Path) -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    for run in swept.dead.iter().take(MAX_TOLD) {
+        let _ = writeln!(text, "note: {}", how_it_ended(run));
+    }
+    let more = swept.dead.len().saturating_sub(MAX_TOLD);
+    if more > 0 {
+        let _ = writeln!(text, "note: so it is with {more} more; their run directories are kept");
+    }
+    if !swept.dead.is_empty() {
+        let count = swept.dead.len();
+        let folders = if count == 1 { "folder" } else { "folders" };
+        let _ = writeln!(text, "note: removed {count} temporary {folders} of dead runs from {}", shown(folder));
+    }
+    for problem in &swept.problems {
+        let _ = writeln!(text, "warning: {}; the next run tries again", one_line(&problem.to_string()));
+    }
+    text
+}
+
+fn how_it_ended(dead: &DeadRun) -> String {
+    let run = &dead.run;
+    let Some(directory) = &dead.directory else { return format!("run {run} was killed before its end") };
+    let log = directory.join("events.jsonl");
+    let path = shown(&as_seen_here(&log));
+    match is_finished(&log) {
+        Ok(true) => format!("run {run} had ended, but had not cleared up; its event log is whole: {path}"),
+        Ok(false) => format!("run {run} was killed before its end; its event log ends at its last full line: {path}"),
+        Err(_) => format!("run {run} was killed before its end; it has no event log at {path}"),
+    }
+}
+
+/// Whether the last full line of an event log is the one that ends it, whatever version of the host wrote it.
+fn is_finished(log: &Path) -> io::Result<bool> {
+    if !fs::metadata(log)?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut file = File::open(log)?;
+    let end = file.seek(SeekFrom::End(0))?;
+    file.seek(SeekFrom::Start(end.saturating_sub(TAIL)))?;
+    let mut tail = Vec::new();
+    file.take(TAIL).read_to_end(&mut tail)?;
+    let Some(end) = tail.iter().rposition(|byte| *byte == b'\n') else { return Ok(false) };
+    let last = tail[..end].rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
+    Ok(serde_json::from_slice::<Value>(last).is_ok_and(|event| event["event"] == "run-finished"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STARTED: &str = r#"{"seq":0,"at-ms":0,"event":"lane-opened","lane":"l"}"#;
+    const FINISHED: &str = r#"{"seq":1,"at-ms":9,"event":"run-finished","summary":{}}"#;
+
+    fn dead(directory: &Path) -> DeadRun {
+        DeadRun { run: "r".into(), directory: Some(directory.to_owned()) }
+    }
+
+    #[test]
+    fn the_end_of_its_log_tells_how_a_run_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let said = || how_it_ended(&dead(folder.path()));
+        let log = folder.path().join("events.jsonl");
+        assert!(said().contains("no event log at"), "{}", said());
+        for (text, what) in [
+            (String::new(), "ends at its last full line"),
+            (format!("{STARTED}\n"), "ends at its last full line"),
+            (format!("{STARTED}\n{}", &FINISHED[..FINISHED.len() - 3]), "ends at its last full line"),
+            (format!("{STARTED}\n{FINISHED}\n"), "its event log is whole"),
+            (format!("{}\n{FINISHED}\n", "x".repeat(100_000)), "its event log is whole"),
+            (format!("{FINISHED}\n{}\n", "x".repeat(100_000)), "ends at its last full line"),
+        ] {
+            fs::write(&log, &text).unwrap();
+            assert!(said().contains(what), "{}", said());
+        }
+        assert_eq!(how_it_ended(&DeadRun { run: "r".into(), directory: None }), "run r was killed before its end");
+    }
+
+    #[test]
+    fn many_dead_runs_are_told_briefly_and_none_not_at_all() {
+        let tmp = Path::new("/t\u{1b}mp");
+        assert_eq!(told(&Sweep::default(), tmp), "");
+        let seven = (0..7).map(|number| DeadRun { run: number.to_string(), directory: None }).collect();
+        let text = told(&Sweep { dead: seven, problems: Vec::new() }, tmp);
+        assert_eq!(text.lines().count(), MAX_TOLD + 2, "{text}");
+        assert!(
+            text.contains("2 more") && text.ends_with("removed 7 temporary folders of dead runs from /t\\u{1b}mp\n")
+        );
+        let one = vec![dead(Path::new("/a\nerror: forged"))];
+        assert_eq!(told(&Sweep { dead: one, problems: Vec::new() }, tmp).lines().count(), 2, "a path is on one line");
+    }
+}

@@ -1,0 +1,223 @@
+//! Retries, expectations, broken lanes, bounds on failures, repetitions and questions from outside.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::civil::Date;
+
+use super::{
+    super::*,
+    SECOND,
+    fake::{Act, End, Fake, Log, lane, plan, run, started, verdict},
+    seconds,
+};
+use crate::{
+    model::{CountsAs, ExpectedFailure, RetryCause, RetryPolicy, ScenarioId, TrialId},
+    plan::{LanePlan, PlannedTrial},
+};
+
+fn fault(class: FaultClass, after: Duration) -> Act {
+    Act::new(after, End::Outcome(Outcome::Fault(Fault::new(class, "not logged in"))))
+}
+
+/// Changes every trial of a lane.
+fn each(lane: LanePlan, change: impl Fn(&mut PlannedTrial)) -> LanePlan {
+    let changed = |trials: Vec<Arc<PlannedTrial>>| {
+        trials.into_iter().map(|trial| {
+            let mut trial = PlannedTrial::clone(&trial);
+            change(&mut trial);
+            Arc::new(trial)
+        })
+    };
+    LanePlan { canaries: changed(lane.canaries).collect(), rest: changed(lane.rest).collect(), ..lane }
+}
+
+pub(super) fn retried(lane: LanePlan, retries: u32) -> LanePlan {
+    each(lane, |trial| {
+        trial.retry = RetryPolicy { retries, delay: seconds(8), ..RetryPolicy::default() };
+    })
+}
+
+/// The waits that were told.
+fn delays(log: &Log) -> Vec<u64> {
+    let told = log.events.iter().filter_map(|event| match event.kind {
+        EventKind::RetryScheduled { delay_ms, .. } => Some(delay_ms),
+        _ => None,
+    });
+    told.collect()
+}
+
+fn attempts(log: &Log, name: &str) -> u32 {
+    let told = log.events.iter().find_map(|event| match &event.kind {
+        EventKind::TrialFinished { trial, attempts, .. } if trial.to_string() == name => Some(*attempts),
+        _ => None,
+    });
+    told.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_passes_after_a_retry_is_flaky() {
+    let plan = plan(9, vec![retried(lane("l", None, &[], &["a"]), 2)]);
+    let fake = Fake::new()
+        .act("l/a:1", fault(FaultClass::Stall, SECOND))
+        .act("l/a:2", fault(FaultClass::Crash, SECOND))
+        .act("l/a:3", Act::pass(SECOND));
+    let log = run(&plan, fake).await;
+    let reason = "attempt 1: stall (not logged in); attempt 2: crash (not logged in)".into();
+    assert_eq!(verdict(&log, "l/a"), Verdict::Flaky { reason, counts_as: CountsAs::Pass });
+    assert_eq!((attempts(&log, "l/a"), log.summary.serial_ms, log.summary.exit_code), (3, 3_000, 0));
+    let [first, second] = delays(&log)[..] else { panic!("{:?}", delays(&log)) };
+    assert!((4_000..=8_000).contains(&first) && (8_000..=16_000).contains(&second), "{first} {second}");
+    let slack = log.summary.wall_ms - (3_000 + first + second);
+    assert!(slack <= 4, "the clock's grain: {slack}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_not_be_tried_again_is_not_and_the_last_attempt_decides() {
+    let plan = plan(9, vec![retried(lane("l", None, &[], &["fails", "traps", "stalls"]), 1)]);
+    let fake = Fake::new()
+        .act("l/fails", Act::fail(SECOND))
+        .act("l/traps", fault(FaultClass::Trap, SECOND))
+        .act("l/stalls", fault(FaultClass::Stall, SECOND));
+    let log = run(&plan, fake).await;
+    assert_eq!([attempts(&log, "l/fails"), attempts(&log, "l/traps"), attempts(&log, "l/stalls")], [1, 1, 2]);
+    assert_eq!(verdict(&log, "l/stalls").fault_class(), Some(FaultClass::Stall));
+    assert_eq!(delays(&log).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_assertion_is_tried_again_where_that_is_asked_for() {
+    let mut all = retried(lane("l", None, &[], &["a"]), 1);
+    all = each(all, |trial| trial.retry.on = [RetryCause::Fail].into());
+    let mut plan = plan(9, vec![all]);
+    plan.policy.flaky_result = CountsAs::Fail;
+    let log = run(&plan, Fake::new().act("l/a:1", Act::fail(SECOND)).act("l/a:2", Act::pass(SECOND))).await;
+    let reason = "attempt 1: fail (wrong)".into();
+    assert_eq!(verdict(&log, "l/a"), Verdict::Flaky { reason, counts_as: CountsAs::Fail });
+    assert_eq!(log.summary.exit_code, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_waits_without_a_slot_and_comes_before_what_has_not_started() {
+    let plan = plan(1, vec![retried(lane("l", None, &[], &["a", "b", "c", "d"]), 1)]);
+    let fake = Fake::new().every(Act::pass(seconds(10))).act("l/a:1", fault(FaultClass::Crash, SECOND));
+    let log = run(&plan, fake).await;
+    assert_eq!(started(&log), ["l/a", "l/b", "l/a", "l/c", "l/d"]);
+    assert_eq!(log.started_at("l/b"), SECOND, "the slot is free at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_passes_after_a_retry_opens_its_lane() {
+    let plan = plan(9, vec![retried(lane("l", None, &["canary"], &["a"]), 1)]);
+    let log = run(&plan, Fake::new().act("l/canary:1", fault(FaultClass::Launch, SECOND))).await;
+    assert_eq!((verdict(&log, "l/canary").word(), verdict(&log, "l/a").word()), ("flaky", "pass"));
+    assert_eq!(log.summary.exit_code, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupt_ends_the_wait_for_a_retry_with_what_there_is() {
+    let plan = plan(9, vec![retried(lane("l", None, &[], &["a"]), 1)]);
+    let fake = Fake::new().every(fault(FaultClass::Crash, SECOND)).signal(seconds(2), "SIGINT");
+    let log = run(&plan, fake).await;
+    assert_eq!(verdict(&log, "l/a").fault_class(), Some(FaultClass::Crash));
+    assert_eq!((attempts(&log, "l/a"), log.summary.wall_ms, log.summary.exit_code), (1, 2_000, 130));
+}
+
+#[tokio::test(start_paused = true)]
+async fn faults_of_the_whole_lane_break_it_and_leave_the_others_alone() {
+    let names = ["a", "b", "c", "d", "e"];
+    let broken = LanePlan { breaker: 2, ..retried(lane("broken", Some(2), &[], &names), 3) };
+    let plan = plan(9, vec![broken, lane("sound", Some(1), &[], &names)]);
+    let fake = names
+        .iter()
+        .fold(Fake::new(), |fake, name| fake.act(&format!("broken/{name}"), fault(FaultClass::Launch, SECOND)));
+    let log = run(&plan, fake).await;
+    let broke = log.position(|kind| matches!(kind, EventKind::LaneBroken { .. }));
+    let EventKind::LaneBroken { lane, reason } = &log.events[broke].kind else { unreachable!() };
+    let why = "2 trials in a row could not work with the agent, the last as launch: not logged in";
+    assert_eq!((lane.0.as_str(), reason.as_str()), ("broken", why));
+    for name in ["a", "b"] {
+        let name = format!("broken/{name}");
+        assert_eq!((verdict(&log, &name).word(), attempts(&log, &name)), ("fault", 1), "no retry in a broken lane");
+    }
+    for name in ["c", "d", "e"] {
+        assert_eq!(verdict(&log, &format!("broken/{name}")), Verdict::Blocked { reason: why.into() });
+    }
+    assert_eq!((log.summary.verdicts["pass"], log.summary.exit_code), (5, 110));
+}
+
+#[tokio::test(start_paused = true)]
+async fn enough_failures_cancel_what_waits_and_let_what_runs_finish() {
+    let mut plan = plan(3, vec![lane("l", None, &[], &["bad", "long", "waits"]), lane("m", None, &["canary"], &["n"])]);
+    plan.policy.max_fail = Some(1);
+    let fake = Fake::new().every(Act::pass(seconds(9))).act("l/bad", Act::fail(seconds(2)));
+    let log = run(&plan, fake).await;
+    assert!(log.events.iter().any(|event| matches!(event.kind, EventKind::Halted { .. })));
+    assert_eq!(started(&log), ["l/bad", "m/canary", "l/long"].map(String::from));
+    assert_eq!((verdict(&log, "l/long").word(), verdict(&log, "m/canary").word()), ("pass", "pass"));
+    for name in ["l/waits", "m/n"] {
+        assert_eq!(
+            verdict(&log, name),
+            Verdict::Cancelled { reason: "1 trial has failed, which is as many as may".into() }
+        );
+    }
+    assert_eq!(log.summary.exit_code, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expected_failure_is_none_and_an_unexpected_pass_is_told() {
+    let expected = ExpectedFailure {
+        lanes: Vec::new(),
+        findings: ["wrong".into()].into(),
+        owner: "ada".into(),
+        reason: "known".into(),
+        until: Date::constant(2099, 1, 1),
+    };
+    let known = each(lane("l", None, &[], &["fails", "passes"]), |trial| trial.expected = vec![expected.clone()]);
+    let mut plan = plan(9, vec![known]);
+    plan.policy.max_fail = Some(1);
+    let acts = || Fake::new().act("l/fails", Act::fail(SECOND));
+    let log = run(&plan, acts()).await;
+    assert_eq!((verdict(&log, "l/fails").word(), verdict(&log, "l/passes").word()), ("xfail", "xpass"));
+    assert_eq!(log.summary.exit_code, 0);
+    plan.policy.xpass = CountsAs::Fail;
+    assert_eq!(run(&plan, acts()).await.summary.exit_code, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn repetitions_have_a_rate() {
+    let mut number = 0;
+    let trials = std::iter::repeat_with(|| {
+        number += 1;
+        let one = PlannedTrial::clone(&lane("l", None, &[], &["a"]).rest[0]);
+        let id = TrialId { scenario: ScenarioId(format!("a#{number}")), ..one.id.clone() };
+        Arc::new(PlannedTrial { id, repetition: Some(number), ..one })
+    });
+    let rest: Vec<_> = trials.take(10).collect();
+    let plan = plan(9, vec![LanePlan { rest, ..lane("l", None, &[], &[]) }]);
+    let fake =
+        Fake::new().act("l/a#1", Act::fail(SECOND)).act("l/a#2", Act::skip(SECOND)).act("l/a#3", Act::fault(SECOND));
+    let log = run(&plan, fake).await;
+    let [rate] = &log.summary.rates[..] else { panic!("{:?}", log.summary.rates) };
+    assert_eq!((rate.id.to_string(), rate.passed, rate.judged, rate.repetitions), ("l/a".to_owned(), 7, 8, 10));
+    let (low, high) = rate.interval.unwrap();
+    assert!(low > 0.5 && low < 0.875 && high > 0.875 && high < 1.0, "{low} {high}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_question_is_answered_and_changes_nothing() {
+    let plan = plan(2, vec![retried(lane("l", None, &[], &["done", "runs", "again", "waits", "later"]), 1)]);
+    let fake = Fake::new()
+        .every(Act::pass(seconds(60)))
+        .act("l/done", Act::pass(SECOND))
+        .act("l/again:1", fault(FaultClass::Crash, SECOND))
+        .signal(seconds(3), "SIGUSR1");
+    let log = run(&plan, fake).await;
+    let at = log.position(|kind| matches!(kind, EventKind::Status { .. }));
+    let EventKind::Status { running, waiting, finished } = &log.events[at].kind else { unreachable!() };
+    let told: Vec<_> = running.iter().map(|it| (it.id.to_string(), it.attempt, it.elapsed_ms)).collect();
+    let named = |name: &str, attempt, elapsed| (name.to_owned(), attempt, elapsed);
+    assert_eq!(told, [named("l/runs", 1, 3_000), named("l/again", 2, 0), named("l/waits", 1, 1_000)]);
+    assert!(running[1].retry_in_ms.is_some_and(|left| left > 2_000 && left < 8_000), "{running:?}");
+    assert_eq!((*waiting, *finished), (1, 1));
+    assert_eq!((log.summary.verdicts["pass"], log.summary.verdicts["flaky"]), (4, 1));
+}

@@ -1,0 +1,118 @@
+//! Whose a workspace is, and whether that run still lives.
+//!
+//! A lock tells, not a process number: numbers are given away again, and mean nothing in another PID namespace. The
+//! kernel lets go of the lock with the process, however that ends. The descriptor is closed on exec, so neither
+//! supervisors nor agents hold it.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, Read, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use rustix::{
+    fs::{Mode, OFlags},
+    process::geteuid,
+};
+use serde::{Deserialize, Serialize};
+
+/// The file in a workspace that is locked while its run lives.
+pub(super) const CLAIM: &str = "run.json";
+
+/// The longest claim that is read.
+const MAX_BYTES: u64 = 64 << 10;
+
+/// What a claim says.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Owner {
+    /// The run's id.
+    pub(super) run: String,
+    /// The run directory, where it has a path that can be written down.
+    pub(super) directory: Option<PathBuf>,
+    /// Whether the workspace is to stay.
+    pub(super) keep: bool,
+}
+
+/// How [`take`] went.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// The claim holds until the file is dropped.
+    Held(File),
+    /// The file system has no locks: there is no claim, and the folder is never taken for a dead run's.
+    Unlockable,
+    /// Somebody else took the new folder for a dead run's, and removes it.
+    Lost,
+}
+
+/// Claims the new, empty `folder`.
+///
+/// A sweep may come between any two of these steps. It removes nothing without the lock but an empty folder, so who
+/// has the lock of a file that is still there has won.
+pub(super) fn take(folder: &Path, owner: &Owner) -> io::Result<Taken> {
+    let path = folder.join(CLAIM);
+    let mut file = match File::options().read(true).write(true).create_new(true).mode(0o600).open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Taken::Lost),
+        opened => opened?,
+    };
+    match file.try_lock() {
+        Ok(()) if file.metadata()?.nlink() > 0 => {}
+        Ok(()) | Err(TryLockError::WouldBlock) => return Ok(Taken::Lost),
+        Err(TryLockError::Error(_)) => {
+            fs::remove_file(&path)?;
+            return Ok(Taken::Unlockable);
+        }
+    }
+    file.write_all(&serde_json::to_vec(owner)?)?;
+    Ok(Taken::Held(file))
+}
+
+/// What [`inspect`] found.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// Of a living run, kept, somebody else's, or of no host.
+    NotOurs,
+    /// Nothing is in it: a run that has just begun, or that was killed before it had claimed the folder.
+    Empty,
+    /// Of a dead run. The lock is held until the file is dropped. Without an owner it was killed while it claimed.
+    Dead(File, Option<Owner>),
+}
+
+/// Looks whether `folder` is the workspace of the dead `run`. Follows no link.
+pub(super) fn inspect(folder: &Path, run: &str) -> Found {
+    look(folder, run).unwrap_or(Found::NotOurs)
+}
+
+/// Any error means that it cannot be told to be ours.
+fn look(folder: &Path, run: &str) -> io::Result<Found> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let handle = File::from(rustix::fs::open(folder, flags, Mode::empty())?);
+    if !is_private(&handle.metadata()?) {
+        return Ok(Found::NotOurs);
+    }
+    // Not to wait should it be a pipe.
+    let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let mut file = match rustix::fs::openat(&handle, CLAIM, flags, Mode::empty()) {
+        Ok(file) => File::from(file),
+        Err(rustix::io::Errno::NOENT) if fs::read_dir(folder)?.next().is_none() => return Ok(Found::Empty),
+        Err(error) => return Err(error.into()),
+    };
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || !is_private(&metadata) || file.try_lock().is_err() || file.metadata()?.nlink() == 0 {
+        return Ok(Found::NotOurs);
+    }
+    let mut text = Vec::new();
+    Read::by_ref(&mut file).take(MAX_BYTES).read_to_end(&mut text)?;
+    if text.is_empty() {
+        return Ok(Found::Dead(file, None));
+    }
+    match serde_json::from_slice::<Owner>(&text) {
+        Ok(owner) if owner.run == run && !owner.keep => Ok(Found::Dead(file, Some(owner))),
+        _ => Ok(Found::NotOurs),
+    }
+}
+
+fn is_private(metadata: &fs::Metadata) -> bool {
+    metadata.uid() == geteuid().as_raw() && metadata.mode() & 0o077 == 0
+}
