@@ -171,7 +171,9 @@ fn add_reporters(
 fn lanes(plan: &Plan) -> HashMap<LaneName, Arc<dyn Lane>> {
     plan.lanes
         .iter()
-        .map(|planned| (planned.name.clone(), lane::lane(&AgentSettings::new(planned.kind.kind()), HostProgram::this())))
+        .map(|planned| {
+            (planned.name.clone(), lane::lane(&AgentSettings::new(planned.kind.kind()), HostProgram::this()))
+        })
         .collect()
 }
 

@@ -181,7 +181,8 @@ mod tests {
         settings.version = Some("two".into());
         settings.provider = Some(Provider { name: Some("a.b".into()), ..Provider::default() });
         let problems = settings.problems();
-        let told = ["`A=B`", "`HOME` is set by the host", "`CODEX_HOME`", "NUL character", "`../auth.json`", "`two`", "`a.b`"];
+        let told =
+            ["`A=B`", "`HOME` is set by the host", "`CODEX_HOME`", "NUL character", "`../auth.json`", "`two`", "`a.b`"];
         for word in told.into_iter().chain(["needs the `command`"]) {
             assert!(problems.iter().any(|problem| problem.contains(word)), "{word}: {problems:#?}");
         }

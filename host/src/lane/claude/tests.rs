@@ -1,4 +1,7 @@
-use super::{super::external::tests::{arguments, heard, recorded, shown}, *};
+use super::{
+    super::external::tests::{arguments, heard, recorded, shown},
+    *,
+};
 use crate::model::Provider;
 
 const VERSION: &str = "2.1.330";
@@ -10,8 +13,19 @@ fn said(case: &str) -> Vec<Said> {
 #[test]
 fn recorded_streams_have_their_meaning() {
     for case in [
-        "turn", "tool-fails", "retried", "http-400", "http-401", "http-404", "http-429", "http-500", "http-529", "dropped",
-        "bad-json", "no-key", "max-turns",
+        "turn",
+        "tool-fails",
+        "retried",
+        "http-400",
+        "http-401",
+        "http-404",
+        "http-429",
+        "http-500",
+        "http-529",
+        "dropped",
+        "bad-json",
+        "no-key",
+        "max-turns",
     ] {
         insta::assert_snapshot!(case, shown(&said(case)));
     }
@@ -53,12 +67,16 @@ fn a_cost_counts_only_when_every_price_is_known() {
 fn a_result_without_models_tells_its_own_usage() {
     let line = r#"{"type":"result","subtype":"success","total_cost_usd":0.5,"usage":{"input_tokens":1,"cache_read_input_tokens":2,"output_tokens":3}}"#;
     let said = heard(&Claude, &Thread::default(), line);
-    let expected =
-        Usage { input_tokens: Some(3), cached_input_tokens: Some(2), output_tokens: Some(3), cost_micro_usd: Some(500_000) };
-    assert_eq!(said, [
-        Said::Event(SessionEventKind::Usage(expected)),
-        Said::Finished { stop_reason: "success".into() },
-    ]);
+    let expected = Usage {
+        input_tokens: Some(3),
+        cached_input_tokens: Some(2),
+        output_tokens: Some(3),
+        cost_micro_usd: Some(500_000),
+    };
+    assert_eq!(
+        said,
+        [Said::Event(SessionEventKind::Usage(expected)), Said::Finished { stop_reason: "success".into() },]
+    );
 }
 
 #[test]
@@ -73,10 +91,10 @@ fn what_a_sub_agent_says_is_not_for_the_person() {
     let kinds = |line: String| -> Vec<String> {
         heard(&Claude, &Thread::default(), &line).iter().map(|said| shown(std::slice::from_ref(said))).collect()
     };
-    assert_eq!(kinds(line("null")), [
-        r#"{"type":"message","text":"hello"}"#,
-        r#"{"type":"tool-call","id":"t","name":"Read","input":{}}"#,
-    ]);
+    assert_eq!(
+        kinds(line("null")),
+        [r#"{"type":"message","text":"hello"}"#, r#"{"type":"tool-call","id":"t","name":"Read","input":{}}"#,]
+    );
     assert_eq!(kinds(line("\"toolu_1\"")), [r#"{"type":"tool-call","id":"t","name":"Read","input":{}}"#]);
     let thinking = r#"{"type":"assistant","message":{"content":[{"type":"thinking","thinking":"hm"}]}}"#;
     assert!(kinds(thinking.into())[0].contains(r#""type":"raw""#));

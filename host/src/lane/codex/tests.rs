@@ -1,4 +1,7 @@
-use super::{super::external::tests::{arguments, heard, recorded, shown}, *};
+use super::{
+    super::external::tests::{arguments, heard, recorded, shown},
+    *,
+};
 use crate::model::Provider;
 
 const VERSION: &str = "0.169.0";
@@ -10,8 +13,20 @@ fn said(case: &str) -> Vec<Said> {
 #[test]
 fn recorded_streams_have_their_meaning() {
     for case in [
-        "turn", "tool-fails", "retried", "http-400", "http-401", "http-404", "http-429", "http-500", "http-529", "dropped",
-        "bad-json", "quota", "at-capacity", "no-key",
+        "turn",
+        "tool-fails",
+        "retried",
+        "http-400",
+        "http-401",
+        "http-404",
+        "http-429",
+        "http-500",
+        "http-529",
+        "dropped",
+        "bad-json",
+        "quota",
+        "at-capacity",
+        "no-key",
     ] {
         insta::assert_snapshot!(case, shown(&said(case)));
     }
@@ -30,16 +45,26 @@ fn what_a_second_turn_tells_of_usage_counts_the_first_too() {
 #[test]
 fn every_kind_of_tool_is_called_once_and_answers() {
     let read = |lines: &str| shown(&heard(&Codex, &Thread::default(), lines));
-    insta::assert_snapshot!("tools", read(concat!(
-        r#"{"type":"item.completed","item":{"id":"1","type":"file_change","changes":[{"path":"a","kind":"add"}],"status":"completed"}}"#, "\n",
-        r#"{"type":"item.started","item":{"id":"2","type":"mcp_tool_call","server":"s","tool":"t","arguments":{"x":1},"status":"in_progress"}}"#, "\n",
-        r#"{"type":"item.updated","item":{"id":"2","type":"mcp_tool_call"}}"#, "\n",
-        r#"{"type":"item.completed","item":{"id":"2","type":"mcp_tool_call","server":"s","tool":"t","result":{"content":[{"type":"text","text":"found"}]},"status":"completed"}}"#, "\n",
-        r#"{"type":"item.completed","item":{"id":"3","type":"mcp_tool_call","server":"s","tool":"t","error":{"message":"no"},"status":"failed"}}"#, "\n",
-        r#"{"type":"item.completed","item":{"id":"4","type":"web_search","query":"q"}}"#, "\n",
-        r#"{"type":"item.completed","item":{"id":"5","type":"a_later_tool","what":"x","status":"completed"}}"#, "\n",
-        r#"{"type":"item.completed","item":{"id":"6","type":"reasoning","text":"hm"}}"#,
-    )));
+    insta::assert_snapshot!(
+        "tools",
+        read(concat!(
+            r#"{"type":"item.completed","item":{"id":"1","type":"file_change","changes":[{"path":"a","kind":"add"}],"status":"completed"}}"#,
+            "\n",
+            r#"{"type":"item.started","item":{"id":"2","type":"mcp_tool_call","server":"s","tool":"t","arguments":{"x":1},"status":"in_progress"}}"#,
+            "\n",
+            r#"{"type":"item.updated","item":{"id":"2","type":"mcp_tool_call"}}"#,
+            "\n",
+            r#"{"type":"item.completed","item":{"id":"2","type":"mcp_tool_call","server":"s","tool":"t","result":{"content":[{"type":"text","text":"found"}]},"status":"completed"}}"#,
+            "\n",
+            r#"{"type":"item.completed","item":{"id":"3","type":"mcp_tool_call","server":"s","tool":"t","error":{"message":"no"},"status":"failed"}}"#,
+            "\n",
+            r#"{"type":"item.completed","item":{"id":"4","type":"web_search","query":"q"}}"#,
+            "\n",
+            r#"{"type":"item.completed","item":{"id":"5","type":"a_later_tool","what":"x","status":"completed"}}"#,
+            "\n",
+            r#"{"type":"item.completed","item":{"id":"6","type":"reasoning","text":"hm"}}"#,
+        ))
+    );
 }
 
 #[test]

@@ -120,7 +120,8 @@ mod tests {
         settings.path = vec![folder.path().into()];
         let problem = find(Some("no-such-agent"), &settings).unwrap_err();
         assert!(problem.contains(&folder.path().display().to_string()) && problem.contains("install"), "{problem}");
-        for (command, says) in [("bin/claude", "absolute"), ("/nowhere/claude", "there is no"), ("/etc", "no program")] {
+        for (command, says) in [("bin/claude", "absolute"), ("/nowhere/claude", "there is no"), ("/etc", "no program")]
+        {
             settings.command = Some(command.into());
             let problem = find(None, &settings).unwrap_err();
             assert!(problem.contains(says), "{problem}");

@@ -87,7 +87,9 @@ impl Refusal<'_> {
             class,
             match class {
                 FaultClass::Launch => {
-                    format!("the provider refused the agent: {words}; look at the lane's credentials, model and provider")
+                    format!(
+                        "the provider refused the agent: {words}; look at the lane's credentials, model and provider"
+                    )
                 }
                 FaultClass::Overload => format!("the agent gave up on its provider: {words}"),
                 _ if words.is_empty() => "the agent broke off without a word".to_owned(),

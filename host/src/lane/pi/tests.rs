@@ -1,4 +1,7 @@
-use super::{super::external::tests::{arguments, heard, recorded, shown}, *};
+use super::{
+    super::external::tests::{arguments, heard, recorded, shown},
+    *,
+};
 use crate::model::Provider;
 
 const VERSION: &str = "0.87.1";
@@ -50,8 +53,12 @@ fn the_last_answer_decides_the_end() {
 #[test]
 fn a_price_that_is_known_is_a_cost() {
     let line = r#"{"type":"message_end","message":{"role":"assistant","stopReason":"stop","usage":{"input":1,"output":2,"cacheRead":3,"cacheWrite":4,"cost":{"total":0.0125}}}}"#;
-    let expected =
-        Usage { input_tokens: Some(8), cached_input_tokens: Some(3), output_tokens: Some(2), cost_micro_usd: Some(12_500) };
+    let expected = Usage {
+        input_tokens: Some(8),
+        cached_input_tokens: Some(3),
+        output_tokens: Some(2),
+        cost_micro_usd: Some(12_500),
+    };
     assert_eq!(heard(&Pi, &Thread::default(), line), [Said::Event(SessionEventKind::Usage(expected))]);
 }
 
@@ -71,14 +78,8 @@ fn the_command_line_has_the_prompt_last() {
 #[test]
 fn a_prompt_that_looks_like_a_file_is_none() {
     let settings = AgentSettings::new(LaneKind::Pi);
-    let asked = Asked {
-        settings: &settings,
-        turn: 1,
-        message: "@team, look",
-        thread: None,
-        tmp: Path::new("/"),
-        session: "s",
-    };
+    let asked =
+        Asked { settings: &settings, turn: 1, message: "@team, look", thread: None, tmp: Path::new("/"), session: "s" };
     assert_eq!(Pi.invocation(&asked).unwrap().args.last().unwrap(), " @team, look");
 }
 
@@ -102,7 +103,8 @@ fn a_provider_is_named_in_models_json_beside_what_is_there() {
     });
     assert_eq!(read(), json!({ "providers": { "host": entry } }));
 
-    let seeded = json!({ "x": 1, "providers": { "other": {}, "host": { "api": "?", "models": [{ "id": "m", "cost": 1 }] } } });
+    let seeded =
+        json!({ "x": 1, "providers": { "other": {}, "host": { "api": "?", "models": [{ "id": "m", "cost": 1 }] } } });
     fs::write(&file, seeded.to_string()).unwrap();
     let provider = settings.provider.as_mut().unwrap();
     provider.api = Some("openai-responses".into());
