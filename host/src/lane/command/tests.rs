@@ -50,7 +50,7 @@ fn what_was_printed_is_the_final_message() {
     let finished = Said::Finished { stop_reason: "exit code 0".into() };
     let message = |text: &str| Said::Event(SessionEventKind::Message { text: text.into() });
     assert_eq!(ended(&["one", "", "two", ""], &AgentExit::Code(0)), [message("one\n\ntwo"), finished.clone()]);
-    assert_eq!(ended(&[], &AgentExit::Code(0)), [finished.clone()]);
+    assert_eq!(ended(&[], &AgentExit::Code(0)), std::slice::from_ref(&finished));
     assert_eq!(ended(&["one"], &AgentExit::Code(1)), []);
     let long = "x".repeat(FINAL_MESSAGE / 2);
     assert_eq!(ended(&["first", &long, &long], &AgentExit::Code(0)), [message(&long), finished.clone()]);

@@ -30,6 +30,7 @@ impl Thread {
     }
 
     /// What the session has used.
+    #[cfg(test)]
     pub(in crate::lane) fn usage(&self) -> Usage {
         self.with(|known| known.usage.clone())
     }
