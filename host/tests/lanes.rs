@@ -231,3 +231,74 @@ async fn a_scenarios_programs_come_first_but_never_in_the_agents_place() {
     let mut session = start(&settings, spec).await.unwrap();
     assert_eq!(within(30, session.conclude()).await.unwrap().final_message, "the tool of bin");
 }
+
+/// An agent that speaks ACP in a shell: it answers each prompt with its number, and asks for a permission first.
+const ACP_AGENT: &str = r#"
+update() { echo '{"jsonrpc":"2.0","method":"session/update","params":{"sessionId":"s","update":'"$1"'}}'; }
+n=0
+while read -r line; do
+  echo "$line" >> asked
+  id=$(printf %s "$line" | sed -n 's/.*"id":\([0-9]*\).*/\1/p')
+  case $line in
+    *'"initialize"'*) echo '{"jsonrpc":"2.0","id":'$id',"result":{"protocolVersion":1}}' ;;
+    *'"session/new"'*) echo '{"jsonrpc":"2.0","id":'$id',"result":{"sessionId":"s"}}' ;;
+    *'"session/prompt"'*)
+      n=$((n + 1)); prompt=$id
+      echo '{"jsonrpc":"2.0","id":"p","method":"session/request_permission","params":{"options":[{"optionId":"yes","kind":"allow_once"}]}}' ;;
+    *'"optionId":"yes"'*)
+      update '{"sessionUpdate":"agent_message_chunk","content":{"type":"text","text":"answer "}}'
+      update '{"sessionUpdate":"agent_message_chunk","content":{"type":"text","text":"'$n'"}}'
+      echo '{"jsonrpc":"2.0","id":'$prompt',"result":{"stopReason":"end_turn","usage":{"totalTokens":12,"outputTokens":2}}}'
+      [ $n = 3 ] && exit 0 ;;
+  esac
+done
+echo closed > closed
+"#;
+
+#[tokio::test]
+async fn one_process_takes_all_messages_of_an_acp_session() {
+    let attempt = Attempt::new("");
+    let mut session = start(&settings(&attempt, LaneKind::Acp, ACP_AGENT), attempt.spec()).await.unwrap();
+    let (events, fault) = within(30, all_events(&mut *session)).await;
+    assert_eq!(fault, None);
+    assert!(matches!(&events[0], SessionEventKind::Started { session_id, .. } if session_id == "s"), "{events:?}");
+    assert!(events.contains(&SessionEventKind::Message { text: "answer 1".into() }), "{events:?}");
+    within(30, session.send("go \"on\"".into())).await.unwrap();
+    let conclusion = within(30, session.conclude()).await.unwrap();
+    assert_eq!((conclusion.final_message.as_str(), conclusion.turns), ("answer 2", 2));
+    assert_eq!((conclusion.usage.input_tokens, conclusion.usage.output_tokens), (Some(20), Some(4)));
+    assert_eq!(attempt.read("root/closed"), "closed\n", "it left when its standard input was closed");
+    let asked = attempt.read("root/asked");
+    assert!(asked.contains(&format!("\"cwd\":\"{}\"", attempt.path("root").display())), "{asked}");
+    assert!(asked.contains(r#""text":"go \"on\"""#), "{asked}");
+    let summary: serde_json::Value = serde_json::from_str(&attempt.read("record/session.json")).unwrap();
+    assert_eq!(summary["turns"].as_array().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_acp_agent_that_ends_or_is_killed_is_a_crash() {
+    let attempt = Attempt::new("");
+    let mut session = start(&settings(&attempt, LaneKind::Acp, ACP_AGENT), attempt.spec()).await.unwrap();
+    for _ in 0..2 {
+        within(30, session.send("more".into())).await.unwrap();
+    }
+    // It leaves after its third answer.
+    let fault = match within(30, session.send("even more".into())).await {
+        Err(fault) => fault,
+        Ok(()) => within(30, session.conclude()).await.unwrap_err(),
+    };
+    assert_eq!(fault.class, FaultClass::Crash, "{fault}");
+
+    let attempt = Attempt::new("");
+    let mut session =
+        start(&settings(&attempt, LaneKind::Acp, "read -r line; kill -9 $$"), attempt.spec()).await.unwrap();
+    let fault = within(30, session.conclude()).await.unwrap_err();
+    assert!(fault.class == FaultClass::Crash && fault.message.contains("SIGKILL"), "{fault}");
+
+    let attempt = Attempt::new("");
+    let refuses = r#"read -r line; echo '{"jsonrpc":"2.0","id":0,"error":{"code":-32000,"message":"log in"}}'; cat"#;
+    let mut session = start(&settings(&attempt, LaneKind::Acp, refuses), attempt.spec()).await.unwrap();
+    let fault = within(30, session.conclude()).await.unwrap_err();
+    assert!(fault.class == FaultClass::Launch && fault.message.contains("log in"), "{fault}");
+    assert_eq!(within(30, session.end(NO_GRACE)).await, Ok(Some(fault)));
+}

@@ -115,6 +115,47 @@ async fn the_installed_versions_are_told() {
     }
 }
 
+/// Claude Code and Pi through their adapters.
+#[tokio::test]
+#[ignore = "needs the agents: set HOST_TEST_AGENTS"]
+async fn two_turns_through_acp_are_one_conversation() {
+    let model = Model::start();
+    for (kind, adapter) in [(LaneKind::Claude, "claude-agent-acp"), (LaneKind::Pi, "pi-acp")] {
+        let attempt = Attempt::new("");
+        let agent = settings(kind, &model.url("ok"));
+        let mut settings = AgentSettings { kind: LaneKind::Acp, provider: None, ..agent.clone() };
+        settings.command = Some(adapter.to_owned());
+        settings.env.extend([
+            ("CLAUDE_CODE_EXECUTABLE".into(), agent.command.unwrap_or_default()),
+            ("ANTHROPIC_BASE_URL".into(), model.url("ok")),
+            ("ANTHROPIC_MODEL".into(), "mock-model".into()),
+        ]);
+        if kind == LaneKind::Pi {
+            let entry = json!({
+                "baseUrl": model.url("ok"), "api": "anthropic-messages", "apiKey": "$MODEL_KEY",
+                "models": [{ "id": "mock-model" }],
+            });
+            std::fs::create_dir(attempt.path("seeds")).unwrap();
+            let seed = |name: &str, value: Value| std::fs::write(attempt.path("seeds").join(name), value.to_string());
+            seed("models.json", json!({ "providers": { "host": entry } })).unwrap();
+            let quiet = json!({ "defaultProvider": "host", "defaultModel": "mock-model", "quietStartup": true });
+            seed("settings.json", quiet).unwrap();
+            settings.config_seed = Some(attempt.path("seeds"));
+        }
+        let mut spec = attempt.spec();
+        spec.prompt = "first ONE".into();
+        let started = within(120, lane(&settings, this_host()).start(spec)).await;
+        let mut session = started.unwrap_or_else(|fault| panic!("{adapter}: {fault}"));
+        let (events, fault) = within(120, all_events(&mut *session)).await;
+        assert_eq!(fault, None, "{adapter}: {events:?}");
+        assert!(events.contains(&SessionEventKind::Message { text: "heard ONE".into() }), "{adapter}: {events:?}");
+        within(120, session.send("second TWO".into())).await.unwrap_or_else(|fault| panic!("{adapter}: {fault}"));
+        let conclusion = within(120, session.conclude()).await.unwrap_or_else(|fault| panic!("{adapter}: {fault}"));
+        assert_eq!((conclusion.final_message.as_str(), conclusion.turns), ("heard ONE TWO", 2), "{adapter}");
+        assert_eq!(attempt.living(), [0; 0], "{adapter}");
+    }
+}
+
 /// A login in a file, as after `codex login --with-api-key`.
 #[tokio::test]
 #[ignore = "needs the agents: set HOST_TEST_AGENTS"]

@@ -3,11 +3,13 @@
 //! A [`Lane`] starts a [`Session`]; the runner drives it for the component. Whatever the kind, the agent runs under
 //! a supervisor (see [`supervise`]), its output is read in bounded memory, and every line of it is kept.
 
+mod acp;
 mod agent;
 mod claude;
 mod codex;
 mod command;
 mod external;
+mod input;
 mod journal;
 mod lines;
 mod orphans;

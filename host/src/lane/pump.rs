@@ -8,17 +8,18 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::ChildStdout,
-    sync::{Semaphore, mpsc, oneshot, watch},
+    sync::{Semaphore, mpsc, watch},
     task::JoinSet,
     time::timeout,
 };
 
 use super::{
+    input::InputLines,
     journal::{Journal, TurnContext},
     lines::{Line, Lines},
     process::{AgentExit, AgentStreams, ProcessState},
     record::TurnSummary,
-    turn::{Dialect, Heard, Said, Waiting},
+    turn::{Ask, Dialect, Heard, Said, Waiting},
 };
 use crate::model::{Fault, FaultClass, SessionEventKind};
 
@@ -39,6 +40,8 @@ pub(crate) struct Pump {
     heard: Arc<Mutex<Heard>>,
     /// The turn's place in the summary.
     index: usize,
+    /// Where lines for the agent go, if it has a standard input.
+    input: Option<InputLines>,
 }
 
 impl Pump {
@@ -48,15 +51,11 @@ impl Pump {
         context: TurnContext,
         queue: mpsc::Sender<Waiting>,
         heard: Arc<Mutex<Heard>>,
+        input: Option<InputLines>,
     ) -> Self {
         let room = Arc::new(Semaphore::new(context.limits.max_waiting_bytes as usize));
-        let index = context.journal(|journal| {
-            let started_ms = journal.now_ms();
-            journal.summary.turns.push(TurnSummary { started_ms, ..Default::default() });
-            journal.save();
-            journal.summary.turns.len() - 1
-        });
-        Self { dialect, context, room, queue: Some(queue), heard, index }
+        let index = enter_turn(&context);
+        Self { dialect, context, room, queue: Some(queue), heard, index, input }
     }
 
     /// Reads to the end. Who sends over `asked` is answered when nothing is there to be read.
@@ -64,8 +63,11 @@ impl Pump {
         mut self,
         mut process: watch::Receiver<ProcessState>,
         streams: AgentStreams,
-        asked: mpsc::Receiver<oneshot::Sender<()>>,
+        asked: mpsc::Receiver<Ask>,
+        message: String,
     ) {
+        let said = self.dialect.begin(&message);
+        self.take_in(said, 1).await;
         // Ends with this future, whoever holds stderr open.
         let mut stderr = JoinSet::new();
         stderr.spawn(keep_stderr(streams.stderr, self.context.journal.clone(), self.heard.clone()));
@@ -93,11 +95,16 @@ impl Pump {
         &mut self,
         stdout: ChildStdout,
         process: &mut watch::Receiver<ProcessState>,
-        mut asked: mpsc::Receiver<oneshot::Sender<()>>,
+        mut asked: mpsc::Receiver<Ask>,
     ) {
         let mut lines = Lines::new(stdout, self.context.limits.max_line_bytes);
         let mut exited: Option<Instant> = None;
+        let mut begun: Option<String> = None;
         loop {
+            if let Some(message) = begun.take() {
+                let said = self.dialect.begin(&message);
+                self.take_in(said, 1).await;
+            }
             if lines.is_drained() {
                 self.context.journal(|journal| journal.record.flush());
             }
@@ -106,8 +113,15 @@ impl Pump {
                 biased;
                 line = lines.next(tee) => line,
                 Some(ask) = asked.recv() => {
-                    // Who asked may have stopped waiting.
-                    let _ = ask.send(());
+                    match ask {
+                        // Who asked may have stopped waiting.
+                        Ask::CatchUp(tell) => drop(tell.send(())),
+                        Ask::Begin(message, queue) => {
+                            self.queue = Some(queue);
+                            self.index = enter_turn(&self.context);
+                            begun = Some(message);
+                        }
+                    }
                     continue;
                 }
                 _ = process.wait_for(|it| it.exit().is_some()), if exited.is_none() => {
@@ -154,6 +168,12 @@ impl Pump {
             match said {
                 Said::Event(kind) => self.event(kind, size).await,
                 Said::Known => {}
+                Said::Answer(line) => {
+                    if self.input.as_ref().is_none_or(|input| !input.write(line)) {
+                        let message = "the agent does not read its standard input";
+                        self.over(Err(Fault::new(FaultClass::Protocol, message)));
+                    }
+                }
                 Said::Finished { stop_reason } => self.over(Ok(stop_reason)),
                 Said::Broken(fault) => self.over(Err(fault)),
             }
@@ -198,6 +218,16 @@ impl Pump {
         // What was queued can still be fetched.
         self.queue = None;
     }
+}
+
+/// Enters a turn in the journal: its place there.
+fn enter_turn(context: &TurnContext) -> usize {
+    context.journal(|journal| {
+        let started_ms = journal.now_ms();
+        journal.summary.turns.push(TurnSummary { started_ms, ..Default::default() });
+        journal.save();
+        journal.summary.turns.len() - 1
+    })
 }
 
 /// Knows nobody but the journal: while a descendant that survives holds stderr open, nobody else waits for it.
@@ -251,7 +281,7 @@ mod tests {
         let (observer, mut observed) = mpsc::channel(1);
         let context = TurnContext { journal: Arc::new(Mutex::new(journal)), observer: Some(observer), limits };
         let (_known, state) = watch::channel(ProcessState::default());
-        let turn = Turn::start(state, streams, Box::new(Deaf), context);
+        let turn = Turn::start(state, streams, Box::new(Deaf), context, "", None);
         tokio::time::sleep(Duration::from_millis(50)).await;
         drop(turn);
         assert!(timeout(Duration::from_secs(5), observed.recv()).await.expect("nobody holds it").is_none());

@@ -125,8 +125,8 @@ impl AgentSettings {
         {
             problems.push(format!("`{}` is no name of a provider: use letters, digits, - and _", name.escape_debug()));
         }
-        if self.kind == LaneKind::Command && self.command.is_none() {
-            problems.push("a lane of the kind `command` needs the `command` that it starts".into());
+        if matches!(self.kind, LaneKind::Command | LaneKind::Acp) && self.command.is_none() {
+            problems.push(format!("a lane of the kind `{}` needs the `command` that it starts", self.kind));
         }
         problems
     }
@@ -163,7 +163,7 @@ mod tests {
 
     #[test]
     fn an_agent_without_configuration_is_fine() {
-        for kind in LaneKind::ALL.into_iter().filter(|kind| *kind != LaneKind::Command) {
+        for kind in [LaneKind::Scripted, LaneKind::Claude, LaneKind::Codex, LaneKind::Pi] {
             assert_eq!(AgentSettings::new(kind).problems(), [""; 0]);
         }
     }

@@ -12,6 +12,8 @@ pub enum LaneKind {
     Codex,
     /// Pi.
     Pi,
+    /// Any agent that speaks the Agent Client Protocol.
+    Acp,
     /// Any program that takes a prompt and prints lines.
     Command,
 }
@@ -19,7 +21,7 @@ pub enum LaneKind {
 impl LaneKind {
     /// Every kind that this host knows: the one list of them. A new kind is added here and in `as_str`; the
     /// compiler then asks for what it is configured with (`config`) and for its sessions (`lane`).
-    pub const ALL: [Self; 5] = [Self::Scripted, Self::Claude, Self::Codex, Self::Pi, Self::Command];
+    pub const ALL: [Self; 6] = [Self::Scripted, Self::Claude, Self::Codex, Self::Pi, Self::Acp, Self::Command];
 
     /// The word that `suite.toml` and reports use.
     #[must_use]
@@ -29,6 +31,7 @@ impl LaneKind {
             Self::Claude => "claude",
             Self::Codex => "codex",
             Self::Pi => "pi",
+            Self::Acp => "acp",
             Self::Command => "command",
         }
     }

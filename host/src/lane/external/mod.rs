@@ -32,7 +32,7 @@ use std::{
 use tokio::sync::OnceCell;
 
 use super::{
-    Answer, HostProgram, Lane, LaneKind, Session, SessionSpec, claude, codex, command, pi,
+    Answer, HostProgram, Lane, LaneKind, Session, SessionSpec, acp, claude, codex, command, pi,
     process::{AgentCommand, AgentExit},
     scripted::new_session_id,
     session::{TurnAgent, TurnSession},
@@ -65,6 +65,11 @@ pub(super) trait Program: Send + Sync {
 
     /// What to start for a message.
     fn invocation(&self, asked: &Asked<'_>) -> Result<Invocation, Fault>;
+
+    /// Whether it takes further messages on its standard input, instead of being started again.
+    fn is_persistent(&self) -> bool {
+        false
+    }
 
     /// How the output of the next turn is read.
     fn dialect(&self, thread: &Thread) -> Box<dyn Dialect>;
@@ -99,6 +104,7 @@ pub(super) fn program(kind: LaneKind) -> Option<&'static dyn Program> {
         LaneKind::Claude => Some(&claude::Claude),
         LaneKind::Codex => Some(&codex::Codex),
         LaneKind::Pi => Some(&pi::Pi),
+        LaneKind::Acp => Some(&acp::Acp),
         LaneKind::Command => Some(&command::Command),
     }
 }
@@ -141,7 +147,7 @@ impl ExternalLane {
             root: spec.root.clone(),
             tmp: spec.tmp.clone(),
             session: new_session_id(),
-            thread: Thread::default(),
+            thread: Thread::in_root(&spec.root),
         })
     }
 }
@@ -191,6 +197,10 @@ impl TurnAgent for ExternalAgent {
             cwd: self.root.clone(),
             stdin,
         })
+    }
+
+    fn is_persistent(&self) -> bool {
+        self.program.is_persistent()
     }
 
     fn dialect(&self) -> Box<dyn Dialect> {

@@ -1,6 +1,9 @@
 //! What the turns of a session know of each other: each is a process and a dialect of its own.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use crate::model::Usage;
 
@@ -10,12 +13,23 @@ pub(in crate::lane) struct Thread(Arc<Mutex<Known>>);
 
 #[derive(Debug, Default)]
 struct Known {
+    root: PathBuf,
     id: Option<String>,
     usage: Usage,
     answered: bool,
 }
 
 impl Thread {
+    /// Of an agent whose working directory is `root`.
+    pub(in crate::lane) fn in_root(root: &Path) -> Self {
+        Self(Arc::new(Mutex::new(Known { root: root.to_owned(), ..Known::default() })))
+    }
+
+    /// The agent's working directory.
+    pub(in crate::lane) fn root(&self) -> PathBuf {
+        self.with(|known| known.root.clone())
+    }
+
     fn with<T>(&self, with: impl FnOnce(&mut Known) -> T) -> T {
         with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
