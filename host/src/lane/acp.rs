@@ -12,6 +12,10 @@
 //! | pieces of messages and thoughts, states | one of twenty raw |
 //! | anything else | raw |
 //!
+//! Some adapters tell as messages what are none: that they try again, warnings, a banner. Those that were seen are told
+//! by their words, see `notice`. A turn that ends well without a word or a tool call is a fault, since `pi-acp` ends so
+//! when its provider refuses: `overload` after a back-off, `launch` if the model has never answered, else `crash`.
+//!
 //! An error as answer is a fault, see [`super::external::Refusal`]; -32000 means that a login is in want. A cost is not
 //! taken over: adapters tell one also for models whose price they do not know.
 
@@ -26,7 +30,7 @@ use super::{
     process::AgentExit,
     turn::{Dialect, Said},
 };
-use crate::model::{AgentSettings, Fault, FaultClass, SessionEventKind, Usage};
+use crate::model::{AgentSettings, BackOff, Fault, FaultClass, SessionEventKind, Usage};
 
 #[cfg(test)]
 mod tests;
@@ -87,6 +91,9 @@ struct AcpDialect {
     message_id: String,
     calls: BTreeMap<String, Call>,
     pieces: u32,
+    /// Whether the model has done anything in this turn, and whether it was waited for.
+    acted: bool,
+    backed_off: bool,
 }
 
 /// A tool call as far as it is known.
@@ -128,6 +135,7 @@ impl AcpDialect {
     fn prompt(&mut self, message: &str) -> Said {
         self.prompt = self.prompt.max(NEW_SESSION) + 1;
         self.busy = true;
+        (self.acted, self.backed_off) = (false, false);
         let session = self.thread.id().unwrap_or_default();
         let prompt = json!([{ "type": "text", "text": message }]);
         request(self.prompt, "session/prompt", &json!({ "sessionId": session, "prompt": prompt }))
@@ -189,6 +197,16 @@ impl AcpDialect {
                 let message = format!("the agent broke off its turn: stop reason `{reason}`");
                 Said::Broken(Fault::new(FaultClass::Crash, message))
             }
+            "end_turn" if !self.acted => {
+                let class = match (self.backed_off, self.thread.answered()) {
+                    (true, _) => FaultClass::Overload,
+                    (false, false) => FaultClass::Launch,
+                    (false, true) => FaultClass::Crash,
+                };
+                let message = "the agent ended its turn without a word, as when its provider refuses it; look at its \
+                               transcript, and at the lane's credentials, model and provider";
+                Said::Broken(Fault::new(class, message))
+            }
             reason => Said::Finished { stop_reason: reason.to_owned() },
         });
         said
@@ -230,11 +248,17 @@ impl AcpDialect {
 
     fn chunk(&mut self, update: &Value) -> Vec<Said> {
         let id = text(update, "messageId");
+        let words = text(part(update, "content"), "text");
+        if id.is_empty()
+            && let Some(notice) = notice(words)
+        {
+            self.backed_off |= matches!(notice[..], [Said::Event(SessionEventKind::BackOff(_))]);
+            return notice;
+        }
         let mut said = if id == self.message_id { Vec::new() } else { self.tell_message() };
         self.message_id = id.to_owned();
-        let more = text(part(update, "content"), "text");
-        if self.message.len() + more.len() <= MESSAGE {
-            self.message.push_str(more);
+        if self.message.len() + words.len() <= MESSAGE {
+            self.message.push_str(words);
         }
         if said.is_empty() {
             said = self.piece();
@@ -248,6 +272,7 @@ impl AcpDialect {
         if text.is_empty() {
             return Vec::new();
         }
+        self.acted = true;
         self.thread.set_answered();
         vec![Said::Event(SessionEventKind::Message { text })]
     }
@@ -255,6 +280,7 @@ impl AcpDialect {
     fn call(&mut self, update: &Value) -> Vec<Said> {
         let id = text(update, "toolCallId").to_owned();
         let mut said = self.tell_message();
+        self.acted = true;
         self.thread.set_answered();
         let call = self.calls.entry(id.clone()).or_default();
         let titles = ["name", "title", "kind"].map(|key| text(update, key));
@@ -298,6 +324,22 @@ fn output(update: &Value, terminal: String) -> String {
         }
         output => texts_of(output),
     }
+}
+
+/// What a message of an adapter means that is not the model's: it comes whole, and without a name.
+fn notice(words: &str) -> Option<Vec<Said>> {
+    // pi-acp 0.0.34.
+    if let Some(rest) = words.strip_prefix("Retrying (attempt ") {
+        let number =
+            |text: &str| text.split(|c: char| !c.is_ascii_digit()).next().and_then(|it| it.parse::<u32>().ok());
+        let delay = rest.split_once("waiting ").and_then(|(_, delay)| number(delay));
+        let delay_ms = delay.map(|seconds| u64::from(seconds) * 1000);
+        let back_off = BackOff { attempt: number(rest), delay_ms, reason: words.to_owned() };
+        return Some(vec![Said::Event(SessionEventKind::BackOff(back_off))]);
+    }
+    // Of the same, and codex-acp 2.6.
+    let banner = words.starts_with("pi v") && words.ends_with("---\n");
+    (banner || words.starts_with("Retry finished") || words.starts_with("Warning: ")).then(Vec::new)
 }
 
 /// Answers a request of the agent's.

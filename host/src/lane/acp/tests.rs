@@ -30,6 +30,7 @@ fn recorded_sessions_have_their_meaning() {
         insta::assert_snapshot!(format!("{version}-turns"), shown(&session(version, "turns", 2)));
         insta::assert_snapshot!(format!("{version}-http-401"), shown(&session(version, "http-401", 1)));
     }
+    insta::assert_snapshot!("pi-acp-0.0.34-http-529", shown(&session("pi-acp-0.0.34", "http-529", 1)));
 }
 
 #[test]
@@ -48,6 +49,26 @@ fn a_permission_is_granted_and_nothing_else() {
     assert_eq!(none["result"]["outcome"], json!({ "outcome": "cancelled" }));
     let files = answer(r#"{"id":2,"method":"fs/read_text_file","params":{"path":"/etc/passwd"}}"#);
     assert_eq!(files["error"]["code"], -32601);
+}
+
+#[test]
+fn a_turn_without_a_word_is_a_fault_of_the_provider() {
+    let mut dialect = Acp.dialect(&Thread::default());
+    dialect.begin("do it");
+    dialect.read(r#"{"id":0,"result":{"protocolVersion":1}}"#);
+    dialect.read(r#"{"id":1,"result":{"sessionId":"s"}}"#);
+    let class = |said: Vec<Said>| match said.last() {
+        Some(Said::Broken(fault)) => Some(fault.class),
+        _ => None,
+    };
+    let end = |id: u64| format!(r#"{{"id":{id},"result":{{"stopReason":"end_turn"}}}}"#);
+    assert_eq!(class(dialect.read(&end(2))), Some(FaultClass::Launch));
+    dialect.begin("again");
+    let words = r#"{"method":"session/update","params":{"update":{"sessionUpdate":"agent_message_chunk","content":{"text":"x"}}}}"#;
+    dialect.read(words);
+    assert_eq!(class(dialect.read(&end(3))), None);
+    dialect.begin("again");
+    assert_eq!(class(dialect.read(&end(4))), Some(FaultClass::Crash));
 }
 
 #[test]
