@@ -272,3 +272,212 @@ error: scenarios/tool/scenario.toml:1:10: no component can run with a limit of z
 "
     );
 }
+
+#[test]
+fn a_number_without_a_unit_shows_how_to_write_one() {
+    let suite = suite();
+    suite.scenario("tool", "deadline = 30\n");
+    assert_eq!(
+        shown(&suite, &["run", "tool.wasm"]),
+        r#"exit code: 96
+----- stdout -----
+----- stderr -----
+error: scenarios/tool/scenario.toml:1:12: a duration needs a unit, in quotes: `"30s"` for seconds, `"30m"` for minutes
+  |
+1 | deadline = 30
+  |            ^^
+"#
+    );
+}
+
+#[test]
+fn a_step_in_single_brackets_shows_the_double_ones() {
+    let suite = suite();
+    suite.agent("tool", "[step]\nsay = \"hello\"\n");
+    assert_eq!(
+        shown(&suite, &["run", "tool.wasm"]),
+        r"exit code: 96
+----- stdout -----
+----- stderr -----
+error: scenarios/tool/agents/right.toml:3:1: `[step]` is a single table; write `[[step]]`, once for each
+  |
+3 | [step]
+  | ^^^^^^
+"
+    );
+}
+
+#[test]
+fn a_plugin_that_a_file_names_and_nobody_finds_is_shown_in_its_place() {
+    let suite = suite();
+    suite.file("scenarios/suite.toml", "plugins = [\"tool.wasm\", \"gates.wasm\", \"*.wsam\"]\n");
+    suite.scenario("gate", "plugin = \"built/gate.wasm\"\n");
+    assert_eq!(
+        shown(&suite, &["run"]),
+        r#"exit code: 96
+----- stdout -----
+----- stderr -----
+error: scenarios/suite.toml:1:25: cannot read the plugin `[SUITE]/gates.wasm`: No such file or directory (os error 2)
+  |
+1 | plugins = ["tool.wasm", "gates.wasm", "*.wsam"]
+  |                         ^^^^^^^^^^^^
+error: scenarios/suite.toml:1:39: `*.wsam` matches no file; build the plugins first, or correct the pattern
+  |
+1 | plugins = ["tool.wasm", "gates.wasm", "*.wsam"]
+  |                                       ^^^^^^^^
+error: scenarios/gate/scenario.toml:1:10: cannot read the plugin `[SUITE]/built/gate.wasm`: No such file or directory (os error 2)
+  |
+1 | plugin = "built/gate.wasm"
+  |          ^^^^^^^^^^^^^^^^^
+"#
+    );
+}
+
+#[test]
+fn an_unknown_cause_for_a_retry_offers_the_nearest() {
+    let suite = suite();
+    suite.file("scenarios/suite.toml", "[defaults]\nretry-on = [\"stall\", \"overlaod\"]\n");
+    assert_eq!(
+        shown(&suite, &["run", "tool.wasm"]),
+        r#"exit code: 96
+----- stdout -----
+----- stderr -----
+error: scenarios/suite.toml:2:22: nothing ends as `overlaod`; did you mean `overload`?
+  |
+2 | retry-on = ["stall", "overlaod"]
+  |                      ^^^^^^^^^^
+"#
+    );
+    let by_flag = shown(&suite, &["run", "tool.wasm", "--retry-on", "stall,overlaod"]);
+    assert!(
+        by_flag.starts_with("exit code: 2\n") && by_flag.contains("a similar value exists: 'overload'"),
+        "{by_flag}"
+    );
+}
+
+#[test]
+fn an_unknown_profile_offers_the_nearest() {
+    let suite = suite();
+    suite.file("scenarios/suite.toml", "[profile.nightly]\n[profile.ci]\n");
+    assert_eq!(
+        shown(&suite, &["run", "tool.wasm", "--profile", "nihgtly"]),
+        r"exit code: 96
+----- stdout -----
+----- stderr -----
+error: there is no profile `nihgtly`; did you mean `nightly`?
+"
+    );
+}
+
+#[test]
+fn a_profile_has_no_keys_of_the_suite_alone() {
+    let suite = suite();
+    suite.file("scenarios/suite.toml", "[profile.ci]\ncanary = []\n");
+    assert_eq!(
+        shown(&suite, &["run", "tool.wasm"]),
+        r"exit code: 96
+----- stdout -----
+----- stderr -----
+error: scenarios/suite.toml:2:1: unknown key `canary`; known are `lanes`, `jobs`, `flaky-result`, `xpass`, `max-fail`, `fail-fast`, `repeat-each`, `reporters`, `defaults`
+  |
+2 | canary = []
+  | ^^^^^^
+"
+    );
+}
+
+const EXPECT_FAIL: &str = "[[expect-fail]]\nowner = \"ada\"\nreason = \"issue 7\"\nuntil = 2999-12-31\n";
+
+#[test]
+fn an_expected_failure_without_its_owner_is_shown_in_its_place() {
+    let suite = suite();
+    suite.scenario("tool", "tags = []\n\n[[expect-fail]]\nfindings = \"exit-code\"\n");
+    assert_eq!(
+        shown(&suite, &["run", "tool.wasm"]),
+        r"exit code: 96
+----- stdout -----
+----- stderr -----
+error: scenarios/tool/scenario.toml:3:1: the key `owner` is missing; add it
+  |
+3 | [[expect-fail]]
+  | ^^^^^^^^^^^^^^^
+"
+    );
+}
+
+#[test]
+fn an_expected_failure_of_an_unknown_lane_offers_the_nearest() {
+    let suite = suite();
+    suite.file("scenarios/suite.toml", "lanes = [\"codex\"]\n[lane.codex]\n[lane.claude]\n");
+    suite.scenario("tool", &format!("{EXPECT_FAIL}findings = \"exit-code\"\nlane = [\"codex\", \"cluade\"]\n"));
+    assert_eq!(
+        shown(&suite, &["run", "tool.wasm"]),
+        r#"exit code: 96
+----- stdout -----
+----- stderr -----
+error: scenarios/tool/scenario.toml:6:18: there is no lane `cluade`; did you mean `claude`?
+  |
+6 | lane = ["codex", "cluade"]
+  |                  ^^^^^^^^
+"#
+    );
+}
+
+#[test]
+fn an_expected_finding_that_cannot_come_offers_the_nearest() {
+    let suite = suite();
+    let held = Listed { name: "held", summary: "", needs: &[], codes: &["gate-held", "gate-asked"] };
+    suite.file("held.wasm", typed_module(&[held], "", "", ""));
+    suite.scenario("held", &format!("{EXPECT_FAIL}findings = [\"gate-asked\", \"gate-hold\"]\n"));
+    suite.scenario("tool", &format!("{EXPECT_FAIL}findings = \"stdout\"\n"));
+    assert_eq!(
+        shown(&suite, &["run", "held.wasm", "tool.wasm"]),
+        r#"exit code: 96
+----- stdout -----
+----- stderr -----
+error: scenarios/held/scenario.toml:5:27: the scenario `held` has no finding `gate-hold`; did you mean `gate-held`?
+  |
+5 | findings = ["gate-asked", "gate-hold"]
+  |                           ^^^^^^^^^^^
+error: scenarios/tool/scenario.toml:5:12: the scenario `tool` has no finding `stdout`; there are `exit-code`
+  |
+5 | findings = "stdout"
+  |            ^^^^^^^^
+"#
+    );
+}
+
+#[test]
+fn a_day_that_is_none_shows_how_to_write_one() {
+    let suite = suite();
+    let text = "[[expect-fail]]\nfindings = \"exit-code\"\nowner = \"ada\"\nreason = \"r\"\nuntil = \"31.12.2026\"\n";
+    suite.scenario("tool", text);
+    assert_eq!(
+        shown(&suite, &["run", "tool.wasm"]),
+        r#"exit code: 96
+----- stdout -----
+----- stderr -----
+error: scenarios/tool/scenario.toml:5:9: `31.12.2026` is no day; write year, month and day: `2026-12-31`
+  |
+5 | until = "31.12.2026"
+  |         ^^^^^^^^^^^^
+"#
+    );
+}
+
+#[test]
+fn two_words_for_one_bound_are_told() {
+    let suite = suite();
+    suite.file("scenarios/suite.toml", "[profile.ci]\nmax-fail = 3\nfail-fast = true\n");
+    assert_eq!(
+        shown(&suite, &["run", "tool.wasm"]),
+        r"exit code: 96
+----- stdout -----
+----- stderr -----
+error: scenarios/suite.toml:3:13: `fail-fast` is a `max-fail` of 1 or of none; keep one of the two
+  |
+3 | fail-fast = true
+  |             ^^^^
+"
+    );
+}

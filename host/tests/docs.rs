@@ -158,12 +158,15 @@ fn verdicts_and_fault_classes_are_the_same_as_in_the_model() {
 }
 
 /// The keys that the program knows in a file of a suite, below a table's header if one is given. `None` when there is
-/// no such table.
+/// no such table, nor a list of such tables.
 fn known_keys(file: &str, header: Option<&str>) -> Option<BTreeSet<String>> {
-    let header = header.map(|header| format!("[{header}]\n")).unwrap_or_default();
-    let message = complaint(file, &format!("{header}{NOTHING} = 1\n"));
-    let (_, known) = message.split_once(&format!("unknown key `{NOTHING}`; known are "))?;
-    Some(quoted(known).into_iter().collect())
+    let below = |header: &str| {
+        let message = complaint(file, &format!("{header}{NOTHING} = 1\n"));
+        let (_, known) = message.split_once(&format!("unknown key `{NOTHING}`; known are "))?;
+        Some(quoted(known).into_iter().collect())
+    };
+    let Some(header) = header else { return below("") };
+    below(&format!("[{header}]\n")).or_else(|| below(&format!("[[{header}]]\n")))
 }
 
 /// The first line that the program says of a file.
@@ -193,7 +196,7 @@ fn the_guide_has_every_key_and_no_other() {
     let guide = read("docs/authoring.md");
     for (heading, file, free) in [
         ("## `scenario.toml`", "scenarios/a/scenario.toml", &[][..]),
-        ("## `suite.toml`", "scenarios/suite.toml", &["lane"][..]),
+        ("## `suite.toml`", "scenarios/suite.toml", &["lane", "profile"][..]),
     ] {
         assert_eq!(first_cells(&rows(&guide, heading)), all_keys(file, free), "{heading}");
     }
@@ -262,6 +265,61 @@ fn every_kind_of_event_has_an_example_that_is_one() {
         shown.insert(again["event"].as_str().unwrap().to_owned());
     }
     assert_eq!(shown, known_variants::<EventKind>(&format!(r#"{{"event":"{NOTHING}"}}"#)));
+}
+
+/// The schema that the program prints.
+fn event_schema() -> serde_json::Value {
+    let output = host(&["schema"], &repository());
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// The names of all properties in a schema.
+fn properties(schema: &serde_json::Value, found: &mut BTreeSet<String>) {
+    if let Some(properties) = schema["properties"].as_object() {
+        found.extend(properties.keys().cloned());
+    }
+    match schema {
+        serde_json::Value::Object(map) => map.values().for_each(|value| properties(value, found)),
+        serde_json::Value::Array(all) => all.iter().for_each(|value| properties(value, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_event_has_a_section_with_all_its_keys_and_no_other() {
+    let text = read("docs/events.md");
+    let schema = event_schema();
+    let kinds = schema["oneOf"].as_array().unwrap();
+    assert!(kinds.len() > 10);
+    for kind in kinds {
+        let name = kind["properties"]["event"]["const"].as_str().unwrap();
+        let keys: BTreeSet<String> = kind["properties"].as_object().unwrap().keys().cloned().collect();
+        let heading = format!("### `{name}`");
+        let section = text.split(&format!("\n{heading}\n")).nth(1).unwrap_or_else(|| panic!("no {heading}"));
+        // The first table is that of the event's own keys.
+        let table = section.split("\n\n").find(|part| part.trim_start().starts_with('|')).unwrap();
+        let written = table.lines().skip(2).map(|row| quoted(row)[0].clone()).chain(["event".to_owned()]);
+        assert_eq!(written.collect::<BTreeSet<_>>(), keys, "{name}");
+    }
+    let mut all = BTreeSet::new();
+    properties(&schema, &mut all);
+    let named: BTreeSet<String> = quoted(&text.replace("```", "")).into_iter().collect();
+    assert_eq!(all.difference(&named).collect::<Vec<_>>(), [""; 0], "keys that docs/events.md does not name");
+}
+
+/// The words that are headings of a level, in backquotes.
+fn headed(text: &str, level: &str) -> BTreeSet<String> {
+    let headings = text.lines().filter_map(|line| line.strip_prefix(level)?.strip_prefix(" `")?.strip_suffix('`'));
+    headings.map(str::to_owned).collect()
+}
+
+#[test]
+fn every_verdict_and_every_class_of_fault_has_its_section() {
+    let verdicts = known_variants::<host::model::Verdict>(&format!(r#"{{"verdict":"{NOTHING}"}}"#));
+    assert_eq!(headed(&read("docs/reading-a-run.md"), "###"), verdicts);
+    let mut troubles = known_variants::<host::model::FaultClass>(&format!(r#""{NOTHING}""#));
+    troubles.extend(["blocked", "cancelled", "flaky"].map(str::to_owned));
+    assert_eq!(headed(&read("docs/troubleshooting.md"), "##"), troubles);
 }
 
 /// Everything below `folder` that `wanted` takes, without what is built or downloaded.

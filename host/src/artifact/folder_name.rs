@@ -4,6 +4,8 @@ use std::fmt::Write;
 
 use sha2::{Digest, Sha256};
 
+use crate::model::FIXTURES_FOLDER;
+
 /// Longest folder name, in bytes. All of it is ASCII.
 const LONGEST: usize = 120;
 /// Hexadecimal digits that stand for the rest of a longer name: 128 bits.
@@ -41,9 +43,12 @@ pub(super) fn folder_name(name: &str) -> String {
     bounded(folder, name)
 }
 
-/// As [`folder_name`], for a folder that stands beside files of the run: a name such as `events.jsonl` must not take
-/// the place of one of them.
+/// As [`folder_name`], for a folder that stands beside what else the run has: a name such as `events.jsonl` or
+/// `fixtures` must not take the place of one of them.
 pub(super) fn lane_folder_name(lane: &str) -> String {
+    if let Some((first, rest)) = lane.split_at_checked(1).filter(|_| lane.eq_ignore_ascii_case(FIXTURES_FOLDER)) {
+        return format!("%{:02X}{rest}", first.as_bytes()[0]);
+    }
     const EXTENSIONS: [&str; 5] = ["jsonl", "json", "xml", "html", "md"];
     let folder = folder_name(lane);
     match folder.rsplit_once('.') {
@@ -101,9 +106,9 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_never_takes_the_place_of_a_file() {
-        let lanes = ["events.jsonl", "junit.xml", "gpt-5.1", "x.JSON"].map(lane_folder_name);
-        assert_eq!(lanes, ["events%2Ejsonl", "junit%2Exml", "gpt-5.1", "x%2EJSON"]);
+    fn a_lane_never_takes_the_place_of_what_the_run_has() {
+        let lanes = ["events.jsonl", "junit.xml", "gpt-5.1", "x.JSON", "fixtures", "Fixtures"].map(lane_folder_name);
+        assert_eq!(lanes, ["events%2Ejsonl", "junit%2Exml", "gpt-5.1", "x%2EJSON", "%66ixtures", "%46ixtures"]);
         let long = format!("{}.xml", "x".repeat(116));
         assert_eq!(lane_folder_name(&long).len(), LONGEST);
         assert!(!lane_folder_name(&long).ends_with(".xml"));

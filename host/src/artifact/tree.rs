@@ -90,7 +90,8 @@ impl Copy<'_> {
     /// Copies the files of one folder, and puts its folders on the list: nothing recurses as deep as the tree is, and
     /// only two directories are open at once.
     fn folder(&mut self, folder: &Path, waiting: &mut VecDeque<PathBuf>) -> Result<(), ArtifactError> {
-        let names = self.open_beneath(folder).and_then(|directory| Ok((self.names(&directory, folder)?, directory)));
+        let names =
+            open_beneath(&self.root, folder).and_then(|directory| Ok((self.names(&directory, folder)?, directory)));
         let (names, directory) = match names {
             Ok(found) => found,
             Err(error) => {
@@ -170,17 +171,6 @@ impl Copy<'_> {
         Ok(())
     }
 
-    /// Opens a directory of the tree component by component, so that none of them can be a symbolic link.
-    fn open_beneath(&self, folder: &Path) -> Result<OwnedFd, Errno> {
-        let mut opened = open_directory(&self.root, OsStr::new("."))?;
-        for component in folder.components() {
-            if let Component::Normal(name) = component {
-                opened = open_directory(&opened, name)?;
-            }
-        }
-        Ok(opened)
-    }
-
     fn skip(&mut self, path: &Path, reason: &str) {
         if self.copied.skipped.len() >= SKIPPED {
             self.left_out += 1;
@@ -191,12 +181,23 @@ impl Copy<'_> {
     }
 }
 
-fn open_directory(at: impl AsFd, name: &OsStr) -> Result<OwnedFd, Errno> {
+/// Opens a directory of the tree component by component, so that none of them can be a symbolic link.
+pub(super) fn open_beneath(root: &OwnedFd, folder: &Path) -> Result<OwnedFd, Errno> {
+    let mut opened = open_directory(root, OsStr::new("."))?;
+    for component in folder.components() {
+        if let Component::Normal(name) = component {
+            opened = open_directory(&opened, name)?;
+        }
+    }
+    Ok(opened)
+}
+
+pub(super) fn open_directory(at: impl AsFd, name: &OsStr) -> Result<OwnedFd, Errno> {
     openat(at, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Opens a file without waiting for anyone, and looks again at what it is: it may have been swapped since.
-fn open_regular(directory: &OwnedFd, name: &OsStr) -> Result<(File, u64), String> {
+pub(super) fn open_regular(directory: &OwnedFd, name: &OsStr) -> Result<(File, u64), String> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(openat(directory, name, flags, Mode::empty()).map_err(reason)?);
     let metadata = file.metadata().map_err(|error| error.to_string())?;
@@ -215,7 +216,7 @@ fn is_too_long(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::InvalidFilename
 }
 
-fn kind(kind: FileType) -> &'static str {
+pub(super) fn kind(kind: FileType) -> &'static str {
     match kind {
         FileType::Symlink => "symbolic link",
         FileType::Fifo => "named pipe",
@@ -225,7 +226,7 @@ fn kind(kind: FileType) -> &'static str {
     }
 }
 
-fn reason(error: Errno) -> String {
+pub(super) fn reason(error: Errno) -> String {
     io::Error::from(error).to_string()
 }
 

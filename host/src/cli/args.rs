@@ -1,8 +1,10 @@
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
 
-use crate::component::ADAPT_MODE;
+use super::{given::Given, policy_args::PolicyArgs};
+pub(super) use crate::model::ReporterKind;
+use crate::{component::ADAPT_MODE, config::Overrides};
 
 /// Runs live end-to-end scenarios as sandboxed WebAssembly components: the canary first, then all the rest at
 /// once, each in its own root and config dir, with nothing that it was not granted.
@@ -27,6 +29,12 @@ pub(super) enum Command {
     Inspect(InspectArgs),
     /// Run each scenario against its scripted agents, right and wrong, and show what its grader catches
     Prove(ProveFlags),
+    /// Grade the recorded sessions of a run again, without any agent, and compare the verdicts
+    Regrade(RegradeArgs),
+    /// Look whether suite, scenarios, plugins and lanes are sound; run nothing
+    Check(CheckArgs),
+    /// Print the JSON Schema of the event stream: one line of `events.jsonl`, and of `--reporter jsonl`
+    Schema,
     /// Carry out a script as a scripted agent would (started by `host run`)
     #[command(hide = true)]
     Agent(AgentArgs),
@@ -49,6 +57,10 @@ pub(super) struct SuiteArgs {
     #[arg(long, value_name = "PATH", env = "HOST_SUITE")]
     pub(super) suite: Option<PathBuf>,
 
+    /// A `[profile.NAME]` of the suite, put over the rest of it
+    #[arg(long, value_name = "NAME", env = "HOST_PROFILE")]
+    pub(super) profile: Option<String>,
+
     /// A lane to run in, in place of the suite's; may be repeated
     #[arg(long = "lane", value_name = "NAME", env = "HOST_LANE", value_delimiter = ',')]
     pub(super) lanes: Vec<String>,
@@ -60,6 +72,22 @@ pub(super) struct SuiteArgs {
     /// Only scenarios whose name contains one of these texts (canaries run all the same)
     #[arg(last = true, value_name = "FILTER")]
     pub(super) filters: Vec<String>,
+
+    /// Who gave which flag of the whole command.
+    #[arg(skip)]
+    pub(super) given: Given,
+}
+
+impl SuiteArgs {
+    /// What these ask for in place of what files say.
+    pub(super) fn overrides(&self) -> Overrides {
+        Overrides {
+            suite: self.given.sourced("suite", self.suite.clone()),
+            profile: self.given.sourced("profile", self.profile.clone()),
+            lanes: self.given.sourced("lanes", Some(self.lanes.clone()).filter(|lanes| !lanes.is_empty())),
+            ..Overrides::default()
+        }
+    }
 }
 
 /// How to run.
@@ -98,6 +126,13 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) execution: ExecutionArgs,
 
+    #[command(flatten)]
+    pub(super) policy: PolicyArgs,
+
+    /// Print every setting with who says it, as TOML, and run nothing
+    #[arg(long)]
+    pub(super) show_config: bool,
+
     /// A scripted agent to play in place of the lane's, in each scenario that has one of that name
     #[arg(long = "agent", value_name = "NAME")]
     pub(super) agents: Vec<String>,
@@ -110,9 +145,48 @@ pub(super) struct RunArgs {
     #[arg(long, value_enum, default_value_t = NoTests::Fail, value_name = "ACTION")]
     pub(super) no_tests: NoTests,
 
-    /// How to report to the terminal or a pipe; may be repeated [default: human]
+    /// How to report to the terminal or a pipe; may be repeated [default: the suite's `reporters`, or human]
     #[arg(long = "reporter", value_enum, value_name = "KIND", value_delimiter = ',')]
     pub(super) reporters: Vec<ReporterKind>,
+}
+
+impl RunArgs {
+    /// What these ask for in place of what files say.
+    pub(super) fn overrides(&self) -> Overrides {
+        let given = &self.suite.given;
+        let reporters = Some(self.reporters.clone()).filter(|reporters| !reporters.is_empty());
+        let mut overrides = Overrides {
+            jobs: given.sourced("jobs", self.execution.jobs),
+            agents: self.agents.clone(),
+            reporters: given.sourced("reporters", reporters),
+            ..self.suite.overrides()
+        };
+        self.policy.add_to(&mut overrides, given);
+        overrides
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CheckArgs {
+    /// Plugins: `.wasm` files or patterns; those that the suite names when absent
+    #[arg(value_name = "PLUGIN")]
+    pub(super) plugins: Vec<OsString>,
+
+    /// The suite: a `suite.toml` or its folder [default: scenarios/suite.toml, if there is one]
+    #[arg(long, value_name = "PATH", env = "HOST_SUITE")]
+    pub(super) suite: Option<PathBuf>,
+
+    /// Compile plugins anew and keep nothing of it
+    #[arg(long)]
+    pub(super) no_cache: bool,
+
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    pub(super) format: Format,
+
+    /// Who gave which flag.
+    #[arg(skip)]
+    pub(super) given: Given,
 }
 
 #[derive(Debug, Args)]
@@ -166,6 +240,10 @@ pub(super) struct ProveFlags {
     /// Only scenarios whose name contains one of these texts
     #[arg(last = true, value_name = "FILTER")]
     filters: Vec<String>,
+
+    /// Who gave which flag.
+    #[arg(skip)]
+    pub(super) given: Given,
 }
 
 /// What `host prove` works on, in the same parts as [`RunArgs`].
@@ -177,13 +255,56 @@ pub(super) struct ProveArgs {
 
 impl From<ProveFlags> for ProveArgs {
     fn from(flags: ProveFlags) -> Self {
-        let ProveFlags { plugins, suite, no_cache, jobs, output, keep, filters } = flags;
+        let ProveFlags { plugins, suite, no_cache, jobs, output, keep, filters, given } = flags;
         Self {
-            suite: SuiteArgs { plugins, suite, lanes: Vec::new(), no_cache, filters },
+            suite: SuiteArgs { plugins, suite, profile: None, lanes: Vec::new(), no_cache, filters, given },
             // Quiet: nobody but the proof says where attempts were kept.
             execution: ExecutionArgs { jobs, output, keep, color: Color::Auto, quiet: true, verbose: false },
         }
     }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct RegradeArgs {
+    /// The run: a run directory, the name of a run, or `latest`
+    #[arg(value_name = "RUN")]
+    pub(super) run: Option<OsString>,
+
+    /// Plugins to grade with: `.wasm` files or patterns; those of the run, as they are now, when absent
+    #[arg(value_name = "PLUGIN")]
+    pub(super) plugins: Vec<OsString>,
+
+    /// The suite: a `suite.toml` or its folder [default: scenarios/suite.toml, if there is one]
+    #[arg(long, value_name = "PATH", env = "HOST_SUITE")]
+    pub(super) suite: Option<PathBuf>,
+
+    /// Compile plugins anew and keep nothing of it
+    #[arg(long)]
+    pub(super) no_cache: bool,
+
+    /// Attempts at once [default: the suite's `jobs`, or 16]
+    #[arg(short, long, value_name = "N", env = "HOST_JOBS", value_parser = at_least_one)]
+    pub(super) jobs: Option<usize>,
+
+    /// Folder of the run directories, for the new one too [default: .host beside the scenarios]
+    #[arg(long, value_name = "DIR", env = "HOST_OUTPUT")]
+    pub(super) output: Option<PathBuf>,
+
+    /// Only trials whose verdict is not the same, and the summary
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+
+    /// How to report to the terminal or a pipe; may be repeated [default: human]
+    #[arg(long = "reporter", value_enum, value_name = "KIND", value_delimiter = ',')]
+    pub(super) reporters: Vec<ReporterKind>,
+
+    /// Only trials of scenarios whose name contains one of these texts
+    #[arg(last = true, value_name = "FILTER")]
+    pub(super) filters: Vec<String>,
+
+    /// Who gave which flag.
+    #[arg(skip)]
+    pub(super) given: Given,
 }
 
 #[derive(Debug, Args)]
@@ -248,18 +369,23 @@ pub(super) enum NoTests {
     Pass,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum ReporterKind {
-    /// For people: live on a terminal, plain lines elsewhere
-    Human,
-    /// The event stream, one JSON object a line, on stdout
-    Jsonl,
-    /// `junit.xml` in the run directory, as Jenkins reads it
-    Junit,
-    /// Groups, annotations, step summary and outputs for GitHub Actions, on stdout and in the files that it names
-    Github,
-    /// Nothing but the run directory
-    Silent,
+impl ValueEnum for ReporterKind {
+    fn value_variants<'a>() -> &'a [Self] {
+        &Self::ALL
+    }
+
+    fn to_possible_value(&self) -> Option<PossibleValue> {
+        Some(PossibleValue::new(self.as_str()).help(match self {
+            Self::Human => "For people: live on a terminal, plain lines elsewhere",
+            Self::Jsonl => "The event stream, one JSON object a line, on stdout",
+            Self::Junit => "`junit.xml` in the run directory, as Jenkins reads it",
+            Self::Github => {
+                "Groups, annotations, step summary and outputs for GitHub Actions, on stdout and in the files that it \
+                 names"
+            }
+            Self::Silent => "Nothing but the run directory",
+        }))
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

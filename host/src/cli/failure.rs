@@ -1,26 +1,88 @@
 use std::{
     error::Error,
     io::{self, Write},
+    path::{Path, PathBuf},
 };
 
-use crate::{model::ExitCode, report::visible};
+use super::setup::{FindError, as_seen_here};
+use crate::{
+    config::{ConfigError, SourceError},
+    model::ExitCode,
+    plan::SetupProblem,
+    report::visible,
+};
 
 /// Why a command ends before its work is done.
 #[derive(Debug)]
 pub(super) struct Failure {
     code: ExitCode,
-    messages: Vec<String>,
+    messages: Vec<Message>,
+}
+
+/// What is wrong, and where if it stands in a file.
+#[derive(Debug)]
+pub(super) struct Message {
+    text: String,
+    place: Option<(PathBuf, usize, usize)>,
+    short: Option<String>,
+}
+
+impl Message {
+    /// Of something that stands in no file.
+    pub(super) fn plain(text: String) -> Self {
+        Self { text, place: None, short: None }
+    }
+
+    /// Of an error with its causes.
+    pub(super) fn of(error: &(dyn Error + 'static)) -> Self {
+        let text = chain(error);
+        match in_a_file(error) {
+            Some(SourceError { path, position: Some((line, column)), message, .. }) => {
+                Self { text, place: Some((as_seen_here(path), *line, *column)), short: Some(message.clone()) }
+            }
+            _ => Self::plain(text),
+        }
+    }
+
+    /// As it is printed. Messages quote plugins and files, whose words must not steer a terminal.
+    pub(super) fn told(&self) -> String {
+        told(&self.text)
+    }
+
+    /// Without the place, where that is known.
+    pub(super) fn short(&self) -> &str {
+        self.short.as_deref().unwrap_or(&self.text)
+    }
+
+    /// File, line and column, from 1.
+    pub(super) fn place(&self) -> Option<(&Path, usize, usize)> {
+        self.place.as_ref().map(|(path, line, column)| (path.as_path(), *line, *column))
+    }
+}
+
+/// The error in a file that `error` is, if it is one.
+fn in_a_file<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a SourceError> {
+    let config = || error.downcast_ref::<ConfigError>()?.source_error();
+    let setup = || match error.downcast_ref::<SetupProblem>()? {
+        SetupProblem::Source(error) => Some(error),
+        _ => None,
+    };
+    let find = || match error.downcast_ref::<FindError>()? {
+        FindError::Named(error) => Some(error),
+        FindError::Given(_) => None,
+    };
+    error.downcast_ref::<SourceError>().or_else(config).or_else(setup).or_else(find)
 }
 
 impl Failure {
     /// Bad suite, plugin, grant or machine.
     pub(super) fn setup(message: impl Into<String>) -> Self {
-        Self { code: ExitCode::Setup, messages: vec![message.into()] }
+        Self { code: ExitCode::Setup, messages: vec![Message::plain(message.into())] }
     }
 
     /// The same for several errors, all of which are told.
     pub(super) fn setup_all<E: Error + 'static>(errors: impl IntoIterator<Item = E>) -> Self {
-        Self { code: ExitCode::Setup, messages: errors.into_iter().map(|error| chain(&error)).collect() }
+        Self { code: ExitCode::Setup, messages: errors.into_iter().map(|error| Message::of(&error)).collect() }
     }
 
     /// A signal came before there was anything to report; what happened has been told.
@@ -33,16 +95,20 @@ impl Failure {
         let mut stderr = io::stderr().lock();
         for message in &self.messages {
             // Without a stderr the exit code still tells.
-            // Messages quote plugins and files, whose words must not steer a terminal.
-            let _ = writeln!(stderr, "error: {}", told(message));
+            let _ = writeln!(stderr, "error: {}", message.told());
         }
         self.code
+    }
+
+    /// What is wrong.
+    pub(super) fn into_messages(self) -> Vec<Message> {
+        self.messages
     }
 }
 
 impl<E: Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self::setup(chain(&error))
+        Self::setup_all([error])
     }
 }
 

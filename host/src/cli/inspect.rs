@@ -1,5 +1,3 @@
-use std::path::Path;
-
 use super::{
     args::{Format, InspectArgs},
     failure::Failure,
@@ -7,8 +5,8 @@ use super::{
     setup,
 };
 use crate::{
-    component::{self, Import, Plugin, Shape},
-    model::{Declared, ExitCode, Grant, PluginFacts},
+    component::{Import, Plugin, Shape},
+    model::{Declared, ExitCode, Grant, PluginFacts, shown},
 };
 
 /// What an import opens up, and what stands before it.
@@ -29,7 +27,7 @@ const REACH: &[(&str, &str)] = &[
 
 /// `host inspect`.
 pub(super) async fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
-    let files = component::discover(&args.plugins, Path::new("")).map_err(Failure::setup_all)?;
+    let files = setup::named_plugins(&args.plugins)?;
     let engine = setup::engine(1)?;
     let cache = setup::open_cache();
     let plugins = setup::load_all(&files, &engine, cache.as_ref()).map_err(Failure::setup_all)?;
@@ -48,7 +46,7 @@ pub(super) async fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
 }
 
 fn human(plugin: &Plugin, facts: &PluginFacts) -> String {
-    let mut text = format!("{}\n", component::shown(&plugin.file.path));
+    let mut text = format!("{}\n", shown(&plugin.file.path));
     let mut fact = |name: &str, value: &str| text.push_str(&format!("  {name:<10} {value}\n"));
     fact("kind", &kind(plugin));
     fact("size", &format!("{} bytes", size(plugin)));

@@ -10,10 +10,10 @@ use std::{
 
 use serde_json::Value;
 
-use super::{list::one_line, wiring::as_seen_here};
+use super::{list::one_line, setup::as_seen_here};
 use crate::{
     artifact::RunDirectory,
-    component::shown,
+    model::shown,
     sandbox::{DeadRun, Sweep, sweep},
 };
 

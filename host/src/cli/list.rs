@@ -6,15 +6,16 @@ use super::{
     setup::{self, Loaded},
 };
 use crate::{
-    component,
-    model::{Canary, ExitCode, Grant, Limits, ScenarioShape},
+    model::{Canary, ExitCode, ExpectedFailure, Grant, Limits, RetryPolicy, ScenarioShape, shown},
     plan::{LanePlan, PlannedTrial, Selection, plan},
     report::visible,
 };
 
 /// `host list`.
 pub(super) async fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
-    let loaded = setup::load(&args.suite, None, &[]).await?;
+    let mut loaded = setup::load(&args.suite, &args.suite.overrides()).await?;
+    // A list of repetitions tells nothing.
+    loaded.settings.policy.repeat_each = 1;
     let selection = Selection { filters: args.suite.filters.clone(), no_canary: false, today: setup::today() };
     let plan = plan(loaded.scenarios.clone(), &loaded.settings, &selection);
     let text = match args.format {
@@ -52,13 +53,23 @@ fn human(lane: &LanePlan, loaded: &Loaded) -> String {
         facts.push(format!("deadline {}", humantime::format_duration(scenario.limits.deadline)));
         facts.extend(grants(trial).into_iter().map(|grant| format!("grant {grant}")));
         facts.extend(scenario.ungranted.iter().map(|missing| format!("needs {}, not granted", missing.grant)));
+        facts.extend(retries(&trial.retry));
         facts.extend(scenario.tags.iter().map(|tag| format!("#{}", one_line(tag))));
         text.push_str(&format!("  {:width$}  {}\n", scenario.id.0, facts.join("  ")));
         if !scenario.summary.is_empty() {
             text.push_str(&format!("  {:width$}  {}\n", "", one_line(&scenario.summary)));
         }
+        for (expected, note) in expected_failures(trial) {
+            let codes: Vec<&str> = expected.findings.iter().map(String::as_str).collect();
+            let (codes, owner) = (codes.join(", "), one_line(&expected.owner));
+            let reason = one_line(&expected.reason);
+            text.push_str(&format!(
+                "  {:width$}  expected to fail: {codes}, until {}{note}; {owner}: {reason}\n",
+                "", expected.until
+            ));
+        }
         if let Some(plugin) = loaded.plugins.get(scenario.plugin.0) {
-            text.push_str(&format!("  {:width$}  in {}\n", "", component::shown(&plugin.file.path)));
+            text.push_str(&format!("  {:width$}  in {}\n", "", shown(&plugin.file.path)));
         }
     }
     text
@@ -66,6 +77,29 @@ fn human(lane: &LanePlan, loaded: &Loaded) -> String {
 
 fn grants(trial: &PlannedTrial) -> Vec<Grant> {
     Grant::ALL.into_iter().filter(|grant| trial.scenario.grants.has(*grant)).collect()
+}
+
+/// What is said of retries where it is not the default.
+fn retries(retry: &RetryPolicy) -> Option<String> {
+    let default = RetryPolicy::default();
+    if *retry == default {
+        return None;
+    }
+    let mut text = format!("retries {}", retry.retries);
+    if retry.on != default.on {
+        let causes: Vec<&str> = retry.on.iter().map(|cause| cause.as_str()).collect();
+        text.push_str(&format!(" on {}", if causes.is_empty() { "nothing".to_owned() } else { causes.join(",") }));
+    }
+    if retry.delay != default.delay {
+        text.push_str(&format!(" after {}", humantime::format_duration(retry.delay)));
+    }
+    Some(text)
+}
+
+/// A trial's known failures, and whether they are still accepted.
+fn expected_failures(trial: &PlannedTrial) -> impl Iterator<Item = (&ExpectedFailure, &'static str)> {
+    let accepted = trial.expected.iter().map(|expected| (expected, ""));
+    accepted.chain(trial.expired.iter().map(|expected| (expected, ", EXPIRED")))
 }
 
 /// A plugin's own words, which must not forge lines of ours.
@@ -106,6 +140,29 @@ fn trial_json(trial: &PlannedTrial, loaded: &Loaded) -> serde_json::Value {
         "clauses": clauses,
         "agents": scenario.agents.keys().collect::<Vec<_>>(),
         "limits": limits_json(&scenario.limits),
+        "retry": {
+            "retries": trial.retry.retries,
+            "on": trial.retry.on.iter().map(|cause| cause.as_str()).collect::<Vec<_>>(),
+            "delay-ms": u64::try_from(trial.retry.delay.as_millis()).unwrap_or(u64::MAX),
+        },
+        "expected-failures": trial
+            .expected
+            .iter()
+            .map(|expected| (expected, false))
+            .chain(trial.expired.iter().map(|expected| (expected, true)))
+            .map(|(expected, expired)| expected_json(expected, expired))
+            .collect::<Vec<_>>(),
+    })
+}
+
+fn expected_json(expected: &ExpectedFailure, expired: bool) -> serde_json::Value {
+    serde_json::json!({
+        "lanes": expected.lanes,
+        "findings": expected.findings,
+        "owner": expected.owner,
+        "reason": expected.reason,
+        "until": expected.until,
+        "expired": expired,
     })
 }
 
@@ -114,6 +171,7 @@ fn limits_json(limits: &Limits) -> serde_json::Value {
         "deadline-ms": u64::try_from(limits.deadline.as_millis()).unwrap_or(u64::MAX),
         "quiet-ms": u64::try_from(limits.quiet.as_millis()).unwrap_or(u64::MAX),
         "back-off-ms": u64::try_from(limits.back_off.as_millis()).unwrap_or(u64::MAX),
+        "progress-ms": limits.progress.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
         "memory": limits.memory,
         "table-elements": limits.table_elements,
         "instances": limits.instances,

@@ -2,24 +2,26 @@
 
 mod adapt;
 mod args;
+mod check;
 mod failure;
+mod given;
 mod inspect;
 mod leftovers;
 mod list;
+mod origin;
+mod policy_args;
 mod prove;
+mod regrade;
 mod run;
+mod schema;
 mod setup;
+mod show_config;
 mod signals;
 mod wiring;
 
 use std::{ffi::OsString, time::Duration};
 
-use clap::Parser;
-
-use self::{
-    args::{Cli, Command},
-    failure::Failure,
-};
+use self::{args::Command, failure::Failure};
 use crate::{
     lane::{AgentArgs, SuperviseArgs, run_agent, supervise},
     model::ExitCode,
@@ -45,7 +47,7 @@ impl From<ExitCode> for Ending {
 
 /// Runs `host` with `args`, the program's name first.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Ending {
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match given::parse(args) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version come this way too; a closed pipe is no reason to fail.
@@ -85,8 +87,11 @@ fn in_runtime(command: Command) -> ExitCode {
         match command {
             Command::Run(args) => run::run(args).await,
             Command::List(args) => list::list(&args).await,
+            Command::Check(args) => check::check(&args).await,
             Command::Inspect(args) => inspect::inspect(&args).await,
             Command::Prove(args) => prove::prove(args.into()).await,
+            Command::Regrade(args) => regrade::regrade(args).await,
+            Command::Schema => schema::schema(),
             Command::Supervise(_) | Command::Agent(_) | Command::Adapt(_) => Ok(ExitCode::Usage),
         }
     });

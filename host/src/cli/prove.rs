@@ -12,7 +12,7 @@ use super::{
     setup, wiring,
 };
 use crate::{
-    config::LaneKind,
+    config::{LaneKind, Overrides},
     model::{
         Canary, Event, EventKind, ExitCode, Grant, LaneName, Policy, Scenario, ScenarioId, ScriptExpectation, TrialId,
         Verdict,
@@ -23,7 +23,8 @@ use crate::{
 
 /// `host prove`.
 pub(super) async fn prove(args: ProveArgs) -> Result<ExitCode, Failure> {
-    let loaded = setup::load(&args.suite, args.execution.jobs, &[]).await?;
+    let overrides = Overrides { jobs: args.suite.given.sourced("jobs", args.execution.jobs), ..args.suite.overrides() };
+    let loaded = setup::load(&args.suite, &overrides).await?;
     let selection = Selection { filters: args.suite.filters.clone(), no_canary: true, today: setup::today() };
     let scenarios: Vec<Arc<Scenario>> =
         loaded.scenarios.iter().filter(|scenario| selection.selects(scenario)).cloned().map(Arc::new).collect();

@@ -1,7 +1,8 @@
 use super::{
     args::{NoTests, RunArgs},
     failure::Failure,
-    setup, wiring,
+    list::write_all,
+    setup, show_config, wiring,
 };
 use crate::{
     config::nearest,
@@ -11,7 +12,11 @@ use crate::{
 
 /// `host run`.
 pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
-    let loaded = setup::load(&args.suite, args.execution.jobs, &args.agents).await?;
+    if args.show_config {
+        write_all(&show_config::show(&args, &std::env::current_dir()?)?)?;
+        return Ok(ExitCode::Ok);
+    }
+    let loaded = setup::load(&args.suite, &args.overrides()).await?;
     let filters = args.suite.filters.clone();
     let selection = Selection { filters, no_canary: args.no_canary, today: setup::today() };
     let plan = plan(loaded.scenarios.clone(), &loaded.settings, &selection);
@@ -33,7 +38,7 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
             absent.join(", ")
         );
     }
-    let (_, code) = wiring::execute(&loaded, &plan, &args.execution, &args.reporters, &mut |_| {}).await?;
+    let (_, code) = wiring::execute(&loaded, &plan, &args.execution, &loaded.settings.reporters, &mut |_| {}).await?;
     Ok(code)
 }
 

@@ -11,12 +11,16 @@ use std::{
     },
 };
 
-use super::{args::SuiteArgs, failure::Failure, list::one_line};
+use super::{
+    args::SuiteArgs,
+    failure::{Failure, chain},
+    list::one_line,
+};
 use crate::{
-    component::{self, Lister, LoadError, Plugin, PluginFile, Shape},
-    config::{Overrides, Settings},
+    component::{self, DiscoverError, Lister, LoadError, Plugin, PluginFile, Shape},
+    config::{ConfigError, Overrides, Place, Settings, SourceError, seen_from_here},
     engine::{Cache, Engine, MAX_SLOTS},
-    model::{Declared, PluginFacts, PluginId, PluginInfo, Scenario},
+    model::{Declared, PluginFacts, PluginId, PluginInfo, Scenario, shown},
     plan,
 };
 
@@ -34,8 +38,7 @@ impl Loaded {
             .iter()
             .map(|plugin| PluginInfo {
                 label: plugin.file.label.clone(),
-                // The event log is text.
-                path: plugin.file.path.to_string_lossy().into_owned().into(),
+                path: as_text(&plugin.file.path),
                 digest: format!("sha256:{}", plugin.digest),
             })
             .collect()
@@ -47,19 +50,18 @@ pub(super) fn today() -> jiff::civil::Date {
     jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
-/// Loads the suite around the current folder with the plugins that `args` name.
+/// Loads the suite around the current folder with the plugins that `args` name, and `overrides` over it.
 ///
 /// # Errors
 /// Everything that is wrong, told together where possible.
-pub(super) async fn load(args: &SuiteArgs, jobs: Option<usize>, agents: &[String]) -> Result<Loaded, Failure> {
+pub(super) async fn load(args: &SuiteArgs, overrides: &Overrides) -> Result<Loaded, Failure> {
     let cwd = std::env::current_dir()?;
-    let overrides = Overrides { suite: args.suite.clone(), jobs, lanes: args.lanes.clone(), agents: agents.to_vec() };
-    let mut settings = Settings::resolve(&cwd, &overrides).map_err(Failure::setup_all)?;
+    let mut settings = settings(&cwd, overrides).map_err(Failure::setup_all)?;
     if settings.jobs > MAX_SLOTS {
         eprintln!("warning: {} attempts at once are more than this host runs; it runs {MAX_SLOTS}", settings.jobs);
         settings.jobs = MAX_SLOTS;
     }
-    let files = find(args, &settings, &cwd)?;
+    let files = find(&args.plugins, &settings, &cwd)?;
     let engine = engine(settings.jobs)?;
     let cache = if args.no_cache { None } else { open_cache() };
     let plugins = load_all(&files, &engine, cache.as_ref()).map_err(Failure::setup_all)?;
@@ -68,27 +70,75 @@ pub(super) async fn load(args: &SuiteArgs, jobs: Option<usize>, agents: &[String
     Ok(Loaded { settings, plugins, scenarios })
 }
 
-fn find(args: &SuiteArgs, settings: &Settings, cwd: &Path) -> Result<Vec<PluginFile>, Failure> {
-    if !args.plugins.is_empty() {
-        return component::discover(&args.plugins, Path::new("")).map_err(Failure::setup_all);
+/// The settings around `cwd`, the scenarios' files named as a person there would.
+pub(super) fn settings(cwd: &Path, overrides: &Overrides) -> Result<Settings, Vec<ConfigError>> {
+    let mut settings = Settings::resolve(cwd, overrides)?;
+    for scenario in settings.scenarios.values_mut() {
+        scenario.file = scenario.file.take().map(|file| as_text(file.strip_prefix(cwd).unwrap_or(&file)));
     }
-    let named = settings.scenarios.values().filter_map(|scenario| scenario.plugin.as_ref());
-    let names: Vec<OsString> =
-        settings.plugins.iter().map(OsString::from).chain(named.map(|path| path.as_os_str().to_owned())).collect();
+    Ok(settings)
+}
+
+/// A path for the event log, which is text.
+pub(super) fn as_text(path: &Path) -> PathBuf {
+    path.to_string_lossy().into_owned().into()
+}
+
+/// A path below the current folder without what leads there, as a person would write it.
+pub(super) fn as_seen_here(path: &Path) -> PathBuf {
+    let cwd = std::env::current_dir().ok();
+    cwd.and_then(|cwd| path.strip_prefix(cwd).ok()).unwrap_or(path).to_owned()
+}
+
+/// A plugin that a file of the suite names is not there.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FindError {
+    /// Its place is known.
+    #[error(transparent)]
+    Named(SourceError),
+    /// Its place is not.
+    #[error(transparent)]
+    Given(DiscoverError),
+}
+
+/// The files of the plugins that the command line names.
+pub(super) fn named_plugins(plugins: &[OsString]) -> Result<Vec<PluginFile>, Failure> {
+    component::discover(plugins, Path::new(""))
+        .map_err(|problems| Failure::setup_all(problems.into_iter().map(|(_, problem)| problem)))
+}
+
+/// The files of the plugins that were `given`, or else of those that the suite names.
+pub(super) fn find(given: &[OsString], settings: &Settings, cwd: &Path) -> Result<Vec<PluginFile>, Failure> {
+    if !given.is_empty() {
+        return named_plugins(given);
+    }
+    let (names, places): (Vec<OsString>, Vec<Option<&Place>>) = settings
+        .plugins
+        .iter()
+        .map(|(name, place)| (OsString::from(name), Some(place)))
+        .chain(settings.scenarios.values().filter_map(|scenario| {
+            Some((scenario.plugin.as_ref()?.as_os_str().to_owned(), scenario.places.get("plugin")))
+        }))
+        .unzip();
     if names.is_empty() {
         return Err(Failure::setup(match &settings.suite {
             Some(suite) => format!(
                 "{} names no plugins: name them there under `plugins`, or on the command line (`host run plugins/*.wasm`)",
-                component::shown(suite)
+                seen_from_here(suite)
             ),
             None => format!(
                 "there is no scenarios/suite.toml in {}: name the suite with `--suite PATH`, or plugins on the command \
                  line (`host run plugins/*.wasm`)",
-                component::shown(cwd)
+                shown(cwd)
             ),
         }));
     }
-    let mut files = component::discover(&names, &settings.base).map_err(Failure::setup_all)?;
+    let mut files = component::discover(&names, &settings.base).map_err(|problems| {
+        Failure::setup_all(problems.into_iter().map(|(index, problem)| match places[index] {
+            Some(place) => FindError::Named(place.error(chain(&problem))),
+            None => FindError::Given(problem),
+        }))
+    })?;
     // As a person in `cwd` would write them.
     for file in &mut files {
         if let Ok(short) = file.path.strip_prefix(cwd) {
@@ -120,7 +170,7 @@ pub(super) fn open_cache() -> Option<Cache> {
     match Cache::open(&folder) {
         Ok(cache) => Some(cache),
         Err(error) => {
-            eprintln!("warning: {}; plugins are compiled anew", one_line(&super::failure::chain(&error)));
+            eprintln!("warning: {}; plugins are compiled anew", one_line(&chain(&error)));
             None
         }
     }
@@ -219,7 +269,7 @@ pub(super) async fn ask_all(plugins: &[Plugin], engine: &Engine) -> Result<Vec<P
 
 /// `FILE` and what is wrong with its list.
 #[derive(Debug, thiserror::Error)]
-#[error("`{}` {source}", component::shown(path))]
+#[error("`{}` {source}", shown(path))]
 pub(super) struct ListProblem {
     path: PathBuf,
     source: component::ListError,

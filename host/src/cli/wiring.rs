@@ -14,23 +14,26 @@ use super::{
     args::{Color, ExecutionArgs, ReporterKind},
     failure::{Failure, chain},
     leftovers::remove_leftovers,
-    setup::Loaded,
+    origin,
+    setup::{Loaded, as_seen_here},
     signals,
 };
 use crate::{
-    artifact::{CopyLimits, RunDirectory, copy_tree_bounded},
+    artifact::{self, CopyLimits, DiffLimits, RunDirectory, copy_tree_bounded},
     engine::WASMTIME_VERSION,
     lane::{self, HostProgram, Lane},
-    model::{AgentSettings, Event, ExitCode, LaneName, RunSummary, TrialId},
+    model::{AgentSettings, Event, ExitCode, FIXTURES_FOLDER, LaneName, RunId, RunSummary, SuiteInfo, TrialId},
     plan::Plan,
     report::{
         Background, ColorChoice, Github, GithubFiles, Human, HumanOptions, JsonLines, Junit, Reporter, Verbosity,
+        visible,
     },
-    runner::{ArtifactPlace, AttemptExecutor, EventSink, RunContext, Signal, dispatch},
+    runner::{Agents, ArtifactPlace, AttemptExecutor, EventSink, RunContext, Signal, dispatch},
     sandbox::Workspace,
 };
 
-/// Runs `plan` with everything that `loaded` holds. `watch` sees every event before the reports do.
+/// Runs `plan` with everything that `loaded` holds, and the lanes' agents. `watch` sees every event before the reports
+/// do.
 pub(super) async fn execute(
     loaded: &Loaded,
     plan: &Plan,
@@ -38,7 +41,21 @@ pub(super) async fn execute(
     reporters: &[ReporterKind],
     watch: &mut dyn FnMut(&Event),
 ) -> Result<(RunSummary, ExitCode), Failure> {
+    execute_with(loaded, plan, args, reporters, watch, Agents::Live(lanes(plan)), None).await
+}
+
+/// The same with other agents. A run that grades `regrades` again is not the latest run.
+pub(super) async fn execute_with(
+    loaded: &Loaded,
+    plan: &Plan,
+    args: &ExecutionArgs,
+    reporters: &[ReporterKind],
+    watch: &mut dyn FnMut(&Event),
+    agents: Agents,
+    regrades: Option<RunId>,
+) -> Result<(RunSummary, ExitCode), Failure> {
     raise_open_files();
+    return_large_blocks();
     lane::become_subreaper()?;
     let output = args.output.clone().unwrap_or_else(|| loaded.settings.base.join(".host"));
     if output.to_str().is_none() {
@@ -49,7 +66,11 @@ pub(super) async fn execute(
     let mut signals = signals::signals()?;
     let directory = RunDirectory::create_new(&output)?;
     let run = directory.run().clone();
-    let prepared = prepare(loaded, plan, args, &directory);
+    let suite_folder = loaded.settings.suite.as_deref().and_then(Path::parent).map(Path::to_owned);
+    // Git may look while the fixtures are copied.
+    let revision = tokio::spawn(async move { origin::revision(&suite_folder?).await });
+    let suite = suite_info(loaded);
+    let prepared = prepare(loaded, plan, args, &directory, agents);
     if let Some(signal) = interrupted(&mut signals) {
         eprintln!("error: interrupted by {signal} before anything had started");
         drop(prepared);
@@ -66,15 +87,18 @@ pub(super) async fn execute(
     let mut reporter = Reporter::new();
     reporter.add("events.jsonl", JsonLines::create(&directory.path().join("events.jsonl"))?);
     add_reporters(&mut reporter, args, reporters, directory.path())?;
-    directory.point_latest()?;
+    if regrades.is_none() {
+        directory.point_latest()?;
+    }
     let context = RunContext {
         run,
         time: jiff::Timestamp::now().to_string(),
         wasmtime: WASMTIME_VERSION.to_owned(),
-        suite: None,
-        revision: None,
+        suite,
+        revision: revision.await.ok().flatten(),
         plugins: loaded.plugin_infos(),
         directory: Some(as_seen_here(directory.path())),
+        regrades,
     };
     let mut sink = Fan { reporter: &mut reporter, watch };
     let summary = dispatch(plan, context, Arc::clone(&executor) as Arc<_>, &mut sink, signals).await;
@@ -87,11 +111,32 @@ pub(super) async fn execute(
     if let Err(error) = executor.close() {
         eprintln!("warning: cannot remove the run's temporary folder: {error}");
     }
+    tell_place(reporters, directory.path());
     for broken in reporter.broken() {
         eprintln!("error: the report {} could not be written: {}", broken.name, broken.error);
         code = code.max(ExitCode::Setup);
     }
     Ok((summary, code))
+}
+
+/// The suite for the first event. That one of its files cannot be read is told where the file is used.
+fn suite_info(loaded: &Loaded) -> Option<SuiteInfo> {
+    let cwd = std::env::current_dir().ok()?;
+    origin::suite_info(&loaded.settings, &cwd).unwrap_or_else(|error| {
+        eprintln!("warning: the suite has no digest, as one of its files cannot be read: {error}");
+        None
+    })
+}
+
+/// Says where things are to whom no other report says so. stdout is the reports'.
+fn tell_place(reporters: &[ReporterKind], directory: &Path) {
+    let told = |kind: &ReporterKind| matches!(kind, ReporterKind::Human | ReporterKind::Jsonl | ReporterKind::Silent);
+    if reporters.is_empty() || reporters.iter().any(told) {
+        return;
+    }
+    let directory = as_seen_here(directory);
+    let place = if reporters.contains(&ReporterKind::Junit) { directory.join("junit.xml") } else { directory };
+    eprintln!("report: {}", visible(&place.to_string_lossy()));
 }
 
 /// The name of a signal that has asked the run to end.
@@ -112,18 +157,13 @@ fn prepare(
     plan: &Plan,
     args: &ExecutionArgs,
     directory: &RunDirectory,
+    agents: Agents,
 ) -> Result<AttemptExecutor, Failure> {
     let folder = std::env::temp_dir();
     let workspace = Workspace::create(&folder, &directory.run().0, directory.path(), args.keep)
         .map_err(|error| Failure::setup(format!("cannot make a folder in {}: {error}", folder.display())))?;
     let place = Box::new(Place { directory: directory.path().to_owned() });
-    AttemptExecutor::prepare(&loaded.plugins, plan, lanes(plan), workspace, place).map_err(Failure::setup_all)
-}
-
-/// A path below the current folder without what leads there, as a person would write it.
-pub(super) fn as_seen_here(path: &Path) -> PathBuf {
-    let cwd = std::env::current_dir().ok();
-    cwd.and_then(|cwd| path.strip_prefix(cwd).ok()).unwrap_or(path).to_owned()
+    AttemptExecutor::prepare(&loaded.plugins, plan, agents, workspace, place).map_err(Failure::setup_all)
 }
 
 fn add_reporters(
@@ -204,12 +244,20 @@ impl ArtifactPlace for Place {
         self.directory.join(RunDirectory::attempt_folder(trial, attempt))
     }
 
+    fn fixtures(&self) -> PathBuf {
+        self.directory.join(FIXTURES_FOLDER)
+    }
+
     fn named(&self, folder: &Path) -> PathBuf {
         folder.strip_prefix(&self.directory).unwrap_or(folder).to_owned()
     }
 
     fn keep_tree(&self, from: &Path, to: &Path) -> Result<Vec<String>, String> {
         copy_tree_bounded(from, to, CopyLimits::default()).map(|copied| copied.skipped).map_err(|error| chain(&error))
+    }
+
+    fn keep_changes(&self, before: Option<&Path>, after: &Path, to: &Path) -> Result<Vec<String>, String> {
+        artifact::keep_changes(before, after, to, DiffLimits::default()).map_err(|error| chain(&error))
     }
 }
 
@@ -219,4 +267,14 @@ fn raise_open_files() {
     let limit = getrlimit(Resource::Nofile);
     // Failing leaves the limit as it was, which is enough for most runs.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+/// Long lines of many agents come and go: their memory is given back at once, where glibc would keep larger and larger
+/// blocks for later.
+fn return_large_blocks() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: sets a number of the allocator. When it is refused all stays as it was.
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 128 << 10);
+    }
 }

@@ -1,5 +1,6 @@
 //! Core modules for WASI 0.1, turned into components in memory.
 
+use sha2::{Digest, Sha256};
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW1, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
     WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
@@ -11,6 +12,9 @@ use wasm_encoder::{
 };
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
+
+/// The encoder's version, which makes other components of the same modules.
+const ENCODER: &str = "wit-component 0.254.2";
 
 /// The name under which a module finds [`exit_adapter`].
 const EXIT: &str = "host:exit";
@@ -32,16 +36,31 @@ const EXIT_WORLD: &str = "
 /// # Errors
 /// The encoder's words when the module does not fit its world or WASI 0.1.
 pub fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
-    let adapter = if command { WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER } else { WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER };
     let (module, exits) = redirect_exit(module)?;
     let encode = || {
-        let mut encoder = ComponentEncoder::default().validate(true).module(&module)?.adapter(PREVIEW1, adapter)?;
+        let mut encoder =
+            ComponentEncoder::default().validate(true).module(&module)?.adapter(PREVIEW1, adapter(command))?;
         if exits {
             encoder = encoder.adapter(EXIT, &exit_adapter()?)?;
         }
         encoder.encode()
     };
     encode().map_err(|error| format!("{error:#}"))
+}
+
+/// Names how [`adapt`] turns modules into components: for the same module and name it gives the same component.
+pub(super) fn adaptation(command: bool) -> String {
+    let mut hasher = Sha256::new();
+    // The source of this file is part of how it is done.
+    for part in [ENCODER.as_bytes(), include_bytes!("adapt.rs"), adapter(command), &[u8::from(command)]] {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn adapter(command: bool) -> &'static [u8] {
+    if command { WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER } else { WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER }
 }
 
 /// Makes the module take `proc_exit` from [`exit_adapter`]; says whether it imports it at all.
@@ -107,6 +126,14 @@ mod tests {
 
     fn adapted(text: &str) -> Result<Vec<u8>, String> {
         adapt(&wat::parse_str(text).unwrap(), true)
+    }
+
+    #[test]
+    fn the_encoder_told_is_the_one_linked() {
+        let (name, version) = ENCODER.split_once(' ').unwrap();
+        let lock = include_str!("../../../Cargo.lock");
+        assert!(lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"")));
+        assert_ne!(adaptation(true), adaptation(false));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::shown;
+use crate::model::shown;
 
 /// A plugin's file as found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,14 +56,14 @@ pub enum DiscoverError {
 /// a path. A file that is named twice counts once.
 ///
 /// # Errors
-/// Every name that leads to no file.
-pub fn discover(names: &[impl AsRef<OsStr>], base: &Path) -> Result<Vec<PluginFile>, Vec<DiscoverError>> {
+/// Every name that leads to no file, by its place in `names`.
+pub fn discover(names: &[impl AsRef<OsStr>], base: &Path) -> Result<Vec<PluginFile>, Vec<(usize, DiscoverError)>> {
     let mut files: Vec<(PathBuf, PathBuf)> = Vec::new();
     let mut seen = HashSet::new();
     let mut problems = Vec::new();
-    for name in names {
+    for (index, name) in names.iter().enumerate() {
         match expand(name.as_ref(), base) {
-            Err(problem) => problems.push(problem),
+            Err(problem) => problems.push((index, problem)),
             Ok(paths) => {
                 for path in paths {
                     match canonical(&path) {
@@ -72,7 +72,7 @@ pub fn discover(names: &[impl AsRef<OsStr>], base: &Path) -> Result<Vec<PluginFi
                                 files.push((path, canonical));
                             }
                         }
-                        Err(problem) => problems.push(problem),
+                        Err(problem) => problems.push((index, problem)),
                     }
                 }
             }
@@ -192,8 +192,8 @@ mod tests {
         assert_eq!(found(&["*.wasm", "a.wasm"]).unwrap(), ["a", "b", "n[1]"]);
         assert_eq!(found(&["n[1].wasm"]).unwrap(), ["n[1]"]);
         let problems = found(&["*.nothing", "missing.wasm", "."]).unwrap_err();
-        let texts: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        assert!(texts[0].contains("matches no file"), "{texts:?}");
+        let texts: Vec<_> = problems.iter().map(|(index, problem)| format!("{index}: {problem}")).collect();
+        assert!(texts[0].starts_with("0: `*.nothing` matches no file"), "{texts:?}");
         assert!(texts[1].contains("cannot read the plugin"), "{texts:?}");
         assert!(texts[2].contains("is a folder"), "{texts:?}");
     }
@@ -215,6 +215,6 @@ mod tests {
         fs::write(folder.path().join(name), "").unwrap();
         assert_eq!(discover(&[name], folder.path()).unwrap()[0].path, folder.path().join(name));
         let gone = discover(&[OsStr::from_bytes(b"\xfe\n.wasm")], Path::new("")).unwrap_err();
-        assert_eq!(gone[0].to_string(), "cannot read the plugin `\u{fffd}\\n.wasm`");
+        assert_eq!(gone[0].1.to_string(), "cannot read the plugin `\u{fffd}\\n.wasm`");
     }
 }

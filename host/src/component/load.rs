@@ -7,8 +7,11 @@ use std::{
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
-use super::{Contents, IdentifyError, PluginFile, Shape, WasiVersion, apart::adapt_apart, identify, shown};
-use crate::engine::{Cache, Engine};
+use super::{Contents, IdentifyError, PluginFile, Shape, WasiVersion, adapt::adaptation, apart::adapt_apart, identify};
+use crate::{
+    engine::{Cache, Engine},
+    model::shown,
+};
 
 /// The largest plugin that is read; a JavaScript or Python one has 10 to 20 MB.
 const MAX_BYTES: u64 = 1 << 30;
@@ -115,17 +118,21 @@ pub fn load(
 ) -> Result<Plugin, LoadError> {
     let path = || file.path.clone();
     let contents = identify(bytes).map_err(|source| LoadError::Identify { path: path(), source })?;
-    let adapted;
-    // What is compiled, and thus kept, under a digest: a component by its file's own, a module by how it is adapted.
-    let (component, compiled_digest) = if contents.core_module {
+    let compile_error = |error: wasmtime::Error| LoadError::Compile { path: path(), reason: format!("{error:#}") };
+    let component = if contents.core_module {
         let command = contents.shape == Shape::Command(WasiVersion::P1);
-        adapted = adapt_apart(bytes, command).map_err(|reason| LoadError::Adapt { path: path(), reason })?;
-        (adapted.as_slice(), digest_of(&adapted))
+        // Kept by the module and how it is adapted: what has been adapted once needs no process again.
+        let digest = digest_of(format!("{digest} {}", adaptation(command)).as_bytes());
+        match engine.kept(&digest, cache) {
+            Some(component) => component,
+            None => {
+                let adapted =
+                    adapt_apart(bytes, command).map_err(|reason| LoadError::Adapt { path: path(), reason })?;
+                engine.component(&adapted, &digest, cache).map_err(compile_error)?
+            }
+        }
     } else {
-        (bytes, digest.to_owned())
+        engine.component(bytes, digest, cache).map_err(compile_error)?
     };
-    let component = engine
-        .component(component, &compiled_digest, cache)
-        .map_err(|error| LoadError::Compile { path: path(), reason: format!("{error:#}") })?;
     Ok(Plugin { file: file.clone(), digest: digest.to_owned(), contents, component, engine: engine.clone() })
 }

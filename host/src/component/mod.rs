@@ -7,7 +7,6 @@ mod discover;
 mod identify;
 mod list;
 mod load;
-mod shown;
 
 pub use adapt::adapt;
 pub use apart::ADAPT_MODE;
@@ -15,4 +14,3 @@ pub use discover::{DiscoverError, PluginFile, discover};
 pub use identify::{Contents, IdentifyError, Import, Shape, WasiVersion, identify};
 pub use list::{ListError, Lister};
 pub use load::{LoadError, Plugin, digest_of, load, read};
-pub use shown::shown;

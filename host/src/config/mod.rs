@@ -1,13 +1,25 @@
 //! `suite.toml`, `scenario.toml`, the environment and flags, resolved to [`Settings`].
 
+mod agents;
+mod defaults;
+mod error;
+mod expected;
+mod lanes;
+mod layers;
 mod scenario_file;
 mod settings;
 mod source;
+mod strays;
 mod suite_file;
 #[cfg(test)]
 mod tests;
 mod value;
 
+pub use error::ConfigError;
+pub use expected::ExpectedSettings;
+pub use lanes::{LaneKind, LaneSettings};
+pub use layers::{Overrides, Source, Sourced, Sources};
 pub use scenario_file::ScenarioSettings;
-pub use settings::{ConfigError, LaneKind, LaneSettings, Overrides, SCENARIOS_FOLDER, SUITE_FILE, Settings};
-pub use source::{Place, ReadError, SourceError, nearest, shown};
+pub use settings::{SCENARIOS_FOLDER, SUITE_FILE, Settings};
+pub use source::{Place, ReadError, SourceError, nearest, seen_from_here};
+pub use strays::Stray;

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,14 +10,17 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    settings::ConfigError,
-    source::{Place, ReadError, SourceError, parse, read},
-    suite_file::LimitsTable,
-    value::{Bytes, NotZero, Table, Time},
+    agents::agents,
+    defaults::DefaultsTable,
+    error::ConfigError,
+    expected::{ExpectFailTable, ExpectedSettings},
+    source::{FileText, Place, parse, read},
+    strays::{Stray, strays},
+    value::{Bytes, CauseName, NotZero, Table, Time, Wait},
 };
 use crate::model::{
-    CommandSpec, Expectation, ExpectedFailure, Fixture, Grant, Grants, Limits, RetryOverride, Script,
-    ScriptExpectation, ScriptedAgent, SessionPrompt, Step, TextMatch, check_name,
+    CommandSpec, Expectation, Fixture, Grant, Grants, Limits, RetryOverride, ScriptedAgent, SessionPrompt, TextMatch,
+    check_name,
 };
 
 /// More words to select by help nobody.
@@ -48,7 +50,7 @@ pub struct ScenarioSettings {
     /// What it says of retries.
     pub retry: RetryOverride,
     /// Its known failures.
-    pub expected_failures: Vec<ExpectedFailure>,
+    pub expected_failures: Vec<ExpectedSettings>,
     /// Its file, where there is one.
     pub file: Option<PathBuf>,
     /// What root and config dir start with.
@@ -57,28 +59,35 @@ pub struct ScenarioSettings {
     pub command: CommandSpec,
     /// Keys of the file that only a plain command can have.
     pub command_keys: Vec<&'static str>,
-    /// Where `plugin` and the keys of a plain command stand in the file.
+    /// Where `plugin`, the keys of a plain command, limits and retries stand in the file.
     pub places: BTreeMap<&'static str, Place>,
     /// Its scripted agents.
     pub agents: BTreeMap<String, ScriptedAgent>,
+    /// What its folder has that nobody reads.
+    pub strays: Vec<Stray>,
 }
 
-/// `scenario.toml` as written.
+/// `scenario.toml` as written. Limits and retries are those of [`DefaultsTable`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 struct ScenarioFile {
     plugin: Option<Spanned<String>>,
     summary: Option<Spanned<String>>,
     tags: Option<Spanned<Vec<String>>>,
-    deadline: Option<Time>,
-    memory: Option<NotZero<Bytes>>,
-    table_elements: Option<u64>,
-    instances: Option<NotZero<u32>>,
-    output: Option<Bytes>,
-    disk: Option<Bytes>,
-    handles: Option<NotZero<u32>>,
-    quiet: Option<Time>,
-    back_off: Option<Time>,
+    deadline: Option<Spanned<Time>>,
+    memory: Option<Spanned<NotZero<Bytes>>>,
+    table_elements: Option<Spanned<u64>>,
+    instances: Option<Spanned<NotZero<u32>>>,
+    output: Option<Spanned<Bytes>>,
+    disk: Option<Spanned<Bytes>>,
+    handles: Option<Spanned<NotZero<u32>>>,
+    quiet: Option<Spanned<Time>>,
+    back_off: Option<Spanned<Time>>,
+    progress: Option<Spanned<Time>>,
+    retries: Option<Spanned<u32>>,
+    retry_on: Option<Spanned<Vec<CauseName>>>,
+    retry_delay: Option<Spanned<Wait>>,
+    expect_fail: Vec<Table<ExpectFailTable>>,
     grants: Table<GrantsTable>,
     fixture: Table<FixtureTable>,
     args: Option<Spanned<Vec<String>>>,
@@ -137,17 +146,21 @@ impl From<MatchTable> for TextMatch {
 }
 
 impl ScenarioFile {
-    fn limits(&self) -> LimitsTable {
-        LimitsTable {
-            deadline: self.deadline,
-            memory: self.memory,
-            table_elements: self.table_elements,
-            instances: self.instances,
-            output: self.output,
-            disk: self.disk,
-            handles: self.handles,
-            quiet: self.quiet,
-            back_off: self.back_off,
+    fn defaults(&self) -> DefaultsTable {
+        DefaultsTable {
+            deadline: self.deadline.clone(),
+            memory: self.memory.clone(),
+            table_elements: self.table_elements.clone(),
+            instances: self.instances.clone(),
+            output: self.output.clone(),
+            disk: self.disk.clone(),
+            handles: self.handles.clone(),
+            quiet: self.quiet.clone(),
+            back_off: self.back_off.clone(),
+            progress: self.progress.clone(),
+            retries: self.retries.clone(),
+            retry_on: self.retry_on.clone(),
+            retry_delay: self.retry_delay.clone(),
         }
     }
 
@@ -170,15 +183,14 @@ impl ScenarioFile {
         tags.into_iter().chain(handed)
     }
 
-    /// Where `plugin` and the keys of a plain command stand.
-    fn spans(&self) -> impl Iterator<Item = (&'static str, std::ops::Range<usize>)> {
+    /// Where the keys of a plain command stand.
+    fn command_spans(&self) -> impl Iterator<Item = (&'static str, std::ops::Range<usize>)> {
         [
-            ("plugin", self.plugin.as_ref().map(Spanned::span)),
             ("args", self.args.as_ref().map(Spanned::span)),
             ("env", self.env.as_ref().map(Spanned::span)),
-            ("stdin", self.stdin.as_ref().map(Spanned::span)),
-            ("session", self.session.as_ref().map(Spanned::span)),
             ("expect", self.expect.as_ref().map(Spanned::span)),
+            ("session", self.session.as_ref().map(Spanned::span)),
+            ("stdin", self.stdin.as_ref().map(Spanned::span)),
             ("summary", self.summary.as_ref().map(Spanned::span)),
         ]
         .into_iter()
@@ -191,7 +203,7 @@ impl ScenarioSettings {
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub(super) fn read(folder: &Path, base: &Path, defaults: &Limits) -> Result<Self, Vec<ConfigError>> {
+    pub(super) fn read(folder: &Path, base: &Path, suite: &Limits) -> Result<Self, Vec<ConfigError>> {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         check_name(&name).map_err(|source| vec![ConfigError::FolderName { folder: folder.to_owned(), source }])?;
         let mut problems = Vec::new();
@@ -201,8 +213,8 @@ impl ScenarioSettings {
             None
         });
         let given = text.is_some();
-        let text = text.unwrap_or_else(|| Arc::from(""));
-        let file: ScenarioFile = parse(&path, &text).unwrap_or_else(|error| {
+        let source = FileText { path, text: text.unwrap_or_else(|| Arc::from("")) };
+        let file: ScenarioFile = parse(&source.path, &source.text).unwrap_or_else(|error| {
             problems.push(error.into());
             ScenarioFile::default()
         });
@@ -218,15 +230,20 @@ impl ScenarioSettings {
             problems.extend(errors);
             BTreeMap::new()
         });
-        problems
-            .extend(file.oversized().map(|(span, message)| SourceError::new(&path, &text, Some(span), message).into()));
+        problems.extend(file.oversized().map(|(span, message)| source.error(span, message).into()));
+        let mut unexpected = Vec::new();
+        let expected_failures =
+            file.expect_fail.iter().map(|Table(table)| table.settings(&source, &mut unexpected)).collect();
+        problems.extend(unexpected.into_iter().map(ConfigError::from));
         if !problems.is_empty() {
             return Err(problems);
         }
         let plugin = file.plugin.as_ref().map(|plugin| plugin_path(plugin.get_ref(), folder, base));
-        let places: BTreeMap<_, _> = file.spans().map(|(key, span)| (key, Place::new(&path, &text, span))).collect();
-        let command_keys = places.keys().copied().filter(|key| *key != "plugin").collect();
-        let limits = file.limits().over(defaults);
+        let defaults = file.defaults();
+        let command_keys = file.command_spans().map(|(key, _)| key).collect();
+        let plugin_span = file.plugin.as_ref().map(|plugin| ("plugin", plugin.span()));
+        let spans = file.command_spans().chain(plugin_span).chain(defaults.spans());
+        let places = spans.map(|(key, span)| (key, source.place(span))).collect();
         let expect = file.expect.map(|expect| expect.into_inner().0);
         Ok(Self {
             plugin_canonical: plugin.as_deref().and_then(|path| path.canonicalize().ok()),
@@ -234,10 +251,10 @@ impl ScenarioSettings {
             summary: file.summary.map(Spanned::into_inner),
             tags: file.tags.map(Spanned::into_inner).unwrap_or_default(),
             grants: file.grants.0.session.then_some(Grant::Session).into_iter().collect::<Grants>(),
-            limits,
-            retry: RetryOverride::default(),
-            expected_failures: Vec::new(),
-            file: given.then_some(path),
+            limits: defaults.limits_over(suite),
+            retry: defaults.retry(),
+            expected_failures,
+            file: given.then_some(source.path),
             fixture,
             command: CommandSpec {
                 args: file.args.map(Spanned::into_inner).unwrap_or_default(),
@@ -253,6 +270,7 @@ impl ScenarioSettings {
             command_keys,
             places,
             agents,
+            strays: strays(folder),
             name,
             folder: folder.to_owned(),
         })
@@ -269,54 +287,6 @@ impl ScenarioSettings {
 fn plugin_path(written: &str, folder: &Path, base: &Path) -> PathBuf {
     let (from_base, from_file) = (base.join(written), folder.join(written));
     if !from_base.exists() && from_file.exists() { from_file } else { from_base }
-}
-
-fn agents(folder: &Path) -> Result<BTreeMap<String, ScriptedAgent>, Vec<ConfigError>> {
-    let mut agents = BTreeMap::new();
-    let mut problems = Vec::new();
-    let entries = match fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(agents),
-        Err(_) if folder.exists() && !folder.is_dir() => {
-            return Err(vec![ConfigError::NotAFolder { path: folder.to_owned() }]);
-        }
-        Err(source) => return Err(vec![ReadError::Io { path: folder.to_owned(), source }.into()]),
-    };
-    let mut files: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    files.sort();
-    for path in files {
-        // Files of editors and tools are none of ours.
-        let hidden = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        if hidden || path.extension().is_none_or(|extension| extension != "toml") {
-            continue;
-        }
-        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        if let Err(source) = check_name(&name) {
-            problems.push(ConfigError::FolderName { folder: path, source });
-            continue;
-        }
-        match script(&path) {
-            Ok(script) => drop(agents.insert(name, ScriptedAgent { path, script })),
-            Err(error) => problems.push(error),
-        }
-    }
-    if problems.is_empty() { Ok(agents) } else { Err(problems) }
-}
-
-/// A [`Script`] of which every step is read as a table of its own, so that an error names the step's place.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ScriptFile {
-    summary: String,
-    expect: ScriptExpectation,
-    #[serde(default)]
-    step: Vec<Table<Step>>,
-}
-
-fn script(path: &Path) -> Result<Script, ConfigError> {
-    let text = read(path)?.unwrap_or_else(|| Arc::from(""));
-    let ScriptFile { summary, expect, step } = parse(path, &text)?;
-    Ok(Script { summary, expect, steps: step.into_iter().map(|Table(step)| step).collect() })
 }
 
 #[cfg(test)]

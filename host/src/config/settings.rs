@@ -8,36 +8,23 @@ use std::{
 use toml::Spanned;
 
 use super::{
+    defaults::DefaultsTable,
+    error::ConfigError,
+    lanes::{LaneSettings, Lanes},
+    layers::{Layer, Overrides, Source, Sourced, Sources},
     scenario_file::ScenarioSettings,
-    source::{Place, ReadError, SourceError, did_you_mean, parse, read, shown},
-    suite_file::SuiteFile,
+    source::{FileText, Place, ReadError, did_you_mean, parse, read},
+    suite_file::{RunTable, SuiteFile},
     value::Table,
 };
-use crate::model::{self, BadName, DEFAULT_BREAKER, LaneName, Limits, Policy, RetryOverride, RetryPolicy, check_name};
+use crate::model::{Limits, Policy, ReporterKind, RetryOverride, RetryPolicy, check_name};
 
 /// The folder that holds a suite's scenarios.
 pub const SCENARIOS_FOLDER: &str = "scenarios";
 /// The suite's file, in the folder of its scenarios.
 pub const SUITE_FILE: &str = "suite.toml";
-/// The lane of a suite that names none.
-const DEFAULT_LANE: &str = "scripted";
-/// The scripted agent of a lane that names none.
-const DEFAULT_AGENT: &str = "right";
 /// Attempts at once. Trials wait for agents most of the time, so this is not bound to the number of cores.
 const DEFAULT_JOBS: usize = 16;
-
-/// What flags and the environment ask for; `None` and empty leave it to the suite.
-#[derive(Clone, Debug, Default)]
-pub struct Overrides {
-    /// `--suite`: the file, or the folder that holds it.
-    pub suite: Option<PathBuf>,
-    /// `--jobs`.
-    pub jobs: Option<usize>,
-    /// `--lane`.
-    pub lanes: Vec<String>,
-    /// `--agent`.
-    pub agents: Vec<String>,
-}
 
 /// Everything that files, environment and flags decide, resolved.
 #[derive(Clone, Debug)]
@@ -46,14 +33,18 @@ pub struct Settings {
     pub base: PathBuf,
     /// The suite's file, if there is one.
     pub suite: Option<PathBuf>,
-    /// The plugins that the suite names: paths and patterns.
-    pub plugins: Vec<String>,
+    /// The profile, if one was asked for.
+    pub profile: Option<String>,
+    /// The plugins that the suite names: paths and patterns, each with its place.
+    pub plugins: Vec<(String, Place)>,
     /// Names of the canaries.
     pub canary: Vec<String>,
     /// Where the suite names them.
     pub canary_places: BTreeMap<String, Place>,
     /// The lanes to run in, in order.
     pub lanes: Vec<LaneSettings>,
+    /// Every lane that the suite defines.
+    pub defined_lanes: Vec<LaneSettings>,
     /// Attempts at once over all lanes.
     pub jobs: usize,
     /// Bounds of scenarios without a folder.
@@ -64,101 +55,14 @@ pub struct Settings {
     pub retry_override: RetryOverride,
     /// What holds for the whole run.
     pub policy: Policy,
+    /// How to report.
+    pub reporters: Vec<ReporterKind>,
     /// The scenarios' folders, by name.
     pub scenarios: BTreeMap<String, ScenarioSettings>,
     /// Scripted agents that play in place of the lane's, where a scenario has one of that name.
     pub agents: Vec<String>,
-}
-
-/// A lane, resolved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LaneSettings {
-    /// Its name.
-    pub name: LaneName,
-    /// Its kind of agent.
-    pub kind: LaneKind,
-    /// Attempts at once in this lane; the run's bound alone when absent.
-    pub jobs: Option<usize>,
-    /// What it says of retries.
-    pub retry: RetryOverride,
-    /// After so many trials in a row that end as faults of the whole lane nothing more of it starts; 0 is never.
-    pub breaker: u32,
-}
-
-/// A kind of agent, with what it is configured with.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LaneKind {
-    /// `host agent` plays a script of the scenario.
-    Scripted {
-        /// The script's name.
-        agent: String,
-    },
-}
-
-impl LaneKind {
-    /// The kind without its configuration.
-    #[must_use]
-    pub fn kind(&self) -> model::LaneKind {
-        match self {
-            Self::Scripted { .. } => model::LaneKind::Scripted,
-        }
-    }
-
-    /// The word that files and reports use.
-    #[must_use]
-    pub fn as_str(&self) -> &'static str {
-        self.kind().as_str()
-    }
-}
-
-/// Suite, scenarios or flags are wrong.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// A file says something wrong.
-    #[error(transparent)]
-    Source(#[from] SourceError),
-    /// A file cannot be read.
-    #[error(transparent)]
-    Read(#[from] ReadError),
-    /// Something else lies where a folder belongs.
-    #[error("{} must be a folder; move it away or rename it", shown(path))]
-    NotAFolder {
-        /// What lies there.
-        path: PathBuf,
-    },
-    /// `--suite` names nothing.
-    #[error("there is no suite at {}; `--suite` takes a `{SUITE_FILE}` or the folder that holds it", shown(path))]
-    NoSuite {
-        /// As given.
-        path: PathBuf,
-    },
-    /// A folder's or agent's name cannot be used.
-    #[error("{}: {source}", shown(folder))]
-    FolderName {
-        /// The folder or file.
-        folder: PathBuf,
-        /// Why not.
-        source: BadName,
-    },
-    /// `--lane` names no lane.
-    #[error("there is no lane `{name}`; {hint}")]
-    UnknownLane {
-        /// As given.
-        name: String,
-        /// What there is.
-        hint: String,
-    },
-    /// `--agent` names no scripted agent.
-    #[error("no scenario has a scripted agent `{name}`{hint}")]
-    UnknownAgent {
-        /// As given.
-        name: String,
-        /// The nearest one.
-        hint: String,
-    },
-    /// A number that cannot be.
-    #[error("`--jobs` must be at least 1")]
-    NoJobs,
+    /// Who said what.
+    pub sources: Sources,
 }
 
 impl Settings {
@@ -167,14 +71,15 @@ impl Settings {
     /// # Errors
     /// Everything that is wrong, not just the first.
     pub fn resolve(cwd: &Path, overrides: &Overrides) -> Result<Self, Vec<ConfigError>> {
-        let path = suite_file(cwd, overrides.suite.as_deref()).map_err(|error| vec![error])?;
+        let given = overrides.suite.as_ref().map(|suite| suite.value.as_path());
+        let path = suite_file(cwd, given).map_err(|error| vec![error])?;
         let folder = path.parent().unwrap_or(cwd).to_owned();
         let base = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(cwd).to_owned();
         let text = read(&path).map_err(|error| vec![error.into()])?;
-        let given = text.is_some();
-        let text = text.unwrap_or_else(|| Arc::from(""));
-        let file: SuiteFile = match parse(&path, &text) {
-            Ok(file) => file,
+        let suite = text.is_some().then(|| path.clone());
+        let file = FileText { path, text: text.unwrap_or_else(|| Arc::from("")) };
+        let written: SuiteFile = match parse(&file.path, &file.text) {
+            Ok(written) => written,
             // What the scenarios' files say does not hang on the suite: their errors are told as well.
             Err(error) => {
                 let others = read_scenarios(&folder, &base, &Limits::default()).err().unwrap_or_default();
@@ -182,54 +87,142 @@ impl Settings {
             }
         };
         let mut problems = Vec::new();
-        let at = |span, message: String| -> ConfigError { SourceError::new(&path, &text, Some(span), message).into() };
-        for name in file.lane.keys() {
-            if let Err(error) = check_name(name.get_ref()) {
-                problems.push(at(name.span(), error.to_string()));
+        let mut sources = Sources::default();
+        let lanes = Lanes::of(&written, &file, &mut sources, &mut problems);
+        let top_table = written.run();
+        let top = Layer::of(&top_table, None, &file, &mut problems);
+        let (profile, profile_table) = profile(&written, overrides.profile.as_ref(), &lanes, &file, &mut problems);
+
+        let (mut limits, mut retry) = (Limits::default(), RetryPolicy::default());
+        for (Table(table), name) in [
+            (&top_table.defaults, None),
+            (&profile_table.defaults, overrides.profile.as_ref().map(|name| name.value.clone())),
+        ] {
+            limits = table.limits_over(&limits);
+            retry = table.retry().over(&retry);
+            note_defaults(table, name, &file, &mut sources);
+        }
+        for (key, source) in [
+            ("suite", overrides.suite.as_ref().map(|it| &it.source)),
+            ("profile", overrides.profile.as_ref().map(|it| &it.source)),
+            ("defaults.retries", overrides.retries.as_ref().map(|it| &it.source)),
+            ("defaults.retry-on", overrides.retry_on.as_ref().map(|it| &it.source)),
+            ("plugins", written.plugins.as_ref().map(|it| from(&file, it)).as_ref()),
+            ("canary", written.canary.as_ref().map(|it| from(&file, it)).as_ref()),
+        ] {
+            if let Some(source) = source {
+                sources.note(key, source.clone());
             }
         }
-        for jobs in file.jobs.iter().chain(file.lane.values().filter_map(|lane| lane.0.jobs.as_ref())) {
-            if *jobs.get_ref() == 0 {
-                problems.push(at(jobs.span(), "`jobs` must be at least 1".into()));
-            }
-        }
-        if overrides.jobs == Some(0) {
-            problems.push(ConfigError::NoJobs);
-        }
-        let limits = file.defaults.0.over(&Limits::default());
         let scenarios = read_scenarios(&folder, &base, &limits).unwrap_or_else(|errors| {
             problems.extend(errors);
             BTreeMap::new()
         });
-        let lanes = lanes(&file, &overrides.lanes, &at).unwrap_or_else(|errors| {
-            problems.extend(errors);
-            Vec::new()
-        });
+        problems.extend(unknown_expected_lanes(&scenarios, &lanes));
+        let chosen = lanes.chosen(overrides.lanes.clone(), [&profile, &top], &mut sources, &mut problems);
+        if overrides.jobs.as_ref().is_some_and(|jobs| jobs.value == 0) {
+            problems.push(ConfigError::NoJobs);
+        }
         if problems.is_empty() {
             problems.extend(unknown_agents(&overrides.agents, &scenarios));
         }
         if !problems.is_empty() {
             return Err(problems);
         }
+        let default = Policy::default();
+        let policy = Policy {
+            flaky_result: sources.pick(
+                "flaky-result",
+                [overrides.flaky_result.clone(), profile.flaky_result, top.flaky_result],
+                || default.flaky_result,
+            ),
+            xpass: sources.pick("xpass", [overrides.xpass.clone(), profile.xpass, top.xpass], || default.xpass),
+            max_fail: sources
+                .pick("max-fail", [overrides.max_fail.clone(), profile.max_fail, top.max_fail], || default.max_fail),
+            repeat_each: sources.pick(
+                "repeat-each",
+                [overrides.repeat_each.clone(), profile.repeat_each, top.repeat_each],
+                || default.repeat_each,
+            ),
+        };
+        let jobs = sources.pick("jobs", [overrides.jobs.clone(), profile.jobs, top.jobs], || DEFAULT_JOBS);
+        let reporters =
+            sources.pick("reporters", [overrides.reporters.clone(), profile.reporters, top.reporters], || {
+                vec![ReporterKind::Human]
+            });
+        let names = |list: Option<Spanned<Vec<Spanned<String>>>>| -> Vec<(String, Place)> {
+            let names = list.map(Spanned::into_inner).unwrap_or_default();
+            names.into_iter().map(|name| (name.get_ref().clone(), file.place(name.span()))).collect()
+        };
+        let canaries = names(written.canary);
         Ok(Self {
-            plugins: file.plugins,
-            canary_places: file
-                .canary
-                .iter()
-                .map(|name| (name.get_ref().clone(), Place::new(&path, &text, name.span())))
-                .collect(),
-            canary: file.canary.into_iter().map(Spanned::into_inner).collect(),
-            lanes,
-            jobs: overrides.jobs.or(file.jobs.map(Spanned::into_inner)).unwrap_or(DEFAULT_JOBS),
+            plugins: names(written.plugins),
+            canary: canaries.iter().map(|(name, _)| name.clone()).collect(),
+            canary_places: canaries.into_iter().collect(),
+            lanes: chosen,
+            defined_lanes: lanes.defined(),
+            jobs,
             limits,
-            retry: RetryPolicy::default(),
-            retry_override: RetryOverride::default(),
-            policy: Policy::default(),
+            retry,
+            retry_override: overrides.retry(),
+            policy,
+            reporters,
             scenarios,
             agents: overrides.agents.clone(),
-            suite: given.then_some(path),
+            profile: overrides.profile.as_ref().map(|profile| profile.value.clone()),
+            suite,
             base,
+            sources,
         })
+    }
+}
+
+fn from<T>(file: &FileText, written: &Spanned<T>) -> Source {
+    Source::File { place: file.place(written.span()), profile: None }
+}
+
+/// What the profile that was asked for says; nothing when none was. All profiles are checked.
+fn profile(
+    written: &SuiteFile,
+    asked: Option<&Sourced<String>>,
+    lanes: &Lanes,
+    file: &FileText,
+    problems: &mut Vec<ConfigError>,
+) -> (Layer, RunTable) {
+    let mut found = None;
+    for (name, Table(table)) in &written.profile {
+        if let Err(error) = check_name(name.get_ref()) {
+            problems.push(file.error(name.span(), error.to_string()).into());
+        }
+        let layer = Layer::of(table, Some(name.get_ref()), file, problems);
+        if asked.is_some_and(|asked| asked.value == *name.get_ref()) {
+            found = Some((layer, table.clone()));
+        } else {
+            // Those of the one that is asked for are looked at when lanes are chosen.
+            let named = layer.lanes.iter().flat_map(|lanes| &lanes.value);
+            problems.extend(named.filter_map(|(name, place)| Some(place.error(lanes.unknown(name)?).into())));
+        }
+    }
+    match (found, asked) {
+        (Some(found), _) => return found,
+        (None, Some(asked)) => {
+            let names: Vec<&str> = written.profile.keys().map(|name| name.get_ref().as_str()).collect();
+            let hint = match names.len() {
+                0 => "the suite defines none (`[profile.NAME]`)".to_owned(),
+                1 => did_you_mean(&asked.value, &names, "there is only"),
+                _ => did_you_mean(&asked.value, &names, "there are"),
+            };
+            problems.push(ConfigError::UnknownProfile { name: asked.value.clone(), hint });
+        }
+        (None, None) => {}
+    }
+    Default::default()
+}
+
+fn note_defaults(table: &DefaultsTable, profile: Option<String>, file: &FileText, sources: &mut Sources) {
+    for (key, span) in table.spans() {
+        let source = Source::File { place: file.place(span), profile: profile.clone() };
+        sources.note(format!("defaults.{key}"), source);
     }
 }
 
@@ -276,76 +269,10 @@ fn read_scenarios(
     if problems.is_empty() { Ok(scenarios) } else { Err(problems) }
 }
 
-fn lanes(
-    file: &SuiteFile,
-    asked: &[String],
-    at: &dyn Fn(std::ops::Range<usize>, String) -> ConfigError,
-) -> Result<Vec<LaneSettings>, Vec<ConfigError>> {
-    let mut known: BTreeMap<&str, LaneSettings> = BTreeMap::new();
-    for (name, Table(table)) in &file.lane {
-        let kind = match table.kind.0 {
-            model::LaneKind::Scripted => {
-                LaneKind::Scripted { agent: table.agent.clone().unwrap_or_else(|| DEFAULT_AGENT.to_owned()) }
-            }
-            // Their keys come with the next change of this file.
-            kind => {
-                let message = format!("lanes of the kind `{kind}` cannot be configured in a file yet");
-                return Err(vec![at(name.span(), message)]);
-            }
-        };
-        let jobs = table.jobs.as_ref().map(|jobs| *jobs.get_ref());
-        known.insert(
-            name.get_ref(),
-            LaneSettings {
-                name: LaneName(name.get_ref().clone()),
-                kind,
-                jobs,
-                retry: RetryOverride::default(),
-                breaker: DEFAULT_BREAKER,
-            },
-        );
-    }
-    // The embedded lane is there unless the suite defines it otherwise.
-    known.entry(DEFAULT_LANE).or_insert_with(|| LaneSettings {
-        name: LaneName(DEFAULT_LANE.to_owned()),
-        kind: LaneKind::Scripted { agent: DEFAULT_AGENT.to_owned() },
-        jobs: None,
-        retry: RetryOverride::default(),
-        breaker: DEFAULT_BREAKER,
-    });
-    let names: Vec<&str> = known.keys().copied().collect();
-    let hint = |name: &str| did_you_mean(name, &names, if names.len() == 1 { "there is only" } else { "there are" });
-    let mut chosen: Vec<LaneSettings> = Vec::new();
-    let mut problems = Vec::new();
-    if !asked.is_empty() {
-        for name in asked {
-            match known.get(name.as_str()) {
-                Some(lane) if !chosen.contains(lane) => chosen.push(lane.clone()),
-                Some(_) => {}
-                None => problems.push(ConfigError::UnknownLane { name: name.clone(), hint: hint(name) }),
-            }
-        }
-    } else if let Some(names) = &file.lanes {
-        if names.get_ref().is_empty() {
-            let message = "`lanes` names no lane, so nothing would run; name one, or remove the key";
-            problems.push(at(names.span(), message.to_owned()));
-        }
-        for name in names.get_ref() {
-            match known.get(name.get_ref().as_str()) {
-                Some(lane) if !chosen.contains(lane) => chosen.push(lane.clone()),
-                Some(_) => {}
-                None => {
-                    let message = format!("there is no lane `{}`; {}", name.get_ref(), hint(name.get_ref()));
-                    problems.push(at(name.span(), message));
-                }
-            }
-        }
-    } else if file.lane.is_empty() {
-        chosen.extend(known.get(DEFAULT_LANE).cloned());
-    } else {
-        chosen.extend(file.lane.keys().filter_map(|name| known.get(name.get_ref().as_str()).cloned()));
-    }
-    if problems.is_empty() { Ok(chosen) } else { Err(problems) }
+/// Lanes of `[[expect-fail]]` that the suite does not have.
+fn unknown_expected_lanes(scenarios: &BTreeMap<String, ScenarioSettings>, lanes: &Lanes) -> Vec<ConfigError> {
+    let named = scenarios.values().flat_map(|scenario| &scenario.expected_failures).flat_map(|it| &it.lanes);
+    named.filter_map(|(name, place)| Some(place.error(lanes.unknown(name)?).into())).collect()
 }
 
 fn unknown_agents(asked: &[String], scenarios: &BTreeMap<String, ScenarioSettings>) -> Vec<ConfigError> {

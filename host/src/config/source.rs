@@ -10,6 +10,8 @@ use std::{
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::de::DeserializeOwned;
 
+use crate::model::shown;
+
 /// Something in a file is wrong: what, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceError {
@@ -34,14 +36,12 @@ impl SourceError {
     /// An error at the bytes `span` of `text`, which `path` holds.
     #[must_use]
     pub fn new(path: &Path, text: &str, span: Option<Range<usize>>, message: String) -> Self {
-        let shown = shown(path);
+        let shown = seen_from_here(path);
         let Some(span) = span.filter(|span| span.end <= text.len()) else {
             let rendered = format!("{shown}: {message}");
             return Self { path: path.to_owned(), position: None, message, rendered };
         };
-        let before = &text[..span.start];
-        let line = before.matches('\n').count() + 1;
-        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        let (line, column) = position(text, span.start);
         let title = format!("{shown}:{line}:{column}: {message}");
         let group = Level::ERROR.primary_title(&title).element(
             Snippet::source(text).line_start(1).annotation(AnnotationKind::Primary.span(first_line(text, span))),
@@ -52,6 +52,13 @@ impl SourceError {
     }
 }
 
+/// Line and column of a byte, from 1.
+fn position(text: &str, at: usize) -> (usize, usize) {
+    let before = &text[..at];
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    (before.matches('\n').count() + 1, column)
+}
+
 /// The part of `span` on its first line: a whole table under one mark says nothing.
 fn first_line(text: &str, span: Range<usize>) -> Range<usize> {
     let length = text[span.clone()].find('\n').unwrap_or(span.len());
@@ -60,10 +67,10 @@ fn first_line(text: &str, span: Range<usize>) -> Range<usize> {
 
 /// A path as a person in the current folder would write it, on one line whatever a file's name holds.
 #[must_use]
-pub fn shown(path: &Path) -> String {
+pub fn seen_from_here(path: &Path) -> String {
     let cwd = std::env::current_dir().ok();
     let short = cwd.and_then(|cwd| path.strip_prefix(cwd).ok()).filter(|path| !path.as_os_str().is_empty());
-    short.unwrap_or(path).to_string_lossy().escape_debug().to_string()
+    shown(short.unwrap_or(path))
 }
 
 /// A place in a file, kept to point at it later.
@@ -81,10 +88,42 @@ impl Place {
         Self { path: path.to_owned(), text: Arc::clone(text), span }
     }
 
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// What is wrong here.
     #[must_use]
     pub fn error(&self, message: impl Into<String>) -> SourceError {
         SourceError::new(&self.path, &self.text, Some(self.span.clone()), message.into())
+    }
+}
+
+/// `FILE:LINE:COLUMN`.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (line, column) = position(&self.text, self.span.start.min(self.text.len()));
+        write!(f, "{}:{line}:{column}", seen_from_here(&self.path))
+    }
+}
+
+/// A file that is being read: what its places are made of.
+#[derive(Clone, Debug)]
+pub(super) struct FileText {
+    pub(super) path: PathBuf,
+    pub(super) text: Arc<str>,
+}
+
+impl FileText {
+    pub(super) fn place(&self, span: Range<usize>) -> Place {
+        Place::new(&self.path, &self.text, span)
+    }
+
+    /// What is wrong at the bytes `span`.
+    pub(super) fn error(&self, span: Range<usize>, message: impl Into<String>) -> SourceError {
+        SourceError::new(&self.path, &self.text, Some(span), message.into())
     }
 }
 
@@ -117,7 +156,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Arc<str>>, ReadError> {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The system does not give it.
-    #[error("cannot read {}", shown(path))]
+    #[error("cannot read {}", seen_from_here(path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -126,7 +165,7 @@ pub enum ReadError {
         source: io::Error,
     },
     /// It is a folder.
-    #[error("{} is a folder, but must be a file; move it away or rename it", shown(path))]
+    #[error("{} is a folder, but must be a file; move it away or rename it", seen_from_here(path))]
     Folder {
         /// The folder.
         path: PathBuf,
@@ -141,7 +180,18 @@ pub enum ReadError {
 /// # Errors
 /// [`SourceError`] with the place, and the nearest known name for an unknown one.
 pub(super) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, SourceError> {
-    toml::from_str(text).map_err(|error| SourceError::new(path, text, error.span(), explain(error.message())))
+    toml::from_str(text).map_err(|error| {
+        let message = doubled_brackets(text, &error).unwrap_or_else(|| explain(error.message()));
+        SourceError::new(path, text, error.span(), message)
+    })
+}
+
+/// `[step]` where `[[step]]` belongs: what to write.
+fn doubled_brackets(text: &str, error: &toml::de::Error) -> Option<String> {
+    let wrong = error.message().starts_with("invalid type: map, expected a sequence");
+    let header = text.get(error.span()?).filter(|_| wrong)?.lines().next()?;
+    let name = header.strip_prefix('[')?.split(']').next().filter(|name| !name.starts_with('['))?.trim();
+    Some(format!("`[{name}]` is a single table; write `[[{name}]]`, once for each"))
 }
 
 /// Puts serde's words, which are for programmers, into ours.
@@ -250,6 +300,18 @@ mod tests {
     #[test]
     fn a_key_like_no_other_lists_the_known() {
         assert_eq!(problem("colour = 1").message, "unknown key `colour`; known are `deadline`, `tags`");
+    }
+
+    #[test]
+    fn a_table_where_a_list_of_tables_belongs_shows_how_to_write_one() {
+        #[derive(Debug, serde::Deserialize)]
+        struct Steps {
+            #[expect(dead_code, reason = "only its type matters")]
+            step: Vec<toml::Table>,
+        }
+        let message = |text: &str| parse::<Steps>(Path::new("s.toml"), text).unwrap_err().message;
+        assert_eq!(message("[step]\nsay = \"x\""), "`[step]` is a single table; write `[[step]]`, once for each");
+        assert_eq!(message("step = { say = \"x\" }"), "expected a list in brackets, found a table");
     }
 
     #[test]

@@ -4,40 +4,95 @@ use serde::{Deserialize, Deserializer, de::Error};
 use toml::Spanned;
 
 use super::{
+    defaults::DefaultsTable,
     source::did_you_mean,
-    value::{Bytes, NotZero, Table, Time},
+    value::{CauseName, Table, Wait},
 };
-use crate::model::{LaneKind, Limits};
+use crate::model::{CountsAs, LaneKind, ReporterKind};
 
-/// `scenarios/suite.toml` as written.
+/// `scenarios/suite.toml` as written. Its keys of the run are those of [`RunTable`]: serde can flatten one into the
+/// other only at the price of places and of errors for unknown keys.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct SuiteFile {
     /// Plugins for `host run` without any: paths and patterns.
-    pub(super) plugins: Vec<String>,
+    pub(super) plugins: Option<Spanned<Vec<Spanned<String>>>>,
     /// Scenarios that must pass before the rest of each lane starts.
-    pub(super) canary: Vec<Spanned<String>>,
+    pub(super) canary: Option<Spanned<Vec<Spanned<String>>>>,
+    lanes: Option<Spanned<Vec<Spanned<String>>>>,
+    jobs: Option<Spanned<usize>>,
+    flaky_result: Option<Spanned<CountsAs>>,
+    xpass: Option<Spanned<CountsAs>>,
+    max_fail: Option<Spanned<u32>>,
+    fail_fast: Option<Spanned<bool>>,
+    repeat_each: Option<Spanned<u32>>,
+    reporters: Option<Spanned<Vec<ReporterKind>>>,
+    defaults: Table<DefaultsTable>,
+    /// The lanes.
+    pub(super) lane: BTreeMap<Spanned<String>, Table<LaneTable>>,
+    /// What replaces parts of this, when asked for by name.
+    pub(super) profile: BTreeMap<Spanned<String>, Table<RunTable>>,
+}
+
+impl SuiteFile {
+    /// The keys that a profile has too.
+    pub(super) fn run(&self) -> RunTable {
+        RunTable {
+            lanes: self.lanes.clone(),
+            jobs: self.jobs.clone(),
+            flaky_result: self.flaky_result.clone(),
+            xpass: self.xpass.clone(),
+            max_fail: self.max_fail.clone(),
+            fail_fast: self.fail_fast.clone(),
+            repeat_each: self.repeat_each.clone(),
+            reporters: self.reporters.clone(),
+            defaults: self.defaults.clone(),
+        }
+    }
+}
+
+/// `[profile.NAME]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct RunTable {
     /// Lanes to run in when none is asked for; all that are defined when absent.
     pub(super) lanes: Option<Spanned<Vec<Spanned<String>>>>,
     /// Attempts at once.
     pub(super) jobs: Option<Spanned<usize>>,
-    /// Bounds for scenarios that give none.
-    pub(super) defaults: Table<LimitsTable>,
-    /// The lanes.
-    pub(super) lane: BTreeMap<Spanned<String>, Table<LaneTable>>,
+    /// What a trial that passed after a retry counts as.
+    pub(super) flaky_result: Option<Spanned<CountsAs>>,
+    /// What a trial that passed although it was expected to fail counts as.
+    pub(super) xpass: Option<Spanned<CountsAs>>,
+    /// After so many failed trials nothing more starts.
+    pub(super) max_fail: Option<Spanned<u32>>,
+    /// The same with 1, or without a bound.
+    pub(super) fail_fast: Option<Spanned<bool>>,
+    /// How often each trial is repeated.
+    pub(super) repeat_each: Option<Spanned<u32>>,
+    /// How to report.
+    pub(super) reporters: Option<Spanned<Vec<ReporterKind>>>,
+    /// For scenarios that say nothing of it.
+    pub(super) defaults: Table<DefaultsTable>,
 }
 
 /// `[lane.NAME]`.
 #[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct LaneTable {
     /// Its kind of agent.
-    #[serde(default)]
-    pub(super) kind: KindName,
+    pub(super) kind: Option<Spanned<KindName>>,
     /// The scripted agent that plays each scenario.
-    pub(super) agent: Option<String>,
+    pub(super) agent: Option<Spanned<String>>,
     /// Attempts at once in this lane.
     pub(super) jobs: Option<Spanned<usize>>,
+    /// After so many trials in a row that end as faults of the whole lane nothing more of it starts; 0 is never.
+    pub(super) breaker: Option<Spanned<u32>>,
+    /// Attempts after the first.
+    pub(super) retries: Option<Spanned<u32>>,
+    /// What a trial is tried again after.
+    pub(super) retry_on: Option<Spanned<Vec<CauseName>>>,
+    /// Wait before the first retry.
+    pub(super) retry_delay: Option<Spanned<Wait>>,
 }
 
 /// A kind of lane, by its word.
@@ -47,42 +102,11 @@ pub(super) struct KindName(pub(super) LaneKind);
 impl<'de> Deserialize<'de> for KindName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let word = String::deserialize(deserializer)?;
-        word.parse().map(Self).map_err(|_| {
-            let known = LaneKind::ALL.map(LaneKind::as_str);
-            let hint = did_you_mean(&word, &known, "known are");
+        // The other kinds have no keys yet.
+        let known = [LaneKind::Scripted];
+        known.into_iter().find(|kind| kind.as_str() == word).map(Self).ok_or_else(|| {
+            let hint = did_you_mean(&word, &known.map(LaneKind::as_str), "known are");
             D::Error::custom(format!("unknown kind of lane `{}`; {hint}", word.escape_debug()))
         })
-    }
-}
-
-/// Bounds as written; flattened into `scenario.toml`, a table of its own in `suite.toml`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub(super) struct LimitsTable {
-    pub(super) deadline: Option<Time>,
-    pub(super) memory: Option<NotZero<Bytes>>,
-    pub(super) table_elements: Option<u64>,
-    pub(super) instances: Option<NotZero<u32>>,
-    pub(super) output: Option<Bytes>,
-    pub(super) disk: Option<Bytes>,
-    pub(super) handles: Option<NotZero<u32>>,
-    pub(super) quiet: Option<Time>,
-    pub(super) back_off: Option<Time>,
-}
-
-impl LimitsTable {
-    /// `base` with what this table gives put in its place.
-    pub(super) fn over(&self, base: &Limits) -> Limits {
-        Limits {
-            deadline: self.deadline.map_or(base.deadline, |time| time.0),
-            memory: self.memory.map_or(base.memory, |bytes| bytes.0.0),
-            table_elements: self.table_elements.unwrap_or(base.table_elements),
-            instances: self.instances.map_or(base.instances, |count| count.0),
-            output: self.output.map_or(base.output, |bytes| bytes.0),
-            disk: self.disk.map_or(base.disk, |bytes| bytes.0),
-            handles: self.handles.map_or(base.handles, |count| count.0),
-            quiet: self.quiet.map_or(base.quiet, |time| time.0),
-            back_off: self.back_off.map_or(base.back_off, |time| time.0),
-        }
     }
 }

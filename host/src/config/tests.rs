@@ -13,6 +13,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::model::{Grant, TextMatch};
 
+mod layers;
+
 const AGENT: &str = "summary = \"s\"\nexpect = { verdict = \"pass\" }\n";
 
 /// A folder with a suite.
@@ -76,6 +78,10 @@ fn with_causes(error: &dyn std::error::Error) -> String {
     }
 }
 
+fn flag<T>(name: &str, value: T) -> Option<Sourced<T>> {
+    Some(Sourced { value, source: Source::Flag(name.to_owned()) })
+}
+
 fn first_line(text: &str) -> &str {
     text.lines().next().unwrap_or_default()
 }
@@ -87,7 +93,8 @@ fn whatever_is_wrong_with_a_suite_is_told_with_its_place_and_what_to_do() {
         ("plugin = []", "1:1: unknown key `plugin`; did you mean `plugins`?"),
         (
             "\ncolour = 1",
-            "2:1: unknown key `colour`; known are `plugins`, `canary`, `lanes`, `jobs`, `defaults`, `lane`",
+            "2:1: unknown key `colour`; known are `plugins`, `canary`, `lanes`, `jobs`, `flaky-result`, `xpass`, \
+             `max-fail`, `fail-fast`, `repeat-each`, `reporters`, `defaults`, `lane`, `profile`",
         ),
         ("plugins = \"a.wasm\"", "1:11: expected a list in brackets, found the text \"a.wasm\""),
         ("plugins = [1]", "1:12: expected a text in quotes, found `1`"),
@@ -110,7 +117,33 @@ fn whatever_is_wrong_with_a_suite_is_told_with_its_place_and_what_to_do() {
         ("[lane.\"a b\"]", "1:7: `a b` is no name: use up to 100 letters"),
         (&format!("[lane.{long}]"), "1:7: `xxxxx"),
         ("[defaults]\ndeadline = \"soon\"", "2:12: `soon` is no duration; write `500ms`, `90s`, `1m 30s` or `1h`"),
-        ("[defaults]\ndeadline = 60", "2:12: expected a text in quotes, found `60`"),
+        (
+            "[defaults]\ndeadline = 60",
+            "2:12: a duration needs a unit, in quotes: `\"60s\"` for seconds, `\"60m\"` for minutes",
+        ),
+        ("[defaults]\ndeadline = true", "2:12: expected a duration in quotes such as `\"90s\"`, found `true`"),
+        ("[defaults]\nretries = -1", "2:11: expected a whole number from 0 to 4294967295, found `-1`"),
+        ("[defaults]\nretry-on = [\"stal\"]", "2:13: nothing ends as `stal`; did you mean `stall`?"),
+        (
+            "[lane.a]\nretry-on = [\"overload\", \"never\"]",
+            "2:25: nothing ends as `never`; known are `launch`, `overload`, `stall`, `deadline`, `crash`, `trap`, \
+             `denied`, `limit`, `protocol`, `internal`, `fail`",
+        ),
+        ("[lane.a]\nretry-delay = 5", "2:15: a duration needs a unit"),
+        ("[lane.a]\nbreaker = \"off\"", "2:11: expected a whole number from 0 to 4294967295, found the text \"off\""),
+        ("flaky-result = \"fial\"", "1:16: unknown value `fial`; did you mean `fail`?"),
+        ("xpass = \"alert\"", "1:9: unknown value `alert`; known are `pass`, `fail`"),
+        ("max-fail = 0", "1:12: `max-fail` must be at least 1; `fail-fast = false` sets no bound"),
+        ("max-fail = 2\nfail-fast = true", "2:13: `fail-fast` is a `max-fail` of 1 or of none; keep one of the two"),
+        ("repeat-each = 0", "1:15: `repeat-each` must be from 1 to 10000"),
+        ("reporters = [\"juint\"]", "1:14: unknown value `juint`; did you mean `junit`?"),
+        ("reporters = []", "1:13: `reporters` names none; write `[\"silent\"]` for no report"),
+        ("[profile.ci]\njob = 3", "2:1: unknown key `job`; did you mean `jobs`?"),
+        ("[profile.ci]\nplugins = []", "2:1: unknown key `plugins`; known are `lanes`"),
+        ("[profile.ci]\njobs = 0", "2:8: `jobs` must be at least 1"),
+        ("[profile.ci]\nlanes = [\"script\"]", "2:10: there is no lane `script`; did you mean `scripted`?"),
+        ("[profile.ci.defaults]\nquit = \"1s\"", "2:1: unknown key `quit`; did you mean `quiet`?"),
+        ("[profile.\"c i\"]", "1:10: `c i` is no name"),
         ("[defaults]\ndeadline = \"0s\"", "2:12: a duration of zero leaves no time at all; write `90s` or `1h`"),
         (
             "[defaults]\ndeadline = \"99999999999999999999y\"",
@@ -159,6 +192,42 @@ fn whatever_is_wrong_with_a_scenario_is_told_with_its_place_and_what_to_do() {
         ("env = { A = 1 }", "1:13: expected a text in quotes, found `1`"),
         ("[fixture]\ngit = 1", "2:7: expected `true` or `false`, found `1`"),
         ("output = \"1 furlong\"", "1:10: `1 furlong` is no size"),
+        ("[expect-fail]\nfindings = \"a\"", "1:1: `[expect-fail]` is a single table; write `[[expect-fail]]`, once"),
+        ("[[expect-fail]]\nfinding = \"a\"", "2:1: unknown key `finding`; did you mean `findings`?"),
+        ("[[expect-fail]]\nfindings = \"a\"", "1:1: the key `owner` is missing; add it"),
+        (
+            "[[expect-fail]]\nowner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31\nfindings = []",
+            "5:12: `findings` names no code; name those that may come",
+        ),
+        (
+            "[[expect-fail]]\nowner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31\nfindings = [\"a\", \"b c\"]",
+            "5:18: `b c` is no name",
+        ),
+        (
+            "[[expect-fail]]\nowner = \" \"\nreason = \"r\"\nuntil = 2026-12-31\nfindings = \"a\"",
+            "2:9: `owner` is empty; say who looks after it",
+        ),
+        (
+            "[[expect-fail]]\nowner = \"o\"\nreason = \"r\"\nuntil = \"soon\"\nfindings = \"a\"",
+            "4:9: `soon` is no day; write year, month and day: `2026-12-31`",
+        ),
+        (
+            "[[expect-fail]]\nowner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31T10:00:00\nfindings = \"a\"",
+            "4:9: `2026-12-31T10:00:00` is no day",
+        ),
+        (
+            "[[expect-fail]]\nowner = \"o\"\nreason = \"r\"\nuntil = 20261231\nfindings = \"a\"",
+            "4:9: expected a day such as `2026-12-31`, found `20261231`",
+        ),
+        (
+            "[[expect-fail]]\nlane = []\nowner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31\nfindings = \"a\"",
+            "2:8: `lane` names none; name one, or remove the key for every lane",
+        ),
+        (
+            "[[expect-fail]]\nlane = \"script\"\nowner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31\nfindings = \"a\"",
+            "2:8: there is no lane `script`; did you mean `scripted`?",
+        ),
+        ("retries = 1\nretry-on = \"fail\"", "2:12: expected a list in brackets, found the text \"fail\""),
         ("deadline = \"1 fortnight\"", "1:12: `1 fortnight` is no duration"),
     ] {
         let problem = Suite::scenario(text).problem();
@@ -175,6 +244,7 @@ fn whatever_is_wrong_with_a_script_is_told_with_its_place_and_what_to_do() {
         ("summary = \"s\"\nexpect = \"pass\"".into(), "2:10: expected a table, found the text \"pass\""),
         ("summary = \"s\"\nexpect = { verdict = \"pas\" }".into(), "2:22: unknown value `pas`; did you mean `pass`?"),
         ("summary = \"s\"\nexpect = { verdict = \"fail\" }".into(), "2:10: the key `findings` is missing; add it"),
+        (format!("{AGENT}[step]\nsay = \"x\""), "3:1: `[step]` is a single table; write `[[step]]`, once for each"),
         (format!("{AGENT}[[steps]]\nsay = \"x\""), "3:3: unknown key `steps`; did you mean `step`?"),
         (format!("{AGENT}[[step]]\nsays = \"x\""), "4:1: unknown key `says`; did you mean `say`?"),
         (format!("{AGENT}[[step]]\nsleep = \"soon\""), "3:1: `sleep = \"soon\"` is no duration"),
@@ -275,10 +345,10 @@ fn a_flag_beats_the_suite_and_the_suite_beats_the_default() {
     assert_eq!((settings.jobs, lanes(&settings)), (3, vec!["a".to_owned()]));
     assert_eq!(settings.lanes[0].jobs, Some(2));
     let overrides = Overrides {
-        jobs: Some(7),
-        lanes: vec!["b".into(), "scripted".into(), "b".into()],
+        jobs: flag("--jobs", 7),
+        lanes: flag("--lane", vec!["b".into(), "scripted".into(), "b".into()]),
         agents: vec!["wrong".into()],
-        suite: None,
+        ..Overrides::default()
     };
     let settings = suite.with(&overrides).unwrap();
     assert_eq!((settings.jobs, lanes(&settings)), (7, vec!["b".to_owned(), "scripted".to_owned()]));
@@ -343,7 +413,8 @@ fn nothing_is_granted_unless_it_says_so() {
 fn the_suite_is_found_by_file_folder_and_root() {
     let suite = Suite::of("jobs = 5").file("scenarios/nightly.toml", "jobs = 9").file("scenarios/one/root/f", "");
     let of = |given: &Path| {
-        let settings = suite.with(&Overrides { suite: Some(given.to_owned()), ..Default::default() }).unwrap();
+        let settings =
+            suite.with(&Overrides { suite: flag("--suite", given.to_owned()), ..Default::default() }).unwrap();
         assert_eq!(settings.base, suite.folder.path(), "{}", given.display());
         assert!(settings.scenarios.contains_key("one"));
         settings.jobs
@@ -359,7 +430,8 @@ fn the_suite_is_found_by_file_folder_and_root() {
 fn a_suite_that_is_not_there_is_an_error_with_what_to_give() {
     let suite = Suite::of("");
     for given in ["nowhere", "scenarios/other.toml", "scenarios/suite.toml/x"] {
-        let problems = suite.with(&Overrides { suite: Some(given.into()), ..Default::default() }).unwrap_err();
+        let problems =
+            suite.with(&Overrides { suite: flag("--suite", given.into()), ..Default::default() }).unwrap_err();
         assert_eq!(
             problems,
             [format!("there is no suite at {given}; `--suite` takes a `suite.toml` or the folder that holds it")]
@@ -372,13 +444,15 @@ fn flags_that_name_nothing_offer_the_nearest() {
     let suite = Suite::of("[lane.claude]\n[lane.pi]")
         .file("scenarios/one/agents/right.toml", AGENT)
         .file("scenarios/two/agents/wrong-silent.toml", AGENT);
-    let lane = |name: &str| suite.with(&Overrides { lanes: vec![name.into()], ..Default::default() }).unwrap_err();
+    let lane = |name: &str| {
+        suite.with(&Overrides { lanes: flag("--lane", vec![name.into()]), ..Default::default() }).unwrap_err()
+    };
     assert_eq!(lane("cluade"), ["there is no lane `cluade`; did you mean `claude`?"]);
     assert_eq!(lane("zzzzz"), ["there is no lane `zzzzz`; there are `claude`, `pi`, `scripted`"]);
     let agent = |name: &str| suite.with(&Overrides { agents: vec![name.into()], ..Default::default() }).unwrap_err();
     assert_eq!(agent("wrong-silnt"), ["no scenario has a scripted agent `wrong-silnt`; did you mean `wrong-silent`?"]);
     assert_eq!(agent("zzz"), ["no scenario has a scripted agent `zzz`; there are `right`, `wrong-silent`"]);
-    let none = suite.with(&Overrides { jobs: Some(0), ..Default::default() }).unwrap_err();
+    let none = suite.with(&Overrides { jobs: flag("--jobs", 0), ..Default::default() }).unwrap_err();
     assert_eq!(none, ["`--jobs` must be at least 1"]);
 }
 

@@ -1,11 +1,16 @@
 //! Values with units, as people write them.
 
-use std::{fmt, marker::PhantomData, time::Duration};
+use std::{fmt, marker::PhantomData, ops::Range, time::Duration};
 
+use jiff::civil::Date;
 use serde::{
     Deserialize, Deserializer,
-    de::{Error, MapAccess, Visitor, value::MapAccessDeserializer},
+    de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
+use toml::Spanned;
+
+use super::source::did_you_mean;
+use crate::model::RetryCause;
 
 /// `"90s"`, `"1m 30s"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,19 +20,137 @@ pub(super) struct Time(pub(super) Duration);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Bytes(pub(super) u64);
 
+/// `"90s"`, or `"0s"` for none at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Wait(pub(super) Duration);
+
+/// A day, as TOML writes one, or as a text of that form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Day(pub(super) Date);
+
+/// One word, or a list of words.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Words(Vec<(String, Option<Range<usize>>)>);
+
+/// What a trial may be tried again after, by its word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CauseName(pub(super) RetryCause);
+
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        let time = humantime::parse_duration(&text).map_err(|error| match error {
-            humantime::DurationError::NumberOverflow => {
-                D::Error::custom(format!("`{text}` is longer than any duration can be; write `90s` or `1h`"))
-            }
-            _ => D::Error::custom(format!("`{text}` is no duration; write `500ms`, `90s`, `1m 30s` or `1h`")),
-        })?;
+        let Wait(time) = Wait::deserialize(deserializer)?;
         if time.is_zero() {
             return Err(D::Error::custom("a duration of zero leaves no time at all; write `90s` or `1h`"));
         }
         Ok(Self(time))
+    }
+}
+
+impl<'de> Deserialize<'de> for Wait {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Written;
+
+        impl Visitor<'_> for Written {
+            type Value = Wait;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a duration in quotes such as `\"90s\"`")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Wait, E> {
+                humantime::parse_duration(text).map(Wait).map_err(|error| match error {
+                    humantime::DurationError::NumberOverflow => {
+                        E::custom(format!("`{text}` is longer than any duration can be; write `90s` or `1h`"))
+                    }
+                    _ => E::custom(format!("`{text}` is no duration; write `500ms`, `90s`, `1m 30s` or `1h`")),
+                })
+            }
+
+            fn visit_i64<E: Error>(self, number: i64) -> Result<Wait, E> {
+                Err(E::custom(format!(
+                    "a duration needs a unit, in quotes: `\"{number}s\"` for seconds, `\"{number}m\"` for minutes"
+                )))
+            }
+        }
+
+        deserializer.deserialize_any(Written)
+    }
+}
+
+impl<'de> Deserialize<'de> for Day {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = match toml::Value::deserialize(deserializer)? {
+            toml::Value::Datetime(time) => time.to_string(),
+            toml::Value::String(text) => text,
+            other => return Err(D::Error::custom(format!("expected a day such as `2026-12-31`, found `{other}`"))),
+        };
+        // A time of day is no part of a day, though the parser would take it.
+        let day = text.parse().ok().filter(|_| text.len() == "2026-12-31".len());
+        day.map(Self).ok_or_else(|| {
+            let text = text.escape_debug();
+            D::Error::custom(format!("`{text}` is no day; write year, month and day: `2026-12-31`"))
+        })
+    }
+}
+
+impl Words {
+    /// Each word with its bytes; those of the whole value are `whole`.
+    pub(super) fn with_spans(&self, whole: Range<usize>) -> impl Iterator<Item = (&str, Range<usize>)> {
+        self.0.iter().map(move |(word, span)| (word.as_str(), span.clone().unwrap_or_else(|| whole.clone())))
+    }
+}
+
+impl<'de> Deserialize<'de> for Words {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct OneOrMany;
+
+        impl<'de> Visitor<'de> for OneOrMany {
+            type Value = Words;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text in quotes, or a list of them")
+            }
+
+            fn visit_str<E: Error>(self, word: &str) -> Result<Words, E> {
+                Ok(Words(vec![(word.to_owned(), None)]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Words, A::Error> {
+                let mut words = Vec::new();
+                while let Some(word) = list.next_element::<Spanned<String>>()? {
+                    let span = word.span();
+                    words.push((word.into_inner(), Some(span)));
+                }
+                Ok(Words(words))
+            }
+        }
+
+        deserializer.deserialize_any(OneOrMany)
+    }
+}
+
+impl<'de> Deserialize<'de> for CauseName {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Word;
+
+        impl Visitor<'_> for Word {
+            type Value = CauseName;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a text in quotes")
+            }
+
+            // Raised in here, an error has the place of its word; raised later, that of the whole list.
+            fn visit_str<E: Error>(self, word: &str) -> Result<CauseName, E> {
+                word.parse().map(CauseName).map_err(|_| {
+                    let known: Vec<&str> = RetryCause::all().map(RetryCause::as_str).collect();
+                    let hint = did_you_mean(word, &known, "known are");
+                    E::custom(format!("nothing ends as `{}`; {hint}", word.escape_debug()))
+                })
+            }
+        }
+
+        deserializer.deserialize_str(Word)
     }
 }
 

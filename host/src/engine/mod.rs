@@ -4,7 +4,7 @@ mod cache;
 mod limiter;
 mod ticker;
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use cache::Artefact;
 pub use cache::{Cache, CacheError};
@@ -20,6 +20,9 @@ pub const MAX_SLOTS: usize = 5_000;
 
 /// How often guest code is interrupted to let others run and to notice that its attempt has ended.
 pub const EPOCH: Duration = Duration::from_millis(5);
+
+/// Frames of a trap's backtrace, from the innermost on.
+const BACKTRACE_FRAMES: usize = 64;
 
 /// Slots beyond one for each attempt, for what the kernel is still clearing.
 const SPARE_SLOTS: u32 = 8;
@@ -72,16 +75,21 @@ impl Engine {
         self.inner.shortage.as_deref()
     }
 
+    /// The component that `cache` has under `digest`, if it has a sound one.
+    #[must_use]
+    pub fn kept(&self, digest: &str, cache: Option<&Cache>) -> Option<Component> {
+        cache.and_then(|cache| cache.find(&self.inner.on_demand, digest)).and_then(|found| self.load(&found))
+    }
+
     /// Compiles a component, or maps its artefact from `cache`. It runs out of the pool where it fits a
-    /// slot, and is allocated on demand where it does not. `digest` is the SHA-256 of `bytes` in hexadecimal
-    /// digits.
+    /// slot, and is allocated on demand where it does not. `digest` is a SHA-256 in hexadecimal digits: of `bytes`, or
+    /// of all that they were made from.
     ///
     /// # Errors
     /// The compiler's error. A cache that cannot be read or written only costs time.
     pub fn component(&self, bytes: &[u8], digest: &str, cache: Option<&Cache>) -> wasmtime::Result<Component> {
         let engine = &self.inner.on_demand;
-        if let Some(component) = cache.and_then(|cache| cache.find(engine, digest)).and_then(|found| self.load(&found))
-        {
+        if let Some(component) = self.kept(digest, cache) {
             return Ok(component);
         }
         let artefact = engine.precompile_component(bytes)?;
@@ -114,7 +122,9 @@ fn config() -> Config {
         .max_wasm_stack(512 << 10)
         .parallel_compilation(true)
         .memory_init_cow(true)
-        .coredump_on_trap(false)
+        // Costs nothing until a trap.
+        .coredump_on_trap(true)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES))
         .wasm_component_model_async(true)
         .concurrency_support(true);
     config

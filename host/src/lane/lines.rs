@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 /// One line, without its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
-    /// Its first bytes, as many as are kept.
+    /// All of it; of one that is too long, its first bytes.
     pub(crate) bytes: Vec<u8>,
     /// Its whole length.
     pub(crate) length: u64,
@@ -45,14 +45,16 @@ pub(crate) fn cut_text(bytes: &[u8], length: u64, bound: usize) -> String {
 pub(crate) struct Lines<R> {
     reader: BufReader<R>,
     longest: usize,
+    shown: usize,
     kept: Vec<u8>,
     length: u64,
 }
 
 impl<R: AsyncRead + Unpin> Lines<R> {
-    /// Keeps up to `longest` bytes of a line.
-    pub(crate) fn new(reader: R, longest: usize) -> Self {
-        Self { reader: BufReader::with_capacity(64 << 10, reader), longest, kept: Vec::new(), length: 0 }
+    /// Keeps lines of up to `longest` bytes, and of longer ones the first `shown`.
+    pub(crate) fn new(reader: R, longest: usize, shown: usize) -> Self {
+        let reader = BufReader::with_capacity(64 << 10, reader);
+        Self { reader, longest, shown: shown.min(longest), kept: Vec::new(), length: 0 }
     }
 
     /// The next line; a last one without its end counts. `tee` gets every byte as received.
@@ -64,9 +66,16 @@ impl<R: AsyncRead + Unpin> Lines<R> {
             }
             let end = chunk.iter().position(|byte| *byte == b'\n');
             let part = &chunk[..end.unwrap_or(chunk.len())];
-            let room = self.longest.saturating_sub(self.kept.len());
-            self.kept.extend_from_slice(&part[..part.len().min(room)]);
             self.length += part.len() as u64;
+            if self.length <= self.longest as u64 {
+                self.kept.extend_from_slice(part);
+            } else {
+                // No more than a glimpse of it can be shown: many such lines at once must not add up.
+                let room = self.shown.saturating_sub(self.kept.len());
+                self.kept.extend_from_slice(&part[..part.len().min(room)]);
+                self.kept.truncate(self.shown);
+                self.kept.shrink_to_fit();
+            }
             let used = part.len() + usize::from(end.is_some());
             tee(&chunk[..used]);
             self.reader.consume(used);
@@ -96,7 +105,7 @@ mod tests {
     use super::*;
 
     async fn read(input: &[u8], longest: usize) -> Vec<Line> {
-        let mut lines = Lines::new(input, longest);
+        let mut lines = Lines::new(input, longest, longest / 2);
         let mut seen = Vec::new();
         let mut found = Vec::new();
         while let Some(line) = lines.next(|bytes| seen.extend_from_slice(bytes)).await.unwrap() {
@@ -119,7 +128,7 @@ mod tests {
         input.extend_from_slice(b"\nnext\n");
         let lines = read(&input, 10).await;
         assert_eq!(lines.len(), 2);
-        assert_eq!((lines[0].bytes.len(), lines[0].length), (10, 1 << 20));
+        assert_eq!((lines[0].bytes.len(), lines[0].length), (5, 1 << 20));
         assert_eq!(lines[0].text(), None);
         assert_eq!(lines[0].lossy(4), "xxxx … [cut: 1048576 bytes in all]");
         assert_eq!(lines[1].text(), Some("next"));

@@ -12,12 +12,14 @@ mod external;
 mod input;
 mod journal;
 mod lines;
+mod observed;
 mod orphans;
 mod pi;
 mod process;
 mod process_tree;
 mod pump;
 mod record;
+mod replay;
 mod scripted;
 mod session;
 mod supervisor;
@@ -33,6 +35,7 @@ pub use agent::{AgentArgs, run_agent};
 pub use external::{AgentVersion, VersionProblem, missing_credentials, secrets, version};
 pub use orphans::{SESSION_MARKER, become_subreaper, kill_orphans};
 pub use process::HostProgram;
+pub use replay::{Replay, Replayable, Restore, replayable};
 pub use supervisor::{SuperviseArgs, supervise};
 
 pub use crate::model::LaneKind;
@@ -58,6 +61,8 @@ pub struct SessionLimits {
     pub max_line_bytes: usize,
     /// How much of a line a `raw` event holds.
     pub max_raw_bytes: usize,
+    /// How much of each text of an event the observer gets; the record has it all.
+    pub max_observed_bytes: usize,
     /// How much each recorded stream holds on disk.
     pub max_recorded_bytes: u64,
     /// How much may wait until the component fetches it; beyond it the agent is made to wait.
@@ -71,6 +76,7 @@ impl Default for SessionLimits {
         Self {
             max_line_bytes: 1 << 20,
             max_raw_bytes: 16 << 10,
+            max_observed_bytes: 16 << 10,
             max_recorded_bytes: 64 << 20,
             max_waiting_bytes: 256 << 10,
             exit_grace: Duration::from_secs(2),
@@ -100,7 +106,8 @@ pub struct SessionSpec {
     pub record_dir: Option<PathBuf>,
     /// The bounds.
     pub limits: SessionLimits,
-    /// Gets every event as it is received, whether the component fetches it or not. While it is full the agent waits.
+    /// Gets every event as it is received, its texts bounded, whether the component fetches it or not. While it is
+    /// full the agent waits.
     pub observer: Option<mpsc::Sender<SessionEvent>>,
 }
 

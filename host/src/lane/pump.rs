@@ -17,6 +17,7 @@ use super::{
     input::InputLines,
     journal::{Journal, TurnContext},
     lines::{Line, Lines},
+    observed::observed,
     process::{AgentExit, AgentStreams, ProcessState},
     record::TurnSummary,
     turn::{Ask, Dialect, Heard, Said, Waiting},
@@ -97,7 +98,8 @@ impl Pump {
         process: &mut watch::Receiver<ProcessState>,
         mut asked: mpsc::Receiver<Ask>,
     ) {
-        let mut lines = Lines::new(stdout, self.context.limits.max_line_bytes);
+        let limits = &self.context.limits;
+        let mut lines = Lines::new(stdout, limits.max_line_bytes, limits.max_raw_bytes);
         let mut exited: Option<Instant> = None;
         let mut begun: Option<String> = None;
         loop {
@@ -131,7 +133,7 @@ impl Pump {
                 () = tokio::time::sleep(LEFTOVER_SILENCE), if exited.is_some() => break,
             };
             match line {
-                Ok(Some(line)) => self.line(&line).await,
+                Ok(Some(line)) => self.line(line).await,
                 Ok(None) => break,
                 Err(error) => {
                     let message = format!("cannot read the agent's output: {error}");
@@ -144,11 +146,11 @@ impl Pump {
             }
         }
         if let Some(line) = lines.take_rest() {
-            self.line(&line).await;
+            self.line(line).await;
         }
     }
 
-    async fn line(&mut self, line: &Line) {
+    async fn line(&mut self, line: Line) {
         let mut said = match line.text() {
             Some(text) => self.dialect.read(text),
             None => {
@@ -160,7 +162,10 @@ impl Pump {
         if said.is_empty() && line.length > 0 {
             said.push(Said::Event(SessionEventKind::Raw { line: line.lossy(self.context.limits.max_raw_bytes) }));
         }
-        self.take_in(said, line.bytes.len()).await;
+        let size = line.bytes.len();
+        // What it says may have to wait for room, and is held once.
+        drop(line);
+        self.take_in(said, size).await;
     }
 
     async fn take_in(&mut self, said: Vec<Said>, size: usize) {
@@ -183,7 +188,7 @@ impl Pump {
     async fn event(&mut self, kind: SessionEventKind, size: usize) {
         let event = self.context.journal(|journal| journal.note(kind));
         if let Some(observer) = &self.context.observer
-            && observer.send(event.clone()).await.is_err()
+            && observer.send(observed(&event, self.context.limits.max_observed_bytes)).await.is_err()
         {
             self.context.observer = None;
         }

@@ -1,5 +1,6 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{LaneName, Outcome, RunId, ScenarioId, SessionEvent, TrialId, Usage, Verdict};
@@ -8,7 +9,7 @@ use super::{LaneName, Outcome, RunId, ScenarioId, SessionEvent, TrialId, Usage, 
 pub const SCHEMA_VERSION: u32 = 1;
 
 /// One entry of a run's ordered stream: the only source of every report.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Event {
     /// Place in the stream, from 0, without gaps.
@@ -21,7 +22,7 @@ pub struct Event {
 }
 
 /// What happened in a run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum EventKind {
     /// The plan is made; nothing has started yet.
@@ -54,6 +55,9 @@ pub enum EventKind {
         canary_skipped: bool,
         /// The run directory, if one is written.
         directory: Option<PathBuf>,
+        /// The run whose recorded sessions are graded again; `None` when agents run.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        regrades: Option<RunId>,
     },
     /// An attempt begins; its root and config dir do not exist before this.
     AttemptStarted {
@@ -152,7 +156,7 @@ pub enum EventKind {
 }
 
 /// A plugin of the run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct PluginInfo {
     /// Unambiguous short name.
@@ -164,7 +168,7 @@ pub struct PluginInfo {
 }
 
 /// The suite of the run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct SuiteInfo {
     /// Its file, as a person in the current folder would write it.
@@ -174,7 +178,7 @@ pub struct SuiteInfo {
 }
 
 /// What a git repository was at.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Revision {
     /// The commit's whole name.
@@ -184,7 +188,7 @@ pub struct Revision {
 }
 
 /// A trial on its way.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct RunningTrial {
     /// The trial.
@@ -200,7 +204,7 @@ pub struct RunningTrial {
 }
 
 /// A lane of the run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct LaneInfo {
     /// Its name.
@@ -212,7 +216,7 @@ pub struct LaneInfo {
 }
 
 /// Whether a trial guards its lane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Canary {
     /// It must pass before the rest of its lane starts.
@@ -222,7 +226,7 @@ pub enum Canary {
 }
 
 /// A trial as planned.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct TrialInfo {
     /// The trial.
@@ -243,7 +247,7 @@ pub struct TrialInfo {
 }
 
 /// What a component reports while it runs. Mirrors `scenario:host/report`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Report {
     /// A step begins.
@@ -292,7 +296,7 @@ pub enum Report {
 }
 
 /// What came of one attempt.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct AttemptRecord {
     /// What happened.
@@ -315,7 +319,7 @@ pub struct AttemptRecord {
 pub type VerdictCounts = BTreeMap<String, usize>;
 
 /// The figures of a finished run.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct RunSummary {
     /// Trials by verdict.
@@ -336,7 +340,7 @@ pub struct RunSummary {
 }
 
 /// How often the repetitions of a scenario passed in a lane.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct PassRate {
     /// The lane and the scenario.

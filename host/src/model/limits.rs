@@ -9,6 +9,9 @@ pub struct Limits {
     pub quiet: Duration,
     /// How long an agent may go on telling that its provider makes it wait; meanwhile it is not silent.
     pub back_off: Duration,
+    /// How long an agent that is waited for may go on without a new tool call and without a durable change; `None`: for
+    /// as long as it likes.
+    pub progress: Option<Duration>,
     /// Bytes of linear memory over all memories of the component.
     pub memory: u64,
     /// Elements over all tables of the component.
@@ -29,6 +32,7 @@ impl Default for Limits {
             deadline: Duration::from_secs(600),
             quiet: Duration::from_secs(300),
             back_off: Duration::from_secs(300),
+            progress: None,
             memory: 512 << 20,
             table_elements: 1_000_000,
             instances: 100,

@@ -8,7 +8,10 @@ mod grant;
 mod id;
 mod lane;
 mod limits;
+mod path;
 mod policy;
+mod replay;
+mod reporter;
 mod scenario;
 mod script;
 mod session;
@@ -25,9 +28,16 @@ pub use grant::{Grant, Grants, UnknownGrant};
 pub use id::{BadName, LaneName, RunId, ScenarioId, TrialId, check_name};
 pub use lane::{LaneKind, UnknownLaneKind};
 pub use limits::Limits;
+pub use path::shown;
 pub use policy::{
-    CountsAs, DEFAULT_BREAKER, ExpectedFailure, Policy, RetryCause, RetryOverride, RetryPolicy, UnknownRetryCause,
+    CountsAs, DEFAULT_BREAKER, ExpectedFailure, MAX_REPETITIONS, Policy, RetryCause, RetryOverride, RetryPolicy,
+    UnknownRetryCause,
 };
+pub use replay::{
+    FIXTURES_FILE, FIXTURES_FOLDER, KeptFixture, REPLAY_FILE, REPLAY_SCHEMA, RecordedFixture, RecordedFixtures,
+    RecordedTree, ReplayStep, tree_file,
+};
+pub use reporter::ReporterKind;
 pub use scenario::{
     CommandSpec, Declared, DeclaredScenario, Expectation, Fixture, PluginFacts, PluginId, Scenario, ScenarioShape,
     ScriptedAgent, SessionPrompt, TextMatch, Ungranted,

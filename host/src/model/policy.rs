@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
 use jiff::civil::Date;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{FaultClass, LaneName, Outcome};
@@ -131,7 +132,7 @@ impl RetryOverride {
 }
 
 /// What a verdict that is neither a plain pass nor a plain failure counts as, for the exit code and for `--max-fail`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CountsAs {
     /// As a pass: it is told, and nothing more.
@@ -141,8 +142,22 @@ pub enum CountsAs {
     Fail,
 }
 
+impl CountsAs {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Pass, Self::Fail];
+
+    /// The word that files and flags use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+        }
+    }
+}
+
 /// `[[expect-fail]]`: clauses that are known not to hold.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct ExpectedFailure {
     /// The lanes in which this holds; all when empty.
@@ -190,6 +205,9 @@ impl Default for Policy {
         Self { flaky_result: CountsAs::Pass, xpass: CountsAs::Pass, max_fail: None, repeat_each: 1 }
     }
 }
+
+/// More repetitions of each trial are not meant.
+pub const MAX_REPETITIONS: u32 = 10_000;
 
 /// How many trials in a row must end as faults that speak for their whole lane before nothing more of it starts,
 /// where the lane does not say otherwise.

@@ -127,6 +127,8 @@ pub enum ScriptedFault {
     Exit,
     /// `stall`: no event any more, for ever.
     Stall,
+    /// `mute`: as the first step of a turn, no output at all, not even that it has started; later the same as `stall`.
+    Mute,
     /// `unauthorized`: the provider refuses the login; ends the session.
     Unauthorized,
     /// `overloaded`: back-off events for ever, one every `delay`.
@@ -152,6 +154,13 @@ pub enum ScriptedFault {
     Flood {
         /// How many.
         count: u64,
+    },
+    /// `loop`: says the same and calls the same tool, `count` times or for ever, every `delay`.
+    Loop {
+        /// How often; for ever when absent.
+        count: Option<u64>,
+        /// Time after each.
+        delay: Duration,
     },
     /// `ignore-sigterm`: SIGTERM has no effect from here on.
     IgnoreSigterm,
@@ -196,8 +205,8 @@ struct StepTable {
     bytes: Option<u64>,
 }
 
-const FAULTS: &str = "`crash`, `kill`, `exit`, `stall`, `unauthorized`, `overloaded`, `garbage`, `half-line`, \
-                      `invalid-utf8`, `huge-line`, `flood`, `ignore-sigterm`, `daemon`";
+const FAULTS: &str = "`crash`, `kill`, `exit`, `stall`, `mute`, `unauthorized`, `overloaded`, `garbage`, `half-line`, \
+                      `invalid-utf8`, `huge-line`, `flood`, `loop`, `ignore-sigterm`, `daemon`";
 
 impl StepTable {
     fn into_step(mut self) -> Result<Step, String> {
@@ -270,6 +279,7 @@ impl StepTable {
             "kill" => ScriptedFault::Kill,
             "exit" => ScriptedFault::Exit,
             "stall" => ScriptedFault::Stall,
+            "mute" => ScriptedFault::Mute,
             "unauthorized" => ScriptedFault::Unauthorized,
             "overloaded" => ScriptedFault::Overloaded { delay: self.delay_or(Duration::from_millis(100))? },
             "garbage" => ScriptedFault::Garbage { count: self.count.take().unwrap_or(1) },
@@ -277,6 +287,9 @@ impl StepTable {
             "invalid-utf8" => ScriptedFault::InvalidUtf8,
             "huge-line" => ScriptedFault::HugeLine { bytes: required(self.bytes.take(), "fault", "bytes")? },
             "flood" => ScriptedFault::Flood { count: required(self.count.take(), "fault", "count")? },
+            "loop" => {
+                ScriptedFault::Loop { count: self.count.take(), delay: self.delay_or(Duration::from_millis(100))? }
+            }
             "ignore-sigterm" => ScriptedFault::IgnoreSigterm,
             "daemon" => ScriptedFault::Daemon,
             _ => return Err(format!("`{kind}` is no fault; the faults are {FAULTS}")),

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// What a session has used. `None` means that the agent did not say: unknown is never zero.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Usage {
     /// Tokens read, cached ones included.
@@ -46,7 +47,7 @@ impl Usage {
 }
 
 /// The provider told the agent to wait.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct BackOff {
     /// Which try this was, from 1, when the agent says so.
@@ -58,7 +59,7 @@ pub struct BackOff {
 }
 
 /// What happened in a session, in terms that hold for every lane. Mirrors `scenario:host/agent`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum SessionEventKind {
     /// The agent is up.
@@ -103,7 +104,7 @@ pub enum SessionEventKind {
 }
 
 /// One event of a session.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct SessionEvent {
     /// Milliseconds since the session started.

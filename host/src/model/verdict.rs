@@ -1,9 +1,10 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{CountsAs, ExpectedFailure, Fault, FaultClass};
 
 /// Something that a grader requires.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Clause {
     /// Stable code of the finding when it does not hold.
     pub code: String,
@@ -12,7 +13,7 @@ pub struct Clause {
 }
 
 /// One failed clause of a grader.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// Stable code of the clause.
     pub code: String,
@@ -24,7 +25,7 @@ pub struct Finding {
 }
 
 /// What happened in one attempt, raw.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Outcome {
     /// Every clause held.
@@ -49,7 +50,7 @@ pub enum Outcome {
 }
 
 /// The judgement on a trial over its attempts and expectations.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "verdict", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Verdict {
     /// Every clause held.

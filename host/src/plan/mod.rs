@@ -1,7 +1,9 @@
 //! What runs, in what order, where. Pure functions.
 
+mod check;
 mod resolve;
 mod schedule;
 
-pub use resolve::{SetupProblem, check_agents, check_grants, resolve};
+pub use check::{check_agents, check_grants, check_scripts};
+pub use resolve::{SetupProblem, resolve};
 pub use schedule::{LanePlan, Plan, PlannedTrial, Selection, plan};

@@ -9,12 +9,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Plan;
 use crate::{
-    config::{ScenarioSettings, Settings, SourceError, nearest, shown},
+    config::{ScenarioSettings, Settings, SourceError, nearest, seen_from_here},
     model::{
-        CommandSpec, Declared, DeclaredScenario, Grant, LaneName, PluginFacts, Scenario, ScenarioId, ScenarioShape,
-        Ungranted, check_name,
+        Clause, CommandSpec, Declared, DeclaredScenario, Grant, LaneName, PluginFacts, Scenario, ScenarioId,
+        ScenarioShape, Ungranted, check_name,
     },
 };
 
@@ -38,56 +37,32 @@ pub enum SetupProblem {
         /// The nearest one.
         hint: String,
     },
+    /// A script expects a finding that its scenario cannot have.
+    #[error(
+        "{} expects the finding `{code}`, but the scenario `{scenario}` has none of that code{hint}",
+        seen_from_here(script)
+    )]
+    NoFinding {
+        /// The script.
+        script: PathBuf,
+        /// The code.
+        code: String,
+        /// The scenario.
+        scenario: ScenarioId,
+        /// The nearest one.
+        hint: String,
+    },
     /// A file says what does not fit the plugins.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// A plain command's file cannot name a scenario.
-    #[error("`{}` cannot name a scenario: {reason}; rename the file", shown(plugin))]
+    #[error("`{}` cannot name a scenario: {reason}; rename the file", seen_from_here(plugin))]
     CommandName {
         /// The plugin.
         plugin: PathBuf,
         /// Why not.
         reason: String,
     },
-}
-
-/// Refuses a plan of which a scenario needs what it is not granted. Scenarios that were not selected do not matter.
-///
-/// # Errors
-/// [`SetupProblem::NotGranted`], each once.
-pub fn check_grants(plan: &Plan) -> Result<(), Vec<SetupProblem>> {
-    // Once for all lanes.
-    let mut told = HashSet::new();
-    let missing = plan.trials().flat_map(|trial| &trial.scenario.ungranted).map(|missing| missing.problem.as_str());
-    let problems: Vec<SetupProblem> = missing
-        .filter(|problem| told.insert(*problem))
-        .map(|problem| SetupProblem::NotGranted(problem.to_owned()))
-        .collect();
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
-}
-
-/// Refuses a plan in which a scenario that may start sessions lacks the agent that its lane plays. A scenario without
-/// any agent is none's mistake until it starts a session.
-///
-/// # Errors
-/// [`SetupProblem::NoAgent`] for each.
-pub fn check_agents(plan: &Plan) -> Result<(), Vec<SetupProblem>> {
-    let problems: Vec<SetupProblem> = plan
-        .trials()
-        .filter(|trial| trial.scenario.grants.has(Grant::Session) && !trial.scenario.agents.is_empty())
-        .filter_map(|trial| {
-            let agent = trial.agent.as_ref().filter(|agent| !trial.scenario.agents.contains_key(*agent))?;
-            let names: Vec<&str> = trial.scenario.agents.keys().map(String::as_str).collect();
-            Some(SetupProblem::NoAgent {
-                lane: trial.id.lane.clone(),
-                agent: agent.clone(),
-                scenario: trial.id.scenario.clone(),
-                known: names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
-                hint: nearest(agent, names).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default(),
-            })
-        })
-        .collect();
-    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// Every scenario of `plugins`, with what its folder adds, in the order of the plugins.
@@ -132,13 +107,14 @@ fn typed(
     scenario.clauses.clone_from(&declared.clauses);
     if let Some(folder) = folder {
         problems.extend(folder.command_keys.iter().map(|key| {
-            let of = shown(&plugin.path);
+            let of = seen_from_here(&plugin.path);
             wrong(
                 folder,
                 key,
                 format!("`{key}` is for plain WASI commands, but `{of}` is of the typed world; remove it"),
             )
         }));
+        problems.extend(unknown_findings(folder, &codes_of(&declared.clauses)));
         dress(&mut scenario, folder);
     }
     let missing = scenario.grants.missing(&declared.needs).into_iter().map(|grant| Ungranted {
@@ -146,7 +122,7 @@ fn typed(
         problem: format!(
             "the scenario `{}` of `{}` needs the grant `{grant}`, which it is not given; {}",
             declared.name,
-            shown(&plugin.path),
+            seen_from_here(&plugin.path),
             how_to_grant(grant, &declared.name, plugin, settings)
         ),
     });
@@ -156,9 +132,9 @@ fn typed(
 
 fn how_to_grant(grant: Grant, name: &str, plugin: &PluginFacts, settings: &Settings) -> String {
     let file = scenario_file(settings, name);
-    let file = shown(&file);
+    let file = seen_from_here(&file);
     match settings.scenarios.get(name).filter(|folder| !names(folder, plugin)).and_then(|it| it.plugin.as_deref()) {
-        Some(other) => format!("{file} is for `{}`, so what it grants is not for this one", shown(other)),
+        Some(other) => format!("{file} is for `{}`, so what it grants is not for this one", seen_from_here(other)),
         None if settings.scenarios.contains_key(name) => {
             format!("if you trust it, add `{grant} = true` under `[grants]` in {file}")
         }
@@ -201,6 +177,7 @@ fn commands(
                 let message = "`[session]` needs the grant `session`; add `session = true` under `[grants]`";
                 problems.push(wrong(folder, "session", message.to_owned()));
             }
+            problems.extend(unknown_findings(folder, &command_codes(&folder.command)));
             let shape = ScenarioShape::Command(folder.command.clone());
             let mut scenario = bare(plugin, &folder.name, settings, shape);
             scenario.summary = folder.summary.clone().unwrap_or_default();
@@ -236,10 +213,34 @@ fn dress(scenario: &mut Scenario, folder: &ScenarioSettings) {
     scenario.grants.clone_from(&folder.grants);
     scenario.limits.clone_from(&folder.limits);
     scenario.retry.clone_from(&folder.retry);
-    scenario.expected_failures.clone_from(&folder.expected_failures);
+    scenario.expected_failures = folder.expected_failures.iter().map(|expected| expected.known.clone()).collect();
     scenario.file.clone_from(&folder.file);
     scenario.fixture.clone_from(&folder.fixture);
     scenario.agents.clone_from(&folder.agents);
+}
+
+pub(super) fn codes_of(clauses: &[Clause]) -> Vec<&str> {
+    clauses.iter().map(|clause| clause.code.as_str()).collect()
+}
+
+/// The codes that a plain command can fail with.
+pub(super) fn command_codes(command: &CommandSpec) -> Vec<&'static str> {
+    let expect = command.expect.as_ref();
+    let stdout = expect.and_then(|expect| expect.stdout.as_ref()).map(|_| "stdout");
+    let stderr = expect.and_then(|expect| expect.stderr.as_ref()).map(|_| "stderr");
+    std::iter::once("exit-code").chain(stdout).chain(stderr).collect()
+}
+
+/// Codes of `[[expect-fail]]` that cannot come. A plugin that lists none may use any.
+fn unknown_findings(folder: &ScenarioSettings, known: &[&str]) -> Vec<SetupProblem> {
+    let codes = folder.expected_failures.iter().flat_map(|expected| &expected.findings);
+    let unknown = codes.filter(|(code, _)| !known.is_empty() && !known.contains(&code.as_str()));
+    unknown
+        .map(|(code, place)| {
+            let hint = did_you_mean(code, known);
+            place.error(format!("the scenario `{}` has no finding `{code}`{hint}", folder.name)).into()
+        })
+        .collect()
 }
 
 /// Which plugin a folder names: a file, or, where none is there, any of that name elsewhere.
@@ -304,7 +305,7 @@ fn folders_without_scenario(
         .into_iter()
         .filter(|folder| !listed.contains(folder.name.as_str()))
         .map(|folder| {
-            let (of, hint) = (shown(&plugin.path), did_you_mean(&folder.name, &known));
+            let (of, hint) = (seen_from_here(&plugin.path), did_you_mean(&folder.name, &known));
             wrong(folder, "plugin", format!("the plugin `{of}` has no scenario `{}`{hint}", folder.name))
         })
         .collect()
@@ -337,7 +338,7 @@ fn name_apart(scenarios: &mut [Scenario], plugins: &[PluginFacts]) {
     }
 }
 
-fn did_you_mean(name: &str, known: &[&str]) -> String {
+pub(super) fn did_you_mean(name: &str, known: &[&str]) -> String {
     match nearest(name, known.iter().copied()) {
         Some(near) => format!("; did you mean `{near}`?"),
         None if known.is_empty() => String::new(),

@@ -131,17 +131,11 @@ pub fn plan(scenarios: Vec<Scenario>, settings: &Settings, selection: &Selection
 fn planned(scenario: &Arc<Scenario>, lane: &LaneSettings, settings: &Settings, today: Date) -> PlannedTrial {
     let LaneKind::Scripted { agent } = &lane.kind;
     let asked = settings.agents.iter().find(|name| scenario.agents.contains_key(*name));
-    let known = scenario.expected_failures.iter().filter(|it| it.is_for(&lane.name)).cloned();
-    let (expired, expected) = known.partition(|it| it.has_expired(today));
+    let id = TrialId { lane: lane.name.clone(), scenario: scenario.id.clone() };
+    let agent = Some(asked.unwrap_or(agent).clone());
     PlannedTrial {
-        id: TrialId { lane: lane.name.clone(), scenario: scenario.id.clone() },
-        scenario: Arc::clone(scenario),
-        canary: Canary::No,
-        agent: Some(asked.unwrap_or(agent).clone()),
         retry: settings.retry_override.over(&scenario.retry.over(&lane.retry.over(&settings.retry))),
-        expected,
-        expired,
-        repetition: None,
+        ..PlannedTrial::once(id, Arc::clone(scenario), Canary::No, agent).expecting(today)
     }
 }
 
@@ -151,6 +145,14 @@ impl PlannedTrial {
     pub fn once(id: TrialId, scenario: Arc<Scenario>, canary: Canary, agent: Option<String>) -> Self {
         let retry = RetryPolicy::default();
         Self { id, scenario, canary, agent, retry, expected: Vec::new(), expired: Vec::new(), repetition: None }
+    }
+
+    /// This with the failures that its scenario expects in its lane.
+    #[must_use]
+    pub fn expecting(self, today: Date) -> Self {
+        let known = self.scenario.expected_failures.iter().filter(|it| it.is_for(&self.id.lane)).cloned();
+        let (expired, expected) = known.partition(|it| it.has_expired(today));
+        Self { expected, expired, ..self }
     }
 
     /// This as repetition `number`, with a name of its own.

@@ -3,12 +3,15 @@
 //! A sink knows nothing but the events, so that a report can be made again later from `events.jsonl`.
 
 mod background;
+mod expected;
 mod github;
 mod human;
 mod jsonl;
 mod junit;
+mod rate;
 #[cfg(test)]
 mod sample;
+mod schema;
 mod text;
 
 use std::io;
@@ -18,6 +21,7 @@ pub use github::{Github, GithubFiles};
 pub use human::{ColorChoice, Human, HumanOptions, Verbosity};
 pub use jsonl::{JsonLines, ReadError, read_events};
 pub use junit::Junit;
+pub use schema::event_schema;
 pub use text::visible;
 
 use crate::model::Event;

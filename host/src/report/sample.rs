@@ -6,10 +6,12 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use jiff::civil::Date;
+
 use crate::model::{
-    AttemptRecord, BackOff, Canary, Event, EventKind, Fault, FaultClass, Finding, LaneInfo, LaneName, Outcome,
-    PluginInfo, Report, RunId, RunSummary, SCHEMA_VERSION, ScenarioId, SessionEvent, SessionEventKind, TrialId,
-    TrialInfo, Usage, Verdict,
+    AttemptRecord, BackOff, Canary, CountsAs, Event, EventKind, ExpectedFailure, Fault, FaultClass, Finding, LaneInfo,
+    LaneName, Outcome, PassRate, PluginInfo, Report, Revision, RunId, RunSummary, RunningTrial, SCHEMA_VERSION,
+    ScenarioId, SessionEvent, SessionEventKind, SuiteInfo, TrialId, TrialInfo, Usage, Verdict,
 };
 
 /// A writer whose text can be looked at while it is owned elsewhere.
@@ -43,9 +45,25 @@ pub(super) fn fail(findings: Vec<Finding>) -> Outcome {
     Outcome::Fail { findings }
 }
 
+pub(super) fn fault(class: FaultClass, message: &str) -> Outcome {
+    Outcome::Fault(Fault::new(class, message))
+}
+
+/// A known failure with one code.
+pub(super) fn expected(code: &str, owner: &str, reason: &str) -> ExpectedFailure {
+    ExpectedFailure {
+        lanes: Vec::new(),
+        findings: [code.to_owned()].into(),
+        owner: owner.into(),
+        reason: reason.into(),
+        until: Date::constant(2026, 12, 31),
+    }
+}
+
 /// A stream in the making.
 pub(super) struct Stream {
     pub(super) events: Vec<Event>,
+    pub(super) rates: Vec<PassRate>,
     wall_ms: u64,
     serial_ms: u64,
     usage: Usage,
@@ -66,7 +84,8 @@ impl Stream {
             repetition: None,
             file: None,
         };
-        let mut stream = Self { events: Vec::new(), wall_ms: 0, serial_ms: 0, usage: Usage::default() };
+        let (events, rates) = (Vec::new(), Vec::new());
+        let mut stream = Self { events, rates, wall_ms: 0, serial_ms: 0, usage: Usage::default() };
         stream.at(
             0,
             EventKind::RunStarted {
@@ -96,6 +115,7 @@ impl Stream {
                 jobs: 16,
                 canary_skipped: !guarded,
                 directory: Some(PathBuf::from(".host/runs/20261122-231500-abcd")),
+                regrades: None,
             },
         );
         stream
@@ -104,6 +124,16 @@ impl Stream {
     pub(super) fn at(&mut self, at_ms: u64, kind: EventKind) {
         self.wall_ms = at_ms;
         self.events.push(Event { seq: self.events.len() as u64, at_ms, kind });
+    }
+
+    /// Gives each trial the file of its scenario.
+    pub(super) fn with_files(mut self) -> Self {
+        if let Some(Event { kind: EventKind::RunStarted { trials, .. }, .. }) = self.events.first_mut() {
+            for trial in trials {
+                trial.file = Some(format!("scenarios/{}/scenario.toml", trial.name).into());
+            }
+        }
+        self
     }
 
     pub(super) fn starts(&mut self, at_ms: u64, trial: &TrialId, attempt: u32) {
@@ -126,6 +156,22 @@ impl Stream {
     pub(super) fn record(&mut self, at_ms: u64, trial: &TrialId, attempt: u32, record: AttemptRecord) {
         self.usage = self.usage.plus(&record.usage);
         self.at(at_ms, EventKind::AttemptFinished { trial: trial.clone(), attempt, record });
+    }
+
+    /// An attempt ends that is tried again `delay_ms` later.
+    pub(super) fn tried_again(
+        &mut self,
+        at_ms: u64,
+        trial: &TrialId,
+        attempt: u32,
+        outcome: Outcome,
+        (delay_ms, reason): (u64, &str),
+    ) {
+        let artifacts = Some(format!("{trial}/attempt-{attempt}").into());
+        let record = AttemptRecord { outcome, duration_ms: 100, usage: Usage::default(), artifacts, kept: None };
+        self.record(at_ms, trial, attempt, record);
+        let reason = reason.into();
+        self.at(at_ms, EventKind::RetryScheduled { trial: trial.clone(), attempt, delay_ms, reason });
     }
 
     /// The only attempt of a trial, from `from` to `to`.
@@ -153,7 +199,7 @@ impl Stream {
             serial_ms: self.serial_ms,
             longest: None,
             usage: self.usage.clone(),
-            rates: Vec::new(),
+            rates: std::mem::take(&mut self.rates),
             exit_code: 0,
         };
         for event in &self.events {
@@ -255,9 +301,12 @@ pub(super) fn every_kind() -> Vec<Event> {
         kept: kept.clone(),
     };
     stream.record(20, &one, 1, record(fault, 15));
+    let reason = String::from("stall (no event for 60s)");
+    stream.at(20, EventKind::RetryScheduled { trial: one.clone(), attempt: 1, delay_ms: 1, reason });
     stream.starts(21, &one, 2);
     stream.record(1030, &one, 2, record(Outcome::Pass, 1009));
-    stream.judged(1030, &one, 2, 1024, Verdict::Pass);
+    let reason = String::from("attempt 1: stall (no event for 60s)");
+    stream.judged(1030, &one, 2, 1024, Verdict::Flaky { reason, counts_as: CountsAs::Pass });
     stream.opens(1030, "a");
     stream.starts(1031, &trial("a", "two"), 1);
     stream.at(1040, EventKind::Interrupted { signal: "SIGINT".into() });
@@ -265,4 +314,136 @@ pub(super) fn every_kind() -> Vec<Event> {
     stream.judged(1050, &trial("b", "one"), 0, 0, Verdict::Skip { reason: "needs a network".into() });
     stream.judged(1050, &trial("b", "two"), 0, 0, Verdict::Cancelled { reason: "interrupted".into() });
     stream.finished()
+}
+
+/// Retries, flaky trials and expected failures, in a suite that git has.
+pub(super) fn attempts_and_expectations() -> Vec<Event> {
+    let mut stream = Stream::new(&["claude"], &FIVE).with_files();
+    if let EventKind::RunStarted { suite, revision, .. } = &mut stream.events[0].kind {
+        let digest = format!("sha256:{}", "1".repeat(64));
+        *suite = Some(SuiteInfo { path: "scenarios/suite.toml".into(), digest });
+        *revision = Some(Revision { commit: "2".repeat(40), modified: true });
+    }
+    let trials: Vec<_> = FIVE.iter().map(|name| trial("claude", name)).collect();
+    let pass = |duration_ms| AttemptRecord {
+        outcome: Outcome::Pass,
+        duration_ms,
+        usage: Usage::default(),
+        artifacts: None,
+        kept: None,
+    };
+    stream.starts(1, &trials[0], 1);
+    let why = (1200, "stall (no event for 60s)");
+    stream.tried_again(101, &trials[0], 1, fault(FaultClass::Stall, "no event for 60s"), why);
+    stream.starts(1301, &trials[0], 2);
+    stream.record(1401, &trials[0], 2, pass(100));
+    let reason = String::from("attempt 1: stall (no event for 60s)");
+    stream.judged(1401, &trials[0], 2, 200, Verdict::Flaky { reason, counts_as: CountsAs::Pass });
+    stream.opens(1401, "claude");
+    for trial in &trials[1..] {
+        stream.starts(1402, trial, 1);
+    }
+    let gate = || vec![finding("gate-not-held", "the item must wait for the person", Some("+ status: done"))];
+    stream.tried_again(1500, &trials[1], 1, fail(gate()), (90_000, "fail (gate-not-held)"));
+    let mut record = pass(300);
+    record.outcome = fail(vec![finding("hook-unseen", "the final message must name the hook", None)]);
+    stream.record(1702, &trials[4], 1, record.clone());
+    let known = expected("hook-unseen", "ada", "the hook is not there yet");
+    let Outcome::Fail { findings } = record.outcome.clone() else { unreachable!() };
+    stream.judged(1702, &trials[4], 1, 300, Verdict::Xfail { findings, expected: vec![known.clone()] });
+    stream.record(1802, &trials[2], 1, pass(400));
+    stream.judged(1802, &trials[2], 1, 400, Verdict::Xpass { expected: vec![known], counts_as: CountsAs::Pass });
+    stream.ends(1402, 1902, &trials[3], Outcome::Pass);
+    stream.starts(91_500, &trials[1], 2);
+    record.outcome = fail(gate());
+    record.artifacts = Some("claude/gate/attempt-2".into());
+    stream.record(91_600, &trials[1], 2, record);
+    let note = Some("not expected: `gate-not-held`; expected: `hook-unseen`".into());
+    stream.judged(91_600, &trials[1], 2, 200, Verdict::Fail { findings: gate(), note });
+    stream.finished()
+}
+
+/// A lane breaks, somebody asks what runs, and `--max-fail` ends the rest.
+pub(super) fn broken_lane_and_halt() -> Vec<Event> {
+    let mut stream = Stream::with_canary(&["claude", "pi"], &["one", "two", "three"], false);
+    let of = |lane, name| trial(lane, name);
+    stream.opens(0, "claude");
+    stream.opens(0, "pi");
+    for name in ["one", "two"] {
+        stream.starts(0, &of("claude", name), 1);
+    }
+    stream.starts(0, &of("pi", "one"), 1);
+    let login = || fault(FaultClass::Launch, "not logged in");
+    stream.ends(0, 50, &of("claude", "one"), login());
+    stream.tried_again(60, &of("claude", "two"), 1, fault(FaultClass::Crash, "gone"), (5000, "crash (gone)"));
+    let call = SessionEventKind::ToolCall { id: "1".into(), name: "Bash".into(), input: 0.into() };
+    stream.says(80, &of("pi", "one"), call);
+    let running = vec![
+        RunningTrial { id: of("claude", "two"), attempt: 2, elapsed_ms: 0, retry_in_ms: Some(4900) },
+        RunningTrial { id: of("pi", "one"), attempt: 1, elapsed_ms: 160, retry_in_ms: None },
+    ];
+    stream.at(160, EventKind::Status { running, waiting: 3, finished: 1 });
+    stream.starts(5060, &of("claude", "two"), 2);
+    let artifacts = None;
+    let record = AttemptRecord { outcome: login(), duration_ms: 40, usage: Usage::default(), artifacts, kept: None };
+    stream.record(5100, &of("claude", "two"), 2, record);
+    let reason = String::from("2 trials in a row could not work with the agent, the last as launch: not logged in");
+    stream.at(5100, EventKind::LaneBroken { lane: LaneName("claude".into()), reason: reason.clone() });
+    stream.judged(5100, &of("claude", "three"), 0, 0, Verdict::Blocked { reason });
+    stream.judged(5100, &of("claude", "two"), 2, 140, login().into());
+    let reason = String::from("2 trials have failed, and no more may");
+    stream.at(5100, EventKind::Halted { reason: reason.clone() });
+    for name in ["two", "three"] {
+        stream.judged(5100, &of("pi", name), 0, 0, Verdict::Cancelled { reason: reason.clone() });
+    }
+    stream.ends(0, 6000, &of("pi", "one"), Outcome::Pass);
+    stream.finished()
+}
+
+/// Two scenarios, five times each.
+pub(super) fn repetitions() -> Vec<Event> {
+    let names: Vec<String> =
+        ["gate", "merge-hook"].iter().flat_map(|name| (1..=5).map(move |n| format!("{name}#{n}"))).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut stream = Stream::with_canary(&["scripted"], &names, true);
+    if let EventKind::RunStarted { trials, .. } = &mut stream.events[0].kind {
+        for trial in trials {
+            trial.canary = Canary::No;
+            let (name, number) = trial.name.split_once('#').unwrap();
+            trial.repetition = number.parse().ok();
+            trial.name = name.into();
+        }
+    }
+    for (at, name) in names.iter().enumerate() {
+        let outcome = match at {
+            1 => fail(vec![finding("gate-not-held", "the item must wait for the person", None)]),
+            7 => fault(FaultClass::Crash, "gone"),
+            _ => Outcome::Pass,
+        };
+        stream.starts(0, &trial("scripted", name), 1);
+        stream.ends(0, 10, &trial("scripted", name), outcome);
+    }
+    let rate = |name, passed, judged, interval| PassRate {
+        id: trial("scripted", name),
+        passed,
+        judged,
+        repetitions: 5,
+        interval: Some(interval),
+    };
+    stream.rates = vec![rate("gate", 4, 5, (0.375_535, 0.963_795)), rate("merge-hook", 4, 4, (0.510_109, 1.0))];
+    stream.finished()
+}
+
+/// All streams together.
+pub(super) fn all() -> impl Iterator<Item = Event> {
+    let streams = [
+        all_pass(),
+        one_failure(),
+        canary_fails(),
+        every_kind(),
+        attempts_and_expectations(),
+        broken_lane_and_halt(),
+        repetitions(),
+    ];
+    streams.into_iter().flatten()
 }

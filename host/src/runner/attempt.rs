@@ -2,12 +2,16 @@
 
 use std::{
     collections::HashMap,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
     sync::Arc,
     time::Instant,
 };
 
-use tokio::{sync::watch, task::block_in_place};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::block_in_place,
+};
 use wasmtime::component::Linker;
 
 use super::{
@@ -15,22 +19,26 @@ use super::{
     call::Call,
     command::Command,
     executor::{Executing, Executor, Feed, Stop},
+    fixtures::{self, FixtureImage},
     guest::{Guest, linker},
     judge::{Beside, settle},
     sessions::Sessions,
+    timings::Timings,
 };
 use crate::{
     component::{Plugin, Shape, bindings::PluginPre},
     lane::Lane,
     model::{AttemptRecord, Fault, FaultClass, LaneName, Outcome, Report, ScenarioId, TrialId, Usage},
     plan::{Plan, PlannedTrial},
-    sandbox::{AttemptDirs, FixtureError, Snapshot, Tripwire, Workspace},
+    sandbox::{AttemptDirs, FixtureError, RecordedFixtureError, Snapshot, Tripwire, Workspace},
 };
 
 /// Where an attempt's artifacts go.
 pub trait ArtifactPlace: Send + Sync {
     /// The attempt's folder. It need not exist yet.
     fn folder(&self, trial: &TrialId, attempt: u32) -> PathBuf;
+    /// The folder for the fixtures, which does not exist yet.
+    fn fixtures(&self) -> PathBuf;
     /// The same as the event log names it.
     fn named(&self, folder: &Path) -> PathBuf;
     /// Copies a tree without following links, bounded; returns what was left out.
@@ -38,15 +46,50 @@ pub trait ArtifactPlace: Send + Sync {
     /// # Errors
     /// What went wrong, for a person.
     fn keep_tree(&self, from: &Path, to: &Path) -> Result<Vec<String>, String>;
+    /// Writes into the folder `to` what `after` holds and how it differs from `before`; returns what was left out.
+    ///
+    /// # Errors
+    /// What went wrong, for a person.
+    fn keep_changes(&self, before: Option<&Path>, after: &Path, to: &Path) -> Result<Vec<String>, String>;
 }
 
 /// Runs components.
 pub struct AttemptExecutor {
     plugins: Vec<LinkedPlugin>,
-    lanes: HashMap<LaneName, Arc<dyn Lane>>,
+    agents: Agents,
     snapshots: HashMap<ScenarioId, Snapshot>,
+    /// The fixtures that were not kept, and why.
+    unkept: HashMap<ScenarioId, String>,
     workspace: Workspace,
     place: Box<dyn ArtifactPlace>,
+    /// Attempts that keep what they hold at once: it takes the processor, and memory for what is compared.
+    keeping: Semaphore,
+}
+
+/// Who a component talks to.
+pub enum Agents {
+    /// The lanes' agents, by lane.
+    Live(HashMap<LaneName, Arc<dyn Lane>>),
+    /// What an earlier run has recorded. Nothing is used, and no fixture is read.
+    Recorded {
+        /// What is done with each trial.
+        trials: HashMap<TrialId, RecordedTrial>,
+        /// The fixtures as they were; a scenario without one starts with nothing.
+        fixtures: HashMap<ScenarioId, FixtureImage>,
+    },
+}
+
+/// What is done with a trial of an earlier run.
+pub enum RecordedTrial {
+    /// Its component is called again; its sessions are those of this lane.
+    Again(Arc<dyn Lane>),
+    /// It cannot be called again: what came of it stays.
+    Stands {
+        /// What came of it.
+        outcome: Outcome,
+        /// Why it cannot, for a person.
+        reason: String,
+    },
 }
 
 pub(super) struct LinkedPlugin {
@@ -74,18 +117,36 @@ pub enum PrepareError {
     /// A fixture cannot be used.
     #[error(transparent)]
     Fixture(#[from] FixtureError),
+    /// A fixture that an earlier run kept cannot be used.
+    #[error("the recorded fixture of `{scenario}` cannot be used")]
+    RecordedFixture {
+        /// The scenario.
+        scenario: ScenarioId,
+        /// The cause.
+        #[source]
+        source: RecordedFixtureError,
+    },
+    /// The fixtures cannot be kept.
+    #[error("cannot keep the fixtures in {}", folder.display())]
+    KeepFixtures {
+        /// The folder for them.
+        folder: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
 }
 
 impl AttemptExecutor {
-    /// Links every plugin and takes a snapshot of every fixture of `plan`. `plugins` are in the order of their
-    /// ids, `lanes` has every lane of the plan.
+    /// Links every plugin, and takes and keeps a snapshot of every fixture of `plan`. `plugins` are in the order of
+    /// their ids, `agents` has every lane, or every trial, of the plan.
     ///
     /// # Errors
     /// Everything that is wrong, not just the first.
     pub fn prepare(
         plugins: &[Plugin],
         plan: &Plan,
-        lanes: HashMap<LaneName, Arc<dyn Lane>>,
+        agents: Agents,
         workspace: Workspace,
         place: Box<dyn ArtifactPlace>,
     ) -> Result<Self, Vec<PrepareError>> {
@@ -100,27 +161,18 @@ impl AttemptExecutor {
                 }
             }
         }
-        let mut snapshots = HashMap::new();
-        let mut taken = 0;
-        for trial in plan.trials() {
-            let scenario = &trial.scenario;
-            let fixture = &scenario.fixture;
-            let empty = fixture.root.is_none() && fixture.config.is_none() && !fixture.git;
-            if empty || snapshots.contains_key(&scenario.id) {
-                continue;
-            }
-            let into = workspace.folder().join(format!("f{taken}"));
-            taken += 1;
-            match Snapshot::take(fixture, &into) {
-                Ok(snapshot) => drop(snapshots.insert(scenario.id.clone(), snapshot)),
-                Err(error) => problems.push(error.into()),
-            }
+        let snapshots = match &agents {
+            Agents::Live(_) => fixtures::take(plan, workspace.folder(), &mut problems),
+            Agents::Recorded { fixtures, .. } => fixtures::again(plan, workspace.folder(), fixtures, &mut problems),
+        };
+        if !problems.is_empty() {
+            return Err(problems);
         }
-        if problems.is_empty() {
-            Ok(Self { plugins: linked, lanes, snapshots, workspace, place })
-        } else {
-            Err(problems)
-        }
+        let folder = place.fixtures();
+        let unkept = fixtures::keep(plan, plugins, &snapshots, &folder)
+            .map_err(|source| vec![PrepareError::KeepFixtures { folder, source }])?;
+        let keeping = Semaphore::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get));
+        Ok(Self { plugins: linked, agents, snapshots, unkept, workspace, place, keeping })
     }
 
     /// The folder that holds the attempts' directories.
@@ -146,6 +198,21 @@ impl AttemptExecutor {
     ) -> AttemptRecord {
         let began = Instant::now();
         let scenario = &trial.scenario;
+        let (lane, live) = match &self.agents {
+            Agents::Live(lanes) => (lanes.get(&trial.id.lane).cloned(), true),
+            Agents::Recorded { trials, .. } => match trials.get(&trial.id) {
+                Some(RecordedTrial::Again(lane)) => (Some(Arc::clone(lane)), false),
+                Some(RecordedTrial::Stands { outcome, reason }) => {
+                    feed.report(Report::Note { text: format!("not graded again: {reason}") }).await;
+                    return record(outcome.clone(), began);
+                }
+                None => (None, false),
+            },
+        };
+        if let Some(reason) = self.unkept.get(&scenario.id) {
+            let what = format!("artifacts: `host regrade` cannot replay this attempt: its fixture: {reason}");
+            feed.report(Report::Cut { what }).await;
+        }
         let folder = self.place.folder(&trial.id, attempt);
         let snapshot = self.snapshots.get(&scenario.id);
         // Directories may be large: the others go on meanwhile.
@@ -156,23 +223,32 @@ impl AttemptExecutor {
                 return record(Outcome::Fault(Fault::new(FaultClass::Internal, what)), began);
             }
         };
+        let timings = Arc::new(Timings::new(began, folder.clone()));
+        timings.set_up();
         let tripwire = Arc::new(Tripwire::default());
         let script = trial.agent.as_ref().and_then(|agent| scenario.agents.get(agent)).map(|agent| agent.path.clone());
-        let lane = self.lanes.get(&trial.id.lane).cloned();
-        let sessions =
-            Sessions::new(lane, script, Arc::clone(&dirs), folder.clone(), feed.clone(), scenario.limits.clone());
-        let sessions = Arc::new(sessions);
+        let sessions = Arc::new(Sessions::new(
+            lane,
+            script,
+            Arc::clone(&dirs),
+            folder.clone(),
+            feed.clone(),
+            scenario.limits.clone(),
+            Arc::clone(&timings),
+        ));
         let call =
             Call { scenario, snapshot, dirs: &dirs, folder: &folder, tripwire: &tripwire, sessions: &sessions, feed };
         let call = call.run(&self.plugins[scenario.plugin.0]);
         let outcome = bounded(call, &scenario.limits, &dirs, &tripwire, &mut stop).await;
+        timings.called();
         let (survivors, usage) = match end_sessions(&sessions, &outcome, &mut stop).await {
-            Ok(usage) => (None, usage),
+            // What is replayed has been paid for already.
+            Ok(usage) => (None, if live { usage } else { Usage::default() }),
             Err(fault) => (Some(fault), Usage::default()),
         };
         look_at_disk(&dirs, scenario.limits.disk, &tripwire).await;
         if sessions.used() || !matches!(outcome, Outcome::Pass | Outcome::Skip { .. } | Outcome::Cancelled { .. }) {
-            self.keep(&dirs, &folder, feed).await;
+            self.keep(&dirs, snapshot.and_then(Snapshot::before), &folder, feed).await;
         }
         let (kept, unremoved) = match block_in_place(|| self.workspace.release(&dirs)) {
             Ok(kept) => (kept, None),
@@ -191,12 +267,14 @@ impl AttemptExecutor {
             denials: tell_denials(&tripwire, feed).await,
         };
         let outcome = settle(outcome, beside);
+        timings.finished();
         let artifacts = folder.exists().then(|| self.place.named(&folder));
         AttemptRecord { artifacts, kept, usage, ..record(outcome, began) }
     }
 
     /// Keeps what the attempt's directories hold.
-    async fn keep(&self, dirs: &AttemptDirs, folder: &Path, feed: &Feed) {
+    async fn keep(&self, dirs: &AttemptDirs, before: Option<&Path>, folder: &Path, feed: &Feed) {
+        let _turn = self.keeping.acquire().await;
         for (from, name) in [(&dirs.root, "root"), (&dirs.config, "config")] {
             if is_empty(from) {
                 continue;
@@ -205,9 +283,11 @@ impl AttemptExecutor {
                 Ok(left_out) => left_out,
                 Err(error) => vec![format!("{name} was not kept: {error}")],
             };
-            for what in left_out {
-                feed.report(Report::Cut { what: format!("artifacts: {what}") }).await;
-            }
+            tell_left_out(left_out, feed).await;
+        }
+        if before.is_some() || !is_empty(&dirs.root) {
+            let kept = block_in_place(|| self.place.keep_changes(before, &dirs.root, folder));
+            tell_left_out(kept.unwrap_or_else(|error| vec![format!("root.diff was not kept: {error}")]), feed).await;
         }
     }
 }
@@ -252,6 +332,12 @@ async fn tell_denials(tripwire: &Tripwire, feed: &Feed) -> Vec<String> {
         feed.report(Report::Denied { what: format!("{more} more times") }).await;
     }
     denials
+}
+
+async fn tell_left_out(left_out: Vec<String>, feed: &Feed) {
+    for what in left_out {
+        feed.report(Report::Cut { what: format!("artifacts: {what}") }).await;
+    }
 }
 
 fn is_empty(folder: &Path) -> bool {

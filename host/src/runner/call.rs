@@ -11,15 +11,16 @@ use wasmtime::Store;
 use super::{
     attempt::{Linked, LinkedPlugin},
     command::{Command, judge_command},
+    core_dump::{keep_backtrace, keep_core_dump},
     executor::Feed,
-    failure::{backtrace_of, fault_of},
+    failure::fault_of,
     guest::{Guest, Reports},
     judge::{internal, outcome_of},
     sessions::Sessions,
 };
 use crate::{
     component::bindings::PluginPre,
-    model::{CommandSpec, Fault, FaultClass, Limits, Outcome, Scenario, ScenarioShape},
+    model::{CommandSpec, Fault, FaultClass, Limits, Outcome, Report, Scenario, ScenarioShape},
     sandbox::{AttemptDirs, Given, OutputFile, Sandbox, Snapshot, Tripwire},
 };
 
@@ -60,10 +61,13 @@ impl Call<'_> {
         if let Some(cut) = store.data().reports.cut() {
             self.feed.report(cut).await;
         }
+        if let Err(error) = &called {
+            self.keep_state(error, &mut store, &stderr).await;
+        }
         // Gone before anything is graded or kept: nothing of the component acts any more.
         drop(store);
         match (called, lost_output(&[&stdout, &stderr])) {
-            (Err(error), _) => self.fault(&error, &stderr),
+            (Err(error), _) => Outcome::Fault(fault_of(&error, &stderr.tail())),
             (Ok(_), Some(fault)) => Outcome::Fault(fault),
             (Ok(verdict), None) => outcome_of(verdict, self.scenario, &stderr.tail()),
         }
@@ -94,9 +98,12 @@ impl Call<'_> {
             }
         }
         let called = command.call(&mut store).await;
+        if let Err(error) = &called {
+            self.keep_state(error, &mut store, &stderr).await;
+        }
         drop(store);
         match (called, lost_output(&[&stdout, &stderr])) {
-            (Err(error), _) => self.fault(&error, &stderr),
+            (Err(error), _) => Outcome::Fault(fault_of(&error, &stderr.tail())),
             (Ok(_), Some(fault)) => Outcome::Fault(fault),
             (Ok(code), None) => {
                 judge_command(code, &stdout, &stderr, spec.expect.as_ref()).unwrap_or_else(Outcome::Fault)
@@ -137,11 +144,18 @@ impl Call<'_> {
         Ok(store)
     }
 
-    fn fault(&self, error: &wasmtime::Error, stderr: &OutputFile) -> Outcome {
-        // The backtrace is evidence; without it the fault is still told.
-        let _ = std::fs::create_dir_all(self.folder)
-            .and_then(|()| std::fs::write(self.folder.join("trap.txt"), backtrace_of(error)));
-        Outcome::Fault(fault_of(error, &stderr.tail()))
+    /// Keeps where the call broke off, and for a trap the component's state. They are evidence; without them the fault
+    /// is still told.
+    async fn keep_state(&self, error: &wasmtime::Error, store: &mut Store<Guest>, stderr: &OutputFile) {
+        let _ = keep_backtrace(error, self.folder);
+        // What ends a call because of a breach looks like a trap.
+        if self.tripwire.breached().is_some() || fault_of(error, &stderr.tail()).class != FaultClass::Trap {
+            return;
+        }
+        let kept = block_in_place(|| keep_core_dump(error, store, &self.scenario.id.0, self.folder));
+        if let Err(what) = kept {
+            self.feed.report(Report::Cut { what: format!("artifacts: {what}") }).await;
+        }
     }
 }
 

@@ -64,6 +64,8 @@ pub struct RunContext {
     pub plugins: Vec<PluginInfo>,
     /// The run directory.
     pub directory: Option<PathBuf>,
+    /// The run whose sessions are graded again.
+    pub regrades: Option<RunId>,
 }
 
 /// What a run is told from outside while it goes on.
@@ -221,6 +223,7 @@ impl<'a> Dispatcher<'a> {
             jobs: plan.jobs,
             canary_skipped: plan.canary_skipped,
             directory: context.directory,
+            regrades: context.regrades,
         };
         self.emit(started);
         self.open_lanes();

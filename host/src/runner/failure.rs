@@ -35,11 +35,6 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str) -> Fault {
     Fault::new(FaultClass::Trap, with_last_words(what, last_words))
 }
 
-/// The whole chain of an error with the component's own frames, for the artifacts.
-pub(super) fn backtrace_of(error: &wasmtime::Error) -> String {
-    format!("{error:?}\n")
-}
-
 /// Adds the end of what the component wrote to stderr.
 pub(super) fn with_last_words(what: String, stderr: &str) -> String {
     let stderr = stderr.trim_end();

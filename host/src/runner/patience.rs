@@ -1,13 +1,18 @@
 //! How long an agent is waited for: silence is a `stall`, unless its provider makes it wait, and a provider that
-//! makes it wait for too long is an `overload`.
+//! makes it wait for too long is an `overload`. Where the limit `progress` is set, talk without progress is a `stall`
+//! too.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
 
+use super::progress::Progress;
 use crate::model::{Fault, FaultClass, Limits, SessionEventKind};
 
 /// What is known of an agent's last sign of life.
@@ -15,6 +20,8 @@ pub(super) struct Patience {
     quiet: Duration,
     back_off: Duration,
     heard: Mutex<Heard>,
+    /// Something of `heard` has changed that may bring the end closer.
+    changed: Notify,
 }
 
 struct Heard {
@@ -24,12 +31,32 @@ struct Heard {
     backing_off: Option<(Instant, String)>,
     /// Since when nobody waits.
     idle: Option<Instant>,
+    /// Where the limit `progress` is set.
+    progress: Option<Progress>,
 }
 
 impl Patience {
     pub(super) fn new(limits: &Limits) -> Self {
-        let heard = Mutex::new(Heard { last: Instant::now(), backing_off: None, idle: Some(Instant::now()) });
-        Self { quiet: limits.quiet, back_off: limits.back_off, heard }
+        let heard = Heard {
+            last: Instant::now(),
+            backing_off: None,
+            idle: Some(Instant::now()),
+            progress: limits.progress.map(Progress::new),
+        };
+        Self { quiet: limits.quiet, back_off: limits.back_off, heard: Mutex::new(heard), changed: Notify::new() }
+    }
+
+    /// Whether the limit `progress` is set.
+    pub(super) fn wants_progress(&self) -> bool {
+        self.lock().progress.is_some()
+    }
+
+    /// Changes what is known of the progress, where it is wanted.
+    pub(super) fn progress(&self, change: impl FnOnce(&mut Progress)) {
+        if let Some(progress) = &mut self.lock().progress {
+            change(progress);
+        }
+        self.changed.notify_one();
     }
 
     /// The agent has told something.
@@ -42,7 +69,15 @@ impl Patience {
                 let began = heard.backing_off.take().map_or(now, |(began, _)| began);
                 heard.backing_off = Some((began, told.reason.clone()));
             }
-            _ => heard.backing_off = None,
+            kind => {
+                let backed_off = heard.backing_off.take().map(|(began, _)| now - began);
+                if let Some(progress) = &mut heard.progress {
+                    progress.skip(backed_off.unwrap_or_default());
+                    if let SessionEventKind::ToolCall { name, input, .. } = kind {
+                        progress.called(name, input);
+                    }
+                }
+            }
         }
     }
 
@@ -71,21 +106,43 @@ impl Patience {
         if let Some((began, _)) = &mut heard.backing_off {
             *began = (*began + idle).min(now);
         }
+        if let Some(progress) = &mut heard.progress {
+            progress.skip(idle);
+        }
     }
 
     async fn run_out(&self) -> Fault {
         loop {
-            let (ends, fault) = {
-                let heard = self.lock();
-                match &heard.backing_off {
-                    Some((began, reason)) => (*began + self.back_off, overload(self.back_off, reason)),
-                    None => (heard.last + self.quiet, stall(self.quiet)),
-                }
+            let ends = match self.verdict() {
+                Ok(ends) => ends,
+                Err(fault) => return fault,
             };
-            if ends <= Instant::now() {
-                return fault;
+            tokio::select! {
+                () = sleep_until(ends) => {}
+                () = self.changed.notified() => {}
             }
-            sleep_until(ends).await;
+        }
+    }
+
+    /// The fault, if it has come to one, or when to look again.
+    fn verdict(&self) -> Result<Instant, Fault> {
+        let heard = self.lock();
+        let now = Instant::now();
+        let (ends, fault) = match &heard.backing_off {
+            Some((began, reason)) => (*began + self.back_off, overload(self.back_off, reason)),
+            None => (heard.last + self.quiet, stall(self.quiet)),
+        };
+        if ends <= now {
+            return Err(fault);
+        }
+        match &heard.progress {
+            Some(progress) if heard.backing_off.is_none() => match progress.run_out() {
+                Some(fault) => Err(fault),
+                // Past its end only a look at the files is waited for.
+                None if progress.ends() <= now => Ok(ends),
+                None => Ok(ends.min(progress.ends())),
+            },
+            _ => Ok(ends),
         }
     }
 

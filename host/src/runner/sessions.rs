@@ -10,9 +10,18 @@ use std::{
 };
 
 use rustix::fs::{AtFlags, Mode, OFlags};
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::{
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
+};
 
-use super::{executor::Feed, patience::Patience};
+use super::{
+    executor::Feed,
+    patience::Patience,
+    progress::look_for_changes,
+    recording::{Transcript, Trees},
+    timings::Timings,
+};
 use crate::{
     lane::{Lane, Session, SessionLimits, SessionSpec},
     model::{Conclusion, Fault, FaultClass, Limits, Report, SessionEvent, SessionEventKind, Usage},
@@ -22,7 +31,7 @@ use crate::{
 /// Sessions of one attempt.
 const SESSIONS: usize = 16;
 /// Events of a session that may wait for the dispatcher; beyond them the agent waits.
-const WAITING: usize = 256;
+const WAITING: usize = 32;
 /// What of one session goes into the event log; its record has it all.
 const LOGGED_EVENTS: u64 = 5_000;
 const LOGGED_BYTES: usize = 8 << 20;
@@ -37,6 +46,7 @@ pub(super) struct Sessions {
     script: Option<PathBuf>,
     dirs: Arc<AttemptDirs>,
     record: PathBuf,
+    trees: Arc<Trees>,
     feed: Feed,
     limits: Limits,
     used: AtomicBool,
@@ -45,11 +55,13 @@ pub(super) struct Sessions {
     /// it, and the agent that is then just starting must be waited for too.
     starting: tokio::sync::Mutex<Option<JoinHandle<Result<Entry, Fault>>>>,
     fault: Mutex<Option<Fault>>,
+    timings: Arc<Timings>,
 }
 
 struct Entry {
     session: Box<dyn Session>,
     patience: Arc<Patience>,
+    transcript: Transcript,
     /// What it used, once that is known for good.
     used: Option<Usage>,
     forwarder: Option<JoinHandle<Usage>>,
@@ -64,18 +76,22 @@ impl Sessions {
         record: PathBuf,
         feed: Feed,
         limits: Limits,
+        timings: Arc<Timings>,
     ) -> Self {
+        let trees = Arc::new(Trees::new(Arc::clone(&dirs), record.clone()));
         Self {
             lane,
             script,
             dirs,
             record,
+            trees,
             feed,
             limits,
             used: AtomicBool::new(false),
             list: tokio::sync::Mutex::default(),
             starting: tokio::sync::Mutex::default(),
             fault: Mutex::default(),
+            timings,
         }
     }
 
@@ -124,7 +140,12 @@ impl Sessions {
         let (observer, events) = mpsc::channel(WAITING);
         let number = u32::try_from(place + 1).unwrap_or(u32::MAX);
         let patience = Arc::new(Patience::new(&self.limits));
-        let forwarder = tokio::spawn(forward(events, self.feed.clone(), number, Arc::clone(&patience)));
+        self.timings.session_asked(place + 1);
+        let timings = Arc::clone(&self.timings);
+        let watched = patience.wants_progress().then(|| Arc::clone(&self.dirs));
+        let told = forward(events, self.feed.clone(), number, Arc::clone(&patience), timings);
+        let forwarder = tokio::spawn(watching(watched, Arc::clone(&patience), told));
+        let mut transcript = Transcript::begin(&self.record_of(place + 1), &prompt, Arc::clone(&self.trees));
         let spec = SessionSpec {
             root: self.dirs.root.clone(),
             config_dir: self.dirs.config.clone(),
@@ -140,8 +161,8 @@ impl Sessions {
         self.used.store(true, Ordering::Relaxed);
         let mut starting = self.starting.lock().await;
         *starting = Some(tokio::spawn(async move {
-            let session = lane.start(spec).await?;
-            Ok(Entry { session, patience, used: None, forwarder: Some(forwarder) })
+            let session = lane.start(spec).await.inspect_err(|fault| transcript.broke("start", fault))?;
+            Ok(Entry { session, patience, transcript, used: None, forwarder: Some(forwarder) })
         }));
         self.started(&mut starting).await?;
         Ok(place)
@@ -161,32 +182,35 @@ impl Sessions {
 
     pub(super) async fn next_event(&self, place: usize) -> Result<Option<SessionEvent>, Fault> {
         let entry = self.entry(place).await?;
-        let Entry { session, patience, .. } = &mut *entry.lock().await;
-        let answer = patience.wait(session.next_event()).await;
+        let answer = entry.lock().await.next_event().await;
         self.note(answer)
     }
 
     pub(super) async fn send(&self, place: usize, message: String) -> Result<(), Fault> {
         let entry = self.entry(place).await?;
-        let Entry { session, patience, .. } = &mut *entry.lock().await;
-        let answer = patience.wait(session.send(message)).await;
+        let mut entry = entry.lock().await;
+        if let Err(fault) = entry.finish_turn().await {
+            return self.note(Err(fault));
+        }
+        let Entry { session, patience, transcript, .. } = &mut *entry;
+        let answer = patience.wait(session.send(message.clone())).await;
+        transcript.sent(&message, &answer);
         self.note(answer)
     }
 
     pub(super) async fn conclude(&self, place: usize) -> Result<Conclusion, Fault> {
         let entry = self.entry(place).await?;
-        let Entry { session, patience, used, .. } = &mut *entry.lock().await;
+        let mut entry = entry.lock().await;
         // The agent's turn takes the agent's time; ending it takes the host's.
-        loop {
-            match patience.wait(session.next_event()).await {
-                Ok(Some(_)) => {}
-                Ok(None) => break,
-                Err(fault) => return self.note(Err(fault)),
-            }
+        if let Err(fault) = entry.finish_turn().await {
+            return self.note(Err(fault));
         }
+        let Entry { session, transcript, used, .. } = &mut *entry;
         let answer = session.conclude().await;
+        transcript.concluded(&answer);
         if let Ok(conclusion) = &answer {
             *used = Some(conclusion.usage.clone());
+            self.timings.session_concluded(place + 1);
         }
         self.note(answer)
     }
@@ -206,9 +230,16 @@ impl Sessions {
             let mut entry = entry.lock().await;
             match entry.session.end(grace).await {
                 // The agent had broken before, and the component never asked.
-                Ok(Some(fault)) => drop(self.note::<()>(Err(fault))),
+                Ok(Some(fault)) => {
+                    entry.transcript.broke("end", &fault);
+                    drop(self.note::<()>(Err(fault)));
+                }
                 Ok(None) => {}
                 Err(fault) => survivors = survivors.and(Err(fault)),
+            }
+            if let Some(lost) = entry.transcript.take_loss() {
+                let what = format!("artifacts: `host regrade` cannot replay this attempt: {lost}");
+                self.feed.report(Report::Cut { what }).await;
             }
             // The observer's sender goes with the session: the forwarder ends when all is told.
             entry.session = Box::new(Ended);
@@ -237,6 +268,20 @@ impl Sessions {
             self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| fault.clone());
         }
         answer
+    }
+}
+
+impl Entry {
+    async fn next_event(&mut self) -> Result<Option<SessionEvent>, Fault> {
+        let answer = self.patience.wait(self.session.next_event()).await;
+        self.transcript.next_event(&answer);
+        answer
+    }
+
+    /// Waits for the end of the turn, dropping its events for the component; they are recorded.
+    async fn finish_turn(&mut self) -> Result<(), Fault> {
+        while self.next_event().await?.is_some() {}
+        Ok(())
     }
 }
 
@@ -272,10 +317,20 @@ impl Shown {
 }
 
 /// Tells the dispatcher what a session's observer sees, up to a bound, and returns the last usage seen.
-async fn forward(mut events: mpsc::Receiver<SessionEvent>, feed: Feed, session: u32, patience: Arc<Patience>) -> Usage {
+async fn forward(
+    mut events: mpsc::Receiver<SessionEvent>,
+    feed: Feed,
+    session: u32,
+    patience: Arc<Patience>,
+    timings: Arc<Timings>,
+) -> Usage {
     let (mut told, mut bytes, mut cut) = (0_u64, 0_usize, 0_u64);
     let mut usage = Usage::default();
+    let mut spoke = false;
     while let Some(event) = events.recv().await {
+        if !std::mem::replace(&mut spoke, true) {
+            timings.session_spoke(session as usize);
+        }
         patience.heard(&event.kind);
         if let SessionEventKind::Usage(known) = &event.kind {
             usage = known.clone();
@@ -293,6 +348,16 @@ async fn forward(mut events: mpsc::Receiver<SessionEvent>, feed: Feed, session: 
         feed.report(Report::Cut { what }).await;
     }
     usage
+}
+
+/// Carries out `task`, and looks for changes of `dirs` meanwhile.
+async fn watching<T>(dirs: Option<Arc<AttemptDirs>>, patience: Arc<Patience>, task: impl Future<Output = T>) -> T {
+    // Ends with this future.
+    let mut looks = JoinSet::new();
+    if let Some(dirs) = dirs {
+        looks.spawn(look_for_changes(dirs, patience));
+    }
+    task.await
 }
 
 /// About how many bytes an event takes in the log.

@@ -7,6 +7,7 @@ use std::{
     process::{Command, Stdio},
 };
 
+use super::{Captured, ImageError, ImageLimits, Part, RestoreError, restore};
 use crate::model::Fixture;
 
 /// A scenario's fixture as it was when the run began. Whatever an agent does to the original, every attempt
@@ -48,6 +49,23 @@ pub enum FixtureError {
     },
 }
 
+/// A fixture that was kept cannot be made again.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordedFixtureError {
+    /// Its image cannot be used.
+    #[error(transparent)]
+    Image(#[from] RestoreError),
+    /// A folder for it cannot be made.
+    #[error("cannot make the folder {}", path.display())]
+    Create {
+        /// The folder.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+}
+
 impl Snapshot {
     /// Takes the snapshot of `fixture` into the new folder `into`.
     ///
@@ -82,6 +100,40 @@ impl Snapshot {
             before.clone()
         };
         Ok(Self { before, root, config })
+    }
+
+    /// Writes all of it to the new image `to`, for [`Snapshot::recorded`]; returns its size in bytes.
+    ///
+    /// # Errors
+    /// [`ImageError`].
+    pub fn keep(&self, to: &Path) -> Result<u64, ImageError> {
+        // Without a repository the root starts as what is there before.
+        let root = if self.root == self.before { &None } else { &self.root };
+        let there = [("before", &self.before), ("root", root), ("config", &self.config)];
+        let there = there.iter().filter_map(|(name, folder)| Some(Part { name, folder: folder.as_deref()? }));
+        let parts: Vec<Part<'_>> = there.collect();
+        Captured::look(&parts, ImageLimits::default())?.write(&parts, to)
+    }
+
+    /// The snapshot that was kept as `image` of `bytes` bytes, made again in the new folder `into`. It needs neither
+    /// the fixture nor git.
+    ///
+    /// # Errors
+    /// The image cannot be used, or the file system refuses.
+    pub fn recorded(image: &Path, bytes: u64, into: &Path) -> Result<Self, RecordedFixtureError> {
+        let names = ["before", "root", "config"];
+        let folders = names.map(|name| into.join(name));
+        let scratch = into.join("scratch");
+        for folder in folders.iter().chain([&scratch]) {
+            create(folder).map_err(|source| RecordedFixtureError::Create { path: folder.clone(), source })?;
+        }
+        let parts: Vec<Part<'_>> =
+            names.into_iter().zip(&folders).map(|(name, folder)| Part { name, folder }).collect();
+        let there = restore(image, bytes, &parts, &scratch, ImageLimits::default())?;
+        let mut folders = folders.into_iter().zip(there).map(|(folder, there)| there.then_some(folder));
+        let mut next = || folders.next().flatten();
+        let before = next();
+        Ok(Self { root: next().or_else(|| before.clone()), before, config: next() })
     }
 
     /// The fixture's files as they were.
@@ -201,6 +253,25 @@ mod tests {
         assert_eq!(fs::read_to_string(root.join("sub/file")).unwrap(), "text");
         assert_eq!(fs::read_link(root.join("link")).unwrap(), Path::new("/etc/passwd"));
         assert!(!root.join(".git").exists());
+    }
+
+    #[test]
+    fn a_snapshot_comes_back_from_its_image_without_the_fixture() {
+        let (folder, fixture) = fixture(true);
+        let path = |name: &str| folder.path().join(name);
+        let bytes = Snapshot::take(&fixture, &path("snapshot")).unwrap().keep(&path("i.tar")).unwrap();
+        fs::remove_dir_all(fixture.root.unwrap()).unwrap();
+        let again = Snapshot::recorded(&path("i.tar"), bytes, &path("again")).unwrap();
+        assert_eq!(fs::read_link(again.before().unwrap().join("link")).unwrap(), Path::new("/etc/passwd"));
+        assert!(again.root.as_ref().unwrap().join(".git/HEAD").is_file());
+        assert!(again.config.is_none());
+        assert_ne!(again.before, again.root);
+        let bare = Snapshot { root: again.before.clone(), ..again };
+        let bytes = bare.keep(&path("bare.tar")).unwrap();
+        let bare = Snapshot::recorded(&path("bare.tar"), bytes, &path("bare")).unwrap();
+        assert_eq!((bare.root.as_deref(), bare.before()), (Some(&*path("bare/before")), Some(&*path("bare/before"))));
+        let error = Snapshot::recorded(&path("i.tar"), bytes + 1, &path("not")).unwrap_err();
+        assert!(error.to_string().contains("i.tar"), "{error}");
     }
 
     #[test]

@@ -1,7 +1,9 @@
 //! One attempt's directories, its WASI context, its network policy and its bounds.
 
 mod claim;
+mod fingerprint;
 mod fixture;
+mod image;
 mod output;
 mod remove;
 mod sweep;
@@ -10,7 +12,8 @@ mod workspace;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
-pub use fixture::{FixtureError, Snapshot};
+pub use fixture::{FixtureError, RecordedFixtureError, Snapshot};
+pub use image::{Captured, ImageError, ImageLimits, Part, RestoreError, restore};
 pub use output::OutputFile;
 pub use remove::remove_tree;
 pub use sweep::{DeadRun, Sweep, SweepProblem, sweep};

@@ -13,6 +13,8 @@ use super::support::*;
 
 /// A line that ends the turn, while the agent lives on.
 const FINISHED: &str = "[[step]]\nraw = '{\"type\":\"finished\",\"stop-reason\":\"end-turn\"}'\n";
+/// Until it runs, an agent looks like its supervisor.
+const RUNS: &str = "[[step]]\nshell = 'touch runs'\n";
 const UP: &str = "[[step]]\nwrite = \"up\"\ntext = \"\"\n";
 
 fn fault(kind: &str) -> String {
@@ -45,11 +47,12 @@ async fn what_broke_before_the_end_is_told_by_it() {
         // It lives, but has given up.
         (format!("{error}{UP}{}", fault("stall")), FaultClass::Overload, "why"),
     ] {
-        let attempt = Attempt::new(&format!("{says}{steps}"));
+        let attempt = Attempt::new(&format!("{RUNS}{says}{steps}"));
         let mut spec = attempt.spec();
         // The reader waits before it comes to the end.
         spec.limits.max_waiting_bytes = 64;
         let mut session = start(spec).await.unwrap();
+        attempt.wait_for_file("root/runs").await;
         if steps.contains("stall") {
             attempt.wait_for_file("root/up").await;
         } else {

@@ -106,24 +106,44 @@ impl Suite {
     }
 
     fn start_by<'a>(&self, cwd: &Path, tmp: &Path, args: impl IntoIterator<Item = &'a str>) -> Running<'_> {
+        let mut command = self.host_command(cwd, args);
+        command.env("TMPDIR", tmp);
+        self.start_command(command)
+    }
+
+    /// `host` as the tests start it, to be changed.
+    pub fn host_command<'a>(&self, cwd: &Path, args: impl IntoIterator<Item = &'a str>) -> Command {
+        let mut command = self.command(env!("CARGO_BIN_EXE_host"));
+        command.args(args).current_dir(cwd);
+        command
+    }
+
+    /// Starts such a command.
+    pub fn start_command(&self, mut command: Command) -> Running<'_> {
         let out = |name: &str| self.folder.path().join(name);
-        let host = Command::new(env!("CARGO_BIN_EXE_host"))
-            .args(args)
-            .current_dir(cwd)
-            .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-            .env("HOME", out("home"))
-            .env("TMPDIR", tmp)
-            .env("HOST_OUTPUT", self.path(".host"))
-            // Compiled guests are kept from one test to the next.
-            .env("HOST_CACHE_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"))
-            .stdin(Stdio::null())
+        let host = command
             // Files and no pipes: a process that is left behind would hold a pipe open.
             .stdout(File::create(out("stdout")).unwrap())
             .stderr(File::create(out("stderr")).unwrap())
             .spawn()
             .unwrap();
         Running { suite: self, host }
+    }
+
+    /// A program in the suite's folder, with the environment that `host` gets here.
+    pub fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command
+            .current_dir(self.path(""))
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .env("HOME", self.folder.path().join("home"))
+            .env("TMPDIR", self.tmp())
+            .env("HOST_OUTPUT", self.path(".host"))
+            // Compiled guests are kept from one test to the next.
+            .env("HOST_CACHE_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled"))
+            .stdin(Stdio::null());
+        command
     }
 
     /// The folder of the latest run.
@@ -177,10 +197,21 @@ impl Running<'_> {
         self.host.id()
     }
 
+    /// The most bytes that it had resident so far; `None` when it has ended.
+    fn peak_memory(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.host.id())).ok()?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(peak.trim().strip_suffix(" kB")?.parse::<u64>().ok()? << 10)
+    }
+
     /// Waits for its end.
     pub fn finish(mut self) -> Finished {
         let out = |name: &str| self.suite.folder.path().join(name);
-        let ended = wait_until(|| self.host.try_wait().unwrap().is_some());
+        let mut peak_memory = 0;
+        let ended = wait_until(|| {
+            peak_memory = self.peak_memory().unwrap_or(peak_memory);
+            self.host.try_wait().unwrap().is_some()
+        });
         if !ended {
             self.host.kill().unwrap();
         }
@@ -188,7 +219,7 @@ impl Running<'_> {
         let read = |name| String::from_utf8(fs::read(out(name)).unwrap()).expect("output is UTF-8");
         assert!(ended, "host hangs:\n{}", read("stderr"));
         let events = self.suite.last_run().map_or_else(Vec::new, |run| events_of(&run));
-        Finished { code: status.code(), stdout: read("stdout"), stderr: read("stderr"), events }
+        Finished { code: status.code(), stdout: read("stdout"), stderr: read("stderr"), events, peak_memory }
     }
 }
 
@@ -219,7 +250,7 @@ pub fn processes_with(argument: &str) -> Vec<PathBuf> {
     processes().filter(has).collect()
 }
 
-fn events_of(run: &Path) -> Vec<Event> {
+pub fn events_of(run: &Path) -> Vec<Event> {
     let text = fs::read_to_string(run.join("events.jsonl")).unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))).collect()
 }
@@ -231,6 +262,8 @@ pub struct Finished {
     pub stderr: String,
     /// The event log of the latest run.
     pub events: Vec<Event>,
+    /// The most memory, in bytes, that the host itself had resident at once.
+    pub peak_memory: u64,
 }
 
 impl Finished {

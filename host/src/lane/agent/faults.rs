@@ -11,7 +11,7 @@ use std::{
 use rustix::process::{Signal, getpid, kill_process, setsid};
 
 use super::{Agent, Stop};
-use crate::model::{ScriptedFault, SessionEventKind};
+use crate::model::{ScriptedFault, SessionEventKind, Step};
 
 /// Exit code of a scripted crash.
 const CRASHED: u8 = 70;
@@ -30,7 +30,7 @@ impl Agent<'_> {
                 sleep_for_ever()
             }
             ScriptedFault::Exit => Err(Stop::Exit(0)),
-            ScriptedFault::Stall => sleep_for_ever(),
+            ScriptedFault::Stall | ScriptedFault::Mute => sleep_for_ever(),
             ScriptedFault::Unauthorized => {
                 self.output.error("unauthorized", "401: the key is not valid")?;
                 Err(Stop::Exit(1))
@@ -50,6 +50,7 @@ impl Agent<'_> {
             }
             ScriptedFault::HugeLine { bytes } => Ok(huge_line(*bytes)?),
             ScriptedFault::Flood { count } => Ok(flood(*count)?),
+            ScriptedFault::Loop { count, delay } => self.go_round(*count, *delay),
             ScriptedFault::IgnoreSigterm => {
                 // SAFETY: sets a disposition; no handler is involved.
                 unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
@@ -60,7 +61,28 @@ impl Agent<'_> {
     }
 }
 
-fn sleep_for_ever() -> ! {
+impl Agent<'_> {
+    /// Talks, and does the same again and again.
+    fn go_round(&mut self, count: Option<u64>, delay: Duration) -> Result<(), Stop> {
+        let call = Step::Tool {
+            name: "look".into(),
+            input: toml::Value::Table(toml::Table::from_iter([("at".into(), "the same".into())])),
+            output: "nothing new".into(),
+            is_error: false,
+        };
+        for round in 1.. {
+            if count.is_some_and(|count| round > count) {
+                break;
+            }
+            self.output.event(&SessionEventKind::Message { text: format!("I look once more, {round}") })?;
+            self.tool(&call)?;
+            thread::sleep(delay);
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn sleep_for_ever() -> ! {
     loop {
         thread::sleep(Duration::from_secs(3600));
     }

@@ -12,7 +12,7 @@ use std::{env, fs, io, path::PathBuf, thread};
 
 use output::Output;
 
-use crate::model::{BackOff, Script, SessionEventKind, Step};
+use crate::model::{BackOff, Script, ScriptedFault, SessionEventKind, Step};
 
 /// Names the config dir to the scripted agent, as `CLAUDE_CONFIG_DIR` does to another.
 pub(crate) const CONFIG_DIR_VARIABLE: &str = "HOST_AGENT_CONFIG_DIR";
@@ -82,6 +82,9 @@ fn play(args: &AgentArgs, session: String, output: &mut Output) -> Result<(), St
     let script = read_script(args)?;
     let mut agent = Agent { output, turn: args.turn, calls: 0, back_offs: 0 };
     let steps = turn_of(&script.steps, args.turn)?;
+    if let Some((_, Step::Fault(ScriptedFault::Mute))) = steps.first() {
+        faults::sleep_for_ever();
+    }
     agent.output.event(&SessionEventKind::Started { session_id: session, model: Some("scripted".into()) })?;
     for (number, step) in steps {
         agent.step(step).map_err(|stop| match stop {

@@ -8,11 +8,14 @@ use crate::model::LaneName;
 /// The word for trials that have no verdict.
 pub(super) const UNFINISHED: &str = "unfinished";
 
-/// Verdicts in the order in which they are counted up, with the word for one and for several; the latter is the
-/// output's key too.
-const ORDER: [(&str, &str, &str); 7] = [
+/// Verdicts in the order in which they are counted up, with the words for one and for several. The latter, or else the
+/// verdict's own word, is the output's key too.
+const ORDER: [(&str, &str, &str); 10] = [
     ("pass", "passed", "passed"),
+    ("flaky", "flaky", "flaky"),
     ("fail", "failed", "failed"),
+    ("xfail", "failed as expected", "failed as expected"),
+    ("xpass", "passed unexpectedly", "passed unexpectedly"),
     ("blocked", "blocked", "blocked"),
     ("fault", "fault", "faults"),
     ("skip", "skipped", "skipped"),
@@ -56,7 +59,8 @@ impl Counts {
     pub(super) fn values(&self) -> impl Iterator<Item = (&'static str, String)> {
         let sum = self.sum();
         let total: usize = sum.values().sum();
-        let counts = ORDER.map(|(word, _, key)| (key, sum.get(word).copied().unwrap_or(0)));
+        let key = |word, many: &'static str| if many.contains(' ') { word } else { many };
+        let counts = ORDER.map(|(word, _, many)| (key(word, many), sum.get(word).copied().unwrap_or(0)));
         counts.into_iter().chain([("total", total)]).map(|(key, n)| (key, n.to_string()))
     }
 

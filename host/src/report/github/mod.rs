@@ -22,14 +22,17 @@ use self::{
 use super::{
     Sink,
     junit::detail::{Bounds, count, lines},
+    rate,
     text::{QUOTE, inline},
 };
-use crate::model::{Event, EventKind, TrialId, Verdict};
+use crate::model::{Event, EventKind, RunningTrial, TrialId, Verdict};
 
 /// What the block of one trial tells.
 const BLOCK: Bounds = Bounds { findings: 20, lines: 20, bytes: 16 * 1024 };
 /// What an annotation tells.
 const ANNOTATION: Bounds = Bounds { findings: 10, lines: 5, bytes: 4 * 1024 };
+/// Trials that a status names.
+const STATUS: usize = 50;
 /// Bytes of text that may wait for [`Sink::flush`].
 const PENDING: usize = 64 * 1024;
 
@@ -45,7 +48,8 @@ pub struct GithubFiles {
 /// Reports a run to GitHub Actions.
 ///
 /// While the run goes on, each trial that failed gets a folded block in the log. At the end come at most ten
-/// annotations (canaries first, then faults, then failures), the step's summary and its outputs.
+/// annotations (canaries first, then faults, then failures, then warnings of what is flaky or passed unexpectedly), the
+/// step's summary and its outputs.
 ///
 /// Text of components and agents stands behind a mark, or is escaped, so that it never begins a line and never is a
 /// command; secrets are replaced by `***` before any escaping could hide them from GitHub's own masks.
@@ -86,15 +90,40 @@ impl Github {
         self.counts.add(&trial.lane, verdict.word());
         let scenario = self.masks.hide(&trial.scenario.0);
         self.summary.row(&trial.lane, &scenario, canary, (time, attempts), &verdict);
-        if matches!(verdict, Verdict::Fail { .. } | Verdict::Fault(_)) {
+        let alert = matches!(verdict, Verdict::Flaky { .. } | Verdict::Xpass { .. });
+        if verdict.is_failure() || alert {
             let mark = if canary { " (canary)" } else { "" };
             let title = format!("{} {name}{mark}", verdict.word().to_uppercase());
-            self.block(&title, trial, &verdict);
+            if verdict.is_failure() {
+                self.block(&title, trial, &verdict);
+            }
             let message = lines(&verdict, ANNOTATION, &self.log()).join("\n");
             let file = self.outline.file(trial).map(|file| inline(&self.masks.hide(file)));
             self.annotations.verdict(canary, &verdict, file.as_deref(), &title, &message);
         }
         self.outline.judged(trial);
+    }
+
+    /// What runs, since somebody asked; folded.
+    fn status(&mut self, running: &[RunningTrial], waiting: usize, finished: usize) {
+        let retrying = running.iter().filter(|it| it.retry_in_ms.is_some()).count();
+        let again = if retrying > 0 { format!(", {retrying} to be tried again") } else { String::new() };
+        let now = running.len() - retrying;
+        let head = format!("Status: {now} running{again}, {waiting} waiting, {finished} finished");
+        self.pending.push_str(&command("group", &[], &head));
+        for it in running.iter().take(STATUS) {
+            let name = inline(&self.masks.hide(&it.id.to_string()));
+            let when = match it.retry_in_ms {
+                Some(ms) => format!("starts in {}", summary::seconds(ms)),
+                None => format!("for {}", summary::seconds(it.elapsed_ms)),
+            };
+            self.pending.push_str(&format!("{QUOTE}{name}, attempt {}, {when}\n", it.attempt));
+        }
+        let more = running.len().saturating_sub(STATUS);
+        if more > 0 {
+            self.pending.push_str(&format!("… and {}\n", count(more, "more trial")));
+        }
+        self.pending.push_str(&command("endgroup", &[], ""));
     }
 
     /// What a failure says, folded.
@@ -164,16 +193,23 @@ impl Sink for Github {
                 self.judged(trial, *attempts, *duration_ms, verdict);
             }
             EventKind::Interrupted { signal } => self.summary.remark(&format!("interrupted by {}", inline(signal))),
+            EventKind::LaneBroken { lane, reason } => {
+                let (lane, reason) = (self.masks.hide(&lane.0), self.masks.hide(reason));
+                self.summary.remark(&format!("lane {} broke: {}", inline(&lane), inline(&reason)));
+            }
+            EventKind::Status { running, waiting, finished } => self.status(running, *waiting, *finished),
+            EventKind::Halted { reason } => self.summary.remark(&format!("halted: {}", inline(reason))),
+            EventKind::RunFinished { summary } => {
+                for rate in &summary.rates {
+                    self.summary.rate(&inline(&self.masks.hide(&rate.id.to_string())), &rate::told(rate));
+                }
+            }
             EventKind::AttemptStarted { .. }
             | EventKind::Session { .. }
             | EventKind::Reported { .. }
             | EventKind::AttemptFinished { .. }
             | EventKind::RetryScheduled { .. }
-            | EventKind::LaneBroken { .. }
-            | EventKind::Halted { .. }
-            | EventKind::Status { .. }
-            | EventKind::LaneOpened { .. }
-            | EventKind::RunFinished { .. } => {}
+            | EventKind::LaneOpened { .. } => {}
         }
         if self.pending.len() >= PENDING { self.write_pending() } else { Ok(()) }
     }

@@ -26,6 +26,7 @@ pub(super) struct Outline {
 struct Planned {
     canary: bool,
     plugin: String,
+    file: Option<String>,
     artifacts: Option<PathBuf>,
     judged: bool,
 }
@@ -41,7 +42,9 @@ impl Outline {
                 }
                 for trial in trials {
                     let canary = trial.canary == Canary::Yes;
-                    let planned = Planned { canary, plugin: trial.plugin.clone(), artifacts: None, judged: false };
+                    let file = trial.file.as_deref().map(|file| file.to_string_lossy().into_owned());
+                    let plugin = trial.plugin.clone();
+                    let planned = Planned { canary, plugin, file, artifacts: None, judged: false };
                     self.trials.insert(trial.id.clone(), planned);
                     self.order.push(trial.id.clone());
                 }
@@ -83,9 +86,10 @@ impl Outline {
         self.trials.get(trial).is_some_and(|planned| planned.canary)
     }
 
-    /// The file that a trial comes from.
+    /// The file that a trial comes from: its scenario's, which a person edits, or else its plugin.
     pub(super) fn file(&self, trial: &TrialId) -> Option<&str> {
-        let path = self.plugins.get(&self.trials.get(trial)?.plugin)?;
+        let planned = self.trials.get(trial)?;
+        let path = planned.file.as_ref().or_else(|| self.plugins.get(&planned.plugin))?;
         Some(path.strip_prefix("./").unwrap_or(path))
     }
 

@@ -15,6 +15,7 @@ use crate::{
 const FINDINGS: usize = 5;
 /// The head of each table.
 const HEAD: &str = "| Verdict | Scenario | Time | Details |\n| --- | --- | ---: | --- |\n";
+const RATES_HEAD: &str = "| Scenario | Passed (95 % confidence interval) |\n| --- | --- |\n";
 /// Room for telling what was left out.
 const LEFT_OUT: usize = 80;
 
@@ -23,6 +24,8 @@ const LEFT_OUT: usize = 80;
 enum Rank {
     Canary,
     Bad,
+    /// Passed, and should be looked at all the same.
+    Alert,
     NotRun,
     Good,
 }
@@ -38,12 +41,18 @@ struct Row {
 pub(super) struct Summary {
     rows: Vec<Row>,
     remarks: Vec<String>,
+    rates: Vec<String>,
 }
 
 impl Summary {
     /// Something of the run as a whole, as one harmless line.
     pub(super) fn remark(&mut self, text: &str) {
         self.remarks.push(format!("> ⚠️ {}\n", escaped(text)));
+    }
+
+    /// How often repetitions passed; both texts are harmless lines.
+    pub(super) fn rate(&mut self, name: &str, told: &str) {
+        self.rates.push(format!("| {} | {} |\n", escaped(name), escaped(told)));
     }
 
     /// A judged trial, with the time that it took, if it started, and its attempts.
@@ -55,12 +64,13 @@ impl Summary {
         (time_ms, attempts): (Option<u64>, u32),
         verdict: &Verdict,
     ) {
+        let passed = if verdict.is_failure() { Rank::Bad } else { Rank::Alert };
         let (rank, sign) = match verdict {
             Verdict::Pass => (Rank::Good, "✅"),
-            Verdict::Flaky { .. } => (if verdict.is_failure() { Rank::Bad } else { Rank::Good }, "🔁"),
+            Verdict::Flaky { .. } => (passed, "🔁"),
             Verdict::Fail { .. } => (Rank::Bad, "❌"),
             Verdict::Xfail { .. } => (Rank::Good, "☑️"),
-            Verdict::Xpass { .. } => (if verdict.is_failure() { Rank::Bad } else { Rank::Good }, "❗"),
+            Verdict::Xpass { .. } => (passed, "❗"),
             Verdict::Fault(_) => (Rank::Bad, "💥"),
             Verdict::Skip { .. } => (Rank::NotRun, "⏭️"),
             Verdict::Blocked { .. } => (Rank::NotRun, "🚧"),
@@ -88,6 +98,7 @@ impl Summary {
         if text.len() > room {
             return String::new();
         }
+        text.push_str(&self.rate_table((room - text.len()) / 4));
         // First the head of each lane, as far as they fit; then the rows, the worst ones of all lanes first.
         let mut room = room - text.len();
         let mut tables: Vec<(&LaneName, String, Vec<&str>, usize)> = Vec::new();
@@ -122,6 +133,23 @@ impl Summary {
         text
     }
 
+    /// At most `room` bytes of pass rates.
+    fn rate_table(&self, room: usize) -> String {
+        let head = format!("\n### Pass rates\n\n{RATES_HEAD}");
+        if self.rates.is_empty() || head.len() + LEFT_OUT > room {
+            return String::new();
+        }
+        let mut table = head;
+        for (at, row) in self.rates.iter().enumerate() {
+            if table.len() + row.len() + LEFT_OUT > room {
+                table.push_str(&format!("\n… and {} more\n", self.rates.len() - at));
+                break;
+            }
+            table.push_str(row);
+        }
+        table
+    }
+
     fn add(&mut self, rank: Rank, lane: &LaneName, scenario: &str, canary: bool, [word, time, told]: [&str; 3]) {
         let (rank, mark) = if canary { (Rank::Canary, " (canary)") } else { (rank, "") };
         let text = format!("| {word} | {}{mark} | {time} | {told} |\n", escaped(&inline(scenario)));
@@ -129,7 +157,8 @@ impl Summary {
     }
 }
 
-fn seconds(ms: u64) -> String {
+/// `1.21s`.
+pub(super) fn seconds(ms: u64) -> String {
     let hundredths = ms.saturating_add(5) / 10;
     format!("{}.{:02}s", hundredths / 100, hundredths % 100)
 }

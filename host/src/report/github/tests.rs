@@ -2,7 +2,7 @@ use std::fs;
 
 use super::*;
 use crate::{
-    model::{Fault, FaultClass, Finding},
+    model::{CountsAs, Fault, FaultClass, Finding, LaneName, PassRate},
     report::sample::{self, Buffer, Stream, fail, finding, trial},
 };
 
@@ -55,7 +55,10 @@ fn all_pass() {
     ");
     insta::assert_snapshot!(told.output, @r"
     passed=5
+    flaky=0
     failed=0
+    xfail=0
+    xpass=0
     blocked=0
     faults=0
     skipped=0
@@ -121,7 +124,10 @@ fn a_failed_canary() {
     ");
     insta::assert_snapshot!(told.output, @r"
     passed=0
+    flaky=0
     failed=1
+    xfail=0
+    xpass=0
     blocked=4
     faults=0
     skipped=0
@@ -137,17 +143,17 @@ fn a_failed_canary() {
 #[test]
 fn every_kind_of_event() {
     let told = told(&sample::every_kind());
-    assert_eq!(told.log, "");
+    insta::assert_snapshot!(told.log, @r"::warning file=plugins/one.wasm,line=1,title=FLAKY a/one (canary)::attempt 1: stall (no event for 60s)");
     insta::assert_snapshot!(told.summary, @r"
-    ## host: 1 passed, 1 skipped, 2 cancelled
+    ## host: 0 passed, 1 flaky, 1 skipped, 2 cancelled
 
     > ⚠️ interrupted by SIGINT
 
-    ### Lane a: 1 passed, 1 cancelled
+    ### Lane a: 0 passed, 1 flaky, 1 cancelled
 
     | Verdict | Scenario | Time | Details |
     | --- | --- | ---: | --- |
-    | ✅ pass after 2 attempts | one (canary) | 1.02s |  |
+    | 🔁 flaky after 2 attempts | one (canary) | 1.02s | attempt 1: stall (no event for 60s) |
     | 🛑 cancelled | two | 0.02s | interrupted by SIGINT |
 
     ### Lane b: 0 passed, 1 skipped, 1 cancelled
@@ -157,6 +163,116 @@ fn every_kind_of_event() {
     | ⏭️ skip | one (canary) |  | needs a network |
     | 🛑 cancelled | two |  | interrupted |
     ");
+}
+
+#[test]
+fn retries_and_expectations() {
+    let told = told(&sample::attempts_and_expectations());
+    insta::assert_snapshot!(told.log, @r"
+    ::group::FAIL claude/gate
+    │ gate-not-held: the item must wait for the person
+    │     + status: done
+    │ note: not expected: `gate-not-held`; expected: `hook-unseen`
+    artifacts: .host/runs/20261122-231500-abcd/claude/gate/attempt-2
+    ::endgroup::
+    ::error file=scenarios/gate/scenario.toml,line=1,title=FAIL claude/gate::gate-not-held: the item must wait for the person%0A    + status: done%0Anote: not expected: `gate-not-held`; expected: `hook-unseen`
+    ::warning file=scenarios/ensign-cycle/scenario.toml,line=1,title=FLAKY claude/ensign-cycle (canary)::attempt 1: stall (no event for 60s)
+    ::warning file=scenarios/rejection-flow/scenario.toml,line=1,title=XPASS claude/rejection-flow::passed, but was expected to fail: hook-unseen until 2026-12-31 (ada: the hook is not there yet)
+    ");
+    insta::assert_snapshot!(told.summary, @r"
+    ## host: 1 passed, 1 flaky, 1 failed, 1 failed as expected, 1 passed unexpectedly
+
+    ### Lane claude: 1 passed, 1 flaky, 1 failed, 1 failed as expected, 1 passed unexpectedly
+
+    | Verdict | Scenario | Time | Details |
+    | --- | --- | ---: | --- |
+    | 🔁 flaky after 2 attempts | ensign-cycle (canary) | 0.20s | attempt 1: stall (no event for 60s) |
+    | ❌ fail after 2 attempts | gate | 0.20s | gate-not-held: the item must wait for the person<br>note: not expected: \`gate-not-held\`; expected: \`hook-unseen\` |
+    | ❗ xpass | rejection-flow | 0.40s | passed, but was expected to fail: hook-unseen until 2026-12-31 (ada: the hook is not there yet) |
+    | ☑️ xfail | merge-hook | 0.30s | expected failure: hook-unseen until 2026-12-31 (ada: the hook is not there yet) |
+    | ✅ pass | three-cycle-escalation | 0.50s |  |
+    ");
+    insta::assert_snapshot!(told.output, @r"
+    passed=1
+    flaky=1
+    failed=1
+    xfail=1
+    xpass=1
+    blocked=0
+    faults=0
+    skipped=0
+    cancelled=0
+    unfinished=0
+    total=5
+    exit-code=0
+    run=20261122-231500-abcd
+    run-directory=.host/runs/20261122-231500-abcd
+    ");
+}
+
+#[test]
+fn a_broken_lane_and_a_halt_are_remarked_upon() {
+    let told = told(&sample::broken_lane_and_halt());
+    insta::assert_snapshot!(told.log.split("::group::").nth(2).unwrap(), @r"
+    Status: 1 running, 1 to be tried again, 3 waiting, 1 finished
+    │ claude/two, attempt 2, starts in 4.90s
+    │ pi/one, attempt 1, for 0.16s
+    ::endgroup::
+    ");
+    insta::assert_snapshot!(told.summary.split("### Lane").next().unwrap(), @r"
+    ## host: 1 passed, 1 blocked, 2 faults, 2 cancelled
+
+    > ⚠️ --no-canary: no canary vouches for a lane
+
+    > ⚠️ lane claude broke: 2 trials in a row could not work with the agent, the last as launch: not logged in
+
+    > ⚠️ halted: 2 trials have failed, and no more may
+    ");
+}
+
+#[test]
+fn pass_rates_have_a_table_of_their_own_that_is_bounded() {
+    let events = sample::repetitions();
+    insta::assert_snapshot!(told(&events).summary.split("### Lane").next().unwrap(), @r"
+    ## host: 8 passed, 1 failed, 1 fault
+
+    ### Pass rates
+
+    | Scenario | Passed (95 % confidence interval) |
+    | --- | --- |
+    | scripted/gate | 4/5 passed, 80 % (38–96 %) |
+    | scripted/merge-hook | 4/4 passed, 100 % (51–100 %); 1 of 5 not judged |
+    ");
+    let mut many = events.clone();
+    let Some(EventKind::RunFinished { summary }) = many.last_mut().map(|event| &mut event.kind) else { panic!() };
+    summary.rates = vec![summary.rates[0].clone(); 10_000];
+    let told = told(&many).summary;
+    let rates = told.split("### Lane").next().unwrap();
+    assert!(rates.len() < 300 * 1024 && rates.contains("\n… and "), "{}", rates.len());
+    assert!(told.contains("| ❌ fail | gate\\#2 "), "the trials keep their place");
+}
+
+#[test]
+fn warnings_come_after_errors_and_within_the_bound() {
+    let names: Vec<_> = (0..15).map(|at| format!("s{at}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let mut stream = Stream::with_canary(&["a"], &names, true).with_files();
+    for (at, name) in names.iter().enumerate() {
+        let verdict = match at {
+            0..3 => Verdict::Flaky { reason: "attempt 1: stall (x)".into(), counts_as: CountsAs::Pass },
+            3..12 => fault(FaultClass::Stall, "silence").into(),
+            12 => Verdict::Flaky { reason: "attempt 1: stall (x)".into(), counts_as: CountsAs::Fail },
+            _ => Verdict::Xpass { expected: vec![sample::expected("c", "ada", "r")], counts_as: CountsAs::Pass },
+        };
+        stream.judged(1, &trial("a", name), 2, 1, verdict);
+    }
+    let log = told(&stream.finished()).log;
+    let levels: Vec<_> = log.lines().filter(|line| line.starts_with("::error") || line.starts_with("::warn")).collect();
+    assert_eq!(levels.len(), 10);
+    assert_eq!(levels[9], "::error file=scenarios/s12/scenario.toml,line=1,title=FLAKY a/s12::attempt 1: stall (x)");
+    let last = log.lines().last().unwrap();
+    assert_eq!(last, "::notice title=host::5 more warnings without an annotation: see the step's summary");
+    assert_eq!(log.matches("::group::").count(), 10, "what did not fail is not folded out");
 }
 
 #[test]
@@ -184,7 +300,10 @@ fn a_stream_that_breaks_off_is_told_once_for_all() {
     ");
     insta::assert_snapshot!(told.output, @r"
     passed=1
+    flaky=0
     failed=0
+    xfail=0
+    xpass=0
     blocked=0
     faults=0
     skipped=0
@@ -232,6 +351,21 @@ fn hostile_names_and_texts_are_no_commands_and_no_markup() {
     stream.starts(0, &bad, 1);
     stream.ends(0, 5, &bad, fail(vec![finding(HOSTILE, HOSTILE, Some(HOSTILE))]));
     stream.judged(5, &b, 0, 0, Verdict::Blocked { reason: HOSTILE.into() });
+    if let EventKind::RunStarted { trials, .. } = &mut stream.events[0].kind {
+        trials[1].file = Some(HOSTILE.into());
+    }
+    let known = || vec![sample::expected(HOSTILE, HOSTILE, HOSTILE)];
+    let findings = vec![finding(HOSTILE, HOSTILE, None)];
+    let counts_as = CountsAs::Pass;
+    stream.judged(6, &b, 2, 0, Verdict::Flaky { reason: HOSTILE.into(), counts_as });
+    stream.judged(6, &b, 1, 0, Verdict::Xpass { expected: known(), counts_as });
+    stream.judged(6, &b, 1, 0, Verdict::Xfail { findings: findings.clone(), expected: known() });
+    stream.judged(6, &b, 1, 0, Verdict::Fail { findings, note: Some(HOSTILE.into()) });
+    stream.at(7, EventKind::LaneBroken { lane: LaneName(HOSTILE.into()), reason: HOSTILE.into() });
+    stream.at(7, EventKind::Halted { reason: HOSTILE.into() });
+    let running = vec![RunningTrial { id: bad.clone(), attempt: 1, elapsed_ms: 1, retry_in_ms: None }];
+    stream.at(7, EventKind::Status { running, waiting: 0, finished: 0 });
+    stream.rates = vec![PassRate { id: bad, passed: 1, judged: 1, repetitions: 1, interval: None }];
     let told = told(&stream.finished());
     insta::assert_snapshot!(told.log, @r"
     ::group::FAIL ::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all … (canary)
@@ -245,21 +379,51 @@ fn hostile_names_and_texts_are_no_commands_and_no_markup() {
     │     \u{2028}::endgroup::
     artifacts: .host/runs/20261122-231500-abcd/::error::x%0A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …
     ::endgroup::
+    ::group::FAIL ::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …
+    │ ::error::x%0A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …: ::error::x%0A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all
+    │     ::stop-commands::t
+    │     ::set-output name=a::b
+    │     \u{2028}::endgroup::
+    │ note: ::error::x%0A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all
+    │     ::stop-commands::t
+    │     ::set-output name=a::b
+    │     \u{2028}::endgroup::
+    ::endgroup::
+    ::group::Status: 1 running, 0 waiting, 0 finished
+    │ ::error::x%0A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …, attempt 1, for 0.00s
+    ::endgroup::
     ::error file=plugins/%3A%3Aerror%3A%3Ax%250A%2C ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …,line=1,title=FAIL %3A%3Aerror%3A%3Ax%250A%2C ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all … (canary)::::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …: ::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all%0A    ::stop-commands::t%0A    ::set-output name=a::b%0A    \u{2028}::endgroup::%0A    ::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all%0A    ::stop-commands::t%0A    ::set-output name=a::b%0A    \u{2028}::endgroup::
+    ::error file=%3A%3Aerror%3A%3Ax%250A%2C ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …,line=1,title=FAIL %3A%3Aerror%3A%3Ax%250A%2C ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …::::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …: ::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all%0A    ::stop-commands::t%0A    ::set-output name=a::b%0A    \u{2028}::endgroup::%0Anote: ::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all%0A    ::stop-commands::t%0A    ::set-output name=a::b%0A    \u{2028}::endgroup::
+    ::warning file=%3A%3Aerror%3A%3Ax%250A%2C ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …,line=1,title=FLAKY %3A%3Aerror%3A%3Ax%250A%2C ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …::::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all%0A    ::stop-commands::t%0A    ::set-output name=a::b%0A    \u{2028}::endgroup::
+    ::warning file=%3A%3Aerror%3A%3Ax%250A%2C ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …,line=1,title=XPASS %3A%3Aerror%3A%3Ax%250A%2C ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …::passed, but was expected to fail: ::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …
     ");
     insta::assert_snapshot!(told.summary, @r"
-    ## host: 0 passed, 1 failed, 1 blocked
+    ## host: 0 passed, 1 flaky, 2 failed, 1 failed as expected, 1 passed unexpectedly, 1 blocked
 
-    ### Lane ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all …: 0 passed, 1 failed, 1 blocked
+    > ⚠️ lane ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all … broke: ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all …
+
+    > ⚠️ halted: ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all …
+
+    ### Pass rates
+
+    | Scenario | Passed (95 % confidence interval) |
+    | --- | --- |
+    | ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all … | none of 1 judged |
+
+    ### Lane ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all …: 0 passed, 1 flaky, 2 failed, 1 failed as expected, 1 passed unexpectedly, 1 blocked
 
     | Verdict | Scenario | Time | Details |
     | --- | --- | ---: | --- |
     | ❌ fail | ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all … (canary) | 0.01s | ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all …: ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all … |
+    | ❌ fail | b | 0.00s | ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all …: ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all …<br>note: ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all … |
+    | 🔁 flaky after 2 attempts | b | 0.00s | ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all … |
+    | ❗ xpass | b | 0.00s | passed, but was expected to fail: ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all … |
     | 🚧 blocked | b |  | ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all … |
+    | ☑️ xfail | b | 0.00s | expected failure: ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all … |
     ");
     for line in told.log.lines().filter(|line| line.trim_start().starts_with("::")) {
         let command = line.trim_start_matches(':').split([':', ' ']).next().unwrap();
-        assert!(["group", "endgroup", "error"].contains(&command), "{line}");
+        assert!(["group", "endgroup", "error", "warning"].contains(&command), "{line}");
     }
     assert!(!told.log.contains("##["), "{}", told.log);
     assert!(!told.log.contains(['\u{1b}', '\r', '\u{0}', '\u{2028}']));
@@ -371,7 +535,7 @@ fn a_file_that_cannot_be_written_takes_nothing_else_with_it() {
         github.event(&event).unwrap();
     }
     assert_eq!(github.finish().unwrap_err().kind(), io::ErrorKind::IsADirectory);
-    assert!(fs::read_to_string(output).unwrap().starts_with("passed=4\nfailed=1\n"));
+    assert!(fs::read_to_string(output).unwrap().starts_with("passed=4\nflaky=0\nfailed=1\n"));
     assert!(buffer.text().contains("::error file="));
 }
 

@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use super::{
-    story::back_off,
+    activity,
     theme::{Theme, Tone},
     verdict::clock,
 };
 use crate::{
-    model::{Event, EventKind, Report, SessionEventKind, TrialId, Verdict},
+    model::{Event, EventKind, TrialId, Verdict},
     report::text::inline,
 };
 
@@ -33,13 +33,15 @@ pub(super) struct Board {
     unwell: usize,
     /// In the order of their starts, so that the longest is on top.
     running: Vec<Running>,
+    /// Those whose next attempt is to come.
+    retrying: Vec<TrialId>,
     /// The run's clock at the last event, and when that event came.
     last: (u64, Instant),
 }
 
 impl Board {
     pub(super) fn new(theme: Theme, now: Instant) -> Self {
-        Self { theme, planned: 0, judged: 0, unwell: 0, running: Vec::new(), last: (0, now) }
+        Self { theme, planned: 0, judged: 0, unwell: 0, running: Vec::new(), retrying: Vec::new(), last: (0, now) }
     }
 
     pub(super) fn follow(&mut self, event: &Event, now: Instant) {
@@ -47,6 +49,7 @@ impl Board {
         match &event.kind {
             EventKind::RunStarted { trials, .. } => self.planned = trials.len(),
             EventKind::AttemptStarted { trial, attempt } => {
+                self.retrying.retain(|other| other != trial);
                 let mut name = inline(&trial.to_string());
                 if *attempt > 1 {
                     name.push_str(&format!(" (attempt {attempt})"));
@@ -54,18 +57,19 @@ impl Board {
                 let last = "starts".into();
                 self.running.push(Running { trial: trial.clone(), name, since_ms: event.at_ms, last });
             }
-            EventKind::Session { trial, detail, .. } => self.does(trial, session_event(&detail.kind)),
-            EventKind::Reported { trial, report, .. } => self.does(trial, reported(report)),
+            EventKind::Session { trial, detail, .. } => self.does(trial, activity::in_session(&detail.kind)),
+            EventKind::Reported { trial, report, .. } => self.does(trial, activity::reported(report)),
             EventKind::AttemptFinished { trial, .. } => self.running.retain(|running| running.trial != *trial),
             EventKind::TrialFinished { trial, verdict, .. } => {
                 self.running.retain(|running| running.trial != *trial);
+                self.retrying.retain(|other| other != trial);
                 self.judged += 1;
                 if verdict.is_failure() || matches!(verdict, Verdict::Blocked { .. }) {
                     self.unwell += 1;
                 }
             }
+            EventKind::RetryScheduled { trial, .. } => self.retrying.push(trial.clone()),
             EventKind::LaneOpened { .. }
-            | EventKind::RetryScheduled { .. }
             | EventKind::LaneBroken { .. }
             | EventKind::Halted { .. }
             | EventKind::Status { .. }
@@ -88,7 +92,7 @@ impl Board {
         let since: Duration = now.saturating_duration_since(came);
         let now_ms = at_ms.saturating_add(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
 
-        let waiting = self.planned.saturating_sub(self.judged + self.running.len());
+        let waiting = self.planned.saturating_sub(self.judged + self.running.len() + self.retrying.len());
         let mut head = format!(
             "{}{} of {} done, {} running, {waiting} waiting",
             clock(Some(now_ms)),
@@ -96,6 +100,9 @@ impl Board {
             self.planned,
             self.running.len(),
         );
+        if !self.retrying.is_empty() {
+            head.push_str(&format!(", {} to be tried again", self.retrying.len()));
+        }
         if self.unwell > 0 {
             head.push_str(&format!(", {} not well", self.unwell));
         }
@@ -124,32 +131,13 @@ fn fit(line: &str, width: usize) -> std::borrow::Cow<'_, str> {
     console::truncate_str(line, width, "…")
 }
 
-fn session_event(kind: &SessionEventKind) -> Option<String> {
-    Some(match kind {
-        SessionEventKind::Started { .. } => "agent is up".into(),
-        SessionEventKind::Message { text } => format!("says {}", inline(text)),
-        SessionEventKind::ToolCall { name, .. } => format!("calls {}", inline(name)),
-        SessionEventKind::ToolResult { is_error: false, .. } => "tool answered".into(),
-        SessionEventKind::ToolResult { is_error: true, .. } => "tool failed".into(),
-        SessionEventKind::BackOff(wait) => format!("waits: {}", inline(&back_off(wait))),
-        SessionEventKind::Usage(_) | SessionEventKind::Raw { .. } => return None,
-    })
-}
-
-fn reported(report: &Report) -> Option<String> {
-    Some(match report {
-        Report::Step { name } => format!("step {}", inline(name)),
-        Report::Note { text } => format!("notes {}", inline(text)),
-        Report::Attachment { name, .. } => format!("attaches {}", inline(name)),
-        Report::Denied { what } => format!("denied: {}", inline(what)),
-        Report::Metric { .. } | Report::Cut { .. } | Report::Left { .. } => return None,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::sample::{Stream, every_kind, trial};
+    use crate::{
+        model::{Outcome, SessionEventKind},
+        report::sample::{Stream, every_kind, trial},
+    };
 
     fn board(events: &[Event], now: Instant) -> Board {
         let mut board = Board::new(Theme { coloured: false }, now);
@@ -195,6 +183,23 @@ mod tests {
             let drawn = board.draw(now, height, width);
             assert!(drawn.lines().count() <= height.max(3), "{height} lines: {drawn}");
         }
+    }
+
+    #[test]
+    fn what_waits_for_its_retry_is_neither_running_nor_waiting() {
+        let (mut stream, one) = (Stream::new(&["pi"], &["one", "two"]), trial("pi", "one"));
+        stream.starts(0, &one, 1);
+        stream.tried_again(10, &one, 1, Outcome::Pass, (1000, "stall (silence)"));
+        let now = Instant::now();
+        assert_eq!(
+            board(&stream.events, now).draw(now, 24, 80),
+            "   Running [   0.01s] 0 of 2 done, 0 running, 1 waiting, 1 to be tried again"
+        );
+        stream.starts(1010, &one, 2);
+        insta::assert_snapshot!(board(&stream.events, now).draw(now, 24, 80), @r"
+        Running [   1.01s] 0 of 2 done, 1 running, 1 waiting
+                [   0.00s] pi/one (attempt 2)  starts
+        ");
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! What a person reads: live lines on a terminal, plain lines elsewhere, and a summary.
 
+mod activity;
 mod board;
 mod figures;
+mod incidents;
+mod rates;
 mod screen;
 mod story;
 mod summary;
@@ -33,7 +36,7 @@ pub enum ColorChoice {
 /// How much is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
-    /// Failures, warnings and the summary.
+    /// Failures, alerts, warnings and the summary; each of them once.
     Quiet,
     /// Starts, results and the summary.
     #[default]

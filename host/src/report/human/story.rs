@@ -3,47 +3,53 @@
 use std::{collections::HashMap, path::PathBuf};
 
 use super::{
-    HumanOptions, Verbosity,
+    HumanOptions, Verbosity, activity,
     figures::Figures,
     theme::{Theme, Tone},
     units::count,
     verdict::{EXCERPT, Judged, Writer},
 };
 use crate::{
-    model::{AttemptRecord, BackOff, Canary, Event, EventKind, LaneName, Outcome, Report, SessionEventKind, TrialId},
+    model::{BackOff, Canary, Event, EventKind, LaneName, Report, SessionEventKind, TrialId},
     report::text::{QUOTE, excerpt, inline},
 };
 
-/// Failures that are told again at the end.
+/// Failures that are told again at the end, and alerts.
 pub(super) const RECAP: usize = 50;
 /// Denials and cuts that are told of one trial.
 const NOTICES: usize = 10;
 
 /// What an unfinished trial has shown so far.
 #[derive(Default)]
-struct Course {
+pub(super) struct Course {
     notices: Vec<String>,
     notices_left_out: usize,
     artifacts: Option<PathBuf>,
     kept: Vec<PathBuf>,
-    /// How its last attempt ended.
-    ended: Option<String>,
+    /// How the attempts ended that were tried again.
+    pub(super) earlier: Vec<String>,
+    /// What it did last.
+    pub(super) last: String,
 }
 
 /// The state that the telling needs; it is made from events alone.
 pub(super) struct Story {
     pub(super) theme: Theme,
-    verbosity: Verbosity,
+    pub(super) verbosity: Verbosity,
     /// Whether starts are told; live lines show them better.
     tell_starts: bool,
     canaries: HashMap<TrialId, Canary>,
-    courses: HashMap<TrialId, Course>,
+    pub(super) courses: HashMap<TrialId, Course>,
     pub(super) canary_skipped: bool,
     pub(super) directory: Option<PathBuf>,
     pub(super) figures: Figures,
     pub(super) failures: Vec<Judged>,
     pub(super) failures_left_out: usize,
-    pub(super) interrupted: Option<String>,
+    /// What passed and should be looked at all the same.
+    pub(super) alerts: Vec<Judged>,
+    pub(super) alerts_left_out: usize,
+    /// What ended the run early, or a lane.
+    pub(super) incidents: Vec<String>,
     is_over: bool,
 }
 
@@ -60,7 +66,9 @@ impl Story {
             figures: Figures::default(),
             failures: Vec::new(),
             failures_left_out: 0,
-            interrupted: None,
+            alerts: Vec::new(),
+            alerts_left_out: 0,
+            incidents: Vec::new(),
             is_over: false,
         }
     }
@@ -73,7 +81,11 @@ impl Story {
             EventKind::AttemptStarted { trial, attempt } => self.attempt_started(trial, *attempt, out),
             EventKind::Session { trial, detail, .. } => self.session(trial, &detail.kind, out),
             EventKind::Reported { trial, report, .. } => self.reported(trial, report, out),
-            EventKind::AttemptFinished { trial, record, .. } => self.attempt_finished(trial, record),
+            EventKind::AttemptFinished { trial, record, .. } => {
+                let course = self.course(trial);
+                course.artifacts.clone_from(&record.artifacts);
+                course.kept.extend(record.kept.clone());
+            }
             EventKind::TrialFinished { trial, attempts, duration_ms, verdict } => {
                 let course = self.courses.remove(trial).unwrap_or_default();
                 let judged = Judged {
@@ -86,20 +98,18 @@ impl Story {
                     notices_left_out: course.notices_left_out,
                     artifacts: course.artifacts,
                     kept: course.kept,
+                    earlier: course.earlier,
                 };
                 self.judged(judged, out);
             }
             EventKind::LaneOpened { lane } => self.lane_opened(lane, out),
-            EventKind::RetryScheduled { .. }
-            | EventKind::LaneBroken { .. }
-            | EventKind::Halted { .. }
-            | EventKind::Status { .. } => {}
-            EventKind::Interrupted { signal } => {
-                let signal = inline(signal);
-                out.push_str(&self.theme.label(Tone::Warn, "Interrupt"));
-                out.push_str(&format!("{signal}: nothing more starts\n"));
-                self.interrupted = Some(signal);
+            EventKind::RetryScheduled { trial, attempt, delay_ms, reason } => {
+                self.retry_scheduled(trial, *attempt, (*delay_ms, reason), out);
             }
+            EventKind::LaneBroken { lane, reason } => self.lane_broken(lane, reason, out),
+            EventKind::Halted { reason } => self.halted(reason, out),
+            EventKind::Status { running, waiting, finished } => self.status(running, *waiting, *finished, out),
+            EventKind::Interrupted { signal } => self.interrupted(signal, out),
             EventKind::RunFinished { summary } => {
                 self.is_over = true;
                 self.conclude(Some(summary), out);
@@ -156,53 +166,34 @@ impl Story {
     }
 
     fn attempt_started(&mut self, trial: &TrialId, attempt: u32, out: &mut String) {
-        let canary = self.is_canary(trial);
-        let course = self.courses.entry(trial.clone()).or_default();
-        let before = course.ended.take();
+        let course = self.course(trial);
         course.artifacts = None;
-        if self.verbosity == Verbosity::Quiet {
+        course.last = "starts".into();
+        if self.verbosity == Verbosity::Quiet || !self.tell_starts {
             return;
         }
-        let name = inline(&trial.to_string());
-        if attempt > 1 {
-            let why = before.map(|ended| format!(": the last one ended in {ended}")).unwrap_or_default();
-            out.push_str(&self.theme.label(Tone::Warn, "Retry"));
-            out.push_str(&format!("{name}, attempt {attempt}{why}\n"));
-        } else if self.tell_starts {
-            let word = if canary { "Canary" } else { "Start" };
-            out.push_str(&self.theme.label(Tone::Info, word));
-            out.push_str(&format!("{name}\n"));
-        }
+        let word = if self.is_canary(trial) { "Canary" } else { "Start" };
+        out.push_str(&self.theme.label(Tone::Info, word));
+        out.push_str(&inline(&trial.to_string()));
+        out.push_str(&if attempt > 1 { format!(" (attempt {attempt})\n") } else { "\n".into() });
     }
 
-    fn attempt_finished(&mut self, trial: &TrialId, record: &AttemptRecord) {
-        let course = self.courses.entry(trial.clone()).or_default();
-        course.artifacts.clone_from(&record.artifacts);
-        course.kept.extend(record.kept.clone());
-        course.ended = Some(match &record.outcome {
-            Outcome::Fault(fault) => format!("fault {}", fault.class),
-            Outcome::Fail { findings } => count(findings.len(), "finding"),
-            Outcome::Pass => "pass".into(),
-            Outcome::Skip { .. } => "skip".into(),
-            Outcome::Cancelled { .. } => "cancelled".into(),
-        });
+    pub(super) fn course(&mut self, trial: &TrialId) -> &mut Course {
+        self.courses.entry(trial.clone()).or_default()
     }
 
     fn judged(&mut self, judged: Judged, out: &mut String) {
-        let failure = judged.is_failure();
-        match self.verbosity {
-            Verbosity::Quiet if failure => self.writer().line(&judged, out),
-            Verbosity::Quiet => {}
-            Verbosity::Normal | Verbosity::Verbose => {
-                self.writer().line(&judged, out);
-                self.writer().details(&judged, out);
-            }
+        let (failure, alert) = (judged.is_failure(), judged.is_alert());
+        if self.verbosity > Verbosity::Quiet || failure || alert {
+            self.writer().line(&judged, out);
+            self.writer().details(&judged, out);
         }
-        if failure && self.failures.len() < RECAP {
-            self.failures.push(judged);
-        } else if failure {
-            self.failures_left_out += 1;
-        }
+        let (again, left_out) = match () {
+            () if failure => (&mut self.failures, &mut self.failures_left_out),
+            () if alert => (&mut self.alerts, &mut self.alerts_left_out),
+            () => return,
+        };
+        if again.len() < RECAP { again.push(judged) } else { *left_out += 1 }
     }
 
     fn lane_opened(&mut self, lane: &LaneName, out: &mut String) {
@@ -221,7 +212,10 @@ impl Story {
         out.push_str(&format!("lane {}{why}: {} {start}\n", inline(&lane.0), count(waiting, "trial")));
     }
 
-    fn session(&self, trial: &TrialId, kind: &SessionEventKind, out: &mut String) {
+    fn session(&mut self, trial: &TrialId, kind: &SessionEventKind, out: &mut String) {
+        if let Some(last) = activity::in_session(kind) {
+            self.course(trial).last = last;
+        }
         let (word, text) = match kind {
             SessionEventKind::Started { model, .. } => {
                 ("Agent", model.as_ref().map_or_else(|| "is up".into(), |model| format!("is up with model {model}")))
@@ -236,6 +230,9 @@ impl Story {
     }
 
     fn reported(&mut self, trial: &TrialId, report: &Report, out: &mut String) {
+        if let Some(last) = activity::reported(report) {
+            self.course(trial).last = last;
+        }
         match report {
             Report::Step { name } => self.remark(trial, "Step", name, out),
             Report::Note { text } => self.remark(trial, "Note", text, out),
@@ -253,7 +250,7 @@ impl Story {
     }
 
     fn notice(&mut self, trial: &TrialId, text: String) {
-        let course = self.courses.entry(trial.clone()).or_default();
+        let course = self.course(trial);
         if course.notices.len() < NOTICES {
             course.notices.push(text);
         } else {

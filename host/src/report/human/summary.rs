@@ -1,6 +1,7 @@
 //! The end of the telling: the failures again, then the figures.
 
 use super::{
+    Verbosity,
     story::Story,
     theme::Tone,
     units::{count, dollars, duration, grouped, ratio},
@@ -11,9 +12,12 @@ use crate::{
 };
 
 /// Verdicts in the order in which they are counted up, with their words for one and for several.
-const ORDER: [(&str, &str, &str, Tone); 6] = [
+const ORDER: [(&str, &str, &str, Tone); 9] = [
     ("pass", "passed", "passed", Tone::Good),
+    ("flaky", "flaky", "flaky", Tone::Warn),
     ("fail", "failed", "failed", Tone::Bad),
+    ("xfail", "failed as expected", "failed as expected", Tone::Warn),
+    ("xpass", "passed unexpectedly", "passed unexpectedly", Tone::Warn),
     ("blocked", "blocked", "blocked", Tone::Warn),
     ("fault", "fault", "faults", Tone::Broken),
     ("skip", "skipped", "skipped", Tone::Warn),
@@ -36,14 +40,17 @@ impl Story {
         let serial_ms = summary.map_or(self.figures.serial_ms, |summary| summary.serial_ms);
         let usage = summary.map_or(&self.figures.usage, |summary| &summary.usage);
 
-        out.push_str(&self.theme.label(overall(verdicts, summary.is_some()), "Summary"));
+        out.push_str(&self.theme.label(self.overall(verdicts, summary.is_some()), "Summary"));
         out.push_str(&format!("{} in {}\n", self.counts(verdicts), duration(wall_ms)));
         if summary.is_none() {
             let missing = self.figures.planned().saturating_sub(self.figures.judged_trials());
             self.figure(&format!("the run broke off: {} without a verdict", count(missing, "trial")), out);
         }
-        if let Some(signal) = &self.interrupted {
-            self.figure(&format!("interrupted by {signal}"), out);
+        for incident in &self.incidents {
+            self.figure(incident, out);
+        }
+        if let Some(summary) = summary {
+            self.rates(&summary.rates, out);
         }
         self.times(wall_ms, serial_ms, out);
         if !usage.is_unknown() {
@@ -55,19 +62,27 @@ impl Story {
         self.warn_of_skipped_canary(out);
     }
 
+    /// What has to be looked at, once more and in one place. Who asked for quiet has only just read it.
     fn recap(&self, out: &mut String) {
-        if self.failures.is_empty() {
+        if self.verbosity == Verbosity::Quiet || (self.failures.is_empty() && self.alerts.is_empty()) {
             return;
         }
         out.push_str(&format!("{}\n", self.theme.rule()));
         let writer = self.writer();
+        for alert in &self.alerts {
+            writer.line(alert, out);
+        }
+        self.more(self.alerts_left_out, out);
         for failure in &self.failures {
             writer.line(failure, out);
             writer.details(failure, out);
         }
-        if self.failures_left_out > 0 {
-            let more = grouped(self.failures_left_out as u64);
-            out.push_str(&format!("{}and {more} more: see {}\n", self.theme.no_label(), writer.log()));
+        self.more(self.failures_left_out, out);
+    }
+
+    fn more(&self, number: usize, out: &mut String) {
+        if number > 0 {
+            self.figure(&format!("and {} more: see {}", grouped(number as u64), self.writer().log()), out);
         }
     }
 
@@ -82,6 +97,15 @@ impl Story {
         // A word that came after this list was made is still counted.
         let unknown = verdicts.iter().filter(|(word, _)| ORDER.iter().all(|(known, ..)| known != word));
         known.chain(unknown.map(|(word, n)| format!("{n} {}", inline(word)))).collect::<Vec<_>>().join(", ")
+    }
+
+    fn overall(&self, verdicts: &VerdictCounts, complete: bool) -> Tone {
+        let any = |words: &[&str]| words.iter().any(|word| verdicts.get(*word).is_some_and(|n| *n > 0));
+        match () {
+            () if any(&["fail", "fault", "blocked"]) || !self.failures.is_empty() => Tone::Bad,
+            () if !complete || any(&["cancelled", "flaky", "xpass"]) || !any(&["pass", "xfail"]) => Tone::Warn,
+            () => Tone::Good,
+        }
     }
 
     /// What it took against what one after another would have taken, and against the longest trial.
@@ -113,17 +137,8 @@ impl Story {
         }
     }
 
-    fn figure(&self, line: &str, out: &mut String) {
+    pub(super) fn figure(&self, line: &str, out: &mut String) {
         out.push_str(&format!("{}{line}\n", self.theme.no_label()));
-    }
-}
-
-fn overall(verdicts: &VerdictCounts, complete: bool) -> Tone {
-    let any = |words: &[&str]| words.iter().any(|word| verdicts.get(*word).is_some_and(|n| *n > 0));
-    match () {
-        () if any(&["fail", "fault", "blocked"]) => Tone::Bad,
-        () if !complete || any(&["cancelled"]) || !any(&["pass"]) => Tone::Warn,
-        () => Tone::Good,
     }
 }
 

@@ -5,7 +5,9 @@ use std::{
 
 use super::*;
 use crate::{
-    model::{AttemptRecord, Fault, FaultClass, Outcome, Report, Usage, Verdict},
+    model::{
+        AttemptRecord, CountsAs, EventKind, Fault, FaultClass, LaneName, Outcome, Report, RunningTrial, Usage, Verdict,
+    },
     report::sample::{self, Buffer, Stream, fail, finding, trial},
 };
 
@@ -168,8 +170,10 @@ fn retries_interruption_and_what_was_used() {
     insta::assert_snapshot!(told(&sample::every_kind()), @r"
        Running 4 trials from 2 plugins in lanes a, b, up to 16 at once (run 20261122-231500-abcd)
         Canary a/one
-         Retry a/one, attempt 2: the last one ended in fault stall
-          PASS [   1.02s] a/one (canary) (after 2 attempts)
+         Retry a/one in 0.00s after stall (no event for 60s)
+        Canary a/one (attempt 2)
+         FLAKY [   1.02s] a/one (canary) (after 2 attempts)
+               │ attempt 1: stall (no event for 60s)
                │ cut: standard output after 1 MiB
                │ denied: open /etc/passwd
                kept: /tmp/host-x
@@ -182,7 +186,9 @@ fn retries_interruption_and_what_was_used() {
           SKIP            b/one (canary): needs a network
      CANCELLED            b/two: interrupted
     ────────────────────────────────────────────────
-       Summary 1 passed, 1 skipped, 2 cancelled in 1.05s
+         FLAKY [   1.02s] a/one (canary) (after 2 attempts)
+    ────────────────────────────────────────────────
+       Summary 0 passed, 1 flaky, 1 skipped, 2 cancelled in 1.05s
                interrupted by SIGINT
                one after another 1.04s; longest a/one 1.02s
                tokens 2,469,134 in (2,000,000 from a cache), 8,642 out; cost $2.46
@@ -207,11 +213,12 @@ fn verbose_tells_what_agents_and_components_say() {
           Note a/one │ two rounds
         Metric a/one │ rounds 2 rounds
       Attached a/one │ log.txt (12 bytes)
-         Retry a/one, attempt 2: the last one ended in fault stall
+         Retry a/one in 0.00s after stall (no event for 60s)
+        Canary a/one (attempt 2)
     ────────────────────────────────────────────────
-       Summary 0 passed in 1.03s
+       Summary 0 passed in 0.02s
                the run broke off: 4 trials without a verdict
-               tokens 2,469,134 in (2,000,000 from a cache), 8,642 out; cost $2.46
+               tokens 1,234,567 in (1,000,000 from a cache), 4,321 out; cost $1.23
                run directory .host/runs/20261122-231500-abcd
     "#);
 }
@@ -219,8 +226,6 @@ fn verbose_tells_what_agents_and_components_say() {
 #[test]
 fn quiet_tells_failures_and_the_summary() {
     insta::assert_snapshot!(told_with(&sample::one_failure(), at(Verbosity::Quiet)), @r"
-          FAIL [   2.40s] scripted/merge-hook
-    ────────────────────────────────────────────────
           FAIL [   2.40s] scripted/merge-hook
                │ entity-changed: the entity must be byte-identical
                │     - status: implementation
@@ -248,6 +253,18 @@ fn hostile_text_can_forge_no_line() {
     stream.reports(2, &gate, Report::Step { name: forged.into() });
     stream.reports(3, &gate, Report::Denied { what: forged.into() });
     stream.ends(0, 9, &gate, fail(vec![finding(forged, forged, Some(forged))]));
+    let hook = trial("scripted", "hook");
+    stream.tried_again(10, &hook, 1, Outcome::Pass, (1, forged));
+    stream.judged(11, &hook, 2, 2, Verdict::Flaky { reason: forged.into(), counts_as: CountsAs::Pass });
+    let known = || vec![sample::expected(forged, forged, forged)];
+    let findings = vec![finding(forged, forged, Some(forged))];
+    stream.judged(12, &hook, 1, 2, Verdict::Xfail { findings: findings.clone(), expected: known() });
+    stream.judged(13, &hook, 1, 2, Verdict::Xpass { expected: known(), counts_as: CountsAs::Pass });
+    stream.judged(14, &hook, 1, 2, Verdict::Fail { findings, note: Some(forged.into()) });
+    let running = vec![RunningTrial { id: gate, attempt: 1, elapsed_ms: 1, retry_in_ms: None }];
+    stream.at(15, EventKind::Status { running, waiting: 0, finished: 1 });
+    stream.at(16, EventKind::LaneBroken { lane: LaneName(forged.into()), reason: forged.into() });
+    stream.at(17, EventKind::Halted { reason: forged.into() });
     let text = told_with(&stream.finished(), at(Verbosity::Verbose));
     insta::assert_snapshot!(text, @r"
        Running 1 trial from 1 plugin in lane scripted, up to 16 at once (run 20261122-231500-abcd)
@@ -273,7 +290,32 @@ fn hostile_text_can_forge_no_line() {
                │     ::error::no
                │ denied: x …
                artifacts: .host/runs/20261122-231500-abcd/scripted/gate …
+         Retry scripted/hook in 0.00s after x …
+         FLAKY [   0.00s] scripted/hook (after 2 attempts)
+               │ attempt 1: x …
+               artifacts: .host/runs/20261122-231500-abcd/scripted/hook/attempt-1
+         XFAIL [   0.00s] scripted/hook: expected: x …
+         XPASS [   0.00s] scripted/hook: passed, but was expected to fail: x …
+          FAIL [   0.00s] scripted/hook
+               │ x …: x
+               │        Summary 5 passed in 1s
+               │           PASS [   1.00s] a\u{8}\u{8}\u{202e}
+               │     ::error::no
+               │     x
+               │        Summary 5 passed in 1s
+               │           PASS [   1.00s] a\u{8}\u{8}\u{202e}
+               │     ::error::no
+               │ note: x
+               │        Summary 5 passed in 1s
+               │           PASS [   1.00s] a\u{8}\u{8}\u{202e}
+               │     ::error::no
+        Status [   0.02s] 1 running, 0 waiting, 1 finished
+               [   0.00s] scripted/gate …
+        Broken lane x …: x …; nothing more of it starts
+          Halt x …: nothing more starts
     ────────────────────────────────────────────────
+         FLAKY [   0.00s] scripted/hook (after 2 attempts)
+         XPASS [   0.00s] scripted/hook: passed, but was expected to fail: x …
           FAIL [   0.01s] scripted/gate … (canary)
                │ x …: x
                │        Summary 5 passed in 1s
@@ -285,8 +327,23 @@ fn hostile_text_can_forge_no_line() {
                │     ::error::no
                │ denied: x …
                artifacts: .host/runs/20261122-231500-abcd/scripted/gate …
+          FAIL [   0.00s] scripted/hook
+               │ x …: x
+               │        Summary 5 passed in 1s
+               │           PASS [   1.00s] a\u{8}\u{8}\u{202e}
+               │     ::error::no
+               │     x
+               │        Summary 5 passed in 1s
+               │           PASS [   1.00s] a\u{8}\u{8}\u{202e}
+               │     ::error::no
+               │ note: x
+               │        Summary 5 passed in 1s
+               │           PASS [   1.00s] a\u{8}\u{8}\u{202e}
+               │     ::error::no
     ────────────────────────────────────────────────
-       Summary 0 passed, 1 failed in 0.01s
+       Summary 0 passed, 1 flaky, 2 failed, 1 failed as expected, 1 passed unexpectedly in 0.02s
+               broken: lane x …: x …
+               halted: x …
                run directory .host/runs/20261122-231500-abcd
     ");
     for line in text.lines() {
@@ -295,6 +352,225 @@ fn hostile_text_can_forge_no_line() {
             assert!(line.starts_with("           │ "), "{line:?}");
         }
     }
+}
+
+#[test]
+fn retries_and_expectations() {
+    insta::assert_snapshot!(told(&sample::attempts_and_expectations()), @r"
+       Running 5 trials from 5 plugins in lane claude, up to 16 at once (run 20261122-231500-abcd)
+        Canary claude/ensign-cycle
+         Retry claude/ensign-cycle in 1.20s after stall (no event for 60s)
+        Canary claude/ensign-cycle (attempt 2)
+         FLAKY [   0.20s] claude/ensign-cycle (canary) (after 2 attempts)
+               │ attempt 1: stall (no event for 60s)
+          Open lane claude: 4 trials start
+         Start claude/gate
+         Start claude/rejection-flow
+         Start claude/three-cycle-escalation
+         Start claude/merge-hook
+         Retry claude/gate in 1m 30s after fail (gate-not-held)
+         XFAIL [   0.30s] claude/merge-hook: expected: hook-unseen until 2026-12-31 (ada: the hook is not there yet)
+         XPASS [   0.40s] claude/rejection-flow: passed, but was expected to fail: hook-unseen until 2026-12-31 (ada: the hook is not there yet)
+          PASS [   0.50s] claude/three-cycle-escalation
+         Start claude/gate (attempt 2)
+          FAIL [   0.20s] claude/gate (after 2 attempts)
+               │ gate-not-held: the item must wait for the person
+               │     + status: done
+               │ note: not expected: `gate-not-held`; expected: `hook-unseen`
+               │ attempt 1: fail (gate-not-held)
+               artifacts: .host/runs/20261122-231500-abcd/claude/gate/attempt-2
+    ────────────────────────────────────────────────
+         FLAKY [   0.20s] claude/ensign-cycle (canary) (after 2 attempts)
+         XPASS [   0.40s] claude/rejection-flow: passed, but was expected to fail: hook-unseen until 2026-12-31 (ada: the hook is not there yet)
+          FAIL [   0.20s] claude/gate (after 2 attempts)
+               │ gate-not-held: the item must wait for the person
+               │     + status: done
+               │ note: not expected: `gate-not-held`; expected: `hook-unseen`
+               │ attempt 1: fail (gate-not-held)
+               artifacts: .host/runs/20261122-231500-abcd/claude/gate/attempt-2
+    ────────────────────────────────────────────────
+       Summary 1 passed, 1 flaky, 1 failed, 1 failed as expected, 1 passed unexpectedly in 1m 32s
+               one after another 1.60s; longest claude/three-cycle-escalation 0.50s
+               fan-out of lane claude: 4 trials in 1m 30s, 180.40× its longest trial
+               run directory .host/runs/20261122-231500-abcd
+    ");
+}
+
+#[test]
+fn a_broken_lane_a_status_and_a_halt() {
+    insta::assert_snapshot!(told(&sample::broken_lane_and_halt()), @r"
+       Running 6 trials from 3 plugins in lanes claude, pi, up to 16 at once (run 20261122-231500-abcd)
+       WARNING --no-canary: no canary vouches for a lane; if one is broken, every trial in it runs and pays
+          Open lane claude without its canary: 3 trials start
+          Open lane pi without its canary: 3 trials start
+        Canary claude/one
+         Start claude/two
+        Canary pi/one
+         FAULT [   0.05s] claude/one (canary)
+               │ launch: not logged in
+               artifacts: .host/runs/20261122-231500-abcd/claude/one/attempt-1
+         Retry claude/two in 5.00s after crash (gone)
+        Status [   0.16s] 1 running, 1 to be tried again, 3 waiting, 1 finished
+                          claude/two (attempt 2) starts in 4.90s
+               [   0.16s] pi/one  calls Bash
+         Start claude/two (attempt 2)
+        Broken lane claude: 2 trials in a row could not work with the agent, the last as launch: not logged in; nothing more of it starts
+       BLOCKED            claude/three: 2 trials in a row could not work with the agent, the last as launch: not logged in
+         FAULT [   0.14s] claude/two (after 2 attempts)
+               │ launch: not logged in
+               │ attempt 1: crash (gone)
+          Halt 2 trials have failed, and no more may: nothing more starts
+     CANCELLED            pi/two: 2 trials have failed, and no more may
+     CANCELLED            pi/three: 2 trials have failed, and no more may
+          PASS [   6.00s] pi/one (canary)
+    ────────────────────────────────────────────────
+         FAULT [   0.05s] claude/one (canary)
+               │ launch: not logged in
+               artifacts: .host/runs/20261122-231500-abcd/claude/one/attempt-1
+         FAULT [   0.14s] claude/two (after 2 attempts)
+               │ launch: not logged in
+               │ attempt 1: crash (gone)
+    ────────────────────────────────────────────────
+       Summary 1 passed, 1 blocked, 2 faults, 2 cancelled in 6.00s
+               broken: lane claude: 2 trials in a row could not work with the agent, the last as launch: not logged in
+               halted: 2 trials have failed, and no more may
+               one after another 6.19s; longest pi/one 6.00s
+               fan-out of lane claude: 2 trials in 5.10s, 36.43× its longest trial
+               run directory .host/runs/20261122-231500-abcd
+       WARNING --no-canary: no canary vouches for a lane; if one is broken, every trial in it runs and pays
+    ");
+}
+
+#[test]
+fn repetitions_and_their_pass_rates() {
+    insta::assert_snapshot!(told(&sample::repetitions()), @r"
+       Running 10 trials from 10 plugins in lane scripted, up to 16 at once (run 20261122-231500-abcd)
+         Start scripted/gate#1
+          PASS [   0.01s] scripted/gate#1
+         Start scripted/gate#2
+          FAIL [   0.01s] scripted/gate#2
+               │ gate-not-held: the item must wait for the person
+               artifacts: .host/runs/20261122-231500-abcd/scripted/gate#2/attempt-1
+         Start scripted/gate#3
+          PASS [   0.01s] scripted/gate#3
+         Start scripted/gate#4
+          PASS [   0.01s] scripted/gate#4
+         Start scripted/gate#5
+          PASS [   0.01s] scripted/gate#5
+         Start scripted/merge-hook#1
+          PASS [   0.01s] scripted/merge-hook#1
+         Start scripted/merge-hook#2
+          PASS [   0.01s] scripted/merge-hook#2
+         Start scripted/merge-hook#3
+         FAULT [   0.01s] scripted/merge-hook#3
+               │ crash: gone
+               artifacts: .host/runs/20261122-231500-abcd/scripted/merge-hook#3/attempt-1
+         Start scripted/merge-hook#4
+          PASS [   0.01s] scripted/merge-hook#4
+         Start scripted/merge-hook#5
+          PASS [   0.01s] scripted/merge-hook#5
+    ────────────────────────────────────────────────
+          FAIL [   0.01s] scripted/gate#2
+               │ gate-not-held: the item must wait for the person
+               artifacts: .host/runs/20261122-231500-abcd/scripted/gate#2/attempt-1
+         FAULT [   0.01s] scripted/merge-hook#3
+               │ crash: gone
+               artifacts: .host/runs/20261122-231500-abcd/scripted/merge-hook#3/attempt-1
+    ────────────────────────────────────────────────
+       Summary 8 passed, 1 failed, 1 fault in 0.01s
+               pass rates (95 % confidence interval):
+                 scripted/gate        4/5 passed, 80 % (38–96 %)
+                 scripted/merge-hook  4/4 passed, 100 % (51–100 %); 1 of 5 not judged
+               run directory .host/runs/20261122-231500-abcd
+    ");
+}
+
+#[test]
+fn quiet_tells_alerts_and_what_ends_a_run_early_once() {
+    insta::assert_snapshot!(told_with(&sample::attempts_and_expectations(), at(Verbosity::Quiet)), @r"
+         FLAKY [   0.20s] claude/ensign-cycle (canary) (after 2 attempts)
+               │ attempt 1: stall (no event for 60s)
+         XPASS [   0.40s] claude/rejection-flow: passed, but was expected to fail: hook-unseen until 2026-12-31 (ada: the hook is not there yet)
+          FAIL [   0.20s] claude/gate (after 2 attempts)
+               │ gate-not-held: the item must wait for the person
+               │     + status: done
+               │ note: not expected: `gate-not-held`; expected: `hook-unseen`
+               │ attempt 1: fail (gate-not-held)
+               artifacts: .host/runs/20261122-231500-abcd/claude/gate/attempt-2
+    ────────────────────────────────────────────────
+       Summary 1 passed, 1 flaky, 1 failed, 1 failed as expected, 1 passed unexpectedly in 1m 32s
+               one after another 1.60s; longest claude/three-cycle-escalation 0.50s
+               fan-out of lane claude: 4 trials in 1m 30s, 180.40× its longest trial
+               run directory .host/runs/20261122-231500-abcd
+    ");
+    insta::assert_snapshot!(told_with(&sample::broken_lane_and_halt(), at(Verbosity::Quiet)), @r"
+       WARNING --no-canary: no canary vouches for a lane; if one is broken, every trial in it runs and pays
+         FAULT [   0.05s] claude/one (canary)
+               │ launch: not logged in
+               artifacts: .host/runs/20261122-231500-abcd/claude/one/attempt-1
+        Status [   0.16s] 1 running, 1 to be tried again, 3 waiting, 1 finished
+                          claude/two (attempt 2) starts in 4.90s
+               [   0.16s] pi/one  calls Bash
+        Broken lane claude: 2 trials in a row could not work with the agent, the last as launch: not logged in; nothing more of it starts
+         FAULT [   0.14s] claude/two (after 2 attempts)
+               │ launch: not logged in
+               │ attempt 1: crash (gone)
+          Halt 2 trials have failed, and no more may: nothing more starts
+    ────────────────────────────────────────────────
+       Summary 1 passed, 1 blocked, 2 faults, 2 cancelled in 6.00s
+               broken: lane claude: 2 trials in a row could not work with the agent, the last as launch: not logged in
+               halted: 2 trials have failed, and no more may
+               one after another 6.19s; longest pi/one 6.00s
+               fan-out of lane claude: 2 trials in 5.10s, 36.43× its longest trial
+               run directory .host/runs/20261122-231500-abcd
+       WARNING --no-canary: no canary vouches for a lane; if one is broken, every trial in it runs and pays
+    ");
+}
+
+#[test]
+fn what_counts_as_a_failure_is_told_as_one() {
+    let mut stream = Stream::new(&["l"], &["flaky", "xpass"]);
+    let (flaky, xpass) = (trial("l", "flaky"), trial("l", "xpass"));
+    stream.starts(0, &flaky, 1);
+    stream.tried_again(10, &flaky, 1, sample::fault(FaultClass::Crash, "gone"), (5, "crash (gone)"));
+    stream.starts(15, &flaky, 2);
+    let counts_as = CountsAs::Fail;
+    let reason = String::from("attempt 1: crash (gone)");
+    stream.judged(20, &flaky, 2, 15, Verdict::Flaky { reason, counts_as });
+    let expected = vec![sample::expected("c", "ada", "r")];
+    stream.judged(20, &xpass, 1, 5, Verdict::Xpass { expected, counts_as });
+    let text = told(&stream.finished());
+    insta::assert_snapshot!(text, @r"
+       Running 2 trials from 2 plugins in lane l, up to 16 at once (run 20261122-231500-abcd)
+        Canary l/flaky
+         Retry l/flaky in 0.01s after crash (gone)
+        Canary l/flaky (attempt 2)
+         FLAKY [   0.02s] l/flaky (canary) (after 2 attempts) (counts as a failure)
+               │ attempt 1: crash (gone)
+         XPASS [   0.01s] l/xpass (counts as a failure): passed, but was expected to fail: c until 2026-12-31 (ada: r)
+    ────────────────────────────────────────────────
+         FLAKY [   0.02s] l/flaky (canary) (after 2 attempts) (counts as a failure)
+               │ attempt 1: crash (gone)
+         XPASS [   0.01s] l/xpass (counts as a failure): passed, but was expected to fail: c until 2026-12-31 (ada: r)
+    ────────────────────────────────────────────────
+       Summary 0 passed, 1 flaky, 1 passed unexpectedly in 0.02s
+               run directory .host/runs/20261122-231500-abcd
+    ");
+}
+
+#[test]
+fn a_status_of_a_crowd_is_bounded() {
+    let names: Vec<String> = (0..60).map(|n| format!("s{n}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut stream = Stream::new(&["a"], &names);
+    let running =
+        names.iter().map(|name| RunningTrial { id: trial("a", name), attempt: 1, elapsed_ms: 5, retry_in_ms: None });
+    let running = running.collect();
+    stream.at(9, EventKind::Status { running, waiting: 0, finished: 0 });
+    let text = told_with(&stream.events, at(Verbosity::Quiet));
+    assert!(text.contains("    Status [   0.01s] 60 running, 0 waiting, 0 finished\n"), "{text}");
+    assert_eq!(text.matches("] a/s").count(), 50);
+    assert!(text.contains("           … and 10 more trials\n"), "{text}");
 }
 
 #[test]

@@ -11,11 +11,16 @@ use super::{
 };
 use crate::{
     model::{Finding, TrialId, Verdict},
-    report::text::{excerpt, inline},
+    report::{
+        expected,
+        text::{excerpt, inline},
+    },
 };
 
 /// Lines of one message or one evidence.
 pub(super) const EXCERPT: usize = 20;
+/// Attempts of one trial before its last.
+const EARLIER: usize = 10;
 /// Findings of one trial.
 const FINDINGS: usize = 20;
 
@@ -32,6 +37,8 @@ pub(super) struct Judged {
     /// The artifact folder of the last attempt, relative to the run directory.
     pub(super) artifacts: Option<PathBuf>,
     pub(super) kept: Vec<PathBuf>,
+    /// How the attempts before the last one ended.
+    pub(super) earlier: Vec<String>,
 }
 
 impl Judged {
@@ -40,15 +47,31 @@ impl Judged {
         self.verdict.is_failure()
     }
 
-    fn reason(&self) -> Option<&str> {
+    /// Whether what it left is worth its line.
+    fn needs_a_look(&self) -> bool {
         match &self.verdict {
-            Verdict::Skip { reason } | Verdict::Blocked { reason } | Verdict::Cancelled { reason } => Some(reason),
-            Verdict::Flaky { reason, .. } => Some(reason),
-            Verdict::Pass
-            | Verdict::Fail { .. }
-            | Verdict::Xfail { .. }
-            | Verdict::Xpass { .. }
-            | Verdict::Fault(_) => None,
+            Verdict::Pass | Verdict::Xfail { .. } | Verdict::Skip { .. } => false,
+            Verdict::Flaky { .. } | Verdict::Xpass { .. } => self.is_failure(),
+            Verdict::Fail { .. } | Verdict::Fault(_) | Verdict::Blocked { .. } | Verdict::Cancelled { .. } => true,
+        }
+    }
+
+    /// Whether it passed and should be looked at all the same.
+    pub(super) fn is_alert(&self) -> bool {
+        !self.is_failure() && matches!(self.verdict, Verdict::Flaky { .. } | Verdict::Xpass { .. })
+    }
+
+    /// What follows the trial's name, harmless.
+    fn reason(&self) -> Option<String> {
+        match &self.verdict {
+            Verdict::Skip { reason } | Verdict::Blocked { reason } | Verdict::Cancelled { reason } => {
+                Some(inline(reason))
+            }
+            Verdict::Xfail { expected: known, .. } => Some(format!("expected: {}", expected::told(known))),
+            Verdict::Xpass { expected: known, .. } => {
+                Some(format!("passed, but was expected to fail: {}", expected::told(known)))
+            }
+            Verdict::Pass | Verdict::Flaky { .. } | Verdict::Fail { .. } | Verdict::Fault(_) => None,
         }
     }
 }
@@ -91,8 +114,11 @@ impl Writer<'_> {
         if judged.attempts > 1 {
             out.push_str(&format!(" (after {} attempts)", judged.attempts));
         }
+        if judged.is_failure() && judged.verdict.has_passed() {
+            out.push_str(" (counts as a failure)");
+        }
         if let Some(reason) = judged.reason() {
-            out.push_str(&format!(": {}", inline(reason)));
+            out.push_str(&format!(": {reason}"));
         }
         out.push('\n');
     }
@@ -100,21 +126,34 @@ impl Writer<'_> {
     /// What belongs below that line.
     pub(super) fn details(&self, judged: &Judged, out: &mut String) {
         match &judged.verdict {
-            Verdict::Fail { findings, .. } | Verdict::Xfail { findings, .. } => self.findings(findings, out),
+            Verdict::Fail { findings, note } => {
+                self.findings(findings, out);
+                if let Some(note) = note {
+                    self.quoted("note: ", note, out);
+                }
+            }
             Verdict::Fault(fault) => self.quoted(&format!("{}: ", fault.class), &fault.message, out),
-            Verdict::Pass
+            // A stream need not tell of its retries.
+            Verdict::Flaky { reason, .. } if judged.earlier.is_empty() => self.quoted("", reason, out),
+            // An expected failure is told in its line; its findings are in the event log.
+            Verdict::Xfail { .. }
+            | Verdict::Pass
             | Verdict::Flaky { .. }
             | Verdict::Xpass { .. }
             | Verdict::Skip { .. }
             | Verdict::Blocked { .. }
             | Verdict::Cancelled { .. } => {}
         }
+        for earlier in judged.earlier.iter().take(EARLIER) {
+            let _ = writeln!(out, "{}{earlier}", self.theme.quote());
+        }
+        self.left_out(judged.earlier.len().saturating_sub(EARLIER), "attempt", out);
         for notice in &judged.notices {
             let _ = writeln!(out, "{}{}", self.theme.quote(), inline(notice));
         }
         self.left_out(judged.notices_left_out, "notice", out);
         if let Some(artifacts) = &judged.artifacts
-            && (self.all_artifacts || !matches!(judged.verdict, Verdict::Pass | Verdict::Skip { .. }))
+            && (self.all_artifacts || judged.needs_a_look())
         {
             let path = self.directory.map_or_else(|| artifacts.clone(), |directory| directory.join(artifacts));
             self.own(&format!("artifacts: {}", inline(&path.to_string_lossy())), out);

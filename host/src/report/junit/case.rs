@@ -22,6 +22,8 @@ const BOUNDS: Bounds = Bounds { findings: 100, lines: 200, bytes: 32 * 1024 };
 pub(super) struct Attempt {
     pub(super) said: Tail,
     pub(super) artifacts: Option<String>,
+    /// Lines that stand before all else in its output.
+    before: Vec<String>,
     /// How it ended, judged by itself.
     pub(super) ended: Option<Verdict>,
 }
@@ -29,8 +31,15 @@ pub(super) struct Attempt {
 impl Attempt {
     fn output(self, log: &str) -> Option<String> {
         let artifacts = self.artifacts.map(|path| format!("artifacts: {path}"));
-        let lines: Vec<_> = artifacts.into_iter().chain(self.said.into_lines(log)).collect();
+        let lines: Vec<_> = self.before.into_iter().chain(artifacts).chain(self.said.into_lines(log)).collect();
         (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+
+    /// How it ended, as attempt number `number`.
+    fn in_a_line(&self, number: u32) -> Option<String> {
+        let ended = self.ended.as_ref()?;
+        let word = ended.fault_class().map_or(ended.word(), |class| class.as_str());
+        Some(format!("attempt {number}: {word} ({})", headline(ended)))
     }
 }
 
@@ -42,8 +51,18 @@ pub(super) fn judged(
     mut attempts: Vec<Attempt>,
     log: &str,
 ) -> TestCase {
-    let last = attempts.pop();
-    let mut case = of(trial, status(verdict, log), attempts, last, log);
+    let mut last = attempts.pop();
+    let status = status(verdict, log);
+    if matches!(status, TestCaseStatus::Skipped { .. }) && !attempts.is_empty() {
+        // A skipped case has no place for reruns.
+        let last = last.get_or_insert_default();
+        last.before = attempts.drain(..).zip(1..).filter_map(|(attempt, number)| attempt.in_a_line(number)).collect();
+    }
+    if matches!(verdict, Verdict::Xpass { .. }) && !verdict.is_failure() {
+        // A success has no place for a message.
+        last.get_or_insert_default().before.push(headline(verdict));
+    }
+    let mut case = of(trial, status, attempts, last, log);
     case.set_time(Duration::from_millis(duration_ms));
     case
 }
@@ -105,6 +124,9 @@ fn status(verdict: &Verdict, log: &str) -> TestCaseStatus {
         Some(Element::Skipped(word)) => {
             let mut status = TestCaseStatus::skipped();
             status.set_type(word).set_message(xml(&headline(verdict)));
+            if matches!(verdict, Verdict::Xfail { .. }) {
+                status.set_description(text(verdict, log));
+            }
             status
         }
     }

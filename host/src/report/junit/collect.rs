@@ -19,6 +19,8 @@ pub(super) struct Collected {
     pub(super) run: Option<String>,
     /// RFC 3339.
     pub(super) started: Option<String>,
+    /// What is known of the suite: a name, and a value.
+    pub(super) facts: Vec<(&'static str, String)>,
     pub(super) at_ms: u64,
     /// In the order of the plan.
     pub(super) lanes: Vec<Lane>,
@@ -33,6 +35,8 @@ pub(super) struct Lane {
     /// The kind of its agent.
     pub(super) kind: Option<String>,
     pub(super) canaries: Vec<TrialId>,
+    /// Why nothing more of it started.
+    pub(super) broken: Option<String>,
     pub(super) trials: Vec<Trial>,
     pub(super) first_ms: Option<u64>,
     pub(super) last_ms: u64,
@@ -51,10 +55,16 @@ impl Collected {
     pub(super) fn take_in(&mut self, event: &Event) {
         self.at_ms = event.at_ms;
         match &event.kind {
-            EventKind::RunStarted { run, time, lanes, trials, directory, .. } => {
+            EventKind::RunStarted { run, time, suite, revision, lanes, trials, directory, .. } => {
                 self.run = Some(run.to_string());
                 self.started = Some(time.clone());
                 self.directory.clone_from(directory);
+                let suite = suite.as_ref().map(|suite| ("suite", format!("{} {}", suite.path.display(), suite.digest)));
+                let revision = revision.as_ref().map(|revision| {
+                    let modified = if revision.modified { " (modified)" } else { "" };
+                    ("revision", format!("{}{modified}", revision.commit))
+                });
+                self.facts = suite.into_iter().chain(revision).collect();
                 for lane in lanes {
                     let at = self.lane(&lane.name);
                     self.lanes[at].kind = Some(lane.kind.clone());
@@ -79,9 +89,12 @@ impl Collected {
             EventKind::TrialFinished { trial, duration_ms, verdict, .. } => {
                 self.judged(event.at_ms, trial, *duration_ms, verdict);
             }
+            EventKind::LaneBroken { lane, reason } => {
+                let at = self.lane(lane);
+                self.lanes[at].broken = Some(reason.clone());
+            }
             EventKind::LaneOpened { .. }
             | EventKind::RetryScheduled { .. }
-            | EventKind::LaneBroken { .. }
             | EventKind::Halted { .. }
             | EventKind::Status { .. }
             | EventKind::Interrupted { .. } => {}
@@ -149,6 +162,7 @@ impl Collected {
                 name: name.clone(),
                 kind: None,
                 canaries: Vec::new(),
+                broken: None,
                 trials: Vec::new(),
                 first_ms: None,
                 last_ms: 0,

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use crate::{
     model::{Finding, Verdict},
-    report::text::{excerpt, inline},
+    report::{
+        expected,
+        text::{excerpt, inline},
+    },
 };
 
 /// Codes that a headline names.
@@ -26,8 +29,11 @@ pub(in crate::report) fn headline(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Pass => String::new(),
         Verdict::Flaky { reason, .. } => inline(reason),
-        Verdict::Xpass { .. } => "it was expected to fail".into(),
-        Verdict::Fail { findings, .. } | Verdict::Xfail { findings, .. } => codes(findings),
+        Verdict::Xpass { expected: known, .. } => {
+            format!("passed, but was expected to fail: {}", expected::told(known))
+        }
+        Verdict::Xfail { expected: known, .. } => format!("expected failure: {}", expected::told(known)),
+        Verdict::Fail { findings, .. } => codes(findings),
         Verdict::Fault(fault) => inline(&fault.message),
         Verdict::Skip { reason } | Verdict::Blocked { reason } | Verdict::Cancelled { reason } => inline(reason),
     }
@@ -37,14 +43,16 @@ pub(in crate::report) fn headline(verdict: &Verdict) -> String {
 pub(in crate::report) fn brief(verdict: &Verdict, most: usize) -> Vec<String> {
     match verdict {
         Verdict::Pass => Vec::new(),
-        Verdict::Fail { findings, .. } | Verdict::Xfail { findings, .. } => {
+        Verdict::Fail { findings, note } => {
             let line = |finding: &Finding| format!("{}: {}", inline(&finding.code), inline(&finding.message));
             let more = findings.len().saturating_sub(most);
             let more = (more > 0).then(|| format!("… {}", count(more, "more finding")));
-            findings.iter().take(most).map(line).chain(more).collect()
+            let note = note.as_ref().map(|note| format!("note: {}", inline(note)));
+            findings.iter().take(most).map(line).chain(more).chain(note).collect()
         }
         Verdict::Fault(fault) => vec![format!("{}: {}", fault.class, inline(&fault.message))],
         Verdict::Flaky { .. }
+        | Verdict::Xfail { .. }
         | Verdict::Xpass { .. }
         | Verdict::Skip { .. }
         | Verdict::Blocked { .. }
@@ -57,13 +65,15 @@ pub(in crate::report) fn lines(verdict: &Verdict, bounds: Bounds, log: &str) -> 
     let mut told = Told { lines: Vec::new(), bytes: 0, left_out: 0, bounds };
     match verdict {
         Verdict::Pass => {}
-        Verdict::Xpass { .. } => told.text("", &headline(verdict)),
-        Verdict::Fail { findings, .. } | Verdict::Xfail { findings, .. } => {
-            for finding in findings.iter().take(bounds.findings) {
-                told.text(&format!("{}: ", inline(&finding.code)), &finding.message);
-                if let Some(evidence) = &finding.evidence {
-                    told.block(evidence);
-                }
+        Verdict::Xpass { .. } => told.line(headline(verdict)),
+        Verdict::Xfail { findings, .. } => {
+            told.line(headline(verdict));
+            told.findings(findings);
+        }
+        Verdict::Fail { findings, note } => {
+            told.findings(findings);
+            if let Some(note) = note {
+                told.text("note: ", note);
             }
         }
         Verdict::Fault(fault) => told.text(&format!("{}: ", fault.class), &fault.message),
@@ -119,6 +129,15 @@ struct Told {
 }
 
 impl Told {
+    fn findings(&mut self, findings: &[Finding]) {
+        for finding in findings.iter().take(self.bounds.findings) {
+            self.text(&format!("{}: ", inline(&finding.code)), &finding.message);
+            if let Some(evidence) = &finding.evidence {
+                self.block(evidence);
+            }
+        }
+    }
+
     /// The first line behind `lead`, the others indented below.
     fn text(&mut self, lead: &str, text: &str) {
         let (first, rest) = text.split_once('\n').unwrap_or((text, ""));

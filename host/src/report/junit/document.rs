@@ -13,20 +13,23 @@ pub(super) fn of(run: Collected) -> io::Result<String> {
     let mut report = Report::new("host");
     report.set_time(Duration::from_millis(run.at_ms));
     for lane in run.lanes {
-        report.add_test_suite(suite(lane, run.run.as_deref(), run.started.as_deref(), &log));
+        let run_id = run.run.as_deref().map(|id| ("run", id)).into_iter();
+        let facts: Vec<_> = run_id.chain(run.facts.iter().map(|(name, value)| (*name, value.as_str()))).collect();
+        report.add_test_suite(suite(lane, &facts, run.started.as_deref(), &log));
     }
     let document = report.to_string().map_err(io::Error::other)?;
     Ok(without_skipped(document, report.skipped))
 }
 
-fn suite(lane: Lane, run: Option<&str>, started: Option<&str>, log: &str) -> TestSuite {
+fn suite(lane: Lane, facts: &[(&str, &str)], started: Option<&str>, log: &str) -> TestSuite {
     let mut suite = TestSuite::new(xml(&inline(&lane.name.0)));
     suite.timestamp = started.and_then(|time| time.parse().ok());
     suite.set_time(Duration::from_millis(lane.last_ms.saturating_sub(lane.first_ms.unwrap_or(lane.last_ms))));
     let canaries = lane.canaries.iter().map(|canary| ("canary", canary.scenario.0.as_str()));
-    let facts = run.map(|run| ("run", run)).into_iter().chain(lane.kind.as_deref().map(|kind| ("kind", kind)));
+    let facts = facts.iter().copied().chain(lane.kind.as_deref().map(|kind| ("kind", kind)));
+    let broken = lane.broken.as_deref().map(|reason| ("broken", reason));
     let left = lane.left.iter().map(|(name, path)| (name.as_str(), path.as_str()));
-    for (name, value) in facts.chain(canaries).chain(left) {
+    for (name, value) in facts.chain(canaries).chain(broken).chain(left) {
         suite.add_property(Property::new(xml(&inline(name)), xml(&inline(value))));
     }
     for trial in lane.trials {

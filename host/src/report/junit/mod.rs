@@ -21,7 +21,7 @@ use crate::model::Event;
 /// Writes a run as one JUnit document, when the stream is over.
 ///
 /// A failed trial is a `failure` with the codes of its findings, a fault is an `error` with its class as type, and
-/// whatever did not run to its end is `skipped` with the reason. Attempts before the last one are `flakyFailure` and
+/// whatever did not run to its end, or failed as expected, is `skipped` with the reason. Attempts before the last one are `flakyFailure` and
 /// `flakyError` where the trial passed in the end, `rerunFailure` and `rerunError` where it did not. A stream that
 /// breaks off gives a document too, in which each trial without a verdict is an `error`.
 pub struct Junit {

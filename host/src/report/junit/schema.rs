@@ -173,6 +173,9 @@ fn the_rules_bite() {
         suite(""),
         case("<failure message='m'>text &amp; more</failure><system-out>x</system-out>"),
         case("<flakyError type='t'><stackTrace/><system-out/></flakyError>"),
+        case("<flakyFailure type='t' message='m'/><flakyError type='t'/><system-out/>"),
+        case("<failure/><rerunFailure type='t'><stackTrace>x</stackTrace></rerunFailure><rerunError type='t'/>"),
+        case("<skipped type='xfail' message='m'>text</skipped>"),
     ] {
         assert_eq!(problem(&good), None, "{good}");
     }
@@ -184,6 +187,9 @@ fn the_rules_bite() {
         (case("text"), "no text may stand here: \"text\""),
         (case("<properties/>"), "<properties> must not stand here in <testcase>"),
         (case("<flakyError/>"), "<flakyError> lacks `type`"),
+        (case("<rerunFailure message='m'/>"), "<rerunFailure> lacks `type`"),
+        (case("<rerunError type='t'><failure/></rerunError>"), "<failure> must not stand here in <rerunError>"),
+        (case("<skipped reason='r'/>"), "<skipped> has no attribute `reason`"),
         (
             case("<flakyError type='t'><system-out/><stackTrace/></flakyError>"),
             "<stackTrace> must not stand here in <flakyError>",

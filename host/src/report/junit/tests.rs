@@ -2,7 +2,7 @@ use std::fs;
 
 use super::{schema::problem, *};
 use crate::{
-    model::{AttemptRecord, EventKind, Fault, FaultClass, Outcome, Report, SessionEventKind, Usage, Verdict},
+    model::{AttemptRecord, CountsAs, EventKind, Fault, FaultClass, Outcome, Report, SessionEventKind, Usage, Verdict},
     report::sample::{self, Stream, fail, finding, trial},
 };
 
@@ -196,6 +196,109 @@ fn earlier_attempts_of_what_failed_in_the_end_are_reruns() {
 }
 
 #[test]
+fn retries_and_expectations() {
+    insta::assert_snapshot!(document(&sample::attempts_and_expectations()), @r#"
+    <?xml version="1.0" encoding="UTF-8"?>
+    <testsuites name="host" tests="5" failures="1" errors="0" time="91.600">
+        <testsuite name="claude" tests="5" skipped="1" errors="0" failures="1" timestamp="2026-11-22T23:15:00.000+00:00" time="91.599">
+            <properties>
+                <property name="run" value="20261122-231500-abcd"/>
+                <property name="suite" value="scenarios/suite.toml sha256:1111111111111111111111111111111111111111111111111111111111111111"/>
+                <property name="revision" value="2222222222222222222222222222222222222222 (modified)"/>
+                <property name="kind" value="scripted"/>
+                <property name="canary" value="ensign-cycle"/>
+                <property name="artifacts:ensign-cycle:1" value=".host/runs/20261122-231500-abcd/claude/ensign-cycle/attempt-1"/>
+                <property name="artifacts:gate:1" value=".host/runs/20261122-231500-abcd/claude/gate/attempt-1"/>
+                <property name="artifacts:three-cycle-escalation:1" value=".host/runs/20261122-231500-abcd/claude/three-cycle-escalation/attempt-1"/>
+                <property name="artifacts:gate:2" value=".host/runs/20261122-231500-abcd/claude/gate/attempt-2"/>
+            </properties>
+            <testcase name="ensign-cycle" classname="claude" time="0.200">
+                <flakyError message="no event for 60s" type="stall">
+                    <stackTrace>stall: no event for 60s</stackTrace>
+                    <system-out>artifacts: .host/runs/20261122-231500-abcd/claude/ensign-cycle/attempt-1</system-out>
+                </flakyError>
+            </testcase>
+            <testcase name="gate" classname="claude" time="0.200">
+                <failure message="gate-not-held" type="fail">gate-not-held: the item must wait for the person
+        + status: done
+    note: not expected: `gate-not-held`; expected: `hook-unseen`</failure>
+                <rerunFailure message="gate-not-held" type="fail">
+                    <stackTrace>gate-not-held: the item must wait for the person
+        + status: done</stackTrace>
+                    <system-out>artifacts: .host/runs/20261122-231500-abcd/claude/gate/attempt-1</system-out>
+                </rerunFailure>
+                <system-out>artifacts: .host/runs/20261122-231500-abcd/claude/gate/attempt-2</system-out>
+            </testcase>
+            <testcase name="rejection-flow" classname="claude" time="0.400">
+                <system-out>passed, but was expected to fail: hook-unseen until 2026-12-31 (ada: the hook is not there yet)</system-out>
+            </testcase>
+            <testcase name="three-cycle-escalation" classname="claude" time="0.500">
+                <system-out>artifacts: .host/runs/20261122-231500-abcd/claude/three-cycle-escalation/attempt-1</system-out>
+            </testcase>
+            <testcase name="merge-hook" classname="claude" time="0.300">
+                <skipped message="expected failure: hook-unseen until 2026-12-31 (ada: the hook is not there yet)" type="xfail">expected failure: hook-unseen until 2026-12-31 (ada: the hook is not there yet)
+    hook-unseen: the final message must name the hook</skipped>
+            </testcase>
+        </testsuite>
+    </testsuites>
+    "#);
+}
+
+#[test]
+fn a_broken_lane_is_named_and_repetitions_are_cases() {
+    let broken = document(&sample::broken_lane_and_halt());
+    assert!(broken.contains("<property name=\"broken\" value=\"2 trials in a row could not work with"), "{broken}");
+    let repeated = document(&sample::repetitions());
+    assert!(repeated.contains("<testcase name=\"gate#1\" classname=\"scripted\""), "{repeated}");
+    assert_eq!(repeated.matches("<testcase ").count(), 10);
+}
+
+#[test]
+fn what_counts_as_a_failure_is_one() {
+    let mut stream = Stream::new(&["l"], &["flaky", "xpass", "xfail"]);
+    let [flaky, xpass, xfail] = ["flaky", "xpass", "xfail"].map(|name| trial("l", name));
+    let crash = || sample::fault(FaultClass::Crash, "gone");
+    stream.tried_again(10, &flaky, 1, crash(), (5, "crash (gone)"));
+    stream.record(20, &flaky, 2, record(Outcome::Pass, None));
+    let counts_as = CountsAs::Fail;
+    stream.judged(20, &flaky, 2, 15, Verdict::Flaky { reason: "attempt 1: crash (gone)".into(), counts_as });
+    let expected = || vec![sample::expected("c", "ada", "r")];
+    stream.judged(20, &xpass, 1, 5, Verdict::Xpass { expected: expected(), counts_as });
+    stream.tried_again(10, &xfail, 1, crash(), (5, "crash (gone)"));
+    let findings = vec![finding("c", "m", None)];
+    stream.judged(20, &xfail, 2, 5, Verdict::Xfail { findings, expected: expected() });
+    insta::assert_snapshot!(document(&stream.finished()), @r#"
+    <?xml version="1.0" encoding="UTF-8"?>
+    <testsuites name="host" tests="3" failures="2" errors="0" time="0.020">
+        <testsuite name="l" tests="3" skipped="1" errors="0" failures="2" timestamp="2026-11-22T23:15:00.000+00:00" time="0.000">
+            <properties>
+                <property name="run" value="20261122-231500-abcd"/>
+                <property name="kind" value="scripted"/>
+                <property name="canary" value="flaky"/>
+                <property name="artifacts:flaky:1" value=".host/runs/20261122-231500-abcd/l/flaky/attempt-1"/>
+                <property name="artifacts:xfail:1" value=".host/runs/20261122-231500-abcd/l/xfail/attempt-1"/>
+            </properties>
+            <testcase name="flaky" classname="l" time="0.015">
+                <failure message="attempt 1: crash (gone)" type="flaky">attempt 1: crash (gone)</failure>
+                <rerunError message="gone" type="crash">
+                    <stackTrace>crash: gone</stackTrace>
+                    <system-out>artifacts: .host/runs/20261122-231500-abcd/l/flaky/attempt-1</system-out>
+                </rerunError>
+            </testcase>
+            <testcase name="xpass" classname="l" time="0.005">
+                <failure message="passed, but was expected to fail: c until 2026-12-31 (ada: r)" type="xpass">passed, but was expected to fail: c until 2026-12-31 (ada: r)</failure>
+            </testcase>
+            <testcase name="xfail" classname="l" time="0.005">
+                <skipped message="expected failure: c until 2026-12-31 (ada: r)" type="xfail">expected failure: c until 2026-12-31 (ada: r)
+    c: m</skipped>
+                <system-out>artifacts: .host/runs/20261122-231500-abcd/l/xfail/attempt-1</system-out>
+            </testcase>
+        </testsuite>
+    </testsuites>
+    "#);
+}
+
+#[test]
 fn a_stream_that_breaks_off_leaves_errors() {
     let mut stream = Stream::new(&["pi"], &["canary", "gate", "hook"]);
     let (canary, gate) = (trial("pi", "canary"), trial("pi", "gate"));
@@ -259,9 +362,24 @@ fn hostile_names_and_texts_stay_text() {
     stream.reports(2, &bad, Report::Note { text: HOSTILE.into() });
     stream.ends(0, 5, &bad, fail(vec![finding(HOSTILE, HOSTILE, Some(HOSTILE))]));
     stream.judged(5, &b, 0, 0, Verdict::Skip { reason: HOSTILE.into() });
+    let known = || vec![sample::expected(HOSTILE, HOSTILE, HOSTILE)];
+    let findings = vec![finding(HOSTILE, HOSTILE, Some(HOSTILE))];
+    let verdicts = [
+        Verdict::Fail { findings: findings.clone(), note: Some(HOSTILE.into()) },
+        Verdict::Flaky { reason: HOSTILE.into(), counts_as: CountsAs::Fail },
+        Verdict::Xfail { findings, expected: known() },
+        Verdict::Xpass { expected: known(), counts_as: CountsAs::Pass },
+        Verdict::Blocked { reason: HOSTILE.into() },
+        Verdict::Fault(Fault::new(FaultClass::Crash, HOSTILE)),
+    ];
+    for (name, verdict) in ["c", "d", "e", "f", "g", "h"].iter().zip(verdicts) {
+        stream.tried_again(6, &trial("z", name), 1, sample::fault(FaultClass::Stall, HOSTILE), (1, HOSTILE));
+        stream.judged(7, &trial("z", name), 1, 0, verdict);
+    }
+    stream.at(8, EventKind::LaneBroken { lane: crate::model::LaneName("z".into()), reason: HOSTILE.into() });
     insta::assert_snapshot!(document(&stream.finished()), @r#"
     <?xml version="1.0" encoding="UTF-8"?>
-    <testsuites name="host" tests="2" failures="1" errors="0" time="0.005">
+    <testsuites name="host" tests="8" failures="3" errors="1" time="0.008">
         <testsuite name="%0A ::error::x ]]&gt; &lt;a href=&quot;&amp;amp;&quot;&gt;&apos;q&apos;&lt;/a&gt; red \u{0}\u{8}\u{b}\u{7f}\u{9b}�\u{fffe}\u{ffff}\u{202e} ,:|`     …" tests="2" skipped="1" errors="0" failures="1" timestamp="2026-11-22T23:15:00.000+00:00" time="0.005">
             <properties>
                 <property name="run" value="20261122-231500-abcd"/>
@@ -282,6 +400,53 @@ fn hostile_names_and_texts_stay_text() {
             </testcase>
             <testcase name="b" classname="%0A ::error::x ]]&gt; &lt;a href=&quot;&amp;amp;&quot;&gt;&apos;q&apos;&lt;/a&gt; red \u{0}\u{8}\u{b}\u{7f}\u{9b}�\u{fffe}\u{ffff}\u{202e} ,:|`     …" time="0.000">
                 <skipped message="%0A ::error::x ]]&gt; &lt;a href=&quot;&amp;amp;&quot;&gt;&apos;q&apos;&lt;/a&gt; red \u{0}\u{8}\u{b}\u{7f}\u{9b}�\u{fffe}\u{ffff}\u{202e} ,:|`     …" type="skip"/>
+            </testcase>
+        </testsuite>
+        <testsuite name="z" tests="6" skipped="2" errors="1" failures="2" timestamp="2026-11-22T23:15:00.000+00:00" time="0.000">
+            <properties>
+                <property name="run" value="20261122-231500-abcd"/>
+                <property name="broken" value="%0A ::error::x ]]&gt; &lt;a href=&quot;&amp;amp;&quot;&gt;&apos;q&apos;&lt;/a&gt; red \u{0}\u{8}\u{b}\u{7f}\u{9b}�\u{fffe}\u{ffff}\u{202e} ,:|`     …"/>
+                <property name="artifacts:c:1" value=".host/runs/20261122-231500-abcd/z/c/attempt-1"/>
+                <property name="artifacts:d:1" value=".host/runs/20261122-231500-abcd/z/d/attempt-1"/>
+                <property name="artifacts:e:1" value=".host/runs/20261122-231500-abcd/z/e/attempt-1"/>
+                <property name="artifacts:f:1" value=".host/runs/20261122-231500-abcd/z/f/attempt-1"/>
+                <property name="artifacts:g:1" value=".host/runs/20261122-231500-abcd/z/g/attempt-1"/>
+                <property name="artifacts:h:1" value=".host/runs/20261122-231500-abcd/z/h/attempt-1"/>
+            </properties>
+            <testcase name="c" classname="z" time="0.000">
+                <failure message="%0A ::error::x ]]&gt; &lt;a href=&quot;&amp;amp;&quot;&gt;&apos;q&apos;&lt;/a&gt; red \u{0}\u{8}\u{b}\u{7f}\u{9b}�\u{fffe}\u{ffff}\u{202e} ,:|`     …" type="fail">%0A ::error::x ]]&gt; &lt;a href=&quot;&amp;amp;&quot;&gt;&apos;q&apos;&lt;/a&gt; red \u{0}\u{8}\u{b}\u{7f}\u{9b}�\u{fffe}\u{ffff}\u{202e} ,:|`     …: %0A ::error::x ]]&gt; &lt;a href=&quot;&amp;amp;&quot;&gt;&apos;q&apos;&lt;/a&gt; red \u{0}\u{8}\u{b}\u{7f}\u{9b}�\u{fffe}\u{ffff}\u{202e} ,:|`
+        second # #[error]line\u{1b}]0;hides the rest
+        %0A ::error::x ]]&gt; &lt;a href=&quot;&amp;amp;&quot;&gt;&apos;q&apos;&lt;/a&gt; red \u{0}\u{8}\u{b}\u{7f}\u{9b}�\u{fffe}\u{ffff}\u{202e} ,:|`
+        second # #[error]line\u{1b}]0;hides the rest
+    note: %0A ::error::x ]]&gt; &lt;a href=&quot;&amp;amp;&quot;&gt;&apos;q&apos;&lt;/a&gt; red \u{0}\u{8}\u{b}\u{7f}\u{9b}�\u{fffe}\u{ffff}\u{202e} ,:|`
+        second # #[error]line\u{1b}]0;hides the rest</failure>
+                <system-out>artifacts: .host/runs/20261122-231500-abcd/z/c/attempt-1</system-out>
+            </testcase>
+            <testcase name="d" classname="z" time="0.000">
+                <failure message="%0A ::error::x ]]&gt; &lt;a href=&quot;&amp;amp;&quot;&gt;&apos;q&apos;&lt;/a&gt; red \u{0}\u{8}\u{b}\u{7f}\u{9b}�\u{fffe}\u{ffff}\u{202e} ,:|`     …" type="flaky">%0A ::error::x ]]&gt; &lt;a href=&quot;&amp;amp;&quot;&gt;&apos;q&apos;&lt;/a&gt; red \u{0}\u{8}\u{b}\u{7f}\u{9b}�\u{fffe}\u{ffff}\u{202e} ,:|`
+        second # #[error]line\u{1b}]0;hides the rest</failure>
+                <system-out>artifacts: .host/runs/20261122-231500-abcd/z/d/attempt-1</system-out>
+            </testcase>
+            <testcase name="e" classname="z" time="0.000">
+                <skipped message="expected failure: %0A ::error::x ]]&gt; &lt;a href=&quot;&amp;amp;&quot;&gt;&apos;q&apos;&lt;/a&gt; red \u{0}\u{8}\u{b}\u{7f}\u{9b}�\u{fffe}\u{ffff}\u{202e} ,:|`     …" type="xfail">expected failure: %0A ::error::x ]]&gt; &lt;a href=&quot;&amp;amp;&quot;&gt;&apos;q&apos;&lt;/a&gt; red \u{0}\u{8}\u{b}\u{7f}\u{9b}�\u{fffe}\u{ffff}\u{202e} ,:|`     …
+    %0A ::error::x ]]&gt; &lt;a href=&quot;&amp;amp;&quot;&gt;&apos;q&apos;&lt;/a&gt; red \u{0}\u{8}\u{b}\u{7f}\u{9b}�\u{fffe}\u{ffff}\u{202e} ,:|`     …: %0A ::error::x ]]&gt; &lt;a href=&quot;&amp;amp;&quot;&gt;&apos;q&apos;&lt;/a&gt; red \u{0}\u{8}\u{b}\u{7f}\u{9b}�\u{fffe}\u{ffff}\u{202e} ,:|`
+        second # #[error]line\u{1b}]0;hides the rest
+        %0A ::error::x ]]&gt; &lt;a href=&quot;&amp;amp;&quot;&gt;&apos;q&apos;&lt;/a&gt; red \u{0}\u{8}\u{b}\u{7f}\u{9b}�\u{fffe}\u{ffff}\u{202e} ,:|`
+        second # #[error]line\u{1b}]0;hides the rest</skipped>
+                <system-out>artifacts: .host/runs/20261122-231500-abcd/z/e/attempt-1</system-out>
+            </testcase>
+            <testcase name="f" classname="z" time="0.000">
+                <system-out>passed, but was expected to fail: %0A ::error::x ]]&gt; &lt;a href=&quot;&amp;amp;&quot;&gt;&apos;q&apos;&lt;/a&gt; red \u{0}\u{8}\u{b}\u{7f}\u{9b}�\u{fffe}\u{ffff}\u{202e} ,:|`     …
+    artifacts: .host/runs/20261122-231500-abcd/z/f/attempt-1</system-out>
+            </testcase>
+            <testcase name="g" classname="z" time="0.000">
+                <skipped message="%0A ::error::x ]]&gt; &lt;a href=&quot;&amp;amp;&quot;&gt;&apos;q&apos;&lt;/a&gt; red \u{0}\u{8}\u{b}\u{7f}\u{9b}�\u{fffe}\u{ffff}\u{202e} ,:|`     …" type="blocked"/>
+                <system-out>artifacts: .host/runs/20261122-231500-abcd/z/g/attempt-1</system-out>
+            </testcase>
+            <testcase name="h" classname="z" time="0.000">
+                <error message="%0A ::error::x ]]&gt; &lt;a href=&quot;&amp;amp;&quot;&gt;&apos;q&apos;&lt;/a&gt; red \u{0}\u{8}\u{b}\u{7f}\u{9b}�\u{fffe}\u{ffff}\u{202e} ,:|`     …" type="crash">crash: %0A ::error::x ]]&gt; &lt;a href=&quot;&amp;amp;&quot;&gt;&apos;q&apos;&lt;/a&gt; red \u{0}\u{8}\u{b}\u{7f}\u{9b}�\u{fffe}\u{ffff}\u{202e} ,:|`
+        second # #[error]line\u{1b}]0;hides the rest</error>
+                <system-out>artifacts: .host/runs/20261122-231500-abcd/z/h/attempt-1</system-out>
             </testcase>
         </testsuite>
     </testsuites>

@@ -272,6 +272,7 @@ pub(super) async fn run(plan: &Plan, fake: Fake) -> Log {
         revision: None,
         plugins: Vec::new(),
         directory: None,
+        regrades: None,
     };
     let (sender, signals) = mpsc::channel(4);
     let due = fake.signals.clone();

@@ -1,0 +1,203 @@
+//! `host check`: would a run find everything as it needs it? Nothing is run.
+
+use std::{collections::BTreeSet, fmt::Write as _, path::Path};
+
+use serde_json::json;
+
+use super::{
+    args::{CheckArgs, Format},
+    failure::{Failure, Message},
+    list::write_all,
+    setup,
+};
+use crate::{
+    config::{Overrides, Settings, nearest, seen_from_here},
+    model::{ExitCode, Scenario},
+    plan::{self, Selection},
+    sandbox::{Snapshot, remove_tree},
+};
+
+/// `host check`.
+pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
+    let cwd = std::env::current_dir()?;
+    let mut report = Report::default();
+    report.look(args, &cwd).await;
+    let code = if report.errors.is_empty() { ExitCode::Ok } else { ExitCode::Setup };
+    match args.format {
+        Format::Human => {
+            write_all(&report.text())?;
+            for warning in &report.warnings {
+                eprintln!("warning: {}", warning.told());
+            }
+            for error in &report.errors {
+                eprintln!("error: {}", error.told());
+            }
+        }
+        Format::Json => write_all(&format!("{}\n", serde_json::to_string_pretty(&report.json())?))?,
+    }
+    Ok(code)
+}
+
+/// What was looked at, and what is wrong with it.
+#[derive(Default)]
+struct Report {
+    suite: Option<String>,
+    lanes: Vec<String>,
+    folders: usize,
+    plugins: Vec<String>,
+    scenarios: Vec<String>,
+    errors: Vec<Message>,
+    warnings: Vec<Message>,
+}
+
+impl Report {
+    /// Takes out of `looked` what is wrong.
+    fn take<T>(&mut self, looked: Result<T, Failure>) -> Option<T> {
+        looked.map_err(|failure| self.errors.extend(failure.into_messages())).ok()
+    }
+
+    fn warn(&mut self, text: String) {
+        self.warnings.push(Message::plain(text));
+    }
+
+    async fn look(&mut self, args: &CheckArgs, cwd: &Path) {
+        let suite = args.given.sourced("suite", args.suite.clone());
+        let settings = setup::settings(cwd, &Overrides { suite, ..Overrides::default() });
+        let Some(mut settings) = self.take(settings.map_err(Failure::setup_all)) else { return };
+        self.suite = settings.suite.as_deref().map(seen_from_here);
+        // Not just those that a run would take: a profile or a flag may choose the others.
+        settings.lanes.clone_from(&settings.defined_lanes);
+        self.lanes = settings.lanes.iter().map(|lane| lane.name.0.clone()).collect();
+        self.folders = settings.scenarios.len();
+        self.look_at_folders(&settings);
+        let Some(scenarios) = self.look_at_plugins(args, &settings, cwd).await else { return };
+        self.scenarios = scenarios.iter().map(|scenario| scenario.id.0.clone()).collect();
+        if args.plugins.is_empty() {
+            self.look_for_the_unused(&scenarios, &settings);
+        }
+        self.take(plan::check_scripts(&scenarios).map_err(Failure::setup_all));
+        let selection = Selection { today: setup::today(), ..Selection::default() };
+        settings.policy.repeat_each = 1;
+        let plan = plan::plan(scenarios, &settings, &selection);
+        self.take(plan::check_grants(&plan).map_err(Failure::setup_all));
+        self.take(plan::check_agents(&plan).map_err(Failure::setup_all));
+    }
+
+    /// What the scenarios' folders hold: fixtures, expected failures, and what nobody reads.
+    fn look_at_folders(&mut self, settings: &Settings) {
+        for scenario in settings.scenarios.values() {
+            self.warnings.extend(scenario.strays.iter().map(|stray| Message::plain(stray.to_string())));
+            for expected in &scenario.expected_failures {
+                if expected.known.has_expired(setup::today()) {
+                    let (owner, until) = (&expected.known.owner, expected.known.until);
+                    let message = format!("expected until {until}, which is over: it fails again; ask {owner}");
+                    self.warnings.push(Message::of(&expected.until.error(message)));
+                }
+            }
+        }
+        let folder = std::env::temp_dir();
+        let workspace = tempfile::Builder::new()
+            .prefix("host-check-")
+            .tempdir_in(&folder)
+            .map_err(|error| Failure::setup(format!("cannot make a folder in {}: {error}", folder.display())));
+        let Some(workspace) = self.take(workspace) else { return };
+        for scenario in settings.scenarios.values() {
+            let copy = workspace.path().join(&scenario.name);
+            self.take(Snapshot::take(&scenario.fixture, &copy).map_err(Failure::from));
+            // Copies of all fixtures at once could fill a disk. What does not go is tried again with the workspace.
+            let _ = remove_tree(&copy);
+        }
+        let folder = workspace.path().display().to_string();
+        if let Err(error) = workspace.close() {
+            self.warn(format!("{folder} cannot be removed: {error}"));
+        }
+    }
+
+    async fn look_at_plugins(&mut self, args: &CheckArgs, settings: &Settings, cwd: &Path) -> Option<Vec<Scenario>> {
+        let files = self.take(setup::find(&args.plugins, settings, cwd))?;
+        let engine = self.take(setup::engine(1))?;
+        let cache = if args.no_cache { None } else { setup::open_cache() };
+        let plugins = self.take(setup::load_all(&files, &engine, cache.as_ref()).map_err(Failure::setup_all))?;
+        self.plugins = plugins.iter().map(|plugin| plugin.file.path.to_string_lossy().into_owned()).collect();
+        let facts = self.take(setup::ask_all(&plugins, &engine).await)?;
+        self.take(plan::resolve(&facts, settings).map_err(Failure::setup_all))
+    }
+
+    /// Folders and canaries that no plugin of the suite contains.
+    fn look_for_the_unused(&mut self, scenarios: &[Scenario], settings: &Settings) {
+        let names: BTreeSet<&str> = scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
+        for (name, place) in settings.canary_places.iter().filter(|(name, _)| !names.contains(name.as_str())) {
+            let message = format!("no plugin of the suite contains the canary `{name}`; nothing guards the lanes");
+            self.warnings.push(Message::of(&place.error(message)));
+        }
+        let used: BTreeSet<&Path> = scenarios.iter().filter_map(|scenario| scenario.file.as_deref()).collect();
+        for (name, folder) in &settings.scenarios {
+            let is_used = folder.file.as_deref().map_or(names.contains(name.as_str()), |file| used.contains(file));
+            if !is_used {
+                let near = nearest(name, names.iter().copied().filter(|near| !settings.scenarios.contains_key(*near)));
+                let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                let folder = seen_from_here(&folder.folder);
+                self.warn(format!("{folder} is not used: no plugin of the suite has a scenario `{name}`{hint}"));
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        let mut fact = |name: &str, value: String| {
+            let _ = writeln!(text, "{name:<10} {value}");
+        };
+        fact("suite", self.suite.clone().unwrap_or_else(|| "none".into()));
+        if !self.lanes.is_empty() {
+            fact("lanes", self.lanes.join(", "));
+        }
+        if self.folders > 0 {
+            fact("folders", self.folders.to_string());
+        }
+        if !self.plugins.is_empty() {
+            fact("plugins", self.plugins.len().to_string());
+        }
+        if !self.scenarios.is_empty() {
+            fact("scenarios", self.scenarios.join(", "));
+        }
+        let counted = |count: usize, what: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {what}")),
+            _ => Some(format!("{count} {what}s")),
+        };
+        let problems = [counted(self.errors.len(), "error"), counted(self.warnings.len(), "warning")];
+        let problems = problems.into_iter().flatten().collect::<Vec<_>>().join(" and ");
+        text.push_str(&match (self.errors.is_empty(), problems.is_empty()) {
+            (true, true) => "sound\n".to_owned(),
+            (true, false) => format!("sound, with {problems}\n"),
+            (false, _) => format!("not sound: {problems}\n"),
+        });
+        text
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let of = |level: &'static str| {
+            move |message: &Message| {
+                let place = message.place();
+                json!({
+                    "level": level,
+                    "message": message.short(),
+                    "file": place.map(|(path, ..)| path.to_string_lossy()),
+                    "line": place.map(|(_, line, _)| line),
+                    "column": place.map(|(.., column)| column),
+                })
+            }
+        };
+        let problems: Vec<_> =
+            self.errors.iter().map(of("error")).chain(self.warnings.iter().map(of("warning"))).collect();
+        json!({
+            "schema": 1,
+            "sound": self.errors.is_empty(),
+            "suite": self.suite,
+            "lanes": self.lanes,
+            "plugins": self.plugins,
+            "scenarios": self.scenarios,
+            "problems": problems,
+        })
+    }
+}

@@ -1,0 +1,105 @@
+//! Who gave a value of the command line: a flag, or the environment.
+
+use std::{collections::BTreeMap, ffi::OsString};
+
+use clap::{ArgMatches, CommandFactory, FromArgMatches, parser::ValueSource};
+
+use super::args::{Cli, Command};
+use crate::config::{Source, Sourced};
+
+/// Where the values of a command's flags come from, by the flag's id, which is its field's name; and which place on
+/// the command line they have.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Given(BTreeMap<String, (Source, Option<usize>)>);
+
+impl Given {
+    fn of(command: &clap::Command, matches: &ArgMatches) -> Self {
+        let sources = command.get_arguments().filter_map(|flag| {
+            let id = flag.get_id().as_str();
+            let long = flag.get_long()?;
+            let given = match matches.ids().any(|present| present == id).then(|| matches.value_source(id))?? {
+                ValueSource::CommandLine => {
+                    (Source::Flag(format!("--{long}")), matches.indices_of(id).and_then(Iterator::max))
+                }
+                ValueSource::EnvVariable => (Source::Variable(flag.get_env()?.to_string_lossy().into_owned()), None),
+                _ => return None,
+            };
+            Some((id.to_owned(), given))
+        });
+        Self(sources.collect())
+    }
+
+    /// Who gave the flag `id`, if anybody did.
+    pub(super) fn source(&self, id: &str) -> Option<&Source> {
+        self.0.get(id).map(|(source, _)| source)
+    }
+
+    /// The place on the command line of the flag `id`; `None` for a variable.
+    pub(super) fn place(&self, id: &str) -> Option<usize> {
+        self.0.get(id)?.1
+    }
+
+    /// `value` of the flag `id`, with who gave it.
+    pub(super) fn sourced<T>(&self, id: &str, value: Option<T>) -> Option<Sourced<T>> {
+        let source = || self.source(id).cloned().unwrap_or_else(|| Source::Flag(format!("--{}", id.replace('_', "-"))));
+        value.map(|value| Sourced { value, source: source() })
+    }
+}
+
+/// Reads the command line.
+///
+/// # Errors
+/// What is wrong with it; help and version come this way too.
+pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(args)?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    let Some((name, own)) = matches.subcommand() else { return Ok(cli) };
+    let given = command.find_subcommand(name).map(|command| Given::of(command, own)).unwrap_or_default();
+    match &mut cli.command {
+        Command::Run(args) => args.suite.given = given,
+        Command::List(args) => args.suite.given = given,
+        Command::Check(args) => args.given = given,
+        Command::Prove(args) => args.given = given,
+        Command::Regrade(args) => args.given = given,
+        Command::Inspect(_) | Command::Schema | Command::Agent(_) | Command::Supervise(_) | Command::Adapt(_) => {}
+    }
+    Ok(cli)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(args: &[&str]) -> super::super::args::RunArgs {
+        let args = ["host", "run"].iter().chain(args).map(OsString::from);
+        match parse(args).unwrap().command {
+            Command::Run(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_value_says_which_flag_gave_it() {
+        let overrides = run(&["--jobs", "3", "--lane", "a,b", "--lane", "c"]).overrides();
+        assert_eq!(overrides.jobs, Some(Sourced { value: 3, source: Source::Flag("--jobs".into()) }));
+        let lanes = ["a", "b", "c"].map(str::to_owned).to_vec();
+        assert_eq!(overrides.lanes, Some(Sourced { value: lanes, source: Source::Flag("--lane".into()) }));
+        assert_eq!((overrides.retries, overrides.max_fail), (None, None));
+    }
+
+    #[test]
+    fn the_last_flag_for_the_bound_on_failures_wins() {
+        for (args, bound, flag) in [
+            (&["--fail-fast"][..], Some(1), "--fail-fast"),
+            (&["--no-fail-fast"], None, "--no-fail-fast"),
+            (&["--max-fail", "3"], Some(3), "--max-fail"),
+            (&["--fail-fast", "--max-fail", "3"], Some(3), "--max-fail"),
+            (&["--max-fail", "3", "--no-fail-fast"], None, "--no-fail-fast"),
+            (&["--no-fail-fast", "--fail-fast"], Some(1), "--fail-fast"),
+        ] {
+            let expected = Sourced { value: bound, source: Source::Flag(flag.into()) };
+            assert_eq!(run(args).overrides().max_fail, Some(expected), "{args:?}");
+        }
+    }
+}

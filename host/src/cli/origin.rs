@@ -1,0 +1,247 @@
+//! What a run can be traced back to: the suite's digest, and the git revision that it was at.
+
+use std::{
+    ffi::OsStr,
+    fs, io,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use sha2::{Digest, Sha256};
+use tokio::{io::AsyncReadExt, process::Command};
+
+use super::setup::as_text;
+use crate::{
+    config::Settings,
+    model::{Revision, SuiteInfo},
+};
+
+/// Git answers within that, or there is no revision: a report is not worth the wait.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of git's answer that are read.
+const ENOUGH: u64 = 64 << 10;
+
+/// The suite as the event log names it; `None` without one.
+///
+/// # Errors
+/// A file of it cannot be read.
+pub(super) fn suite_info(settings: &Settings, cwd: &Path) -> io::Result<Option<SuiteInfo>> {
+    let Some(suite) = &settings.suite else { return Ok(None) };
+    let mut digest = Sha256::new();
+    add(&mut digest, suite, Path::new(suite.file_name().unwrap_or_default()), Depth::Folder)?;
+    for scenario in settings.scenarios.values() {
+        add(&mut digest, &scenario.folder, Path::new(&scenario.name), Depth::Folder)?;
+    }
+    let path = as_text(suite.strip_prefix(cwd).unwrap_or(suite));
+    Ok(Some(SuiteInfo { path, digest: format!("sha256:{:x}", digest.finalize()) }))
+}
+
+/// How deep in a suite something lies: a run follows links to what it reads, but copies those of a fixture.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Depth {
+    /// The suite's file, or a scenario's folder.
+    Folder,
+    /// What lies in it.
+    Entry,
+    /// What lies in its `agents`.
+    Agent,
+    /// What lies in a fixture, and all that nobody reads.
+    Inside,
+}
+
+impl Depth {
+    fn follows_link(self, name: &OsStr) -> bool {
+        match self {
+            Self::Folder | Self::Agent => true,
+            Self::Entry => ["scenario.toml", "root", "config", "agents"].iter().any(|known| name == *known),
+            Self::Inside => false,
+        }
+    }
+
+    /// Of what lies in a folder `name` of this depth.
+    fn below(self, name: &OsStr) -> Self {
+        match self {
+            Self::Folder => Self::Entry,
+            Self::Entry if name == "agents" => Self::Agent,
+            _ => Self::Inside,
+        }
+    }
+}
+
+/// Adds what lies at `path` under the name `name`, with everything below it in the order of names. Lengths come after
+/// what they are of, so that, read from the end, no two trees give the same bytes. A link that a run would not follow
+/// counts by what it says.
+fn add(digest: &mut Sha256, path: &Path, name: &Path, depth: Depth) -> io::Result<()> {
+    let own = name.file_name().unwrap_or_default();
+    let followed = depth.follows_link(own).then(|| path.metadata().ok()).flatten();
+    let metadata = followed.map_or_else(|| path.symlink_metadata(), Ok)?;
+    let (kind, length) = if metadata.is_dir() {
+        let mut entries: Vec<PathBuf> =
+            fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+        entries.sort();
+        for entry in &entries {
+            add(digest, entry, &name.join(entry.file_name().unwrap_or_default()), depth.below(own))?;
+        }
+        (b'd', 0)
+    } else if metadata.is_file() {
+        (b'f', io::copy(&mut fs::File::open(path)?, digest)?)
+    } else if metadata.is_symlink() {
+        let target = fs::read_link(path)?;
+        digest.update(target.as_os_str().as_bytes());
+        (b'l', target.as_os_str().len() as u64)
+    } else {
+        // A pipe or a device: opening it could wait for ever.
+        (b'o', 0)
+    };
+    let name = name.as_os_str().as_bytes();
+    digest.update(length.to_le_bytes());
+    digest.update(name);
+    digest.update((name.len() as u64).to_le_bytes());
+    digest.update([kind]);
+    Ok(())
+}
+
+/// What the git repository around `folder` is at. `None` without one, without git, before the first commit, where git
+/// does not trust the repository, and when it takes too long.
+pub(super) async fn revision(folder: &Path) -> Option<Revision> {
+    let mut git = Command::new("git");
+    git.args(["--no-pager", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "status"])
+        .args(["--porcelain=v2", "--branch", "--untracked-files=no"])
+        .current_dir(folder)
+        .env_clear()
+        .env("LC_ALL", "C")
+        // A look must not get in the way of whoever works in the repository.
+        .env("GIT_OPTIONAL_LOCKS", "0")
+        .env("GIT_TERMINAL_PROMPT", "0")
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .kill_on_drop(true);
+    // Where git is, and the user's own settings, `safe.directory` among them.
+    for name in ["PATH", "HOME", "XDG_CONFIG_HOME"] {
+        if let Some(value) = std::env::var_os(name) {
+            git.env(name, value);
+        }
+    }
+    tokio::time::timeout(PATIENCE, answer(git)).await.ok()?
+}
+
+/// What git says. The commit comes first and one change is enough, so the rest of a long answer is not waited for.
+async fn answer(mut git: Command) -> Option<Revision> {
+    let mut git = git.stdout(Stdio::piped()).spawn().ok()?;
+    let mut said = Vec::new();
+    git.stdout.take()?.take(ENOUGH).read_to_end(&mut said).await.ok()?;
+    let is_cut = said.len() as u64 == ENOUGH;
+    if !is_cut && !git.wait().await.ok()?.success() {
+        return None;
+    }
+    revision_in(&String::from_utf8_lossy(&said))
+}
+
+/// Reads what `git status --porcelain=v2 --branch` prints.
+fn revision_in(status: &str) -> Option<Revision> {
+    let (headers, changes): (Vec<&str>, Vec<&str>) = status.lines().partition(|line| line.starts_with("# "));
+    let commit = headers.iter().find_map(|line| line.strip_prefix("# branch.oid "))?;
+    let is_name = commit.len() >= 40 && commit.chars().all(|c| c.is_ascii_hexdigit());
+    is_name.then(|| Revision { commit: commit.to_owned(), modified: !changes.is_empty() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::config::Overrides;
+
+    fn file(folder: &Path, name: &str, text: &str) {
+        let path = folder.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+
+    /// The digest of a suite whose files are written in this order.
+    fn digest(files: &[(&str, &str)]) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            file(folder.path(), name, text);
+        }
+        let settings = Settings::resolve(folder.path(), &Overrides::default()).unwrap();
+        let info = suite_info(&settings, folder.path()).unwrap().unwrap();
+        assert_eq!(info.path, Path::new("scenarios/suite.toml"));
+        info.digest
+    }
+
+    #[test]
+    fn the_digest_is_of_names_and_contents_alone() {
+        let files = [("scenarios/suite.toml", "jobs = 2"), ("scenarios/a/root/x", "1"), ("scenarios/a/root/y", "2")];
+        let same = digest(&files);
+        assert!(same.starts_with("sha256:") && same.len() == 71, "{same}");
+        let mut turned = files;
+        turned.reverse();
+        assert_eq!(digest(&turned), same);
+        for (index, other) in [
+            (0, ("scenarios/suite.toml", "jobs = 3")),
+            (1, ("scenarios/a/root/x", "12")),
+            (1, ("scenarios/a/root/z", "1")),
+            (1, ("scenarios/b/root/x", "1")),
+        ] {
+            let mut changed = files;
+            changed[index] = other;
+            assert_ne!(digest(&changed), same, "{other:?}");
+        }
+        assert_eq!(digest(&[&files[..], &[("scenarios/notes.md", "not read")]].concat()), same);
+    }
+
+    #[test]
+    fn a_link_counts_by_what_it_says_and_a_pipe_is_not_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        file(folder.path(), "scenarios/suite.toml", "");
+        let root = folder.path().join("scenarios/a/root");
+        fs::create_dir_all(&root).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, root.join("pipe"), rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        let of = |target: &str| {
+            symlink(target, root.join("link")).unwrap();
+            let settings = Settings::resolve(folder.path(), &Overrides::default()).unwrap();
+            let digest = suite_info(&settings, folder.path()).unwrap().unwrap().digest;
+            fs::remove_file(root.join("link")).unwrap();
+            digest
+        };
+        assert_ne!(of("/nowhere"), of("/elsewhere"));
+        assert_ne!(of("../../../outside"), of("/elsewhere"), "a fixture's links are copied as they are");
+        assert_eq!(of(".."), of(".."), "what leads in a circle is not followed");
+    }
+
+    #[test]
+    fn a_folder_behind_a_link_counts_by_what_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        file(folder.path(), "scenarios/suite.toml", "");
+        file(folder.path(), "shared/x", "1");
+        fs::create_dir(folder.path().join("scenarios/a")).unwrap();
+        symlink("../../shared", folder.path().join("scenarios/a/root")).unwrap();
+        let of = || {
+            let settings = Settings::resolve(folder.path(), &Overrides::default()).unwrap();
+            suite_info(&settings, folder.path()).unwrap().unwrap().digest
+        };
+        let before = of();
+        file(folder.path(), "shared/x", "2");
+        assert_ne!(of(), before);
+    }
+
+    #[test]
+    fn git_s_words_are_read() {
+        let commit = "0123456789abcdef0123456789abcdef01234567";
+        let read = |rest: &str| revision_in(&format!("# branch.oid {commit}\n# branch.head main\n{rest}"));
+        assert_eq!(read(""), Some(Revision { commit: commit.into(), modified: false }));
+        assert!(read("1 .M N... 100644 100644 100644 a b file\n").unwrap().modified);
+        assert_eq!(revision_in("# branch.oid (initial)\n# branch.head main\n"), None);
+        assert_eq!(revision_in(""), None);
+    }
+
+    #[tokio::test]
+    async fn a_folder_without_a_repository_has_no_revision() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(revision(folder.path()).await, None);
+        assert_eq!(revision(&folder.path().join("gone")).await, None);
+    }
+}

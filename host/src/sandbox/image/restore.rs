@@ -1,0 +1,221 @@
+//! Makes trees again as an image has them. The image may be anybody's: nothing outside of the trees is written.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    ffi::OsStr,
+    fs::File,
+    io::{self, Read, Seek},
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    path::{Component, Path, PathBuf},
+};
+
+use rustix::{
+    fs::{
+        AtFlags, CWD, Dir, FileType, Mode, OFlags, Timespec, Timestamps, chmodat, fchmod, futimens, mkdirat, mknodat,
+        openat, renameat, statat, symlinkat, unlinkat,
+    },
+    io::Errno,
+};
+use tar::{Archive, EntryType};
+
+use super::{ImageLimits, Part, open_directory, open_from};
+use crate::sandbox::remove_tree;
+
+/// Bytes that an entry takes in an image beside its content, long names included.
+const OVERHEAD: u64 = 8 << 10;
+
+/// Why trees could not be made again.
+#[derive(Debug, thiserror::Error)]
+#[error("the image {}: {reason}", image.display())]
+pub struct RestoreError {
+    image: PathBuf,
+    reason: String,
+}
+
+/// Replaces what the folders of `parts` hold by what `image` holds of them, and returns which of them it has; the
+/// others stay as they are. Folders that are in both stay the same folders: a component that has them open sees their
+/// new content. `bytes` is the image's size as it was written, and `scratch` a folder of the same file system, private
+/// to the attempt.
+///
+/// # Errors
+/// The image is not whole, is too large, or holds what no image does; or the file system refuses. The folders may be
+/// half-way then.
+pub fn restore(
+    image: &Path,
+    bytes: u64,
+    parts: &[Part<'_>],
+    scratch: &Path,
+    limits: ImageLimits,
+) -> Result<Vec<bool>, RestoreError> {
+    try_restore(image, bytes, parts, scratch, limits)
+        .map_err(|reason| RestoreError { image: image.to_owned(), reason: reason.to_string() })
+}
+
+fn try_restore(
+    image: &Path,
+    bytes: u64,
+    parts: &[Part<'_>],
+    scratch: &Path,
+    limits: ImageLimits,
+) -> io::Result<Vec<bool>> {
+    let mut file = open_image(image, bytes, limits)?;
+    let folders = survey(&file, parts, limits)?;
+    let mut there = vec![false; parts.len()];
+    for (part, Part { folder, .. }) in parts.iter().enumerate() {
+        there[part] = folders.contains(&(part, PathBuf::new()));
+        if there[part] {
+            let root = open_directory(CWD, folder.as_os_str())?;
+            clear(root, scratch, |path| folders.contains(&(part, path.to_owned())))?;
+        }
+    }
+    file.rewind()?;
+    fill(&file, parts)?;
+    Ok(there)
+}
+
+fn open_image(image: &Path, bytes: u64, limits: ImageLimits) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(openat(CWD, image, flags, Mode::empty())?);
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(unfit("it is no regular file"));
+    }
+    if metadata.len() != bytes {
+        return Err(unfit(format!("it has {} bytes, not the {bytes} that were written", metadata.len())));
+    }
+    if bytes > limits.bytes.saturating_add(OVERHEAD.saturating_mul(limits.entries as u64)) {
+        return Err(unfit("it is larger than an image can be"));
+    }
+    Ok(file)
+}
+
+/// Reads all names: finds the folders, and refuses an image that cannot be taken before anything is changed.
+fn survey(file: &File, parts: &[Part<'_>], limits: ImageLimits) -> io::Result<HashSet<(usize, PathBuf)>> {
+    let mut folders = HashSet::new();
+    let (mut bytes, mut entries) = (0_u64, 0_usize);
+    for entry in Archive::new(file).entries()? {
+        let entry = entry?;
+        let (part, path) = place(&entry.path_bytes(), parts)?;
+        entries += 1;
+        bytes = bytes.saturating_add(entry.size());
+        if entries > limits.entries || bytes > limits.bytes || path.components().count() > limits.depth + 1 {
+            return Err(unfit("it holds more than an image can"));
+        }
+        match entry.header().entry_type() {
+            EntryType::Directory => drop(folders.insert((part, path))),
+            EntryType::Regular | EntryType::Symlink | EntryType::Fifo if !path.as_os_str().is_empty() => {}
+            other => return Err(unfit(format!("it holds an entry of type {other:?}"))),
+        }
+    }
+    Ok(folders)
+}
+
+/// Takes the name of an entry apart: its part, and its path there.
+fn place(name: &[u8], parts: &[Part<'_>]) -> io::Result<(usize, PathBuf)> {
+    let bad = || unfit(format!("the name `{}` cannot be used", name.escape_ascii()));
+    let mut components = Path::new(OsStr::from_bytes(name)).components();
+    let Some(Component::Normal(first)) = components.next() else { return Err(bad()) };
+    let part = parts.iter().position(|part| first == part.name).ok_or_else(bad)?;
+    let path = components.as_path();
+    if name.contains(&0) || path.components().any(|component| !matches!(component, Component::Normal(_))) {
+        return Err(bad());
+    }
+    Ok((part, path.to_owned()))
+}
+
+/// Removes everything below `root` but the folders that stay.
+fn clear(root: OwnedFd, scratch: &Path, stays: impl Fn(&Path) -> bool) -> io::Result<()> {
+    fchmod(&root, Mode::RWXU)?;
+    let mut doomed = 0_u32;
+    let mut waiting = VecDeque::from([PathBuf::new()]);
+    while let Some(folder) = waiting.pop_front() {
+        let directory = open_from(&root, &folder)?;
+        for found in Dir::read_from(&directory)? {
+            let found = found?;
+            let name = found.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let path = folder.join(OsStr::from_bytes(name.to_bytes()));
+            let stat = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+                unlinkat(&directory, name, AtFlags::empty())?;
+                continue;
+            }
+            // To look into it, and to move it, it must be open to its owner.
+            chmodat(&directory, name, Mode::RWXU, AtFlags::empty())?;
+            if stays(&path) {
+                waiting.push_back(path);
+                continue;
+            }
+            // Out of the component's reach first: what removes trees goes by paths.
+            let away = loop {
+                let away = scratch.join(format!(".gone-{doomed}"));
+                doomed += 1;
+                if away.symlink_metadata().is_err() {
+                    break away;
+                }
+            };
+            renameat(&directory, name, CWD, &away)?;
+            remove_tree(&away)?;
+        }
+    }
+    Ok(())
+}
+
+fn fill(file: &File, parts: &[Part<'_>]) -> io::Result<()> {
+    let mut roots = Vec::with_capacity(parts.len());
+    for part in parts {
+        roots.push(open_directory(CWD, part.folder.as_os_str())?);
+    }
+    let mut modes = Vec::new();
+    for entry in Archive::new(file).entries()? {
+        let mut entry = entry?;
+        let (part, path) = place(&entry.path_bytes(), parts)?;
+        // Special permissions are for nobody.
+        let mode = Mode::from_raw_mode(entry.header().mode()? & 0o777);
+        let Some(name) = path.file_name() else {
+            modes.push((part, path, mode));
+            continue;
+        };
+        let directory = open_from(&roots[part], path.parent().unwrap_or(Path::new("")))?;
+        match entry.header().entry_type() {
+            EntryType::Directory => {
+                match mkdirat(&directory, name, Mode::RWXU) {
+                    // What stayed.
+                    Err(Errno::EXIST) => drop(open_directory(&directory, name)?),
+                    made => made?,
+                }
+                modes.push((part, path, mode));
+            }
+            EntryType::Symlink => {
+                let target = entry.link_name_bytes().ok_or_else(|| unfit("a link leads nowhere"))?;
+                symlinkat(OsStr::from_bytes(&target), &directory, name)?;
+            }
+            EntryType::Fifo => mknodat(&directory, name, FileType::Fifo, mode, 0)?,
+            _ => write_file(&directory, name, mode, &mut entry)?,
+        }
+    }
+    // Folders last, and the innermost first: one that is closed to its owner could not be filled.
+    for (part, path, mode) in modes.into_iter().rev() {
+        fchmod(open_from(&roots[part], &path)?, mode)?;
+    }
+    Ok(())
+}
+
+fn write_file(directory: &OwnedFd, name: &OsStr, mode: Mode, entry: &mut tar::Entry<'_, &File>) -> io::Result<()> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut file = File::from(openat(directory, name, flags, Mode::RUSR | Mode::WUSR)?);
+    let size = entry.size();
+    if io::copy(&mut entry.take(size), &mut file)? != size {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    fchmod(&file, mode)?;
+    let modified = i64::try_from(entry.header().mtime()?).unwrap_or_default();
+    let time = Timespec { tv_sec: modified, tv_nsec: 0 };
+    Ok(futimens(&file, &Timestamps { last_access: time, last_modification: time })?)
+}
+
+fn unfit(what: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what.into())
+}

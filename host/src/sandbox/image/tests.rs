@@ -1,0 +1,206 @@
+use std::{
+    fs::{self, Permissions},
+    io::Write,
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{PermissionsExt, symlink},
+    },
+    path::PathBuf,
+};
+
+use tar::{Builder, EntryType, Header};
+
+use super::*;
+
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["root", "config", "scratch", "outside"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::create_dir_all(self.path(name).parent().unwrap()).unwrap();
+        fs::write(self.path(name), text).unwrap();
+    }
+
+    fn look(&self, limits: ImageLimits) -> Result<Captured, ImageError> {
+        let (root, config) = (self.path("root"), self.path("config"));
+        Captured::look(&parts(&root, &config), limits)
+    }
+
+    fn capture(&self) -> u64 {
+        let (root, config) = (self.path("root"), self.path("config"));
+        self.look(ImageLimits::default()).unwrap().write(&parts(&root, &config), &self.path("i.tar")).unwrap()
+    }
+
+    fn restore(&self, bytes: u64) -> Result<Vec<bool>, RestoreError> {
+        let (root, config) = (self.path("root"), self.path("config"));
+        let limits = ImageLimits::default();
+        restore(&self.path("i.tar"), bytes, &parts(&root, &config), &self.path("scratch"), limits)
+    }
+}
+
+fn parts<'a>(root: &'a Path, config: &'a Path) -> [Part<'a>; 2] {
+    [Part { name: "root", folder: root }, Part { name: "config", folder: config }]
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn trees_come_back_exactly_and_in_place() {
+    let place = Place::new();
+    place.write("root/sub/deep/file", "text");
+    place.write("root/empty", "");
+    place.write("config/sessions/a.jsonl", "{}\n");
+    let long = format!("root/{}/{}", "d".repeat(120), "f".repeat(200));
+    place.write(&long, "long");
+    let odd = place.path("root").join(OsStr::from_bytes(b"\xff\n:\\ "));
+    fs::write(&odd, "odd").unwrap();
+    symlink("/etc/passwd", place.path("root/link")).unwrap();
+    symlink("x".repeat(300), place.path("root/long-link")).unwrap();
+    fs::set_permissions(place.path("root/empty"), Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(place.path("root/sub"), Permissions::from_mode(0o750)).unwrap();
+    let modified = fs::metadata(place.path("root/sub/deep/file")).unwrap().modified().unwrap();
+    let bytes = place.capture();
+
+    // As an agent and a component may leave it.
+    fs::set_permissions(place.path("root/sub"), Permissions::from_mode(0o700)).unwrap();
+    let opened = open_directory(rustix::fs::CWD, place.path("root/sub").as_os_str()).unwrap();
+    fs::write(place.path("root/sub/deep/file"), "changed").unwrap();
+    fs::remove_file(place.path("root/link")).unwrap();
+    symlink(place.path("outside"), place.path("root/link")).unwrap();
+    fs::remove_file(place.path("root/empty")).unwrap();
+    place.write("root/empty/is/a/folder", "now");
+    fs::remove_file(&odd).unwrap();
+    place.write("root/new/locked/file", "");
+    fs::set_permissions(place.path("root/new/locked"), Permissions::from_mode(0o000)).unwrap();
+    fs::remove_dir_all(place.path("config/sessions")).unwrap();
+    place.write("outside/kept", "kept");
+    symlink(place.path("outside"), place.path("config/sessions")).unwrap();
+
+    assert_eq!(place.restore(bytes).unwrap(), [true, true]);
+    assert_eq!(fs::read_to_string(place.path("root/sub/deep/file")).unwrap(), "text");
+    assert_eq!(fs::read_to_string(place.path("root/empty")).unwrap(), "");
+    assert_eq!(fs::read_to_string(place.path(&long)).unwrap(), "long");
+    assert_eq!(fs::read_to_string(&odd).unwrap(), "odd");
+    assert_eq!(fs::read_to_string(place.path("config/sessions/a.jsonl")).unwrap(), "{}\n");
+    assert_eq!(fs::read_link(place.path("root/link")).unwrap(), Path::new("/etc/passwd"));
+    assert_eq!(fs::read_link(place.path("root/long-link")).unwrap().as_os_str().len(), 300);
+    assert_eq!((mode(&place.path("root/empty")), mode(&place.path("root/sub"))), (0o755, 0o750));
+    assert!(!place.path("root/new").exists());
+    let restored = fs::metadata(place.path("root/sub/deep/file")).unwrap().modified().unwrap();
+    assert!(modified.duration_since(restored).unwrap().as_secs() == 0, "{modified:?} {restored:?}");
+    assert_eq!(fs::read_dir(place.path("outside")).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(place.path("scratch")).unwrap().count(), 0);
+    // Who had the folder open has it still.
+    assert!(rustix::fs::statat(&opened, "deep/file", rustix::fs::AtFlags::empty()).is_ok());
+}
+
+#[test]
+fn what_does_not_fit_has_no_image() {
+    let refused = |place: &Place, limits| match place.look(limits) {
+        Err(ImageError::Unfit(reason)) => reason,
+        other => panic!("{other:?}"),
+    };
+    let place = Place::new();
+    place.write("root/a/b/file", "12345");
+    let all = ImageLimits::default();
+    assert!(refused(&place, ImageLimits { bytes: 4, ..all }).starts_with("root/a/b/file: with it"));
+    assert!(refused(&place, ImageLimits { entries: 3, ..all }).contains("more than 3 entries"));
+    assert!(refused(&place, ImageLimits { depth: 1, ..all }).starts_with("root/a/b: deeper"));
+    let _listening = std::os::unix::net::UnixListener::bind(place.path("config/socket")).unwrap();
+    assert_eq!(refused(&place, all), "config/socket: a socket");
+}
+
+#[test]
+fn an_image_of_what_changes_meanwhile_is_none() {
+    let place = Place::new();
+    place.write("root/file", "12345");
+    let (root, config) = (place.path("root"), place.path("config"));
+    let seen = place.look(ImageLimits::default()).unwrap();
+    place.write("root/file", "1");
+    let error = seen.write(&parts(&root, &config), &place.path("i.tar")).unwrap_err();
+    assert!(error.to_string().contains("changed while"), "{error}");
+    assert!(!place.path("i.tar").exists());
+    assert!(!place.look(ImageLimits::default()).unwrap().is_still(&seen));
+}
+
+/// An image that no host writes.
+fn forged(place: &Place, entries: &[(EntryType, &str, &str)]) -> u64 {
+    let mut builder = Builder::new(Vec::new());
+    for (kind, name, content) in entries {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(*kind);
+        header.set_mode(0o6777);
+        header.set_mtime(0);
+        let bytes = if *kind == EntryType::Regular { content.as_bytes() } else { b"" };
+        header.set_size(bytes.len() as u64);
+        // Past the checks of the writer.
+        header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
+        if *kind == EntryType::Symlink {
+            header.as_old_mut().linkname[..content.len()].copy_from_slice(content.as_bytes());
+        }
+        header.set_cksum();
+        builder.append(&header, bytes).unwrap();
+    }
+    let bytes = builder.into_inner().unwrap();
+    fs::write(place.path("i.tar"), &bytes).unwrap();
+    bytes.len() as u64
+}
+
+#[test]
+fn no_forged_image_writes_outside_of_the_trees() {
+    use EntryType::{Directory, Link, Regular, Symlink};
+    let root = (Directory, "root", "");
+    for entries in [
+        &[root, (Symlink, "root/out", "../outside"), (Regular, "root/out/file", "x")][..],
+        &[root, (Symlink, "root/out", "../outside"), (Directory, "root/out/folder", "")],
+        &[root, (Symlink, "root/out", "../outside"), (Directory, "root/out", "")],
+        &[root, (Regular, "root/../outside/file", "x")],
+        &[root, (Regular, "/outside/file", "x")],
+        &[root, (Regular, "outside/file", "x")],
+        &[root, (Regular, "../outside/file", "x")],
+        &[root, (Link, "root/hard", "/etc/passwd")],
+        &[root, (Symlink, "root/out", "../outside/file"), (Regular, "root/out", "x")],
+        &[(Symlink, "root", "outside"), (Regular, "root/file", "x")],
+        &[root, (EntryType::Char, "root/device", "")],
+        &[(Regular, "root", "x")],
+    ] {
+        let place = Place::new();
+        let bytes = forged(&place, entries);
+        let refused = place.restore(bytes);
+        assert!(refused.is_err(), "{entries:?}");
+        assert_eq!(fs::read_dir(place.path("outside")).unwrap().count(), 0, "{entries:?}");
+    }
+}
+
+#[test]
+fn an_image_that_is_not_whole_is_refused() {
+    let place = Place::new();
+    place.write("root/file", "text");
+    let bytes = place.capture();
+    fs::OpenOptions::new().append(true).open(place.path("i.tar")).unwrap().write_all(b"x").unwrap();
+    assert!(place.restore(bytes).unwrap_err().to_string().contains("not the"));
+    fs::File::options().write(true).open(place.path("i.tar")).unwrap().set_len(700).unwrap();
+    assert!(place.restore(bytes).is_err() && place.restore(700).is_err());
+    fs::remove_file(place.path("i.tar")).unwrap();
+    symlink("/etc/passwd", place.path("i.tar")).unwrap();
+    assert!(place.restore(bytes).is_err());
+    rustix::fs::mkfifoat(rustix::fs::CWD, place.path("pipe"), rustix::fs::Mode::RWXU).unwrap();
+    fs::rename(place.path("pipe"), place.path("i.tar")).unwrap();
+    assert!(place.restore(0).unwrap_err().to_string().contains("no regular file"));
+    assert_eq!(fs::read_to_string(place.path("root/file")).unwrap(), "text");
+}

@@ -1,0 +1,248 @@
+//! What a run makes of outcomes: retries, expected failures, bounds on failures and repetitions, as files and flags ask
+//! for them.
+
+use host::model::{CountsAs, EventKind, FaultClass, PassRate, Verdict};
+
+use crate::support::{Finished, Suite, plain_module};
+
+mod support;
+
+/// A suite with the plugins `passes.wasm` and `fails.wasm`, which exits with 3.
+fn suite() -> Suite {
+    let suite = Suite::new();
+    suite.file("passes.wasm", plain_module("", ""));
+    suite.file("fails.wasm", plain_module("(call $proc_exit (i32.const 3))", ""));
+    suite
+}
+
+/// Gives the suite a scenario that passes when its agent takes these steps to the end.
+fn with_agent(suite: &Suite, name: &str, toml: &str, steps: &str) {
+    let toml = format!("plugin = \"passes.wasm\"\n{toml}\n[session]\nprompt = \"go\"\n[grants]\nsession = true\n");
+    suite.scenario(name, &toml).agent(name, &format!("{steps}\n[[step]]\nsay = \"done\"\n"));
+}
+
+/// Steps that kill the agent the first time, and do nothing from then on: what it knows of the first time is a
+/// folder outside of the attempt.
+fn dies_once(suite: &Suite, name: &str) -> String {
+    let mark = suite.path(&format!("{name}-was-here"));
+    format!("[[step]]\nshell = \"if mkdir {} 2>/dev/null; then kill -9 $PPID; sleep 60; fi\"\n", mark.display())
+}
+
+fn expected_to_fail(codes: &str, until: &str) -> String {
+    format!("[[expect-fail]]\nfindings = {codes}\nowner = \"ada\"\nreason = \"known\"\nuntil = {until}\n")
+}
+
+/// How many attempts a trial took.
+fn attempts(finished: &Finished, scenario: &str) -> u32 {
+    let found = finished.events.iter().find_map(|event| match &event.kind {
+        EventKind::TrialFinished { trial, attempts, .. } if trial.scenario.0 == scenario => Some(*attempts),
+        _ => None,
+    });
+    found.unwrap_or_else(|| panic!("no verdict on {scenario}; {}", finished.told()))
+}
+
+fn words(finished: &Finished) -> Vec<&'static str> {
+    let verdict = |kind: &EventKind| match kind {
+        EventKind::TrialFinished { verdict, .. } => Some(verdict.word()),
+        _ => None,
+    };
+    finished.events.iter().filter_map(|event| verdict(&event.kind)).collect()
+}
+
+#[test]
+fn a_trial_that_passes_after_a_fault_is_flaky_and_counts_as_asked() {
+    for (flags, code, counts_as) in [(&[][..], 0, CountsAs::Pass), (&["--flaky-result=fail"][..], 100, CountsAs::Fail)]
+    {
+        let suite = suite();
+        suite.file("scenarios/suite.toml", "[defaults]\nretries = 1\nretry-delay = \"1ms\"\n");
+        with_agent(&suite, "shaky", "", &dies_once(&suite, "shaky"));
+        let finished = suite.host(["run"].iter().chain(flags).copied());
+        let Verdict::Flaky { reason, counts_as: counted } = finished.exits(code).verdict("shaky") else {
+            panic!("{}", finished.told())
+        };
+        assert!(reason.starts_with("attempt 1: crash ("), "{reason}");
+        assert_eq!((*counted, attempts(&finished, "shaky")), (counts_as, 2));
+        let scheduled = finished.events.iter().filter(|event| matches!(event.kind, EventKind::RetryScheduled { .. }));
+        assert_eq!(scheduled.count(), 1);
+        assert_eq!(suite.leftovers(), [""; 0]);
+    }
+}
+
+#[test]
+fn only_what_is_asked_for_is_tried_again() {
+    let suite = suite();
+    suite.file("scenarios/suite.toml", "plugins = [\"fails.wasm\"]\n[defaults]\nretry-delay = \"0s\"\n");
+    with_agent(&suite, "shaky", "", &dies_once(&suite, "shaky"));
+    let once = suite.host(["run"]);
+    assert_eq!(once.exits(100).fault("shaky").class, FaultClass::Crash, "nothing is tried again unless asked for");
+    std::fs::remove_dir(suite.path("shaky-was-here")).unwrap();
+    let finished = suite.host(["run", "--retries", "2", "--retry-on", "fail,stall"]);
+    finished.exits(100);
+    assert_eq!((attempts(&finished, "shaky"), attempts(&finished, "fails")), (1, 3));
+}
+
+#[test]
+fn a_scenario_has_a_word_in_its_own_retries() {
+    let suite = suite();
+    suite.file("scenarios/suite.toml", "[defaults]\nretries = 1\nretry-on = [\"fail\"]\nretry-delay = \"0s\"\n");
+    suite.scenario("often", "plugin = \"fails.wasm\"\nretries = 3\n");
+    suite.scenario("seldom", "plugin = \"fails.wasm\"\n");
+    suite.scenario("never", "plugin = \"fails.wasm\"\nretry-on = []\n");
+    let finished = suite.host(["run"]);
+    let made = ["often", "seldom", "never"].map(|name| attempts(finished.exits(100), name));
+    assert_eq!(made, [4, 2, 1]);
+    let finished = suite.host(["run", "--retries", "0"]);
+    assert_eq!(["often", "seldom", "never"].map(|name| attempts(&finished, name)), [1, 1, 1]);
+}
+
+#[test]
+fn a_failure_that_was_expected_is_none() {
+    let suite = suite();
+    suite.scenario("fails", &expected_to_fail("\"exit-code\"", "2999-12-31"));
+    let finished = suite.host(["run", "fails.wasm"]);
+    let Verdict::Xfail { findings, expected } = finished.exits(0).verdict("fails") else {
+        panic!("{}", finished.told())
+    };
+    assert_eq!((findings[0].code.as_str(), expected[0].owner.as_str()), ("exit-code", "ada"));
+}
+
+#[test]
+fn a_pass_that_was_not_expected_is_told_and_counts_as_asked() {
+    let suite = suite();
+    suite.scenario("passes", &expected_to_fail("[\"exit-code\"]", "2999-12-31"));
+    let told = suite.host(["run", "passes.wasm"]);
+    assert!(matches!(told.exits(0).verdict("passes"), Verdict::Xpass { .. }), "{}", told.told());
+    suite.host(["run", "passes.wasm", "--xpass=fail"]).exits(100);
+    suite.file("scenarios/suite.toml", "xpass = \"fail\"\n");
+    suite.host(["run", "passes.wasm"]).exits(100);
+    suite.host(["run", "passes.wasm", "--xpass", "pass"]).exits(0);
+}
+
+#[test]
+fn an_expected_failure_that_expired_fails() {
+    let suite = suite();
+    suite.scenario("fails", &expected_to_fail("\"exit-code\"", "2020-02-29"));
+    let finished = suite.host(["run", "fails.wasm"]);
+    let Verdict::Fail { note, .. } = finished.exits(100).verdict("fails") else { panic!("{}", finished.told()) };
+    assert_eq!(note.as_deref(), Some("it was expected until 2020-02-29 (ada: known), which is over"));
+}
+
+#[test]
+fn a_finding_that_was_not_expected_fails_with_all_of_them() {
+    let suite = suite();
+    let expect = "[expect]\nstdout = \"something\"\n";
+    suite.scenario("fails", &format!("{}{expect}", expected_to_fail("\"exit-code\"", "2999-12-31")));
+    let finished = suite.host(["run", "fails.wasm"]);
+    let Verdict::Fail { findings, note } = finished.exits(100).verdict("fails") else { panic!("{}", finished.told()) };
+    assert_eq!(findings.iter().map(|it| it.code.as_str()).collect::<Vec<_>>(), ["exit-code", "stdout"]);
+    assert_eq!(note.as_deref(), Some("not expected: `stdout`; expected: `exit-code`"));
+}
+
+#[test]
+fn a_fault_is_never_masked_by_an_expected_failure() {
+    let suite = suite();
+    let expected = expected_to_fail("\"exit-code\"", "2999-12-31");
+    with_agent(&suite, "breaks", &expected, "[[step]]\nfault = \"crash\"");
+    assert_eq!(suite.host(["run"]).exits(110).fault("breaks").class, FaultClass::Crash);
+}
+
+#[test]
+fn an_expected_failure_of_another_lane_says_nothing_here() {
+    let suite = suite();
+    suite.file("scenarios/suite.toml", "[lane.here]\n[lane.there]\n");
+    suite.scenario("fails", &format!("{}lane = \"there\"\n", expected_to_fail("\"exit-code\"", "2999-12-31")));
+    let run = |lane| suite.host(["run", "fails.wasm", "--lane", lane]);
+    run("there").exits(0);
+    run("here").exits(100);
+}
+
+#[test]
+fn a_lane_that_is_refused_again_and_again_starts_nothing_more() {
+    let suite = suite();
+    suite.file("scenarios/suite.toml", "[lane.mine]\njobs = 1\nbreaker = 2\n");
+    for name in ["a", "b", "c", "d", "e"] {
+        with_agent(&suite, name, "", "[[step]]\nfault = \"unauthorized\"");
+    }
+    let finished = suite.host(["run"]);
+    let mut ends = words(finished.exits(110));
+    ends.sort_unstable();
+    assert_eq!(ends, ["blocked", "blocked", "blocked", "fault", "fault"]);
+    let broken = finished.events.iter().filter(|event| matches!(event.kind, EventKind::LaneBroken { .. }));
+    assert_eq!(broken.count(), 1);
+    suite.file("scenarios/suite.toml", "[lane.mine]\njobs = 1\nbreaker = 0\n");
+    assert_eq!(words(suite.host(["run"]).exits(110)), ["fault"; 5], "0 is never");
+}
+
+#[test]
+fn after_enough_failures_nothing_more_starts() {
+    let suite = suite();
+    for name in ["a", "b", "c"] {
+        suite.scenario(name, "plugin = \"fails.wasm\"\n");
+    }
+    let run = |flags: &[&'static str]| suite.host(["run", "-j", "1"].iter().chain(flags).copied());
+    for flags in [&["--max-fail", "1"][..], &["--fail-fast"]] {
+        assert_eq!(words(run(flags).exits(100)), ["fail", "cancelled", "cancelled"], "{flags:?}");
+    }
+    suite.file("scenarios/suite.toml", "max-fail = 2\n[profile.all]\nfail-fast = false\n");
+    assert_eq!(words(run(&[]).exits(100)), ["fail", "fail", "cancelled"]);
+    assert_eq!(words(run(&["--no-fail-fast"]).exits(100)), ["fail"; 3]);
+    assert_eq!(words(run(&["--profile", "all"]).exits(100)), ["fail"; 3]);
+}
+
+#[test]
+fn repetitions_give_rates() {
+    let suite = suite();
+    let finished = suite.host(["run", "passes.wasm", "fails.wasm", "--repeat-each", "5"]);
+    finished.exits(100).passes("passes#1").passes("passes#5");
+    let rates: Vec<PassRate> = finished
+        .events
+        .iter()
+        .find_map(|event| match &event.kind {
+            EventKind::RunFinished { summary } => Some(summary.rates.clone()),
+            _ => None,
+        })
+        .unwrap();
+    let shown: Vec<_> =
+        rates.iter().map(|it| (it.id.scenario.0.as_str(), it.passed, it.judged, it.repetitions)).collect();
+    assert_eq!(shown, [("fails", 0, 5, 5), ("passes", 5, 5, 5)]);
+    let (low, high) = rates[1].interval.unwrap();
+    assert!((0.56..0.57).contains(&low) && high == 1.0, "{low} {high}");
+}
+
+#[test]
+fn the_first_event_names_suite_revision_and_files() {
+    let suite = suite();
+    suite.file("scenarios/suite.toml", "plugins = [\"passes.wasm\"]\n").scenario("passes", "tags = []\n");
+    let first = |finished: &Finished| match &finished.events[0].kind {
+        EventKind::RunStarted { suite, revision, trials, .. } => {
+            (suite.clone().unwrap(), revision.clone(), trials[0].file.clone().unwrap())
+        }
+        other => panic!("{other:?}"),
+    };
+    let (info, revision, file) = first(suite.host(["run"]).exits(0));
+    assert_eq!(
+        (info.path.to_str(), file.to_str()),
+        (Some("scenarios/suite.toml"), Some("scenarios/passes/scenario.toml"))
+    );
+    assert_eq!(revision, None, "there is no repository");
+    let again = first(suite.host_in(&suite.path("scenarios"), ["run", "--suite", "suite.toml"]).exits(0));
+    assert_eq!((again.0.path.to_str(), again.2.to_str()), (Some("suite.toml"), Some("passes/scenario.toml")));
+    assert_eq!(again.0.digest, info.digest);
+
+    let git = |args: &[&str]| {
+        let mut git = std::process::Command::new("git");
+        git.args(["-c", "user.name=a", "-c", "user.email=a@example.org"]).args(args).current_dir(suite.path(""));
+        assert!(git.env_remove("GIT_DIR").output().unwrap().status.success(), "{args:?}");
+    };
+    git(&["init", "--quiet"]);
+    assert_eq!(first(&suite.host(["run"])).1, None, "there is no commit");
+    git(&["add", "scenarios", "passes.wasm"]);
+    git(&["commit", "--quiet", "--message", "one"]);
+    let (_, revision, _) = first(&suite.host(["run"]));
+    let revision = revision.unwrap();
+    assert!(revision.commit.len() == 40 && !revision.modified, "{revision:?}");
+    suite.scenario("passes", "tags = [\"x\"]\n");
+    let (changed, after, _) = first(&suite.host(["run"]));
+    assert!(after.as_ref().unwrap().modified && after.unwrap().commit == revision.commit);
+    assert_ne!(changed.digest, info.digest);
+}
