@@ -1,7 +1,7 @@
 //! The standard input of an agent that takes its messages there, line by line.
 //!
 //! It is a named pipe, since the standard input of the supervisor that starts the agent is the control socket. It lies in
-//! a folder of its own that only this user can enter. It is held open for reading too, so that opening it waits for
+//! a folder of its own that only this user can enter and that goes with the attempt. It is held open for reading too, so that opening it waits for
 //! nobody, and the agent sees its end when the host closes it.
 
 use std::{io, path::Path};
@@ -33,8 +33,9 @@ impl InputLines {
 }
 
 impl Input {
-    pub(crate) fn open() -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("host-input-").tempdir()?;
+    /// Makes the pipe in a folder of its own below `tmp`.
+    pub(crate) fn open(tmp: &Path) -> io::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("host-input-").tempdir_in(tmp)?;
         let path = folder.path().join("stdin");
         mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
         let pipe = pipe::OpenOptions::new().read_write(true).open_sender(&path)?;

@@ -1,6 +1,7 @@
 //! A session whose every turn is a process of its own, or a message to a process that lives on.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -55,6 +56,8 @@ pub(crate) struct TurnSession {
     turns: u32,
     /// One for each turn: what a turn leaves running in the background may live until the session ends.
     processes: Vec<AgentProcess>,
+    /// The agent's folder for temporary files, which goes with the attempt.
+    tmp: PathBuf,
     /// The standard input of a persistent agent.
     input: Option<Input>,
     /// The message of a turn whose agent is spawned and not known to run yet.
@@ -94,6 +97,7 @@ impl TurnSession {
             turn: None,
             turns: 0,
             processes: Vec::new(),
+            tmp: spec.tmp.clone(),
             input: None,
             starting: None,
             stage: Stage::Open,
@@ -115,7 +119,7 @@ impl TurnSession {
         let mut command = self.agent.command(self.turns + 1, message).map_err(|fault| self.broken(fault))?;
         let mut lines = None;
         if self.agent.is_persistent() {
-            match Input::open() {
+            match Input::open(&self.tmp) {
                 Ok(input) => {
                     command.stdin = Some(input.path());
                     lines = Some(input.lines());
@@ -362,8 +366,6 @@ fn check_message(message: &str, command: &AgentCommand) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
 
     #[test]
