@@ -364,6 +364,7 @@ async fn drive_until_killed() {
         config_dir: folder.join("config"),
         home: folder.join("home"),
         tmp: folder.join("tmp"),
+        bin: None,
         prompt: String::new(),
         script: Some(folder.join("script.toml")),
         record_dir: Some(folder.join("record")),

@@ -60,7 +60,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Ending {
         Command::Supervise(args) => {
             let mut command = args.command.into_iter();
             let Some(program) = command.next() else { return ExitCode::Usage.into() };
-            Ending(supervise(&SuperviseArgs { program, args: command.collect() }))
+            Ending(supervise(&SuperviseArgs { program, args: command.collect(), stdin: args.stdin }))
         }
         Command::Agent(args) => Ending(run_agent(&AgentArgs {
             script: args.script,

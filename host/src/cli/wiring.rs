@@ -22,7 +22,9 @@ use crate::{
     artifact::{self, CopyLimits, DiffLimits, RunDirectory, copy_tree_bounded},
     engine::WASMTIME_VERSION,
     lane::{self, Guard, HostProgram, Lane},
-    model::{Event, ExitCode, FIXTURES_FOLDER, LaneName, Redactor, RunId, RunSummary, SuiteInfo, TrialId},
+    model::{
+        AgentSettings, Event, ExitCode, FIXTURES_FOLDER, LaneName, Redactor, RunId, RunSummary, SuiteInfo, TrialId,
+    },
     plan::Plan,
     report::{
         Background, ColorChoice, Github, GithubFiles, Human, HumanOptions, JsonLines, Junit, Reporter, Verbosity,
@@ -220,7 +222,10 @@ fn secrets(agents: &Agents) -> Vec<String> {
 fn lanes(plan: &Plan) -> HashMap<LaneName, Arc<dyn Lane>> {
     plan.lanes
         .iter()
-        .map(|planned| (planned.name.clone(), lane::lane(planned.kind.kind(), HostProgram::this(), Guard::default())))
+        .map(|planned| {
+            let settings = AgentSettings::new(planned.kind.kind());
+            (planned.name.clone(), lane::lane(&settings, HostProgram::this(), Guard::default()))
+        })
         .collect()
 }
 

@@ -153,7 +153,8 @@ impl Lanes {
 impl LaneTable {
     fn settings(&self, name: &str) -> LaneSettings {
         let kind = match self.kind.as_ref().map(|kind| *kind.get_ref()).unwrap_or_default() {
-            KindName(model::LaneKind::Scripted) => LaneKind::Scripted {
+            // A file can name no other kind yet.
+            KindName(_) => LaneKind::Scripted {
                 agent: self.agent.as_ref().map_or_else(|| DEFAULT_AGENT.to_owned(), |agent| agent.get_ref().clone()),
             },
         };

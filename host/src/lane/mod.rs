@@ -3,12 +3,19 @@
 //! A [`Lane`] starts a [`Session`]; the runner drives it for the component. Whatever the kind, the agent runs under
 //! a supervisor (see [`supervise`]), its output is read in bounded memory, and every line of it is kept.
 
+mod acp;
 mod agent;
+mod claude;
+mod codex;
+mod command;
 mod confine;
+mod external;
+mod input;
 mod journal;
 mod lines;
 mod observed;
 mod orphans;
+mod pi;
 mod process;
 mod process_tree;
 mod pump;
@@ -23,16 +30,20 @@ use std::{future::Future, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-use crate::model::{Conclusion, Confinement, Fault, Redactor, SessionEvent};
+use crate::model::{AgentSettings, Conclusion, Confinement, Fault, Redactor, SessionEvent};
 
 pub use agent::{AgentArgs, run_agent};
 pub use confine::confinement_available;
+pub use external::{AgentVersion, VersionProblem, missing_credentials, secrets, short_secrets, version};
 pub use orphans::{SESSION_MARKER, become_subreaper, kill_orphans};
 pub use process::HostProgram;
 pub use replay::{Replay, Replayable, Restore, replayable};
 pub use supervisor::{SuperviseArgs, supervise};
 
 pub use crate::model::LaneKind;
+
+/// Where an agent finds the system's programs; the caller's own `PATH` is not for it.
+const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How a lane guards what is around its agents. The default confines them, and knows no secret.
 #[derive(Clone, Debug, Default)]
@@ -43,11 +54,13 @@ pub struct Guard {
     pub redactor: Redactor,
 }
 
-/// The lane of a kind. `host` is the program whose hidden modes supervise agents.
+/// The lane of an agent. `host` is the program whose hidden modes supervise agents. Of a scripted agent the kind alone
+/// counts.
 #[must_use]
-pub fn lane(kind: LaneKind, host: HostProgram, guard: Guard) -> Arc<dyn Lane> {
-    match kind {
-        LaneKind::Scripted => Arc::new(scripted::ScriptedLane::new(host, guard)),
+pub fn lane(settings: &AgentSettings, host: HostProgram, guard: Guard) -> Arc<dyn Lane> {
+    match external::program(settings.kind) {
+        Some(program) => Arc::new(external::ExternalLane::new(program, settings.clone(), host, guard)),
+        None => Arc::new(scripted::ScriptedLane::new(host, guard)),
     }
 }
 
@@ -93,6 +106,9 @@ pub struct SessionSpec {
     pub home: PathBuf,
     /// The agent's `TMPDIR`.
     pub tmp: PathBuf,
+    /// A folder of programs that come before all others in the agent's `PATH`: stubs and shims of the scenario. The
+    /// agent itself is not looked for there.
+    pub bin: Option<PathBuf>,
     /// The first message.
     pub prompt: String,
     /// The script of a scripted agent.
@@ -158,7 +174,8 @@ mod tests {
     #[test]
     fn a_kind_has_a_lane_of_that_kind() {
         for kind in LaneKind::ALL {
-            assert_eq!(lane(kind, HostProgram::this(), Guard::default()).kind(), kind);
+            let lane = lane(&AgentSettings::new(kind), HostProgram::this(), Guard::default());
+            assert_eq!(lane.kind(), kind);
         }
     }
 }

@@ -57,6 +57,8 @@ pub(crate) struct AgentCommand {
     /// The whole environment; the session's marker is added.
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) cwd: PathBuf,
+    /// The file that is its standard input; empty when absent.
+    pub(crate) stdin: Option<PathBuf>,
     /// What the operating system holds it to, its own directories included.
     pub(crate) confinement: Confinement,
 }
@@ -256,9 +258,13 @@ fn spawn_supervisor(
     // It waits in the socket until the supervisor reads it: no agent lives by then that could forge or see it.
     let policy = serde_json::to_string(&Policy::from(&command.confinement))?;
     ours.write_all(format!("confine {policy}\n").as_bytes())?;
-    let child = Command::new(host.path())
-        .arg0("host")
-        .args(["supervise", "--"])
+    let mut supervisor = Command::new(host.path());
+    supervisor.arg0("host").arg("supervise");
+    if let Some(stdin) = &command.stdin {
+        supervisor.arg("--stdin").arg(stdin);
+    }
+    let child = supervisor
+        .arg("--")
         .arg(&command.program)
         .args(&command.args)
         .env_clear()

@@ -8,18 +8,19 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::ChildStdout,
-    sync::{Semaphore, mpsc, oneshot, watch},
+    sync::{Semaphore, mpsc, watch},
     task::JoinSet,
     time::timeout,
 };
 
 use super::{
+    input::InputLines,
     journal::{Journal, TurnContext},
     lines::{Line, Lines},
     observed::observed,
     process::{AgentExit, AgentStreams, ProcessState},
     record::TurnSummary,
-    turn::{Dialect, Heard, Said, Waiting},
+    turn::{Ask, Dialect, Heard, Said, Waiting},
 };
 use crate::model::{Fault, FaultClass, RedactingStream, Redactor, SessionEventKind};
 
@@ -41,6 +42,8 @@ pub(crate) struct Pump {
     /// The turn's place in the summary.
     index: usize,
     redactor: Redactor,
+    /// Where lines for the agent go, if it has a standard input.
+    input: Option<InputLines>,
 }
 
 impl Pump {
@@ -50,16 +53,12 @@ impl Pump {
         context: TurnContext,
         queue: mpsc::Sender<Waiting>,
         heard: Arc<Mutex<Heard>>,
+        input: Option<InputLines>,
     ) -> Self {
         let room = Arc::new(Semaphore::new(context.limits.max_waiting_bytes as usize));
-        let index = context.journal(|journal| {
-            let started_ms = journal.now_ms();
-            journal.summary.turns.push(TurnSummary { started_ms, ..Default::default() });
-            journal.save();
-            journal.summary.turns.len() - 1
-        });
+        let index = enter_turn(&context);
         let redactor = context.journal(|journal| journal.redactor.clone());
-        Self { dialect, context, room, queue: Some(queue), heard, index, redactor }
+        Self { dialect, context, room, queue: Some(queue), heard, index, redactor, input }
     }
 
     /// Reads to the end. Who sends over `asked` is answered when nothing is there to be read.
@@ -67,8 +66,11 @@ impl Pump {
         mut self,
         mut process: watch::Receiver<ProcessState>,
         streams: AgentStreams,
-        asked: mpsc::Receiver<oneshot::Sender<()>>,
+        asked: mpsc::Receiver<Ask>,
+        message: String,
     ) {
+        let said = self.dialect.begin(&message);
+        self.take_in(said, 1).await;
         // Ends with this future, whoever holds stderr open.
         let mut stderr = JoinSet::new();
         stderr.spawn(keep_stderr(
@@ -86,6 +88,11 @@ impl Pump {
         drop(timeout(LEFTOVER_SILENCE, stderr.join_next()).await);
         stderr.abort_all();
         self.context.journal(|journal| journal.summary.turns[self.index].exit = Some(exit.to_string()));
+        let unfinished = Heard::with(&self.heard, |heard| heard.outcome.is_none().then(|| heard.stderr.clone()));
+        if let Some(stderr) = unfinished {
+            let said = self.dialect.ended(&exit, String::from_utf8_lossy(&stderr).trim());
+            self.take_in(said, 1).await;
+        }
         if let Some(fault) = Heard::with(&self.heard, |heard| heard.fault_of(&exit)) {
             self.over(Err(fault));
         }
@@ -96,13 +103,18 @@ impl Pump {
         &mut self,
         stdout: ChildStdout,
         process: &mut watch::Receiver<ProcessState>,
-        mut asked: mpsc::Receiver<oneshot::Sender<()>>,
+        mut asked: mpsc::Receiver<Ask>,
     ) {
         let limits = &self.context.limits;
         let mut lines = Lines::new(stdout, limits.max_line_bytes, limits.max_raw_bytes);
         let mut shown = self.redactor.stream();
         let mut exited: Option<Instant> = None;
+        let mut begun: Option<String> = None;
         loop {
+            if let Some(message) = begun.take() {
+                let said = self.dialect.begin(&message);
+                self.take_in(said, 1).await;
+            }
             if lines.is_drained() {
                 self.context.journal(|journal| journal.record.flush());
             }
@@ -114,8 +126,15 @@ impl Pump {
                 biased;
                 line = lines.next(tee) => line,
                 Some(ask) = asked.recv() => {
-                    // Who asked may have stopped waiting.
-                    let _ = ask.send(());
+                    match ask {
+                        // Who asked may have stopped waiting.
+                        Ask::CatchUp(tell) => drop(tell.send(())),
+                        Ask::Begin(message, queue) => {
+                            self.queue = Some(queue);
+                            self.index = enter_turn(&self.context);
+                            begun = Some(message);
+                        }
+                    }
                     continue;
                 }
                 _ = process.wait_for(|it| it.exit().is_some()), if exited.is_none() => {
@@ -148,6 +167,7 @@ impl Pump {
             Some(text) => self.dialect.read(text),
             None => {
                 self.context.journal(Journal::unreadable);
+                self.dialect.missed();
                 Vec::new()
             }
         };
@@ -159,9 +179,20 @@ impl Pump {
         let size = line.bytes.len();
         // What it says may have to wait for room, and is held once.
         drop(line);
+        self.take_in(said, size).await;
+    }
+
+    async fn take_in(&mut self, said: Vec<Said>, size: usize) {
         for said in said {
             match said {
                 Said::Event(kind) => self.event(kind, size).await,
+                Said::Known => {}
+                Said::Answer(line) => {
+                    if self.input.as_ref().is_none_or(|input| !input.write(line)) {
+                        let message = "the agent does not read its standard input";
+                        self.over(Err(Fault::new(FaultClass::Protocol, message)));
+                    }
+                }
                 Said::Finished { stop_reason } => self.over(Ok(self.redactor.text(&stop_reason).into_owned())),
                 Said::Broken(fault) => self.over(Err(self.redactor.fault(fault))),
             }
@@ -206,6 +237,16 @@ impl Pump {
         // What was queued can still be fetched.
         self.queue = None;
     }
+}
+
+/// Enters a turn in the journal: its place there.
+fn enter_turn(context: &TurnContext) -> usize {
+    context.journal(|journal| {
+        let started_ms = journal.now_ms();
+        journal.summary.turns.push(TurnSummary { started_ms, ..Default::default() });
+        journal.save();
+        journal.summary.turns.len() - 1
+    })
 }
 
 /// Knows nobody but the journal: while a descendant that survives holds stderr open, nobody else waits for it.
@@ -269,7 +310,7 @@ mod tests {
         let (observer, mut observed) = mpsc::channel(1);
         let context = TurnContext { journal: Arc::new(Mutex::new(journal)), observer: Some(observer), limits };
         let (_known, state) = watch::channel(ProcessState::default());
-        let turn = Turn::start(state, streams, Box::new(Deaf), context);
+        let turn = Turn::start(state, streams, Box::new(Deaf), context, "", None);
         tokio::time::sleep(Duration::from_millis(50)).await;
         drop(turn);
         assert!(timeout(Duration::from_secs(5), observed.recv()).await.expect("nobody holds it").is_none());

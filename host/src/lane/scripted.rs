@@ -9,15 +9,12 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    Answer, Guard, HostProgram, Lane, LaneKind, Session, SessionSpec,
+    Answer, Guard, HostProgram, Lane, LaneKind, SYSTEM_PATH, Session, SessionSpec,
     process::AgentCommand,
     session::{TurnAgent, TurnSession},
     turn::{Dialect, Said},
 };
 use crate::model::{Confinement, Fault, FaultClass, Redactor, SessionEventKind};
-
-/// Where an agent finds the system's programs; the caller's own `PATH` is not for it.
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// Starts scripted agents.
 #[derive(Debug)]
@@ -68,7 +65,7 @@ struct ScriptedAgent {
 }
 
 impl TurnAgent for ScriptedAgent {
-    fn command(&self, turn: u32, message: &str) -> AgentCommand {
+    fn command(&self, turn: u32, message: &str) -> Result<AgentCommand, Fault> {
         let spec = &self.spec;
         let args: Vec<OsString> = vec![
             "agent".into(),
@@ -82,14 +79,14 @@ impl TurnAgent for ScriptedAgent {
             format!("--prompt={message}").into(),
         ];
         let env: Vec<(OsString, OsString)> = vec![
-            ("PATH".into(), PATH.into()),
+            ("PATH".into(), SYSTEM_PATH.into()),
             ("HOME".into(), spec.home.clone().into()),
             ("TMPDIR".into(), spec.tmp.clone().into()),
             ("LANG".into(), "C.UTF-8".into()),
             (super::agent::CONFIG_DIR_VARIABLE.into(), spec.config_dir.clone().into()),
         ];
         let (program, cwd) = (self.host.path().to_owned(), spec.root.clone());
-        AgentCommand { program, args, env, cwd, confinement: self.confinement.clone() }
+        Ok(AgentCommand { program, args, env, cwd, stdin: None, confinement: self.confinement.clone() })
     }
 
     fn dialect(&self) -> Box<dyn Dialect> {
@@ -98,7 +95,7 @@ impl TurnAgent for ScriptedAgent {
 }
 
 /// 128 random bits: the keys that the standard library draws for its hash maps.
-fn new_session_id() -> String {
+pub(crate) fn new_session_id() -> String {
     format!("{:016x}{:016x}", RandomState::new().hash_one(0), RandomState::new().hash_one(1))
 }
 

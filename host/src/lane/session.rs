@@ -1,6 +1,7 @@
-//! A session whose every turn is a process of its own.
+//! A session whose every turn is a process of its own, or a message to a process that lives on.
 
 use std::{
+    path::PathBuf,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -9,6 +10,7 @@ use tokio::time::timeout;
 
 use super::{
     Answer, HostProgram, LaneKind, Session, SessionSpec,
+    input::Input,
     journal::{Journal, TurnContext},
     process::{AgentCommand, AgentProcess},
     record::{Record, SessionSummary},
@@ -22,7 +24,13 @@ const MAX_ARGUMENT_BYTES: usize = (128 << 10) - 1;
 /// What a kind of agent must say to be run one process a turn.
 pub(crate) trait TurnAgent: Send {
     /// What to start for a turn, from 1, that begins with `message`.
-    fn command(&self, turn: u32, message: &str) -> AgentCommand;
+    /// A fault is the session's.
+    fn command(&self, turn: u32, message: &str) -> Result<AgentCommand, Fault>;
+
+    /// Whether one process takes all messages, on its standard input, until that is closed.
+    fn is_persistent(&self) -> bool {
+        false
+    }
 
     /// How its output is read.
     fn dialect(&self) -> Box<dyn Dialect>;
@@ -48,6 +56,10 @@ pub(crate) struct TurnSession {
     turns: u32,
     /// One for each turn: what a turn leaves running in the background may live until the session ends.
     processes: Vec<AgentProcess>,
+    /// The agent's folder for temporary files, which goes with the attempt.
+    tmp: PathBuf,
+    /// The standard input of a persistent agent.
+    input: Option<Input>,
     /// The message of a turn whose agent is spawned and not known to run yet.
     starting: Option<String>,
     stage: Stage,
@@ -86,6 +98,8 @@ impl TurnSession {
             turn: None,
             turns: 0,
             processes: Vec::new(),
+            tmp: spec.tmp.clone(),
+            input: None,
             starting: None,
             stage: Stage::Open,
             fault: None,
@@ -103,14 +117,29 @@ impl TurnSession {
 
     /// Spawns the next turn's agent. From here on `end` knows its process; `started` waits until it runs.
     fn spawn_turn(&mut self, message: &str) -> Result<(), Fault> {
-        let command = self.agent.command(self.turns + 1, message);
+        let mut command = self.agent.command(self.turns + 1, message).map_err(|fault| self.broken(fault))?;
+        let mut lines = None;
+        if self.agent.is_persistent() {
+            match Input::open(&self.tmp) {
+                Ok(input) => {
+                    command.stdin = Some(input.path());
+                    lines = Some(input.lines());
+                    self.input = Some(input);
+                }
+                Err(error) => {
+                    let message = format!("cannot make the agent's standard input: {error}");
+                    return Err(self.broken(Fault::new(FaultClass::Internal, message)));
+                }
+            }
+        }
         if let Err(problem) = check_message(message, &command) {
             return Err(self.broken(Fault::new(FaultClass::Protocol, problem)));
         }
         match AgentProcess::spawn(&self.host, &command, &self.id) {
             Ok((process, streams)) => {
                 self.turns += 1;
-                self.turn = Some(Turn::start(process.watch(), streams, self.agent.dialect(), self.context.clone()));
+                let (dialect, context) = (self.agent.dialect(), self.context.clone());
+                self.turn = Some(Turn::start(process.watch(), streams, dialect, context, message, lines));
                 self.processes.push(process);
                 self.starting = Some(message.to_owned());
                 Ok(())
@@ -149,10 +178,24 @@ impl TurnSession {
         if self.starting.as_deref() != Some(message) {
             self.started().await?;
             self.finish_turn().await?;
+            if self.agent.is_persistent() && self.turn.is_some() {
+                return self.begin_turn(message);
+            }
             self.await_exit().await?;
             self.spawn_turn(message)?;
         }
         self.started().await
+    }
+
+    /// Gives a persistent agent another message. Waits for nothing, so that nothing is sent twice.
+    fn begin_turn(&mut self, message: &str) -> Result<(), Fault> {
+        if self.turn.as_mut().is_some_and(|turn| turn.begin_another(message)) {
+            self.turns += 1;
+            return Ok(());
+        }
+        let gone = Fault::new(FaultClass::Crash, "the agent ended after its turn, before it was sent another message");
+        let fault = self.unasked_fault().unwrap_or(gone);
+        Err(self.broken(fault))
     }
 
     async fn finish_turn(&mut self) -> Result<String, Fault> {
@@ -167,6 +210,9 @@ impl TurnSession {
     /// down meanwhile has not kept all of what it should.
     async fn await_exit(&mut self) -> Result<(), Fault> {
         let grace = self.context.limits.exit_grace;
+        if let Some(input) = &self.input {
+            input.close();
+        }
         let Some(process) = self.processes.last_mut() else { return Ok(()) };
         if timeout(grace, process.exited()).await.is_err() {
             process.request_end(grace);
@@ -328,8 +374,6 @@ fn check_message(message: &str, command: &AgentCommand) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
     use super::*;
     use crate::model::Confinement;
 
@@ -339,7 +383,7 @@ mod tests {
             let args = vec!["agent".into(), format!("--prompt={message}").into()];
             let (program, cwd) = (PathBuf::from("it"), PathBuf::from("/"));
             let confinement = Confinement::default();
-            check_message(message, &AgentCommand { program, args, env: Vec::new(), cwd, confinement })
+            check_message(message, &AgentCommand { program, args, env: Vec::new(), cwd, stdin: None, confinement })
         };
         let most = MAX_ARGUMENT_BYTES - "--prompt=".len();
         assert_eq!(check("do it\nnow"), Ok(()));

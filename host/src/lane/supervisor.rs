@@ -34,7 +34,7 @@ use std::{
         fd::{FromRawFd, OwnedFd},
         unix::{net::UnixStream, process::CommandExt},
     },
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -67,6 +67,8 @@ pub struct SuperviseArgs {
     pub program: OsString,
     /// Its arguments.
     pub args: Vec<OsString>,
+    /// The file that is its standard input; `/dev/null` when absent, since standard input here is the control socket.
+    pub stdin: Option<PathBuf>,
 }
 
 /// Runs an agent until it and all its descendants are gone. Returns the exit code of the supervisor.
@@ -297,7 +299,12 @@ fn own_child(process: &Process) -> bool {
 fn start_agent(args: &SuperviseArgs, mut cage: Cage) -> io::Result<i32> {
     let supervisor = getpid();
     let mut command = Command::new(&args.program);
-    command.args(&args.args).stdin(Stdio::null());
+    command.args(&args.args).stdin(match &args.stdin {
+        Some(path) => Stdio::from(File::open(path).map_err(|error| {
+            io::Error::new(error.kind(), format!("cannot open {} as its standard input: {error}", path.display()))
+        })?),
+        None => Stdio::null(),
+    });
     let most = getrlimit(Resource::Nofile).maximum;
     let open_files = Rlimit { current: Some(most.map_or(OPEN_FILES, |most| most.min(OPEN_FILES))), maximum: most };
     // SAFETY: the closure makes system calls only; it neither allocates nor takes locks.

@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use super::{
+    input::InputLines,
     journal::TurnContext,
     process::{AgentExit, AgentStreams, ProcessState},
     pump::{LEFTOVER_TIME, Pump},
@@ -22,6 +23,10 @@ const MAX_WAITING_EVENTS: usize = 1024;
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Said {
     Event(SessionEventKind),
+    /// Nothing that an event should tell: the line is in the record of the stream only.
+    Known,
+    /// This line is for the agent's standard input.
+    Answer(String),
     /// The turn is over.
     Finished {
         stop_reason: String,
@@ -34,15 +39,38 @@ pub(crate) enum Said {
 pub(crate) trait Dialect: Send {
     /// What `line` means; nothing, if it is not understood. Such a line is kept as it is.
     fn read(&mut self, line: &str) -> Vec<Said>;
+
+    /// Begins a turn, for an agent that is told so on its standard input.
+    fn begin(&mut self, _message: &str) -> Vec<Said> {
+        Vec::new()
+    }
+
+    /// Hears of a line that was too long or is no UTF-8.
+    fn missed(&mut self) {}
+
+    /// What it means that the agent's process has ended, and all that it printed was read, before the turn was over.
+    /// Nothing, if that is a crash. `stderr` is the end of what it wrote there.
+    fn ended(&mut self, _exit: &AgentExit, _stderr: &str) -> Vec<Said> {
+        Vec::new()
+    }
 }
 
 /// A turn that runs or is over. Dropping it stops the reading.
 #[derive(Debug)]
 pub(crate) struct Turn {
     waiting: mpsc::Receiver<Waiting>,
-    asks: mpsc::Sender<oneshot::Sender<()>>,
+    asks: mpsc::Sender<Ask>,
     heard: Arc<Mutex<Heard>>,
     pump: JoinHandle<()>,
+}
+
+/// What the reader of an agent's output is asked for.
+#[derive(Debug)]
+pub(crate) enum Ask {
+    /// To tell when nothing is there to be read.
+    CatchUp(oneshot::Sender<()>),
+    /// To begin another turn with a message, whose events go to a queue of their own.
+    Begin(String, mpsc::Sender<Waiting>),
 }
 
 /// An event that waits for the component, with its share of the bytes that may.
@@ -93,12 +121,28 @@ impl Turn {
         streams: AgentStreams,
         dialect: Box<dyn Dialect>,
         context: TurnContext,
+        message: &str,
+        input: Option<InputLines>,
     ) -> Self {
         let (queue, waiting) = mpsc::channel(MAX_WAITING_EVENTS);
-        let (asks, asked) = mpsc::channel(1);
+        let (asks, asked) = mpsc::channel(2);
         let heard = Arc::new(Mutex::new(Heard::default()));
-        let pump = Pump::new(dialect, context, queue, heard.clone());
-        Self { waiting, asks, heard, pump: tokio::spawn(pump.run(process, streams, asked)) }
+        let pump = Pump::new(dialect, context, queue, heard.clone(), input);
+        let pump = tokio::spawn(pump.run(process, streams, asked, message.to_owned()));
+        Self { waiting, asks, heard, pump }
+    }
+
+    /// Begins another turn of an agent that lives on, when this one is over. Waits for nothing. Returns whether the
+    /// agent's output is still read.
+    pub(crate) fn begin_another(&mut self, message: &str) -> bool {
+        let (queue, waiting) = mpsc::channel(MAX_WAITING_EVENTS);
+        let before = Heard::with(&self.heard, |heard| heard.outcome.take());
+        self.waiting = waiting;
+        let asked = self.asks.try_send(Ask::Begin(message.to_owned(), queue)).is_ok();
+        if !asked {
+            Heard::with(&self.heard, |heard| heard.outcome = before);
+        }
+        asked
     }
 
     /// The next event, `None` when the turn is over.
@@ -109,6 +153,10 @@ impl Turn {
     /// Waits for the end of the turn, dropping its events: the agent's stop reason.
     pub(crate) async fn finish(&mut self) -> Result<String, Fault> {
         while self.next().await.is_some() {}
+        if self.outcome().is_none() {
+            // The agent ended before it could begin.
+            self.settle().await;
+        }
         self.outcome().unwrap_or_else(|| {
             Err(Fault::new(FaultClass::Internal, "the reader of the agent's output stopped before its end"))
         })
@@ -139,7 +187,7 @@ impl Turn {
         let (tell, told) = oneshot::channel();
         let caught_up = async {
             // An error means that all output was read already.
-            if self.asks.send(tell).await.is_ok() {
+            if self.asks.send(Ask::CatchUp(tell)).await.is_ok() {
                 drop(told.await);
             }
         };

@@ -6,18 +6,33 @@ pub enum LaneKind {
     /// The embedded agent that carries out a script; needs no network, key or program.
     #[default]
     Scripted,
+    /// Claude Code.
+    Claude,
+    /// Codex.
+    Codex,
+    /// Pi.
+    Pi,
+    /// Any agent that speaks the Agent Client Protocol.
+    Acp,
+    /// Any program that takes a prompt and prints lines.
+    Command,
 }
 
 impl LaneKind {
     /// Every kind that this host knows: the one list of them. A new kind is added here and in `as_str`; the
     /// compiler then asks for what it is configured with (`config`) and for its sessions (`lane`).
-    pub const ALL: [Self; 1] = [Self::Scripted];
+    pub const ALL: [Self; 6] = [Self::Scripted, Self::Claude, Self::Codex, Self::Pi, Self::Acp, Self::Command];
 
     /// The word that `suite.toml` and reports use.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Scripted => "scripted",
+            Self::Claude => "claude",
+            Self::Codex => "codex",
+            Self::Pi => "pi",
+            Self::Acp => "acp",
+            Self::Command => "command",
         }
     }
 }

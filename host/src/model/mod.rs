@@ -1,5 +1,6 @@
 //! Plain data that every module shares: no I/O, no tokio, no wasmtime, no clap.
 
+mod agent;
 mod confinement;
 mod event;
 mod exit_code;
@@ -18,6 +19,7 @@ mod script;
 mod session;
 mod verdict;
 
+pub use agent::{AgentSettings, Credential, Provider, RESERVED_VARIABLES};
 pub use confinement::{Confinement, ConfinementMode, Ports, ProcessLimits, UnknownConfinementMode};
 pub use event::{
     AttemptRecord, Canary, Event, EventKind, LaneInfo, PassRate, PluginInfo, Report, Revision, RunSummary,

@@ -151,6 +151,7 @@ impl Sessions {
             config_dir: self.dirs.config.clone(),
             home: self.dirs.home.clone(),
             tmp: self.dirs.tmp.clone(),
+            bin: None,
             prompt,
             script: self.script.clone(),
             record_dir: Some(self.record_of(place + 1)),

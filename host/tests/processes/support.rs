@@ -10,7 +10,7 @@ use std::{
 
 use host::{
     lane::{Guard, HostProgram, LaneKind, Session, SessionLimits, SessionSpec, lane},
-    model::{Confinement, ConfinementMode, Fault, SessionEventKind},
+    model::{AgentSettings, Confinement, ConfinementMode, Fault, SessionEventKind},
 };
 use tempfile::TempDir;
 
@@ -43,6 +43,7 @@ impl Attempt {
             config_dir: self.path("config"),
             home: self.path("home"),
             tmp: self.path("tmp"),
+            bin: None,
             prompt: "do it".into(),
             script: Some(self.path("script.toml")),
             record_dir: Some(self.path("record")),
@@ -85,7 +86,7 @@ pub(crate) async fn start_guarded(
     spec: SessionSpec,
     guard: Guard,
 ) -> Result<Box<dyn Session>, Fault> {
-    lane(LaneKind::Scripted, HostProgram::at(host), guard).start(spec).await
+    lane(&AgentSettings::new(LaneKind::Scripted), HostProgram::at(host), guard).start(spec).await
 }
 
 /// An agent that can signal its supervisor.

@@ -291,6 +291,8 @@ fn plan(run: &RecordedRun, planned: Vec<Arc<PlannedTrial>>, settings: &Settings)
         let rest = by_lane.remove(&lane.name)?;
         let kind = match lane.kind.parse().unwrap_or_default() {
             LaneKind::Scripted => config::LaneKind::Scripted { agent: String::new() },
+            // No suite can configure them yet, so that no run was in such a lane.
+            LaneKind::Claude | LaneKind::Codex | LaneKind::Pi | LaneKind::Acp | LaneKind::Command => return None,
         };
         Some(LanePlan { name: lane.name.clone(), kind, jobs: None, breaker: 0, canaries: Vec::new(), rest })
     });

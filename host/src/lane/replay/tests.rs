@@ -94,6 +94,7 @@ fn spec(prompt: &str) -> SessionSpec {
         config_dir: "/c".into(),
         home: "/h".into(),
         tmp: "/t".into(),
+        bin: None,
         prompt: prompt.into(),
         script: None,
         record_dir: None,

@@ -1,0 +1,243 @@
+//! The lane kind `codex`: Codex, one `codex exec` a turn.
+//!
+//! | line | event |
+//! |---|---|
+//! | `thread.started` | started; it does not tell its model |
+//! | `item.completed` of `agent_message` | message |
+//! | `item.started` and `item.completed` of `command_execution`, `file_change`, `mcp_tool_call`, `web_search` and other tools | tool call, then its result |
+//! | `error`, `Reconnecting... N/M` | back-off; Codex does not tell how long it waits |
+//! | `turn.completed` | usage, then the end of the turn |
+//! | `turn.failed` | the end of the turn, see [`super::external::Refusal`] |
+//! | anything else: `reasoning`, `todo_list`, items `error`, which are warnings | raw |
+//!
+//! `usage` counts the whole thread, turns before included (0.169). A cost is never told.
+
+use std::{collections::HashSet, ffi::OsString, path::Path};
+
+use serde_json::{Value, json};
+
+use super::{
+    LaneKind,
+    external::{Asked, Invocation, Program, Refusal, Thread, integer, part, refused_to_start, text, texts_of},
+    process::AgentExit,
+    turn::{Dialect, Said},
+};
+use crate::model::{AgentSettings, BackOff, Fault, SessionEventKind, Usage};
+
+#[cfg(test)]
+mod tests;
+
+/// Codex.
+pub(super) struct Codex;
+
+impl Program for Codex {
+    fn kind(&self) -> LaneKind {
+        LaneKind::Codex
+    }
+
+    fn name(&self) -> Option<&'static str> {
+        Some("codex")
+    }
+
+    fn variables(&self, _settings: &AgentSettings, config_dir: &Path) -> Vec<(&'static str, OsString)> {
+        vec![("CODEX_HOME", config_dir.into())]
+    }
+
+    fn invocation(&self, asked: &Asked<'_>) -> Result<Invocation, Fault> {
+        let mut args: Vec<OsString> = vec!["exec".into()];
+        if asked.thread.is_some() {
+            args.push("resume".into());
+        }
+        args.extend(
+            ["--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"].map(OsString::from),
+        );
+        if let Some(model) = &asked.settings.model {
+            args.extend(["--model".into(), model.into()]);
+        }
+        // On the command line, so that a `config.toml` among the seeds stays as it is.
+        args.extend(overrides(asked.settings).into_iter().flat_map(|setting| ["-c".into(), setting.into()]));
+        args.extend(asked.settings.args.iter().map(OsString::from));
+        if let Some(thread) = &asked.thread {
+            args.push(thread.into());
+        }
+        // A message that looks like a flag is none.
+        args.extend(["--".into(), asked.message.into()]);
+        Ok(Invocation { args, stdin: None })
+    }
+
+    fn dialect(&self, thread: &Thread) -> Box<dyn Dialect> {
+        Box::new(CodexDialect { thread: thread.clone(), called: HashSet::new(), error: String::new() })
+    }
+}
+
+/// Settings of `config.toml`.
+fn overrides(settings: &AgentSettings) -> Vec<String> {
+    let off = ["check_for_update_on_startup", "analytics.enabled", "feedback.enabled", "features.plugins"];
+    let mut overrides: Vec<String> = off.map(|key| format!("{key}=false")).into();
+    let Some(provider) = &settings.provider else { return overrides };
+    // A text of JSON is one of TOML.
+    let quoted = |text: &str| Value::from(text).to_string();
+    let name = provider.name();
+    if let Some(name) = name {
+        overrides.push(format!("model_provider={}", quoted(name)));
+    }
+    if let (Some(name), Some(url)) = (name, &provider.base_url) {
+        let mut set = |key: &str, value: &str| {
+            overrides.push(format!("model_providers.{name}.{key}={}", quoted(value)));
+        };
+        set("name", name);
+        set("base_url", &format!("{}/v1", url.trim_end_matches('/')));
+        set("wire_api", "responses");
+        if let Some(variable) = &provider.key_variable {
+            set("env_key", variable);
+        }
+    }
+    overrides
+}
+
+struct CodexDialect {
+    thread: Thread,
+    /// Items whose call was told. Their names begin anew in each turn.
+    called: HashSet<String>,
+    /// The last error that was no back-off.
+    error: String,
+}
+
+impl Dialect for CodexDialect {
+    fn read(&mut self, line: &str) -> Vec<Said> {
+        let Ok(value) = serde_json::from_str::<Value>(line) else { return Vec::new() };
+        match text(&value, "type") {
+            "thread.started" => self.started(text(&value, "thread_id")),
+            "item.started" => self.item(part(&value, "item"), false),
+            "item.completed" => self.item(part(&value, "item"), true),
+            "error" => self.error(text(&value, "message")),
+            "turn.completed" => self.completed(part(&value, "usage")),
+            "turn.failed" => {
+                let words = text(part(&value, "error"), "message");
+                vec![self.broken(words)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn ended(&mut self, exit: &AgentExit, stderr: &str) -> Vec<Said> {
+        if !self.error.is_empty() && matches!(exit, AgentExit::Code(1..128)) {
+            return vec![self.broken("")];
+        }
+        refused_to_start(exit, stderr, self.thread.answered())
+    }
+}
+
+impl CodexDialect {
+    fn started(&mut self, id: &str) -> Vec<Said> {
+        if id.is_empty() {
+            return Vec::new();
+        }
+        self.thread.set_id(id);
+        vec![Said::Event(SessionEventKind::Started { session_id: id.to_owned(), model: None })]
+    }
+
+    fn item(&mut self, item: &Value, completed: bool) -> Vec<Said> {
+        let kind = text(item, "type");
+        match kind {
+            "agent_message" if completed => {
+                self.thread.set_answered();
+                vec![Said::Event(SessionEventKind::Message { text: text(item, "text").to_owned() })]
+            }
+            // Words, plans and warnings are no tools.
+            "" | "agent_message" | "reasoning" | "todo_list" | "error" | "user_message" => Vec::new(),
+            _ => {
+                self.thread.set_answered();
+                self.tool(kind, item, completed)
+            }
+        }
+    }
+
+    /// Some tools are told only when they are done.
+    fn tool(&mut self, kind: &str, item: &Value, completed: bool) -> Vec<Said> {
+        let id = text(item, "id").to_owned();
+        let mut said = Vec::new();
+        if self.called.insert(id.clone()) {
+            let (name, input) = call(kind, item);
+            said.push(Said::Event(SessionEventKind::ToolCall { id: id.clone(), name, input }));
+        }
+        if completed {
+            let failed = matches!(text(item, "status"), "failed" | "declined");
+            let code = part(item, "exit_code").as_i64();
+            let is_error = failed || code.is_some_and(|code| code != 0);
+            said.push(Said::Event(SessionEventKind::ToolResult { id, is_error, output: output(item) }));
+        }
+        // An `item.started` that was told before.
+        if said.is_empty() { vec![Said::Known] } else { said }
+    }
+
+    fn error(&mut self, message: &str) -> Vec<Said> {
+        match back_off(message) {
+            Some(back_off) => vec![Said::Event(SessionEventKind::BackOff(back_off))],
+            None => {
+                self.error = message.to_owned();
+                Vec::new()
+            }
+        }
+    }
+
+    fn completed(&mut self, usage: &Value) -> Vec<Said> {
+        let count = |key: &str| integer(usage, key);
+        let used = Usage {
+            input_tokens: count("input_tokens"),
+            cached_input_tokens: count("cached_input_tokens"),
+            output_tokens: count("output_tokens"),
+            cost_micro_usd: None,
+        };
+        let mut said = Vec::new();
+        if !used.is_unknown() {
+            self.thread.set_usage(&used);
+            said.push(Said::Event(SessionEventKind::Usage(used)));
+        }
+        said.push(Said::Finished { stop_reason: "completed".into() });
+        said
+    }
+
+    fn broken(&self, words: &str) -> Said {
+        let words = if words.is_empty() { &self.error } else { words };
+        Said::Broken(Refusal { words, answered: self.thread.answered(), ..Refusal::default() }.fault())
+    }
+}
+
+/// The name and arguments of a tool, from its item.
+fn call(kind: &str, item: &Value) -> (String, Value) {
+    let keep = |key: &str| part(item, key).clone();
+    match kind {
+        "command_execution" => (kind.into(), json!({ "command": keep("command") })),
+        "file_change" => (kind.into(), json!({ "changes": keep("changes") })),
+        "web_search" => (kind.into(), json!({ "query": keep("query") })),
+        "mcp_tool_call" => (format!("{}.{}", text(item, "server"), text(item, "tool")), keep("arguments")),
+        _ => {
+            let mut input = item.as_object().cloned().unwrap_or_default();
+            input.retain(|key, _| !matches!(key.as_str(), "id" | "type" | "status"));
+            (kind.into(), Value::Object(input))
+        }
+    }
+}
+
+/// What a tool answered.
+fn output(item: &Value) -> String {
+    let error = text(part(item, "error"), "message");
+    match (part(item, "aggregated_output"), part(item, "result")) {
+        _ if !error.is_empty() => error.to_owned(),
+        (Value::String(output), _) => output.clone(),
+        (_, Value::Null) => text(item, "status").to_owned(),
+        (_, result) => match part(result, "content") {
+            Value::Null => texts_of(result),
+            content => texts_of(content),
+        },
+    }
+}
+
+/// `Reconnecting... 1/5 (reason)`.
+fn back_off(message: &str) -> Option<BackOff> {
+    let rest = message.strip_prefix("Reconnecting...")?.trim_start();
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let reason = rest.split_once('(').map_or(rest, |(_, reason)| reason.strip_suffix(')').unwrap_or(reason));
+    Some(BackOff { attempt: rest[..digits].parse().ok(), delay_ms: None, reason: reason.to_owned() })
+}

@@ -1,0 +1,102 @@
+use super::{
+    super::external::tests::{arguments, heard, recorded, shown},
+    *,
+};
+use crate::model::Provider;
+
+const VERSION: &str = "0.169.0";
+
+fn said(case: &str) -> Vec<Said> {
+    heard(&Codex, &Thread::default(), &recorded("codex", VERSION, case))
+}
+
+#[test]
+fn recorded_streams_have_their_meaning() {
+    for case in [
+        "turn",
+        "tool-fails",
+        "retried",
+        "http-400",
+        "http-401",
+        "http-404",
+        "http-429",
+        "http-500",
+        "http-529",
+        "dropped",
+        "bad-json",
+        "quota",
+        "at-capacity",
+        "no-key",
+    ] {
+        insta::assert_snapshot!(case, shown(&said(case)));
+    }
+}
+
+#[test]
+fn what_a_second_turn_tells_of_usage_counts_the_first_too() {
+    let thread = Thread::default();
+    for case in ["turn", "turn-2"] {
+        heard(&Codex, &thread, &recorded("codex", VERSION, case));
+    }
+    let usage = thread.usage();
+    assert_eq!((usage.input_tokens, usage.output_tokens, usage.cost_micro_usd), (Some(400), Some(80), None));
+}
+
+#[test]
+fn every_kind_of_tool_is_called_once_and_answers() {
+    let read = |lines: &str| shown(&heard(&Codex, &Thread::default(), lines));
+    insta::assert_snapshot!(
+        "tools",
+        read(concat!(
+            r#"{"type":"item.completed","item":{"id":"1","type":"file_change","changes":[{"path":"a","kind":"add"}],"status":"completed"}}"#,
+            "\n",
+            r#"{"type":"item.started","item":{"id":"2","type":"mcp_tool_call","server":"s","tool":"t","arguments":{"x":1},"status":"in_progress"}}"#,
+            "\n",
+            r#"{"type":"item.updated","item":{"id":"2","type":"mcp_tool_call"}}"#,
+            "\n",
+            r#"{"type":"item.completed","item":{"id":"2","type":"mcp_tool_call","server":"s","tool":"t","result":{"content":[{"type":"text","text":"found"}]},"status":"completed"}}"#,
+            "\n",
+            r#"{"type":"item.completed","item":{"id":"3","type":"mcp_tool_call","server":"s","tool":"t","error":{"message":"no"},"status":"failed"}}"#,
+            "\n",
+            r#"{"type":"item.completed","item":{"id":"4","type":"web_search","query":"q"}}"#,
+            "\n",
+            r#"{"type":"item.completed","item":{"id":"5","type":"a_later_tool","what":"x","status":"completed"}}"#,
+            "\n",
+            r#"{"type":"item.completed","item":{"id":"6","type":"reasoning","text":"hm"}}"#,
+        ))
+    );
+}
+
+#[test]
+fn an_agent_that_dies_after_an_error_says_why() {
+    let mut dialect = Codex.dialect(&Thread::default());
+    dialect.read(r#"{"type":"error","message":"unexpected status 401 Unauthorized"}"#);
+    let said = dialect.ended(&AgentExit::Code(1), "");
+    assert!(matches!(&said[..], [Said::Broken(fault)] if fault.message.contains("401")), "{said:?}");
+    assert_eq!(dialect.ended(&AgentExit::Signal(9), ""), []);
+}
+
+#[test]
+fn the_command_line_names_the_provider_and_has_the_prompt_last() {
+    let mut settings = AgentSettings::new(LaneKind::Codex);
+    let start = "exec --json --skip-git-repo-check --dangerously-bypass-approvals-and-sandbox";
+    let quiet = "-c check_for_update_on_startup=false -c analytics.enabled=false -c feedback.enabled=false \
+                 -c features.plugins=false";
+    assert_eq!(arguments(&Codex, &settings, None), format!("{start} {quiet} -- --do it"));
+    settings.model = Some("m".into());
+    settings.args = vec!["--search".into()];
+    settings.provider = Some(Provider {
+        base_url: Some("http://127.0.0.1:1/".into()),
+        key_variable: Some("KEY".into()),
+        ..Provider::default()
+    });
+    assert_eq!(
+        arguments(&Codex, &settings, Some("id")),
+        format!(
+            "{} --model m {quiet} -c model_provider=\"host\" -c model_providers.host.name=\"host\" \
+             -c model_providers.host.base_url=\"http://127.0.0.1:1/v1\" -c model_providers.host.wire_api=\"responses\" \
+             -c model_providers.host.env_key=\"KEY\" --search id -- --do it",
+            start.replace("exec", "exec resume")
+        )
+    );
+}

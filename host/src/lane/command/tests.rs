@@ -1,0 +1,62 @@
+use super::*;
+
+fn invocation(args: &[&str], message: &str, tmp: &Path) -> Invocation {
+    let mut settings = AgentSettings::new(LaneKind::Command);
+    settings.args = args.iter().map(|arg| (*arg).to_owned()).collect();
+    settings.model = Some("m".into());
+    let asked = Asked { settings: &settings, turn: 1, message, thread: None, tmp, session: "s" };
+    Command.invocation(&asked).unwrap()
+}
+
+#[test]
+fn a_prompt_is_an_argument_a_file_or_the_input() {
+    let tmp = tempfile::tempdir().unwrap();
+    let file = tmp.path().join("prompt-s.txt");
+    let args = |given: &[&str]| -> Vec<OsString> { given.iter().map(OsString::from).collect() };
+
+    let made = invocation(&["-m", "{model}", "--ask={prompt}!"], "do {prompt-file} {model}", tmp.path());
+    assert_eq!(made, Invocation { args: args(&["-m", "m", "--ask=do {prompt-file} {model}!"]), stdin: None });
+    assert!(!file.exists());
+
+    let made = invocation(&["{prompt-file}", "{other}", "{"], "do it", tmp.path());
+    assert_eq!(made, Invocation { args: args(&[file.to_str().unwrap(), "{other}", "{"]), stdin: None });
+    assert_eq!(fs::read_to_string(&file).unwrap(), "do it");
+
+    let made = invocation(&["run"], "do that", tmp.path());
+    assert_eq!(made, Invocation { args: args(&["run"]), stdin: Some(file.clone()) });
+    assert_eq!(fs::read_to_string(&file).unwrap(), "do that");
+}
+
+#[test]
+fn a_second_message_is_a_clear_fault() {
+    let settings = AgentSettings::new(LaneKind::Command);
+    let asked =
+        Asked { settings: &settings, turn: 2, message: "more", thread: None, tmp: Path::new("/"), session: "s" };
+    let fault = Command.invocation(&asked).unwrap_err();
+    assert_eq!(fault.class, FaultClass::Protocol);
+    assert!(fault.message.contains("one turn"), "{fault}");
+}
+
+fn ended(lines: &[&str], exit: &AgentExit) -> Vec<Said> {
+    let mut dialect = CommandDialect::default();
+    for line in lines {
+        assert_eq!(dialect.read(line), [], "every line is raw");
+    }
+    dialect.ended(exit, "")
+}
+
+#[test]
+fn what_was_printed_is_the_final_message() {
+    let finished = Said::Finished { stop_reason: "exit code 0".into() };
+    let message = |text: &str| Said::Event(SessionEventKind::Message { text: text.into() });
+    assert_eq!(ended(&["one", "", "two", ""], &AgentExit::Code(0)), [message("one\n\ntwo"), finished.clone()]);
+    assert_eq!(ended(&[], &AgentExit::Code(0)), std::slice::from_ref(&finished));
+    assert_eq!(ended(&["one"], &AgentExit::Code(1)), []);
+    let long = "x".repeat(FINAL_MESSAGE / 2);
+    assert_eq!(ended(&["first", &long, &long], &AgentExit::Code(0)), [message(&long), finished.clone()]);
+
+    let mut dialect = CommandDialect::default();
+    dialect.read("one");
+    dialect.missed();
+    assert_eq!(dialect.ended(&AgentExit::Code(0), ""), [finished], "what was lost may have been the message");
+}

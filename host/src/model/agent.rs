@@ -1,0 +1,191 @@
+use std::{collections::BTreeMap, path::PathBuf};
+
+use super::LaneKind;
+
+/// Variables that the host alone sets for an agent: they keep its files within the attempt.
+pub const RESERVED_VARIABLES: [&str; 8] = [
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "HOST_SESSION",
+    "HOST_AGENT_CONFIG_DIR",
+    "CLAUDE_CONFIG_DIR",
+    "CODEX_HOME",
+    "PI_CODING_AGENT_DIR",
+];
+
+/// How a lane's agent is started: a program that the host did not bring. Paths are absolute.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentSettings {
+    /// Its kind.
+    pub kind: LaneKind,
+    /// The program: a path, or a name that is looked up in `path` and then where the system has its programs. The
+    /// kind's own name when absent; the kind `command` has none.
+    pub command: Option<String>,
+    /// Folders that come before the system's in the agent's `PATH`.
+    pub path: Vec<PathBuf>,
+    /// The model, in the agent's words; what the agent takes by itself when absent.
+    pub model: Option<String>,
+    /// Further arguments. They come after the kind's own and before the prompt; of the kind `command` they are all,
+    /// and may hold `{prompt}`, `{prompt-file}` and `{model}`.
+    pub args: Vec<String>,
+    /// Further variables of its environment, literally.
+    pub env: BTreeMap<String, String>,
+    /// Which versions will do, as cargo writes requirements (`>=2.1, <3`); any when absent.
+    pub version: Option<String>,
+    /// What it logs in with. Nothing of it reaches anything but the agent.
+    pub credentials: Vec<Credential>,
+    /// Whether a credential that is missing is a fault of class `launch`; else the lane is skipped.
+    pub required: bool,
+    /// The model's provider, where it is not the agent's own.
+    pub provider: Option<Provider>,
+    /// A folder that is copied to the config dir before the agent starts. What is there already stays.
+    pub config_seed: Option<PathBuf>,
+}
+
+/// Something to log in with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// A variable of the host's environment; the agent gets it under the same name.
+    Variable(String),
+    /// A file.
+    File {
+        /// Where the user has it.
+        from: PathBuf,
+        /// Where the agent looks for it, within its config dir.
+        to: String,
+    },
+}
+
+/// A provider of models.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Provider {
+    /// Its name to the agent (codex: `model_provider`; pi: `--provider`); `host` when absent and a URL is given.
+    pub name: Option<String>,
+    /// The base URL of its API, without the `/v1` that the APIs of Anthropic and OpenAI begin with.
+    pub base_url: Option<String>,
+    /// The API it speaks, in pi's words: `anthropic-messages`, `openai-responses` or `openai-completions`. The other
+    /// kinds know one only.
+    pub api: Option<String>,
+    /// The variable that holds its key: one of the credentials.
+    pub key_variable: Option<String>,
+}
+
+impl AgentSettings {
+    /// An agent of `kind` as its program is without any configuration.
+    #[must_use]
+    pub fn new(kind: LaneKind) -> Self {
+        Self {
+            kind,
+            command: None,
+            path: Vec::new(),
+            model: None,
+            args: Vec::new(),
+            env: BTreeMap::new(),
+            version: None,
+            credentials: Vec::new(),
+            required: true,
+            provider: None,
+            config_seed: None,
+        }
+    }
+
+    /// What cannot be meant, each as a sentence for a person; nothing when all is well.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
+        let mut problems = Vec::new();
+        for name in self.env.keys().chain(self.credentials.iter().filter_map(Credential::variable)) {
+            if RESERVED_VARIABLES.contains(&name.as_str()) {
+                problems.push(format!("`{name}` is set by the host, to keep the agent within its attempt; remove it"));
+            } else if name.is_empty() || name.contains(['=', '\0']) {
+                problems.push(format!("`{}` is no name of a variable", name.escape_debug()));
+            }
+        }
+        for (name, _) in self.env.iter().filter(|(_, value)| value.contains('\0')) {
+            problems.push(format!("the value of `{name}` holds a NUL character, which no variable can"));
+        }
+        for credential in &self.credentials {
+            if let Credential::File { to, .. } = credential
+                && (to.is_empty() || !is_plain(to))
+            {
+                problems.push(format!("`{}` is no path within the config dir", to.escape_debug()));
+            }
+        }
+        if let Some(requirement) = &self.version
+            && let Err(error) = semver::VersionReq::parse(requirement)
+        {
+            problems.push(format!(
+                "`{}` is no version requirement ({error}); write `>=2.1, <3`",
+                requirement.escape_debug()
+            ));
+        }
+        let plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+        if let Some(name) = self.provider.as_ref().and_then(Provider::name)
+            && (name.is_empty() || !plain(name))
+        {
+            problems.push(format!("`{}` is no name of a provider: use letters, digits, - and _", name.escape_debug()));
+        }
+        if matches!(self.kind, LaneKind::Command | LaneKind::Acp) && self.command.is_none() {
+            problems.push(format!("a lane of the kind `{}` needs the `command` that it starts", self.kind));
+        }
+        problems
+    }
+}
+
+impl Provider {
+    /// The name that the agent knows it by, if it is not the agent's own.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref().or_else(|| self.base_url.as_ref().map(|_| "host"))
+    }
+}
+
+impl Credential {
+    /// The variable, if it is one.
+    #[must_use]
+    pub fn variable(&self) -> Option<&String> {
+        match self {
+            Self::Variable(name) => Some(name),
+            Self::File { .. } => None,
+        }
+    }
+}
+
+/// Whether a relative path stays below where it begins.
+fn is_plain(path: &str) -> bool {
+    use std::path::{Component, Path};
+    Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_without_configuration_is_fine() {
+        for kind in [LaneKind::Scripted, LaneKind::Claude, LaneKind::Codex, LaneKind::Pi] {
+            assert_eq!(AgentSettings::new(kind).problems(), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_told_all_at_once() {
+        let mut settings = AgentSettings::new(LaneKind::Command);
+        settings.env = [("HOME", "/root"), ("A=B", "x"), ("NUL", "a\0b")].map(|(k, v)| (k.into(), v.into())).into();
+        settings.credentials = vec![
+            Credential::Variable("CODEX_HOME".into()),
+            Credential::Variable("FINE_KEY".into()),
+            Credential::File { from: "/k".into(), to: "../auth.json".into() },
+            Credential::File { from: "/k".into(), to: "deep/auth.json".into() },
+        ];
+        settings.version = Some("two".into());
+        settings.provider = Some(Provider { name: Some("a.b".into()), ..Provider::default() });
+        let problems = settings.problems();
+        let told =
+            ["`A=B`", "`HOME` is set by the host", "`CODEX_HOME`", "NUL character", "`../auth.json`", "`two`", "`a.b`"];
+        for word in told.into_iter().chain(["needs the `command`"]) {
+            assert!(problems.iter().any(|problem| problem.contains(word)), "{word}: {problems:#?}");
+        }
+        assert_eq!(problems.len(), 8, "{problems:#?}");
+    }
+}
