@@ -1,7 +1,8 @@
 //! The lane kind `acp`: any agent that speaks the Agent Client Protocol, version 1. One process takes all messages.
 //!
-//! The host is the client: `initialize`, `session/new`, then `session/prompt` for each message. It offers neither files
-//! nor terminals, and grants every permission that is asked for, as the other kinds do.
+//! The host is the client: `initialize`, `session/new`, `session/set_mode` where the agent has a mode that asks for
+//! nothing, then `session/prompt` for each message. It offers neither files nor terminals, and grants every permission
+//! that is asked for all the same, as the other kinds do.
 //!
 //! | line | event |
 //! |---|---|
@@ -39,9 +40,14 @@ mod tests;
 const PIECES: u32 = 20;
 /// How much of one message is kept.
 const MESSAGE: usize = 1 << 20;
-/// The number of the two requests before the first prompt's.
+/// The numbers of the two requests before the first prompt's.
 const INITIALIZE: u64 = 0;
 const NEW_SESSION: u64 = 1;
+/// The number of another one, above those of all prompts.
+const SET_MODE: u64 = 1 << 32;
+/// Modes in which adapters ask for nothing: of `claude-agent-acp` and of `codex-acp`. What an agent may do is the
+/// confinement's to say.
+const ASKS_NOTHING: [&str; 2] = ["bypassPermissions", "agent-full-access"];
 
 /// Any agent that speaks ACP.
 pub(super) struct Acp;
@@ -72,14 +78,16 @@ impl Program for Acp {
         true
     }
 
-    fn dialect(&self, thread: &Thread) -> Box<dyn Dialect> {
-        Box::new(AcpDialect { thread: thread.clone(), ..AcpDialect::default() })
+    fn dialect(&self, thread: &Thread, settings: &AgentSettings) -> Box<dyn Dialect> {
+        Box::new(AcpDialect { thread: thread.clone(), mode: settings.mode.clone(), ..AcpDialect::default() })
     }
 }
 
 #[derive(Default)]
 struct AcpDialect {
     thread: Thread,
+    /// The mode that the lane asks for.
+    mode: Option<String>,
     /// The first message, until the session is there.
     first: Option<String>,
     /// The number of the last prompt.
@@ -144,7 +152,9 @@ impl AcpDialect {
     fn answer(&mut self, id: Option<u64>, value: &Value) -> Vec<Said> {
         let result = part(value, "result");
         match id {
-            Some(INITIALIZE | NEW_SESSION) if value.get("error").is_some() => vec![self.broken(part(value, "error"))],
+            Some(INITIALIZE | NEW_SESSION | SET_MODE) if value.get("error").is_some() => {
+                vec![self.broken(part(value, "error"))]
+            }
             Some(INITIALIZE) if self.first.is_some() => match integer(result, "protocolVersion") {
                 Some(1) => {
                     let cwd = self.thread.root().display().to_string();
@@ -157,6 +167,7 @@ impl AcpDialect {
                 }
             },
             Some(NEW_SESSION) => self.started(result),
+            Some(SET_MODE) => self.first.take().map(|first| self.prompt(&first)).into_iter().collect(),
             Some(id) if self.busy && id == self.prompt => {
                 self.busy = false;
                 match value.get("error") {
@@ -170,11 +181,36 @@ impl AcpDialect {
 
     fn started(&mut self, result: &Value) -> Vec<Said> {
         let id = text(result, "sessionId").to_owned();
-        let Some(first) = self.first.take().filter(|_| !id.is_empty()) else { return Vec::new() };
+        if id.is_empty() || self.first.is_none() {
+            return Vec::new();
+        }
         self.thread.set_id(&id);
         let model = Some(text(part(result, "models"), "currentModelId")).filter(|model| !model.is_empty());
-        let started = SessionEventKind::Started { session_id: id, model: model.map(str::to_owned) };
-        vec![Said::Event(started), self.prompt(&first)]
+        let started = SessionEventKind::Started { session_id: id.clone(), model: model.map(str::to_owned) };
+        let next = match self.wanted_mode(part(result, "modes")) {
+            Ok(Some(mode)) => request(SET_MODE, "session/set_mode", &json!({ "sessionId": id, "modeId": mode })),
+            Ok(None) => {
+                let first = self.first.take().unwrap_or_default();
+                self.prompt(&first)
+            }
+            Err(problem) => Said::Broken(Fault::new(FaultClass::Launch, problem)),
+        };
+        vec![Said::Event(started), next]
+    }
+
+    /// The mode that the session is to be put into, if it is not in it.
+    fn wanted_mode(&self, modes: &Value) -> Result<Option<String>, String> {
+        let offered: Vec<&str> = list(modes, "availableModes").iter().map(|mode| text(mode, "id")).collect();
+        let wanted = match self.mode.as_deref() {
+            Some(mode) if !offered.contains(&mode) => {
+                let offered =
+                    if offered.is_empty() { "none".to_owned() } else { format!("`{}`", offered.join("`, `")) };
+                return Err(format!("the lane asks for the mode `{mode}`, but the agent offers {offered}"));
+            }
+            Some(mode) => Some(mode),
+            None => ASKS_NOTHING.into_iter().find(|mode| offered.contains(mode)),
+        };
+        Ok(wanted.filter(|mode| *mode != text(modes, "currentModeId")).map(str::to_owned))
     }
 
     fn finished(&mut self, result: &Value) -> Vec<Said> {

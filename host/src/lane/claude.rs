@@ -6,10 +6,13 @@
 //! | `system` / `api_retry` | back-off |
 //! | `assistant`, a block `text` | message, unless it is a sub-agent's, or the words of a provider's error |
 //! | `assistant`, a block `tool_use`; `user`, a block `tool_result` | tool call and its result, a sub-agent's too |
-//! | `result` | usage, then the end of the turn |
+//! | `result` | usage, then the end of the turn, unless another `init` comes |
 //! | anything else, blocks `thinking` included | raw |
 //!
 //! One message of the model comes as several lines, a block each.
+//!
+//! Where a worker that was sent a message ends after the turn, Claude Code begins anew by itself, with another `init`
+//! and another `result`: the last one counts.
 //!
 //! `is_error` tells a failure, whatever `subtype` says. A turn that the agent's own bounds end (`--max-turns`,
 //! `--max-budget-usd`) is a fault of class `limit`; for the others see [`super::external::Refusal`].
@@ -81,7 +84,7 @@ impl Program for Claude {
         Ok(Invocation { args, stdin: None })
     }
 
-    fn dialect(&self, thread: &Thread) -> Box<dyn Dialect> {
+    fn dialect(&self, thread: &Thread, _settings: &AgentSettings) -> Box<dyn Dialect> {
         Box::new(ClaudeDialect { thread: thread.clone(), error: String::new() })
     }
 }
@@ -166,7 +169,7 @@ impl ClaudeDialect {
         said.push(if !is_error {
             let reasons = [text(value, "stop_reason"), text(value, "terminal_reason"), subtype];
             let stop_reason = reasons.into_iter().find(|reason| !reason.is_empty()).unwrap_or_default().to_owned();
-            Said::Finished { stop_reason }
+            Said::Idle { stop_reason }
         } else if subtype.starts_with("error_max") {
             let message = format!("the agent ran into its own bound: {}", errors(value));
             Said::Broken(Fault::new(FaultClass::Limit, message))

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `thread.started` | started; it does not tell its model |
 //! | `item.completed` of `agent_message` | message |
-//! | `item.started` and `item.completed` of `command_execution`, `file_change`, `mcp_tool_call`, `web_search` and other tools | tool call, then its result |
+//! | `item.started` and `item.completed` of `command_execution`, `file_change`, `mcp_tool_call`, `web_search`, `collab_tool_call` (workers, by the name of its `tool`) and other tools | tool call, then its result |
 //! | `error`, `Reconnecting... N/M` | back-off; Codex does not tell how long it waits |
 //! | `turn.completed` | usage, then the end of the turn |
 //! | `turn.failed` | the end of the turn, see [`super::external::Refusal`] |
@@ -65,7 +65,7 @@ impl Program for Codex {
         Ok(Invocation { args, stdin: None })
     }
 
-    fn dialect(&self, thread: &Thread) -> Box<dyn Dialect> {
+    fn dialect(&self, thread: &Thread, _settings: &AgentSettings) -> Box<dyn Dialect> {
         Box::new(CodexDialect { thread: thread.clone(), called: HashSet::new(), error: String::new() })
     }
 }
@@ -211,6 +211,11 @@ fn call(kind: &str, item: &Value) -> (String, Value) {
         "command_execution" => (kind.into(), json!({ "command": keep("command") })),
         "file_change" => (kind.into(), json!({ "changes": keep("changes") })),
         "web_search" => (kind.into(), json!({ "query": keep("query") })),
+        // Tools for workers: `spawn_agent`, `send_input`, `wait`.
+        "collab_tool_call" if !text(item, "tool").is_empty() => {
+            let input = json!({ "prompt": keep("prompt"), "receiver_thread_ids": keep("receiver_thread_ids") });
+            (text(item, "tool").into(), input)
+        }
         "mcp_tool_call" => (format!("{}.{}", text(item, "server"), text(item, "tool")), keep("arguments")),
         _ => {
             let mut input = item.as_object().cloned().unwrap_or_default();
@@ -223,6 +228,11 @@ fn call(kind: &str, item: &Value) -> (String, Value) {
 /// What a tool answered.
 fn output(item: &Value) -> String {
     let error = text(part(item, "error"), "message");
+    if error.is_empty() && text(item, "type") == "collab_tool_call" {
+        let keep = |key: &str| part(item, key).clone();
+        let (receivers, states) = (keep("receiver_thread_ids"), keep("agents_states"));
+        return json!({ "receiver_thread_ids": receivers, "agents_states": states }).to_string();
+    }
     match (part(item, "aggregated_output"), part(item, "result")) {
         _ if !error.is_empty() => error.to_owned(),
         (Value::String(output), _) => output.clone(),

@@ -62,7 +62,7 @@ impl Program for Command {
         Ok(Invocation { args, stdin })
     }
 
-    fn dialect(&self, _thread: &Thread) -> Box<dyn Dialect> {
+    fn dialect(&self, _thread: &Thread, _settings: &AgentSettings) -> Box<dyn Dialect> {
         Box::new(CommandDialect::default())
     }
 }

@@ -110,7 +110,7 @@ impl Program for Pi {
         Ok(Invocation { args, stdin: None })
     }
 
-    fn dialect(&self, thread: &Thread) -> Box<dyn Dialect> {
+    fn dialect(&self, thread: &Thread, _settings: &AgentSettings) -> Box<dyn Dialect> {
         Box::new(PiDialect { thread: thread.clone(), pieces: 0, stop_reason: String::new(), error: String::new() })
     }
 }

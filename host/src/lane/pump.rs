@@ -41,6 +41,8 @@ pub(crate) struct Pump {
     heard: Arc<Mutex<Heard>>,
     /// The turn's place in the summary.
     index: usize,
+    /// The end of the turn, if the agent does not go on, and when that is certain.
+    idle: Option<(String, Instant)>,
     redactor: Redactor,
     /// Where lines for the agent go, if it has a standard input.
     input: Option<InputLines>,
@@ -58,7 +60,7 @@ impl Pump {
         let room = Arc::new(Semaphore::new(context.limits.max_waiting_bytes as usize));
         let index = enter_turn(&context);
         let redactor = context.journal(|journal| journal.redactor.clone());
-        Self { dialect, context, room, queue: Some(queue), heard, index, redactor, input }
+        Self { dialect, context, room, queue: Some(queue), heard, index, idle: None, redactor, input }
     }
 
     /// Reads to the end. Who sends over `asked` is answered when nothing is there to be read.
@@ -80,6 +82,7 @@ impl Pump {
             self.heard.clone(),
         ));
         self.read(streams.stdout, &mut process, asked).await;
+        self.over_if_idle();
         let exit = match process.wait_for(|it| it.exit().is_some()).await {
             Ok(state) => state.exit().cloned().unwrap_or(AgentExit::Unknown),
             Err(_) => AgentExit::Unknown,
@@ -111,6 +114,7 @@ impl Pump {
         let mut exited: Option<Instant> = None;
         let mut begun: Option<String> = None;
         loop {
+            let idle_until = self.idle.as_ref().map(|(_, until)| *until);
             if let Some(message) = begun.take() {
                 let said = self.dialect.begin(&message);
                 self.take_in(said, 1).await;
@@ -142,6 +146,10 @@ impl Pump {
                     continue;
                 }
                 () = tokio::time::sleep(LEFTOVER_SILENCE), if exited.is_some() => break,
+                () = sleep_until(idle_until), if idle_until.is_some() => {
+                    self.over_if_idle();
+                    continue;
+                }
             };
             match line {
                 Ok(Some(line)) => self.line(line).await,
@@ -184,6 +192,9 @@ impl Pump {
 
     async fn take_in(&mut self, said: Vec<Said>, size: usize) {
         for said in said {
+            if matches!(said, Said::Event(SessionEventKind::Started { .. })) {
+                self.idle = None;
+            }
             match said {
                 Said::Event(kind) => self.event(kind, size).await,
                 Said::Known => {}
@@ -194,6 +205,10 @@ impl Pump {
                     }
                 }
                 Said::Finished { stop_reason } => self.over(Ok(self.redactor.text(&stop_reason).into_owned())),
+                Said::Idle { stop_reason } => {
+                    let stop_reason = self.redactor.text(&stop_reason).into_owned();
+                    self.idle = Some((stop_reason, Instant::now() + self.context.limits.exit_grace));
+                }
                 Said::Broken(fault) => self.over(Err(self.redactor.fault(fault))),
             }
         }
@@ -219,6 +234,13 @@ impl Pump {
         }
     }
 
+    /// It did not go on.
+    fn over_if_idle(&mut self) {
+        if let Some((stop_reason, _)) = self.idle.take() {
+            self.over(Ok(stop_reason));
+        }
+    }
+
     /// The first end of the turn counts; later ones change nothing.
     fn over(&mut self, result: Result<String, Fault>) {
         if Heard::with(&self.heard, |heard| heard.outcome.is_some()) {
@@ -236,6 +258,14 @@ impl Pump {
         Heard::with(&self.heard, |heard| heard.outcome = Some(result));
         // What was queued can still be fetched.
         self.queue = None;
+    }
+}
+
+/// For ever, without an end.
+async fn sleep_until(end: Option<Instant>) {
+    match end {
+        Some(end) => tokio::time::sleep_until(end.into()).await,
+        None => std::future::pending().await,
     }
 }
 

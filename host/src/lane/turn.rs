@@ -31,6 +31,11 @@ pub(crate) enum Said {
     Finished {
         stop_reason: String,
     },
+    /// The turn is over, unless the agent starts anew by itself: it is once its output ends or it is silent for
+    /// `exit_grace`. Of several ones the last counts.
+    Idle {
+        stop_reason: String,
+    },
     /// The agent cannot go on.
     Broken(Fault),
 }

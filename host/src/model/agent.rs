@@ -39,6 +39,9 @@ pub struct AgentSettings {
     pub required: bool,
     /// The model's provider, where it is not the agent's own.
     pub provider: Option<Provider>,
+    /// The mode that a session of the kind `acp` is put into; when absent, the one that asks for nothing, where the
+    /// agent has one that is known.
+    pub mode: Option<String>,
     /// A folder that is copied to the config dir before the agent starts. What is there already stays.
     pub config_seed: Option<PathBuf>,
 }
@@ -86,6 +89,7 @@ impl AgentSettings {
             credentials: Vec::new(),
             required: true,
             provider: None,
+            mode: None,
             config_seed: None,
         }
     }

@@ -73,10 +73,7 @@ fn a_result_without_models_tells_its_own_usage() {
         output_tokens: Some(3),
         cost_micro_usd: Some(500_000),
     };
-    assert_eq!(
-        said,
-        [Said::Event(SessionEventKind::Usage(expected)), Said::Finished { stop_reason: "success".into() },]
-    );
+    assert_eq!(said, [Said::Event(SessionEventKind::Usage(expected)), Said::Idle { stop_reason: "success".into() },]);
 }
 
 #[test]

@@ -43,6 +43,29 @@ fn what_a_second_turn_tells_of_usage_counts_the_first_too() {
 }
 
 #[test]
+fn workers_are_told_as_plugins_look_for_them() {
+    let said = said("workers");
+    let calls: Vec<(&str, &Value)> = said
+        .iter()
+        .filter_map(|said| match said {
+            Said::Event(SessionEventKind::ToolCall { name, input, .. }) if name != "command_execution" => {
+                Some((name.as_str(), input))
+            }
+            _ => None,
+        })
+        .collect();
+    let names: Vec<&str> = calls.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names[..6], ["spawn_agent", "wait", "spawn_agent", "wait", "send_input", "wait"], "{names:?}");
+    assert!(text(calls[0].1, "prompt").starts_with("Stage: implementation."), "{calls:?}");
+    let receiver = part(calls[4].1, "receiver_thread_ids")[0].as_str().unwrap();
+    let answered = said.iter().find_map(|said| match said {
+        Said::Event(SessionEventKind::ToolResult { id, output, .. }) if id == "item_1" => Some(output),
+        _ => None,
+    });
+    assert!(answered.unwrap().contains(receiver), "the worker is known by what its start was answered with");
+}
+
+#[test]
 fn every_kind_of_tool_is_called_once_and_answers() {
     let read = |lines: &str| shown(&heard(&Codex, &Thread::default(), lines));
     insta::assert_snapshot!(
@@ -69,7 +92,7 @@ fn every_kind_of_tool_is_called_once_and_answers() {
 
 #[test]
 fn an_agent_that_dies_after_an_error_says_why() {
-    let mut dialect = Codex.dialect(&Thread::default());
+    let mut dialect = Codex.dialect(&Thread::default(), &AgentSettings::new(LaneKind::Codex));
     dialect.read(r#"{"type":"error","message":"unexpected status 401 Unauthorized"}"#);
     let said = dialect.ended(&AgentExit::Code(1), "");
     assert!(matches!(&said[..], [Said::Broken(fault)] if fault.message.contains("401")), "{said:?}");

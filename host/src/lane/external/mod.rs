@@ -73,7 +73,7 @@ pub(super) trait Program: Send + Sync {
     }
 
     /// How the output of the next turn is read.
-    fn dialect(&self, thread: &Thread) -> Box<dyn Dialect>;
+    fn dialect(&self, thread: &Thread, settings: &AgentSettings) -> Box<dyn Dialect>;
 }
 
 /// A message that a program is to be started for.
@@ -217,7 +217,7 @@ impl TurnAgent for ExternalAgent {
     }
 
     fn dialect(&self) -> Box<dyn Dialect> {
-        self.program.dialect(&self.thread)
+        self.program.dialect(&self.thread, &self.settings)
     }
 }
 
