@@ -4,9 +4,10 @@ use super::{
     args::{Format, ListArgs},
     failure::Failure,
     setup::{self, Loaded},
+    wiring,
 };
 use crate::{
-    model::{Canary, ExitCode, ExpectedFailure, Grant, Limits, RetryPolicy, ScenarioShape, shown},
+    model::{Canary, ConfinementMode, ExitCode, ExpectedFailure, Grant, Limits, RetryPolicy, ScenarioShape, shown},
     plan::{LanePlan, PlannedTrial, Selection, plan},
     report::visible,
 };
@@ -17,7 +18,8 @@ pub(super) async fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
     // A list of repetitions tells nothing.
     loaded.settings.policy.repeat_each = 1;
     let selection = Selection { filters: args.suite.filters.clone(), no_canary: false, today: setup::today() };
-    let plan = plan(loaded.scenarios.clone(), &loaded.settings, &selection);
+    let mut plan = plan(loaded.scenarios.clone(), &loaded.settings, &selection);
+    wiring::skip_lanes(&mut plan);
     let text = match args.format {
         Format::Human => plan.lanes.iter().map(|lane| human(lane, &loaded)).collect::<String>(),
         Format::Json => json(&plan.lanes, &loaded)?,
@@ -39,7 +41,11 @@ fn human(lane: &LanePlan, loaded: &Loaded) -> String {
     let jobs = lane.jobs.map_or(String::new(), |jobs| format!(", up to {jobs} at once"));
     let count = trials.len();
     let noun = if count == 1 { "scenario" } else { "scenarios" };
-    let mut text = format!("lane {} ({}{jobs}): {count} {noun}\n", lane.name, lane.kind.as_str());
+    let facts = lane_facts(lane);
+    let mut text = format!("lane {} ({}{facts}{jobs}): {count} {noun}\n", lane.name, lane.kind.as_str());
+    if let Some(reason) = &lane.skipped {
+        text.push_str(&format!("  skipped: {}\n", one_line(reason)));
+    }
     let width = trials.iter().map(|trial| trial.scenario.id.0.chars().count()).max().unwrap_or(0);
     for trial in trials {
         let scenario = &trial.scenario;
@@ -73,6 +79,14 @@ fn human(lane: &LanePlan, loaded: &Loaded) -> String {
         }
     }
     text
+}
+
+/// What of a lane is not as it is without being said.
+fn lane_facts(lane: &LanePlan) -> String {
+    let model = lane.kind.program().and_then(|settings| settings.model.as_deref());
+    let model = model.map(|model| format!(", model {}", one_line(model)));
+    let confined = Some(lane.confinement.mode).filter(|mode| *mode != ConfinementMode::default());
+    model.into_iter().chain(confined.map(|mode| format!(", confine {mode}"))).collect()
 }
 
 fn grants(trial: &PlannedTrial) -> Vec<Grant> {
@@ -115,6 +129,9 @@ fn json(lanes: &[LanePlan], loaded: &Loaded) -> Result<String, Failure> {
             serde_json::json!({
                 "name": lane.name,
                 "kind": lane.kind.as_str(),
+                "model": lane.kind.program().and_then(|settings| settings.model.as_deref()),
+                "confine": lane.confinement.mode.as_str(),
+                "skipped": lane.skipped,
                 "jobs": lane.jobs,
                 "scenarios": trials.map(|trial| trial_json(trial, loaded)).collect::<Vec<_>>(),
             })

@@ -55,7 +55,7 @@ impl Depth {
     fn follows_link(self, name: &OsStr) -> bool {
         match self {
             Self::Folder | Self::Agent => true,
-            Self::Entry => ["scenario.toml", "root", "config", "agents"].iter().any(|known| name == *known),
+            Self::Entry => ["scenario.toml", "root", "config", "agents", "bin"].iter().any(|known| name == *known),
             Self::Inside => false,
         }
     }

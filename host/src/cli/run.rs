@@ -19,7 +19,7 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     let loaded = setup::load(&args.suite, &args.overrides()).await?;
     let filters = args.suite.filters.clone();
     let selection = Selection { filters, no_canary: args.no_canary, today: setup::today() };
-    let plan = plan(loaded.scenarios.clone(), &loaded.settings, &selection);
+    let mut plan = plan(loaded.scenarios.clone(), &loaded.settings, &selection);
     if plan.trials().next().is_none() {
         return Ok(nothing_to_run(&args, &loaded.scenarios.iter().map(|it| it.id.0.as_str()).collect::<Vec<_>>()));
     }
@@ -38,6 +38,7 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
             absent.join(", ")
         );
     }
+    wiring::skip_lanes(&mut plan);
     let (_, code) = wiring::execute(&loaded, &plan, &args.execution, &loaded.settings.reporters, &mut |_| {}).await?;
     Ok(code)
 }

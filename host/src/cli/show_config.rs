@@ -1,13 +1,17 @@
 //! `host run --show-config`: every setting with who says it, in a form that a suite's file takes.
 
-use std::{ffi::OsString, fmt::Write, path::Path};
+use std::{
+    ffi::OsString,
+    fmt::Write,
+    path::{Path, PathBuf},
+};
 
 use toml::Value;
 
 use super::{args::RunArgs, failure::Failure, setup};
 use crate::{
     config::{LaneKind, LaneSettings, ScenarioSettings, Settings, Source, seen_from_here},
-    model::{Limits, RetryPolicy, shown},
+    model::{AgentSettings, Confinement, ConfinementMode, Credential, Limits, Ports, RetryPolicy, shown},
 };
 
 /// A key, its value as TOML, and who says it.
@@ -105,9 +109,13 @@ fn top(settings: &Settings, args: &RunArgs) -> Vec<Row> {
 }
 
 fn lane_rows(lane: &LaneSettings, settings: &Settings) -> Vec<Row> {
-    let LaneKind::Scripted { agent } = &lane.kind;
     let table = format!("lane.{}", lane.name);
-    let mut rows = vec![("kind", lane.kind.as_str().into()), ("agent", agent.as_str().into())];
+    let mut rows = vec![("kind", lane.kind.as_str().into())];
+    match &lane.kind {
+        LaneKind::Scripted { agent } => rows.push(("agent", agent.as_str().into())),
+        LaneKind::Program(program) => rows.extend(program_rows(program)),
+    }
+    rows.extend(confinement_rows(&lane.confinement));
     rows.extend(lane.jobs.map(|jobs| ("jobs", integer(jobs as u64))));
     rows.push(("breaker", Value::from(lane.breaker)));
     let retry = lane.retry.over(&settings.retry);
@@ -115,6 +123,58 @@ fn lane_rows(lane: &LaneSettings, settings: &Settings) -> Vec<Row> {
         retries(&retry).into_iter().filter(|(key, _)| says(settings, &table, key) && !is_overridden(settings, key));
     rows.extend(own);
     sourced(settings, &table, rows)
+}
+
+/// Of credentials the names.
+fn program_rows(program: &AgentSettings) -> Vec<(&'static str, Value)> {
+    let text = |text: &Option<String>| text.as_deref().map(Value::from);
+    let path = |path: &Path| Value::from(path.to_string_lossy().into_owned());
+    let provider = program.provider.clone().unwrap_or_default();
+    let list = |list: Value| Some(list).filter(|list| list.as_array().is_some_and(|list| !list.is_empty()));
+    let credentials = program.credentials.iter().map(|credential| match credential {
+        Credential::Variable(name) => name.as_str().into(),
+        Credential::File { from, to } => {
+            Value::Table([("file".to_owned(), path(from)), ("to".to_owned(), to.as_str().into())].into_iter().collect())
+        }
+    });
+    let env = program.env.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
+    let rows = [
+        ("command", text(&program.command)),
+        ("path", list(Value::Array(program.path.iter().map(|folder| path(folder)).collect()))),
+        ("model", text(&program.model)),
+        ("args", list(texts(&program.args))),
+        ("env", Some(Value::Table(env.collect())).filter(|_| !program.env.is_empty())),
+        ("version", text(&program.version)),
+        ("credentials", list(Value::Array(credentials.collect()))),
+        ("required", Some(program.required.into())),
+        ("provider", text(&provider.name)),
+        ("base-url", text(&provider.base_url)),
+        ("api", text(&provider.api)),
+        ("key-variable", text(&provider.key_variable)),
+        ("mode", text(&program.mode)),
+        ("config", program.config_seed.as_deref().map(path)),
+    ];
+    rows.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
+}
+
+fn confinement_rows(confinement: &Confinement) -> Vec<(&'static str, Value)> {
+    let mut rows = vec![("confine", confinement.mode.as_str().into())];
+    if confinement.mode != ConfinementMode::None {
+        let paths = |paths: &[PathBuf]| texts(paths.iter().map(|path| path.to_string_lossy()));
+        let ports = |ports: &Ports| match ports {
+            Ports::Any => "any".into(),
+            Ports::Only(ports) => Value::Array(ports.iter().map(|port| Value::from(i64::from(*port))).collect()),
+        };
+        rows.push(("readable", paths(&confinement.readable)));
+        rows.push(("writable", paths(&confinement.writable)));
+        rows.push(("connect-ports", ports(&confinement.tcp_connect)));
+        rows.push(("listen-ports", ports(&confinement.tcp_bind)));
+    }
+    let limits = &confinement.limits;
+    rows.extend(limits.processes.map(|most| ("max-processes", integer(most))));
+    rows.extend(limits.file_size.map(|most| ("max-file-size", size(most))));
+    rows.extend(limits.address_space.map(|most| ("max-address-space", size(most))));
+    rows
 }
 
 /// What a scenario says in place of the defaults. Flags and the environment have more to say of retries.

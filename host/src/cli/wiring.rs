@@ -20,10 +20,12 @@ use super::{
 };
 use crate::{
     artifact::{self, CopyLimits, DiffLimits, RunDirectory, copy_tree_bounded},
+    config::LaneKind,
     engine::WASMTIME_VERSION,
     lane::{self, Guard, HostProgram, Lane},
     model::{
-        AgentSettings, Event, ExitCode, FIXTURES_FOLDER, LaneName, Redactor, RunId, RunSummary, SuiteInfo, TrialId,
+        AgentSettings, Confinement, Event, ExitCode, FIXTURES_FOLDER, LaneName, Redactor, RunId, RunSummary, SuiteInfo,
+        TrialId,
     },
     plan::Plan,
     report::{
@@ -43,7 +45,7 @@ pub(super) async fn execute(
     reporters: &[ReporterKind],
     watch: &mut dyn FnMut(&Event),
 ) -> Result<(RunSummary, ExitCode), Failure> {
-    execute_with(loaded, plan, args, reporters, watch, Agents::Live(lanes(plan)), None).await
+    execute_with(loaded, plan, args, reporters, watch, Agents::Live(lanes(plan)?), None).await
 }
 
 /// The same with other agents. A run that grades `regrades` again is not the latest run.
@@ -219,14 +221,36 @@ fn secrets(agents: &Agents) -> Vec<String> {
     }
 }
 
-fn lanes(plan: &Plan) -> HashMap<LaneName, Arc<dyn Lane>> {
-    plan.lanes
-        .iter()
-        .map(|planned| {
-            let settings = AgentSettings::new(planned.kind.kind());
-            (planned.name.clone(), lane::lane(&settings, HostProgram::this(), Guard::default()))
-        })
-        .collect()
+fn lanes(plan: &Plan) -> Result<HashMap<LaneName, Arc<dyn Lane>>, Failure> {
+    let lanes = plan.lanes.iter().map(|planned| {
+        let lane = live_lane(&planned.name, &planned.kind, &planned.confinement)?;
+        Ok((planned.name.clone(), lane))
+    });
+    lanes.collect()
+}
+
+/// A lane whose agents are confined, and whose secrets nothing shows.
+pub(super) fn live_lane(name: &LaneName, kind: &LaneKind, confinement: &Confinement) -> Result<Arc<dyn Lane>, Failure> {
+    let plain = AgentSettings::new(kind.kind());
+    let settings = kind.program().unwrap_or(&plain);
+    let redactor = Redactor::new(lane::secrets(settings))
+        .map_err(|error| Failure::setup(format!("the lane `{name}`: {error}")))?;
+    let guard = Guard { confinement: confinement.clone(), redactor };
+    Ok(lane::lane(settings, HostProgram::this(), guard))
+}
+
+/// Lanes without a credential that they can do without are skipped.
+pub(super) fn skip_lanes(plan: &mut Plan) {
+    for planned in &mut plan.lanes {
+        if let Some(reason) = planned.kind.program().and_then(skipped) {
+            planned.skip(reason);
+        }
+    }
+}
+
+/// Why a lane is skipped, if it is.
+pub(super) fn skipped(settings: &AgentSettings) -> Option<String> {
+    lane::missing_credentials(settings).filter(|_| !settings.required)
 }
 
 /// Hands events to a watcher and to the reports.

@@ -1,18 +1,26 @@
 //! `[lane.NAME]`, and which of them are run in.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    ops::Range,
+    path::{Path, PathBuf},
+};
 
 use toml::Spanned;
 
 use super::{
     defaults::retry,
     error::ConfigError,
+    lane_table::{FileTable, LaneTable, WrittenCredential, kinds_for},
     layers::{Layer, Source, Sourced, Sources},
     source::{FileText, did_you_mean},
-    suite_file::{KindName, LaneTable, SuiteFile},
+    suite_file::SuiteFile,
     value::Table,
 };
-use crate::model::{self, DEFAULT_BREAKER, LaneName, RetryOverride, check_name};
+use crate::model::{
+    self, AgentSettings, Confinement, ConfinementMode, Credential, DEFAULT_BREAKER, LaneName, Ports, ProcessLimits,
+    Provider, RetryOverride, check_name,
+};
 
 /// The lane of a suite that names none.
 const DEFAULT_LANE: &str = "scripted";
@@ -26,6 +34,8 @@ pub struct LaneSettings {
     pub name: LaneName,
     /// Its kind of agent.
     pub kind: LaneKind,
+    /// What the operating system holds its agents to.
+    pub confinement: Confinement,
     /// Attempts at once in this lane; the run's bound alone when absent.
     pub jobs: Option<usize>,
     /// What it says of retries.
@@ -42,6 +52,8 @@ pub enum LaneKind {
         /// The script's name.
         agent: String,
     },
+    /// A program of the user's.
+    Program(Box<AgentSettings>),
 }
 
 impl LaneKind {
@@ -50,6 +62,16 @@ impl LaneKind {
     pub fn kind(&self) -> model::LaneKind {
         match self {
             Self::Scripted { .. } => model::LaneKind::Scripted,
+            Self::Program(settings) => settings.kind,
+        }
+    }
+
+    /// The program, if it is one.
+    #[must_use]
+    pub fn program(&self) -> Option<&AgentSettings> {
+        match self {
+            Self::Scripted { .. } => None,
+            Self::Program(settings) => Some(settings),
         }
     }
 
@@ -70,34 +92,62 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Reads the lanes of `suite`. What is wrong with them is added to `problems`.
+    /// Reads the lanes of `suite`, with what the profile `asked` puts over them. What is wrong with them, or with any
+    /// profile's, is added to `problems`. Relative paths are meant from `base`.
     pub(super) fn of(
         suite: &SuiteFile,
+        asked: Option<&str>,
+        base: &Path,
         file: &FileText,
         sources: &mut Sources,
         problems: &mut Vec<ConfigError>,
     ) -> Self {
         let mut known = BTreeMap::new();
+        let mut reader = Reader { base, file, problems };
         for (name, Table(table)) in &suite.lane {
-            if let Err(error) = check_name(name.get_ref()) {
-                problems.push(file.error(name.span(), error.to_string()).into());
-            }
-            if let Some(jobs) = table.jobs.as_ref().filter(|jobs| *jobs.get_ref() == 0) {
-                problems.push(file.error(jobs.span(), "`jobs` must be at least 1").into());
+            let name_text = name.get_ref();
+            if let Err(error) = check_name(name_text) {
+                reader.wrong(name.span(), error.to_string());
             }
             for (key, span) in table.spans() {
                 let source = Source::File { place: file.place(span), profile: None };
-                sources.note(format!("lane.{}.{key}", name.get_ref()), source);
+                sources.note(format!("lane.{name_text}.{key}"), source);
             }
-            known.insert(name.get_ref().clone(), table.settings(name.get_ref()));
+            let mut settings = reader.settings(name_text, name.span(), table);
+            for (profile, Table(run)) in &suite.profile {
+                let over = run.lane.iter().find(|(lane, _)| lane.get_ref() == name_text);
+                let Some((lane, Table(over))) = over else { continue };
+                // What a profile makes of a lane must be sound whether it is asked for or not.
+                let changed = reader.settings(name_text, lane.span(), &over.over(table));
+                if asked == Some(profile.get_ref().as_str()) {
+                    settings = changed;
+                    for (key, span) in over.spans() {
+                        let source = Source::File { place: file.place(span), profile: asked.map(str::to_owned) };
+                        sources.note(format!("lane.{name_text}.{key}"), source);
+                    }
+                }
+            }
+            known.insert(name_text.clone(), settings);
         }
         let mut defined: Vec<String> = known.keys().cloned().collect();
         if defined.is_empty() {
             defined.push(DEFAULT_LANE.to_owned());
         }
         // The embedded lane is there unless the suite defines it otherwise.
-        known.entry(DEFAULT_LANE.to_owned()).or_insert_with(|| LaneTable::default().settings(DEFAULT_LANE));
-        Self { known, defined }
+        known
+            .entry(DEFAULT_LANE.to_owned())
+            .or_insert_with(|| reader.settings(DEFAULT_LANE, 0..0, &LaneTable::default()));
+        let lanes = Self { known, defined };
+        let changed = suite.profile.values().flat_map(|Table(run)| run.lane.keys());
+        for name in changed.filter(|name| !suite.lane.keys().any(|lane| lane.get_ref() == name.get_ref())) {
+            let message = format!(
+                "the suite has no `[lane.{}]` that this could change; {}",
+                name.get_ref().escape_debug(),
+                lanes.hint(name.get_ref())
+            );
+            problems.push(file.error(name.span(), message).into());
+        }
+        lanes
     }
 
     /// The lanes to run in: those asked for, else those that the profile or the suite names, else all.
@@ -150,35 +200,137 @@ impl Lanes {
     }
 }
 
-impl LaneTable {
-    fn settings(&self, name: &str) -> LaneSettings {
-        let kind = match self.kind.as_ref().map(|kind| *kind.get_ref()).unwrap_or_default() {
-            // A file can name no other kind yet.
-            KindName(_) => LaneKind::Scripted {
-                agent: self.agent.as_ref().map_or_else(|| DEFAULT_AGENT.to_owned(), |agent| agent.get_ref().clone()),
-            },
-        };
-        LaneSettings {
-            name: LaneName(name.to_owned()),
-            kind,
-            jobs: self.jobs.as_ref().map(|jobs| *jobs.get_ref()),
-            retry: retry(self.retries.as_ref(), self.retry_on.as_ref(), self.retry_delay.as_ref()),
-            breaker: self.breaker.as_ref().map_or(DEFAULT_BREAKER, |breaker| *breaker.get_ref()),
+/// Makes settings of tables.
+struct Reader<'a> {
+    base: &'a Path,
+    file: &'a FileText,
+    problems: &'a mut Vec<ConfigError>,
+}
+
+impl Reader<'_> {
+    fn wrong(&mut self, span: Range<usize>, message: impl Into<String>) {
+        let error = ConfigError::from(self.file.error(span, message));
+        // A table is read again with each profile over it.
+        if !self.problems.iter().any(|known| known.to_string() == error.to_string()) {
+            self.problems.push(error);
         }
     }
 
-    /// Where its values stand, by key.
-    fn spans(&self) -> impl Iterator<Item = (&'static str, std::ops::Range<usize>)> {
-        [
-            ("kind", self.kind.as_ref().map(Spanned::span)),
-            ("agent", self.agent.as_ref().map(Spanned::span)),
-            ("jobs", self.jobs.as_ref().map(Spanned::span)),
-            ("breaker", self.breaker.as_ref().map(Spanned::span)),
-            ("retries", self.retries.as_ref().map(Spanned::span)),
-            ("retry-on", self.retry_on.as_ref().map(Spanned::span)),
-            ("retry-delay", self.retry_delay.as_ref().map(Spanned::span)),
-        ]
-        .into_iter()
-        .filter_map(|(key, span)| Some((key, span?)))
+    /// A lane from its table, which begins at `header`.
+    fn settings(&mut self, name: &str, header: Range<usize>, table: &LaneTable) -> LaneSettings {
+        let kind = said(&table.kind).map(|kind| kind.0).unwrap_or_default();
+        let mut fits = true;
+        for (key, span) in table.spans() {
+            let kinds = kinds_for(key);
+            if !kinds.contains(&kind) {
+                fits = false;
+                let words: Vec<String> = kinds.iter().map(|kind| format!("`{kind}`")).collect();
+                let words = words.join(", ");
+                self.wrong(
+                    span,
+                    format!("`{key}` is not for a lane of the kind `{kind}`, only for {words}; remove it"),
+                );
+            }
+        }
+        if let Some(jobs) = table.jobs.as_ref().filter(|jobs| *jobs.get_ref() == 0) {
+            self.wrong(jobs.span(), "`jobs` must be at least 1");
+        }
+        let lane_kind = match kind {
+            model::LaneKind::Scripted => {
+                LaneKind::Scripted { agent: said(&table.agent).unwrap_or_else(|| DEFAULT_AGENT.to_owned()) }
+            }
+            model::LaneKind::Claude
+            | model::LaneKind::Codex
+            | model::LaneKind::Pi
+            | model::LaneKind::Acp
+            | model::LaneKind::Command => LaneKind::Program(Box::new(self.program(kind, table))),
+        };
+        if let LaneKind::Program(settings) = &lane_kind
+            && fits
+        {
+            let spans = table.spans();
+            for problem in settings.problems() {
+                let place = spans.iter().find(|(key, _)| *key == problem.key).map(|(_, span)| span.clone());
+                self.wrong(place.unwrap_or_else(|| header.clone()), problem.what);
+            }
+        }
+        LaneSettings {
+            name: LaneName(name.to_owned()),
+            confinement: self.confinement(&lane_kind, table),
+            kind: lane_kind,
+            jobs: said(&table.jobs),
+            retry: retry(table.retries.as_ref(), table.retry_on.as_ref(), table.retry_delay.as_ref()),
+            breaker: said(&table.breaker).unwrap_or(DEFAULT_BREAKER),
+        }
     }
+
+    fn program(&self, kind: model::LaneKind, table: &LaneTable) -> AgentSettings {
+        let provider = Provider {
+            name: said(&table.provider),
+            base_url: said(&table.base_url),
+            api: said(&table.api),
+            key_variable: said(&table.key_variable),
+        };
+        let credential = |written: Spanned<WrittenCredential>| match written.into_inner() {
+            WrittenCredential::Variable(name) => Credential::Variable(name),
+            WrittenCredential::File(FileTable { file, to }) => Credential::File { from: self.path(&file), to },
+        };
+        AgentSettings {
+            kind,
+            // A name without a slash is looked up.
+            command: said(&table.command).map(|command| match command.contains('/') {
+                true => self.path(&command).to_string_lossy().into_owned(),
+                false => command,
+            }),
+            path: self.paths(&table.path),
+            model: said(&table.model),
+            args: said(&table.args).unwrap_or_default(),
+            env: said(&table.env).unwrap_or_default(),
+            version: said(&table.version),
+            credentials: said(&table.credentials).unwrap_or_default().into_iter().map(credential).collect(),
+            required: said(&table.required).unwrap_or(true),
+            provider: (provider != Provider::default()).then_some(provider),
+            mode: said(&table.mode),
+            config_seed: said(&table.config).map(|folder| self.path(&folder)),
+        }
+    }
+
+    fn confinement(&mut self, kind: &LaneKind, table: &LaneTable) -> Confinement {
+        let mode = said(&table.confine).unwrap_or_default().0;
+        if mode == ConfinementMode::None {
+            const LISTS: [&str; 4] = ["readable", "writable", "connect-ports", "listen-ports"];
+            for (key, span) in table.spans().into_iter().filter(|(key, _)| LISTS.contains(key)) {
+                self.wrong(span, format!("`{key}` means nothing with `confine = \"none\"`; remove one of the two"));
+            }
+        }
+        let usual = kind.program().map(AgentSettings::usual_ports).unwrap_or_default();
+        Confinement {
+            mode,
+            writable: self.paths(&table.writable),
+            readable: self.paths(&table.readable),
+            tcp_connect: said(&table.connect_ports).map_or(Ports::Only(usual), |ports| ports.0),
+            tcp_bind: said(&table.listen_ports).map(|ports| ports.0).unwrap_or_default(),
+            limits: ProcessLimits {
+                processes: said(&table.max_processes),
+                file_size: said(&table.max_file_size).map(|bytes| bytes.0),
+                address_space: said(&table.max_address_space).map(|bytes| bytes.0),
+            },
+        }
+    }
+
+    fn paths(&self, written: &Option<Spanned<Vec<Spanned<String>>>>) -> Vec<PathBuf> {
+        said(written).unwrap_or_default().iter().map(|path| self.path(path.get_ref())).collect()
+    }
+
+    /// `~/` is the user's home folder. What is relative is meant from the folder that holds `scenarios/`.
+    fn path(&self, written: &str) -> PathBuf {
+        match (written.strip_prefix("~/"), std::env::home_dir()) {
+            (Some(rest), Some(home)) => home.join(rest),
+            _ => self.base.join(written),
+        }
+    }
+}
+
+fn said<T: Clone>(written: &Option<Spanned<T>>) -> Option<T> {
+    written.as_ref().map(|written| written.get_ref().clone())
 }

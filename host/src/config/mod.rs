@@ -4,6 +4,7 @@ mod agents;
 mod defaults;
 mod error;
 mod expected;
+mod lane_table;
 mod lanes;
 mod layers;
 mod scenario_file;

@@ -55,6 +55,8 @@ pub struct ScenarioSettings {
     pub file: Option<PathBuf>,
     /// What root and config dir start with.
     pub fixture: Fixture,
+    /// Programs that come before all others in the agent's `PATH`.
+    pub bin: Option<PathBuf>,
     /// For a plain command.
     pub command: CommandSpec,
     /// Keys of the file that only a plain command can have.
@@ -226,6 +228,7 @@ impl ScenarioSettings {
             Some(path).filter(|path| path.is_dir())
         };
         let fixture = Fixture { root: dir("root"), config: dir("config"), git: file.fixture.0.git };
+        let bin = dir("bin").map(|bin| std::path::absolute(&bin).unwrap_or(bin));
         let agents = agents(&folder.join("agents")).unwrap_or_else(|errors| {
             problems.extend(errors);
             BTreeMap::new()
@@ -256,6 +259,7 @@ impl ScenarioSettings {
             expected_failures,
             file: given.then_some(source.path),
             fixture,
+            bin,
             command: CommandSpec {
                 args: file.args.map(Spanned::into_inner).unwrap_or_default(),
                 env: file.env.map(Spanned::into_inner).unwrap_or_default(),

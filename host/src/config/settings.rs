@@ -88,7 +88,10 @@ impl Settings {
         };
         let mut problems = Vec::new();
         let mut sources = Sources::default();
-        let lanes = Lanes::of(&written, &file, &mut sources, &mut problems);
+        let asked = overrides.profile.as_ref().map(|profile| profile.value.as_str());
+        // Paths of agents are used from other folders too.
+        let whole = std::path::absolute(&base).unwrap_or_else(|_| base.clone());
+        let lanes = Lanes::of(&written, asked, &whole, &file, &mut sources, &mut problems);
         let top_table = written.run();
         let top = Layer::of(&top_table, None, &file, &mut problems);
         let (profile, profile_table) = profile(&written, overrides.profile.as_ref(), &lanes, &file, &mut problems);

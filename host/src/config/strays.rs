@@ -8,7 +8,7 @@ use std::{
 use super::source::{nearest, seen_from_here};
 
 /// What a scenario's folder may hold.
-const KNOWN: [&str; 4] = ["scenario.toml", "root", "config", "agents"];
+const KNOWN: [&str; 5] = ["scenario.toml", "root", "config", "agents", "bin"];
 /// Names that other tools and other people use for the same.
 const OTHER_NAMES: &[(&str, &str)] = &[
     ("fixture", "root"),
@@ -16,6 +16,9 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("files", "root"),
     ("workspace", "root"),
     ("scripts", "agents"),
+    ("path", "bin"),
+    ("stubs", "bin"),
+    ("shims", "bin"),
     ("suite.toml", "scenario.toml"),
 ];
 /// Endings that a script may have by mistake.

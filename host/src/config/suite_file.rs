@@ -1,14 +1,10 @@
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Deserializer, de::Error};
+use serde::Deserialize;
 use toml::Spanned;
 
-use super::{
-    defaults::DefaultsTable,
-    source::did_you_mean,
-    value::{CauseName, Table, Wait},
-};
-use crate::model::{CountsAs, LaneKind, ReporterKind};
+use super::{defaults::DefaultsTable, lane_table::LaneTable, value::Table};
+use crate::model::{CountsAs, ReporterKind};
 
 /// `scenarios/suite.toml` as written. Its keys of the run are those of [`RunTable`]: serde can flatten one into the
 /// other only at the price of places and of errors for unknown keys.
@@ -47,6 +43,7 @@ impl SuiteFile {
             repeat_each: self.repeat_each.clone(),
             reporters: self.reporters.clone(),
             defaults: self.defaults.clone(),
+            lane: BTreeMap::new(),
         }
     }
 }
@@ -73,40 +70,6 @@ pub(super) struct RunTable {
     pub(super) reporters: Option<Spanned<Vec<ReporterKind>>>,
     /// For scenarios that say nothing of it.
     pub(super) defaults: Table<DefaultsTable>,
-}
-
-/// `[lane.NAME]`.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-pub(super) struct LaneTable {
-    /// Its kind of agent.
-    pub(super) kind: Option<Spanned<KindName>>,
-    /// The scripted agent that plays each scenario.
-    pub(super) agent: Option<Spanned<String>>,
-    /// Attempts at once in this lane.
-    pub(super) jobs: Option<Spanned<usize>>,
-    /// After so many trials in a row that end as faults of the whole lane nothing more of it starts; 0 is never.
-    pub(super) breaker: Option<Spanned<u32>>,
-    /// Attempts after the first.
-    pub(super) retries: Option<Spanned<u32>>,
-    /// What a trial is tried again after.
-    pub(super) retry_on: Option<Spanned<Vec<CauseName>>>,
-    /// Wait before the first retry.
-    pub(super) retry_delay: Option<Spanned<Wait>>,
-}
-
-/// A kind of lane, by its word.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct KindName(pub(super) LaneKind);
-
-impl<'de> Deserialize<'de> for KindName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let word = String::deserialize(deserializer)?;
-        // The other kinds have no keys yet.
-        let known = [LaneKind::Scripted];
-        known.into_iter().find(|kind| kind.as_str() == word).map(Self).ok_or_else(|| {
-            let hint = did_you_mean(&word, &known.map(LaneKind::as_str), "known are");
-            D::Error::custom(format!("unknown kind of lane `{}`; {hint}", word.escape_debug()))
-        })
-    }
+    /// Of a profile: what replaces keys of the suite's lanes.
+    pub(super) lane: BTreeMap<Spanned<String>, Table<LaneTable>>,
 }

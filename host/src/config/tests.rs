@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::model::{Grant, TextMatch};
+use crate::model::{ConfinementMode, Credential, Grant, Ports, TextMatch};
 
 mod layers;
 
@@ -111,7 +111,32 @@ fn whatever_is_wrong_with_a_suite_is_told_with_its_place_and_what_to_do() {
         ("lanes = [\"script\"]", "1:10: there is no lane `script`; did you mean `scripted`?"),
         ("lanes = [\"zzz\"]", "1:10: there is no lane `zzz`; there is only `scripted`"),
         ("[lane.a]\nkind = \"scriptd\"", "2:8: unknown kind of lane `scriptd`; did you mean `scripted`?"),
-        ("[lane.a]\nkind = \"claude\"", "2:8: unknown kind of lane `claude`; known are `scripted`"),
+        ("[lane.a]\nkind = \"claud\"", "2:8: unknown kind of lane `claud`; did you mean `claude`?"),
+        (
+            "[lane.a]\nmodel = \"m\"",
+            "2:9: `model` is not for a lane of the kind `scripted`, only for `claude`, `codex`, `pi`, `command`; remove it",
+        ),
+        ("[lane.a]\nkind = \"pi\"\nmode = \"m\"", "3:8: `mode` is not for a lane of the kind `pi`, only for `acp`"),
+        ("[lane.a]\nkind = \"acp\"", "2:8: a lane of the kind `acp` needs the `command` that it starts"),
+        ("[lane.a]\nkind = \"pi\"\nversion = \"two\"", "3:11: `two` is no version requirement"),
+        ("[lane.a]\nkind = \"pi\"\nenv = { HOME = \"/\" }", "3:7: `HOME` is set by the host"),
+        ("[lane.a]\nkind = \"pi\"\ncredentials = [\"A=B\"]", "3:15: `A=B` is no name of a variable"),
+        ("[lane.a]\nkind = \"pi\"\ncredentials = [{ fil = \"x\" }]", "3:18: unknown key `fil`; did you mean `file`?"),
+        ("[lane.a]\nkind = \"pi\"\ncredentials = [3]", "3:16: expected the name of a variable in quotes, or `{ file"),
+        ("[lane.a]\nkind = \"pi\"\nbase-url = \"x\"", "3:12: `x` is no base URL; write `https://HOST`"),
+        ("[lane.a]\nkind = \"pi\"\nkey-variable = \"K\"", "3:16: the agent is given no `K`; name it in `credentials`"),
+        ("[lane.a]\nconfine = \"landlok\"", "2:11: an agent is not confined by `landlok`; did you mean `landlock`?"),
+        (
+            "[lane.a]\nconfine = \"none\"\nreadable = [\"/x\"]",
+            "3:12: `readable` means nothing with `confine = \"none\"`; remove one of the two",
+        ),
+        ("[lane.a]\nconnect-ports = [70000]", "2:17: `70000` is no port: 0 to 65535 are"),
+        ("[lane.a]\nconnect-ports = \"all\"", "2:17: `all` is no list of ports; write `[443]`, or `\"any\"` for all"),
+        ("[profile.p.lane.b]\nmodel = \"m\"", "1:17: the suite has no `[lane.b]` that this could change"),
+        (
+            "[lane.a]\n[profile.p.lane.a]\nmodel = \"m\"",
+            "3:9: `model` is not for a lane of the kind `scripted`, only for",
+        ),
         ("[lane.a]\nkind = 3", "2:8: expected a text in quotes, found `3`"),
         ("[lane.a]\nagnet = \"x\"", "2:1: unknown key `agnet`; did you mean `agent`?"),
         ("[lane.\"a b\"]", "1:7: `a b` is no name: use up to 100 letters"),
@@ -467,4 +492,60 @@ proptest! {
             prop_assert!(!problems.is_empty());
         }
     }
+}
+
+#[test]
+fn a_lane_of_a_program_is_configured_and_a_profile_changes_it() {
+    let suite = Suite::of(
+        r#"
+        [lane.a]
+        kind = "codex"
+        command = "bin/codex"
+        path = ["tools", "/opt/x"]
+        model = "m"
+        args = ["-c", "x=1"]
+        env = { A = "1" }
+        version = ">=0.160"
+        credentials = ["MODEL_KEY", { file = "auth.json", to = "auth.json" }]
+        required = false
+        base-url = "http://127.0.0.1:8080"
+        key-variable = "MODEL_KEY"
+        config = "seeds"
+        readable = ["data"]
+        writable = ["/cache"]
+        listen-ports = "any"
+        max-processes = 100
+        max-file-size = "1GiB"
+        [lane.plain]
+        kind = "claude"
+        [profile.ci.lane.a]
+        model = "other"
+        confine = "required"
+        connect-ports = [3128]
+        "#,
+    );
+    let settings = suite.resolve().unwrap();
+    let lane = &settings.lanes[0];
+    let program = lane.kind.program().unwrap();
+    assert_eq!(program.command.as_deref(), suite.path("bin/codex").to_str());
+    assert_eq!(program.path, [suite.path("tools"), "/opt/x".into()]);
+    assert_eq!((program.model.as_deref(), program.required), (Some("m"), false));
+    let file = Credential::File { from: suite.path("auth.json"), to: "auth.json".into() };
+    assert_eq!(program.credentials, [Credential::Variable("MODEL_KEY".into()), file]);
+    assert_eq!(program.config_seed, Some(suite.path("seeds")));
+    let confinement = &lane.confinement;
+    assert_eq!((confinement.mode, &confinement.tcp_connect), (ConfinementMode::Landlock, &Ports::Only(vec![8080])));
+    assert_eq!((&confinement.readable, &confinement.tcp_bind), (&vec![suite.path("data")], &Ports::Any));
+    assert_eq!((confinement.limits.processes, confinement.limits.file_size), (Some(100), Some(1 << 30)));
+    assert_eq!(settings.lanes[1].confinement.tcp_connect, Ports::Only(vec![443]));
+
+    let profile = Overrides { profile: flag("--profile", "ci".to_owned()), ..Overrides::default() };
+    let settings = suite.with(&profile).unwrap();
+    let lane = &settings.lanes[0];
+    let program = lane.kind.program().unwrap();
+    assert_eq!((program.model.as_deref(), program.args.len()), (Some("other"), 2), "the rest stays");
+    assert_eq!(lane.confinement.mode, ConfinementMode::Required);
+    assert_eq!(lane.confinement.tcp_connect, Ports::Only(vec![3128]));
+    assert!(settings.sources.of("lane.a.model").to_string().contains("[profile.ci]"));
+    assert!(!settings.sources.of("lane.a.command").to_string().contains("profile"));
 }

@@ -9,7 +9,8 @@ use std::{
 use serde::Deserialize;
 
 use super::{
-    Answer, Guard, HostProgram, Lane, LaneKind, SYSTEM_PATH, Session, SessionSpec,
+    Answer, Guard, HostProgram, Lane, LaneKind, Session, SessionSpec,
+    external::search_path,
     process::AgentCommand,
     session::{TurnAgent, TurnSession},
     turn::{Dialect, Said},
@@ -42,7 +43,8 @@ impl Lane for ScriptedLane {
             };
             let id = new_session_id();
             let own = [&spec.root, &spec.config_dir, &spec.home, &spec.tmp].map(Clone::clone);
-            let confinement = self.guard.confinement.clone().and(own, [script.clone()]);
+            let readable = std::iter::once(script.clone()).chain(spec.bin.clone());
+            let confinement = self.guard.confinement.clone().and(own, readable);
             let agent =
                 ScriptedAgent { host: self.host.clone(), script, id: id.clone(), spec: spec.clone(), confinement };
             let session =
@@ -79,7 +81,7 @@ impl TurnAgent for ScriptedAgent {
             format!("--prompt={message}").into(),
         ];
         let env: Vec<(OsString, OsString)> = vec![
-            ("PATH".into(), SYSTEM_PATH.into()),
+            ("PATH".into(), search_path(spec.bin.iter())),
             ("HOME".into(), spec.home.clone().into()),
             ("TMPDIR".into(), spec.tmp.clone().into()),
             ("LANG".into(), "C.UTF-8".into()),

@@ -14,6 +14,19 @@ pub const RESERVED_VARIABLES: [&str; 8] = [
     "PI_CODING_AGENT_DIR",
 ];
 
+/// The APIs that Pi speaks.
+const APIS: [&str; 3] = ["anthropic-messages", "openai-responses", "openai-completions"];
+const HTTPS: u16 = 443;
+
+/// Something about an agent that cannot be meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentProblem {
+    /// The key of the lane's table that it is about.
+    pub key: &'static str,
+    /// A sentence for a person.
+    pub what: String,
+}
+
 /// How a lane's agent is started: a program that the host did not bring. Paths are absolute.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentSettings {
@@ -94,45 +107,74 @@ impl AgentSettings {
         }
     }
 
-    /// What cannot be meant, each as a sentence for a person; nothing when all is well.
+    /// What cannot be meant; nothing when all is well.
     #[must_use]
-    pub fn problems(&self) -> Vec<String> {
+    pub fn problems(&self) -> Vec<AgentProblem> {
         let mut problems = Vec::new();
-        for name in self.env.keys().chain(self.credentials.iter().filter_map(Credential::variable)) {
+        let mut add = |key: &'static str, what: String| problems.push(AgentProblem { key, what });
+        let credentials = self.credentials.iter().filter_map(Credential::variable).map(|name| ("credentials", name));
+        for (key, name) in self.env.keys().map(|name| ("env", name)).chain(credentials) {
             if RESERVED_VARIABLES.contains(&name.as_str()) {
-                problems.push(format!("`{name}` is set by the host, to keep the agent within its attempt; remove it"));
+                add(key, format!("`{name}` is set by the host, to keep the agent within its attempt; remove it"));
             } else if name.is_empty() || name.contains(['=', '\0']) {
-                problems.push(format!("`{}` is no name of a variable", name.escape_debug()));
+                add(key, format!("`{}` is no name of a variable", name.escape_debug()));
             }
         }
         for (name, _) in self.env.iter().filter(|(_, value)| value.contains('\0')) {
-            problems.push(format!("the value of `{name}` holds a NUL character, which no variable can"));
+            add("env", format!("the value of `{name}` holds a NUL character, which no variable can"));
         }
         for credential in &self.credentials {
             if let Credential::File { to, .. } = credential
                 && (to.is_empty() || !is_plain(to))
             {
-                problems.push(format!("`{}` is no path within the config dir", to.escape_debug()));
+                add("credentials", format!("`{}` is no path within the config dir", to.escape_debug()));
             }
         }
         if let Some(requirement) = &self.version
             && let Err(error) = semver::VersionReq::parse(requirement)
         {
-            problems.push(format!(
-                "`{}` is no version requirement ({error}); write `>=2.1, <3`",
-                requirement.escape_debug()
-            ));
+            let requirement = requirement.escape_debug();
+            add("version", format!("`{requirement}` is no version requirement ({error}); write `>=2.1, <3`"));
         }
-        let plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
-        if let Some(name) = self.provider.as_ref().and_then(Provider::name)
-            && (name.is_empty() || !plain(name))
-        {
-            problems.push(format!("`{}` is no name of a provider: use letters, digits, - and _", name.escape_debug()));
+        if let Some(provider) = &self.provider {
+            self.look_at(provider, &mut add);
         }
         if matches!(self.kind, LaneKind::Command | LaneKind::Acp) && self.command.is_none() {
-            problems.push(format!("a lane of the kind `{}` needs the `command` that it starts", self.kind));
+            add("kind", format!("a lane of the kind `{}` needs the `command` that it starts", self.kind));
         }
         problems
+    }
+
+    fn look_at(&self, provider: &Provider, add: &mut impl FnMut(&'static str, String)) {
+        let plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
+        if let Some(name) = provider.name.as_deref().filter(|name| name.is_empty() || !plain(name)) {
+            let name = name.escape_debug();
+            add("provider", format!("`{name}` is no name of a provider: use letters, digits, - and _"));
+        }
+        if let (Some(url), None) = (&provider.base_url, provider.port()) {
+            let url = url.escape_debug();
+            add("base-url", format!("`{url}` is no base URL; write `https://HOST` or `http://HOST:PORT`"));
+        }
+        if let Some(api) = provider.api.as_deref().filter(|api| !APIS.contains(api)) {
+            add("api", format!("there is no API `{}`; there are `{}`", api.escape_debug(), APIS.join("`, `")));
+        }
+        if let Some(variable) = &provider.key_variable {
+            let given = self.credentials.iter().filter_map(Credential::variable).chain(self.env.keys());
+            if !given.into_iter().any(|name| name == variable) {
+                let variable = variable.escape_debug();
+                add("key-variable", format!("the agent is given no `{variable}`; name it in `credentials` too"));
+            }
+        }
+    }
+
+    /// Where its agents connect to when the lane does not say: to their provider. A `command` may do without.
+    #[must_use]
+    pub fn usual_ports(&self) -> Vec<u16> {
+        match self.provider.as_ref().and_then(Provider::port) {
+            Some(port) => vec![port],
+            None if matches!(self.kind, LaneKind::Scripted | LaneKind::Command) => Vec::new(),
+            None => vec![HTTPS],
+        }
     }
 }
 
@@ -141,6 +183,25 @@ impl Provider {
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.name.as_deref().or_else(|| self.base_url.as_ref().map(|_| "host"))
+    }
+
+    /// The port of its base URL; `None` if there is none that can be understood.
+    #[must_use]
+    pub fn port(&self) -> Option<u16> {
+        let url = self.base_url.as_deref()?;
+        let (usual, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
+            (Some(rest), _) => (HTTPS, rest),
+            (None, Some(rest)) => (80, rest),
+            (None, None) => return None,
+        };
+        let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        // Colons in brackets are of an address.
+        let after = host.rsplit(']').next().unwrap_or_default();
+        match after.rsplit_once(':') {
+            Some((_, port)) => port.parse().ok(),
+            None => (!host.is_empty()).then_some(usual),
+        }
     }
 }
 
@@ -168,7 +229,7 @@ mod tests {
     #[test]
     fn an_agent_without_configuration_is_fine() {
         for kind in [LaneKind::Scripted, LaneKind::Claude, LaneKind::Codex, LaneKind::Pi] {
-            assert_eq!(AgentSettings::new(kind).problems(), [""; 0]);
+            assert_eq!(AgentSettings::new(kind).problems(), []);
         }
     }
 
@@ -188,8 +249,33 @@ mod tests {
         let told =
             ["`A=B`", "`HOME` is set by the host", "`CODEX_HOME`", "NUL character", "`../auth.json`", "`two`", "`a.b`"];
         for word in told.into_iter().chain(["needs the `command`"]) {
-            assert!(problems.iter().any(|problem| problem.contains(word)), "{word}: {problems:#?}");
+            assert!(problems.iter().any(|problem| problem.what.contains(word)), "{word}: {problems:#?}");
         }
         assert_eq!(problems.len(), 8, "{problems:#?}");
+    }
+
+    #[test]
+    fn the_port_of_a_base_url_is_the_one_to_connect_to() {
+        let ports = |kind: LaneKind, url: Option<&str>| {
+            let provider = Provider { base_url: url.map(str::to_owned), ..Provider::default() };
+            AgentSettings { provider: Some(provider), ..AgentSettings::new(kind) }.usual_ports()
+        };
+        for (url, port) in [
+            ("https://api.example", 443),
+            ("http://api.example/v1", 80),
+            ("http://127.0.0.1:8080/m", 8080),
+            ("http://[::1]:81", 81),
+            ("https://[::1]/x:9", 443),
+            ("https://me:secret@api.example:9", 9),
+        ] {
+            assert_eq!(ports(LaneKind::Claude, Some(url)), [port], "{url}");
+        }
+        assert_eq!(ports(LaneKind::Pi, None), [443]);
+        assert_eq!(ports(LaneKind::Command, None), [0; 0]);
+        for url in ["", "api.example", "ftp://x", "http://", "http://x:port", "http://x:99999"] {
+            let provider = Provider { base_url: Some(url.into()), ..Provider::default() };
+            let settings = AgentSettings { provider: Some(provider), ..AgentSettings::new(LaneKind::Claude) };
+            assert!(settings.problems()[0].what.contains("is no base URL"), "{url}");
+        }
     }
 }

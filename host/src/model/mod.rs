@@ -19,7 +19,7 @@ mod script;
 mod session;
 mod verdict;
 
-pub use agent::{AgentSettings, Credential, Provider, RESERVED_VARIABLES};
+pub use agent::{AgentProblem, AgentSettings, Credential, Provider, RESERVED_VARIABLES};
 pub use confinement::{Confinement, ConfinementMode, Ports, ProcessLimits, UnknownConfinementMode};
 pub use event::{
     AttemptRecord, Canary, Event, EventKind, LaneInfo, PassRate, PluginInfo, Report, Revision, RunSummary,

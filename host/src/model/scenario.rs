@@ -37,6 +37,8 @@ pub struct Scenario {
     pub shape: ScenarioShape,
     /// What its root and config dir start with.
     pub fixture: Fixture,
+    /// A folder of programs that come before all others in the agent's `PATH`.
+    pub bin: Option<PathBuf>,
     /// The scripted agents of its folder, by name.
     pub agents: BTreeMap<String, ScriptedAgent>,
 }
@@ -179,6 +181,7 @@ impl Scenario {
             file: None,
             shape: ScenarioShape::Typed,
             fixture: Fixture::default(),
+            bin: None,
             agents: BTreeMap::new(),
         }
     }

@@ -203,6 +203,7 @@ fn bare(plugin: &PluginFacts, name: &str, settings: &Settings, shape: ScenarioSh
         file: None,
         shape,
         fixture: Default::default(),
+        bin: None,
         agents: BTreeMap::new(),
     }
 }
@@ -216,6 +217,7 @@ fn dress(scenario: &mut Scenario, folder: &ScenarioSettings) {
     scenario.expected_failures = folder.expected_failures.iter().map(|expected| expected.known.clone()).collect();
     scenario.file.clone_from(&folder.file);
     scenario.fixture.clone_from(&folder.fixture);
+    scenario.bin.clone_from(&folder.bin);
     scenario.agents.clone_from(&folder.agents);
 }
 

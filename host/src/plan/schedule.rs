@@ -7,7 +7,7 @@ use jiff::civil::Date;
 
 use crate::{
     config::{LaneKind, LaneSettings, Settings},
-    model::{Canary, ExpectedFailure, LaneName, Policy, RetryPolicy, Scenario, ScenarioId, TrialId},
+    model::{Canary, Confinement, ExpectedFailure, LaneName, Policy, RetryPolicy, Scenario, ScenarioId, TrialId},
 };
 
 /// What of the suite to run.
@@ -49,6 +49,10 @@ pub struct LanePlan {
     pub name: LaneName,
     /// The lane's kind.
     pub kind: LaneKind,
+    /// What the operating system holds its agents to.
+    pub confinement: Confinement,
+    /// Why nothing of it is run, if so; see [`LanePlan::skip`].
+    pub skipped: Option<String>,
     /// Attempts at once in this lane.
     pub jobs: Option<usize>,
     /// After so many trials in a row that end as faults of the whole lane nothing more of it starts; 0 is never.
@@ -57,6 +61,16 @@ pub struct LanePlan {
     pub canaries: Vec<Arc<PlannedTrial>>,
     /// Everything else, in order.
     pub rest: Vec<Arc<PlannedTrial>>,
+}
+
+impl LanePlan {
+    /// Has every trial of it skipped. Its canaries are ordinary trials then: there is nothing to guard.
+    pub fn skip(&mut self, reason: String) {
+        let canaries = self.canaries.drain(..);
+        let ordinary = canaries.map(|trial| Arc::new(PlannedTrial { canary: Canary::No, ..(*trial).clone() }));
+        self.rest.splice(0..0, ordinary.collect::<Vec<_>>());
+        self.skipped = Some(reason);
+    }
 }
 
 /// One trial.
@@ -118,7 +132,8 @@ pub fn plan(scenarios: Vec<Scenario>, settings: &Settings, selection: &Selection
         }
         rest.sort_by_key(|trial| std::cmp::Reverse(trial.scenario.limits.deadline));
         let (name, kind) = (lane.name.clone(), lane.kind.clone());
-        LanePlan { name, kind, jobs: lane.jobs, breaker: lane.breaker, canaries, rest }
+        let confinement = lane.confinement.clone();
+        LanePlan { name, kind, confinement, skipped: None, jobs: lane.jobs, breaker: lane.breaker, canaries, rest }
     });
     Plan {
         lanes: lanes.collect(),
@@ -129,10 +144,12 @@ pub fn plan(scenarios: Vec<Scenario>, settings: &Settings, selection: &Selection
 }
 
 fn planned(scenario: &Arc<Scenario>, lane: &LaneSettings, settings: &Settings, today: Date) -> PlannedTrial {
-    let LaneKind::Scripted { agent } = &lane.kind;
     let asked = settings.agents.iter().find(|name| scenario.agents.contains_key(*name));
     let id = TrialId { lane: lane.name.clone(), scenario: scenario.id.clone() };
-    let agent = Some(asked.unwrap_or(agent).clone());
+    let agent = match &lane.kind {
+        LaneKind::Scripted { agent } => Some(asked.unwrap_or(agent).clone()),
+        LaneKind::Program(_) => None,
+    };
     PlannedTrial {
         retry: settings.retry_override.over(&scenario.retry.over(&lane.retry.over(&settings.retry))),
         ..PlannedTrial::once(id, Arc::clone(scenario), Canary::No, agent).expecting(today)

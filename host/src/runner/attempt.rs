@@ -233,8 +233,7 @@ impl AttemptExecutor {
         let tripwire = Arc::new(Tripwire::default());
         let script = trial.agent.as_ref().and_then(|agent| scenario.agents.get(agent)).map(|agent| agent.path.clone());
         let sessions = Arc::new(Sessions::new(
-            lane,
-            script,
+            (lane, script, scenario.bin.clone()),
             Arc::clone(&dirs),
             folder.clone(),
             feed.clone(),

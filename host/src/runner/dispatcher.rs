@@ -226,7 +226,20 @@ impl<'a> Dispatcher<'a> {
             regrades: context.regrades,
         };
         self.emit(started);
+        for (lane, planned) in plan.lanes.iter().enumerate() {
+            if let Some(reason) = &planned.skipped {
+                self.skip(lane, reason);
+            }
+        }
         self.open_lanes();
+    }
+
+    /// Nothing of the lane is run at all.
+    fn skip(&mut self, lane: usize, reason: &str) {
+        self.given_up[lane] = Some(reason.to_owned());
+        for index in self.lanes.close(lane) {
+            self.finish(index, Verdict::Skip { reason: reason.to_owned() });
+        }
     }
 
     /// Whether nothing more starts in any lane.

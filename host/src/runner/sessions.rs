@@ -44,6 +44,7 @@ const SHOWN: &[&str] = &["events.jsonl", "final-message.txt", "session.json"];
 pub(super) struct Sessions {
     lane: Option<Arc<dyn Lane>>,
     script: Option<PathBuf>,
+    bin: Option<PathBuf>,
     dirs: Arc<AttemptDirs>,
     record: PathBuf,
     trees: Arc<Trees>,
@@ -58,6 +59,9 @@ pub(super) struct Sessions {
     timings: Arc<Timings>,
 }
 
+/// What is started: by which lane, with which script, and the programs that the scenario brings.
+pub(super) type Started = (Option<Arc<dyn Lane>>, Option<PathBuf>, Option<PathBuf>);
+
 struct Entry {
     session: Box<dyn Session>,
     patience: Arc<Patience>,
@@ -70,8 +74,7 @@ struct Entry {
 impl Sessions {
     /// For an attempt with `dirs`, whose records go to folders `session-N` below `record`.
     pub(super) fn new(
-        lane: Option<Arc<dyn Lane>>,
-        script: Option<PathBuf>,
+        (lane, script, bin): Started,
         dirs: Arc<AttemptDirs>,
         record: PathBuf,
         feed: Feed,
@@ -82,6 +85,7 @@ impl Sessions {
         Self {
             lane,
             script,
+            bin,
             dirs,
             record,
             trees,
@@ -151,7 +155,7 @@ impl Sessions {
             config_dir: self.dirs.config.clone(),
             home: self.dirs.home.clone(),
             tmp: self.dirs.tmp.clone(),
-            bin: None,
+            bin: self.bin.clone(),
             prompt,
             script: self.script.clone(),
             record_dir: Some(self.record_of(place + 1)),

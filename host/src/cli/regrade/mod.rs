@@ -26,8 +26,8 @@ use crate::{
     config::{self, Overrides, Settings, nearest},
     lane::{self, Replay, Replayable, Restore},
     model::{
-        Canary, Event, EventKind, ExitCode, LaneInfo, LaneKind, LaneName, Outcome, Policy, RunSummary, Scenario,
-        ScenarioId, TrialId, Verdict, shown,
+        AgentSettings, Canary, Confinement, Event, EventKind, ExitCode, LaneInfo, LaneKind, LaneName, Outcome, Policy,
+        RunSummary, Scenario, ScenarioId, TrialId, Verdict, shown,
     },
     plan::{LanePlan, Plan, PlannedTrial, check_grants},
     runner::{Agents, FixtureImage, RecordedTrial},
@@ -291,10 +291,19 @@ fn plan(run: &RecordedRun, planned: Vec<Arc<PlannedTrial>>, settings: &Settings)
         let rest = by_lane.remove(&lane.name)?;
         let kind = match lane.kind.parse().unwrap_or_default() {
             LaneKind::Scripted => config::LaneKind::Scripted { agent: String::new() },
-            // No suite can configure them yet, so that no run was in such a lane.
-            LaneKind::Claude | LaneKind::Codex | LaneKind::Pi | LaneKind::Acp | LaneKind::Command => return None,
+            // Nothing of it is started.
+            kind => config::LaneKind::Program(Box::new(AgentSettings::new(kind))),
         };
-        Some(LanePlan { name: lane.name.clone(), kind, jobs: None, breaker: 0, canaries: Vec::new(), rest })
+        Some(LanePlan {
+            name: lane.name.clone(),
+            kind,
+            confinement: Confinement::default(),
+            skipped: None,
+            jobs: None,
+            breaker: 0,
+            canaries: Vec::new(),
+            rest,
+        })
     });
     Plan {
         lanes: lanes.collect(),

@@ -35,7 +35,7 @@ pub(super) fn environment(
 }
 
 /// A `PATH` of `folders` and the system's own.
-pub(super) fn search_path<'a>(folders: impl Iterator<Item = &'a PathBuf>) -> OsString {
+pub(in crate::lane) fn search_path<'a>(folders: impl Iterator<Item = &'a PathBuf>) -> OsString {
     let mut path = OsString::new();
     for folder in folders {
         path.push(folder);

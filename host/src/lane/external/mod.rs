@@ -44,6 +44,7 @@ use crate::model::{AgentSettings, Confinement, Fault, FaultClass, Redactor};
 pub use environment::{missing_credentials, secrets, short_secrets};
 pub use version::{AgentVersion, VersionProblem, version};
 
+pub(super) use environment::search_path;
 pub(super) use refusal::Refusal;
 pub(super) use thread::Thread;
 pub(super) use values::{integer, list, part, text, texts_of};
@@ -128,8 +129,8 @@ impl ExternalLane {
     /// Everything before the first process. An error says what to do.
     async fn prepare(&self, spec: &SessionSpec) -> Result<ExternalAgent, String> {
         let settings = &self.settings;
-        if let Some(problem) = settings.problems().first() {
-            return Err(problem.clone());
+        if let Some(problem) = settings.problems().into_iter().next() {
+            return Err(problem.what);
         }
         let credentials = environment::credentials(settings, environment::own)?;
         let found = program::find(self.program.name(), settings)?;

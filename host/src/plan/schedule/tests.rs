@@ -27,6 +27,7 @@ fn settings(lanes: &[&str], canary: &[&str]) -> Settings {
     let lane = |name: &&str| LaneSettings {
         name: LaneName((*name).into()),
         kind: LaneKind::Scripted { agent: "right".into() },
+        confinement: Confinement::default(),
         jobs: None,
         retry: Default::default(),
         breaker: 3,

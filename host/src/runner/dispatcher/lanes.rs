@@ -94,6 +94,13 @@ impl Lanes {
             .collect()
     }
 
+    /// Takes everything out of a lane that never opens.
+    pub(super) fn close(&mut self, lane: usize) -> Vec<usize> {
+        // It is not told of as one that opens.
+        self.lanes[lane].open = true;
+        self.drain(lane)
+    }
+
     /// Puts back a trial that ran: it is the next of its lane, so that its retry does not wait for all others.
     pub(super) fn again(&mut self, lane: usize, trial: usize, canary: Canary) {
         let lane = &mut self.lanes[lane];

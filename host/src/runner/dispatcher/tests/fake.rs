@@ -14,7 +14,7 @@ use tokio::{
 use super::super::*;
 use crate::{
     config::LaneKind,
-    model::{Finding, LaneName, Policy, Report, Scenario, TrialId},
+    model::{Confinement, Finding, LaneName, Policy, Report, Scenario, TrialId},
     plan::{LanePlan, PlannedTrial},
     runner::executor::Executing,
 };
@@ -221,6 +221,8 @@ pub(super) fn lane(name: &str, jobs: Option<usize>, canaries: &[&str], rest: &[&
     LanePlan {
         name: LaneName(name.into()),
         kind: LaneKind::Scripted { agent: "right".into() },
+        confinement: Confinement::default(),
+        skipped: None,
         jobs,
         breaker: 0,
         canaries: trials(canaries, Canary::Yes),

@@ -221,3 +221,18 @@ async fn a_question_is_answered_and_changes_nothing() {
     assert_eq!((*waiting, *finished), (1, 1));
     assert_eq!((log.summary.verdicts["pass"], log.summary.verdicts["flaky"]), (4, 1));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_is_skipped_does_nothing_and_fails_nothing() {
+    let mut skipped = lane("skipped", None, &["canary"], &["a", "b"]);
+    skipped.skip("no key".into());
+    let plan = plan(2, vec![skipped, lane("other", None, &["canary"], &["a"])]);
+    let log = run(&plan, Fake::new().every(Act::pass(SECOND))).await;
+    assert_eq!((log.summary.verdicts["skip"], log.summary.verdicts["pass"]), (3, 2));
+    assert_eq!(log.summary.exit_code, 0);
+    let opened = log.events.iter().filter_map(|event| match &event.kind {
+        EventKind::LaneOpened { lane } => Some(lane.0.as_str()),
+        _ => None,
+    });
+    assert_eq!(opened.collect::<Vec<_>>(), ["other"]);
+}
