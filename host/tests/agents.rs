@@ -8,6 +8,11 @@ mod model_server;
 mod real;
 #[path = "agents/roots.rs"]
 mod roots;
+#[path = "agents/runs.rs"]
+mod runs;
+#[path = "agents/suites.rs"]
+mod suites;
+mod support;
 
 use std::{
     collections::BTreeSet,

@@ -175,7 +175,7 @@ fn scripts() -> Vec<(String, PathBuf)> {
 }
 
 /// The folder of the agents' packages.
-fn modules() -> PathBuf {
+pub(crate) fn modules() -> PathBuf {
     let folder = env::var_os("HOST_TEST_AGENTS").expect("HOST_TEST_AGENTS names no folder: run `make test-agents`");
     let modules = Path::new(&folder).join("node_modules").canonicalize();
     modules.unwrap_or_else(|error| panic!("{}: {error}: run `make test-agents`", Path::new(&folder).display()))
