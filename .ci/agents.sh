@@ -25,4 +25,4 @@ if [ "$(cat "$installed/installed" 2>/dev/null)" != "$wanted" ]; then
     echo "$wanted" >"$installed/installed"
 fi
 
-HOST_TEST_AGENTS=$PWD/$installed "${CARGO:-cargo}" test --locked -p host --test agents -- --ignored
+HOST_TEST_AGENTS=$PWD/$installed "${CARGO:-cargo}" test --locked -p host --test agents --test lanes_real -- --ignored

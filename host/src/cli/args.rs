@@ -176,6 +176,10 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "PATH", env = "HOST_SUITE")]
     pub(super) suite: Option<PathBuf>,
 
+    /// Try one trivial turn in each lane of a real agent: it reaches the provider, and costs
+    #[arg(long)]
+    pub(super) live: bool,
+
     /// Compile plugins anew and keep nothing of it
     #[arg(long)]
     pub(super) no_cache: bool,

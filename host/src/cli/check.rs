@@ -1,4 +1,4 @@
-//! `host check`: would a run find everything as it needs it? Nothing is run.
+//! `host check`: would a run find everything as it needs it? No scenario is run.
 
 use std::{collections::BTreeSet, fmt::Write as _, path::Path};
 
@@ -6,12 +6,14 @@ use serde_json::json;
 
 use super::{
     args::{CheckArgs, Format},
+    check_lanes::{self, LaneReport},
     failure::{Failure, Message},
     list::write_all,
     setup,
 };
 use crate::{
     config::{Overrides, Settings, nearest, seen_from_here},
+    lane,
     model::{ExitCode, Scenario},
     plan::{self, Selection},
     sandbox::{Snapshot, remove_tree},
@@ -42,7 +44,8 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
 #[derive(Default)]
 struct Report {
     suite: Option<String>,
-    lanes: Vec<String>,
+    lanes: Vec<LaneReport>,
+    lane_names: Vec<String>,
     folders: usize,
     plugins: Vec<String>,
     scenarios: Vec<String>,
@@ -67,7 +70,8 @@ impl Report {
         self.suite = settings.suite.as_deref().map(seen_from_here);
         // Not just those that a run would take: a profile or a flag may choose the others.
         settings.lanes.clone_from(&settings.defined_lanes);
-        self.lanes = settings.lanes.iter().map(|lane| lane.name.0.clone()).collect();
+        self.lane_names = settings.lanes.iter().map(|lane| lane.name.0.clone()).collect();
+        self.look_at_lanes(&settings, args.live).await;
         self.folders = settings.scenarios.len();
         self.look_at_folders(&settings);
         let Some(scenarios) = self.look_at_plugins(args, &settings, cwd).await else { return };
@@ -81,6 +85,23 @@ impl Report {
         let plan = plan::plan(scenarios, &settings, &selection);
         self.take(plan::check_grants(&plan).map_err(Failure::setup_all));
         self.take(plan::check_agents(&plan).map_err(Failure::setup_all));
+    }
+
+    /// The agents' programs, what they log in with, and what confines them.
+    async fn look_at_lanes(&mut self, settings: &Settings, live: bool) {
+        // Whatever a program leaves behind is ended with its session.
+        if let Err(error) = lane::become_subreaper() {
+            self.warn(format!("processes that agents leave behind cannot be ended: {error}"));
+        }
+        for lane in &settings.lanes {
+            let report = check_lanes::look(lane, live).await;
+            let told = |text: &String| Message::plain(format!("the lane `{}`: {text}", lane.name));
+            self.errors.extend(report.errors.iter().map(told));
+            self.warnings.extend(report.warnings.iter().map(told));
+            if lane.kind.program().is_some() {
+                self.lanes.push(report);
+            }
+        }
     }
 
     /// What the scenarios' folders hold: fixtures, expected failures, and what nobody reads.
@@ -148,8 +169,8 @@ impl Report {
             let _ = writeln!(text, "{name:<10} {value}");
         };
         fact("suite", self.suite.clone().unwrap_or_else(|| "none".into()));
-        if !self.lanes.is_empty() {
-            fact("lanes", self.lanes.join(", "));
+        if !self.lane_names.is_empty() {
+            fact("lanes", self.lane_names.join(", "));
         }
         if self.folders > 0 {
             fact("folders", self.folders.to_string());
@@ -160,6 +181,7 @@ impl Report {
         if !self.scenarios.is_empty() {
             fact("scenarios", self.scenarios.join(", "));
         }
+        text.extend(self.lanes.iter().map(LaneReport::text));
         let counted = |count: usize, what: &str| match count {
             0 => None,
             1 => Some(format!("1 {what}")),
@@ -194,7 +216,8 @@ impl Report {
             "schema": 1,
             "sound": self.errors.is_empty(),
             "suite": self.suite,
-            "lanes": self.lanes,
+            "lanes": self.lane_names,
+            "agents": self.lanes.iter().map(LaneReport::json).collect::<Vec<_>>(),
             "plugins": self.plugins,
             "scenarios": self.scenarios,
             "problems": problems,

@@ -3,6 +3,7 @@
 mod adapt;
 mod args;
 mod check;
+mod check_lanes;
 mod failure;
 mod given;
 mod inspect;

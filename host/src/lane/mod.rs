@@ -34,7 +34,7 @@ use crate::model::{AgentSettings, Conclusion, Confinement, Fault, Redactor, Sess
 
 pub use agent::{AgentArgs, run_agent};
 pub use confine::confinement_available;
-pub use external::{AgentVersion, VersionProblem, missing_credentials, secrets, short_secrets, version};
+pub use external::{AgentVersion, VersionProblem, find_program, missing_credentials, secrets, short_secrets, version};
 pub use orphans::{SESSION_MARKER, become_subreaper, kill_orphans};
 pub use process::HostProgram;
 pub use replay::{Replay, Replayable, Restore, replayable};

@@ -75,3 +75,24 @@ async fn each_scenarios_first_wrong_agent_fails_in_each_lane() {
     }
     server.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs the real agents: run `make test-agents`"]
+async fn a_live_check_finds_every_agent() {
+    let scripts = Scripts::default().with(
+        "check",
+        "right",
+        "summary = \"s\"\nexpect = { verdict = \"pass\" }\nstep = [{ say = \"ok\" }]",
+    );
+    let server = ModelServer::start(scripts).await.unwrap();
+    let mut suite = RealSuite::of_the_repository("");
+    for lane in LANES {
+        suite.lane(lane, lane, &url(&server, "check", "right", "ok", lane), "");
+    }
+    let check = suite.host(&["check", "--live"]);
+    println!("{}", check.stdout);
+    check.exits(0);
+    assert_eq!(check.stdout.matches("answered in ").count(), LANES.len(), "{}", check.told());
+    assert!(!check.told().contains(KEY));
+    server.stop().await;
+}

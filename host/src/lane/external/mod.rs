@@ -111,6 +111,15 @@ pub(super) fn program(kind: LaneKind) -> Option<&'static dyn Program> {
     }
 }
 
+/// The program that a lane starts, or whose script it has an interpreter run.
+///
+/// # Errors
+/// Where it was looked for, and what to do.
+pub fn find_program(settings: &AgentSettings) -> Result<PathBuf, String> {
+    let found = program::find(program(settings.kind).and_then(Program::name), settings)?;
+    Ok(found.before.first().map_or(found.executable, PathBuf::from))
+}
+
 /// Starts agents of one lane.
 pub(super) struct ExternalLane {
     program: &'static dyn Program,

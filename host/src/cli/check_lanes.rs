@@ -1,0 +1,195 @@
+//! What `host check` tells of lanes whose agents are programs of the user's.
+
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use super::{failure::chain, wiring};
+use crate::{
+    config::{LaneKind, LaneSettings, seen_from_here},
+    lane::{self, HostProgram, SessionLimits, SessionSpec, VersionProblem},
+    model::{AgentSettings, ConfinementMode, Credential, SHORTEST_SECRET},
+};
+
+/// A trivial turn takes seconds; one that waits for a provider that backs off takes longer.
+const LIVE: Duration = Duration::from_secs(120);
+
+/// What is known of a lane.
+#[derive(Debug, Default)]
+pub(super) struct LaneReport {
+    name: String,
+    kind: &'static str,
+    /// The program, as far as it was found.
+    program: Option<String>,
+    version: Option<String>,
+    /// The names of its credentials, and whether they are there.
+    credentials: Vec<(String, bool)>,
+    confine: &'static str,
+    /// Why its trials are skipped.
+    skipped: Option<String>,
+    /// How a trivial turn went.
+    live: Option<String>,
+    pub(super) errors: Vec<String>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Looks at a lane; `live` says whether to try a turn.
+pub(super) async fn look(lane: &LaneSettings, live: bool) -> LaneReport {
+    let mut report = LaneReport {
+        name: lane.name.0.clone(),
+        kind: lane.kind.as_str(),
+        confine: lane.confinement.mode.as_str(),
+        ..LaneReport::default()
+    };
+    report.look_at_confinement(lane);
+    if let LaneKind::Program(settings) = &lane.kind {
+        report.look_at_program(lane, settings).await;
+        report.look_at_credentials(settings);
+        if let Some(seed) = settings.config_seed.as_deref().filter(|seed| !seed.is_dir()) {
+            report.errors.push(format!("there is no folder {}, the lane's `config`", seen_from_here(seed)));
+        }
+        if live && report.skipped.is_none() && report.errors.is_empty() {
+            report.try_a_turn(lane).await;
+        }
+    }
+    report
+}
+
+impl LaneReport {
+    fn look_at_confinement(&mut self, lane: &LaneSettings) {
+        let confinement = &lane.confinement;
+        if confinement.mode == ConfinementMode::None {
+            return;
+        }
+        match (lane::confinement_available(), confinement.mode) {
+            (Ok(()), _) => {}
+            (Err(why), ConfinementMode::Required) => self.errors.push(format!("`confine = \"required\"`, but {why}")),
+            (Err(why), _) => self.warnings.push(why),
+        }
+        for (key, paths) in [("readable", &confinement.readable), ("writable", &confinement.writable)] {
+            for path in paths.iter().filter(|path| !path.exists()) {
+                self.errors
+                    .push(format!("there is no {}, which is `{key}`; make it, or remove it", seen_from_here(path)));
+            }
+        }
+    }
+
+    async fn look_at_program(&mut self, lane: &LaneSettings, settings: &AgentSettings) {
+        match lane::find_program(settings) {
+            Ok(program) => self.program = Some(program.display().to_string()),
+            Err(problem) => return self.errors.push(problem),
+        }
+        // What any other program does with `--version` nobody knows.
+        let agents = [crate::model::LaneKind::Claude, crate::model::LaneKind::Codex, crate::model::LaneKind::Pi];
+        if settings.version.is_none() && !agents.contains(&settings.kind) {
+            return;
+        }
+        match lane::version(settings, HostProgram::this(), &lane.confinement).await {
+            Ok(found) => self.version = Some(found.version.to_string()),
+            Err(problem @ VersionProblem::NoAnswer { .. }) if settings.version.is_none() => {
+                self.warnings.push(problem.to_string());
+            }
+            Err(problem) => self.errors.push(problem.to_string()),
+        }
+    }
+
+    fn look_at_credentials(&mut self, settings: &AgentSettings) {
+        for credential in &settings.credentials {
+            self.credentials.push(match credential {
+                Credential::Variable(name) => (name.clone(), std::env::var_os(name).is_some_and(|it| !it.is_empty())),
+                Credential::File { from, .. } => (seen_from_here(from), fs::File::open(from).is_ok()),
+            });
+        }
+        for name in lane::short_secrets(settings) {
+            self.warnings.push(format!(
+                "the value of `{name}` has fewer than {SHORTEST_SECRET} characters: it is not taken out of records and reports"
+            ));
+        }
+        self.skipped = wiring::skipped(settings);
+        if self.skipped.is_none() {
+            self.errors.extend(lane::missing_credentials(settings));
+        }
+    }
+
+    async fn try_a_turn(&mut self, lane: &LaneSettings) {
+        let began = Instant::now();
+        let spent = || format!("{:.1} s", began.elapsed().as_secs_f64());
+        match tokio::time::timeout(LIVE, turn(lane)).await {
+            Ok(Ok(tokens)) => self.live = Some(format!("answered in {}{tokens}", spent())),
+            Ok(Err(problem)) => self.errors.push(format!("a trivial turn failed after {}: {problem}", spent())),
+            Err(_) => self.errors.push(format!("a trivial turn took longer than {} s", LIVE.as_secs())),
+        }
+    }
+
+    /// Lines for a person.
+    pub(super) fn text(&self) -> String {
+        let mut facts = Vec::new();
+        facts.extend(match (&self.program, &self.version) {
+            (Some(program), Some(version)) => Some(format!("version {version} ({program})")),
+            (Some(program), None) => Some(program.clone()),
+            (None, _) => None,
+        });
+        let credential =
+            |(name, there): &(String, bool)| format!("{name} {}", if *there { "is there" } else { "is missing" });
+        facts.extend(self.credentials.iter().map(credential));
+        facts.push(format!("confine {}", self.confine));
+        facts.extend(self.live.clone());
+        facts.extend(self.skipped.as_ref().map(|reason| format!("skipped: {reason}")));
+        format!("lane       {} ({}): {}\n", self.name, self.kind, facts.join(", "))
+    }
+
+    /// The same for programs.
+    pub(super) fn json(&self) -> serde_json::Value {
+        let credentials =
+            self.credentials.iter().map(|(name, there)| json!({ "name": name, "present": there })).collect::<Vec<_>>();
+        json!({
+            "name": self.name,
+            "kind": self.kind,
+            "program": self.program,
+            "version": self.version,
+            "credentials": credentials,
+            "confine": self.confine,
+            "skipped": self.skipped,
+            "live": self.live,
+        })
+    }
+}
+
+/// One trivial turn in folders of its own: what it used, in words.
+async fn turn(lane: &LaneSettings) -> Result<String, String> {
+    let live = wiring::live_lane(&lane.name, &lane.kind, &lane.confinement).map_err(|failure| {
+        failure.into_messages().iter().map(super::failure::Message::told).collect::<Vec<_>>().join("; ")
+    })?;
+    let folder = tempfile::Builder::new()
+        .prefix("host-check-")
+        .tempdir()
+        .map_err(|error| format!("it needs a folder for temporary files: {}", chain(&error)))?;
+    let folder = folder.path().canonicalize().map(|path| (path, folder)).map_err(|error| error.to_string())?;
+    let made = |name: &str| {
+        let path = Path::join(&folder.0, name);
+        fs::create_dir(&path).map(|()| path).map_err(|error| format!("cannot make {name}: {error}"))
+    };
+    let spec = SessionSpec {
+        root: made("root")?,
+        config_dir: made("config")?,
+        home: made("home")?,
+        tmp: made("tmp")?,
+        bin: None,
+        prompt: "Answer with the word ok and do nothing else.".into(),
+        script: None,
+        record_dir: None,
+        limits: SessionLimits::default(),
+        observer: None,
+    };
+    let mut session = live.start(spec).await.map_err(|fault| fault.to_string())?;
+    let concluded = session.conclude().await;
+    let ended = session.end(Duration::ZERO).await;
+    let conclusion = concluded.map_err(|fault| fault.to_string())?;
+    ended.map_err(|fault| fault.to_string())?;
+    let tokens = conclusion.usage.input_tokens.zip(conclusion.usage.output_tokens);
+    Ok(tokens.map(|(read, written)| format!(" with {read} tokens in, {written} out")).unwrap_or_default())
+}

@@ -1,0 +1,160 @@
+//! Lanes of programs of the user's, from `suite.toml` to the report, with programs made up for each test.
+
+mod support;
+
+use std::{fs, os::unix::fs::PermissionsExt};
+
+use host::model::{FaultClass, Verdict};
+use support::{Suite, plain_module};
+
+const SECRET: &str = "sk-planted-0123456789-abcdefghij";
+
+/// A suite with one scenario and a lane `mine`, whose agent is this shell script.
+fn suite(script: &str, lane: &str) -> Suite {
+    let suite = Suite::new();
+    suite.file("work.wasm", plain_module("", ""));
+    suite.scenario("work", "plugin = \"work.wasm\"\n[session]\nprompt = \"go\"\n[grants]\nsession = true\n");
+    suite.file("agent.sh", format!("#!/bin/sh\n{script}\n"));
+    fs::set_permissions(suite.path("agent.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    suite.file(
+        "scenarios/suite.toml",
+        format!(
+            "plugins = [\"work.wasm\"]\nlanes = [\"mine\"]\n[defaults]\nretries = 0\n\
+             [lane.mine]\nkind = \"command\"\ncommand = \"./agent.sh\"\n{lane}\n"
+        ),
+    );
+    suite
+}
+
+#[test]
+fn a_lane_without_a_credential_is_skipped_or_cannot_start() {
+    let optional = suite("echo done", "credentials = [\"NO_SUCH_KEY\"]\nrequired = false");
+    let run = optional.host(["run"]);
+    let Verdict::Skip { reason } = run.verdict("work") else { panic!("{}", run.told()) };
+    assert!(reason.contains("`NO_SUCH_KEY`"), "{reason}");
+    run.exits(0);
+    let check = optional.host(["check"]);
+    check.exits(0);
+    assert!(check.stdout.contains("NO_SUCH_KEY is missing") && check.stdout.contains("skipped"), "{}", check.told());
+    assert!(optional.host(["list"]).stdout.contains("skipped: a credential is missing"));
+
+    let required = suite("echo done", "credentials = [\"NO_SUCH_KEY\"]");
+    let run = required.host(["run"]);
+    let fault = run.fault("work");
+    assert!(fault.class == FaultClass::Launch && fault.message.contains("`NO_SUCH_KEY`"), "{fault}");
+    run.exits(110);
+    let check = required.host(["check"]);
+    check.exits(96);
+    assert!(check.stderr.contains("the lane `mine`: a credential is missing"), "{}", check.told());
+}
+
+#[test]
+fn a_secret_is_nowhere_however_the_agent_tells_it() {
+    let script = "echo $PLANTED; echo \"$PLANTED\" > leaked; printf '%.10s' $PLANTED; sleep 0.1; \
+                  echo $PLANTED | cut -c11-; echo \"{\\\"a\\\":\\\"\\\\\\\"$PLANTED\\\\n\\\"}\"; echo $PLANTED >&2";
+    let suite = suite(script, "credentials = [\"PLANTED\"]");
+    let mut command = suite.host_command(&suite.path(""), ["run", "--reporter", "human", "--reporter", "junit", "-v"]);
+    command.env("PLANTED", SECRET);
+    let run = suite.start_command(command).finish();
+    run.exits(0);
+    assert!(!run.told().contains(SECRET), "{}", run.told());
+    let run = suite.last_run().unwrap();
+    let kept = walk(&run);
+    assert!(kept.len() > 6 && kept.iter().any(|(name, text)| name.ends_with("leaked") && text.contains("***")));
+    for (name, text) in kept {
+        let text = text.replace('\n', "");
+        assert!(!text.contains(SECRET) && !text.contains(&SECRET[10..]), "{name}");
+    }
+}
+
+fn walk(folder: &std::path::Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    for path in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        match path.is_dir() {
+            true => found.extend(walk(&path)),
+            false => found
+                .push((path.display().to_string(), String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned())),
+        }
+    }
+    found
+}
+
+#[test]
+fn a_scenarios_programs_come_first_and_the_lane_says_what_can_be_reached() {
+    let script = "tool; cat \"$SEEN\" && echo was read";
+    for (lane, reads) in [("", false), ("readable = [\"shared\"]", true), ("confine = \"none\"", true)] {
+        let suite = suite(script, lane);
+        suite.file("shared/seen", "words\n");
+        let toml = fs::read_to_string(suite.path("scenarios/suite.toml")).unwrap();
+        let seen = suite.path("shared/seen");
+        suite.file("scenarios/suite.toml", format!("{toml}env = {{ SEEN = {:?} }}\n", seen.display().to_string()));
+        suite.file("scenarios/work/bin/tool", "#!/bin/sh\necho the tool of the scenario\n");
+        fs::set_permissions(suite.path("scenarios/work/bin/tool"), fs::Permissions::from_mode(0o755)).unwrap();
+        let run = suite.host(["run"]);
+        let stream = fs::read_to_string(suite.last_run().unwrap().join("mine/work/attempt-1/session-1/stream.jsonl"));
+        let stream = stream.unwrap_or_else(|error| panic!("{error}: {}", run.told()));
+        assert!(stream.starts_with("the tool of the scenario\n"), "{stream}");
+        assert_eq!(stream.contains("was read"), reads, "{lane}: {stream}");
+        assert_eq!(suite.leftovers(), [""; 0]);
+    }
+}
+
+#[test]
+fn a_check_finds_what_a_lane_lacks() {
+    for (lane, told) in [
+        ("version = \">=2\"", "has the version 1.2.3, but the lane asks for `>=2`"),
+        ("readable = [\"nowhere\"]", "there is no nowhere, which is `readable`"),
+        ("config = \"nowhere\"", "there is no folder nowhere, the lane's `config`"),
+        ("credentials = [\"SHORT\"]", "the value of `SHORT` has fewer than 8 characters"),
+    ] {
+        let suite = suite("[ \"$1\" = --version ] && echo agent 1.2.3", lane);
+        let mut command = suite.host_command(&suite.path(""), ["check"]);
+        command.env("SHORT", "abc");
+        let check = suite.start_command(command).finish();
+        assert!(check.stderr.contains("the lane `mine`: ") && check.stderr.contains(told), "{}", check.told());
+    }
+    let suite = suite("echo ok", "version = \"*\"");
+    fs::remove_file(suite.path("agent.sh")).unwrap();
+    let check = suite.host(["check"]);
+    check.exits(96);
+    assert!(check.stderr.contains("agent.sh: install the agent there"), "{}", check.told());
+}
+
+#[test]
+fn a_live_check_tries_a_turn() {
+    let answers = suite("cat; echo ok", "");
+    let check = answers.host(["check", "--live"]);
+    check.exits(0);
+    assert!(check.stdout.contains("answered in "), "{}", check.told());
+    let breaks = suite("exit 3", "");
+    let check = breaks.host(["check", "--live"]);
+    check.exits(96);
+    assert!(
+        check.stderr.contains("a trivial turn failed after") && check.stderr.contains("exit code 3"),
+        "{}",
+        check.told()
+    );
+    assert_eq!(breaks.leftovers(), [""; 0]);
+}
+
+#[test]
+fn what_a_run_would_use_is_told_and_gives_the_same_again() {
+    let lane =
+        "model = \"m\"\ncredentials = [\"KEY\", { file = \"auth.json\", to = \"auth.json\" }]\nconnect-ports = [443]";
+    let suite = suite("echo", lane);
+    let shown = suite.host(["run", "--show-config"]);
+    shown.exits(0);
+    for row in ["model = \"m\"", "credentials = [\"KEY\", { file = ", "connect-ports = [443]", "confine = \"landlock\""]
+    {
+        assert!(shown.stdout.contains(row), "{row}: {}", shown.told());
+    }
+    suite.file("scenarios/suite.toml", &shown.stdout);
+    let again = suite.host(["run", "--show-config"]);
+    let rows = |text: &str| -> Vec<String> {
+        text.lines()
+            .map(|line| line.split("  # ").next().unwrap().to_owned())
+            .filter(|it| !it.starts_with('#'))
+            .collect()
+    };
+    assert_eq!(rows(&again.stdout), rows(&shown.stdout));
+}
