@@ -94,6 +94,7 @@ retry-delay = "5s"  # scenarios/suite.toml:24:15 ([profile.ci])
 [lane.mine]
 kind = "scripted"  # default
 agent = "slow"  # scenarios/suite.toml:10:9
+confine = "landlock"  # default
 breaker = 3  # default
 retries = 2  # scenarios/suite.toml:11:11
 

@@ -115,7 +115,8 @@ fn lane_rows(lane: &LaneSettings, settings: &Settings) -> Vec<Row> {
         LaneKind::Scripted { agent } => rows.push(("agent", agent.as_str().into())),
         LaneKind::Program(program) => rows.extend(program_rows(program)),
     }
-    rows.extend(confinement_rows(&lane.confinement));
+    let usual = lane.kind.program().map(AgentSettings::usual_ports).unwrap_or_default();
+    rows.extend(confinement_rows(&lane.confinement, usual.is_empty()));
     rows.extend(lane.jobs.map(|jobs| ("jobs", integer(jobs as u64))));
     rows.push(("breaker", Value::from(lane.breaker)));
     let retry = lane.retry.over(&settings.retry);
@@ -157,7 +158,8 @@ fn program_rows(program: &AgentSettings) -> Vec<(&'static str, Value)> {
     rows.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
 
-fn confinement_rows(confinement: &Confinement) -> Vec<(&'static str, Value)> {
+/// Lists that hold nothing are left out; that of the ports to connect to only where nothing is usual.
+fn confinement_rows(confinement: &Confinement, no_port_is_usual: bool) -> Vec<(&'static str, Value)> {
     let mut rows = vec![("confine", confinement.mode.as_str().into())];
     if confinement.mode != ConfinementMode::None {
         let paths = |paths: &[PathBuf]| texts(paths.iter().map(|path| path.to_string_lossy()));
@@ -165,10 +167,15 @@ fn confinement_rows(confinement: &Confinement) -> Vec<(&'static str, Value)> {
             Ports::Any => "any".into(),
             Ports::Only(ports) => Value::Array(ports.iter().map(|port| Value::from(i64::from(*port))).collect()),
         };
-        rows.push(("readable", paths(&confinement.readable)));
-        rows.push(("writable", paths(&confinement.writable)));
-        rows.push(("connect-ports", ports(&confinement.tcp_connect)));
-        rows.push(("listen-ports", ports(&confinement.tcp_bind)));
+        let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
+        let lists = [
+            ("readable", paths(&confinement.readable)),
+            ("writable", paths(&confinement.writable)),
+            ("connect-ports", ports(&confinement.tcp_connect)),
+            ("listen-ports", ports(&confinement.tcp_bind)),
+        ];
+        let told = |(key, value): &(&str, Value)| !is_empty(value) || *key == "connect-ports" && !no_port_is_usual;
+        rows.extend(lists.into_iter().filter(told));
     }
     let limits = &confinement.limits;
     rows.extend(limits.processes.map(|most| ("max-processes", integer(most))));
