@@ -6,7 +6,7 @@
 //! | `item.completed` of `agent_message` | message |
 //! | `item.started` and `item.completed` of `command_execution`, `file_change`, `mcp_tool_call`, `web_search`, `collab_tool_call` (workers, by the name of its `tool`) and other tools | tool call, then its result |
 //! | `error`, `Reconnecting... N/M` | back-off; Codex does not tell how long it waits |
-//! | `turn.completed` | usage, then the end of the turn |
+//! | `turn.completed` | usage, then the end of the turn, once it has left: it still writes to its databases |
 //! | `turn.failed` | the end of the turn, see [`super::external::Refusal`] |
 //! | anything else: `reasoning`, `todo_list`, items `error`, which are warnings | raw |
 //!
@@ -194,7 +194,7 @@ impl CodexDialect {
             self.thread.set_usage(&used);
             said.push(Said::Event(SessionEventKind::Usage(used)));
         }
-        said.push(Said::Finished { stop_reason: "completed".into() });
+        said.push(Said::Idle { stop_reason: "completed".into() });
         said
     }
 

@@ -208,7 +208,7 @@ impl PiDialect {
                 let what = if self.stop_reason.is_empty() { "has no answer" } else { "was interrupted" };
                 Said::Broken(Fault::new(FaultClass::Crash, format!("the agent broke off: its turn {what}")))
             }
-            reason => Said::Finished { stop_reason: reason.to_owned() },
+            reason => Said::Idle { stop_reason: reason.to_owned() },
         }
     }
 }

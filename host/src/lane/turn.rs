@@ -31,8 +31,8 @@ pub(crate) enum Said {
     Finished {
         stop_reason: String,
     },
-    /// The turn is over, unless the agent starts anew by itself: it is once its output ends or it is silent for
-    /// `exit_grace`. Of several ones the last counts.
+    /// The turn is over once the agent's output ends or it is silent for `exit_grace`: until then it may still write to
+    /// its files, or start anew by itself. Of several ones the last counts.
     Idle {
         stop_reason: String,
     },

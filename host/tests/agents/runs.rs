@@ -48,6 +48,10 @@ async fn all_scenarios_pass_in_four_lanes_of_one_run() {
     assert_eq!(String::from_utf8_lossy(&kept.stdout), "", "the key is nowhere in what is kept");
     assert_eq!(suite.suite.leftovers(), [""; 0]);
     server.stop().await;
+    assert!(!run.stdout.contains("cut:"), "all of it is kept");
+    let again = suite.host(&["regrade"]);
+    println!("{}", again.stdout);
+    again.exits(0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -44,7 +44,7 @@ fn the_last_answer_decides_the_end() {
         );
         heard(&Pi, &Thread::default(), &lines).pop().unwrap()
     };
-    assert_eq!(end("length"), Said::Finished { stop_reason: "length".into() });
+    assert_eq!(end("length"), Said::Idle { stop_reason: "length".into() });
     assert!(matches!(end("aborted"), Said::Broken(fault) if fault.class == FaultClass::Crash));
     let nothing = heard(&Pi, &Thread::default(), r#"{"type":"agent_settled"}"#);
     assert!(matches!(&nothing[..], [Said::Broken(fault)] if fault.message.contains("has no answer")));
