@@ -22,7 +22,7 @@ fn with_agent(suite: &Suite, name: &str, toml: &str, steps: &str) {
 }
 
 /// Steps that kill the agent the first time, and do nothing from then on: what it knows of the first time is a
-/// folder outside of the attempt.
+/// folder outside of the attempt, which the lane lets it write to.
 fn dies_once(suite: &Suite, name: &str) -> String {
     let mark = suite.path(&format!("{name}-was-here"));
     format!("[[step]]\nshell = \"if mkdir {} 2>/dev/null; then kill -9 $PPID; sleep 60; fi\"\n", mark.display())
@@ -54,7 +54,10 @@ fn a_trial_that_passes_after_a_fault_is_flaky_and_counts_as_asked() {
     for (flags, code, counts_as) in [(&[][..], 0, CountsAs::Pass), (&["--flaky-result=fail"][..], 100, CountsAs::Fail)]
     {
         let suite = suite();
-        suite.file("scenarios/suite.toml", "[defaults]\nretries = 1\nretry-delay = \"1ms\"\n");
+        suite.file(
+            "scenarios/suite.toml",
+            "[defaults]\nretries = 1\nretry-delay = \"1ms\"\n[lane.scripted]\nwritable = [\".\"]\n",
+        );
         with_agent(&suite, "shaky", "", &dies_once(&suite, "shaky"));
         let finished = suite.host(["run"].iter().chain(flags).copied());
         let Verdict::Flaky { reason, counts_as: counted } = finished.exits(code).verdict("shaky") else {
@@ -71,7 +74,10 @@ fn a_trial_that_passes_after_a_fault_is_flaky_and_counts_as_asked() {
 #[test]
 fn only_what_is_asked_for_is_tried_again() {
     let suite = suite();
-    suite.file("scenarios/suite.toml", "plugins = [\"fails.wasm\"]\n[defaults]\nretry-delay = \"0s\"\n");
+    suite.file(
+        "scenarios/suite.toml",
+        "plugins = [\"fails.wasm\"]\n[defaults]\nretry-delay = \"0s\"\n[lane.scripted]\nwritable = [\".\"]\n",
+    );
     with_agent(&suite, "shaky", "", &dies_once(&suite, "shaky"));
     let once = suite.host(["run"]);
     assert_eq!(once.exits(100).fault("shaky").class, FaultClass::Crash, "nothing is tried again unless asked for");

@@ -113,11 +113,13 @@ impl Lanes {
                 let source = Source::File { place: file.place(span), profile: None };
                 sources.note(format!("lane.{name_text}.{key}"), source);
             }
+            reader.look_at(table);
             let mut settings = reader.settings(name_text, name.span(), table);
             for (profile, Table(run)) in &suite.profile {
                 let over = run.lane.iter().find(|(lane, _)| lane.get_ref() == name_text);
                 let Some((lane, Table(over))) = over else { continue };
                 // What a profile makes of a lane must be sound whether it is asked for or not.
+                reader.look_at(over);
                 let changed = reader.settings(name_text, lane.span(), &over.over(table));
                 if asked == Some(profile.get_ref().as_str()) {
                     settings = changed;
@@ -295,14 +297,18 @@ impl Reader<'_> {
         }
     }
 
-    fn confinement(&mut self, kind: &LaneKind, table: &LaneTable) -> Confinement {
-        let mode = said(&table.confine).unwrap_or_default().0;
-        if mode == ConfinementMode::None {
-            const LISTS: [&str; 4] = ["readable", "writable", "connect-ports", "listen-ports"];
+    /// What contradicts itself within one table. A profile may well switch off what the suite's lists are for.
+    fn look_at(&mut self, table: &LaneTable) {
+        const LISTS: [&str; 4] = ["readable", "writable", "connect-ports", "listen-ports"];
+        if said(&table.confine).is_some_and(|mode| mode.0 == ConfinementMode::None) {
             for (key, span) in table.spans().into_iter().filter(|(key, _)| LISTS.contains(key)) {
                 self.wrong(span, format!("`{key}` means nothing with `confine = \"none\"`; remove one of the two"));
             }
         }
+    }
+
+    fn confinement(&self, kind: &LaneKind, table: &LaneTable) -> Confinement {
+        let mode = said(&table.confine).unwrap_or_default().0;
         let usual = kind.program().map(AgentSettings::usual_ports).unwrap_or_default();
         Confinement {
             mode,

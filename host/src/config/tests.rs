@@ -518,6 +518,8 @@ fn a_lane_of_a_program_is_configured_and_a_profile_changes_it() {
         max-file-size = "1GiB"
         [lane.plain]
         kind = "claude"
+        [profile.open.lane.a]
+        confine = "none"
         [profile.ci.lane.a]
         model = "other"
         confine = "required"
