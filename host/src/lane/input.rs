@@ -1,8 +1,8 @@
 //! The standard input of an agent that takes its messages there, line by line.
 //!
-//! It is a named pipe, since the standard input of the supervisor that starts the agent is the control socket. It lies in
-//! a folder of its own that only this user can enter and that goes with the attempt. It is held open for reading too, so that opening it waits for
-//! nobody, and the agent sees its end when the host closes it.
+//! It is a named pipe, since the standard input of the supervisor that starts the agent is the control socket. It lies
+//! in a folder of its own that only this user can enter and that goes with the attempt. It is held open for reading too,
+//! so that opening it waits for nobody, and the agent sees its end when the host closes it.
 
 use std::{io, path::Path};
 
