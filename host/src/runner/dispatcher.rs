@@ -442,7 +442,7 @@ impl<'a> Dispatcher<'a> {
             return;
         }
         let noun = if self.failed == 1 { "trial has" } else { "trials have" };
-        let reason = format!("{} {noun} failed, which is as many as may", self.failed);
+        let reason = format!("{} {noun} failed, and no more may", self.failed);
         self.emit(EventKind::Halted { reason: reason.clone() });
         self.halted = Some(reason.clone());
         self.cancel_what_waits(&reason);
