@@ -53,7 +53,12 @@ pub(super) fn in_a_line(outcome: &Outcome) -> String {
         Outcome::Fault(fault) => (fault.class.as_str(), fault.message.clone()),
         Outcome::Cancelled { reason } => ("cancelled", reason.clone()),
     };
-    let line = detail.lines().next().unwrap_or_default().to_owned();
+    let mut lines = detail.lines();
+    let mut line = lines.next().unwrap_or_default().to_owned();
+    // "the end of its stderr:" says nothing without what comes after it.
+    if line.ends_with(':') {
+        line.extend(lines.next().map(|next| format!(" {}", next.trim())));
+    }
     format!("{word} ({})", shortened(line, REASON))
 }
 
@@ -171,5 +176,7 @@ mod tests {
         assert_eq!(in_a_line(&fail(&["a", "b"])), "fail (a, b)");
         let fault = Outcome::Fault(Fault::new(FaultClass::Trap, "unreachable\nbacktrace"));
         assert_eq!(in_a_line(&fault), "trap (unreachable)");
+        let fault = Outcome::Fault(Fault::new(FaultClass::Crash, "exit code 70; the end of its stderr:\n  out\n  of"));
+        assert_eq!(in_a_line(&fault), "crash (exit code 70; the end of its stderr: out)");
     }
 }
