@@ -180,7 +180,7 @@ fn retries_interruption_and_what_was_used() {
                kept: /tmp/host-x
           Open lane a: 1 trial starts
          Start a/two
-     Interrupt SIGINT: nothing more starts
+     Interrupt SIGINT: nothing more starts, and agents are asked to stop; a second signal kills at once
      CANCELLED [   0.02s] a/two: interrupted by SIGINT
                artifacts: .host/runs/20261122-231500-abcd/a/two/attempt-1
           SKIP            b/one (canary): needs a network
