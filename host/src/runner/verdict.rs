@@ -53,7 +53,12 @@ pub(super) fn in_a_line(outcome: &Outcome) -> String {
         Outcome::Fault(fault) => (fault.class.as_str(), fault.message.clone()),
         Outcome::Cancelled { reason } => ("cancelled", reason.clone()),
     };
-    let line = detail.lines().next().unwrap_or_default().to_owned();
+    let mut lines = detail.lines();
+    let mut line = lines.next().unwrap_or_default().to_owned();
+    // What it announces is the heart of it: the end of a stderr.
+    if let Some(next) = lines.next().filter(|_| line.ends_with(':')) {
+        line = format!("{line} {}", next.trim());
+    }
     format!("{word} ({})", shortened(line, REASON))
 }
 
@@ -171,5 +176,7 @@ mod tests {
         assert_eq!(in_a_line(&fail(&["a", "b"])), "fail (a, b)");
         let fault = Outcome::Fault(Fault::new(FaultClass::Trap, "unreachable\nbacktrace"));
         assert_eq!(in_a_line(&fault), "trap (unreachable)");
+        let crash = Outcome::Fault(Fault::new(FaultClass::Crash, "exit code 70; its stderr:\n  no key\nmore"));
+        assert_eq!(in_a_line(&crash), "crash (exit code 70; its stderr: no key)");
     }
 }
