@@ -1,0 +1,38 @@
+//! Signals at odd moments.
+
+use std::{
+    fs,
+    io::{Read, Write},
+    process::Stdio,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Suite, plain_module, wait_until};
+
+mod support;
+
+#[test]
+fn a_question_before_anything_runs_ends_nothing() {
+    let suite = Suite::new();
+    suite.file("plain.wasm", plain_module("", ""));
+    // stdout is full, so that the command is under way until it is read.
+    let (mut stdout, mut full) = std::io::pipe().unwrap();
+    let room = rustix::pipe::fcntl_getpipe_size(&full).unwrap();
+    full.write_all(&vec![b'x'; room]).unwrap();
+    let mut command = suite.host_command(&suite.path(""), ["list", "plain.wasm"]);
+    let mut host = command.stdout(full).stderr(Stdio::null()).spawn().unwrap();
+    drop(command);
+    let status = format!("/proc/{}/status", host.id());
+    let usr1 = 1_u64 << (Signal::USR1.as_raw() - 1);
+    let is_caught = || {
+        let status = fs::read_to_string(&status).unwrap_or_default();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+        caught.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).unwrap() & usr1 != 0)
+    };
+    assert!(wait_until(is_caught), "SIGUSR1 would kill it");
+    kill_process(Pid::from_child(&host), Signal::USR1).unwrap();
+    let mut told = String::new();
+    stdout.read_to_string(&mut told).unwrap();
+    assert!(told.ends_with('\n') && host.wait().unwrap().success(), "{told}");
+}
