@@ -13,6 +13,21 @@ use crate::support::{Suite, plain_module, wait_until};
 mod support;
 
 #[test]
+fn a_bound_on_the_size_of_files_loses_no_verdict() {
+    let suite = Suite::new();
+    suite.file("plain.wasm", plain_module("", ""));
+    let mut command = suite.command("sh");
+    // Blocks of 512 bytes. What is compiled is not kept, since it would not fit either.
+    command.args(["-c", "ulimit -f 1; exec \"$0\" run plain.wasm --no-cache --repeat-each 9"]);
+    command.arg(env!("CARGO_BIN_EXE_host"));
+    let output = command.output().unwrap();
+    let (told, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(output.status.code(), Some(96), "{told}{errors}");
+    assert!(told.contains("Summary 9 passed"), "{told}");
+    assert!(errors.contains("the report events.jsonl could not be written: File too large"), "{errors}");
+}
+
+#[test]
 fn a_question_before_anything_runs_ends_nothing() {
     let suite = Suite::new();
     suite.file("plain.wasm", plain_module("", ""));

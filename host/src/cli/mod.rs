@@ -88,6 +88,8 @@ fn in_runtime(command: Command) -> ExitCode {
     let ended = runtime.block_on(async {
         // From here on SIGUSR1 ends nothing, also while plugins compile and nobody can answer it yet.
         let _asked = signal(SignalKind::user_defined1())?;
+        // A file that may not grow any more is an error where it is written, like a full disk, and no end of the run.
+        let _full = signal(SignalKind::from_raw(libc::SIGXFSZ))?;
         match command {
             Command::Run(args) => run::run(args).await,
             Command::List(args) => list::list(&args).await,
