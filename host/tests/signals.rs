@@ -28,6 +28,22 @@ fn a_bound_on_the_size_of_files_loses_no_verdict() {
 }
 
 #[test]
+fn a_run_under_nohup_outlives_its_terminal() {
+    let suite = Suite::new();
+    let (begun, go) = (suite.path("begun"), suite.path("go"));
+    let waits = format!("touch {}; until [ -e {} ]; do sleep 0.02; done", begun.display(), go.display());
+    suite.file("waits.wasm", plain_module("", "")).agent("waits", &format!("[[step]]\nshell = \"{waits}\"\n"));
+    suite.scenario("waits", "[session]\nprompt = \"go\"\n[grants]\nsession = true\n");
+    let mut command = suite.command("sh");
+    command.args(["-c", "trap '' HUP; exec \"$0\" run waits.wasm", env!("CARGO_BIN_EXE_host")]);
+    let host = suite.start_command(command);
+    assert!(wait_until(|| begun.exists()));
+    host.signal(Signal::HUP);
+    fs::write(go, "").unwrap();
+    host.finish().exits(0).passes("waits");
+}
+
+#[test]
 fn a_question_before_anything_runs_ends_nothing() {
     let suite = Suite::new();
     suite.file("plain.wasm", plain_module("", ""));
