@@ -30,8 +30,8 @@ use super::{
 };
 use crate::{
     model::{
-        AttemptRecord, Canary, Event, EventKind, Fault, FaultClass, LaneInfo, Outcome, PluginInfo, Policy, Revision,
-        RunId, RunSummary, SCHEMA_VERSION, SuiteInfo, TrialInfo, Verdict,
+        AttemptRecord, Canary, Event, EventKind, Fault, FaultClass, Grant, LaneInfo, Outcome, PluginInfo, Policy,
+        Revision, RunId, RunSummary, SCHEMA_VERSION, SuiteInfo, TrialInfo, Verdict,
     },
     plan::Plan,
 };
@@ -343,7 +343,10 @@ impl<'a> Dispatcher<'a> {
         let outcome = record.outcome.clone();
         self.trials[index].ended.push(outcome.clone());
         self.emit(EventKind::AttemptFinished { trial: trial.id.clone(), attempt, record });
-        if let Some(reason) = self.breakers[lane].ended(index, &outcome).filter(|_| self.may_start(index)) {
+        // What has no agent says nothing about the lane's.
+        let broke =
+            if trial.scenario.grants.has(Grant::Session) { self.breakers[lane].ended(index, &outcome) } else { None };
+        if let Some(reason) = broke.filter(|_| self.may_start(index)) {
             self.emit(EventKind::LaneBroken { lane: self.lanes.name(lane).clone(), reason: reason.clone() });
             self.give_up(lane, &reason);
         }
@@ -358,8 +361,7 @@ impl<'a> Dispatcher<'a> {
     fn conclude(&mut self, index: usize) {
         let state = &mut self.trials[index];
         let Some(last) = state.ended.pop() else { return };
-        let earlier: Vec<String> = state.ended.iter().map(in_a_line).collect();
-        let verdict = verdict_on(&state.trial, &earlier, last, &self.policy);
+        let verdict = verdict_on(&state.trial, &state.ended, last, &self.policy);
         self.finish(index, verdict);
     }
 

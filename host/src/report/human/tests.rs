@@ -397,6 +397,20 @@ fn retries_and_expectations() {
 }
 
 #[test]
+fn the_attempt_that_is_judged_is_told_once() {
+    let mut stream = Stream::with_canary(&["a"], &["one"], false);
+    let one = trial("a", "one");
+    stream.starts(0, &one, 1);
+    let reason = String::from("stall (no event for 60s)");
+    stream.at(20, EventKind::RetryScheduled { trial: one.clone(), attempt: 1, delay_ms: 9000, reason });
+    stream.at(30, EventKind::Interrupted { signal: "SIGINT".into() });
+    let fault = Fault::new(FaultClass::Stall, "no event for 60s");
+    stream.judged(30, &one, 1, 20, Verdict::Fault(fault));
+    let told = told(&stream.events);
+    assert!(told.contains("Retry a/one") && told.contains("FAULT") && !told.contains("attempt 1:"), "{told}");
+}
+
+#[test]
 fn a_broken_lane_a_status_and_a_halt() {
     insta::assert_snapshot!(told(&sample::broken_lane_and_halt()), @r"
        Running 6 trials from 3 plugins in lanes claude, pi, up to 16 at once (run 20261122-231500-abcd)
