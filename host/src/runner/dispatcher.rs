@@ -1,14 +1,15 @@
 //! The only writer of a run's state and the one place that orders its events.
 
 mod breaker;
+mod context;
 mod lanes;
+mod stopping;
 #[cfg(test)]
 mod tests;
 mod trial;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    path::PathBuf,
     sync::Arc,
 };
 
@@ -18,6 +19,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+pub use self::context::RunContext;
 use self::{
     breaker::Breaker,
     lanes::Lanes,
@@ -29,10 +31,7 @@ use super::{
     verdict::{in_a_line, is_tried_again, verdict_on},
 };
 use crate::{
-    model::{
-        AttemptRecord, Canary, Event, EventKind, Fault, FaultClass, Grant, LaneInfo, Outcome, PluginInfo, Policy,
-        Revision, RunId, RunSummary, SCHEMA_VERSION, SuiteInfo, TrialInfo, Verdict,
-    },
+    model::{AttemptRecord, Canary, Event, EventKind, Fault, FaultClass, Grant, Outcome, Policy, RunSummary, Verdict},
     plan::Plan,
 };
 
@@ -45,27 +44,6 @@ pub trait EventSink {
     fn event(&mut self, event: &Event);
     /// No event follows for the moment: what is buffered goes out.
     fn flush(&mut self);
-}
-
-/// What the first event tells of the run.
-#[derive(Clone, Debug)]
-pub struct RunContext {
-    /// The run.
-    pub run: RunId,
-    /// RFC 3339 time in UTC.
-    pub time: String,
-    /// Version of the engine.
-    pub wasmtime: String,
-    /// The suite, where there is one.
-    pub suite: Option<SuiteInfo>,
-    /// What its git repository is at.
-    pub revision: Option<Revision>,
-    /// The plugins.
-    pub plugins: Vec<PluginInfo>,
-    /// The run directory.
-    pub directory: Option<PathBuf>,
-    /// The run whose sessions are graded again.
-    pub regrades: Option<RunId>,
 }
 
 /// What a run is told from outside while it goes on.
@@ -89,7 +67,8 @@ pub async fn dispatch(
     let (messages, mut inbox) = mpsc::channel(MESSAGES);
     let (stop, _) = watch::channel(Stop::No);
     let mut dispatcher = Dispatcher::new(plan, executor, sink, messages, stop);
-    dispatcher.begin(plan, context);
+    dispatcher.emit(context.started(plan));
+    dispatcher.open_lanes();
     let mut signals_open = true;
     loop {
         dispatcher.queue_due_retries();
@@ -193,47 +172,6 @@ impl<'a> Dispatcher<'a> {
         self.sink.event(&event);
     }
 
-    fn begin(&mut self, plan: &Plan, context: RunContext) {
-        let labels: HashMap<usize, &str> =
-            context.plugins.iter().enumerate().map(|(index, plugin)| (index, plugin.label.as_str())).collect();
-        let trials = plan.trials().map(|trial| TrialInfo {
-            id: trial.id.clone(),
-            canary: trial.canary,
-            plugin: labels.get(&trial.scenario.plugin.0).copied().unwrap_or_default().to_owned(),
-            name: trial.scenario.name.clone(),
-            repetition: trial.repetition,
-            file: trial.scenario.file.clone(),
-        });
-        let lanes = plan.lanes.iter().map(|lane| LaneInfo {
-            name: lane.name.clone(),
-            kind: lane.kind.as_str().to_owned(),
-            jobs: lane.jobs,
-        });
-        let started = EventKind::RunStarted {
-            schema: SCHEMA_VERSION,
-            run: context.run,
-            time: context.time,
-            host: env!("CARGO_PKG_VERSION").to_owned(),
-            wasmtime: context.wasmtime,
-            suite: context.suite,
-            revision: context.revision,
-            lanes: lanes.collect(),
-            trials: trials.collect(),
-            plugins: context.plugins,
-            jobs: plan.jobs,
-            canary_skipped: plan.canary_skipped,
-            directory: context.directory,
-            regrades: context.regrades,
-        };
-        self.emit(started);
-        self.open_lanes();
-    }
-
-    /// Whether nothing more starts in any lane.
-    fn is_stopping(&self) -> bool {
-        self.halted.is_some() || self.interrupted.is_some()
-    }
-
     /// Starts as many trials as canaries and caps allow.
     fn start_what_may(&mut self) {
         if self.is_stopping() {
@@ -287,10 +225,6 @@ impl<'a> Dispatcher<'a> {
             MessageKind::Reported(report) => self.emit(EventKind::Reported { trial, attempt, report }),
             MessageKind::Finished(record) => self.attempt_finished(index, *record),
         }
-    }
-
-    fn may_start(&self, index: usize) -> bool {
-        !self.is_stopping() && self.given_up[self.trials[index].lane].is_none()
     }
 
     /// A task is over. Without a record its trial did not end well, whatever it was doing.
@@ -415,70 +349,6 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    /// Nothing more of the lane starts, canaries included, and nothing is tried again.
-    fn give_up(&mut self, lane: usize, reason: &str) {
-        self.given_up[lane] = Some(reason.to_owned());
-        for index in self.lanes.drain(lane) {
-            self.finish_waiting(index, Verdict::Blocked { reason: reason.to_owned() });
-        }
-        self.settle_retries(|state| state.lane == lane);
-    }
-
-    /// A trial that waits has its verdict: that of its last attempt, or `otherwise` when it never started.
-    fn finish_waiting(&mut self, index: usize, otherwise: Verdict) {
-        if self.trials[index].ended.is_empty() { self.finish(index, otherwise) } else { self.conclude(index) }
-    }
-
-    /// Of the trials that wait for a retry, those that are `meant` have the verdict of their last attempt.
-    fn settle_retries(&mut self, meant: impl Fn(&TrialState) -> bool) {
-        let (settled, left): (Vec<_>, Vec<_>) =
-            self.retries.iter().copied().partition(|(_, index)| meant(&self.trials[*index]));
-        self.retries = left.into_iter().collect();
-        for (_, index) in settled {
-            self.conclude(index);
-        }
-    }
-
-    fn halt_if_enough(&mut self) {
-        let Some(bound) = self.policy.max_fail.filter(|bound| self.failed >= *bound && !self.is_stopping()) else {
-            return;
-        };
-        let noun = if self.failed == 1 { "trial has" } else { "trials have" };
-        let reason = format!("{} {noun} failed, and `max-fail` is {bound}", self.failed);
-        self.emit(EventKind::Halted { reason: reason.clone() });
-        self.halted = Some(reason.clone());
-        self.cancel_what_waits(&reason);
-    }
-
-    fn cancel_what_waits(&mut self, reason: &str) {
-        for index in self.lanes.drain_all() {
-            self.finish_waiting(index, Verdict::Cancelled { reason: reason.to_owned() });
-        }
-        self.settle_retries(|_| true);
-    }
-
-    /// The verdict on a trial of `lane` that was on its way and may not start any more.
-    fn why_unstarted(&self, lane: usize) -> Verdict {
-        match (&self.interrupted, &self.given_up[lane], &self.halted) {
-            (Some(signal), ..) => Verdict::Cancelled { reason: interrupted_by(signal) },
-            (None, Some(reason), _) => Verdict::Blocked { reason: reason.clone() },
-            (None, None, reason) => Verdict::Cancelled { reason: reason.clone().unwrap_or_default() },
-        }
-    }
-
-    fn interrupt(&mut self, signal: String) {
-        let again = self.interrupted.is_some();
-        // Attempts that have no receiver any more have ended.
-        let _ = self.stop.send(if again { Stop::Kill } else { Stop::Ask });
-        if again {
-            return;
-        }
-        self.emit(EventKind::Interrupted { signal: signal.clone() });
-        let reason = interrupted_by(&signal);
-        self.interrupted = Some(signal);
-        self.cancel_what_waits(&reason);
-    }
-
     fn tell_status(&mut self) {
         let due: HashMap<usize, Instant> = self.retries.iter().map(|(due, index)| (*index, *due)).collect();
         let states = self.trials.iter().enumerate();
@@ -496,10 +366,6 @@ impl<'a> Dispatcher<'a> {
         self.sink.flush();
         summary
     }
-}
-
-fn interrupted_by(signal: &str) -> String {
-    format!("the run was interrupted by {signal}")
 }
 
 /// The fault of a task that broke its word.

@@ -14,7 +14,7 @@ use tokio::{
 use super::super::*;
 use crate::{
     config::LaneKind,
-    model::{Finding, LaneName, Policy, Report, Scenario, TrialId},
+    model::{Finding, LaneName, Policy, Report, RunId, Scenario, TrialId},
     plan::{LanePlan, PlannedTrial},
     runner::executor::Executing,
 };
