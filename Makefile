@@ -4,7 +4,7 @@ CARGO ?= cargo
 # Arguments for `host run` in `make demo`, say ARGS='--agent wrong'.
 ARGS ?=
 
-SCRIPTS := .ci/run .ci/agents.sh $(wildcard plugins/*.sh)
+SCRIPTS := .ci/run .ci/agents.sh .ci/junit-xsd $(wildcard plugins/*.sh)
 
 .DEFAULT_GOAL := help
 

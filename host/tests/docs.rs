@@ -162,7 +162,8 @@ fn verdicts_and_fault_classes_are_the_same_as_in_the_model() {
 fn known_keys(file: &str, header: Option<&str>) -> Option<BTreeSet<String>> {
     let below = |header: &str| {
         let message = complaint(file, &format!("{header}{NOTHING} = 1\n"));
-        let (_, known) = message.split_once(&format!("unknown key `{NOTHING}`; known are "))?;
+        let (_, rest) = message.split_once(&format!("unknown key `{NOTHING}`"))?;
+        let (_, known) = rest.split_once("; known are ")?;
         Some(quoted(known).into_iter().collect())
     };
     let Some(header) = header else { return below("") };

@@ -55,6 +55,14 @@ fn shown(suite: &Suite, args: &[&str], variables: &[(&str, &str)]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// CI systems set the variables of inputs that nobody gave to nothing.
+#[test]
+fn a_variable_that_is_set_to_nothing_says_nothing() {
+    let variables = ["HOST_PROFILE", "HOST_JOBS", "HOST_LANE", "HOST_MAX_FAIL", "HOST_RETRY_ON", "HOST_FAIL_FAST"];
+    let text = shown(&suite(), &[], &variables.map(|name| (name, "")));
+    assert_eq!(text, shown(&suite(), &[], &[]));
+}
+
 #[test]
 fn every_setting_is_shown_with_who_says_it() {
     let variables = [("HOST_PROFILE", "ci"), ("HOST_JOBS", "3"), ("HOST_XPASS", "fail"), ("HOST_OUTPUT", "out")];

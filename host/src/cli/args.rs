@@ -15,7 +15,8 @@ pub(super) struct Cli {
     pub(super) command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 all well · 2 usage · 4 nothing to run · 96 bad suite, plugin or grant · \
+const EXIT_CODES: &str = "Exit codes: 0 all well · 2 usage · 4 nothing to run · 96 bad suite, plugin or grant, or a \
+                          report could not be written · \
                           100 a scenario failed · 105 a canary failed · 110 only infrastructure faults · \
                           130 interrupted";
 

@@ -168,7 +168,10 @@ impl Report {
         let mut fact = |name: &str, value: String| {
             let _ = writeln!(text, "{name:<10} {value}");
         };
-        fact("suite", self.suite.clone().unwrap_or_else(|| "none".into()));
+        // Settings that could not be read have no lanes; which suite it is, their errors say.
+        if self.suite.is_some() || !self.lane_names.is_empty() {
+            fact("suite", self.suite.clone().unwrap_or_else(|| "none".into()));
+        }
         if !self.lane_names.is_empty() {
             fact("lanes", self.lane_names.join(", "));
         }

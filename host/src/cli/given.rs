@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ffi::OsString};
 
-use clap::{ArgMatches, CommandFactory, FromArgMatches, parser::ValueSource};
+use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, builder::Resettable, parser::ValueSource};
 
 use super::args::{Cli, Command};
 use crate::config::{Source, Sourced};
@@ -51,7 +51,7 @@ impl Given {
 /// # Errors
 /// What is wrong with it; help and version come this way too.
 pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let mut command = Cli::command();
+    let mut command = Cli::command().mut_subcommands(|command| command.mut_args(without_empty_variable));
     let matches = command.try_get_matches_from_mut(args)?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     let Some((name, own)) = matches.subcommand() else { return Ok(cli) };
@@ -65,6 +65,12 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
         Command::Inspect(_) | Command::Schema | Command::Agent(_) | Command::Supervise(_) | Command::Adapt(_) => {}
     }
     Ok(cli)
+}
+
+/// A variable that is set to nothing, as CI systems do with inputs that nobody gave, is none.
+fn without_empty_variable(arg: Arg) -> Arg {
+    let is_empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
+    if is_empty { arg.env(Resettable::Reset) } else { arg }
 }
 
 #[cfg(test)]

@@ -19,6 +19,9 @@ pub(super) async fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
     loaded.settings.policy.repeat_each = 1;
     let selection = Selection { filters: args.suite.filters.clone(), no_canary: false, today: setup::today() };
     let mut plan = plan(loaded.scenarios.clone(), &loaded.settings, &selection);
+    if plan.trials().next().is_none() && !args.suite.filters.is_empty() {
+        eprintln!("warning: no scenario's name contains {}", quoted(&args.suite.filters));
+    }
     wiring::skip_lanes(&mut plan);
     let text = match args.format {
         Format::Human => plan.lanes.iter().map(|lane| human(lane, &loaded)).collect::<String>(),
@@ -26,6 +29,11 @@ pub(super) async fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
     };
     write_all(&text)?;
     Ok(ExitCode::Ok)
+}
+
+/// Texts as a person reads them in a sentence.
+pub(super) fn quoted(texts: &[String]) -> String {
+    texts.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>().join(" or ")
 }
 
 /// Prints to stdout; a reader that has gone away is no fault.

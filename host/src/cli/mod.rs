@@ -22,6 +22,8 @@ mod wiring;
 
 use std::{ffi::OsString, time::Duration};
 
+use tokio::signal::unix::{SignalKind, signal};
+
 use self::{args::Command, failure::Failure};
 use crate::{
     lane::{AgentArgs, SuperviseArgs, run_agent, supervise},
@@ -85,6 +87,10 @@ fn in_runtime(command: Command) -> ExitCode {
         Err(error) => return Failure::setup(format!("cannot start the asynchronous runtime: {error}")).tell(),
     };
     let ended = runtime.block_on(async {
+        // From here on SIGUSR1 ends nothing, also while plugins compile and nobody can answer it yet.
+        let _asked = signal(SignalKind::user_defined1())?;
+        // A file that may not grow any more is an error where it is written, like a full disk, and no end of the run.
+        let _full = signal(SignalKind::from_raw(libc::SIGXFSZ))?;
         match command {
             Command::Run(args) => run::run(args).await,
             Command::List(args) => list::list(&args).await,

@@ -1,7 +1,7 @@
 use super::{
     args::{NoTests, RunArgs},
     failure::Failure,
-    list::write_all,
+    list::{quoted, write_all},
     setup, show_config, wiring,
 };
 use crate::{
@@ -46,8 +46,7 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
 fn nothing_to_run(args: &RunArgs, known: &[&str]) -> ExitCode {
     let mut what = String::from("nothing to run");
     if !args.suite.filters.is_empty() {
-        let quoted: Vec<_> = args.suite.filters.iter().map(|filter| format!("`{filter}`")).collect();
-        what = format!("nothing to run: no scenario's name contains {}", quoted.join(" or "));
+        what = format!("nothing to run: no scenario's name contains {}", quoted(&args.suite.filters));
         if let Some(near) = args.suite.filters.iter().find_map(|filter| nearest(filter, known.iter().copied())) {
             what.push_str(&format!("; did you mean `{near}`?"));
         }

@@ -110,7 +110,15 @@ pub(super) fn named_plugins(plugins: &[OsString]) -> Result<Vec<PluginFile>, Fai
 /// The files of the plugins that were `given`, or else of those that the suite names.
 pub(super) fn find(given: &[OsString], settings: &Settings, cwd: &Path) -> Result<Vec<PluginFile>, Failure> {
     if !given.is_empty() {
-        return named_plugins(given);
+        let scenario = given.iter().find(|name| {
+            name.to_str().is_some_and(|name| settings.scenarios.contains_key(name)) && !Path::new(name).exists()
+        });
+        return match scenario.map(|name| name.to_string_lossy()) {
+            Some(name) => Err(Failure::setup(format!(
+                "there is no plugin `{name}`; to select the scenario of that name, write it behind `--` (`host run -- {name}`)"
+            ))),
+            None => named_plugins(given),
+        };
     }
     let (names, places): (Vec<OsString>, Vec<Option<&Place>>) = settings
         .plugins

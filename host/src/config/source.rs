@@ -181,7 +181,10 @@ pub enum ReadError {
 /// [`SourceError`] with the place, and the nearest known name for an unknown one.
 pub(super) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, SourceError> {
     toml::from_str(text).map_err(|error| {
-        let message = doubled_brackets(text, &error).unwrap_or_else(|| explain(error.message()));
+        let message = doubled_brackets(text, &error).unwrap_or_else(|| {
+            let table = error.span().and_then(|span| table_at(text, span.start));
+            explain(error.message(), table.as_deref())
+        });
         SourceError::new(path, text, error.span(), message)
     })
 }
@@ -194,14 +197,29 @@ fn doubled_brackets(text: &str, error: &toml::de::Error) -> Option<String> {
     Some(format!("`[{name}]` is a single table; write `[[{name}]]`, once for each"))
 }
 
-/// Puts serde's words, which are for programmers, into ours.
-fn explain(message: &str) -> String {
+/// The header of the table that the key at the byte `at` belongs to, as written: who writes a key below one by mistake
+/// does not see why it is unknown.
+fn table_at(text: &str, at: usize) -> Option<String> {
+    let before = text.get(..at)?;
+    // A key within braces, or the header itself, says by its place where it belongs.
+    let line = before.rsplit('\n').next()?;
+    if !line.trim().is_empty() {
+        return None;
+    }
+    let header = before.lines().rev().map(str::trim).find(|line| line.starts_with('['))?;
+    let closing = if header.starts_with("[[") { "]]" } else { "]" };
+    header.get(..header.find(closing)? + closing.len()).map(str::to_owned)
+}
+
+/// Puts serde's words, which are for programmers, into ours. `table` is where the key stands.
+fn explain(message: &str, table: Option<&str>) -> String {
     let message = message.trim_end();
     if let Some(rest) = message.strip_prefix("unknown field ") {
-        return unknown("key", rest);
+        let table = table.map(|table| format!(" in `{table}`")).unwrap_or_default();
+        return unknown("key", rest, &table);
     }
     if let Some(rest) = message.strip_prefix("unknown variant ") {
-        return unknown("value", rest);
+        return unknown("value", rest, "");
     }
     if let Some(key) = message.strip_prefix("missing field ") {
         return format!("the key {key} is missing; add it");
@@ -213,12 +231,14 @@ fn explain(message: &str) -> String {
     message.to_owned()
 }
 
-/// An unknown name in backquotes, then those that are known.
-fn unknown(what: &str, names: &str) -> String {
+/// An unknown name in backquotes, then those that are known; `place` is where, or empty.
+fn unknown(what: &str, names: &str, place: &str) -> String {
     let quoted: Vec<&str> = names.split('`').skip(1).step_by(2).collect();
     match quoted.split_first() {
-        Some((unknown, [])) => format!("unknown {what} `{unknown}`: nothing is expected here; remove it"),
-        Some((unknown, known)) => format!("unknown {what} `{unknown}`; {}", did_you_mean(unknown, known, "known are")),
+        Some((unknown, [])) => format!("unknown {what} `{unknown}`{place}: nothing is expected here; remove it"),
+        Some((unknown, known)) => {
+            format!("unknown {what} `{unknown}`{place}; {}", did_you_mean(unknown, known, "known are"))
+        }
         None => format!("unknown {what} {names}"),
     }
 }
@@ -295,6 +315,16 @@ mod tests {
         assert_eq!(error.message, "unknown key `dedline`; did you mean `deadline`?");
         assert!(error.to_string().starts_with("s.toml:2:1: unknown key"), "{error}");
         assert!(error.to_string().contains("2 | dedline = \"1s\""), "{error}");
+    }
+
+    #[test]
+    fn the_table_that_a_key_stands_below_by_mistake_is_named() {
+        let place = |text: &str| table_at(text, text.find("deadline").unwrap());
+        assert_eq!(place("a = 1\n[grants] # mine\nsession = true\n  deadline = 1").unwrap(), "[grants]");
+        assert_eq!(place("[grants]\n[[step]]\ndeadline = 1").unwrap(), "[[step]]");
+        assert_eq!(place("a = 1\ndeadline = 1"), None);
+        assert_eq!(place("[a]\nb = { deadline = 1 }"), None);
+        assert_eq!(place("[a]\n[deadline]"), None);
     }
 
     #[test]

@@ -23,7 +23,9 @@ pub struct Scenario {
     pub clauses: Vec<Clause>,
     /// What it is given.
     pub grants: Grants,
-    /// What it needs beyond that: it cannot run.
+    /// Whether it cannot do without a session.
+    pub needs_session: bool,
+    /// What it needs beyond its grants: it cannot run.
     pub ungranted: Vec<Ungranted>,
     /// Its bounds.
     pub limits: Limits,
@@ -174,6 +176,7 @@ impl Scenario {
             tags: Vec::new(),
             clauses: Vec::new(),
             grants: Grants::default(),
+            needs_session: false,
             ungranted: Vec::new(),
             limits: Limits::default(),
             retry: RetryOverride::default(),

@@ -26,17 +26,22 @@ pub fn check_grants(plan: &Plan) -> Result<(), Vec<SetupProblem>> {
     if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
-/// Refuses a plan in which a scenario that may start sessions lacks the agent that its lane plays. A scenario without
-/// any agent is none's mistake until it starts a session.
+/// Refuses a plan in which a scenario that may start sessions lacks the agent that its lane plays. One that has no agent
+/// at all may do without, unless it needs a session.
 ///
 /// # Errors
-/// [`SetupProblem::NoAgent`] for each.
+/// [`SetupProblem::NoAgent`] or [`SetupProblem::NoAgents`] for each.
 pub fn check_agents(plan: &Plan) -> Result<(), Vec<SetupProblem>> {
     let problems: Vec<SetupProblem> = plan
         .trials()
-        .filter(|trial| trial.scenario.grants.has(Grant::Session) && !trial.scenario.agents.is_empty())
+        .filter(|trial| trial.scenario.grants.has(Grant::Session))
         .filter_map(|trial| {
             let agent = trial.agent.as_ref().filter(|agent| !trial.scenario.agents.contains_key(*agent))?;
+            if trial.scenario.agents.is_empty() {
+                let (lane, scenario) = (trial.id.lane.clone(), trial.id.scenario.clone());
+                let missing = SetupProblem::NoAgents { lane, agent: agent.clone(), scenario };
+                return trial.scenario.needs_session.then_some(missing);
+            }
             let names: Vec<&str> = trial.scenario.agents.keys().map(String::as_str).collect();
             Some(SetupProblem::NoAgent {
                 lane: trial.id.lane.clone(),

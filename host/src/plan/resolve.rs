@@ -37,6 +37,19 @@ pub enum SetupProblem {
         /// The nearest one.
         hint: String,
     },
+    /// A lane plays a scripted agent, and a scenario that needs a session has none at all.
+    #[error(
+        "the lane `{lane}` plays the agent `{agent}`, but the scenario `{scenario}` has no agents; add the file \
+         `agents/{agent}.toml` to its folder"
+    )]
+    NoAgents {
+        /// The lane.
+        lane: LaneName,
+        /// The agent.
+        agent: String,
+        /// The scenario.
+        scenario: ScenarioId,
+    },
     /// A script expects a finding that its scenario cannot have.
     #[error(
         "{} expects the finding `{code}`, but the scenario `{scenario}` has none of that code{hint}",
@@ -117,6 +130,7 @@ fn typed(
         problems.extend(unknown_findings(folder, &codes_of(&declared.clauses)));
         dress(&mut scenario, folder);
     }
+    scenario.needs_session = declared.needs.contains(&Grant::Session);
     let missing = scenario.grants.missing(&declared.needs).into_iter().map(|grant| Ungranted {
         grant,
         problem: format!(
@@ -181,6 +195,7 @@ fn commands(
             let shape = ScenarioShape::Command(folder.command.clone());
             let mut scenario = bare(plugin, &folder.name, settings, shape);
             scenario.summary = folder.summary.clone().unwrap_or_default();
+            scenario.needs_session = folder.command.session.is_some();
             dress(&mut scenario, folder);
             scenario
         })
@@ -196,6 +211,7 @@ fn bare(plugin: &PluginFacts, name: &str, settings: &Settings, shape: ScenarioSh
         tags: Vec::new(),
         clauses: Vec::new(),
         grants: Default::default(),
+        needs_session: false,
         ungranted: Vec::new(),
         limits: settings.limits.clone(),
         retry: Default::default(),

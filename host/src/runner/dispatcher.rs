@@ -1,14 +1,15 @@
 //! The only writer of a run's state and the one place that orders its events.
 
 mod breaker;
+mod context;
 mod lanes;
+mod stopping;
 #[cfg(test)]
 mod tests;
 mod trial;
 
 use std::{
     collections::{BTreeSet, HashMap},
-    path::PathBuf,
     sync::Arc,
 };
 
@@ -18,6 +19,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+pub use self::context::RunContext;
 use self::{
     breaker::Breaker,
     lanes::Lanes,
@@ -30,8 +32,8 @@ use super::{
 };
 use crate::{
     model::{
-        AttemptRecord, Canary, Event, EventKind, Fault, FaultClass, LaneInfo, Outcome, PluginInfo, Policy, Redactor,
-        Revision, RunId, RunSummary, SCHEMA_VERSION, SuiteInfo, TrialInfo, Verdict,
+        AttemptRecord, Canary, Event, EventKind, Fault, FaultClass, Grant, Outcome, Policy, Redactor, RunSummary,
+        Verdict,
     },
     plan::Plan,
 };
@@ -45,27 +47,6 @@ pub trait EventSink {
     fn event(&mut self, event: &Event);
     /// No event follows for the moment: what is buffered goes out.
     fn flush(&mut self);
-}
-
-/// What the first event tells of the run.
-#[derive(Clone, Debug)]
-pub struct RunContext {
-    /// The run.
-    pub run: RunId,
-    /// RFC 3339 time in UTC.
-    pub time: String,
-    /// Version of the engine.
-    pub wasmtime: String,
-    /// The suite, where there is one.
-    pub suite: Option<SuiteInfo>,
-    /// What its git repository is at.
-    pub revision: Option<Revision>,
-    /// The plugins.
-    pub plugins: Vec<PluginInfo>,
-    /// The run directory.
-    pub directory: Option<PathBuf>,
-    /// The run whose sessions are graded again.
-    pub regrades: Option<RunId>,
 }
 
 /// What a run is told from outside while it goes on.
@@ -89,7 +70,9 @@ pub async fn dispatch(
     let (messages, mut inbox) = mpsc::channel(MESSAGES);
     let (stop, _) = watch::channel(Stop::No);
     let mut dispatcher = Dispatcher::new(plan, executor, sink, messages, stop);
-    dispatcher.begin(plan, context);
+    dispatcher.emit(context.started(plan));
+    dispatcher.skip_lanes(plan);
+    dispatcher.open_lanes();
     let mut signals_open = true;
     loop {
         dispatcher.queue_due_retries();
@@ -193,58 +176,15 @@ impl<'a> Dispatcher<'a> {
         self.sink.event(&event);
     }
 
-    fn begin(&mut self, plan: &Plan, context: RunContext) {
-        let labels: HashMap<usize, &str> =
-            context.plugins.iter().enumerate().map(|(index, plugin)| (index, plugin.label.as_str())).collect();
-        let trials = plan.trials().map(|trial| TrialInfo {
-            id: trial.id.clone(),
-            canary: trial.canary,
-            plugin: labels.get(&trial.scenario.plugin.0).copied().unwrap_or_default().to_owned(),
-            name: trial.scenario.name.clone(),
-            repetition: trial.repetition,
-            file: trial.scenario.file.clone(),
-        });
-        let lanes = plan.lanes.iter().map(|lane| LaneInfo {
-            name: lane.name.clone(),
-            kind: lane.kind.as_str().to_owned(),
-            jobs: lane.jobs,
-        });
-        let started = EventKind::RunStarted {
-            schema: SCHEMA_VERSION,
-            run: context.run,
-            time: context.time,
-            host: env!("CARGO_PKG_VERSION").to_owned(),
-            wasmtime: context.wasmtime,
-            suite: context.suite,
-            revision: context.revision,
-            lanes: lanes.collect(),
-            trials: trials.collect(),
-            plugins: context.plugins,
-            jobs: plan.jobs,
-            canary_skipped: plan.canary_skipped,
-            directory: context.directory,
-            regrades: context.regrades,
-        };
-        self.emit(started);
+    /// Lanes that are not run at all have their verdicts before anything starts.
+    fn skip_lanes(&mut self, plan: &Plan) {
         for (lane, planned) in plan.lanes.iter().enumerate() {
-            if let Some(reason) = &planned.skipped {
-                self.skip(lane, reason);
+            let Some(reason) = &planned.skipped else { continue };
+            self.given_up[lane] = Some(reason.clone());
+            for index in self.lanes.close(lane) {
+                self.finish(index, Verdict::Skip { reason: reason.clone() });
             }
         }
-        self.open_lanes();
-    }
-
-    /// Nothing of the lane is run at all.
-    fn skip(&mut self, lane: usize, reason: &str) {
-        self.given_up[lane] = Some(reason.to_owned());
-        for index in self.lanes.close(lane) {
-            self.finish(index, Verdict::Skip { reason: reason.to_owned() });
-        }
-    }
-
-    /// Whether nothing more starts in any lane.
-    fn is_stopping(&self) -> bool {
-        self.halted.is_some() || self.interrupted.is_some()
     }
 
     /// Starts as many trials as canaries and caps allow.
@@ -303,10 +243,6 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    fn may_start(&self, index: usize) -> bool {
-        !self.is_stopping() && self.given_up[self.trials[index].lane].is_none()
-    }
-
     /// A task is over. Without a record its trial did not end well, whatever it was doing.
     fn task_ended(&mut self, ended: Result<(Id, ()), JoinError>) {
         let (id, panic) = match ended {
@@ -357,7 +293,10 @@ impl<'a> Dispatcher<'a> {
         let outcome = record.outcome.clone();
         self.trials[index].ended.push(outcome.clone());
         self.emit(EventKind::AttemptFinished { trial: trial.id.clone(), attempt, record });
-        if let Some(reason) = self.breakers[lane].ended(index, &outcome).filter(|_| self.may_start(index)) {
+        // What has no agent says nothing about the lane's.
+        let broke =
+            if trial.scenario.grants.has(Grant::Session) { self.breakers[lane].ended(index, &outcome) } else { None };
+        if let Some(reason) = broke.filter(|_| self.may_start(index)) {
             self.emit(EventKind::LaneBroken { lane: self.lanes.name(lane).clone(), reason: reason.clone() });
             self.give_up(lane, &reason);
         }
@@ -372,8 +311,7 @@ impl<'a> Dispatcher<'a> {
     fn conclude(&mut self, index: usize) {
         let state = &mut self.trials[index];
         let Some(last) = state.ended.pop() else { return };
-        let earlier: Vec<String> = state.ended.iter().map(in_a_line).collect();
-        let verdict = verdict_on(&state.trial, &earlier, last, &self.policy);
+        let verdict = verdict_on(&state.trial, &state.ended, last, &self.policy);
         self.finish(index, verdict);
     }
 
@@ -427,70 +365,6 @@ impl<'a> Dispatcher<'a> {
         }
     }
 
-    /// Nothing more of the lane starts, canaries included, and nothing is tried again.
-    fn give_up(&mut self, lane: usize, reason: &str) {
-        self.given_up[lane] = Some(reason.to_owned());
-        for index in self.lanes.drain(lane) {
-            self.finish_waiting(index, Verdict::Blocked { reason: reason.to_owned() });
-        }
-        self.settle_retries(|state| state.lane == lane);
-    }
-
-    /// A trial that waits has its verdict: that of its last attempt, or `otherwise` when it never started.
-    fn finish_waiting(&mut self, index: usize, otherwise: Verdict) {
-        if self.trials[index].ended.is_empty() { self.finish(index, otherwise) } else { self.conclude(index) }
-    }
-
-    /// Of the trials that wait for a retry, those that are `meant` have the verdict of their last attempt.
-    fn settle_retries(&mut self, meant: impl Fn(&TrialState) -> bool) {
-        let (settled, left): (Vec<_>, Vec<_>) =
-            self.retries.iter().copied().partition(|(_, index)| meant(&self.trials[*index]));
-        self.retries = left.into_iter().collect();
-        for (_, index) in settled {
-            self.conclude(index);
-        }
-    }
-
-    fn halt_if_enough(&mut self) {
-        let Some(bound) = self.policy.max_fail.filter(|bound| self.failed >= *bound && !self.is_stopping()) else {
-            return;
-        };
-        let noun = if self.failed == 1 { "trial has" } else { "trials have" };
-        let reason = format!("{} {noun} failed, and `max-fail` is {bound}", self.failed);
-        self.emit(EventKind::Halted { reason: reason.clone() });
-        self.halted = Some(reason.clone());
-        self.cancel_what_waits(&reason);
-    }
-
-    fn cancel_what_waits(&mut self, reason: &str) {
-        for index in self.lanes.drain_all() {
-            self.finish_waiting(index, Verdict::Cancelled { reason: reason.to_owned() });
-        }
-        self.settle_retries(|_| true);
-    }
-
-    /// The verdict on a trial of `lane` that was on its way and may not start any more.
-    fn why_unstarted(&self, lane: usize) -> Verdict {
-        match (&self.interrupted, &self.given_up[lane], &self.halted) {
-            (Some(signal), ..) => Verdict::Cancelled { reason: interrupted_by(signal) },
-            (None, Some(reason), _) => Verdict::Blocked { reason: reason.clone() },
-            (None, None, reason) => Verdict::Cancelled { reason: reason.clone().unwrap_or_default() },
-        }
-    }
-
-    fn interrupt(&mut self, signal: String) {
-        let again = self.interrupted.is_some();
-        // Attempts that have no receiver any more have ended.
-        let _ = self.stop.send(if again { Stop::Kill } else { Stop::Ask });
-        if again {
-            return;
-        }
-        self.emit(EventKind::Interrupted { signal: signal.clone() });
-        let reason = interrupted_by(&signal);
-        self.interrupted = Some(signal);
-        self.cancel_what_waits(&reason);
-    }
-
     fn tell_status(&mut self) {
         let due: HashMap<usize, Instant> = self.retries.iter().map(|(due, index)| (*index, *due)).collect();
         let states = self.trials.iter().enumerate();
@@ -508,10 +382,6 @@ impl<'a> Dispatcher<'a> {
         self.sink.flush();
         summary
     }
-}
-
-fn interrupted_by(signal: &str) -> String {
-    format!("the run was interrupted by {signal}")
 }
 
 /// The fault of a task that broke its word.

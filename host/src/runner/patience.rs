@@ -27,8 +27,9 @@ pub(super) struct Patience {
 struct Heard {
     /// The last event, or the moment from which one was waited for.
     last: Instant,
-    /// The first of the back-offs that nothing else has come after, and its provider's words.
-    backing_off: Option<(Instant, String)>,
+    /// The first of the back-offs that no answer of the provider has come after, the words of the last, and whether
+    /// something else has come since.
+    backing_off: Option<(Instant, String, bool)>,
     /// Since when nobody waits.
     idle: Option<Instant>,
     /// Where the limit `progress` is set.
@@ -66,11 +67,19 @@ impl Patience {
         heard.last = now;
         match event {
             SessionEventKind::BackOff(told) => {
-                let began = heard.backing_off.take().map_or(now, |(began, _)| began);
-                heard.backing_off = Some((began, told.reason.clone()));
+                let began = heard.backing_off.take().map_or(now, |(began, ..)| began);
+                heard.backing_off = Some((began, told.reason.clone(), false));
+                // Its bound may have passed meanwhile.
+                self.changed.notify_one();
+            }
+            // Neither shows that the provider answers again: if it makes the agent wait once more, that goes on.
+            SessionEventKind::Raw { .. } | SessionEventKind::Usage(_) => {
+                if let Some((_, _, interrupted)) = &mut heard.backing_off {
+                    *interrupted = true;
+                }
             }
             kind => {
-                let backed_off = heard.backing_off.take().map(|(began, _)| now - began);
+                let backed_off = heard.backing_off.take().map(|(began, ..)| now - began);
                 if let Some(progress) = &mut heard.progress {
                     progress.skip(backed_off.unwrap_or_default());
                     if let SessionEventKind::ToolCall { name, input, .. } = kind {
@@ -103,7 +112,7 @@ impl Patience {
         let Some(since) = heard.idle.take() else { return };
         let idle = now - since;
         heard.last = (heard.last + idle).min(now);
-        if let Some((began, _)) = &mut heard.backing_off {
+        if let Some((began, ..)) = &mut heard.backing_off {
             *began = (*began + idle).min(now);
         }
         if let Some(progress) = &mut heard.progress {
@@ -129,8 +138,8 @@ impl Patience {
         let heard = self.lock();
         let now = Instant::now();
         let (ends, fault) = match &heard.backing_off {
-            Some((began, reason)) => (*began + self.back_off, overload(self.back_off, reason)),
-            None => (heard.last + self.quiet, stall(self.quiet)),
+            Some((began, reason, false)) => (*began + self.back_off, overload(self.back_off, reason)),
+            _ => (heard.last + self.quiet, stall(self.quiet)),
         };
         if ends <= now {
             return Err(fault);
@@ -212,6 +221,16 @@ mod tests {
         assert_eq!(class_after(&[(5, back_off())]).await, (FaultClass::Overload, 35));
         let told: Vec<_> = (0..9).map(|_| (4, back_off())).collect();
         assert_eq!(class_after(&told).await, (FaultClass::Overload, 34), "the bound counts from the first");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lines_without_a_meaning_do_not_put_off_an_overload() {
+        let raw = || SessionEventKind::Raw { line: "{}".into() };
+        let told: Vec<_> = (0..20).flat_map(|_| [(2, back_off()), (1, raw())]).collect();
+        assert_eq!(class_after(&told).await.0, FaultClass::Overload);
+        let (class, seconds) = class_after(&[(5, back_off()), (1, raw())]).await;
+        assert_eq!(class, FaultClass::Stall, "what is heard last is no back-off");
+        assert!(seconds > 6 + 20, "{seconds}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -76,7 +76,9 @@ impl Conditions {
         let fault = matches!(verdict, Verdict::Fault(_));
         self.fault |= fault;
         self.failed |= verdict.is_failure() && !fault;
-        self.canary_failed |= canary == Canary::Yes && !opens_lane(verdict);
+        // One that was not let run, because enough had failed elsewhere, says nothing of its lane.
+        let judged = !matches!(verdict, Verdict::Cancelled { .. });
+        self.canary_failed |= canary == Canary::Yes && judged && !opens_lane(verdict);
     }
 
     fn exit_code(self, interrupted: bool) -> ExitCode {
@@ -147,6 +149,8 @@ mod tests {
         assert_eq!(code(&[(Yes, fail()), (No, blocked())]), ExitCode::CanaryFailed);
         assert_eq!(code(&[(Yes, skip()), (No, blocked())]), ExitCode::CanaryFailed);
         assert_eq!(code(&[(Yes, fault()), (No, blocked())]), ExitCode::Fault);
+        let cancelled = || Verdict::Cancelled { reason: String::new() };
+        assert_eq!(code(&[(No, fail()), (Yes, cancelled())]), ExitCode::ScenarioFailed, "no canary failed");
         assert_eq!(code(&[(Yes, fault()), (No, fail())]), ExitCode::CanaryFailed);
     }
 }

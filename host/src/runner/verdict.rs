@@ -11,14 +11,16 @@ use crate::{
 /// Bytes of one earlier attempt's end in a reason.
 const REASON: usize = 200;
 
-/// The verdict on a trial whose last attempt ended as `last`; `earlier` says in a line each how the others did.
-pub(super) fn verdict_on(trial: &PlannedTrial, earlier: &[String], last: Outcome, policy: &Policy) -> Verdict {
+/// The verdict on a trial whose last attempt ended as `last`, and the others before as `earlier`.
+pub(super) fn verdict_on(trial: &PlannedTrial, earlier: &[Outcome], last: Outcome, policy: &Policy) -> Verdict {
+    let (last, superseded) = judged_one(earlier, last);
     match last {
         Outcome::Pass if !trial.expected.is_empty() => {
             Verdict::Xpass { expected: trial.expected.clone(), counts_as: policy.xpass }
         }
         Outcome::Pass if !earlier.is_empty() => {
-            let attempts = earlier.iter().zip(1..).map(|(how, number)| format!("attempt {number}: {how}"));
+            let attempts =
+                earlier.iter().zip(1..).map(|(outcome, number)| format!("attempt {number}: {}", in_a_line(outcome)));
             Verdict::Flaky { reason: attempts.collect::<Vec<_>>().join("; "), counts_as: policy.flaky_result }
         }
         Outcome::Fail { findings } if covers(&trial.expected, &findings) => {
@@ -28,10 +30,23 @@ pub(super) fn verdict_on(trial: &PlannedTrial, earlier: &[String], last: Outcome
             Verdict::Xfail { findings, expected }
         }
         Outcome::Fail { findings } => {
-            let note = why_not_expected(trial, &findings);
-            Verdict::Fail { findings, note }
+            let notes = why_not_expected(trial, &findings).into_iter().chain(superseded).collect::<Vec<_>>();
+            Verdict::Fail { findings, note: (!notes.is_empty()).then(|| notes.join("; ")) }
         }
         other => other.into(),
+    }
+}
+
+/// The outcome that decides: the last one, unless it is a fault that came in place of a second look at a failed
+/// assertion. A fault says nothing about what was found before it. The note tells of the fault.
+fn judged_one(earlier: &[Outcome], last: Outcome) -> (Outcome, Option<String>) {
+    let failed = earlier.iter().rev().find(|outcome| matches!(outcome, Outcome::Fail { .. }));
+    match (&last, failed) {
+        (Outcome::Fault(_), Some(failed)) => {
+            let number = earlier.len() + 1;
+            (failed.clone(), Some(format!("attempt {number} judged nothing: {}", in_a_line(&last))))
+        }
+        _ => (last, None),
     }
 }
 
@@ -53,7 +68,12 @@ pub(super) fn in_a_line(outcome: &Outcome) -> String {
         Outcome::Fault(fault) => (fault.class.as_str(), fault.message.clone()),
         Outcome::Cancelled { reason } => ("cancelled", reason.clone()),
     };
-    let line = detail.lines().next().unwrap_or_default().to_owned();
+    let mut lines = detail.lines();
+    let mut line = lines.next().unwrap_or_default().to_owned();
+    // What it announces is the heart of it: the end of a stderr.
+    if let Some(next) = lines.next().filter(|_| line.ends_with(':')) {
+        line = format!("{line} {}", next.trim());
+    }
     format!("{word} ({})", shortened(line, REASON))
 }
 
@@ -147,15 +167,29 @@ mod tests {
     fn a_pass_that_was_not_expected_is_told_before_a_flaky_one() {
         let known = trial(vec![expecting(&["a"])], Vec::new());
         let policy = Policy { xpass: CountsAs::Fail, flaky_result: CountsAs::Fail, ..Policy::default() };
-        let verdict = verdict_on(&known, &["stall (x)".into()], Outcome::Pass, &policy);
+        let fault = |class, message: &str| Outcome::Fault(Fault::new(class, message));
+        let verdict = verdict_on(&known, &[fault(FaultClass::Stall, "x")], Outcome::Pass, &policy);
         assert!(matches!(verdict, Verdict::Xpass { counts_as: CountsAs::Fail, .. }) && verdict.is_failure());
         let plain = trial(Vec::new(), Vec::new());
-        let earlier = ["stall (no event)".to_owned(), "crash (gone)".to_owned()];
+        let earlier = [fault(FaultClass::Stall, "no event"), fault(FaultClass::Crash, "gone")];
         let verdict = verdict_on(&plain, &earlier, Outcome::Pass, &policy);
         let Verdict::Flaky { reason, .. } = &verdict else { panic!("{verdict:?}") };
         assert_eq!(reason, "attempt 1: stall (no event); attempt 2: crash (gone)");
         assert!(verdict.is_failure() && verdict.has_passed());
         assert_eq!(judged(&plain, Outcome::Pass), Verdict::Pass);
+    }
+
+    #[test]
+    fn a_fault_does_not_wipe_out_a_failed_assertion_that_was_tried_again() {
+        let plain = trial(Vec::new(), Vec::new());
+        let crash = || Outcome::Fault(Fault::new(FaultClass::Crash, "gone"));
+        let verdict = verdict_on(&plain, &[crash(), fail(&["a"]), crash()], crash(), &Policy::default());
+        let Verdict::Fail { findings, note } = verdict else { panic!("{verdict:?}") };
+        assert_eq!(
+            (findings[0].code.as_str(), note.unwrap().as_str()),
+            ("a", "attempt 4 judged nothing: crash (gone)")
+        );
+        assert_eq!(verdict_on(&plain, &[crash()], crash(), &Policy::default()).word(), "fault");
     }
 
     #[test]
@@ -171,5 +205,7 @@ mod tests {
         assert_eq!(in_a_line(&fail(&["a", "b"])), "fail (a, b)");
         let fault = Outcome::Fault(Fault::new(FaultClass::Trap, "unreachable\nbacktrace"));
         assert_eq!(in_a_line(&fault), "trap (unreachable)");
+        let crash = Outcome::Fault(Fault::new(FaultClass::Crash, "exit code 70; its stderr:\n  no key\nmore"));
+        assert_eq!(in_a_line(&crash), "crash (exit code 70; its stderr: no key)");
     }
 }

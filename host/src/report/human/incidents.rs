@@ -47,7 +47,8 @@ impl Story {
     pub(super) fn interrupted(&mut self, signal: &str, out: &mut String) {
         let signal = inline(signal);
         out.push_str(&self.theme.label(Tone::Warn, "Interrupt"));
-        let _ = writeln!(out, "{signal}: nothing more starts");
+        let _ =
+            writeln!(out, "{signal}: nothing more starts, and agents are asked to stop; a second signal kills at once");
         self.incidents.push(format!("interrupted by {signal}"));
     }
 

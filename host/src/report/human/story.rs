@@ -93,7 +93,9 @@ impl Story {
                 course.kept.extend(record.kept.clone());
             }
             EventKind::TrialFinished { trial, attempts, duration_ms, verdict } => {
-                let course = self.courses.remove(trial).unwrap_or_default();
+                let mut course = self.courses.remove(trial).unwrap_or_default();
+                // A retry that never started: the attempt before it is the one that is judged.
+                course.earlier.truncate(attempts.saturating_sub(1) as usize);
                 let judged = Judged {
                     trial: trial.clone(),
                     canary: self.is_canary(trial),

@@ -193,7 +193,7 @@ fn retries_interruption_and_what_was_used() {
                kept: /tmp/host-x
           Open lane a: 1 trial starts
          Start a/two
-     Interrupt SIGINT: nothing more starts
+     Interrupt SIGINT: nothing more starts, and agents are asked to stop; a second signal kills at once
      CANCELLED [   0.02s] a/two: interrupted by SIGINT
                artifacts: .host/runs/20261122-231500-abcd/a/two/attempt-1
           SKIP            b/one (canary): needs a network
@@ -407,6 +407,20 @@ fn retries_and_expectations() {
                fan-out of lane claude: 4 trials in 1m 30s, 180.40× its longest trial
                run directory .host/runs/20261122-231500-abcd
     ");
+}
+
+#[test]
+fn the_attempt_that_is_judged_is_told_once() {
+    let mut stream = Stream::with_canary(&["a"], &["one"], false);
+    let one = trial("a", "one");
+    stream.starts(0, &one, 1);
+    let reason = String::from("stall (no event for 60s)");
+    stream.at(20, EventKind::RetryScheduled { trial: one.clone(), attempt: 1, delay_ms: 9000, reason });
+    stream.at(30, EventKind::Interrupted { signal: "SIGINT".into() });
+    let fault = Fault::new(FaultClass::Stall, "no event for 60s");
+    stream.judged(30, &one, 1, 20, Verdict::Fault(fault));
+    let told = told(&stream.events);
+    assert!(told.contains("Retry a/one") && told.contains("FAULT") && !told.contains("attempt 1:"), "{told}");
 }
 
 #[test]

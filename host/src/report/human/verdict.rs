@@ -51,7 +51,9 @@ impl Judged {
     fn needs_a_look(&self) -> bool {
         match &self.verdict {
             Verdict::Pass | Verdict::Xfail { .. } | Verdict::Skip { .. } => false,
-            Verdict::Flaky { .. } | Verdict::Xpass { .. } => self.is_failure(),
+            Verdict::Xpass { .. } => self.is_failure(),
+            // Its earlier attempts are in the folders beside.
+            Verdict::Flaky { .. } => true,
             Verdict::Fail { .. } | Verdict::Fault(_) | Verdict::Blocked { .. } | Verdict::Cancelled { .. } => true,
         }
     }

@@ -11,7 +11,7 @@ use super::{
     seconds,
 };
 use crate::{
-    model::{CountsAs, ExpectedFailure, RetryCause, RetryPolicy, ScenarioId, TrialId},
+    model::{CountsAs, ExpectedFailure, Grants, RetryCause, RetryPolicy, ScenarioId, TrialId},
     plan::{LanePlan, PlannedTrial},
 };
 
@@ -143,6 +143,33 @@ async fn faults_of_the_whole_lane_break_it_and_leave_the_others_alone() {
         assert_eq!(verdict(&log, &format!("broken/{name}")), Verdict::Blocked { reason: why.into() });
     }
     assert_eq!((log.summary.verdicts["pass"], log.summary.exit_code), (5, 110));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_uses_no_agent_does_not_mend_a_broken_lane() {
+    let names = ["a", "plain", "b", "c"];
+    let all = LanePlan { breaker: 2, ..lane("l", Some(1), &[], &names) };
+    let all = each(all, |trial| {
+        if trial.id.scenario.0 == "plain" {
+            Arc::make_mut(&mut trial.scenario).grants = Grants::default();
+        }
+    });
+    let fake = ["a", "b", "c"]
+        .iter()
+        .fold(Fake::new(), |fake, name| fake.act(&format!("l/{name}"), fault(FaultClass::Launch, SECOND)));
+    let log = run(&plan(1, vec![all]), fake).await;
+    assert_eq!(names.map(|name| verdict(&log, &format!("l/{name}")).word()), ["fault", "pass", "fault", "blocked"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_canary_that_was_cancelled_has_not_failed() {
+    let guarded = lane("m", Some(1), &["long", "waits"], &["n"]);
+    let mut plan = plan(9, vec![lane("l", None, &[], &["bad"]), guarded]);
+    plan.policy.max_fail = Some(1);
+    let fake = Fake::new().every(Act::pass(seconds(9))).act("l/bad", Act::fail(SECOND));
+    let log = run(&plan, fake).await;
+    assert_eq!((verdict(&log, "m/long").word(), verdict(&log, "m/waits").word()), ("pass", "cancelled"));
+    assert_eq!(log.summary.exit_code, 100);
 }
 
 #[tokio::test(start_paused = true)]

@@ -266,7 +266,8 @@ fn the_figures_add_up(plan: &Plan, log: &Log) {
         plan.lanes.iter().flat_map(|lane| &lane.canaries).map(|trial| trial.id.to_string()).collect();
     let failed = finished.iter().any(|(_, _, verdict)| verdict.word() == "fail");
     let fault = finished.iter().any(|(_, _, verdict)| verdict.word() == "fault");
-    let guard = finished.iter().any(|(trial, _, verdict)| guards.contains(trial) && !verdict.has_passed());
+    let bad = |verdict: &Verdict| !verdict.has_passed() && verdict.word() != "cancelled";
+    let guard = finished.iter().any(|(trial, _, verdict)| guards.contains(trial) && bad(verdict));
     let expected = match (failed, guard, fault) {
         (false, _, true) => ExitCode::Fault,
         (_, true, _) => ExitCode::CanaryFailed,
