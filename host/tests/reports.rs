@@ -314,6 +314,12 @@ fn a_closed_pipe_loses_no_verdict() {
 #[test]
 fn a_junit_report_that_cannot_be_put_in_place_loses_no_verdict() {
     let suite = suite(&[("beta", AFTER_A_SESSION)]);
+    // Its agent reaches for the run directory, which no confined one can.
+    let unconfined = format!(
+        "{}[lane.scripted]\nconfine = \"none\"\n",
+        std::fs::read_to_string(suite.path("scenarios/suite.toml")).unwrap()
+    );
+    suite.file("scenarios/suite.toml", unconfined);
     let junit = suite.path(".host/latest/junit.xml");
     let shell = format!("rm '{0}' && mkdir '{0}'", junit.display());
     suite.agent("beta", &format!("[[step]]\nshell = \"{shell}\"\n"));

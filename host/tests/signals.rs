@@ -34,6 +34,8 @@ fn a_run_under_nohup_outlives_its_terminal() {
     let waits = format!("touch {}; until [ -e {} ]; do sleep 0.02; done", begun.display(), go.display());
     suite.file("waits.wasm", plain_module("", "")).agent("waits", &format!("[[step]]\nshell = \"{waits}\"\n"));
     suite.scenario("waits", "[session]\nprompt = \"go\"\n[grants]\nsession = true\n");
+    // Its agent waits for a file outside of its attempt.
+    suite.file("scenarios/suite.toml", "[lane.scripted]\nconfine = \"none\"\n");
     let mut command = suite.command("sh");
     command.args(["-c", "trap '' HUP; exec \"$0\" run waits.wasm", env!("CARGO_BIN_EXE_host")]);
     let host = suite.start_command(command);
