@@ -46,6 +46,28 @@ fn a_sound_suite_is_told_briefly() {
     assert_eq!(suite.leftovers(), [""; 0]);
 }
 
+/// As a run says too: it would only be found by the session, as a fault that is tried again.
+#[test]
+fn a_scenario_without_the_agents_that_it_needs_is_a_problem() {
+    let suite = suite();
+    fs::remove_dir_all(suite.path("scenarios/gate/agents")).unwrap();
+    for command in ["check", "run"] {
+        let finished = suite.host([command]);
+        let told = told(&suite, finished.exits(96));
+        assert!(told.contains("the scenario `gate` has no agents; add the file `agents/right.toml`"), "{told}");
+    }
+}
+
+#[test]
+fn a_scenario_in_the_place_of_a_plugin_or_a_filter_for_none_is_answered() {
+    let suite = suite();
+    let finished = suite.host(["run", "gate"]);
+    let told = told(&suite, finished.exits(96));
+    assert!(told.contains("there is no plugin `gate`") && told.contains("`host run -- gate`"), "{told}");
+    let finished = suite.host(["list", "--", "gaet"]);
+    assert!(finished.exits(0).stderr.contains("warning: no scenario's name contains `gaet`"), "{}", finished.stderr);
+}
+
 #[test]
 fn every_problem_of_a_suite_is_told() {
     let suite = suite();

@@ -61,16 +61,7 @@ impl Call<'_> {
         if let Some(cut) = store.data().reports.cut() {
             self.feed.report(cut).await;
         }
-        if let Err(error) = &called {
-            self.keep_state(error, &mut store, &stderr).await;
-        }
-        // Gone before anything is graded or kept: nothing of the component acts any more.
-        drop(store);
-        match (called, lost_output(&[&stdout, &stderr])) {
-            (Err(error), _) => Outcome::Fault(fault_of(&error, &stderr.tail())),
-            (Ok(_), Some(fault)) => Outcome::Fault(fault),
-            (Ok(verdict), None) => outcome_of(verdict, self.scenario, &stderr.tail()),
-        }
+        self.over(called, store, &stdout, &stderr, |verdict| outcome_of(verdict, self.scenario, &stderr.tail())).await
     }
 
     async fn command(&self, command: &Command, spec: &CommandSpec) -> Outcome {
@@ -98,16 +89,28 @@ impl Call<'_> {
             }
         }
         let called = command.call(&mut store).await;
+        let judge = |code| judge_command(code, &stdout, &stderr, spec.expect.as_ref()).unwrap_or_else(Outcome::Fault);
+        self.over(called, store, &stdout, &stderr, judge).await
+    }
+
+    /// What a call comes to that is over; `judge` looks at what it returned.
+    async fn over<T>(
+        &self,
+        called: wasmtime::Result<T>,
+        mut store: Store<Guest>,
+        stdout: &OutputFile,
+        stderr: &OutputFile,
+        judge: impl FnOnce(T) -> Outcome,
+    ) -> Outcome {
         if let Err(error) = &called {
-            self.keep_state(error, &mut store, &stderr).await;
+            self.keep_state(error, &mut store, stderr).await;
         }
+        // Gone before anything is graded or kept: nothing of the component acts any more.
         drop(store);
-        match (called, lost_output(&[&stdout, &stderr])) {
+        match (called, lost_output(&[stdout, stderr])) {
             (Err(error), _) => Outcome::Fault(fault_of(&error, &stderr.tail())),
             (Ok(_), Some(fault)) => Outcome::Fault(fault),
-            (Ok(code), None) => {
-                judge_command(code, &stdout, &stderr, spec.expect.as_ref()).unwrap_or_else(Outcome::Fault)
-            }
+            (Ok(returned), None) => judge(returned),
         }
     }
 

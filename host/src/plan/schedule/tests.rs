@@ -193,5 +193,12 @@ fn an_agent_that_a_scenario_does_not_have_is_told_with_those_it_has() {
          did you mean `rihgt`?"
     );
     acted.agents.clear();
-    assert_eq!(check_agents(&plan(vec![acted], &settings, &Selection::default())), Ok(()));
+    assert_eq!(check_agents(&plan(vec![acted.clone()], &settings, &Selection::default())), Ok(()));
+    acted.needs_session = true;
+    let problems = check_agents(&plan(vec![acted], &settings, &Selection::default())).unwrap_err();
+    assert_eq!(
+        problems[0].to_string(),
+        "the lane `one` plays the agent `right`, but the scenario `acted` has no agents; add the file \
+         `agents/right.toml` to its folder"
+    );
 }
