@@ -99,6 +99,24 @@ fn a_scenarios_programs_come_first_and_the_lane_says_what_can_be_reached() {
     }
 }
 
+/// The shim of the author's guide, for `cat`.
+const SHIM: &str = "#!/bin/sh\nprintf 'cat %s\\n' \"$*\" >>\"$HOST_AGENT_CONFIG_DIR/commands.log\"\n\
+                    PATH=${PATH#*:} exec cat \"$@\"\n";
+
+#[test]
+fn a_shim_logs_outside_of_the_root_and_passes_the_call_on() {
+    let suite = suite("echo words >file; cat file; cat nowhere; exit 0", "");
+    suite.file("scenarios/work/bin/cat", SHIM);
+    fs::set_permissions(suite.path("scenarios/work/bin/cat"), fs::Permissions::from_mode(0o755)).unwrap();
+    let run = suite.host(["run"]);
+    run.exits(0);
+    let attempt = suite.last_run().unwrap().join("mine/work/attempt-1");
+    let read = |file: &str| fs::read_to_string(attempt.join(file)).unwrap_or_else(|error| panic!("{file}: {error}"));
+    assert_eq!(read("config/commands.log"), "cat file\ncat nowhere\n");
+    assert_eq!(read("session-1/stream.jsonl"), "words\n");
+    assert!(!read("root.diff").contains("commands.log"));
+}
+
 #[test]
 fn a_check_finds_what_a_lane_lacks() {
     for (lane, told) in [

@@ -26,7 +26,6 @@ use serde_json::{Value, json};
 
 use super::{
     LaneKind,
-    agent::CONFIG_DIR_VARIABLE,
     external::{Asked, Invocation, Program, Refusal, Thread, integer, list, part, refused_to_start, text, texts_of},
     process::AgentExit,
     turn::{Dialect, Said},
@@ -63,11 +62,8 @@ impl Program for Acp {
 
     /// It may be an adapter of any agent, so that every agent's variables are set.
     fn variables(&self, settings: &AgentSettings, config_dir: &Path) -> Vec<(&'static str, OsString)> {
-        let mut variables = vec![(CONFIG_DIR_VARIABLE, OsString::from(config_dir))];
-        for program in [&super::claude::Claude as &dyn Program, &super::codex::Codex, &super::pi::Pi] {
-            variables.extend(program.variables(settings, config_dir));
-        }
-        variables
+        let adapted = [&super::claude::Claude as &dyn Program, &super::codex::Codex, &super::pi::Pi];
+        adapted.into_iter().flat_map(|program| program.variables(settings, config_dir)).collect()
     }
 
     fn invocation(&self, asked: &Asked<'_>) -> Result<Invocation, Fault> {

@@ -10,7 +10,6 @@ use std::{collections::VecDeque, ffi::OsString, fs, path::Path};
 
 use super::{
     LaneKind,
-    agent::CONFIG_DIR_VARIABLE,
     external::{Asked, Invocation, Program, Thread},
     process::AgentExit,
     turn::{Dialect, Said},
@@ -35,8 +34,8 @@ impl Program for Command {
         None
     }
 
-    fn variables(&self, _settings: &AgentSettings, config_dir: &Path) -> Vec<(&'static str, OsString)> {
-        vec![(CONFIG_DIR_VARIABLE, config_dir.into())]
+    fn variables(&self, _settings: &AgentSettings, _config_dir: &Path) -> Vec<(&'static str, OsString)> {
+        Vec::new()
     }
 
     fn invocation(&self, asked: &Asked<'_>) -> Result<Invocation, Fault> {

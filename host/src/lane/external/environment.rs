@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::super::{SYSTEM_PATH, SessionSpec};
+use super::super::{SYSTEM_PATH, SessionSpec, agent::CONFIG_DIR_VARIABLE};
 use crate::model::{AgentSettings, Credential, SHORTEST_SECRET};
 
 /// A variable of the host's own environment, if it is set and not empty.
@@ -31,6 +31,8 @@ pub(super) fn environment(
     all.insert("PATH".into(), search_path(spec.bin.iter().chain(&settings.path)));
     all.insert("HOME".into(), spec.home.clone().into());
     all.insert("TMPDIR".into(), spec.tmp.clone().into());
+    // Under one name whatever the kind, so that a scenario's programs can log outside of the root.
+    all.insert(CONFIG_DIR_VARIABLE.into(), spec.config_dir.clone().into());
     all.into_iter().collect()
 }
 

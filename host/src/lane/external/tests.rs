@@ -226,22 +226,22 @@ fn an_environment_holds_what_was_named_and_nothing_else() {
         assert_eq!(value("ANTHROPIC_API_KEY"), Some("secret"));
         let config_dirs: Vec<&str> =
             environment.iter().filter(|(_, value)| value == "/a/config").map(|(name, _)| name.as_str()).collect();
-        let expected = match kind {
-            LaneKind::Claude => "CLAUDE_CONFIG_DIR",
-            LaneKind::Codex => "CODEX_HOME",
-            LaneKind::Pi => "PI_CODING_AGENT_DIR",
-            LaneKind::Scripted | LaneKind::Acp | LaneKind::Command => "HOST_AGENT_CONFIG_DIR",
+        let expected: &[&str] = match kind {
+            LaneKind::Claude => &["CLAUDE_CONFIG_DIR", "HOST_AGENT_CONFIG_DIR"],
+            LaneKind::Codex => &["CODEX_HOME", "HOST_AGENT_CONFIG_DIR"],
+            LaneKind::Pi => &["HOST_AGENT_CONFIG_DIR", "PI_CODING_AGENT_DIR"],
+            LaneKind::Scripted | LaneKind::Acp | LaneKind::Command => &["HOST_AGENT_CONFIG_DIR"],
         };
         if kind == LaneKind::Acp {
             // It may be an adapter of any of them.
             assert_eq!(config_dirs.len(), 4);
             continue;
         }
-        assert_eq!(config_dirs, [expected]);
+        assert_eq!(config_dirs, expected);
         let own = ["CLAUDE_CODE_DISABLE_", "DISABLE_", "IS_SANDBOX", "PI_OFFLINE", "PI_TELEMETRY", "PI_SKIP_"];
         let rest = environment.iter().map(|(name, _)| name.as_str()).filter(|name| {
-            let given = ["PATH", "HOME", "TMPDIR", "LANG", "EXTRA", "ANTHROPIC_API_KEY", expected];
-            !given.contains(name) && !own.iter().any(|prefix| name.starts_with(prefix))
+            let given = ["PATH", "HOME", "TMPDIR", "LANG", "EXTRA", "ANTHROPIC_API_KEY"];
+            !given.contains(name) && !expected.contains(name) && !own.iter().any(|prefix| name.starts_with(prefix))
         });
         assert_eq!(rest.collect::<Vec<_>>(), [""; 0], "{kind}");
     }
