@@ -38,6 +38,7 @@ lint: tools ## Check formatting, lints, documentation and scripts
 	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo 'lint: no shellcheck here, scripts are only parsed'; fi
 	$(CARGO) fmt --all --check
 	cd plugins && $(CARGO) fmt --all --check
+	cd host/tests/acp-agent && $(CARGO) fmt --check
 	cd plugins && $(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps --workspace

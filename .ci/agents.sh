@@ -25,4 +25,8 @@ if [ "$(cat "$installed/installed" 2>/dev/null)" != "$wanted" ]; then
     echo "$wanted" >"$installed/installed"
 fi
 
-HOST_TEST_AGENTS=$PWD/$installed "${CARGO:-cargo}" test --locked -p host --test agents --test lanes_real -- --ignored
+cargo=${CARGO:-cargo}
+# An agent of the protocol's own library.
+"$cargo" build --locked --manifest-path host/tests/acp-agent/Cargo.toml --target-dir target/acp-agent
+HOST_TEST_AGENTS=$PWD/$installed HOST_TEST_ACP_AGENT=$PWD/target/acp-agent/debug/acp-agent \
+    "$cargo" test --locked -p host --test agents --test lanes_real --test acp_library -- --ignored

@@ -17,6 +17,10 @@
 //! by their words, see `notice`. A turn that ends well without a word or a tool call is a fault, since `pi-acp` ends so
 //! when its provider refuses: `overload` after a back-off, `launch` if the model has never answered, else `crash`.
 //!
+//! The messages are read by hand, and not with the types of the crate `agent-client-protocol`: a line must be kept as it
+//! came and an unknown kind, field or version of it do no harm, and the crate would own both ends of the pipe. What is
+//! sent and understood is held to that crate by `host/tests/acp_library.rs`.
+//!
 //! An error as answer is a fault, see [`super::external::Refusal`]; -32000 means that a login is in want. A cost is not
 //! taken over: adapters tell one also for models whose price they do not know.
 
