@@ -1,4 +1,5 @@
-"""Runs the steps of .github/actions/host as GitHub's runner would, against the host that HOST_PROGRAM names.
+"""Runs the steps of .github/actions/host as GitHub's runner would, against the host that HOST_PROGRAM names, and holds
+the workflow `live` to what no linter knows of it.
 
 The runner itself is played: contexts and conditions as far as the action uses them, and the files that steps write to.
 Steps that use another action are noted, not run.
@@ -12,6 +13,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
+import tomllib
 import unittest
 from pathlib import Path
 
@@ -27,6 +29,7 @@ HOSTILE = "\"; touch pwned; ' `touch pwned` $(touch pwned)"
 # Plugins are compiled once for all tests.
 COMPILED = tempfile.TemporaryDirectory()
 DEFINITION = YAML(typ="safe", pure=True).load(ACTION / "action.yml")
+LIVE = YAML(typ="safe", pure=True).load(REPOSITORY / ".github/workflows/live.yml")
 
 
 class Step:
@@ -287,6 +290,32 @@ class Action(unittest.TestCase):
         self.assertEqual(noted.read_text().count(" install "), 1, "it was built again")
         cache = [step.used for step in again.steps if step.used and "key" in step.used]
         self.assertEqual(cache, [{"path": folder, "key": f"host-Linux-X64-{Path(folder).name.removeprefix('host-')}"}])
+
+
+class Live(unittest.TestCase):
+    def test_only_the_action_of_a_lane_has_a_key_and_only_behind_its_environment(self):
+        lane = LIVE["jobs"]["lane"]
+        self.assertEqual(lane["environment"], "live-${{ matrix.lane }}")
+        self.assertEqual(lane["needs"], "offline")
+        self.assertIn("github.event.pull_request.head.repo.full_name == github.repository", lane["if"])
+        action = lane["steps"][-1]
+        self.assertEqual(action["uses"], "$/.github/actions/host")
+        self.assertEqual(action["with"]["key"], "${{ secrets.PROVIDER_KEY }}")
+        self.assertEqual(re.findall(r"secrets\W\w+", str(LIVE)), ["secrets.PROVIDER_KEY"])
+
+    def test_nothing_is_taken_from_a_cache(self):
+        for job in LIVE["jobs"].values():
+            for step in job["steps"]:
+                self.assertNotIn("actions/cache", step.get("uses", ""))
+                self.assertNotIn("cache", step.get("with", {}))
+
+    def test_there_is_a_job_for_each_lane_of_the_live_suite_with_the_credential_that_it_lists(self):
+        lanes = tomllib.loads((REPOSITORY / "scenarios/live.toml").read_text())["lane"]
+        jobs = LIVE["jobs"]["lane"]["strategy"]["matrix"]["include"]
+        self.assertEqual(
+            {job["lane"]: [job["key-variable"]] for job in jobs},
+            {name: lane["credentials"] for name, lane in lanes.items()},
+        )
 
 
 if __name__ == "__main__":
