@@ -4,17 +4,17 @@ CARGO ?= cargo
 # Arguments for `host run` in `make demo`, say ARGS='--agent wrong'.
 ARGS ?=
 
-SCRIPTS := .ci/run .ci/agents.sh .ci/junit-xsd $(wildcard plugins/*.sh)
+SCRIPTS := .ci/run .ci/agents.sh .ci/junit-xsd .ci/workflows $(wildcard plugins/*.sh)
 
 .DEFAULT_GOAL := help
 
 # cargo would take make's job server for its own and warn that it is not there.
 unexport MAKEFLAGS MFLAGS MAKELEVEL
 
-.PHONY: help demo build plugins test test-agents lint clean tools
+.PHONY: help demo build plugins test test-agents test-workflows lint clean tools
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: plugins build ## Build everything and run all scenarios with their scripted agents
 	target/release/host run plugins/*.wasm $(ARGS)
@@ -32,6 +32,9 @@ test: plugins ## Run all tests: of the plugins, natively, then of the host
 
 test-agents: tools ## Test with the real agents (Claude Code, Codex, Pi), installed from npm into .agents/
 	CARGO='$(CARGO)' .ci/agents.sh
+
+test-workflows: plugins ## Check workflows and action, with linters from PyPI, and run the action's steps
+	CARGO='$(CARGO)' .ci/workflows
 
 lint: tools ## Check formatting, lints, documentation and scripts
 	@for script in $(SCRIPTS); do bash -n "$$script" || exit 1; done

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Tests with the real agents: installs the versions that host/tests/agents/package-lock.json pins into .agents/ (from the
 # npm registry, no package's scripts are run), where they are not there yet, and runs the tests that need them.
+# `.ci/agents.sh install` only installs them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 exec </dev/null
@@ -11,7 +12,7 @@ installed=.agents
 wanted=$(cat "$pinned/package.json" "$pinned/package-lock.json" | sha256sum)
 if [ "$(cat "$installed/installed" 2>/dev/null)" != "$wanted" ]; then
     command -v npm >/dev/null || {
-        echo 'agents: npm is missing: install it (Node 20 or newer brings it); nothing was tested' >&2
+        echo 'agents: npm is missing: install it (Node 20 or newer brings it); nothing was installed or tested' >&2
         exit 1
     }
     rm -rf "$installed"
@@ -24,6 +25,8 @@ if [ "$(cat "$installed/installed" 2>/dev/null)" != "$wanted" ]; then
     fi
     echo "$wanted" >"$installed/installed"
 fi
+
+[ "${1-}" != install ] || exit 0
 
 cargo=${CARGO:-cargo}
 # An agent of the protocol's own library.
