@@ -30,11 +30,10 @@ async fn main() -> io::Result<()> {
                 return interrupted;
             }
             _ = ticks.tick() => {
-                let requests = server.requests();
-                for request in &requests[told..] {
+                for request in server.requests_from(told) {
                     eprintln!("{} {:?} {}: {:?}", request.prefix, request.api, request.model, request.answered);
+                    told += 1;
                 }
-                told = requests.len();
             }
         }
     }

@@ -184,7 +184,7 @@ fn add_reporters(
     if kinds.contains(&ReporterKind::Github) {
         let named = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
         let files = GithubFiles { summary: named("GITHUB_STEP_SUMMARY"), output: named("GITHUB_OUTPUT") };
-        reporter.add("github", Background::new(Github::new(io::stdout(), files, secrets)));
+        reporter.add("github", Background::new(Github::new(io::stdout(), files, &secrets)));
     }
     let jsonl = kinds.contains(&ReporterKind::Jsonl);
     if jsonl {

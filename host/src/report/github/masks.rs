@@ -2,34 +2,28 @@
 
 use std::borrow::Cow;
 
-use super::command::command;
 use crate::model::{Fault, Finding, Verdict};
 
 /// The shortest line of a secret of several lines that is a secret by itself: a brace of a key file is none.
 const LINE: usize = 8;
 
 /// What must not be shown.
+///
+/// GitHub's own `add-mask` is no help: it would take the secret to the log, and whoever runs this elsewhere sees it there.
 pub(super) struct Masks {
-    /// As GitHub is told.
-    told: Vec<String>,
     /// What is replaced: the longest first, since one may be part of another.
     hidden: Vec<String>,
 }
 
 impl Masks {
-    pub(super) fn new(mut told: Vec<String>) -> Self {
-        // GitHub refuses blank ones, and an empty one is everywhere.
-        told.retain(|mask| !mask.trim().is_empty());
-        let lines = told.iter().flat_map(|mask| mask.lines()).map(str::trim).filter(|line| line.len() >= LINE);
-        let mut hidden: Vec<String> = told.iter().map(String::as_str).chain(lines).map(Into::into).collect();
+    pub(super) fn new(secrets: &[String]) -> Self {
+        // An empty one is everywhere.
+        let secrets = || secrets.iter().map(String::as_str).filter(|secret| !secret.trim().is_empty());
+        let lines = secrets().flat_map(str::lines).map(str::trim).filter(|line| line.len() >= LINE);
+        let mut hidden: Vec<String> = secrets().chain(lines).map(Into::into).collect();
         hidden.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
         hidden.dedup();
-        Self { told, hidden }
-    }
-
-    /// Tells GitHub of them.
-    pub(super) fn commands(&self) -> String {
-        self.told.iter().map(|mask| command("add-mask", &[], mask)).collect()
+        Self { hidden }
     }
 
     /// `text` without them. To be done before anything else with a text: what is cut or escaped is no longer found.
@@ -80,13 +74,12 @@ mod tests {
     use super::*;
 
     fn masks(masks: &[&str]) -> Masks {
-        Masks::new(masks.iter().map(|mask| (*mask).into()).collect())
+        Masks::new(&masks.iter().map(|mask| (*mask).into()).collect::<Vec<_>>())
     }
 
     #[test]
-    fn github_is_told_of_each_and_blank_ones_are_none() {
+    fn each_is_hidden_and_blank_ones_are_none() {
         let masks = masks(&["s3cret", "", " \n", "100%\nlong enough\n}"]);
-        assert_eq!(masks.commands(), "::add-mask::s3cret\n::add-mask::100%25%0Along enough%0A}\n");
         assert_eq!(masks.hide("a s3cret } long enough 100%"), "a *** } *** 100%");
         assert_eq!(masks.hide("100%\nlong enough\n}"), "***");
         assert!(matches!(masks.hide("nothing"), Cow::Borrowed("nothing")));

@@ -65,15 +65,15 @@ pub struct Github {
 }
 
 impl Github {
-    /// Writes workflow commands to `writer`, which must be the standard output of the step. None of the `masks` is
-    /// shown, here or by a later command of the job.
+    /// Writes workflow commands to `writer`, which must be the standard output of the step. None of the
+    /// `secrets` is shown.
     #[must_use]
-    pub fn new(writer: impl Write + Send + 'static, files: GithubFiles, masks: Vec<String>) -> Self {
-        let masks = Masks::new(masks);
+    pub fn new(writer: impl Write + Send + 'static, files: GithubFiles, secrets: &[String]) -> Self {
+        let masks = Masks::new(secrets);
         Self {
             writer: Box::new(writer),
             files,
-            pending: masks.commands(),
+            pending: String::new(),
             masks,
             outline: Outline::default(),
             counts: Counts::default(),

@@ -177,7 +177,7 @@ mod tests {
                 summary.row(&lane, &format!("s{at}"), false, (Some(5), 1), &Verdict::Pass);
             }
         }
-        let masks = Masks::new(Vec::new());
+        let masks = Masks::new(&[]);
         for room in 0..1500 {
             let text = summary.render(&counts, room, &masks);
             assert!(text.len() <= room, "{} of {room}", text.len());

@@ -109,7 +109,12 @@ impl ModelServer {
 
     /// What was asked so far, in order.
     pub fn requests(&self) -> Vec<Request> {
-        locked(&self.shared.requests).clone()
+        self.requests_from(0)
+    }
+
+    /// The same, without the first `known` of it.
+    pub fn requests_from(&self, known: usize) -> Vec<Request> {
+        locked(&self.shared.requests)[known..].to_vec()
     }
 
     /// What one session asked so far, in order.
