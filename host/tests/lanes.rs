@@ -9,6 +9,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use host::{
@@ -262,7 +263,10 @@ echo closed > closed
 #[tokio::test]
 async fn one_process_takes_all_messages_of_an_acp_session() {
     let attempt = Attempt::new("");
-    let mut session = start(&settings(&attempt, LaneKind::Acp, ACP_AGENT), attempt.spec()).await.unwrap();
+    let mut spec = attempt.spec();
+    // So that nobody asks it to leave before it does so, however busy the machine is.
+    spec.limits.exit_grace = Duration::from_secs(80);
+    let mut session = start(&settings(&attempt, LaneKind::Acp, ACP_AGENT), spec).await.unwrap();
     let (events, fault) = within(30, all_events(&mut *session)).await;
     assert_eq!(fault, None);
     assert!(matches!(&events[0], SessionEventKind::Started { session_id, .. } if session_id == "s"), "{events:?}");
