@@ -24,25 +24,29 @@
 //! (`max_turn_requests`) is one of class `limit`. A cost is not taken over: adapters tell one also for models whose
 //! price they do not know.
 
-use std::{ffi::OsString, path::Path};
-
-use serde_json::{Value, json};
-
-use super::{
-    LaneKind,
-    agent::CONFIG_DIR_VARIABLE,
-    external::{Asked, Invocation, Program, Refusal, Thread, integer, list, part, refused_to_start, text, texts_of},
-    process::AgentExit,
-    turn::{Dialect, Said},
-};
-use crate::model::{AgentSettings, BackOff, Fault, FaultClass, SessionEventKind, Usage};
-use calls::Calls;
-use notices::{Notice, OfCodex, notice, of_codex};
-
 mod calls;
 mod notices;
 #[cfg(test)]
 mod tests;
+mod wire;
+
+use std::{ffi::OsString, path::Path};
+
+use serde_json::{Value, json};
+
+use self::{
+    calls::Calls,
+    notices::{Notice, OfCodex, notice, of_codex},
+    wire::{asked, model, request, words},
+};
+use super::{
+    LaneKind,
+    agent::CONFIG_DIR_VARIABLE,
+    external::{Asked, Invocation, Program, Refusal, Thread, integer, list, part, refused_to_start, text},
+    process::AgentExit,
+    turn::{Dialect, Said},
+};
+use crate::model::{AgentSettings, BackOff, Fault, FaultClass, SessionEventKind, Usage};
 
 /// How many pieces of a message make one event.
 const PIECES: u32 = 20;
@@ -379,40 +383,4 @@ impl AcpDialect {
         said.extend(self.calls.update(update));
         if said.is_empty() { self.piece() } else { said }
     }
-}
-
-/// The model that the session says it uses, in either of the places for it.
-fn model(session: &Value) -> Option<String> {
-    let options = list(session, "configOptions").iter();
-    let option = options.filter(|option| text(option, "category") == "model").map(|it| text(it, "currentValue"));
-    let told = std::iter::once(text(part(session, "models"), "currentModelId")).chain(option);
-    told.into_iter().find(|model| !model.is_empty()).map(str::to_owned)
-}
-
-/// What an error says in words; `message` is what else was said of it.
-fn words(error: &Value, message: &str) -> String {
-    let details = texts_of(part(error, "data"));
-    let words = [text(error, "message"), &details, message];
-    words.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(": ")
-}
-
-/// Answers a request of the agent's.
-fn asked(method: &str, id: &Value, params: &Value) -> Said {
-    let options = list(params, "options");
-    let allowed = options.iter().find(|option| text(option, "kind").starts_with("allow"));
-    let answer = match (method, allowed) {
-        ("session/request_permission", Some(option)) => {
-            json!({ "result": { "outcome": { "outcome": "selected", "optionId": part(option, "optionId") } } })
-        }
-        ("session/request_permission", None) => json!({ "result": { "outcome": { "outcome": "cancelled" } } }),
-        _ => json!({ "error": { "code": -32601, "message": "this client has no such method" } }),
-    };
-    let mut answer = answer;
-    answer["jsonrpc"] = "2.0".into();
-    answer["id"] = id.clone();
-    Said::Answer(answer.to_string())
-}
-
-fn request(id: u64, method: &str, params: &Value) -> Said {
-    Said::Answer(json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string())
 }
