@@ -57,13 +57,17 @@ async fn a_conversation_of_several_turns() {
 #[tokio::test]
 #[ignore = "needs the agent built: run `make test-agents`"]
 async fn every_stop_reason_has_its_end() {
-    for reason in ["end_turn", "max_tokens", "max_turn_requests", "refusal"] {
+    for reason in ["end_turn", "max_tokens", "refusal"] {
         let attempt = Attempt::new("");
         let mut session = start(&attempt, reason).await;
         let conclusion = within(30, session.conclude()).await.unwrap_or_else(|fault| panic!("{reason}: {fault}"));
         assert_eq!(conclusion.stop_reason, reason);
     }
-    for (prompt, class) in [("cancelled", FaultClass::Crash), ("fail", FaultClass::Launch)] {
+    for (prompt, class) in [
+        ("max_turn_requests", FaultClass::Limit),
+        ("cancelled", FaultClass::Crash),
+        ("fail", FaultClass::Launch),
+    ] {
         let attempt = Attempt::new("");
         let mut session = start(&attempt, prompt).await;
         let fault = within(30, session.conclude()).await.unwrap_err();

@@ -9,6 +9,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
+    time::Duration,
 };
 
 use host::{
@@ -164,6 +165,13 @@ async fn how_an_agent_breaks_decides_the_class() {
         (format!("head -2 {stream}; exit 1"), FaultClass::Crash, "exit code 1"),
         (format!("head -1 {stream}; kill -9 $$"), FaultClass::Crash, "SIGKILL"),
         (format!("head -2 {stream}"), FaultClass::Crash, "without finishing its turn"),
+        (format!("head -c -9 {stream}"), FaultClass::Crash, "without finishing its turn"),
+        (
+            format!("cat {stream}; echo why >&2; exit 3"),
+            FaultClass::Crash,
+            "after it had finished its turn: exit code 3",
+        ),
+        (format!("cat {stream}; kill -9 $$"), FaultClass::Crash, "after it had finished its turn: killed by signal 9"),
         (format!("cat {}; exit 1", recorded("claude/2.1.330/http-401.jsonl")), FaultClass::Launch, "401"),
         (format!("cat {}; exit 1", recorded("claude/2.1.330/http-529.jsonl")), FaultClass::Overload, "529"),
     ] {
@@ -172,6 +180,34 @@ async fn how_an_agent_breaks_decides_the_class() {
         let fault = within(30, session.conclude()).await.unwrap_err();
         assert_eq!(fault.class, class, "{script}: {fault}");
         assert!(fault.message.contains(says), "{script}: {fault}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_understood_does_no_harm_and_a_hang_after_the_end_is_ended() {
+    for (kind, stream) in [
+        (LaneKind::Claude, "claude/2.1.330/turn.jsonl"),
+        (LaneKind::Codex, "codex/0.169.0/turn.jsonl"),
+        (LaneKind::Pi, "pi/0.87.1/turn.jsonl"),
+    ] {
+        let stream = recorded(stream);
+        let future = r#"{"type":"a_type_of_the_future","subtype":"x"}"#;
+        let script = format!(
+            "echo '}} garbage {{'; echo; echo 7; echo '{future}'; cat {stream} | sed 's/$/\r/'\n\
+             echo '{future}'; printf '{{\"type\":\"half'; exec sleep 1000"
+        );
+        let attempt = Attempt::new("");
+        let mut spec = attempt.spec();
+        spec.limits.exit_grace = Duration::from_millis(200);
+        let mut session = start(&settings(&attempt, kind, &script), spec).await.unwrap();
+        let (events, fault) = within(30, all_events(&mut *session)).await;
+        assert_eq!(fault, None, "{kind}: {events:?}");
+        for raw in ["} garbage {", "7", future] {
+            assert!(events.contains(&SessionEventKind::Raw { line: raw.into() }), "{kind}: {raw}: {events:?}");
+        }
+        let conclusion = within(30, session.conclude()).await.unwrap_or_else(|fault| panic!("{kind}: {fault}"));
+        assert!(!conclusion.final_message.is_empty(), "{kind}");
+        assert!(attempt.read("record/stream.jsonl").ends_with("{\"type\":\"half"), "{kind}: nothing is lost");
     }
 }
 
@@ -262,7 +298,10 @@ echo closed > closed
 #[tokio::test]
 async fn one_process_takes_all_messages_of_an_acp_session() {
     let attempt = Attempt::new("");
-    let mut session = start(&settings(&attempt, LaneKind::Acp, ACP_AGENT), attempt.spec()).await.unwrap();
+    let mut spec = attempt.spec();
+    // So that nobody asks it to leave before it does so, however busy the machine is.
+    spec.limits.exit_grace = Duration::from_secs(80);
+    let mut session = start(&settings(&attempt, LaneKind::Acp, ACP_AGENT), spec).await.unwrap();
     let (events, fault) = within(30, all_events(&mut *session)).await;
     assert_eq!(fault, None);
     assert!(matches!(&events[0], SessionEventKind::Started { session_id, .. } if session_id == "s"), "{events:?}");

@@ -21,16 +21,22 @@ use serde_json::{Value, json};
 
 use support::{Attempt, all_events, within};
 
+const CODEX: &str = "@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex";
+
 const KINDS: [LaneKind; 3] = [LaneKind::Claude, LaneKind::Codex, LaneKind::Pi];
+
+/// Where an installed package has `path`.
+fn installed(path: &str) -> PathBuf {
+    let folder = std::env::var_os("HOST_TEST_AGENTS").expect("HOST_TEST_AGENTS names where the agents are installed");
+    PathBuf::from(folder).join("node_modules").join(path)
+}
 
 /// An agent of `kind` that is installed in `HOST_TEST_AGENTS`, with its model at `url`.
 fn settings(kind: LaneKind, url: &str) -> AgentSettings {
-    let folder = std::env::var_os("HOST_TEST_AGENTS").expect("HOST_TEST_AGENTS names where the agents are installed");
-    let modules = PathBuf::from(folder).join("node_modules");
     let mut settings = AgentSettings::new(kind);
-    settings.path = vec![modules.join(".bin")];
+    settings.path = vec![installed(".bin")];
     // Its launcher needs a system to choose from; with `--ignore-scripts` the program lies here.
-    let claude = modules.join("@anthropic-ai/claude-code-linux-x64/claude");
+    let claude = installed("@anthropic-ai/claude-code-linux-x64/claude");
     settings.command = (kind == LaneKind::Claude).then(|| claude.display().to_string());
     settings.model = Some("mock-model".into());
     settings.provider = Some(Provider {
@@ -118,21 +124,30 @@ async fn the_installed_versions_are_told() {
     }
 }
 
-/// Claude Code and Pi through their adapters.
+/// Each of them through its adapter.
 #[tokio::test]
 #[ignore = "needs the agents: set HOST_TEST_AGENTS"]
 async fn two_turns_through_acp_are_one_conversation() {
     let model = Model::start();
-    for (kind, adapter) in [(LaneKind::Claude, "claude-agent-acp"), (LaneKind::Pi, "pi-acp")] {
+    let adapters = [(LaneKind::Claude, "claude-agent-acp"), (LaneKind::Codex, "codex-acp"), (LaneKind::Pi, "pi-acp")];
+    for (kind, adapter) in adapters {
         let attempt = Attempt::new("");
         let agent = settings(kind, &model.url("ok"));
-        let mut settings = AgentSettings { kind: LaneKind::Acp, provider: None, ..agent.clone() };
+        // Of the adapters only Codex's is told of a provider in this way.
+        let provider = agent.provider.clone().filter(|_| kind == LaneKind::Codex);
+        let mut settings = AgentSettings { kind: LaneKind::Acp, provider, ..agent.clone() };
         settings.command = Some(adapter.to_owned());
         settings.env.extend([
             ("CLAUDE_CODE_EXECUTABLE".into(), agent.command.unwrap_or_default()),
             ("ANTHROPIC_BASE_URL".into(), model.url("ok")),
             ("ANTHROPIC_MODEL".into(), "mock-model".into()),
+            ("CODEX_PATH".into(), installed(CODEX).display().to_string()),
         ]);
+        if kind == LaneKind::Codex {
+            std::fs::create_dir(attempt.path("seeds")).unwrap();
+            std::fs::write(attempt.path("seeds/config.toml"), "model = \"mock-model\"\n").unwrap();
+            settings.config_seed = Some(attempt.path("seeds"));
+        }
         if kind == LaneKind::Pi {
             let entry = json!({
                 "baseUrl": model.url("ok"), "api": "anthropic-messages", "apiKey": "$MODEL_KEY",

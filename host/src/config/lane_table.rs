@@ -77,7 +77,7 @@ lane_table! {
     /// The API that the provider speaks.
     "api" api: String, for &[LaneKind::Pi];
     /// The variable that holds the provider's key.
-    "key-variable" key_variable: String, for &[LaneKind::Codex, LaneKind::Pi];
+    "key-variable" key_variable: String, for &[LaneKind::Codex, LaneKind::Pi, LaneKind::Acp];
     /// The mode of an ACP session.
     "mode" mode: String, for &[LaneKind::Acp];
     /// A folder of seeds for the config dir.

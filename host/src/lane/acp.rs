@@ -10,34 +10,46 @@
 //! | `agent_message_chunk` | message, when it is whole: before a tool call, another message or the end |
 //! | `tool_call`, `tool_call_update` | tool call, once its arguments are known, then its result |
 //! | answer to `session/prompt` | usage where it is told, then the end of the turn |
+//! | `session_info_update` of codex-acp | back-off, and whether the turn has failed |
 //! | pieces of messages and thoughts, states | one of twenty raw |
-//! | anything else | raw |
+//! | anything else, and whatever is of another session | raw |
 //!
 //! Some adapters tell as messages what are none: that they try again, warnings, a banner. Those that were seen are told
-//! by their words, see `notice`. A turn that ends well without a word or a tool call is a fault, since `pi-acp` ends so
-//! when its provider refuses: `overload` after a back-off, `launch` if the model has never answered, else `crash`.
+//! by their words, see `notices`. codex-acp ends a failed turn well, too, and tells the error as a message. A turn that
+//! ends well without a word or a tool call is a fault, since `pi-acp` ends so when its provider refuses: `overload`
+//! after a back-off, `launch` if the model has never answered, else `crash`.
 //!
 //! The messages are read by hand, and not with the types of the crate `agent-client-protocol`: a line must be kept as it
 //! came and an unknown kind, field or version of it do no harm, and the crate would own both ends of the pipe. What is
 //! sent and understood is held to that crate by `host/tests/acp_library.rs`.
 //!
-//! An error as answer is a fault, see [`super::external::Refusal`]; -32000 means that a login is in want. A cost is not
-//! taken over: adapters tell one also for models whose price they do not know.
+//! An error as answer is a fault, see [`super::external::Refusal`]; -32000 means that a login is in want, and what is
+//! not known otherwise is a fault of class `launch` before the first prompt. A turn that the agent's own bound ends
+//! (`max_turn_requests`) is one of class `limit`. A cost is not taken over: adapters tell one also for models whose
+//! price they do not know.
 
-use std::{collections::BTreeMap, ffi::OsString, path::Path};
+mod calls;
+mod notices;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::{ffi::OsString, path::Path};
 
 use serde_json::{Value, json};
 
+use self::{
+    calls::Calls,
+    notices::{Notice, OfCodex, notice, of_codex},
+    wire::{asked, model, request, words},
+};
 use super::{
     LaneKind,
-    external::{Asked, Invocation, Program, Refusal, Thread, integer, list, part, refused_to_start, text, texts_of},
+    external::{Asked, Invocation, Program, Refusal, Thread, integer, list, part, refused_to_start, text},
     process::AgentExit,
     turn::{Dialect, Said},
 };
 use crate::model::{AgentSettings, BackOff, Fault, FaultClass, SessionEventKind, Usage};
-
-#[cfg(test)]
-mod tests;
 
 /// How many pieces of a message make one event.
 const PIECES: u32 = 20;
@@ -48,6 +60,8 @@ const INITIALIZE: u64 = 0;
 const NEW_SESSION: u64 = 1;
 /// The number of another one, above those of all prompts.
 const SET_MODE: u64 = 1 << 32;
+/// The error that says that the agent must be logged in.
+const LOGIN_WANTED: i64 = -32000;
 /// Modes in which adapters ask for nothing: of `claude-agent-acp` and of `codex-acp`. What an agent may do is the
 /// confinement's to say.
 const ASKS_NOTHING: [&str; 2] = ["bypassPermissions", "agent-full-access"];
@@ -67,7 +81,8 @@ impl Program for Acp {
     /// It may be an adapter of any agent, so that every agent's variables are set.
     fn variables(&self, settings: &AgentSettings, config_dir: &Path) -> Vec<(&'static str, OsString)> {
         let adapted = [&super::claude::Claude as &dyn Program, &super::codex::Codex, &super::pi::Pi];
-        adapted.into_iter().flat_map(|program| program.variables(settings, config_dir)).collect()
+        let own = adapted.into_iter().flat_map(|program| program.variables(settings, config_dir));
+        own.chain(super::codex::config_of_adapter(settings).map(|config| ("CODEX_CONFIG", config.into()))).collect()
     }
 
     fn invocation(&self, asked: &Asked<'_>) -> Result<Invocation, Fault> {
@@ -94,24 +109,17 @@ struct AcpDialect {
     prompt: u64,
     /// Whether it is not answered.
     busy: bool,
-    /// The message that is coming in, and its name.
+    /// The message that is coming in, whether there was too much of it, and its name.
     message: String,
+    cut: bool,
     message_id: String,
-    calls: BTreeMap<String, Call>,
+    calls: Calls,
     pieces: u32,
     /// Whether the model has done anything in this turn, and whether it was waited for.
     acted: bool,
     backed_off: bool,
-}
-
-/// A tool call as far as it is known.
-#[derive(Default)]
-struct Call {
-    name: String,
-    input: Value,
-    output: String,
+    /// Whether the adapter tells that the turn has failed, however it ends it.
     failed: bool,
-    told: bool,
 }
 
 impl Dialect for AcpDialect {
@@ -127,7 +135,7 @@ impl Dialect for AcpDialect {
     fn read(&mut self, line: &str) -> Vec<Said> {
         let Ok(value) = serde_json::from_str::<Value>(line) else { return Vec::new() };
         match (text(&value, "method"), value.get("id")) {
-            ("session/update", None) => self.update(part(part(&value, "params"), "update")),
+            ("session/update", None) => self.notified(part(&value, "params")),
             ("", Some(id)) => self.answer(id.as_u64(), &value),
             (_, None) => Vec::new(),
             (method, Some(id)) => vec![asked(method, id, part(&value, "params"))],
@@ -135,7 +143,11 @@ impl Dialect for AcpDialect {
     }
 
     fn ended(&mut self, exit: &AgentExit, stderr: &str) -> Vec<Said> {
-        refused_to_start(exit, stderr, self.thread.answered())
+        let why = refused_to_start(exit, stderr, self.thread.answered());
+        // What has come of a message is told, although its end is missing.
+        let mut said = self.tell_message();
+        said.extend(why);
+        said
     }
 }
 
@@ -143,7 +155,7 @@ impl AcpDialect {
     fn prompt(&mut self, message: &str) -> Said {
         self.prompt = self.prompt.max(NEW_SESSION) + 1;
         self.busy = true;
-        (self.acted, self.backed_off) = (false, false);
+        (self.acted, self.backed_off, self.failed) = (false, false, false);
         let session = self.thread.id().unwrap_or_default();
         let prompt = json!([{ "type": "text", "text": message }]);
         request(self.prompt, "session/prompt", &json!({ "sessionId": session, "prompt": prompt }))
@@ -153,7 +165,7 @@ impl AcpDialect {
         let result = part(value, "result");
         match id {
             Some(INITIALIZE | NEW_SESSION | SET_MODE) if value.get("error").is_some() => {
-                vec![self.broken(part(value, "error"))]
+                vec![self.not_begun(part(value, "error"))]
             }
             Some(INITIALIZE) if self.first.is_some() => match integer(result, "protocolVersion") {
                 Some(1) => {
@@ -181,12 +193,15 @@ impl AcpDialect {
 
     fn started(&mut self, result: &Value) -> Vec<Said> {
         let id = text(result, "sessionId").to_owned();
-        if id.is_empty() || self.first.is_none() {
+        if self.first.is_none() {
             return Vec::new();
         }
+        if id.is_empty() {
+            let message = "the agent did not name the session in its answer to `session/new`";
+            return vec![Said::Broken(Fault::new(FaultClass::Protocol, message))];
+        }
         self.thread.set_id(&id);
-        let model = Some(text(part(result, "models"), "currentModelId")).filter(|model| !model.is_empty());
-        let started = SessionEventKind::Started { session_id: id.clone(), model: model.map(str::to_owned) };
+        let started = SessionEventKind::Started { session_id: id.clone(), model: model(result) };
         let next = match self.wanted_mode(part(result, "modes")) {
             Ok(Some(mode)) => request(SET_MODE, "session/set_mode", &json!({ "sessionId": id, "modeId": mode })),
             Ok(None) => {
@@ -214,6 +229,7 @@ impl AcpDialect {
     }
 
     fn finished(&mut self, result: &Value) -> Vec<Said> {
+        let error = (self.failed && self.message_id.is_empty()).then(|| std::mem::take(&mut self.message));
         let mut said = self.tell_message();
         let used = part(result, "usage");
         let output = integer(used, "outputTokens");
@@ -228,10 +244,16 @@ impl AcpDialect {
             };
             said.push(Said::Event(SessionEventKind::Usage(self.thread.add_usage(&this))));
         }
+        let broken = |class, message: &str| Said::Broken(Fault::new(class, message));
         said.push(match text(result, "stopReason") {
-            reason @ ("" | "cancelled") => {
-                let message = format!("the agent broke off its turn: stop reason `{reason}`");
-                Said::Broken(Fault::new(FaultClass::Crash, message))
+            "" => broken(FaultClass::Protocol, "the agent ended its turn without a stop reason"),
+            _ if self.failed => {
+                let (words, answered) = (error.as_deref().unwrap_or_default(), self.thread.answered());
+                Said::Broken(Refusal { words, answered, ..Refusal::default() }.fault())
+            }
+            "cancelled" => broken(FaultClass::Crash, "the agent broke off its turn: stop reason `cancelled`"),
+            "max_turn_requests" => {
+                broken(FaultClass::Limit, "the agent ran into its own bound: stop reason `max_turn_requests`")
             }
             "end_turn" if !self.acted => {
                 let class = match (self.backed_off, self.thread.answered()) {
@@ -241,7 +263,7 @@ impl AcpDialect {
                 };
                 let message = "the agent ended its turn without a word, as when its provider refuses it; look at its \
                                transcript, and at the lane's credentials, model and provider";
-                Said::Broken(Fault::new(class, message))
+                broken(class, message)
             }
             reason => Said::Finished { stop_reason: reason.to_owned() },
         });
@@ -250,27 +272,45 @@ impl AcpDialect {
 
     /// The words of an error may have come as a message.
     fn broken(&mut self, error: &Value) -> Said {
-        let code = part(error, "code").as_i64();
-        let details = texts_of(part(error, "data"));
         let message = std::mem::take(&mut self.message);
-        let words: Vec<&str> =
-            [text(error, "message"), &details, message.trim()].into_iter().filter(|it| !it.is_empty()).collect();
-        let status = (code == Some(-32000)).then_some(401);
-        let answered = self.thread.answered();
-        Said::Broken(Refusal { status, code: "", words: &words.join(": "), answered }.fault())
+        Said::Broken(self.refusal(error, message.trim()))
+    }
+
+    /// An error before the first prompt. What nobody knows better is the lane's: it would be the same again.
+    fn not_begun(&self, error: &Value) -> Said {
+        let mut fault = self.refusal(error, "");
+        if fault.class == FaultClass::Crash {
+            fault =
+                Fault::new(FaultClass::Launch, format!("the agent did not begin its session: {}", words(error, "")));
+        }
+        Said::Broken(fault)
+    }
+
+    fn refusal(&self, error: &Value, message: &str) -> Fault {
+        let status = (part(error, "code").as_i64() == Some(LOGIN_WANTED)).then_some(401);
+        Refusal { status, code: "", words: &words(error, message), answered: self.thread.answered() }.fault()
+    }
+
+    fn notified(&mut self, params: &Value) -> Vec<Said> {
+        let session = text(params, "sessionId");
+        // Another session, such as a sub-agent's, is not the person's.
+        let known = self.thread.id();
+        if known.is_some_and(|known| !session.is_empty() && session != known) {
+            return Vec::new();
+        }
+        self.update(part(params, "update"))
     }
 
     fn update(&mut self, update: &Value) -> Vec<Said> {
         match text(update, "sessionUpdate") {
             "agent_message_chunk" if self.busy => self.chunk(update),
-            "tool_call" => self.call(update),
-            "tool_call_update" => self.call(update),
+            "tool_call" | "tool_call_update" => self.call(update),
+            "session_info_update" => self.state(update),
             "agent_message_chunk"
             | "agent_thought_chunk"
             | "user_message_chunk"
             | "usage_update"
             | "available_commands_update"
-            | "session_info_update"
             | "current_mode_update"
             | "config_option_update" => self.piece(),
             _ => Vec::new(),
@@ -282,20 +322,40 @@ impl AcpDialect {
         if self.pieces == 0 { Vec::new() } else { vec![Said::Known] }
     }
 
+    fn state(&mut self, update: &Value) -> Vec<Said> {
+        match of_codex(update) {
+            Some(OfCodex::BackOff(back_off)) => return self.back_off(back_off),
+            Some(OfCodex::Failed) => self.failed = true,
+            Some(OfCodex::Active) => self.failed = false,
+            None => {}
+        }
+        self.piece()
+    }
+
+    fn back_off(&mut self, back_off: BackOff) -> Vec<Said> {
+        self.backed_off = true;
+        vec![Said::Event(SessionEventKind::BackOff(back_off))]
+    }
+
     fn chunk(&mut self, update: &Value) -> Vec<Said> {
         let id = text(update, "messageId");
         let words = text(part(update, "content"), "text");
-        if id.is_empty()
-            && let Some(notice) = notice(words)
-        {
-            self.backed_off |= matches!(notice[..], [Said::Event(SessionEventKind::BackOff(_))]);
-            return notice;
+        if id.is_empty() {
+            match notice(words) {
+                Some(Notice::BackOff(back_off)) => return self.back_off(back_off),
+                Some(Notice::Noise) => return Vec::new(),
+                None => {}
+            }
         }
         let mut said = if id == self.message_id { Vec::new() } else { self.tell_message() };
         self.message_id = id.to_owned();
-        if self.message.len() + words.len() <= MESSAGE {
-            self.message.push_str(words);
+        if !id.is_empty() {
+            // One without a name may be the adapter's.
+            self.thread.set_answered();
         }
+        let room = if self.cut { 0 } else { MESSAGE.saturating_sub(self.message.len()) };
+        self.cut |= words.len() > room;
+        self.message.push_str(&words[..words.floor_char_boundary(room)]);
         if said.is_empty() {
             said = self.piece();
         }
@@ -304,9 +364,12 @@ impl AcpDialect {
 
     /// The message that has come in, if there is one.
     fn tell_message(&mut self) -> Vec<Said> {
-        let text = std::mem::take(&mut self.message).trim().to_owned();
+        let mut text = std::mem::take(&mut self.message).trim().to_owned();
         if text.is_empty() {
             return Vec::new();
+        }
+        if std::mem::take(&mut self.cut) {
+            text.push_str(&format!(" … [cut after {} MiB]", MESSAGE >> 20));
         }
         self.acted = true;
         self.thread.set_answered();
@@ -314,87 +377,10 @@ impl AcpDialect {
     }
 
     fn call(&mut self, update: &Value) -> Vec<Said> {
-        let id = text(update, "toolCallId").to_owned();
         let mut said = self.tell_message();
         self.acted = true;
         self.thread.set_answered();
-        let call = self.calls.entry(id.clone()).or_default();
-        let titles = ["name", "title", "kind"].map(|key| text(update, key));
-        if call.name.is_empty() {
-            call.name = titles.iter().find(|it| !it.is_empty()).copied().unwrap_or_default().to_owned();
-        }
-        let input = part(update, "rawInput");
-        if input.as_object().is_some_and(|input| !input.is_empty()) || (call.input.is_null() && !input.is_null()) {
-            call.input = input.clone();
-        }
-        let known = call.input.as_object().is_some_and(|input| !input.is_empty());
-        let meta = part(update, "_meta");
-        for key in ["terminal_output", "terminal_output_delta"] {
-            call.output.push_str(text(part(meta, key), "data"));
-        }
-        call.failed |= part(part(meta, "terminal_exit"), "exit_code").as_i64().is_some_and(|code| code != 0);
-        let status = text(update, "status");
-        let over = matches!(status, "completed" | "failed");
-        if !call.told && (known || over) {
-            call.told = true;
-            let (name, input) = (call.name.clone(), call.input.clone());
-            said.push(Said::Event(SessionEventKind::ToolCall { id: id.clone(), name, input }));
-        }
-        if over && let Some(call) = self.calls.remove(&id) {
-            let is_error = status == "failed" || call.failed;
-            let output = output(update, call.output);
-            said.push(Said::Event(SessionEventKind::ToolResult { id, is_error, output }));
-        }
+        said.extend(self.calls.update(update));
         if said.is_empty() { self.piece() } else { said }
     }
-}
-
-/// What a tool answered: as the agent got it, what its terminal showed, or what is shown to a person.
-fn output(update: &Value, terminal: String) -> String {
-    match part(update, "rawOutput") {
-        Value::String(output) => output.clone(),
-        _ if !terminal.is_empty() => terminal,
-        Value::Null => {
-            let shown = list(update, "content").iter().map(|content| text(part(content, "content"), "text"));
-            shown.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
-        }
-        output => texts_of(output),
-    }
-}
-
-/// What a message of an adapter means that is not the model's: it comes whole, and without a name.
-fn notice(words: &str) -> Option<Vec<Said>> {
-    // pi-acp 0.0.34.
-    if let Some(rest) = words.strip_prefix("Retrying (attempt ") {
-        let number =
-            |text: &str| text.split(|c: char| !c.is_ascii_digit()).next().and_then(|it| it.parse::<u32>().ok());
-        let delay = rest.split_once("waiting ").and_then(|(_, delay)| number(delay));
-        let delay_ms = delay.map(|seconds| u64::from(seconds) * 1000);
-        let back_off = BackOff { attempt: number(rest), delay_ms, reason: words.to_owned() };
-        return Some(vec![Said::Event(SessionEventKind::BackOff(back_off))]);
-    }
-    // Of the same, and codex-acp 2.6.
-    let banner = words.starts_with("pi v") && words.ends_with("---\n");
-    (banner || words.starts_with("Retry finished") || words.starts_with("Warning: ")).then(Vec::new)
-}
-
-/// Answers a request of the agent's.
-fn asked(method: &str, id: &Value, params: &Value) -> Said {
-    let options = list(params, "options");
-    let allowed = options.iter().find(|option| text(option, "kind").starts_with("allow"));
-    let answer = match (method, allowed) {
-        ("session/request_permission", Some(option)) => {
-            json!({ "result": { "outcome": { "outcome": "selected", "optionId": part(option, "optionId") } } })
-        }
-        ("session/request_permission", None) => json!({ "result": { "outcome": { "outcome": "cancelled" } } }),
-        _ => json!({ "error": { "code": -32601, "message": "this client has no such method" } }),
-    };
-    let mut answer = answer;
-    answer["jsonrpc"] = "2.0".into();
-    answer["id"] = id.clone();
-    Said::Answer(answer.to_string())
-}
-
-fn request(id: u64, method: &str, params: &Value) -> Said {
-    Said::Answer(json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string())
 }

@@ -14,7 +14,7 @@
 
 use std::{collections::HashSet, ffi::OsString, path::Path};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::{
     LaneKind,
@@ -22,7 +22,7 @@ use super::{
     process::AgentExit,
     turn::{Dialect, Said},
 };
-use crate::model::{AgentSettings, BackOff, Fault, SessionEventKind, Usage};
+use crate::model::{AgentSettings, BackOff, Fault, Provider, SessionEventKind, Usage};
 
 #[cfg(test)]
 mod tests;
@@ -60,8 +60,9 @@ impl Program for Codex {
         if let Some(thread) = &asked.thread {
             args.push(thread.into());
         }
-        // A message that looks like a flag is none.
-        args.extend(["--".into(), asked.message.into()]);
+        // A message that looks like a flag is none, and a dash alone is not for the standard input.
+        let message = if asked.message == "-" { " -" } else { asked.message };
+        args.extend(["--".into(), message.into()]);
         Ok(Invocation { args, stdin: None })
     }
 
@@ -77,27 +78,36 @@ fn overrides(settings: &AgentSettings) -> Vec<String> {
     let Some(provider) = &settings.provider else { return overrides };
     // A text of JSON is one of TOML.
     let quoted = |text: &str| Value::from(text).to_string();
-    let name = provider.name();
-    if let Some(name) = name {
+    if let Some(name) = provider.name() {
         overrides.push(format!("model_provider={}", quoted(name)));
-    }
-    if let (Some(name), Some(url)) = (name, &provider.base_url) {
-        let mut set = |key: &str, value: &str| {
-            overrides.push(format!("model_providers.{name}.{key}={}", quoted(value)));
-        };
-        set("name", name);
-        set("base_url", &format!("{}/v1", url.trim_end_matches('/')));
-        set("wire_api", "responses");
-        if let Some(variable) = &provider.key_variable {
-            set("env_key", variable);
-        }
+        let keys = provider_keys(provider);
+        overrides.extend(keys.iter().map(|(key, value)| format!("model_providers.{name}.{key}={}", quoted(value))));
     }
     overrides
 }
 
+/// What `config.toml` says of a provider that has a URL.
+fn provider_keys(provider: &Provider) -> Vec<(&'static str, String)> {
+    let (Some(name), Some(url)) = (provider.name(), &provider.base_url) else { return Vec::new() };
+    let url = format!("{}/v1", url.trim_end_matches('/'));
+    let mut keys = vec![("name", name.to_owned()), ("base_url", url), ("wire_api", "responses".to_owned())];
+    keys.extend(provider.key_variable.clone().map(|variable| ("env_key", variable)));
+    keys
+}
+
+/// The same for codex-acp, in its variable `CODEX_CONFIG`, where the lane names both URL and key: without a provider of
+/// its own, Codex asks OpenAI which models there are, and waits for the answer.
+pub(super) fn config_of_adapter(settings: &AgentSettings) -> Option<String> {
+    let provider = settings.provider.as_ref().filter(|it| it.base_url.is_some() && it.key_variable.is_some())?;
+    let name = provider.name()?;
+    let keys: Map<String, Value> =
+        provider_keys(provider).into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+    Some(json!({ "model_provider": name, "model_providers": { name: keys } }).to_string())
+}
+
 struct CodexDialect {
     thread: Thread,
-    /// Items whose call was told. Their names begin anew in each turn.
+    /// Items whose call was told, and that are not over. Their names begin anew in each turn.
     called: HashSet<String>,
     /// The last error that was no back-off.
     error: String,
@@ -162,6 +172,8 @@ impl CodexDialect {
             said.push(Said::Event(SessionEventKind::ToolCall { id: id.clone(), name, input }));
         }
         if completed {
+            // What is over is not told again.
+            self.called.remove(&id);
             let failed = matches!(text(item, "status"), "failed" | "declined");
             let code = part(item, "exit_code").as_i64();
             let is_error = failed || code.is_some_and(|code| code != 0);
@@ -190,7 +202,8 @@ impl CodexDialect {
             cost_micro_usd: None,
         };
         let mut said = Vec::new();
-        if !used.is_unknown() {
+        // Nothing but zeros means that the provider did not say.
+        if used.input_tokens.unwrap_or(0) > 0 || used.output_tokens.unwrap_or(0) > 0 {
             self.thread.set_usage(&used);
             said.push(Said::Event(SessionEventKind::Usage(used)));
         }
@@ -245,7 +258,7 @@ fn output(item: &Value) -> String {
 }
 
 /// `Reconnecting... 1/5 (reason)`.
-fn back_off(message: &str) -> Option<BackOff> {
+pub(super) fn back_off(message: &str) -> Option<BackOff> {
     let rest = message.strip_prefix("Reconnecting...")?.trim_start();
     let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
     let reason = rest.split_once('(').map_or(rest, |(_, reason)| reason.strip_suffix(')').unwrap_or(reason));

@@ -89,25 +89,30 @@ fn filled(text: &str, marks: &[(&str, &str)]) -> String {
 
 #[derive(Default)]
 struct CommandDialect {
-    /// The last lines.
-    lines: VecDeque<String>,
+    /// The last lines; `None` for one that could not be read.
+    lines: VecDeque<Option<String>>,
     bytes: usize,
-    /// Whether one of the last lines could not be read.
-    missed: bool,
+}
+
+impl CommandDialect {
+    fn keep(&mut self, line: Option<String>) {
+        let size = |line: &Option<String>| line.as_ref().map_or(0, String::len) + 1;
+        self.bytes += size(&line);
+        self.lines.push_back(line);
+        while self.bytes > FINAL_MESSAGE && self.lines.len() > 1 {
+            self.bytes -= self.lines.pop_front().map_or(0, |first| size(&first));
+        }
+    }
 }
 
 impl Dialect for CommandDialect {
     fn read(&mut self, line: &str) -> Vec<Said> {
-        self.bytes += line.len() + 1;
-        self.lines.push_back(line.to_owned());
-        while self.bytes > FINAL_MESSAGE && self.lines.len() > 1 {
-            self.bytes -= self.lines.pop_front().map_or(0, |first| first.len() + 1);
-        }
+        self.keep(Some(line.to_owned()));
         Vec::new()
     }
 
     fn missed(&mut self) {
-        self.missed = true;
+        self.keep(None);
     }
 
     fn ended(&mut self, exit: &AgentExit, _stderr: &str) -> Vec<Said> {
@@ -115,8 +120,10 @@ impl Dialect for CommandDialect {
             return Vec::new();
         }
         let mut said = Vec::new();
-        let text = Vec::from(std::mem::take(&mut self.lines)).join("\n").trim().to_owned();
-        if !self.missed && !text.is_empty() {
+        // One that could not be read may have been the message.
+        let lines: Option<Vec<String>> = std::mem::take(&mut self.lines).into_iter().collect();
+        let text = lines.unwrap_or_default().join("\n").trim().to_owned();
+        if !text.is_empty() {
             said.push(Said::Event(SessionEventKind::Message { text }));
         }
         said.push(Said::Finished { stop_reason: "exit code 0".into() });

@@ -210,13 +210,18 @@ impl TurnSession {
     /// down meanwhile has not kept all of what it should.
     async fn await_exit(&mut self) -> Result<(), Fault> {
         let grace = self.context.limits.exit_grace;
+        // One that was told by the end of its input has answered before, and has only to leave.
+        let moment = if self.input.is_some() { grace / 4 } else { grace };
         if let Some(input) = &self.input {
             input.close();
         }
         let Some(process) = self.processes.last_mut() else { return Ok(()) };
-        if timeout(grace, process.exited()).await.is_err() {
+        if timeout(moment, process.exited()).await.is_err() {
             process.request_end(grace);
             process.exited().await;
+        } else if self.input.is_some() {
+            // What an adapter had started leaves behind it, and takes longer where a signal comes in between.
+            drop(timeout(moment, process.gone()).await);
         }
         if let Some(turn) = &mut self.turn {
             turn.settle().await;

@@ -123,6 +123,13 @@ impl AgentSettings {
         for (name, _) in self.env.iter().filter(|(_, value)| value.contains('\0')) {
             add("env", format!("the value of `{name}` holds a NUL character, which no variable can"));
         }
+        let words = self.args.iter().map(|arg| ("args", arg));
+        for (key, word) in words.chain(self.model.iter().map(|model| ("model", model))) {
+            if word.contains('\0') {
+                let word = word.escape_debug();
+                add(key, format!("`{word}` holds a NUL character, which no argument of a program can"));
+            }
+        }
         for credential in &self.credentials {
             if let Credential::File { to, .. } = credential
                 && (to.is_empty() || !is_plain(to))
@@ -243,15 +250,16 @@ mod tests {
             Credential::File { from: "/k".into(), to: "../auth.json".into() },
             Credential::File { from: "/k".into(), to: "deep/auth.json".into() },
         ];
+        settings.args = vec!["--fine".into(), "a\0b".into()];
         settings.version = Some("two".into());
         settings.provider = Some(Provider { name: Some("a.b".into()), ..Provider::default() });
         let problems = settings.problems();
         let told =
             ["`A=B`", "`HOME` is set by the host", "`CODEX_HOME`", "NUL character", "`../auth.json`", "`two`", "`a.b`"];
-        for word in told.into_iter().chain(["needs the `command`"]) {
+        for word in told.into_iter().chain(["needs the `command`", "no argument"]) {
             assert!(problems.iter().any(|problem| problem.what.contains(word)), "{word}: {problems:#?}");
         }
-        assert_eq!(problems.len(), 8, "{problems:#?}");
+        assert_eq!(problems.len(), 9, "{problems:#?}");
     }
 
     #[test]

@@ -2,6 +2,7 @@ use super::{
     super::external::tests::{recorded, shown},
     *,
 };
+use crate::model::Provider;
 
 /// What a recorded session of `turns` means: the next message is sent when the turn before is over.
 fn session(version: &str, case: &str, turns: usize) -> Vec<Said> {
@@ -35,6 +36,148 @@ fn recorded_sessions_have_their_meaning() {
         insta::assert_snapshot!(format!("{version}-http-401"), shown(&session(version, "http-401", 1)));
     }
     insta::assert_snapshot!("pi-acp-0.0.34-http-529", shown(&session("pi-acp-0.0.34", "http-529", 1)));
+}
+
+#[test]
+fn a_failed_turn_that_codex_acp_ends_well_is_a_fault() {
+    for (case, class, says) in [
+        ("http-400", FaultClass::Launch, "the request is not valid"),
+        ("http-429", FaultClass::Overload, "last status: 429"),
+        ("http-529", FaultClass::Overload, "status 529"),
+    ] {
+        let said = session("codex-acp-2.6.0", case, 1);
+        let Some(Said::Broken(fault)) = said.last() else { panic!("{case}: {said:?}") };
+        assert!(fault.class == class && fault.message.contains(says), "{case}: {fault}");
+        assert!(!said.iter().any(|it| matches!(it, Said::Event(SessionEventKind::Message { .. }))), "{case}: {said:?}");
+        let back_offs = said.iter().filter_map(|it| match it {
+            Said::Event(SessionEventKind::BackOff(back_off)) => Some(back_off),
+            _ => None,
+        });
+        let attempts: Vec<_> = back_offs.clone().map(|it| it.attempt).collect();
+        let expected: &[Option<u32>] =
+            if case == "http-529" { &[Some(1), Some(2), Some(3), Some(4), Some(5)] } else { &[] };
+        assert_eq!(attempts, expected, "{case}");
+        assert!(back_offs.clone().all(|it| it.reason.contains("529")), "{case}");
+    }
+}
+
+/// In a session named `s`, with the first prompt sent: its number is 2.
+fn prompted() -> Box<dyn Dialect> {
+    let mut dialect = Acp.dialect(&Thread::default(), &AgentSettings::new(LaneKind::Acp));
+    dialect.begin("do it");
+    dialect.read(r#"{"id":0,"result":{"protocolVersion":1}}"#);
+    dialect.read(r#"{"id":1,"result":{"sessionId":"s"}}"#);
+    dialect
+}
+
+fn update(session: &str, update: &Value) -> String {
+    json!({ "method": "session/update", "params": { "sessionId": session, "update": update } }).to_string()
+}
+
+fn chunk(session: &str, id: &str, text: &str) -> String {
+    let content = json!({ "type": "text", "text": text });
+    update(session, &json!({ "sessionUpdate": "agent_message_chunk", "messageId": id, "content": content }))
+}
+
+#[test]
+fn a_stop_reason_decides_how_a_turn_has_ended() {
+    let ended = |result: Value| {
+        let mut dialect = prompted();
+        dialect.read(&chunk("s", "m", "a word"));
+        dialect.read(&json!({ "id": 2, "result": result }).to_string()).pop().unwrap()
+    };
+    for reason in ["end_turn", "max_tokens", "refusal", "a_reason_of_the_future"] {
+        assert_eq!(ended(json!({ "stopReason": reason })), Said::Finished { stop_reason: reason.into() });
+    }
+    for (result, class) in [
+        (json!({ "stopReason": "cancelled" }), FaultClass::Crash),
+        (json!({ "stopReason": "max_turn_requests" }), FaultClass::Limit),
+        (json!({}), FaultClass::Protocol),
+    ] {
+        assert!(matches!(ended(result.clone()), Said::Broken(fault) if fault.class == class), "{result}");
+    }
+}
+
+#[test]
+fn a_session_that_does_not_begin_is_the_lanes_fault() {
+    let answered = |line: &str| {
+        let mut dialect = Acp.dialect(&Thread::default(), &AgentSettings::new(LaneKind::Acp));
+        dialect.begin("do it");
+        dialect.read(r#"{"id":0,"result":{"protocolVersion":1}}"#);
+        match &dialect.read(line)[..] {
+            [Said::Broken(fault)] => fault.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    for (line, class, says) in [
+        (r#"{"id":1,"error":{"code":-32603,"message":"no such folder"}}"#, FaultClass::Launch, "no such folder"),
+        (r#"{"id":1,"error":{"code":-32603,"message":"529 overloaded"}}"#, FaultClass::Overload, "529"),
+        (r#"{"id":1,"error":{"code":-32000,"message":"log in"}}"#, FaultClass::Launch, "log in"),
+        (r#"{"id":1,"error":{}}"#, FaultClass::Launch, "did not begin"),
+        (r#"{"id":1,"result":{}}"#, FaultClass::Protocol, "did not name the session"),
+    ] {
+        let fault = answered(line);
+        assert!(fault.class == class && fault.message.contains(says), "{line}: {fault}");
+    }
+}
+
+#[test]
+fn what_is_of_another_session_is_raw() {
+    let mut dialect = prompted();
+    dialect.read(&chunk("s", "m", "mine"));
+    assert_eq!(dialect.read(&chunk("t", "m", "another's")), []);
+    let said = dialect.read(r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
+    assert_eq!(said[0], Said::Event(SessionEventKind::Message { text: "mine".into() }));
+}
+
+#[test]
+fn a_message_that_is_too_long_is_cut_and_that_is_said() {
+    let mut dialect = prompted();
+    let much = "é".repeat(MESSAGE / 3);
+    for text in [&much, &much, "late"] {
+        dialect.read(&chunk("s", "m", text));
+    }
+    let said = dialect.read(&chunk("s", "n", "short"));
+    let Said::Event(SessionEventKind::Message { text }) = &said[0] else { panic!("it is another event") };
+    assert!(text.len() < MESSAGE + 40 && text.ends_with("é … [cut after 1 MiB]"), "{}", text.len());
+    let said = dialect.read(r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
+    assert_eq!(said[0], Said::Event(SessionEventKind::Message { text: "short".into() }), "the next one is whole");
+}
+
+#[test]
+fn calls_that_never_end_are_not_kept_for_ever() {
+    let mut dialect = prompted();
+    let call = |id: usize, status: &str| {
+        let input = json!({ "n": id });
+        update(
+            "s",
+            &json!({ "sessionUpdate": "tool_call", "toolCallId": format!("{id:05}"), "status": status, "rawInput": input }),
+        )
+    };
+    for id in 0..5_000 {
+        assert!(matches!(&dialect.read(&call(id, "pending"))[..], [Said::Event(SessionEventKind::ToolCall { .. })]));
+    }
+    // The last ones are known: there is only the result in want.
+    assert!(matches!(&dialect.read(&call(4_999, "completed"))[..], [Said::Event(SessionEventKind::ToolResult { .. })]));
+    // The first ones are not: they would be told anew.
+    assert_eq!(dialect.read(&call(0, "completed")).len(), 2);
+}
+
+#[test]
+fn codex_is_given_a_provider_where_the_lane_has_one_and_its_key() {
+    let config = |url: Option<&str>, key: Option<&str>| {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        let provider = Provider { base_url: text(url), key_variable: text(key), ..Provider::default() };
+        let settings = AgentSettings { provider: Some(provider), ..AgentSettings::new(LaneKind::Acp) };
+        let variables = Acp.variables(&settings, Path::new("/config"));
+        let config = variables.into_iter().find(|(name, _)| *name == "CODEX_CONFIG");
+        config.map(|(_, value)| serde_json::from_str::<Value>(value.to_str().unwrap()).unwrap())
+    };
+    let keys = json!({ "name": "host", "base_url": "http://x/v1", "wire_api": "responses", "env_key": "KEY" });
+    let expected = json!({ "model_provider": "host", "model_providers": { "host": keys } });
+    assert_eq!(config(Some("http://x/"), Some("KEY")), Some(expected));
+    // Its own configuration may name a provider, which this must not come over.
+    assert_eq!((config(Some("http://x"), None), config(None, Some("KEY"))), (None, None));
 }
 
 #[test]

@@ -43,6 +43,27 @@ fn what_a_second_turn_tells_of_usage_counts_the_first_too() {
 }
 
 #[test]
+fn usage_of_nothing_but_zeros_is_unknown() {
+    let completed = |usage: &str| {
+        let line = format!(r#"{{"type":"turn.completed","usage":{usage}}}"#);
+        heard(&Codex, &Thread::default(), &line)
+    };
+    let idle = Said::Idle { stop_reason: "completed".into() };
+    for usage in [r#"{"input_tokens":0,"cached_input_tokens":0,"output_tokens":0}"#, "{}", "null"] {
+        assert_eq!(completed(usage), std::slice::from_ref(&idle), "{usage}");
+    }
+    assert_eq!(completed(r#"{"input_tokens":1,"output_tokens":0}"#).len(), 2);
+}
+
+#[test]
+fn a_dash_alone_is_a_message() {
+    let settings = AgentSettings::new(LaneKind::Codex);
+    let asked =
+        Asked { settings: &settings, turn: 1, message: "-", thread: None, tmp: Path::new("/nowhere"), session: "s" };
+    assert_eq!(Codex.invocation(&asked).unwrap().args.last().unwrap(), " -");
+}
+
+#[test]
 fn workers_are_told_as_plugins_look_for_them() {
     let said = said("workers");
     let calls: Vec<(&str, &Value)> = said

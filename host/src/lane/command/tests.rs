@@ -58,5 +58,13 @@ fn what_was_printed_is_the_final_message() {
     let mut dialect = CommandDialect::default();
     dialect.read("one");
     dialect.missed();
-    assert_eq!(dialect.ended(&AgentExit::Code(0), ""), [finished], "what was lost may have been the message");
+    let said = dialect.ended(&AgentExit::Code(0), "");
+    assert_eq!(said, std::slice::from_ref(&finished), "what was lost may have been the message");
+
+    let mut dialect = CommandDialect::default();
+    dialect.missed();
+    for line in ["one", &long, &long] {
+        dialect.read(line);
+    }
+    assert_eq!(dialect.ended(&AgentExit::Code(0), ""), [message(&long), finished], "it was lost long before");
 }
