@@ -1,7 +1,9 @@
 //! What the tests of the command line share: a suite in a folder of its own, the real binary, and what a run left.
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "a module of every test file, each of which uses a part")]
 
+pub mod kernel;
 mod module;
+mod program;
 
 use std::{
     fs::{self, File},
@@ -13,6 +15,7 @@ use std::{
 
 use host::model::{AttemptRecord, Event, EventKind, Fault, Finding, Report, ScenarioId, Verdict};
 pub use module::{Listed, plain_module, typed_module};
+pub(crate) use program::write_program;
 use tempfile::TempDir;
 
 /// What takes longer hangs; none of the tests comes near it, even on a slow machine.
