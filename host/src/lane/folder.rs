@@ -67,6 +67,11 @@ impl Folder {
         Ok(renameat(&self.0, name, &to.0, new)?)
     }
 
+    /// Removes `name`, which is no directory.
+    pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
+        Ok(unlinkat(&self.0, name, AtFlags::empty())?)
+    }
+
     /// Makes the file `name`.
     ///
     /// # Errors

@@ -226,6 +226,15 @@ impl Running<'_> {
     }
 }
 
+/// What a test that fails does not wait for; its agents die with it.
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        // An error means that it has ended.
+        let _ = self.host.kill();
+        let _ = self.host.wait();
+    }
+}
+
 /// Waits until `condition` holds; says whether it came to that.
 pub fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();

@@ -42,7 +42,9 @@ pub(super) fn put_away(settings: &AgentSettings, config_dir: &Path, home: &Path)
             let Some(folder) = Folder::open(config_dir)?.existing(parent).filter(|folder| folder.has_file(at)) else {
                 return Ok(());
             };
-            folder.move_to(at, &Folder::open(home)?.folder(Path::new(CREDENTIALS), 0o700)?, OsStr::new(&name))?;
+            let kept = Folder::open(home)?.folder(Path::new(CREDENTIALS), 0o700);
+            // An agent that has put something in the way loses its login, and no more.
+            kept.and_then(|kept| folder.move_to(at, &kept, OsStr::new(&name))).or_else(|_| folder.remove(at))?;
             folder.link(&home.join(CREDENTIALS).join(&name), at)
         };
         moved().map_err(|error| format!("cannot take the login {} out of the config dir: {error}", to.display()))?;
@@ -172,6 +174,12 @@ mod tests {
         plant(&settings, &at("config"), &at("home")).unwrap();
         assert_eq!(fs::read_to_string(at("config/deep/auth.json")).unwrap(), "new");
         assert_eq!(fs::read_to_string(at("auth.json")).unwrap(), "old", "the user's own");
+        fs::remove_dir_all(at("home/.host-credentials")).unwrap();
+        symlink(folder.path(), at("home/.host-credentials")).unwrap();
+        fs::remove_file(at("config/deep/auth.json")).unwrap();
+        fs::write(at("config/deep/auth.json"), "newer").unwrap();
+        put_away(&settings, &at("config"), &at("home")).unwrap();
+        assert!(is_link() && !at("0").exists());
     }
 
     #[test]
