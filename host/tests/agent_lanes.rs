@@ -2,10 +2,10 @@
 
 mod support;
 
-use std::{fs, os::unix::fs::PermissionsExt};
+use std::fs;
 
 use host::model::{FaultClass, Verdict};
-use support::{Suite, plain_module};
+use support::{Suite, kernel, plain_module, write_program};
 
 const SECRET: &str = "sk-planted-0123456789-abcdefghij";
 
@@ -14,8 +14,7 @@ fn suite(script: &str, lane: &str) -> Suite {
     let suite = Suite::new();
     suite.file("work.wasm", plain_module("", ""));
     suite.scenario("work", "plugin = \"work.wasm\"\n[session]\nprompt = \"go\"\n[grants]\nsession = true\n");
-    suite.file("agent.sh", format!("#!/bin/sh\n{script}\n"));
-    fs::set_permissions(suite.path("agent.sh"), fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&suite.path("agent.sh"), &format!("#!/bin/sh\n{script}\n"));
     suite.file(
         "scenarios/suite.toml",
         format!(
@@ -53,7 +52,10 @@ fn a_secret_is_nowhere_however_the_agent_tells_it() {
     let script = "echo $PLANTED; echo \"$PLANTED\" > leaked; printf '%.10s' $PLANTED; sleep 0.1; \
                   echo $PLANTED | cut -c11-; echo \"{\\\"a\\\":\\\"\\\\\\\"$PLANTED\\\\n\\\"}\"; echo $PLANTED >&2";
     let suite = suite(script, "credentials = [\"PLANTED\"]");
-    let mut command = suite.host_command(&suite.path(""), ["run", "--reporter", "human", "--reporter", "junit", "-v"]);
+    let mut command = suite.host_command(
+        &suite.path(""),
+        ["run", "--reporter", "human", "--reporter", "junit", "--reporter", "github", "-v"],
+    );
     command.env("PLANTED", SECRET);
     let run = suite.start_command(command).finish();
     run.exits(0);
@@ -65,6 +67,16 @@ fn a_secret_is_nowhere_however_the_agent_tells_it() {
         let text = text.replace('\n', "");
         assert!(!text.contains(SECRET) && !text.contains(&SECRET[10..]), "{name}");
     }
+}
+
+#[test]
+fn github_is_not_told_the_secret_either() {
+    let suite = suite("echo $PLANTED", "credentials = [\"PLANTED\"]");
+    let mut command = suite.host_command(&suite.path(""), ["run", "--reporter", "github"]);
+    command.env("PLANTED", SECRET).env("GITHUB_ACTIONS", "true");
+    let run = suite.start_command(command).finish();
+    run.exits(0);
+    assert!(!run.told().contains(SECRET), "{}", run.told());
 }
 
 fn walk(folder: &std::path::Path) -> Vec<(String, String)> {
@@ -88,12 +100,13 @@ fn a_scenarios_programs_come_first_and_the_lane_says_what_can_be_reached() {
         let toml = fs::read_to_string(suite.path("scenarios/suite.toml")).unwrap();
         let seen = suite.path("shared/seen");
         suite.file("scenarios/suite.toml", format!("{toml}env = {{ SEEN = {:?} }}\n", seen.display().to_string()));
-        suite.file("scenarios/work/bin/tool", "#!/bin/sh\necho the tool of the scenario\n");
-        fs::set_permissions(suite.path("scenarios/work/bin/tool"), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::create_dir(suite.path("scenarios/work/bin")).unwrap();
+        write_program(&suite.path("scenarios/work/bin/tool"), "#!/bin/sh\necho the tool of the scenario\n");
         let run = suite.host(["run"]);
         let stream = fs::read_to_string(suite.last_run().unwrap().join("mine/work/attempt-1/session-1/stream.jsonl"));
         let stream = stream.unwrap_or_else(|error| panic!("{error}: {}", run.told()));
         assert!(stream.starts_with("the tool of the scenario\n"), "{stream}");
+        let reads = reads || kernel::lacks(kernel::FILES);
         assert_eq!(stream.contains("was read"), reads, "{lane}: {stream}");
         assert_eq!(suite.leftovers(), [""; 0]);
     }
@@ -124,6 +137,7 @@ fn a_check_finds_what_a_lane_lacks() {
         ("readable = [\"nowhere\"]", "there is no nowhere, which is `readable`"),
         ("config = \"nowhere\"", "there is no folder nowhere, the lane's `config`"),
         ("credentials = [\"SHORT\"]", "the value of `SHORT` has fewer than 8 characters"),
+        ("env = { MY_API_KEY = \"x\" }", "`env` sets `MY_API_KEY`, which looks like a secret"),
     ] {
         let suite = suite("[ \"$1\" = --version ] && echo agent 1.2.3", lane);
         let mut command = suite.host_command(&suite.path(""), ["check"]);

@@ -2,6 +2,8 @@
 
 #[path = "agents/client.rs"]
 mod client;
+#[path = "agents/escapes.rs"]
+mod escapes;
 #[path = "agents/faults.rs"]
 mod faults;
 #[path = "support/model_server/mod.rs"]

@@ -46,8 +46,11 @@ fn give(attempt: &Attempt, commands: &[String]) {
     fs::write(attempt.path("script.toml"), script).unwrap();
 }
 
+/// Everything is required that this kernel has.
 fn required() -> Confinement {
-    Confinement { mode: ConfinementMode::Required, ..Confinement::default() }
+    let whole = confinement_available().is_ok();
+    let mode = if whole { ConfinementMode::Required } else { ConfinementMode::Landlock };
+    Confinement { mode, ..Confinement::default() }
 }
 
 fn unconfined() -> Confinement {
@@ -56,7 +59,6 @@ fn unconfined() -> Confinement {
 
 /// Each command is refused to a confined agent, with these words, and works for another.
 async fn assert_refused(attempt: &Attempt, commands: &[String], words: &str) {
-    assert_eq!(confinement_available(), Ok(()), "these tests need a kernel with Landlock");
     give(attempt, commands);
     let confined = try_all(attempt, Confinement::default()).await;
     for ((output, failed), command) in confined.iter().zip(commands) {
@@ -71,6 +73,9 @@ async fn assert_refused(attempt: &Attempt, commands: &[String], words: &str) {
 
 #[tokio::test]
 async fn what_lies_outside_of_the_attempt_can_be_neither_read_nor_changed() {
+    if kernel::lacks(kernel::FILES) {
+        return;
+    }
     let (attempt, other) = (Attempt::new(""), Attempt::new(""));
     let away = tempfile::tempdir().unwrap();
     let key = away.path().join(".ssh/id_ed25519");
@@ -107,6 +112,9 @@ async fn what_lies_outside_of_the_attempt_can_be_neither_read_nor_changed() {
 
 #[tokio::test]
 async fn other_processes_are_out_of_reach_and_their_memory_and_environment_unseen() {
+    if kernel::lacks(kernel::SIGNALS) {
+        return;
+    }
     let (attempt, other) = (Attempt::new(""), Attempt::new(&shell("sleep 1014")));
     let mut session = other.start().await;
     wait_until(Duration::from_secs(10), || !living_with_argument("1014").is_empty()).await;
@@ -130,6 +138,9 @@ async fn other_processes_are_out_of_reach_and_their_memory_and_environment_unsee
 
 #[tokio::test]
 async fn only_the_ports_of_the_lane_are_reached() {
+    if kernel::lacks(kernel::TCP) {
+        return;
+    }
     let (given, other) = (TcpListener::bind("127.0.0.1:0").unwrap(), TcpListener::bind("127.0.0.1:0").unwrap());
     let port = |listener: &TcpListener| listener.local_addr().unwrap().port();
     let connect = |port: u16| format!("bash -c 'exec 3<>/dev/tcp/127.0.0.1/{port}'");
@@ -149,8 +160,88 @@ async fn only_the_ports_of_the_lane_are_reached() {
     assert!(answers.iter().all(|(_, failed)| !failed), "{answers:?}");
 }
 
+/// What Landlock does not know of, and TCP that it does not see.
+#[tokio::test]
+async fn no_way_around_leads_to_a_port() {
+    if kernel::lacks(kernel::TCP) || kernel::lacks(kernel::FILTERS) {
+        return;
+    }
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let attempt = Attempt::new("");
+    let socket = |made: &str, used: &str| format!("python3 -c 'import socket; s = socket.socket({made}); {used}' 2>&1");
+    let connect = format!("s.connect((\"127.0.0.1\", {port}))");
+    let send = |address: &str| format!("s.sendto(b\"x\", 0x20000000, (\"{address}\", {port}))");
+    // A kernel that has no MPTCP or VSOCK offers no such way.
+    let there = |made: &str| kernel::runs(&format!("python3 -c 'import socket; socket.socket({made})'"));
+    let tries = [
+        ("2, 1, 262", connect.as_str(), "Protocol not supported"),
+        ("40, 1, 0", "", "Address family not supported"),
+        ("2, 1, 0", &send("127.0.0.1"), "Operation not supported"),
+        ("2, 1, 6", &send("127.0.0.1"), "Operation not supported"),
+        ("10, 1, 0", &send("::ffff:127.0.0.1"), "Operation not supported"),
+        (
+            "2, 1, 0",
+            &format!("s.sendmsg([b\"x\"], [], 0x20000000, (\"127.0.0.1\", {port}))"),
+            "Operation not supported",
+        ),
+    ];
+    for (made, used, words) in tries {
+        if there(made) {
+            assert_refused(&attempt, &[socket(made, used)], words).await;
+        }
+    }
+    let ring = "python3 -c 'import ctypes, os; c = ctypes.CDLL(None, use_errno=True); r = c.syscall(425, 8, \
+                bytes(120)); print(os.strerror(ctypes.get_errno())); exit(r < 0)' 2>&1";
+    if kernel::runs(ring) {
+        assert_refused(&attempt, &[ring.to_owned()], "Function not implemented").await;
+    }
+    // The same call of the 32-bit kind: `socket(2, 1, 262)`.
+    let foreign = r#"python3 -c 'import ctypes, mmap, os; m = mmap.mmap(-1, 4096, prot=7); m.write(b"\x53\xb8\x67\x01\0\0\xbb\x02\0\0\0\xb9\x01\0\0\0\xba\x06\x01\0\0\xcd\x80\x5b\xc3"); r = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(m)))(); print(os.strerror(-r)); exit(r < 0)' 2>&1"#;
+    if cfg!(target_arch = "x86_64") && kernel::runs(foreign) {
+        assert_refused(&attempt, &[foreign.to_owned()], "Function not implemented").await;
+    }
+    // What programs are used to still works, with the rest refused or not.
+    give(
+        &attempt,
+        &["python3 -c 'import socket as s; s.socketpair(); s.socket(2, 2); s.socket(10, 1); s.socket(16, 3, 0)'"
+            .into()],
+    );
+    let answers = try_all(&attempt, required()).await;
+    assert!(!answers[0].1, "{answers:?}");
+}
+
+#[tokio::test]
+async fn limits_and_keys_of_others_are_out_of_reach() {
+    if kernel::lacks(kernel::FILTERS) {
+        return;
+    }
+    let (attempt, other) = (Attempt::new(""), Attempt::new(&shell("sleep 1016")));
+    let mut session = other.start().await;
+    wait_until(Duration::from_secs(10), || !living_with_argument("1016").is_empty()).await;
+    let stranger = living_with_argument("1016")[0];
+    // As it is: the victim lives on.
+    let limit = format!("python3 -c 'import resource as r; r.prlimit({stranger}, 1, r.prlimit({stranger}, 1))' 2>&1");
+    assert_refused(&attempt, &[limit], "ermi").await;
+    let keys = format!(
+        "python3 -c 'import ctypes, os; c = ctypes.CDLL(None, use_errno=True); r = c.syscall({}, 0, -3, 1); \
+         print(os.strerror(ctypes.get_errno())); exit(r < 0)' 2>&1",
+        libc::SYS_keyctl
+    );
+    if kernel::runs(&keys) {
+        assert_refused(&attempt, &[keys], "ermitted").await;
+    }
+    give(&attempt, &["ulimit -n 100; python3 -c 'import resource as r; r.setrlimit(1, r.getrlimit(1))'".into()]);
+    let answers = try_all(&attempt, required()).await;
+    assert!(!answers[0].1, "{answers:?}");
+    assert_eq!(session.end(NO_GRACE).await, Ok(None));
+}
+
 #[tokio::test]
 async fn abstract_sockets_of_others_are_refused() {
+    if kernel::lacks(kernel::SIGNALS) {
+        return;
+    }
     use std::os::linux::net::SocketAddrExt;
     let name = format!("host-test-{}", std::process::id());
     let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
@@ -217,6 +308,9 @@ async fn an_agent_can_work() {
 
 #[tokio::test]
 async fn what_a_lane_lists_can_be_used() {
+    if kernel::lacks(kernel::FILES) {
+        return;
+    }
     let away = tempfile::tempdir().unwrap();
     fs::write(away.path().join("notes"), "read me").unwrap();
     fs::create_dir(away.path().join("shared")).unwrap();
@@ -255,9 +349,7 @@ os.execv("{host}", ["host"] + sys.argv[1:])
 "#,
         host = env!("CARGO_BIN_EXE_host")
     );
-    fs::write(&path, program).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    path
+    write_program(&path, &program)
 }
 
 #[tokio::test]

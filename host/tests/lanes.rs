@@ -6,7 +6,6 @@ mod support;
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -14,10 +13,10 @@ use std::{
 
 use host::{
     lane::{Guard, HostProgram, LaneKind, Session, SessionSpec, VersionProblem, lane, version},
-    model::{AgentSettings, Confinement, Credential, Fault, FaultClass, SessionEventKind},
+    model::{AgentSettings, Confinement, ConfinementMode, Credential, Fault, FaultClass, SessionEventKind},
 };
 
-use support::{Attempt, NO_GRACE, all_events, within};
+use support::{Attempt, NO_GRACE, all_events, kernel, within, write_program};
 
 fn host_program() -> HostProgram {
     HostProgram::at(env!("CARGO_BIN_EXE_host"))
@@ -31,9 +30,7 @@ fn settings(attempt: &Attempt, kind: LaneKind, script: &str) -> AgentSettings {
 }
 
 fn program(path: &Path, script: &str) -> PathBuf {
-    fs::write(path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
-    path.to_owned()
+    write_program(path, &format!("#!/bin/sh\n{script}\n"))
 }
 
 /// Confined as by default; the recorded streams can be read too.
@@ -270,6 +267,37 @@ async fn a_scenarios_programs_come_first_but_never_in_the_agents_place() {
     spec.bin = Some(attempt.path("bin"));
     let mut session = start(&settings, spec).await.unwrap();
     assert_eq!(within(30, session.conclude()).await.unwrap().final_message, "the tool of bin");
+}
+
+/// Another agent of the attempt may swap the file between the host's writing and the supervisor's opening it.
+#[tokio::test]
+async fn a_prompt_that_becomes_a_link_does_not_lead_out_of_the_attempt() {
+    if kernel::lacks(kernel::FILES) {
+        return;
+    }
+    let away = tempfile::tempdir().unwrap();
+    fs::write(away.path().join("key"), "a key of the user").unwrap();
+    for mode in [ConfinementMode::None, ConfinementMode::Landlock] {
+        let attempt = Attempt::new("");
+        let swap = format!(
+            "#!/bin/sh\nfor file in {}/prompt-*; do ln -sf {}/key $file; done\nexec {} \"$@\"\n",
+            attempt.path("tmp").display(),
+            away.path().display(),
+            env!("CARGO_BIN_EXE_host")
+        );
+        let host = HostProgram::at(write_program(&attempt.path("host"), &swap));
+        let guard = Guard { confinement: Confinement { mode, ..Confinement::default() }, ..Guard::default() };
+        let lane = lane(&settings(&attempt, LaneKind::Command, "cat"), host, guard);
+        match (within(30, lane.start(attempt.spec())).await, mode) {
+            (Ok(mut session), ConfinementMode::None) => {
+                assert_eq!(within(30, session.conclude()).await.unwrap().final_message, "a key of the user");
+            }
+            (started, _) => {
+                let fault = started.err().unwrap();
+                assert!(fault.class == FaultClass::Launch && fault.message.contains("ermission denied"), "{fault}");
+            }
+        }
+    }
 }
 
 /// An agent that speaks ACP in a shell: it answers each prompt with its number, and asks for a permission first.

@@ -109,6 +109,12 @@ impl LaneReport {
                 "the value of `{name}` has fewer than {SHORTEST_SECRET} characters: it is not taken out of records and reports"
             ));
         }
+        for name in settings.env.keys().filter(|name| looks_secret(name)) {
+            self.warnings.push(format!(
+                "`env` sets `{name}`, which looks like a secret: what stands there is shown and kept; if it is one, set \
+                 the variable in the host's environment and name it in `credentials`"
+            ));
+        }
         self.skipped = wiring::skipped(settings);
         if self.skipped.is_none() {
             self.errors.extend(lane::missing_credentials(settings));
@@ -157,6 +163,13 @@ impl LaneReport {
             "live": self.live,
         })
     }
+}
+
+/// Whether a variable has a name that those of secrets have.
+fn looks_secret(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    let last = name.rsplit('_').next().unwrap_or_default();
+    ["KEY", "APIKEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL", "CREDENTIALS"].contains(&last)
 }
 
 /// One trivial turn in folders of its own: what it used, in words.

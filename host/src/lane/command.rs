@@ -6,11 +6,12 @@
 //! Every line of stdout is a raw event. Exit code 0 is the end of the turn, and the end of stdout, at most 64 KiB of
 //! whole lines, is the final message; any other exit is a crash. It has no tool calls, usage, back-off or second turn.
 
-use std::{collections::VecDeque, ffi::OsString, fs, path::Path};
+use std::{collections::VecDeque, ffi::OsString, path::Path};
 
 use super::{
     LaneKind,
     external::{Asked, Invocation, Program, Thread},
+    folder::write_new,
     process::AgentExit,
     turn::{Dialect, Said},
 };
@@ -48,7 +49,7 @@ impl Program for Command {
         let mut file = None;
         if has("{prompt-file}") || !has("{prompt}") {
             let path = asked.tmp.join(format!("prompt-{}.txt", asked.session));
-            fs::write(&path, asked.message).map_err(|error| {
+            write_new(&path, asked.message.as_bytes()).map_err(|error| {
                 Fault::new(FaultClass::Internal, format!("cannot write the prompt to {}: {error}", path.display()))
             })?;
             file = Some(path);

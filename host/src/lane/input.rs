@@ -6,9 +6,10 @@
 
 use std::{io, path::Path};
 
-use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt, net::unix::pipe, sync::mpsc, task::JoinHandle};
+
+use super::folder::Folder;
 
 /// How many lines may wait for an agent that does not read. It is asked for few.
 const WAITING: usize = 256;
@@ -36,9 +37,7 @@ impl Input {
     /// Makes the pipe in a folder of its own below `tmp`.
     pub(crate) fn open(tmp: &Path) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("host-input-").tempdir_in(tmp)?;
-        let path = folder.path().join("stdin");
-        mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
-        let pipe = pipe::OpenOptions::new().read_write(true).open_sender(&path)?;
+        let pipe = pipe::Sender::from_file(Folder::open(folder.path())?.pipe("stdin")?)?;
         let (lines, queue) = mpsc::channel(WAITING);
         Ok(Self { folder, lines: InputLines(lines), writer: tokio::spawn(write(pipe, queue)) })
     }

@@ -10,6 +10,7 @@ mod codex;
 mod command;
 mod confine;
 mod external;
+mod folder;
 mod input;
 mod journal;
 mod lines;

@@ -14,13 +14,14 @@
 //! Pi exits with 0 whatever happens. Usage is the sum over all answers, broken ones included; a cost of zero means that
 //! Pi knows no prices for the model.
 
-use std::{ffi::OsString, fs, io, path::Path};
+use std::{ffi::OsString, path::Path};
 
 use serde_json::{Map, Value, json};
 
 use super::{
     LaneKind,
     external::{Asked, Invocation, Program, Refusal, Thread, integer, list, part, refused_to_start, text, texts_of},
+    folder::Folder,
     process::AgentExit,
     turn::{Dialect, Said},
 };
@@ -29,6 +30,10 @@ use crate::model::{AgentSettings, BackOff, Fault, FaultClass, SessionEventKind, 
 #[cfg(test)]
 mod tests;
 
+/// The file of its config dir that names providers.
+const MODELS: &str = "models.json";
+/// No seed is longer.
+const LARGEST_MODELS: u64 = 4 << 20;
 /// How many pieces of an answer or of a tool's output make one event.
 const PIECES: u32 = 20;
 
@@ -57,12 +62,12 @@ impl Program for Pi {
     fn prepare(&self, settings: &AgentSettings, config_dir: &Path) -> Result<(), String> {
         let Some(provider) = &settings.provider else { return Ok(()) };
         let (Some(name), Some(url)) = (provider.name(), &provider.base_url) else { return Ok(()) };
-        let path = config_dir.join("models.json");
+        let path = config_dir.join(MODELS);
         let told = |what: String| format!("cannot name the provider in {}: {what}", path.display());
-        let mut models: Value = match fs::read_to_string(&path) {
-            Ok(text) => serde_json::from_str(&text).map_err(|error| told(error.to_string()))?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => json!({}),
-            Err(error) => return Err(told(error.to_string())),
+        let folder = Folder::open(config_dir).map_err(|error| told(error.to_string()))?;
+        let mut models: Value = match folder.read(MODELS, LARGEST_MODELS).map_err(|error| told(error.to_string()))? {
+            Some(text) => serde_json::from_str(&text).map_err(|error| told(error.to_string()))?,
+            None => json!({}),
         };
         let api = provider.api.as_deref().unwrap_or("anthropic-messages");
         let url = url.trim_end_matches('/');
@@ -87,7 +92,7 @@ impl Program for Pi {
             }),
             None => drop(known.insert(name.to_owned(), Value::Object(entry))),
         }
-        fs::write(&path, models.to_string()).map_err(|error| told(error.to_string()))
+        folder.replace(MODELS, models.to_string().as_bytes()).map_err(|error| told(error.to_string()))
     }
 
     fn invocation(&self, asked: &Asked<'_>) -> Result<Invocation, Fault> {

@@ -34,6 +34,11 @@ pub(crate) trait TurnAgent: Send {
 
     /// How its output is read.
     fn dialect(&self) -> Box<dyn Dialect>;
+
+    /// Called when all of its processes are gone, and maybe again. An error is what it left that must not stay.
+    fn gone(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// Whether the session's end was asked for.
@@ -308,7 +313,7 @@ impl TurnSession {
         }
         self.context.journal(Journal::save);
         if left.is_empty() {
-            return Ok(());
+            return self.agent.gone().map_err(|problem| self.broken(Fault::new(FaultClass::Internal, problem)));
         }
         let message = format!("processes of the agent survive and must be killed by hand: {}", left.join("; "));
         let survivors = Fault::new(FaultClass::Internal, message);

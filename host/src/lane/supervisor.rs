@@ -27,12 +27,12 @@
 //! no descendant, and a process of another user (setuid) cannot be signalled; the latter is reported.
 
 use std::{
-    ffi::OsString,
+    ffi::{CString, OsString},
     fs::File,
     io::{self, Read, Write},
     os::{
         fd::{FromRawFd, OwnedFd},
-        unix::{net::UnixStream, process::CommandExt},
+        unix::{ffi::OsStrExt, net::UnixStream, process::CommandExt},
     },
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -41,7 +41,7 @@ use std::{
 
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
-    fs::FileType,
+    fs::{FileType, Mode, OFlags},
     process::{
         Resource, Rlimit, Signal, WaitOptions, getpid, getppid, getrlimit, set_child_subreaper,
         set_parent_process_death_signal, setpriority_process, setrlimit, setsid, wait,
@@ -299,12 +299,8 @@ fn own_child(process: &Process) -> bool {
 fn start_agent(args: &SuperviseArgs, mut cage: Cage) -> io::Result<i32> {
     let supervisor = getpid();
     let mut command = Command::new(&args.program);
-    command.args(&args.args).stdin(match &args.stdin {
-        Some(path) => Stdio::from(File::open(path).map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot open {} as its standard input: {error}", path.display()))
-        })?),
-        None => Stdio::null(),
-    });
+    command.args(&args.args).stdin(Stdio::null());
+    let stdin = args.stdin.as_deref().map(readable_name).transpose()?;
     let most = getrlimit(Resource::Nofile).maximum;
     let open_files = Rlimit { current: Some(most.map_or(OPEN_FILES, |most| most.min(OPEN_FILES))), maximum: most };
     // SAFETY: the closure makes system calls only; it neither allocates nor takes locks.
@@ -315,6 +311,11 @@ fn start_agent(args: &SuperviseArgs, mut cage: Cage) -> io::Result<i32> {
             default_signals();
             setrlimit(Resource::Nofile, open_files)?;
             cage.enter()?;
+            if let Some(stdin) = &stdin {
+                // Only now: another agent of the attempt may have put a link there.
+                let opened = rustix::fs::open(stdin.as_c_str(), OFlags::RDONLY, Mode::empty())?;
+                rustix::stdio::dup2_stdin(&opened)?;
+            }
             // After that: the kernel forgets it when credentials change.
             set_parent_process_death_signal(Some(Signal::KILL))?;
             if getppid() != Some(supervisor) {
@@ -325,6 +326,15 @@ fn start_agent(args: &SuperviseArgs, mut cage: Cage) -> io::Result<i32> {
     }
     let child = command.spawn()?;
     i32::try_from(child.id()).map_err(io::Error::other)
+}
+
+/// The name of a file that is there, as the kernel takes it.
+fn readable_name(path: &Path) -> io::Result<CString> {
+    let told = |error: io::Error| {
+        io::Error::new(error.kind(), format!("cannot open {} as its standard input: {error}", path.display()))
+    };
+    path.metadata().map_err(told)?;
+    CString::new(path.as_os_str().as_bytes()).map_err(|error| told(error.into()))
 }
 
 /// Whatever the host was started with (`nohup`), and what is blocked here, does not reach the agent.

@@ -20,12 +20,12 @@ const MARK: &str = "***";
 /// - a secret itself, and each line of one of several lines, from [`SHORTEST_SECRET`] bytes on;
 /// - the same as a JSON writer escapes it: `\"`, `\\`, `\n`, `\/`, `\u00e9` or `\u00E9`, all of it as `\u0061`; also
 ///   when that JSON is a string of other JSON;
+/// - the same as a URL has it (`%2F`), and as base64 has it, alone or within other text;
 /// - a secret of one line with a line break in it, raw or escaped;
 /// - of a token (from 24 characters of `A-Z a-z 0-9 + / = _ . -`), every 12 characters in a row: where it is split,
 ///   what is left of it is shorter than that, or than half of it.
 ///
-/// Not found are encodings such as base64 or percent signs, shorter secrets in pieces, and tokens in pieces of fewer
-/// than 12 characters.
+/// Not found are other encodings, shorter secrets in pieces, and tokens in pieces of fewer than 12 characters.
 ///
 /// A clone shares the secrets. The default has none.
 #[derive(Clone, Default)]

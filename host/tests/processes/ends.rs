@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -25,9 +24,7 @@ fn fault(kind: &str) -> String {
 fn wrapped_host(attempt: &Attempt, before: &str) -> PathBuf {
     let (path, host) = (attempt.path("wrapped"), env!("CARGO_BIN_EXE_host"));
     let text = format!("#!/bin/sh\nif [ \"$1\" = supervise ]; then {before}; fi\nexec '{host}' \"$@\"\n");
-    fs::write(&path, text).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    path
+    write_program(&path, &text)
 }
 
 #[tokio::test]

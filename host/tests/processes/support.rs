@@ -1,5 +1,10 @@
 //! What the tests of sessions share.
 
+#[path = "../support/kernel.rs"]
+pub(crate) mod kernel;
+#[path = "../support/program.rs"]
+mod program;
+
 use std::{
     fs,
     future::Future,
@@ -12,6 +17,8 @@ use host::{
     lane::{Guard, HostProgram, LaneKind, Session, SessionLimits, SessionSpec, lane},
     model::{AgentSettings, Confinement, ConfinementMode, Fault, SessionEventKind},
 };
+#[allow(unused_imports, reason = "not all of the test files use it")]
+pub(crate) use program::write_program;
 use tempfile::TempDir;
 
 pub(crate) const NO_GRACE: Duration = Duration::ZERO;

@@ -1,7 +1,9 @@
 //! What the tests of the command line share: a suite in a folder of its own, the real binary, and what a run left.
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "a module of every test file, each of which uses a part")]
 
+pub mod kernel;
 mod module;
+mod program;
 
 use std::{
     fs::{self, File},
@@ -13,6 +15,7 @@ use std::{
 
 use host::model::{AttemptRecord, Event, EventKind, Fault, Finding, Report, ScenarioId, Verdict};
 pub use module::{Listed, plain_module, typed_module};
+pub(crate) use program::write_program;
 use tempfile::TempDir;
 
 /// What takes longer hangs; none of the tests comes near it, even on a slow machine.
@@ -220,6 +223,15 @@ impl Running<'_> {
         assert!(ended, "host hangs:\n{}", read("stderr"));
         let events = self.suite.last_run().map_or_else(Vec::new, |run| events_of(&run));
         Finished { code: status.code(), stdout: read("stdout"), stderr: read("stderr"), events, peak_memory }
+    }
+}
+
+/// What a test that fails does not wait for; its agents die with it.
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        // An error means that it has ended.
+        let _ = self.host.kill();
+        let _ = self.host.wait();
     }
 }
 

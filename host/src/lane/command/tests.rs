@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::*;
 
 fn invocation(args: &[&str], message: &str, tmp: &Path) -> Invocation {
@@ -21,10 +23,23 @@ fn a_prompt_is_an_argument_a_file_or_the_input() {
     let made = invocation(&["{prompt-file}", "{other}", "{"], "do it", tmp.path());
     assert_eq!(made, Invocation { args: args(&[file.to_str().unwrap(), "{other}", "{"]), stdin: None });
     assert_eq!(fs::read_to_string(&file).unwrap(), "do it");
+    fs::remove_file(&file).unwrap();
 
     let made = invocation(&["run"], "do that", tmp.path());
     assert_eq!(made, Invocation { args: args(&["run"]), stdin: Some(file.clone()) });
     assert_eq!(fs::read_to_string(&file).unwrap(), "do that");
+}
+
+#[test]
+fn a_prompt_is_not_written_through_a_link() {
+    let tmp = tempfile::tempdir().unwrap();
+    let elsewhere = tmp.path().join("elsewhere");
+    std::os::unix::fs::symlink(&elsewhere, tmp.path().join("prompt-s.txt")).unwrap();
+    let settings = AgentSettings::new(LaneKind::Command);
+    let asked = Asked { settings: &settings, turn: 1, message: "x", thread: None, tmp: tmp.path(), session: "s" };
+    let fault = Command.invocation(&asked).unwrap_err();
+    assert!(fault.class == FaultClass::Internal && fault.message.contains("prompt-s.txt"), "{fault}");
+    assert!(!elsewhere.exists());
 }
 
 #[test]

@@ -6,14 +6,17 @@
 //! | Landlock | the files, devices and TCP ports that are listed; signals and abstract sockets within its own processes |
 //! | no new privileges | setuid programs and file capabilities give it nothing |
 //! | capabilities | as root, it keeps those that concern the files it can reach |
+//! | a filter of system calls | no ways around Landlock: see `calls` |
 //! | resource limits | the bounds of [`ProcessLimits`](crate::model::ProcessLimits); no core dumps |
 //!
 //! Landlock also guards processes outside: what needs the right to trace one (`/proc/PID/environ`, `mem`, `maps`,
 //! `fd`, `cwd`) is refused, although `/proc` itself can be read. The host's environment may hold secrets.
 //!
 //! Not covered, as the kernel has no means for it or not yet: changing mode, owner and times of files elsewhere, UDP,
-//! sockets with a path, what others can see of a process (`cmdline`, `status`), kernel keyrings, System V IPC.
+//! listening on a TCP port that the system picks, sockets with a path, what others can see of a process (`cmdline`,
+//! `status`), System V IPC.
 
+mod calls;
 mod system;
 
 use std::{
@@ -24,7 +27,7 @@ use std::{
 
 use landlock::{
     ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, NetPort, PathBeneath, PathFd, Ruleset,
-    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, Scope, make_bitflags,
+    RulesetAttr, RulesetCreated, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, make_bitflags,
 };
 use rustix::{
     fs::FileType,
@@ -33,6 +36,7 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
+use self::calls::Calls;
 use crate::model::{Confinement, ConfinementMode, Ports, ProcessLimits};
 
 /// The newest Landlock whose rights are asked for. A kernel that has less gives what it has.
@@ -94,10 +98,20 @@ pub(crate) enum Confined {
 /// A policy, made ready to be entered.
 #[derive(Debug)]
 pub(super) struct Cage {
-    ruleset: Option<RulesetCreated>,
+    /// None where it is not to be confined.
+    walls: Option<Walls>,
     confined: Confined,
-    drop_capabilities: bool,
     limits: ProcessLimits,
+}
+
+/// What the kernel holds an agent by.
+#[derive(Debug)]
+struct Walls {
+    /// None once it is entered.
+    ruleset: Option<RulesetCreated>,
+    /// Whether the kernel has Landlock: that it then does nothing must not pass.
+    landlock: bool,
+    calls: Option<Calls>,
 }
 
 impl Cage {
@@ -106,20 +120,21 @@ impl Cage {
     /// # Errors
     /// A path cannot be opened, or the kernel cannot do what the policy requires.
     pub(super) fn prepare(policy: &Policy, program: &Path) -> Result<Self, String> {
+        let limits = policy.limits.clone();
         if policy.mode == ConfinementMode::None {
-            let limits = policy.limits.clone();
-            return Ok(Self { ruleset: None, confined: Confined::AsAsked, drop_capabilities: false, limits });
+            return Ok(Self { walls: None, confined: Confined::AsAsked, limits });
         }
-        let shortfall = shortfall(landlock_version());
-        let confined = match shortfall {
+        let (version, filters) = (landlock_version(), calls::available());
+        let confined = match shortfall(version, filters) {
             Some(why) if policy.mode == ConfinementMode::Required => {
                 return Err(format!("`confine = \"required\"`, but {why}"));
             }
             Some(why) => Confined::Short(why),
             None => Confined::AsAsked,
         };
-        let ruleset = ruleset(policy, program)?;
-        Ok(Self { ruleset: Some(ruleset), confined, drop_capabilities: true, limits: policy.limits.clone() })
+        let ruleset = Some(ruleset(policy, program)?);
+        let walls = Walls { ruleset, landlock: version > 0, calls: filters.then(Calls::new) };
+        Ok(Self { walls: Some(walls), confined, limits })
     }
 
     /// How far it confines.
@@ -135,10 +150,20 @@ impl Cage {
         limit(Resource::Fsize, self.limits.file_size)?;
         limit(Resource::As, self.limits.address_space)?;
         rustix::thread::set_no_new_privs(true)?;
+        self.walls.as_mut().map_or(Ok(()), Walls::enter)
+    }
+}
+
+impl Walls {
+    fn enter(&mut self) -> io::Result<()> {
         if let Some(ruleset) = self.ruleset.take() {
-            ruleset.restrict_self().map_err(|_| io::Error::last_os_error())?;
+            let status = ruleset.restrict_self().map_err(|_| io::Error::last_os_error())?;
+            if self.landlock && status.ruleset == RulesetStatus::NotEnforced {
+                return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+            }
         }
-        if self.drop_capabilities { drop_capabilities() } else { Ok(()) }
+        drop_capabilities()?;
+        self.calls.as_ref().map_or(Ok(()), Calls::enter)
     }
 }
 
@@ -156,11 +181,11 @@ fn landlock_version() -> i32 {
 /// # Errors
 /// What a kernel that cannot, or not fully, leaves open.
 pub fn confinement_available() -> Result<(), String> {
-    shortfall(landlock_version()).map_or(Ok(()), Err)
+    shortfall(landlock_version(), calls::available()).map_or(Ok(()), Err)
 }
 
-/// What a kernel with this version of Landlock does not hold an agent to.
-fn shortfall(version: i32) -> Option<String> {
+/// What a kernel with this version of Landlock, and with filters of system calls or without, does not hold an agent to.
+fn shortfall(version: i32, filters: bool) -> Option<String> {
     if version <= 0 {
         return Some(
             "this kernel has no Landlock (Linux 5.13, built in and switched on), so nothing is confined".into(),
@@ -168,11 +193,20 @@ fn shortfall(version: i32) -> Option<String> {
     }
     let open: Vec<&str> = BROUGHT.iter().filter(|(since, _)| *since > version).map(|(_, what)| *what).collect();
     let open = open.join(", ");
-    (version < COMPLETE).then(|| {
+    let old = (version < COMPLETE).then(|| {
         format!(
             "this kernel's Landlock is of version {version} and not {COMPLETE} (Linux 6.12): not confined is {open}"
         )
-    })
+    });
+    let unfiltered = (!filters).then(|| {
+        "this kernel does not filter system calls (seccomp): not confined are MPTCP, TCP without `connect`, the \
+         limits of other processes and keyrings"
+            .to_owned()
+    });
+    match (old, unfiltered) {
+        (Some(old), Some(unfiltered)) => Some(format!("{old}; {unfiltered}")),
+        (old, unfiltered) => old.or(unfiltered),
+    }
 }
 
 fn ruleset(policy: &Policy, program: &Path) -> Result<RulesetCreated, String> {
@@ -289,13 +323,16 @@ mod tests {
 
     #[test]
     fn what_a_kernel_cannot_do_is_named() {
-        assert!(shortfall(0).unwrap().contains("no Landlock"));
-        let first = shortfall(1).unwrap();
+        assert!(shortfall(0, true).unwrap().contains("no Landlock"));
+        let first = shortfall(1, true).unwrap();
         assert!(BROUGHT.iter().all(|(_, what)| first.contains(what)), "{first}");
-        let fourth = shortfall(4).unwrap();
+        let fourth = shortfall(4, true).unwrap();
         assert!(fourth.contains("signals") && !fourth.contains("TCP"), "{fourth}");
-        assert_eq!(shortfall(COMPLETE), None);
-        assert_eq!(shortfall(99), None);
+        assert_eq!(shortfall(COMPLETE, true), None);
+        assert_eq!(shortfall(99, true), None);
+        assert!(shortfall(99, false).unwrap().contains("MPTCP"));
+        let neither = shortfall(4, false).unwrap();
+        assert!(neither.contains("signals") && neither.contains("MPTCP"), "{neither}");
     }
 
     #[test]

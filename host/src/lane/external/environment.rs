@@ -81,7 +81,8 @@ pub fn missing_credentials(settings: &AgentSettings) -> Option<String> {
 }
 
 /// The values that a lane's agent logs in with and that must appear nowhere: of variables, and of files whole and, if
-/// they are JSON, of each text in them. Those of fewer than 8 characters are left out.
+/// they are JSON, of each text in them, else of each value and each word with a digit. Those of fewer than 8 characters
+/// are left out.
 #[must_use]
 pub fn secrets(settings: &AgentSettings) -> Vec<String> {
     secrets_from(settings, own)
@@ -111,9 +112,19 @@ fn secrets_from(settings: &AgentSettings, variable: impl Fn(&str) -> Option<OsSt
 }
 
 fn secrets_in(file: &Path) -> Vec<String> {
-    let Ok(content) = fs::read_to_string(file) else { return Vec::new() };
+    let Ok(content) = fs::read(file) else { return Vec::new() };
+    let content = String::from_utf8_lossy(&content);
     let mut texts = vec![content.trim().to_owned()];
-    let mut waiting: Vec<serde_json::Value> = serde_json::from_str(&content).into_iter().collect();
+    match serde_json::from_str(&content) {
+        Ok(json) => texts.extend(texts_in(json)),
+        Err(_) => texts.extend(content.lines().flat_map(words_in).map(str::to_owned)),
+    }
+    texts
+}
+
+fn texts_in(json: serde_json::Value) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut waiting = vec![json];
     while let Some(value) = waiting.pop() {
         match value {
             serde_json::Value::String(text) => texts.push(text),
@@ -123,6 +134,22 @@ fn secrets_in(file: &Path) -> Vec<String> {
         }
     }
     texts
+}
+
+/// What may be a secret of a line of another file (`key = "value"`, `NAME=value`, `name: value`, `password value`): the
+/// value, and every word with a digit.
+fn words_in(line: &str) -> Vec<&str> {
+    let quotes = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ';');
+    let value = line.split_once(['=', ':']).map(|(_, value)| value.trim_matches(quotes));
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let words = line.split(quotes).map(|word| match word.split_once('=') {
+        // What ends in it may be base64.
+        Some((name, value)) if !name.is_empty() && name.chars().all(is_name) && !value.trim_matches('=').is_empty() => {
+            value
+        }
+        _ => word,
+    });
+    value.into_iter().chain(words.filter(|word| word.contains(|c: char| c.is_ascii_digit()))).collect()
 }
 
 #[cfg(test)]
@@ -156,5 +183,35 @@ mod tests {
         let secrets = secrets_from(&settings, given);
         assert!(secrets.contains(&"sk-12345678".to_owned()) && secrets.contains(&"aaaa-bbbb-cccc".to_owned()));
         assert_eq!(secrets.len(), 3, "the whole file too, and nothing short: {secrets:?}");
+    }
+
+    #[test]
+    fn the_secrets_of_a_file_that_is_no_json_are_its_values() {
+        let folder = tempfile::tempdir().unwrap();
+        let from = folder.path().join("credentials");
+        let lines = [
+            "[default]",
+            "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/abcdefghij==",
+            "export TOKEN=\"tok-0123456789abcdef\"",
+            "machine api.invalid login somebody password hunter2222",
+            "url: https://user:pass-word@api.invalid/",
+            "phrase: correct horse battery staple",
+        ];
+        fs::write(&from, [lines.join("\n").as_bytes(), b"\n\xff\xfe binary\n"].concat()).unwrap();
+        let mut settings = AgentSettings::new(LaneKind::Codex);
+        settings.credentials = vec![Credential::File { from, to: "x".into() }];
+        let secrets = secrets_from(&settings, given);
+        for secret in [
+            "wJalrXUtnFEMI/K7MDENG/abcdefghij==",
+            "tok-0123456789abcdef",
+            "hunter2222",
+            "https://user:pass-word@api.invalid/",
+            "correct horse battery staple",
+        ] {
+            assert!(secrets.iter().any(|known| known == secret), "{secret}: {secrets:?}");
+        }
+        for word in ["password", "somebody", "[default]", "api.invalid"] {
+            assert!(!secrets.iter().any(|known| known == word), "{word}");
+        }
     }
 }

@@ -161,6 +161,8 @@ impl ExternalLane {
             confinement,
             env: environment::environment(settings, spec, own, credentials),
             root: spec.root.clone(),
+            config_dir: spec.config_dir.clone(),
+            home: spec.home.clone(),
             tmp: spec.tmp.clone(),
             session: new_session_id(),
             thread: Thread::in_root(&spec.root),
@@ -197,6 +199,8 @@ struct ExternalAgent {
     env: Vec<(OsString, OsString)>,
     confinement: Confinement,
     root: PathBuf,
+    config_dir: PathBuf,
+    home: PathBuf,
     tmp: PathBuf,
     session: String,
     thread: Thread,
@@ -228,6 +232,10 @@ impl TurnAgent for ExternalAgent {
 
     fn dialect(&self) -> Box<dyn Dialect> {
         self.program.dialect(&self.thread, &self.settings)
+    }
+
+    fn gone(&self) -> Result<(), String> {
+        seeds::put_away(&self.settings, &self.config_dir, &self.home)
     }
 }
 

@@ -1,12 +1,14 @@
 //! Puts into an agent's config dir what the lane brings: seeds, and files to log in with.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    ffi::OsStr,
+    fs::{self, File},
     io,
-    os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink},
+    os::unix::fs::PermissionsExt,
     path::Path,
 };
 
+use super::super::folder::Folder;
 use crate::model::{AgentSettings, Credential};
 
 /// Where the files to log in with lie in the agent's HOME. A component sees the config dir and its transcripts are
@@ -14,49 +16,79 @@ use crate::model::{AgentSettings, Credential};
 const CREDENTIALS: &str = ".host-credentials";
 
 /// Copies the seeds and the files of credentials. What is in the config dir already stays: the scenario's own
-/// seeds, and what an earlier session has left.
+/// seeds, and what an earlier session has left. The component, or that session's agent, may have put links there.
 pub(super) fn plant(settings: &AgentSettings, config_dir: &Path, home: &Path) -> Result<(), String> {
+    let opened = |path: &Path| Folder::open(path).map_err(|error| format!("cannot open {}: {error}", path.display()));
     if let Some(seed) = &settings.config_seed {
-        copy(seed, config_dir).map_err(|error| format!("cannot copy the lane's seeds of the config dir, {error}"))?;
+        copy_all(seed, &opened(config_dir)?)
+            .map_err(|error| format!("cannot copy the lane's seeds of the config dir, {error}"))?;
     }
     for (index, credential) in settings.credentials.iter().enumerate() {
         let Credential::File { from, to } = credential else { continue };
-        let kept = home.join(CREDENTIALS).join(index.to_string());
-        link(from, &kept, &config_dir.join(to))
+        link(from, index, &opened(home)?, home, &opened(config_dir)?, Path::new(to))
             .map_err(|error| format!("cannot give the agent {}: {error}", from.display()))?;
     }
     Ok(())
 }
 
-fn copy(from: &Path, to: &Path) -> Result<(), String> {
+/// Moves the files to log in with that an agent has put in the place of their links, as when it renews a login, out of
+/// the config dir again: that is kept, and nobody knows the new secrets in them.
+pub(super) fn put_away(settings: &AgentSettings, config_dir: &Path, home: &Path) -> Result<(), String> {
+    for (index, credential) in settings.credentials.iter().enumerate() {
+        let Credential::File { to, .. } = credential else { continue };
+        let (name, to) = (index.to_string(), Path::new(to));
+        let Some((parent, at)) = to.parent().zip(to.file_name()) else { continue };
+        let moved = || -> io::Result<()> {
+            let Some(folder) = Folder::open(config_dir)?.existing(parent).filter(|folder| folder.has_file(at)) else {
+                return Ok(());
+            };
+            let kept = Folder::open(home)?.folder(Path::new(CREDENTIALS), 0o700);
+            // An agent that has put something in the way loses its login, and no more.
+            kept.and_then(|kept| folder.move_to(at, &kept, OsStr::new(&name))).or_else(|_| folder.remove(at))?;
+            folder.link(&home.join(CREDENTIALS).join(&name), at)
+        };
+        moved().map_err(|error| format!("cannot take the login {} out of the config dir: {error}", to.display()))?;
+    }
+    Ok(())
+}
+
+fn copy_all(from: &Path, to: &Folder) -> Result<(), String> {
+    let told = |error: io::Error| format!("{}: {error}", from.display());
+    for entry in fs::read_dir(from).map_err(told)? {
+        let entry = entry.map_err(told)?;
+        copy(&entry.path(), to, &entry.file_name())?;
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Folder, name: &OsStr) -> Result<(), String> {
     let told = |error: io::Error| format!("{}: {error}", from.display());
     if from.is_dir() {
-        fs::create_dir_all(to).map_err(told)?;
-        for entry in fs::read_dir(from).map_err(told)? {
-            let entry = entry.map_err(told)?;
-            copy(&entry.path(), &to.join(entry.file_name()))?;
-        }
-        return Ok(());
+        return match to.folder(Path::new(name), 0o755) {
+            Ok(to) => copy_all(from, &to),
+            // What has its name is no folder, and stays.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(()),
+            Err(error) => Err(told(error)),
+        };
     }
     let mut source = File::open(from).map_err(told)?;
-    let mode = source.metadata().map_err(told)?.permissions().mode();
-    match OpenOptions::new().write(true).create_new(true).mode(mode | 0o600).open(to) {
+    let mode = source.metadata().map_err(told)?.permissions().mode() & 0o777;
+    match to.create(name, mode | 0o600) {
         Ok(mut copy) => io::copy(&mut source, &mut copy).map(drop).map_err(told),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(format!("{}: {error}", to.display())),
+        Err(error) => Err(told(error)),
     }
 }
 
-fn link(from: &Path, kept: &Path, at: &Path) -> io::Result<()> {
-    let (Some(folder), Some(parent)) = (kept.parent(), at.parent()) else { return Ok(()) };
-    fs::create_dir_all(folder)?;
-    fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
-    if !kept.exists() {
-        let mut copy = OpenOptions::new().write(true).create_new(true).mode(0o600).open(kept)?;
-        io::copy(&mut File::open(from)?, &mut copy)?;
+fn link(from: &Path, index: usize, home: &Folder, home_path: &Path, config_dir: &Folder, to: &Path) -> io::Result<()> {
+    let name = index.to_string();
+    match home.folder(Path::new(CREDENTIALS), 0o700)?.create(OsStr::new(&name), 0o600) {
+        Ok(mut copy) => drop(io::copy(&mut File::open(from)?, &mut copy)?),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
     }
-    fs::create_dir_all(parent)?;
-    match symlink(kept, at) {
+    let (Some(parent), Some(at)) = (to.parent(), to.file_name()) else { return Ok(()) };
+    match config_dir.folder(parent, 0o755)?.link(&home_path.join(CREDENTIALS).join(name), at) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         done => done,
     }
@@ -64,6 +96,8 @@ fn link(from: &Path, kept: &Path, at: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::symlink;
+
     use super::*;
     use crate::model::LaneKind;
 
@@ -91,6 +125,61 @@ mod tests {
         let linked = fs::read_link(at("config/deep/auth.json")).unwrap();
         assert!(linked.starts_with(at("home")), "the config dir itself holds no secret");
         assert_eq!(fs::metadata(linked).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn links_that_an_earlier_session_left_lead_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["seed/deep", "config", "home", "outside"] {
+            fs::create_dir_all(at(name)).unwrap();
+        }
+        fs::write(at("seed/deep/a"), "a").unwrap();
+        fs::write(at("auth.json"), "secret").unwrap();
+        fs::set_permissions(at("outside"), fs::Permissions::from_mode(0o755)).unwrap();
+        symlink(at("outside"), at("config/deep")).unwrap();
+        let mut settings = AgentSettings::new(LaneKind::Codex);
+        settings.config_seed = Some(at("seed"));
+        plant(&settings, &at("config"), &at("home")).unwrap();
+        settings.credentials = vec![Credential::File { from: at("auth.json"), to: "deep/auth.json".into() }];
+        assert!(plant(&settings, &at("config"), &at("home")).unwrap_err().contains("auth.json: Not a directory"));
+        fs::remove_dir_all(at("home/.host-credentials")).unwrap();
+        symlink(at("outside"), at("home/.host-credentials")).unwrap();
+        assert!(plant(&settings, &at("config"), &at("home")).is_err());
+        assert_eq!(fs::read_dir(at("outside")).unwrap().count(), 0);
+        assert_eq!(fs::metadata(at("outside")).unwrap().permissions().mode() & 0o777, 0o755);
+    }
+
+    #[test]
+    fn a_login_that_is_renewed_does_not_stay_in_the_config_dir() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["config", "home"] {
+            fs::create_dir_all(at(name)).unwrap();
+        }
+        fs::write(at("auth.json"), "old").unwrap();
+        let mut settings = AgentSettings::new(LaneKind::Codex);
+        settings.credentials = vec![Credential::File { from: at("auth.json"), to: "deep/auth.json".into() }];
+        put_away(&settings, &at("config"), &at("home")).unwrap();
+        plant(&settings, &at("config"), &at("home")).unwrap();
+        let is_link = || at("config/deep/auth.json").symlink_metadata().unwrap().is_symlink();
+        put_away(&settings, &at("config"), &at("home")).unwrap();
+        assert!(is_link());
+        fs::write(at("config/new"), "new").unwrap();
+        fs::rename(at("config/new"), at("config/deep/auth.json")).unwrap();
+        assert!(!is_link());
+        put_away(&settings, &at("config"), &at("home")).unwrap();
+        assert!(is_link());
+        // For the next session.
+        plant(&settings, &at("config"), &at("home")).unwrap();
+        assert_eq!(fs::read_to_string(at("config/deep/auth.json")).unwrap(), "new");
+        assert_eq!(fs::read_to_string(at("auth.json")).unwrap(), "old", "the user's own");
+        fs::remove_dir_all(at("home/.host-credentials")).unwrap();
+        symlink(folder.path(), at("home/.host-credentials")).unwrap();
+        fs::remove_file(at("config/deep/auth.json")).unwrap();
+        fs::write(at("config/deep/auth.json"), "newer").unwrap();
+        put_away(&settings, &at("config"), &at("home")).unwrap();
+        assert!(is_link() && !at("0").exists());
     }
 
     #[test]

@@ -1,3 +1,5 @@
+use std::fs;
+
 use super::{
     super::external::tests::{arguments, heard, recorded, shown},
     *,
@@ -120,5 +122,16 @@ fn a_provider_is_named_in_models_json_beside_what_is_there() {
         fs::write(&file, wrong).unwrap();
         let problem = Pi.prepare(&settings, folder.path()).unwrap_err();
         assert!(problem.contains("models.json"), "{problem}");
+    }
+
+    // A component, or the agent of an earlier session, may have put a link there.
+    let elsewhere = folder.path().join("elsewhere");
+    for content in [None, Some("{}")] {
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+        content.into_iter().for_each(|content| fs::write(&elsewhere, content).unwrap());
+        let problem = Pi.prepare(&settings, folder.path()).unwrap_err();
+        assert!(problem.contains("models.json: it is a link"), "{problem}");
+        assert_eq!(fs::read_to_string(&elsewhere).ok().as_deref(), content);
     }
 }

@@ -15,10 +15,12 @@ const WRAPPED: usize = 512;
 pub(super) fn patterns_of(secret: &str, patterns: &mut BTreeSet<Vec<u8>>) {
     if secret.len() <= LONGEST {
         spellings(secret, patterns);
+        encodings(secret, patterns);
     }
     let lines = secret.lines().map(str::trim).filter(|line| line.len() >= SHORTEST_SECRET && line.len() <= LONGEST);
     for line in lines {
         spellings(line, patterns);
+        encodings(line, patterns);
         if line.len() <= WRAPPED && !line.contains(char::is_whitespace) {
             for (at, _) in line.char_indices().skip(1) {
                 let (head, tail) = line.split_at(at);
@@ -29,6 +31,7 @@ pub(super) fn patterns_of(secret: &str, patterns: &mut BTreeSet<Vec<u8>>) {
         if is_token && line.len() >= 2 * FRAGMENT {
             for at in 0..=line.len() - FRAGMENT {
                 spellings(&line[at..at + FRAGMENT], patterns);
+                encodings(&line[at..at + FRAGMENT], patterns);
             }
         }
     }
@@ -55,6 +58,40 @@ fn spellings(text: &str, patterns: &mut BTreeSet<Vec<u8>>) {
         patterns.insert(escaped(&spelling, &Writer { slash: true, ..Writer::default() }).into_bytes());
         patterns.insert(spelling.into_bytes());
     }
+}
+
+/// `text` as a URL and as base64 have it, the latter with whatever stands before and after it.
+fn encodings(text: &str, patterns: &mut BTreeSet<Vec<u8>>) {
+    for kept in ["-_.~", "-_.~/", "-_.!~*'()"] {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || kept.as_bytes().contains(&byte);
+        let (mut upper, mut lower) = (String::new(), String::new());
+        for byte in text.bytes() {
+            // Writing to a string does not fail.
+            let _ = match plain(byte) {
+                true => write!(upper, "{}", char::from(byte)).and(write!(lower, "{}", char::from(byte))),
+                false => write!(upper, "%{byte:02X}").and(write!(lower, "%{byte:02x}")),
+            };
+        }
+        patterns.extend([upper.into_bytes(), lower.into_bytes()]);
+    }
+    for before in 0..3 {
+        let standard = base64_within(text.as_bytes(), before);
+        let of_urls = standard.iter().map(|byte| match byte {
+            b'+' => b'-',
+            b'/' => b'_',
+            other => *other,
+        });
+        patterns.insert(of_urls.collect());
+        patterns.insert(standard);
+    }
+}
+
+/// The characters of base64 that say nothing but `bytes`, where so many other bytes stand `before` them.
+fn base64_within(bytes: &[u8], before: usize) -> Vec<u8> {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bit = |at: usize| usize::from(bytes[at / 8 - before] >> (7 - at % 8) & 1);
+    let (first, end) = ((before * 8).div_ceil(6), (before + bytes.len()) * 8 / 6);
+    (first..end).map(|place| ALPHABET[(place * 6..place * 6 + 6).fold(0, |value, at| value << 1 | bit(at))]).collect()
 }
 
 /// Whether a character is written as `\u00e9`, `\u00E9` or not.

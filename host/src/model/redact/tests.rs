@@ -65,6 +65,30 @@ fn json_of_every_kind_is_seen_through() {
 }
 
 #[test]
+fn urls_and_base64_are_seen_through() {
+    let redactor = redactor(&["pa+s/w d=é!", "key+0123456789/abcdefghijklmnopqrstu=="]);
+    for spelling in ["pa%2Bs%2Fw%20d%3D%C3%A9%21", "pa%2bs%2fw%20d%3d%c3%a9%21", "pa%2Bs/w%20d%3D%C3%A9%21"] {
+        assert_eq!(redactor.text(&format!("https://x.invalid/?a={spelling}&b")), "https://x.invalid/?a=***&b");
+    }
+    let shown = redactor.text("?key=key%2B0123456789%2Fabcdefghijklmnopqrstu%3D%3D&x").into_owned();
+    assert_eq!(shown, "?key=***&x");
+    // `printf %s SECRET | base64`, and with `u:` and `us:` before it, as in a header of HTTP.
+    for (coded, left) in [
+        ("cGErcy93IGQ9w6kh", ""),
+        ("dTpwYStzL3cgZD3DqSE=", "dTp="),
+        ("dXM6cGErcy93IGQ9w6kh", "dXM6"),
+        ("dXNlOnBhK3MvdyBkPcOpISBtb3Jl", "dXNlOhISBtb3Jl"),
+    ] {
+        let shown = redactor.text(coded).into_owned();
+        assert!(shown.contains("***") && !shown.contains("93IGQ") && !shown.contains("L3cgZ"), "{coded}: {shown}");
+        assert!(shown.len() <= left.len() + 6, "{coded}: {shown}");
+    }
+    // As `base64` breaks its lines, through a token that is known by its parts.
+    let long = self::redactor(&[KEY]).text("c2stbGl2ZS0wMTIzNDU2\nNzg5YWJjZGVmZ2hpamtsbW5vcHFyc3R1dg==").into_owned();
+    assert_eq!(long, "***\n***g==");
+}
+
+#[test]
 fn a_split_token_is_known_by_its_parts() {
     let redactor = redactor(&[KEY]);
     let text = format!("{{\"delta\":\"{}\"}}\n{{\"delta\":\"{}\"}}\n", &KEY[..20], &KEY[20..]);

@@ -1,0 +1,198 @@
+//! System calls that go around what Landlock guards, refused by a filter (seccomp) in the words of a kernel that does
+//! not have them, so that programs do without.
+//!
+//! | call | what it would be good for |
+//! |---|---|
+//! | `socket` of MPTCP, SCTP and the like, or of other families than UNIX, IPv4, IPv6 and netlink | reaching any port: Landlock knows TCP only, and MPTCP falls back to it |
+//! | `sendto`, `sendmsg`, `sendmmsg` with `MSG_FASTOPEN` | the same: TCP connects without `connect` |
+//! | `io_uring_setup` | the same: what it sends passes no filter |
+//! | `prlimit64` of another process | killing the host with a limit of processor time, or stopping its record with one of file size |
+//! | `add_key`, `request_key`, `keyctl` | the keyrings of the user, which the host's session shares |
+//! | all of these of another architecture | the same in 32 bits |
+
+use std::{io, mem::offset_of};
+
+use libc::{seccomp_data, sock_filter};
+
+/// The architecture's number, and a bit that marks calls of a foreign kind in it (x32), if any.
+#[cfg(target_arch = "x86_64")]
+const OWN: (u32, Option<u32>) = (0xc000_003e, Some(0x4000_0000));
+#[cfg(target_arch = "aarch64")]
+const OWN: (u32, Option<u32>) = (0xc000_00b7, None);
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+const OWN: (u32, Option<u32>) = (0, None);
+
+/// What its kernel runs besides, and what is refused there: `socketcall`, `socket`, `sendto`, `sendmsg`, `sendmmsg`,
+/// `add_key`, `request_key`, `keyctl`, `io_uring_setup`, `prlimit64`.
+#[cfg(target_arch = "x86_64")]
+const FOREIGN: (u32, &[u32]) = (0x4000_0003, &[102, 359, 369, 370, 345, 286, 287, 288, 425, 340]);
+#[cfg(target_arch = "aarch64")]
+const FOREIGN: (u32, &[u32]) = (0x4000_0028, &[102, 281, 290, 296, 374, 309, 310, 311, 425, 369]);
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+const FOREIGN: (u32, &[u32]) = (0, &[]);
+
+/// What the kernel calls itself where it refuses something.
+const REFUSED: [(libc::c_long, i32); 4] = [
+    (libc::SYS_io_uring_setup, libc::ENOSYS),
+    (libc::SYS_add_key, libc::EPERM),
+    (libc::SYS_request_key, libc::EPERM),
+    (libc::SYS_keyctl, libc::EPERM),
+];
+
+/// Where the flags of a call are among its arguments.
+const SENDING: [(libc::c_long, usize); 3] = [(libc::SYS_sendto, 3), (libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)];
+
+/// Whether this kernel can filter calls, and they are known on its architecture.
+pub(super) fn available() -> bool {
+    let action: u32 = libc::SECCOMP_RET_ERRNO;
+    // SAFETY: the kernel reads the action, which lives here.
+    OWN.0 != 0 && unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) == 0 }
+}
+
+/// A filter, made ready to be entered.
+#[derive(Debug)]
+pub(super) struct Calls(Vec<Instruction>);
+
+/// `sock_filter` cannot be printed.
+#[repr(transparent)]
+struct Instruction(sock_filter);
+
+impl std::fmt::Debug for Instruction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let sock_filter { code, jt, jf, k } = self.0;
+        write!(f, "{code:#x} {jt} {jf} {k:#x}")
+    }
+}
+
+impl Calls {
+    pub(super) fn new() -> Self {
+        let own = own_calls();
+        let foreign: Vec<Instruction> =
+            FOREIGN.1.iter().flat_map(|call| on_call(*call, vec![refuse(libc::ENOSYS)])).chain([allow()]).collect();
+        let mut all = vec![load(offset_of!(seccomp_data, arch)), equal(OWN.0, 0, 1), jump(3 + foreign.len())];
+        all.extend([equal(FOREIGN.0, 1, 0), refuse(libc::ENOSYS), load(offset_of!(seccomp_data, nr))]);
+        all.extend(foreign);
+        all.extend(own);
+        Self(all)
+    }
+
+    /// Filters the calls of the calling thread, for good, which has no new privileges. One system call.
+    pub(super) fn enter(&self) -> io::Result<()> {
+        let length = u16::try_from(self.0.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
+        let program = libc::sock_fprog { len: length, filter: self.0.as_ptr().cast::<sock_filter>().cast_mut() };
+        // No slower than before: it has nothing to do with speculation.
+        let flags = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+        // SAFETY: the kernel copies the program, which lives until then, and changes nothing of it.
+        let done =
+            unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+fn own_calls() -> Vec<Instruction> {
+    let mut all = vec![load(offset_of!(seccomp_data, nr))];
+    if let Some(bit) = OWN.1 {
+        all.extend([any_bit(bit, 0, 1), refuse(libc::ENOSYS)]);
+    }
+    for (call, error) in REFUSED {
+        all.extend(on_call(number(call), vec![refuse(error)]));
+    }
+    all.extend(on_call(number(libc::SYS_socket), sockets()));
+    for (call, flags) in SENDING {
+        let flag = libc::MSG_FASTOPEN.cast_unsigned();
+        all.extend(on_call(
+            number(call),
+            vec![load_argument(flags), any_bit(flag, 0, 1), refuse(libc::EOPNOTSUPP), allow()],
+        ));
+    }
+    all.extend(on_call(number(libc::SYS_prlimit64), limits_of_others()));
+    all.push(allow());
+    all
+}
+
+/// UNIX, netlink, and of the internet what is no other stream than TCP.
+fn sockets() -> Vec<Instruction> {
+    let is = |what: i32, then, or| equal(what.cast_unsigned(), then, or);
+    vec![
+        load_argument(0),
+        is(libc::AF_INET, 5, 0),
+        is(libc::AF_INET6, 4, 0),
+        is(libc::AF_UNIX, 2, 0),
+        is(libc::AF_NETLINK, 1, 0),
+        refuse(libc::EAFNOSUPPORT),
+        allow(),
+        load_argument(1),
+        // The rest are flags.
+        bits(0xf),
+        is(libc::SOCK_DGRAM, 6, 0),
+        is(libc::SOCK_RAW, 5, 0),
+        is(libc::SOCK_STREAM, 0, 3),
+        load_argument(2),
+        is(0, 2, 0),
+        is(libc::IPPROTO_TCP, 1, 0),
+        refuse(libc::EPROTONOSUPPORT),
+        allow(),
+    ]
+}
+
+/// One's own are given as process 0. To read those of others changes nothing.
+fn limits_of_others() -> Vec<Instruction> {
+    let new = offset_of!(seccomp_data, args) + 2 * size_of::<u64>();
+    vec![
+        load_argument(0),
+        equal(0, 4, 0),
+        load(new),
+        equal(0, 0, 3),
+        load(new + size_of::<u32>()),
+        equal(0, 0, 1),
+        allow(),
+        refuse(libc::EPERM),
+    ]
+}
+
+/// `then`, which ends with an answer, for the call with this number, which is loaded.
+fn on_call(call: u32, then: Vec<Instruction>) -> Vec<Instruction> {
+    let skipped = u8::try_from(then.len()).unwrap_or(u8::MAX);
+    std::iter::once(equal(call, 0, skipped)).chain(then).collect()
+}
+
+fn number(call: libc::c_long) -> u32 {
+    u32::try_from(call).unwrap_or(u32::MAX)
+}
+
+const fn instruction(code: u32, k: u32, jt: u8, jf: u8) -> Instruction {
+    Instruction(sock_filter { code: code as u16, jt, jf, k })
+}
+
+fn load(offset: usize) -> Instruction {
+    instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset as u32, 0, 0)
+}
+
+/// The lower half of an argument: of an `int` the kernel looks at no more. These architectures store it first.
+fn load_argument(index: usize) -> Instruction {
+    load(offset_of!(seccomp_data, args) + index * size_of::<u64>())
+}
+
+fn equal(value: u32, then: u8, or: u8) -> Instruction {
+    instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, value, then, or)
+}
+
+fn any_bit(mask: u32, then: u8, or: u8) -> Instruction {
+    instruction(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, mask, then, or)
+}
+
+fn bits(mask: u32) -> Instruction {
+    instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, mask, 0, 0)
+}
+
+fn jump(over: usize) -> Instruction {
+    instruction(libc::BPF_JMP | libc::BPF_JA, over as u32, 0, 0)
+}
+
+fn refuse(error: i32) -> Instruction {
+    instruction(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | error.cast_unsigned(), 0, 0)
+}
+
+fn allow() -> Instruction {
+    instruction(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0, 0)
+}

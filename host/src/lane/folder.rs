@@ -1,0 +1,181 @@
+//! Writing below a directory that an agent or a component may have changed before, or changes meanwhile.
+//!
+//! The host is not confined: through a link that was put there it would write anywhere. So each directory is opened
+//! from the one above it, no link is followed, and a file is made anew or not at all.
+
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::{self, Read},
+    os::fd::OwnedFd,
+    path::{Component, Path},
+};
+
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, mkdirat, mknodat, open, openat, renameat, statat, symlinkat, unlinkat,
+};
+
+/// A directory, whatever becomes of its name.
+#[derive(Debug)]
+pub(crate) struct Folder(OwnedFd);
+
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const NEW: OFlags =
+    OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+impl Folder {
+    /// Opens `path`, which the host made, and whose last name may be no link.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self(open(path, DIRECTORY, Mode::empty())?))
+    }
+
+    /// The directory `path` within, made where it is missing.
+    ///
+    /// # Errors
+    /// Something else has the name of a part of it, such as a link; or it leads out.
+    pub(crate) fn folder(&self, path: &Path, mode: u32) -> io::Result<Self> {
+        let mut folder = Self(openat(&self.0, ".", DIRECTORY, Mode::empty())?);
+        for part in path.components() {
+            let Component::Normal(name) = part else { return Err(io::ErrorKind::InvalidInput.into()) };
+            match mkdirat(&folder.0, name, Mode::from_raw_mode(mode)) {
+                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            folder = Self(openat(&folder.0, name, DIRECTORY, Mode::empty())?);
+        }
+        Ok(folder)
+    }
+
+    /// The directory `path` within; `None` where there is none, or something else.
+    pub(crate) fn existing(&self, path: &Path) -> Option<Self> {
+        let mut folder = Self(openat(&self.0, ".", DIRECTORY, Mode::empty()).ok()?);
+        for part in path.components() {
+            let Component::Normal(name) = part else { return None };
+            folder = Self(openat(&folder.0, name, DIRECTORY, Mode::empty()).ok()?);
+        }
+        Some(folder)
+    }
+
+    /// Whether `name` is a regular file.
+    pub(crate) fn has_file(&self, name: &OsStr) -> bool {
+        statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)
+            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+    }
+
+    /// Moves the file `name` to another directory, in the place of what has its new name there.
+    pub(crate) fn move_to(&self, name: &OsStr, to: &Self, new: &OsStr) -> io::Result<()> {
+        Ok(renameat(&self.0, name, &to.0, new)?)
+    }
+
+    /// Removes `name`, which is no directory.
+    pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
+        Ok(unlinkat(&self.0, name, AtFlags::empty())?)
+    }
+
+    /// Makes the file `name`.
+    ///
+    /// # Errors
+    /// Something has this name.
+    pub(crate) fn create(&self, name: &OsStr, mode: u32) -> io::Result<File> {
+        Ok(File::from(openat(&self.0, name, NEW, Mode::from_raw_mode(mode))?))
+    }
+
+    /// Makes a link that says `target`.
+    ///
+    /// # Errors
+    /// Something has this name.
+    pub(crate) fn link(&self, target: &Path, name: &OsStr) -> io::Result<()> {
+        Ok(symlinkat(target, &self.0, name)?)
+    }
+
+    /// Makes a named pipe and opens it for both ends.
+    ///
+    /// # Errors
+    /// Something has this name.
+    pub(crate) fn pipe(&self, name: &str) -> io::Result<File> {
+        mknodat(&self.0, name, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+        let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        Ok(File::from(openat(&self.0, name, flags, Mode::empty())?))
+    }
+
+    /// The text of the regular file `name`, of at most `most` bytes; `None` where nothing has this name.
+    pub(crate) fn read(&self, name: &str, most: u64) -> io::Result<Option<String>> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let file = match openat(&self.0, name, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(rustix::io::Errno::NOENT) => return Ok(None),
+            Err(rustix::io::Errno::LOOP) => return Err(io::Error::other("it is a link")),
+            Err(error) => return Err(error.into()),
+        };
+        let metadata = file.metadata()?;
+        if !metadata.is_file() || metadata.len() > most {
+            return Err(io::Error::other(format!("it is no regular file of at most {most} bytes")));
+        }
+        let mut text = String::new();
+        file.take(most).read_to_string(&mut text)?;
+        Ok(Some(text))
+    }
+
+    /// Makes the file `name` anew, in the place of whatever has this name.
+    pub(crate) fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        let new = format!(".{name}.host-new");
+        match unlinkat(&self.0, new.as_str(), AtFlags::empty()) {
+            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        io::Write::write_all(&mut self.create(OsStr::new(&new), 0o600)?, content)?;
+        Ok(renameat(&self.0, new.as_str(), &self.0, name)?)
+    }
+}
+
+/// Makes the file `path` in a directory that the host made.
+///
+/// # Errors
+/// Something has this name.
+pub(crate) fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
+    let file = openat(CWD, path, NEW, Mode::RUSR | Mode::WUSR)?;
+    io::Write::write_all(&mut File::from(file), content)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+
+    #[test]
+    fn nothing_is_written_or_read_through_a_link() {
+        let outer = tempfile::tempdir().unwrap();
+        let at = |name: &str| outer.path().join(name);
+        for name in ["own", "outside", "outside/deep"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        fs::write(at("outside/file"), "as it was").unwrap();
+        symlink(at("outside"), at("own/folder")).unwrap();
+        symlink(at("outside/file"), at("own/file")).unwrap();
+        symlink(at("outside/none"), at("own/.models.json.host-new")).unwrap();
+        symlink(at("own"), at("link")).unwrap();
+        assert!(Folder::open(&at("link")).is_err());
+        let own = Folder::open(&at("own")).unwrap();
+        for path in ["folder", "folder/deep", "../outside", "/", "file"] {
+            assert!(own.folder(Path::new(path), 0o755).is_err(), "{path}");
+        }
+        assert!(own.create(OsStr::new("file"), 0o600).is_err());
+        assert!(own.link(Path::new("x"), OsStr::new("file")).is_err());
+        assert!(own.pipe("file").is_err());
+        assert!(write_new(&at("own/file"), b"x").is_err());
+        assert_eq!(own.read("file", 100).unwrap_err().to_string(), "it is a link");
+        assert_eq!(own.read("none", 100).unwrap(), None);
+        own.replace("models.json", b"new").unwrap();
+        own.replace("file", b"new").unwrap();
+        assert_eq!(own.read("file", 3).unwrap().as_deref(), Some("new"));
+        assert!(own.read("file", 2).is_err());
+        assert_eq!(fs::read_to_string(at("outside/file")).unwrap(), "as it was");
+        assert_eq!(fs::read_dir(at("outside")).unwrap().count(), 2);
+        let deep = own.folder(Path::new("a/b"), 0o700).unwrap();
+        deep.create(OsStr::new("c"), 0o600).unwrap();
+        drop(deep.pipe("d").unwrap());
+        assert!(at("own/a/b/c").is_file() && at("own/a/b/d").exists());
+        assert!(deep.read("d", 9).unwrap_err().to_string().contains("no regular file"));
+    }
+}
