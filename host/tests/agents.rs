@@ -2,6 +2,8 @@
 
 #[path = "agents/client.rs"]
 mod client;
+#[path = "agents/crowd.rs"]
+mod crowd;
 #[path = "agents/faults.rs"]
 mod faults;
 #[path = "support/model_server/mod.rs"]
@@ -15,6 +17,8 @@ mod runs;
 #[path = "agents/suites.rs"]
 mod suites;
 mod support;
+#[path = "agents/trace.rs"]
+mod trace;
 
 use std::{
     collections::BTreeSet,
