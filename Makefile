@@ -11,10 +11,10 @@ SCRIPTS := .ci/run .ci/agents.sh .ci/junit-xsd $(wildcard plugins/*.sh)
 # cargo would take make's job server for its own and warn that it is not there.
 unexport MAKEFLAGS MFLAGS MAKELEVEL
 
-.PHONY: help demo build plugins test test-agents lint clean tools
+.PHONY: help demo build plugins test test-agents bench-agents lint clean tools
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: plugins build ## Build everything and run all scenarios with their scripted agents
 	target/release/host run plugins/*.wasm $(ARGS)
@@ -32,6 +32,9 @@ test: plugins ## Run all tests: of the plugins, natively, then of the host
 
 test-agents: tools ## Test with the real agents (Claude Code, Codex, Pi), installed from npm into .agents/
 	CARGO='$(CARGO)' .ci/agents.sh
+
+bench-agents: tools ## Measure what the host adds to the start of the real agents (PAIRS=30 starts of each)
+	CARGO='$(CARGO)' .ci/agents.sh bench
 
 lint: tools ## Check formatting, lints, documentation and scripts
 	@for script in $(SCRIPTS); do bash -n "$$script" || exit 1; done
