@@ -4,15 +4,13 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use host::model::{EventKind, SessionEventKind, TrialId, Verdict};
 
 use crate::{
-    model_server::{ModelServer, Scripts},
-    scenarios,
-    suites::{LANES, RealSuite, first_wrong, url},
+    model_server::ModelServer,
+    suites::{HANGS, LANES, RealSuite, fails_as_told, scripts, url},
     support::{Finished, processes},
     trace::{Trace, is_within, traced},
 };
@@ -22,20 +20,8 @@ const SCENARIOS: [&str; 2] = ["ensign-cycle", "merge-hook"];
 /// A lane of each agent that does it right, and one that does it wrong, each in both scenarios.
 const SESSIONS: usize = LANES.len() * 2 * SCENARIOS.len();
 
-/// Far more than sixteen agents need to ask their first question, traced and on a loaded machine.
-const HANGS: Duration = Duration::from_secs(110);
-
 /// Where an agent keeps what is its own.
 const OWN: [&str; 5] = ["HOME", "TMPDIR", "CLAUDE_CONFIG_DIR", "CODEX_HOME", "PI_CODING_AGENT_DIR"];
-
-async fn server() -> ModelServer {
-    let mut scripts = Scripts::of_suite(scenarios()).without_sleeps();
-    for scenario in SCENARIOS {
-        let script = scenarios().join(scenario).join("agents").join(first_wrong(scenario).0).with_extension("toml");
-        scripts = scripts.with(scenario, "wrong", &fs::read_to_string(script).unwrap());
-    }
-    ModelServer::start(scripts).await.unwrap()
-}
 
 fn suite(server: &ModelServer, confine: &str) -> RealSuite {
     let mut suite = RealSuite::of_the_repository("[defaults]\nretries = 0");
@@ -99,9 +85,7 @@ fn have_their_verdicts(run: &Finished) {
             assert_eq!(verdict, &Verdict::Pass, "{trial}; {}", run.told());
             continue;
         }
-        let Verdict::Fail { findings, .. } = verdict else { panic!("{trial}: {verdict:?}; {}", run.told()) };
-        let codes = first_wrong(scenario(trial)).1;
-        assert!(codes.iter().all(|code| findings.iter().any(|finding| finding.code == *code)), "{trial}: {findings:?}");
+        fails_as_told(scenario(trial), verdict, run);
     }
     assert_eq!(count, SESSIONS, "{}", run.told());
     run.exits(100);
@@ -130,7 +114,7 @@ fn kept_to_themselves(trace: &str, attempts: &Path) {
 }
 
 async fn sixteen_sessions(confine: &str) {
-    let server = server().await;
+    let server = ModelServer::start(scripts(&SCENARIOS)).await.unwrap();
     server.hold();
     let suite = suite(&server, confine);
     let file = suite.suite.path("trace");
@@ -141,7 +125,7 @@ async fn sixteen_sessions(confine: &str) {
     // Each of them waits for an answer: what is seen now is of all of them.
     let sessions = own_folders(&suite.suite.tmp());
     server.release();
-    let run = tokio::task::block_in_place(|| running.finish());
+    let run = tokio::task::block_in_place(|| running.finish_within(HANGS));
     assert!(held, "not all agents asked; {}", run.told());
     have_their_verdicts(&run);
     were_at_once(&run);

@@ -219,7 +219,8 @@ async fn serve(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> io::Re
         }
         Outcome::Dropped => Err(io::Error::other("the connection is dropped on purpose")),
         Outcome::Answer(answer, fault) => {
-            if answer.number == Some(0) {
+            // Without tools it is no work: some agents ask for a title of the session.
+            if answer.number == Some(0) && !conversation.tools.names().is_empty() {
                 shared.gate.pass(format!("{prefix} {:?}", conversation.opening())).await;
             }
             tokio::time::sleep(answer.delay).await;
