@@ -6,7 +6,8 @@
 //!
 //! Both get the same arguments, environment and config dir, in fresh directories of their own, with a model that never
 //! answers. They run in turn, and which one comes first changes from pair to pair: a machine that gets slower
-//! meanwhile is the same for both. `HOST_TEST_AGENTS` names the folder with the agents' `node_modules`.
+//! meanwhile is the same for both. `HOST_TEST_AGENTS` names the folder with the agents' `node_modules`. Where others
+//! use the machine too, this program started by `chrt -r 1` keeps them out of the figures.
 
 use std::{
     env, fs, io,
@@ -45,7 +46,7 @@ async fn main() -> Result<(), Failure> {
     // Whoever asks here waits.
     let url = server.url(&Session { scenario: "none", agent: "none", mode: "silent", label: "1" });
     println!("milliseconds to the first event, medians of {pairs} pairs");
-    println!("{:8} {:>8} {:>8} {:>7}   quartiles", "agent", "host", "bare", "ratio");
+    println!("{:8} {:>8} {:>8} {:>7}   {:16} fastest of each", "agent", "host", "bare", "ratio", "quartiles");
     for kind in KINDS {
         let agent = Agent::new(kind, &url, HostProgram::at(&host))?;
         let by_hand = agent.by_hand().await?;
@@ -63,14 +64,17 @@ async fn main() -> Result<(), Failure> {
             }
         }
         let ratios: Vec<f64> = pairs_of.iter().map(|(hosted, bare)| hosted / bare).collect();
-        let [hosted, bare] = [pairs_of.iter().map(|it| it.0).collect(), pairs_of.iter().map(|it| it.1).collect()];
+        let (hosted, bare): (Vec<f64>, Vec<f64>) = pairs_of.into_iter().unzip();
         println!(
-            "{kind:8} {:8.1} {:8.1} {:7.3}   {:.3} to {:.3}",
+            "{:8} {:8.1} {:8.1} {:7.3}   {:.3} to {:.3}   {:.1} and {:.1}",
+            kind.as_str(),
             at(&hosted, 0.5),
             at(&bare, 0.5),
             at(&ratios, 0.5),
             at(&ratios, 0.25),
-            at(&ratios, 0.75)
+            at(&ratios, 0.75),
+            at(&hosted, 0.0),
+            at(&bare, 0.0)
         );
     }
     server.stop().await;
@@ -78,8 +82,8 @@ async fn main() -> Result<(), Failure> {
 }
 
 /// The value that this part of all values is below.
-fn at(values: &Vec<f64>, part: f64) -> f64 {
-    let mut sorted = values.clone();
+fn at(values: &[f64], part: f64) -> f64 {
+    let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let place = part * (sorted.len() - 1) as f64;
     let [below, above] = [place.floor() as usize, place.ceil() as usize];
