@@ -11,7 +11,7 @@ SCRIPTS := .ci/run .ci/agents.sh .ci/junit-xsd .ci/workflows $(wildcard plugins/
 # cargo would take make's job server for its own and warn that it is not there.
 unexport MAKEFLAGS MFLAGS MAKELEVEL
 
-.PHONY: help demo build plugins test test-agents test-workflows lint clean tools
+.PHONY: help demo build plugins test test-agents bench-agents test-workflows lint clean tools
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,9 @@ test: plugins ## Run all tests: of the plugins, natively, then of the host
 
 test-agents: tools ## Test with the real agents (Claude Code, Codex, Pi), installed from npm into .agents/
 	CARGO='$(CARGO)' .ci/agents.sh
+
+bench-agents: tools ## Measure what the host adds to the start of the real agents (PAIRS=30 starts of each)
+	CARGO='$(CARGO)' .ci/agents.sh bench
 
 test-workflows: plugins ## Check workflows and action, with linters from PyPI, and run the action's steps
 	CARGO='$(CARGO)' .ci/workflows

@@ -2,6 +2,8 @@
 
 #[path = "agents/client.rs"]
 mod client;
+#[path = "agents/crowd.rs"]
+mod crowd;
 #[path = "agents/escapes.rs"]
 mod escapes;
 #[path = "agents/faults.rs"]
@@ -17,6 +19,8 @@ mod runs;
 #[path = "agents/suites.rs"]
 mod suites;
 mod support;
+#[path = "agents/trace.rs"]
+mod trace;
 
 use std::{
     collections::BTreeSet,

@@ -1,17 +1,15 @@
-//! The real agents against a model on loopback that says what it has heard.
+//! Sessions of the real agents with the scripted model: what is not seen from outside of the host.
 //!
 //! Run with `HOST_TEST_AGENTS=FOLDER cargo test -p host --test lanes_real -- --ignored`, where FOLDER holds the
 //! `node_modules` that the agents are installed in.
 
+#[path = "support/model_server/mod.rs"]
+mod model_server;
 #[path = "processes/support.rs"]
 #[allow(dead_code, reason = "a module of several test files, each of which uses a part")]
 mod support;
 
-use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{TcpListener, TcpStream},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 use host::{
     lane::{Guard, HostProgram, LaneKind, lane, version},
@@ -19,11 +17,42 @@ use host::{
 };
 use serde_json::{Value, json};
 
+use model_server::{ModelServer, Scripts, Session};
 use support::{Attempt, all_events, within};
 
 const CODEX: &str = "@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex";
 
 const KINDS: [LaneKind; 3] = [LaneKind::Claude, LaneKind::Codex, LaneKind::Pi];
+
+const KEY: &str = "key-of-the-test";
+
+/// The second turn is played to a conversation that holds the first one.
+const TWO_TURNS: &str = r#"
+summary = "s"
+expect = { verdict = "pass" }
+step = [
+  { usage = { input-tokens = 10, output-tokens = 3 } }, { say = "One thing." },
+  { await-message = true },
+  { usage = { input-tokens = 20, output-tokens = 6 } }, { say = "Two things." },
+]
+"#;
+
+/// A model that knows one conversation, which any number of sessions has, told apart by their names.
+async fn model() -> ModelServer {
+    ModelServer::start(Scripts::default().with("talk", "right", TWO_TURNS)).await.unwrap()
+}
+
+fn session(name: &str) -> Session<'_> {
+    Session { scenario: "talk", agent: "right", mode: "ok", label: name }
+}
+
+/// A session asked with the test's key, and a conversation of it came to hold all of this.
+fn asked(model: &ModelServer, name: &str, words: &[&str]) {
+    let requests = model.requests_of(&session(name));
+    assert!(requests.iter().all(|request| request.key.as_deref() == Some(KEY)), "{name}");
+    let bodies: Vec<String> = requests.iter().map(|request| request.body.to_string()).collect();
+    assert!(bodies.iter().any(|body| words.iter().all(|word| body.contains(word))), "{name}: {bodies:#?}");
+}
 
 /// Where an installed package has `path`.
 fn installed(path: &str) -> PathBuf {
@@ -44,8 +73,7 @@ fn settings(kind: LaneKind, url: &str) -> AgentSettings {
         key_variable: Some("MODEL_KEY".into()),
         ..Provider::default()
     });
-    let keys = [("MODEL_KEY", "key-of-the-test"), ("ANTHROPIC_API_KEY", "key-of-the-test")];
-    settings.env = keys.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+    settings.env = ["MODEL_KEY", "ANTHROPIC_API_KEY"].map(|name| (name.to_owned(), KEY.to_owned())).into();
     settings.env.insert("CLAUDE_CODE_MAX_RETRIES".into(), "1".into());
     settings
 }
@@ -53,44 +81,30 @@ fn settings(kind: LaneKind, url: &str) -> AgentSettings {
 #[tokio::test]
 #[ignore = "needs the agents: set HOST_TEST_AGENTS"]
 async fn two_turns_are_one_conversation() {
-    let model = Model::start();
+    let model = model().await;
     for kind in KINDS {
         let attempt = Attempt::new("");
+        let url = model.url(&session(kind.as_str()));
         let mut spec = attempt.spec();
         spec.prompt = "--first ONE".into();
-        let started = within(120, lane(&settings(kind, &model.url("ok")), this_host(), guard()).start(spec)).await;
+        let started = within(120, lane(&settings(kind, &url), this_host(), guard()).start(spec)).await;
         let mut session = started.unwrap_or_else(|fault| panic!("{kind}: {fault}"));
         let (events, fault) = within(120, all_events(&mut *session)).await;
         assert_eq!(fault, None, "{kind}: {events:?}");
         assert!(matches!(&events[0], SessionEventKind::Started { .. }), "{kind}: {events:?}");
-        assert!(events.contains(&SessionEventKind::Message { text: "heard ONE".into() }), "{kind}: {events:?}");
+        assert!(events.contains(&SessionEventKind::Message { text: "One thing.".into() }), "{kind}: {events:?}");
         within(120, session.send("@second TWO".into())).await.unwrap_or_else(|fault| panic!("{kind}: {fault}"));
         let conclusion = within(120, session.conclude()).await.unwrap_or_else(|fault| panic!("{kind}: {fault}"));
-        assert_eq!((conclusion.final_message.as_str(), conclusion.turns), ("heard ONE TWO", 2), "{kind}");
+        assert_eq!((conclusion.final_message.as_str(), conclusion.turns), ("Two things.", 2), "{kind}");
         let usage = &conclusion.usage;
         assert_eq!(
             (usage.input_tokens, usage.output_tokens, usage.cost_micro_usd),
             (Some(20), Some(6), None),
             "{kind}"
         );
+        asked(&model, kind.as_str(), &["--first ONE", "One thing.", "@second TWO"]);
         assert_eq!(attempt.living(), [0; 0], "{kind}");
         assert_eq!(std::fs::read_dir(attempt.path("root")).unwrap().count(), 0, "{kind} leaves the root alone");
-    }
-}
-
-#[tokio::test]
-#[ignore = "needs the agents: set HOST_TEST_AGENTS"]
-async fn a_login_that_is_refused_is_a_launch_fault() {
-    let model = Model::start();
-    for kind in KINDS {
-        let attempt = Attempt::new("");
-        let mut session =
-            within(120, lane(&settings(kind, &model.url("refuse")), this_host(), guard()).start(attempt.spec()))
-                .await
-                .unwrap_or_else(|fault| panic!("{kind}: {fault}"));
-        let fault = within(180, session.conclude()).await.unwrap_err();
-        assert_eq!(fault.class, FaultClass::Launch, "{kind}: {fault}");
-        assert!(fault.message.contains("401"), "{kind}: {fault}");
     }
 }
 
@@ -128,18 +142,19 @@ async fn the_installed_versions_are_told() {
 #[tokio::test]
 #[ignore = "needs the agents: set HOST_TEST_AGENTS"]
 async fn two_turns_through_acp_are_one_conversation() {
-    let model = Model::start();
+    let model = model().await;
     let adapters = [(LaneKind::Claude, "claude-agent-acp"), (LaneKind::Codex, "codex-acp"), (LaneKind::Pi, "pi-acp")];
     for (kind, adapter) in adapters {
         let attempt = Attempt::new("");
-        let agent = settings(kind, &model.url("ok"));
+        let url = model.url(&session(adapter));
+        let agent = settings(kind, &url);
         // Of the adapters only Codex's is told of a provider in this way.
         let provider = agent.provider.clone().filter(|_| kind == LaneKind::Codex);
         let mut settings = AgentSettings { kind: LaneKind::Acp, provider, ..agent.clone() };
         settings.command = Some(adapter.to_owned());
         settings.env.extend([
             ("CLAUDE_CODE_EXECUTABLE".into(), agent.command.unwrap_or_default()),
-            ("ANTHROPIC_BASE_URL".into(), model.url("ok")),
+            ("ANTHROPIC_BASE_URL".into(), url.clone()),
             ("ANTHROPIC_MODEL".into(), "mock-model".into()),
             ("CODEX_PATH".into(), installed(CODEX).display().to_string()),
         ]);
@@ -150,7 +165,7 @@ async fn two_turns_through_acp_are_one_conversation() {
         }
         if kind == LaneKind::Pi {
             let entry = json!({
-                "baseUrl": model.url("ok"), "api": "anthropic-messages", "apiKey": "$MODEL_KEY",
+                "baseUrl": url, "api": "anthropic-messages", "apiKey": "$MODEL_KEY",
                 "models": [{ "id": "mock-model" }],
             });
             std::fs::create_dir(attempt.path("seeds")).unwrap();
@@ -166,10 +181,11 @@ async fn two_turns_through_acp_are_one_conversation() {
         let mut session = started.unwrap_or_else(|fault| panic!("{adapter}: {fault}"));
         let (events, fault) = within(120, all_events(&mut *session)).await;
         assert_eq!(fault, None, "{adapter}: {events:?}");
-        assert!(events.contains(&SessionEventKind::Message { text: "heard ONE".into() }), "{adapter}: {events:?}");
+        assert!(events.contains(&SessionEventKind::Message { text: "One thing.".into() }), "{adapter}: {events:?}");
         within(120, session.send("second TWO".into())).await.unwrap_or_else(|fault| panic!("{adapter}: {fault}"));
         let conclusion = within(120, session.conclude()).await.unwrap_or_else(|fault| panic!("{adapter}: {fault}"));
-        assert_eq!((conclusion.final_message.as_str(), conclusion.turns), ("heard ONE TWO", 2), "{adapter}");
+        assert_eq!((conclusion.final_message.as_str(), conclusion.turns), ("Two things.", 2), "{adapter}");
+        asked(&model, adapter, &["first ONE", "One thing.", "second TWO"]);
         assert_eq!(attempt.living(), [0; 0], "{adapter}");
     }
 }
@@ -178,17 +194,18 @@ async fn two_turns_through_acp_are_one_conversation() {
 #[tokio::test]
 #[ignore = "needs the agents: set HOST_TEST_AGENTS"]
 async fn codex_reads_a_login_that_is_linked_into_its_config_dir() {
-    let model = Model::start();
+    let model = model().await;
     let attempt = Attempt::new("");
     let file = attempt.path("auth.json");
-    std::fs::write(&file, json!({ "auth_mode": "apikey", "OPENAI_API_KEY": "key-of-the-test" }).to_string()).unwrap();
-    let mut settings = settings(LaneKind::Codex, &model.url("ok"));
+    std::fs::write(&file, json!({ "auth_mode": "apikey", "OPENAI_API_KEY": KEY }).to_string()).unwrap();
+    let mut settings = settings(LaneKind::Codex, &model.url(&session("codex")));
     settings.env.clear();
     settings.credentials = vec![Credential::File { from: file, to: "auth.json".into() }];
     settings.provider.as_mut().unwrap().key_variable = None;
     settings.args = ["-c", "model_providers.host.requires_openai_auth=true"].map(String::from).into();
-    let mut session = within(60, lane(&settings, this_host(), guard()).start(attempt.spec())).await.unwrap();
-    within(60, session.conclude()).await.unwrap();
+    let mut codex = within(60, lane(&settings, this_host(), guard()).start(attempt.spec())).await.unwrap();
+    within(60, codex.conclude()).await.unwrap();
+    asked(&model, "codex", &[]);
 }
 
 /// The model has any port.
@@ -198,112 +215,4 @@ fn guard() -> Guard {
 
 fn this_host() -> HostProgram {
     HostProgram::at(env!("CARGO_BIN_EXE_host"))
-}
-
-/// A model server that speaks Messages and Responses, streaming. It says which of the words ONE and TWO it has heard
-/// in the whole conversation; it accepts no other key than the test's.
-struct Model {
-    address: String,
-}
-
-impl Model {
-    fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                // A client that goes away is none of the server's business.
-                std::thread::spawn(move || drop(answer(stream)));
-            }
-        });
-        Self { address }
-    }
-
-    fn url(&self, mode: &str) -> String {
-        format!("http://{}/{mode}", self.address)
-    }
-}
-
-fn answer(mut stream: TcpStream) -> std::io::Result<()> {
-    let mut reader = BufReader::new(stream.try_clone()?);
-    let mut first = String::new();
-    reader.read_line(&mut first)?;
-    let (mut length, mut authorised) = (0, false);
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header)?;
-        let header = header.trim();
-        if header.is_empty() {
-            break;
-        }
-        let (name, value) = header.split_once(':').unwrap_or((header, ""));
-        match name.to_ascii_lowercase().as_str() {
-            "content-length" => length = value.trim().parse().unwrap_or(0),
-            "authorization" | "x-api-key" => authorised |= value.contains("key-of-the-test"),
-            _ => {}
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body)?;
-    let path = first.split(' ').nth(1).unwrap_or_default();
-    let send = |stream: &mut TcpStream, status: &str, kind: &str, body: &str| {
-        write!(
-            stream,
-            "HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}",
-            body.len()
-        )
-    };
-    if path.starts_with("/refuse") || !authorised {
-        let error = json!({ "type": "error", "error": { "type": "authentication_error", "message": "no" } });
-        return send(&mut stream, "401 Unauthorized", "application/json", &error.to_string());
-    }
-    let body = String::from_utf8_lossy(&body);
-    let heard: Vec<&str> = ["ONE", "TWO"].into_iter().filter(|word| body.contains(&format!(" {word}"))).collect();
-    let events = match path.split('?').next().unwrap_or_default() {
-        path if path.ends_with("/v1/messages") => messages(&format!("heard {}", heard.join(" "))),
-        path if path.ends_with("/v1/responses") => responses(&format!("heard {}", heard.join(" "))),
-        _ => return send(&mut stream, "404 Not Found", "application/json", "{}"),
-    };
-    let text: String = events
-        .iter()
-        .map(|event| format!("event: {}\ndata: {event}\n\n", event["type"].as_str().unwrap_or_default()))
-        .collect();
-    send(&mut stream, "200 OK", "text/event-stream", &text)
-}
-
-fn messages(text: &str) -> Vec<Value> {
-    let message = json!({
-        "id": "msg_1", "type": "message", "role": "assistant", "model": "mock-model", "content": [],
-        "stop_reason": null, "stop_sequence": null, "usage": { "input_tokens": 10, "output_tokens": 1 },
-    });
-    vec![
-        json!({ "type": "message_start", "message": message }),
-        json!({ "type": "content_block_start", "index": 0, "content_block": { "type": "text", "text": "" } }),
-        json!({ "type": "content_block_delta", "index": 0, "delta": { "type": "text_delta", "text": text } }),
-        json!({ "type": "content_block_stop", "index": 0 }),
-        json!({
-            "type": "message_delta", "delta": { "stop_reason": "end_turn", "stop_sequence": null },
-            "usage": { "output_tokens": 3 },
-        }),
-        json!({ "type": "message_stop" }),
-    ]
-}
-
-fn responses(text: &str) -> Vec<Value> {
-    let item = json!({
-        "type": "message", "id": "msg_1", "status": "completed", "role": "assistant",
-        "content": [{ "type": "output_text", "text": text, "annotations": [] }],
-    });
-    let usage = json!({
-        "input_tokens": 10, "input_tokens_details": { "cached_tokens": 0 }, "output_tokens": 3,
-        "output_tokens_details": { "reasoning_tokens": 0 }, "total_tokens": 13,
-    });
-    vec![
-        json!({ "type": "response.created", "response": { "id": "resp_1", "object": "response" } }),
-        json!({ "type": "response.output_item.done", "output_index": 0, "item": item }),
-        json!({
-            "type": "response.completed",
-            "response": { "id": "resp_1", "object": "response", "status": "completed", "output": [item], "usage": usage },
-        }),
-    ]
 }

@@ -7,8 +7,10 @@ use std::{
     time::Duration,
 };
 
+use host::model::Verdict;
+
 use crate::{
-    model_server::{ModelServer, Session},
+    model_server::{ModelServer, Scripts, Session},
     real::modules,
     scenarios,
     support::{Finished, Suite},
@@ -16,6 +18,9 @@ use crate::{
 
 /// The key that the lanes log in with.
 pub(crate) const KEY: &str = "sk-test-0123456789abcdefghijklmnop";
+
+/// Far more than any run of theirs takes, on a machine that is slow and loaded.
+pub(crate) const HANGS: Duration = Duration::from_secs(400);
 
 /// Lanes of the real programs.
 pub(crate) const LANES: [&str; 4] = ["claude", "codex", "pi", "acp"];
@@ -38,11 +43,14 @@ impl RealSuite {
         let this = Self::new(&format!("plugins = [\"plugins/*.wasm\"]\n{top}"));
         let repository = scenarios().parent().unwrap().to_owned();
         symlink(repository.join("plugins"), this.suite.path("plugins")).unwrap();
-        std::fs::create_dir(this.suite.path("scenarios")).unwrap();
-        for entry in std::fs::read_dir(scenarios()).unwrap().map(|entry| entry.unwrap().path()) {
-            if entry.is_dir() {
-                symlink(&entry, this.suite.path("scenarios").join(entry.file_name().unwrap())).unwrap();
-            }
+        let copied = Command::new("cp").arg("-r").arg(scenarios()).arg(this.suite.path("scenarios")).status();
+        assert!(copied.unwrap().success(), "the scenarios are copied");
+        for folder in std::fs::read_dir(this.suite.path("scenarios")).unwrap().map(|entry| entry.unwrap().path()) {
+            let file = folder.join("scenario.toml");
+            let Ok(text) = std::fs::read_to_string(&file) else { continue };
+            // Made for scripted agents; many real ones at once, on a slow machine, may take longer.
+            let lines = text.lines().filter(|line| !line.starts_with("deadline = "));
+            std::fs::write(file, lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
         }
         this
     }
@@ -89,8 +97,12 @@ impl RealSuite {
 
     /// `host` with these arguments, and the lanes' keys in its environment.
     pub(crate) fn host(&self, args: &[&str]) -> Finished {
-        self.suite.file("scenarios/suite.toml", &self.toml);
-        tokio::task::block_in_place(|| self.suite.start_command(self.command(args)).finish())
+        self.finish(self.command(args))
+    }
+
+    /// Such a command, to its end.
+    pub(crate) fn finish(&self, command: Command) -> Finished {
+        tokio::task::block_in_place(|| self.suite.start_command(command).finish_within(HANGS))
     }
 
     /// The command, to be changed.
@@ -107,8 +119,24 @@ pub(crate) fn url(server: &ModelServer, scenario: &str, agent: &str, mode: &str,
     server.url(&Session { scenario, agent, mode, label })
 }
 
-/// The name of a scenario's first wrong agent, and its code.
-pub(crate) fn first_wrong(scenario: &str) -> (String, Vec<String>) {
+/// The suite's scripts, and as `wrong` the first wrong one of each scenario.
+pub(crate) fn scripts(of: &[&str]) -> Scripts {
+    of.iter().fold(Scripts::of_suite(scenarios()).without_sleeps(), |scripts, scenario| {
+        let file = scenarios().join(scenario).join("agents").join(first_wrong(scenario).0).with_extension("toml");
+        scripts.with(scenario, "wrong", &std::fs::read_to_string(file).unwrap())
+    })
+}
+
+/// Holds the verdict on a wrong agent to the codes that its script names.
+pub(crate) fn fails_as_told(scenario: &str, verdict: &Verdict, run: &Finished) {
+    let Verdict::Fail { findings, .. } = verdict else { panic!("{scenario}: {verdict:?}; {}", run.told()) };
+    let codes = first_wrong(scenario).1;
+    let found: Vec<&str> = findings.iter().map(|finding| finding.code.as_str()).collect();
+    assert!(codes.iter().all(|code| found.contains(&code.as_str())), "{scenario}: {found:?}, not {codes:?}");
+}
+
+/// The name of a scenario's first wrong agent, and its codes.
+fn first_wrong(scenario: &str) -> (String, Vec<String>) {
     let folder = scenarios().join(scenario).join("agents");
     let mut wrong: Vec<PathBuf> = std::fs::read_dir(folder)
         .unwrap()

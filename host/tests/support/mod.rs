@@ -208,10 +208,15 @@ impl Running<'_> {
     }
 
     /// Waits for its end.
-    pub fn finish(mut self) -> Finished {
+    pub fn finish(self) -> Finished {
+        self.finish_within(HANGS)
+    }
+
+    /// The same, of a run that takes its time.
+    pub fn finish_within(mut self, time: Duration) -> Finished {
         let out = |name: &str| self.suite.folder.path().join(name);
         let mut peak_memory = 0;
-        let ended = wait_until(|| {
+        let ended = wait_at_most(time, || {
             peak_memory = self.peak_memory().unwrap_or(peak_memory);
             self.host.try_wait().unwrap().is_some()
         });
@@ -236,10 +241,14 @@ impl Drop for Running<'_> {
 }
 
 /// Waits until `condition` holds; says whether it came to that.
-pub fn wait_until(mut condition: impl FnMut() -> bool) -> bool {
+pub fn wait_until(condition: impl FnMut() -> bool) -> bool {
+    wait_at_most(HANGS, condition)
+}
+
+fn wait_at_most(time: Duration, mut condition: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
     while !condition() {
-        if begun.elapsed() > HANGS {
+        if begun.elapsed() > time {
             return false;
         }
         thread::sleep(Duration::from_millis(2));

@@ -18,6 +18,7 @@ mod body;
 mod chat;
 mod conversation;
 mod faults;
+mod gate;
 mod log;
 mod messages;
 mod responses;

@@ -34,6 +34,7 @@ use super::{
     chat,
     conversation::Conversation,
     faults::{Failure, Fault, Mode},
+    gate::Gate,
     log::{Answered, Api, Request},
     messages, responses,
     script::{Obstacle, Scripts},
@@ -74,6 +75,7 @@ struct Shared {
     requests: Mutex<Vec<Request>>,
     /// Requests that failed, by what they failed for.
     failed: Mutex<BTreeMap<String, u32>>,
+    gate: Gate,
 }
 
 impl ModelServer {
@@ -91,6 +93,7 @@ impl ModelServer {
             count: AtomicUsize::new(1),
             requests: Mutex::default(),
             failed: Mutex::default(),
+            gate: Gate::default(),
         });
         let (stop, stopped) = oneshot::channel();
         let accepting = tokio::spawn(accept(listener, shared.clone(), stopped));
@@ -121,6 +124,21 @@ impl ModelServer {
     pub fn requests_of(&self, session: &Session<'_>) -> Vec<Request> {
         let prefix = session.prefix();
         self.requests().into_iter().filter(|request| request.prefix == prefix).collect()
+    }
+
+    /// Keeps every conversation waiting for its first answer, from now on until [`release`](Self::release).
+    pub fn hold(&self) {
+        self.shared.gate.close();
+    }
+
+    /// Waits until so many conversations are held.
+    pub async fn holds(&self, count: usize) {
+        self.shared.gate.holds(count).await;
+    }
+
+    /// Gives those that are held their answers.
+    pub fn release(&self) {
+        self.shared.gate.open();
     }
 
     /// Ends all connections, those that are silent too, and waits until they are gone.
@@ -206,6 +224,10 @@ async fn serve(shared: Arc<Shared>, request: hyper::Request<Incoming>) -> io::Re
         }
         Outcome::Dropped => Err(io::Error::other("the connection is dropped on purpose")),
         Outcome::Answer(answer, fault) => {
+            // Without tools it is no work: some agents ask for a title of the session.
+            if answer.number == Some(0) && !conversation.tools.names().is_empty() {
+                shared.gate.pass(format!("{prefix} {:?}", conversation.opening())).await;
+            }
             tokio::time::sleep(answer.delay).await;
             Ok(if conversation.stream {
                 streamed(id, api, &conversation, &answer, fault)
