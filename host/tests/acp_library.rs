@@ -63,11 +63,9 @@ async fn every_stop_reason_has_its_end() {
         let conclusion = within(30, session.conclude()).await.unwrap_or_else(|fault| panic!("{reason}: {fault}"));
         assert_eq!(conclusion.stop_reason, reason);
     }
-    for (prompt, class) in [
-        ("max_turn_requests", FaultClass::Limit),
-        ("cancelled", FaultClass::Crash),
-        ("fail", FaultClass::Launch),
-    ] {
+    for (prompt, class) in
+        [("max_turn_requests", FaultClass::Limit), ("cancelled", FaultClass::Crash), ("fail", FaultClass::Launch)]
+    {
         let attempt = Attempt::new("");
         let mut session = start(&attempt, prompt).await;
         let fault = within(30, session.conclude()).await.unwrap_err();

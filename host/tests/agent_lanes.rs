@@ -119,8 +119,8 @@ const SHIM: &str = "#!/bin/sh\nprintf 'cat %s\\n' \"$*\" >>\"$HOST_AGENT_CONFIG_
 #[test]
 fn a_shim_logs_outside_of_the_root_and_passes_the_call_on() {
     let suite = suite("echo words >file; cat file; cat nowhere; exit 0", "");
-    suite.file("scenarios/work/bin/cat", SHIM);
-    fs::set_permissions(suite.path("scenarios/work/bin/cat"), fs::Permissions::from_mode(0o755)).unwrap();
+    fs::create_dir(suite.path("scenarios/work/bin")).unwrap();
+    write_program(&suite.path("scenarios/work/bin/cat"), SHIM);
     let run = suite.host(["run"]);
     run.exits(0);
     let attempt = suite.last_run().unwrap().join("mine/work/attempt-1");

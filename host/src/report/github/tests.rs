@@ -442,10 +442,7 @@ fn secrets_are_shown_nowhere() {
     stream.ends(0, 5, &two, fault(FaultClass::Launch, &text));
     stream.judged(5, &trial(secret, "x"), 0, 0, Verdict::Skip { reason: text.clone() });
     let told = told_after("", &stream.finished(), &[secret]);
-    let start = format!(
-        "::group::FAIL a/{}*… (2 more characters) (canary)\n│ ***: xxx",
-        "x".repeat(297)
-    );
+    let start = format!("::group::FAIL a/{}*… (2 more characters) (canary)\n│ ***: xxx", "x".repeat(297));
     assert!(told.log.starts_with(&start), "{}", told.log);
     for shown in [told.log.as_str(), &told.summary, &told.output] {
         assert!(!shown.contains("s3") && !shown.contains("key"), "{shown}");
