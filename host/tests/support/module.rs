@@ -17,6 +17,12 @@ pub struct Listed<'a> {
 /// A core module of the world `scenario:host/plugin` that lists `listed`. `list` is executed before it does, `run` by
 /// every scenario before it passes; `fields` are further fields of the module.
 pub fn typed_module(listed: &[Listed<'_>], list: &str, run: &str, fields: &str) -> Vec<u8> {
+    let wit = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit");
+    typed_module_of(&wit, listed, list, run, fields)
+}
+
+/// The same of the contract in `wit`, a file or a folder.
+pub fn typed_module_of(wit: &Path, listed: &[Listed<'_>], list: &str, run: &str, fields: &str) -> Vec<u8> {
     let mut memory = Memory { base: 4096, bytes: Vec::new() };
     let records: Vec<u32> = listed.iter().flat_map(|scenario| memory.scenario(scenario)).collect();
     let header = memory.list_of(&records, listed.len());
@@ -33,7 +39,7 @@ pub fn typed_module(listed: &[Listed<'_>], list: &str, run: &str, fields: &str) 
     );
     let mut module = wat::parse_str(&text).unwrap();
     let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit")).unwrap();
+    let (package, _) = resolve.push_path(wit).unwrap();
     let world = resolve.select_world(&[package], Some("plugin")).unwrap();
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
     module
