@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "a module of every test file, each of which uses a part")]
 
 mod module;
+pub mod preview1;
 
 use std::{
     fs::{self, File},
