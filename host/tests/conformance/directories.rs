@@ -78,8 +78,17 @@ fn a_directory_is_read_from_any_place_that_was_told() {
     p.holds("n", 0, 32, 25 + 26 + 28);
     p.ok("path_filestat_get", &[DIR, Arg::N(0), Arg::Text("file"), Arg::Out("stat")]);
     p.holds("all", 51 + 16, 32, 4).holds("all", 51 + 20, 8, TYPE_FILE).same(("all", 51 + 8), ("stat", 8));
-    // The cookie of the second is where the third begins.
-    p.ok("fd_readdir", &[DIR, Arg::Out("rest"), Arg::N(64), Arg::Wide("second", 0), Arg::Out("n")]);
+    // What the first and the second tell of the next is where the rest begins.
+    read_dir(&mut p, Arg::Wide("all", 0), "rest", 256);
+    p.holds("n", 0, 32, 26 + 28).holds("rest", 24, 8, u64::from(b'.'));
+    read_dir(&mut p, Arg::Wide("all", 25), "last", 256);
+    p.holds("n", 0, 32, 28).same(("last", 8), ("stat", 8));
+    read_dir(&mut p, Arg::Wide("last", 0), "none", 256);
+    p.holds("n", 0, 32, 0);
+    // From the beginning it is read anew.
+    p.ok("path_unlink_file", &[DIR, Arg::Text("file")]);
+    read_dir(&mut p, Arg::N(0), "all", 256);
+    p.holds("n", 0, 32, 25 + 26);
     conforms(&p);
 }
 

@@ -50,15 +50,17 @@ fn what_is_written_is_read_and_each_call_moves_the_place() {
 }
 
 #[test]
-fn several_buffers_are_filled_and_emptied_in_order() {
+fn of_several_buffers_at_least_the_first_that_is_not_empty_is_taken() {
     let mut p = opened(READ_WRITE);
-    p.put("one", b"abc").put("two", b"defgh").room("in", 16);
-    // Addresses are known once the places are; the list is made of a call's own arguments.
-    writes(&mut p, b"abc");
-    writes(&mut p, b"");
-    writes(&mut p, b"defgh");
+    p.ok("fd_write", &[FILE, Arg::Writes(&[b"", b"abc", b"defgh"]), Arg::Out("n")]).holds_one_of("n", &[3, 8]);
+    p.ok("fd_pwrite", &[FILE, Arg::Writes(&[b"abc", b"defgh"]), Arg::N(0), Arg::Out("n")]).holds_one_of("n", &[3, 8]);
     seeks(&mut p, 0, 0, 0);
-    reads(&mut p, b"abcdefgh");
+    p.ok("fd_read", &[FILE, Arg::Reads("buffer", &[0, 2, 60]), Arg::Out("n")]).holds_one_of("n", &[2, 3, 8]);
+    p.begins("buffer", b"ab");
+    p.ok("fd_pread", &[FILE, Arg::Reads("again", &[2, 1]), Arg::N(0), Arg::Out("n")]).holds_one_of("n", &[2, 3]);
+    p.begins("again", b"ab");
+    p.ok("fd_read", &[FILE, Arg::Reads("none", &[]), Arg::Out("n")]).holds("n", 0, 32, 0);
+    p.ok("fd_write", &[FILE, Arg::Writes(&[]), Arg::Out("n")]).holds("n", 0, 32, 0);
     conforms(&p);
 }
 

@@ -38,8 +38,34 @@ fn what_is_no_path_is_refused() {
     refused(&mut p, "dir/nested/file/x", &[NOTDIR]);
     refused(&mut p, &"n".repeat(300), &[NAMETOOLONG]);
     refused(&mut p, &"dir/../".repeat(1000), &[NAMETOOLONG]);
-    for bad in [&b"\xff"[..], b"dir/\xc3\x28"] {
-        p.call("path_create_directory", &[DIR, Arg::Raw(bad)], &[ILSEQ, INVAL]);
+    // Alone, cut short, too long a form, half of a pair, beyond the last character.
+    let bad = [
+        &b"\xff"[..],
+        b"dir/\xc3\x28",
+        b"\x80",
+        b"\xe2\x82",
+        b"\xc0\xaf",
+        b"\xe0\x80\xaf",
+        b"\xed\xa0\x80",
+        b"\xf0\x80\x80\xaf",
+        b"\xf4\x90\x80\x80",
+        b"\xf0\x9f\x98",
+        b"\xc3",
+    ];
+    for bad in bad.map(Arg::Raw) {
+        let (zero, good) = (Arg::N(0), Arg::Text("dir"));
+        p.call("path_create_directory", &[DIR, bad], &[ILSEQ]);
+        p.call("path_remove_directory", &[DIR, bad], &[ILSEQ]);
+        p.call("path_unlink_file", &[DIR, bad], &[ILSEQ]);
+        p.call("path_filestat_get", &[DIR, zero, bad, Arg::Out("stat")], &[ILSEQ]);
+        p.call("path_filestat_set_times", &[DIR, zero, bad, zero, zero, zero], &[ILSEQ]);
+        p.call("path_open", &[DIR, zero, bad, zero, zero, zero, zero, Arg::Out("fd")], &[ILSEQ]);
+        p.call("path_readlink", &[DIR, bad, Arg::Out("b"), Arg::N(8), Arg::Out("n")], &[ILSEQ]);
+        for (from, to) in [(bad, good), (good, bad)] {
+            p.call("path_rename", &[DIR, from, DIR, to], &[ILSEQ]);
+            p.call("path_link", &[DIR, zero, from, DIR, to], &[ILSEQ]);
+            p.call("path_symlink", &[from, DIR, to], &[ILSEQ]);
+        }
     }
     for call in ["path_create_directory", "path_unlink_file", "path_remove_directory"] {
         p.call(call, &[DIR, Arg::Text("")], &[NOENT, INVAL]);
@@ -52,7 +78,17 @@ fn what_is_no_path_is_refused() {
 #[test]
 fn names_may_hold_anything_else() {
     let mut p = Program::default();
-    for name in ["ä ö", "-", "...", "a\nb", "*?[", "\u{1f600}", "C:\\x", &"n".repeat(255)] {
+    for name in [
+        "ä ö",
+        "-",
+        "...",
+        "a\nb",
+        "*?[",
+        "\u{1f600}",
+        "\u{10ffff}\u{e000}\u{d7ff}\u{800}\u{7ff}\u{80}",
+        "C:\\x",
+        &"n".repeat(255),
+    ] {
         p.file(name).open(DIR, name, 0, FD_READ, "file").ok("fd_close", &[Arg::Fd("file")]);
         p.ok("path_unlink_file", &[DIR, Arg::Text(name)]);
     }

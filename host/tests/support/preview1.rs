@@ -110,12 +110,16 @@ pub enum Arg<'a> {
     Out(&'a str),
     /// The number of 32 bits that the place holds.
     Fd(&'a str),
-    /// The number of 64 bits that the place holds, and a difference.
-    Wide(&'a str, i64),
+    /// The number of 64 bits that the place holds so many bytes after its beginning.
+    Wide(&'a str, u32),
     /// One buffer that is written.
     Write(&'a [u8]),
     /// One buffer of that size, in the place of this name, that is read into.
     Read(&'a str, u32),
+    /// Several buffers that are written.
+    Writes(&'a [&'a [u8]]),
+    /// Several buffers of these sizes, one after another in the place of this name.
+    Reads(&'a str, &'a [u32]),
 }
 
 /// A program that grows call by call.
@@ -193,6 +197,12 @@ impl Program {
         };
         let differs = format!("(i64.ne {load} (i64.const {}))", wanted.cast_signed());
         self.check(&differs, &[0], &format!("{place}+{offset} is not {wanted}"))
+    }
+
+    /// A place holds one of these numbers of 32 bits.
+    pub fn holds_one_of(&mut self, place: &str, wanted: &[u16]) -> &mut Self {
+        let at = self.place(place, 64);
+        self.check(&format!("(i32.load (i32.const {at}))"), wanted, place)
     }
 
     /// Two places hold the same number of 64 bits.
@@ -296,24 +306,30 @@ impl Program {
             Arg::Raw(bytes) => vec![constant(self.data(bytes)), Value::Constant(bytes.len() as u64)],
             Arg::Out(place) => vec![constant(self.place(place, 64))],
             Arg::Fd(place) => vec![Value::Code(format!("(i32.load (i32.const {}))", self.place(place, 64)))],
-            Arg::Wide(place, more) => {
-                let at = self.place(place, 64);
-                vec![Value::Code(format!("(i64.add (i64.load (i32.const {at})) (i64.const {more}))"))]
+            Arg::Wide(place, offset) => {
+                let at = self.place(place, 64) + offset;
+                vec![Value::Code(format!("(i64.load (i32.const {at}))"))]
             }
-            Arg::Write(bytes) => {
-                let at = self.data(bytes);
-                self.buffers(at, bytes.len().try_into().unwrap())
+            Arg::Write(bytes) => self.values(Arg::Writes(&[bytes])),
+            Arg::Read(place, size) => self.values(Arg::Reads(place, &[size])),
+            Arg::Writes(list) => {
+                let list: Vec<_> =
+                    list.iter().map(|bytes| (self.data(bytes), bytes.len().try_into().unwrap())).collect();
+                self.buffers(&list)
             }
-            Arg::Read(place, size) => {
-                let at = self.place(place, size);
-                self.buffers(at, size)
+            Arg::Reads(place, sizes) => {
+                let mut at = self.place(place, sizes.iter().sum());
+                let list: Vec<_> =
+                    sizes.iter().map(|size| (at, *size, at += size)).map(|(at, size, ())| (at, size)).collect();
+                self.buffers(&list)
             }
         }
     }
 
-    fn buffers(&mut self, at: u32, length: u32) -> Vec<Value> {
-        let list = self.data(&[at.to_le_bytes(), length.to_le_bytes()].concat());
-        vec![Value::Constant(list.into()), Value::Constant(1)]
+    fn buffers(&mut self, list: &[(u32, u32)]) -> Vec<Value> {
+        let words: Vec<u8> =
+            list.iter().flat_map(|(at, length)| [at.to_le_bytes(), length.to_le_bytes()].concat()).collect();
+        vec![Value::Constant(self.data(&words).into()), Value::Constant(list.len() as u64)]
     }
 
     fn place(&mut self, name: &str, bytes: u32) -> u32 {
