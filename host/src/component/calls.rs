@@ -237,3 +237,97 @@ impl Reencode for Transplant {
         Ok(self.memory)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mended(text: &str) -> Vec<u8> {
+        let made = mend(&wat::parse_str(text).unwrap()).unwrap();
+        wasmparser::validate(&made).unwrap_or_else(|error| panic!("{error}"));
+        made
+    }
+
+    /// The imports, and how many functions of its own the module has.
+    fn outline(module: &[u8]) -> (Vec<String>, usize) {
+        let outline = Outline::of(module).unwrap();
+        let mut imported: Vec<_> = outline.imported.iter().collect();
+        imported.sort_by_key(|(_, place)| **place);
+        (imported.into_iter().map(|(name, _)| (*name).to_owned()).collect(), outline.bodies.len())
+    }
+
+    #[test]
+    fn the_calls_are_whole_and_stand_in_for_what_they_call() {
+        let calls = wat::parse_str(CALLS).unwrap();
+        wasmparser::validate(&calls).unwrap();
+        let calls = Outline::of(&calls).unwrap();
+        for (name, ours) in &calls.exported {
+            if let Some(import) = calls.imported.get(name) {
+                assert!(calls.called_by(*ours).contains(import), "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_module_that_calls_nothing_of_it_stays_as_it_is() {
+        for text in [
+            "(module (memory (export \"memory\") 1) (func (export \"_start\")))",
+            "(module (import \"wasi_snapshot_preview1\" \"fd_close\" (func (param i32) (result i32)))
+                (memory (export \"memory\") 1) (func (export \"_start\")))",
+            // Nobody can call it, or name a path.
+            "(module (import \"wasi_snapshot_preview1\" \"sock_shutdown\" (func (param i32 i32) (result i32)))
+                (memory (export \"memory\") 1))",
+            "(module (import \"wasi_snapshot_preview1\" \"sock_shutdown\" (func (param i32 i32) (result i32)))
+                (func (export \"_start\")))",
+        ] {
+            let module = wat::parse_str(text).unwrap();
+            assert_eq!(mend(&module).unwrap(), module, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_called_comes_with_what_it_needs() {
+        let module = mended(
+            "(module
+                (import \"wasi_snapshot_preview1\" \"path_unlink_file\" (func $u (param i32 i32 i32) (result i32)))
+                (memory (export \"memory\") 1)
+                (func (export \"_start\") (drop (call $u (i32.const 3) (i32.const 0) (i32.const 0)))))",
+        );
+        assert_eq!(outline(&module), (vec!["path_unlink_file".to_owned()], 3));
+        let module = mended(
+            "(module
+                (import \"env\" \"other\" (func $other))
+                (import \"wasi_snapshot_preview1\" \"sock_shutdown\" (func $s (param i32 i32) (result i32)))
+                (memory (export \"memory\") 1)
+                (func (export \"_start\") (drop (call $s (i32.const 3) (i32.const 0)))))",
+        );
+        assert_eq!(outline(&module), (vec!["sock_shutdown".to_owned(), "fd_fdstat_get".to_owned()], 3));
+    }
+
+    #[test]
+    fn every_place_that_names_a_function_names_the_same_one_afterwards() {
+        let module = mended(
+            "(module
+                (type $pair (func (param i32 i32) (result i32)))
+                (rec (type $a (func)) (type $b (func)))
+                (import \"wasi_snapshot_preview1\" \"sock_shutdown\" (func $s (type $pair)))
+                (import \"env\" \"global\" (global i32))
+                (memory $other 1) (memory $memory 2) (export \"memory\" (memory $memory))
+                (table 4 funcref) (elem (i32.const 0) func $s $own $start)
+                (global $ref funcref (ref.func $own))
+                (start $start)
+                (func $start)
+                (func $own (export \"own\") (type $pair) (call $s (local.get 0) (local.get 1)))
+                (func (export \"through\") (result i32)
+                    (call_indirect (type $pair) (i32.const 3) (i32.const 0) (i32.const 0)))
+                (export \"s\" (func $s)))",
+        );
+        let outline = Outline::of(&module).unwrap();
+        // One import came, so the first function of its own has the place 2, and the stand-in the last.
+        let last = outline.imports + u32::try_from(outline.bodies.len()).unwrap() - 1;
+        assert_eq!((outline.imports, outline.exported["own"]), (2, 3));
+        assert!(outline.exported["s"] >= last - 1, "{:?}", outline.exported);
+        assert_eq!(outline.called_by(3), BTreeSet::from([outline.exported["s"]]));
+        assert!(outline.called_by(outline.exported["s"]).len() == 1);
+    }
+}

@@ -259,7 +259,6 @@ fn expected_words(expected: &str) -> String {
         "u32" => format!("a whole number from 0 to {}", u32::MAX),
         "u64" | "usize" => "a whole number from 0 up".into(),
         "i64" => "a whole number".into(),
-        "i32" => format!("a whole number from {} to {}", i32::MIN, i32::MAX),
         _ if expected == "a map" || expected.starts_with("struct ") || expected.contains(" enum ") => "a table".into(),
         _ => expected.to_owned(),
     }

@@ -29,8 +29,9 @@ fn stdio_is_no_terminal_and_no_directory() {
     let mut p = Program::default();
     for (fd, function) in [(0, "fd_read"), (1, "fd_write"), (2, "fd_write")] {
         let fd = Arg::N(fd);
-        p.ok("fd_fdstat_get", &[fd, Arg::Out("stat")]);
-        // A terminal is a character device that cannot seek: this is none.
+        p.ok("fd_fdstat_get", &[fd, Arg::Out("stat")]).holds("stat", 0, 8, 0);
+        p.call("fd_filestat_get", &[fd, Arg::Out("stat")], &[SUCCESS]).holds("stat", 16, 8, 0);
+        // A terminal is a character device, which this is not.
         p.call("fd_seek", &[fd, Arg::N(0), Arg::N(0), Arg::Out("n")], &[SPIPE, BADF]);
         p.call("fd_readdir", &[fd, Arg::Out("b"), Arg::N(8), Arg::N(0), Arg::Out("n")], &[BADF, NOTDIR]);
         p.call("path_create_directory", &[fd, Arg::Text("x")], &[NOTDIR, BADF]);
@@ -138,12 +139,65 @@ fn arguments_and_variables_come_as_they_are() {
 }
 
 #[test]
-fn the_rights_of_a_preopen_are_those_that_programs_look_for() {
+fn a_preopen_has_the_rights_that_programs_look_for() {
+    let bits = |places: &[u32]| places.iter().map(|place| 1_u64 << place).sum::<u64>();
+    // What is done with a directory, and what is done with the files in it.
+    let directory = bits(&[9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 21, 23, 24, 25, 26]);
+    let file = bits(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 21, 22, 23, 27]);
     let mut p = Program::default();
     p.ok("fd_fdstat_get", &[DIR, Arg::Out("stat")]);
+    p.has_bits("stat", 8, directory, bits(&[2, 22])).has_bits("stat", 16, directory | file, 0);
     // Opening it again with what it has, or with nothing, works.
     let args =
         |rights: Arg<'static>| [DIR, Arg::N(0), Arg::Text("."), Arg::N(0), rights, rights, Arg::N(0), Arg::Out("o")];
     p.ok("path_open", &args(Arg::Wide("stat", 8))).ok("path_open", &args(Arg::N(0)));
+    // Rights cannot be given up, which is told.
+    let rights = [DIR, Arg::Wide("stat", 8), Arg::Wide("stat", 16)];
+    p.call("fd_fdstat_set_rights", &rights, &[NOTSUP]);
     conforms(&p);
+}
+
+#[test]
+fn a_file_has_the_rights_that_it_was_opened_with() {
+    let mut p = Program::default();
+    p.file("file");
+    for (rights, other) in [(FD_READ, FD_WRITE), (FD_WRITE, FD_READ), (FD_READ | FD_WRITE, 0)] {
+        p.open(DIR, "file", 0, rights, "file").ok("fd_fdstat_get", &[Arg::Fd("file"), Arg::Out("stat")]);
+        p.has_bits("stat", 8, rights, other);
+    }
+    conforms(&p);
+}
+
+#[test]
+fn many_and_large_arguments_and_variables_come_whole() {
+    const LARGE: u32 = 32 << 10;
+    let (large, value) = ("x".repeat(LARGE as usize), "y".repeat(LARGE as usize));
+    let mut p = Program::default();
+    p.ok("args_sizes_get", &[Arg::Out("count"), Arg::Out("size")]);
+    p.holds("count", 0, 32, 1 + 10 + 2000).holds("size", 0, 32, u64::from(6 + 10 * (LARGE + 1)) + 2000 * 4);
+    p.room("args", 600_000).room("list", 10_000).ok("args_get", &[Arg::Out("list"), Arg::Out("args")]);
+    let end = 6 + 10 * (LARGE + 1);
+    p.holds("args", end - 2, 8, u64::from(b'x')).holds("args", end - 1, 8, 0).holds("args", end, 8, u64::from(b'a'));
+    p.ok("environ_sizes_get", &[Arg::Out("count"), Arg::Out("size")]);
+    p.holds("count", 0, 32, 9).holds("size", 0, 32, u64::from(9 * (LARGE + 4)));
+    p.room("env", 500_000).ok("environ_get", &[Arg::Out("list"), Arg::Out("env")]);
+    p.holds("env", 9 * (LARGE + 4) - 2, 8, u64::from(b'y'));
+    let args = [vec![format!("{large:?}"); 10], vec!["\"abc\"".to_owned(); 2000]].concat().join(", ");
+    let env: Vec<String> = (0..9).map(|number| format!("E{number} = {value:?}")).collect();
+    conforms_with(&p, &format!("args = [{args}]\nenv = {{ {} }}", env.join(", ")));
+}
+
+#[test]
+fn as_many_preopens_can_be_used_as_can_be_given() {
+    let name = |number: u64| format!("/{}/{number}", "n".repeat(200));
+    let mut p = Program::default();
+    for (fd, number) in [(3, 0), (4, 1), (52, 49), (102, 99)] {
+        let place = format!("name-{fd}");
+        p.room(&place, 256).ok("fd_prestat_dir_name", &[Arg::N(fd), Arg::Out(&place), Arg::N(256)]);
+        p.begins(&place, format!("{}\0", name(number)).as_bytes());
+        p.open(Arg::N(fd), "there/file", 0, FD_READ, "file");
+    }
+    let entry = |number| format!("{{ from = \"data\", to = {:?}, mode = \"ro\" }}", name(number));
+    let entries: Vec<String> = (0..100).map(entry).collect();
+    conforms_with(&p, &format!("preopens = [{}]", entries.join(", ")));
 }

@@ -37,11 +37,9 @@ pub const READ_WRITE: u64 = FD_READ | FD_WRITE | 1 << 2 | 1 << 3 | 1 << 5 | 1 <<
 
 pub const APPEND: u64 = 1;
 pub const NONBLOCK: u64 = 4;
-pub const SYNC: u64 = 16;
 
 pub const FOLLOW: u64 = 1;
 
-pub const TYPE_CHARACTER_DEVICE: u64 = 2;
 pub const TYPE_DIRECTORY: u64 = 3;
 pub const TYPE_FILE: u64 = 4;
 pub const TYPE_LINK: u64 = 7;
@@ -203,6 +201,14 @@ impl Program {
     pub fn holds_one_of(&mut self, place: &str, wanted: &[u16]) -> &mut Self {
         let at = self.place(place, 64);
         self.check(&format!("(i32.load (i32.const {at}))"), wanted, place)
+    }
+
+    /// Of the number of 64 bits that a place holds, these bits are set, and these are not.
+    pub fn has_bits(&mut self, place: &str, offset: u32, set: u64, unset: u64) -> &mut Self {
+        let at = self.place(place, 64) + offset;
+        let (mask, set) = ((set | unset).cast_signed(), set.cast_signed());
+        let differs = format!("(i64.ne (i64.and (i64.load (i32.const {at})) (i64.const {mask})) (i64.const {set}))");
+        self.check(&differs, &[0], &format!("bits of {place}+{offset}"))
     }
 
     /// Two places hold the same number of 64 bits.
