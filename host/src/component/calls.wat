@@ -3,6 +3,8 @@
 (module
   (import "wasi_snapshot_preview1" "fd_fdstat_get" (func $fd_fdstat_get (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_fdstat_set_flags" (func $fd_fdstat_set_flags (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_filestat_set_times" (func $fd_filestat_set_times (param i32 i64 i64 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_seek" (func $fd_seek (param i32 i64 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "path_create_directory" (func $path_create_directory (param i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "path_filestat_get" (func $path_filestat_get (param i32 i32 i32 i32 i32) (result i32)))
@@ -53,6 +55,13 @@
       (br $next))
     unreachable)
 
+  ;; The flags for looking up a path: a slash at its end means what a link there leads to, which the adapter follows only
+  ;; when it is told.
+  (func $lookup (param $lookup i32) (param $at i32) (param $length i32) (result i32)
+    (if (i32.eqz (local.get $length)) (then (return (local.get $lookup))))
+    (i32.or (local.get $lookup)
+      (i32.eq (i32.load8_u (i32.sub (i32.add (local.get $at) (local.get $length)) (i32.const 1))) (i32.const 47))))
+
   ;; Nothing is a socket: what a descriptor is told that is open, or that it is not. The adapter traps. The answer's
   ;; place is the module's own, which gets back what it held.
   (func $no_socket (param $fd i32) (result i32)
@@ -82,15 +91,51 @@
     (i64.store (i32.const 8) (local.get $held))
     (i32.const 0))
 
+  ;; The adapter sets the times of files only. A directory is named from itself.
+  (func (export "fd_filestat_set_times") (param $fd i32) (param $read i64) (param $changed i64) (param $flags i32)
+    (result i32)
+    (local $errno i32) (local $held i32)
+    (local.set $errno
+      (call $fd_filestat_set_times (local.get $fd) (local.get $read) (local.get $changed) (local.get $flags)))
+    (if (i32.or (i32.ne (local.get $errno) (i32.const 8)) (i32.eqz (memory.size))) (then (return (local.get $errno))))
+    (local.set $held (i32.load8_u (i32.const 8)))
+    (i32.store8 (i32.const 8) (i32.const 46))
+    (local.set $errno
+      (call $path_filestat_set_times (local.get $fd) (i32.const 0) (i32.const 8) (i32.const 1) (local.get $read)
+        (local.get $changed) (local.get $flags)))
+    (i32.store8 (i32.const 8) (local.get $held))
+    (select (i32.const 8) (local.get $errno) (i32.eq (local.get $errno) (i32.const 54))))
+
+  ;; What is set not to block is read once more as if it did: files are always ready, and so is stdin here, but the
+  ;; adapter says "again" of them at first.
+  (func (export "fd_read") (param $fd i32) (param $list i32) (param $count i32) (param $read i32) (result i32)
+    (local $errno i32) (local $flags i32) (local $one i64) (local $two i64) (local $three i64)
+    (local.set $errno (call $fd_read (local.get $fd) (local.get $list) (local.get $count) (local.get $read)))
+    (if (i32.ne (local.get $errno) (i32.const 6)) (then (return (local.get $errno))))
+    (local.set $one (i64.load (i32.const 8)))
+    (local.set $two (i64.load (i32.const 16)))
+    (local.set $three (i64.load (i32.const 24)))
+    (local.set $errno (call $fd_fdstat_get (local.get $fd) (i32.const 8)))
+    (local.set $flags (i32.load16_u (i32.const 10)))
+    (i64.store (i32.const 8) (local.get $one))
+    (i64.store (i32.const 16) (local.get $two))
+    (i64.store (i32.const 24) (local.get $three))
+    (if (i32.or (local.get $errno)
+          (call $fd_fdstat_set_flags (local.get $fd) (i32.and (local.get $flags) (i32.const -5))))
+      (then (return (i32.const 6))))
+    (local.set $errno (call $fd_read (local.get $fd) (local.get $list) (local.get $count) (local.get $read)))
+    (drop (call $fd_fdstat_set_flags (local.get $fd) (local.get $flags)))
+    (local.get $errno))
+
   (func (export "path_create_directory") (param i32 i32 i32) (result i32)
     (if (i32.eqz (call $text (local.get 1) (local.get 2))) (then (return (i32.const 25))))
     (call $path_create_directory (local.get 0) (local.get 1) (local.get 2)))
   (func (export "path_filestat_get") (param i32 i32 i32 i32 i32) (result i32)
     (if (i32.eqz (call $text (local.get 2) (local.get 3))) (then (return (i32.const 25))))
-    (call $path_filestat_get (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4)))
+    (call $path_filestat_get (local.get 0) (call $lookup (local.get 1) (local.get 2) (local.get 3)) (local.get 2) (local.get 3) (local.get 4)))
   (func (export "path_filestat_set_times") (param i32 i32 i32 i32 i64 i64 i32) (result i32)
     (if (i32.eqz (call $text (local.get 2) (local.get 3))) (then (return (i32.const 25))))
-    (call $path_filestat_set_times (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4) (local.get 5) (local.get 6)))
+    (call $path_filestat_set_times (local.get 0) (call $lookup (local.get 1) (local.get 2) (local.get 3)) (local.get 2) (local.get 3) (local.get 4) (local.get 5) (local.get 6)))
   (func (export "path_link") (param i32 i32 i32 i32 i32 i32 i32) (result i32)
     (if (i32.eqz (call $text (local.get 2) (local.get 3))) (then (return (i32.const 25))))
     (if (i32.eqz (call $text (local.get 5) (local.get 6))) (then (return (i32.const 25))))

@@ -216,6 +216,38 @@ fn times_are_set_kept_and_refused_where_they_contradict() {
 }
 
 #[test]
+fn a_file_that_is_set_not_to_block_is_read_all_the_same() {
+    let mut p = Program::default();
+    p.try_open(DIR, "there/file", (0, 0, READ_WRITE, NONBLOCK), "file", &[SUCCESS]);
+    for _ in 0..20 {
+        reads(&mut p, b"0123456789");
+        reads(&mut p, b"");
+        seeks(&mut p, 0, 0, 0);
+    }
+    p.ok("fd_fdstat_get", &[FILE, Arg::Out("stat")]).holds("stat", 2, 8, NONBLOCK);
+    p.file("other").open(DIR, "other", 0, READ_WRITE, "file").ok("fd_fdstat_set_flags", &[FILE, Arg::N(NONBLOCK)]);
+    writes(&mut p, b"text");
+    seeks(&mut p, 0, 0, 0);
+    reads(&mut p, b"text");
+    p.ok("fd_read", &[FILE, Arg::Read("nothing", 0), Arg::Out("n")]).holds("n", 0, 32, 0);
+    conforms(&p);
+}
+
+#[test]
+fn the_times_of_a_directory_are_set_by_its_descriptor() {
+    const THEN: u64 = 1_000_000_007_000_000_123;
+    let mut p = Program::default();
+    p.open(DIR, "there", DIRECTORY, 0, "dir");
+    for dir in [DIR, Arg::Fd("dir")] {
+        p.ok("fd_filestat_set_times", &[dir, Arg::N(THEN), Arg::N(THEN + 5), Arg::N(5)]);
+        p.ok("fd_filestat_get", &[dir, Arg::Out("stat")]).holds("stat", 40, 64, THEN).holds("stat", 48, 64, THEN + 5);
+        p.call("fd_filestat_set_times", &[dir, Arg::N(1), Arg::N(1), Arg::N(12)], &[INVAL]);
+    }
+    p.call("fd_filestat_set_times", &[Arg::N(1), Arg::N(1), Arg::N(1), Arg::N(5)], &[BADF, INVAL]);
+    conforms(&p);
+}
+
+#[test]
 fn descriptors_are_renumbered_over_others() {
     let mut p = opened(READ_WRITE);
     p.open(DIR, "other", CREAT, READ_WRITE, "other");

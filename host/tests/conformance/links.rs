@@ -31,6 +31,9 @@ fn a_link_is_followed_only_where_that_is_asked_for() {
     p.try_open(DIR, "to-dir/up", (FOLLOW, 0, FD_READ, 0), "file", &[SUCCESS]);
     // Within a path a link is always followed.
     p.try_open(DIR, "to-dir/up", (0, 0, FD_READ, 0), "other", &[LOOP]);
+    // A slash after its name means what it leads to.
+    type_of(&mut p, 0, "to-dir/", TYPE_DIRECTORY);
+    p.call("path_filestat_get", &[DIR, Arg::N(0), Arg::Text("to-file/"), Arg::Out("stat")], &[NOTDIR]);
     p.call("path_remove_directory", &[DIR, Arg::Text("to-dir")], &[NOTDIR]);
     p.ok("path_unlink_file", &[DIR, Arg::Text("to-dir")]).ok("path_unlink_file", &[DIR, Arg::Text("to-file")]);
     type_of(&mut p, 0, "file", TYPE_FILE);
