@@ -206,3 +206,66 @@ fn a_core_module_that_traps_is_a_trap() {
     let finished = run_core(&plain_module("unreachable", ""), "");
     assert_eq!(finished.exits(110).fault("core").class, FaultClass::Trap);
 }
+
+#[test]
+fn exit_codes_are_the_low_byte_that_an_operating_system_keeps() {
+    let suite = Suite::new();
+    for (code, kept) in [(0_u32, 0), (1, 1), (77, 77), (126, 126), (134, 134), (255, 255), (256, 0), (u32::MAX, 255)] {
+        let name = format!("core-{code}");
+        suite.file(&format!("{name}.wasm"), plain_module(&format!("(call $proc_exit (i32.const {code}))"), ""));
+        suite.scenario(&name, &format!("expect = {{ exit-code = {kept} }}"));
+    }
+    suite.host(["run", "*.wasm"]).exits(0);
+}
+
+#[test]
+fn a_code_that_no_program_exits_with_is_an_error() {
+    for code in ["256", "-1", "99999999999"] {
+        let finished = run(&format!("args = [\"exit\", \"5\"]\nexpect = {{ exit-code = {code} }}"));
+        let told = format!("scenario.toml:3:24: no program exits with {code}: an exit code is a number from 0 to 255");
+        assert!(finished.exits(96).stderr.contains(&told), "{}", finished.told());
+    }
+}
+
+#[test]
+fn a_trap_is_a_fault_whatever_is_expected() {
+    for expect in ["exit-code = 134", "exit-code = 1", "stdout = \"\""] {
+        let finished = run_core(&plain_module("unreachable", ""), &format!("expect = {{ {expect} }}"));
+        assert_eq!(finished.exits(110).fault("core").class, FaultClass::Trap, "{expect}");
+    }
+}
+
+#[test]
+fn what_no_program_can_be_handed_is_an_error_in_its_place() {
+    for (toml, told) in [
+        ("args = [\"a\", \"b\\u0000\"]", "scenario.toml:2:8: `args` holds the character NUL"),
+        ("env = { A = \"\\u0000\" }", "scenario.toml:2:7: `env` holds the character NUL"),
+        ("env = { \"A=B\" = \"c\" }", "scenario.toml:2:7: no variable can be named \"A=B\""),
+        ("env = { \"\" = \"c\" }", "scenario.toml:2:7: no variable can be named \"\""),
+    ] {
+        let finished = run(toml);
+        assert!(finished.exits(96).stderr.contains(told), "{told}: {}", finished.told());
+    }
+}
+
+#[test]
+fn texts_are_compared_byte_for_byte() {
+    let data =
+        "(data (i32.const 8) \"\\20\\00\\00\\00\\07\\00\\00\\00\") (data (i32.const 32) \"a\\r\\n\\00\\c3\\a4\\n\")";
+    let module = plain_module(GREET, data);
+    run_core(&module, "expect = { stdout = \"a\\r\\n\\u0000ä\\n\", stderr = \"\" }").exits(0).passes("core");
+    run_core(&module, "expect = { stdout = { contains = \"\\n\\u0000\" } }").exits(0).passes("core");
+    for other in ["a\\n\\u0000ä\\n", "a\\r\\n\\u0000ä", "a\\r\\n\\u0000ä\\n\\n", ""] {
+        let finished = run_core(&module, &format!("expect = {{ stdout = \"{other}\" }}"));
+        assert_eq!(codes(finished.exits(100).findings("core")), ["stdout"], "{other}");
+    }
+}
+
+#[test]
+fn a_large_stdin_comes_whole() {
+    let line = "x".repeat(1 << 20);
+    let finished = run(&format!(
+        "args = [\"show\"]\nstdin = \"{line}\"\n[expect]\nstdout = {{ contains = \"stdin: \\\"{line}\\\"\\n\" }}"
+    ));
+    finished.exits(0).passes("command");
+}

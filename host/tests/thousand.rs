@@ -7,7 +7,7 @@ use std::{
 
 use host::model::{EventKind, Verdict};
 
-use crate::support::{Suite, probe};
+use crate::support::{Suite, plain_module, probe};
 
 mod support;
 
@@ -52,5 +52,42 @@ fn each_of_a_thousand_trials_has_its_own_place_and_verdict() {
     assert_eq!(told, HashSet::from([&vec!["planned", "started", "finished", "passed"]]));
     let names: HashSet<String> = story.keys().map(ToString::to_string).collect();
     assert_eq!(names, (0..COPIES).map(|number| format!("p{number}::noop")).collect());
+    assert_eq!(suite.leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_thousand_folders_of_few_programs_get_each_its_own_verdict() {
+    const PROGRAMS: usize = 20;
+    let suite = Suite::new();
+    for code in 0..PROGRAMS {
+        suite.file(&format!("m{code}.wasm"), plain_module(&format!("(call $proc_exit (i32.const {code}))"), ""));
+    }
+    let wrong = |number: usize| number.is_multiple_of(50);
+    for number in 0..COPIES {
+        let (code, folder) = (number % PROGRAMS, format!("t{number}"));
+        let expected = if wrong(number) { code + 1 } else { code };
+        suite.file(&format!("scenarios/{folder}/data/file"), &folder);
+        suite.scenario(
+            &folder,
+            &format!(
+                "plugin = \"m{code}.wasm\"\npreopens = [{{ from = \"data\", to = \"/\" }}]\n\
+                 expect = {{ exit-code = {expected} }}"
+            ),
+        );
+    }
+    let finished = suite.host(["run", "*.wasm"]);
+    finished.exits(100);
+    assert_eq!(finished.records().len(), COPIES);
+    let mut verdicts = HashMap::new();
+    for event in &finished.events {
+        if let EventKind::TrialFinished { trial, verdict, .. } = &event.kind {
+            assert!(verdicts.insert(trial.scenario.0.clone(), verdict.clone()).is_none(), "{trial} was judged twice");
+        }
+    }
+    for number in 0..COPIES {
+        let verdict = &verdicts[&format!("t{number}")];
+        assert_eq!(matches!(verdict, Verdict::Fail { .. }), wrong(number), "{number}: {verdict:?}");
+        assert_eq!(*verdict == Verdict::Pass, !wrong(number), "{number}: {verdict:?}");
+    }
     assert_eq!(suite.leftovers(), [""; 0]);
 }

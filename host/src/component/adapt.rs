@@ -13,6 +13,8 @@ use wasm_encoder::{
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
+use super::calls::{CALLS, mend};
+
 /// The encoder's version, which makes other components of the same modules.
 const ENCODER: &str = "wit-component 0.254.2";
 
@@ -29,14 +31,15 @@ const EXIT_WORLD: &str = "
 ";
 
 /// Turns a core module for WASI 0.1 into a component: a command by its `_start`, or, with a world embedded, a
-/// component of that world. The exit code stays: the official adapter keeps only whether it was 0.
+/// component of that world. The exit code stays: the official adapter keeps only whether it was 0. Calls that it
+/// answers wrongly are mended.
 ///
 /// A module can make the encoder overflow its stack, so the host does this in a process of its own.
 ///
 /// # Errors
 /// The encoder's words when the module does not fit its world or WASI 0.1.
 pub fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
-    let (module, exits) = redirect_exit(module)?;
+    let (module, exits) = redirect_exit(&mend(module)?)?;
     let encode = || {
         let mut encoder =
             ComponentEncoder::default().validate(true).module(&module)?.adapter(PREVIEW1, adapter(command))?;
@@ -51,8 +54,9 @@ pub fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
 /// Names how [`adapt`] turns modules into components: for the same module and name it gives the same component.
 pub(super) fn adaptation(command: bool) -> String {
     let mut hasher = Sha256::new();
-    // The source of this file is part of how it is done.
-    for part in [ENCODER.as_bytes(), include_bytes!("adapt.rs"), adapter(command), &[u8::from(command)]] {
+    // The sources are part of how it is done.
+    let sources: [&[u8]; 3] = [include_bytes!("adapt.rs"), include_bytes!("calls.rs"), CALLS.as_bytes()];
+    for part in sources.into_iter().chain([ENCODER.as_bytes(), adapter(command), &[u8::from(command)]]) {
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part);
     }

@@ -200,21 +200,32 @@ impl TopLevel {
 }
 
 fn component(top: TopLevel) -> Result<Contents, IdentifyError> {
-    let shape = match (version_of(&top.exports, SCENARIOS), version_of(&top.exports, "wasi:cli/run")) {
+    let (typed, runs) = (versions_of(&top.exports, SCENARIOS), versions_of(&top.exports, "wasi:cli/run"));
+    let shape = match (typed.into_iter().next(), command(runs)) {
         (Some(version), _) if speaks(&version) => Shape::Typed,
         (Some(version), _) => {
             let newer = numbers(&version) > numbers(SPOKEN);
             return Err(IdentifyError::OtherVersion { version, newer });
         }
-        (None, Some(version)) => match numbers(&version) {
-            (0, 2) => Shape::Command(WasiVersion::P2),
-            (0, 3) => Shape::Command(WasiVersion::P3),
-            _ => return Err(IdentifyError::OtherWasi { version }),
-        },
+        (None, Some(command)) => Shape::Command(command?),
         (None, None) => return Err(IdentifyError::OtherWorld { exports: listed(&top.exports) }),
     };
     let imports = top.imports.into_iter().map(Import).collect();
     Ok(Contents { shape, core_module: false, imports })
+}
+
+/// Which of the versions that a command can be run by it is run by. Compilers for WASI 0.2 give every program a
+/// `run` of 0.2, so one that has a `run` of 0.3 too means that.
+fn command(versions: Vec<String>) -> Option<Result<WasiVersion, IdentifyError>> {
+    // What came before a version was published is not that version.
+    let has = |wanted| versions.iter().any(|version| numbers(version) == wanted && !version.contains('-'));
+    if has((0, 3)) {
+        return Some(Ok(WasiVersion::P3));
+    }
+    if has((0, 2)) {
+        return Some(Ok(WasiVersion::P2));
+    }
+    versions.into_iter().next().map(|version| Err(IdentifyError::OtherWasi { version }))
 }
 
 fn core_module(top: TopLevel) -> Result<Contents, IdentifyError> {
@@ -232,12 +243,13 @@ fn core_module(top: TopLevel) -> Result<Contents, IdentifyError> {
     Ok(Contents { shape, core_module: true, imports })
 }
 
-/// The version in `NAME@VERSION` among `names`; empty where there is none.
-fn version_of(names: &[String], wanted: &str) -> Option<String> {
-    names.iter().find_map(|name| match name.split_once('@') {
+/// The versions in `NAME@VERSION` among `names`; an empty one where there is none.
+fn versions_of(names: &[String], wanted: &str) -> Vec<String> {
+    let version = |name: &String| match name.split_once('@') {
         Some((interface, version)) => (interface == wanted).then(|| version.to_owned()),
         None => (name == wanted).then(String::new),
-    })
+    };
+    names.iter().filter_map(version).collect()
 }
 
 fn speaks(version: &str) -> bool {
@@ -328,6 +340,14 @@ mod tests {
         assert_eq!(identify(&command("0.2.3")).unwrap().shape, Shape::Command(WasiVersion::P2));
         assert_eq!(identify(&command("0.3.0")).unwrap().shape, Shape::Command(WasiVersion::P3));
         assert!(problem(&command("0.9.0")).contains("0.9.0"));
+        assert!(problem(&command("0.3.0-rc-2026-01-06")).contains("wasi:cli@0.3.0-rc-2026-01-06"));
+        let both = |one: &str, other: &str| {
+            let export = |version: &str| format!("(export \"wasi:cli/run@{version}\" (instance $i))");
+            identify(&wat(&format!("(component (instance $i) {}{})", export(one), export(other)))).unwrap().shape
+        };
+        assert_eq!(both("0.2.6", "0.3.0"), Shape::Command(WasiVersion::P3));
+        assert_eq!(both("0.3.0", "0.2.6"), Shape::Command(WasiVersion::P3));
+        assert_eq!(both("0.9.0", "0.2.6"), Shape::Command(WasiVersion::P2));
         let core = identify(&wat("(module (func (export \"_start\")))")).unwrap();
         assert_eq!((core.shape, core.core_module), (Shape::Command(WasiVersion::P1), true));
     }

@@ -3,6 +3,7 @@
 mod adapt;
 mod apart;
 pub mod bindings;
+mod calls;
 mod discover;
 mod identify;
 mod list;

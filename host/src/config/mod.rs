@@ -7,6 +7,7 @@ mod expected;
 mod lane_table;
 mod lanes;
 mod layers;
+mod preopens;
 mod scenario_file;
 mod settings;
 mod source;

@@ -14,13 +14,14 @@ use super::{
     defaults::DefaultsTable,
     error::ConfigError,
     expected::{ExpectFailTable, ExpectedSettings},
+    preopens::{PreopenTable, preopens},
     source::{FileText, Place, parse, read},
     strays::{Stray, strays},
-    value::{Bytes, CauseName, NotZero, Table, Time, Wait},
+    value::{Bytes, CauseName, ExitCode, NotZero, Table, Time, Wait},
 };
 use crate::model::{
-    CommandSpec, Expectation, Fixture, Grant, Grants, Limits, RetryOverride, ScriptedAgent, SessionPrompt, TextMatch,
-    check_name,
+    CommandSpec, Expectation, Fixture, Grant, Grants, Limits, RetryOverride, SESSION_FOLDER, ScriptedAgent,
+    SessionPrompt, TextMatch, check_name,
 };
 
 /// More words to select by help nobody.
@@ -95,6 +96,7 @@ struct ScenarioFile {
     args: Option<Spanned<Vec<String>>>,
     env: Option<Spanned<BTreeMap<String, String>>>,
     stdin: Option<Spanned<String>>,
+    preopens: Option<Spanned<Vec<Table<PreopenTable>>>>,
     session: Option<Spanned<Table<SessionTable>>>,
     expect: Option<Spanned<Table<ExpectTable>>>,
 }
@@ -120,7 +122,7 @@ struct SessionTable {
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 struct ExpectTable {
-    exit_code: Option<i32>,
+    exit_code: Option<ExitCode>,
     stdout: Option<MatchTable>,
     stderr: Option<MatchTable>,
 }
@@ -185,12 +187,28 @@ impl ScenarioFile {
         tags.into_iter().chain(handed)
     }
 
+    /// What no program can be handed, with its place.
+    fn unfit(&self) -> impl Iterator<Item = (std::ops::Range<usize>, String)> {
+        let nul = |key, span| (span, format!("`{key}` holds the character NUL, which ends a text; remove it"));
+        let args = self.args.as_ref().filter(|args| args.get_ref().iter().any(|arg| arg.contains('\0')));
+        let env = self.env.as_ref().and_then(|env| {
+            let (names, texts) = (|| env.get_ref().keys(), env.get_ref().values());
+            if names().chain(texts).any(|text| text.contains('\0')) {
+                return Some(nul("env", env.span()));
+            }
+            let unfit = names().find(|name| name.is_empty() || name.contains('='))?;
+            Some((env.span(), format!("no variable can be named {unfit:?}; a name is not empty and has no `=`")))
+        });
+        args.map(|args| nul("args", args.span())).into_iter().chain(env)
+    }
+
     /// Where the keys of a plain command stand.
     fn command_spans(&self) -> impl Iterator<Item = (&'static str, std::ops::Range<usize>)> {
         [
             ("args", self.args.as_ref().map(Spanned::span)),
             ("env", self.env.as_ref().map(Spanned::span)),
             ("expect", self.expect.as_ref().map(Spanned::span)),
+            ("preopens", self.preopens.as_ref().map(Spanned::span)),
             ("session", self.session.as_ref().map(Spanned::span)),
             ("stdin", self.stdin.as_ref().map(Spanned::span)),
             ("summary", self.summary.as_ref().map(Spanned::span)),
@@ -227,13 +245,18 @@ impl ScenarioSettings {
             }
             Some(path).filter(|path| path.is_dir())
         };
-        let fixture = Fixture { root: dir("root"), config: dir("config"), git: file.fixture.0.git };
+        let (root, config) = (dir("root"), dir("config"));
         let bin = dir("bin").map(|bin| std::path::absolute(&bin).unwrap_or(bin));
         let agents = agents(&folder.join("agents")).unwrap_or_else(|errors| {
             problems.extend(errors);
             BTreeMap::new()
         });
-        problems.extend(file.oversized().map(|(span, message)| source.error(span, message).into()));
+        let mut wrong: Vec<_> = file.oversized().chain(file.unfit()).collect();
+        let given_preopens = file.preopens.as_ref().map(|written| {
+            let taken: &[&str] = if file.session.is_some() { &[SESSION_FOLDER] } else { &[] };
+            preopens(written, folder, taken, &mut wrong)
+        });
+        problems.extend(wrong.into_iter().map(|(span, message)| source.error(span, message).into()));
         let mut unexpected = Vec::new();
         let expected_failures =
             file.expect_fail.iter().map(|Table(table)| table.settings(&source, &mut unexpected)).collect();
@@ -248,6 +271,9 @@ impl ScenarioSettings {
         let spans = file.command_spans().chain(plugin_span).chain(defaults.spans());
         let places = spans.map(|(key, span)| (key, source.place(span))).collect();
         let expect = file.expect.map(|expect| expect.into_inner().0);
+        let (preopens, folders) = given_preopens.map(|given| (given.list, given.folders)).unzip();
+        let folders = folders.unwrap_or_default();
+        let strays = strays(folder, folders.keys().map(String::as_str));
         Ok(Self {
             plugin_canonical: plugin.as_deref().and_then(|path| path.canonicalize().ok()),
             plugin,
@@ -258,15 +284,16 @@ impl ScenarioSettings {
             retry: defaults.retry(),
             expected_failures,
             file: given.then_some(source.path),
-            fixture,
+            fixture: Fixture { root, config, git: file.fixture.0.git, folders },
             bin,
             command: CommandSpec {
                 args: file.args.map(Spanned::into_inner).unwrap_or_default(),
                 env: file.env.map(Spanned::into_inner).unwrap_or_default(),
                 stdin: file.stdin.map(Spanned::into_inner).unwrap_or_default().into_bytes(),
+                preopens,
                 session: file.session.map(|session| SessionPrompt { prompt: session.into_inner().0.prompt }),
                 expect: expect.map(|expect| Expectation {
-                    exit_code: expect.exit_code,
+                    exit_code: expect.exit_code.map(|ExitCode(code)| code),
                     stdout: expect.stdout.map(Into::into),
                     stderr: expect.stderr.map(Into::into),
                 }),
@@ -274,7 +301,7 @@ impl ScenarioSettings {
             command_keys,
             places,
             agents,
-            strays: strays(folder),
+            strays,
             name,
             folder: folder.to_owned(),
         })

@@ -258,7 +258,7 @@ fn expected_words(expected: &str) -> String {
         "a sequence" => "a list in brackets".into(),
         "u32" => format!("a whole number from 0 to {}", u32::MAX),
         "u64" | "usize" => "a whole number from 0 up".into(),
-        "i32" => format!("a whole number from {} to {}", i32::MIN, i32::MAX),
+        "i64" => "a whole number".into(),
         _ if expected == "a map" || expected.starts_with("struct ") || expected.contains(" enum ") => "a table".into(),
         _ => expected.to_owned(),
     }

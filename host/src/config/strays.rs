@@ -1,6 +1,7 @@
 //! Files and folders of a scenario that nobody reads, although their names say what they were meant for.
 
 use std::{
+    collections::HashSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -39,9 +40,11 @@ impl std::fmt::Display for Stray {
     }
 }
 
-/// Those of a scenario's folder, by name.
-pub(super) fn strays(folder: &Path) -> Vec<Stray> {
+/// Those of a scenario's folder, by name. `used` are paths in it that somebody reads.
+pub(super) fn strays<'a>(folder: &Path, used: impl Iterator<Item = &'a str>) -> Vec<Stray> {
+    let used: HashSet<&str> = used.filter_map(|path| path.split('/').next()).collect();
     let mut found: Vec<Stray> = entries(folder)
+        .filter(|(name, _)| !used.contains(name.as_str()))
         .filter_map(|(name, path)| {
             let meant = meant(&name)?;
             // What is there under its right name needs no other.
@@ -78,13 +81,13 @@ mod tests {
     #[test]
     fn what_was_meant_for_something_else_is_found() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["agent", "fixture", "notes", "agents", "Config"] {
+        for name in ["agent", "fixture", "files", "notes", "agents", "Config"] {
             fs::create_dir(folder.path().join(name)).unwrap();
         }
         for name in ["scenarios.toml", "README.md", ".agent", "agents/a.toml", "agents/b.yaml", "agents/c.toml~"] {
             fs::write(folder.path().join(name), "").unwrap();
         }
-        let found: Vec<_> = strays(folder.path())
+        let found: Vec<_> = strays(folder.path(), ["files/deep"].into_iter())
             .into_iter()
             .map(|stray| (stray.path.strip_prefix(folder.path()).unwrap().display().to_string(), stray.meant))
             .collect();

@@ -214,7 +214,7 @@ fn whatever_is_wrong_with_a_scenario_is_told_with_its_place_and_what_to_do() {
         ("[expect]\nstdout = [\"x\"]", "2:10: expected a text in quotes, or"),
         ("[session]\n", "1:1: the key `prompt` is missing; add it"),
         ("[session]\nprompt = 1", "2:10: expected a text in quotes, found `1`"),
-        ("[expect]\nexit-code = \"0\"", "2:13: expected a whole number from -2147483648 to 2147483647"),
+        ("[expect]\nexit-code = \"0\"", "2:13: expected a whole number, found the text \"0\""),
         ("[expect]\nstdout = 3", "2:10: expected a text in quotes, or `{ contains = TEXT }`"),
         ("[expect]\nstdout = { contain = \"x\" }", "2:10: expected a text in quotes, or `{ contains = TEXT }`"),
         ("env = { A = 1 }", "1:13: expected a text in quotes, found `1`"),

@@ -171,6 +171,20 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
+/// What a program can exit with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct ExitCode(pub(super) i32);
+
+impl<'de> Deserialize<'de> for ExitCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = i64::deserialize(deserializer)?;
+        let byte = u8::try_from(code).map_err(|_| {
+            D::Error::custom(format!("no program exits with {code}: an exit code is a number from 0 to 255"))
+        })?;
+        Ok(Self(byte.into()))
+    }
+}
+
 /// A bound of which zero would let nothing run at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NotZero<T>(pub(super) T);

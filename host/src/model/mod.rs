@@ -43,8 +43,8 @@ pub use replay::{
 };
 pub use reporter::ReporterKind;
 pub use scenario::{
-    CommandSpec, Declared, DeclaredScenario, Expectation, Fixture, PluginFacts, PluginId, Scenario, ScenarioShape,
-    ScriptedAgent, SessionPrompt, TextMatch, Ungranted,
+    CommandSpec, Declared, DeclaredScenario, Expectation, Fixture, PluginFacts, PluginId, Preopen, PreopenSource,
+    SESSION_FOLDER, Scenario, ScenarioShape, ScriptedAgent, SessionPrompt, TextMatch, Ungranted,
 };
 pub use script::{Script, ScriptExpectation, ScriptedFault, Step};
 pub use session::{BackOff, Conclusion, SessionEvent, SessionEventKind, Usage};

@@ -129,7 +129,8 @@ pub struct RecordedFixture {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum KeptFixture {
-    /// In a file beside `fixtures.json`: `before/`, `config/`, and `root/` where it differs, as far as there are any.
+    /// In a file beside `fixtures.json`: `before/`, `config/`, `folders/`, and `root/` where it differs, as far as there
+    /// are any.
     Kept {
         /// Its name.
         file: String,

@@ -87,11 +87,49 @@ pub struct CommandSpec {
     pub env: BTreeMap<String, String>,
     /// What it reads from stdin; empty by default.
     pub stdin: Vec<u8>,
+    /// Its directories in their order, in place of the default ones.
+    pub preopens: Option<Vec<Preopen>>,
     /// A session that the host drives before it starts the command.
     pub session: Option<SessionPrompt>,
     /// What is expected, in place of exit code 0 for pass and 77 for skip.
     pub expect: Option<Expectation>,
 }
+
+/// A directory that a plain command is given.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Preopen {
+    /// What it is.
+    pub from: PreopenSource,
+    /// The name that the component knows it by.
+    pub to: String,
+    /// Whether the component can change nothing in it.
+    pub read_only: bool,
+}
+
+/// What a preopen is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PreopenSource {
+    /// The attempt's root.
+    Root,
+    /// The attempt's config dir.
+    Config,
+    /// The fixture as it was.
+    Before,
+    /// A folder of the scenario, by its name in [`Fixture::folders`].
+    Folder(String),
+}
+
+impl CommandSpec {
+    /// Whether it may change a folder of the scenario, so that each attempt needs a copy.
+    #[must_use]
+    pub fn writes_folders(&self) -> bool {
+        let mut preopens = self.preopens.iter().flatten();
+        preopens.any(|preopen| !preopen.read_only && matches!(preopen.from, PreopenSource::Folder(_)))
+    }
+}
+
+/// Where a plain command finds the record of a session that the host drove.
+pub const SESSION_FOLDER: &str = "/host/session";
 
 /// The prompt of a session that the host drives for a plain command.
 #[derive(Clone, Debug, PartialEq)]
@@ -129,6 +167,8 @@ pub struct Fixture {
     pub config: Option<PathBuf>,
     /// Whether the root becomes a git repository with one commit.
     pub git: bool,
+    /// Further folders that a plain command is given, by their paths in the scenario's folder.
+    pub folders: BTreeMap<String, PathBuf>,
 }
 
 /// A scripted agent of a scenario.

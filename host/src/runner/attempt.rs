@@ -28,7 +28,10 @@ use super::{
 use crate::{
     component::{Plugin, Shape, bindings::PluginPre},
     lane::Lane,
-    model::{AttemptRecord, Fault, FaultClass, LaneName, Outcome, Redactor, Report, ScenarioId, TrialId, Usage},
+    model::{
+        AttemptRecord, Fault, FaultClass, LaneName, Outcome, Redactor, Report, ScenarioId, ScenarioShape, TrialId,
+        Usage,
+    },
     plan::{Plan, PlannedTrial},
     sandbox::{AttemptDirs, FixtureError, RecordedFixtureError, Snapshot, Tripwire, Workspace},
 };
@@ -221,7 +224,8 @@ impl AttemptExecutor {
         let folder = self.place.folder(&trial.id, attempt);
         let snapshot = self.snapshots.get(&scenario.id);
         // Directories may be large: the others go on meanwhile.
-        let dirs = match block_in_place(|| self.workspace.attempt(snapshot)) {
+        let own_folders = matches!(&scenario.shape, ScenarioShape::Command(spec) if spec.writes_folders());
+        let dirs = match block_in_place(|| self.workspace.attempt(snapshot, own_folders)) {
             Ok(dirs) => Arc::new(dirs),
             Err(error) => {
                 let what = format!("cannot make the attempt's directories: {error}");
@@ -291,7 +295,7 @@ impl AttemptExecutor {
     /// Keeps what the attempt's directories hold.
     async fn keep(&self, dirs: &AttemptDirs, before: Option<&Path>, folder: &Path, feed: &Feed) {
         let _turn = self.keeping.acquire().await;
-        for (from, name) in [(&dirs.root, "root"), (&dirs.config, "config")] {
+        for (from, name) in [(&dirs.root, "root"), (&dirs.config, "config"), (&dirs.folders, "folders")] {
             if is_empty(from) {
                 continue;
             }

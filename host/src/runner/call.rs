@@ -1,9 +1,6 @@
 //! The component's call within an attempt: its Store, and what comes of the call.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
 use tokio::task::block_in_place;
 use wasmtime::Store;
@@ -20,8 +17,11 @@ use super::{
 };
 use crate::{
     component::bindings::PluginPre,
-    model::{CommandSpec, Fault, FaultClass, Limits, Outcome, Report, Scenario, ScenarioShape},
-    sandbox::{AttemptDirs, Given, OutputFile, Sandbox, Snapshot, Tripwire},
+    model::{
+        CommandSpec, Fault, FaultClass, Limits, Outcome, Preopen, PreopenSource, Report, SESSION_FOLDER, Scenario,
+        ScenarioShape,
+    },
+    sandbox::{AttemptDirs, Given, OpenedDir, OutputFile, Sandbox, Snapshot, Tripwire},
 };
 
 /// Bytes that one call may copy into the host.
@@ -49,7 +49,7 @@ impl Call<'_> {
 
     async fn typed(&self, pre: &PluginPre<Guest>) -> Outcome {
         let (stdout, stderr) = (self.output("stdout"), self.output("stderr"));
-        let given = Given { before: self.before(), ..Given::default() };
+        let given = Given { preopens: self.default_preopens(), ..Given::default() };
         let mut store = match self.store(pre.engine(), &given, stdout.clone(), stderr.clone()) {
             Ok(store) => store,
             Err(fault) => return Outcome::Fault(fault),
@@ -69,10 +69,14 @@ impl Call<'_> {
             Ok(shown) => shown,
             Err(fault) => return Outcome::Fault(fault),
         };
-        let session = shown.as_ref().map(|shown| shown.folder.clone());
         let (stdout, stderr) = (self.output("stdout"), self.output("stderr"));
         let args = std::iter::once(self.scenario.name.clone()).chain(spec.args.iter().cloned()).collect();
-        let given = Given { args, env: spec.env.clone(), stdin: spec.stdin.clone(), before: self.before(), session };
+        let mut preopens = match self.preopens(spec) {
+            Ok(preopens) => preopens,
+            Err(fault) => return Outcome::Fault(fault),
+        };
+        preopens.extend(shown.as_ref().map(|shown| opened(&shown.folder, SESSION_FOLDER, true)));
+        let given = Given { args, env: spec.env.clone(), stdin: spec.stdin.clone(), preopens };
         let engine = command.engine().clone();
         // Opens the directories before the agent can put others, or links, in their places.
         let mut store = match self.store(&engine, &given, stdout.clone(), stderr.clone()) {
@@ -114,8 +118,33 @@ impl Call<'_> {
         }
     }
 
-    fn before(&self) -> Option<PathBuf> {
-        self.snapshot.and_then(Snapshot::before).map(Path::to_owned)
+    /// What a component sees where its scenario does not say.
+    fn default_preopens(&self) -> Vec<OpenedDir> {
+        let before = self.snapshot.and_then(Snapshot::before);
+        let own = [opened(&self.dirs.root, "/", false), opened(&self.dirs.config, "/host/config", false)];
+        own.into_iter().chain(before.map(|before| opened(before, "/host/before", true))).collect()
+    }
+
+    /// What a plain command sees beside its session.
+    fn preopens(&self, spec: &CommandSpec) -> Result<Vec<OpenedDir>, Fault> {
+        let Some(asked) = &spec.preopens else { return Ok(self.default_preopens()) };
+        // What nobody can change needs no copy. Where anything can be changed, all of them are of one tree, as they
+        // are in the scenario's folder.
+        let folders = match spec.writes_folders() {
+            true => Some(&*self.dirs.folders),
+            false => self.snapshot.and_then(Snapshot::folders),
+        };
+        let place = |from: &PreopenSource| match from {
+            PreopenSource::Root => Some(self.dirs.root.clone()),
+            PreopenSource::Config => Some(self.dirs.config.clone()),
+            PreopenSource::Before => self.snapshot.and_then(Snapshot::before).map(Path::to_owned),
+            PreopenSource::Folder(name) => folders.map(|folders| folders.join(name)).filter(|place| place.is_dir()),
+        };
+        let open = |preopen: &Preopen| match place(&preopen.from) {
+            Some(path) => Ok(opened(&path, &preopen.to, preopen.read_only)),
+            None => Err(not_recorded(&preopen.from)),
+        };
+        asked.iter().map(open).collect()
     }
 
     fn output(&self, name: &'static str) -> OutputFile {
@@ -130,7 +159,7 @@ impl Call<'_> {
         stderr: OutputFile,
     ) -> Result<Store<Guest>, Fault> {
         let limits: &Limits = &self.scenario.limits;
-        let sandbox = Sandbox::new(self.dirs, given, limits, stdout, stderr, self.tripwire)?;
+        let sandbox = Sandbox::new(given, limits, stdout, stderr, self.tripwire)?;
         let guest = Guest {
             sandbox,
             sessions: Arc::clone(self.sessions),
@@ -160,6 +189,20 @@ impl Call<'_> {
             self.feed.report(Report::Cut { what: format!("artifacts: {what}") }).await;
         }
     }
+}
+
+fn opened(path: &Path, seen_as: &str, read_only: bool) -> OpenedDir {
+    OpenedDir { path: path.to_owned(), seen_as: seen_as.to_owned(), read_only }
+}
+
+/// Snapshots have every folder that the scenario's file names; those of an earlier run, the ones of that time.
+fn not_recorded(from: &PreopenSource) -> Fault {
+    let what = match from {
+        PreopenSource::Folder(name) => format!("the folder `{name}`"),
+        _ => "the fixture".to_owned(),
+    };
+    let what = format!("{what} of `preopens` was not recorded with that run; run the scenario again");
+    Fault::new(FaultClass::Internal, what)
 }
 
 /// What a component wrote and the host could not keep: nothing can be judged by the rest.

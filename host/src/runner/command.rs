@@ -139,18 +139,44 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 const LINES: usize = 40;
 
 fn difference(wanted: &str, found: &str) -> String {
-    let first = wanted.lines().zip(found.lines()).take_while(|(wanted, found)| wanted == found).count();
-    let side = |text: &str, sign: char| -> String {
-        text.lines().skip(first).take(LINES / 2).map(|line| format!("{sign} {line}\n")).collect()
+    let lines = |text: &str| text.split_inclusive('\n').map(str::to_owned).collect::<Vec<_>>();
+    let (wanted, found) = (lines(wanted), lines(found));
+    let first = wanted.iter().zip(&found).take_while(|(wanted, found)| wanted == found).count();
+    let seen = |line: &String| line.strip_suffix('\n').unwrap_or(line).to_owned();
+    // What nobody sees, such as the end of a line, is shown escaped.
+    let escaped = wanted.get(first).map(seen) == found.get(first).map(seen)
+        || [&wanted, &found].iter().any(|lines| lines.get(first).is_some_and(|line| hidden(line)));
+    let side = |lines: &[String], sign: char| -> String {
+        let shown = |line: &String| if escaped { format!("{line:?}") } else { seen(line) };
+        lines.iter().skip(first).take(LINES / 2).map(|line| format!("{sign} {}\n", shown(line))).collect()
     };
-    let (removed, added) = (side(wanted, '-'), side(found, '+'));
-    if removed.is_empty() && added.is_empty() {
-        return "they differ only in the end of the last line".into();
-    }
-    format!("from line {}:\n{removed}{added}", first + 1)
+    format!("from line {}:\n{}{}", first + 1, side(&wanted, '-'), side(&found, '+'))
+}
+
+/// Whether a line holds what a terminal does not show as it is.
+fn hidden(line: &str) -> bool {
+    line.strip_suffix('\n').unwrap_or(line).contains(|c: char| c.is_control() && c != '\t')
 }
 
 fn excerpt(found: &str) -> String {
     let lines: Vec<&str> = found.lines().take(LINES).collect();
     if lines.is_empty() { "it is empty".into() } else { lines.join("\n") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_difference_is_shown_even_where_nobody_would_see_it() {
+        assert_eq!(difference("a\nb\nc\n", "a\nx\n"), "from line 2:\n- b\n- c\n+ x\n");
+        assert_eq!(difference("a\n", "a"), "from line 1:\n- \"a\\n\"\n+ \"a\"\n");
+        assert_eq!(
+            difference("a\r\nb\n", "a\nb\n"),
+            "from line 1:\n- \"a\\r\\n\"\n- \"b\\n\"\n+ \"a\\n\"\n+ \"b\\n\"\n"
+        );
+        assert_eq!(difference("a\0\n", "a\n"), "from line 1:\n- \"a\\0\\n\"\n+ \"a\\n\"\n");
+        assert_eq!(difference("", "\n"), "from line 1:\n+ \n");
+        assert_eq!(difference("a\n", ""), "from line 1:\n- a\n");
+    }
 }

@@ -23,7 +23,7 @@ pub struct FixtureImage {
 pub(super) fn take(plan: &Plan, workspace: &Path, problems: &mut Vec<PrepareError>) -> HashMap<ScenarioId, Snapshot> {
     let has_some = |scenario: &Scenario| {
         let fixture = &scenario.fixture;
-        fixture.root.is_some() || fixture.config.is_some() || fixture.git
+        fixture.root.is_some() || fixture.config.is_some() || fixture.git || !fixture.folders.is_empty()
     };
     each(plan, workspace, problems, |scenario, into| {
         has_some(scenario).then(|| Snapshot::take(&scenario.fixture, into).map_err(PrepareError::from))

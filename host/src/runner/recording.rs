@@ -235,6 +235,7 @@ mod tests {
         let dirs = AttemptDirs {
             root: named("root"),
             config: named("config"),
+            folders: named("folders"),
             home: named("home"),
             tmp: named("tmp"),
             base: base.clone(),

@@ -67,6 +67,7 @@ mod tests {
             base: base.path().to_owned(),
             root: folder("root"),
             config: folder("config"),
+            folders: folder("folders"),
             home: folder("home"),
             tmp: folder("tmp"),
         };

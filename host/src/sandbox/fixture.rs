@@ -1,6 +1,7 @@
 //! Snapshots of fixtures: taken once a run, copied for each attempt.
 
 use std::{
+    collections::BTreeMap,
     fs, io,
     os::unix::fs::{DirBuilderExt, FileTypeExt, symlink},
     path::{Path, PathBuf},
@@ -19,6 +20,8 @@ pub struct Snapshot {
     /// What roots are copied from: `before`, with a repository where one is asked for.
     root: Option<PathBuf>,
     config: Option<PathBuf>,
+    /// Holds the further folders, each by its path in the scenario's folder.
+    folders: Option<PathBuf>,
 }
 
 /// A fixture cannot be used.
@@ -84,6 +87,12 @@ impl Snapshot {
             None => None,
         };
         let config = fixture.config.as_deref().map(|config| copy(config, into.join("config"))).transpose()?;
+        let folders = (!fixture.folders.is_empty()).then(|| into.join("folders"));
+        if let Some(into) = &folders {
+            for (name, from) in outermost(&fixture.folders) {
+                copy(from, into.join(name))?;
+            }
+        }
         let root = if fixture.git {
             let root = into.join("repository");
             // Errors name what the user knows: the fixture, not the copy.
@@ -99,7 +108,7 @@ impl Snapshot {
         } else {
             before.clone()
         };
-        Ok(Self { before, root, config })
+        Ok(Self { before, root, config, folders })
     }
 
     /// Writes all of it to the new image `to`, for [`Snapshot::recorded`]; returns its size in bytes.
@@ -109,7 +118,7 @@ impl Snapshot {
     pub fn keep(&self, to: &Path) -> Result<u64, ImageError> {
         // Without a repository the root starts as what is there before.
         let root = if self.root == self.before { &None } else { &self.root };
-        let there = [("before", &self.before), ("root", root), ("config", &self.config)];
+        let there = [("before", &self.before), ("root", root), ("config", &self.config), ("folders", &self.folders)];
         let there = there.iter().filter_map(|(name, folder)| Some(Part { name, folder: folder.as_deref()? }));
         let parts: Vec<Part<'_>> = there.collect();
         Captured::look(&parts, ImageLimits::default())?.write(&parts, to)
@@ -121,7 +130,7 @@ impl Snapshot {
     /// # Errors
     /// The image cannot be used, or the file system refuses.
     pub fn recorded(image: &Path, bytes: u64, into: &Path) -> Result<Self, RecordedFixtureError> {
-        let names = ["before", "root", "config"];
+        let names = ["before", "root", "config", "folders"];
         let folders = names.map(|name| into.join(name));
         let scratch = into.join("scratch");
         for folder in folders.iter().chain([&scratch]) {
@@ -133,13 +142,23 @@ impl Snapshot {
         let mut folders = folders.into_iter().zip(there).map(|(folder, there)| there.then_some(folder));
         let mut next = || folders.next().flatten();
         let before = next();
-        Ok(Self { root: next().or_else(|| before.clone()), before, config: next() })
+        Ok(Self { root: next().or_else(|| before.clone()), before, config: next(), folders: next() })
     }
 
     /// The fixture's files as they were.
     #[must_use]
     pub fn before(&self) -> Option<&Path> {
         self.before.as_deref()
+    }
+
+    /// The further folders, each by its path in the scenario's folder.
+    #[must_use]
+    pub fn folders(&self) -> Option<&Path> {
+        self.folders.as_deref()
+    }
+
+    pub(super) fn copy_folders_to(&self, folders: &Path) -> io::Result<()> {
+        self.folders.as_deref().map_or(Ok(()), |from| copy_tree(from, folders))
     }
 
     pub(super) fn copy_to(&self, root: &Path, config: &Path) -> io::Result<()> {
@@ -151,6 +170,12 @@ impl Snapshot {
         }
         Ok(())
     }
+}
+
+/// The folders that are in none of the others: copied with them, one that is would be there twice.
+fn outermost(folders: &BTreeMap<String, PathBuf>) -> impl Iterator<Item = (&String, &PathBuf)> {
+    let covered = |name: &str| name.match_indices('/').any(|(end, _)| folders.contains_key(&name[..end]));
+    folders.iter().filter(move |(name, _)| !covered(name))
 }
 
 fn create(folder: &Path) -> io::Result<()> {
@@ -238,7 +263,7 @@ mod tests {
         fs::create_dir_all(root.join("sub")).unwrap();
         fs::write(root.join("sub/file"), "text").unwrap();
         symlink("/etc/passwd", root.join("link")).unwrap();
-        (folder, Fixture { root: Some(root), config: None, git })
+        (folder, Fixture { root: Some(root), git, ..Fixture::default() })
     }
 
     #[test]
@@ -272,6 +297,29 @@ mod tests {
         assert_eq!((bare.root.as_deref(), bare.before()), (Some(&*path("bare/before")), Some(&*path("bare/before"))));
         let error = Snapshot::recorded(&path("i.tar"), bytes + 1, &path("not")).unwrap_err();
         assert!(error.to_string().contains("i.tar"), "{error}");
+    }
+
+    #[test]
+    fn further_folders_are_copied_once_and_come_back_from_their_image() {
+        let (folder, mut fixture) = fixture(false);
+        let path = |name: &str| folder.path().join(name);
+        for name in ["root/sub", "root", "root-b"] {
+            fs::create_dir_all(path(name)).unwrap();
+            fixture.folders.insert(name.into(), path(name));
+        }
+        let names: Vec<_> = outermost(&fixture.folders).map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["root", "root-b"]);
+        let snapshot = Snapshot::take(&fixture, &path("snapshot")).unwrap();
+        let bytes = snapshot.keep(&path("i.tar")).unwrap();
+        for snapshot in [snapshot, Snapshot::recorded(&path("i.tar"), bytes, &path("again")).unwrap()] {
+            let copy = tempfile::tempdir().unwrap();
+            snapshot.copy_folders_to(&copy.path().join("folders")).unwrap();
+            for place in [snapshot.folders().unwrap(), &copy.path().join("folders")] {
+                assert_eq!(fs::read_to_string(place.join("root/sub/file")).unwrap(), "text");
+                assert_eq!(fs::read_link(place.join("root/link")).unwrap(), Path::new("/etc/passwd"));
+                assert!(place.join("root-b").is_dir());
+            }
+        }
     }
 
     #[test]

@@ -36,10 +36,19 @@ pub struct Given {
     pub env: BTreeMap<String, String>,
     /// What stdin holds.
     pub stdin: Vec<u8>,
-    /// The fixture as it was, seen read-only at `/host/before`.
-    pub before: Option<PathBuf>,
-    /// The record of a session that the host drove, seen read-only at `/host/session`.
-    pub session: Option<PathBuf>,
+    /// Its directories in their order.
+    pub preopens: Vec<OpenedDir>,
+}
+
+/// A directory that a component is given.
+#[derive(Clone, Debug)]
+pub struct OpenedDir {
+    /// Where it is.
+    pub path: PathBuf,
+    /// The name that the component knows it by.
+    pub seen_as: String,
+    /// Whether the component can change nothing in it.
+    pub read_only: bool,
 }
 
 /// The part of an attempt's Store that WASI and the bounds need.
@@ -51,14 +60,12 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Opens the preopens of an attempt: `/` (the root), `/host/config`, and where given `/host/before` and
-    /// `/host/session`. Nothing is inherited; TCP, UDP and name look-up are refused. A try of TCP or UDP is
-    /// noted in `tripwire`; wasmtime has no place to note a look-up.
+    /// Opens the preopens of an attempt. Nothing is inherited; TCP, UDP and name look-up are refused. A try of TCP
+    /// or UDP is noted in `tripwire`; wasmtime has no place to note a look-up.
     ///
     /// # Errors
     /// A fault of class `internal` when a directory cannot be opened.
     pub fn new(
-        dirs: &AttemptDirs,
         given: &Given,
         limits: &Limits,
         stdout: OutputFile,
@@ -73,18 +80,11 @@ impl Sandbox {
         if !given.stdin.is_empty() {
             wasi.stdin(MemoryInputPipe::new(given.stdin.clone()));
         }
-        let mut preopen = |path: &PathBuf, seen_as: &str, perms: FsPerms| {
-            wasi.preopened_dir(path, seen_as, perms).map(drop).map_err(|error| {
+        for OpenedDir { path, seen_as, read_only } in &given.preopens {
+            let perms = if *read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
+            wasi.preopened_dir(path, seen_as, perms).map_err(|error| {
                 Fault::new(FaultClass::Internal, format!("cannot open {} for the component: {error:#}", path.display()))
-            })
-        };
-        preopen(&dirs.root, "/", FsPerms::ReadWrite)?;
-        preopen(&dirs.config, "/host/config", FsPerms::ReadWrite)?;
-        if let Some(before) = &given.before {
-            preopen(before, "/host/before", FsPerms::ReadOnly)?;
-        }
-        if let Some(session) = &given.session {
-            preopen(session, "/host/session", FsPerms::ReadOnly)?;
+            })?;
         }
         let noted = Arc::clone(tripwire);
         wasi.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(false).socket_addr_check(move |address, used| {

@@ -38,6 +38,8 @@ pub struct AttemptDirs {
     pub root: PathBuf,
     /// Seen by the component as `/host/config`; the agent's config dir.
     pub config: PathBuf,
+    /// The attempt's own copies of the scenario's further folders, where it has some.
+    pub folders: PathBuf,
     /// The agent's HOME.
     pub home: PathBuf,
     /// The agent's TMPDIR.
@@ -81,17 +83,19 @@ impl Workspace {
         &self.folder
     }
 
-    /// Makes the directories of one attempt. Root and config dir start as `snapshot` says, or empty.
+    /// Makes the directories of one attempt. Root and config dir start as `snapshot` says, or empty; with
+    /// `own_folders` it has copies of the further folders too.
     ///
     /// # Errors
     /// The file system's.
-    pub fn attempt(&self, snapshot: Option<&Snapshot>) -> io::Result<AttemptDirs> {
+    pub fn attempt(&self, snapshot: Option<&Snapshot>, own_folders: bool) -> io::Result<AttemptDirs> {
         let number = self.attempts.fetch_add(1, Ordering::Relaxed);
         let base = self.folder.join(format!("a{number}"));
         create_private(&base)?;
         let dirs = AttemptDirs {
             root: base.join("root"),
             config: base.join("config"),
+            folders: base.join("folders"),
             home: base.join("home"),
             tmp: base.join("tmp"),
             base,
@@ -100,6 +104,9 @@ impl Workspace {
         create_private(&dirs.config)?;
         if let Some(snapshot) = snapshot {
             snapshot.copy_to(&dirs.root, &dirs.config)?;
+            if own_folders {
+                snapshot.copy_folders_to(&dirs.folders)?;
+            }
         }
         Ok(dirs)
     }

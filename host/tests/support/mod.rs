@@ -3,6 +3,7 @@
 
 pub mod kernel;
 mod module;
+pub mod preview1;
 mod program;
 
 use std::{

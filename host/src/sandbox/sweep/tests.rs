@@ -60,7 +60,7 @@ fn the_workspace_of_a_dead_run_goes_and_is_told_once() {
 fn a_living_run_and_one_that_is_kept_are_let_be() {
     let parent = parent();
     let living = workspace(parent.path(), false);
-    living.attempt(None).unwrap();
+    living.attempt(None, false).unwrap();
     drop(workspace(parent.path(), true));
     let before = names(parent.path());
     assert_eq!(before.len(), 2);
@@ -221,7 +221,7 @@ fn runs_that_begin_while_others_sweep_keep_their_workspaces() {
                 scope.spawn(|| {
                     for _ in 0..300 {
                         let workspace = workspace(parent.path(), false);
-                        let dirs = workspace.attempt(None).unwrap();
+                        let dirs = workspace.attempt(None, false).unwrap();
                         fs::write(dirs.root.join("file"), "x").unwrap();
                         assert!(workspace.folder().join(CLAIM).exists());
                         workspace.release(&dirs).unwrap();
