@@ -423,7 +423,7 @@ fn a_folder_is_read_with_everything_in_it() {
         .file("scenarios/one/agents/right.toml", AGENT);
     let one = suite.resolve().unwrap().scenarios["one"].clone();
     assert_eq!(one.plugin, Some(suite.path("scenarios/one/../one.wasm")), "meant from the file where it is there");
-    assert!(one.grants.has(Grant::Session) && one.fixture.git);
+    assert!(one.grants.grants.has(Grant::Session) && one.fixture.git);
     assert_eq!(one.fixture.root, Some(suite.path("scenarios/one/root")));
     assert_eq!(one.fixture.config, Some(suite.path("scenarios/one/config")));
     assert_eq!(one.command.args, ["-v"]);
@@ -436,7 +436,7 @@ fn a_folder_is_read_with_everything_in_it() {
 #[test]
 fn nothing_is_granted_unless_it_says_so() {
     for text in ["", "[grants]", "[grants]\nsession = false"] {
-        assert!(!Suite::scenario(text).resolve().unwrap().scenarios["one"].grants.has(Grant::Session), "{text}");
+        assert!(!Suite::scenario(text).resolve().unwrap().scenarios["one"].grants.grants.has(Grant::Session), "{text}");
     }
 }
 

@@ -1,6 +1,7 @@
 //! Runs a plan: the dispatcher alone changes state and orders events; executors carry out attempts.
 
 mod attempt;
+mod audit;
 mod bounds;
 mod call;
 mod command;
@@ -9,6 +10,7 @@ mod dispatcher;
 mod executor;
 mod failure;
 mod fixtures;
+mod grants;
 mod guest;
 mod judge;
 mod patience;
@@ -25,4 +27,5 @@ pub use attempt::{Agents, ArtifactPlace, AttemptExecutor, PrepareError, Recorded
 pub use dispatcher::{EventSink, RunContext, Signal, dispatch};
 pub use executor::{Executing, Executor, Feed, Stop};
 pub use fixtures::FixtureImage;
+pub use grants::{Surroundings, not_granted};
 pub use summary::exit_code;

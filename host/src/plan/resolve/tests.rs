@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    config::Overrides,
+    config::{Overrides, Source, Sourced},
     model::{Declared, PluginId},
 };
 
@@ -30,7 +30,14 @@ impl Place {
         self = self.file(name, "");
         let canonical = self.folder.path().join(name).canonicalize().unwrap();
         let id = PluginId(self.plugins.len());
-        self.plugins.push(PluginFacts { id, label: label.into(), path: name.into(), canonical, declared });
+        self.plugins.push(PluginFacts {
+            id,
+            label: label.into(),
+            path: name.into(),
+            canonical,
+            digest: format!("digest of {name}"),
+            declared,
+        });
         self
     }
 
@@ -51,7 +58,9 @@ impl Place {
 
     /// The scenarios, or what is wrong, with paths from the folder.
     fn resolve(&self) -> Result<Vec<Scenario>, Vec<String>> {
-        let settings = Settings::resolve(self.folder.path(), &Overrides::default()).unwrap();
+        let caps = self.folder.path().join("policy.toml");
+        let caps = caps.exists().then(|| Sourced { value: caps, source: Source::Flag("--policy".into()) });
+        let settings = Settings::resolve(self.folder.path(), &Overrides { caps, ..Overrides::default() }).unwrap();
         let here = format!("{}/", self.folder.path().display());
         resolve(&self.plugins, &settings)
             .map_err(|problems| problems.iter().map(|problem| problem.to_string().replace(&here, "")).collect())

@@ -1,0 +1,27 @@
+//! Where a policy lies: it binds nobody who can change it.
+
+use std::path::{Path, PathBuf};
+
+use crate::config::{Settings, seen_from_here};
+
+/// What is wrong with the place of the policy, if anything is.
+pub(super) fn within_repository(settings: &Settings) -> Option<String> {
+    let policy = &settings.caps.as_ref()?.path;
+    let base = settings.suite.as_deref().and_then(Path::parent).unwrap_or(&settings.base);
+    let repository = repository(base).unwrap_or_else(|| settings.base.clone());
+    // Both as the file system has them: a link is no way around this.
+    let (inside, around) = (policy.canonicalize().ok()?, repository.canonicalize().ok()?);
+    inside.starts_with(&around).then(|| {
+        format!(
+            "the policy {} lies in the repository that it is for: who changes the scenarios can change it too; keep it \
+             elsewhere, or take it from a branch that they cannot write to (`git show origin/main:FILE > ELSEWHERE`)",
+            seen_from_here(policy)
+        )
+    })
+}
+
+/// The repository around `folder`.
+fn repository(folder: &Path) -> Option<PathBuf> {
+    let folder = folder.canonicalize().ok()?;
+    folder.ancestors().find(|folder| folder.join(".git").exists()).map(Path::to_owned)
+}
