@@ -72,7 +72,7 @@ fn files(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
 }
 
 /// Both versions of the guest that makes requests.
-const GUESTS: [&str; 1] = ["probe-network"];
+const GUESTS: [&str; 2] = ["probe-network", "probe-network-p3"];
 
 fn quoted(targets: &[String]) -> String {
     format!("http = {targets:?}")
@@ -118,7 +118,7 @@ fn a_request_that_is_not_granted_is_refused_and_told_with_what_would_grant_it() 
     for guest in GUESTS {
         let server = Server::new();
         let (url, origin) = (server.url("/"), server.origin());
-        let other_port = format!("{}1", &origin[..origin.len() - 1]);
+        let other_port = origin.replace(&format!(":{}", server.port()), &format!(":{}", server.port() ^ 1));
         for grants in [String::new(), quoted(&[other_port]), quoted(&[origin.replace("http:", "https:")])] {
             let one = One::new(guest, &["request", "GET", &url], &grants);
             let run = one.run(&[]);
@@ -277,15 +277,16 @@ fn udp_reaches_what_is_granted_and_nothing_else() {
 
 #[test]
 fn names_are_looked_up_only_for_granted_sockets_and_a_refusal_is_told() {
-    let one = One::new(
-        "probe-network",
-        &["look-up", "secret.attacker.invalid"],
-        "http = [\"https://secret.attacker.invalid\"]",
-    );
-    denied(&one.run(&[]), &["name look-up: secret.attacker.invalid"]);
-    let one = One::new("probe-network", &["look-up", "localhost"], "udp = [\"localhost:53\"]");
-    one.run(&[]).exits(0).passes("one");
-    assert!(one.stdout().contains("Ipv4((127, 0, 0, 1))"), "{}", one.stdout());
+    for guest in GUESTS {
+        let name = "secret.attacker.invalid";
+        let one = One::new(guest, &["look-up", name], &quoted(&[format!("https://{name}")]));
+        denied(&one.run(&[]), &[&format!("name look-up: {name}")]);
+        let stderr = fs::read_to_string(one.attempt().join("stderr.txt")).unwrap();
+        assert!(stderr.contains("access-denied") || stderr.contains("AccessDenied"), "{stderr}");
+        let one = One::new(guest, &["look-up", "localhost"], "udp = [\"localhost:53\"]");
+        one.run(&[]).exits(0).passes("one");
+        assert!(one.stdout().contains("Ipv4((127, 0, 0, 1))"), "{}", one.stdout());
+    }
 }
 
 #[test]

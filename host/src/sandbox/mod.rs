@@ -14,6 +14,8 @@ mod remove;
 mod resolver;
 mod sameness;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod tripwire;
 mod workspace;
 

@@ -35,6 +35,7 @@ fn settings(lanes: &[&str], canary: &[&str]) -> Settings {
     Settings {
         base: PathBuf::new(),
         suite: None,
+        caps: None,
         profile: None,
         plugins: Vec::new(),
         canary: canary.iter().map(|name| (*name).to_owned()).collect(),

@@ -14,7 +14,7 @@ use tokio::{
 use super::super::*;
 use crate::{
     config::LaneKind,
-    model::{Confinement, Finding, LaneName, Policy, Report, RunId, Scenario, TrialId},
+    model::{Confinement, Finding, GrantItem, LaneName, Policy, Report, RunId, Scenario, TrialId},
     plan::{LanePlan, PlannedTrial},
     runner::executor::Executing,
 };
