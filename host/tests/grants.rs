@@ -108,7 +108,11 @@ fn a_request_to_a_granted_host_is_answered() {
         one.run(&[]).exits(0).passes("one");
         let said = one.stdout();
         assert!(said.contains("200\n") && said.contains("GET /echo?q=1") && said.contains("x-own: mine"), "{said}");
-        assert_eq!(server.requests().len(), 1);
+        if guest == "probe-network" {
+            let one = One::new(guest, &["request", "POST", &server.url("/echo")], &quoted(&[server.origin()]));
+            one.run(&[]).exits(0);
+            assert!(one.stdout().ends_with("what is posted\r\n\n"), "a body is streamed: {:?}", one.stdout());
+        }
         assert_eq!(one.suite.leftovers(), [""; 0]);
     }
 }
@@ -200,6 +204,24 @@ fn assert_secret_is_nowhere(one: &One) {
     for file in found {
         let bytes = fs::read(&file).unwrap_or_default();
         assert!(!String::from_utf8_lossy(&bytes).contains(SECRET), "{}", file.display());
+    }
+}
+
+#[test]
+fn over_https_nothing_is_sent_in_the_clear_and_no_one_is_trusted_blindly() {
+    for guest in GUESTS {
+        let (port, received) = server::deaf();
+        let origin = format!("https://127.0.0.1:{port}");
+        let grants =
+            format!("http = [{{ to = {origin:?}, header = {{ name = \"authorization\", secret = \"API_KEY\" }} }}]");
+        let one = One::new(guest, &["request", "GET", &format!("{origin}/")], &grants).with("API_KEY", SECRET);
+        one.run(&[]).exits(100);
+        let stderr = fs::read_to_string(one.attempt().join("stderr.txt")).unwrap();
+        assert!(stderr.contains("TlsProtocolError"), "{stderr}");
+        let received = received.join().unwrap();
+        // A handshake of TLS and nothing else.
+        assert_eq!(received.first(), Some(&0x16));
+        assert!(!String::from_utf8_lossy(&received).contains("GET"));
     }
 }
 

@@ -9,9 +9,11 @@ pub(super) fn within_repository(settings: &Settings) -> Option<String> {
     let policy = &settings.caps.as_ref()?.path;
     let base = settings.suite.as_deref().and_then(Path::parent).unwrap_or(&settings.base);
     let repository = repository(base).unwrap_or_else(|| settings.base.clone());
-    // Both as the file system has them: a link is no way around this.
-    let (inside, around) = (policy.canonicalize().ok()?, repository.canonicalize().ok()?);
-    inside.starts_with(&around).then(|| {
+    let around = repository.canonicalize().ok()?;
+    // Where its name lies, and where a link of that name leads: either could be changed.
+    let named = policy.parent()?.canonicalize().ok()?;
+    let leads = policy.canonicalize().ok()?;
+    (named.starts_with(&around) || leads.starts_with(&around)).then(|| {
         format!(
             "the policy {} lies in the repository that it is for: who changes the scenarios can change it too; keep it \
              elsewhere, or take it from a branch that they cannot write to (`git show origin/main:FILE > ELSEWHERE`)",

@@ -5,7 +5,7 @@
 //! past every firewall into what trusts its neighbours. Such answers are refused unless a grant names the address
 //! itself. Each is judged as what it leads to, whatever IPv6 form it comes in.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Addresses at which clouds hand out credentials to whoever asks from the machine.
 const METADATA: [IpAddr; 5] = [

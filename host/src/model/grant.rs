@@ -1,4 +1,5 @@
-use std::{collections::BTreeSet, fmt, net::IpAddr, str::FromStr};
+use core::net::IpAddr;
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 

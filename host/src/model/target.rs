@@ -5,11 +5,8 @@
 //! one. A spelling that resolvers and URL parsers read differently (`127.1`, `0x7f.1`, user names before an `@`) has no
 //! such form: it can be neither granted nor asked for.
 
-use std::{
-    fmt,
-    net::{IpAddr, Ipv6Addr},
-    str::FromStr,
-};
+use core::net::{IpAddr, Ipv6Addr};
+use std::{fmt, str::FromStr};
 
 /// How requests are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

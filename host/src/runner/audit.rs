@@ -38,7 +38,7 @@ impl RunAudit {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::from(
             "# Proposed by `host run --audit`: what the scenarios of this run used, and nothing else. Read it before you \
-             use it,\n# and keep it where those whom it binds cannot change it.\n",
+             use it,\n# and keep it where those whom it binds cannot change it. Without `plugin` a section holds for other builds too.\n",
         );
         for (name, audited) in all.iter() {
             text.push('\n');

@@ -69,7 +69,9 @@ impl Feed {
     }
 
     /// Tells of an event of the attempt's session number `session`, from 1.
-    pub async fn session(&self, session: u32, event: SessionEvent) {
+    pub async fn session(&self, session: u32, mut event: SessionEvent) {
+        // Its lane's secrets are out of it; those of the scenario's grants the component may have told the agent.
+        event.kind = self.redactor.event(event.kind);
         self.send(MessageKind::Session { session, event: Box::new(event) }).await;
     }
 

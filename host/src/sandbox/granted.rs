@@ -2,7 +2,7 @@ use std::{collections::BTreeMap, ffi::OsString};
 
 use http::HeaderValue;
 
-use crate::model::{GrantItem, Grants, SecretHeader};
+use crate::model::{GrantItem, Grants, SHORTEST_SECRET, SecretHeader};
 
 /// What a scenario is granted, with what of it comes from the host's environment. Empty by default.
 #[derive(Default)]
@@ -26,6 +26,15 @@ pub enum GrantError {
     /// A secret can be in no header.
     #[error("the variable `{name}` holds what no header can (a line break, or no ASCII); correct it")]
     NoHeader {
+        /// The variable.
+        name: String,
+    },
+    /// A secret is so short that it cannot be looked for.
+    #[error(
+        "the secret in the variable `{name}` has fewer than {SHORTEST_SECRET} characters, so that no report could be freed \
+         of it; use a longer one"
+    )]
+    Short {
         /// The variable.
         name: String,
     },
@@ -100,6 +109,9 @@ fn secret(
     let text = found.into_string().map_err(|_| GrantError::NoHeader { name: name() })?;
     // A file that was read into a variable ends with a line break.
     let secret = text.trim().to_owned();
+    if secret.len() < SHORTEST_SECRET {
+        return Err(GrantError::Short { name: name() });
+    }
     value(header, &secret).map(|_| secret).ok_or_else(|| GrantError::NoHeader { name: name() })
 }
 
@@ -136,12 +148,12 @@ mod tests {
 
     #[test]
     fn what_is_granted_comes_from_the_environment_and_nothing_else_does() {
-        let granted = granted("s3cr3t\n").unwrap_or_else(|problems| panic!("{problems:?}"));
+        let granted = granted("s3cr3t-value\n").unwrap_or_else(|problems| panic!("{problems:?}"));
         assert_eq!(granted.env(), &[("GIVEN".to_owned(), "value".to_owned())].into());
-        assert_eq!(granted.secrets().collect::<Vec<_>>(), ["s3cr3t"]);
+        assert_eq!(granted.secrets().collect::<Vec<_>>(), ["s3cr3t-value"]);
         let header = grants().http[0].header.clone().unwrap();
         let value = granted.header(&header).unwrap();
-        assert_eq!((value.as_bytes(), value.is_sensitive()), (&b"Bearer s3cr3t"[..], true));
+        assert_eq!((value.as_bytes(), value.is_sensitive()), (&b"Bearer s3cr3t-value"[..], true));
         assert_eq!(granted.header(&SecretHeader { secret: "GIVEN".into(), ..header }), None);
     }
 
@@ -154,6 +166,7 @@ mod tests {
         assert!(told("").contains("the variable `API_KEY` is not set"));
         let problem = told("two\nlines");
         assert!(problem.contains("`API_KEY` holds what no header can") && !problem.contains("two"), "{problem}");
+        assert!(told("short").contains("fewer than 8 characters"));
         assert!(told("schlüssel").contains("`API_KEY` holds what no header can"));
     }
 }

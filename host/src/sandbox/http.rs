@@ -124,14 +124,14 @@ async fn send(
         // The connection moves only while somebody asks it to.
         std::future::poll_fn(|context| {
             if let Some(driven) = &mut connection
-                && let Poll::Ready(ended) = driven.as_mut().poll(context)
+                && driven.as_mut().poll(context).is_ready()
             {
+                // However it ended: what it still brought is an answer, and its error is the answer's.
                 connection = None;
-                ended.map_err(Error::from)?;
             }
-            response.as_mut().poll(context).map(Ok::<_, Error>)
+            response.as_mut().poll(context)
         })
-        .await?
+        .await
     };
     let response = response.map_err(|_| Error::ConnectionReadTimeout)?.map_err(Error::from)?;
     let patience = options.between_bytes_timeout.unwrap_or(PATIENCE);

@@ -71,6 +71,12 @@ fn a_policy_within_the_repository_is_warned_of() {
     let run = one.run(&["--policy", "policy.toml"]);
     run.exits(0);
     assert!(run.stderr.contains("warning: the policy policy.toml lies in the repository"), "{}", run.stderr);
+    // Nor is a link of the repository's any better.
+    let elsewhere = policy(&one.suite, &format!("[grants]\nhttp = [{:?}]", server.origin()));
+    std::os::unix::fs::symlink(elsewhere, one.suite.path("link.toml")).unwrap();
+    let run = one.run(&["--policy", "link.toml"]);
+    run.exits(0);
+    assert!(run.stderr.contains("warning: the policy link.toml lies in the repository"), "{}", run.stderr);
 }
 
 #[test]

@@ -49,6 +49,16 @@ fn answer(mut stream: TcpStream, noted: &Mutex<Vec<String>>) {
     if head.is_empty() {
         return;
     }
+    // A connection that is closed with something unread is reset, and the answer with it.
+    if head.to_lowercase().contains("transfer-encoding: chunked") {
+        let mut size = String::new();
+        // Sizes and chunks take turns; the last size is 0.
+        while reader.read_line(&mut size).is_ok_and(|read| read > 0) && size.trim() != "0" {
+            let _ = reader.read_line(&mut head);
+            size.clear();
+        }
+        let _ = reader.read_line(&mut size);
+    }
     noted.lock().unwrap().push(head.clone());
     let path = head.split(' ').nth(1).unwrap_or_default();
     let answer = match path.split_once("?to=") {
@@ -90,4 +100,19 @@ pub(crate) fn echo_udp() -> u16 {
         }
     });
     port
+}
+
+/// A server that takes what is sent over one connection, and says nothing of sense; its port.
+pub(crate) fn deaf() -> (u16, thread::JoinHandle<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let received = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut received = vec![0; 4_000];
+        let read = stream.read(&mut received).unwrap();
+        received.truncate(read);
+        stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+        received
+    });
+    (port, received)
 }

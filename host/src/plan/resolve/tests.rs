@@ -135,6 +135,28 @@ fn a_grant_that_is_missing_for_want_of_a_folder_says_so() {
 }
 
 #[test]
+fn a_policy_caps_what_is_asked_for_and_the_excess_is_told_with_both_places() {
+    let place = Place::new()
+        .typed("a.wasm", "a", &[("one", &[Grant::Session, Grant::Http])])
+        .file(
+            "scenarios/one/scenario.toml",
+            "[grants]\nsession = true\nhttp = [\"https://a.example\", \"https://evil.example\"]",
+        )
+        .file("policy.toml", "[grants]\nsession = true\nhttp = [\"https://*.example.com\", \"https://a.example\"]");
+    let one = &place.resolve().unwrap()[0];
+    let given: Vec<String> = one.grants.items().iter().map(ToString::to_string).collect();
+    assert_eq!(given, ["session = true", "http = [\"https://a.example\"]"]);
+    assert_eq!(
+        place.ungranted().lines().next().unwrap(),
+        "scenarios/one/scenario.toml:3:30: `http` asks for more than the policy policy.toml allows: `http = \
+         [\"https://evil.example\"]`; remove it here, or have it allowed there, under `[grants]` or `[scenario.one.grants]`"
+    );
+    let place = place.file("policy.toml", "");
+    assert_eq!(place.resolve().unwrap()[0].grants, Default::default());
+    assert_eq!(place.resolve().unwrap()[0].ungranted.len(), 3, "each is told once, also what is needed");
+}
+
+#[test]
 fn a_folder_of_another_plugin_grants_nothing() {
     let place = Place::new()
         .typed("a.wasm", "a", &[("one", &[Grant::Session])])

@@ -5,7 +5,7 @@ use std::fmt;
 use crate::raw::wasi::{
     http::{
         outgoing_handler,
-        types::{Fields, Method, OutgoingRequest, Scheme},
+        types::{Fields, Method, OutgoingBody, OutgoingRequest, Scheme},
     },
     io::streams::StreamError,
 };
@@ -25,7 +25,7 @@ impl fmt::Display for Answer {
     }
 }
 
-/// Sends a request without a body. Each of `headers` is `NAME=VALUE`.
+/// Sends a request; one with the method POST has a body. Each of `headers` is `NAME=VALUE`.
 pub(crate) fn request(method: &str, url: &str, headers: &[&str]) -> Result<Answer, String> {
     let (scheme, rest) = url.split_once("://").ok_or("no scheme")?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -47,9 +47,15 @@ pub(crate) fn request(method: &str, url: &str, headers: &[&str]) -> Result<Answe
         other => Method::Other(other.to_owned()),
     };
     request.set_method(&method).map_err(|()| "bad method")?;
+    let body = request.body().map_err(|()| "no body")?;
     // What the component still holds of it afterwards must not show what the host has added.
     let kept = request.headers();
     let future = outgoing_handler::handle(request, None).map_err(|error| format!("{error:?}"))?;
+    if matches!(method, Method::Post) {
+        let stream = body.write().map_err(|()| "no stream")?;
+        stream.blocking_write_and_flush(b"what is posted").map_err(|error| format!("{error:?}"))?;
+    }
+    OutgoingBody::finish(body, None).map_err(|error| format!("{error:?}"))?;
     future.subscribe().block();
     let response =
         future.get().ok_or("no answer")?.map_err(|()| "asked twice")?.map_err(|error| format!("{error:?}"))?;
