@@ -9,10 +9,13 @@ use crate::{
     sandbox::{Granted, Resolve, SystemResolver},
 };
 
+/// Reads a variable of an environment.
+pub type Variable = Box<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
+
 /// What surrounds a run: the host's environment and its network.
 pub struct Surroundings {
     /// A variable of the host's environment.
-    pub variable: Box<dyn Fn(&str) -> Option<OsString> + Send + Sync>,
+    pub variable: Variable,
     /// Looks up names.
     pub resolver: Arc<dyn Resolve>,
     /// Whether each attempt's uses of its grants are written down.

@@ -27,5 +27,5 @@ pub use attempt::{Agents, ArtifactPlace, AttemptExecutor, PrepareError, Recorded
 pub use dispatcher::{EventSink, RunContext, Signal, dispatch};
 pub use executor::{Executing, Executor, Feed, Stop};
 pub use fixtures::FixtureImage;
-pub use grants::{Surroundings, not_granted};
+pub use grants::{Surroundings, Variable, not_granted};
 pub use summary::exit_code;
