@@ -2,12 +2,9 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
 
-use super::{given::Given, policy_args::PolicyArgs};
+use super::{caps::CapsArgs, given::Given, policy_args::PolicyArgs};
 pub(super) use crate::model::ReporterKind;
-use crate::{
-    component::ADAPT_MODE,
-    config::{Overrides, Sourced},
-};
+use crate::{component::ADAPT_MODE, config::Overrides};
 
 /// Runs live end-to-end scenarios as sandboxed WebAssembly components: the canary first, then all the rest at
 /// once, each in its own root and config dir, with nothing that it was not granted.
@@ -95,22 +92,6 @@ impl SuiteArgs {
             lanes: self.given.sourced("lanes", Some(self.lanes.clone()).filter(|lanes| !lanes.is_empty())),
             ..Overrides::default()
         }
-    }
-}
-
-/// What scenarios may be given at most.
-#[derive(Clone, Debug, Default, Args)]
-pub(super) struct CapsArgs {
-    /// Give scenarios no more than this file allows; keep it where who writes them cannot change it [default: what they
-    /// ask for]
-    #[arg(long, value_name = "FILE", env = "HOST_POLICY")]
-    pub(super) policy: Option<PathBuf>,
-}
-
-impl CapsArgs {
-    /// The file, with who names it.
-    pub(super) fn sourced(&self, given: &Given) -> Option<Sourced<PathBuf>> {
-        given.sourced("policy", self.policy.clone())
     }
 }
 

@@ -1,8 +1,27 @@
-//! Where a policy lies: it binds nobody who can change it.
+//! `--policy`, and where the file lies: it binds nobody who can change it.
 
 use std::path::{Path, PathBuf};
 
-use crate::config::{Settings, seen_from_here};
+use clap::Args;
+
+use super::given::Given;
+use crate::config::{Settings, Sourced, seen_from_here};
+
+/// What scenarios may be given at most.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct CapsArgs {
+    /// Give scenarios no more than this file allows; keep it where who writes them cannot change it [default: what they
+    /// ask for]
+    #[arg(long, value_name = "FILE", env = "HOST_POLICY")]
+    pub(super) policy: Option<PathBuf>,
+}
+
+impl CapsArgs {
+    /// The file, with who names it.
+    pub(super) fn sourced(&self, given: &Given) -> Option<Sourced<PathBuf>> {
+        given.sourced("policy", self.policy.clone())
+    }
+}
 
 /// What is wrong with the place of the policy, if anything is.
 pub(super) fn within_repository(settings: &Settings) -> Option<String> {

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, ffi::OsString, sync::Arc};
 
-use super::attempt::{Agents, PrepareError};
+use super::{attempt::Agents, prepare_error::PrepareError};
 use crate::{
     model::{Redactor, Scenario, ScenarioId, TrialId},
     plan::Plan,
