@@ -144,7 +144,9 @@ fn a_component_that_needs_what_the_host_does_not_have() {
         (import \"wasi:keyvalue/store@0.2.0\" (instance (export \"f\" (func))))
         (instance $i) (export \"scenario:host/scenarios@0.1.0\" (instance $i)))";
     suite.file("given.wasm", component(importing));
-    refused_in(&suite, "given.wasm", &["something that this host does not offer", "wasi:keyvalue/store"]);
+    let words =
+        ["something that this host does not offer", "it imports `wasi:keyvalue/store@0.2.0`", "no grant gives it"];
+    refused_in(&suite, "given.wasm", &words);
 }
 
 #[test]

@@ -54,15 +54,21 @@ fn files(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 }
 
 #[test]
-fn the_vendored_wasi_is_byte_for_byte_that_of_the_engine_s_crate() {
-    let source = source_of("wasmtime-wasi").join("src/p2/wit/deps");
-    let (theirs, ours) = (files(&source), files(&repository().join("wit/deps")));
-    assert!(!theirs.is_empty(), "{} is empty", source.display());
-    let copy = format!("copy {}/*.wit to wit/deps/", source.display());
-    assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{copy}");
-    for (name, text) in &theirs {
-        assert!(ours[name] == *text, "wit/deps/{name} differs; {copy}");
+fn the_vendored_wasi_is_byte_for_byte_that_of_the_engine_s_crates() {
+    let http = source_of("wasmtime-wasi-http");
+    // The HTTP crate has a copy of all the others that it needs.
+    for (source, copy) in [("wit/deps", "wit/deps"), ("src/p3/wit/deps", "plugins/probes/network-p3/wit/deps")] {
+        let source = http.join(source);
+        let (theirs, ours) = (files(&source), files(&repository().join(copy)));
+        assert!(!theirs.is_empty(), "{} is empty", source.display());
+        let how = format!("copy {}/*.wit to {copy}/", source.display());
+        assert_eq!(ours.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{how}");
+        for (name, text) in &theirs {
+            assert!(ours[name] == *text, "{copy}/{name} differs; {how}");
+        }
     }
+    let own = files(&source_of("wasmtime-wasi").join("src/p2/wit/deps"));
+    assert!(!own.is_empty() && own.iter().all(|(name, text)| files(&repository().join("wit/deps"))[name] == *text));
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
 
-use super::{given::Given, policy_args::PolicyArgs};
+use super::{caps::CapsArgs, given::Given, policy_args::PolicyArgs};
 pub(super) use crate::model::ReporterKind;
 use crate::{component::ADAPT_MODE, config::Overrides};
 
@@ -58,6 +58,9 @@ pub(super) struct SuiteArgs {
     #[arg(long, value_name = "PATH", env = "HOST_SUITE")]
     pub(super) suite: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(super) caps: CapsArgs,
+
     /// A `[profile.NAME]` of the suite, put over the rest of it
     #[arg(long, value_name = "NAME", env = "HOST_PROFILE")]
     pub(super) profile: Option<String>,
@@ -84,6 +87,7 @@ impl SuiteArgs {
     pub(super) fn overrides(&self) -> Overrides {
         Overrides {
             suite: self.given.sourced("suite", self.suite.clone()),
+            caps: self.caps.sourced(&self.given),
             profile: self.given.sourced("profile", self.profile.clone()),
             lanes: self.given.sourced("lanes", Some(self.lanes.clone()).filter(|lanes| !lanes.is_empty())),
             ..Overrides::default()
@@ -105,6 +109,10 @@ pub(super) struct ExecutionArgs {
     /// Keep every attempt's root and config dir, and print where they are
     #[arg(long)]
     pub(super) keep: bool,
+
+    /// Write down what each attempt uses of its grants and what it is refused, and propose the smallest policy
+    #[arg(long)]
+    pub(super) audit: bool,
 
     /// When to use colours (`NO_COLOR` is kept)
     #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
@@ -177,6 +185,9 @@ pub(super) struct CheckArgs {
     #[arg(long, value_name = "PATH", env = "HOST_SUITE")]
     pub(super) suite: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(super) caps: CapsArgs,
+
     /// Try one trivial turn in each lane of a real agent: it reaches the provider, and costs
     #[arg(long)]
     pub(super) live: bool,
@@ -210,6 +221,10 @@ pub(super) struct InspectArgs {
     #[arg(value_name = "PLUGIN", required = true)]
     pub(super) plugins: Vec<OsString>,
 
+    /// Show what of it this policy allows
+    #[arg(long, value_name = "FILE", env = "HOST_POLICY")]
+    pub(super) policy: Option<PathBuf>,
+
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(super) format: Format,
@@ -225,6 +240,9 @@ pub(super) struct ProveFlags {
     /// The suite: a `suite.toml` or its folder [default: scenarios/suite.toml, if there is one]
     #[arg(long, value_name = "PATH", env = "HOST_SUITE")]
     suite: Option<PathBuf>,
+
+    #[command(flatten)]
+    caps: CapsArgs,
 
     /// Compile plugins anew and keep nothing of it
     #[arg(long)]
@@ -260,11 +278,19 @@ pub(super) struct ProveArgs {
 
 impl From<ProveFlags> for ProveArgs {
     fn from(flags: ProveFlags) -> Self {
-        let ProveFlags { plugins, suite, no_cache, jobs, output, keep, filters, given } = flags;
+        let ProveFlags { plugins, suite, caps, no_cache, jobs, output, keep, filters, given } = flags;
         Self {
-            suite: SuiteArgs { plugins, suite, profile: None, lanes: Vec::new(), no_cache, filters, given },
+            suite: SuiteArgs { plugins, suite, caps, profile: None, lanes: Vec::new(), no_cache, filters, given },
             // Quiet: nobody but the proof says where attempts were kept.
-            execution: ExecutionArgs { jobs, output, keep, color: Color::Auto, quiet: true, verbose: false },
+            execution: ExecutionArgs {
+                jobs,
+                output,
+                keep,
+                audit: false,
+                color: Color::Auto,
+                quiet: true,
+                verbose: false,
+            },
         }
     }
 }
@@ -282,6 +308,9 @@ pub(super) struct RegradeArgs {
     /// The suite: a `suite.toml` or its folder [default: scenarios/suite.toml, if there is one]
     #[arg(long, value_name = "PATH", env = "HOST_SUITE")]
     pub(super) suite: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) caps: CapsArgs,
 
     /// Compile plugins anew and keep nothing of it
     #[arg(long)]

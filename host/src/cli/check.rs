@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{
     args::{CheckArgs, Format},
+    caps,
     check_lanes::{self, LaneReport},
     failure::{Failure, Message},
     list::write_all,
@@ -15,7 +16,8 @@ use crate::{
     config::{Overrides, Settings, nearest, seen_from_here},
     lane,
     model::{ExitCode, Scenario},
-    plan::{self, Selection},
+    plan::{self, Plan, Selection},
+    runner::{PrepareError, not_granted},
     sandbox::{Snapshot, remove_tree},
 };
 
@@ -38,6 +40,14 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
         Format::Json => write_all(&format!("{}\n", serde_json::to_string_pretty(&report.json())?))?,
     }
     Ok(code)
+}
+
+/// Whether what scenarios are granted of the environment is there.
+fn granted(plan: &Plan) -> Result<(), Vec<PrepareError>> {
+    let mut seen = BTreeSet::new();
+    let scenarios = plan.trials().map(|trial| &trial.scenario).filter(|scenario| seen.insert(&scenario.id));
+    let problems: Vec<PrepareError> = scenarios.flat_map(|scenario| not_granted(scenario)).collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// What was looked at, and what is wrong with it.
@@ -65,9 +75,13 @@ impl Report {
 
     async fn look(&mut self, args: &CheckArgs, cwd: &Path) {
         let suite = args.given.sourced("suite", args.suite.clone());
-        let settings = setup::settings(cwd, &Overrides { suite, ..Overrides::default() });
+        let caps = args.caps.sourced(&args.given);
+        let settings = setup::settings(cwd, &Overrides { suite, caps, ..Overrides::default() });
         let Some(mut settings) = self.take(settings.map_err(Failure::setup_all)) else { return };
         self.suite = settings.suite.as_deref().map(seen_from_here);
+        if let Some(warning) = caps::within_repository(&settings) {
+            self.warn(warning);
+        }
         // Not just those that a run would take: a profile or a flag may choose the others.
         settings.lanes.clone_from(&settings.defined_lanes);
         self.lane_names = settings.lanes.iter().map(|lane| lane.name.0.clone()).collect();
@@ -85,6 +99,7 @@ impl Report {
         let plan = plan::plan(scenarios, &settings, &selection);
         self.take(plan::check_grants(&plan).map_err(Failure::setup_all));
         self.take(plan::check_agents(&plan).map_err(Failure::setup_all));
+        self.take(granted(&plan).map_err(Failure::setup_all));
     }
 
     /// The agents' programs, what they log in with, and what confines them.

@@ -2,28 +2,13 @@ use super::{
     args::{Format, InspectArgs},
     failure::Failure,
     list::{one_line, write_all},
-    setup,
+    reach, setup,
 };
 use crate::{
-    component::{Import, Plugin, Shape},
-    model::{Declared, ExitCode, Grant, PluginFacts, shown},
+    component::{Plugin, Shape},
+    config::Caps,
+    model::{Declared, ExitCode, Grant, GrantItem, PluginFacts, shown},
 };
-
-/// What an import opens up, and what stands before it.
-const REACH: &[(&str, &str)] = &[
-    ("scenario:host/agent", "sessions with the lane's agent: only with the grant `session`"),
-    ("scenario:host/report", "steps, notes, metrics and attachments, bounded"),
-    ("wasi:filesystem/", "files: its own root and config dir, and its fixture read-only"),
-    ("wasi_snapshot_preview1", "WASI 0.1: its own root and config dir, clocks, random numbers, stdio"),
-    ("wasi:sockets/", "the network: denied"),
-    ("wasi:http/", "HTTP: not offered by this host"),
-    ("wasi:cli/environment", "environment and arguments: only what its scenario.toml gives"),
-    ("wasi:cli/exit", "its own end"),
-    ("wasi:cli/", "stdin, stdout and stderr, captured and bounded"),
-    ("wasi:clocks/", "clocks"),
-    ("wasi:random/", "random numbers"),
-    ("wasi:io/", "streams and polling"),
-];
 
 /// `host inspect`.
 pub(super) async fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
@@ -32,12 +17,14 @@ pub(super) async fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
     let cache = setup::open_cache();
     let plugins = setup::load_all(&files, &engine, cache.as_ref()).map_err(Failure::setup_all)?;
     let facts = setup::ask_all(&plugins, &engine).await?;
+    let caps = args.policy.as_deref().map(Caps::read).transpose().map_err(Failure::setup_all)?;
+    let caps = caps.as_ref();
     let text = match args.format {
         Format::Human => {
-            plugins.iter().zip(&facts).map(|(plugin, facts)| human(plugin, facts)).collect::<Vec<_>>().join("\n")
+            plugins.iter().zip(&facts).map(|(plugin, facts)| human(plugin, facts, caps)).collect::<Vec<_>>().join("\n")
         }
         Format::Json => {
-            let all: Vec<_> = plugins.iter().zip(&facts).map(|(plugin, facts)| json(plugin, facts)).collect();
+            let all: Vec<_> = plugins.iter().zip(&facts).map(|(plugin, facts)| json(plugin, facts, caps)).collect();
             format!("{}\n", serde_json::to_string_pretty(&serde_json::json!({ "schema": 1, "plugins": all }))?)
         }
     };
@@ -45,7 +32,7 @@ pub(super) async fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
     Ok(ExitCode::Ok)
 }
 
-fn human(plugin: &Plugin, facts: &PluginFacts) -> String {
+fn human(plugin: &Plugin, facts: &PluginFacts, caps: Option<&Caps>) -> String {
     let mut text = format!("{}\n", shown(&plugin.file.path));
     let mut fact = |name: &str, value: &str| text.push_str(&format!("  {name:<10} {value}\n"));
     fact("kind", &kind(plugin));
@@ -65,12 +52,26 @@ fn human(plugin: &Plugin, facts: &PluginFacts) -> String {
         }
     }
     for import in &plugin.contents.imports {
-        fact("imports", &format!("{:<40} {}", one_line(&import.0), reach(import)));
+        fact("imports", &format!("{:<40} {}", one_line(&import.0), reach::reach(import)));
     }
+    if let Some(caps) = caps {
+        for grant in reach::could_use(plugin, facts) {
+            let allowed = allowed(caps, plugin, grant);
+            let what = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(", ") };
+            fact("allowed", &format!("`{grant}`: {}", one_line(&what)));
+        }
+    }
+    fact(
+        "policy",
+        "the smallest that it could run with, for `--policy`; which hosts it reaches, only `host run --audit` shows",
+    );
+    text.extend(
+        reach::policy(plugin, facts).lines().map(|line| format!("{:13}{line}", "").trim_end().to_owned() + "\n"),
+    );
     text
 }
 
-fn json(plugin: &Plugin, facts: &PluginFacts) -> serde_json::Value {
+fn json(plugin: &Plugin, facts: &PluginFacts, caps: Option<&Caps>) -> serde_json::Value {
     let scenarios: Vec<_> = match &facts.declared {
         Declared::Command => Vec::new(),
         Declared::Typed(scenarios) => scenarios
@@ -90,7 +91,7 @@ fn json(plugin: &Plugin, facts: &PluginFacts) -> serde_json::Value {
         .contents
         .imports
         .iter()
-        .map(|import| serde_json::json!({ "name": import.0, "reach": reach(import) }))
+        .map(|import| serde_json::json!({ "name": import.0, "reach": reach::reach(import) }))
         .collect();
     serde_json::json!({
         "path": plugin.file.path.to_string_lossy(),
@@ -99,7 +100,16 @@ fn json(plugin: &Plugin, facts: &PluginFacts) -> serde_json::Value {
         "digest": format!("sha256:{}", plugin.digest),
         "scenarios": scenarios,
         "imports": imports,
+        "could-use": reach::could_use(plugin, facts),
+        "allowed": caps.map(|caps| caps.allowed_to_plugin(&plugin.digest).items().iter().map(ToString::to_string).collect::<Vec<_>>()),
+        "policy": reach::policy(plugin, facts),
     })
+}
+
+/// What the policy allows of a grant to the plugin.
+fn allowed(caps: &Caps, plugin: &Plugin, grant: Grant) -> Vec<String> {
+    let items = caps.allowed_to_plugin(&plugin.digest).items();
+    items.iter().filter(|item| item.grant() == grant).map(GrantItem::value).collect()
 }
 
 fn kind(plugin: &Plugin) -> String {
@@ -124,9 +134,4 @@ fn needs(facts: &PluginFacts) -> Vec<(Grant, Vec<String>)> {
         })
         .filter(|(_, needing)| !needing.is_empty())
         .collect()
-}
-
-fn reach(import: &Import) -> &'static str {
-    let known = REACH.iter().find(|(prefix, _)| import.0.starts_with(prefix));
-    known.map_or("unknown to this host: the plugin will not run", |(_, reach)| reach)
 }

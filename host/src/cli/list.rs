@@ -7,7 +7,9 @@ use super::{
     wiring,
 };
 use crate::{
-    model::{Canary, ConfinementMode, ExitCode, ExpectedFailure, Grant, Limits, RetryPolicy, ScenarioShape, shown},
+    model::{
+        Canary, ConfinementMode, ExitCode, ExpectedFailure, Grant, GrantItem, Limits, RetryPolicy, ScenarioShape, shown,
+    },
     plan::{LanePlan, PlannedTrial, Selection, plan},
     report::visible,
 };
@@ -65,7 +67,10 @@ fn human(lane: &LanePlan, loaded: &Loaded) -> String {
             facts.push("command".to_owned());
         }
         facts.push(format!("deadline {}", humantime::format_duration(scenario.limits.deadline)));
-        facts.extend(grants(trial).into_iter().map(|grant| format!("grant {grant}")));
+        facts.extend(trial.scenario.grants.items().iter().map(|item| match item {
+            GrantItem::Session => "grant session".to_owned(),
+            item => format!("grant {} {}", item.grant(), one_line(&item.value())),
+        }));
         facts.extend(scenario.ungranted.iter().map(|missing| format!("needs {}, not granted", missing.grant)));
         facts.extend(retries(&trial.retry));
         facts.extend(scenario.tags.iter().map(|tag| format!("#{}", one_line(tag))));
@@ -161,6 +166,7 @@ fn trial_json(trial: &PlannedTrial, loaded: &Loaded) -> serde_json::Value {
         "summary": scenario.summary,
         "tags": scenario.tags,
         "grants": grants(trial),
+        "granted": scenario.grants.items().iter().map(ToString::to_string).collect::<Vec<_>>(),
         "ungranted": scenario.ungranted.iter().map(|missing| missing.grant).collect::<Vec<_>>(),
         "clauses": clauses,
         "agents": scenario.agents.keys().collect::<Vec<_>>(),

@@ -2,6 +2,7 @@
 
 mod adapt;
 mod args;
+mod caps;
 mod check;
 mod check_lanes;
 mod failure;
@@ -12,6 +13,7 @@ mod list;
 mod origin;
 mod policy_args;
 mod prove;
+mod reach;
 mod regrade;
 mod run;
 mod schema;

@@ -13,6 +13,7 @@ use std::{
 
 use super::{
     args::SuiteArgs,
+    caps,
     failure::{Failure, chain},
     list::one_line,
 };
@@ -57,6 +58,9 @@ pub(super) fn today() -> jiff::civil::Date {
 pub(super) async fn load(args: &SuiteArgs, overrides: &Overrides) -> Result<Loaded, Failure> {
     let cwd = std::env::current_dir()?;
     let mut settings = settings(&cwd, overrides).map_err(Failure::setup_all)?;
+    if let Some(warning) = caps::within_repository(&settings) {
+        eprintln!("warning: {warning}");
+    }
     if settings.jobs > MAX_SLOTS {
         eprintln!("warning: {} attempts at once are more than this host runs; it runs {MAX_SLOTS}", settings.jobs);
         settings.jobs = MAX_SLOTS;
@@ -269,6 +273,7 @@ pub(super) async fn ask_all(plugins: &[Plugin], engine: &Engine) -> Result<Vec<P
             label: plugin.file.label.clone(),
             path: plugin.file.path.clone(),
             canonical: plugin.file.canonical.clone(),
+            digest: plugin.digest.clone(),
             declared,
         });
     }

@@ -67,6 +67,12 @@ fn beside(settings: &Settings, args: &RunArgs) -> Vec<(&'static str, String)> {
     };
     let output = args.execution.output.clone().unwrap_or_else(|| settings.base.join(".host"));
     let mut facts = vec![("suite", suite), ("output", format!("{} ({})", seen_from_here(&output), flag("output")))];
+    if let Some(caps) = &settings.caps {
+        facts.push(("policy", format!("{} ({})", seen_from_here(&caps.path), settings.sources.of("policy"))));
+    }
+    if args.execution.audit {
+        facts.push(("uses of grants", "they are written down (--audit)".to_owned()));
+    }
     if let Some(profile) = &settings.profile {
         facts.push(("profile", format!("{profile} ({})", settings.sources.of("profile"))));
     }

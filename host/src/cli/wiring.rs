@@ -25,14 +25,14 @@ use crate::{
     lane::{self, Guard, HostProgram, Lane},
     model::{
         AgentSettings, Confinement, Event, ExitCode, FIXTURES_FOLDER, LaneName, Redactor, RunId, RunSummary, SuiteInfo,
-        TrialId,
+        TrialId, shown,
     },
     plan::Plan,
     report::{
         Background, ColorChoice, Github, GithubFiles, Human, HumanOptions, JsonLines, Junit, Reporter, Verbosity,
         visible,
     },
-    runner::{Agents, ArtifactPlace, AttemptExecutor, EventSink, RunContext, Signal, dispatch},
+    runner::{Agents, ArtifactPlace, AttemptExecutor, EventSink, RunContext, Signal, Surroundings, dispatch},
     sandbox::Workspace,
 };
 
@@ -70,7 +70,7 @@ pub(super) async fn execute_with(
     let mut signals = signals::signals()?;
     let directory = RunDirectory::create_new(&output)?;
     let run = directory.run().clone();
-    let secrets = secrets(&agents);
+    let mut secrets = secrets(&agents);
     let suite_folder = loaded.settings.suite.as_deref().and_then(Path::parent).map(Path::to_owned);
     // Git may look while the fixtures are copied.
     let revision = tokio::spawn(async move { origin::revision(&suite_folder?).await });
@@ -89,6 +89,7 @@ pub(super) async fn execute_with(
             return Err(failure);
         }
     };
+    secrets.extend(executor.secrets().map(str::to_owned));
     let mut reporter = Reporter::new();
     reporter.add("events.jsonl", JsonLines::create(&directory.path().join("events.jsonl"))?);
     add_reporters(&mut reporter, args, reporters, directory.path(), secrets)?;
@@ -109,6 +110,15 @@ pub(super) async fn execute_with(
     let summary = dispatch(plan, context, Arc::clone(&executor) as Arc<_>, &mut sink, signals).await;
     reporter.finish();
     let mut code = crate::runner::exit_code(&summary);
+    if let Some(policy) = executor.proposed_policy() {
+        let path = directory.path().join("policy.toml");
+        match std::fs::write(&path, policy) {
+            Ok(()) => {
+                eprintln!("audit: the smallest policy for this run is proposed in {}", shown(&as_seen_here(&path)))
+            }
+            Err(error) => eprintln!("warning: the proposed policy cannot be written to {}: {error}", shown(&path)),
+        }
+    }
     if args.keep && args.quiet {
         // The quiet report leaves passed trials out, and their directories with them.
         eprintln!("kept: {}", executor.workspace().display());
@@ -168,7 +178,8 @@ fn prepare(
     let workspace = Workspace::create(&folder, &directory.run().0, directory.path(), args.keep)
         .map_err(|error| Failure::setup(format!("cannot make a folder in {}: {error}", folder.display())))?;
     let place = Box::new(Place { directory: directory.path().to_owned() });
-    AttemptExecutor::prepare(&loaded.plugins, plan, agents, workspace, place).map_err(Failure::setup_all)
+    let surroundings = Surroundings::of_this_process(args.audit);
+    AttemptExecutor::prepare(&loaded.plugins, plan, agents, workspace, place, &surroundings).map_err(Failure::setup_all)
 }
 
 fn add_reporters(

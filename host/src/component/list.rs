@@ -7,10 +7,12 @@ use wasmtime::{
     component::{HasSelf, Linker, Resource, ResourceTable},
 };
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
 use super::{
     Plugin,
     bindings::{self, SessionHandle, scenario::host as imports},
+    unlinked,
 };
 use crate::{
     engine::{Engine, Limiter},
@@ -106,6 +108,8 @@ impl Lister {
             let mut linker = Linker::new(engine);
             wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
             wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+            wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+            wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
             bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
             Ok(linker)
         });
@@ -140,7 +144,8 @@ impl Lister {
         let engine = plugin.component.engine();
         let linker = self.linkers.iter().find(|linker| wasmtime::Engine::same(linker.engine(), engine));
         let linker = linker.ok_or_else(|| ListError::Link { reason: "it was compiled for another engine".into() })?;
-        let link = |error: wasmtime::Error| ListError::Link { reason: format!("{error:#}") };
+        let imports = &plugin.contents.imports;
+        let link = |error: wasmtime::Error| ListError::Link { reason: unlinked(imports, &error) };
         let pre = linker.instantiate_pre(&plugin.component).and_then(bindings::PluginPre::new).map_err(link)?;
         let mut store = Store::new(engine, Powerless::new());
         store.limiter(|state| &mut state.limiter);
@@ -182,6 +187,8 @@ fn check(info: bindings::exports::scenario::host::scenarios::ScenarioInfo) -> Re
 /// What a component has while it is asked for its scenarios: WASI's calls, and nothing behind them.
 struct Powerless {
     wasi: WasiCtx,
+    http: WasiHttpCtx,
+    no_requests: NoRequests,
     table: ResourceTable,
     limiter: Limiter,
 }
@@ -194,13 +201,36 @@ impl Powerless {
         let limiter = Limiter::new(&Limits { memory: MEMORY, ..Limits::default() }, drop);
         let mut wasi = WasiCtx::builder();
         wasi.allow_tcp(false).allow_udp(false);
-        Self { wasi: wasi.build(), table, limiter }
+        Self { wasi: wasi.build(), http: WasiHttpCtx::new(), no_requests: NoRequests, table, limiter }
     }
 }
 
 impl WasiView for Powerless {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Refuses every request.
+struct NoRequests;
+
+/// What drives the connection that a response comes over.
+type Driving = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+impl WasiHttpHooks for NoRequests {
+    fn send_request(
+        &mut self,
+        _request: http::Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _processed: Driving,
+    ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Driving), Error>> + Send> {
+        Box::new(async { Err(Error::HttpRequestDenied) })
+    }
+}
+
+impl WasiHttpView for Powerless {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.no_requests, table: &mut self.table, ctx: &mut self.http }
     }
 }
 

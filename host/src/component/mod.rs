@@ -8,6 +8,7 @@ mod discover;
 mod identify;
 mod list;
 mod load;
+mod unlinked;
 
 pub use adapt::adapt;
 pub use apart::ADAPT_MODE;
@@ -15,3 +16,4 @@ pub use discover::{DiscoverError, PluginFile, discover};
 pub use identify::{Contents, IdentifyError, Import, Shape, WasiVersion, identify};
 pub use list::{ListError, Lister};
 pub use load::{LoadError, Plugin, digest_of, load, read};
+pub use unlinked::unlinked;

@@ -48,6 +48,8 @@ pub struct Sourced<T> {
 pub struct Overrides {
     /// The suite: the file, or the folder that holds it.
     pub suite: Option<Sourced<PathBuf>>,
+    /// What scenarios may be given at most.
+    pub caps: Option<Sourced<PathBuf>>,
     /// The profile.
     pub profile: Option<Sourced<String>>,
     /// Attempts at once.

@@ -1,9 +1,11 @@
 //! `suite.toml`, `scenario.toml`, the environment and flags, resolved to [`Settings`].
 
 mod agents;
+mod caps;
 mod defaults;
 mod error;
 mod expected;
+mod grants;
 mod lane_table;
 mod lanes;
 mod layers;
@@ -17,8 +19,10 @@ mod suite_file;
 mod tests;
 mod value;
 
+pub use caps::Caps;
 pub use error::ConfigError;
 pub use expected::ExpectedSettings;
+pub use grants::GivenGrants;
 pub use lanes::{LaneKind, LaneSettings};
 pub use layers::{Overrides, Source, Sourced, Sources};
 pub use scenario_file::ScenarioSettings;

@@ -14,14 +14,15 @@ use super::{
     defaults::DefaultsTable,
     error::ConfigError,
     expected::{ExpectFailTable, ExpectedSettings},
+    grants::{GivenGrants, GrantsTable},
     preopens::{PreopenTable, preopens},
-    source::{FileText, Place, parse, read},
+    source::{FileText, Place, SourceError, parse, read},
     strays::{Stray, strays},
     value::{Bytes, CauseName, ExitCode, NotZero, Table, Time, Wait},
 };
 use crate::model::{
-    CommandSpec, Expectation, Fixture, Grant, Grants, Limits, RetryOverride, SESSION_FOLDER, ScriptedAgent,
-    SessionPrompt, TextMatch, check_name,
+    CommandSpec, Expectation, Fixture, Limits, RetryOverride, SESSION_FOLDER, ScriptedAgent, SessionPrompt, TextMatch,
+    check_name,
 };
 
 /// More words to select by help nobody.
@@ -45,7 +46,7 @@ pub struct ScenarioSettings {
     /// Words to select by.
     pub tags: Vec<String>,
     /// What it is given.
-    pub grants: Grants,
+    pub grants: GivenGrants,
     /// Its bounds.
     pub limits: Limits,
     /// What it says of retries.
@@ -99,12 +100,6 @@ struct ScenarioFile {
     preopens: Option<Spanned<Vec<Table<PreopenTable>>>>,
     session: Option<Spanned<Table<SessionTable>>>,
     expect: Option<Spanned<Table<ExpectTable>>>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
-struct GrantsTable {
-    session: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -202,6 +197,17 @@ impl ScenarioFile {
         args.map(|args| nul("args", args.span())).into_iter().chain(env)
     }
 
+    /// Variables that `env` sets and `[grants]` takes from the host: only one of both could hold.
+    fn given_twice(&self, source: &FileText, grants: &GivenGrants) -> Vec<SourceError> {
+        let Some(env) = &self.env else { return Vec::new() };
+        let both = env.get_ref().keys().filter(|name| grants.grants.env.contains(*name));
+        both.map(|name| {
+            let message = format!("`{name}` is set here, and granted from the host's environment too; remove one");
+            source.error(env.span(), message)
+        })
+        .collect()
+    }
+
     /// Where the keys of a plain command stand.
     fn command_spans(&self) -> impl Iterator<Item = (&'static str, std::ops::Range<usize>)> {
         [
@@ -260,6 +266,8 @@ impl ScenarioSettings {
         let mut unexpected = Vec::new();
         let expected_failures =
             file.expect_fail.iter().map(|Table(table)| table.settings(&source, &mut unexpected)).collect();
+        let grants = file.grants.0.given(&source, &mut unexpected);
+        unexpected.extend(file.given_twice(&source, &grants));
         problems.extend(unexpected.into_iter().map(ConfigError::from));
         if !problems.is_empty() {
             return Err(problems);
@@ -279,7 +287,7 @@ impl ScenarioSettings {
             plugin,
             summary: file.summary.map(Spanned::into_inner),
             tags: file.tags.map(Spanned::into_inner).unwrap_or_default(),
-            grants: file.grants.0.session.then_some(Grant::Session).into_iter().collect::<Grants>(),
+            grants,
             limits: defaults.limits_over(suite),
             retry: defaults.retry(),
             expected_failures,

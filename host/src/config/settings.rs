@@ -8,6 +8,7 @@ use std::{
 use toml::Spanned;
 
 use super::{
+    caps::Caps,
     defaults::DefaultsTable,
     error::ConfigError,
     lanes::{LaneSettings, Lanes},
@@ -33,6 +34,8 @@ pub struct Settings {
     pub base: PathBuf,
     /// The suite's file, if there is one.
     pub suite: Option<PathBuf>,
+    /// What scenarios may be given at most; everything that they ask for when there is none.
+    pub caps: Option<Caps>,
     /// The profile, if one was asked for.
     pub profile: Option<String>,
     /// The plugins that the suite names: paths and patterns, each with its place.
@@ -107,6 +110,7 @@ impl Settings {
         }
         for (key, source) in [
             ("suite", overrides.suite.as_ref().map(|it| &it.source)),
+            ("policy", overrides.caps.as_ref().map(|it| &it.source)),
             ("profile", overrides.profile.as_ref().map(|it| &it.source)),
             ("defaults.retries", overrides.retries.as_ref().map(|it| &it.source)),
             ("defaults.retry-on", overrides.retry_on.as_ref().map(|it| &it.source)),
@@ -122,6 +126,11 @@ impl Settings {
             BTreeMap::new()
         });
         problems.extend(unknown_expected_lanes(&scenarios, &lanes));
+        let caps = overrides.caps.as_ref().map(|caps| Caps::read(&cwd.join(&caps.value))).transpose();
+        let caps = caps.unwrap_or_else(|errors| {
+            problems.extend(errors);
+            None
+        });
         let chosen = lanes.chosen(overrides.lanes.clone(), [&profile, &top], &mut sources, &mut problems);
         if overrides.jobs.as_ref().is_some_and(|jobs| jobs.value == 0) {
             problems.push(ConfigError::NoJobs);
@@ -174,6 +183,7 @@ impl Settings {
             agents: overrides.agents.clone(),
             profile: overrides.profile.as_ref().map(|profile| profile.value.clone()),
             suite,
+            caps,
             base,
             sources,
         })

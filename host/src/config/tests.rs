@@ -208,6 +208,55 @@ fn whatever_is_wrong_with_a_scenario_is_told_with_its_place_and_what_to_do() {
         ("[grants]\nsesion = true", "2:1: unknown key `sesion` in `[grants]`; did you mean `session`?"),
         ("[grants]\nsession = \"yes\"", "2:11: expected `true` or `false`, found the text \"yes\""),
         ("grants = [\"session\"]", "1:10: expected a table, found a list"),
+        (
+            "[grants]\nhttp = \"https://a.example\"",
+            "2:8: expected a list in brackets, found the text \"https://a.example\"",
+        ),
+        (
+            "[grants]\nhttp = [\n  \"a.example\"]",
+            "3:3: `a.example` has no scheme; write `https://a.example`, or `http://` for requests in the clear",
+        ),
+        (
+            "[grants]\nhttp = [3]",
+            "2:9: expected a URL such as `\"https://api.example.com\"`, or `{ to = URL, header = { … } }`, found `3`",
+        ),
+        (
+            "[grants]\nhttp = [{ to = \"https://*.a.example\", header = { name = \"authorization\", secret = \"K\" } }]",
+            "2:9: a secret is for one host, but `https://*.a.example` is for every name below `a.example`; name the host",
+        ),
+        (
+            "[grants]\nhttp = [{ to = \"http://a.example\", header = { name = \"authorization\", secret = \"K\" } }]",
+            "2:9: `http://a.example` would send the secret in the clear; write `https://`, or add `cleartext = true` to \
+             the header",
+        ),
+        (
+            "[grants]\nhttp = [{ to = \"https://a.example\", header = { name = \"host\", secret = \"K\" } }]",
+            "2:55: `host` says how a request is sent and carries no secret; write `authorization`",
+        ),
+        (
+            "[grants]\nhttp = [{ to = \"https://a.example\", header = { name = \"a\", secret = \"$K\" } }]",
+            "2:69: `$K` is no name of a variable; write it without `$`",
+        ),
+        (
+            "[grants]\nhttp = [{ to = \"https://a.example\", header = { name = \"a\", secret = \"K\", value = \"Bearer\" } }]",
+            "2:82: `Bearer` needs `{}` once, where the secret belongs: `Bearer {}`",
+        ),
+        (
+            "[grants]\nhttp = [{ to = \"https://a.example\", header = { name = \"a\", secret = \"K\", clear = true } }]",
+            "2:74: unknown key `clear`; known are `name`, `secret`, `value`, `cleartext`",
+        ),
+        ("[grants]\ntcp = [\"db.example:http\"]", "2:8: `http` is no port; write a number from 1 to 65535"),
+        ("[grants]\nudp = [\"db.example\"]", "2:8: `db.example` has no port; write host and port: `db.example:5432`"),
+        ("[grants]\nenv = [\"A=b\"]", "2:8: `A=b` is no name of a variable; write it without `$`"),
+        ("[grants]\ndeterministic = -1", "2:17: -1 is no seed; write a whole number from 0 up"),
+        (
+            "[grants]\ndeterministic = \"yes\"",
+            "2:17: expected `true`, `false`, or a seed, a whole number from 0 up, found the text \"yes\"",
+        ),
+        (
+            "[env]\nA = \"1\"\n[grants]\nenv = [\"A\"]",
+            "1:1: `A` is set here, and granted from the host's environment too; remove one",
+        ),
         ("grants = [true]", "1:10: expected a table, found a list"),
         ("[[fixture]]\ngit = true", "1:1: expected a table, found a list"),
         ("session = [\"go\"]", "1:11: expected a table, found a list"),
@@ -423,7 +472,7 @@ fn a_folder_is_read_with_everything_in_it() {
         .file("scenarios/one/agents/right.toml", AGENT);
     let one = suite.resolve().unwrap().scenarios["one"].clone();
     assert_eq!(one.plugin, Some(suite.path("scenarios/one/../one.wasm")), "meant from the file where it is there");
-    assert!(one.grants.has(Grant::Session) && one.fixture.git);
+    assert!(one.grants.grants.has(Grant::Session) && one.fixture.git);
     assert_eq!(one.fixture.root, Some(suite.path("scenarios/one/root")));
     assert_eq!(one.fixture.config, Some(suite.path("scenarios/one/config")));
     assert_eq!(one.command.args, ["-v"]);
@@ -436,7 +485,7 @@ fn a_folder_is_read_with_everything_in_it() {
 #[test]
 fn nothing_is_granted_unless_it_says_so() {
     for text in ["", "[grants]", "[grants]\nsession = false"] {
-        assert!(!Suite::scenario(text).resolve().unwrap().scenarios["one"].grants.has(Grant::Session), "{text}");
+        assert!(!Suite::scenario(text).resolve().unwrap().scenarios["one"].grants.grants.has(Grant::Session), "{text}");
     }
 }
 

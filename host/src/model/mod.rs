@@ -1,5 +1,6 @@
 //! Plain data that every module shares: no I/O, no tokio, no wasmtime, no clap.
 
+mod address;
 mod agent;
 mod confinement;
 mod event;
@@ -17,8 +18,10 @@ mod reporter;
 mod scenario;
 mod script;
 mod session;
+mod target;
 mod verdict;
 
+pub use address::special;
 pub use agent::{AgentProblem, AgentSettings, Credential, Provider, RESERVED_VARIABLES};
 pub use confinement::{Confinement, ConfinementMode, Ports, ProcessLimits, UnknownConfinementMode};
 pub use event::{
@@ -27,7 +30,7 @@ pub use event::{
 };
 pub use exit_code::ExitCode;
 pub use fault::{Fault, FaultClass};
-pub use grant::{Grant, Grants, UnknownGrant};
+pub use grant::{Grant, GrantItem, Grants, HttpGrant, SecretHeader, SocketGrants, UnknownGrant, policy_section};
 pub use id::{BadName, LaneName, RunId, ScenarioId, TrialId, check_name};
 pub use lane::{LaneKind, UnknownLaneKind};
 pub use limits::Limits;
@@ -48,4 +51,5 @@ pub use scenario::{
 };
 pub use script::{Script, ScriptExpectation, ScriptedFault, Step};
 pub use session::{BackOff, Conclusion, SessionEvent, SessionEventKind, Usage};
+pub use target::{BadTarget, HostPattern, HttpTarget, Scheme, SocketTarget};
 pub use verdict::{Clause, Finding, Outcome, Verdict};

@@ -25,7 +25,7 @@ pub struct Scenario {
     pub grants: Grants,
     /// Whether it cannot do without a session.
     pub needs_session: bool,
-    /// What it needs beyond its grants: it cannot run.
+    /// What it needs or asks for beyond its grants: it cannot run.
     pub ungranted: Vec<Ungranted>,
     /// Its bounds.
     pub limits: Limits,
@@ -60,7 +60,7 @@ pub struct DeclaredScenario {
     pub clauses: Vec<Clause>,
 }
 
-/// A grant that a scenario needs and is not given.
+/// A grant that a scenario needs, or asks for, and is not given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ungranted {
     /// The grant.
@@ -191,6 +191,8 @@ pub struct PluginFacts {
     pub path: PathBuf,
     /// Its place on disk, for comparing.
     pub canonical: PathBuf,
+    /// SHA-256 of its file, in hexadecimal digits.
+    pub digest: String,
     /// What it contains.
     pub declared: Declared,
 }

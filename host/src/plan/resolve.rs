@@ -10,9 +10,9 @@ use std::{
 };
 
 use crate::{
-    config::{ScenarioSettings, Settings, SourceError, nearest, seen_from_here},
+    config::{GivenGrants, ScenarioSettings, Settings, SourceError, nearest, seen_from_here},
     model::{
-        Clause, CommandSpec, Declared, DeclaredScenario, Grant, LaneName, PluginFacts, Scenario, ScenarioId,
+        Clause, CommandSpec, Declared, DeclaredScenario, Grant, GrantItem, LaneName, PluginFacts, Scenario, ScenarioId,
         ScenarioShape, Ungranted, check_name,
     },
 };
@@ -128,10 +128,11 @@ fn typed(
             )
         }));
         problems.extend(unknown_findings(folder, &codes_of(&declared.clauses)));
-        dress(&mut scenario, folder);
+        dress(&mut scenario, folder, plugin, settings);
     }
     scenario.needs_session = declared.needs.contains(&Grant::Session);
-    let missing = scenario.grants.missing(&declared.needs).into_iter().map(|grant| Ungranted {
+    let asked = folder.map(|folder| &folder.grants.grants).unwrap_or(&scenario.grants);
+    let missing = asked.missing(&declared.needs).into_iter().map(|grant| Ungranted {
         grant,
         problem: format!(
             "the scenario `{}` of `{}` needs the grant `{grant}`, which it is not given; {}",
@@ -140,7 +141,8 @@ fn typed(
             how_to_grant(grant, &declared.name, plugin, settings)
         ),
     });
-    scenario.ungranted = missing.collect();
+    let missing: Vec<Ungranted> = missing.collect();
+    scenario.ungranted.extend(missing);
     scenario
 }
 
@@ -150,7 +152,7 @@ fn how_to_grant(grant: Grant, name: &str, plugin: &PluginFacts, settings: &Setti
     match settings.scenarios.get(name).filter(|folder| !names(folder, plugin)).and_then(|it| it.plugin.as_deref()) {
         Some(other) => format!("{file} is for `{}`, so what it grants is not for this one", seen_from_here(other)),
         None if settings.scenarios.contains_key(name) => {
-            format!("if you trust it, add `{grant} = true` under `[grants]` in {file}")
+            format!("if you trust it, add `{}` under `[grants]` in {file}", grant.example())
         }
         None => no_folder(grant, name, &file, settings),
     }
@@ -162,7 +164,8 @@ fn no_folder(grant: Grant, name: &str, file: &str, settings: &Settings) -> Strin
     let near = near.map(|near| format!(" (there is `{near}`)")).unwrap_or_default();
     format!(
         "there is no folder `{name}` in the suite{near}: name the suite that has it with `--suite DIR`, or, if you \
-         trust it, make {file} with `{grant} = true` under `[grants]`"
+         trust it, make {file} with `{}` under `[grants]`",
+        grant.example()
     )
 }
 
@@ -187,7 +190,7 @@ fn commands(
     folders
         .into_iter()
         .map(|folder| {
-            if folder.command.session.is_some() && !folder.grants.has(Grant::Session) {
+            if folder.command.session.is_some() && !folder.grants.grants.has(Grant::Session) {
                 let message = "`[session]` needs the grant `session`; add `session = true` under `[grants]`";
                 problems.push(wrong(folder, "session", message.to_owned()));
             }
@@ -196,7 +199,7 @@ fn commands(
             let mut scenario = bare(plugin, &folder.name, settings, shape);
             scenario.summary = folder.summary.clone().unwrap_or_default();
             scenario.needs_session = folder.command.session.is_some();
-            dress(&mut scenario, folder);
+            dress(&mut scenario, folder, plugin, settings);
             scenario
         })
         .collect()
@@ -224,10 +227,10 @@ fn bare(plugin: &PluginFacts, name: &str, settings: &Settings, shape: ScenarioSh
     }
 }
 
-fn dress(scenario: &mut Scenario, folder: &ScenarioSettings) {
+fn dress(scenario: &mut Scenario, folder: &ScenarioSettings, plugin: &PluginFacts, settings: &Settings) {
     let mut known: HashSet<String> = scenario.tags.iter().cloned().collect();
     scenario.tags.extend(folder.tags.iter().filter(|tag| known.insert((*tag).clone())).cloned());
-    scenario.grants.clone_from(&folder.grants);
+    grant(scenario, &folder.grants, plugin, settings);
     scenario.limits.clone_from(&folder.limits);
     scenario.retry.clone_from(&folder.retry);
     scenario.expected_failures = folder.expected_failures.iter().map(|expected| expected.known.clone()).collect();
@@ -235,6 +238,17 @@ fn dress(scenario: &mut Scenario, folder: &ScenarioSettings) {
     scenario.fixture.clone_from(&folder.fixture);
     scenario.bin.clone_from(&folder.bin);
     scenario.agents.clone_from(&folder.agents);
+}
+
+/// Gives a scenario what it asks for and the policy allows. What it asks for beyond that is told where it would run.
+fn grant(scenario: &mut Scenario, asked: &GivenGrants, plugin: &PluginFacts, settings: &Settings) {
+    scenario.grants.clone_from(&asked.grants);
+    let Some(caps) = &settings.caps else { return };
+    let excess = caps.excess(asked, &scenario.name, &plugin.digest);
+    let allowed = |item: &GrantItem| excess.iter().all(|(beyond, _)| beyond != item);
+    scenario.grants = asked.grants.items().into_iter().filter(allowed).collect();
+    let told = excess.iter().map(|(item, error)| Ungranted { grant: item.grant(), problem: error.to_string() });
+    scenario.ungranted = told.collect();
 }
 
 pub(super) fn codes_of(clauses: &[Clause]) -> Vec<&str> {

@@ -15,25 +15,28 @@ use tokio::{
 use wasmtime::component::Linker;
 
 use super::{
+    audit::RunAudit,
     bounds::{bounded, end_sessions, look_at_disk},
     call::Call,
     command::Command,
     executor::{Executing, Executor, Feed, Stop},
     fixtures::{self, FixtureImage},
+    grants::{PlanGrants, Surroundings},
     guest::{Guest, linker},
     judge::{Beside, settle},
+    prepare_error::PrepareError,
     sessions::Sessions,
     timings::Timings,
 };
 use crate::{
-    component::{Plugin, Shape, bindings::PluginPre},
+    component::{Plugin, Shape, bindings::PluginPre, unlinked},
     lane::Lane,
     model::{
         AttemptRecord, Fault, FaultClass, LaneName, Outcome, Redactor, Report, ScenarioId, ScenarioShape, TrialId,
         Usage,
     },
     plan::{Plan, PlannedTrial},
-    sandbox::{AttemptDirs, FixtureError, RecordedFixtureError, Snapshot, Tripwire, Workspace},
+    sandbox::{AttemptDirs, Audit, Resolve, Snapshot, Tripwire, Workspace},
 };
 
 /// Where an attempt's artifacts go.
@@ -70,6 +73,9 @@ pub struct AttemptExecutor {
     unkept: HashMap<ScenarioId, String>,
     workspace: Workspace,
     place: Box<dyn ArtifactPlace>,
+    grants: PlanGrants,
+    resolver: Arc<dyn Resolve>,
+    audit: Option<RunAudit>,
     /// Attempts that keep what they hold at once: it takes the processor, and memory for what is compared.
     keeping: Semaphore,
 }
@@ -87,6 +93,17 @@ pub enum Agents {
     },
 }
 
+impl Agents {
+    /// What nobody but the agents of a trial's lane may know.
+    pub(super) fn redactor(&self, trial: &TrialId) -> Redactor {
+        match self {
+            Self::Live(lanes) => lanes.get(&trial.lane).map(|lane| lane.redactor()).unwrap_or_default(),
+            // Taken out when it was recorded.
+            Self::Recorded { .. } => Redactor::default(),
+        }
+    }
+}
+
 /// What is done with a trial of an earlier run.
 pub enum RecordedTrial {
     /// Its component is called again; its sessions are those of this lane.
@@ -102,6 +119,7 @@ pub enum RecordedTrial {
 
 pub(super) struct LinkedPlugin {
     pub(super) linked: Linked,
+    digest: String,
     /// Keeps its engine's epochs going.
     _plugin: Plugin,
 }
@@ -109,40 +127,6 @@ pub(super) struct LinkedPlugin {
 pub(super) enum Linked {
     Typed(Box<PluginPre<Guest>>),
     Command(Command),
-}
-
-/// Something that a run needs cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum PrepareError {
-    /// A plugin imports what the host does not have.
-    #[error("`{}` needs something that this host does not offer: {reason}", path.display())]
-    Link {
-        /// The plugin.
-        path: PathBuf,
-        /// The linker's words.
-        reason: String,
-    },
-    /// A fixture cannot be used.
-    #[error(transparent)]
-    Fixture(#[from] FixtureError),
-    /// A fixture that an earlier run kept cannot be used.
-    #[error("the recorded fixture of `{scenario}` cannot be used")]
-    RecordedFixture {
-        /// The scenario.
-        scenario: ScenarioId,
-        /// The cause.
-        #[source]
-        source: RecordedFixtureError,
-    },
-    /// The fixtures cannot be kept.
-    #[error("cannot keep the fixtures in {}", folder.display())]
-    KeepFixtures {
-        /// The folder for them.
-        folder: PathBuf,
-        /// The cause.
-        #[source]
-        source: std::io::Error,
-    },
 }
 
 impl AttemptExecutor {
@@ -157,6 +141,7 @@ impl AttemptExecutor {
         agents: Agents,
         workspace: Workspace,
         place: Box<dyn ArtifactPlace>,
+        surroundings: &Surroundings,
     ) -> Result<Self, Vec<PrepareError>> {
         let mut problems = Vec::new();
         let mut linkers: Vec<Linker<Guest>> = Vec::new();
@@ -165,10 +150,13 @@ impl AttemptExecutor {
             match link(plugin, &mut linkers) {
                 Ok(plugin) => linked.push(plugin),
                 Err(error) => {
-                    problems.push(PrepareError::Link { path: plugin.file.path.clone(), reason: format!("{error:#}") })
+                    let reason = unlinked(&plugin.contents.imports, &error);
+                    problems.push(PrepareError::Link { path: plugin.file.path.clone(), reason });
                 }
             }
         }
+        let grants = PlanGrants::of(plan, &agents, surroundings, &mut problems);
+        let (resolver, audit) = (Arc::clone(&surroundings.resolver), surroundings.audit.then(RunAudit::default));
         let snapshots = match &agents {
             Agents::Live(_) => fixtures::take(plan, workspace.folder(), &mut problems),
             Agents::Recorded { fixtures, .. } => fixtures::again(plan, workspace.folder(), fixtures, &mut problems),
@@ -180,13 +168,24 @@ impl AttemptExecutor {
         let unkept = fixtures::keep(plan, plugins, &snapshots, &folder)
             .map_err(|source| vec![PrepareError::KeepFixtures { folder, source }])?;
         let keeping = Semaphore::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get));
-        Ok(Self { plugins: linked, agents, snapshots, unkept, workspace, place, keeping })
+        Ok(Self { plugins: linked, agents, snapshots, unkept, workspace, place, grants, resolver, audit, keeping })
     }
 
     /// The folder that holds the attempts' directories.
     #[must_use]
     pub fn workspace(&self) -> &Path {
         self.workspace.folder()
+    }
+
+    /// The smallest policy that allows what was used so far, as TOML; `None` where nobody asked for it.
+    #[must_use]
+    pub fn proposed_policy(&self) -> Option<String> {
+        self.audit.as_ref().map(RunAudit::policy)
+    }
+
+    /// The secrets that grants bring into the run.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.grants.secrets()
     }
 
     /// Removes what the run leaves in the file system, unless it is kept.
@@ -244,9 +243,21 @@ impl AttemptExecutor {
             scenario.limits.clone(),
             Arc::clone(&timings),
         ));
-        let call =
-            Call { scenario, snapshot, dirs: &dirs, folder: &folder, tripwire: &tripwire, sessions: &sessions, feed };
-        let call = call.run(&self.plugins[scenario.plugin.0]);
+        let audit = self.audit.as_ref().map(|_| Arc::new(Audit::default()));
+        let plugin = &self.plugins[scenario.plugin.0];
+        let call = Call {
+            scenario,
+            snapshot,
+            dirs: &dirs,
+            folder: &folder,
+            tripwire: &tripwire,
+            sessions: &sessions,
+            granted: &self.grants.granted(&scenario.id),
+            resolver: &self.resolver,
+            audit: audit.as_ref(),
+            feed,
+        };
+        let call = call.run(plugin);
         let outcome = bounded(call, &scenario.limits, &dirs, &tripwire, &mut stop).await;
         timings.called();
         let (survivors, usage) = match end_sessions(&sessions, &outcome, &mut stop).await {
@@ -257,6 +268,12 @@ impl AttemptExecutor {
         look_at_disk(&dirs, scenario.limits.disk, &tripwire).await;
         if sessions.used() || !matches!(outcome, Outcome::Pass | Outcome::Skip { .. } | Outcome::Cancelled { .. }) {
             self.keep(&dirs, snapshot.and_then(Snapshot::before), &folder, feed).await;
+        }
+        if let (Some(all), Some(audit)) = (&self.audit, audit) {
+            match audit.keep(&folder) {
+                Ok(uses) => all.add(scenario, &plugin.digest, uses),
+                Err(error) => tell_left_out(vec![format!("audit.jsonl was not kept: {error}")], feed).await,
+            }
         }
         // Whoever has written it: the component may have read what the agent left.
         let scrubbed = block_in_place(|| self.place.scrub(&folder, &feed.redactor));
@@ -281,15 +298,6 @@ impl AttemptExecutor {
         timings.finished();
         let artifacts = folder.exists().then(|| self.place.named(&folder));
         AttemptRecord { artifacts, kept, usage, ..record(outcome, began) }
-    }
-
-    /// What nobody but the agents of a trial's lane may know.
-    fn redactor(&self, trial: &PlannedTrial) -> Redactor {
-        match &self.agents {
-            Agents::Live(lanes) => lanes.get(&trial.id.lane).map(|lane| lane.redactor()).unwrap_or_default(),
-            // Taken out when it was recorded.
-            Agents::Recorded { .. } => Redactor::default(),
-        }
     }
 
     /// Keeps what the attempt's directories hold.
@@ -321,7 +329,8 @@ impl Executor for AttemptExecutor {
         stop: watch::Receiver<Stop>,
     ) -> Executing<'a> {
         Box::pin(async move {
-            let feed = feed.redacted(self.redactor(trial));
+            let redactor = self.grants.redactor(&trial.id).unwrap_or_else(|| self.agents.redactor(&trial.id));
+            let feed = feed.redacted(redactor);
             feed.redactor.record(self.run(trial, attempt, &feed, stop).await)
         })
     }
@@ -342,7 +351,7 @@ fn link(plugin: &Plugin, linkers: &mut Vec<Linker<Guest>>) -> wasmtime::Result<L
         Shape::Typed => Linked::Typed(Box::new(PluginPre::new(pre)?)),
         Shape::Command(version) => Linked::Command(Command::link(pre, version)?),
     };
-    Ok(LinkedPlugin { linked, _plugin: plugin.clone() })
+    Ok(LinkedPlugin { linked, digest: plugin.digest.clone(), _plugin: plugin.clone() })
 }
 
 /// Tells what the component was refused.

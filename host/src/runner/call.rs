@@ -18,10 +18,12 @@ use super::{
 use crate::{
     component::bindings::PluginPre,
     model::{
-        CommandSpec, Fault, FaultClass, Limits, Outcome, Preopen, PreopenSource, Report, SESSION_FOLDER, Scenario,
-        ScenarioShape,
+        CommandSpec, Fault, FaultClass, GrantItem, Limits, Outcome, Preopen, PreopenSource, Report, SESSION_FOLDER,
+        Scenario, ScenarioShape,
     },
-    sandbox::{AttemptDirs, Given, OpenedDir, OutputFile, Sandbox, Snapshot, Tripwire},
+    sandbox::{
+        AttemptDirs, Audit, Given, Granted, Network, OpenedDir, OutputFile, Resolve, Sandbox, Snapshot, Tripwire,
+    },
 };
 
 /// Bytes that one call may copy into the host.
@@ -35,6 +37,9 @@ pub(super) struct Call<'a> {
     pub(super) folder: &'a Path,
     pub(super) tripwire: &'a Arc<Tripwire>,
     pub(super) sessions: &'a Arc<Sessions>,
+    pub(super) granted: &'a Arc<Granted>,
+    pub(super) resolver: &'a Arc<dyn Resolve>,
+    pub(super) audit: Option<&'a Arc<Audit>>,
     pub(super) feed: &'a Feed,
 }
 
@@ -84,6 +89,9 @@ impl Call<'_> {
             Err(fault) => return Outcome::Fault(fault),
         };
         if let (Some(asked), Some(shown)) = (&spec.session, &shown) {
+            if let Some(audit) = self.audit {
+                audit.note("session", "start", Some(&GrantItem::Session), true);
+            }
             let driven = match self.sessions.start(asked.prompt.clone()).await {
                 Ok(place) => self.sessions.conclude(place).await,
                 Err(fault) => Err(fault),
@@ -159,12 +167,19 @@ impl Call<'_> {
         stderr: OutputFile,
     ) -> Result<Store<Guest>, Fault> {
         let limits: &Limits = &self.scenario.limits;
-        let sandbox = Sandbox::new(given, limits, stdout, stderr, self.tripwire)?;
+        let (granted, resolver) = (Arc::clone(self.granted), Arc::clone(self.resolver));
+        if let Some(audit) = self.audit {
+            let given = granted.env().keys().map(|name| (name, GrantItem::Env(name.clone())));
+            given.for_each(|(name, item)| audit.note("env", name, Some(&item), true));
+        }
+        let network = Network::new(granted, resolver, Arc::clone(self.tripwire), self.audit.cloned());
+        let sandbox = Sandbox::new(given, limits, (stdout, stderr), self.tripwire, network)?;
         let guest = Guest {
             sandbox,
             sessions: Arc::clone(self.sessions),
             tripwire: Arc::clone(self.tripwire),
-            grants: self.scenario.grants.clone(),
+            session_granted: self.scenario.grants.session,
+            audit: self.audit.cloned(),
             reports: Reports::new(self.feed.clone(), self.folder.join("attachments"), limits.output),
         };
         let mut store = Store::new(engine, guest);

@@ -69,7 +69,9 @@ impl Feed {
     }
 
     /// Tells of an event of the attempt's session number `session`, from 1.
-    pub async fn session(&self, session: u32, event: SessionEvent) {
+    pub async fn session(&self, session: u32, mut event: SessionEvent) {
+        // Its lane's secrets are out of it; those of the scenario's grants the component may have told the agent.
+        event.kind = self.redactor.event(event.kind);
         self.send(MessageKind::Session { session, event: Box::new(event) }).await;
     }
 
@@ -104,6 +106,7 @@ pub(super) async fn attempt(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::SessionEventKind;
 
     #[tokio::test]
     async fn a_report_of_a_secret_does_not_show_it() {
@@ -113,5 +116,16 @@ mod tests {
         feed.redacted(redactor).report(Report::Note { text: "it is s3cr3t-value".into() }).await;
         let MessageKind::Reported(report) = told.recv().await.unwrap().kind else { panic!("it is a report") };
         assert_eq!(report, Report::Note { text: "it is ***".into() });
+    }
+
+    #[tokio::test]
+    async fn a_secret_that_the_component_has_told_the_agent_is_in_no_event_of_the_session() {
+        let (messages, mut told) = mpsc::channel(1);
+        let feed = Feed { trial: 0, attempt: 1, messages, redactor: Redactor::default() };
+        let redactor = Redactor::new(["s3cr3t-value".to_owned()]).unwrap();
+        let kind = SessionEventKind::Message { text: "you said s3cr3t-value".into() };
+        feed.redacted(redactor).session(1, SessionEvent { at_ms: 0, kind }).await;
+        let MessageKind::Session { event, .. } = told.recv().await.unwrap().kind else { panic!("it is of a session") };
+        assert_eq!(event.kind, SessionEventKind::Message { text: "you said ***".into() });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fs, io, path::Path};
 
-use super::{attempt::PrepareError, recording::write_json};
+use super::{prepare_error::PrepareError, recording::write_json};
 use crate::{
     component::Plugin,
     model::{FIXTURES_FILE, KeptFixture, REPLAY_SCHEMA, RecordedFixture, RecordedFixtures, Scenario, ScenarioId},

@@ -4,6 +4,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use wasmtime::component::{HasSelf, Linker, Resource};
 use wasmtime_wasi::{WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::{executor::Feed, sessions::Sessions, text::shortened};
 use crate::{
@@ -11,8 +12,8 @@ use crate::{
         self, SessionHandle,
         scenario::host::{agent, report},
     },
-    model::{self, Fault, FaultClass, Grant, Grants, Report, SessionEventKind},
-    sandbox::{Sandbox, Tripwire},
+    model::{self, Fault, FaultClass, GrantItem, Report, SessionEventKind},
+    sandbox::{self, Audit, HasSandbox, Sandbox, Tripwire},
 };
 
 /// Reports that one attempt may make; beyond them it is only said how many were cut.
@@ -25,7 +26,8 @@ pub(super) struct Guest {
     pub(super) sandbox: Sandbox,
     pub(super) sessions: Arc<Sessions>,
     pub(super) tripwire: Arc<Tripwire>,
-    pub(super) grants: Grants,
+    pub(super) session_granted: bool,
+    pub(super) audit: Option<Arc<Audit>>,
     pub(super) reports: Reports,
 }
 
@@ -83,8 +85,7 @@ impl Reports {
 /// A linker for components of `engine`.
 pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    sandbox::add_to_linker(&mut linker)?;
     bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
     Ok(linker)
 }
@@ -95,6 +96,18 @@ impl WasiView for Guest {
     }
 }
 
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.sandbox.http()
+    }
+}
+
+impl HasSandbox for Guest {
+    fn sandbox(&mut self) -> &mut Sandbox {
+        &mut self.sandbox
+    }
+}
+
 impl agent::Host for Guest {}
 
 impl agent::HostSession for Guest {
@@ -102,7 +115,10 @@ impl agent::HostSession for Guest {
         &mut self,
         prompt: String,
     ) -> wasmtime::Result<Result<Resource<SessionHandle>, agent::SessionFault>> {
-        if !self.grants.has(Grant::Session) {
+        if let Some(audit) = &self.audit {
+            audit.note("session", "start", Some(&GrantItem::Session), self.session_granted);
+        }
+        if !self.session_granted {
             let what = "the component started a session, but the scenario is not granted `session`";
             self.tripwire.breach(Fault::new(FaultClass::Denied, what));
             return Err(wasmtime::Error::msg(what));

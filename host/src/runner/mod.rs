@@ -1,6 +1,7 @@
 //! Runs a plan: the dispatcher alone changes state and orders events; executors carry out attempts.
 
 mod attempt;
+mod audit;
 mod bounds;
 mod call;
 mod command;
@@ -9,9 +10,11 @@ mod dispatcher;
 mod executor;
 mod failure;
 mod fixtures;
+mod grants;
 mod guest;
 mod judge;
 mod patience;
+mod prepare_error;
 mod progress;
 mod rate;
 mod recording;
@@ -21,8 +24,10 @@ mod text;
 mod timings;
 mod verdict;
 
-pub use attempt::{Agents, ArtifactPlace, AttemptExecutor, PrepareError, RecordedTrial};
+pub use attempt::{Agents, ArtifactPlace, AttemptExecutor, RecordedTrial};
 pub use dispatcher::{EventSink, RunContext, Signal, dispatch};
 pub use executor::{Executing, Executor, Feed, Stop};
 pub use fixtures::FixtureImage;
+pub use grants::{Surroundings, Variable, not_granted};
+pub use prepare_error::PrepareError;
 pub use summary::exit_code;

@@ -1,25 +1,40 @@
 //! One attempt's directories, its WASI context, its network policy and its bounds.
 
+mod audit;
 mod claim;
 mod fingerprint;
 mod fixture;
+mod granted;
+mod http;
 mod image;
+mod look_up;
+mod network;
 mod output;
 mod remove;
+mod resolver;
+mod sameness;
 mod sweep;
+#[cfg(test)]
+mod tests;
 mod tripwire;
 mod workspace;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
+pub use audit::{Audit, UsedGrants};
 pub use fixture::{FixtureError, RecordedFixtureError, Snapshot};
+pub use granted::{GrantError, Granted};
+use http::HttpGate;
 pub use image::{Captured, ImageError, ImageLimits, Part, RestoreError, restore};
+pub use network::Network;
 pub use output::OutputFile;
 pub use remove::remove_tree;
+pub use resolver::{Resolve, Resolving, SystemResolver};
 pub use sweep::{DeadRun, Sweep, SweepProblem, sweep};
 pub use tripwire::Tripwire;
-use wasmtime::component::ResourceTable;
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView, p2::pipe::MemoryInputPipe, sockets::SocketAddrUse};
+use wasmtime::component::{Linker, ResourceTable};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView, p2::pipe::MemoryInputPipe};
+use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 pub use workspace::{AttemptDirs, Workspace};
 
 use crate::{
@@ -54,28 +69,34 @@ pub struct OpenedDir {
 /// The part of an attempt's Store that WASI and the bounds need.
 pub struct Sandbox {
     wasi: WasiCtx,
+    http: WasiHttpCtx,
+    gate: HttpGate,
+    network: Arc<Network>,
     table: ResourceTable,
     /// Counts memory and tables.
     pub limiter: Limiter,
 }
 
 impl Sandbox {
-    /// Opens the preopens of an attempt. Nothing is inherited; TCP, UDP and name look-up are refused. A try of TCP
-    /// or UDP is noted in `tripwire`; wasmtime has no place to note a look-up.
+    /// Opens the preopens of an attempt. Nothing is inherited; of the network it has what `network` grants, and nothing
+    /// by default.
     ///
     /// # Errors
     /// A fault of class `internal` when a directory cannot be opened.
     pub fn new(
         given: &Given,
         limits: &Limits,
-        stdout: OutputFile,
-        stderr: OutputFile,
+        (stdout, stderr): (OutputFile, OutputFile),
         tripwire: &Arc<Tripwire>,
+        network: Network,
     ) -> Result<Self, Fault> {
         let mut wasi = WasiCtx::builder();
         wasi.args(&given.args).stdout(stdout).stderr(stderr);
-        for (name, value) in &given.env {
+        for (name, value) in given.env.iter().chain(network.granted().env()) {
             wasi.env(name, value);
+        }
+        if let Some(seed) = network.granted().grants().deterministic {
+            sameness::fix(&mut wasi, seed);
         }
         if !given.stdin.is_empty() {
             wasi.stdin(MemoryInputPipe::new(given.stdin.clone()));
@@ -86,16 +107,24 @@ impl Sandbox {
                 Fault::new(FaultClass::Internal, format!("cannot open {} for the component: {error:#}", path.display()))
             })?;
         }
-        let noted = Arc::clone(tripwire);
+        let network = Arc::new(network);
+        let judge = Arc::clone(&network);
+        // Names are looked up by `look_up` alone.
         wasi.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(false).socket_addr_check(move |address, used| {
-            noted.denied(network_use(address, used));
-            Box::pin(async { false })
+            let allowed = judge.socket(address, used);
+            Box::pin(async move { allowed })
         });
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles as usize);
         let told = Arc::clone(tripwire);
         let limiter = Limiter::new(limits, move |what| told.limit(what));
-        Ok(Self { wasi: wasi.build(), table, limiter })
+        let gate = HttpGate(Arc::clone(&network));
+        Ok(Self { wasi: wasi.build(), http: WasiHttpCtx::new(), gate, network, table, limiter })
+    }
+
+    /// What outgoing HTTP needs.
+    pub fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.gate, table: &mut self.table, ctx: &mut self.http }
     }
 
     /// The table of the handles that the component holds.
@@ -110,14 +139,33 @@ impl WasiView for Sandbox {
     }
 }
 
-fn network_use(address: SocketAddr, used: SocketAddrUse) -> String {
-    match used {
-        SocketAddrUse::TcpBind => format!("TCP: to bind {address}"),
-        SocketAddrUse::TcpListen => format!("TCP: to listen on {address}"),
-        SocketAddrUse::TcpAccept => format!("TCP: to accept a connection from {address}"),
-        SocketAddrUse::TcpConnect => format!("TCP: to connect to {address}"),
-        SocketAddrUse::UdpBind => format!("UDP: to bind {address}"),
-        SocketAddrUse::UdpSend => format!("UDP: to send to {address}"),
-        _ => format!("network: to use {address}"),
+impl wasmtime_wasi_http::WasiHttpView for Sandbox {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.http()
     }
+}
+
+/// A Store's data that a sandbox is a part of.
+pub trait HasSandbox: WasiView + wasmtime_wasi_http::WasiHttpView {
+    /// The sandbox.
+    fn sandbox(&mut self) -> &mut Sandbox;
+}
+
+impl HasSandbox for Sandbox {
+    fn sandbox(&mut self) -> &mut Self {
+        self
+    }
+}
+
+/// Adds all of WASI 0.2 and 0.3 that a sandbox offers. What is not granted is there too, and refuses: a component that
+/// could use it runs, as long as it does not.
+///
+/// # Errors
+/// wasmtime's, if its own interfaces do not link: a bug of the host.
+pub fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    wasmtime_wasi::p2::add_to_linker_async(linker)?;
+    wasmtime_wasi::p3::add_to_linker(linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(linker)?;
+    look_up::add_to_linker(linker)
 }

@@ -39,6 +39,7 @@ pub(super) async fn regrade(args: RegradeArgs) -> Result<ExitCode, Failure> {
     let cwd = std::env::current_dir()?;
     let overrides = Overrides {
         suite: args.given.sourced("suite", args.suite.clone()),
+        caps: args.caps.sourced(&args.given),
         jobs: args.given.sourced("jobs", args.jobs),
         ..Overrides::default()
     };
@@ -49,6 +50,7 @@ pub(super) async fn regrade(args: RegradeArgs) -> Result<ExitCode, Failure> {
     let suite = SuiteArgs {
         plugins,
         suite: args.suite.clone(),
+        caps: args.caps.clone(),
         profile: None,
         lanes: Vec::new(),
         no_cache: args.no_cache,
@@ -73,6 +75,7 @@ pub(super) async fn regrade(args: RegradeArgs) -> Result<ExitCode, Failure> {
         _ => {}
     };
     let execution = ExecutionArgs {
+        audit: false,
         jobs: args.jobs,
         output: Some(output),
         keep: false,

@@ -4,7 +4,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::{
-    config::Overrides,
+    config::{Overrides, Source, Sourced},
     model::{Declared, PluginId},
 };
 
@@ -30,7 +30,14 @@ impl Place {
         self = self.file(name, "");
         let canonical = self.folder.path().join(name).canonicalize().unwrap();
         let id = PluginId(self.plugins.len());
-        self.plugins.push(PluginFacts { id, label: label.into(), path: name.into(), canonical, declared });
+        self.plugins.push(PluginFacts {
+            id,
+            label: label.into(),
+            path: name.into(),
+            canonical,
+            digest: format!("digest of {name}"),
+            declared,
+        });
         self
     }
 
@@ -51,7 +58,9 @@ impl Place {
 
     /// The scenarios, or what is wrong, with paths from the folder.
     fn resolve(&self) -> Result<Vec<Scenario>, Vec<String>> {
-        let settings = Settings::resolve(self.folder.path(), &Overrides::default()).unwrap();
+        let caps = self.folder.path().join("policy.toml");
+        let caps = caps.exists().then(|| Sourced { value: caps, source: Source::Flag("--policy".into()) });
+        let settings = Settings::resolve(self.folder.path(), &Overrides { caps, ..Overrides::default() }).unwrap();
         let here = format!("{}/", self.folder.path().display());
         resolve(&self.plugins, &settings)
             .map_err(|problems| problems.iter().map(|problem| problem.to_string().replace(&here, "")).collect())
@@ -123,6 +132,28 @@ fn a_grant_that_is_missing_for_want_of_a_folder_says_so() {
         Place::new().typed("a.wasm", "a", &[("gate", &[Grant::Session])]).file("scenarios/gat/scenario.toml", "");
     let told = place.ungranted();
     assert!(told.contains("no folder `gate` in the suite (there is `gat`)") && told.contains("--suite"), "{told}");
+}
+
+#[test]
+fn a_policy_caps_what_is_asked_for_and_the_excess_is_told_with_both_places() {
+    let place = Place::new()
+        .typed("a.wasm", "a", &[("one", &[Grant::Session, Grant::Http])])
+        .file(
+            "scenarios/one/scenario.toml",
+            "[grants]\nsession = true\nhttp = [\"https://a.example\", \"https://evil.example\"]",
+        )
+        .file("policy.toml", "[grants]\nsession = true\nhttp = [\"https://*.example.com\", \"https://a.example\"]");
+    let one = &place.resolve().unwrap()[0];
+    let given: Vec<String> = one.grants.items().iter().map(ToString::to_string).collect();
+    assert_eq!(given, ["session = true", "http = [\"https://a.example\"]"]);
+    assert_eq!(
+        place.ungranted().lines().next().unwrap(),
+        "scenarios/one/scenario.toml:3:30: `http` asks for more than the policy policy.toml allows: `http = \
+         [\"https://evil.example\"]`; remove it here, or have it allowed there, under `[grants]` or `[scenario.one.grants]`"
+    );
+    let place = place.file("policy.toml", "");
+    assert_eq!(place.resolve().unwrap()[0].grants, Default::default());
+    assert_eq!(place.resolve().unwrap()[0].ungranted.len(), 3, "each is told once, also what is needed");
 }
 
 #[test]

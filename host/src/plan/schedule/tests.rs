@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    model::{Grant, Grants, Script, ScriptExpectation, ScriptedAgent, Ungranted},
+    model::{Grant, GrantItem, Grants, Script, ScriptExpectation, ScriptedAgent, Ungranted},
     plan::{SetupProblem, check_agents, check_grants},
 };
 
@@ -35,6 +35,7 @@ fn settings(lanes: &[&str], canary: &[&str]) -> Settings {
     Settings {
         base: PathBuf::new(),
         suite: None,
+        caps: None,
         profile: None,
         plugins: Vec::new(),
         canary: canary.iter().map(|name| (*name).to_owned()).collect(),
@@ -183,7 +184,7 @@ fn a_plan_is_refused_for_what_it_runs_ungranted_and_for_nothing_else() {
 
 #[test]
 fn an_agent_that_a_scenario_does_not_have_is_told_with_those_it_has() {
-    let grants: Grants = [Grant::Session].into_iter().collect();
+    let grants: Grants = [GrantItem::Session].into_iter().collect();
     let mut acted = Scenario { grants, ..with_agents("acted", &["rihgt", "wrong"]) };
     let settings = settings(&["one"], &[]);
     let problems = check_agents(&plan(vec![acted.clone()], &settings, &Selection::default())).unwrap_err();

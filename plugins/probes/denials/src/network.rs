@@ -36,11 +36,12 @@ fn local(family: IpAddressFamily, port: u16) -> IpSocketAddress {
     }
 }
 
-fn any(family: IpAddressFamily) -> IpSocketAddress {
+/// Every address of the machine. With the port 0, which the system chooses, it can be bound: nothing comes in by it.
+fn any(family: IpAddressFamily, port: u16) -> IpSocketAddress {
     match family {
-        IpAddressFamily::Ipv4 => IpSocketAddress::Ipv4(Ipv4SocketAddress { port: 0, address: (0, 0, 0, 0) }),
+        IpAddressFamily::Ipv4 => IpSocketAddress::Ipv4(Ipv4SocketAddress { port, address: (0, 0, 0, 0) }),
         IpAddressFamily::Ipv6 => IpSocketAddress::Ipv6(Ipv6SocketAddress {
-            port: 0,
+            port,
             flow_info: 0,
             address: (0, 0, 0, 0, 0, 0, 0, 0),
             scope_id: 0,
@@ -82,7 +83,7 @@ pub(crate) fn tcp_connect() -> Outcome {
 pub(crate) fn tcp_bind() -> Outcome {
     let mut attempts = Attempts::default();
     for family in FAMILIES {
-        for address in [local(family, 0), any(family)] {
+        for address in [local(family, 0), any(family, port())] {
             let bound = create_tcp_socket(family).and_then(|socket| bind_tcp(&socket, address));
             attempts.refused_as(&format!("bind {address:?}"), bound, DENIED);
         }
@@ -94,8 +95,7 @@ pub(crate) fn tcp_listen() -> Outcome {
     let mut attempts = Attempts::default();
     for family in FAMILIES {
         let listening = create_tcp_socket(family).and_then(|socket| {
-            // Refused as well, which is told elsewhere; without an address the system would pick one.
-            let _ = bind_tcp(&socket, local(family, 0));
+            bind_tcp(&socket, any(family, 0))?;
             socket.start_listen()?;
             finished(|| socket.finish_listen(), || socket.subscribe().block())
         });
@@ -107,7 +107,7 @@ pub(crate) fn tcp_listen() -> Outcome {
 pub(crate) fn udp_bind() -> Outcome {
     let mut attempts = Attempts::default();
     for family in FAMILIES {
-        for address in [local(family, 0), any(family)] {
+        for address in [local(family, 0), any(family, port())] {
             let bound = create_udp_socket(family).and_then(|socket| bind_udp(&socket, address));
             attempts.refused_as(&format!("bind {address:?}"), bound, DENIED);
         }
@@ -121,14 +121,14 @@ pub(crate) fn udp_send() -> Outcome {
     for family in FAMILIES {
         let to = local(family, port());
         let sent = create_udp_socket(family).and_then(|socket| {
-            let _ = bind_udp(&socket, any(family));
+            let _ = bind_udp(&socket, any(family, 0));
             let (_incoming, outgoing) = socket.stream(None)?;
             finished(|| if outgoing.check_send()? > 0 { Ok(()) } else { Err(ErrorCode::WouldBlock) }, || {})?;
             outgoing.send(&[OutgoingDatagram { data: b"leak".to_vec(), remote_address: Some(to) }])
         });
         attempts.refused(&format!("send a datagram to {to:?}"), sent);
         let connected = create_udp_socket(family).and_then(|socket| {
-            let _ = bind_udp(&socket, any(family));
+            let _ = bind_udp(&socket, any(family, 0));
             let (_incoming, outgoing) = socket.stream(Some(to))?;
             outgoing.check_send()?;
             outgoing.send(&[OutgoingDatagram { data: b"leak".to_vec(), remote_address: None }])

@@ -14,7 +14,7 @@ use tokio::{
 use super::super::*;
 use crate::{
     config::LaneKind,
-    model::{Confinement, Finding, LaneName, Policy, Report, RunId, Scenario, TrialId},
+    model::{Confinement, Finding, GrantItem, LaneName, Policy, Report, RunId, Scenario, TrialId},
     plan::{LanePlan, PlannedTrial},
     runner::executor::Executing,
 };
@@ -231,7 +231,8 @@ pub(super) fn lane(name: &str, jobs: Option<usize>, canaries: &[&str], rest: &[&
 }
 
 fn trial(lane: &str, scenario: &str, canary: Canary) -> PlannedTrial {
-    let scenario = Arc::new(Scenario { grants: [Grant::Session].into_iter().collect(), ..Scenario::named(scenario) });
+    let scenario =
+        Arc::new(Scenario { grants: [GrantItem::Session].into_iter().collect(), ..Scenario::named(scenario) });
     PlannedTrial::once(TrialId { lane: LaneName(lane.into()), scenario: scenario.id.clone() }, scenario, canary, None)
 }
 

@@ -1,0 +1,63 @@
+use super::Import;
+
+/// The packages of WASI that this host has, in the versions of its engine.
+const OFFERED: [&str; 7] = ["cli", "clocks", "filesystem", "http", "io", "random", "sockets"];
+/// Versions of each of them.
+const VERSIONS: &str = "0.2 up to 0.2.12, and 0.3.0";
+
+/// Why a component with these imports does not link, from the linker's words: which import it is, and whether anything
+/// would give it. Completes "needs something that this host does not offer: …".
+pub fn unlinked(imports: &[Import], error: &wasmtime::Error) -> String {
+    let words = format!("{error:#}");
+    // Of two with the same beginning the longer one is meant.
+    let named = imports.iter().filter(|import| words.contains(&format!("`{}`", import.0)));
+    match named.max_by_key(|import| import.0.len()) {
+        Some(import) => told(&import.0, &words),
+        None => words,
+    }
+}
+
+fn told(import: &str, words: &str) -> String {
+    let shown = import.escape_debug();
+    let package = import.split_once('/').map_or(import, |(package, _)| package);
+    let advice = match package.split_once(':') {
+        Some(("wasi", name)) if OFFERED.contains(&name) => {
+            return format!(
+                "it imports `{shown}`, but this host has `{package}` {VERSIONS} ({words}); build it for those"
+            );
+        }
+        Some(("scenario", "host")) => "this host speaks `scenario:host@0.1.x`; update `host`",
+        Some(("wasi", _)) => "this host has no such thing, and no grant gives it; build the plugin without it",
+        _ => {
+            "it is none of WASI, and no grant gives it; link a component that exports it into the plugin \
+             (`wac plug`), or build the plugin without it"
+        }
+    };
+    format!("it imports `{shown}`; {advice}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reason(import: &str) -> String {
+        let imports = [Import("wasi:cli/run@0.2.0".into()), Import(import.into())];
+        let words = format!("component imports instance `{import}`, but a matching implementation was not found");
+        unlinked(&imports, &wasmtime::Error::msg(words))
+    }
+
+    #[test]
+    fn the_import_is_named_with_what_would_give_it() {
+        for (import, expected) in [
+            (
+                "wasi:keyvalue/store@0.2.0",
+                "it imports `wasi:keyvalue/store@0.2.0`; this host has no such thing, and no",
+            ),
+            ("wasi:http/types@0.4.0", "but this host has `wasi:http` 0.2 up to 0.2.12, and 0.3.0"),
+            ("scenario:host/files@0.1.0", "update `host`"),
+            ("acme:db/query", "it is none of WASI, and no grant gives it; link a component that exports it"),
+        ] {
+            assert!(reason(import).contains(expected), "{}", reason(import));
+        }
+    }
+}

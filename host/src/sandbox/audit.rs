@@ -1,0 +1,125 @@
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::Path,
+    sync::{Mutex, PoisonError},
+    time::Instant,
+};
+
+use serde::Serialize;
+
+use crate::model::GrantItem;
+
+/// Uses of one attempt that are written down; a component can make any number of them.
+const WRITTEN: usize = 10_000;
+/// Distinct grants that are remembered for the proposal.
+const REMEMBERED: usize = 1_000;
+/// The file in an attempt's folder.
+const AUDIT_FILE: &str = "audit.jsonl";
+
+/// What one attempt used of what can be granted, and what it was refused.
+pub struct Audit {
+    began: Instant,
+    uses: Mutex<Uses>,
+}
+
+/// The grants that were used, and those that would have been needed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct UsedGrants {
+    /// Used.
+    pub used: BTreeSet<GrantItem>,
+    /// Missing.
+    pub denied: BTreeSet<GrantItem>,
+}
+
+#[derive(Default)]
+struct Uses {
+    lines: Vec<String>,
+    cut: u64,
+    grants: UsedGrants,
+}
+
+/// One line of the file.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Line<'a> {
+    at_ms: u64,
+    #[serde(rename = "use")]
+    kind: &'a str,
+    what: &'a str,
+    allowed: bool,
+    /// What grants it, or would; none where nothing does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    grant: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Cut {
+    cut: u64,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self { began: Instant::now(), uses: Mutex::default() }
+    }
+}
+
+impl Audit {
+    /// Notes a use. `item` is what grants it, or would.
+    pub fn note(&self, kind: &str, what: &str, item: Option<&GrantItem>, allowed: bool) {
+        let at_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let line = Line { at_ms, kind, what, allowed, grant: item.map(ToString::to_string) };
+        let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        match serde_json::to_string(&line) {
+            Ok(line) if uses.lines.len() < WRITTEN => uses.lines.push(line),
+            _ => uses.cut += 1,
+        }
+        if let Some(item) = item {
+            let known = if allowed { &mut uses.grants.used } else { &mut uses.grants.denied };
+            if known.len() < REMEMBERED {
+                known.insert(item.clone());
+            }
+        }
+    }
+
+    /// Writes everything into the attempt's folder; returns the grants of it.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn keep(&self, folder: &Path) -> io::Result<UsedGrants> {
+        let uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut text: String = uses.lines.iter().map(|line| format!("{line}\n")).collect();
+        if uses.cut > 0 {
+            text.push_str(&format!("{}\n", serde_json::to_string(&Cut { cut: uses.cut })?));
+        }
+        fs::create_dir_all(folder)?;
+        fs::write(folder.join(AUDIT_FILE), text)?;
+        Ok(uses.grants.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_use_is_a_line_and_what_is_too_much_is_counted() {
+        let audit = Audit::default();
+        audit.note("session", "start", Some(&GrantItem::Session), true);
+        audit.note("tcp", "listen on 0.0.0.0:1", None, false);
+        for _ in 0..WRITTEN {
+            audit.note("env", "A", Some(&GrantItem::Env("A".into())), false);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let grants = audit.keep(&folder.path().join("attempt")).unwrap();
+        assert_eq!(grants.used, [GrantItem::Session].into());
+        assert_eq!(grants.denied, [GrantItem::Env("A".into())].into());
+        let text = fs::read_to_string(folder.path().join("attempt").join(AUDIT_FILE)).unwrap();
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), WRITTEN + 1);
+        assert_eq!(lines[0]["grant"], "session = true");
+        assert_eq!((&lines[1]["use"], &lines[1]["allowed"]), (&"tcp".into(), &false.into()));
+        assert!(lines[1].get("grant").is_none());
+        assert_eq!(lines[WRITTEN]["cut"], 2);
+    }
+}

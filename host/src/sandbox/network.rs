@@ -1,0 +1,226 @@
+//! What of the network an attempt may use: the one place that decides, for HTTP, TCP, UDP and name look-ups.
+//!
+//! Two questions stand before each use. Is it granted, by the host that is named? And is the address that the name
+//! leads to one that this name may lead to ([`crate::model::special`])? What has been judged is what is connected to:
+//! names are looked up once, here, and there is no second look-up whose answer could be another (DNS rebinding).
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use wasmtime_wasi::sockets::SocketAddrUse;
+
+use super::{Audit, Granted, Resolve, Tripwire};
+use crate::model::{GrantItem, HostPattern, HttpGrant, HttpTarget, SecretHeader, SocketGrants, SocketTarget};
+
+/// Characters of a name that is none, in messages.
+const SHOWN: usize = 100;
+
+/// The network as one attempt may use it.
+pub struct Network {
+    granted: Arc<Granted>,
+    resolver: Arc<dyn Resolve>,
+    tripwire: Arc<Tripwire>,
+    audit: Option<Arc<Audit>>,
+    /// What the component was told of names that it is granted.
+    answers: Mutex<HashMap<HostPattern, HashSet<IpAddr>>>,
+}
+
+/// Why an address cannot be had.
+#[derive(Debug)]
+pub(super) enum NoAddress {
+    /// The name leads to nothing but where it must not lead; it is noted.
+    Refused,
+    /// The name leads nowhere.
+    Unknown,
+}
+
+/// A kind of use, as people and as the audit call it.
+#[derive(Clone, Copy)]
+pub(super) struct Kind {
+    shown: &'static str,
+    word: &'static str,
+}
+
+pub(super) const HTTP: Kind = Kind { shown: "HTTP", word: "http" };
+const TCP: Kind = Kind { shown: "TCP", word: "tcp" };
+const UDP: Kind = Kind { shown: "UDP", word: "udp" };
+const LOOK_UP: Kind = Kind { shown: "name look-up", word: "look-up" };
+
+impl Network {
+    /// The network with what `granted` allows. What is refused is noted in `tripwire`, and every use in `audit`.
+    #[must_use]
+    pub fn new(
+        granted: Arc<Granted>,
+        resolver: Arc<dyn Resolve>,
+        tripwire: Arc<Tripwire>,
+        audit: Option<Arc<Audit>>,
+    ) -> Self {
+        Self { granted, resolver, tripwire, audit, answers: Mutex::default() }
+    }
+
+    pub(super) fn granted(&self) -> &Granted {
+        &self.granted
+    }
+
+    /// Notes that `what` was refused; `item` would have granted it.
+    pub(super) fn refuse(&self, kind: Kind, what: &str, item: Option<GrantItem>) {
+        let how = item.as_ref().map(|item| format!(" (to grant it: `{item}`)")).unwrap_or_default();
+        self.tripwire.denied(format!("{}: {what}{how}", kind.shown));
+        self.note(kind, what, item.as_ref(), false);
+    }
+
+    fn note(&self, kind: Kind, what: &str, item: Option<&GrantItem>, allowed: bool) {
+        if let Some(audit) = &self.audit {
+            audit.note(kind.word, what, item, allowed);
+        }
+    }
+
+    /// Notes that a request is sent, with the headers that the host adds.
+    pub(super) fn sends(&self, what: &str, asked: &HttpTarget, headers: &[SecretHeader], addresses: &[IpAddr]) {
+        let grant =
+            |header: Option<&SecretHeader>| GrantItem::Http(HttpGrant { to: asked.clone(), header: header.cloned() });
+        self.note(HTTP, what, Some(&grant(headers.first())), true);
+        headers.iter().skip(1).for_each(|header| self.note(HTTP, what, Some(&grant(Some(header))), true));
+        // An address that is granted by itself is needed beside the name that leads to it.
+        let by_itself =
+            addresses.iter().map(|address| HttpTarget { host: HostPattern::Address(*address), ..asked.clone() });
+        for target in by_itself.filter(|target| target != asked) {
+            let item = GrantItem::Http(HttpGrant::to(target));
+            if self.granted.grants().allows(&item) {
+                self.note(HTTP, what, Some(&item), true);
+            }
+        }
+    }
+
+    /// The addresses that a request to `asked`, which is granted, may go to. `what` is told if there are none.
+    pub(super) async fn http_addresses(&self, asked: &HttpTarget, what: &str) -> Result<Vec<IpAddr>, NoAddress> {
+        let grants = self.granted.grants();
+        let judge = |address| grants.http_address(asked, address);
+        let named = |address: IpAddr| {
+            GrantItem::Http(HttpGrant::to(HttpTarget { host: HostPattern::Address(address), ..asked.clone() }))
+        };
+        self.addresses(&asked.host, (HTTP, what), judge, named).await
+    }
+
+    async fn addresses(
+        &self,
+        host: &HostPattern,
+        (kind, what): (Kind, &str),
+        judge: impl Fn(IpAddr) -> Result<(), &'static str>,
+        named: impl Fn(IpAddr) -> GrantItem,
+    ) -> Result<Vec<IpAddr>, NoAddress> {
+        let name = match host {
+            HostPattern::Address(address) => return Ok(vec![*address]),
+            HostPattern::Name(name) | HostPattern::Below(name) => name,
+        };
+        let found = self.resolver.resolve(name).await.map_err(|_| NoAddress::Unknown)?;
+        let (mut usable, mut refused) = (Vec::new(), None);
+        for address in found.into_iter().map(|address| address.to_canonical()) {
+            match judge(address) {
+                Ok(()) => usable.push(address),
+                Err(kind) => refused = refused.or(Some((address, kind))),
+            }
+        }
+        match (usable.is_empty(), refused) {
+            (false, _) => Ok(usable),
+            (true, Some((address, special))) => {
+                let why = format!("{what}, but the name `{name}` leads to {address}, {special}");
+                self.refuse(kind, &why, Some(named(address)));
+                Err(NoAddress::Refused)
+            }
+            (true, None) => Err(NoAddress::Unknown),
+        }
+    }
+
+    /// Looks up a name for the component, which may use the answers with its sockets.
+    pub(super) async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, NoAddress> {
+        let literal = name.parse::<IpAddr>().ok().or_else(|| HostPattern::host(name).ok()?.address());
+        if let Some(address) = literal {
+            return Ok(vec![address]);
+        }
+        let shown = name.chars().take(SHOWN).collect::<String>().escape_debug().to_string();
+        let (tcp, udp) = (self.tcp(), self.udp());
+        let granted = |host: &HostPattern| tcp.0.iter().chain(udp.0).find(|target| target.host == *host);
+        let Some(target) = HostPattern::host(name).ok().as_ref().and_then(granted) else {
+            // Which port it would be used with, only the component knows.
+            self.refuse(LOOK_UP, &shown, None);
+            return Err(NoAddress::Refused);
+        };
+        let host = &target.host;
+        let item = |target| if tcp.name(host) { GrantItem::Tcp(target) } else { GrantItem::Udp(target) };
+        let judge = |address| match (tcp.name(host), udp.name(host)) {
+            (true, true) => tcp.answer(host, address).or_else(|_| udp.answer(host, address)),
+            (true, false) => tcp.answer(host, address),
+            (false, _) => udp.answer(host, address),
+        };
+        let named = |address| item(SocketTarget { host: HostPattern::Address(address), port: target.port });
+        let found = self.addresses(host, (LOOK_UP, &shown), judge, named).await?;
+        self.note(LOOK_UP, &shown, Some(&item(target.clone())), true);
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        answers.entry(host.clone()).or_default().extend(&found);
+        Ok(found)
+    }
+
+    /// Whether the component may use `address` so.
+    pub(super) fn socket(&self, address: SocketAddr, used: SocketAddrUse) -> bool {
+        // To have a port of the system's choice lets no packet out or in; what is done with it is judged again.
+        if matches!(used, SocketAddrUse::TcpBind | SocketAddrUse::UdpBind)
+            && address.ip().is_unspecified()
+            && address.port() == 0
+        {
+            return true;
+        }
+        let refused = |kind, what: &str| {
+            self.refuse(kind, &format!("{what} {address}"), None);
+            false
+        };
+        match used {
+            SocketAddrUse::TcpConnect => self.sent(TCP, "to connect to", address),
+            SocketAddrUse::UdpSend => self.sent(UDP, "to send to", address),
+            // Anybody can send one; the component never sees it, and has not tried anything.
+            SocketAddrUse::UdpReceive => self.usable(self.udp(), address).is_some(),
+            SocketAddrUse::TcpBind => refused(TCP, "to bind"),
+            SocketAddrUse::UdpBind => refused(UDP, "to bind"),
+            SocketAddrUse::TcpAccept => refused(TCP, "to accept a connection from"),
+            // Of this and what may come, nothing is granted.
+            _ => refused(TCP, "to listen on"),
+        }
+    }
+
+    fn sent(&self, kind: Kind, what: &str, address: SocketAddr) -> bool {
+        let tcp = kind.word == TCP.word;
+        let item = |target| if tcp { GrantItem::Tcp(target) } else { GrantItem::Udp(target) };
+        let what = format!("{what} {address}");
+        match self.usable(if tcp { self.tcp() } else { self.udp() }, address) {
+            Some(target) => self.note(kind, &what, Some(&item(target)), true),
+            None => {
+                let host = HostPattern::Address(address.ip().to_canonical());
+                self.refuse(kind, &what, Some(item(SocketTarget { host, port: address.port() })));
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The grant by which `address` may be used: its own, or that of a name that has led there.
+    fn usable(&self, granted: SocketGrants<'_>, address: SocketAddr) -> Option<SocketTarget> {
+        let (ip, port) = (address.ip().to_canonical(), address.port());
+        if granted.address(ip, port) {
+            return Some(SocketTarget { host: HostPattern::Address(ip), port });
+        }
+        let answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut led = answers.iter().filter(|(name, found)| found.contains(&ip) && granted.resolved(name, ip, port));
+        led.next().map(|(name, _)| SocketTarget { host: name.clone(), port })
+    }
+
+    fn tcp(&self) -> SocketGrants<'_> {
+        SocketGrants(&self.granted.grants().tcp)
+    }
+
+    fn udp(&self) -> SocketGrants<'_> {
+        SocketGrants(&self.granted.grants().udp)
+    }
+}

@@ -1,0 +1,55 @@
+//! `host run --audit`: what was used and what was refused, and the policy that follows from it.
+
+use std::fs;
+
+use super::{One, SECRET, Server, denied};
+
+#[test]
+fn uses_are_written_down_and_the_policy_that_is_proposed_is_enough() {
+    let server = Server::new();
+    let origin = server.origin();
+    let grants = format!(
+        "http = [{{ to = {origin:?}, header = {{ name = \"authorization\", secret = \"API_KEY\" }} }}]\n\
+         env = [\"GIVEN\"]"
+    );
+    let one = One::new("probe-network", &["request", "GET", &server.url("/path?secret")], &grants)
+        .with("API_KEY", SECRET)
+        .with("GIVEN", "value");
+    let run = one.run(&["--audit"]);
+    run.exits(0);
+    let policy = one.suite.last_run().unwrap().join("policy.toml");
+    assert!(run.stderr.contains("audit: the smallest policy for this run is proposed in"), "{}", run.stderr);
+    let audit = fs::read_to_string(one.attempt().join("audit.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> = audit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2, "{audit}");
+    assert_eq!((&lines[0]["use"], &lines[0]["what"]), (&"env".into(), &"GIVEN".into()));
+    assert_eq!((&lines[1]["what"], &lines[1]["allowed"]), (&format!("GET {origin}").into(), &true.into()));
+    assert!(!audit.contains(SECRET) && !audit.contains("value"), "{audit}");
+    // It allows the same run, and lies elsewhere then.
+    let kept = one.suite.path("").parent().unwrap().join("policy.toml");
+    fs::copy(&policy, &kept).unwrap();
+    let again = one.run(&["--policy", kept.to_str().unwrap()]);
+    again.exits(0).passes("one");
+}
+
+#[test]
+fn what_is_denied_stays_denied_and_is_not_proposed() {
+    let server = Server::new();
+    let one = One::new("probe-network", &["request", "GET", &server.url("/")], "env = [\"UNUSED\"]");
+    denied(&one.run(&["--audit"]), &["HTTP: GET"]);
+    assert_eq!(server.requests(), [""; 0]);
+    let audit = fs::read_to_string(one.attempt().join("audit.jsonl")).unwrap();
+    assert!(audit.contains("\"allowed\":false") && audit.contains(&server.origin()), "{audit}");
+    let policy = fs::read_to_string(one.suite.last_run().unwrap().join("policy.toml")).unwrap();
+    assert!(policy.contains(&format!("# denied, so not proposed: http = [\"{}\"]", server.origin())), "{policy}");
+    assert!(policy.contains("# granted, but not used as it stands: env = [\"UNUSED\"]"), "{policy}");
+    assert!(policy.lines().all(|line| !line.starts_with("http")), "{policy}");
+}
+
+#[test]
+fn without_it_nothing_is_written_down() {
+    let one = One::new("probe-network", &["env"], "");
+    one.run(&[]).exits(0);
+    assert!(!one.attempt().join("audit.jsonl").exists());
+    assert!(!one.suite.last_run().unwrap().join("policy.toml").exists());
+}
