@@ -3,6 +3,8 @@
 mod adapt;
 mod apart;
 pub mod bindings;
+mod componentize;
+mod contract;
 mod discover;
 mod identify;
 mod list;
@@ -10,7 +12,9 @@ mod load;
 
 pub use adapt::adapt;
 pub use apart::ADAPT_MODE;
+pub use componentize::{ComponentizeError, Componentized, componentize};
+pub use contract::CONTRACT;
 pub use discover::{DiscoverError, PluginFile, discover};
 pub use identify::{Contents, IdentifyError, Import, Shape, WasiVersion, identify};
 pub use list::{ListError, Lister};
-pub use load::{LoadError, Plugin, digest_of, load, read};
+pub use load::{LoadError, Plugin, digest_of, load, read, read_path};
