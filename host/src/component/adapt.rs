@@ -13,6 +13,8 @@ use wasm_encoder::{
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
+use super::go_heap::with_room;
+
 /// The encoder's version, which makes other components of the same modules.
 const ENCODER: &str = "wit-component 0.254.2";
 
@@ -36,7 +38,8 @@ const EXIT_WORLD: &str = "
 /// # Errors
 /// The encoder's words when the module does not fit its world or WASI 0.1.
 pub fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
-    let (module, exits) = redirect_exit(module)?;
+    let roomy = with_room(module)?;
+    let (module, exits) = redirect_exit(roomy.as_deref().unwrap_or(module))?;
     let encode = || {
         let mut encoder =
             ComponentEncoder::default().validate(true).module(&module)?.adapter(PREVIEW1, adapter(command))?;
@@ -51,8 +54,9 @@ pub fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
 /// Names how [`adapt`] turns modules into components: for the same module and name it gives the same component.
 pub(super) fn adaptation(command: bool) -> String {
     let mut hasher = Sha256::new();
-    // The source of this file is part of how it is done.
-    for part in [ENCODER.as_bytes(), include_bytes!("adapt.rs"), adapter(command), &[u8::from(command)]] {
+    // The source is part of how it is done.
+    let sources: [&[u8]; 2] = [include_bytes!("adapt.rs"), include_bytes!("go_heap.rs")];
+    for part in [ENCODER.as_bytes(), sources[0], sources[1], adapter(command), &[u8::from(command)]] {
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part);
     }

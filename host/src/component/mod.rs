@@ -6,6 +6,7 @@ pub mod bindings;
 mod componentize;
 mod contract;
 mod discover;
+mod go_heap;
 mod identify;
 mod list;
 mod load;

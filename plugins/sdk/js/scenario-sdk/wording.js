@@ -31,9 +31,13 @@ export function sentences(text) {
 }
 
 function has(sentence, phrase) {
-  const letter = /[\p{L}\p{N}]/u;
   for (let at = sentence.indexOf(phrase); at >= 0; at = sentence.indexOf(phrase, at + 1)) {
-    if (at === 0 || !letter.test(phrase[0]) || !letter.test(sentence[at - 1])) return true;
+    if (at === 0 || !isInWord(phrase[0]) || !isInWord(sentence[at - 1])) return true;
   }
   return false;
+}
+
+/** The engine of a component knows no `\p{L}`. */
+function isInWord(sign) {
+  return sign.toLowerCase() !== sign.toUpperCase() || /\d/.test(sign);
 }
