@@ -4,17 +4,17 @@ CARGO ?= cargo
 # Arguments for `host run` in `make demo`, say ARGS='--agent wrong'.
 ARGS ?=
 
-SCRIPTS := .ci/run .ci/agents.sh .ci/junit-xsd $(wildcard plugins/*.sh)
+SCRIPTS := .ci/run .ci/agents.sh .ci/languages.sh .ci/junit-xsd $(wildcard plugins/*.sh)
 
 .DEFAULT_GOAL := help
 
 # cargo would take make's job server for its own and warn that it is not there.
 unexport MAKEFLAGS MFLAGS MAKELEVEL
 
-.PHONY: help demo build plugins test test-agents lint clean tools
+.PHONY: help demo build plugins test test-agents test-languages lint clean tools
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: plugins build ## Build everything and run all scenarios with their scripted agents
 	target/release/host run plugins/*.wasm $(ARGS)
@@ -33,6 +33,9 @@ test: plugins ## Run all tests: of the plugins, natively, then of the host
 test-agents: tools ## Test with the real agents (Claude Code, Codex, Pi), installed from npm into .agents/
 	CARGO='$(CARGO)' .ci/agents.sh
 
+test-languages: plugins ## Test `host new` in Rust, C, Go, JavaScript and Python, with tools from PyPI and npm in .languages/
+	CARGO='$(CARGO)' .ci/languages.sh
+
 lint: tools ## Check formatting, lints, documentation and scripts
 	@for script in $(SCRIPTS); do bash -n "$$script" || exit 1; done
 	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo 'lint: no shellcheck here, scripts are only parsed'; fi
@@ -44,7 +47,7 @@ lint: tools ## Check formatting, lints, documentation and scripts
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps --workspace
 
 clean: ## Remove all that was built, the plugins' toolchain too
-	rm -rf target plugins/target plugins/*.wasm .agents
+	rm -rf target plugins/target plugins/*.wasm .agents .languages
 
 tools:
 	@for tool in $(CARGO) git python3; do \
