@@ -13,7 +13,7 @@ fail() {
     exit 1
 }
 
-[ -f plugins/target/toolchain/env ] || fail 'there is no toolchain for Rust plugins: run `make plugins` first'
+[ -f plugins/target/toolchain/env ] || fail 'there is no toolchain for Rust plugins: run make plugins first'
 wanted=$(cat "$pinned"/* | sha256sum)
 if [ "$(cat "$installed/installed" 2>/dev/null)" != "$wanted" ]; then
     command -v npm >/dev/null || fail 'npm is missing: install it (Node.js 20.11 or newer brings it)'

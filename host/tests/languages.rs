@@ -12,7 +12,6 @@ use tempfile::TempDir;
 
 use crate::support::{plugin, repository};
 
-#[allow(dead_code, reason = "another test file uses the rest")]
 mod support;
 
 const TOOLS: &str = "make test-languages installs them";

@@ -12,7 +12,7 @@ use std::{
 };
 
 use host::model::{AttemptRecord, Event, EventKind, Fault, Finding, Report, ScenarioId, Verdict};
-pub use module::{Listed, plain_module, typed_module};
+pub use module::{Listed, bare_typed_module, plain_module, typed_module};
 use tempfile::TempDir;
 
 /// What takes longer hangs; none of the tests comes near it, even on a slow machine.

@@ -61,3 +61,18 @@ fn an_existing_folder_stays_as_it_is() {
     assert!(folder.join("scenarios/s/scenario.toml").is_file());
     assert_eq!(fs::read_dir(here.path()).unwrap().count(), 1, "something was left behind");
 }
+
+#[test]
+fn the_rust_template_is_built_with_the_versions_of_the_sdk_here() {
+    let of = |path: &str| {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins").join(path)).unwrap();
+        let manifest: toml::Table = text.parse().unwrap();
+        (manifest["workspace"]["dependencies"].as_table().unwrap().clone(), manifest["profile"].clone())
+    };
+    let (own, profile) = of("templates/rust/plugin/Cargo.toml");
+    let (here, profile_here) = of("Cargo.toml");
+    for (name, version) in &own {
+        assert_eq!(Some(version), here.get(name), "{name}");
+    }
+    assert_eq!(profile, profile_here);
+}
