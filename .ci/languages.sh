@@ -24,7 +24,8 @@ if [ "$(cat "$installed/installed" 2>/dev/null)" != "$wanted" ]; then
     python3 -m venv "$installed/python" || fail 'python3 has no venv: install python3-venv'
     "$installed/python/bin/pip" install --quiet --disable-pip-version-check -r "$pinned/requirements.txt" ||
         fail 'pip could not install them: see above; does the registry answer?'
-    (cd "$installed/node" && npm ci --no-audit --no-fund --fetch-retries=2 --loglevel=error) ||
+    # Not `npm ci`: it refuses a lock file without the packages for other systems, which not every mirror has.
+    (cd "$installed/node" && npm install --ignore-scripts --no-audit --no-fund --fetch-retries=2 --loglevel=error) ||
         fail 'npm could not install them: see above; does the registry answer?'
     echo "$wanted" >"$installed/installed"
 fi

@@ -76,3 +76,13 @@ fn the_rust_template_is_built_with_the_versions_of_the_sdk_here() {
     }
     assert_eq!(profile, profile_here);
 }
+
+#[test]
+fn the_javascript_template_is_built_with_the_versions_that_are_tested() {
+    let read = |path: &str| {
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    };
+    let template = read("plugins/templates/js/package.json");
+    assert_eq!(template["devDependencies"], read(".ci/languages/package.json")["dependencies"]);
+}
