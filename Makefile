@@ -4,14 +4,14 @@ CARGO ?= cargo
 # Arguments for `host run` in `make demo`, say ARGS='--agent wrong'.
 ARGS ?=
 
-SCRIPTS := .ci/run .ci/agents.sh .ci/junit-xsd .ci/workflows $(wildcard plugins/*.sh)
+SCRIPTS := .ci/run .ci/agents.sh .ci/languages.sh .ci/junit-xsd .ci/workflows $(wildcard plugins/*.sh)
 
 .DEFAULT_GOAL := help
 
 # cargo would take make's job server for its own and warn that it is not there.
 unexport MAKEFLAGS MFLAGS MAKELEVEL
 
-.PHONY: help demo build plugins test test-agents bench-agents test-workflows lint clean tools
+.PHONY: help demo build plugins test test-agents bench-agents test-languages test-workflows lint clean tools
 
 help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -39,6 +39,9 @@ bench-agents: tools ## Measure what the host adds to the start of the real agent
 test-workflows: plugins ## Check workflows and action, with linters from PyPI, and run the action's steps
 	CARGO='$(CARGO)' .ci/workflows
 
+test-languages: plugins ## Test `host new` in Rust, C, Go, JavaScript and Python, with tools from PyPI and npm in .languages/
+	CARGO='$(CARGO)' .ci/languages.sh
+
 lint: tools ## Check formatting, lints, documentation and scripts
 	@for script in $(SCRIPTS); do bash -n "$$script" || exit 1; done
 	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo 'lint: no shellcheck here, scripts are only parsed'; fi
@@ -50,7 +53,7 @@ lint: tools ## Check formatting, lints, documentation and scripts
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps --workspace
 
 clean: ## Remove all that was built, the plugins' toolchain too
-	rm -rf target plugins/target plugins/*.wasm .agents
+	rm -rf target plugins/target plugins/*.wasm .agents .languages
 
 tools:
 	@for tool in $(CARGO) git python3; do \

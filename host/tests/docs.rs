@@ -333,7 +333,9 @@ fn files(folder: &Path, wanted: fn(&Path) -> bool) -> Vec<PathBuf> {
             let (path, name) = (entry.path(), entry.file_name());
             // Links are not followed.
             let kind = entry.file_type().unwrap();
-            if kind.is_dir() && !matches!(name.to_str(), Some("target" | ".git" | ".host" | "node_modules")) {
+            if kind.is_dir()
+                && !matches!(name.to_str(), Some("target" | ".git" | ".host" | "node_modules" | ".languages"))
+            {
                 folders.push(path);
             } else if kind.is_file() && wanted(&path) {
                 found.push(path);

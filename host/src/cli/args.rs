@@ -32,6 +32,10 @@ pub(super) enum Command {
     Prove(ProveFlags),
     /// Grade the recorded sessions of a run again, without any agent, and compare the verdicts
     Regrade(RegradeArgs),
+    /// Write a folder with a scenario in the language of your choice, which builds and runs as it stands
+    New(NewArgs),
+    /// Turn a core module (WASI 0.1, or with the exports of a plugin) into a component
+    Componentize(ComponentizeArgs),
     /// Look whether suite, scenarios, plugins and lanes are sound; run nothing
     Check(CheckArgs),
     /// Print the JSON Schema of the event stream: one line of `events.jsonl`, and of `--reporter jsonl`
@@ -339,6 +343,51 @@ pub(super) struct RegradeArgs {
     /// Who gave which flag.
     #[arg(skip)]
     pub(super) given: Given,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NewArgs {
+    /// The scenario's name
+    #[arg(value_name = "NAME")]
+    pub(super) name: String,
+
+    /// The language that it is written in
+    #[arg(long, value_enum, value_name = "LANG")]
+    pub(super) lang: Language,
+
+    /// The folder to write, which must be empty if it is there [default: NAME]
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) dir: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Language {
+    /// Rust, with cargo
+    Rust,
+    /// C, with zig's compiler
+    C,
+    /// Go
+    Go,
+    /// JavaScript, with componentize-js
+    Js,
+    /// Python, with componentize-py
+    Python,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ComponentizeArgs {
+    /// The core module
+    #[arg(value_name = "CORE")]
+    pub(super) core: PathBuf,
+
+    /// The component to write
+    #[arg(short, long, value_name = "OUT")]
+    pub(super) output: PathBuf,
+
+    /// The WIT, a file or a folder, of the world that it is of: the one named `plugin`, or else the only one
+    /// [default: what is embedded in it, or else what its exports say]
+    #[arg(long, value_name = "WIT")]
+    pub(super) world: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

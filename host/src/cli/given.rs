@@ -62,7 +62,13 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
         Command::Check(args) => args.given = given,
         Command::Prove(args) => args.given = given,
         Command::Regrade(args) => args.given = given,
-        Command::Inspect(_) | Command::Schema | Command::Agent(_) | Command::Supervise(_) | Command::Adapt(_) => {}
+        Command::Inspect(_)
+        | Command::New(_)
+        | Command::Componentize(_)
+        | Command::Schema
+        | Command::Agent(_)
+        | Command::Supervise(_)
+        | Command::Adapt(_) => {}
     }
     Ok(cli)
 }

@@ -5,11 +5,13 @@ mod args;
 mod caps;
 mod check;
 mod check_lanes;
+mod componentize;
 mod failure;
 mod given;
 mod inspect;
 mod leftovers;
 mod list;
+mod new;
 mod origin;
 mod policy_args;
 mod prove;
@@ -100,6 +102,8 @@ fn in_runtime(command: Command) -> ExitCode {
             Command::Inspect(args) => inspect::inspect(&args).await,
             Command::Prove(args) => prove::prove(args.into()).await,
             Command::Regrade(args) => regrade::regrade(args).await,
+            Command::New(args) => new::new(&args),
+            Command::Componentize(args) => componentize::componentize(&args),
             Command::Schema => schema::schema(),
             Command::Supervise(_) | Command::Agent(_) | Command::Adapt(_) => Ok(ExitCode::Usage),
         }

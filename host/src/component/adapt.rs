@@ -13,7 +13,10 @@ use wasm_encoder::{
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use super::calls::{CALLS, mend};
+use super::{
+    calls::{CALLS, mend},
+    go_heap::with_room,
+};
 
 /// The encoder's version, which makes other components of the same modules.
 const ENCODER: &str = "wit-component 0.254.2";
@@ -39,7 +42,8 @@ const EXIT_WORLD: &str = "
 /// # Errors
 /// The encoder's words when the module does not fit its world or WASI 0.1.
 pub fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
-    let (module, exits) = redirect_exit(&mend(module)?)?;
+    let roomy = with_room(module)?;
+    let (module, exits) = redirect_exit(&mend(roomy.as_deref().unwrap_or(module))?)?;
     let encode = || {
         let mut encoder =
             ComponentEncoder::default().validate(true).module(&module)?.adapter(PREVIEW1, adapter(command))?;
@@ -55,8 +59,9 @@ pub fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
 pub(super) fn adaptation(command: bool) -> String {
     let mut hasher = Sha256::new();
     // The sources are part of how it is done.
-    let sources: [&[u8]; 3] = [include_bytes!("adapt.rs"), include_bytes!("calls.rs"), CALLS.as_bytes()];
-    for part in sources.into_iter().chain([ENCODER.as_bytes(), adapter(command), &[u8::from(command)]]) {
+    let sources = [include_bytes!("adapt.rs").as_slice(), include_bytes!("calls.rs"), include_bytes!("go_heap.rs")];
+    let others = [CALLS.as_bytes(), ENCODER.as_bytes(), adapter(command), &[u8::from(command)]];
+    for part in sources.into_iter().chain(others) {
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part);
     }

@@ -126,6 +126,12 @@ pub enum IdentifyError {
 /// # Errors
 /// [`IdentifyError`] for anything that is no plugin.
 pub fn identify(bytes: &[u8]) -> Result<Contents, IdentifyError> {
+    let top = top_level(bytes)?;
+    if top.component { component(top) } else { core_module(top) }
+}
+
+/// What `bytes` hold at their top level, once they are known to be WebAssembly.
+pub(super) fn top_level(bytes: &[u8]) -> Result<TopLevel, IdentifyError> {
     if bytes.is_empty() {
         return Err(IdentifyError::Empty);
     }
@@ -135,17 +141,17 @@ pub fn identify(bytes: &[u8]) -> Result<Contents, IdentifyError> {
     Validator::new_with_features(WasmFeatures::all())
         .validate_all(bytes)
         .map_err(|source| IdentifyError::Invalid { source })?;
-    let top = TopLevel::read(bytes).map_err(|source| IdentifyError::Invalid { source })?;
-    if top.component { component(top) } else { core_module(top) }
+    TopLevel::read(bytes).map_err(|source| IdentifyError::Invalid { source })
 }
 
+/// Names of the top level.
 #[derive(Default)]
-struct TopLevel {
-    component: bool,
-    imports: Vec<String>,
-    exports: Vec<String>,
+pub(super) struct TopLevel {
+    pub(super) component: bool,
+    pub(super) imports: Vec<String>,
+    pub(super) exports: Vec<String>,
     /// A core module that was built against a world of components.
-    world_embedded: bool,
+    pub(super) world_embedded: bool,
 }
 
 impl TopLevel {

@@ -82,7 +82,15 @@ pub enum LoadError {
 /// # Errors
 /// [`LoadError::Read`]; what is no regular file is refused, since reading it might never end.
 pub fn read(file: &PluginFile) -> Result<Vec<u8>, LoadError> {
-    read_regular(&file.path).map_err(|source| LoadError::Read { path: file.path.clone(), source })
+    read_path(&file.path)
+}
+
+/// [`read`], of a file that need not be a plugin yet.
+///
+/// # Errors
+/// As [`read`].
+pub fn read_path(path: &Path) -> Result<Vec<u8>, LoadError> {
+    read_regular(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })
 }
 
 fn read_regular(path: &Path) -> io::Result<Vec<u8>> {

@@ -23,6 +23,16 @@ pub fn typed_module(listed: &[Listed<'_>], list: &str, run: &str, fields: &str) 
 
 /// The same of the contract in `wit`, a file or a folder.
 pub fn typed_module_of(wit: &Path, listed: &[Listed<'_>], list: &str, run: &str, fields: &str) -> Vec<u8> {
+    let mut module = bare_typed_module(listed, list, run, fields);
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_path(wit).unwrap();
+    let world = resolve.select_world(&[package], Some("plugin")).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    module
+}
+
+/// The same without the world: only its exports tell what it is.
+pub fn bare_typed_module(listed: &[Listed<'_>], list: &str, run: &str, fields: &str) -> Vec<u8> {
     let mut memory = Memory { base: 4096, bytes: Vec::new() };
     let records: Vec<u32> = listed.iter().flat_map(|scenario| memory.scenario(scenario)).collect();
     let header = memory.list_of(&records, listed.len());
@@ -37,12 +47,7 @@ pub fn typed_module_of(wit: &Path, listed: &[Listed<'_>], list: &str, run: &str,
             (func (export \"scenario:host/scenarios@0.1.0#run\") (param i32 i32) (result i32) {run} (i32.const 16))
             {fields})"
     );
-    let mut module = wat::parse_str(&text).unwrap();
-    let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(wit).unwrap();
-    let world = resolve.select_world(&[package], Some("plugin")).unwrap();
-    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
-    module
+    wat::parse_str(&text).unwrap()
 }
 
 /// A WASI 0.1 command that executes `start`. `$proc_exit`, `$fd_write` and the memory are there to be used.

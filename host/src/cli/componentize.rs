@@ -1,0 +1,28 @@
+use std::{fs::Permissions, io::Write, os::unix::fs::PermissionsExt, path::Path};
+
+use super::{args::ComponentizeArgs, failure::Failure, list::write_all};
+use crate::{
+    component::{componentize as make, read_path},
+    model::{ExitCode, shown},
+};
+
+/// `host componentize`: turns a core module into a component.
+pub(super) fn componentize(args: &ComponentizeArgs) -> Result<ExitCode, Failure> {
+    let module = read_path(&args.core)?;
+    let made = make(&module, args.world.as_deref())
+        .map_err(|error| Failure::setup(format!("`{}` {error}", shown(&args.core))))?;
+    write(&args.output, &made.component)
+        .map_err(|error| Failure::setup(format!("cannot write `{}`: {error}", shown(&args.output))))?;
+    write_all(&format!("{}: {}, {} bytes\n", shown(&args.output), made.kind, made.component.len()))?;
+    Ok(ExitCode::Ok)
+}
+
+/// As a whole: a build that is stopped leaves no half of a component. Others may read it, as far as the umask lets them.
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file =
+        tempfile::Builder::new().prefix(".new-").permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.persist(path)?;
+    Ok(())
+}

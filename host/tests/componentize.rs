@@ -1,0 +1,98 @@
+//! `host componentize` and what `host new` says: what needs no tools of another language.
+
+use std::fs;
+
+use crate::support::{Listed, Suite, bare_typed_module, plain_module, repository, typed_module};
+
+mod support;
+
+/// Makes a component of this module, and says what it is.
+fn componentized(suite: &Suite, module: &[u8], args: &[&str]) -> String {
+    suite.file("core/made.wasm", module);
+    let args = [&["componentize", "core/made.wasm", "-o", "made.wasm"], args].concat();
+    suite.host(args).exits(0);
+    suite.host(["inspect", "made.wasm"]).exits(0).stdout.clone()
+}
+
+fn refused(module: &[u8], args: &[&str]) -> String {
+    let suite = Suite::new();
+    suite.file("core.wasm", module);
+    let finished = suite.host([&["componentize", "core.wasm", "-o", "made.wasm"], args].concat());
+    finished.exits(96);
+    assert!(!suite.path("made.wasm").exists());
+    finished.stderr.clone()
+}
+
+fn wat(text: &str) -> Vec<u8> {
+    wat::parse_str(text).unwrap()
+}
+
+#[test]
+fn a_command_becomes_one_of_wasi_0_2_with_the_same_exit_code() {
+    let suite = Suite::new();
+    let kind = componentized(&suite, &plain_module("(call $proc_exit (i32.const 3))", ""), &[]);
+    assert!(kind.contains("component, a plain command of WASI 0.2"), "{kind}");
+    suite.scenario("made", "expect = { exit-code = 3 }");
+    suite.host(["run", "made.wasm"]).exits(0).passes("made");
+}
+
+#[test]
+fn a_module_becomes_a_plugin_by_its_exports_its_world_or_the_wit_that_is_given() {
+    let listed = [Listed { name: "made", ..Listed::default() }];
+    let wit = repository().join("wit");
+    let wit = wit.to_str().unwrap();
+    let bare = bare_typed_module(&listed, "", "", "");
+    for (module, args) in [(&bare, &[][..]), (&bare, &["--world", wit]), (&typed_module(&listed, "", "", ""), &[])] {
+        let suite = Suite::new();
+        let kind = componentized(&suite, module, args);
+        assert!(kind.contains("component of the world scenario:host/plugin"), "{kind}");
+        suite.host(["run", "made.wasm"]).exits(0).passes("made");
+    }
+}
+
+#[test]
+fn a_command_may_report() {
+    let text = r#"(module
+        (import "scenario:host/report@0.1.0" "note" (func $note (param i32 i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 8) "noted")
+        (func (export "_start") (call $note (i32.const 8) (i32.const 5))))"#;
+    let suite = Suite::new();
+    let kind = componentized(&suite, &wat(text), &[]);
+    assert!(kind.contains("scenario:host/report") && kind.contains("a plain command"), "{kind}");
+    suite.host(["run", "made.wasm"]).exits(0).passes("made");
+    let events = fs::read_to_string(suite.path(".host/latest/events.jsonl")).unwrap();
+    assert!(events.contains("noted"));
+}
+
+#[test]
+fn what_cannot_become_a_component_is_told_by_what_is_missing() {
+    for (module, args, told) in [
+        (wat("(module)"), &[][..], "without `_start` and without the exports of a plugin"),
+        (wat("(component)"), &[], "is a component already"),
+        (b"text".to_vec(), &[], "is no WebAssembly but text"),
+        (wat("(module)"), &["--world", "none"], "of the world in `none`"),
+        (wat("(module (import \"elsewhere\" \"f\" (func)) (func (export \"_start\")))"), &[], "elsewhere"),
+        (typed_module(&[], "", "", ""), &["--world", "none"], "has a world embedded already"),
+    ] {
+        let stderr = refused(&module, args);
+        assert!(stderr.starts_with("error: `core.wasm` ") && stderr.contains(told), "{told}: {stderr}");
+    }
+}
+
+#[test]
+fn a_new_folder_is_a_suite_and_nothing_is_written_over() {
+    let suite = Suite::new();
+    for language in ["rust", "c", "go", "js", "python"] {
+        let finished = suite.host(["new", "first", "--lang", language, "--dir", language]);
+        assert!(finished.exits(0).stdout.contains(&format!("cd {language}\n")), "{}", finished.told());
+        for file in ["README.md", "wit/world.wit", "scenarios/first/agents/right.toml"] {
+            assert!(suite.path(language).join(file).is_file(), "{language}: {file}");
+        }
+    }
+    let again = suite.host(["new", "other", "--lang", "go", "--dir", "c"]);
+    assert!(again.exits(96).stderr.contains("`c` is there already; nothing was written"));
+    assert!(!suite.path("c/scenarios/other").exists());
+    assert!(suite.host(["new", "a/b", "--lang", "go"]).exits(96).stderr.contains("`a/b` is no name"));
+    suite.host(["new", "first", "--lang", "cobol"]).exits(2);
+}

@@ -1,0 +1,25 @@
+// Graders: lists of clauses. All clauses are checked, and all that fail are told.
+
+const MAX_EVIDENCE = 4_000;
+
+/**
+ * Checks every clause of a scenario, and gives the findings of those that fail.
+ *
+ * A clause is `{ code, requires, check }`. Its check gets the evidence, `{ before, after, finalMessage, messages }`, and
+ * gives nothing where it holds, else a message or `{ message, evidence }`.
+ */
+export function judge(scenario, evidence) {
+  const findings = [];
+  for (const { code, check } of scenario.clauses) {
+    const found = check(evidence);
+    if (found === undefined) continue;
+    const finding = typeof found === 'string' ? { message: found } : found;
+    findings.push({ code, message: finding.message, evidence: shortened(finding.evidence) });
+  }
+  return findings;
+}
+
+function shortened(text) {
+  if (text === undefined || text.length <= MAX_EVIDENCE) return text;
+  return `${text.slice(0, MAX_EVIDENCE)}\n… (${text.length - MAX_EVIDENCE} more characters)`;
+}
