@@ -5,7 +5,7 @@ mod support;
 use std::fs;
 
 use host::model::{FaultClass, Verdict};
-use support::{Suite, kernel, plain_module, write_program};
+use support::{Suite, kernel, plain_module, wait_until, write_program};
 
 const SECRET: &str = "sk-planted-0123456789-abcdefghij";
 
@@ -167,6 +167,46 @@ fn a_live_check_tries_a_turn() {
         check.told()
     );
     assert_eq!(breaks.leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_live_check_that_is_interrupted_leaves_neither_the_agent_nor_its_login() {
+    let hangs = suite("echo up >&2; sleep 600", "credentials = [{ file = \"login\", to = \"login\" }]");
+    hangs.file("login", "a login of the user\n");
+    let command = hangs.host_command(&hangs.path(""), ["check", "--live", "--lane", "mine"]);
+    let check = hangs.start_command(command);
+    assert!(wait_until(|| hangs.living().iter().any(|process| process.contains("sleep 600"))), "it has started");
+    check.signal(rustix::process::Signal::INT);
+    let check = check.finish();
+    check.exits(130);
+    assert_eq!(hangs.leftovers(), [""; 0], "{}", check.told());
+}
+
+#[test]
+fn a_check_takes_the_lanes_that_are_asked_for() {
+    let suite = suite("echo ok", "connect-ports = [1]\n[lane.other]\nkind = \"claude\"\ncommand = \"/nowhere/claude\"");
+    suite.host(["check"]).exits(96);
+    let check = suite.host(["check", "--lane", "mine"]);
+    check.exits(0);
+    assert!(!check.told().contains("/nowhere"), "{}", check.told());
+}
+
+#[test]
+fn a_deadline_says_that_the_provider_was_waited_for() {
+    let suite = Suite::new();
+    suite.file("work.wasm", plain_module("", ""));
+    let limits = "deadline = \"2s\"\nquiet = \"1m\"\nback-off = \"1m\"\nretries = 0\n";
+    let session = "[session]\nprompt = \"go\"\n[grants]\nsession = true\n";
+    suite.scenario("work", &format!("plugin = \"work.wasm\"\n{limits}{session}"));
+    let steps = "[[step]]\nback-off = \"401: no such key\"\ndelay = \"1s\"\n[[step]]\nfault = \"stall\"\n";
+    suite.file(
+        "scenarios/work/agents/right.toml",
+        format!("summary = \"s\"\nexpect = {{ verdict = \"pass\" }}\n{steps}"),
+    );
+    let run = suite.host(["run"]);
+    let fault = run.fault("work");
+    assert_eq!(fault.class, FaultClass::Deadline, "{fault}");
+    assert!(fault.message.contains("waiting for its provider: 401: no such key"), "{fault}");
 }
 
 #[test]

@@ -196,6 +196,10 @@ pub(super) struct CheckArgs {
     #[arg(long)]
     pub(super) live: bool,
 
+    /// A lane to look at, in place of all; may be repeated
+    #[arg(long = "lane", value_name = "NAME", env = "HOST_LANE", value_delimiter = ',')]
+    pub(super) lanes: Vec<String>,
+
     /// Compile plugins anew and keep nothing of it
     #[arg(long)]
     pub(super) no_cache: bool,

@@ -1,8 +1,12 @@
 //! `host check`: would a run find everything as it needs it? No scenario is run.
 
-use std::{collections::BTreeSet, fmt::Write as _, path::Path};
+use std::{collections::BTreeSet, fmt::Write as _, path::Path, time::Duration};
 
 use serde_json::json;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+};
 
 use super::{
     args::{CheckArgs, Format},
@@ -10,22 +14,38 @@ use super::{
     check_lanes::{self, LaneReport},
     failure::{Failure, Message},
     list::write_all,
-    setup,
+    setup, signals,
 };
 use crate::{
     config::{Overrides, Settings, nearest, seen_from_here},
     lane,
     model::{ExitCode, Scenario},
     plan::{self, Plan, Selection},
-    runner::{PrepareError, not_granted},
+    runner::{PrepareError, Signal, not_granted},
     sandbox::{Snapshot, remove_tree},
 };
+
+/// How long an interruption waits for the agents of a live check to be gone.
+const PARTING: Duration = Duration::from_secs(10);
 
 /// `host check`.
 pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     let cwd = std::env::current_dir()?;
     let mut report = Report::default();
-    report.look(args, &cwd).await;
+    let mut signals = signals::signals()?;
+    let (stop, stopping) = watch::channel(false);
+    let mut look = Box::pin(report.look(args, &cwd, stopping));
+    tokio::select! {
+        biased;
+        () = stopped(&mut signals) => {
+            // A turn that is tried has an agent and its login: both go first.
+            stop.send_replace(true);
+            let _ = tokio::time::timeout(PARTING, look).await;
+            return Err(Failure::interrupted());
+        }
+        () = &mut look => {}
+    }
+    drop(look);
     let code = if report.errors.is_empty() { ExitCode::Ok } else { ExitCode::Setup };
     match args.format {
         Format::Human => {
@@ -40,6 +60,17 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
         Format::Json => write_all(&format!("{}\n", serde_json::to_string_pretty(&report.json())?))?,
     }
     Ok(code)
+}
+
+/// Waits for a signal that ends things.
+async fn stopped(signals: &mut mpsc::Receiver<Signal>) {
+    while let Some(signal) = signals.recv().await {
+        if let Signal::Stop(name) = signal {
+            eprintln!("error: interrupted by {name}");
+            return;
+        }
+    }
+    std::future::pending().await
 }
 
 /// Whether what scenarios are granted of the environment is there.
@@ -73,19 +104,22 @@ impl Report {
         self.warnings.push(Message::plain(text));
     }
 
-    async fn look(&mut self, args: &CheckArgs, cwd: &Path) {
+    async fn look(&mut self, args: &CheckArgs, cwd: &Path, stop: watch::Receiver<bool>) {
         let suite = args.given.sourced("suite", args.suite.clone());
         let caps = args.caps.sourced(&args.given);
-        let settings = setup::settings(cwd, &Overrides { suite, caps, ..Overrides::default() });
+        let lanes = args.given.sourced("lanes", Some(args.lanes.clone()).filter(|lanes| !lanes.is_empty()));
+        let settings = setup::settings(cwd, &Overrides { suite, caps, lanes, ..Overrides::default() });
         let Some(mut settings) = self.take(settings.map_err(Failure::setup_all)) else { return };
         self.suite = settings.suite.as_deref().map(seen_from_here);
         if let Some(warning) = caps::within_repository(&settings) {
             self.warn(warning);
         }
         // Not just those that a run would take: a profile or a flag may choose the others.
-        settings.lanes.clone_from(&settings.defined_lanes);
+        if args.lanes.is_empty() {
+            settings.lanes.clone_from(&settings.defined_lanes);
+        }
         self.lane_names = settings.lanes.iter().map(|lane| lane.name.0.clone()).collect();
-        self.look_at_lanes(&settings, args.live).await;
+        self.look_at_lanes(&settings, args.live, &stop).await;
         self.folders = settings.scenarios.len();
         self.look_at_folders(&settings);
         let Some(scenarios) = self.look_at_plugins(args, &settings, cwd).await else { return };
@@ -103,13 +137,21 @@ impl Report {
     }
 
     /// The agents' programs, what they log in with, and what confines them.
-    async fn look_at_lanes(&mut self, settings: &Settings, live: bool) {
+    async fn look_at_lanes(&mut self, settings: &Settings, live: bool, stop: &watch::Receiver<bool>) {
         // Whatever a program leaves behind is ended with its session.
         if let Err(error) = lane::become_subreaper() {
             self.warn(format!("processes that agents leave behind cannot be ended: {error}"));
         }
-        for lane in &settings.lanes {
-            let report = check_lanes::look(lane, live).await;
+        // All at once: each may wait for its provider.
+        let mut looks = JoinSet::new();
+        for (place, lane) in settings.lanes.iter().cloned().enumerate() {
+            let stop = stop.clone();
+            looks.spawn(async move { (place, check_lanes::look(&lane, live.then_some(stop)).await) });
+        }
+        let mut looked = looks.join_all().await;
+        looked.sort_by_key(|(place, _)| *place);
+        for (place, report) in looked {
+            let lane = &settings.lanes[place];
             let told = |text: &String| Message::plain(format!("the lane `{}`: {text}", lane.name));
             self.errors.extend(report.errors.iter().map(told));
             self.warnings.extend(report.warnings.iter().map(told));

@@ -2,17 +2,21 @@
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::Path,
     time::{Duration, Instant},
 };
 
 use serde_json::json;
+use tokio::sync::{mpsc, watch};
 
 use super::{failure::chain, wiring};
 use crate::{
     config::{LaneKind, LaneSettings, seen_from_here},
     lane::{self, HostProgram, SessionLimits, SessionSpec, VersionProblem},
-    model::{AgentSettings, ConfinementMode, Credential, SHORTEST_SECRET},
+    model::{
+        AgentSettings, ConfinementMode, Credential, Ports, Provider, SHORTEST_SECRET, SessionEvent, SessionEventKind,
+    },
 };
 
 /// A trivial turn takes seconds; one that waits for a provider that backs off takes longer.
@@ -37,8 +41,8 @@ pub(super) struct LaneReport {
     pub(super) warnings: Vec<String>,
 }
 
-/// Looks at a lane; `live` says whether to try a turn.
-pub(super) async fn look(lane: &LaneSettings, live: bool) -> LaneReport {
+/// Looks at a lane. With `live` it tries a turn, and breaks it off when that becomes true.
+pub(super) async fn look(lane: &LaneSettings, live: Option<watch::Receiver<bool>>) -> LaneReport {
     let mut report = LaneReport {
         name: lane.name.0.clone(),
         kind: lane.kind.as_str(),
@@ -52,8 +56,11 @@ pub(super) async fn look(lane: &LaneSettings, live: bool) -> LaneReport {
         if let Some(seed) = settings.config_seed.as_deref().filter(|seed| !seed.is_dir()) {
             report.errors.push(format!("there is no folder {}, the lane's `config`", seen_from_here(seed)));
         }
-        if live && report.skipped.is_none() && report.errors.is_empty() {
-            report.try_a_turn(lane).await;
+        if let Some(stop) = live
+            && report.skipped.is_none()
+            && report.errors.is_empty()
+        {
+            report.try_a_turn(lane, stop).await;
         }
     }
     report
@@ -69,6 +76,14 @@ impl LaneReport {
             (Ok(()), _) => {}
             (Err(why), ConfinementMode::Required) => self.errors.push(format!("`confine = \"required\"`, but {why}")),
             (Err(why), _) => self.warnings.push(why),
+        }
+        let url = lane.kind.program().and_then(|program| program.provider.as_ref()).and_then(Provider::port);
+        if let (Some(port), Ports::Only(ports)) = (url, &confinement.tcp_connect)
+            && !ports.contains(&port)
+        {
+            self.warnings.push(format!(
+                "`connect-ports` lacks {port}, the port of `base-url`: its agents reach it only through a proxy"
+            ));
         }
         for (key, paths) in [("readable", &confinement.readable), ("writable", &confinement.writable)] {
             for path in paths.iter().filter(|path| !path.exists()) {
@@ -121,13 +136,30 @@ impl LaneReport {
         }
     }
 
-    async fn try_a_turn(&mut self, lane: &LaneSettings) {
+    async fn try_a_turn(&mut self, lane: &LaneSettings, stop: watch::Receiver<bool>) {
         let began = Instant::now();
         let spent = || format!("{:.1} s", began.elapsed().as_secs_f64());
-        match tokio::time::timeout(LIVE, turn(lane)).await {
-            Ok(Ok(tokens)) => self.live = Some(format!("answered in {}{tokens}", spent())),
-            Ok(Err(problem)) => self.errors.push(format!("a trivial turn failed after {}: {problem}", spent())),
-            Err(_) => self.errors.push(format!("a trivial turn took longer than {} s", LIVE.as_secs())),
+        let (observer, mut events) = mpsc::channel::<SessionEvent>(16);
+        let mut waits = None;
+        let listened = async {
+            while let Some(event) = events.recv().await {
+                if let SessionEventKind::BackOff(told) = event.kind {
+                    waits = Some(told.reason);
+                }
+            }
+            // Its turn may still go on.
+            std::future::pending().await
+        };
+        let tried = tokio::select! {
+            tried = turn(lane, observer, stop) => tried,
+            never = listened => never,
+        };
+        match tried {
+            Ok(tokens) => self.live = Some(format!("answered in {}{tokens}", spent())),
+            Err(problem) => {
+                let why = waits.map(|why| format!("; its provider made the agent wait: {why}")).unwrap_or_default();
+                self.errors.push(format!("a trivial turn failed after {}: {problem}{why}", spent()));
+            }
         }
     }
 
@@ -173,12 +205,17 @@ fn looks_secret(name: &str) -> bool {
 }
 
 /// One trivial turn in folders of its own: what it used, in words.
-async fn turn(lane: &LaneSettings) -> Result<String, String> {
+async fn turn(
+    lane: &LaneSettings,
+    observer: mpsc::Sender<SessionEvent>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<String, String> {
     let live = wiring::live_lane(&lane.name, &lane.kind, &lane.confinement).map_err(|failure| {
         failure.into_messages().iter().map(super::failure::Message::told).collect::<Vec<_>>().join("; ")
     })?;
     let folder = tempfile::Builder::new()
         .prefix("host-check-")
+        .permissions(fs::Permissions::from_mode(0o700))
         .tempdir()
         .map_err(|error| format!("it needs a folder for temporary files: {}", chain(&error)))?;
     let folder = folder.path().canonicalize().map(|path| (path, folder)).map_err(|error| error.to_string())?;
@@ -196,12 +233,19 @@ async fn turn(lane: &LaneSettings) -> Result<String, String> {
         script: None,
         record_dir: None,
         limits: SessionLimits::default(),
-        observer: None,
+        observer: Some(observer),
     };
     let mut session = live.start(spec).await.map_err(|fault| fault.to_string())?;
-    let concluded = session.conclude().await;
+    let concluded = tokio::select! {
+        biased;
+        _ = stop.wait_for(|stop| *stop) => Err("it was broken off".to_owned()),
+        concluded = tokio::time::timeout(LIVE, session.conclude()) => match concluded {
+            Ok(concluded) => concluded.map_err(|fault| fault.to_string()),
+            Err(_) => Err(format!("no end after {} s", LIVE.as_secs())),
+        },
+    };
     let ended = session.end(Duration::ZERO).await;
-    let conclusion = concluded.map_err(|fault| fault.to_string())?;
+    let conclusion = concluded?;
     ended.map_err(|fault| fault.to_string())?;
     let tokens = conclusion.usage.input_tokens.zip(conclusion.usage.output_tokens);
     Ok(tokens.map(|(read, written)| format!(" with {read} tokens in, {written} out")).unwrap_or_default())

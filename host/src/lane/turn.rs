@@ -114,9 +114,19 @@ impl Heard {
         };
         match String::from_utf8_lossy(&self.stderr).trim() {
             "" => message.push_str("; it wrote nothing to stderr"),
-            tail => message.push_str(&format!("; the end of its stderr:\n{tail}")),
+            tail => message.push_str(&format!("; the end of its stderr:\n{tail}{}", hint(tail))),
         }
         Some(Fault::new(class, message))
+    }
+}
+
+/// What to do about a refusal that an agent tells of.
+pub(crate) fn hint(stderr: &str) -> &'static str {
+    const REFUSED: [&str; 4] = ["Permission denied", "permission denied", "EACCES", "Operation not permitted"];
+    if REFUSED.iter().any(|words| stderr.contains(words)) {
+        "\n(a confined agent reaches only what its lane lists: `readable`, `writable`, `connect-ports`)"
+    } else {
+        ""
     }
 }
 

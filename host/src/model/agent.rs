@@ -116,9 +116,19 @@ impl AgentSettings {
         for (key, name) in self.env.keys().map(|name| ("env", name)).chain(credentials) {
             if RESERVED_VARIABLES.contains(&name.as_str()) {
                 add(key, format!("`{name}` is set by the host, to keep the agent within its attempt; remove it"));
-            } else if name.is_empty() || name.contains(['=', '\0']) {
+            } else if key == "env" && (name.is_empty() || name.contains(['=', '\0'])) {
                 add(key, format!("`{}` is no name of a variable", name.escape_debug()));
             }
+        }
+        let named = |name: &String| {
+            let is_word = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            is_word && !name.is_empty() && !name.starts_with(|c: char| c.is_ascii_digit())
+        };
+        // Not shown: it may be the secret itself.
+        if self.credentials.iter().filter_map(Credential::variable).any(|name| !named(name)) {
+            let what =
+                "one of them is no name of a variable; write the name, such as `ANTHROPIC_API_KEY`, and no value";
+            add("credentials", what.to_owned());
         }
         for (name, _) in self.env.iter().filter(|(_, value)| value.contains('\0')) {
             add("env", format!("the value of `{name}` holds a NUL character, which no variable can"));
@@ -247,6 +257,7 @@ mod tests {
         settings.credentials = vec![
             Credential::Variable("CODEX_HOME".into()),
             Credential::Variable("FINE_KEY".into()),
+            Credential::Variable("sk-not-a-name".into()),
             Credential::File { from: "/k".into(), to: "../auth.json".into() },
             Credential::File { from: "/k".into(), to: "deep/auth.json".into() },
         ];
@@ -254,12 +265,21 @@ mod tests {
         settings.version = Some("two".into());
         settings.provider = Some(Provider { name: Some("a.b".into()), ..Provider::default() });
         let problems = settings.problems();
-        let told =
-            ["`A=B`", "`HOME` is set by the host", "`CODEX_HOME`", "NUL character", "`../auth.json`", "`two`", "`a.b`"];
+        let told = [
+            "no value",
+            "`A=B`",
+            "`HOME` is set by the host",
+            "`CODEX_HOME`",
+            "NUL character",
+            "`../auth.json`",
+            "`two`",
+            "`a.b`",
+        ];
         for word in told.into_iter().chain(["needs the `command`", "no argument"]) {
             assert!(problems.iter().any(|problem| problem.what.contains(word)), "{word}: {problems:#?}");
         }
-        assert_eq!(problems.len(), 9, "{problems:#?}");
+        assert_eq!(problems.len(), 10, "{problems:#?}");
+        assert!(!format!("{problems:?}").contains("sk-not"), "it may be the secret: {problems:#?}");
     }
 
     #[test]

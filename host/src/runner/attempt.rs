@@ -258,7 +258,13 @@ impl AttemptExecutor {
             feed,
         };
         let call = call.run(plugin);
-        let outcome = bounded(call, &scenario.limits, &dirs, &tripwire, &mut stop).await;
+        let mut outcome = bounded(call, &scenario.limits, &dirs, &tripwire, &mut stop).await;
+        if let Outcome::Fault(fault) = &mut outcome
+            && fault.class == FaultClass::Deadline
+            && let Some(reason) = sessions.backing_off().await
+        {
+            fault.message.push_str(&format!("; the agent was still waiting for its provider: {reason}"));
+        }
         timings.called();
         let (survivors, usage) = match end_sessions(&sessions, &outcome, &mut stop).await {
             // What is replayed has been paid for already.

@@ -47,6 +47,11 @@ impl Patience {
         Self { quiet: limits.quiet, back_off: limits.back_off, heard: Mutex::new(heard), changed: Notify::new() }
     }
 
+    /// Why the provider makes the agent wait, if it does.
+    pub(super) fn backing_off(&self) -> Option<String> {
+        self.lock().backing_off.as_ref().map(|(_, reason, _)| reason.clone())
+    }
+
     /// Whether the limit `progress` is set.
     pub(super) fn wants_progress(&self) -> bool {
         self.lock().progress.is_some()

@@ -104,6 +104,16 @@ impl Sessions {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Why a provider makes an agent wait, if one does. To be asked when no call is under way.
+    pub(super) async fn backing_off(&self) -> Option<String> {
+        for entry in &*self.list.lock().await {
+            if let Some(reason) = entry.lock().await.patience.backing_off() {
+                return Some(reason);
+            }
+        }
+        None
+    }
+
     /// Whether any session was started.
     pub(super) fn used(&self) -> bool {
         self.used.load(Ordering::Relaxed)

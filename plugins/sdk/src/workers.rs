@@ -30,8 +30,9 @@ pub struct Assignment {
 /// All assignments of a session, in order.
 ///
 /// Known tools: `dispatch` and `message-worker` (scripted), `Task` or `Agent` and `SendMessage` (Claude Code),
-/// `spawn_agent` and `send_input` (Codex), `subagent` (an extension of Pi). For agents without such a tool: the commands
-/// `dispatch-worker NAME TASK` and `message-worker NAME TEXT` in any shell tool, unless they failed.
+/// `spawn_agent` and `send_input` (Codex; `spawnAgent` and `sendInput` of its ACP adapter), `subagent` (an extension of
+/// Pi). For agents without such a tool: the commands `dispatch-worker NAME TASK` and `message-worker NAME TEXT` in any
+/// shell tool, unless they failed.
 #[must_use]
 pub fn assignments(session: &Record) -> Vec<Assignment> {
     let mut assignments = Vec::new();
@@ -40,8 +41,9 @@ pub fn assignments(session: &Record) -> Vec<Assignment> {
     for call in session.tool_calls() {
         let input: Value = serde_json::from_str(&call.input).unwrap_or(Value::Null);
         let field = |names: &[&str]| names.iter().find_map(|name| input.get(name)?.as_str()).map(str::to_owned);
-        match call.name.as_str() {
-            "dispatch" | "Task" | "Agent" | "spawn_agent" | "subagent" => {
+        // The same tool is `spawn_agent` to Codex and `spawnAgent` to its adapter.
+        match call.name.to_lowercase().replace(['_', '-'], "").as_str() {
+            "dispatch" | "task" | "agent" | "spawnagent" | "subagent" => {
                 let name = field(&["worker", "name"]);
                 let worker = name.clone().unwrap_or_else(|| call.id.clone());
                 started.push((worker.clone(), &call.id));
@@ -55,7 +57,7 @@ pub fn assignments(session: &Record) -> Vec<Assignment> {
                     text: field(&["task", "prompt", "message"]).unwrap_or_default(),
                 });
             }
-            "message-worker" | "SendMessage" | "send_input" => {
+            "messageworker" | "sendmessage" | "sendinput" => {
                 let receiver = || input.get("receiver_thread_ids")?.get(0)?.as_str().map(str::to_owned);
                 let to = field(&["worker", "to", "recipient", "target"]).or_else(receiver).unwrap_or_default();
                 assignments.push(Assignment {
@@ -162,7 +164,7 @@ mod tests {
     fn a_codex_worker_is_its_call_and_found_by_its_thread() {
         let record = record(&[
             ("i1", "spawn_agent", r#"{"message":"Stage: validation. Go."}"#, r#"{"agent_id":"01a-5ce"}"#),
-            ("i2", "spawn_agent", r#"{"prompt":"other"}"#, r#"{"receiver_thread_ids":["02b-6df"]}"#),
+            ("i2", "spawnAgent", r#"{"prompt":"other"}"#, r#"{"receiver_thread_ids":["02b-6df"]}"#),
             ("i3", "send_input", r#"{"target":"01a-5ce","message":"again"}"#, ""),
             ("i4", "send_input", r#"{"receiver_thread_ids":["02b-6df"],"prompt":"once more"}"#, ""),
         ]);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::{
     external::{list, part, text, texts_of},
@@ -23,6 +23,7 @@ pub(super) struct Calls(BTreeMap<String, Call>);
 #[derive(Default)]
 struct Call {
     name: String,
+    kind: String,
     input: Value,
     output: String,
     failed: bool,
@@ -44,6 +45,7 @@ impl Calls {
         let mut said = Vec::new();
         if !call.told && (known || over) {
             call.told = true;
+            call.settle();
             let (name, input) = (call.name.clone(), call.input.clone());
             said.push(Said::Event(SessionEventKind::ToolCall { id: id.clone(), name, input }));
         }
@@ -57,10 +59,20 @@ impl Calls {
 }
 
 impl Call {
+    /// pi-acp tells a command as the title of a call without arguments.
+    fn settle(&mut self) {
+        if self.kind == "execute" && self.input.as_object().is_none_or(serde_json::Map::is_empty) {
+            self.input = json!({ "command": std::mem::replace(&mut self.name, self.kind.clone()) });
+        }
+    }
+
     fn take_in(&mut self, update: &Value) {
         let titles = ["name", "title", "kind"].map(|key| text(update, key));
         if self.name.is_empty() {
             self.name = titles.iter().find(|it| !it.is_empty()).copied().unwrap_or_default().to_owned();
+        }
+        if self.kind.is_empty() {
+            self.kind = text(update, "kind").to_owned();
         }
         let input = part(update, "rawInput");
         if input.as_object().is_some_and(|input| !input.is_empty()) || (self.input.is_null() && !input.is_null()) {

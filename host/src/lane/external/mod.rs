@@ -37,7 +37,7 @@ use super::{
     process::{AgentCommand, AgentExit},
     scripted::new_session_id,
     session::{TurnAgent, TurnSession},
-    turn::{Dialect, Said},
+    turn::{Dialect, Said, hint},
 };
 use crate::model::{AgentSettings, Confinement, Fault, FaultClass, Redactor};
 
@@ -246,7 +246,7 @@ pub(super) fn refused_to_start(exit: &AgentExit, stderr: &str, answered: bool) -
         // Shells and programs that catch signals answer with 128 and the signal.
         AgentExit::Code(1..128) if !answered => {
             let words = if stderr.is_empty() { "it wrote nothing to stderr".to_owned() } else { stderr.to_owned() };
-            let message = format!("the agent did not start its work: {exit}; {words}");
+            let message = format!("the agent did not start its work: {exit}; {words}{}", hint(stderr));
             vec![Said::Broken(Fault::new(FaultClass::Launch, message))]
         }
         _ => Vec::new(),

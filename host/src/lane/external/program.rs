@@ -51,7 +51,7 @@ fn look_up(asked: &str, folders: &[PathBuf]) -> Result<PathBuf, String> {
         } else if runs(&path) {
             Ok(path)
         } else if path.exists() {
-            Err(format!("{asked} is no program that may be run"))
+            Err(format!("{asked} is no program that may be run: it is a folder, or lacks the permission (`chmod +x`)"))
         } else {
             Err(format!("there is no {asked}: install the agent there, or correct the lane's `command`"))
         };
