@@ -54,6 +54,10 @@ impl From<ExitCode> for Ending {
 
 /// Runs `host` with `args`, the program's name first.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Ending {
+    let args: Vec<OsString> = args.into_iter().collect();
+    if let Some(asked) = supervised(&args) {
+        return Ending(supervise(&asked));
+    }
     let cli = match given::parse(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -77,6 +81,22 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Ending {
         })),
         Command::Adapt(args) => Ending(adapt::adapt(&args)),
         command => in_runtime(command).into(),
+    }
+}
+
+/// What `host supervise` is asked, where it is asked as the host does: every session starts it, and the agent waits until
+/// the arguments are read. Whatever else is left to the parser of the command line, which has words for it.
+fn supervised(args: &[OsString]) -> Option<SuperviseArgs> {
+    let (stdin, rest) = match args.get(1..)? {
+        [mode, option, stdin, rest @ ..] if mode == "supervise" && option == "--stdin" => (Some(stdin.into()), rest),
+        [mode, rest @ ..] if mode == "supervise" => (None, rest),
+        _ => return None,
+    };
+    match rest {
+        [dashes, program, args @ ..] if dashes == "--" => {
+            Some(SuperviseArgs { program: program.clone(), args: args.to_vec(), stdin })
+        }
+        _ => None,
     }
 }
 
