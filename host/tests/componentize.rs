@@ -96,3 +96,14 @@ fn a_new_folder_is_a_suite_and_nothing_is_written_over() {
     assert!(suite.host(["new", "a/b", "--lang", "go"]).exits(96).stderr.contains("`a/b` is no name"));
     suite.host(["new", "first", "--lang", "cobol"]).exits(2);
 }
+
+#[test]
+fn a_link_is_followed_and_stays() {
+    let suite = Suite::new();
+    suite.file("core.wasm", wat("(module (memory (export \"memory\") 1) (func (export \"_start\")))"));
+    suite.file("out.wasm", "old");
+    std::os::unix::fs::symlink("out.wasm", suite.path("link.wasm")).unwrap();
+    suite.host(["componentize", "core.wasm", "-o", "link.wasm"]).exits(0);
+    assert!(suite.path("link.wasm").is_symlink());
+    assert!(std::fs::read(suite.path("out.wasm")).unwrap().starts_with(b"\0asm"));
+}

@@ -33,3 +33,39 @@ fn run(suite: &Suite, program: &Program, toml: &str) -> Finished {
     suite.file("calls.wasm", program.module()).scenario("calls", toml);
     suite.host(["run", "calls.wasm"])
 }
+
+/// A command made by hand: imports, memory and what `_start` executes.
+fn passes(imports: &str, memory: &str, start: &str) {
+    let suite = Suite::new();
+    let text = format!("(module {imports} (memory (export \"memory\") {memory}) (func (export \"_start\") {start}))");
+    suite.file("calls.wasm", wat::parse_str(text).unwrap());
+    suite.scenario("calls", IN_A_FOLDER).file("scenarios/calls/data/there/file", "");
+    suite.host(["run", "calls.wasm"]).exits(0).passes("calls");
+}
+
+const CLOCK: &str =
+    "(import \"wasi_snapshot_preview1\" \"clock_time_get\" (func $clock (param i32 i64 i32) (result i32)))";
+
+#[test]
+fn a_memory_that_may_hardly_grow_has_room_for_the_adapter() {
+    for memory in ["1", "1 1", "1 2", "3 65536"] {
+        passes(CLOCK, memory, "(if (call $clock (i32.const 0) (i64.const 1) (i32.const 0)) (then unreachable))");
+    }
+}
+
+/// The bytes ff fe are no UTF-8: 25 is ILSEQ.
+#[test]
+fn a_function_that_is_imported_twice_is_the_same_under_both_names() {
+    let unlink = |name: &str| {
+        format!(
+            "(import \"wasi_snapshot_preview1\" \"path_unlink_file\" (func ${name} (param i32 i32 i32) (result i32)))"
+        )
+    };
+    let call = |name: &str| {
+        format!(
+            "(i32.store16 (i32.const 8) (i32.const 0xfeff))
+             (if (i32.ne (call ${name} (i32.const 3) (i32.const 8) (i32.const 2)) (i32.const 25)) (then unreachable))"
+        )
+    };
+    passes(&(unlink("one") + &unlink("two")), "1", &(call("one") + &call("two")));
+}

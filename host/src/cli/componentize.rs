@@ -19,6 +19,10 @@ pub(super) fn componentize(args: &ComponentizeArgs) -> Result<ExitCode, Failure>
 
 /// As a whole: a build that is stopped leaves no half of a component. Others may read it, as far as the umask lets them.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    // A link, a pipe and the like are written to, and never replaced.
+    if std::fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
+        return std::fs::write(path, bytes);
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file =
         tempfile::Builder::new().prefix(".new-").permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?;

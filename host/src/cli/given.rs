@@ -73,8 +73,12 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
     Ok(cli)
 }
 
-/// A variable that is set to nothing, as CI systems do with inputs that nobody gave, is none.
+/// A variable that is set to nothing, as CI systems do with inputs that nobody gave, is none; but nobody asks for a
+/// policy in vain.
 fn without_empty_variable(arg: Arg) -> Arg {
+    if arg.get_env().is_some_and(|name| name == "HOST_POLICY") {
+        return arg;
+    }
     let is_empty = arg.get_env().and_then(std::env::var_os).is_some_and(|value| value.is_empty());
     if is_empty { arg.env(Resettable::Reset) } else { arg }
 }

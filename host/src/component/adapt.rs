@@ -6,8 +6,8 @@ use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
 use wasm_encoder::{
-    CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection, Module, TypeSection,
-    ValType,
+    CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection, MemoryType, Module,
+    TypeSection, ValType,
     reencode::{self, Reencode},
 };
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -74,7 +74,7 @@ fn adapter(command: bool) -> &'static [u8] {
 
 /// Makes the module take `proc_exit` from [`exit_adapter`]; says whether it imports it at all.
 fn redirect_exit(module: &[u8]) -> Result<(Vec<u8>, bool), String> {
-    let mut redirect = Redirect { found: false };
+    let mut redirect = Redirect { found: false, adapted: false };
     let mut redirected = Module::new();
     redirect
         .parse_core_module(&mut redirected, wasmparser::Parser::new(0), module)
@@ -84,10 +84,24 @@ fn redirect_exit(module: &[u8]) -> Result<(Vec<u8>, bool), String> {
 
 struct Redirect {
     found: bool,
+    /// Whether it imports anything of WASI 0.1.
+    adapted: bool,
 }
+
+/// Pages that the adapter takes of the module's memory when it is first called. A module that may not grow so far would trap.
+const ADAPTER_PAGES: u64 = 4;
+/// Pages of 4 GiB, all that a 32-bit memory can have.
+const ALL_PAGES: u64 = 1 << 16;
 
 impl Reencode for Redirect {
     type Error = std::convert::Infallible;
+
+    fn memory_type(&mut self, memory: wasmparser::MemoryType) -> Result<MemoryType, reencode::Error<Self::Error>> {
+        let memory = reencode::utils::memory_type(self, memory);
+        let maximum =
+            memory.maximum.map(|most| if self.adapted { (most + ADAPTER_PAGES).min(ALL_PAGES) } else { most });
+        Ok(MemoryType { maximum, ..memory })
+    }
 
     fn parse_import_section(
         &mut self,
@@ -98,6 +112,7 @@ impl Reencode for Redirect {
             let import = import?;
             let exits = import.module == PREVIEW1 && import.name == PROC_EXIT;
             self.found |= exits;
+            self.adapted |= import.module == PREVIEW1;
             let module = if exits { EXIT } else { import.module };
             imports.import(module, import.name, self.entity_type(import.ty)?);
         }

@@ -41,6 +41,8 @@ struct Outline<'a> {
     type_section: Option<TypeSectionReader<'a>>,
     /// Functions of WASI 0.1, by name, with their places.
     imported: BTreeMap<&'a str, u32>,
+    /// The same, and again where one is imported more than once.
+    places: Vec<(&'a str, u32)>,
     imports: u32,
     exported: BTreeMap<&'a str, u32>,
     memory: Option<u32>,
@@ -67,6 +69,7 @@ impl<'a> Outline<'a> {
                         if let TypeRef::Func(signature) | TypeRef::FuncExact(signature) = import.ty {
                             if import.module == PREVIEW1 {
                                 outline.imported.insert(import.name, outline.imports);
+                                outline.places.push((import.name, outline.imports));
                                 outline.imported_types.insert(import.name, signature);
                             }
                             outline.imports += 1;
@@ -149,7 +152,8 @@ impl<'a, 'b> Mended<'a, 'b> {
         };
         let mut functions: BTreeMap<u32, u32> = imported.map(|(name, at)| (*at, place(name))).collect();
         functions.extend(added.iter().zip(first..).map(|(ours, place)| (*ours, place)));
-        let stand_ins = wrapped.iter().map(|(name, ours)| (own.imported[name], functions[ours])).collect();
+        let stand_in = |name: &str| wrapped.iter().find(|(known, _)| *known == name).map(|(_, ours)| functions[ours]);
+        let stand_ins = own.places.iter().filter_map(|(name, place)| Some((*place, stand_in(name)?))).collect();
         let transplant = Transplant { functions, types: own.types, memory };
         Some(Self { calls, added, missing, stand_ins, transplant, imports: own.imports })
     }

@@ -120,7 +120,10 @@ fn whatever_is_wrong_with_a_suite_is_told_with_its_place_and_what_to_do() {
         ("[lane.a]\nkind = \"acp\"", "2:8: a lane of the kind `acp` needs the `command` that it starts"),
         ("[lane.a]\nkind = \"pi\"\nversion = \"two\"", "3:11: `two` is no version requirement"),
         ("[lane.a]\nkind = \"pi\"\nenv = { HOME = \"/\" }", "3:7: `HOME` is set by the host"),
-        ("[lane.a]\nkind = \"pi\"\ncredentials = [\"A=B\"]", "3:15: `A=B` is no name of a variable"),
+        (
+            "[lane.a]\nkind = \"pi\"\ncredentials = [\"A=B\"]",
+            "3:15: one of them is no name of a variable; write the name",
+        ),
         ("[lane.a]\nkind = \"pi\"\ncredentials = [{ fil = \"x\" }]", "3:18: unknown key `fil`; did you mean `file`?"),
         ("[lane.a]\nkind = \"pi\"\ncredentials = [3]", "3:16: expected the name of a variable in quotes, or `{ file"),
         ("[lane.a]\nkind = \"pi\"\nbase-url = \"x\"", "3:12: `x` is no base URL; write `https://HOST`"),

@@ -56,7 +56,7 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
         [0xfc00..=0xfdff, ..] | [0xfec0..=0xfeff, ..] => Some("a private address"),
         [0xff00..=0xffff, ..] => Some("a multicast address"),
         // A translator turns it into the IPv4 address at its end.
-        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => special_v4(embedded(high, low)),
+        [0x64, 0xff9b, 0, 0, 0, 0, high, low] => special(IpAddr::V4(embedded(high, low))),
         [0x2002, high, low, ..] => {
             special_v4(embedded(high, low)).or(Some("a 6to4 address, which a relay of others serves"))
         }
@@ -126,6 +126,8 @@ mod tests {
             ("::127.0.0.1", Some("reserved")),
             ("64:ff9b::10.0.0.1", Some("private")),
             ("64:ff9b::93.184.215.14", None),
+            ("64:ff9b::169.254.169.254", Some("metadata")),
+            ("64:ff9b::168.63.129.16", Some("metadata")),
             ("2002:7f00:1::", Some("loopback")),
             ("2002:a9fe:a9fe::1", Some("link-local")),
             ("2002:5db8:d70e::1", Some("6to4")),

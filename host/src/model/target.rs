@@ -133,6 +133,9 @@ fn is_below(name: &str, domain: &str) -> bool {
 
 /// A name in lower case, without a dot at its end.
 fn name(text: &str) -> Result<String, BadTarget> {
+    if text.len() > 254 {
+        return Err(bad("a host name has at most 253 characters".into()));
+    }
     let shown = text.escape_debug();
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     if !name.is_ascii() {

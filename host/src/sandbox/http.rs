@@ -41,7 +41,18 @@ pub(super) struct HttpGate(pub(super) Arc<Network>);
 /// What drives the connection that a response comes over.
 type Driving = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
+/// Bytes of a body that wait for the network at once: the component's limit `memory` does not count them.
+const CHUNK: usize = 16 << 10;
+
 impl WasiHttpHooks for HttpGate {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        CHUNK
+    }
+
     fn send_request(
         &mut self,
         request: Request<WasiBody>,

@@ -88,6 +88,10 @@ impl Answers {
     }
 }
 
+/// Bytes of a name with its last dot. A longer text is none: to keep, judge and tell many of them would take the host's
+/// memory and time.
+const LONGEST_NAME: usize = 254;
+
 #[async_trait::async_trait]
 impl Pollable for Answers {
     async fn ready(&mut self) {
@@ -106,6 +110,9 @@ impl p2::Host for LookUpView<'_> {
     ) -> wasmtime::Result<Result<Resource<Answers>, ErrorCode>> {
         // Whoever holds it may ask; what is answered is another matter.
         self.table.get(&network)?;
+        if name.len() > LONGEST_NAME {
+            return Ok(Err(ErrorCode::NameUnresolvable));
+        }
         let asked = Arc::clone(self.network);
         let answers = Answers(State::Asked(spawn(async move { asked.look_up(&name).await })));
         Ok(Ok(self.table.push(answers)?))
@@ -147,6 +154,9 @@ impl<T> p3::HostWithStore<T> for LookUp {
         store: &Accessor<T, Self>,
         name: String,
     ) -> wasmtime::Result<Result<Vec<p3_types::IpAddress>, p3::ErrorCode>> {
+        if name.len() > LONGEST_NAME {
+            return Ok(Err(p3::ErrorCode::NameUnresolvable));
+        }
         let network = store.with(|mut view| Arc::clone(view.get().network));
         Ok(match network.look_up(&name).await {
             Ok(found) => Ok(found.into_iter().map(p3_types::IpAddress::from).collect()),

@@ -1,7 +1,7 @@
 //! `--policy`: what a scenario asks for is capped by somebody else.
 
 use super::{One, Server};
-use crate::support::{Finished, Suite, probe};
+use crate::support::{Finished, Suite, plain_module, probe};
 
 fn asking(server: &Server) -> One {
     One::new("probe-network", &["request", "GET", &server.url("/")], &format!("http = [{:?}]", server.origin()))
@@ -103,4 +103,16 @@ fn inspect_shows_what_could_be_reached_and_a_policy_that_is_accepted() {
         .replace("[scenario.probe-network", "[scenario.one")
         .replace("# possible, by its imports: http = [\"https://HOST\"]", &format!("http = [{:?}]", server.origin()));
     one.run(&["--policy", &policy(&one.suite, &filled)]).exits(0).passes("one");
+}
+
+/// As where a job of CI has lost the input that names it.
+#[test]
+fn an_empty_variable_is_no_policy_and_no_run_either() {
+    let suite = Suite::new();
+    suite.file("work.wasm", plain_module("", ""));
+    let mut command = suite.host_command(&suite.path(""), ["run", "work.wasm"]);
+    command.env("HOST_POLICY", "");
+    let run = suite.start_command(command).finish();
+    run.exits(2);
+    assert!(run.stderr.contains("--policy"), "{}", run.told());
 }
