@@ -183,6 +183,16 @@ fn a_live_check_that_is_interrupted_leaves_neither_the_agent_nor_its_login() {
 }
 
 #[test]
+fn a_provider_whose_port_is_not_listed_is_warned_of() {
+    let claude = "[lane.claude]\nkind = \"claude\"\ncommand = \"./agent.sh\"\nbase-url = \"http://127.0.0.1:18080\"\n";
+    for (ports, warns) in [("connect-ports = [443]", true), ("connect-ports = \"any\"", false), ("", false)] {
+        let suite = suite("echo 1.2.3", &format!("{claude}{ports}"));
+        let check = suite.host(["check", "--lane", "claude"]);
+        assert_eq!(check.stderr.contains("`connect-ports` lacks 18080"), warns, "{ports}: {}", check.told());
+    }
+}
+
+#[test]
 fn a_check_takes_the_lanes_that_are_asked_for() {
     let suite = suite("echo ok", "connect-ports = [1]\n[lane.other]\nkind = \"claude\"\ncommand = \"/nowhere/claude\"");
     suite.host(["check"]).exits(96);

@@ -14,8 +14,8 @@ use super::{
 use crate::{
     config::{LaneKind, Overrides},
     model::{
-        Canary, Confinement, Event, EventKind, ExitCode, Grant, LaneName, Policy, Scenario, ScenarioId,
-        ScriptExpectation, TrialId, Verdict,
+        Canary, Event, EventKind, ExitCode, Grant, LaneName, Policy, Scenario, ScenarioId, ScriptExpectation, TrialId,
+        Verdict,
     },
     plan::{LanePlan, Plan, PlannedTrial, Selection, check_grants},
     report::visible,
@@ -84,16 +84,7 @@ fn plan(scenarios: &[Arc<Scenario>], jobs: usize) -> Plan {
     let kind = LaneKind::Scripted { agent: String::new() };
     Plan {
         // Agents that break are what is wanted of some: they break no lane.
-        lanes: vec![LanePlan {
-            name: lane.clone(),
-            kind,
-            confinement: Confinement::default(),
-            skipped: None,
-            jobs: None,
-            breaker: 0,
-            canaries: Vec::new(),
-            rest,
-        }],
+        lanes: vec![LanePlan::unguarded(lane.clone(), kind, rest)],
         jobs,
         policy: Policy::default(),
         canary_skipped: false,

@@ -64,6 +64,13 @@ pub struct LanePlan {
 }
 
 impl LanePlan {
+    /// A lane that is confined as by default, and whose trials are all ordinary: nothing guards or breaks it.
+    #[must_use]
+    pub fn unguarded(name: LaneName, kind: LaneKind, rest: Vec<Arc<PlannedTrial>>) -> Self {
+        let confinement = Confinement::default();
+        Self { name, kind, confinement, skipped: None, jobs: None, breaker: 0, canaries: Vec::new(), rest }
+    }
+
     /// Has every trial of it skipped. Its canaries are ordinary trials then: there is nothing to guard.
     pub fn skip(&mut self, reason: String) {
         let canaries = self.canaries.drain(..);

@@ -26,8 +26,8 @@ use crate::{
     config::{self, Overrides, Settings, nearest},
     lane::{self, Replay, Replayable, Restore},
     model::{
-        AgentSettings, Canary, Confinement, Event, EventKind, ExitCode, LaneInfo, LaneKind, LaneName, Outcome, Policy,
-        RunSummary, Scenario, ScenarioId, TrialId, Verdict, shown,
+        AgentSettings, Canary, Event, EventKind, ExitCode, LaneInfo, LaneKind, LaneName, Outcome, Policy, RunSummary,
+        Scenario, ScenarioId, TrialId, Verdict, shown,
     },
     plan::{LanePlan, Plan, PlannedTrial, check_grants},
     runner::{Agents, FixtureImage, RecordedTrial},
@@ -297,16 +297,7 @@ fn plan(run: &RecordedRun, planned: Vec<Arc<PlannedTrial>>, settings: &Settings)
             // Nothing of it is started.
             kind => config::LaneKind::Program(Box::new(AgentSettings::new(kind))),
         };
-        Some(LanePlan {
-            name: lane.name.clone(),
-            kind,
-            confinement: Confinement::default(),
-            skipped: None,
-            jobs: None,
-            breaker: 0,
-            canaries: Vec::new(),
-            rest,
-        })
+        Some(LanePlan::unguarded(lane.name.clone(), kind, rest))
     });
     Plan {
         lanes: lanes.collect(),
