@@ -195,7 +195,7 @@ impl Report {
         let files = self.take(setup::find(&args.plugins, settings, cwd))?;
         let engine = self.take(setup::engine(1))?;
         let cache = if args.no_cache { None } else { setup::open_cache() };
-        let plugins = self.take(setup::load_all(&files, &engine, cache.as_ref()).map_err(Failure::setup_all))?;
+        let plugins = self.take(setup::load_all(&files, &engine, cache.as_ref()))?;
         self.plugins = plugins.iter().map(|plugin| plugin.file.path.to_string_lossy().into_owned()).collect();
         let facts = self.take(setup::ask_all(&plugins, &engine).await)?;
         self.take(plan::resolve(&facts, settings).map_err(Failure::setup_all))

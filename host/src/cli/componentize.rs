@@ -2,13 +2,13 @@ use std::{fs::Permissions, io::Write, os::unix::fs::PermissionsExt, path::Path};
 
 use super::{args::ComponentizeArgs, failure::Failure, list::write_all};
 use crate::{
-    component::{componentize as make, read_path},
+    component::{componentize as make, read},
     model::{ExitCode, shown},
 };
 
 /// `host componentize`: turns a core module into a component.
 pub(super) fn componentize(args: &ComponentizeArgs) -> Result<ExitCode, Failure> {
-    let module = read_path(&args.core)?;
+    let module = read(&args.core)?;
     let made = make(&module, args.world.as_deref())
         .map_err(|error| Failure::setup(format!("`{}` {error}", shown(&args.core))))?;
     write(&args.output, &made.component)

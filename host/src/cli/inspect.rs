@@ -15,7 +15,7 @@ pub(super) async fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
     let files = setup::named_plugins(&args.plugins)?;
     let engine = setup::engine(1)?;
     let cache = setup::open_cache();
-    let plugins = setup::load_all(&files, &engine, cache.as_ref()).map_err(Failure::setup_all)?;
+    let plugins = setup::load_all(&files, &engine, cache.as_ref())?;
     let facts = setup::ask_all(&plugins, &engine).await?;
     let caps = args.policy.as_deref().map(Caps::read).transpose().map_err(Failure::setup_all)?;
     let caps = caps.as_ref();

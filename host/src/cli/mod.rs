@@ -5,6 +5,7 @@ mod args;
 mod caps;
 mod check;
 mod check_lanes;
+mod compiling;
 mod componentize;
 mod failure;
 mod given;

@@ -3,22 +3,18 @@
 use std::{
     collections::HashMap,
     ffi::OsString,
-    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering},
-    },
 };
 
 use super::{
     args::SuiteArgs,
     caps,
+    compiling::Compiling,
     failure::{Failure, chain},
     list::one_line,
 };
 use crate::{
-    component::{self, DiscoverError, Lister, LoadError, Plugin, PluginFile, Shape},
+    component::{self, DiscoverError, Lister, Plugin, PluginFile, Shape},
     config::{ConfigError, Overrides, Place, Settings, SourceError, seen_from_here},
     engine::{Cache, Engine, MAX_SLOTS},
     model::{Declared, PluginFacts, PluginId, PluginInfo, Scenario, shown},
@@ -68,7 +64,7 @@ pub(super) async fn load(args: &SuiteArgs, overrides: &Overrides) -> Result<Load
     let files = find(&args.plugins, &settings, &cwd)?;
     let engine = engine(settings.jobs)?;
     let cache = if args.no_cache { None } else { open_cache() };
-    let plugins = load_all(&files, &engine, cache.as_ref()).map_err(Failure::setup_all)?;
+    let plugins = load_all(&files, &engine, cache.as_ref())?;
     let facts = ask_all(&plugins, &engine).await?;
     let scenarios = plan::resolve(&facts, &settings).map_err(Failure::setup_all)?;
     Ok(Loaded { settings, plugins, scenarios })
@@ -198,56 +194,9 @@ fn cache_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> 
     Some(base.join("host").join("components"))
 }
 
-/// Loads the plugins, each distinct content once, on every core.
-pub(super) fn load_all(
-    files: &[PluginFile],
-    engine: &Engine,
-    cache: Option<&Cache>,
-) -> Result<Vec<Plugin>, Vec<LoadError>> {
-    let digests: Vec<Result<String, LoadError>> =
-        every(files, |file| named(file, || component::read(file).map(|bytes| component::digest_of(&bytes))));
-    let mut first: HashMap<&str, usize> = HashMap::new();
-    let mut distinct: Vec<usize> = Vec::new();
-    for (index, digest) in digests.iter().enumerate() {
-        if let Ok(digest) = digest {
-            first.entry(digest).or_insert_with(|| {
-                distinct.push(index);
-                distinct.len() - 1
-            });
-        }
-    }
-    let loaded = every(&distinct, |index| {
-        let file = &files[*index];
-        named(file, || {
-            // Read again: keeping every file's bytes would hold them all in memory at once.
-            let bytes = component::read(file)?;
-            component::load(file, &bytes, &component::digest_of(&bytes), engine, cache)
-        })
-    });
-    let mut plugins = Vec::with_capacity(files.len());
-    let mut problems = Vec::new();
-    let mut loaded: Vec<Result<Plugin, Option<LoadError>>> =
-        loaded.into_iter().map(|result| result.map_err(Some)).collect();
-    for (file, digest) in files.iter().zip(&digests) {
-        let Ok(digest) = digest else { continue };
-        match &mut loaded[first[digest.as_str()]] {
-            Ok(plugin) => plugins.push(Plugin { file: file.clone(), ..plugin.clone() }),
-            // A content that is wrong is told once, by its first file.
-            Err(error) => problems.extend(error.take()),
-        }
-    }
-    problems.extend(digests.into_iter().filter_map(Result::err));
-    if problems.is_empty() { Ok(plugins) } else { Err(problems) }
-}
-
-/// Does `work` on `file`. Should it panic, the file is named, and the others are looked at all the same.
-fn named<R>(file: &PluginFile, work: impl FnOnce() -> Result<R, LoadError>) -> Result<R, LoadError> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let words =
-            panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        let reason = one_line(words.unwrap_or("it panicked"));
-        Err(LoadError::Panic { path: file.path.clone(), reason })
-    })
+/// Loads the plugins, and says which have to be compiled.
+pub(super) fn load_all(files: &[PluginFile], engine: &Engine, cache: Option<&Cache>) -> Result<Vec<Plugin>, Failure> {
+    component::load_all(files, engine, cache, &Compiling::on_stderr()).map_err(Failure::setup_all)
 }
 
 /// Asks the typed plugins for their scenarios, each distinct content once.
@@ -299,44 +248,9 @@ async fn declare(lister: &Lister, plugin: &Plugin) -> Result<Declared, ListProbl
     }
 }
 
-/// Does the same for every item on every core, in order.
-fn every<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let next = AtomicUsize::new(0);
-    let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::with_capacity(items.len()));
-    std::thread::scope(|scope| {
-        for _ in 0..cores.min(items.len()) {
-            scope.spawn(|| {
-                while let Some((index, item)) = {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    items.get(index).map(|item| (index, item))
-                } {
-                    let result = work(item);
-                    done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
-                }
-            });
-        }
-    });
-    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
-    done.sort_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, result)| result).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_panic_over_a_file_names_it() {
-        let file = PluginFile { path: "a\n.wasm".into(), canonical: "/a\n.wasm".into(), label: "a".into() };
-        let told = |work: fn() -> Result<(), LoadError>| named(&file, work).unwrap_err().to_string();
-        assert_eq!(
-            told(|| panic!("index {}\nis out of range", 3)),
-            "`a\\n.wasm` makes the host fail, which is a bug of the host; please report it: index 3\\nis out of range"
-        );
-        assert!(told(|| panic!("plain")).ends_with("report it: plain"));
-        assert!(named(&file, || Ok(())).is_ok());
-    }
 
     #[test]
     fn the_cache_is_where_the_environment_says() {

@@ -1,6 +1,6 @@
 //! Tells what a file is, without compiling it.
 
-use wasmparser::{ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{Chunk, ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, Validator, WasmFeatures};
 
 /// The interface that makes a component a plugin of the typed world.
 const SCENARIOS: &str = "scenario:host/scenarios";
@@ -126,7 +126,15 @@ pub enum IdentifyError {
 /// # Errors
 /// [`IdentifyError`] for anything that is no plugin.
 pub fn identify(bytes: &[u8]) -> Result<Contents, IdentifyError> {
-    let top = top_level(bytes)?;
+    contents(top_level(bytes)?)
+}
+
+/// [`identify`], of bytes that were found valid before: reads only their top level.
+pub(super) fn identify_valid(bytes: &[u8]) -> Result<Contents, IdentifyError> {
+    contents(TopLevel::read(bytes).map_err(|source| IdentifyError::Invalid { source })?)
+}
+
+fn contents(top: TopLevel) -> Result<Contents, IdentifyError> {
     if top.component { component(top) } else { core_module(top) }
 }
 
@@ -155,19 +163,24 @@ pub(super) struct TopLevel {
 }
 
 impl TopLevel {
+    /// Leaves out what nested modules and components, and functions, hold.
     fn read(bytes: &[u8]) -> Result<Self, wasmparser::BinaryReaderError> {
         let mut top = Self::default();
-        let mut depth = 0_usize;
-        for payload in Parser::new(0).parse_all(bytes) {
-            match payload? {
-                Payload::Version { encoding, .. } => {
-                    if depth == 0 {
-                        top.component = encoding == Encoding::Component;
-                    }
-                    depth += 1;
+        let mut parser = Parser::new(0);
+        let mut rest = bytes;
+        // There is no more to come, so the parser has an error where it would ask for more.
+        while let Chunk::Parsed { consumed, payload } = parser.parse(rest, true)? {
+            rest = &rest[consumed..];
+            match payload {
+                Payload::Version { encoding, .. } => top.component = encoding == Encoding::Component,
+                Payload::End(_) => break,
+                Payload::ModuleSection { unchecked_range, .. } | Payload::ComponentSection { unchecked_range, .. } => {
+                    rest = rest.get(unchecked_range.len()..).unwrap_or_default();
                 }
-                Payload::End(_) => depth = depth.saturating_sub(1),
-                _ if depth != 1 => {}
+                Payload::CodeSectionStart { size, .. } => {
+                    parser.skip_section();
+                    rest = usize::try_from(size).ok().and_then(|size| rest.get(size..)).unwrap_or_default();
+                }
                 Payload::ComponentImportSection(section) => {
                     for import in section {
                         let import = import?;
@@ -336,6 +349,27 @@ mod tests {
         assert!(problem(&plugin("0.2.0")).contains("update `host`"));
         assert!(problem(&plugin("1.0.0")).contains("update `host`"));
         assert!(problem(&plugin("0.0.1")).contains("build the plugin against"));
+    }
+
+    #[test]
+    fn what_is_nested_is_left_out_and_what_follows_it_is_not() {
+        let nested = "(core module $m (import \"a\" \"b\" (func)) (func (export \"_start\") (unreachable)))
+            (component $c (instance $i) (export \"wasi:cli/run@0.2.9\" (instance $i)))";
+        let component = wat(&format!(
+            "(component {nested} (import \"x:y/z\" (instance)) (instance $i)
+                (export \"scenario:host/scenarios@0.1.0\" (instance $i)))"
+        ));
+        let contents = identify_valid(&component).unwrap();
+        assert_eq!(contents, identify(&component).unwrap());
+        assert_eq!((contents.shape, contents.imports), (Shape::Typed, vec![Import("x:y/z".into())]));
+        let embedded = wat(
+            "(module (func (export \"f\") (unreachable)) (data \"x\") (@custom \"component-type:w\" (after last) \"\"))",
+        );
+        assert_eq!(identify_valid(&embedded).unwrap().shape, Shape::Typed);
+        for length in 0..component.len() {
+            // No panic.
+            let _ = identify_valid(&component[..length]);
+        }
     }
 
     #[test]

@@ -1,4 +1,7 @@
 use std::{
+    any::Any,
+    error::Error,
+    fmt,
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -7,9 +10,14 @@ use std::{
 use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
-use super::{Contents, IdentifyError, PluginFile, Shape, WasiVersion, adapt::adaptation, apart::adapt_apart, identify};
+use super::{
+    Contents, IdentifyError, PluginFile, Shape, WasiVersion,
+    adapt::adaptation,
+    apart::adapt_apart,
+    identify::{identify, identify_valid},
+};
 use crate::{
-    engine::{Cache, Engine},
+    engine::{Cache, ContentKey, Engine},
     model::shown,
 };
 
@@ -32,65 +40,77 @@ pub struct Plugin {
 }
 
 /// A plugin's file cannot be used.
+#[derive(Debug)]
+pub struct LoadError {
+    /// The file.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub problem: LoadProblem,
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.problem {
+            LoadProblem::Read(_) => write!(f, "{} the plugin `{}`", self.problem, shown(&self.path)),
+            problem => write!(f, "`{}` {problem}", shown(&self.path)),
+        }
+    }
+}
+
+impl Error for LoadError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.problem.source()
+    }
+}
+
+/// What is wrong with a plugin's file. Completes "`FILE` …", but for [`LoadProblem::Read`].
 #[derive(Debug, thiserror::Error)]
-pub enum LoadError {
+pub enum LoadProblem {
     /// It cannot be read.
-    #[error("cannot read the plugin `{}`", shown(path))]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        source: io::Error,
-    },
+    #[error("cannot read")]
+    Read(#[source] io::Error),
     /// It is no plugin.
-    #[error("`{}` {source}", shown(path))]
-    Identify {
-        /// The file.
-        path: PathBuf,
-        /// What it is instead.
-        source: IdentifyError,
-    },
-    /// The core module cannot be made a component.
-    #[error("`{}` is a core module that {reason}", shown(path))]
-    Adapt {
-        /// The file.
-        path: PathBuf,
-        /// The encoder's words, or how its process ended.
-        reason: String,
-    },
-    /// The component cannot be compiled.
-    #[error("`{}` cannot be compiled: {reason}", shown(path))]
-    Compile {
-        /// The file.
-        path: PathBuf,
-        /// The compiler's words.
-        reason: String,
-    },
+    #[error("{0}")]
+    Identify(#[source] IdentifyError),
+    /// The core module cannot be made a component: the encoder's words, or how its process ended.
+    #[error("is a core module that {0}")]
+    Adapt(String),
+    /// The component cannot be compiled: the compiler's words.
+    #[error("cannot be compiled: {0}")]
+    Compile(String),
     /// The host panicked over it.
-    #[error("`{}` makes the host fail, which is a bug of the host; please report it: {reason}", shown(path))]
+    #[error("makes the host fail, which is a bug of the host; please report it: {}", reason.escape_debug())]
     Panic {
-        /// The file.
-        path: PathBuf,
         /// The panic's words.
         reason: String,
     },
 }
 
-/// Reads a plugin's file.
-///
-/// # Errors
-/// [`LoadError::Read`]; what is no regular file is refused, since reading it might never end.
-pub fn read(file: &PluginFile) -> Result<Vec<u8>, LoadError> {
-    read_path(&file.path)
+/// Is told what is compiled, which takes long for a big plugin. Called from several threads.
+pub trait WatchCompile: Sync {
+    /// The plugin in `file`, of so many bytes, is being adapted or compiled until what is returned is dropped.
+    fn compiling(&self, file: &PluginFile, bytes: usize) -> Box<dyn Any>;
 }
 
-/// [`read`], of a file that need not be a plugin yet.
+/// A plugin's file, read.
+pub(super) struct Source {
+    bytes: Vec<u8>,
+    pub(super) key: ContentKey,
+}
+
+impl Source {
+    pub(super) fn read(path: &Path) -> Result<Self, LoadProblem> {
+        let bytes = read_regular(path).map_err(LoadProblem::Read)?;
+        Ok(Self { key: ContentKey::of(&bytes), bytes })
+    }
+}
+
+/// Reads a file that is to be made a plugin.
 ///
 /// # Errors
-/// As [`read`].
-pub fn read_path(path: &Path) -> Result<Vec<u8>, LoadError> {
-    read_regular(path).map_err(|source| LoadError::Read { path: path.to_owned(), source })
+/// [`LoadProblem::Read`]; what is no regular file is refused, since reading it might never end.
+pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    read_regular(path).map_err(|error| LoadError { path: path.to_owned(), problem: LoadProblem::Read(error) })
 }
 
 fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
@@ -107,40 +127,49 @@ fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// SHA-256 of a plugin's file, in hexadecimal digits.
-#[must_use]
-pub fn digest_of(bytes: &[u8]) -> String {
+fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Identifies, adapts and compiles a plugin whose file holds `bytes`.
-///
-/// # Errors
-/// [`LoadError`].
-pub fn load(
+/// Identifies, adapts and compiles the plugin in `source`, or takes it from `cache`.
+pub(super) fn load(
     file: &PluginFile,
-    bytes: &[u8],
-    digest: &str,
+    source: &Source,
     engine: &Engine,
     cache: Option<&Cache>,
-) -> Result<Plugin, LoadError> {
-    let path = || file.path.clone();
-    let contents = identify(bytes).map_err(|source| LoadError::Identify { path: path(), source })?;
-    let compile_error = |error: wasmtime::Error| LoadError::Compile { path: path(), reason: format!("{error:#}") };
-    let component = if contents.core_module {
-        let command = contents.shape == Shape::Command(WasiVersion::P1);
-        // Kept by the module and how it is adapted: what has been adapted once needs no process again.
-        let digest = digest_of(format!("{digest} {}", adaptation(command)).as_bytes());
-        match engine.kept(&digest, cache) {
-            Some(component) => component,
-            None => {
-                let adapted =
-                    adapt_apart(bytes, command).map_err(|reason| LoadError::Adapt { path: path(), reason })?;
-                engine.component(&adapted, &digest, cache).map_err(compile_error)?
-            }
-        }
-    } else {
-        engine.component(bytes, digest, cache).map_err(compile_error)?
+    watch: &dyn WatchCompile,
+) -> Result<Plugin, LoadProblem> {
+    let plugin = |contents, component, digest| Plugin {
+        file: file.clone(),
+        digest,
+        contents,
+        component,
+        engine: engine.clone(),
     };
-    Ok(Plugin { file: file.clone(), digest: digest.to_owned(), contents, component, engine: engine.clone() })
+    // What the cache has was valid when it was compiled; to find that again would be most of a big plugin's start.
+    if let Ok(contents) = identify_valid(&source.bytes)
+        && let Some(kept) = engine.kept(&made(source, &contents), cache)
+    {
+        return Ok(plugin(contents, kept.component, kept.source_digest));
+    }
+    let contents = identify(&source.bytes).map_err(LoadProblem::Identify)?;
+    let _compiling = watch.compiling(file, source.bytes.len());
+    let adapted = match contents.core_module {
+        true => Some(adapt_apart(&source.bytes, is_command(&contents)).map_err(LoadProblem::Adapt)?),
+        false => None,
+    };
+    let digest = sha256(&source.bytes);
+    let component = engine
+        .compile(adapted.as_deref().unwrap_or(&source.bytes), &made(source, &contents), &digest, cache)
+        .map_err(|error| LoadProblem::Compile(format!("{error:#}")))?;
+    Ok(plugin(contents, component, digest))
+}
+
+/// What the component is made from. What has been adapted once needs no process again.
+fn made(source: &Source, contents: &Contents) -> ContentKey {
+    if contents.core_module { source.key.made(&adaptation(is_command(contents))) } else { source.key.clone() }
+}
+
+fn is_command(contents: &Contents) -> bool {
+    contents.shape == Shape::Command(WasiVersion::P1)
 }

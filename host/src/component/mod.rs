@@ -11,6 +11,7 @@ mod go_heap;
 mod identify;
 mod list;
 mod load;
+mod load_all;
 mod unlinked;
 
 pub use adapt::adapt;
@@ -20,5 +21,6 @@ pub use contract::CONTRACT;
 pub use discover::{DiscoverError, PluginFile, discover};
 pub use identify::{Contents, IdentifyError, Import, Shape, WasiVersion, identify};
 pub use list::{ListError, Lister};
-pub use load::{LoadError, Plugin, digest_of, load, read, read_path};
+pub use load::{LoadError, LoadProblem, Plugin, WatchCompile, read};
+pub use load_all::load_all;
 pub use unlinked::unlinked;

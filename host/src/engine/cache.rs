@@ -1,16 +1,20 @@
 use std::{
+    collections::HashMap,
+    ffi::OsString,
     fs::{self, File},
     hash::{DefaultHasher, Hash, Hasher},
     io::{self, Write},
     os::unix::fs::{DirBuilderExt, MetadataExt},
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
-use sha2::{Digest, Sha256};
 use wasmtime::component::Component;
 
 /// What the names of files begin with that are not written to their end yet.
 const UNFINISHED: &str = ".new-";
+/// How much a cache holds before what was not used for longest is removed: a hundred big plugins.
+const LIMIT: u64 = 4 << 30;
 
 /// Compiled artefacts on disk, mapped again on the next run.
 ///
@@ -56,30 +60,89 @@ impl Cache {
             return Err(CacheError::NotPrivate { folder: folder.to_owned() });
         }
         remove_unfinished(folder);
+        remove_unused(folder, LIMIT);
         Ok(Self { folder: folder.to_owned() })
     }
 
-    /// The artefact of the component whose source has `digest`, if a sound one for this engine is there.
-    pub(super) fn find(&self, engine: &wasmtime::Engine, digest: &str) -> Option<Artefact> {
-        let artefact = self.artefact(engine, digest);
-        let expected = fs::read_to_string(checksum_file(&artefact)).ok()?;
-        let actual = checksum(&fs::read(&artefact).ok()?);
-        (expected == actual).then_some(Artefact(artefact))
+    /// The artefact of the component made from `key`, if a sound one for this engine is there, and the source's digest.
+    pub(super) fn find(&self, engine: &wasmtime::Engine, key: &ContentKey) -> Option<(Artefact, String)> {
+        let artefact = self.artefact(engine, key);
+        let note = Note::read(&artefact)?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(File::open(&artefact).ok()?).ok()?;
+        if hasher.finalize().to_hex().as_str() != note.artefact {
+            return None;
+        }
+        // Its time tells when it was used last. Where it cannot be set, it is removed the sooner.
+        let _ =
+            File::options().append(true).open(Note::file(&artefact)).map(|note| note.set_modified(SystemTime::now()));
+        Some((Artefact(artefact), note.source))
     }
 
-    /// Keeps an artefact. Failing to (a full disk, a read-only home) only costs the next run's time.
-    pub(super) fn keep(&self, engine: &wasmtime::Engine, digest: &str, bytes: &[u8]) -> Option<Artefact> {
-        let artefact = self.artefact(engine, digest);
+    /// Keeps an artefact, whose source has the SHA-256 `source`. Failing to (a full disk, a read-only home) only costs
+    /// the next run's time.
+    pub(super) fn keep(
+        &self,
+        engine: &wasmtime::Engine,
+        key: &ContentKey,
+        source: &str,
+        bytes: &[u8],
+    ) -> Option<Artefact> {
+        let artefact = self.artefact(engine, key);
+        let note = Note { source: source.to_owned(), artefact: blake3::hash(bytes).to_hex().to_string() };
         write_atomic(&artefact, bytes).ok()?;
-        write_atomic(&checksum_file(&artefact), checksum(bytes).as_bytes()).ok()?;
+        write_atomic(&Note::file(&artefact), note.to_text().as_bytes()).ok()?;
         Some(Artefact(artefact))
     }
 
-    fn artefact(&self, engine: &wasmtime::Engine, digest: &str) -> PathBuf {
+    fn artefact(&self, engine: &wasmtime::Engine, key: &ContentKey) -> PathBuf {
         // Covers wasmtime's version, its settings and the processor.
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
-        self.folder.join(format!("{digest}-{:016x}.cwasm", hasher.finish()))
+        self.folder.join(format!("{}-{:016x}.cwasm", key.0, hasher.finish()))
+    }
+}
+
+/// All that a component was made from: its source, and how that was adapted where it was. BLAKE3, which costs a warm
+/// start a sixth of what SHA-256 does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ContentKey(String);
+
+impl ContentKey {
+    /// The key of a source.
+    #[must_use]
+    pub fn of(source: &[u8]) -> Self {
+        Self(blake3::hash(source).to_hex().to_string())
+    }
+
+    /// The key of what is made of this source in that way.
+    #[must_use]
+    pub fn made(&self, way: &str) -> Self {
+        Self::of(format!("{} {way}", self.0).as_bytes())
+    }
+}
+
+/// What is known of an artefact, in a file beside it: SHA-256 of its source, BLAKE3 of the artefact, BLAKE3 of both.
+struct Note {
+    source: String,
+    artefact: String,
+}
+
+impl Note {
+    fn file(artefact: &Path) -> PathBuf {
+        artefact.with_extension("note")
+    }
+
+    fn read(artefact: &Path) -> Option<Self> {
+        let text = fs::read_to_string(Self::file(artefact)).ok()?;
+        let mut words = text.split(' ').map(str::to_owned);
+        let note = Self { source: words.next()?, artefact: words.next()? };
+        (note.to_text() == text).then_some(note)
+    }
+
+    fn to_text(&self) -> String {
+        let both = format!("{} {}", self.source, self.artefact);
+        format!("{both} {}", blake3::hash(both.as_bytes()).to_hex())
     }
 }
 
@@ -93,14 +156,6 @@ impl Artefact {
         // `Cache::keep`, and its checksum holds. wasmtime itself refuses other versions and settings.
         unsafe { Component::deserialize_file(engine, &self.0) }.ok()
     }
-}
-
-fn checksum_file(artefact: &Path) -> PathBuf {
-    artefact.with_extension("sha256")
-}
-
-fn checksum(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The file is locked while it is written, so that it can be told from what a killed process left. Should another
@@ -128,6 +183,39 @@ fn remove_unfinished(folder: &Path) {
     }
 }
 
+/// Removes what was not used for longest until the rest takes no more than `limit` bytes. What another process has
+/// mapped stays so; what it is about to map it compiles anew.
+fn remove_unused(folder: &Path, limit: u64) {
+    struct Entry {
+        files: Vec<PathBuf>,
+        bytes: u64,
+        used: SystemTime,
+    }
+    let Ok(files) = fs::read_dir(folder) else { return };
+    let mut entries: HashMap<OsString, Entry> = HashMap::new();
+    for file in files.flatten() {
+        let (path, Ok(metadata)) = (file.path(), file.metadata()) else { continue };
+        let Some(stem) = path.file_stem().filter(|_| metadata.is_file()) else { continue };
+        let used = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+        let entry = entries.entry(stem.to_owned()).or_insert(Entry { files: Vec::new(), bytes: 0, used });
+        entry.bytes += metadata.len();
+        entry.used = entry.used.max(used);
+        entry.files.push(path);
+    }
+    let mut total: u64 = entries.values().map(|entry| entry.bytes).sum();
+    let mut entries: Vec<Entry> = entries.into_values().collect();
+    entries.sort_by_key(|entry| entry.used);
+    for entry in entries {
+        if total <= limit {
+            break;
+        }
+        total -= entry.bytes;
+        for file in entry.files {
+            let _ = fs::remove_file(file);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -138,19 +226,26 @@ mod tests {
         wasmtime::Engine::default()
     }
 
+    fn key() -> ContentKey {
+        ContentKey::of(b"abc")
+    }
+
     fn stored(cache: &Cache, engine: &wasmtime::Engine) -> PathBuf {
         let component = wat::parse_str("(component)").unwrap();
-        cache.keep(engine, "abc", &engine.precompile_component(&component).unwrap()).unwrap().0
+        cache.keep(engine, &key(), "5ba", &engine.precompile_component(&component).unwrap()).unwrap().0
     }
 
     #[test]
-    fn an_artefact_is_found_again_by_digest() {
+    fn an_artefact_is_found_again_by_what_it_was_made_from() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("c")).unwrap();
         let engine = engine();
         stored(&cache, &engine);
-        assert!(cache.find(&engine, "abc").unwrap().map(&engine).is_some());
-        assert!(cache.find(&engine, "abd").is_none());
+        let (artefact, source) = cache.find(&engine, &key()).unwrap();
+        assert!(artefact.map(&engine).is_some());
+        assert_eq!(source, "5ba");
+        assert!(cache.find(&engine, &key().made("another way")).is_none());
+        assert!(cache.find(&engine, &ContentKey::of(b"abd")).is_none());
     }
 
     #[test]
@@ -163,9 +258,25 @@ mod tests {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         fs::write(&artefact, &bytes).unwrap();
-        assert!(cache.find(&engine, "abc").is_none());
+        assert!(cache.find(&engine, &key()).is_none());
         fs::write(&artefact, b"").unwrap();
-        assert!(cache.find(&engine, "abc").is_none());
+        assert!(cache.find(&engine, &key()).is_none());
+    }
+
+    #[test]
+    fn an_artefact_with_a_damaged_note_is_not_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("c")).unwrap();
+        let engine = engine();
+        let note = Note::file(&stored(&cache, &engine));
+        let text = fs::read_to_string(&note).unwrap();
+        // Another digest of the source would let a policy take one plugin for another.
+        for damaged in [text.replacen("5ba", "5bb", 1), text[..text.len() - 1].to_owned(), String::new()] {
+            fs::write(&note, damaged).unwrap();
+            assert!(cache.find(&engine, &key()).is_none());
+        }
+        fs::write(&note, text).unwrap();
+        assert!(cache.find(&engine, &key()).is_some());
     }
 
     #[test]
@@ -175,7 +286,7 @@ mod tests {
         stored(&cache, &engine());
         let mut config = wasmtime::Config::new();
         config.epoch_interruption(true);
-        assert!(cache.find(&wasmtime::Engine::new(&config).unwrap(), "abc").is_none());
+        assert!(cache.find(&wasmtime::Engine::new(&config).unwrap(), &key()).is_none());
     }
 
     #[test]
@@ -193,7 +304,34 @@ mod tests {
         drop(lock);
         Cache::open(&folder).unwrap();
         assert!(!living.exists());
-        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "the artefact and its checksum");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "the artefact and its note");
+    }
+
+    #[test]
+    fn what_was_not_used_for_longest_goes_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path().join("c");
+        let cache = Cache::open(&folder).unwrap();
+        let engine = engine();
+        let bytes = engine.precompile_component(&wat::parse_str("(component)").unwrap()).unwrap();
+        let keys = ["old", "used", "new"].map(|name| ContentKey::of(name.as_bytes()));
+        for (age, key) in [3, 2, 1].into_iter().zip(&keys) {
+            let Artefact(artefact) = cache.keep(&engine, key, "5ba", &bytes).unwrap();
+            for file in [&artefact, &Note::file(&artefact)] {
+                let time = SystemTime::now() - std::time::Duration::from_secs(age * 3600);
+                File::options().append(true).open(file).unwrap().set_modified(time).unwrap();
+            }
+        }
+        let there = |key| cache.artefact(&engine, key).exists() && Note::file(&cache.artefact(&engine, key)).exists();
+        let limit = |entries: u64| remove_unused(&folder, entries * (bytes.len() as u64 + 200));
+        limit(3);
+        assert!(keys.iter().all(there));
+        limit(2);
+        assert!(!there(&keys[0]) && there(&keys[1]) && there(&keys[2]));
+        assert!(cache.find(&engine, &keys[1]).is_some());
+        limit(1);
+        assert!(there(&keys[1]) && !there(&keys[2]), "the one used last stays");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
     }
 
     #[test]

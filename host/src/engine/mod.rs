@@ -7,7 +7,7 @@ mod ticker;
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
 use cache::Artefact;
-pub use cache::{Cache, CacheError};
+pub use cache::{Cache, CacheError, ContentKey};
 pub use limiter::Limiter;
 use ticker::Ticker;
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, component::Component};
@@ -36,6 +36,14 @@ const POOLED_TABLE_ELEMENTS: usize = 20_000;
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
+}
+
+/// A component that was compiled before.
+pub struct Kept {
+    /// The component.
+    pub component: Component,
+    /// SHA-256 of what it was made from, in hexadecimal digits.
+    pub source_digest: String,
 }
 
 struct Inner {
@@ -75,25 +83,29 @@ impl Engine {
         self.inner.shortage.as_deref()
     }
 
-    /// The component that `cache` has under `digest`, if it has a sound one.
+    /// What `cache` has of a component made from `key`, if it is sound.
     #[must_use]
-    pub fn kept(&self, digest: &str, cache: Option<&Cache>) -> Option<Component> {
-        cache.and_then(|cache| cache.find(&self.inner.on_demand, digest)).and_then(|found| self.load(&found))
+    pub fn kept(&self, key: &ContentKey, cache: Option<&Cache>) -> Option<Kept> {
+        let (artefact, source_digest) = cache?.find(&self.inner.on_demand, key)?;
+        Some(Kept { component: self.load(&artefact)?, source_digest })
     }
 
-    /// Compiles a component, or maps its artefact from `cache`. It runs out of the pool where it fits a
-    /// slot, and is allocated on demand where it does not. `digest` is a SHA-256 in hexadecimal digits: of `bytes`, or
-    /// of all that they were made from.
+    /// Compiles a component, and keeps it in `cache` for [`Engine::kept`]. It runs out of the pool where it fits a
+    /// slot, and is allocated on demand where it does not. `bytes` were made from `key`, and `source_digest` is the
+    /// SHA-256 of their source in hexadecimal digits.
     ///
     /// # Errors
-    /// The compiler's error. A cache that cannot be read or written only costs time.
-    pub fn component(&self, bytes: &[u8], digest: &str, cache: Option<&Cache>) -> wasmtime::Result<Component> {
+    /// The compiler's error. A cache that cannot be written only costs time.
+    pub fn compile(
+        &self,
+        bytes: &[u8],
+        key: &ContentKey,
+        source_digest: &str,
+        cache: Option<&Cache>,
+    ) -> wasmtime::Result<Component> {
         let engine = &self.inner.on_demand;
-        if let Some(component) = self.kept(digest, cache) {
-            return Ok(component);
-        }
         let artefact = engine.precompile_component(bytes)?;
-        let kept = cache.and_then(|cache| cache.keep(engine, digest, &artefact));
+        let kept = cache.and_then(|cache| cache.keep(engine, key, source_digest, &artefact));
         if let Some(component) = kept.and_then(|kept| self.load(&kept)) {
             return Ok(component);
         }

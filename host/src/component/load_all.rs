@@ -1,0 +1,113 @@
+//! Loads many plugins on every core, each distinct content once.
+
+use std::{
+    collections::HashMap,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Mutex, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use super::{
+    LoadError, LoadProblem, Plugin, PluginFile, WatchCompile,
+    load::{Source, load},
+};
+use crate::engine::{Cache, ContentKey, Engine};
+
+/// A content, loaded by the first that has it.
+type Once = Arc<OnceLock<Result<Plugin, LoadProblem>>>;
+
+/// Loads the plugins in `files`, in their order. `watch` is told of each that has to be compiled.
+///
+/// # Errors
+/// All that is wrong. A content that is wrong is told once, by its first file.
+pub fn load_all(
+    files: &[PluginFile],
+    engine: &Engine,
+    cache: Option<&Cache>,
+    watch: &dyn WatchCompile,
+) -> Result<Vec<Plugin>, Vec<LoadError>> {
+    let contents: Mutex<HashMap<ContentKey, Once>> = Mutex::default();
+    let keys = every(files, |file| {
+        guarded(|| {
+            let source = Source::read(&file.path)?;
+            let mut contents = contents.lock().unwrap_or_else(PoisonError::into_inner);
+            let content = Arc::clone(contents.entry(source.key.clone()).or_default());
+            drop(contents);
+            // Whoever has the same content waits here.
+            content.get_or_init(|| guarded(|| load(file, &source, engine, cache, watch)));
+            Ok(source.key)
+        })
+    });
+    let contents = contents.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut loaded: HashMap<ContentKey, Result<Plugin, Option<LoadProblem>>> = contents
+        .into_iter()
+        .filter_map(|(key, content)| Some((key, Arc::into_inner(content)?.into_inner()?.map_err(Some))))
+        .collect();
+    let mut plugins = Vec::with_capacity(files.len());
+    let mut problems = Vec::new();
+    for (file, key) in files.iter().zip(keys) {
+        let problem = match key.map(|key| loaded.get_mut(&key)) {
+            Ok(Some(Ok(plugin))) => {
+                plugins.push(Plugin { file: file.clone(), ..plugin.clone() });
+                None
+            }
+            Ok(Some(Err(problem))) => problem.take(),
+            Ok(None) => None,
+            Err(problem) => Some(problem),
+        };
+        problems.extend(problem.map(|problem| LoadError { path: file.path.clone(), problem }));
+    }
+    if problems.is_empty() { Ok(plugins) } else { Err(problems) }
+}
+
+/// Does `work`. Should it panic, the others are done all the same.
+fn guarded<R>(work: impl FnOnce() -> Result<R, LoadProblem>) -> Result<R, LoadProblem> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let words =
+            panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        Err(LoadProblem::Panic { reason: words.unwrap_or("it panicked").to_owned() })
+    })
+}
+
+/// Does the same for every item on every core, in order.
+fn every<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::with_capacity(items.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..cores.min(items.len()) {
+            scope.spawn(|| {
+                while let Some((index, item)) = {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    items.get(index).map(|item| (index, item))
+                } {
+                    let result = work(item);
+                    done.lock().unwrap_or_else(PoisonError::into_inner).push((index, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_over_a_file_names_it() {
+        let told = |work: fn() -> Result<(), LoadProblem>| {
+            LoadError { path: "a\n.wasm".into(), problem: guarded(work).unwrap_err() }.to_string()
+        };
+        assert_eq!(
+            told(|| panic!("index {}\nis out of range", 3)),
+            "`a\\n.wasm` makes the host fail, which is a bug of the host; please report it: index 3\\nis out of range"
+        );
+        assert!(told(|| panic!("plain")).ends_with("report it: plain"));
+        assert!(guarded(|| Ok(())).is_ok());
+    }
+}
