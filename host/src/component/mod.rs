@@ -9,9 +9,11 @@ mod contract;
 mod discover;
 mod go_heap;
 mod identify;
+mod late_start;
 mod list;
 mod load;
 mod unlinked;
+mod world;
 
 pub use adapt::adapt;
 pub use apart::ADAPT_MODE;
