@@ -257,7 +257,9 @@ pub(super) fn core_shape(top: &TopLevel) -> Result<Shape, IdentifyError> {
     if let Some(version) = versions(SCENARIOS).next() {
         return spoken(version).map(|()| Shape::Typed);
     }
-    if top.world_embedded && let Some(command) = command(versions(RUN).collect()) {
+    if top.world_embedded
+        && let Some(command) = command(versions(RUN).collect())
+    {
         return command.map(Shape::Command);
     }
     if !top.exports.iter().any(|export| export == "_start") {

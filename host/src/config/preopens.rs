@@ -131,9 +131,11 @@ fn plain(path: &str) -> Result<String, String> {
                 return Err("has `..`; write the path from the scenario's folder without it".into());
             }
             Component::RootDir | Component::Prefix(_) => {
-                return Err("begins with `/`; write the path from the scenario's folder, or copy what is there into a \
+                return Err(
+                    "begins with `/`; write the path from the scenario's folder, or copy what is there into a \
                             folder of the scenario"
-                    .into());
+                        .into(),
+                );
             }
         }
     }

@@ -32,15 +32,12 @@ pub(super) fn new(args: &NewArgs) -> Result<ExitCode, Failure> {
         return Err(Failure::setup(what));
     }
     let folder = args.dir.clone().unwrap_or_else(|| PathBuf::from(&args.name));
-    if folder.as_os_str().is_empty() {
-        return Err(Failure::setup("`--dir` names no folder; write `--dir .` for this one"));
-    }
     let problem = |error: io::Error| match error.kind() {
-        io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty => Failure::setup(format!(
+        io::ErrorKind::DirectoryNotEmpty => Failure::setup(format!(
             "`{}` is not empty; nothing was written: name another folder with `--dir`",
             shown(&folder)
         )),
-        io::ErrorKind::NotADirectory => Failure::setup(format!(
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => Failure::setup(format!(
             "`{}` is, or lies in, a file; nothing was written: name another folder with `--dir`",
             shown(&folder)
         )),
@@ -83,7 +80,7 @@ fn change_to(folder: &Path) -> String {
 fn write(folder: &Path, name: &str, language: Language) -> io::Result<()> {
     let there = fs::symlink_metadata(folder).is_ok();
     if there && fs::read_dir(folder)?.any(|entry| !entry.is_ok_and(|entry| is_version_control(&entry.file_name()))) {
-        return Err(io::ErrorKind::AlreadyExists.into());
+        return Err(io::ErrorKind::DirectoryNotEmpty.into());
     }
     let beside = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let parent = if there { folder } else { beside };

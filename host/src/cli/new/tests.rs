@@ -54,7 +54,7 @@ fn an_existing_folder_stays_as_it_is() {
     let folder = here.path().join("s");
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("mine"), "x").unwrap();
-    assert_eq!(write(&folder, "s", Language::Go).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    assert_eq!(write(&folder, "s", Language::Go).unwrap_err().kind(), io::ErrorKind::DirectoryNotEmpty);
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
     fs::remove_file(folder.join("mine")).unwrap();
     write(&folder, "s", Language::Go).unwrap();
