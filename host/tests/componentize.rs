@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use crate::support::{Listed, Suite, bare_typed_module, plain_module, repository, typed_module};
+use crate::support::{
+    Listed, Suite, bare_typed_module, bare_typed_module_importing, plain_module, repository, typed_module,
+};
 
 mod support;
 
@@ -85,6 +87,19 @@ fn a_core_module_is_run_as_what_would_be_made_of_it() {
     let suite = Suite::new();
     suite.file("core.wasm", embedded(wat(text), wit));
     suite.host(["run", "core.wasm"]).exits(0).passes("core");
+}
+
+#[test]
+fn a_plugin_s_start_function_may_call_what_it_imports() {
+    let listed = [Listed { name: "begun", ..Listed::default() }];
+    let pause = "(import \"wasi_snapshot_preview1\" \"sched_yield\" (func $yield (result i32)))";
+    let unless_begun = "(if (i32.eqz (global.get $begun)) (then unreachable))";
+    let begins = "(global $begun (mut i32) (i32.const 0)) (start $begin) (func $begin
+        (if (call $yield) (then unreachable))
+        (global.set $begun (i32.const 1)))";
+    let suite = Suite::new();
+    suite.file("core.wasm", bare_typed_module_importing(&listed, pause, unless_begun, unless_begun, begins));
+    suite.host(["run", "core.wasm"]).exits(0).passes("begun");
 }
 
 /// The module with the world of `wit`, which may use the contract.

@@ -159,6 +159,9 @@ fn within(scenario: &Path, name: &str) -> Result<PathBuf, String> {
             Ok(found) if found.is_symlink() => {
                 return Err("is, or leads through, a link; name a folder of the scenario itself".into());
             }
+            Ok(found) if !found.is_dir() && place.parent() == Some(scenario) => {
+                return Err("is a file; put it into a folder of the scenario, and name that".into());
+            }
             Ok(found) if !found.is_dir() => return Err("is a file; name the folder that it is in".into()),
             Ok(_) => {}
         }
@@ -199,7 +202,9 @@ mod tests {
     fn read(text: &str) -> (Preopens, Vec<String>) {
         let scenario = tempfile::tempdir().unwrap();
         fs::create_dir_all(scenario.path().join("data/deep")).unwrap();
-        fs::write(scenario.path().join("file"), "").unwrap();
+        for file in ["file", "data/file"] {
+            fs::write(scenario.path().join(file), "").unwrap();
+        }
         std::os::unix::fs::symlink("data", scenario.path().join("link")).unwrap();
         let file: File = toml::from_str(text).unwrap();
         let mut problems = Vec::new();
@@ -242,7 +247,8 @@ mod tests {
             ("data/dep", "\"data/dep\" is no folder of the scenario; did you mean `data/deep`?"),
             ("data/deep/x", "\"data/deep/x\" is no folder of the scenario; there is none in `data/deep`; make it, or"),
             ("./dat/", "\"./dat/\" is no folder of the scenario; did you mean `data`?"),
-            ("file", "\"file\" is a file"),
+            ("file", "\"file\" is a file; put it into a folder of the scenario, and name that"),
+            ("data/file", "\"data/file\" is a file; name the folder that it is in"),
             ("link/deep", "\"link/deep\" is, or leads through, a link"),
             ("../x", "\"../x\" has `..`; write the path from the scenario's folder without it"),
             ("data/../data", "\"data/../data\" has `..`"),
