@@ -53,6 +53,31 @@ fn a_memory_that_may_hardly_grow_has_room_for_the_adapter() {
     }
 }
 
+#[test]
+fn a_start_function_may_call_what_the_module_imports() {
+    let module = |also: &str| {
+        let text = format!(
+            "(module {CLOCK} (global $seen (mut i32) (i32.const 0)) (memory (export \"memory\") 1)
+                (start $begin)
+                (func $begin
+                    (if (call $clock (i32.const 0) (i64.const 1) (i32.const 0)) (then unreachable))
+                    (global.set $seen (i32.add (global.get $seen) (i32.const 1))))
+                (func (export \"_start\") (if (i32.ne (global.get $seen) (i32.const 1)) (then unreachable)))
+                {also})"
+        );
+        wat::parse_str(text).unwrap()
+    };
+    // What is initialised has begun before.
+    let initialised = "(func (export \"_initialize\") (if (i32.eqz (global.get $seen)) (then unreachable)))";
+    for also in ["", initialised] {
+        let suite = Suite::new();
+        suite.file("begins.wasm", module(also));
+        suite.host(["run", "begins.wasm"]).exits(0).passes("begins");
+        suite.host(["componentize", "begins.wasm", "-o", "made.wasm"]).exits(0);
+        suite.host(["run", "made.wasm"]).exits(0).passes("made");
+    }
+}
+
 /// The bytes ff fe are no UTF-8: 25 is ILSEQ.
 #[test]
 fn a_function_that_is_imported_twice_is_the_same_under_both_names() {

@@ -110,7 +110,7 @@ fn module_that_overflows_the_encoder() -> Vec<u8> {
     const WORLD: &str = "package a:b; world w { import i; import j; export j; }
         interface i { record q { x: u8 } type a = q; f: func(x: a); }
         interface j { use i.{a}; g: func(y: a); }";
-    let mut module = component("(module)");
+    let mut module = component("(module (func (export \"_start\")))");
     let mut resolve = wit_parser::Resolve::default();
     let packages = [resolve.push_str("w.wit", WORLD).unwrap()];
     let world = resolve.select_world(&packages, None).unwrap();

@@ -47,6 +47,22 @@ fn each_attempt_has_its_own_copy_of_a_folder_and_links_stay_links() {
 }
 
 #[test]
+fn a_path_may_say_that_it_is_a_folder_from_here() {
+    let suite = Suite::new();
+    suite.file("scenarios/calls/data/deep/file", "text").file("scenarios/calls/root/file", "of the root");
+    for from in ["./data", "data/", "./data/", "data/./"] {
+        let mut p = Program::default();
+        p.open(DIR, "deep/file", 0, FD_READ, "file");
+        run(&suite, &p, &format!("preopens = [{{ from = \"{from}\", to = \"/\" }}]")).exits(0).passes("calls");
+    }
+    // What is written in the root is there by every name of it.
+    let mut p = Program::default();
+    p.open(DIR, "new", CREAT, FD_WRITE, "file").open(Arg::N(4), "new", 0, FD_READ, "file");
+    let toml = "preopens = [{ from = \"root/\", to = \"/\" }, { from = \"./root\", to = \"/again\" }]";
+    run(&suite, &p, toml).exits(0).passes("calls");
+}
+
+#[test]
 fn an_empty_list_leaves_no_directory_at_all() {
     let suite = Suite::new();
     suite.file("scenarios/calls/root/file", "text");

@@ -1,5 +1,7 @@
 //! Core modules for WASI 0.1, turned into components in memory.
 
+use std::borrow::Cow;
+
 use sha2::{Digest, Sha256};
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW1, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
@@ -14,8 +16,11 @@ use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
 use super::{
+    CONTRACT,
     calls::{CALLS, mend},
     go_heap::with_room,
+    late_start::with_late_start,
+    world::with_world,
 };
 
 /// The encoder's version, which makes other components of the same modules.
@@ -34,16 +39,21 @@ const EXIT_WORLD: &str = "
 ";
 
 /// Turns a core module for WASI 0.1 into a component: a command by its `_start`, or, with a world embedded, a
-/// component of that world. The exit code stays: the official adapter keeps only whether it was 0. Calls that it
-/// answers wrongly are mended.
+/// component of that world. One that has none is of the host's own where its exports or imports say so. The exit code
+/// stays: the official adapter keeps only whether it was 0. Calls that it answers wrongly are mended.
 ///
 /// A module can make the encoder overflow its stack, so the host does this in a process of its own.
 ///
 /// # Errors
 /// The encoder's words when the module does not fit its world or WASI 0.1.
 pub fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
-    let roomy = with_room(module)?;
-    let (module, exits) = redirect_exit(&mend(roomy.as_deref().unwrap_or(module))?)?;
+    let mut module = Cow::Borrowed(module);
+    for changed in [with_world, with_late_start, with_room] {
+        if let Some(made) = changed(&module)? {
+            module = Cow::Owned(made);
+        }
+    }
+    let (module, exits) = redirect_exit(&mend(&module)?)?;
     let encode = || {
         let mut encoder =
             ComponentEncoder::default().validate(true).module(&module)?.adapter(PREVIEW1, adapter(command))?;
@@ -59,9 +69,16 @@ pub fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
 pub(super) fn adaptation(command: bool) -> String {
     let mut hasher = Sha256::new();
     // The sources are part of how it is done.
-    let sources = [include_bytes!("adapt.rs").as_slice(), include_bytes!("calls.rs"), include_bytes!("go_heap.rs")];
+    let sources = [
+        include_bytes!("adapt.rs").as_slice(),
+        include_bytes!("calls.rs"),
+        include_bytes!("go_heap.rs"),
+        include_bytes!("late_start.rs"),
+        include_bytes!("world.rs"),
+    ];
     let others = [CALLS.as_bytes(), ENCODER.as_bytes(), adapter(command), &[u8::from(command)]];
-    for part in sources.into_iter().chain(others) {
+    let contract = CONTRACT.iter().map(|(_, text)| text.as_bytes());
+    for part in sources.into_iter().chain(others).chain(contract) {
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part);
     }

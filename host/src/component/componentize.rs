@@ -5,19 +5,13 @@ use std::path::{Path, PathBuf};
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, WorldId};
 
-use super::{IdentifyError, apart::adapt_apart, contract::push_contract, identify::top_level};
+use super::{
+    IdentifyError, Shape,
+    apart::adapt_apart,
+    identify::{core_shape, top_level},
+    world::{PLUGIN, SCENARIOS},
+};
 use crate::model::shown;
-
-/// What the core module of a plugin exports, in whatever way its names are mangled.
-const SCENARIOS: &str = "scenario:host/scenarios";
-const OWN: &str = "scenario:host/";
-/// The world that a plugin is of, in a WIT package that has several.
-const PLUGIN: &str = "plugin";
-/// For a command that talks to the host besides.
-const COMMAND_WORLD: &str = "
-    package host:command;
-    world command { import scenario:host/agent@0.1.0; import scenario:host/report@0.1.0; }
-";
 
 /// A component, and what it was made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,17 +48,14 @@ pub enum ComponentizeError {
         /// The parser's words.
         reason: String,
     },
-    /// The contract that the host holds does not fit.
-    #[error("cannot be made a component of `scenario:host`: {0}")]
-    Contract(String),
     /// The encoder refuses it.
     #[error("is a core module that {0}")]
     Adapt(String),
 }
 
-/// Turns a core module into a component: of the world that is embedded in it, or else of the one in `wit`, or else of
-/// `scenario:host/plugin` if it exports that, or else a command. What it takes from WASI 0.1 is adapted, as a command
-/// where it has `_start` and is no plugin, and as a reactor elsewhere.
+/// Turns a core module into a component: of the world that is embedded in it, or else of the one in `wit`, or else what
+/// the host makes of it when it runs it. What it takes from WASI 0.1 is adapted, as a command where it has `_start` and
+/// is no plugin, and as a reactor elsewhere.
 ///
 /// # Errors
 /// [`ComponentizeError`].
@@ -75,23 +66,18 @@ pub fn componentize(module: &[u8], wit: Option<&Path>) -> Result<Componentized, 
     }
     let typed = top.exports.iter().any(|export| export.contains(SCENARIOS));
     let command = !typed && top.exports.iter().any(|export| export == "_start");
-    let talks = top.imports.iter().any(|import| import.starts_with(OWN));
-    let contract = |error: anyhow::Error| ComponentizeError::Contract(format!("{error:#}"));
-    let world = match wit {
-        Some(_) if top.world_embedded => return Err(ComponentizeError::WorldTwice),
-        Some(path) => Some(
-            world_in(path)
-                .map_err(|error| ComponentizeError::World { path: path.to_owned(), reason: format!("{error:#}") })?,
-        ),
-        None if top.world_embedded => None,
-        None if typed => Some(plugin_world().map_err(contract)?),
-        None if command && talks => Some(command_world().map_err(contract)?),
-        None if command => None,
-        None => return Err(ComponentizeError::Library),
-    };
     let mut module = module.to_vec();
-    if let Some((resolve, world)) = &world {
-        embed_component_metadata(&mut module, resolve, *world, StringEncoding::UTF8).map_err(contract)?;
+    match wit {
+        Some(_) if top.world_embedded => return Err(ComponentizeError::WorldTwice),
+        Some(path) => embed(&mut module, path)
+            .map_err(|error| ComponentizeError::World { path: path.to_owned(), reason: format!("{error:#}") })?,
+        // Any world can be one of somebody.
+        None if top.world_embedded => {}
+        None => match core_shape(&top) {
+            Ok(Shape::Typed | Shape::Command(_)) => {}
+            Err(IdentifyError::Library) => return Err(ComponentizeError::Library),
+            Err(other) => return Err(other.into()),
+        },
     }
     let component = adapt_apart(&module, command).map_err(ComponentizeError::Adapt)?;
     let kind = match (typed, command) {
@@ -102,22 +88,12 @@ pub fn componentize(module: &[u8], wit: Option<&Path>) -> Result<Componentized, 
     Ok(Componentized { component, kind })
 }
 
-fn plugin_world() -> anyhow::Result<(Resolve, WorldId)> {
-    let mut resolve = Resolve::default();
-    let package = push_contract(&mut resolve)?;
-    let world = resolve.select_world(&[package], Some(PLUGIN))?;
-    Ok((resolve, world))
+/// Embeds the world `plugin` of a WIT file or folder, or else its only one.
+fn embed(module: &mut Vec<u8>, path: &Path) -> anyhow::Result<()> {
+    let (resolve, world) = world_in(path)?;
+    embed_component_metadata(module, &resolve, world, StringEncoding::UTF8)
 }
 
-fn command_world() -> anyhow::Result<(Resolve, WorldId)> {
-    let mut resolve = Resolve::default();
-    push_contract(&mut resolve)?;
-    let package = resolve.push_source("command.wit", COMMAND_WORLD)?;
-    let world = resolve.select_world(&[package], None)?;
-    Ok((resolve, world))
-}
-
-/// The world `plugin` of a WIT file or folder, or else its only one.
 fn world_in(path: &Path) -> anyhow::Result<(Resolve, WorldId)> {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_path(path)?;
@@ -143,13 +119,5 @@ mod tests {
         assert!(missing.starts_with("cannot be made a component of the world in `/nowhere`"), "{missing}");
         let embedded = r#"(module (@custom "component-type:x" ""))"#;
         assert!(problem(embedded, Some(Path::new("/nowhere"))).starts_with("has a world embedded already"));
-    }
-
-    #[test]
-    fn the_contract_that_the_binary_holds_has_both_worlds() {
-        for world in [plugin_world(), command_world()] {
-            let (resolve, world) = world.unwrap();
-            assert!(resolve.worlds[world].imports.len() >= 2);
-        }
     }
 }

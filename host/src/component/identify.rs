@@ -2,8 +2,9 @@
 
 use wasmparser::{Chunk, ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, Validator, WasmFeatures};
 
-/// The interface that makes a component a plugin of the typed world.
-const SCENARIOS: &str = "scenario:host/scenarios";
+use super::world::{SCENARIOS, is_own};
+
+const RUN: &str = "wasi:cli/run";
 /// The version of `scenario:host` that this host speaks: same major and, before 1.0, same minor.
 const SPOKEN: &str = "0.1";
 
@@ -82,12 +83,26 @@ pub enum IdentifyError {
     Library,
     /// A core module for something that no adapter covers.
     #[error(
-        "is a core module that imports `{}`, which is no WASI 0.1; build it for wasm32-wasip1 or wasm32-wasip2",
-        module.escape_debug()
+        "is a core module that imports `{}`, which is no WASI 0.1; {}",
+        module.escape_debug(),
+        if module.contains([':', '/']) {
+            "name the WIT that has it: `host componentize FILE --world WIT -o OUT`"
+        } else {
+            "build it for wasm32-wasip1 or wasm32-wasip2"
+        }
     )]
     ForeignCoreImport {
         /// The module's name.
         module: String,
+    },
+    /// A core module with a world embedded that is neither a plugin's nor a command's.
+    #[error(
+        "is a core module of another world: it exports {exports}; a plugin exports `{SCENARIOS}@0.1.0#list` and `#run`, a \
+         command `_start`; build it against the world `plugin` of `wit/`, or as a command (with `main`)"
+    )]
+    OtherCoreWorld {
+        /// Its exports, for a person.
+        exports: String,
     },
     /// A component of some other world.
     #[error(
@@ -219,13 +234,9 @@ impl TopLevel {
 }
 
 fn component(top: TopLevel) -> Result<Contents, IdentifyError> {
-    let (typed, runs) = (versions_of(&top.exports, SCENARIOS), versions_of(&top.exports, "wasi:cli/run"));
+    let (typed, runs) = (versions_of(&top.exports, SCENARIOS), versions_of(&top.exports, RUN));
     let shape = match (typed.into_iter().next(), command(runs)) {
-        (Some(version), _) if speaks(&version) => Shape::Typed,
-        (Some(version), _) => {
-            let newer = numbers(&version) > numbers(SPOKEN);
-            return Err(IdentifyError::OtherVersion { version, newer });
-        }
+        (Some(version), _) => spoken(version).map(|()| Shape::Typed)?,
         (None, Some(command)) => Shape::Command(command?),
         (None, None) => return Err(IdentifyError::OtherWorld { exports: listed(&top.exports) }),
     };
@@ -248,18 +259,57 @@ fn command(versions: Vec<String>) -> Option<Result<WasiVersion, IdentifyError>> 
 }
 
 fn core_module(top: TopLevel) -> Result<Contents, IdentifyError> {
-    let shape = if top.world_embedded {
-        Shape::Typed
-    } else if top.exports.iter().any(|export| export == "_start") {
-        if let Some(module) = top.imports.iter().find(|module| *module != "wasi_snapshot_preview1") {
-            return Err(IdentifyError::ForeignCoreImport { module: module.clone() });
-        }
-        Shape::Command(WasiVersion::P1)
-    } else {
-        return Err(IdentifyError::Library);
-    };
+    let shape = core_shape(&top)?;
     let imports = top.imports.into_iter().map(Import).collect();
     Ok(Contents { shape, core_module: true, imports })
+}
+
+/// How the host calls a core module, once it is adapted.
+pub(super) fn core_shape(top: &TopLevel) -> Result<Shape, IdentifyError> {
+    let versions = |interface| top.exports.iter().filter_map(move |name| mangled_version(name, interface));
+    if let Some(version) = versions(SCENARIOS).next() {
+        return spoken(version).map(|()| Shape::Typed);
+    }
+    if top.world_embedded
+        && let Some(command) = command(versions(RUN).collect())
+    {
+        return command.map(Shape::Command);
+    }
+    if !top.exports.iter().any(|export| export == "_start") {
+        return Err(match top.world_embedded {
+            true => IdentifyError::OtherCoreWorld { exports: listed(&top.exports) },
+            false => IdentifyError::Library,
+        });
+    }
+    // With a world embedded the encoder knows what it may import.
+    for module in top.imports.iter().filter(|_| !top.world_embedded) {
+        if is_own(module) {
+            let interface = module.split('@').next().unwrap_or_default();
+            mangled_version(module, interface).map_or(Ok(()), spoken)?;
+        } else if module != "wasi_snapshot_preview1" {
+            return Err(IdentifyError::ForeignCoreImport { module: module.clone() });
+        }
+    }
+    Ok(Shape::Command(WasiVersion::P1))
+}
+
+/// The version of `interface` in the name of one of its functions, as a core module has it: with words before it and
+/// the function behind. An empty one where there is none.
+fn mangled_version(name: &str, interface: &str) -> Option<String> {
+    let (_, rest) = name.split_once(interface)?;
+    let version = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
+    match rest.strip_prefix('@') {
+        Some(rest) => Some(rest.chars().take_while(|c| version(*c)).collect()),
+        None => (rest.is_empty() || rest.starts_with(['#', '|'])).then(String::new),
+    }
+}
+
+fn spoken(version: String) -> Result<(), IdentifyError> {
+    if speaks(&version) {
+        return Ok(());
+    }
+    let newer = numbers(&version) > numbers(SPOKEN);
+    Err(IdentifyError::OtherVersion { version, newer })
 }
 
 /// The versions in `NAME@VERSION` among `names`; an empty one where there is none.

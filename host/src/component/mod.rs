@@ -9,10 +9,12 @@ mod contract;
 mod discover;
 mod go_heap;
 mod identify;
+mod late_start;
 mod list;
 mod load;
 mod load_all;
 mod unlinked;
+mod world;
 
 pub use adapt::adapt;
 pub use apart::ADAPT_MODE;

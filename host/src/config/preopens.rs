@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    fs,
+    fs, io,
     ops::Range,
     path::{Component, Path, PathBuf},
 };
@@ -100,7 +100,8 @@ fn unfit_name(to: &str) -> Option<String> {
 impl PreopenTable {
     fn source(&self, scenario: &Path, folders: &mut BTreeMap<String, PathBuf>) -> Result<PreopenSource, String> {
         let from = self.from.get_ref();
-        match from.as_str() {
+        let name = plain(from).map_err(|what| format!("{from:?} {what}"))?;
+        match name.as_str() {
             "root" => Ok(PreopenSource::Root),
             "config" => Ok(PreopenSource::Config),
             "before" if scenario.join("root").is_dir() => Ok(PreopenSource::Before),
@@ -108,12 +109,6 @@ impl PreopenTable {
                 Err("the scenario has no `root/`, so nothing was before; add one, or name another folder".into())
             }
             _ => {
-                let name = plain(from).ok_or_else(|| {
-                    format!(
-                        "{from:?} is none of `root`, `config` and `before`, and no plain path from the scenario's \
-                         folder; it can have no `..` and no `/` at its beginning"
-                    )
-                })?;
                 let place = within(scenario, &name).map_err(|what| format!("{from:?} {what}"))?;
                 folders.insert(name.clone(), place);
                 Ok(PreopenSource::Folder(name))
@@ -122,15 +117,33 @@ impl PreopenTable {
     }
 }
 
-/// A path of names and nothing else, without what changes nothing.
-fn plain(path: &str) -> Option<String> {
+/// The names of a path from the scenario's folder, without what changes nothing; or what it is instead.
+fn plain(path: &str) -> Result<String, String> {
     let mut names = Vec::new();
-    for component in Path::new(path).components() {
-        let Component::Normal(name) = component else { return None };
-        names.push(name.to_str()?);
+    if path.contains('\0') {
+        return Err("holds the character NUL, which no path can; remove it".into());
     }
-    let unfit = names.is_empty() || path.contains('\0');
-    (!unfit).then(|| names.join("/"))
+    for component in Path::new(path).components() {
+        match component {
+            Component::Normal(name) => names.push(name.to_string_lossy()),
+            Component::CurDir => {}
+            Component::ParentDir => {
+                return Err("has `..`; write the path from the scenario's folder without it".into());
+            }
+            Component::RootDir | Component::Prefix(_) => {
+                return Err(
+                    "begins with `/`; write the path from the scenario's folder, or copy what is there into a \
+                            folder of the scenario"
+                        .into(),
+                );
+            }
+        }
+    }
+    if names.is_empty() {
+        let what = if path.is_empty() { "is empty" } else { "is the scenario's folder itself" };
+        return Err(format!("{what}; write `root`, `config`, `before`, or the name of a folder in it"));
+    }
+    Ok(names.join("/"))
 }
 
 /// The folder `name` of a scenario. A link on the way would lead out of the folders that are copied.
@@ -139,9 +152,15 @@ fn within(scenario: &Path, name: &str) -> Result<PathBuf, String> {
     for part in name.split('/') {
         place.push(part);
         match fs::symlink_metadata(&place) {
-            Err(_) => return Err(format!("is no folder of the scenario; {}", near(scenario, name))),
+            Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Err(format!("cannot be looked at: {error}"));
+            }
+            Err(_) => return Err(format!("is no folder of the scenario; {}", near(scenario, &place))),
             Ok(found) if found.is_symlink() => {
                 return Err("is, or leads through, a link; name a folder of the scenario itself".into());
+            }
+            Ok(found) if !found.is_dir() && place.parent() == Some(scenario) => {
+                return Err("is a file; put it into a folder of the scenario, and name that".into());
             }
             Ok(found) if !found.is_dir() => return Err("is a file; name the folder that it is in".into()),
             Ok(_) => {}
@@ -150,15 +169,25 @@ fn within(scenario: &Path, name: &str) -> Result<PathBuf, String> {
     Ok(place)
 }
 
-/// What may have been meant by a name that nothing has.
-fn near(scenario: &Path, name: &str) -> String {
-    let entries = fs::read_dir(scenario).into_iter().flatten().flatten();
+/// What may have been meant by a name that nothing has in its folder.
+fn near(scenario: &Path, place: &Path) -> String {
+    let folder = place.parent().unwrap_or(scenario);
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let folders = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
-    let mut known: Vec<String> = folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    known.extend(WORDS.map(str::to_owned));
+    let names = folders.map(|entry| folder.join(entry.file_name()));
+    let mut known: Vec<String> =
+        names.filter_map(|path| Some(path.strip_prefix(scenario).ok()?.to_string_lossy().into_owned())).collect();
+    if folder == scenario {
+        known.extend(WORDS.map(str::to_owned));
+    }
     known.sort();
     known.dedup();
-    did_you_mean(name, &known.iter().map(String::as_str).collect::<Vec<_>>(), "there are")
+    let name = place.strip_prefix(scenario).unwrap_or(place).to_string_lossy();
+    if known.is_empty() {
+        let folder = folder.strip_prefix(scenario).unwrap_or(folder);
+        return format!("there is none in `{}`; make it, or name another", folder.display());
+    }
+    did_you_mean(&name, &known.iter().map(String::as_str).collect::<Vec<_>>(), "there are")
 }
 
 #[cfg(test)]
@@ -173,7 +202,9 @@ mod tests {
     fn read(text: &str) -> (Preopens, Vec<String>) {
         let scenario = tempfile::tempdir().unwrap();
         fs::create_dir_all(scenario.path().join("data/deep")).unwrap();
-        fs::write(scenario.path().join("file"), "").unwrap();
+        for file in ["file", "data/file"] {
+            fs::write(scenario.path().join(file), "").unwrap();
+        }
         std::os::unix::fs::symlink("data", scenario.path().join("link")).unwrap();
         let file: File = toml::from_str(text).unwrap();
         let mut problems = Vec::new();
@@ -185,7 +216,7 @@ mod tests {
     fn order_names_and_modes_are_kept() {
         let (found, problems) = read(
             "preopens = [{ from = \"data/deep/\", to = \"a b\" }, { from = \"root\", to = \"/\", mode = \"ro\" }, \
-             { from = \"config\", to = \".\" }, { from = \"data//deep\", to = \"ro\", mode = \"ro\" }]",
+             { from = \"./config/\", to = \".\" }, { from = \"./data//./deep\", to = \"ro\", mode = \"ro\" }]",
         );
         assert_eq!(problems, [""; 0]);
         let list: Vec<_> =
@@ -212,18 +243,25 @@ mod tests {
         for (from, what) in [
             ("nothing", "\"nothing\" is no folder of the scenario; there are `before`, `config`, `data`, `root`"),
             ("dat", "\"dat\" is no folder of the scenario; did you mean `data`?"),
-            ("data/none", "\"data/none\" is no folder"),
-            ("file", "\"file\" is a file"),
+            ("data/none", "\"data/none\" is no folder of the scenario; there are `data/deep`"),
+            ("data/dep", "\"data/dep\" is no folder of the scenario; did you mean `data/deep`?"),
+            ("data/deep/x", "\"data/deep/x\" is no folder of the scenario; there is none in `data/deep`; make it, or"),
+            ("./dat/", "\"./dat/\" is no folder of the scenario; did you mean `data`?"),
+            ("file", "\"file\" is a file; put it into a folder of the scenario, and name that"),
+            ("data/file", "\"data/file\" is a file; name the folder that it is in"),
             ("link/deep", "\"link/deep\" is, or leads through, a link"),
-            ("../x", "\"../x\" is none of"),
-            ("/etc", "\"/etc\" is none of"),
-            (".", "\".\" is none of"),
-            ("", "\"\" is none of"),
+            ("../x", "\"../x\" has `..`; write the path from the scenario's folder without it"),
+            ("data/../data", "\"data/../data\" has `..`"),
+            ("/etc", "\"/etc\" begins with `/`; write the path from the scenario's folder, or copy"),
+            (".", "\".\" is the scenario's folder itself; write `root`, `config`, `before`, or the name of a folder"),
+            ("./", "\"./\" is the scenario's folder itself"),
+            ("", "\"\" is empty; write `root`"),
             ("before", "the scenario has no `root/`"),
         ] {
             let told = problem(&format!("{{ from = {from:?}, to = \"/\" }}"));
             assert!(told.starts_with(&format!("{from:?}: {what}")), "{told}");
         }
+        assert!(problem("{ from = \"a\\u0000\", to = \"/\" }").contains("holds the character NUL"));
         let root = |to: &str| format!("{{ from = \"root\", to = {to} }}");
         assert!(problem(&root("\"\"")).starts_with("\"\": a preopen needs a name"));
         assert!(problem(&root("\"a\\u0000\"")).contains("NUL"));

@@ -37,6 +37,8 @@ pub struct Scenario {
     pub file: Option<PathBuf>,
     /// How it is called.
     pub shape: ScenarioShape,
+    /// Whether what it is handed goes through the adapter of WASI 0.1.
+    pub adapted: bool,
     /// What its root and config dir start with.
     pub fixture: Fixture,
     /// A folder of programs that come before all others in the agent's `PATH`.
@@ -193,6 +195,8 @@ pub struct PluginFacts {
     pub canonical: PathBuf,
     /// SHA-256 of its file, in hexadecimal digits.
     pub digest: String,
+    /// Whether it is a core module, which the host adapts.
+    pub adapted: bool,
     /// What it contains.
     pub declared: Declared,
 }
@@ -225,6 +229,7 @@ impl Scenario {
             expected_failures: Vec::new(),
             file: None,
             shape: ScenarioShape::Typed,
+            adapted: false,
             fixture: Fixture::default(),
             bin: None,
             agents: BTreeMap::new(),

@@ -13,7 +13,7 @@ use crate::{
     config::{GivenGrants, ScenarioSettings, Settings, SourceError, nearest, seen_from_here},
     model::{
         Clause, CommandSpec, Declared, DeclaredScenario, Grant, GrantItem, LaneName, PluginFacts, Scenario, ScenarioId,
-        ScenarioShape, Ungranted, check_name,
+        ScenarioShape, Ungranted, check_name, room_for_args, room_for_env,
     },
 };
 
@@ -194,6 +194,12 @@ fn commands(
                 let message = "`[session]` needs the grant `session`; add `session = true` under `[grants]`";
                 problems.push(wrong(folder, "session", message.to_owned()));
             }
+            if plugin.adapted {
+                let CommandSpec { args, env, .. } = &folder.command;
+                let args = room_for_args(&folder.name, args).map_err(|error| wrong(folder, "args", error.to_string()));
+                let env = room_for_env(env.iter()).map_err(|error| wrong(folder, "env", error.to_string()));
+                problems.extend([args.err(), env.err()].into_iter().flatten());
+            }
             problems.extend(unknown_findings(folder, &command_codes(&folder.command)));
             let shape = ScenarioShape::Command(folder.command.clone());
             let mut scenario = bare(plugin, &folder.name, settings, shape);
@@ -221,6 +227,7 @@ fn bare(plugin: &PluginFacts, name: &str, settings: &Settings, shape: ScenarioSh
         expected_failures: Vec::new(),
         file: None,
         shape,
+        adapted: plugin.adapted,
         fixture: Default::default(),
         bin: None,
         agents: BTreeMap::new(),

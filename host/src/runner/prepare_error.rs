@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
 use crate::{
-    model::ScenarioId,
+    model::{NoRoom, ScenarioId},
     sandbox::{FixtureError, GrantError, RecordedFixtureError},
 };
 
@@ -23,6 +23,14 @@ pub enum PrepareError {
         scenario: ScenarioId,
         /// Why not.
         source: GrantError,
+    },
+    /// Variables that it is granted have no room.
+    #[error("the scenario `{scenario}`: with what it is granted, {source}")]
+    NoRoom {
+        /// The scenario.
+        scenario: ScenarioId,
+        /// How much there is.
+        source: NoRoom,
     },
     /// Secrets cannot be kept out of what is recorded.
     #[error("the scenario `{scenario}`: {reason}")]

@@ -35,6 +35,13 @@ fn a_link_is_followed_only_where_that_is_asked_for() {
     type_of(&mut p, 0, "to-dir/", TYPE_DIRECTORY);
     p.call("path_filestat_get", &[DIR, Arg::N(0), Arg::Text("to-file/"), Arg::Out("stat")], &[NOTDIR]);
     p.call("path_remove_directory", &[DIR, Arg::Text("to-dir")], &[NOTDIR]);
+    // So no file is meant, and no link.
+    p.call("path_unlink_file", &[DIR, Arg::Text("to-dir/")], &[ISDIR]);
+    p.call("path_unlink_file", &[DIR, Arg::Text("to-dir//")], &[ISDIR]);
+    p.call("path_unlink_file", &[DIR, Arg::Text("to-file/")], &[NOTDIR]);
+    p.call("path_unlink_file", &[DIR, Arg::Text("dir/")], &[ISDIR]);
+    p.call("path_unlink_file", &[DIR, Arg::Text("dir")], &[ISDIR]);
+    p.call("path_unlink_file", &[DIR, Arg::Text("file/")], &[NOTDIR]);
     p.ok("path_unlink_file", &[DIR, Arg::Text("to-dir")]).ok("path_unlink_file", &[DIR, Arg::Text("to-file")]);
     type_of(&mut p, 0, "file", TYPE_FILE);
     conforms(&p);

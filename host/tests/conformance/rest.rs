@@ -1,4 +1,7 @@
-use crate::{conforms, conforms_with, support::preview1::*};
+use crate::{
+    IN_A_FOLDER, conforms, conforms_with, run,
+    support::{Suite, preview1::*},
+};
 
 #[test]
 fn a_closed_descriptor_is_bad_for_every_call() {
@@ -185,6 +188,41 @@ fn many_and_large_arguments_and_variables_come_whole() {
     let args = [vec![format!("{large:?}"); 10], vec!["\"abc\"".to_owned(); 2000]].concat().join(", ");
     let env: Vec<String> = (0..9).map(|number| format!("E{number} = {value:?}")).collect();
     conforms_with(&p, &format!("args = [{args}]\nenv = {{ {} }}", env.join(", ")));
+}
+
+#[test]
+fn what_has_no_room_in_the_adapter_is_refused_before_it_starts() {
+    let mut p = Program::default();
+    for (sizes, texts) in [("args_sizes_get", "args_get"), ("environ_sizes_get", "environ_get")] {
+        p.ok(sizes, &[Arg::Out("count"), Arg::Out("size")]);
+        p.room("texts", 200_000).room("list", 100_000).ok(texts, &[Arg::Out("list"), Arg::Out("texts")]);
+    }
+    let text = |bytes: usize| "x".repeat(bytes);
+    let variables =
+        |count: usize| (0..count).map(|number| format!("E{number:04} = \"\"")).collect::<Vec<_>>().join(", ");
+    for (fits, too_much) in [
+        (format!("args = [{:?}]", text(59_000)), format!("args = [{:?}]", text(59_001))),
+        (format!("args = [{}]", "\"\",".repeat(7375)), format!("args = [{}]", "\"\",".repeat(7376))),
+        (format!("env = {{ A = {:?} }}", text(59_000)), format!("env = {{ A = {:?} }}", text(59_001))),
+        (format!("env = {{ {} }}", variables(3688)), format!("env = {{ {} }}", variables(3689))),
+    ] {
+        conforms_with(&p, &format!("{IN_A_FOLDER}{fits}"));
+        let suite = Suite::new();
+        let finished = run(&suite, &p, &too_much);
+        let told = " bytes of the adapter that hands them to a core module of WASI 0.1, which has 59016";
+        assert!(finished.exits(96).stderr.contains("scenarios/calls/scenario.toml:1:"), "{}", finished.told());
+        assert!(finished.stderr.contains(told), "{}", finished.told());
+    }
+    // What the host's environment adds counts too.
+    for (bytes, code) in [(59_000 - 16, 0), (59_000 - 15, 96)] {
+        let suite = Suite::new();
+        suite.file("calls.wasm", p.module()).scenario("calls", "env = { A = \"\" }\n[grants]\nenv = [\"GRANTED\"]");
+        let mut command = suite.host_command(&suite.path("."), ["run", "calls.wasm"]);
+        command.env("GRANTED", text(bytes));
+        let finished = suite.start_command(command).finish();
+        finished.exits(code);
+        assert_eq!(finished.stderr.contains("with what it is granted, the variables take 59017"), code == 96);
+    }
 }
 
 #[test]

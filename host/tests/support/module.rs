@@ -33,6 +33,17 @@ pub fn typed_module_of(wit: &Path, listed: &[Listed<'_>], list: &str, run: &str,
 
 /// The same without the world: only its exports tell what it is.
 pub fn bare_typed_module(listed: &[Listed<'_>], list: &str, run: &str, fields: &str) -> Vec<u8> {
+    bare_typed_module_importing(listed, "", list, run, fields)
+}
+
+/// The same with imports.
+pub fn bare_typed_module_importing(
+    listed: &[Listed<'_>],
+    imports: &str,
+    list: &str,
+    run: &str,
+    fields: &str,
+) -> Vec<u8> {
     let mut memory = Memory { base: 4096, bytes: Vec::new() };
     let records: Vec<u32> = listed.iter().flat_map(|scenario| memory.scenario(scenario)).collect();
     let header = memory.list_of(&records, listed.len());
@@ -40,6 +51,7 @@ pub fn bare_typed_module(listed: &[Listed<'_>], list: &str, run: &str, fields: &
     let (base, data, pages) = (memory.base, memory.data(), 1 + memory.bytes.len() / 65536);
     let text = format!(
         "(module
+            {imports}
             (memory (export \"memory\") {pages})
             (data (i32.const {base}) \"{data}\")
             (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 1024))

@@ -3,8 +3,9 @@
 mod files;
 
 use std::{
+    ffi::OsStr,
     fs, io,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
 };
 
 use super::{
@@ -20,35 +21,69 @@ use crate::{
 /// The name that stands in the templates, in texts and paths.
 const PLACEHOLDER: &str = "scenario-name";
 
+/// What version control keeps in a folder that has nothing else yet.
+const VERSION_CONTROL: [&str; 7] = [".git", ".gitattributes", ".gitmodules", ".hg", ".jj", ".pijul", ".svn"];
+
 /// `host new`.
 pub(super) fn new(args: &NewArgs) -> Result<ExitCode, Failure> {
     check_name(&args.name).map_err(|error| Failure::setup(error.to_string()))?;
+    if let Some(file) = taken(&args.name, args.lang) {
+        let what = format!("`{}` is no name for a scenario here: the file `{file}` needs it; take another", args.name);
+        return Err(Failure::setup(what));
+    }
     let folder = args.dir.clone().unwrap_or_else(|| PathBuf::from(&args.name));
     let problem = |error: io::Error| match error.kind() {
-        io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotADirectory => {
-            Failure::setup(format!(
-                "`{}` is there already; nothing was written: name another folder with `--dir`",
-                shown(&folder)
-            ))
-        }
+        io::ErrorKind::DirectoryNotEmpty => Failure::setup(format!(
+            "`{}` is not empty; nothing was written: name another folder with `--dir`",
+            shown(&folder)
+        )),
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => Failure::setup(format!(
+            "`{}` is, or lies in, a file; nothing was written: name another folder with `--dir`",
+            shown(&folder)
+        )),
         _ => Failure::setup(format!("cannot write `{}`: {error}", shown(&folder))),
     };
     write(&folder, &args.name, args.lang).map_err(problem)?;
-    let told = shown(&folder);
     write_all(&format!(
-        "{told}: the scenario `{}`\n\nIts README says how it is built. In short:\n\n  cd {told}\n{}  host run\n  host prove\n",
+        "{}: the scenario `{}`\n\nIts README says how it is built. In short:\n\n{}{}  host run\n  host prove\n",
+        shown(&folder),
         args.name,
+        change_to(&folder),
         files::commands(args.lang)
     ))?;
     Ok(ExitCode::Ok)
 }
 
+/// A file of the template where the scenario's folder would be.
+fn taken(name: &str, language: Language) -> Option<String> {
+    let folder = format!("scenarios/{name}");
+    // Not every file system tells large letters from small ones.
+    all(language).map(|(path, _)| path).find(|path| path.eq_ignore_ascii_case(&folder))
+}
+
+/// The line that goes there, for a shell; none for where it was called.
+fn change_to(folder: &Path) -> String {
+    if folder.components().all(|part| part == Component::CurDir) {
+        return String::new();
+    }
+    let path = folder.to_string_lossy();
+    let path = if path.contains(char::is_control) { shown(folder).to_string().into() } else { path };
+    let path = if path.starts_with('-') { format!("./{path}").into() } else { path };
+    let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
+    match path.chars().all(plain) {
+        true => format!("  cd {path}\n"),
+        false => format!("  cd '{}'\n", path.replace('\'', "'\\''")),
+    }
+}
+
 /// All or nothing: what is written stands elsewhere until it is complete.
 fn write(folder: &Path, name: &str, language: Language) -> io::Result<()> {
-    if fs::symlink_metadata(folder).is_ok() && fs::read_dir(folder)?.next().is_some() {
-        return Err(io::ErrorKind::AlreadyExists.into());
+    let there = fs::symlink_metadata(folder).is_ok();
+    if there && fs::read_dir(folder)?.any(|entry| !entry.is_ok_and(|entry| is_version_control(&entry.file_name()))) {
+        return Err(io::ErrorKind::DirectoryNotEmpty.into());
     }
-    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let beside = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = if there { folder } else { beside };
     fs::create_dir_all(parent)?;
     let new = tempfile::Builder::new().prefix(".new-").tempdir_in(parent)?;
     let complete = new.path().join("complete");
@@ -57,7 +92,28 @@ fn write(folder: &Path, name: &str, language: Language) -> io::Result<()> {
         fs::create_dir_all(path.parent().unwrap_or(&complete))?;
         fs::write(path, text.replace(PLACEHOLDER, name))?;
     }
-    fs::rename(&complete, folder)
+    if there { fill(folder, &complete) } else { fs::rename(&complete, folder) }
+}
+
+fn is_version_control(name: &OsStr) -> bool {
+    VERSION_CONTROL.iter().any(|known| name == *known)
+}
+
+/// Moves what `complete` holds into a folder that is there; back again, where something stops it.
+fn fill(folder: &Path, complete: &Path) -> io::Result<()> {
+    let mut moved = Vec::new();
+    for entry in fs::read_dir(complete)? {
+        let entry = entry?;
+        let place = folder.join(entry.file_name());
+        if let Err(error) = fs::rename(entry.path(), &place) {
+            for (place, from) in moved {
+                let _ = fs::rename(place, from);
+            }
+            return Err(error);
+        }
+        moved.push((place, entry.path()));
+    }
+    Ok(())
 }
 
 /// Every file of the folder, with its path there.

@@ -54,12 +54,65 @@ fn an_existing_folder_stays_as_it_is() {
     let folder = here.path().join("s");
     fs::create_dir(&folder).unwrap();
     fs::write(folder.join("mine"), "x").unwrap();
-    assert_eq!(write(&folder, "s", Language::Go).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+    assert_eq!(write(&folder, "s", Language::Go).unwrap_err().kind(), io::ErrorKind::DirectoryNotEmpty);
     assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
     fs::remove_file(folder.join("mine")).unwrap();
     write(&folder, "s", Language::Go).unwrap();
     assert!(folder.join("scenarios/s/scenario.toml").is_file());
     assert_eq!(fs::read_dir(here.path()).unwrap().count(), 1, "something was left behind");
+}
+
+#[test]
+fn a_folder_with_nothing_but_version_control_is_filled() {
+    let here = tempfile::tempdir().unwrap();
+    let folder = here.path().join("s");
+    fs::create_dir_all(folder.join(".git/objects")).unwrap();
+    fs::write(folder.join(".gitattributes"), "x").unwrap();
+    write(&folder.join("."), "s", Language::Go).unwrap();
+    assert!(folder.join("scenarios/s/scenario.toml").is_file() && folder.join(".git/objects").is_dir());
+    let left = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name());
+    assert!(left.into_iter().all(|name| !name.to_string_lossy().starts_with(".new-")), "something was left behind");
+}
+
+#[test]
+fn what_cannot_be_moved_leaves_the_folder_empty() {
+    let here = tempfile::tempdir().unwrap();
+    let (folder, complete) = (here.path().join("s"), here.path().join("complete"));
+    for path in ["complete/a", "complete/b", "s/a/in-the-way", "s/b/in-the-way"] {
+        fs::create_dir_all(here.path().join(path)).unwrap();
+    }
+    fs::remove_dir_all(folder.join("a")).unwrap();
+    fill(&folder, &complete).unwrap_err();
+    assert!(!folder.join("a").exists() && complete.join("a").is_dir());
+}
+
+#[test]
+fn the_line_that_goes_there_is_for_a_shell() {
+    for (folder, line) in [
+        (".", ""),
+        ("./", ""),
+        ("first", "  cd first\n"),
+        ("./a/b-c_d.e/", "  cd ./a/b-c_d.e/\n"),
+        ("../über", "  cd ../über\n"),
+        ("a b", "  cd 'a b'\n"),
+        ("$HOME", "  cd '$HOME'\n"),
+        ("it's", "  cd 'it'\\''s'\n"),
+        ("-x", "  cd ./-x\n"),
+        ("~", "  cd '~'\n"),
+    ] {
+        assert_eq!(change_to(Path::new(folder)), line, "{folder}");
+    }
+}
+
+#[test]
+fn a_name_that_a_file_of_the_template_has_is_taken() {
+    assert_eq!(taken("suite.toml", Language::C).as_deref(), Some("scenarios/suite.toml"));
+    assert!(taken("Suite.TOML", Language::C).is_some());
+    for name in ["suite", "scenario", "plugin", "sdk", "core", "test", "3cycles", "a.b", "scenario-name"] {
+        for language in ALL {
+            assert_eq!(taken(name, language), None, "{name}");
+        }
+    }
 }
 
 #[test]
