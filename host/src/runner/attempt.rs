@@ -294,11 +294,16 @@ impl AttemptExecutor {
         for left in survivors.iter().chain(&unremoved).chain(&unscrubbed) {
             feed.report(Report::Left { what: left.message.clone() }).await;
         }
+        let crowd = tripwire.crowd();
+        if let Some(crowd) = crowd {
+            feed.report(Report::Cut { what: format!("the network: {crowd}") }).await;
+        }
         let beside = Beside {
             breach: tripwire.breached(),
             session: sessions.fault(),
             left: survivors.or(unremoved).or(unscrubbed),
             denials: tell_denials(&tripwire, feed).await,
+            crowd,
         };
         let outcome = settle(outcome, beside);
         timings.finished();

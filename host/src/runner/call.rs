@@ -172,7 +172,7 @@ impl Call<'_> {
             let given = granted.env().keys().map(|name| (name, GrantItem::Env(name.clone())));
             given.for_each(|(name, item)| audit.note("env", name, Some(&item), true));
         }
-        let network = Network::new(granted, resolver, Arc::clone(self.tripwire), self.audit.cloned());
+        let network = Network::new(granted, resolver, Arc::clone(self.tripwire), self.audit.cloned(), limits.handles);
         let sandbox = Sandbox::new(given, limits, (stdout, stderr), self.tripwire, network)?;
         let guest = Guest {
             sandbox,
