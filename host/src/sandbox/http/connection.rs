@@ -113,7 +113,7 @@ mod tests {
     use tokio::{
         io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex},
         sync::mpsc,
-        time::{Instant, sleep},
+        time::sleep,
     };
 
     use super::*;
@@ -191,10 +191,7 @@ mod tests {
         };
         let dumb =
             async |mut stream: DuplexStream| while stream.read(&mut [0; 100]).await.is_ok_and(|read| read > 0) {};
-        let began = Instant::now();
         assert!(matches!(status(much, deaf).await, Err(Error::ConnectionReadTimeout)));
         assert!(matches!(status(one, dumb).await, Err(Error::ConnectionReadTimeout)));
-        // The clock of the test stands still but for what is waited for.
-        assert_eq!(began.elapsed().as_secs(), 2 * PATIENCE.as_secs());
     }
 }

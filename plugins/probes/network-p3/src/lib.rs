@@ -150,14 +150,16 @@ async fn patient(url: &str, first: u64, between: u64) -> Result<String, String> 
     read(send("GET", url, &[], Some(options)).await?).await
 }
 
-/// Sends `count` requests one after the other without reading what is answered, then lets go of all, and sends another.
+/// Sends `count` requests one after the other without reading what is answered, of which it has no handle, then lets go
+/// of all, and sends another.
 async fn keep(count: u32, url: &str) -> Result<String, String> {
     let mut kept = Vec::new();
     for _ in 0..count {
         match send("GET", url, &[], None).await {
             Ok(response) => {
                 println!("{}", response.get_status_code());
-                kept.push(response);
+                let (done, reading) = wit_future::new(|| Ok(()));
+                kept.push((Response::consume_body(response, reading), done));
             }
             Err(error) => println!("{error}"),
         }
