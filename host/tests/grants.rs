@@ -232,6 +232,28 @@ fn what_is_under_way_without_a_handle_is_bounded_by_the_limit_of_handles_and_tol
     assert!(audit.contains(&line), "{audit}");
 }
 
+/// A component may hold many requests that it never sends.
+#[test]
+fn a_request_holds_no_more_of_the_hosts_memory_than_a_server_would_take() {
+    for guest in GUESTS {
+        let server = Server::new();
+        let url = server.url("/");
+        for (method, url, headers, told) in [
+            // A bound of wasmtime's. WASI 0.2 has no code for it, so that it is a trap.
+            ("GET", &*url, "x=LONG", "size"),
+            ("LONG", &url, "x=1", "bad method"),
+            ("GET", "http://LONG/", "x=1", "bad authority"),
+            ("GET", &format!("{}/LONG", server.origin()), "x=1", "bad path"),
+        ] {
+            let one = One::new(guest, &["long", method, url, headers], &quoted(&[server.origin()]));
+            let run = one.run(&[]);
+            assert_ne!(run.code, Some(0), "{}", run.told());
+            assert!(run.told().to_lowercase().contains(told), "{guest}: {told}: {}", run.told());
+        }
+        assert_eq!(server.requests(), [""; 0]);
+    }
+}
+
 #[test]
 fn a_secret_that_the_server_sends_back_is_in_nothing_that_the_host_keeps() {
     for guest in GUESTS {

@@ -5,6 +5,7 @@
 
 mod body;
 mod connection;
+mod words;
 
 use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
 
@@ -13,6 +14,7 @@ use http_body_util::BodyExt;
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
+pub(super) use self::words::add_to_linker;
 use self::{
     body::{Outgoing, Pace, Patient},
     connection::{answered, connected},
@@ -34,8 +36,9 @@ type Driving = Box<dyn Future<Output = Result<(), Error>> + Send>;
 /// Bytes of a body that wait for the network at once: the component's limit `memory` does not count them.
 const CHUNK: usize = 16 << 10;
 
-/// The same of the headers of one request, about. There may be as many requests as the component may have handles.
-pub(super) const FIELDS: usize = 32 << 10;
+/// The same of the headers of one request, about, and of its method, its host and its path. There may be as many requests
+/// as the component may have handles.
+pub(super) const FIELDS: usize = 64 << 10;
 
 impl WasiHttpHooks for HttpGate {
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {

@@ -169,5 +169,6 @@ pub fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtim
     wasmtime_wasi::p3::add_to_linker(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     wasmtime_wasi_http::p3::add_to_linker(linker)?;
+    http::add_to_linker(linker)?;
     look_up::add_to_linker(linker)
 }

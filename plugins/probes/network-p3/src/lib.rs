@@ -29,6 +29,13 @@ impl Guest for Command {
         let words: Vec<&str> = args.iter().skip(1).map(String::as_str).collect();
         let came_of_it = match words.as_slice() {
             ["request", method, url, headers @ ..] => answer(method, url, headers).await,
+            // In the place of `LONG` many letters.
+            ["long", method, url, headers @ ..] => {
+                let long = |text: &str| text.replace("LONG", &"x".repeat(70_000));
+                let headers: Vec<String> = headers.iter().copied().map(long).collect();
+                let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+                answer(&long(method), &long(url), &headers).await
+            }
             ["follow", url] => follow(url).await,
             ["trailers", url, trailers @ ..] => trailing(url, trailers).await,
             ["patient", url, first, between] => {

@@ -16,6 +16,13 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().skip(1).map(String::as_str).collect();
     let came_of_it = match words.as_slice() {
         ["request", method, url, headers @ ..] => requests::request(method, url, headers).map(|it| it.to_string()),
+        // In the place of `LONG` many letters.
+        ["long", method, url, headers @ ..] => {
+            let long = |text: &str| text.replace("LONG", &"x".repeat(70_000));
+            let headers: Vec<String> = headers.iter().copied().map(long).collect();
+            let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+            requests::request(&long(method), &long(url), &headers).map(|it| it.to_string())
+        }
         ["follow", url] => requests::follow(url),
         ["trailers", url, trailers @ ..] => requests::trailers(url, trailers).map(|it| it.to_string()),
         ["patient", url, first, between] => {
