@@ -43,6 +43,13 @@ impl One {
         self
     }
 
+    /// Gives the scenario a limit.
+    fn limit(&self, line: &str) {
+        let scenario = self.suite.path("scenarios/one/scenario.toml");
+        let text = fs::read_to_string(&scenario).unwrap();
+        fs::write(&scenario, format!("{line}\n{text}")).unwrap();
+    }
+
     fn run(&self, args: &[&str]) -> Finished {
         let mut command =
             self.suite.host_command(&self.suite.path(""), ["run"].into_iter().chain(args.iter().copied()));
@@ -216,9 +223,7 @@ fn a_server_that_stalls_is_told_after_the_time_that_the_guest_has_set() {
 fn what_is_under_way_without_a_handle_is_bounded_by_the_limit_of_handles_and_told() {
     let server = Server::new();
     let one = One::new("probe-network-p3", &["keep", "25", &server.url("/")], &quoted(&[server.origin()]));
-    let scenario = one.suite.path("scenarios/one/scenario.toml");
-    let text = fs::read_to_string(&scenario).unwrap();
-    fs::write(&scenario, format!("handles = 20\n{text}")).unwrap();
+    one.limit("handles = 20");
     let run = one.run(&["--audit"]);
     run.exits(0).passes("one");
     let said = one.stdout();
@@ -230,6 +235,19 @@ fn what_is_under_way_without_a_handle_is_bounded_by_the_limit_of_handles_and_tol
     let audit = fs::read_to_string(one.attempt().join("audit.jsonl")).unwrap();
     let line = format!("GET {}, beyond 20 at once (limit `handles`)\",\"allowed\":false}}", server.origin());
     assert!(audit.contains(&line), "{audit}");
+}
+
+/// One of WASI 0.3 keeps open what it reads, whose handle may be gone.
+#[test]
+fn streams_are_bounded_by_the_limit_of_handles() {
+    let one = One::new("probe-network-p3", &["streams", "1000"], "");
+    one.run(&[]).exits(0);
+    one.limit("handles = 20");
+    let run = one.run(&[]);
+    run.exits(110);
+    let fault = run.fault("one");
+    assert_eq!(fault.class, FaultClass::Limit, "{}", run.told());
+    assert!(fault.message.contains("its limit is `handles`"), "{}", fault.message);
 }
 
 /// A component may hold many requests that it never sends.

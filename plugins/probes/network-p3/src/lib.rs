@@ -29,6 +29,10 @@ impl Guest for Command {
         let words: Vec<&str> = args.iter().skip(1).map(String::as_str).collect();
         let came_of_it = match words.as_slice() {
             ["request", method, url, headers @ ..] => answer(method, url, headers).await,
+            ["streams", count] => {
+                let streams: Vec<_> = (0..count.parse().expect("a count")).map(|_| wit_stream::new::<u8>()).collect();
+                Ok(format!("{} streams", streams.len()))
+            }
             // In the place of `LONG` many letters.
             ["long", method, url, headers @ ..] => {
                 let long = |text: &str| text.replace("LONG", &"x".repeat(70_000));
