@@ -43,6 +43,13 @@ impl One {
         self
     }
 
+    /// Gives the scenario a limit.
+    fn limit(&self, line: &str) {
+        let scenario = self.suite.path("scenarios/one/scenario.toml");
+        let text = fs::read_to_string(&scenario).unwrap();
+        fs::write(&scenario, format!("{line}\n{text}")).unwrap();
+    }
+
     fn run(&self, args: &[&str]) -> Finished {
         let mut command =
             self.suite.host_command(&self.suite.path(""), ["run"].into_iter().chain(args.iter().copied()));
@@ -183,6 +190,89 @@ fn a_secret_is_added_by_the_host_and_nobody_else_sees_it() {
 }
 
 #[test]
+fn a_trailer_has_no_name_of_a_header_that_the_host_adds() {
+    for guest in GUESTS {
+        let server = Server::new();
+        let grants = format!(
+            "http = [{{ to = {:?}, header = {{ name = \"x-api-key\", secret = \"API_KEY\" }} }}]",
+            server.origin()
+        );
+        let args = ["trailers", &server.url("/quiet"), "X-Api-Key=guess", "x-own=mine"];
+        let one = One::new(guest, &args, &grants).with("API_KEY", SECRET);
+        one.run(&[]).exits(0).passes("one");
+        let [request] = server.requests().try_into().unwrap();
+        assert!(request.contains("x-own: mine"), "trailers are sent: {request}");
+        assert!(request.contains(&format!("x-api-key: {SECRET}")) && !request.contains("guess"), "{request}");
+    }
+}
+
+#[test]
+fn a_server_that_stalls_is_told_after_the_time_that_the_guest_has_set() {
+    for guest in GUESTS {
+        let server = Server::new();
+        let args = ["patient", &server.url("/stall"), "60000", "50"];
+        let one = One::new(guest, &args, &quoted(&[server.origin()]));
+        one.run(&[]).exits(100);
+        let stderr = fs::read_to_string(one.attempt().join("stderr.txt")).unwrap();
+        // In WASI 0.2 wasmtime gives an error of a body its text and no code.
+        assert!(stderr.contains("ConnectionReadTimeout") || stderr.contains("connection read timeout"), "{stderr}");
+    }
+}
+
+#[test]
+fn what_is_under_way_without_a_handle_is_bounded_by_the_limit_of_handles_and_told() {
+    let server = Server::new();
+    let one = One::new("probe-network-p3", &["keep", "25", &server.url("/")], &quoted(&[server.origin()]));
+    one.limit("handles = 20");
+    let run = one.run(&["--audit"]);
+    run.exits(0).passes("one");
+    let said = one.stdout();
+    assert_eq!(said.lines().filter(|line| *line == "200").count(), 20, "{said}");
+    assert_eq!(said.matches("ConnectionLimitReached").count(), 5, "{said}");
+    let beyond = "requests and look-ups beyond 20 at once";
+    let told = run.reports("one").into_iter().filter(|it| matches!(it, Report::Cut { what } if what.contains(beyond)));
+    assert_eq!(told.count(), 1, "{}", run.told());
+    let audit = fs::read_to_string(one.attempt().join("audit.jsonl")).unwrap();
+    let line = format!("GET {}, beyond 20 at once (limit `handles`)\",\"allowed\":false}}", server.origin());
+    assert!(audit.contains(&line), "{audit}");
+}
+
+/// One of WASI 0.3 keeps open what it reads, whose handle may be gone.
+#[test]
+fn streams_are_bounded_by_the_limit_of_handles() {
+    let one = One::new("probe-network-p3", &["streams", "1000"], "");
+    one.run(&[]).exits(0);
+    one.limit("handles = 20");
+    let run = one.run(&[]);
+    run.exits(110);
+    let fault = run.fault("one");
+    assert_eq!(fault.class, FaultClass::Limit, "{}", run.told());
+    assert!(fault.message.contains("its limit is `handles`"), "{}", fault.message);
+}
+
+/// A component may hold many requests that it never sends.
+#[test]
+fn a_request_holds_no_more_of_the_hosts_memory_than_a_server_would_take() {
+    for guest in GUESTS {
+        let server = Server::new();
+        let url = server.url("/");
+        for (method, url, headers, told) in [
+            // A bound of wasmtime's. WASI 0.2 has no code for it, so that it is a trap.
+            ("GET", &*url, "x=LONG", "size"),
+            ("LONG", &url, "x=1", "bad method"),
+            ("GET", "http://LONG/", "x=1", "bad authority"),
+            ("GET", &format!("{}/LONG", server.origin()), "x=1", "bad path"),
+        ] {
+            let one = One::new(guest, &["long", method, url, headers], &quoted(&[server.origin()]));
+            let run = one.run(&[]);
+            assert_ne!(run.code, Some(0), "{}", run.told());
+            assert!(run.told().to_lowercase().contains(told), "{guest}: {told}: {}", run.told());
+        }
+        assert_eq!(server.requests(), [""; 0]);
+    }
+}
+
+#[test]
 fn a_secret_that_the_server_sends_back_is_in_nothing_that_the_host_keeps() {
     for guest in GUESTS {
         let server = Server::new();
@@ -228,7 +318,7 @@ fn over_https_nothing_is_sent_in_the_clear_and_no_one_is_trusted_blindly() {
 #[test]
 fn methods_that_give_secrets_away_or_make_tunnels_are_granted_to_nobody() {
     for guest in GUESTS {
-        for method in ["TRACE", "CONNECT"] {
+        for method in ["TRACE", "CONNECT", "trace", "Track"] {
             let server = Server::new();
             let one = One::new(guest, &["request", method, &server.url("/")], &quoted(&[server.origin()]));
             denied(&one.run(&[]), &["a method that nobody is granted"]);

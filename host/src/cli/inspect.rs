@@ -7,7 +7,7 @@ use super::{
 use crate::{
     component::{Plugin, Shape},
     config::Caps,
-    model::{Declared, ExitCode, Grant, GrantItem, PluginFacts, shown},
+    model::{Declared, ExitCode, Grant, GrantItem, PluginFacts, Redactor, shown},
 };
 
 /// `host inspect`.
@@ -19,13 +19,19 @@ pub(super) async fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
     let facts = setup::ask_all(&plugins, &engine).await?;
     let caps = args.policy.as_deref().map(Caps::read).transpose().map_err(Failure::setup_all)?;
     let caps = caps.as_ref();
+    // What the policy has the host send as secrets may stand in a name, here or there.
+    let secrets = caps.into_iter().flat_map(Caps::secrets).filter_map(|name| std::env::var(name).ok());
+    let redactor = Redactor::new(secrets).map_err(|error| Failure::setup(error.to_string()))?;
     let text = match args.format {
         Format::Human => {
-            plugins.iter().zip(&facts).map(|(plugin, facts)| human(plugin, facts, caps)).collect::<Vec<_>>().join("\n")
+            let all: Vec<_> = plugins.iter().zip(&facts).map(|(plugin, facts)| human(plugin, facts, caps)).collect();
+            redactor.text(&all.join("\n")).into_owned()
         }
         Format::Json => {
             let all: Vec<_> = plugins.iter().zip(&facts).map(|(plugin, facts)| json(plugin, facts, caps)).collect();
-            format!("{}\n", serde_json::to_string_pretty(&serde_json::json!({ "schema": 1, "plugins": all }))?)
+            let mut all = serde_json::json!({ "schema": 1, "plugins": all });
+            redactor.json(&mut all);
+            format!("{}\n", serde_json::to_string_pretty(&all)?)
         }
     };
     write_all(&text)?;

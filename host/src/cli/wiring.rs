@@ -25,7 +25,7 @@ use crate::{
     lane::{self, Guard, HostProgram, Lane},
     model::{
         AgentSettings, Confinement, Event, ExitCode, FIXTURES_FOLDER, LaneName, Redactor, RunId, RunSummary, SuiteInfo,
-        TrialId, shown,
+        TooManySecrets, TrialId, shown,
     },
     plan::Plan,
     report::{
@@ -110,15 +110,7 @@ pub(super) async fn execute_with(
     let summary = dispatch(plan, context, Arc::clone(&executor) as Arc<_>, &mut sink, signals).await;
     reporter.finish();
     let mut code = crate::runner::exit_code(&summary);
-    if let Some(policy) = executor.proposed_policy() {
-        let path = directory.path().join("policy.toml");
-        match std::fs::write(&path, policy) {
-            Ok(()) => {
-                eprintln!("audit: the smallest policy for this run is proposed in {}", shown(&as_seen_here(&path)))
-            }
-            Err(error) => eprintln!("warning: the proposed policy cannot be written to {}: {error}", shown(&path)),
-        }
-    }
+    propose_policy(executor.proposed_policy(), directory.path());
     if args.keep && args.quiet {
         // The quiet report leaves passed trials out, and their directories with them.
         eprintln!("kept: {}", executor.workspace().display());
@@ -132,6 +124,20 @@ pub(super) async fn execute_with(
         code = code.max(ExitCode::Setup);
     }
     Ok((summary, code))
+}
+
+/// Writes the policy that `--audit` asks for, from which the run's secrets have been taken.
+fn propose_policy(policy: Result<Option<String>, TooManySecrets>, directory: &Path) {
+    let path = directory.join("policy.toml");
+    let written = match policy {
+        Ok(None) => return,
+        Ok(Some(policy)) => std::fs::write(&path, policy).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    match written {
+        Ok(()) => eprintln!("audit: the smallest policy for this run is proposed in {}", shown(&as_seen_here(&path))),
+        Err(error) => eprintln!("warning: the proposed policy cannot be written to {}: {error}", shown(&path)),
+    }
 }
 
 /// The suite for the first event. That one of its files cannot be read is told where the file is used.

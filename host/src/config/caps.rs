@@ -22,7 +22,8 @@ pub struct Caps {
     /// Its file.
     pub path: PathBuf,
     everyone: Grants,
-    scenarios: BTreeMap<String, ScenarioCaps>,
+    /// By name; of scenarios of one name in several plugins, several.
+    scenarios: BTreeMap<String, Vec<ScenarioCaps>>,
 }
 
 #[derive(Clone, Debug)]
@@ -61,14 +62,24 @@ impl Caps {
         let written: PolicyFile = parse(&file.path, &file.text).map_err(|error| one(error.into()))?;
         let mut problems = Vec::new();
         let everyone = written.grants.0.given(&file, &mut problems).grants;
-        let mut scenarios = BTreeMap::new();
+        let mut scenarios: BTreeMap<String, Vec<ScenarioCaps>> = BTreeMap::new();
         for (name, Table(table)) in &written.scenario {
             let plugin = table.plugin.as_ref().and_then(|plugin| {
                 digest(plugin.get_ref()).map_err(|message| problems.push(file.error(plugin.span(), message))).ok()
             });
             let grants = table.grants.0.given(&file, &mut problems).grants;
             let place = file.place(name.span());
-            scenarios.insert(name.get_ref().clone(), ScenarioCaps { grants, plugin, place });
+            // What a run calls one of several scenarios of a name. Which plugin it is of, only the digest says for sure.
+            let own = match name.get_ref().rsplit_once("::") {
+                Some((_, own)) if table.plugin.is_some() => own,
+                Some((_, own)) => {
+                    let message = format!("`{}` is one of several `{own}`: say of which by `plugin`", name.get_ref());
+                    problems.push(file.error(name.span(), message));
+                    continue;
+                }
+                None => name.get_ref(),
+            };
+            scenarios.entry(own.to_owned()).or_default().push(ScenarioCaps { grants, plugin, place });
         }
         if problems.is_empty() {
             Ok(Self { path: path.to_owned(), everyone, scenarios })
@@ -80,17 +91,21 @@ impl Caps {
     /// What the scenario `name` of the plugin with this digest may be given.
     #[must_use]
     pub fn allowed(&self, name: &str, digest: &str) -> Grants {
-        match self.scenarios.get(name).filter(|caps| caps.fits(digest)) {
-            Some(caps) => self.everyone.and(&caps.grants),
-            None => self.everyone.clone(),
-        }
+        let own = self.scenarios.get(name).into_iter().flatten().filter(|caps| caps.fits(digest));
+        own.fold(self.everyone.clone(), |all, caps| all.and(&caps.grants))
     }
 
     /// What any scenario of the plugin with this digest may be given.
     #[must_use]
     pub fn allowed_to_plugin(&self, digest: &str) -> Grants {
-        let own = self.scenarios.values().filter(|caps| caps.fits(digest));
+        let own = self.scenarios.values().flatten().filter(|caps| caps.fits(digest));
         own.fold(self.everyone.clone(), |all, caps| all.and(&caps.grants))
+    }
+
+    /// The variables whose values it lets the host send as secrets.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        let all = [&self.everyone].into_iter().chain(self.scenarios.values().flatten().map(|caps| &caps.grants));
+        all.flat_map(|grants| &grants.http).filter_map(|http| Some(http.header.as_ref()?.secret.as_str()))
     }
 
     /// What the scenario `name` asks for beyond what it is allowed, each with both places.
@@ -102,7 +117,8 @@ impl Caps {
 
     fn refusal(&self, item: &GrantItem, name: &str, digest: &str) -> String {
         let policy = seen_from_here(&self.path);
-        let elsewhere = self.scenarios.get(name).filter(|caps| !caps.fits(digest));
+        let caps = self.scenarios.get(name).map(Vec::as_slice).unwrap_or_default();
+        let elsewhere = caps.first().filter(|_| !caps.iter().any(|caps| caps.fits(digest)));
         let elsewhere = elsewhere.map(|caps| format!(" ({} is for another plugin)", caps.place)).unwrap_or_default();
         let secret = match item {
             GrantItem::Http(http) if http.header.is_some() => " with this secret",
@@ -168,6 +184,18 @@ mod tests {
     }
 
     #[test]
+    fn scenarios_of_one_name_in_two_plugins_have_a_section_each() {
+        let (one, two) = ("ab".repeat(32), "cd".repeat(32));
+        let section = |label: &str, digest: &str| {
+            format!("[scenario.\"{label}::s\"]\nplugin = \"sha256:{digest}\"\ngrants.env = [\"{label}\"]\n")
+        };
+        let caps = read_text(&(section("a", &one) + &section("b", &two))).unwrap();
+        assert_eq!(caps.allowed("s", &one).env, ["a".to_owned()].into());
+        assert_eq!(caps.allowed("s", &two).env, ["b".to_owned()].into());
+        assert_eq!(caps.allowed("s", "other").env, [].into());
+    }
+
+    #[test]
     fn a_policy_that_is_not_there_or_wrong_is_told_with_its_place() {
         let gone = Caps::read(Path::new("nowhere/policy.toml")).unwrap_err();
         assert!(gone[0].to_string().contains("cannot read nowhere/policy.toml"), "{gone:?}");
@@ -178,6 +206,7 @@ mod tests {
                 "policy.toml:2:10: `abc` is no digest; write the one that `host inspect \
              PLUGIN` shows: `sha256:` and 64 digits",
             ),
+            ("[scenario.\"a::s\"]", "policy.toml:1:11: `a::s` is one of several `s`: say of which by `plugin`"),
             (
                 "[grants]\nhttp = [\"example.com\"]",
                 "policy.toml:2:9: `example.com` has no scheme; write \

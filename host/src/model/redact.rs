@@ -21,7 +21,7 @@ const MARK: &str = "***";
 /// - the same as a JSON writer escapes it: `\"`, `\\`, `\n`, `\/`, `\u00e9` or `\u00E9`, all of it as `\u0061`; also
 ///   when that JSON is a string of other JSON;
 /// - the same as a URL has it (`%2F`), and as base64 has it, alone or within other text;
-/// - a secret of one line with a line break in it, raw or escaped;
+/// - a secret of one line with a line break in it, raw or escaped, or in lower case, as the names of hosts are told;
 /// - of a token (from 24 characters of `A-Z a-z 0-9 + / = _ . -`), every 12 characters in a row: where it is split,
 ///   what is left of it is shorter than that, or than half of it.
 ///
@@ -150,13 +150,14 @@ impl Redactor {
         }
     }
 
-    fn value(&self, value: &mut Value) {
+    /// Takes secrets out of all texts and keys of `value`.
+    pub fn json(&self, value: &mut Value) {
         match value {
             Value::String(text) => self.owned(text),
-            Value::Array(values) => values.iter_mut().for_each(|value| self.value(value)),
+            Value::Array(values) => values.iter_mut().for_each(|value| self.json(value)),
             Value::Object(entries) => {
                 let hidden = std::mem::take(entries).into_iter().map(|(key, mut value)| {
-                    self.value(&mut value);
+                    self.json(&mut value);
                     (self.text(&key).into_owned(), value)
                 });
                 *entries = hidden.collect();
@@ -180,7 +181,7 @@ impl Redactor {
             SessionEventKind::ToolCall { id, name, input } => {
                 self.owned(id);
                 self.owned(name);
-                self.value(input);
+                self.json(input);
             }
             SessionEventKind::ToolResult { id, output, .. } => {
                 self.owned(id);

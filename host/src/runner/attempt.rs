@@ -32,8 +32,8 @@ use crate::{
     component::{Plugin, Shape, bindings::PluginPre, unlinked},
     lane::Lane,
     model::{
-        AttemptRecord, Fault, FaultClass, LaneName, Outcome, Redactor, Report, ScenarioId, ScenarioShape, TrialId,
-        Usage,
+        AttemptRecord, Fault, FaultClass, LaneName, Outcome, Redactor, Report, ScenarioId, ScenarioShape,
+        TooManySecrets, TrialId, Usage,
     },
     plan::{Plan, PlannedTrial},
     sandbox::{AttemptDirs, Audit, Resolve, Snapshot, Tripwire, Workspace},
@@ -177,10 +177,19 @@ impl AttemptExecutor {
         self.workspace.folder()
     }
 
-    /// The smallest policy that allows what was used so far, as TOML; `None` where nobody asked for it.
-    #[must_use]
-    pub fn proposed_policy(&self) -> Option<String> {
-        self.audit.as_ref().map(RunAudit::policy)
+    /// The smallest policy that allows what was used so far, as TOML without any secret of the run; `None` where nobody
+    /// asked for it.
+    ///
+    /// # Errors
+    /// The secrets are too many to be looked for.
+    pub fn proposed_policy(&self) -> Result<Option<String>, TooManySecrets> {
+        let Some(audit) = &self.audit else { return Ok(None) };
+        let own = Redactor::new(self.secrets().map(str::to_owned))?;
+        let lanes = match &self.agents {
+            Agents::Live(lanes) => lanes.values().map(|lane| lane.redactor()).collect(),
+            Agents::Recorded { .. } => Vec::new(),
+        };
+        Ok(Some(audit.policy(&Redactor::union(lanes.iter().chain([&own]))?)))
     }
 
     /// The secrets that grants bring into the run.
@@ -294,11 +303,16 @@ impl AttemptExecutor {
         for left in survivors.iter().chain(&unremoved).chain(&unscrubbed) {
             feed.report(Report::Left { what: left.message.clone() }).await;
         }
+        let crowd = tripwire.crowd();
+        if let Some(crowd) = crowd {
+            feed.report(Report::Cut { what: format!("the network: {crowd}") }).await;
+        }
         let beside = Beside {
             breach: tripwire.breached(),
             session: sessions.fault(),
             left: survivors.or(unremoved).or(unscrubbed),
             denials: tell_denials(&tripwire, feed).await,
+            crowd,
         };
         let outcome = settle(outcome, beside);
         timings.finished();

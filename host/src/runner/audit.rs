@@ -6,13 +6,13 @@ use std::{
 };
 
 use crate::{
-    model::{GrantItem, Grants, Scenario, policy_section},
+    model::{GrantItem, Grants, Redactor, Scenario, ScenarioId, policy_section},
     sandbox::UsedGrants,
 };
 
-/// Collects over attempts.
+/// Collects over attempts. Scenarios of several plugins can have one name.
 #[derive(Default)]
-pub(super) struct RunAudit(Mutex<BTreeMap<String, Audited>>);
+pub(super) struct RunAudit(Mutex<BTreeMap<ScenarioId, Audited>>);
 
 struct Audited {
     digest: String,
@@ -24,7 +24,7 @@ impl RunAudit {
     /// Adds what an attempt of `scenario`, of the plugin with this digest, used.
     pub(super) fn add(&self, scenario: &Scenario, digest: &str, uses: UsedGrants) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let audited = all.entry(scenario.name.clone()).or_insert_with(|| Audited {
+        let audited = all.entry(scenario.id.clone()).or_insert_with(|| Audited {
             digest: digest.to_owned(),
             granted: scenario.grants.clone(),
             uses: UsedGrants::default(),
@@ -33,30 +33,34 @@ impl RunAudit {
         audited.uses.denied.extend(uses.denied);
     }
 
-    /// The smallest policy that allows what was used, as TOML.
-    pub(super) fn policy(&self) -> String {
+    /// The smallest policy that allows what was used, as TOML without what `redactor` knows.
+    pub(super) fn policy(&self, redactor: &Redactor) -> String {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::from(
             "# Proposed by `host run --audit`: what the scenarios of this run used, and nothing else. Read it before you \
              use it,\n# and keep it where those whom it binds cannot change it. Without `plugin` a section holds for other builds too.\n",
         );
-        for (name, audited) in all.iter() {
+        for (id, audited) in all.iter() {
             text.push('\n');
-            text.push_str(&audited.section(name));
+            text.push_str(&audited.section(&id.0, redactor));
         }
-        text
+        redactor.text(&text).into_owned()
     }
 }
 
 impl Audited {
-    fn section(&self, name: &str) -> String {
+    fn section(&self, name: &str, redactor: &Redactor) -> String {
         // Nothing is used of it that could be seen; without it the run would be another.
         let fixed = self.granted.deterministic.map(GrantItem::Deterministic);
         let used: Grants = self.uses.used.iter().cloned().chain(fixed).collect();
         let denied = self.uses.denied.iter().map(|item| format!("denied, so not proposed: {item}"));
         let unused = self.granted.items().into_iter().filter(|item| !used.allows(item));
         let unused = unused.map(|item| format!("granted, but not used as it stands: {item}"));
-        policy_section(name, &self.digest, &used, denied.chain(unused))
+        // With `***` in the place of its secret it would grant nothing.
+        let (shown, secret): (Vec<_>, Vec<_>) =
+            used.items().into_iter().partition(|item| redactor.find(item.to_string().as_bytes()).is_empty());
+        let secret = secret.iter().map(|item| format!("used, but it holds a secret, so not proposed: {item}"));
+        policy_section(name, &self.digest, &shown.into_iter().collect(), denied.chain(secret).chain(unused))
     }
 }
 
@@ -81,7 +85,7 @@ mod tests {
         audit.add(&scenario, "d1", uses(&[http("https://b.example.com")], &[http("https://evil.example")]));
         audit.add(&scenario, "d1", uses(&[http("https://a.example.com")], &[]));
         audit.add(&Scenario::named("two.x"), "d2", UsedGrants::default());
-        let policy = audit.policy();
+        let policy = audit.policy(&Redactor::default());
         let (_, sections) = policy.split_once("\n\n").unwrap();
         assert_eq!(
             sections,
@@ -91,5 +95,45 @@ mod tests {
              \n[scenario.\"two.x\"]\nplugin = \"sha256:d2\"\n"
         );
         let _: toml::Table = toml::from_str(&policy).unwrap();
+    }
+
+    #[test]
+    fn scenarios_of_one_name_in_two_plugins_are_told_apart() {
+        let audit = RunAudit::default();
+        for (plugin, digest) in [("a", "d1"), ("b", "d2")] {
+            let scenario = Scenario { id: ScenarioId(format!("{plugin}::one")), ..Scenario::named("one") };
+            let used = [http(&format!("https://{plugin}.example.com"))].into();
+            audit.add(&scenario, digest, UsedGrants { used, ..UsedGrants::default() });
+        }
+        let policy: toml::Table = toml::from_str(&audit.policy(&Redactor::default())).unwrap();
+        for (plugin, digest) in [("a", "d1"), ("b", "d2")] {
+            let section = &policy["scenario"][&format!("{plugin}::one")];
+            assert_eq!(section["plugin"].as_str(), Some(&*format!("sha256:{digest}")));
+            assert_eq!(section["grants"]["http"][0].as_str(), Some(&*format!("https://{plugin}.example.com")));
+            assert_eq!(section["grants"]["http"].as_array().unwrap().len(), 1);
+        }
+    }
+
+    #[test]
+    fn a_secret_in_the_name_of_a_host_is_not_told_and_not_proposed() {
+        let secret = "Tok3n-Of-Someone";
+        let audit = RunAudit::default();
+        let uses = UsedGrants {
+            used: [http(&format!("https://{secret}.used.example")), http("https://plain.example")].into(),
+            denied: [http(&format!("https://x-{secret}.denied.example"))].into(),
+        };
+        let grants = [http(&format!("https://{secret}.granted.example"))].into_iter().collect();
+        audit.add(&Scenario { grants, ..Scenario::named("one") }, "d1", uses);
+        let policy = audit.policy(&Redactor::new([secret.to_owned()]).unwrap());
+        // Names of hosts are in lower case here.
+        assert!(!policy.to_lowercase().contains(&secret.to_lowercase()), "{policy}");
+        for part in [
+            "\nhttp = [\"https://plain.example\"]\n",
+            "# denied, so not proposed: http = [\"https://x-***.denied.example\"]",
+            "# used, but it holds a secret, so not proposed: http = [\"https://***.used.example\"]",
+            "# granted, but not used as it stands: http = [\"https://***.granted.example\"]",
+        ] {
+            assert!(policy.contains(part), "{part}: {policy}");
+        }
     }
 }

@@ -28,6 +28,9 @@ use crate::{
 
 /// Bytes that one call may copy into the host.
 const COPIED: usize = 64 << 20;
+/// Streams, futures and resources, whosesoever they are, for each of the handles that the component may hold of the host.
+/// A stream of WASI 0.3 keeps a file or a socket open whose handle is gone.
+const FOR_EACH_HANDLE: usize = 8;
 
 /// What the component's call needs.
 pub(super) struct Call<'a> {
@@ -172,7 +175,7 @@ impl Call<'_> {
             let given = granted.env().keys().map(|name| (name, GrantItem::Env(name.clone())));
             given.for_each(|(name, item)| audit.note("env", name, Some(&item), true));
         }
-        let network = Network::new(granted, resolver, Arc::clone(self.tripwire), self.audit.cloned());
+        let network = Network::new(granted, resolver, Arc::clone(self.tripwire), self.audit.cloned(), limits.handles);
         let sandbox = Sandbox::new(given, limits, (stdout, stderr), self.tripwire, network)?;
         let guest = Guest {
             sandbox,
@@ -185,6 +188,7 @@ impl Call<'_> {
         let mut store = Store::new(engine, guest);
         store.limiter(|guest| &mut guest.sandbox.limiter);
         store.set_hostcall_fuel(COPIED);
+        store.set_max_component_handles((limits.handles as usize).saturating_mul(FOR_EACH_HANDLE));
         // Guest code yields at every epoch, so that the deadline and a stop are noticed.
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);

@@ -17,6 +17,10 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str) -> Fault {
         return Fault::new(FaultClass::Limit, what);
     }
     let text = error.root_cause().to_string();
+    if text.contains("store handle limit exceeded") {
+        let what = "the component holds too many streams, futures and resources at once; its limit is `handles`";
+        return Fault::new(FaultClass::Limit, what);
+    }
     if text.contains("resource limit exceeded") {
         return Fault::new(FaultClass::Limit, format!("the component does not fit its limits: {text}"));
     }

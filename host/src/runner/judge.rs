@@ -4,6 +4,7 @@ use super::{failure::with_last_words, text::shortened};
 use crate::{
     component::bindings::exports::scenario::host::scenarios::Verdict as GuestVerdict,
     model::{Fault, FaultClass, Finding, Outcome, Scenario, check_name},
+    sandbox::Crowded,
 };
 
 /// Findings of one attempt, and bytes of one finding's text.
@@ -21,6 +22,8 @@ pub(super) struct Beside {
     pub(super) left: Option<Fault>,
     /// What the component tried and was refused.
     pub(super) denials: Vec<String>,
+    /// What of the network it tried while too much was under way.
+    pub(super) crowd: Option<Crowded>,
 }
 
 /// What counts when several things happened: the end of the run, then a breach, then a session's fault, then what
@@ -38,19 +41,16 @@ pub(super) fn settle(outcome: Outcome, beside: Beside) -> Outcome {
         Some(fault) if !over => return Outcome::Fault(fault),
         _ => {}
     }
-    match (denied(&outcome, &beside.denials), beside.left) {
+    match (refused(&outcome, &beside), beside.left) {
         (Some(fault), _) => Outcome::Fault(fault),
         (None, Some(fault)) if matches!(outcome, Outcome::Pass | Outcome::Skip { .. }) => Outcome::Fault(fault),
         _ => outcome,
     }
 }
 
-/// An attempt that did not pass after it was refused something is `denied`: its failure may come from the refusal, so
-/// it says nothing about what is under test.
-fn denied(outcome: &Outcome, denials: &[String]) -> Option<Fault> {
-    if denials.is_empty() {
-        return None;
-    }
+/// An attempt that did not pass after it was refused something is `denied`, or `limit` where only too much of it was
+/// under way: its failure may come from the refusal, so it says nothing about what is under test.
+fn refused(outcome: &Outcome, beside: &Beside) -> Option<Fault> {
     let after = match outcome {
         Outcome::Fail { findings } => {
             let codes: Vec<_> = findings.iter().map(|finding| finding.code.as_str()).collect();
@@ -59,8 +59,13 @@ fn denied(outcome: &Outcome, denials: &[String]) -> Option<Fault> {
         Outcome::Fault(fault) if fault.class == FaultClass::Trap => fault.message.clone(),
         _ => return None,
     };
-    let list = denials.join("; ");
-    Some(Fault::new(FaultClass::Denied, format!("the component tried what it is not granted: {list}\n{after}")))
+    if !beside.denials.is_empty() {
+        let list = beside.denials.join("; ");
+        let what = format!("the component tried what it is not granted: {list}\n{after}");
+        return Some(Fault::new(FaultClass::Denied, what));
+    }
+    let crowd = beside.crowd?;
+    Some(Fault::new(FaultClass::Limit, format!("the component tried {crowd}\n{after}")))
 }
 
 /// What a typed scenario's verdict comes to; `stderr` is the end of what it wrote there.
@@ -151,6 +156,16 @@ mod tests {
     }
 
     #[test]
+    fn a_failure_after_too_much_at_once_is_of_the_limit() {
+        let crowd = Some(Crowded { refused: 2, at_once: 10 });
+        let crowded = || Beside { crowd, ..Beside::default() };
+        assert_eq!(class_of(fail(), crowded()), Some(FaultClass::Limit));
+        assert_eq!(settle(Outcome::Pass, crowded()), Outcome::Pass);
+        let denied = Beside { denials: vec!["TCP".into()], ..crowded() };
+        assert_eq!(class_of(fail(), denied), Some(FaultClass::Denied), "a grant has to be given first");
+    }
+
+    #[test]
     fn the_end_of_the_run_comes_first() {
         let cancelled = Outcome::Cancelled { reason: "r".into() };
         let beside = Beside {
@@ -158,6 +173,7 @@ mod tests {
             session: Some(fault(FaultClass::Crash)),
             left: Some(fault(FaultClass::Internal)),
             denials: vec!["TCP".into()],
+            crowd: None,
         };
         assert_eq!(settle(cancelled.clone(), beside), cancelled);
     }

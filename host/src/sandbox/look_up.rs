@@ -84,6 +84,7 @@ impl Answers {
         self.0 = State::Answered(found.map(Vec::into_iter).map_err(|error| match error {
             NoAddress::Refused => ErrorCode::AccessDenied,
             NoAddress::Unknown => ErrorCode::NameUnresolvable,
+            NoAddress::TooSlow | NoAddress::TooMany => ErrorCode::TemporaryResolverFailure,
         }));
     }
 }
@@ -162,6 +163,7 @@ impl<T> p3::HostWithStore<T> for LookUp {
             Ok(found) => Ok(found.into_iter().map(p3_types::IpAddress::from).collect()),
             Err(NoAddress::Refused) => Err(p3::ErrorCode::AccessDenied),
             Err(NoAddress::Unknown) => Err(p3::ErrorCode::NameUnresolvable),
+            Err(NoAddress::TooSlow | NoAddress::TooMany) => Err(p3::ErrorCode::TemporaryResolverFailure),
         })
     }
 }

@@ -24,14 +24,14 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 pub use audit::{Audit, UsedGrants};
 pub use fixture::{FixtureError, RecordedFixtureError, Snapshot};
 pub use granted::{GrantError, Granted};
-use http::HttpGate;
+use http::{FIELDS, HttpGate};
 pub use image::{Captured, ImageError, ImageLimits, Part, RestoreError, restore};
 pub use network::Network;
 pub use output::OutputFile;
 pub use remove::remove_tree;
 pub use resolver::{Resolve, Resolving, SystemResolver};
 pub use sweep::{DeadRun, Sweep, SweepProblem, sweep};
-pub use tripwire::Tripwire;
+pub use tripwire::{Crowded, Tripwire};
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView, p2::pipe::MemoryInputPipe};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
@@ -119,7 +119,9 @@ impl Sandbox {
         let told = Arc::clone(tripwire);
         let limiter = Limiter::new(limits, move |what| told.limit(what));
         let gate = HttpGate(Arc::clone(&network));
-        Ok(Self { wasi: wasi.build(), http: WasiHttpCtx::new(), gate, network, table, limiter })
+        let mut http = WasiHttpCtx::new();
+        http.set_field_size_limit(FIELDS);
+        Ok(Self { wasi: wasi.build(), http, gate, network, table, limiter })
     }
 
     /// What outgoing HTTP needs.
@@ -167,5 +169,6 @@ pub fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtim
     wasmtime_wasi::p3::add_to_linker(linker)?;
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     wasmtime_wasi_http::p3::add_to_linker(linker)?;
+    http::add_to_linker(linker)?;
     look_up::add_to_linker(linker)
 }

@@ -8,8 +8,13 @@ use std::{
     collections::{HashMap, HashSet},
     net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::timeout,
+};
 use wasmtime_wasi::sockets::SocketAddrUse;
 
 use super::{Audit, Granted, Resolve, Tripwire};
@@ -17,6 +22,10 @@ use crate::model::{GrantItem, HostPattern, HttpGrant, HttpTarget, SecretHeader, 
 
 /// Characters of a name that is none, in messages.
 const SHOWN: usize = 100;
+/// How long a component waits for a look-up.
+const LOOK_UP_PATIENCE: Duration = Duration::from_secs(30);
+/// Answers for one name that are remembered; whoever answers for it can send any number of them.
+const ANSWERS: usize = 1_000;
 
 /// The network as one attempt may use it.
 pub struct Network {
@@ -24,6 +33,9 @@ pub struct Network {
     resolver: Arc<dyn Resolve>,
     tripwire: Arc<Tripwire>,
     audit: Option<Arc<Audit>>,
+    /// Places for requests and look-ups under way.
+    places: Arc<Semaphore>,
+    at_once: u32,
     /// What the component was told of names that it is granted.
     answers: Mutex<HashMap<HostPattern, HashSet<IpAddr>>>,
 }
@@ -35,6 +47,10 @@ pub(super) enum NoAddress {
     Refused,
     /// The name leads nowhere.
     Unknown,
+    /// The look-up takes too long.
+    TooSlow,
+    /// Too much is under way already; it is noted.
+    TooMany,
 }
 
 /// A kind of use, as people and as the audit call it.
@@ -50,15 +66,18 @@ const UDP: Kind = Kind { shown: "UDP", word: "udp" };
 const LOOK_UP: Kind = Kind { shown: "name look-up", word: "look-up" };
 
 impl Network {
-    /// The network with what `granted` allows. What is refused is noted in `tripwire`, and every use in `audit`.
+    /// The network with what `granted` allows, and `at_once` requests and look-ups under way together. What is refused
+    /// is noted in `tripwire`, and every use in `audit`.
     #[must_use]
     pub fn new(
         granted: Arc<Granted>,
         resolver: Arc<dyn Resolve>,
         tripwire: Arc<Tripwire>,
         audit: Option<Arc<Audit>>,
+        at_once: u32,
     ) -> Self {
-        Self { granted, resolver, tripwire, audit, answers: Mutex::default() }
+        let places = Arc::new(Semaphore::new((at_once as usize).min(Semaphore::MAX_PERMITS)));
+        Self { granted, resolver, tripwire, audit, places, at_once, answers: Mutex::default() }
     }
 
     pub(super) fn granted(&self) -> &Granted {
@@ -70,6 +89,17 @@ impl Network {
         let how = item.as_ref().map(|item| format!(" (to grant it: `{item}`)")).unwrap_or_default();
         self.tripwire.denied(format!("{}: {what}{how}", kind.shown));
         self.note(kind, what, item.as_ref(), false);
+    }
+
+    /// A place among what may be under way, until it is dropped. None where there is none left, which is noted: WASI 0.3
+    /// has no handle for what is under way, so that the limit of handles does not hold for it by itself.
+    pub(super) fn place(&self, kind: Kind, what: &str) -> Option<OwnedSemaphorePermit> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok();
+        if place.is_none() {
+            self.tripwire.crowded(self.at_once);
+            self.note(kind, &format!("{what}, beyond {} at once (limit `handles`)", self.at_once), None, false);
+        }
+        place
     }
 
     fn note(&self, kind: Kind, what: &str, item: Option<&GrantItem>, allowed: bool) {
@@ -116,7 +146,8 @@ impl Network {
             HostPattern::Address(address) => return Ok(vec![*address]),
             HostPattern::Name(name) | HostPattern::Below(name) => name,
         };
-        let found = self.resolver.resolve(name).await.map_err(|_| NoAddress::Unknown)?;
+        let found = timeout(LOOK_UP_PATIENCE, self.resolver.resolve(name)).await.map_err(|_| NoAddress::TooSlow)?;
+        let found = found.map_err(|_| NoAddress::Unknown)?;
         let (mut usable, mut refused) = (Vec::new(), None);
         for address in found.into_iter().map(|address| address.to_canonical()) {
             match judge(address) {
@@ -149,6 +180,7 @@ impl Network {
             self.refuse(LOOK_UP, &shown, None);
             return Err(NoAddress::Refused);
         };
+        let _place = self.place(LOOK_UP, &shown).ok_or(NoAddress::TooMany)?;
         let host = &target.host;
         let item = |target| if tcp.name(host) { GrantItem::Tcp(target) } else { GrantItem::Udp(target) };
         let judge = |address| match (tcp.name(host), udp.name(host)) {
@@ -160,7 +192,11 @@ impl Network {
         let found = self.addresses(host, (LOOK_UP, &shown), judge, named).await?;
         self.note(LOOK_UP, &shown, Some(&item(target.clone())), true);
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        answers.entry(host.clone()).or_default().extend(&found);
+        let known = answers.entry(host.clone()).or_default();
+        if known.len() > ANSWERS {
+            known.clear();
+        }
+        known.extend(&found);
         Ok(found)
     }
 

@@ -17,6 +17,8 @@ use wasmtime_wasi::{p2::bindings::CommandPre, p3};
 use super::*;
 use crate::model::{GrantItem, Grants, HttpGrant};
 
+mod under_way;
+
 /// Answers with the next address of a name each time it is asked.
 #[derive(Default)]
 struct FixedResolver {
@@ -51,16 +53,22 @@ struct Came {
     stdout: String,
     stderr: String,
     denials: Vec<String>,
+    crowd: Option<Crowded>,
 }
 
 /// Calls the guest `name` with these arguments.
 async fn call(name: &str, args: &[&str], grants: Grants, resolver: Arc<FixedResolver>) -> Came {
+    call_with(name, args, grants, resolver, 1_000).await
+}
+
+/// The same with any resolver, and so many places for requests and look-ups.
+async fn call_with(name: &str, args: &[&str], grants: Grants, resolver: Arc<dyn Resolve>, at_once: u32) -> Came {
     let folder = tempfile::tempdir().unwrap();
     let tripwire = Arc::new(Tripwire::default());
     let output = |name: &'static str| OutputFile::new(name, folder.path().join(name), 1 << 20, &tripwire);
     let (stdout, stderr) = (output("stdout"), output("stderr"));
     let granted = Arc::new(Granted::new(&grants, &|_| None).unwrap_or_else(|problems| panic!("{problems:?}")));
-    let network = Network::new(granted, resolver, Arc::clone(&tripwire), None);
+    let network = Network::new(granted, resolver, Arc::clone(&tripwire), None, at_once);
     let args = std::iter::once(name).chain(args.iter().copied()).map(str::to_owned).collect();
     let given = Given { args, ..Given::default() };
     let outputs = (stdout.clone(), stderr.clone());
@@ -90,7 +98,13 @@ async fn call(name: &str, args: &[&str], grants: Grants, resolver: Arc<FixedReso
         }
     };
     drop(store);
-    Came { passed, stdout: stdout.tail(), stderr: stderr.tail(), denials: tripwire.denials().0 }
+    Came {
+        passed,
+        stdout: stdout.tail(),
+        stderr: stderr.tail(),
+        denials: tripwire.denials().0,
+        crowd: tripwire.crowd(),
+    }
 }
 
 const GUESTS: [&str; 2] = ["probe-network", "probe-network-p3"];

@@ -1,4 +1,7 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use tokio::sync::Notify;
 
@@ -20,6 +23,23 @@ struct Noted {
     breach: Option<Fault>,
     denied: Vec<String>,
     denied_uncounted: u64,
+    crowded: Option<Crowded>,
+}
+
+/// Requests and look-ups that there was no place for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crowded {
+    /// How many.
+    pub refused: u64,
+    /// How many may be under way at once.
+    pub at_once: u32,
+}
+
+impl fmt::Display for Crowded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { refused, at_once } = self;
+        write!(f, "{refused} requests and look-ups beyond {at_once} at once; the limit is `handles`")
+    }
 }
 
 impl Tripwire {
@@ -46,6 +66,18 @@ impl Tripwire {
         } else {
             noted.denied.push(what);
         }
+    }
+
+    /// A request or a look-up was refused, since `at_once` of them were under way.
+    pub(super) fn crowded(&self, at_once: u32) {
+        let mut noted = self.lock();
+        noted.crowded.get_or_insert(Crowded { refused: 0, at_once }).refused += 1;
+    }
+
+    /// The requests and look-ups that there was no place for, if there were any.
+    #[must_use]
+    pub fn crowd(&self) -> Option<Crowded> {
+        self.lock().crowded
     }
 
     /// The first breach.

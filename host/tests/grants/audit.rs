@@ -47,6 +47,29 @@ fn what_is_denied_stays_denied_and_is_not_proposed() {
 }
 
 #[test]
+fn a_secret_in_the_name_of_a_host_is_in_no_policy_that_is_proposed() {
+    let server = Server::new();
+    let grants = format!(
+        "http = [{{ to = {:?}, header = {{ name = \"authorization\", secret = \"API_KEY\" }} }}]",
+        server.origin()
+    );
+    // Names of hosts are told in lower case.
+    let secret = "S3cr3T-0F-the-H0st";
+    let url = format!("http://{secret}.example/");
+    let one = One::new("probe-network", &["request", "GET", &url], &grants).with("API_KEY", secret);
+    let run = one.run(&["--audit"]);
+    denied(&run, &["HTTP: GET http://***.example"]);
+    let policy = fs::read_to_string(one.suite.last_run().unwrap().join("policy.toml")).unwrap();
+    assert!(policy.contains("# denied, so not proposed: http = [\"http://***.example\"]"), "{policy}");
+    let mut found = Vec::new();
+    super::files(&one.suite.path(".host"), &mut found);
+    let told = found.iter().map(|file| String::from_utf8_lossy(&fs::read(file).unwrap_or_default()).into_owned());
+    for text in told.chain([run.told()]) {
+        assert!(!text.to_lowercase().contains(&secret.to_lowercase()), "{text}");
+    }
+}
+
+#[test]
 fn without_it_nothing_is_written_down() {
     let one = One::new("probe-network", &["env"], "");
     one.run(&[]).exits(0);

@@ -1,6 +1,6 @@
 //! `--policy`: what a scenario asks for is capped by somebody else.
 
-use super::{One, Server};
+use super::{One, SECRET, Server};
 use crate::support::{Finished, Suite, plain_module, probe};
 
 fn asking(server: &Server) -> One {
@@ -103,6 +103,24 @@ fn inspect_shows_what_could_be_reached_and_a_policy_that_is_accepted() {
         .replace("[scenario.probe-network", "[scenario.one")
         .replace("# possible, by its imports: http = [\"https://HOST\"]", &format!("http = [{:?}]", server.origin()));
     one.run(&["--policy", &policy(&one.suite, &filled)]).exits(0).passes("one");
+}
+
+#[test]
+fn inspect_shows_no_secret_of_the_policy() {
+    let suite = Suite::new();
+    let text = format!(
+        "[grants]\nhttp = [{{ to = \"https://{SECRET}.example\", header = {{ name = \"authorization\", secret = \"API_KEY\" }} \
+         }}]"
+    );
+    let (plugin, policy) = (probe("probe-network"), policy(&suite, &text));
+    for format in ["human", "json"] {
+        let args = ["inspect", plugin.to_str().unwrap(), "--policy", &policy, "--format", format];
+        let mut command = suite.host_command(&suite.path(""), args);
+        command.env("API_KEY", SECRET);
+        let run = suite.start_command(command).finish();
+        run.exits(0);
+        assert!(run.stdout.contains("https://***.example") && !run.told().contains(SECRET), "{}", run.told());
+    }
 }
 
 /// As where a job of CI has lost the input that names it.

@@ -57,10 +57,21 @@ fn answer(mut stream: TcpStream, noted: &Mutex<Vec<String>>) {
             let _ = reader.read_line(&mut head);
             size.clear();
         }
-        let _ = reader.read_line(&mut size);
+        // Then trailers, up to an empty line.
+        size.clear();
+        while reader.read_line(&mut size).is_ok_and(|read| read > 2) {
+            head.push_str(&size);
+            size.clear();
+        }
     }
     noted.lock().unwrap().push(head.clone());
     let path = head.split(' ').nth(1).unwrap_or_default();
+    if path == "/stall" {
+        let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\npart");
+        // Until the other side has had enough.
+        thread::spawn(move || reader.read(&mut [0]));
+        return;
+    }
     let answer = match path.split_once("?to=") {
         Some((_, to)) => format!("HTTP/1.1 302 Found\r\nlocation: {to}\r\ncontent-length: 0\r\n\r\n"),
         None => {

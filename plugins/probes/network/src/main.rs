@@ -16,7 +16,22 @@ fn main() -> ExitCode {
     let words: Vec<&str> = args.iter().skip(1).map(String::as_str).collect();
     let came_of_it = match words.as_slice() {
         ["request", method, url, headers @ ..] => requests::request(method, url, headers).map(|it| it.to_string()),
+        // In the place of `LONG` many letters.
+        ["long", method, url, headers @ ..] => {
+            let long = |text: &str| text.replace("LONG", &"x".repeat(70_000));
+            let headers: Vec<String> = headers.iter().copied().map(long).collect();
+            let headers: Vec<&str> = headers.iter().map(String::as_str).collect();
+            requests::request(&long(method), &long(url), &headers).map(|it| it.to_string())
+        }
         ["follow", url] => requests::follow(url),
+        ["trailers", url, trailers @ ..] => requests::trailers(url, trailers).map(|it| it.to_string()),
+        ["patient", url, first, between] => {
+            let milliseconds = |text: &str| text.parse().expect("milliseconds");
+            let patience = requests::Patience { first: milliseconds(first), between: milliseconds(between) };
+            requests::patient(url, &patience).map(|it| it.to_string())
+        }
+        ["keep", count, url] => requests::keep(count.parse().expect("a count"), url),
+        ["look-ups", count, name] => sockets::look_ups(count.parse().expect("a count"), name),
         ["tcp", host, port] => sockets::tcp(host, port.parse().expect("a port")),
         ["udp", host, port] => sockets::udp(host, port.parse().expect("a port")),
         ["look-up", name] => sockets::look_up(name).map(|found| format!("{found:?}")),

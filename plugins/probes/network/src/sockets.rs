@@ -2,7 +2,7 @@
 
 use crate::raw::wasi::sockets::{
     instance_network::instance_network,
-    ip_name_lookup::resolve_addresses,
+    ip_name_lookup::{ResolveAddressStream, resolve_addresses},
     network::{ErrorCode, IpAddress, IpAddressFamily, IpSocketAddress, Ipv4SocketAddress, Ipv6SocketAddress},
     tcp_create_socket::create_tcp_socket,
     udp::OutgoingDatagram,
@@ -80,6 +80,10 @@ pub(crate) fn udp(host: &str, port: u16) -> Result<String, String> {
 /// All addresses of a name.
 pub(crate) fn look_up(name: &str) -> Result<Vec<IpAddress>, String> {
     let answers = resolve_addresses(&instance_network(), name).map_err(|error| format!("look-up: {error:?}"))?;
+    all(&answers)
+}
+
+fn all(answers: &ResolveAddressStream) -> Result<Vec<IpAddress>, String> {
     let mut found = Vec::new();
     loop {
         let next = finished(|| answers.resolve_next_address(), || answers.subscribe().block());
@@ -88,4 +92,11 @@ pub(crate) fn look_up(name: &str) -> Result<Vec<IpAddress>, String> {
             None => return Ok(found),
         }
     }
+}
+
+/// Looks up a name `count` times at once; what came of the last.
+pub(crate) fn look_ups(count: u32, name: &str) -> Result<String, String> {
+    let begin = |_| resolve_addresses(&instance_network(), name).map_err(|error| format!("look-up: {error:?}"));
+    let begun = (0..count).map(begin).collect::<Result<Vec<_>, _>>()?;
+    all(begun.last().ok_or("none")?).map(|found| format!("{found:?}"))
 }

@@ -1,0 +1,236 @@
+//! Bodies on their way: who is waited for, and for how long.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::HeaderName;
+use http_body::{Body, Frame};
+use tokio::time::{Sleep, sleep};
+use wasmtime_wasi_http::{Error, WasiBody};
+
+/// How long the server may be waited for, from when somebody begins to.
+pub(super) struct Clock {
+    patience: Duration,
+    left: Option<Pin<Box<Sleep>>>,
+}
+
+impl Clock {
+    pub(super) fn new(patience: Duration) -> Self {
+        Self { patience, left: None }
+    }
+
+    /// Nobody waits for the server now.
+    pub(super) fn stop(&mut self) {
+        self.left = None;
+    }
+
+    /// Goes on with the wait, or begins one; ready when it has been too long.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let patience = self.patience;
+        self.left.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(context)
+    }
+}
+
+/// How far the sending of a request is.
+#[derive(Default)]
+pub(super) struct Pace {
+    /// Parts of the body that the component has handed over.
+    handed: AtomicU64,
+    /// Whether the next part is the component's to bring.
+    waits: AtomicBool,
+}
+
+impl Pace {
+    /// Whether it is the component that is waited for.
+    pub(super) fn waits_for_component(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn handed(&self) -> u64 {
+        self.handed.load(Ordering::Relaxed)
+    }
+}
+
+/// A request's body, without trailers of the names that the host writes itself.
+pub(super) struct Outgoing {
+    body: WasiBody,
+    reserved: Vec<HeaderName>,
+    pace: Arc<Pace>,
+}
+
+impl Outgoing {
+    pub(super) fn new(body: WasiBody, reserved: Vec<HeaderName>, pace: Arc<Pace>) -> Self {
+        Self { body, reserved, pace }
+    }
+
+    fn without_reserved(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match frame.into_trailers() {
+            Ok(mut trailers) => {
+                self.reserved.iter().for_each(|name| drop(trailers.remove(name)));
+                Frame::trailers(trailers)
+            }
+            Err(frame) => frame,
+        }
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(context);
+        self.pace.waits.store(polled.is_pending(), Ordering::Relaxed);
+        let frame = ready!(polled);
+        self.pace.handed.fetch_add(1, Ordering::Relaxed);
+        Poll::Ready(frame.map(|frame| frame.map(|frame| self.without_reserved(frame))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// A response's body, whose server may let a reader wait only for so long. That nobody reads is no fault of a server.
+pub(super) struct Patient<B, K> {
+    body: B,
+    clock: Clock,
+    between: Duration,
+    _kept: K,
+}
+
+impl<B, K> Patient<B, K> {
+    /// The first part may take `first`, each later one `between`. `kept` is kept for as long as the body.
+    pub(super) fn new(body: B, first: Duration, between: Duration, kept: K) -> Self {
+        Self { body, clock: Clock::new(first), between, _kept: kept }
+    }
+}
+
+impl<B, K> Body for Patient<B, K>
+where
+    B: Body<Data = Bytes> + Unpin,
+    K: Unpin,
+    Error: From<B::Error>,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        match Pin::new(&mut self.body).poll_frame(context) {
+            Poll::Ready(frame) => {
+                self.clock = Clock::new(self.between);
+                Poll::Ready(frame.map(|frame| frame.map_err(Error::from)))
+            }
+            Poll::Pending => {
+                ready!(self.clock.poll(context));
+                Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use http::{HeaderMap, HeaderValue};
+    use http_body_util::{BodyExt, Full};
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    /// A body that brings what is sent to it.
+    struct Brought(mpsc::UnboundedReceiver<Frame<Bytes>>);
+
+    impl Body for Brought {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.0.poll_recv(context).map(|frame| frame.map(Ok))
+        }
+    }
+
+    const FIRST: Duration = Duration::from_secs(20);
+    const BETWEEN: Duration = Duration::from_secs(5);
+
+    fn patient() -> (mpsc::UnboundedSender<Frame<Bytes>>, Patient<Brought, ()>) {
+        let (bring, brought) = mpsc::unbounded_channel();
+        (bring, Patient::new(Brought(brought), FIRST, BETWEEN, ()))
+    }
+
+    fn part() -> Frame<Bytes> {
+        Frame::data(Bytes::from_static(b"part"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_reads_late_is_not_taken_for_a_server_that_stalls() {
+        let (bring, mut body) = patient();
+        // Nobody reads, and the server has no part in it.
+        sleep(10 * FIRST).await;
+        let server = tokio::spawn(async move {
+            sleep(FIRST / 2).await;
+            bring.send(part()).unwrap();
+            sleep(10 * BETWEEN + BETWEEN / 2).await;
+            bring.send(part()).unwrap();
+        });
+        assert!(body.frame().await.unwrap().is_ok());
+        sleep(10 * BETWEEN).await;
+        assert!(body.frame().await.unwrap().is_ok());
+        server.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_stalls_is_told_after_the_time_for_the_first_part_or_the_next() {
+        let (bring, mut body) = patient();
+        let began = tokio::time::Instant::now();
+        assert!(matches!(body.frame().await, Some(Err(Error::ConnectionReadTimeout))));
+        // The clock of the test stands still but for what is waited for.
+        assert_eq!(began.elapsed().as_secs(), FIRST.as_secs());
+
+        let (brings_one, mut body) = patient();
+        brings_one.send(part()).unwrap();
+        assert!(body.frame().await.unwrap().is_ok());
+        let began = tokio::time::Instant::now();
+        assert!(matches!(body.frame().await, Some(Err(Error::ConnectionReadTimeout))));
+        assert_eq!(began.elapsed().as_secs(), BETWEEN.as_secs());
+        drop(bring);
+    }
+
+    #[tokio::test]
+    async fn trailers_have_no_name_that_the_host_writes() {
+        let trailers: HeaderMap = [("x-api-key", "guess"), ("x-own", "mine")]
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .into_iter()
+            .collect();
+        let body = Full::new(Bytes::from_static(b"part")).with_trailers(async { Some(Ok(trailers)) });
+        let body = body.map_err(|never| match never {}).boxed_unsync();
+        let reserved = vec![HeaderName::from_static("x-api-key")];
+        let sent = Outgoing::new(body, reserved, Arc::default()).collect().await.unwrap();
+        let names: Vec<_> = sent.trailers().unwrap().keys().map(HeaderName::as_str).collect();
+        assert_eq!(names, ["x-own"]);
+    }
+}

@@ -1,0 +1,60 @@
+//! Method, host and path of a request, bounded. wasmtime takes them as long as a component writes them, and keeps them
+//! with each request that is not sent yet: as many of them as the component may have handles would take the host's
+//! memory.
+
+use wasmtime::{
+    StoreContextMut,
+    component::{Linker, Resource},
+};
+use wasmtime_wasi_http::{p2::bindings::http::types as p2, p3::bindings::http::types as p3};
+
+use super::FIELDS;
+use crate::sandbox::HasSandbox;
+
+/// Whether a request can hold the text; where not, it is as if it were no method, host or path at all.
+fn fits(text: Option<&str>) -> bool {
+    text.is_none_or(|text| text.len() <= FIELDS)
+}
+
+macro_rules! bounded {
+    ($linker:ident, $version:ident, $package:literal, $resource:literal, $host:ident, $request:ident) => {
+        let mut types = $linker.instance($package)?;
+        types.func_wrap(
+            concat!("[method]", $resource, ".set-method"),
+            |mut store: StoreContextMut<'_, T>, (request, method): (Resource<$version::$request>, $version::Method)| {
+                let written = if let $version::Method::Other(method) = &method { Some(method.as_str()) } else { None };
+                if !fits(written) {
+                    return Ok((Err(()),));
+                }
+                $version::$host::set_method(&mut store.data_mut().http(), request, method).map(|set| (set,))
+            },
+        )?;
+        types.func_wrap(
+            concat!("[method]", $resource, ".set-authority"),
+            |mut store: StoreContextMut<'_, T>, (request, host): (Resource<$version::$request>, Option<String>)| {
+                if !fits(host.as_deref()) {
+                    return Ok((Err(()),));
+                }
+                $version::$host::set_authority(&mut store.data_mut().http(), request, host).map(|set| (set,))
+            },
+        )?;
+        types.func_wrap(
+            concat!("[method]", $resource, ".set-path-with-query"),
+            |mut store: StoreContextMut<'_, T>, (request, path): (Resource<$version::$request>, Option<String>)| {
+                if !fits(path.as_deref()) {
+                    return Ok((Err(()),));
+                }
+                $version::$host::set_path_with_query(&mut store.data_mut().http(), request, path).map(|set| (set,))
+            },
+        )?;
+    };
+}
+
+/// Puts bounded functions in the place of those that are in `linker`.
+pub(in crate::sandbox) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    bounded!(linker, p2, "wasi:http/types@0.2.12", "outgoing-request", HostOutgoingRequest, OutgoingRequest);
+    bounded!(linker, p3, "wasi:http/types@0.3.0", "request", HostRequest, Request);
+    linker.allow_shadowing(false);
+    Ok(())
+}

@@ -1,0 +1,83 @@
+//! What may be under way at once, and for how long.
+
+use super::*;
+
+/// Never answers.
+struct Hangs;
+
+impl Resolve for Hangs {
+    fn resolve(&self, _: &str) -> Resolving {
+        Box::pin(std::future::pending())
+    }
+}
+
+/// Answers every request with `done`; its port.
+fn serves() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            let _ = stream.read(&mut [0; 2_000]);
+            let _ = stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\ndone");
+        }
+    });
+    port
+}
+
+fn sockets() -> Grants {
+    [GrantItem::Tcp(format!("{NAME}:80").parse().unwrap())].into_iter().collect()
+}
+
+fn temporary(stderr: &str) -> bool {
+    stderr.contains("temporary-resolver-failure") || stderr.contains("TemporaryResolverFailure")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn more_requests_than_there_are_places_for_are_refused_until_others_are_let_go() {
+    for guest in GUESTS {
+        let url = format!("http://127.0.0.1:{}", serves());
+        let resolver = FixedResolver::with(NAME, &[]);
+        let came = call_with(guest, &["keep", "3", &url], http(&[&url]), resolver, 2).await;
+        assert!(came.passed, "{} {:?}", came.stderr, came.denials);
+        let said: Vec<&str> = came.stdout.lines().collect();
+        assert_eq!(said[..2], ["200", "200"], "{said:?}");
+        assert!(said[2].contains("ConnectionLimitReached"), "{said:?}");
+        assert_eq!(said[3], "afterwards 200");
+        let crowd = came.crowd.unwrap();
+        assert!(crowd.refused >= 1 && crowd.at_once == 2, "{crowd}");
+        assert_eq!(came.denials, [""; 0], "nothing was missing from the grants");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn places_come_back_however_many_requests_there_are() {
+    for guest in GUESTS {
+        let url = format!("http://127.0.0.1:{}", serves());
+        let resolver = FixedResolver::with(NAME, &[]);
+        let came = call_with(guest, &["keep", "0", &url], http(&[&url]), resolver, 1).await;
+        assert!(came.passed && came.stdout == "afterwards 200\n", "{} {:?}", came.stdout, came.stderr);
+        assert_eq!(came.crowd, None);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn more_look_ups_than_there_are_places_for_are_refused() {
+    for guest in GUESTS {
+        let came = call_with(guest, &["look-ups", "3", NAME], sockets(), Arc::new(Hangs), 2).await;
+        assert!(!came.passed && temporary(&came.stderr), "{}", came.stderr);
+        assert_eq!(came.crowd, Some(Crowded { refused: 1, at_once: 2 }), "{guest}");
+        assert_eq!(came.denials, [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_look_up_that_does_not_end_is_not_waited_for_any_longer() {
+    for guest in GUESTS {
+        let came = call_with(guest, &["look-up", NAME], sockets(), Arc::new(Hangs), 1).await;
+        assert!(!came.passed && temporary(&came.stderr), "{}", came.stderr);
+        let url = format!("https://{NAME}");
+        let came = call_with(guest, &["request", "GET", &url], http(&[&url]), Arc::new(Hangs), 1).await;
+        assert!(!came.passed && came.stderr.contains("DnsTimeout"), "{}", came.stderr);
+        assert_eq!(came.crowd, None);
+    }
+}
