@@ -413,7 +413,7 @@ mod tests {
         assert_eq!(contents, identify(&component).unwrap());
         assert_eq!((contents.shape, contents.imports), (Shape::Typed, vec![Import("x:y/z".into())]));
         let embedded = wat(
-            "(module (func (export \"f\") (unreachable)) (data \"x\") (@custom \"component-type:w\" (after last) \"\"))",
+            "(module (func (export \"scenario:host/scenarios@0.1.0#list\") (unreachable)) (data \"x\") (@custom \"component-type:w\" (after last) \"\"))",
         );
         assert_eq!(identify_valid(&embedded).unwrap().shape, Shape::Typed);
         for length in 0..component.len() {
