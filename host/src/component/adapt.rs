@@ -15,6 +15,7 @@ use wit_parser::Resolve;
 
 use super::{
     calls::{CALLS, mend},
+    early_heap::with_early_heap,
     go_heap::with_room,
 };
 
@@ -43,7 +44,9 @@ const EXIT_WORLD: &str = "
 /// The encoder's words when the module does not fit its world or WASI 0.1.
 pub fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
     let roomy = with_room(module)?;
-    let (module, exits) = redirect_exit(&mend(roomy.as_deref().unwrap_or(module))?)?;
+    let roomy = roomy.as_deref().unwrap_or(module);
+    let early = with_early_heap(roomy)?;
+    let (module, exits) = redirect_exit(&mend(early.as_deref().unwrap_or(roomy))?)?;
     let encode = || {
         let mut encoder =
             ComponentEncoder::default().validate(true).module(&module)?.adapter(PREVIEW1, adapter(command))?;
@@ -59,9 +62,10 @@ pub fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
 pub(super) fn adaptation(command: bool) -> String {
     let mut hasher = Sha256::new();
     // The sources are part of how it is done.
-    let sources = [include_bytes!("adapt.rs").as_slice(), include_bytes!("calls.rs"), include_bytes!("go_heap.rs")];
+    let heaps = [include_bytes!("early_heap.rs").as_slice(), include_bytes!("go_heap.rs")];
+    let sources = [include_bytes!("adapt.rs").as_slice(), include_bytes!("calls.rs")].into_iter().chain(heaps);
     let others = [CALLS.as_bytes(), ENCODER.as_bytes(), adapter(command), &[u8::from(command)]];
-    for part in sources.into_iter().chain(others) {
+    for part in sources.chain(others) {
         hasher.update((part.len() as u64).to_le_bytes());
         hasher.update(part);
     }
