@@ -12,8 +12,8 @@ use wasm_encoder::{
     reencode::{Error, Reencode, utils},
 };
 use wasmparser::{
-    CodeSectionReader, CompositeInnerType, ConstExpr, ExportSectionReader, FunctionBody, FunctionSectionReader, Operator,
-    Parser, Payload, TypeRef,
+    CodeSectionReader, CompositeInnerType, ConstExpr, ExportSectionReader, FunctionBody, FunctionSectionReader,
+    Operator, Parser, Payload, TypeRef,
 };
 
 const START: &str = "_start";
@@ -206,7 +206,9 @@ mod tests {
 
     #[test]
     fn other_modules_stay_as_they_are() {
-        for end in ["", "(global.set $root (i32.const 8)) (nop)", "(drop (memory.size)) (global.set $root (i32.const 8))"] {
+        for end in
+            ["", "(global.set $root (i32.const 8)) (nop)", "(drop (memory.size)) (global.set $root (i32.const 8))"]
+        {
             assert_eq!(with_early_heap(&module(end)).unwrap(), None, "{end}");
         }
     }
