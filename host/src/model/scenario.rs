@@ -75,7 +75,7 @@ pub enum ScenarioShape {
     /// Through the typed world `scenario:host/plugin`.
     Typed,
     /// As a plain WASI command.
-    Command(CommandSpec),
+    Command(Box<CommandSpec>),
 }
 
 /// What a plain command is given and what is expected of it.
