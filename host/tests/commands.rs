@@ -64,13 +64,13 @@ fn a_panic_is_a_trap() {
 #[test]
 fn a_command_is_given_what_its_file_says_and_nothing_else() {
     let finished = run("args = [\"show\"]\nstdin = \"line\\n\"\nenv = { B = \"2\", A = \"1\" }\n\
-         [expect]\nstdout = \"args: command|show\\nenv: A=1|B=2\\nstdin: \\\"line\\\\n\\\"\\n\"\nstderr = \"told on stderr\\n\"\n");
+         [expect]\nstdout = \"args: probe-command.wasm|show\\nenv: A=1|B=2\\nstdin: \\\"line\\\\n\\\"\\n\"\nstderr = \"told on stderr\\n\"\n");
     finished.exits(0).passes("command");
 }
 
 #[test]
 fn a_command_is_given_nothing_by_default() {
-    let expect = "[expect]\nstdout = \"args: command|show\\nenv: \\nstdin: \\\"\\\"\\n\"\n";
+    let expect = "[expect]\nstdout = \"args: probe-command.wasm|show\\nenv: \\nstdin: \\\"\\\"\\n\"\n";
     run(&format!("args = [\"show\"]\n{expect}")).exits(0).passes("command");
 }
 
@@ -82,7 +82,7 @@ fn every_expectation_that_does_not_hold_is_told() {
     let findings = finished.findings("command");
     assert_eq!(codes(findings), ["exit-code", "stdout", "stderr"]);
     assert!(findings[0].message.contains("exited with 0, not 5"), "{}", findings[0].message);
-    assert!(findings[1].evidence.as_deref().unwrap().contains("args: command|show"));
+    assert!(findings[1].evidence.as_deref().unwrap().contains("args: probe-command.wasm|show"));
     assert_eq!(findings[2].evidence.as_deref(), Some("from line 1:\n- something else\n+ told on stderr\n"));
 }
 

@@ -78,6 +78,24 @@ fn a_start_function_may_call_what_the_module_imports() {
     }
 }
 
+/// A heap as AssemblyScript sets it up when it first allocates: of all memory that there is by then. What it takes for
+/// itself here it fills; a call of WASI after that must still find the adapter's state.
+#[test]
+fn a_heap_that_takes_all_memory_leaves_the_adapter_its_own() {
+    let parts = "(import \"wasi_snapshot_preview1\" \"args_sizes_get\" (func $sizes (param i32 i32) (result i32)))
+        (global $root (mut i32) (i32.const 0))
+        (func $set_up
+          (drop (i32.lt_s (memory.size) (i32.const 23)))
+          (drop (memory.grow (i32.const 0)))
+          (i32.store offset=96 (i32.const 64) (i32.const 0))
+          (i32.store (i32.const 1024) (i32.shl (memory.size) (i32.const 16)))
+          (global.set $root (i32.const 2048)))";
+    let sizes = "(if (call $sizes (i32.const 0) (i32.const 4)) (then unreachable))";
+    let allocate = "(if (i32.eqz (global.get $root)) (then (call $set_up)))
+        (memory.fill (i32.const 2048) (i32.const 1) (i32.sub (i32.load (i32.const 1024)) (i32.const 2048)))";
+    passes(parts, "1", &format!("{sizes} {allocate} {sizes}"));
+}
+
 /// The bytes ff fe are no UTF-8: 25 is ILSEQ.
 #[test]
 fn a_function_that_is_imported_twice_is_the_same_under_both_names() {

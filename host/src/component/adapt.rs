@@ -18,6 +18,7 @@ use wit_parser::Resolve;
 use super::{
     CONTRACT,
     calls::{CALLS, mend},
+    early_heap::with_early_heap,
     go_heap::with_room,
     late_start::with_late_start,
     world::with_world,
@@ -48,7 +49,7 @@ const EXIT_WORLD: &str = "
 /// The encoder's words when the module does not fit its world or WASI 0.1.
 pub fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
     let mut module = Cow::Borrowed(module);
-    for changed in [with_world, with_late_start, with_room] {
+    for changed in [with_world, with_late_start, with_room, with_early_heap] {
         if let Some(made) = changed(&module)? {
             module = Cow::Owned(made);
         }
@@ -72,6 +73,7 @@ pub(super) fn adaptation(command: bool) -> String {
     let sources = [
         include_bytes!("adapt.rs").as_slice(),
         include_bytes!("calls.rs"),
+        include_bytes!("early_heap.rs"),
         include_bytes!("go_heap.rs"),
         include_bytes!("late_start.rs"),
         include_bytes!("world.rs"),

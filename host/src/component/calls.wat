@@ -6,6 +6,7 @@
   (import "wasi_snapshot_preview1" "fd_filestat_set_times" (func $fd_filestat_set_times (param i32 i64 i64 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_seek" (func $fd_seek (param i32 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "path_create_directory" (func $path_create_directory (param i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "path_filestat_get" (func $path_filestat_get (param i32 i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "path_filestat_set_times" (func $path_filestat_set_times (param i32 i32 i32 i32 i64 i64 i32) (result i32)))
@@ -106,10 +107,19 @@
     (i32.store8 (i32.const 8) (local.get $held))
     (select (i32.const 8) (local.get $errno) (i32.eq (local.get $errno) (i32.const 54))))
 
+  ;; An empty list of buffers the adapter takes for any descriptor, also for one that is not open.
+  (func $of_nothing (param $fd i32) (param $count i32) (result i32)
+    (local $errno i32)
+    (if (local.get $count) (then (return (i32.const 0))))
+    (local.set $errno (call $no_socket (local.get $fd)))
+    (select (i32.const 0) (local.get $errno) (i32.eq (local.get $errno) (i32.const 57))))
+
   ;; What is set not to block is read once more as if it did: files are always ready, and so is stdin here, but the
   ;; adapter says "again" of them at first.
   (func (export "fd_read") (param $fd i32) (param $list i32) (param $count i32) (param $read i32) (result i32)
     (local $errno i32) (local $flags i32) (local $one i64) (local $two i64) (local $three i64)
+    (local.set $errno (call $of_nothing (local.get $fd) (local.get $count)))
+    (if (local.get $errno) (then (return (local.get $errno))))
     (local.set $errno (call $fd_read (local.get $fd) (local.get $list) (local.get $count) (local.get $read)))
     (if (i32.ne (local.get $errno) (i32.const 6)) (then (return (local.get $errno))))
     (local.set $one (i64.load (i32.const 8)))
@@ -126,6 +136,12 @@
     (local.set $errno (call $fd_read (local.get $fd) (local.get $list) (local.get $count) (local.get $read)))
     (drop (call $fd_fdstat_set_flags (local.get $fd) (local.get $flags)))
     (local.get $errno))
+
+  (func (export "fd_write") (param $fd i32) (param $list i32) (param $count i32) (param $written i32) (result i32)
+    (local $errno i32)
+    (local.set $errno (call $of_nothing (local.get $fd) (local.get $count)))
+    (if (local.get $errno) (then (return (local.get $errno))))
+    (call $fd_write (local.get $fd) (local.get $list) (local.get $count) (local.get $written)))
 
   (func (export "path_create_directory") (param i32 i32 i32) (result i32)
     (if (i32.eqz (call $text (local.get 1) (local.get 2))) (then (return (i32.const 25))))

@@ -7,6 +7,7 @@ mod calls;
 mod componentize;
 mod contract;
 mod discover;
+mod early_heap;
 mod go_heap;
 mod identify;
 mod late_start;

@@ -95,11 +95,24 @@ struct ScenarioFile {
     grants: Table<GrantsTable>,
     fixture: Table<FixtureTable>,
     args: Option<Spanned<Vec<String>>>,
-    env: Option<Spanned<BTreeMap<String, String>>>,
+    env: Option<Spanned<Variables>>,
     stdin: Option<Spanned<String>>,
     preopens: Option<Spanned<Vec<Table<PreopenTable>>>>,
     session: Option<Spanned<Table<SessionTable>>>,
     expect: Option<Spanned<Table<ExpectTable>>>,
+}
+
+/// Names and texts in the order in which they are written: a program may look at the order of its variables.
+#[derive(Debug, Deserialize)]
+#[serde(from = "BTreeMap<Spanned<String>, String>")]
+struct Variables(Vec<(String, String)>);
+
+impl From<BTreeMap<Spanned<String>, String>> for Variables {
+    fn from(written: BTreeMap<Spanned<String>, String>) -> Self {
+        let mut written: Vec<_> = written.into_iter().collect();
+        written.sort_by_key(|(name, _)| name.span().start);
+        Self(written.into_iter().map(|(name, text)| (name.into_inner(), text)).collect())
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -171,7 +184,7 @@ impl ScenarioFile {
         let size = |texts: &mut dyn Iterator<Item = &String>| texts.map(|text| text.len() + 1).sum::<usize>();
         let args = self.args.as_ref().map_or(0, |args| size(&mut args.get_ref().iter()));
         let env =
-            self.env.as_ref().map_or(0, |env| size(&mut env.get_ref().iter().flat_map(|(name, text)| [name, text])));
+            self.env.as_ref().map_or(0, |env| size(&mut env.get_ref().0.iter().flat_map(|(name, text)| [name, text])));
         // The larger of both is where to save.
         let larger =
             if args > env { self.args.as_ref().map(Spanned::span) } else { self.env.as_ref().map(Spanned::span) };
@@ -187,7 +200,8 @@ impl ScenarioFile {
         let nul = |key, span| (span, format!("`{key}` holds the character NUL, which ends a text; remove it"));
         let args = self.args.as_ref().filter(|args| args.get_ref().iter().any(|arg| arg.contains('\0')));
         let env = self.env.as_ref().and_then(|env| {
-            let (names, texts) = (|| env.get_ref().keys(), env.get_ref().values());
+            let names = || env.get_ref().0.iter().map(|(name, _)| name);
+            let texts = env.get_ref().0.iter().map(|(_, text)| text);
             if names().chain(texts).any(|text| text.contains('\0')) {
                 return Some(nul("env", env.span()));
             }
@@ -200,7 +214,7 @@ impl ScenarioFile {
     /// Variables that `env` sets and `[grants]` takes from the host: only one of both could hold.
     fn given_twice(&self, source: &FileText, grants: &GivenGrants) -> Vec<SourceError> {
         let Some(env) = &self.env else { return Vec::new() };
-        let both = env.get_ref().keys().filter(|name| grants.grants.env.contains(*name));
+        let both = env.get_ref().0.iter().map(|(name, _)| name).filter(|name| grants.grants.env.contains(*name));
         both.map(|name| {
             let message = format!("`{name}` is set here, and granted from the host's environment too; remove one");
             source.error(env.span(), message)
@@ -295,8 +309,9 @@ impl ScenarioSettings {
             fixture: Fixture { root, config, git: file.fixture.0.git, folders },
             bin,
             command: CommandSpec {
+                program: String::new(),
                 args: file.args.map(Spanned::into_inner).unwrap_or_default(),
-                env: file.env.map(Spanned::into_inner).unwrap_or_default(),
+                env: file.env.map(|env| env.into_inner().0).unwrap_or_default(),
                 stdin: file.stdin.map(Spanned::into_inner).unwrap_or_default().into_bytes(),
                 preopens,
                 session: file.session.map(|session| SessionPrompt { prompt: session.into_inner().0.prompt }),

@@ -77,16 +77,18 @@ pub enum ScenarioShape {
     /// Through the typed world `scenario:host/plugin`.
     Typed,
     /// As a plain WASI command.
-    Command(CommandSpec),
+    Command(Box<CommandSpec>),
 }
 
 /// What a plain command is given and what is expected of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CommandSpec {
+    /// The program's name, which is its first argument: the name of its file.
+    pub program: String,
     /// Arguments after the program's name.
     pub args: Vec<String>,
-    /// Its whole environment.
-    pub env: BTreeMap<String, String>,
+    /// Its whole environment, in the order of the file.
+    pub env: Vec<(String, String)>,
     /// What it reads from stdin; empty by default.
     pub stdin: Vec<u8>,
     /// Its directories in their order, in place of the default ones.

@@ -185,7 +185,7 @@ fn commands(
         if let Err(error) = check_name(&stem) {
             problems.push(SetupProblem::CommandName { plugin: plugin.path.clone(), reason: error.to_string() });
         }
-        return vec![bare(plugin, &stem, settings, ScenarioShape::Command(CommandSpec::default()))];
+        return vec![bare(plugin, &stem, settings, command(plugin, CommandSpec::default()))];
     }
     folders
         .into_iter()
@@ -197,11 +197,12 @@ fn commands(
             if plugin.adapted {
                 let CommandSpec { args, env, .. } = &folder.command;
                 let args = room_for_args(&folder.name, args).map_err(|error| wrong(folder, "args", error.to_string()));
-                let env = room_for_env(env.iter()).map_err(|error| wrong(folder, "env", error.to_string()));
+                let env = room_for_env(env.iter().map(|(name, value)| (name, value)))
+                    .map_err(|error| wrong(folder, "env", error.to_string()));
                 problems.extend([args.err(), env.err()].into_iter().flatten());
             }
             problems.extend(unknown_findings(folder, &command_codes(&folder.command)));
-            let shape = ScenarioShape::Command(folder.command.clone());
+            let shape = command(plugin, folder.command.clone());
             let mut scenario = bare(plugin, &folder.name, settings, shape);
             scenario.summary = folder.summary.clone().unwrap_or_default();
             scenario.needs_session = folder.command.session.is_some();
@@ -209,6 +210,12 @@ fn commands(
             scenario
         })
         .collect()
+}
+
+/// Test programs compare the name that they are called by with their file's.
+fn command(plugin: &PluginFacts, spec: CommandSpec) -> ScenarioShape {
+    let program = plugin.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    ScenarioShape::Command(Box::new(CommandSpec { program, ..spec }))
 }
 
 fn bare(plugin: &PluginFacts, name: &str, settings: &Settings, shape: ScenarioShape) -> Scenario {

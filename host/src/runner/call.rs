@@ -78,7 +78,7 @@ impl Call<'_> {
             Err(fault) => return Outcome::Fault(fault),
         };
         let (stdout, stderr) = (self.output("stdout"), self.output("stderr"));
-        let args = std::iter::once(self.scenario.name.clone()).chain(spec.args.iter().cloned()).collect();
+        let args = std::iter::once(spec.program.clone()).chain(spec.args.iter().cloned()).collect();
         let mut preopens = match self.preopens(spec) {
             Ok(preopens) => preopens,
             Err(fault) => return Outcome::Fault(fault),

@@ -45,7 +45,7 @@ fn granted(scenario: &Scenario, variable: &dyn Fn(&str) -> Option<OsString>) -> 
         ScenarioShape::Typed => None,
     };
     if scenario.adapted && !granted.env().is_empty() {
-        let all = own.into_iter().flatten().chain(granted.env());
+        let all = own.into_iter().flatten().map(|(name, value)| (name, value)).chain(granted.env());
         let told = |source| vec![PrepareError::NoRoom { scenario: scenario.id.clone(), source }];
         room_for_env(all).map_err(told)?;
     }

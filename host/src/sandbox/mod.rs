@@ -19,7 +19,7 @@ mod tests;
 mod tripwire;
 mod workspace;
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 pub use audit::{Audit, UsedGrants};
 pub use fixture::{FixtureError, RecordedFixtureError, Snapshot};
@@ -47,8 +47,8 @@ use crate::{
 pub struct Given {
     /// Arguments, the program's name first.
     pub args: Vec<String>,
-    /// The whole environment.
-    pub env: BTreeMap<String, String>,
+    /// The environment, in its order; what is granted comes after it.
+    pub env: Vec<(String, String)>,
     /// What stdin holds.
     pub stdin: Vec<u8>,
     /// Its directories in their order.
@@ -92,7 +92,8 @@ impl Sandbox {
     ) -> Result<Self, Fault> {
         let mut wasi = WasiCtx::builder();
         wasi.args(&given.args).stdout(stdout).stderr(stderr);
-        for (name, value) in given.env.iter().chain(network.granted().env()) {
+        let own = given.env.iter().map(|(name, value)| (name, value));
+        for (name, value) in own.chain(network.granted().env()) {
             wasi.env(name, value);
         }
         if let Some(seed) = network.granted().grants().deterministic {

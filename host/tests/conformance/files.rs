@@ -61,6 +61,10 @@ fn of_several_buffers_at_least_the_first_that_is_not_empty_is_taken() {
     p.begins("again", b"ab");
     p.ok("fd_read", &[FILE, Arg::Reads("none", &[]), Arg::Out("n")]).holds("n", 0, 32, 0);
     p.ok("fd_write", &[FILE, Arg::Writes(&[]), Arg::Out("n")]).holds("n", 0, 32, 0);
+    p.ok("fd_close", &[FILE]);
+    p.call("fd_read", &[FILE, Arg::Reads("none", &[]), Arg::Out("n")], &[BADF]);
+    p.call("fd_write", &[FILE, Arg::Writes(&[]), Arg::Out("n")], &[BADF]);
+    p.call("fd_write", &[Arg::N(0x1234_5678), Arg::Writes(&[]), Arg::Out("n")], &[BADF]);
     conforms(&p);
 }
 

@@ -133,11 +133,11 @@ fn there_are_no_sockets_and_that_is_told() {
 fn arguments_and_variables_come_as_they_are() {
     let mut p = Program::default();
     p.ok("args_sizes_get", &[Arg::Out("count"), Arg::Out("size")]);
-    p.holds("count", 0, 32, 4).holds("size", 0, 32, 6 + 1 + 4 + 3);
-    p.ok("args_get", &[Arg::Out("list"), Arg::Out("args")]).begins("args", "calls\0\0a b\0ä\0".as_bytes());
+    p.holds("count", 0, 32, 4).holds("size", 0, 32, 11 + 1 + 4 + 3);
+    p.ok("args_get", &[Arg::Out("list"), Arg::Out("args")]).begins("args", "calls.wasm\0\0a b\0ä\0".as_bytes());
     p.ok("environ_sizes_get", &[Arg::Out("count"), Arg::Out("size")]);
     p.holds("count", 0, 32, 2).holds("size", 0, 32, 7 + 6);
-    p.ok("environ_get", &[Arg::Out("list"), Arg::Out("env")]).begins("env", b"A=b=c \0NONE=\0");
+    p.ok("environ_get", &[Arg::Out("list"), Arg::Out("env")]).begins("env", b"NONE=\0A=b=c \0");
     conforms_with(&p, "args = [\"\", \"a b\", \"ä\"]\nenv = { NONE = \"\", A = \"b=c \" }");
 }
 
@@ -177,9 +177,9 @@ fn many_and_large_arguments_and_variables_come_whole() {
     let (large, value) = ("x".repeat(LARGE as usize), "y".repeat(LARGE as usize));
     let mut p = Program::default();
     p.ok("args_sizes_get", &[Arg::Out("count"), Arg::Out("size")]);
-    p.holds("count", 0, 32, 1 + 10 + 2000).holds("size", 0, 32, u64::from(6 + 10 * (LARGE + 1)) + 2000 * 4);
+    p.holds("count", 0, 32, 1 + 10 + 2000).holds("size", 0, 32, u64::from(11 + 10 * (LARGE + 1)) + 2000 * 4);
     p.room("args", 600_000).room("list", 10_000).ok("args_get", &[Arg::Out("list"), Arg::Out("args")]);
-    let end = 6 + 10 * (LARGE + 1);
+    let end = 11 + 10 * (LARGE + 1);
     p.holds("args", end - 2, 8, u64::from(b'x')).holds("args", end - 1, 8, 0).holds("args", end, 8, u64::from(b'a'));
     p.ok("environ_sizes_get", &[Arg::Out("count"), Arg::Out("size")]);
     p.holds("count", 0, 32, 9).holds("size", 0, 32, u64::from(9 * (LARGE + 4)));
