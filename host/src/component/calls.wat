@@ -1,6 +1,7 @@
 ;; What the official adapter of WASI 0.1 does otherwise than the standard says, mended around its calls. A function that
 ;; is exported here stands in for the import of that name; `calls.rs` puts it into the module.
 (module
+  (import "wasi_snapshot_preview1" "clock_time_get" (func $clock_time_get (param i32 i64 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_fdstat_get" (func $fd_fdstat_get (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_fdstat_set_flags" (func $fd_fdstat_set_flags (param i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_filestat_set_times" (func $fd_filestat_set_times (param i32 i64 i64 i32) (result i32)))
@@ -17,6 +18,7 @@
   (import "wasi_snapshot_preview1" "path_rename" (func $path_rename (param i32 i32 i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "path_symlink" (func $path_symlink (param i32 i32 i32 i32 i32) (result i32)))
   (import "wasi_snapshot_preview1" "path_unlink_file" (func $path_unlink_file (param i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))
   (import "env" "memory" (memory 0))
 
   ;; Whether a path is UTF-8: the adapter traps over any other. What lies outside of the memory is for the call to find.
@@ -157,8 +159,13 @@
     (if (i32.eqz (call $text (local.get 5) (local.get 6))) (then (return (i32.const 25))))
     (call $path_link (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4) (local.get 5) (local.get 6)))
   (func (export "path_open") (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)
+    (local $errno i32)
     (if (i32.eqz (call $text (local.get 2) (local.get 3))) (then (return (i32.const 25))))
-    (call $path_open (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4) (local.get 5) (local.get 6) (local.get 7) (local.get 8)))
+    (local.set $errno
+      (call $path_open (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4) (local.get 5) (local.get 6)
+        (local.get 7) (local.get 8)))
+    ;; The adapter has places for 128 descriptors, and says of one too many that there is no memory.
+    (select (i32.const 33) (local.get $errno) (i32.eq (local.get $errno) (i32.const 48))))
   (func (export "path_readlink") (param i32 i32 i32 i32 i32 i32) (result i32)
     (if (i32.eqz (call $text (local.get 1) (local.get 2))) (then (return (i32.const 25))))
     (call $path_readlink (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4) (local.get 5)))
@@ -183,4 +190,36 @@
     (call $path_symlink (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4)))
   (func (export "path_unlink_file") (param i32 i32 i32) (result i32)
     (if (i32.eqz (call $text (local.get 1) (local.get 2))) (then (return (i32.const 25))))
-    (call $path_unlink_file (local.get 0) (local.get 1) (local.get 2))))
+    (call $path_unlink_file (local.get 0) (local.get 1) (local.get 2)))
+
+  ;; The adapter cannot count from now to a time of day that is over: it says "overflow" and waits for nothing. What is
+  ;; over has happened; what else has is told by the next call.
+  (func (export "poll_oneoff") (param $in i32) (param $out i32) (param $count i32) (param $told i32) (result i32)
+    (local $errno i32) (local $held i64) (local $now i64) (local $events i32)
+    (local.set $errno (call $poll_oneoff (local.get $in) (local.get $out) (local.get $count) (local.get $told)))
+    (if (i32.ne (local.get $errno) (i32.const 61)) (then (return (local.get $errno))))
+    (local.set $held (i64.load (i32.const 8)))
+    (drop (call $clock_time_get (i32.const 0) (i64.const 1) (i32.const 8)))
+    (local.set $now (i64.load (i32.const 8)))
+    (i64.store (i32.const 8) (local.get $held))
+    (loop $next
+      (if (local.get $count)
+        (then
+          ;; A clock, that of the day, until a time: of 48 bytes those at 8, 16 and 40, and the time at 24.
+          (if (i32.and
+                (i32.and (i32.eqz (i32.load8_u offset=8 (local.get $in))) (i32.eqz (i32.load offset=16 (local.get $in))))
+                (i32.and (i32.load16_u offset=40 (local.get $in))
+                         (i64.le_u (i64.load offset=24 (local.get $in)) (local.get $now))))
+            (then
+              (i64.store (local.get $out) (i64.load (local.get $in)))
+              (i64.store offset=8 (local.get $out) (i64.const 0))
+              (i64.store offset=16 (local.get $out) (i64.const 0))
+              (i64.store offset=24 (local.get $out) (i64.const 0))
+              (local.set $out (i32.add (local.get $out) (i32.const 32)))
+              (local.set $events (i32.add (local.get $events) (i32.const 1)))))
+          (local.set $in (i32.add (local.get $in) (i32.const 48)))
+          (local.set $count (i32.sub (local.get $count) (i32.const 1)))
+          (br $next))))
+    (if (i32.eqz (local.get $events)) (then (return (local.get $errno))))
+    (i32.store (local.get $told) (local.get $events))
+    (i32.const 0)))

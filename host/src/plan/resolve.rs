@@ -196,7 +196,8 @@ fn commands(
             }
             if plugin.adapted {
                 let CommandSpec { args, env, .. } = &folder.command;
-                let args = room_for_args(&folder.name, args).map_err(|error| wrong(folder, "args", error.to_string()));
+                let args =
+                    room_for_args(&program(plugin), args).map_err(|error| wrong(folder, "args", error.to_string()));
                 let env = room_for_env(env.iter().map(|(name, value)| (name, value)))
                     .map_err(|error| wrong(folder, "env", error.to_string()));
                 problems.extend([args.err(), env.err()].into_iter().flatten());

@@ -116,6 +116,43 @@ fn a_poll_tells_what_is_ready() {
     conforms(&p);
 }
 
+/// Until a time of day, in nanoseconds since 1970.
+fn until(userdata: u64, nanoseconds: u64) -> Vec<u8> {
+    let rest = [&0_u64.to_le_bytes()[..], &nanoseconds.to_le_bytes(), &[0; 8], &1_u64.to_le_bytes()].concat();
+    subscription(userdata, 0, &rest)
+}
+
+#[test]
+fn a_time_of_day_that_is_over_has_come() {
+    let mut p = Program::default();
+    let last_century = 900_000_000_000_000_000;
+    p.put("one", &until(7, 0)).room("events", 512);
+    p.ok("poll_oneoff", &[Arg::Out("one"), Arg::Out("events"), Arg::N(1), Arg::Out("n")]);
+    p.holds("n", 0, 32, 1).holds("events", 0, 64, 7).holds("events", 8, 32, 0);
+    let hour = clock(5, 3_600_000_000_000);
+    p.put("several", &[hour, until(8, u64::MAX), until(9, last_century), until(10, 1)].concat());
+    p.ok("poll_oneoff", &[Arg::Out("several"), Arg::Out("events"), Arg::N(4), Arg::Out("n")]);
+    p.holds("n", 0, 32, 2).holds("events", 0, 64, 9).holds("events", 8, 32, 0).holds("events", 32, 64, 10);
+    // The question stays as it was.
+    p.holds("several", 96 + 24, 64, last_century).holds("one", 0, 64, 7);
+    conforms(&p);
+}
+
+#[test]
+fn one_file_too_many_is_told_as_such_and_another_can_be_closed_for_it() {
+    let mut p = Program::default();
+    p.open(DIR, "file", CREAT, READ_WRITE, "first");
+    for _ in 0..119 {
+        p.open(DIR, "file", 0, READ_WRITE, "other");
+    }
+    for _ in 0..10 {
+        p.try_open(DIR, "file", (0, 0, READ_WRITE, 0), "last", &[SUCCESS, MFILE]);
+    }
+    p.try_open(DIR, "file", (0, 0, READ_WRITE, 0), "last", &[MFILE]);
+    p.ok("fd_close", &[Arg::Fd("first")]).open(DIR, "file", 0, READ_WRITE, "first");
+    conforms(&p);
+}
+
 #[test]
 fn there_are_no_sockets_and_that_is_told() {
     let mut p = Program::default();
@@ -202,7 +239,7 @@ fn what_has_no_room_in_the_adapter_is_refused_before_it_starts() {
         |count: usize| (0..count).map(|number| format!("E{number:04} = \"\"")).collect::<Vec<_>>().join(", ");
     for (fits, too_much) in [
         (format!("args = [{:?}]", text(59_000)), format!("args = [{:?}]", text(59_001))),
-        (format!("args = [{}]", "\"\",".repeat(7375)), format!("args = [{}]", "\"\",".repeat(7376))),
+        (format!("args = [{}]", "\"\",".repeat(7374)), format!("args = [{}]", "\"\",".repeat(7375))),
         (format!("env = {{ A = {:?} }}", text(59_000)), format!("env = {{ A = {:?} }}", text(59_001))),
         (format!("env = {{ {} }}", variables(3688)), format!("env = {{ {} }}", variables(3689))),
     ] {

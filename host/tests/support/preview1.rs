@@ -14,6 +14,7 @@ pub const ILSEQ: u16 = 25;
 pub const INVAL: u16 = 28;
 pub const ISDIR: u16 = 31;
 pub const LOOP: u16 = 32;
+pub const MFILE: u16 = 33;
 pub const NAMETOOLONG: u16 = 37;
 pub const NOENT: u16 = 44;
 pub const NOTDIR: u16 = 54;
