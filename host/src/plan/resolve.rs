@@ -215,8 +215,11 @@ fn commands(
 
 /// Test programs compare the name that they are called by with their file's.
 fn command(plugin: &PluginFacts, spec: CommandSpec) -> ScenarioShape {
-    let program = plugin.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    ScenarioShape::Command(Box::new(CommandSpec { program, ..spec }))
+    ScenarioShape::Command(Box::new(CommandSpec { program: program(plugin), ..spec }))
+}
+
+fn program(plugin: &PluginFacts) -> String {
+    plugin.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
 fn bare(plugin: &PluginFacts, name: &str, settings: &Settings, shape: ScenarioShape) -> Scenario {
