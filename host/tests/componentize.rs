@@ -97,9 +97,34 @@ fn a_plugin_s_start_function_may_call_what_it_imports() {
     let begins = "(global $begun (mut i32) (i32.const 0)) (start $begin) (func $begin
         (if (call $yield) (then unreachable))
         (global.set $begun (i32.const 1)))";
+    // Nobody calls the `_start` of a plugin.
+    for also in ["", "(func (export \"_start\"))"] {
+        let fields = format!("{begins} {also}");
+        let suite = Suite::new();
+        suite.file("core.wasm", bare_typed_module_importing(&listed, pause, unless_begun, unless_begun, &fields));
+        suite.host(["run", "core.wasm"]).exits(0).passes("begun");
+    }
+    // Nor a second initialiser, where names are mangled the other way.
+    let mangled = wat(&format!(
+        "(module (import \"cm32p2|scenario:host/report@0.1\" \"note\" (func (param i32 i32))) {pause}
+            (memory (export \"cm32p2_memory\") 1)
+            (func (export \"cm32p2_initialize\")) (func (export \"_start\") {unless_begun}) {begins})"
+    ));
     let suite = Suite::new();
-    suite.file("core.wasm", bare_typed_module_importing(&listed, pause, unless_begun, unless_begun, begins));
-    suite.host(["run", "core.wasm"]).exits(0).passes("begun");
+    suite.file("core.wasm", mangled);
+    suite.host(["run", "core.wasm"]).exits(0).passes("core");
+}
+
+#[test]
+fn only_the_interface_itself_makes_a_plugin() {
+    let suite = Suite::new();
+    suite.file(
+        "core.wasm",
+        wat(r#"(module (memory (export "memory") 1) (func (export "_start")) (func (export "scenario:host/scenarios-old@0.1.0#list")))"#),
+    );
+    suite.host(["run", "core.wasm"]).exits(0).passes("core");
+    let kind = componentized(&suite, &fs::read(suite.path("core.wasm")).unwrap(), &[]);
+    assert!(kind.contains("a plain command of WASI 0.2"), "{kind}");
 }
 
 /// The module with the world of `wit`, which may use the contract.

@@ -223,7 +223,7 @@ pub(super) async fn ask_all(plugins: &[Plugin], engine: &Engine) -> Result<Vec<P
             path: plugin.file.path.clone(),
             canonical: plugin.file.canonical.clone(),
             digest: plugin.digest.clone(),
-            adapted: plugin.contents.core_module,
+            handed: plugin.contents.handed,
             declared,
         });
     }

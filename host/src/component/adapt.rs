@@ -48,11 +48,12 @@ const EXIT_WORLD: &str = "
 /// # Errors
 /// The encoder's words when the module does not fit its world or WASI 0.1.
 pub fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
+    let late_start = |module: &[u8]| with_late_start(module, command);
     let mut module = Cow::Borrowed(module);
-    for changed in [with_world, with_late_start, with_room, with_early_heap] {
-        if let Some(made) = changed(&module)? {
-            module = Cow::Owned(made);
-        }
+    // The start function is moved first: what it is moved to depends on whether the module has a world of its own.
+    for changed in [&late_start as &dyn Fn(&[u8]) -> _, &with_world, &with_room, &with_early_heap] {
+        let made: Option<Vec<u8>> = changed(&module)?;
+        module = made.map_or(module, Cow::Owned);
     }
     let (module, exits) = redirect_exit(&mend(&module)?)?;
     let encode = || {

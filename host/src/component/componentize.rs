@@ -8,7 +8,7 @@ use wit_parser::{Resolve, WorldId};
 use super::{
     IdentifyError, Shape,
     apart::adapt_apart,
-    identify::{core_shape, top_level},
+    identify::{core_shape, is_scenarios, top_level},
     world::{PLUGIN, SCENARIOS},
 };
 use crate::model::shown;
@@ -64,7 +64,7 @@ pub fn componentize(module: &[u8], wit: Option<&Path>) -> Result<Componentized, 
     if top.component {
         return Err(ComponentizeError::Component);
     }
-    let typed = top.exports.iter().any(|export| export.contains(SCENARIOS));
+    let typed = top.exports.iter().any(|export| is_scenarios(export));
     let command = !typed && top.exports.iter().any(|export| export == "_start");
     let mut module = module.to_vec();
     match wit {

@@ -1,8 +1,10 @@
 //! Tells what a file is, without compiling it.
 
+use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW1;
 use wasmparser::{Chunk, ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, Validator, WasmFeatures};
 
-use super::world::{SCENARIOS, is_own};
+use super::world::{MANGLED, SCENARIOS, is_own};
+use crate::model::Handed;
 
 const RUN: &str = "wasi:cli/run";
 /// The version of `scenario:host` that this host speaks: same major and, before 1.0, same minor.
@@ -17,6 +19,8 @@ pub struct Contents {
     pub core_module: bool,
     /// What it imports, in order.
     pub imports: Vec<Import>,
+    /// What it asks the adapter for.
+    pub handed: Handed,
 }
 
 /// How the host calls a plugin.
@@ -175,6 +179,7 @@ pub(super) struct TopLevel {
     pub(super) exports: Vec<String>,
     /// A core module that was built against a world of components.
     pub(super) world_embedded: bool,
+    handed: Handed,
 }
 
 impl TopLevel {
@@ -214,7 +219,12 @@ impl TopLevel {
                 }
                 Payload::ImportSection(section) => {
                     for import in section.into_imports() {
-                        top.imports.push(import?.module.to_owned());
+                        let import = import?;
+                        if import.module == PREVIEW1 {
+                            top.handed.args |= import.name.starts_with("args_");
+                            top.handed.env |= import.name.starts_with("environ_");
+                        }
+                        top.imports.push(import.module.to_owned());
                     }
                     top.imports.dedup();
                 }
@@ -241,7 +251,7 @@ fn component(top: TopLevel) -> Result<Contents, IdentifyError> {
         (None, None) => return Err(IdentifyError::OtherWorld { exports: listed(&top.exports) }),
     };
     let imports = top.imports.into_iter().map(Import).collect();
-    Ok(Contents { shape, core_module: false, imports })
+    Ok(Contents { shape, core_module: false, imports, handed: Handed::default() })
 }
 
 /// Which of the versions that a command can be run by it is run by. Compilers for WASI 0.2 give every program a
@@ -260,8 +270,13 @@ fn command(versions: Vec<String>) -> Option<Result<WasiVersion, IdentifyError>> 
 
 fn core_module(top: TopLevel) -> Result<Contents, IdentifyError> {
     let shape = core_shape(&top)?;
-    let imports = top.imports.into_iter().map(Import).collect();
-    Ok(Contents { shape, core_module: true, imports })
+    // As a component names them. What a module takes of itself, to export resources, opens up nothing.
+    let own = |module: &String| module.starts_with("[export]") || module == "$root";
+    let plain = |module: String| module.strip_prefix(MANGLED).map_or(module.clone(), str::to_owned);
+    let mut imports: Vec<_> =
+        top.imports.into_iter().filter(|module| !own(module)).map(|module| Import(plain(module))).collect();
+    imports.dedup();
+    Ok(Contents { shape, core_module: true, imports, handed: top.handed })
 }
 
 /// How the host calls a core module, once it is adapted.
@@ -286,11 +301,16 @@ pub(super) fn core_shape(top: &TopLevel) -> Result<Shape, IdentifyError> {
         if is_own(module) {
             let interface = module.split('@').next().unwrap_or_default();
             mangled_version(module, interface).map_or(Ok(()), spoken)?;
-        } else if module != "wasi_snapshot_preview1" {
+        } else if module != PREVIEW1 {
             return Err(IdentifyError::ForeignCoreImport { module: module.clone() });
         }
     }
     Ok(Shape::Command(WasiVersion::P1))
+}
+
+/// Whether a core module's export of this name makes it a plugin of the typed world.
+pub(super) fn is_scenarios(export: &str) -> bool {
+    mangled_version(export, SCENARIOS).is_some()
 }
 
 /// The version of `interface` in the name of one of its functions, as a core module has it: with words before it and
@@ -420,6 +440,24 @@ mod tests {
             // No panic.
             let _ = identify_valid(&component[..length]);
         }
+    }
+
+    #[test]
+    fn a_core_module_s_imports_are_named_as_a_component_s_and_what_it_asks_for_is_known() {
+        let contents =
+            |imports: &str| identify(&wat(&format!(r#"(module {imports} (func (export "_start")))"#))).unwrap();
+        let mangled = contents(
+            r#"(import "cm32p2|scenario:host/agent@0.1" "run" (func)) (import "wasi_snapshot_preview1" "args_get" (func))"#,
+        );
+        let names: Vec<&str> = mangled.imports.iter().map(|import| import.0.as_str()).collect();
+        assert_eq!(names, ["scenario:host/agent@0.1", "wasi_snapshot_preview1"]);
+        assert_eq!(mangled.handed, Handed { args: true, env: false });
+        let asks = contents(r#"(import "wasi_snapshot_preview1" "environ_sizes_get" (func))"#).handed;
+        assert_eq!(asks, Handed { args: false, env: true });
+        assert_eq!(contents("").handed, Handed::default());
+        let own = r#"(import "[export]a:b/c" "[resource-drop]d" (func)) (import "$root" "e" (func))
+            (@custom "component-type:w" (before first) "")"#;
+        assert_eq!(contents(own).imports, []);
     }
 
     #[test]

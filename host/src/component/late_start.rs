@@ -2,8 +2,8 @@
 //!
 //! A component's parts are made one after another. The encoder gives the main module its imports by a table that is filled
 //! once the module is made, since the functions need the module's memory: what the module calls from its start function
-//! is not there yet, and traps. Here the function becomes the beginning of `_start`, or of `_initialize`, which the
-//! component calls before anything else.
+//! is not there yet, and traps. Here the function becomes the beginning of what the component calls first: `_start` of a
+//! command, and elsewhere `_initialize`.
 
 use wasm_encoder::{
     CodeSection, ExportKind, ExportSection, Function, FunctionSection, Module, RawSection, TypeSection,
@@ -12,14 +12,18 @@ use wasm_encoder::{
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
 const START: &str = "_start";
-const INITIALIZE: &str = "_initialize";
+/// The names of what is called first, in the two ways of mangling names.
+const INITIALIZE: [&str; 2] = ["_initialize", "cm32p2_initialize"];
+/// What the entry was is exported still: it may be referred to only because it is.
+const BEFORE: &str = "before late start: ";
 
-/// The module without a start function; `None` where it has none, or imports no function that it could call.
+/// The module without a start function; `None` where it has none, or imports no function that it could call. `_start` is
+/// called of a `command`, and not of a module that has a world of its own.
 ///
 /// # Errors
 /// The module cannot be read.
-pub(super) fn with_late_start(module: &[u8]) -> Result<Option<Vec<u8>>, String> {
-    let late = LateStart::plan(module).map_err(|error| format!("it cannot be read: {error}"))?;
+pub(super) fn with_late_start(module: &[u8], command: bool) -> Result<Option<Vec<u8>>, String> {
+    let late = LateStart::plan(module, command).map_err(|error| format!("it cannot be read: {error}"))?;
     late.map(|late| late.made(module)).transpose().map_err(|error| format!("it cannot be read: {error}"))
 }
 
@@ -33,9 +37,9 @@ struct LateStart {
 }
 
 impl LateStart {
-    fn plan(module: &[u8]) -> Result<Option<Self>, wasmparser::BinaryReaderError> {
+    fn plan(module: &[u8], is_command: bool) -> Result<Option<Self>, wasmparser::BinaryReaderError> {
         let (mut start, mut imported, mut own, mut types) = (None, 0, 0, 0);
-        let (mut command, mut reactor) = (None, None);
+        let (mut command, mut reactor, mut embedded) = (None, None, false);
         for payload in Parser::new(0).parse_all(module) {
             match payload? {
                 Payload::TypeSection(section) => {
@@ -53,22 +57,25 @@ impl LateStart {
                     for export in section {
                         let export = export?;
                         match export.name {
-                            START if export.kind == ExternalKind::Func => command = Some(export.index),
-                            INITIALIZE if export.kind == ExternalKind::Func => reactor = Some(export.index),
-                            _ => {}
+                            _ if export.kind != ExternalKind::Func => {}
+                            START => command = Some((START, Some(export.index))),
+                            // The encoder, too, takes the first.
+                            name => {
+                                let known = INITIALIZE.into_iter().find(|known| *known == name);
+                                reactor = reactor.or(known.map(|known| (known, Some(export.index))));
+                            }
                         }
                     }
                 }
                 Payload::StartSection { func, .. } => start = Some(func),
+                Payload::CustomSection(section) => embedded |= section.name().starts_with("component-type"),
                 _ => {}
             }
         }
         let Some(start) = start.filter(|_| imported > 0 && own > 0) else { return Ok(None) };
         // What has both is initialised before it starts.
-        let entry = match (reactor, command) {
-            (None, Some(command)) => (START, Some(command)),
-            (reactor, _) => (INITIALIZE, reactor),
-        };
+        let command = command.filter(|_| is_command && !embedded);
+        let entry = reactor.or(command).unwrap_or((INITIALIZE[0], None));
         Ok(Some(Self { start, entry, types, functions: imported + own }))
     }
 
@@ -118,7 +125,9 @@ impl LateStart {
         let mut exports = ExportSection::new();
         for export in section {
             let export = export?;
-            if export.name != self.entry.0 {
+            if export.name == self.entry.0 {
+                exports.export(&format!("{BEFORE}{}", export.name), ExportKind::Func, export.index);
+            } else {
                 RoundtripReencoder.parse_export(&mut exports, export)?;
             }
         }
@@ -144,10 +153,10 @@ mod tests {
 
     const IMPORT: &str = r#"(import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))"#;
 
-    fn late(text: &str) -> Option<Vec<u8>> {
-        let made = with_late_start(&wat::parse_str(text).unwrap()).unwrap()?;
+    fn late(text: &str, command: bool) -> Option<Vec<u8>> {
+        let made = with_late_start(&wat::parse_str(text).unwrap(), command).unwrap()?;
         wasmparser::validate(&made).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(with_late_start(&made).unwrap(), None, "it is done once");
+        assert_eq!(with_late_start(&made, command).unwrap(), None, "it is done once");
         Some(made)
     }
 
@@ -177,16 +186,27 @@ mod tests {
                     (data (i32.const 0) "x"))"#
             )
         };
-        let exports = |exported: &str| exports(&late(&module(exported)).unwrap());
-        let own = || [("memory".to_owned(), 0), ("own".to_owned(), 2)];
+        let exports = |exported: &str, command: bool| exports(&late(&module(exported), command).unwrap());
         let with = |added: &[(&str, u32)]| {
-            own().into_iter().chain(added.iter().map(|(name, at)| ((*name).to_owned(), *at))).collect::<Vec<_>>()
+            let added = added.iter().map(|(name, at)| ((*name).to_owned(), *at));
+            [("memory".to_owned(), 0), ("own".to_owned(), 2)].into_iter().chain(added).collect::<Vec<_>>()
         };
-        assert_eq!(exports(r#"(func (export "_start"))"#), with(&[("_start", 4)]));
-        assert_eq!(exports(r#"(func (export "_initialize"))"#), with(&[("_initialize", 4)]));
-        assert_eq!(exports(""), with(&[("_initialize", 3)]));
-        let both = r#"(func (export "_start")) (func (export "_initialize"))"#;
-        assert_eq!(exports(both), with(&[("_start", 3), ("_initialize", 5)]));
+        let start = r#"(func (export "_start"))"#;
+        assert_eq!(exports(start, true), with(&[("before late start: _start", 3), ("_start", 4)]));
+        // Nobody calls the `_start` of what is no command.
+        assert_eq!(exports(start, false), with(&[("_start", 3), ("_initialize", 4)]));
+        let world = format!(r#"{start} (@custom "component-type:w" "")"#);
+        assert_eq!(exports(&world, true), with(&[("_start", 3), ("_initialize", 4)]));
+        for name in INITIALIZE {
+            let before = format!("before late start: {name}");
+            let exported = format!(r#"(func (export "{name}"))"#);
+            assert_eq!(exports(&exported, false), with(&[(&before, 3), (name, 4)]));
+            let both = format!("{start} {exported}");
+            assert_eq!(exports(&both, true), with(&[("_start", 3), (&before, 4), (name, 5)]));
+        }
+        assert_eq!(exports("", false), with(&[("_initialize", 3)]));
+        // Its export is what lets the function name itself.
+        exports(r#"(func $s (export "_start") (drop (ref.func $s)))"#, true);
     }
 
     #[test]
@@ -195,7 +215,7 @@ mod tests {
             format!(r#"(module {IMPORT} (func (export "_start")))"#),
             r#"(module (func $begin) (start $begin) (func (export "_start")))"#.to_owned(),
         ] {
-            assert_eq!(late(&text), None, "{text}");
+            assert_eq!(late(&text, true), None, "{text}");
         }
     }
 }

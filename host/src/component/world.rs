@@ -4,13 +4,13 @@ use wasmparser::{Parser, Payload};
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, WorldId};
 
-use super::contract::push_contract;
+use super::{contract::push_contract, identify::is_scenarios};
 
 /// What the core module of a plugin exports, in whatever way its names are mangled.
 pub(super) const SCENARIOS: &str = "scenario:host/scenarios";
 const OWN: &str = "scenario:host/";
 /// What stands before names in the other way of mangling them.
-const MANGLED: &str = "cm32p2|";
+pub(super) const MANGLED: &str = "cm32p2|";
 /// The world that a plugin is of.
 pub(super) const PLUGIN: &str = "plugin";
 /// For a command that talks to the host besides.
@@ -64,7 +64,7 @@ impl Facts {
                 }
                 Payload::ExportSection(section) => {
                     for export in section {
-                        facts.typed |= export?.name.contains(SCENARIOS);
+                        facts.typed |= is_scenarios(export?.name);
                     }
                 }
                 _ => {}

@@ -5,6 +5,15 @@ const ROOM: usize = 59_016;
 /// Bytes of the address and length of a text in the component's memory.
 const TEXT: usize = 8;
 
+/// What a core module asks the adapter for. What it does not ask for may be of any size.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Handed {
+    /// Its arguments.
+    pub args: bool,
+    /// Its variables.
+    pub env: bool,
+}
+
 /// What has no room in the adapter, and would trap the program. Completes "… what is handed to the program …".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(

@@ -32,7 +32,7 @@ pub use event::{
 pub use exit_code::ExitCode;
 pub use fault::{Fault, FaultClass};
 pub use grant::{Grant, GrantItem, Grants, HttpGrant, SecretHeader, SocketGrants, UnknownGrant, policy_section};
-pub use handed::{NoRoom, room_for_args, room_for_env};
+pub use handed::{Handed, NoRoom, room_for_args, room_for_env};
 pub use id::{BadName, LaneName, RunId, ScenarioId, TrialId, check_name};
 pub use lane::{LaneKind, UnknownLaneKind};
 pub use limits::Limits;

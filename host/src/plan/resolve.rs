@@ -194,13 +194,16 @@ fn commands(
                 let message = "`[session]` needs the grant `session`; add `session = true` under `[grants]`";
                 problems.push(wrong(folder, "session", message.to_owned()));
             }
-            if plugin.adapted {
-                let CommandSpec { args, env, .. } = &folder.command;
-                let args =
-                    room_for_args(&program(plugin), args).map_err(|error| wrong(folder, "args", error.to_string()));
-                let env = room_for_env(env.iter().map(|(name, value)| (name, value)))
-                    .map_err(|error| wrong(folder, "env", error.to_string()));
-                problems.extend([args.err(), env.err()].into_iter().flatten());
+            let CommandSpec { args, env, .. } = &folder.command;
+            if plugin.handed.args
+                && let Err(error) = room_for_args(&program(plugin), args)
+            {
+                problems.push(wrong(folder, "args", error.to_string()));
+            }
+            if plugin.handed.env
+                && let Err(error) = room_for_env(env.iter().map(|(name, value)| (name, value)))
+            {
+                problems.push(wrong(folder, "env", error.to_string()));
             }
             problems.extend(unknown_findings(folder, &command_codes(&folder.command)));
             let shape = command(plugin, folder.command.clone());
@@ -238,7 +241,7 @@ fn bare(plugin: &PluginFacts, name: &str, settings: &Settings, shape: ScenarioSh
         expected_failures: Vec::new(),
         file: None,
         shape,
-        adapted: plugin.adapted,
+        handed: plugin.handed,
         fixture: Default::default(),
         bin: None,
         agents: BTreeMap::new(),

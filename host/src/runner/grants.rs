@@ -44,7 +44,7 @@ fn granted(scenario: &Scenario, variable: &dyn Fn(&str) -> Option<OsString>) -> 
         ScenarioShape::Command(spec) => Some(&spec.env),
         ScenarioShape::Typed => None,
     };
-    if scenario.adapted && !granted.env().is_empty() {
+    if scenario.handed.env && !granted.env().is_empty() {
         let all = own.into_iter().flatten().map(|(name, value)| (name, value)).chain(granted.env());
         let told = |source| vec![PrepareError::NoRoom { scenario: scenario.id.clone(), source }];
         room_for_env(all).map_err(told)?;

@@ -1,6 +1,6 @@
 use crate::{
     IN_A_FOLDER, conforms, conforms_with, run,
-    support::{Suite, preview1::*},
+    support::{Suite, plain_module, preview1::*},
 };
 
 #[test]
@@ -250,6 +250,12 @@ fn what_has_no_room_in_the_adapter_is_refused_before_it_starts() {
         assert!(finished.exits(96).stderr.contains("scenarios/calls/scenario.toml:1:"), "{}", finished.told());
         assert!(finished.stderr.contains(told), "{}", finished.told());
     }
+    // What asks for neither is not handed them.
+    let suite = Suite::new();
+    suite.file("deaf.wasm", plain_module("", ""));
+    let (args, variable) = (format!("args = [{:?}]", text(80_000)), format!("env = {{ A = {:?} }}", text(80_000)));
+    suite.scenario("deaf", &format!("{args}\n{variable}"));
+    suite.host(["run", "deaf.wasm"]).exits(0).passes("deaf");
     // What the host's environment adds counts too.
     for (bytes, code) in [(59_000 - 16, 0), (59_000 - 15, 96)] {
         let suite = Suite::new();

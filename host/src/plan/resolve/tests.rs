@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     config::{Overrides, Source, Sourced},
-    model::{Declared, PluginId},
+    model::{Declared, Handed, PluginId},
 };
 
 /// A folder with plugins (empty files) and a suite.
@@ -36,7 +36,7 @@ impl Place {
             path: name.into(),
             canonical,
             digest: format!("digest of {name}"),
-            adapted: name.contains("core"),
+            handed: Handed { args: name.contains("core"), env: name.contains("core") },
             declared,
         });
         self
