@@ -5,6 +5,7 @@ pub mod cli;
 pub mod component;
 pub mod config;
 pub mod engine;
+pub mod files;
 pub mod lane;
 pub mod model;
 pub mod plan;

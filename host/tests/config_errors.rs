@@ -260,7 +260,7 @@ fn everything_that_is_wrong_is_told_at_once() {
         r"exit code: 96
 ----- stdout -----
 ----- stderr -----
-error: scenarios/suite.toml:1:8: `jobs` must be at least 1
+error: scenarios/suite.toml:1:8: `jobs` must be from 1 to 5000
   |
 1 | jobs = 0
   |        ^

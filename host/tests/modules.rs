@@ -11,16 +11,20 @@ use std::{
 /// A module, and the others that it may use. Nothing else may.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("model", &[]),
-    ("config", &["model"]),
+    ("files", &[]),
+    ("config", &["files", "model"]),
     ("engine", &["model"]),
     ("component", &["engine", "model"]),
-    ("sandbox", &["engine", "model"]),
-    ("lane", &["model"]),
+    ("sandbox", &["engine", "files", "model"]),
+    ("lane", &["files", "model"]),
     ("plan", &["config", "model"]),
     ("runner", &["plan", "component", "sandbox", "lane", "model"]),
     ("report", &["model"]),
     ("artifact", &["model"]),
-    ("cli", &["artifact", "component", "config", "engine", "lane", "model", "plan", "report", "runner", "sandbox"]),
+    (
+        "cli",
+        &["artifact", "component", "config", "engine", "files", "lane", "model", "plan", "report", "runner", "sandbox"],
+    ),
     ("main", &["cli"]),
 ];
 

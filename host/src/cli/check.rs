@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _, path::Path, time::Duration};
 use serde_json::json;
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinSet,
+    task::{JoinSet, block_in_place},
 };
 
 use super::{
@@ -13,41 +13,57 @@ use super::{
     caps,
     check_lanes::{self, LaneReport},
     failure::{Failure, Message},
+    leftovers::remove_leftovers,
     list::write_all,
-    setup, signals,
+    setup,
+    signals::{self, Stopping},
 };
 use crate::{
-    config::{Overrides, Settings, nearest, seen_from_here},
+    component::PluginFile,
+    config::{Overrides, ScenarioSettings, Settings, nearest, seen_from_here},
     lane,
     model::{ExitCode, Scenario},
     plan::{self, Plan, Selection},
     runner::{PrepareError, Signal, not_granted},
-    sandbox::{Snapshot, remove_tree},
+    sandbox::{Halt, Snapshot, Workspace, remove_tree},
 };
 
 /// How long an interruption waits for the agents of a live check to be gone.
 const PARTING: Duration = Duration::from_secs(10);
 
 /// `host check`.
-pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
+pub(super) async fn check(args: CheckArgs) -> Result<ExitCode, Failure> {
     let cwd = std::env::current_dir()?;
-    let mut report = Report::default();
-    let mut signals = signals::signals()?;
-    let (stop, stopping) = watch::channel(false);
-    let mut look = Box::pin(report.look(args, &cwd, stopping));
-    tokio::select! {
+    block_in_place(|| remove_leftovers(&std::env::temp_dir()));
+    let format = args.format;
+    let stopping = Stopping::default();
+    let mut signals = signals::signals(&stopping)?;
+    let (stop, stopped) = watch::channel(false);
+    let (holds, mut held) = watch::channel(false);
+    let interruption = Interruption { stopping: stopping.clone(), stopped, holds };
+    // In a task of its own: while it compiles or copies, somebody must hear of signals.
+    let look = tokio::spawn(async move {
+        let mut report = Report::default();
+        report.look(&args, &cwd, &interruption).await;
+        report
+    });
+    let report = tokio::select! {
         biased;
-        () = stopped(&mut signals) => {
-            // A turn that is tried has an agent and its login: both go first.
+        () = signalled(&mut signals) => {
+            stopping.ask();
             stop.send_replace(true);
-            let _ = tokio::time::timeout(PARTING, look).await;
+            // Folders, and a turn that is tried, with an agent and its login: they go first.
+            let _ = tokio::time::timeout(PARTING, held.wait_for(|held| !held)).await;
             return Err(Failure::interrupted());
         }
-        () = &mut look => {}
+        report = look => report?,
+    };
+    if stopping.is_asked_for() {
+        signalled(&mut signals).await;
+        return Err(Failure::interrupted());
     }
-    drop(look);
     let code = if report.errors.is_empty() { ExitCode::Ok } else { ExitCode::Setup };
-    match args.format {
+    match format {
         Format::Human => {
             write_all(&report.text())?;
             for warning in &report.warnings {
@@ -62,8 +78,34 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Failure> {
     Ok(code)
 }
 
+/// How a look hears that it is to end, and tells whether it leaves something behind if it just breaks off.
+struct Interruption {
+    stopping: Stopping,
+    /// The same, for who can wait.
+    stopped: watch::Receiver<bool>,
+    holds: watch::Sender<bool>,
+}
+
+impl Interruption {
+    /// From here on there is something to clear up. `None` when the end has been asked for: then there must be nothing.
+    fn hold(&self) -> Option<Held<'_>> {
+        self.holds.send_replace(true);
+        let held = Held(&self.holds);
+        (!self.stopping.is_asked_for()).then_some(held)
+    }
+}
+
+/// Something is to be cleared up before `host` ends; when this is dropped, it has been.
+struct Held<'a>(&'a watch::Sender<bool>);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.send_replace(false);
+    }
+}
+
 /// Waits for a signal that ends things.
-async fn stopped(signals: &mut mpsc::Receiver<Signal>) {
+async fn signalled(signals: &mut mpsc::Receiver<Signal>) {
     while let Some(signal) = signals.recv().await {
         if let Signal::Stop(name) = signal {
             eprintln!("error: interrupted by {name}");
@@ -104,11 +146,12 @@ impl Report {
         self.warnings.push(Message::plain(text));
     }
 
-    async fn look(&mut self, args: &CheckArgs, cwd: &Path, stop: watch::Receiver<bool>) {
+    async fn look(&mut self, args: &CheckArgs, cwd: &Path, interruption: &Interruption) {
         let suite = args.given.sourced("suite", args.suite.clone());
         let caps = args.caps.sourced(&args.given);
         let lanes = args.given.sourced("lanes", Some(args.lanes.clone()).filter(|lanes| !lanes.is_empty()));
-        let settings = setup::settings(cwd, &Overrides { suite, caps, lanes, ..Overrides::default() });
+        let overrides = Overrides { suite, caps, lanes, ..Overrides::default() };
+        let settings = block_in_place(|| setup::settings(cwd, &overrides));
         let Some(mut settings) = self.take(settings.map_err(Failure::setup_all)) else { return };
         self.suite = settings.suite.as_deref().map(seen_from_here);
         if let Some(warning) = caps::within_repository(&settings) {
@@ -119,9 +162,18 @@ impl Report {
             settings.lanes.clone_from(&settings.defined_lanes);
         }
         self.lane_names = settings.lanes.iter().map(|lane| lane.name.0.clone()).collect();
-        self.look_at_lanes(&settings, args.live, &stop).await;
+        {
+            let Some(_held) = interruption.hold() else { return };
+            self.look_at_lanes(&settings, args.live, &interruption.stopped).await;
+        }
         self.folders = settings.scenarios.len();
-        self.look_at_folders(&settings);
+        {
+            let Some(_held) = interruption.hold() else { return };
+            block_in_place(|| self.look_at_folders(&settings, &|| interruption.stopping.is_asked_for()));
+        }
+        if interruption.stopping.is_asked_for() {
+            return;
+        }
         let Some(scenarios) = self.look_at_plugins(args, &settings, cwd).await else { return };
         self.scenarios = scenarios.iter().map(|scenario| scenario.id.0.clone()).collect();
         if args.plugins.is_empty() {
@@ -162,7 +214,7 @@ impl Report {
     }
 
     /// What the scenarios' folders hold: fixtures, expected failures, and what nobody reads.
-    fn look_at_folders(&mut self, settings: &Settings) {
+    fn look_at_folders(&mut self, settings: &Settings, halt: Halt<'_>) {
         for scenario in settings.scenarios.values() {
             self.warnings.extend(scenario.strays.iter().map(|stray| Message::plain(stray.to_string())));
             for expected in &scenario.expected_failures {
@@ -173,32 +225,49 @@ impl Report {
                 }
             }
         }
+        let (made, plain): (Vec<_>, Vec<_>) = settings.scenarios.values().partition(|scenario| scenario.fixture.git);
+        for scenario in plain {
+            self.take(Snapshot::check(&scenario.fixture, scenario.limits.disk, halt).map_err(Failure::from));
+        }
+        if !made.is_empty() {
+            self.make_repositories(&made, halt);
+        }
+    }
+
+    /// Only git can tell whether it makes a repository of a fixture.
+    fn make_repositories(&mut self, scenarios: &[&ScenarioSettings], halt: Halt<'_>) {
         let folder = std::env::temp_dir();
-        let workspace = tempfile::Builder::new()
-            .prefix("host-check-")
-            .tempdir_in(&folder)
+        let workspace = Workspace::for_check(&folder)
             .map_err(|error| Failure::setup(format!("cannot make a folder in {}: {error}", folder.display())));
         let Some(workspace) = self.take(workspace) else { return };
-        for scenario in settings.scenarios.values() {
-            let copy = workspace.path().join(&scenario.name);
-            self.take(Snapshot::take(&scenario.fixture, &copy).map_err(Failure::from));
+        for ScenarioSettings { name, fixture, limits, .. } in scenarios {
+            let copy = workspace.folder().join(name);
+            self.take(Snapshot::take(fixture, &copy, limits.disk, halt).map_err(Failure::from));
             // Copies of all fixtures at once could fill a disk. What does not go is tried again with the workspace.
             let _ = remove_tree(&copy);
         }
-        let folder = workspace.path().display().to_string();
         if let Err(error) = workspace.close() {
-            self.warn(format!("{folder} cannot be removed: {error}"));
+            self.warn(format!("{} cannot be removed: {error}", workspace.folder().display()));
         }
     }
 
     async fn look_at_plugins(&mut self, args: &CheckArgs, settings: &Settings, cwd: &Path) -> Option<Vec<Scenario>> {
         let files = self.take(setup::find(&args.plugins, settings, cwd))?;
+        if !args.plugins.is_empty() {
+            self.look_at_named_plugins(settings, &files);
+        }
         let engine = self.take(setup::engine(1))?;
         let cache = if args.no_cache { None } else { setup::open_cache() };
-        let plugins = self.take(setup::load_all(&files, &engine, cache.as_ref()))?;
+        let plugins = self.take(block_in_place(|| setup::load_all(&files, &engine, cache.as_ref())))?;
         self.plugins = plugins.iter().map(|plugin| plugin.file.path.to_string_lossy().into_owned()).collect();
         let facts = self.take(setup::ask_all(&plugins, &engine).await)?;
         self.take(plan::resolve(&facts, settings).map_err(Failure::setup_all))
+    }
+
+    /// What the suite's files name, where other plugins were given: it may not have been built yet.
+    fn look_at_named_plugins(&mut self, settings: &Settings, given: &[PluginFile]) {
+        let missing = setup::missing(settings, given);
+        self.warnings.extend(missing.iter().map(|missing| Message::of(&missing.error)));
     }
 
     /// Folders and canaries that no plugin of the suite contains.

@@ -2,8 +2,6 @@
 
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -13,10 +11,12 @@ use tokio::sync::{mpsc, watch};
 use super::{failure::chain, wiring};
 use crate::{
     config::{LaneKind, LaneSettings, seen_from_here},
+    files,
     lane::{self, HostProgram, SessionLimits, SessionSpec, VersionProblem},
     model::{
         AgentSettings, ConfinementMode, Credential, Ports, Provider, SHORTEST_SECRET, SessionEvent, SessionEventKind,
     },
+    sandbox::Workspace,
 };
 
 /// A trivial turn takes seconds; one that waits for a provider that backs off takes longer.
@@ -116,7 +116,7 @@ impl LaneReport {
         for credential in &settings.credentials {
             self.credentials.push(match credential {
                 Credential::Variable(name) => (name.clone(), std::env::var_os(name).is_some_and(|it| !it.is_empty())),
-                Credential::File { from, .. } => (seen_from_here(from), fs::File::open(from).is_ok()),
+                Credential::File { from, .. } => (seen_from_here(from), files::read(from).is_ok()),
             });
         }
         for name in lane::short_secrets(settings) {
@@ -213,14 +213,10 @@ async fn turn(
     let live = wiring::live_lane(&lane.name, &lane.kind, &lane.confinement).map_err(|failure| {
         failure.into_messages().iter().map(super::failure::Message::told).collect::<Vec<_>>().join("; ")
     })?;
-    let folder = tempfile::Builder::new()
-        .prefix("host-check-")
-        .permissions(fs::Permissions::from_mode(0o700))
-        .tempdir()
+    let workspace = Workspace::for_check(&std::env::temp_dir())
         .map_err(|error| format!("it needs a folder for temporary files: {}", chain(&error)))?;
-    let folder = folder.path().canonicalize().map(|path| (path, folder)).map_err(|error| error.to_string())?;
     let made = |name: &str| {
-        let path = Path::join(&folder.0, name);
+        let path = workspace.folder().join(name);
         fs::create_dir(&path).map(|()| path).map_err(|error| format!("cannot make {name}: {error}"))
     };
     let spec = SessionSpec {

@@ -2,7 +2,6 @@
 
 use std::{
     fmt::Write as _,
-    fs::{self, File},
     io::{self, Read, Seek, SeekFrom, Write as _},
     path::Path,
     time::Duration,
@@ -13,8 +12,9 @@ use serde_json::Value;
 use super::{list::one_line, setup::as_seen_here};
 use crate::{
     artifact::RunDirectory,
+    files,
     model::shown,
-    sandbox::{DeadRun, Sweep, sweep},
+    sandbox::{CHECK, DeadRun, Sweep, sweep},
 };
 
 /// How long to wait for agents that a supervisor is still killing; that is done within this time.
@@ -26,7 +26,7 @@ const MAX_TOLD: usize = 5;
 /// The end of an event log in which its last event is looked for. That of a whole log is short.
 const TAIL: u64 = 64 << 10;
 
-/// Removes what dead runs left in `folder`, and says so on stderr. Nothing here can fail a run. Blocks.
+/// Removes what dead runs and checks left in `folder`, and says so on stderr. Nothing here can fail a run. Blocks.
 pub(super) fn remove_leftovers(folder: &Path) {
     let swept = sweep(folder, PATIENCE);
     for directory in swept.dead.iter().filter_map(|run| run.directory.as_deref()) {
@@ -60,6 +60,9 @@ fn told(swept: &Sweep, folder: &Path) -> String {
 
 fn how_it_ended(dead: &DeadRun) -> String {
     let run = &dead.run;
+    if run == CHECK {
+        return "a `host check` was killed before its end".into();
+    }
     let Some(directory) = &dead.directory else { return format!("run {run} was killed before its end") };
     let log = directory.join("events.jsonl");
     let path = shown(&as_seen_here(&log));
@@ -72,10 +75,7 @@ fn how_it_ended(dead: &DeadRun) -> String {
 
 /// Whether the last full line of an event log is the one that ends it, whatever version of the host wrote it.
 fn is_finished(log: &Path) -> io::Result<bool> {
-    if !fs::metadata(log)?.is_file() {
-        return Err(io::ErrorKind::InvalidInput.into());
-    }
-    let mut file = File::open(log)?;
+    let (mut file, _) = files::open(log)?;
     let end = file.seek(SeekFrom::End(0))?;
     file.seek(SeekFrom::Start(end.saturating_sub(TAIL)))?;
     let mut tail = Vec::new();
@@ -87,6 +87,8 @@ fn is_finished(log: &Path) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const STARTED: &str = r#"{"seq":0,"at-ms":0,"event":"lane-opened","lane":"l"}"#;
@@ -114,6 +116,8 @@ mod tests {
             assert!(said().contains(what), "{}", said());
         }
         assert_eq!(how_it_ended(&DeadRun { run: "r".into(), directory: None }), "run r was killed before its end");
+        let check = DeadRun { run: CHECK.into(), directory: None };
+        assert_eq!(how_it_ended(&check), "a `host check` was killed before its end");
     }
 
     #[test]

@@ -119,7 +119,7 @@ fn in_runtime(command: Command) -> ExitCode {
         match command {
             Command::Run(args) => run::run(args).await,
             Command::List(args) => list::list(&args).await,
-            Command::Check(args) => check::check(&args).await,
+            Command::Check(args) => check::check(args).await,
             Command::Inspect(args) => inspect::inspect(&args).await,
             Command::Prove(args) => prove::prove(args.into()).await,
             Command::Regrade(args) => regrade::regrade(args).await,

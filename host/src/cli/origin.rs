@@ -2,7 +2,8 @@
 
 use std::{
     ffi::OsStr,
-    fs, io,
+    fs,
+    io::{self, Read},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
     process::Stdio,
@@ -15,27 +16,33 @@ use tokio::{io::AsyncReadExt, process::Command};
 use super::setup::as_text;
 use crate::{
     config::Settings,
-    model::{Revision, SuiteInfo},
+    files::{self, Place, place},
+    model::{Revision, SuiteInfo, shown},
+    sandbox::Halt,
 };
 
 /// Git answers within that, or there is no revision: a report is not worth the wait.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// Bytes of a suite that are read for its digest.
+const MOST: u64 = 4 << 30;
+/// Bytes of a file that are read between two looks at [`Halt`].
+const PIECE: u64 = 4 << 20;
 /// Bytes of git's answer that are read.
 const ENOUGH: u64 = 64 << 10;
 
 /// The suite as the event log names it; `None` without one.
 ///
 /// # Errors
-/// A file of it cannot be read.
-pub(super) fn suite_info(settings: &Settings, cwd: &Path) -> io::Result<Option<SuiteInfo>> {
+/// A file of it cannot be read, it is larger than is worth the wait, or `halt` asks for the end.
+pub(super) fn suite_info(settings: &Settings, cwd: &Path, halt: Halt<'_>) -> io::Result<Option<SuiteInfo>> {
     let Some(suite) = &settings.suite else { return Ok(None) };
-    let mut digest = Sha256::new();
-    add(&mut digest, suite, Path::new(suite.file_name().unwrap_or_default()), Depth::Folder)?;
+    let mut sum = Sum { digest: Sha256::new(), suite: suite.parent().unwrap_or(cwd), left: MOST, halt };
+    sum.add(suite, Path::new(suite.file_name().unwrap_or_default()), Depth::Folder)?;
     for scenario in settings.scenarios.values() {
-        add(&mut digest, &scenario.folder, Path::new(&scenario.name), Depth::Folder)?;
+        sum.add(&scenario.folder, Path::new(&scenario.name), Depth::Folder)?;
     }
     let path = as_text(suite.strip_prefix(cwd).unwrap_or(suite));
-    Ok(Some(SuiteInfo { path, digest: format!("sha256:{:x}", digest.finalize()) }))
+    Ok(Some(SuiteInfo { path, digest: format!("sha256:{:x}", sum.digest.finalize()) }))
 }
 
 /// How deep in a suite something lies: a run follows links to what it reads, but copies those of a fixture.
@@ -70,37 +77,75 @@ impl Depth {
     }
 }
 
-/// Adds what lies at `path` under the name `name`, with everything below it in the order of names. Lengths come after
-/// what they are of, so that, read from the end, no two trees give the same bytes. A link that a run would not follow
-/// counts by what it says.
-fn add(digest: &mut Sha256, path: &Path, name: &Path, depth: Depth) -> io::Result<()> {
-    let own = name.file_name().unwrap_or_default();
-    let followed = depth.follows_link(own).then(|| path.metadata().ok()).flatten();
-    let metadata = followed.map_or_else(|| path.symlink_metadata(), Ok)?;
-    let (kind, length) = if metadata.is_dir() {
-        let mut entries: Vec<PathBuf> =
-            fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
-        entries.sort();
-        for entry in &entries {
-            add(digest, entry, &name.join(entry.file_name().unwrap_or_default()), depth.below(own))?;
+/// A digest in the making.
+struct Sum<'a> {
+    digest: Sha256,
+    /// The suite's folder.
+    suite: &'a Path,
+    /// Bytes that may still be read.
+    left: u64,
+    halt: Halt<'a>,
+}
+
+impl Sum<'_> {
+    /// Adds what lies at `path` under the name `name`, with everything below it in the order of names. Lengths come
+    /// after what they are of, so that, read from the end, no two trees give the same bytes. A link that a run would not
+    /// follow counts by what it says.
+    fn add(&mut self, path: &Path, name: &Path, depth: Depth) -> io::Result<()> {
+        if (self.halt)() {
+            return Err(io::ErrorKind::Interrupted.into());
         }
-        (b'd', 0)
-    } else if metadata.is_file() {
-        (b'f', io::copy(&mut fs::File::open(path)?, digest)?)
-    } else if metadata.is_symlink() {
-        let target = fs::read_link(path)?;
-        digest.update(target.as_os_str().as_bytes());
-        (b'l', target.as_os_str().len() as u64)
-    } else {
-        // A pipe or a device: opening it could wait for ever.
-        (b'o', 0)
-    };
-    let name = name.as_os_str().as_bytes();
-    digest.update(length.to_le_bytes());
-    digest.update(name);
-    digest.update((name.len() as u64).to_le_bytes());
-    digest.update([kind]);
-    Ok(())
+        let own = name.file_name().unwrap_or_default();
+        let followed =
+            (depth.follows_link(own) && place(path, self.suite)? == Place::Within).then(|| path.metadata().ok());
+        let metadata = followed.flatten().map_or_else(|| path.symlink_metadata(), Ok)?;
+        let (kind, length) = if metadata.is_dir() {
+            let mut entries: Vec<PathBuf> =
+                fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+            entries.sort();
+            for entry in &entries {
+                self.add(entry, &name.join(entry.file_name().unwrap_or_default()), depth.below(own))?;
+            }
+            (b'd', 0)
+        } else if metadata.is_file() {
+            (b'f', self.content(path)?)
+        } else if metadata.is_symlink() {
+            let target = fs::read_link(path)?;
+            self.digest.update(target.as_os_str().as_bytes());
+            (b'l', target.as_os_str().len() as u64)
+        } else {
+            // A pipe or a device: opening it could wait for ever.
+            (b'o', 0)
+        };
+        let name = name.as_os_str().as_bytes();
+        self.digest.update(length.to_le_bytes());
+        self.digest.update(name);
+        self.digest.update((name.len() as u64).to_le_bytes());
+        self.digest.update([kind]);
+        Ok(())
+    }
+
+    /// Adds what a file holds; how many bytes that are.
+    fn content(&mut self, path: &Path) -> io::Result<u64> {
+        let told = |error: io::Error| io::Error::new(error.kind(), format!("cannot read {}: {error}", shown(path)));
+        let (mut file, metadata) = files::open(path).map_err(told)?;
+        let mut length = 0;
+        loop {
+            // By its length, so that nobody waits for the holes of a file that is nothing else.
+            if metadata.len().saturating_sub(length) > self.left {
+                return Err(io::Error::other(format!("it holds more than {MOST} bytes")));
+            }
+            if (self.halt)() {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let read = io::copy(&mut file.by_ref().take(PIECE), &mut self.digest).map_err(told)?;
+            self.left = self.left.saturating_sub(read);
+            length += read;
+            if read < PIECE {
+                return Ok(length);
+            }
+        }
+    }
 }
 
 /// What the git repository around `folder` is at. `None` without one, without git, before the first commit, where git
@@ -167,7 +212,7 @@ mod tests {
             file(folder.path(), name, text);
         }
         let settings = Settings::resolve(folder.path(), &Overrides::default()).unwrap();
-        let info = suite_info(&settings, folder.path()).unwrap().unwrap();
+        let info = suite_info(&settings, folder.path(), &|| false).unwrap().unwrap();
         assert_eq!(info.path, Path::new("scenarios/suite.toml"));
         info.digest
     }
@@ -203,7 +248,7 @@ mod tests {
         let of = |target: &str| {
             symlink(target, root.join("link")).unwrap();
             let settings = Settings::resolve(folder.path(), &Overrides::default()).unwrap();
-            let digest = suite_info(&settings, folder.path()).unwrap().unwrap().digest;
+            let digest = suite_info(&settings, folder.path(), &|| false).unwrap().unwrap().digest;
             fs::remove_file(root.join("link")).unwrap();
             digest
         };
@@ -216,16 +261,33 @@ mod tests {
     fn a_folder_behind_a_link_counts_by_what_is_in_it() {
         let folder = tempfile::tempdir().unwrap();
         file(folder.path(), "scenarios/suite.toml", "");
-        file(folder.path(), "shared/x", "1");
+        file(folder.path(), "scenarios/.shared/x", "1");
         fs::create_dir(folder.path().join("scenarios/a")).unwrap();
-        symlink("../../shared", folder.path().join("scenarios/a/root")).unwrap();
+        symlink("../.shared", folder.path().join("scenarios/a/root")).unwrap();
         let of = || {
             let settings = Settings::resolve(folder.path(), &Overrides::default()).unwrap();
-            suite_info(&settings, folder.path()).unwrap().unwrap().digest
+            suite_info(&settings, folder.path(), &|| false).unwrap().unwrap().digest
         };
         let before = of();
-        file(folder.path(), "shared/x", "2");
+        file(folder.path(), "scenarios/.shared/x", "2");
         assert_ne!(of(), before);
+    }
+
+    #[test]
+    fn a_suite_that_is_too_large_to_be_read_has_no_digest_and_the_end_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        file(folder.path(), "scenarios/suite.toml", "");
+        file(folder.path(), "scenarios/a/notes", "");
+        // What is behind a link that nobody follows counts by the link.
+        fs::create_dir(folder.path().join("scenarios/a/agents")).unwrap();
+        symlink("/", folder.path().join("scenarios/a/agents/.machine")).unwrap();
+        let settings = Settings::resolve(folder.path(), &Overrides::default()).unwrap();
+        let of = |halt: Halt<'_>| suite_info(&settings, folder.path(), halt);
+        of(&|| false).unwrap().unwrap();
+        assert_eq!(of(&|| true).unwrap_err().kind(), io::ErrorKind::Interrupted);
+        fs::File::create(folder.path().join("scenarios/a/notes")).unwrap().set_len(MOST + 1).unwrap();
+        let error = of(&|| false).unwrap_err().to_string();
+        assert_eq!(error, "it holds more than 4294967296 bytes");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     component::{self, DiscoverError, Lister, Plugin, PluginFile, Shape},
-    config::{ConfigError, Overrides, Place, Settings, SourceError, seen_from_here},
+    config::{ConfigError, Overrides, Place, ScenarioSettings, Settings, SourceError, seen_from_here},
     engine::{Cache, Engine, MAX_SLOTS},
     model::{Declared, PluginFacts, PluginId, PluginInfo, Scenario, shown},
     plan,
@@ -117,7 +117,10 @@ pub(super) fn find(given: &[OsString], settings: &Settings, cwd: &Path) -> Resul
             Some(name) => Err(Failure::setup(format!(
                 "there is no plugin `{name}`; to select the scenario of that name, write it behind `--` (`host run -- {name}`)"
             ))),
-            None => named_plugins(given),
+            None => named_plugins(given).and_then(|files| match wrong_patterns(settings) {
+                wrong if wrong.is_empty() => Ok(files),
+                wrong => Err(Failure::setup_all(wrong)),
+            }),
         };
     }
     let (names, places): (Vec<OsString>, Vec<Option<&Place>>) = settings
@@ -154,6 +157,44 @@ pub(super) fn find(given: &[OsString], settings: &Settings, cwd: &Path) -> Resul
         }
     }
     Ok(files)
+}
+
+/// Patterns of the suite that are none: no plugin that is built later makes them one.
+fn wrong_patterns(settings: &Settings) -> Vec<SourceError> {
+    let wrong = missing(settings, &[]).into_iter().filter(|missing| !missing.may_come);
+    wrong.map(|missing| missing.error).collect()
+}
+
+/// A plugin that the suite names and that is not there.
+pub(super) struct Missing {
+    /// What is wrong, at its place.
+    pub(super) error: SourceError,
+    /// Whether nothing is wrong but that it has to be built.
+    pub(super) may_come: bool,
+}
+
+/// The plugins that the suite's files name in vain, beside those that were `given` in their place.
+pub(super) fn missing(settings: &Settings, given: &[PluginFile]) -> Vec<Missing> {
+    let suite = settings.plugins.iter().flat_map(|(name, place)| {
+        let problems = component::discover(&[name], &settings.base).err().unwrap_or_default();
+        problems.into_iter().map(move |(_, problem)| Missing {
+            error: place.error(chain(&problem)),
+            may_come: !matches!(problem, DiscoverError::BadPattern { .. }),
+        })
+    });
+    // One that lies elsewhere under its name is that plugin too.
+    let is_given = |plugin: &Path| given.iter().any(|file| file.canonical.file_name() == plugin.file_name());
+    let lacking = move |scenario: &&ScenarioSettings| {
+        scenario.lacks_its_plugin() && !scenario.plugin.as_deref().is_some_and(is_given)
+    };
+    let folders = settings.scenarios.values().filter(lacking).filter_map(|scenario| {
+        let place = scenario.places.get("plugin")?;
+        let plugin = seen_from_here(scenario.plugin.as_deref()?);
+        let message =
+            format!("there is no plugin `{plugin}`, so this folder is not used; build it, or correct its name");
+        Some(Missing { error: place.error(message), may_come: true })
+    });
+    suite.chain(folders).collect()
 }
 
 /// An engine for `slots` attempts at once. What it lacks on this machine is said once.

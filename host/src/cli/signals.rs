@@ -1,3 +1,8 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -5,10 +10,26 @@ use tokio::{
 
 use crate::runner::Signal;
 
-/// The signals that end a run, or ask what it is at, as they arrive.
+/// Whether a signal has asked for the end: for what is under way and cannot wait for signals.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Stopping(Arc<AtomicBool>);
+
+impl Stopping {
+    /// Whether it has.
+    pub(super) fn is_asked_for(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+
+    /// Asks for the end.
+    pub(super) fn ask(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
+/// The signals that end a run, or ask what it is at, as they arrive. One that ends it is there when `stopping` says so.
 ///
 /// A SIGHUP that was ignored from the start stays so: `nohup host run` is to outlive its terminal.
-pub(super) fn signals() -> std::io::Result<mpsc::Receiver<Signal>> {
+pub(super) fn signals(stopping: &Stopping) -> std::io::Result<mpsc::Receiver<Signal>> {
     let (sender, receiver) = mpsc::channel(4);
     let stop = |name: &str| Signal::Stop(name.to_owned());
     let ignored = ignored();
@@ -22,11 +43,14 @@ pub(super) fn signals() -> std::io::Result<mpsc::Receiver<Signal>> {
             continue;
         }
         let mut arrived = signal(kind)?;
-        let sender = sender.clone();
+        let (sender, stopping) = (sender.clone(), stopping.clone());
         tokio::spawn(async move {
             while arrived.recv().await.is_some() {
                 if sender.send(meaning.clone()).await.is_err() {
                     return;
+                }
+                if matches!(meaning, Signal::Stop(_)) {
+                    stopping.ask();
                 }
             }
         });

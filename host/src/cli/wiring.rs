@@ -16,7 +16,7 @@ use super::{
     leftovers::remove_leftovers,
     origin,
     setup::{Loaded, as_seen_here},
-    signals,
+    signals::{self, Stopping},
 };
 use crate::{
     artifact::{self, CopyLimits, DiffLimits, RunDirectory, copy_tree_bounded},
@@ -33,7 +33,7 @@ use crate::{
         visible,
     },
     runner::{Agents, ArtifactPlace, AttemptExecutor, EventSink, RunContext, Signal, Surroundings, dispatch},
-    sandbox::Workspace,
+    sandbox::{Halt, Workspace},
 };
 
 /// Runs `plan` with everything that `loaded` holds, and the lanes' agents. `watch` sees every event before the reports
@@ -67,15 +67,17 @@ pub(super) async fn execute_with(
     }
     remove_leftovers(&std::env::temp_dir());
     // From here on a signal ends things in order.
-    let mut signals = signals::signals()?;
+    let stopping = Stopping::default();
+    let mut signals = signals::signals(&stopping)?;
+    let halt = || stopping.is_asked_for();
     let directory = RunDirectory::create_new(&output)?;
     let run = directory.run().clone();
     let mut secrets = secrets(&agents);
     let suite_folder = loaded.settings.suite.as_deref().and_then(Path::parent).map(Path::to_owned);
     // Git may look while the fixtures are copied.
     let revision = tokio::spawn(async move { origin::revision(&suite_folder?).await });
-    let suite = suite_info(loaded);
-    let prepared = prepare(loaded, plan, args, &directory, agents);
+    let suite = suite_info(loaded, &halt);
+    let prepared = prepare(loaded, plan, args, &directory, agents, &halt);
     if let Some(signal) = interrupted(&mut signals) {
         eprintln!("error: interrupted by {signal} before anything had started");
         drop(prepared);
@@ -141,10 +143,12 @@ fn propose_policy(policy: Result<Option<String>, TooManySecrets>, directory: &Pa
 }
 
 /// The suite for the first event. That one of its files cannot be read is told where the file is used.
-fn suite_info(loaded: &Loaded) -> Option<SuiteInfo> {
+fn suite_info(loaded: &Loaded, halt: Halt<'_>) -> Option<SuiteInfo> {
     let cwd = std::env::current_dir().ok()?;
-    origin::suite_info(&loaded.settings, &cwd).unwrap_or_else(|error| {
-        eprintln!("warning: the suite has no digest, as one of its files cannot be read: {error}");
+    origin::suite_info(&loaded.settings, &cwd, halt).unwrap_or_else(|error| {
+        if !halt() {
+            eprintln!("warning: the suite has no digest: {error}");
+        }
         None
     })
 }
@@ -179,13 +183,15 @@ fn prepare(
     args: &ExecutionArgs,
     directory: &RunDirectory,
     agents: Agents,
+    halt: Halt<'_>,
 ) -> Result<AttemptExecutor, Failure> {
     let folder = std::env::temp_dir();
     let workspace = Workspace::create(&folder, &directory.run().0, directory.path(), args.keep)
         .map_err(|error| Failure::setup(format!("cannot make a folder in {}: {error}", folder.display())))?;
     let place = Box::new(Place { directory: directory.path().to_owned() });
     let surroundings = Surroundings::of_this_process(args.audit);
-    AttemptExecutor::prepare(&loaded.plugins, plan, agents, workspace, place, &surroundings).map_err(Failure::setup_all)
+    AttemptExecutor::prepare(&loaded.plugins, plan, agents, workspace, place, &surroundings, halt)
+        .map_err(Failure::setup_all)
 }
 
 fn add_reporters(

@@ -13,6 +13,7 @@ use super::{
     error::ConfigError,
     source::{ReadError, parse, read},
     value::Table,
+    within::SuiteFolder,
 };
 use crate::model::{Script, ScriptExpectation, ScriptedAgent, Step, check_name};
 
@@ -20,9 +21,13 @@ use crate::model::{Script, ScriptExpectation, ScriptedAgent, Step, check_name};
 ///
 /// # Errors
 /// Everything that is wrong with them.
-pub(super) fn agents(folder: &Path) -> Result<BTreeMap<String, ScriptedAgent>, Vec<ConfigError>> {
+pub(super) fn agents(
+    folder: &Path,
+    suite: SuiteFolder<'_>,
+) -> Result<BTreeMap<String, ScriptedAgent>, Vec<ConfigError>> {
     let mut agents = BTreeMap::new();
     let mut problems = Vec::new();
+    suite.holds(folder).map_err(|error| vec![error])?;
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(agents),
@@ -44,7 +49,7 @@ pub(super) fn agents(folder: &Path) -> Result<BTreeMap<String, ScriptedAgent>, V
             problems.push(ConfigError::FolderName { folder: path, source });
             continue;
         }
-        match script(&path) {
+        match suite.holds(&path).and_then(|()| script(&path)) {
             Ok(script) => drop(agents.insert(name, ScriptedAgent { path, script })),
             Err(error) => problems.push(error),
         }

@@ -21,6 +21,35 @@ pub enum ConfigError {
         /// What lies there.
         path: PathBuf,
     },
+    /// A link leads to what is not the suite's.
+    #[error(
+        "{} is, or lies behind, a link that leads out of the suite, to {}; copy what is there into {}, or let the link \
+         lead to a place in that folder",
+        seen_from_here(path),
+        seen_from_here(leads_to),
+        seen_from_here(suite)
+    )]
+    LeadsOut {
+        /// What the suite would read.
+        path: PathBuf,
+        /// Where that is.
+        leads_to: PathBuf,
+        /// The suite's folder.
+        suite: PathBuf,
+    },
+    /// The folder `scenarios`, which nobody has named, is a link to somewhere else.
+    #[error(
+        "{} is a link to {}, out of the folder that it is in; if that is the suite that you mean, name it: `--suite {}`",
+        seen_from_here(path),
+        seen_from_here(leads_to),
+        seen_from_here(leads_to)
+    )]
+    SuiteElsewhere {
+        /// The folder.
+        path: PathBuf,
+        /// Where it leads.
+        leads_to: PathBuf,
+    },
     /// `--suite` names nothing.
     #[error(
         "there is no suite at {}; `--suite` takes a `{SUITE_FILE}` or the folder that holds it",

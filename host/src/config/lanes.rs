@@ -18,8 +18,8 @@ use super::{
     value::Table,
 };
 use crate::model::{
-    self, AgentSettings, Confinement, ConfinementMode, Credential, DEFAULT_BREAKER, LaneName, Ports, ProcessLimits,
-    Provider, RetryOverride, check_name,
+    self, AgentSettings, Confinement, ConfinementMode, Credential, DEFAULT_BREAKER, LaneName, MAX_JOBS, Ports,
+    ProcessLimits, Provider, RetryOverride, check_name,
 };
 
 /// The lane of a suite that names none.
@@ -234,8 +234,8 @@ impl Reader<'_> {
                 );
             }
         }
-        if let Some(jobs) = table.jobs.as_ref().filter(|jobs| *jobs.get_ref() == 0) {
-            self.wrong(jobs.span(), "`jobs` must be at least 1");
+        if let Some(jobs) = table.jobs.as_ref().filter(|jobs| !(1..=MAX_JOBS).contains(jobs.get_ref())) {
+            self.wrong(jobs.span(), format!("`jobs` must be from 1 to {MAX_JOBS}"));
         }
         let lane_kind = match kind {
             model::LaneKind::Scripted => {

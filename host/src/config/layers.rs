@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fmt, path::PathBuf};
 
 use super::{error::ConfigError, source::FileText, source::Place, suite_file::RunTable};
-use crate::model::{CountsAs, MAX_REPETITIONS, ReporterKind, RetryCause, RetryOverride};
+use crate::model::{CountsAs, MAX_JOBS, MAX_REPETITIONS, ReporterKind, RetryCause, RetryOverride};
 
 /// Where a setting's value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -139,8 +139,8 @@ impl Layer {
     ) -> Self {
         let from = |span| Source::File { place: file.place(span), profile: profile.map(str::to_owned) };
         let mut wrong = |span, message: String| problems.push(file.error(span, message).into());
-        if let Some(jobs) = table.jobs.as_ref().filter(|jobs| *jobs.get_ref() == 0) {
-            wrong(jobs.span(), "`jobs` must be at least 1".into());
+        if let Some(jobs) = table.jobs.as_ref().filter(|jobs| !(1..=MAX_JOBS).contains(jobs.get_ref())) {
+            wrong(jobs.span(), format!("`jobs` must be from 1 to {MAX_JOBS}"));
         }
         if let Some(bound) = table.max_fail.as_ref().filter(|bound| *bound.get_ref() == 0) {
             wrong(bound.span(), "`max-fail` must be at least 1; `fail-fast = false` sets no bound".into());

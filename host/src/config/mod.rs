@@ -18,6 +18,7 @@ mod suite_file;
 #[cfg(test)]
 mod tests;
 mod value;
+mod within;
 
 pub use caps::Caps;
 pub use error::ConfigError;

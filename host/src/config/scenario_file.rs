@@ -19,6 +19,7 @@ use super::{
     source::{FileText, Place, SourceError, parse, read},
     strays::{Stray, strays},
     value::{Bytes, CauseName, ExitCode, NotZero, Table, Time, Wait},
+    within::SuiteFolder,
 };
 use crate::model::{
     CommandSpec, Expectation, Fixture, Limits, RetryOverride, SESSION_FOLDER, ScriptedAgent, SessionPrompt, TextMatch,
@@ -239,17 +240,22 @@ impl ScenarioFile {
 }
 
 impl ScenarioSettings {
-    /// Reads the folder of the scenario `name`.
+    /// Reads the folder of a scenario of `suite`.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub(super) fn read(folder: &Path, base: &Path, suite: &Limits) -> Result<Self, Vec<ConfigError>> {
+    pub(super) fn read(
+        folder: &Path,
+        suite: SuiteFolder<'_>,
+        base: &Path,
+        limits: &Limits,
+    ) -> Result<Self, Vec<ConfigError>> {
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
         check_name(&name).map_err(|source| vec![ConfigError::FolderName { folder: folder.to_owned(), source }])?;
         let mut problems = Vec::new();
         let path = folder.join("scenario.toml");
-        let text = read(&path).unwrap_or_else(|error| {
-            problems.push(error.into());
+        let text = suite.holds(&path).and_then(|()| Ok(read(&path)?)).unwrap_or_else(|error| {
+            problems.push(error);
             None
         });
         let given = text.is_some();
@@ -260,6 +266,10 @@ impl ScenarioSettings {
         });
         let mut dir = |name: &str| {
             let path = folder.join(name);
+            if let Err(error) = suite.holds(&path) {
+                problems.push(error);
+                return None;
+            }
             if !path.is_dir() && path.symlink_metadata().is_ok() {
                 problems.push(ConfigError::NotAFolder { path: path.clone() });
             }
@@ -267,11 +277,15 @@ impl ScenarioSettings {
         };
         let (root, config) = (dir("root"), dir("config"));
         let bin = dir("bin").map(|bin| std::path::absolute(&bin).unwrap_or(bin));
-        let agents = agents(&folder.join("agents")).unwrap_or_else(|errors| {
+        let agents = agents(&folder.join("agents"), suite).unwrap_or_else(|errors| {
             problems.extend(errors);
             BTreeMap::new()
         });
-        let mut wrong: Vec<_> = file.oversized().chain(file.unfit()).collect();
+        let unnamed =
+            file.plugin.as_ref().filter(|plugin| plugin.get_ref().is_empty()).map(|plugin| {
+                (plugin.span(), "`plugin` is empty; write the plugin's path, or remove the key".to_owned())
+            });
+        let mut wrong: Vec<_> = file.oversized().chain(file.unfit()).chain(unnamed).collect();
         let given_preopens = file.preopens.as_ref().map(|written| {
             let taken: &[&str] = if file.session.is_some() { &[SESSION_FOLDER] } else { &[] };
             preopens(written, folder, taken, &mut wrong)
@@ -302,7 +316,7 @@ impl ScenarioSettings {
             summary: file.summary.map(Spanned::into_inner),
             tags: file.tags.map(Spanned::into_inner).unwrap_or_default(),
             grants,
-            limits: defaults.limits_over(suite),
+            limits: defaults.limits_over(limits),
             retry: defaults.retry(),
             expected_failures,
             file: given.then_some(source.path),
@@ -328,6 +342,12 @@ impl ScenarioSettings {
             name,
             folder: folder.to_owned(),
         })
+    }
+
+    /// Whether the file names a plugin that is not there.
+    #[must_use]
+    pub fn lacks_its_plugin(&self) -> bool {
+        self.plugin.is_some() && !self.plugin_canonical.as_deref().is_some_and(Path::is_file)
     }
 
     /// Names of agents, right and wrong.

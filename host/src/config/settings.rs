@@ -17,6 +17,7 @@ use super::{
     source::{FileText, Place, ReadError, did_you_mean, parse, read},
     suite_file::{RunTable, SuiteFile},
     value::Table,
+    within::{SuiteFolder, lies_there},
 };
 use crate::model::{Limits, Policy, ReporterKind, RetryOverride, RetryPolicy, check_name};
 
@@ -78,6 +79,8 @@ impl Settings {
         let path = suite_file(cwd, given).map_err(|error| vec![error])?;
         let folder = path.parent().unwrap_or(cwd).to_owned();
         let base = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(cwd).to_owned();
+        let own = SuiteFolder(&folder);
+        own.holds(&path).map_err(|error| vec![error])?;
         let text = read(&path).map_err(|error| vec![error.into()])?;
         let suite = text.is_some().then(|| path.clone());
         let file = FileText { path, text: text.unwrap_or_else(|| Arc::from("")) };
@@ -85,7 +88,7 @@ impl Settings {
             Ok(written) => written,
             // What the scenarios' files say does not hang on the suite: their errors are told as well.
             Err(error) => {
-                let others = read_scenarios(&folder, &base, &Limits::default()).err().unwrap_or_default();
+                let others = read_scenarios(own, &base, &Limits::default()).err().unwrap_or_default();
                 return Err(std::iter::once(error.into()).chain(others).collect());
             }
         };
@@ -121,7 +124,7 @@ impl Settings {
                 sources.note(key, source.clone());
             }
         }
-        let scenarios = read_scenarios(&folder, &base, &limits).unwrap_or_else(|errors| {
+        let scenarios = read_scenarios(own, &base, &limits).unwrap_or_else(|errors| {
             problems.extend(errors);
             BTreeMap::new()
         });
@@ -241,7 +244,8 @@ fn note_defaults(table: &DefaultsTable, profile: Option<String>, file: &FileText
 
 /// The suite's file, whether it is there or not: `--suite` may name it, its folder, or the folder above.
 fn suite_file(cwd: &Path, given: Option<&Path>) -> Result<PathBuf, ConfigError> {
-    let Some(given) = given else { return Ok(cwd.join(SCENARIOS_FOLDER).join(SUITE_FILE)) };
+    let found = |scenarios: PathBuf| lies_there(&scenarios).map(|()| scenarios.join(SUITE_FILE));
+    let Some(given) = given else { return found(cwd.join(SCENARIOS_FOLDER)) };
     let path = cwd.join(given);
     if path.is_file() {
         return Ok(path);
@@ -252,16 +256,17 @@ fn suite_file(cwd: &Path, given: Option<&Path>) -> Result<PathBuf, ConfigError> 
         return Ok(inside);
     }
     let below = path.join(SCENARIOS_FOLDER);
-    if below.is_dir() { Ok(below.join(SUITE_FILE)) } else { Err(ConfigError::NoSuite { path }) }
+    if below.is_dir() { found(below) } else { Err(ConfigError::NoSuite { path }) }
 }
 
 fn read_scenarios(
-    folder: &Path,
+    suite: SuiteFolder<'_>,
     base: &Path,
     limits: &Limits,
 ) -> Result<BTreeMap<String, ScenarioSettings>, Vec<ConfigError>> {
     let mut scenarios = BTreeMap::new();
     let mut problems = Vec::new();
+    let folder = suite.0;
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(scenarios),
@@ -274,7 +279,11 @@ fn read_scenarios(
         if folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
             continue;
         }
-        match ScenarioSettings::read(&folder, base, limits) {
+        if let Err(error) = suite.holds(&folder) {
+            problems.push(error);
+            continue;
+        }
+        match ScenarioSettings::read(&folder, suite, base, limits) {
             Ok(scenario) => drop(scenarios.insert(scenario.name.clone(), scenario)),
             Err(errors) => problems.extend(errors),
         }

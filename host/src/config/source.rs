@@ -1,7 +1,7 @@
 //! Files as their writers see them: errors that show the line and say what was meant.
 
 use std::{
-    fmt, fs, io,
+    fmt, io,
     ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,7 +10,7 @@ use std::{
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use serde::de::DeserializeOwned;
 
-use crate::model::shown;
+use crate::{files, model::shown};
 
 /// Something in a file is wrong: what, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,12 +127,12 @@ impl FileText {
     }
 }
 
-/// Reads a text file. A byte order mark is no part of its text.
+/// Reads a text file of at most [`files::MAX_TEXT`] bytes. A byte order mark is no part of its text.
 ///
 /// # Errors
 /// [`ReadError`]; a file that is not there is none, but a link that leads nowhere is.
 pub(super) fn read(path: &Path) -> Result<Option<Arc<str>>, ReadError> {
-    let bytes = match fs::read(path) {
+    let bytes = match files::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => return Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

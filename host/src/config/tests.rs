@@ -14,6 +14,7 @@ use super::*;
 use crate::model::{ConfinementMode, Credential, Grant, Ports, TextMatch};
 
 mod layers;
+mod links;
 
 const AGENT: &str = "summary = \"s\"\nexpect = { verdict = \"pass\" }\n";
 
@@ -102,8 +103,11 @@ fn whatever_is_wrong_with_a_suite_is_told_with_its_place_and_what_to_do() {
         ("jobs = \"many\"", "1:8: expected a whole number from 0 up, found the text \"many\""),
         ("jobs = -1", "1:8: expected a whole number from 0 up, found `-1`"),
         ("jobs = 1.5", "1:8: expected a whole number from 0 up, found `1.5`"),
-        ("jobs = 0", "1:8: `jobs` must be at least 1"),
-        ("[lane.a]\njobs = 0", "2:8: `jobs` must be at least 1"),
+        ("jobs = 0", "1:8: `jobs` must be from 1 to 5000"),
+        ("jobs = 5001", "1:8: `jobs` must be from 1 to 5000"),
+        ("[profile.a]\njobs = 100000", "2:8: `jobs` must be from 1 to 5000"),
+        ("[lane.a]\njobs = 0", "2:8: `jobs` must be from 1 to 5000"),
+        ("[lane.a]\njobs = 5001", "2:8: `jobs` must be from 1 to 5000"),
         ("[[lane.a]]", "1:1: expected a table, found a list"),
         ("defaults = [\"1s\"]", "1:12: expected a table, found a list"),
         ("lane = 3", "1:8: expected a table, found `3`"),
@@ -168,7 +172,7 @@ fn whatever_is_wrong_with_a_suite_is_told_with_its_place_and_what_to_do() {
         ("reporters = []", "1:13: `reporters` names none; write `[\"silent\"]` for no report"),
         ("[profile.ci]\njob = 3", "2:1: unknown key `job` in `[profile.ci]`; did you mean `jobs`?"),
         ("[profile.ci]\nplugins = []", "2:1: unknown key `plugins` in `[profile.ci]`; known are `lanes`"),
-        ("[profile.ci]\njobs = 0", "2:8: `jobs` must be at least 1"),
+        ("[profile.ci]\njobs = 0", "2:8: `jobs` must be from 1 to 5000"),
         ("[profile.ci]\nlanes = [\"script\"]", "2:10: there is no lane `script`; did you mean `scripted`?"),
         (
             "[profile.ci.defaults]\nquit = \"1s\"",

@@ -15,8 +15,8 @@ use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationCon
 /// The engine's version.
 pub const WASMTIME_VERSION: &str = "48.0.8";
 
-/// The most attempts that one engine runs at once: beyond it the kernel's bound on memory mappings is near.
-pub const MAX_SLOTS: usize = 5_000;
+/// The most attempts that one engine runs at once.
+pub const MAX_SLOTS: usize = crate::model::MAX_JOBS;
 
 /// How often guest code is interrupted to let others run and to notice that its attempt has ended.
 pub const EPOCH: Duration = Duration::from_millis(5);

@@ -38,8 +38,8 @@ pub use lane::{LaneKind, UnknownLaneKind};
 pub use limits::Limits;
 pub use path::shown;
 pub use policy::{
-    CountsAs, DEFAULT_BREAKER, ExpectedFailure, MAX_REPETITIONS, Policy, RetryCause, RetryOverride, RetryPolicy,
-    UnknownRetryCause,
+    CountsAs, DEFAULT_BREAKER, ExpectedFailure, MAX_JOBS, MAX_REPETITIONS, Policy, RetryCause, RetryOverride,
+    RetryPolicy, UnknownRetryCause,
 };
 pub use redact::{RedactingStream, Redactor, SHORTEST_SECRET, TooManySecrets};
 pub use replay::{

@@ -209,6 +209,9 @@ impl Default for Policy {
 /// More repetitions of each trial are not meant.
 pub const MAX_REPETITIONS: u32 = 10_000;
 
+/// The most attempts at once: beyond it the kernel's bound on memory mappings is near.
+pub const MAX_JOBS: usize = 5_000;
+
 /// How many trials in a row must end as faults that speak for their whole lane before nothing more of it starts,
 /// where the lane does not say otherwise.
 pub const DEFAULT_BREAKER: u32 = 3;

@@ -179,7 +179,9 @@ fn commands(
     let stem = plugin.canonical.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let mut folders = named.that_name(plugin);
     if folders.is_empty() {
-        folders.extend(settings.scenarios.get(&stem).filter(|folder| folder.plugin.is_none()));
+        let own = settings.scenarios.get(&stem);
+        problems.extend(own.filter(|folder| folder.lacks_its_plugin()).map(|folder| without_folder(folder, plugin)));
+        folders.extend(own.filter(|folder| folder.plugin.is_none()));
     }
     if folders.is_empty() {
         if let Err(error) = check_name(&stem) {
@@ -223,6 +225,17 @@ fn command(plugin: &PluginFacts, spec: CommandSpec) -> ScenarioShape {
 
 fn program(plugin: &PluginFacts) -> String {
     plugin.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// A command of the folder's name that the folder does not name, although what it names is not there.
+fn without_folder(folder: &ScenarioSettings, plugin: &PluginFacts) -> SetupProblem {
+    let named = folder.plugin.as_deref().map(seen_from_here).unwrap_or_default();
+    let of = seen_from_here(&plugin.path);
+    let what = format!(
+        "there is no plugin `{named}`, and `{of}`, which has this folder's name, would run without what stands here; \
+         correct `plugin`, or remove it"
+    );
+    wrong(folder, "plugin", what)
 }
 
 fn bare(plugin: &PluginFacts, name: &str, settings: &Settings, shape: ScenarioShape) -> Scenario {

@@ -16,7 +16,7 @@ use wasmtime::component::Linker;
 
 use super::{
     audit::RunAudit,
-    bounds::{bounded, end_sessions, look_at_disk},
+    bounds::{INTERRUPTED, bounded, end_sessions, look_at_disk},
     call::Call,
     command::Command,
     executor::{Executing, Executor, Feed, Stop},
@@ -36,7 +36,7 @@ use crate::{
         TooManySecrets, TrialId, Usage,
     },
     plan::{Plan, PlannedTrial},
-    sandbox::{AttemptDirs, Audit, Resolve, Snapshot, Tripwire, Workspace},
+    sandbox::{AttemptDirs, Audit, Halt, Resolve, Snapshot, Tripwire, Workspace},
 };
 
 /// Where an attempt's artifacts go.
@@ -134,7 +134,7 @@ impl AttemptExecutor {
     /// their ids, `agents` has every lane, or every trial, of the plan.
     ///
     /// # Errors
-    /// Everything that is wrong, not just the first.
+    /// Everything that is wrong, not just the first; anything when `halt` asks for the end.
     pub fn prepare(
         plugins: &[Plugin],
         plan: &Plan,
@@ -142,6 +142,7 @@ impl AttemptExecutor {
         workspace: Workspace,
         place: Box<dyn ArtifactPlace>,
         surroundings: &Surroundings,
+        halt: Halt<'_>,
     ) -> Result<Self, Vec<PrepareError>> {
         let mut problems = Vec::new();
         let mut linkers: Vec<Linker<Guest>> = Vec::new();
@@ -158,7 +159,7 @@ impl AttemptExecutor {
         let grants = PlanGrants::of(plan, &agents, surroundings, &mut problems);
         let (resolver, audit) = (Arc::clone(&surroundings.resolver), surroundings.audit.then(RunAudit::default));
         let snapshots = match &agents {
-            Agents::Live(_) => fixtures::take(plan, workspace.folder(), &mut problems),
+            Agents::Live(_) => fixtures::take(plan, workspace.folder(), halt, &mut problems),
             Agents::Recorded { fixtures, .. } => fixtures::again(plan, workspace.folder(), fixtures, &mut problems),
         };
         if !problems.is_empty() {
@@ -233,8 +234,10 @@ impl AttemptExecutor {
         let snapshot = self.snapshots.get(&scenario.id);
         // Directories may be large: the others go on meanwhile.
         let own_folders = matches!(&scenario.shape, ScenarioShape::Command(spec) if spec.writes_folders());
-        let dirs = match block_in_place(|| self.workspace.attempt(snapshot, own_folders)) {
+        let halt = || *stop.borrow() != Stop::No;
+        let dirs = match block_in_place(|| self.workspace.attempt(snapshot, own_folders, &halt)) {
             Ok(dirs) => Arc::new(dirs),
+            Err(_) if halt() => return record(Outcome::Cancelled { reason: INTERRUPTED.into() }, began),
             Err(error) => {
                 let what = format!("cannot make the attempt's directories: {error}");
                 return record(Outcome::Fault(Fault::new(FaultClass::Internal, what)), began);

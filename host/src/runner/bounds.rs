@@ -13,6 +13,8 @@ use crate::{
 /// How long agents may take to heed SIGTERM: when an attempt is over, and when a run is interrupted.
 const GRACE: Duration = Duration::from_secs(2);
 const GRACE_INTERRUPTED: Duration = Duration::from_secs(10);
+/// Why an attempt has no end of its own when the run is to end.
+pub(super) const INTERRUPTED: &str = "the run was interrupted";
 /// How often the disk use of a long attempt is looked at.
 const DISK_LOOK: Duration = Duration::from_secs(1);
 
@@ -41,7 +43,7 @@ pub(super) async fn bounded(
 
 async fn stopped(stop: &mut watch::Receiver<Stop>) -> String {
     match stop.wait_for(|stop| *stop != Stop::No).await {
-        Ok(_) => "the run was interrupted".into(),
+        Ok(_) => INTERRUPTED.into(),
         Err(_) => "the run ended".into(),
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     component::Plugin,
     model::{FIXTURES_FILE, KeptFixture, REPLAY_SCHEMA, RecordedFixture, RecordedFixtures, Scenario, ScenarioId},
     plan::Plan,
-    sandbox::{RecordedFixtureError, Snapshot},
+    sandbox::{Halt, RecordedFixtureError, Snapshot},
 };
 
 /// The image of a fixture as an earlier run kept it.
@@ -20,13 +20,19 @@ pub struct FixtureImage {
 }
 
 /// Takes a snapshot of every fixture of `plan` into `workspace`.
-pub(super) fn take(plan: &Plan, workspace: &Path, problems: &mut Vec<PrepareError>) -> HashMap<ScenarioId, Snapshot> {
+pub(super) fn take(
+    plan: &Plan,
+    workspace: &Path,
+    halt: Halt<'_>,
+    problems: &mut Vec<PrepareError>,
+) -> HashMap<ScenarioId, Snapshot> {
     let has_some = |scenario: &Scenario| {
         let fixture = &scenario.fixture;
         fixture.root.is_some() || fixture.config.is_some() || fixture.git || !fixture.folders.is_empty()
     };
     each(plan, workspace, problems, |scenario, into| {
-        has_some(scenario).then(|| Snapshot::take(&scenario.fixture, into).map_err(PrepareError::from))
+        let take = || Snapshot::take(&scenario.fixture, into, scenario.limits.disk, halt).map_err(PrepareError::from);
+        has_some(scenario).then(take)
     })
 }
 

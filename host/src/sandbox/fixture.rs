@@ -2,13 +2,17 @@
 
 use std::{
     collections::BTreeMap,
-    fs, io,
-    os::unix::fs::{DirBuilderExt, FileTypeExt, symlink},
+    ffi::OsStr,
+    io,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
 };
 
-use super::{Captured, ImageError, ImageLimits, Part, RestoreError, restore};
+use super::{
+    Captured, Halt, ImageError, ImageLimits, Part, RestoreError,
+    copying::{Size, copy_entries, copy_tree, create, measure},
+    repository::{commit, refused},
+    restore,
+};
 use crate::model::Fixture;
 
 /// A scenario's fixture as it was when the run began. Whatever an agent does to the original, every attempt
@@ -42,6 +46,30 @@ pub enum FixtureError {
         /// The fixture.
         path: PathBuf,
     },
+    /// It is larger than any attempt may be.
+    #[error(
+        "the fixture {} has more bytes than the limit `disk`, {disk}, with what else the scenario has copied; make it \
+         smaller, or raise `disk`",
+        path.display()
+    )]
+    TooLarge {
+        /// The fixture's folder with which it became too large.
+        path: PathBuf,
+        /// The limit, in bytes.
+        disk: u64,
+    },
+    /// There is no room for its copy.
+    #[error("the fixture {} takes {bytes} bytes, but {} has only {free} left; make room there, or set TMPDIR", path.display(), into.display())]
+    NoRoom {
+        /// The first of the fixture's folders.
+        path: PathBuf,
+        /// What its copy takes, in bytes.
+        bytes: u64,
+        /// Where the copy would be.
+        into: PathBuf,
+        /// What is left there, in bytes.
+        free: u64,
+    },
     /// Git does not run, or fails.
     #[error("cannot make the fixture {} a git repository: {reason}", path.display())]
     Git {
@@ -70,22 +98,27 @@ pub enum RecordedFixtureError {
 }
 
 impl Snapshot {
-    /// Takes the snapshot of `fixture` into the new folder `into`.
+    /// Tells what is wrong with `fixture` before anything of it is copied. It may have `disk` bytes, by what its files
+    /// say: what is a hole in them may become none.
     ///
     /// # Errors
-    /// [`FixtureError`].
-    pub fn take(fixture: &Fixture, into: &Path) -> Result<Self, FixtureError> {
-        let copy = |from: &Path, to: PathBuf| match copy_tree(from, &to) {
+    /// [`FixtureError`]; any when `halt` asks for the end.
+    pub fn check(fixture: &Fixture, disk: u64, halt: Halt<'_>) -> Result<(), FixtureError> {
+        measured(fixture, disk, halt).map(drop)
+    }
+
+    /// Takes the snapshot of `fixture`, which may have `disk` bytes, into the new folder `into`.
+    ///
+    /// # Errors
+    /// [`FixtureError`]; any when `halt` asks for the end.
+    pub fn take(fixture: &Fixture, into: &Path, disk: u64, halt: Halt<'_>) -> Result<Self, FixtureError> {
+        let size = measured(fixture, disk, halt)?;
+        has_room(fixture, into, size)?;
+        let copy = |from: &Path, to: PathBuf| match copy_tree(from, &to, halt) {
             Ok(()) => Ok(to),
             Err(source) => Err(FixtureError::Copy { path: from.to_owned(), source }),
         };
-        let before = match &fixture.root {
-            Some(root) if root.join("host").symlink_metadata().is_ok() => {
-                return Err(FixtureError::Reserved { path: root.clone() });
-            }
-            Some(root) => Some(copy(root, into.join("before"))?),
-            None => None,
-        };
+        let before = fixture.root.as_deref().map(|root| copy(root, into.join("before"))).transpose()?;
         let config = fixture.config.as_deref().map(|config| copy(config, into.join("config"))).transpose()?;
         let folders = (!fixture.folders.is_empty()).then(|| into.join("folders"));
         if let Some(into) = &folders {
@@ -98,12 +131,11 @@ impl Snapshot {
             // Errors name what the user knows: the fixture, not the copy.
             let named = fixture.root.as_deref().unwrap_or(&root);
             match &before {
-                Some(before) => {
-                    copy_tree(before, &root).map_err(|source| FixtureError::Copy { path: named.to_owned(), source })?
-                }
+                Some(before) => copy_tree(before, &root, halt)
+                    .map_err(|source| FixtureError::Copy { path: named.to_owned(), source })?,
                 None => create(&root).map_err(|source| FixtureError::Copy { path: named.to_owned(), source })?,
             }
-            commit(&root).map_err(|reason| FixtureError::Git { path: named.to_owned(), reason })?;
+            commit(&root, halt).map_err(|reason| FixtureError::Git { path: named.to_owned(), reason })?;
             Some(root)
         } else {
             before.clone()
@@ -157,19 +189,53 @@ impl Snapshot {
         self.folders.as_deref()
     }
 
-    pub(super) fn copy_folders_to(&self, folders: &Path) -> io::Result<()> {
-        self.folders.as_deref().map_or(Ok(()), |from| copy_tree(from, folders))
+    pub(super) fn copy_folders_to(&self, folders: &Path, halt: Halt<'_>) -> io::Result<()> {
+        self.folders.as_deref().map_or(Ok(()), |from| copy_tree(from, folders, halt))
     }
 
-    pub(super) fn copy_to(&self, root: &Path, config: &Path) -> io::Result<()> {
+    pub(super) fn copy_to(&self, root: &Path, config: &Path, halt: Halt<'_>) -> io::Result<()> {
         if let Some(from) = &self.root {
-            copy_entries(from, root)?;
+            copy_entries(from, root, halt)?;
         }
         if let Some(from) = &self.config {
-            copy_entries(from, config)?;
+            copy_entries(from, config, halt)?;
         }
         Ok(())
     }
+}
+
+/// How large a fixture is: at most `disk`, in all its folders together.
+fn measured(fixture: &Fixture, disk: u64, halt: Halt<'_>) -> Result<Size, FixtureError> {
+    if let Some(root) = fixture.root.as_deref().filter(|root| root.join("host").symlink_metadata().is_ok()) {
+        return Err(FixtureError::Reserved { path: root.to_owned() });
+    }
+    let anything: &dyn Fn(&OsStr) -> Option<&'static str> = &|_| None;
+    let in_root = if fixture.git { &refused } else { anything };
+    let folders = outermost(&fixture.folders).map(|(_, folder)| (folder, anything));
+    let own = fixture.root.iter().map(|root| (root, in_root)).chain(fixture.config.iter().map(|it| (it, anything)));
+    let mut size = Size::default();
+    for (folder, refused) in own.chain(folders) {
+        measure(folder, &mut size, disk, refused, halt)
+            .map_err(|source| FixtureError::Copy { path: folder.clone(), source })?;
+        if size.apparent > disk {
+            return Err(FixtureError::TooLarge { path: folder.clone(), disk });
+        }
+    }
+    Ok(size)
+}
+
+/// Whether there is room for a fixture's copy: one that fills the disk would take it from others too.
+fn has_room(fixture: &Fixture, into: &Path, size: Size) -> Result<(), FixtureError> {
+    let Some(there) = into.ancestors().find(|folder| folder.is_dir()) else { return Ok(()) };
+    // Where that is not known, the file system tells when it is full.
+    let Ok(system) = rustix::fs::statvfs(there) else { return Ok(()) };
+    let free = system.f_bavail.saturating_mul(system.f_frsize);
+    if size.held <= free {
+        return Ok(());
+    }
+    let path = [&fixture.root, &fixture.config].into_iter().flatten().chain(fixture.folders.values()).next();
+    let path = path.cloned().unwrap_or_default();
+    Err(FixtureError::NoRoom { path, bytes: size.held, into: there.to_owned(), free })
 }
 
 /// The folders that are in none of the others: copied with them, one that is would be there twice.
@@ -178,84 +244,17 @@ fn outermost(folders: &BTreeMap<String, PathBuf>) -> impl Iterator<Item = (&Stri
     folders.iter().filter(move |(name, _)| !covered(name))
 }
 
-fn create(folder: &Path) -> io::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
-}
-
-fn copy_tree(from: &Path, to: &Path) -> io::Result<()> {
-    create(to)?;
-    copy_entries(from, to)
-}
-
-/// Copies what `from` contains. Links are copied as links, never followed: a component cannot follow one
-/// that leads out of its root.
-fn copy_entries(from: &Path, to: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        let kind = entry.file_type()?;
-        if kind.is_dir() {
-            fs::DirBuilder::new().mode(0o755).create(&target)?;
-            copy_entries(&source, &target)?;
-        } else if kind.is_symlink() {
-            symlink(fs::read_link(&source)?, &target)?;
-        } else if kind.is_fifo() || kind.is_socket() || kind.is_block_device() || kind.is_char_device() {
-            let what = format!("{} is neither a file nor a folder nor a link", source.display());
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, what));
-        } else {
-            fs::copy(&source, &target)?;
-        }
-    }
-    Ok(())
-}
-
-/// Makes `root` a repository whose one commit holds everything in it. Author and time are fixed, so that the
-/// same fixture gives the same commit; nothing of the user's git configuration or hooks takes part.
-fn commit(root: &Path) -> Result<(), String> {
-    git(root, &["-c", "init.defaultBranch=main", "init", "--quiet", "--template="])?;
-    for (key, value) in [("user.name", "Agent"), ("user.email", "agent@scenario.invalid"), ("gc.auto", "0")] {
-        git(root, &["config", key, value])?;
-    }
-    git(root, &["add", "--all", "--force"])?;
-    git(root, &["commit", "--quiet", "--allow-empty", "--no-gpg-sign", "--message", "Fixture"])
-}
-
-/// Where programs are looked for when the environment does not say.
-const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-fn git(root: &Path, args: &[&str]) -> Result<(), String> {
-    const WHEN: &str = "2026-01-01T00:00:00Z";
-    let output = Command::new("git")
-        .args(args)
-        .current_dir(root)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").filter(|path| !path.is_empty()).unwrap_or_else(|| SYSTEM_PATH.into()))
-        .env("LANG", "C.UTF-8")
-        .env("HOME", root)
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CEILING_DIRECTORIES", root.parent().unwrap_or(root))
-        .env("GIT_AUTHOR_NAME", "Fixture")
-        .env("GIT_AUTHOR_EMAIL", "fixture@scenario.invalid")
-        .env("GIT_AUTHOR_DATE", WHEN)
-        .env("GIT_COMMITTER_NAME", "Fixture")
-        .env("GIT_COMMITTER_EMAIL", "fixture@scenario.invalid")
-        .env("GIT_COMMITTER_DATE", WHEN)
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => "there is no `git`; install it".to_owned(),
-            _ => format!("`git` does not start: {error}"),
-        })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    Err(format!("`git {}` failed: {}", args.join(" "), String::from_utf8_lossy(&output.stderr).trim()))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
     use super::*;
+
+    const GO_ON: Halt<'static> = &|| false;
+
+    fn take(fixture: &Fixture, into: &Path) -> Result<Snapshot, FixtureError> {
+        Snapshot::take(fixture, into, 1 << 20, GO_ON)
+    }
 
     fn fixture(git: bool) -> (tempfile::TempDir, Fixture) {
         let folder = tempfile::tempdir().unwrap();
@@ -269,12 +268,12 @@ mod tests {
     #[test]
     fn attempts_get_copies_and_links_stay_links() {
         let (folder, fixture) = fixture(false);
-        let snapshot = Snapshot::take(&fixture, &folder.path().join("snapshot")).unwrap();
+        let snapshot = take(&fixture, &folder.path().join("snapshot")).unwrap();
         fs::write(fixture.root.unwrap().join("sub/file"), "changed").unwrap();
         let (root, config) = (folder.path().join("r"), folder.path().join("c"));
         create(&root).unwrap();
         create(&config).unwrap();
-        snapshot.copy_to(&root, &config).unwrap();
+        snapshot.copy_to(&root, &config, GO_ON).unwrap();
         assert_eq!(fs::read_to_string(root.join("sub/file")).unwrap(), "text");
         assert_eq!(fs::read_link(root.join("link")).unwrap(), Path::new("/etc/passwd"));
         assert!(!root.join(".git").exists());
@@ -284,7 +283,7 @@ mod tests {
     fn a_snapshot_comes_back_from_its_image_without_the_fixture() {
         let (folder, fixture) = fixture(true);
         let path = |name: &str| folder.path().join(name);
-        let bytes = Snapshot::take(&fixture, &path("snapshot")).unwrap().keep(&path("i.tar")).unwrap();
+        let bytes = take(&fixture, &path("snapshot")).unwrap().keep(&path("i.tar")).unwrap();
         fs::remove_dir_all(fixture.root.unwrap()).unwrap();
         let again = Snapshot::recorded(&path("i.tar"), bytes, &path("again")).unwrap();
         assert_eq!(fs::read_link(again.before().unwrap().join("link")).unwrap(), Path::new("/etc/passwd"));
@@ -309,11 +308,11 @@ mod tests {
         }
         let names: Vec<_> = outermost(&fixture.folders).map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["root", "root-b"]);
-        let snapshot = Snapshot::take(&fixture, &path("snapshot")).unwrap();
+        let snapshot = take(&fixture, &path("snapshot")).unwrap();
         let bytes = snapshot.keep(&path("i.tar")).unwrap();
         for snapshot in [snapshot, Snapshot::recorded(&path("i.tar"), bytes, &path("again")).unwrap()] {
             let copy = tempfile::tempdir().unwrap();
-            snapshot.copy_folders_to(&copy.path().join("folders")).unwrap();
+            snapshot.copy_folders_to(&copy.path().join("folders"), GO_ON).unwrap();
             for place in [snapshot.folders().unwrap(), &copy.path().join("folders")] {
                 assert_eq!(fs::read_to_string(place.join("root/sub/file")).unwrap(), "text");
                 assert_eq!(fs::read_link(place.join("root/link")).unwrap(), Path::new("/etc/passwd"));
@@ -327,7 +326,7 @@ mod tests {
         let (folder, fixture) = fixture(true);
         let head = |name: &str| {
             let into = folder.path().join(name);
-            Snapshot::take(&fixture, &into).unwrap();
+            take(&fixture, &into).unwrap();
             fs::read_to_string(into.join("repository/.git/refs/heads/main")).unwrap()
         };
         assert_eq!(head("one"), head("two"));
@@ -339,10 +338,69 @@ mod tests {
         let (folder, fixture) = fixture(false);
         let root = fixture.root.clone().unwrap();
         rustix::fs::mkfifoat(rustix::fs::CWD, root.join("pipe"), rustix::fs::Mode::RWXU).unwrap();
-        let problem = Snapshot::take(&fixture, &folder.path().join("s1")).unwrap_err();
+        let problem = take(&fixture, &folder.path().join("s1")).unwrap_err();
         assert!(matches!(problem, FixtureError::Copy { .. }), "{problem}");
         fs::create_dir(root.join("host")).unwrap();
-        let problem = Snapshot::take(&fixture, &folder.path().join("s2")).unwrap_err();
+        let problem = take(&fixture, &folder.path().join("s2")).unwrap_err();
         assert!(matches!(problem, FixtureError::Reserved { .. }), "{problem}");
+    }
+
+    #[test]
+    fn a_fixture_over_its_bound_is_refused_before_anything_is_copied() {
+        let (folder, mut fixture) = fixture(false);
+        let path = |name: &str| folder.path().join(name);
+        let sparse = |name: &str| {
+            fs::create_dir_all(path(name)).unwrap();
+            fs::File::create(path(name).join("sparse")).unwrap().set_len(1 << 40).unwrap();
+            path(name)
+        };
+        fixture.folders.insert("data".into(), sparse("data"));
+        let problem = take(&fixture, &path("s1")).unwrap_err().to_string();
+        assert!(problem.contains("data has more bytes than the limit `disk`, 1048576"), "{problem}");
+        fixture.config = Some(sparse("config"));
+        let problem = take(&fixture, &path("s2")).unwrap_err().to_string();
+        assert!(problem.contains("config has more bytes") && problem.contains("raise `disk`"), "{problem}");
+        assert!(Snapshot::check(&fixture, 1 << 41, GO_ON).is_err(), "both together");
+        Snapshot::check(&fixture, 1 << 42, GO_ON).unwrap();
+        assert!(!path("s1").exists() && !path("s2").exists());
+    }
+
+    #[test]
+    fn a_fixture_without_room_for_it_is_refused() {
+        let (folder, fixture) = fixture(false);
+        let size = Size { apparent: u64::MAX, held: u64::MAX };
+        let problem = has_room(&fixture, &folder.path().join("new/s"), size).unwrap_err().to_string();
+        assert!(problem.contains(" left; make room there, or set TMPDIR"), "{problem}");
+        has_room(&fixture, folder.path(), Size { held: 1, ..size }).unwrap();
+    }
+
+    /// What its configuration names would run as the user.
+    #[test]
+    fn a_repository_within_a_fixture_that_becomes_one_is_refused() {
+        let (folder, mut fixture) = fixture(true);
+        let root = fixture.root.clone().unwrap();
+        let ran = folder.path().join("ran");
+        for git in [".git", "sub/.git", "sub/.GIT"] {
+            fs::create_dir(root.join(git)).unwrap();
+            fs::write(root.join(git).join("config"), format!("[core]\nfsmonitor = touch {}\n", ran.display())).unwrap();
+            let problem = take(&fixture, &folder.path().join("s")).unwrap_err();
+            let FixtureError::Copy { source, .. } = &problem else { panic!("{problem}") };
+            assert!(source.to_string().contains("is git's own, but the host makes the repository"), "{source}");
+            fs::remove_dir_all(root.join(git)).unwrap();
+        }
+        assert!(!ran.exists());
+        fs::create_dir(root.join("sub/.git")).unwrap();
+        fixture.git = false;
+        take(&fixture, &folder.path().join("plain")).unwrap();
+    }
+
+    #[test]
+    fn git_is_not_waited_for_when_the_end_is_asked_for() {
+        let (folder, fixture) = fixture(true);
+        let root = folder.path().join("r");
+        copy_tree(fixture.root.as_deref().unwrap(), &root, GO_ON).unwrap();
+        let problem = commit(&root, &|| true);
+        // It may have ended before it was looked at.
+        assert!(problem.is_ok() || problem.is_err_and(|problem| problem.contains("interrupted")));
     }
 }

@@ -2,6 +2,7 @@
 
 mod audit;
 mod claim;
+mod copying;
 mod fingerprint;
 mod fixture;
 mod granted;
@@ -11,6 +12,7 @@ mod look_up;
 mod network;
 mod output;
 mod remove;
+mod repository;
 mod resolver;
 mod sameness;
 mod sweep;
@@ -22,6 +24,7 @@ mod workspace;
 use std::{path::PathBuf, sync::Arc};
 
 pub use audit::{Audit, UsedGrants};
+pub use copying::Halt;
 pub use fixture::{FixtureError, RecordedFixtureError, Snapshot};
 pub use granted::{GrantError, Granted};
 use http::{FIELDS, HttpGate};
@@ -35,7 +38,7 @@ pub use tripwire::{Crowded, Tripwire};
 use wasmtime::component::{Linker, ResourceTable};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView, p2::pipe::MemoryInputPipe};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
-pub use workspace::{AttemptDirs, Workspace};
+pub use workspace::{AttemptDirs, CHECK, Workspace};
 
 use crate::{
     engine::Limiter,

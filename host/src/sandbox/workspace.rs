@@ -7,13 +7,11 @@ use std::{
 };
 
 use super::{
-    Snapshot,
+    Halt, Snapshot,
     claim::{self, CLAIM, Owner, Taken},
+    copying::ENTRY,
     remove_tree,
 };
-
-/// What every file and folder is counted with besides its content: empty ones fill a disk too.
-const ENTRY: u64 = 1 << 10;
 
 /// Folders made for a new workspace before giving up: a sweep can take one that was just made for a dead run's.
 const TRIES: usize = 16;
@@ -57,14 +55,25 @@ impl Workspace {
         let directory = std::path::absolute(directory)?;
         // The claim is text.
         let directory = directory.to_str().map(PathBuf::from);
-        let owner = Owner { run: run.to_owned(), directory, keep };
+        Self::claimed(parent, &Owner { run: run.to_owned(), directory, keep })
+    }
+
+    /// Makes that of a `host check`, which has no run: should it be killed, the next run or check removes it.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn for_check(parent: &Path) -> io::Result<Self> {
+        Self::claimed(parent, &Owner { run: CHECK.to_owned(), directory: None, keep: false })
+    }
+
+    fn claimed(parent: &Path, owner: &Owner) -> io::Result<Self> {
         for _ in 0..TRIES {
             // Removes itself unless it is kept.
             let made = tempfile::Builder::new()
-                .prefix(&format!("{PREFIX}{run}-"))
+                .prefix(&format!("{PREFIX}{}-", owner.run))
                 .permissions(Permissions::from_mode(0o700))
                 .tempdir_in(parent)?;
-            let claim = match claim::take(made.path(), &owner)? {
+            let claim = match claim::take(made.path(), owner)? {
                 Taken::Held(claim) => Some(claim),
                 Taken::Unlockable => None,
                 Taken::Lost => continue,
@@ -72,7 +81,7 @@ impl Workspace {
             let folder = made.path().canonicalize()?;
             // The name lasts as long as the workspace.
             let _ = made.keep();
-            return Ok(Self { folder, attempts: AtomicU64::new(0), keep, _claim: claim });
+            return Ok(Self { folder, attempts: AtomicU64::new(0), keep: owner.keep, _claim: claim });
         }
         Err(io::Error::other("other runs remove the new folder again and again"))
     }
@@ -87,8 +96,8 @@ impl Workspace {
     /// `own_folders` it has copies of the further folders too.
     ///
     /// # Errors
-    /// The file system's.
-    pub fn attempt(&self, snapshot: Option<&Snapshot>, own_folders: bool) -> io::Result<AttemptDirs> {
+    /// The file system's; any when `halt` asks for the end.
+    pub fn attempt(&self, snapshot: Option<&Snapshot>, own_folders: bool, halt: Halt<'_>) -> io::Result<AttemptDirs> {
         let number = self.attempts.fetch_add(1, Ordering::Relaxed);
         let base = self.folder.join(format!("a{number}"));
         create_private(&base)?;
@@ -103,9 +112,9 @@ impl Workspace {
         create_private(&dirs.root)?;
         create_private(&dirs.config)?;
         if let Some(snapshot) = snapshot {
-            snapshot.copy_to(&dirs.root, &dirs.config)?;
+            snapshot.copy_to(&dirs.root, &dirs.config, halt)?;
             if own_folders {
-                snapshot.copy_folders_to(&dirs.folders)?;
+                snapshot.copy_folders_to(&dirs.folders, halt)?;
             }
         }
         Ok(dirs)
@@ -132,19 +141,25 @@ impl Workspace {
     }
 }
 
+/// What stands in the place of a run where a `host check` made the workspace.
+pub const CHECK: &str = "check";
+
 /// What the name of a workspace begins with.
 const PREFIX: &str = "host-";
 
-/// The run in the name of a workspace: `host-20261122-231500-qkzr-a1B2c3`. Other names are none of ours.
+/// The run in the name of a workspace: `host-20261122-231500-qkzr-a1B2c3`, or [`CHECK`] in `host-check-a1B2c3`. Other
+/// names are none of ours.
 pub(super) fn run_of(name: &str) -> Option<&str> {
     let (run, random) = name.strip_prefix(PREFIX)?.rsplit_once('-')?;
-    let mut parts = run.split('-');
     let all = |text: &str, length, is: fn(&u8) -> bool| text.len() == length && text.bytes().all(|byte| is(&byte));
-    let named = all(parts.next()?, 8, u8::is_ascii_digit)
-        && all(parts.next()?, 6, u8::is_ascii_digit)
-        && all(parts.next()?, 4, u8::is_ascii_lowercase)
-        && parts.next().is_none()
-        && all(random, 6, u8::is_ascii_alphanumeric);
+    let is_run = || {
+        let mut parts = run.split('-');
+        all(parts.next()?, 8, u8::is_ascii_digit).then_some(())?;
+        all(parts.next()?, 6, u8::is_ascii_digit).then_some(())?;
+        all(parts.next()?, 4, u8::is_ascii_lowercase).then_some(())?;
+        parts.next().is_none().then_some(())
+    };
+    let named = all(random, 6, u8::is_ascii_alphanumeric) && (run == CHECK || is_run().is_some());
     named.then_some(run)
 }
 

@@ -50,7 +50,7 @@ step = [
 /// A new root from a scenario's fixture, with the repository that the host would make. `None` is an empty one.
 pub(crate) fn root(fixture: Option<PathBuf>, into: &Path) -> PathBuf {
     fs::create_dir_all(into).unwrap();
-    Snapshot::take(&Fixture { root: fixture, git: true, ..Fixture::default() }, into).unwrap();
+    Snapshot::take(&Fixture { root: fixture, git: true, ..Fixture::default() }, into, u64::MAX, &|| false).unwrap();
     into.join("repository")
 }
 

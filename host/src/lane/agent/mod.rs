@@ -8,11 +8,14 @@ mod faults;
 mod output;
 mod tools;
 
-use std::{env, fs, io, path::PathBuf, thread};
+use std::{env, io, path::PathBuf, thread};
 
 use output::Output;
 
-use crate::model::{BackOff, Script, ScriptedFault, SessionEventKind, Step};
+use crate::{
+    files,
+    model::{BackOff, Script, ScriptedFault, SessionEventKind, Step},
+};
 
 /// Names the config dir to the scripted agent, as `CLAUDE_CONFIG_DIR` does to another.
 pub(crate) const CONFIG_DIR_VARIABLE: &str = "HOST_AGENT_CONFIG_DIR";
@@ -99,7 +102,7 @@ fn play(args: &AgentArgs, session: String, output: &mut Output) -> Result<(), St
 
 fn read_script(args: &AgentArgs) -> Result<Script, Stop> {
     let file = args.script.display();
-    let text = fs::read_to_string(&args.script)
+    let text = files::read_text(&args.script)
         .map_err(|error| Stop::Script(format!("{file}: cannot read the script: {error}")))?;
     toml::from_str(&text).map_err(|error| {
         let (line, column) = position(&text, error.span().map_or(0, |span| span.start));
@@ -170,6 +173,8 @@ impl Agent<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

@@ -10,7 +10,10 @@ use std::{
 use serde_json::{Value, json};
 
 use super::{super::lines::cut_text, Agent, Stop};
-use crate::model::{SessionEventKind, Step};
+use crate::{
+    files,
+    model::{SessionEventKind, Step},
+};
 
 /// How much of a command's output its result holds.
 const MAX_OUTPUT: u64 = 64 << 10;
@@ -72,7 +75,7 @@ fn perform(step: &Step) -> Result<Answered, String> {
         }
         Step::Replace { path, from, to } => {
             let file = in_root(path)?;
-            let text = told(path, fs::read_to_string(&file))?;
+            let text = told(path, files::read_text(&file))?;
             match text.matches(from.as_str()).count() {
                 1 => told(path, fs::write(&file, text.replacen(from.as_str(), to, 1)))?,
                 count => return Err(format!("{path}: `from` stands there {count} times, not once: {from:?}")),

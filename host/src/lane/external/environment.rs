@@ -3,12 +3,14 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
-    fs,
     path::{Path, PathBuf},
 };
 
 use super::super::{SYSTEM_PATH, SessionSpec, agent::CONFIG_DIR_VARIABLE};
-use crate::model::{AgentSettings, Credential, SHORTEST_SECRET};
+use crate::{
+    files,
+    model::{AgentSettings, Credential, SHORTEST_SECRET},
+};
 
 /// A variable of the host's own environment, if it is set and not empty.
 pub(super) fn own(name: &str) -> Option<OsString> {
@@ -64,7 +66,7 @@ pub(super) fn credentials(
                 None => missing.push(format!("the environment has no `{name}`")),
             },
             Credential::File { from, .. } => {
-                if let Err(error) = fs::File::open(from) {
+                if let Err(error) = files::read(from) {
                     missing.push(format!("cannot read {}: {error}", from.display()));
                 }
             }
@@ -112,7 +114,7 @@ fn secrets_from(settings: &AgentSettings, variable: impl Fn(&str) -> Option<OsSt
 }
 
 fn secrets_in(file: &Path) -> Vec<String> {
-    let Ok(content) = fs::read(file) else { return Vec::new() };
+    let Ok(content) = files::read(file) else { return Vec::new() };
     let content = String::from_utf8_lossy(&content);
     let mut texts = vec![content.trim().to_owned()];
     match serde_json::from_str(&content) {
@@ -154,6 +156,8 @@ fn words_in(line: &str) -> Vec<&str> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::model::LaneKind;
 

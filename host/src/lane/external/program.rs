@@ -2,7 +2,6 @@
 
 use std::{
     ffi::OsString,
-    fs::File,
     io::Read,
     path::{Path, PathBuf},
 };
@@ -10,7 +9,7 @@ use std::{
 use rustix::fs::{Access, access};
 
 use super::super::SYSTEM_PATH;
-use crate::model::AgentSettings;
+use crate::{files, model::AgentSettings};
 
 /// A program that can be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +71,7 @@ fn look_up(asked: &str, folders: &[PathBuf]) -> Result<PathBuf, String> {
 /// The word in a first line `#!/usr/bin/env WORD`.
 fn interpreter(program: &Path) -> Option<String> {
     let mut start = [0; 256];
-    let read = File::open(program).ok()?.read(&mut start).ok()?;
+    let read = files::open(program).ok()?.0.read(&mut start).ok()?;
     let line = start[..read].split(|byte| *byte == b'\n').next()?;
     let word = std::str::from_utf8(line).ok()?.strip_prefix("#!/usr/bin/env ")?.trim();
     let plain = !word.is_empty() && !word.starts_with('-') && !word.contains([' ', '\t', '=', '/']);

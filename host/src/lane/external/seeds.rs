@@ -2,25 +2,32 @@
 
 use std::{
     ffi::OsStr,
-    fs::{self, File},
-    io,
+    fs,
+    io::{self, Read, Write},
     os::unix::fs::PermissionsExt,
     path::Path,
 };
 
 use super::super::folder::Folder;
-use crate::model::{AgentSettings, Credential};
+use crate::{
+    files,
+    model::{AgentSettings, Credential},
+};
 
 /// Where the files to log in with lie in the agent's HOME. A component sees the config dir and its transcripts are
 /// kept, so that there is only a link to them there, which neither follows.
 const CREDENTIALS: &str = ".host-credentials";
+
+/// Bytes of a lane's seeds together, and what is said of more.
+const MOST: u64 = 1 << 30;
+const TOO_LARGE: &str = "the seeds have more than 1 GiB with it; make them smaller";
 
 /// Copies the seeds and the files of credentials. What is in the config dir already stays: the scenario's own
 /// seeds, and what an earlier session has left. The component, or that session's agent, may have put links there.
 pub(super) fn plant(settings: &AgentSettings, config_dir: &Path, home: &Path) -> Result<(), String> {
     let opened = |path: &Path| Folder::open(path).map_err(|error| format!("cannot open {}: {error}", path.display()));
     if let Some(seed) = &settings.config_seed {
-        copy_all(seed, &opened(config_dir)?)
+        copy_all(seed, &opened(config_dir)?, &mut { MOST })
             .map_err(|error| format!("cannot copy the lane's seeds of the config dir, {error}"))?;
     }
     for (index, credential) in settings.credentials.iter().enumerate() {
@@ -52,29 +59,31 @@ pub(super) fn put_away(settings: &AgentSettings, config_dir: &Path, home: &Path)
     Ok(())
 }
 
-fn copy_all(from: &Path, to: &Folder) -> Result<(), String> {
+/// Copies what is in `from`, of `left` bytes at most.
+fn copy_all(from: &Path, to: &Folder, left: &mut u64) -> Result<(), String> {
     let told = |error: io::Error| format!("{}: {error}", from.display());
     for entry in fs::read_dir(from).map_err(told)? {
         let entry = entry.map_err(told)?;
-        copy(&entry.path(), to, &entry.file_name())?;
+        copy(&entry.path(), to, &entry.file_name(), left)?;
     }
     Ok(())
 }
 
-fn copy(from: &Path, to: &Folder, name: &OsStr) -> Result<(), String> {
+fn copy(from: &Path, to: &Folder, name: &OsStr, left: &mut u64) -> Result<(), String> {
     let told = |error: io::Error| format!("{}: {error}", from.display());
     if from.is_dir() {
         return match to.folder(Path::new(name), 0o755) {
-            Ok(to) => copy_all(from, &to),
+            Ok(to) => copy_all(from, &to, left),
             // What has its name is no folder, and stays.
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(()),
             Err(error) => Err(told(error)),
         };
     }
-    let mut source = File::open(from).map_err(told)?;
-    let mode = source.metadata().map_err(told)?.permissions().mode() & 0o777;
+    let (source, metadata) = files::open(from).map_err(told)?;
+    let mode = metadata.permissions().mode() & 0o777;
+    *left = left.checked_sub(metadata.len()).ok_or_else(|| told(io::Error::other(TOO_LARGE)))?;
     match to.create(name, mode | 0o600) {
-        Ok(mut copy) => io::copy(&mut source, &mut copy).map(drop).map_err(told),
+        Ok(mut copy) => io::copy(&mut source.take(metadata.len()), &mut copy).map(drop).map_err(told),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(told(error)),
     }
@@ -83,7 +92,7 @@ fn copy(from: &Path, to: &Folder, name: &OsStr) -> Result<(), String> {
 fn link(from: &Path, index: usize, home: &Folder, home_path: &Path, config_dir: &Folder, to: &Path) -> io::Result<()> {
     let name = index.to_string();
     match home.folder(Path::new(CREDENTIALS), 0o700)?.create(OsStr::new(&name), 0o600) {
-        Ok(mut copy) => drop(io::copy(&mut File::open(from)?, &mut copy)?),
+        Ok(mut copy) => copy.write_all(&files::read(from)?)?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error),
     }
@@ -96,7 +105,7 @@ fn link(from: &Path, index: usize, home: &Folder, home_path: &Path, config_dir: 
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::{os::unix::fs::symlink, path::PathBuf};
 
     use super::*;
     use crate::model::LaneKind;
@@ -125,6 +134,37 @@ mod tests {
         let linked = fs::read_link(at("config/deep/auth.json")).unwrap();
         assert!(linked.starts_with(at("home")), "the config dir itself holds no secret");
         assert_eq!(fs::metadata(linked).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn seeds_and_logins_that_never_end_or_are_too_large_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["seed", "config", "home"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        let mut settings = AgentSettings::new(LaneKind::Codex);
+        settings.config_seed = Some(at("seed"));
+        let refused = |settings: &AgentSettings, words: &str| {
+            let problem = plant(settings, &at("config"), &at("home")).unwrap_err();
+            assert!(problem.contains(words), "{problem}");
+        };
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, at("seed/a"), fifo, 0o600.into(), 0).unwrap();
+        refused(&settings, "seed/a: it is no regular file");
+        fs::remove_file(at("seed/a")).unwrap();
+        symlink("/dev/zero", at("seed/a")).unwrap();
+        refused(&settings, "seed/a: it is no regular file");
+        fs::remove_file(at("seed/a")).unwrap();
+        fs::File::create(at("seed/a")).unwrap().set_len(MOST + 1).unwrap();
+        refused(&settings, "seed/a: the seeds have more than 1 GiB with it");
+        assert_eq!(fs::read_dir(at("config")).unwrap().count(), 0);
+        settings.config_seed = None;
+        for (from, words) in [(PathBuf::from("/dev/zero"), "no regular file"), (at("seed/a"), "16777216 bytes")] {
+            settings.credentials = vec![Credential::File { from, to: "auth.json".into() }];
+            refused(&settings, words);
+            fs::remove_dir_all(at("home/.host-credentials")).unwrap();
+        }
     }
 
     #[test]

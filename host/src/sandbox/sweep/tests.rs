@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::*;
-use crate::sandbox::{Workspace, claim::CLAIM};
+use crate::sandbox::{Snapshot, Workspace, claim::CLAIM};
 
 const RUN: &str = "20261122-231500-qkzr";
 /// Nothing is at work in the folders of most tests.
@@ -57,10 +57,43 @@ fn the_workspace_of_a_dead_run_goes_and_is_told_once() {
 }
 
 #[test]
+fn a_folder_of_a_check_is_known_by_its_name() {
+    for (name, run) in [
+        ("host-check-a1B2c3", Some("check")),
+        ("host-20261122-231500-qkzr-a1B2c3", Some(RUN)),
+        ("host-check-a1B2c", None),
+        ("host-checks-a1B2c3", None),
+        ("host-check-check-a1B2c3", None),
+        ("host-20261122-231500-qkzr-x-a1B2c3", None),
+        ("check-a1B2c3", None),
+    ] {
+        assert_eq!(run_of(name), run, "{name}");
+    }
+    let parent = parent();
+    let living = Workspace::for_check(parent.path()).unwrap();
+    assert_eq!(sweep(parent.path(), NO_PATIENCE), Sweep::default());
+    drop(living);
+    assert_eq!(names(parent.path()), [""; 0]);
+}
+
+#[test]
+fn an_attempt_whose_end_is_asked_for_is_not_waited_for() {
+    let parent = parent();
+    let workspace = workspace(parent.path(), false);
+    let root = parent.path().join("root");
+    fs::create_dir(&root).unwrap();
+    fs::write(root.join("file"), "x").unwrap();
+    let fixture = crate::model::Fixture { root: Some(root), ..Default::default() };
+    let snapshot = Snapshot::take(&fixture, &workspace.folder().join("f"), 1 << 20, &|| false).unwrap();
+    assert!(workspace.attempt(Some(&snapshot), true, &|| true).is_err());
+    assert!(workspace.attempt(Some(&snapshot), true, &|| false).unwrap().root.join("file").is_file());
+}
+
+#[test]
 fn a_living_run_and_one_that_is_kept_are_let_be() {
     let parent = parent();
     let living = workspace(parent.path(), false);
-    living.attempt(None, false).unwrap();
+    living.attempt(None, false, &|| false).unwrap();
     drop(workspace(parent.path(), true));
     let before = names(parent.path());
     assert_eq!(before.len(), 2);
@@ -221,7 +254,7 @@ fn runs_that_begin_while_others_sweep_keep_their_workspaces() {
                 scope.spawn(|| {
                     for _ in 0..300 {
                         let workspace = workspace(parent.path(), false);
-                        let dirs = workspace.attempt(None, false).unwrap();
+                        let dirs = workspace.attempt(None, false, &|| false).unwrap();
                         fs::write(dirs.root.join("file"), "x").unwrap();
                         assert!(workspace.folder().join(CLAIM).exists());
                         workspace.release(&dirs).unwrap();

@@ -1,0 +1,255 @@
+//! Trees that are copied: measured before, in pieces between which it can end, and with their holes.
+
+use std::{
+    ffi::OsStr,
+    fs::{self, File, Metadata, OpenOptions},
+    io::{self, Read, Seek},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, symlink},
+    path::Path,
+};
+
+use rustix::{fs::SeekFrom, io::Errno};
+
+/// Whether what goes on is to end soon: nobody waits for it any more.
+pub type Halt<'a> = &'a (dyn Fn() -> bool + Sync);
+
+/// What every file and folder is counted with besides its content: empty ones fill a disk too.
+pub(super) const ENTRY: u64 = 1 << 10;
+
+/// Bytes that are copied between two looks at [`Halt`].
+const PIECE: u64 = 8 << 20;
+
+/// How large a tree is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Size {
+    /// Bytes that its files say that they have, and [`ENTRY`] for each entry: what its copy may take at most.
+    pub(super) apparent: u64,
+    /// The same, holes left out: what its copy takes where the file system keeps them.
+    pub(super) held: u64,
+}
+
+/// Adds to `size` what is in `folder`, until that is more than `most`. Opens every file: what cannot be read is told
+/// before anything is copied. `refused` says what is wrong with a name, if anything is.
+///
+/// # Errors
+/// The file system's, and for what cannot be copied.
+pub(super) fn measure(
+    folder: &Path,
+    size: &mut Size,
+    most: u64,
+    refused: &dyn Fn(&OsStr) -> Option<&'static str>,
+    halt: Halt<'_>,
+) -> io::Result<()> {
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).map_err(|error| at(&folder, error))? {
+            let entry = entry?;
+            let path = entry.path();
+            if halt() {
+                return Err(halted());
+            }
+            if let Some(why) = refused(&entry.file_name()) {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, format!("{} {why}", path.display())));
+            }
+            size.apparent = size.apparent.saturating_add(ENTRY);
+            size.held = size.held.saturating_add(ENTRY);
+            let kind = entry.file_type()?;
+            if kind.is_dir() {
+                folders.push(path);
+            } else if !kind.is_symlink() {
+                let (_, metadata) = open(&path)?;
+                size.apparent = size.apparent.saturating_add(metadata.len());
+                size.held = size.held.saturating_add(metadata.len().min(metadata.blocks().saturating_mul(512)));
+            }
+            if size.apparent > most {
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes the folder `to` and copies into it what `from` contains.
+pub(super) fn copy_tree(from: &Path, to: &Path, halt: Halt<'_>) -> io::Result<()> {
+    create(to)?;
+    copy_entries(from, to, halt)
+}
+
+/// Makes a folder that is closed to others, with those above it.
+pub(super) fn create(folder: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Copies what `from` contains. Links are copied as links, never followed: a component cannot follow one
+/// that leads out of its root.
+pub(super) fn copy_entries(from: &Path, to: &Path, halt: Halt<'_>) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        if halt() {
+            return Err(halted());
+        }
+        let entry = entry?;
+        let (source, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            fs::DirBuilder::new().mode(0o755).create(&target)?;
+            copy_entries(&source, &target, halt)?;
+        } else if kind.is_symlink() {
+            symlink(fs::read_link(&source)?, &target)?;
+        } else {
+            copy_file(&source, &target, halt)?;
+        }
+    }
+    Ok(())
+}
+
+/// Copies a file with its permissions, and its holes as holes. What it grows by meanwhile stays out.
+fn copy_file(from: &Path, to: &Path, halt: Halt<'_>) -> io::Result<()> {
+    let (mut source, metadata) = open(from)?;
+    let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
+    let length = metadata.len();
+    target.set_len(length)?;
+    let mut done = 0;
+    while let Some((start, end)) = data(&source, done, length)? {
+        source.seek(io::SeekFrom::Start(start))?;
+        target.seek(io::SeekFrom::Start(start))?;
+        done = start;
+        while done < end {
+            if halt() {
+                return Err(halted());
+            }
+            let copied = io::copy(&mut Read::by_ref(&mut source).take(PIECE.min(end - done)), &mut target)?;
+            if copied == 0 {
+                // It has become shorter.
+                target.set_len(done)?;
+                return target.set_permissions(metadata.permissions());
+            }
+            done += copied;
+        }
+    }
+    target.set_permissions(metadata.permissions())
+}
+
+/// The next bytes of a file, from `from` on, that are no hole.
+fn data(file: &File, from: u64, length: u64) -> io::Result<Option<(u64, u64)>> {
+    if from >= length {
+        return Ok(None);
+    }
+    let start = match rustix::fs::seek(file, SeekFrom::Data(from)) {
+        Ok(start) => start,
+        Err(Errno::NXIO) => return Ok(None),
+        // A file system that knows of no holes.
+        Err(Errno::INVAL | Errno::NOTSUP) => return Ok(Some((from, length))),
+        Err(error) => return Err(error.into()),
+    };
+    let end = rustix::fs::seek(file, SeekFrom::Hole(start)).unwrap_or(length).min(length);
+    Ok(Some((start, end)).filter(|(start, end)| start < end))
+}
+
+/// Opens a file of a tree. No link is followed, and no pipe waited for.
+fn open(path: &Path) -> io::Result<(File, Metadata)> {
+    let special = || {
+        let what = format!("{} is neither a file nor a folder nor a link", path.display());
+        io::Error::new(io::ErrorKind::InvalidInput, what)
+    };
+    // Looked at before, since opening a device may do something.
+    if !path.symlink_metadata()?.is_file() {
+        return Err(special());
+    }
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+    let file = opened.map_err(|error| at(path, error))?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() { Ok((file, metadata)) } else { Err(special()) }
+}
+
+fn at(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
+/// Who has asked for the end knows of it: this is told to nobody.
+pub(super) fn halted() -> io::Error {
+    io::Error::other("it was interrupted")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        os::unix::fs::PermissionsExt,
+        sync::atomic::{AtomicU32, Ordering},
+    };
+
+    use super::*;
+
+    const GO_ON: Halt<'static> = &|| false;
+
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir_all(folder.path().join("from/sub")).unwrap();
+        folder
+    }
+
+    #[test]
+    fn holes_stay_holes_and_what_is_between_them_stays() {
+        let folder = folder();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        let file = File::create(from.join("sub/file")).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, b"in the middle", 20 << 20).unwrap();
+        file.set_len(1 << 40).unwrap();
+        file.set_permissions(fs::Permissions::from_mode(0o751)).unwrap();
+        fs::write(from.join("dense"), vec![7; 3 << 20]).unwrap();
+        fs::write(from.join("empty"), "").unwrap();
+        copy_tree(&from, &to, GO_ON).unwrap();
+        let copy = fs::metadata(to.join("sub/file")).unwrap();
+        assert_eq!((copy.len(), copy.permissions().mode() & 0o777), (1 << 40, 0o751));
+        assert!(copy.blocks() * 512 < 16 << 20, "{} blocks", copy.blocks());
+        let mut middle = [0; 15];
+        let read = File::open(to.join("sub/file")).unwrap();
+        std::os::unix::fs::FileExt::read_exact_at(&read, &mut middle, (20 << 20) - 1).unwrap();
+        assert_eq!(&middle, b"\0in the middle\0");
+        assert_eq!(fs::read(to.join("dense")).unwrap(), vec![7; 3 << 20]);
+        assert_eq!(fs::read(to.join("empty")).unwrap(), b"");
+    }
+
+    #[test]
+    fn a_tree_is_measured_by_what_its_files_say_and_no_further_than_its_bound() {
+        let folder = folder();
+        let from = folder.path().join("from");
+        File::create(from.join("sub/file")).unwrap().set_len(1 << 40).unwrap();
+        symlink("/etc", from.join("link")).unwrap();
+        let measured = |most| {
+            let mut size = Size::default();
+            measure(&from, &mut size, most, &|_| None, GO_ON).unwrap();
+            size
+        };
+        assert_eq!(measured(u64::MAX), Size { apparent: (1 << 40) + 3 * ENTRY, held: 3 * ENTRY });
+        assert!(measured(0).apparent <= ENTRY, "the first entry is enough");
+        let refused = |name: &OsStr| (name == "file").then_some("is refused");
+        let error = measure(&from, &mut Size::default(), u64::MAX, &refused, GO_ON).unwrap_err();
+        assert!(error.to_string().ends_with("sub/file is refused"), "{error}");
+        rustix::fs::mkfifoat(rustix::fs::CWD, from.join("pipe"), rustix::fs::Mode::RWXU).unwrap();
+        let error = measure(&from, &mut Size::default(), u64::MAX, &|_| None, GO_ON).unwrap_err();
+        assert!(error.to_string().ends_with("pipe is neither a file nor a folder nor a link"), "{error}");
+    }
+
+    /// Between entries, and between the pieces of a file.
+    #[test]
+    fn who_asks_for_the_end_need_not_wait_for_the_whole_copy() {
+        let folder = folder();
+        let from = folder.path().join("from");
+        fs::write(from.join("sub/file"), vec![1; 3 * PIECE as usize]).unwrap();
+        for looks in 0..4 {
+            let left = AtomicU32::new(looks);
+            let halt = || left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err();
+            let to = folder.path().join(format!("to{looks}"));
+            let error = copy_tree(&from, &to, &halt).unwrap_err();
+            assert_eq!(error.to_string(), halted().to_string());
+            // It looks before the folder, before the file, and before each piece.
+            let file = fs::metadata(to.join("sub/file"));
+            assert_eq!(file.is_ok(), looks > 1);
+            let held = file.map_or(0, |file| file.blocks() * 512);
+            assert!(held <= u64::from(looks.saturating_sub(2)) * PIECE + (1 << 20), "{looks}: {held}");
+        }
+        let halt = || true;
+        assert!(measure(&from, &mut Size::default(), u64::MAX, &|_| None, &halt).is_err());
+    }
+}
