@@ -26,6 +26,7 @@ use super::{
     judge::{Beside, settle},
     prepare_error::PrepareError,
     sessions::Sessions,
+    text::fitted_record,
     timings::Timings,
 };
 use crate::{
@@ -351,7 +352,7 @@ impl Executor for AttemptExecutor {
         Box::pin(async move {
             let redactor = self.grants.redactor(&trial.id).unwrap_or_else(|| self.agents.redactor(&trial.id));
             let feed = feed.redacted(redactor);
-            feed.redactor.record(self.run(trial, attempt, &feed, stop).await)
+            fitted_record(feed.redactor.record(self.run(trial, attempt, &feed, stop).await))
         })
     }
 }

@@ -2,6 +2,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::text::fitted_report;
 use crate::{
     model::{AttemptRecord, Redactor, Report, SessionEvent},
     plan::PlannedTrial,
@@ -77,7 +78,7 @@ impl Feed {
 
     /// Tells of something that the component, or the host about it, reports.
     pub async fn report(&self, report: Report) {
-        self.send(MessageKind::Reported(self.redactor.report(report))).await;
+        self.send(MessageKind::Reported(fitted_report(self.redactor.report(report)))).await;
     }
 
     /// Without a dispatcher the run is over, and nobody needs to know any more.

@@ -8,6 +8,7 @@ mod command;
 mod core_dump;
 mod dispatcher;
 mod executor;
+mod expect;
 mod failure;
 mod fixtures;
 mod grants;
