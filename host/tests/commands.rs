@@ -311,3 +311,49 @@ fn a_large_stdin_comes_whole() {
     ));
     finished.exits(0).passes("command");
 }
+
+#[test]
+fn a_program_that_raises_a_signal_is_told_what_it_did() {
+    let module = "(module
+        (import \"wasi_snapshot_preview1\" \"proc_raise\" (func $raise (param i32) (result i32)))
+        (memory (export \"memory\") 1)
+        (func (export \"_start\") (drop (call $raise (i32.const 6)))))";
+    let finished = run_core(&wat::parse_str(module).unwrap(), "");
+    let fault = finished.exits(110).fault("core");
+    assert_eq!(fault.class, FaultClass::Trap);
+    assert!(fault.message.contains("raised a signal (`proc_raise` of WASI 0.1)"), "{fault}");
+    assert!(!fault.message.contains("adapter"), "{fault}");
+}
+
+/// A command of WASI 0.3 that makes handles for ever, by a function `$new` of `result` that takes `arguments`.
+fn making_handles(new: &str, result: &str, arguments: &str) -> Vec<u8> {
+    let takes = if arguments.is_empty() { "" } else { "(param i32)" };
+    let text = format!(
+        "(component
+            {new}
+            (core module $m
+                (import \"\" \"new\" (func $new {takes} (result {result})))
+                (func (export \"run\") (result i32) (loop (drop (call $new {arguments})) (br 0)) unreachable))
+            (core instance $i (instantiate $m (with \"\" (instance (export \"new\" (func $new))))))
+            (type $run (func async (result (result))))
+            (func $lifted (type $run) (canon lift (core func $i \"run\")))
+            (instance $e (export \"run\" (func $lifted)))
+            (export \"wasi:cli/run@0.3.0\" (instance $e)))"
+    );
+    wat::parse_str(&text).unwrap()
+}
+
+#[test]
+fn handles_of_every_kind_run_into_the_limit_of_handles() {
+    for (new, result, arguments) in [
+        ("(type $f (future)) (core func $new (canon future.new $f))", "i64", ""),
+        ("(type $s (stream u8)) (core func $new (canon stream.new $s))", "i64", ""),
+        ("(core func $new (canon waitable-set.new))", "i32", ""),
+        ("(type $r (resource (rep i32))) (core func $new (canon resource.new $r))", "i32", "(i32.const 1)"),
+    ] {
+        let finished = run_core(&making_handles(new, result, arguments), "handles = 50");
+        let fault = finished.exits(110).fault("core");
+        assert_eq!(fault.class, FaultClass::Limit, "{new}: {fault}");
+        assert!(fault.message.contains("its limit is `handles`"), "{new}: {fault}");
+    }
+}

@@ -9,7 +9,7 @@ use wasi_preview1_component_adapter_provider::{
 };
 use wasm_encoder::{
     CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection, MemoryType, Module,
-    TypeSection, ValType,
+    NameMap, NameSection, TypeSection, ValType,
     reencode::{self, Reencode},
 };
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -20,6 +20,7 @@ use super::{
     calls::{CALLS, mend},
     go_heap::with_room,
     late_start::with_late_start,
+    memory::with_memory,
     world::with_world,
 };
 
@@ -29,6 +30,8 @@ const ENCODER: &str = "wit-component 0.254.2";
 /// The name under which a module finds [`exit_adapter`].
 const EXIT: &str = "host:exit";
 const PROC_EXIT: &str = "proc_exit";
+/// The function that a program raises a signal by. The official adapter has none, and names no reason.
+pub const PROC_RAISE: &str = "proc_raise";
 const EXIT_INTERFACE: &str = "wasi:cli/exit@0.2.12";
 const EXIT_WORLD: &str = "
     package host:exit;
@@ -48,7 +51,9 @@ const EXIT_WORLD: &str = "
 /// The encoder's words when the module does not fit its world or WASI 0.1.
 pub fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
     let mut module = Cow::Borrowed(module);
-    for changed in [with_world, with_late_start, with_room] {
+    // What is of a world is not called by what it exports alone.
+    let memory = if command { with_memory } else { |_: &[u8]| Ok(None) };
+    for changed in [with_world, memory, with_late_start, with_room] {
         if let Some(made) = changed(&module)? {
             module = Cow::Owned(made);
         }
@@ -74,6 +79,7 @@ pub(super) fn adaptation(command: bool) -> String {
         include_bytes!("calls.rs"),
         include_bytes!("go_heap.rs"),
         include_bytes!("late_start.rs"),
+        include_bytes!("memory.rs"),
         include_bytes!("world.rs"),
     ];
     let others = [CALLS.as_bytes(), ENCODER.as_bytes(), adapter(command), &[u8::from(command)]];
@@ -89,7 +95,7 @@ fn adapter(command: bool) -> &'static [u8] {
     if command { WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER } else { WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER }
 }
 
-/// Makes the module take `proc_exit` from [`exit_adapter`]; says whether it imports it at all.
+/// Makes the module take `proc_exit` and `proc_raise` from [`exit_adapter`]; says whether it imports one at all.
 fn redirect_exit(module: &[u8]) -> Result<(Vec<u8>, bool), String> {
     let mut redirect = Redirect { found: false, adapted: false };
     let mut redirected = Module::new();
@@ -127,7 +133,7 @@ impl Reencode for Redirect {
     ) -> Result<(), reencode::Error<Self::Error>> {
         for import in section.into_imports() {
             let import = import?;
-            let exits = import.module == PREVIEW1 && import.name == PROC_EXIT;
+            let exits = import.module == PREVIEW1 && matches!(import.name, PROC_EXIT | PROC_RAISE);
             self.found |= exits;
             self.adapted |= import.module == PREVIEW1;
             let module = if exits { EXIT } else { import.module };
@@ -137,22 +143,31 @@ impl Reencode for Redirect {
     }
 }
 
-/// A module whose `proc_exit` hands the low byte of the code to `wasi:cli/exit`, as an operating system does.
+/// A module whose `proc_exit` hands the low byte of the code to `wasi:cli/exit`, as an operating system does. Its
+/// `proc_raise` traps: WASI has no signals. The function's name is in the backtrace then.
 fn exit_adapter() -> anyhow::Result<Vec<u8>> {
     let mut types = TypeSection::new();
     types.ty().function([ValType::I32], []);
+    types.ty().function([ValType::I32], [ValType::I32]);
     let mut imports = ImportSection::new();
     imports.import(EXIT_INTERFACE, "exit-with-code", EntityType::Function(0));
     let mut functions = FunctionSection::new();
-    functions.function(0);
+    functions.function(0).function(1);
     let mut exports = ExportSection::new();
-    exports.export(PROC_EXIT, ExportKind::Func, 1);
+    exports.export(PROC_EXIT, ExportKind::Func, 1).export(PROC_RAISE, ExportKind::Func, 2);
+    let mut raise = Function::new([]);
+    raise.instructions().unreachable().end();
+    let mut named = NameMap::new();
+    named.append(1, PROC_EXIT);
+    named.append(2, PROC_RAISE);
+    let mut names = NameSection::new();
+    names.functions(&named);
     let mut body = Function::new([]);
     body.instructions().local_get(0).i32_const(0xff).i32_and().call(0).unreachable().end();
     let mut code = CodeSection::new();
-    code.function(&body);
+    code.function(&body).function(&raise);
     let mut module = Module::new();
-    module.section(&types).section(&imports).section(&functions).section(&exports).section(&code);
+    module.section(&types).section(&imports).section(&functions).section(&exports).section(&code).section(&names);
     let mut bytes = module.finish();
     let mut resolve = Resolve::default();
     let package = resolve.push_str("exit.wit", EXIT_WORLD)?;
@@ -197,9 +212,15 @@ mod tests {
     }
 
     #[test]
+    fn a_module_without_a_memory_is_a_command_too() {
+        assert!(adapted(r#"(module (func (export "_start")))"#).is_ok());
+    }
+
+    #[test]
     fn a_module_for_something_else_is_refused() {
-        let problem =
-            adapted(r#"(module (import "wasi_snapshot_preview1" "teleport" (func)) (func (export "_start")))"#);
+        let problem = adapted(
+            r#"(module (import "wasi_snapshot_preview1" "teleport" (func)) (memory (export "memory") 1) (func (export "_start")))"#,
+        );
         assert!(problem.unwrap_err().contains("teleport"));
     }
 }
