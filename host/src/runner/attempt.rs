@@ -24,7 +24,6 @@ use super::{
     link::{LinkedPlugin, Linkers},
     prepare_error::PrepareError,
     sessions::Sessions,
-    text::fitted_record,
     timings::Timings,
 };
 use crate::{
@@ -335,7 +334,7 @@ impl Executor for AttemptExecutor {
         Box::pin(async move {
             let redactor = self.grants.redactor(&trial.id).unwrap_or_else(|| self.agents.redactor(&trial.id));
             let feed = feed.redacted(redactor);
-            fitted_record(feed.redactor.record(self.run(trial, attempt, &feed, stop).await))
+            feed.redactor.record(self.run(trial, attempt, &feed, stop).await)
         })
     }
 }
