@@ -261,6 +261,48 @@ fn texts_are_compared_byte_for_byte() {
     }
 }
 
+/// A program that writes `count` times 64 KiB of `byte` to stdout, and some to stderr.
+fn flood(byte: u8, count: u32) -> Vec<u8> {
+    let start = format!(
+        "(local $left i32) (local.set $left (i32.const {count}))
+         (drop (memory.grow (i32.const 1)))
+         (memory.fill (i32.const 65536) (i32.const {byte}) (i32.const 65536))
+         (loop (drop (call $fd_write (i32.const 1) (i32.const 8) (i32.const 1) (i32.const 20)))
+            (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+            (br_if 0 (local.get $left)))
+         (drop (call $fd_write (i32.const 2) (i32.const 8) (i32.const 1) (i32.const 20)))"
+    );
+    plain_module(&start, "(data (i32.const 8) \"\\00\\00\\01\\00\\00\\00\\01\\00\")")
+}
+
+#[test]
+fn evidence_of_a_flood_is_bounded_and_says_where_all_of_it_is() {
+    for (byte, expect) in [
+        (0, "stdout = \"x\""),
+        (b'x', "stdout = \"\""),
+        (b'\n', "stdout = { contains = \"x\" }"),
+        (b'x', "stdout = { contains = \"xy\" }, exit-code = 3"),
+    ] {
+        let suite = Suite::new();
+        let toml = format!("output = \"100MiB\"\nexpect = {{ {expect}, stderr = \"\" }}");
+        suite.file("core.wasm", flood(byte, 1024)).scenario("core", &toml);
+        let finished = suite.host(["run", "core.wasm"]);
+        let findings = finished.exits(100).findings("core");
+        for finding in findings {
+            let texts = [Some(&finding.message), finding.evidence.as_ref()];
+            assert!(texts.iter().flatten().all(|text| text.len() <= 64 << 10), "{byte}: {expect}");
+        }
+        let stdout = findings.iter().find(|finding| finding.code == "stdout").unwrap().evidence.as_ref().unwrap();
+        assert!(stdout.trim_end().ends_with(" bytes more; stdout.txt has all of it)"), "{byte}: {expect}");
+        let run = suite.last_run().unwrap();
+        let kept = run.join("scripted/core/attempt-1/stdout.txt");
+        assert_eq!(std::fs::metadata(kept).unwrap().len(), 64 << 20);
+        // In JSON a control character takes six bytes, and two events have it all.
+        assert!(std::fs::metadata(run.join("events.jsonl")).unwrap().len() < 2 << 20);
+        assert!(finished.peak_memory < 160 << 20, "{} bytes", finished.peak_memory);
+    }
+}
+
 #[test]
 fn a_large_stdin_comes_whole() {
     let line = "x".repeat(1 << 20);
@@ -268,4 +310,50 @@ fn a_large_stdin_comes_whole() {
         "args = [\"show\"]\nstdin = \"{line}\"\n[expect]\nstdout = {{ contains = \"stdin: \\\"{line}\\\"\\n\" }}"
     ));
     finished.exits(0).passes("command");
+}
+
+#[test]
+fn a_program_that_raises_a_signal_is_told_what_it_did() {
+    let module = "(module
+        (import \"wasi_snapshot_preview1\" \"proc_raise\" (func $raise (param i32) (result i32)))
+        (memory (export \"memory\") 1)
+        (func (export \"_start\") (drop (call $raise (i32.const 6)))))";
+    let finished = run_core(&wat::parse_str(module).unwrap(), "");
+    let fault = finished.exits(110).fault("core");
+    assert_eq!(fault.class, FaultClass::Trap);
+    assert!(fault.message.contains("raised a signal (`proc_raise` of WASI 0.1)"), "{fault}");
+    assert!(!fault.message.contains("adapter"), "{fault}");
+}
+
+/// A command of WASI 0.3 that makes handles for ever, by a function `$new` of `result` that takes `arguments`.
+fn making_handles(new: &str, result: &str, arguments: &str) -> Vec<u8> {
+    let takes = if arguments.is_empty() { "" } else { "(param i32)" };
+    let text = format!(
+        "(component
+            {new}
+            (core module $m
+                (import \"\" \"new\" (func $new {takes} (result {result})))
+                (func (export \"run\") (result i32) (loop (drop (call $new {arguments})) (br 0)) unreachable))
+            (core instance $i (instantiate $m (with \"\" (instance (export \"new\" (func $new))))))
+            (type $run (func async (result (result))))
+            (func $lifted (type $run) (canon lift (core func $i \"run\")))
+            (instance $e (export \"run\" (func $lifted)))
+            (export \"wasi:cli/run@0.3.0\" (instance $e)))"
+    );
+    wat::parse_str(&text).unwrap()
+}
+
+#[test]
+fn handles_of_every_kind_run_into_the_limit_of_handles() {
+    for (new, result, arguments) in [
+        ("(type $f (future)) (core func $new (canon future.new $f))", "i64", ""),
+        ("(type $s (stream u8)) (core func $new (canon stream.new $s))", "i64", ""),
+        ("(core func $new (canon waitable-set.new))", "i32", ""),
+        ("(type $r (resource (rep i32))) (core func $new (canon resource.new $r))", "i32", "(i32.const 1)"),
+    ] {
+        let finished = run_core(&making_handles(new, result, arguments), "handles = 50");
+        let fault = finished.exits(110).fault("core");
+        assert_eq!(fault.class, FaultClass::Limit, "{new}: {fault}");
+        assert!(fault.message.contains("its limit is `handles`"), "{new}: {fault}");
+    }
 }

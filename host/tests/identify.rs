@@ -139,14 +139,12 @@ fn a_plugin_for_a_newer_host() {
 
 #[test]
 fn a_component_that_needs_what_the_host_does_not_have() {
-    let suite = Suite::new();
     let importing = "(component
         (import \"wasi:keyvalue/store@0.2.0\" (instance (export \"f\" (func))))
         (instance $i) (export \"scenario:host/scenarios@0.1.0\" (instance $i)))";
-    suite.file("given.wasm", component(importing));
-    let words =
-        ["something that this host does not offer", "it imports `wasi:keyvalue/store@0.2.0`", "no grant gives it"];
-    refused_in(&suite, "given.wasm", &words);
+    let words = "needs something that this host does not offer: it imports `wasi:keyvalue/store@0.2.0`; this host has no \
+                 such thing, and no grant gives it";
+    cannot_run(&component(importing), words);
 }
 
 #[test]
@@ -309,6 +307,13 @@ fn a_list_that_fills_memory() {
 }
 
 #[test]
+fn a_list_that_fills_memory_with_objects() {
+    let growing = "(local $all (ref null $n)) (loop (local.set $all (struct.new $n (local.get $all))) (br 0))";
+    let plugin = typed_module(&[named("one")], growing, "", "(type $n (struct (field (ref null $n))))");
+    refused(plugin, &["fails when asked for its scenarios", "memory"]);
+}
+
+#[test]
 fn a_list_that_fills_tables_outside_of_the_pool() {
     let growing = "(loop (drop (table.grow (ref.null func) (i32.const 100000))) (br 0))";
     let plugin = typed_module(&[named("one")], growing, "", "(table 30000 funcref)");
@@ -398,4 +403,85 @@ fn little_address_space_makes_it_slower_and_says_so_once() {
 #[test]
 fn without_a_home_it_is_said_once_that_nothing_is_kept() {
     says_once("exec \"$0\" list given.wasm", "warning: there is no folder for the compile cache");
+}
+
+/// A command of WASI 0.2 whose parts are `parts`, which make the instance `$e`.
+fn command(parts: &str) -> Vec<u8> {
+    component(&format!("(component {parts} (export \"wasi:cli/run@0.2.0\" (instance $e)))"))
+}
+
+/// A sound instance `$e`.
+const RUNS: &str = "(core module $m (func (export \"f\") (result i32) (i32.const 0)))
+    (core instance $c (instantiate $m))
+    (func $run (result (result)) (canon lift (core func $c \"f\")))
+    (instance $e (export \"run\" (func $run)))";
+
+/// Every command refuses such a command in the same words, and `inspect` shows what it is all the same.
+#[track_caller]
+fn cannot_run(plugin: &[u8], words: &str) {
+    let suite = Suite::new();
+    suite.file("given.wasm", plugin).file("good.wasm", plain_module("", ""));
+    for args in [&["inspect", "given.wasm"][..], &["list", "given.wasm"], &["check", "given.wasm"], &["run", "*.wasm"]]
+    {
+        let finished = suite.host(args.iter().copied());
+        finished.exits(96);
+        let error = format!("error: `given.wasm` {words}");
+        assert!(finished.stderr.contains(&error), "{args:?}: `{error}` is not in {}", finished.stderr);
+        assert_eq!(finished.stderr.matches("error: ").count(), 1, "{}", finished.stderr);
+        assert!(finished.events.is_empty());
+        assert_eq!(finished.stdout.contains("\n  kind  "), args[0] == "inspect", "{}", finished.told());
+    }
+    assert_eq!(suite.leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_command_that_imports_what_the_host_does_not_have_is_told_by_whoever_looks_at_it() {
+    let needs = "needs something that this host does not offer: it imports";
+    let versions = "but this host has `wasi:clocks` 0.2 up to 0.2.12, and 0.3.0";
+    for (import, told) in [
+        ("foo:bar/baz@1.0.0", "; it is none of WASI"),
+        ("wasi:nn/tensor@0.2.0-rc-2024-10-28", "; this host has no such thing"),
+        ("wasi:keyvalue/store@0.2.0", "; this host has no such thing"),
+        ("wasi:clocks/monotonic-clock@0.4.0", &format!(", {versions}")),
+        ("wasi:clocks/monotonic-clock@0.3.0-rc-2026-01-06", &format!(", {versions}")),
+    ] {
+        let plugin = command(&format!("(import \"{import}\" (instance (export \"f\" (func)))) {RUNS}"));
+        cannot_run(&plugin, &format!("{needs} `{import}`{told}"));
+    }
+    cannot_run(&command(&format!("(import \"parts\" (core module)) {RUNS}")), &format!("{needs} `parts`; it is none"));
+}
+
+#[test]
+fn a_command_whose_run_cannot_be_called_is_told_by_the_version_that_it_has() {
+    let returning = RUNS.replace("(result (result))", "(result u32)");
+    for (parts, told) in
+        [("(instance $e)", "has no `run`"), (&returning, "has a `run` that does not return a `result`")]
+    {
+        cannot_run(&command(parts), &format!("cannot be run: its `wasi:cli/run@0.2.0` {told}"));
+    }
+    let plugin = component("(component (instance $e) (export \"wasi:cli/run@0.3.0\" (instance $e)))");
+    cannot_run(&plugin, "cannot be run: its `wasi:cli/run@0.3.0` has no `run`");
+}
+
+#[test]
+fn a_command_without_a_version_and_a_start_of_another_type_are_told_in_words() {
+    let unversioned = "(component (instance $e) (export \"wasi:cli/run\" (instance $e)))";
+    refused(component(unversioned), &["is a command for `wasi:cli` without a version, but this host runs 0.2 and 0.3"]);
+    let start = "(module (memory (export \"memory\") 1) (func (export \"_start\") (result i32) unreachable))";
+    refused(component(start), &["is a core module whose `_start` returns 1 value"]);
+}
+
+#[test]
+fn a_core_module_needs_a_memory_only_where_its_calls_do() {
+    let suite = Suite::new();
+    let exit = "(import \"wasi_snapshot_preview1\" \"proc_exit\" (func $exit (param i32)))";
+    for (name, fields) in [("none", ""), ("own", "(memory 1)"), ("other", "(memory (export \"mem\") 1)")] {
+        let module = format!("(module {exit} {fields} (func (export \"_start\") (call $exit (i32.const 0))))");
+        suite.file(&format!("{name}.wasm"), component(&module));
+    }
+    suite.file("nothing.wasm", component("(module (func (export \"_start\")))"));
+    suite.host(["run", "*.wasm"]).exits(0).passes("none").passes("own").passes("other").passes("nothing");
+    let writes = "(import \"wasi_snapshot_preview1\" \"fd_write\" (func (param i32 i32 i32 i32) (result i32)))";
+    let module = format!("(module {writes} (memory (export \"mem\") 1) (func (export \"_start\")))");
+    refused(component(&module), &["calls `fd_write` of WASI 0.1, which needs its memory, but exports it as `mem`"]);
 }

@@ -2,7 +2,8 @@ use super::{
     args::{Format, InspectArgs},
     failure::Failure,
     list::{one_line, write_all},
-    reach, setup,
+    reach,
+    setup::{self, AskProblem, AskReason, Asked},
 };
 use crate::{
     component::{Plugin, Shape},
@@ -16,7 +17,14 @@ pub(super) async fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
     let engine = setup::engine(1)?;
     let cache = setup::open_cache();
     let plugins = setup::load_all(&files, &engine, cache.as_ref())?;
-    let facts = setup::ask_all(&plugins, &engine).await?;
+    let (mut facts, mut problems) = (Vec::new(), Vec::new());
+    for Asked { facts: known, problem } in setup::ask_each(&plugins, &engine).await? {
+        facts.push(known);
+        problems.push(problem);
+    }
+    if problems.iter().flatten().any(|problem| matches!(problem.reason, AskReason::List(_))) {
+        return Err(Failure::setup_all(problems.into_iter().flatten()));
+    }
     let caps = args.policy.as_deref().map(Caps::read).transpose().map_err(Failure::setup_all)?;
     let caps = caps.as_ref();
     // What the policy has the host send as secrets may stand in a name, here or there.
@@ -28,14 +36,18 @@ pub(super) async fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
             redactor.text(&all.join("\n")).into_owned()
         }
         Format::Json => {
-            let all: Vec<_> = plugins.iter().zip(&facts).map(|(plugin, facts)| json(plugin, facts, caps)).collect();
+            let known = plugins.iter().zip(&facts).zip(&problems);
+            let all: Vec<_> =
+                known.map(|((plugin, facts), problem)| json(plugin, facts, problem.as_ref(), caps)).collect();
             let mut all = serde_json::json!({ "schema": 1, "plugins": all });
             redactor.json(&mut all);
             format!("{}\n", serde_json::to_string_pretty(&all)?)
         }
     };
     write_all(&text)?;
-    Ok(ExitCode::Ok)
+    // Who asks why it does not run wants to see what it is.
+    let problems: Vec<_> = problems.into_iter().flatten().collect();
+    if problems.is_empty() { Ok(ExitCode::Ok) } else { Err(Failure::setup_all(problems)) }
 }
 
 fn human(plugin: &Plugin, facts: &PluginFacts, caps: Option<&Caps>) -> String {
@@ -77,7 +89,7 @@ fn human(plugin: &Plugin, facts: &PluginFacts, caps: Option<&Caps>) -> String {
     text
 }
 
-fn json(plugin: &Plugin, facts: &PluginFacts, caps: Option<&Caps>) -> serde_json::Value {
+fn json(plugin: &Plugin, facts: &PluginFacts, problem: Option<&AskProblem>, caps: Option<&Caps>) -> serde_json::Value {
     let scenarios: Vec<_> = match &facts.declared {
         Declared::Command => Vec::new(),
         Declared::Typed(scenarios) => scenarios
@@ -104,6 +116,7 @@ fn json(plugin: &Plugin, facts: &PluginFacts, caps: Option<&Caps>) -> serde_json
         "kind": kind(plugin),
         "bytes": size(plugin),
         "digest": format!("sha256:{}", plugin.digest),
+        "problem": problem.map(|problem| problem.reason.to_string()),
         "scenarios": scenarios,
         "imports": imports,
         "could-use": reach::could_use(plugin, facts),

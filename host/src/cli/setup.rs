@@ -14,11 +14,12 @@ use super::{
     list::one_line,
 };
 use crate::{
-    component::{self, DiscoverError, Lister, Plugin, PluginFile, Shape},
+    component::{self, DiscoverError, ListError, Lister, Plugin, PluginFile, Shape},
     config::{ConfigError, Overrides, Place, ScenarioSettings, Settings, SourceError, seen_from_here},
     engine::{Cache, Engine, MAX_SLOTS},
     model::{Declared, PluginFacts, PluginId, PluginInfo, Scenario, shown},
     plan,
+    runner::{LinkError, Linkers},
 };
 
 /// A suite with its plugins, compiled and asked for their scenarios.
@@ -240,25 +241,45 @@ pub(super) fn load_all(files: &[PluginFile], engine: &Engine, cache: Option<&Cac
     component::load_all(files, engine, cache, &Compiling::on_stderr()).map_err(Failure::setup_all)
 }
 
-/// Asks the typed plugins for their scenarios, each distinct content once.
+/// Links the plugins, and asks the typed ones for their scenarios, each distinct content once.
 pub(super) async fn ask_all(plugins: &[Plugin], engine: &Engine) -> Result<Vec<PluginFacts>, Failure> {
-    let lister = Lister::new(engine).map_err(|error| Failure::setup(format!("{error:#}")))?;
-    let mut known: HashMap<&str, Declared> = HashMap::new();
     let mut facts = Vec::with_capacity(plugins.len());
     let mut problems = Vec::new();
+    for asked in ask_each(plugins, engine).await? {
+        problems.extend(asked.problem);
+        facts.push(asked.facts);
+    }
+    if problems.is_empty() { Ok(facts) } else { Err(Failure::setup_all(problems)) }
+}
+
+/// What is known of a plugin. Where there is a problem, it has no scenarios.
+pub(super) struct Asked {
+    pub(super) facts: PluginFacts,
+    pub(super) problem: Option<AskProblem>,
+}
+
+/// The same as [`ask_all`], the problems of each beside what is known of it. A content's problem is told once.
+pub(super) async fn ask_each(plugins: &[Plugin], engine: &Engine) -> Result<Vec<Asked>, Failure> {
+    let lister = Lister::new(engine).map_err(|error| Failure::setup(format!("{error:#}")))?;
+    let mut linkers = Linkers::default();
+    let mut known: HashMap<&str, Declared> = HashMap::new();
+    let mut all = Vec::with_capacity(plugins.len());
     for (index, plugin) in plugins.iter().enumerate() {
-        let declared = match known.get(plugin.digest.as_str()) {
-            Some(declared) => declared.clone(),
-            None => match declare(&lister, plugin).await {
-                Ok(declared) => declared,
-                Err(problem) => {
-                    problems.push(problem);
-                    continue;
+        let (declared, problem) = match known.get(plugin.digest.as_str()) {
+            Some(declared) => (declared.clone(), None),
+            None => match declare(&lister, &mut linkers, plugin).await {
+                Ok(declared) => (declared, None),
+                Err(reason) => {
+                    let nothing = match plugin.contents.shape {
+                        Shape::Command(_) => Declared::Command,
+                        Shape::Typed => Declared::Typed(Vec::new()),
+                    };
+                    (nothing, Some(AskProblem { path: plugin.file.path.clone(), reason }))
                 }
             },
         };
         known.entry(&plugin.digest).or_insert_with(|| declared.clone());
-        facts.push(PluginFacts {
+        let facts = PluginFacts {
             id: PluginId(index),
             label: plugin.file.label.clone(),
             path: plugin.file.path.clone(),
@@ -266,27 +287,36 @@ pub(super) async fn ask_all(plugins: &[Plugin], engine: &Engine) -> Result<Vec<P
             digest: plugin.digest.clone(),
             handed: plugin.contents.handed,
             declared,
-        });
+        };
+        all.push(Asked { facts, problem });
     }
-    if problems.is_empty() { Ok(facts) } else { Err(Failure::setup_all(problems)) }
+    Ok(all)
 }
 
-/// `FILE` and what is wrong with its list.
+/// `FILE`, and why it cannot be run.
 #[derive(Debug, thiserror::Error)]
-#[error("`{}` {source}", shown(path))]
-pub(super) struct ListProblem {
+#[error("`{}` {reason}", shown(path))]
+pub(super) struct AskProblem {
     path: PathBuf,
-    source: component::ListError,
+    pub(super) reason: AskReason,
 }
 
-async fn declare(lister: &Lister, plugin: &Plugin) -> Result<Declared, ListProblem> {
+/// Completes "`FILE` …".
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AskReason {
+    /// It cannot be linked. What it is can be told all the same.
+    #[error(transparent)]
+    Link(LinkError),
+    /// Its list cannot be used.
+    #[error(transparent)]
+    List(ListError),
+}
+
+async fn declare(lister: &Lister, linkers: &mut Linkers, plugin: &Plugin) -> Result<Declared, AskReason> {
+    linkers.check(plugin).map_err(AskReason::Link)?;
     match plugin.contents.shape {
         Shape::Command(_) => Ok(Declared::Command),
-        Shape::Typed => lister
-            .list(plugin)
-            .await
-            .map(Declared::Typed)
-            .map_err(|source| ListProblem { path: plugin.file.path.clone(), source }),
+        Shape::Typed => lister.list(plugin).await.map(Declared::Typed).map_err(AskReason::List),
     }
 }
 

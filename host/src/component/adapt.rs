@@ -9,7 +9,7 @@ use wasi_preview1_component_adapter_provider::{
 };
 use wasm_encoder::{
     CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection, MemoryType, Module,
-    TypeSection, ValType,
+    NameMap, NameSection, TypeSection, ValType,
     reencode::{self, Reencode},
 };
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
@@ -21,6 +21,7 @@ use super::{
     early_heap::with_early_heap,
     go_heap::with_room,
     late_start::with_late_start,
+    memory::with_memory,
     world::with_world,
 };
 
@@ -30,6 +31,8 @@ const ENCODER: &str = "wit-component 0.254.2";
 /// The name under which a module finds [`exit_adapter`].
 const EXIT: &str = "host:exit";
 const PROC_EXIT: &str = "proc_exit";
+/// The function that a program raises a signal by. The official adapter has none, and names no reason.
+pub const PROC_RAISE: &str = "proc_raise";
 const EXIT_INTERFACE: &str = "wasi:cli/exit@0.2.12";
 const EXIT_WORLD: &str = "
     package host:exit;
@@ -50,10 +53,13 @@ const EXIT_WORLD: &str = "
 pub fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
     let late_start = |module: &[u8]| with_late_start(module, command);
     let mut module = Cow::Borrowed(module);
+    // What is of a world is not called by what it exports alone.
+    let memory = |module: &[u8]| if command { with_memory(module) } else { Ok(None) };
     // The start function is moved first: what it is moved to depends on whether the module has a world of its own.
-    for changed in [&late_start as &dyn Fn(&[u8]) -> _, &with_world, &with_room, &with_early_heap] {
-        let made: Option<Vec<u8>> = changed(&module)?;
-        module = made.map_or(module, Cow::Owned);
+    let changes: [&dyn Fn(&[u8]) -> Result<Option<Vec<u8>>, String>; 5] =
+        [&late_start, &with_world, &memory, &with_room, &with_early_heap];
+    for changed in changes {
+        module = changed(&module)?.map_or(module, Cow::Owned);
     }
     let (module, exits) = redirect_exit(&mend(&module)?)?;
     let encode = || {
@@ -77,6 +83,7 @@ pub(super) fn adaptation(command: bool) -> String {
         include_bytes!("early_heap.rs"),
         include_bytes!("go_heap.rs"),
         include_bytes!("late_start.rs"),
+        include_bytes!("memory.rs"),
         include_bytes!("world.rs"),
     ];
     let others = [CALLS.as_bytes(), ENCODER.as_bytes(), adapter(command), &[u8::from(command)]];
@@ -92,7 +99,7 @@ fn adapter(command: bool) -> &'static [u8] {
     if command { WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER } else { WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER }
 }
 
-/// Makes the module take `proc_exit` from [`exit_adapter`]; says whether it imports it at all.
+/// Makes the module take `proc_exit` and `proc_raise` from [`exit_adapter`]; says whether it imports one at all.
 fn redirect_exit(module: &[u8]) -> Result<(Vec<u8>, bool), String> {
     let mut redirect = Redirect { found: false, adapted: false };
     let mut redirected = Module::new();
@@ -130,7 +137,7 @@ impl Reencode for Redirect {
     ) -> Result<(), reencode::Error<Self::Error>> {
         for import in section.into_imports() {
             let import = import?;
-            let exits = import.module == PREVIEW1 && import.name == PROC_EXIT;
+            let exits = import.module == PREVIEW1 && matches!(import.name, PROC_EXIT | PROC_RAISE);
             self.found |= exits;
             self.adapted |= import.module == PREVIEW1;
             let module = if exits { EXIT } else { import.module };
@@ -140,22 +147,31 @@ impl Reencode for Redirect {
     }
 }
 
-/// A module whose `proc_exit` hands the low byte of the code to `wasi:cli/exit`, as an operating system does.
+/// A module whose `proc_exit` hands the low byte of the code to `wasi:cli/exit`, as an operating system does. Its
+/// `proc_raise` traps: WASI has no signals. The function's name is in the backtrace then.
 fn exit_adapter() -> anyhow::Result<Vec<u8>> {
     let mut types = TypeSection::new();
     types.ty().function([ValType::I32], []);
+    types.ty().function([ValType::I32], [ValType::I32]);
     let mut imports = ImportSection::new();
     imports.import(EXIT_INTERFACE, "exit-with-code", EntityType::Function(0));
     let mut functions = FunctionSection::new();
-    functions.function(0);
+    functions.function(0).function(1);
     let mut exports = ExportSection::new();
-    exports.export(PROC_EXIT, ExportKind::Func, 1);
+    exports.export(PROC_EXIT, ExportKind::Func, 1).export(PROC_RAISE, ExportKind::Func, 2);
+    let mut raise = Function::new([]);
+    raise.instructions().unreachable().end();
+    let mut named = NameMap::new();
+    named.append(1, PROC_EXIT);
+    named.append(2, PROC_RAISE);
+    let mut names = NameSection::new();
+    names.functions(&named);
     let mut body = Function::new([]);
     body.instructions().local_get(0).i32_const(0xff).i32_and().call(0).unreachable().end();
     let mut code = CodeSection::new();
-    code.function(&body);
+    code.function(&body).function(&raise);
     let mut module = Module::new();
-    module.section(&types).section(&imports).section(&functions).section(&exports).section(&code);
+    module.section(&types).section(&imports).section(&functions).section(&exports).section(&code).section(&names);
     let mut bytes = module.finish();
     let mut resolve = Resolve::default();
     let package = resolve.push_str("exit.wit", EXIT_WORLD)?;
@@ -200,9 +216,15 @@ mod tests {
     }
 
     #[test]
+    fn a_module_without_a_memory_is_a_command_too() {
+        assert!(adapted(r#"(module (func (export "_start")))"#).is_ok());
+    }
+
+    #[test]
     fn a_module_for_something_else_is_refused() {
-        let problem =
-            adapted(r#"(module (import "wasi_snapshot_preview1" "teleport" (func)) (func (export "_start")))"#);
+        let problem = adapted(
+            r#"(module (import "wasi_snapshot_preview1" "teleport" (func)) (memory (export "memory") 1) (func (export "_start")))"#,
+        );
         assert!(problem.unwrap_err().contains("teleport"));
     }
 }

@@ -1,10 +1,16 @@
 //! Tells what a file is, without compiling it.
 
 use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW1;
-use wasmparser::{Chunk, ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, Validator, WasmFeatures};
+use wasmparser::{Chunk, ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, Validator};
 
-use super::world::{MANGLED, SCENARIOS, is_own};
-use crate::model::Handed;
+use super::{
+    command_entry::start_problem,
+    world::{MANGLED, SCENARIOS, is_own},
+};
+use crate::{
+    engine::{features, missing_proposals},
+    model::Handed,
+};
 
 const RUN: &str = "wasi:cli/run";
 /// The version of `scenario:host` that this host speaks: same major and, before 1.0, same minor.
@@ -79,6 +85,20 @@ pub enum IdentifyError {
         #[source]
         source: wasmparser::BinaryReaderError,
     },
+    /// It is valid, but for a part of WebAssembly that the engine does not run.
+    #[error("uses {proposals} of WebAssembly, which this host does not run; build it without")]
+    Proposals {
+        /// Which.
+        proposals: String,
+    },
+    /// Its `_start` is not what a command begins with.
+    #[error(
+        "is a core module whose `_start` {problem}; that of a command is a function that takes and returns nothing"
+    )]
+    Start {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// Neither `_start` nor a component.
     #[error(
         "is a core module without `_start`, a library; build it as a command (with `main`), or as a component \
@@ -119,8 +139,8 @@ pub enum IdentifyError {
     },
     /// It speaks another version of the contract.
     #[error(
-        "is a plugin for `scenario:host@{}`, but this host speaks `{SPOKEN}.x`; {}",
-        version.escape_debug(),
+        "is a plugin for {}, but this host speaks `{SPOKEN}.x`; {}",
+        versioned("scenario:host", version),
         if *newer { "update `host`" } else { "build the plugin against the current `wit/`" }
     )]
     OtherVersion {
@@ -131,8 +151,8 @@ pub enum IdentifyError {
     },
     /// A command of a WASI version that the host does not have.
     #[error(
-        "is a command for `wasi:cli@{}`, but this host runs 0.2 and 0.3; build it for one of them",
-        version.escape_debug()
+        "is a command for {}, but this host runs 0.2 and 0.3; build it for one of them",
+        versioned("wasi:cli", version)
     )]
     OtherWasi {
         /// Its version.
@@ -140,12 +160,25 @@ pub enum IdentifyError {
     },
 }
 
+/// A package and its version, for a person.
+fn versioned(package: &str, version: &str) -> String {
+    match version {
+        "" => format!("`{package}` without a version"),
+        version => format!("`{package}@{}`", version.escape_debug()),
+    }
+}
+
 /// Tells what `bytes` hold.
 ///
 /// # Errors
 /// [`IdentifyError`] for anything that is no plugin.
 pub fn identify(bytes: &[u8]) -> Result<Contents, IdentifyError> {
-    contents(top_level(bytes)?)
+    let contents = contents(top_level(bytes)?)?;
+    if contents.core_module && contents.shape == Shape::Command(WasiVersion::P1) {
+        let problem = start_problem(bytes).map_err(|source| IdentifyError::Invalid { source })?;
+        problem.map_or(Ok(()), |problem| Err(IdentifyError::Start { problem }))?;
+    }
+    Ok(contents)
 }
 
 /// [`identify`], of bytes that were found valid before: reads only their top level.
@@ -165,9 +198,10 @@ pub(super) fn top_level(bytes: &[u8]) -> Result<TopLevel, IdentifyError> {
     if !bytes.starts_with(b"\0asm") {
         return Err(not_wasm(bytes));
     }
-    Validator::new_with_features(WasmFeatures::all())
-        .validate_all(bytes)
-        .map_err(|source| IdentifyError::Invalid { source })?;
+    Validator::new_with_features(features()).validate_all(bytes).map_err(|source| match missing_proposals(bytes) {
+        Some(proposals) => IdentifyError::Proposals { proposals },
+        None => IdentifyError::Invalid { source },
+    })?;
     TopLevel::read(bytes).map_err(|source| IdentifyError::Invalid { source })
 }
 
@@ -204,7 +238,14 @@ impl TopLevel {
                 Payload::ComponentImportSection(section) => {
                     for import in section {
                         let import = import?;
-                        if matches!(import.ty, ComponentTypeRef::Instance(_) | ComponentTypeRef::Func(_)) {
+                        let provided = matches!(
+                            import.ty,
+                            ComponentTypeRef::Instance(_)
+                                | ComponentTypeRef::Func(_)
+                                | ComponentTypeRef::Module(_)
+                                | ComponentTypeRef::Component(_)
+                        );
+                        if provided {
                             top.imports.push(import.name.name.to_owned());
                         }
                     }
@@ -419,6 +460,8 @@ mod tests {
         assert!(problem(&plugin("0.2.0")).contains("update `host`"));
         assert!(problem(&plugin("1.0.0")).contains("update `host`"));
         assert!(problem(&plugin("0.0.1")).contains("build the plugin against"));
+        let unversioned = wat("(component (instance $i) (export \"scenario:host/scenarios\" (instance $i)))");
+        assert!(problem(&unversioned).contains("`scenario:host` without a version, but this host speaks"));
     }
 
     #[test]
@@ -468,6 +511,8 @@ mod tests {
         assert_eq!(identify(&command("0.2.3")).unwrap().shape, Shape::Command(WasiVersion::P2));
         assert_eq!(identify(&command("0.3.0")).unwrap().shape, Shape::Command(WasiVersion::P3));
         assert!(problem(&command("0.9.0")).contains("0.9.0"));
+        let unversioned = wat("(component (instance $i) (export \"wasi:cli/run\" (instance $i)))");
+        assert!(problem(&unversioned).contains("for `wasi:cli` without a version, but this host runs 0.2 and 0.3"));
         assert!(problem(&command("0.3.0-rc-2026-01-06")).contains("wasi:cli@0.3.0-rc-2026-01-06"));
         let both = |one: &str, other: &str| {
             let export = |version: &str| format!("(export \"wasi:cli/run@{version}\" (instance $i))");

@@ -150,6 +150,7 @@ impl Lister {
         let mut store = Store::new(engine, Powerless::new());
         store.limiter(|state| &mut state.limiter);
         store.set_hostcall_fuel(COPIED);
+        store.set_max_component_handles(HANDLES);
         store.set_epoch_deadline(1);
         store.epoch_deadline_async_yield_and_update(1);
         let trap = |error: wasmtime::Error| ListError::Trap { reason: format!("{:#}", error) };

@@ -138,16 +138,16 @@ impl ScenarioCaps {
     }
 }
 
-/// The hexadecimal digits of `sha256:…`, as `host inspect` shows them.
+/// The hexadecimal digits of `sha256:…`, as `host inspect` shows them. Other tools write them in capitals.
 fn digest(written: &str) -> Result<String, String> {
-    let digits = written.strip_prefix("sha256:").filter(|digits| {
-        digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
-    });
+    let digits = written
+        .strip_prefix("sha256:")
+        .filter(|digits| digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
     let wrong = || {
         let shown = written.escape_debug();
         format!("`{shown}` is no digest; write the one that `host inspect PLUGIN` shows: `sha256:` and 64 digits")
     };
-    digits.map(str::to_owned).ok_or_else(wrong)
+    digits.map(str::to_ascii_lowercase).ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -191,6 +191,8 @@ mod tests {
         };
         let caps = read_text(&(section("a", &one) + &section("b", &two))).unwrap();
         assert_eq!(caps.allowed("s", &one).env, ["a".to_owned()].into());
+        let capitals = read_text(&section("a", &one.to_uppercase())).unwrap();
+        assert_eq!(capitals.allowed("s", &one).env, ["a".to_owned()].into());
         assert_eq!(caps.allowed("s", &two).env, ["b".to_owned()].into());
         assert_eq!(caps.allowed("s", "other").env, [].into());
     }

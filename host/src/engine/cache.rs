@@ -3,8 +3,8 @@ use std::{
     ffi::OsString,
     fs::{self, File},
     hash::{DefaultHasher, Hash, Hasher},
-    io::{self, Write},
-    os::unix::fs::{DirBuilderExt, MetadataExt},
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::SystemTime,
 };
@@ -15,6 +15,9 @@ use wasmtime::component::Component;
 const UNFINISHED: &str = ".new-";
 /// How much a cache holds before what was not used for longest is removed: a hundred big plugins.
 const LIMIT: u64 = 4 << 30;
+
+/// More than a note has.
+const MAX_NOTE: u64 = 1 << 10;
 
 /// Compiled artefacts on disk, mapped again on the next run.
 ///
@@ -69,13 +72,12 @@ impl Cache {
         let artefact = self.artefact(engine, key);
         let note = Note::read(&artefact)?;
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(File::open(&artefact).ok()?).ok()?;
+        hasher.update_reader(open_regular(&artefact).ok()?).ok()?;
         if hasher.finalize().to_hex().as_str() != note.artefact {
             return None;
         }
         // Its time tells when it was used last. Where it cannot be set, it is removed the sooner.
-        let _ =
-            File::options().append(true).open(Note::file(&artefact)).map(|note| note.set_modified(SystemTime::now()));
+        let _ = open_regular(&Note::file(&artefact)).map(|note| note.set_modified(SystemTime::now()));
         Some((Artefact(artefact), note.source))
     }
 
@@ -134,7 +136,8 @@ impl Note {
     }
 
     fn read(artefact: &Path) -> Option<Self> {
-        let text = fs::read_to_string(Self::file(artefact)).ok()?;
+        let mut text = String::new();
+        open_regular(&Self::file(artefact)).ok()?.take(MAX_NOTE).read_to_string(&mut text).ok()?;
         let mut words = text.split(' ').map(str::to_owned);
         let note = Self { source: words.next()?, artefact: words.next()? };
         (note.to_text() == text).then_some(note)
@@ -166,8 +169,23 @@ fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     // Where there are no locks, nothing is ever removed.
     let _ = file.as_file().try_lock();
     file.write_all(bytes)?;
-    file.persist(path).map_err(|error| error.error)?;
+    match file.persist(path) {
+        Err(error) if fs::symlink_metadata(path).is_ok_and(|there| there.is_dir()) => {
+            // Nobody but the cache has anything to put there, and in its way each start would compile anew.
+            fs::remove_dir_all(path)?;
+            error.file.persist(path).map_err(|error| error.error)?;
+        }
+        persisted => drop(persisted.map_err(|error| error.error)?),
+    }
     Ok(())
+}
+
+/// Opens what the cache has written. Anything but a regular file of its own is none of that: a link leads elsewhere, a
+/// named pipe is waited for, a device never ends.
+fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+    let file = File::options().read(true).custom_flags(flags).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
 /// Removes what processes that are dead were writing. What will not go costs nothing but its place.
@@ -176,7 +194,7 @@ fn remove_unfinished(folder: &Path) {
     for entry in entries.flatten() {
         if entry.file_name().as_encoded_bytes().starts_with(UNFINISHED.as_bytes())
             && entry.file_type().is_ok_and(|kind| kind.is_file())
-            && File::open(entry.path()).is_ok_and(|file| file.try_lock().is_ok())
+            && open_regular(&entry.path()).is_ok_and(|file| file.try_lock().is_ok())
         {
             let _ = fs::remove_file(entry.path());
         }
@@ -277,6 +295,35 @@ mod tests {
         }
         fs::write(&note, text).unwrap();
         assert!(cache.find(&engine, &key()).is_some());
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_not_opened_and_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let cache = Cache::open(&folder.path().join("c")).unwrap();
+        let engine = engine();
+        let artefact = stored(&cache, &engine);
+        let elsewhere = folder.path().join("elsewhere");
+        for file in [artefact.clone(), Note::file(&artefact)] {
+            fs::copy(&file, &elsewhere).unwrap();
+            let put: [&dyn Fn(); 4] = [
+                &|| rustix::fs::mknodat(rustix::fs::CWD, &file, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap(),
+                &|| std::os::unix::fs::symlink("/dev/zero", &file).unwrap(),
+                // What it leads to is sound.
+                &|| std::os::unix::fs::symlink(&elsewhere, &file).unwrap(),
+                &|| fs::create_dir_all(file.join("within")).unwrap(),
+            ];
+            for put in put {
+                fs::remove_file(&file).unwrap();
+                put();
+                assert!(cache.find(&engine, &key()).is_none());
+                Cache::open(&folder.path().join("c")).unwrap();
+                stored(&cache, &engine);
+                assert!(cache.find(&engine, &key()).is_some());
+                assert!(fs::symlink_metadata(&file).unwrap().is_file());
+            }
+            assert!(elsewhere.exists(), "what a link leads to stays");
+        }
     }
 
     #[test]

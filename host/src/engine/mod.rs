@@ -2,6 +2,7 @@
 
 mod cache;
 mod limiter;
+mod proposals;
 mod ticker;
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
@@ -9,8 +10,9 @@ use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 use cache::Artefact;
 pub use cache::{Cache, CacheError, ContentKey};
 pub use limiter::Limiter;
+pub use proposals::{features, missing_proposals};
 use ticker::Ticker;
-use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, component::Component};
+use wasmtime::{Collector, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, component::Component};
 
 /// The engine's version.
 pub const WASMTIME_VERSION: &str = "48.0.8";
@@ -29,6 +31,8 @@ const SPARE_SLOTS: u32 = 8;
 /// What a pooled slot holds for one component instance; larger components are allocated on demand.
 const POOLED_CORE_INSTANCES: u32 = 5;
 const POOLED_MEMORIES: u32 = 1;
+/// The heap of garbage-collected objects, which every store has that needs one, takes the place of a memory.
+const POOLED_GC_HEAPS: u32 = 1;
 const POOLED_TABLES: u32 = 2;
 const POOLED_TABLE_ELEMENTS: usize = 20_000;
 
@@ -126,9 +130,12 @@ impl Engine {
     }
 }
 
+/// The proposals of WebAssembly are those that [`features`] names: wasmtime's own choice.
 fn config() -> Config {
     let mut config = Config::new();
     config
+        // Frees cycles too, which counting references would keep. The heap grows by leave of the store's limiter.
+        .collector(Collector::Copying)
         .epoch_interruption(true)
         .async_stack_size(2 << 20)
         .max_wasm_stack(512 << 10)
@@ -155,7 +162,8 @@ fn pool(attempts: u32) -> InstanceAllocationStrategy {
     pool.total_component_instances(slots)
         .total_core_instances(slots.saturating_mul(POOLED_CORE_INSTANCES))
         .max_core_instances_per_component(POOLED_CORE_INSTANCES)
-        .total_memories(slots.saturating_mul(POOLED_MEMORIES))
+        .total_memories(slots.saturating_mul(POOLED_MEMORIES + POOLED_GC_HEAPS))
+        .total_gc_heaps(slots.saturating_mul(POOLED_GC_HEAPS))
         .max_memories_per_component(POOLED_MEMORIES)
         .max_memories_per_module(POOLED_MEMORIES)
         .total_tables(slots.saturating_mul(POOLED_TABLES))

@@ -12,24 +12,22 @@ use tokio::{
     sync::{Semaphore, watch},
     task::block_in_place,
 };
-use wasmtime::component::Linker;
 
 use super::{
     audit::RunAudit,
     bounds::{INTERRUPTED, bounded, end_sessions, look_at_disk},
     call::Call,
-    command::Command,
     executor::{Executing, Executor, Feed, Stop},
     fixtures::{self, FixtureImage},
     grants::{PlanGrants, Surroundings},
-    guest::{Guest, linker},
     judge::{Beside, settle},
+    link::{LinkedPlugin, Linkers},
     prepare_error::PrepareError,
     sessions::Sessions,
     timings::Timings,
 };
 use crate::{
-    component::{Plugin, Shape, bindings::PluginPre, unlinked},
+    component::Plugin,
     lane::Lane,
     model::{
         AttemptRecord, Fault, FaultClass, LaneName, Outcome, Redactor, Report, ScenarioId, ScenarioShape,
@@ -117,18 +115,6 @@ pub enum RecordedTrial {
     },
 }
 
-pub(super) struct LinkedPlugin {
-    pub(super) linked: Linked,
-    digest: String,
-    /// Keeps its engine's epochs going.
-    _plugin: Plugin,
-}
-
-pub(super) enum Linked {
-    Typed(Box<PluginPre<Guest>>),
-    Command(Command),
-}
-
 impl AttemptExecutor {
     /// Links every plugin, and takes and keeps a snapshot of every fixture of `plan`. `plugins` are in the order of
     /// their ids, `agents` has every lane, or every trial, of the plan.
@@ -145,15 +131,12 @@ impl AttemptExecutor {
         halt: Halt<'_>,
     ) -> Result<Self, Vec<PrepareError>> {
         let mut problems = Vec::new();
-        let mut linkers: Vec<Linker<Guest>> = Vec::new();
+        let mut linkers = Linkers::default();
         let mut linked = Vec::with_capacity(plugins.len());
         for plugin in plugins {
-            match link(plugin, &mut linkers) {
+            match linkers.link(plugin) {
                 Ok(plugin) => linked.push(plugin),
-                Err(error) => {
-                    let reason = unlinked(&plugin.contents.imports, &error);
-                    problems.push(PrepareError::Link { path: plugin.file.path.clone(), reason });
-                }
+                Err(source) => problems.push(PrepareError::Link { path: plugin.file.path.clone(), source }),
             }
         }
         let grants = PlanGrants::of(plan, &agents, surroundings, &mut problems);
@@ -357,24 +340,6 @@ impl Executor for AttemptExecutor {
             feed.redactor.record(self.run(trial, attempt, &feed, stop).await)
         })
     }
-}
-
-fn link(plugin: &Plugin, linkers: &mut Vec<Linker<Guest>>) -> wasmtime::Result<LinkedPlugin> {
-    let engine = plugin.component.engine();
-    let known = linkers.iter().position(|linker| wasmtime::Engine::same(linker.engine(), engine));
-    let place = match known {
-        Some(place) => place,
-        None => {
-            linkers.push(linker(engine)?);
-            linkers.len() - 1
-        }
-    };
-    let pre = linkers[place].instantiate_pre(&plugin.component)?;
-    let linked = match plugin.contents.shape {
-        Shape::Typed => Linked::Typed(Box::new(PluginPre::new(pre)?)),
-        Shape::Command(version) => Linked::Command(Command::link(pre, version)?),
-    };
-    Ok(LinkedPlugin { linked, digest: plugin.digest.clone(), _plugin: plugin.clone() })
 }
 
 /// Tells what the component was refused.

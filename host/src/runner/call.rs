@@ -6,13 +6,13 @@ use tokio::task::block_in_place;
 use wasmtime::Store;
 
 use super::{
-    attempt::{Linked, LinkedPlugin},
     command::{Command, judge_command},
     core_dump::{keep_backtrace, keep_core_dump},
     executor::Feed,
     failure::fault_of,
     guest::{Guest, Reports},
     judge::{internal, outcome_of},
+    link::{Linked, LinkedPlugin},
     sessions::Sessions,
 };
 use crate::{

@@ -2,6 +2,7 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+use super::text::{fitted_record, fitted_report};
 use crate::{
     model::{AttemptRecord, Redactor, Report, SessionEvent},
     plan::PlannedTrial,
@@ -77,7 +78,7 @@ impl Feed {
 
     /// Tells of something that the component, or the host about it, reports.
     pub async fn report(&self, report: Report) {
-        self.send(MessageKind::Reported(self.redactor.report(report))).await;
+        self.send(MessageKind::Reported(fitted_report(self.redactor.report(report)))).await;
     }
 
     /// Without a dispatcher the run is over, and nobody needs to know any more.
@@ -100,7 +101,7 @@ pub(super) async fn attempt(
         return;
     }
     let record = executor.execute(&trial, feed.attempt, &feed, stop).await;
-    feed.send(MessageKind::Finished(Box::new(record))).await;
+    feed.send(MessageKind::Finished(Box::new(fitted_record(record)))).await;
 }
 
 #[cfg(test)]
@@ -116,6 +117,15 @@ mod tests {
         feed.redacted(redactor).report(Report::Note { text: "it is s3cr3t-value".into() }).await;
         let MessageKind::Reported(report) = told.recv().await.unwrap().kind else { panic!("it is a report") };
         assert_eq!(report, Report::Note { text: "it is ***".into() });
+    }
+
+    #[tokio::test]
+    async fn a_report_is_bounded_whoever_makes_it() {
+        let (messages, mut told) = mpsc::channel(1);
+        let feed = Feed { trial: 0, attempt: 1, messages, redactor: Redactor::default() };
+        feed.report(Report::Denied { what: "x".repeat(1 << 20) }).await;
+        let MessageKind::Reported(report) = told.recv().await.unwrap().kind else { panic!("it is a report") };
+        assert!(serde_json::to_string(&report).unwrap().len() < 70_000);
     }
 
     #[tokio::test]

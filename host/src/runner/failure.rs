@@ -1,10 +1,13 @@
 //! Names what ended a component's call.
 
-use wasmtime::{Trap, component::ResourceTableError};
+use wasmtime::{GcHeapOutOfMemory, ThrownException, Trap, WasmBacktrace, component::ResourceTableError};
 use wasmtime_wasi::I32Exit;
 
 use super::text::ending;
-use crate::model::{Fault, FaultClass};
+use crate::{
+    component::PROC_RAISE,
+    model::{Fault, FaultClass},
+};
 
 /// How many bytes of a component's last words a message holds.
 const LAST_WORDS: usize = 2_000;
@@ -21,6 +24,12 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str) -> Fault {
         let what = "the component holds too many streams, futures and resources at once; its limit is `handles`";
         return Fault::new(FaultClass::Limit, what);
     }
+    if error.is::<GcHeapOutOfMemory<()>>() || error.downcast_ref() == Some(&Trap::AllocationTooLarge) {
+        return Fault::new(
+            FaultClass::Limit,
+            "the component's garbage-collected objects have no room: its limit is `memory`, and 4 GiB",
+        );
+    }
     if text.contains("resource limit exceeded") {
         return Fault::new(FaultClass::Limit, format!("the component does not fit its limits: {text}"));
     }
@@ -32,11 +41,23 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str) -> Fault {
         return Fault::new(FaultClass::Protocol, with_last_words(what, last_words));
     }
     let what = match error.downcast_ref::<Trap>() {
+        Some(Trap::UnreachableCodeReached) if has_raised(error) => {
+            "the component raised a signal (`proc_raise` of WASI 0.1), and this host has no signals; end the program with \
+             `proc_exit` instead"
+                .to_owned()
+        }
+        None if error.is::<ThrownException>() => "the component threw an exception that nothing in it catches".to_owned(),
         Some(Trap::StackOverflow) => "the component's recursion is too deep: stack overflow".to_owned(),
         Some(trap) => format!("the component trapped: {trap}"),
         None => format!("the component trapped: {text}"),
     };
     Fault::new(FaultClass::Trap, with_last_words(what, last_words))
+}
+
+/// Whether the trap is that of the host's own `proc_raise`.
+fn has_raised(error: &wasmtime::Error) -> bool {
+    let backtrace = error.downcast_ref::<WasmBacktrace>();
+    backtrace.and_then(|trace| trace.frames().first()).and_then(|frame| frame.func_name()) == Some(PROC_RAISE)
 }
 
 /// Adds the end of what the component wrote to stderr.

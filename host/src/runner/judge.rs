@@ -1,15 +1,14 @@
 //! What an attempt comes to, when a component, its sessions and the sandbox each have something to say.
 
-use super::{failure::with_last_words, text::shortened};
+use super::{failure::with_last_words, text::fitted};
 use crate::{
     component::bindings::exports::scenario::host::scenarios::Verdict as GuestVerdict,
     model::{Fault, FaultClass, Finding, Outcome, Scenario, check_name},
     sandbox::Crowded,
 };
 
-/// Findings of one attempt, and bytes of one finding's text.
+/// Findings of one attempt.
 const FINDINGS: usize = 200;
-const FINDING_TEXT: usize = 64 << 10;
 
 /// What happened beside the call.
 #[derive(Clone, Debug, Default)]
@@ -73,7 +72,7 @@ pub(super) fn outcome_of(verdict: GuestVerdict, scenario: &Scenario, stderr: &st
     let protocol = |what: String| Outcome::Fault(Fault::new(FaultClass::Protocol, with_last_words(what, stderr)));
     match verdict {
         GuestVerdict::Pass => Outcome::Pass,
-        GuestVerdict::Skip(reason) => Outcome::Skip { reason: shortened(reason, FINDING_TEXT) },
+        GuestVerdict::Skip(reason) => Outcome::Skip { reason: fitted(reason) },
         GuestVerdict::Fail(findings) if findings.is_empty() => {
             protocol("the scenario failed without a finding; `fail` needs at least one".into())
         }
@@ -91,8 +90,8 @@ pub(super) fn outcome_of(verdict: GuestVerdict, scenario: &Scenario, stderr: &st
             }
             let findings = findings.into_iter().take(FINDINGS).map(|finding| Finding {
                 code: finding.code,
-                message: shortened(finding.message, FINDING_TEXT),
-                evidence: finding.evidence.map(|evidence| shortened(evidence, FINDING_TEXT)),
+                message: fitted(finding.message),
+                evidence: finding.evidence.map(fitted),
             });
             Outcome::Fail { findings: findings.collect() }
         }

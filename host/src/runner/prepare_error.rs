@@ -1,20 +1,21 @@
 use std::path::PathBuf;
 
+use super::LinkError;
 use crate::{
-    model::{NoRoom, ScenarioId},
+    model::{NoRoom, ScenarioId, shown},
     sandbox::{FixtureError, GrantError, RecordedFixtureError},
 };
 
 /// Something that a run needs cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
-    /// A plugin imports what the host does not have.
-    #[error("`{}` needs something that this host does not offer: {reason}", path.display())]
+    /// A plugin cannot run here.
+    #[error("`{}` {source}", shown(path))]
     Link {
         /// The plugin.
         path: PathBuf,
-        /// The linker's words.
-        reason: String,
+        /// Why not.
+        source: LinkError,
     },
     /// A grant cannot be kept.
     #[error("the scenario `{scenario}`: {source}")]

@@ -1,5 +1,12 @@
 //! Cutting text that others wrote.
 
+use crate::model::{AttemptRecord, Finding, Outcome, Report};
+
+/// Bytes of each text of an attempt's record and reports, what is said of a cut included.
+pub(super) const TEXT: usize = 64 << 10;
+/// Room for what is said of a cut.
+const CUT_NOTE: usize = 48;
+
 /// The beginning of `text`, up to `most` bytes; what was cut is said.
 pub(super) fn shortened(mut text: String, most: usize) -> String {
     if text.len() > most {
@@ -11,6 +18,48 @@ pub(super) fn shortened(mut text: String, most: usize) -> String {
     text
 }
 
+/// `text` in no more than [`TEXT`] bytes; what was cut is said in them.
+pub(super) fn fitted(text: String) -> String {
+    if text.len() <= TEXT { text } else { shortened(text, TEXT - CUT_NOTE) }
+}
+
+/// A record all of whose texts are [`fitted`], whoever wrote them. Two events carry each.
+pub(super) fn fitted_record(mut record: AttemptRecord) -> AttemptRecord {
+    match &mut record.outcome {
+        Outcome::Fail { findings } => findings.iter_mut().for_each(fit_finding),
+        Outcome::Skip { reason } | Outcome::Cancelled { reason } => fit(reason),
+        Outcome::Fault(fault) => fit(&mut fault.message),
+        Outcome::Pass => {}
+    }
+    record
+}
+
+/// The same of a report.
+pub(super) fn fitted_report(mut report: Report) -> Report {
+    match &mut report {
+        Report::Step { name: text }
+        | Report::Note { text }
+        | Report::Cut { what: text }
+        | Report::Left { what: text }
+        | Report::Unconfined { what: text }
+        | Report::Denied { what: text } => fit(text),
+        Report::Metric { name, unit: other, .. } | Report::Attachment { name, media_type: other, .. } => {
+            fit(name);
+            fit(other);
+        }
+    }
+    report
+}
+
+fn fit_finding(finding: &mut Finding) {
+    fit(&mut finding.message);
+    finding.evidence.iter_mut().for_each(fit);
+}
+
+fn fit(text: &mut String) {
+    *text = fitted(std::mem::take(text));
+}
+
 /// The end of `text`, up to `most` bytes.
 pub(super) fn ending(text: &str, most: usize) -> &str {
     &text[text.ceil_char_boundary(text.len().saturating_sub(most))..]
@@ -19,6 +68,7 @@ pub(super) fn ending(text: &str, most: usize) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Fault, FaultClass, Usage};
 
     #[test]
     fn characters_stay_whole() {
@@ -26,5 +76,51 @@ mod tests {
         assert_eq!(shortened("aéb".into(), 4), "aéb");
         assert_eq!(ending("aéb", 2), "b");
         assert_eq!(ending("aéb", 9), "aéb");
+    }
+
+    #[test]
+    fn what_fits_is_left_alone_and_what_was_cut_is_cut_no_more() {
+        let whole = "é".repeat(TEXT / 2);
+        assert_eq!(fitted(whole.clone()), whole);
+        let cut = fitted("é".repeat(TEXT));
+        assert!(cut.len() <= TEXT && cut.ends_with(" bytes cut)"), "{}", cut.len());
+        assert_eq!(fitted(cut.clone()), cut);
+    }
+
+    #[test]
+    fn every_text_of_a_record_is_bounded() {
+        let long = || "x".repeat(10 * TEXT);
+        let finding = Finding { code: "c".into(), message: long(), evidence: Some(long()) };
+        let outcomes = [
+            Outcome::Fail { findings: vec![finding] },
+            Outcome::Skip { reason: long() },
+            Outcome::Cancelled { reason: long() },
+            Outcome::Fault(Fault::new(FaultClass::Denied, long())),
+        ];
+        for outcome in outcomes {
+            let record =
+                AttemptRecord { outcome, duration_ms: 0, usage: Usage::default(), artifacts: None, kept: None };
+            let text = serde_json::to_string(&fitted_record(record)).unwrap();
+            assert!(text.len() < 2 * TEXT + 200 && text.contains("bytes cut"), "{}", text.len());
+        }
+    }
+
+    #[test]
+    fn every_text_of_a_report_is_bounded() {
+        let long = || "x".repeat(10 * TEXT);
+        let reports = [
+            Report::Step { name: long() },
+            Report::Note { text: long() },
+            Report::Metric { name: long(), value: None, unit: long() },
+            Report::Attachment { name: long(), media_type: long(), bytes: 0 },
+            Report::Cut { what: long() },
+            Report::Left { what: long() },
+            Report::Unconfined { what: long() },
+            Report::Denied { what: long() },
+        ];
+        for report in reports {
+            let text = serde_json::to_string(&fitted_report(report)).unwrap();
+            assert!(text.len() < 2 * TEXT + 200 && text.contains("bytes cut"), "{}", text.len());
+        }
     }
 }

@@ -8,9 +8,9 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-use self::fake::{Act, Events, Fake, events_of, lane, plan, ran, run, started, verdict};
+use self::fake::{Act, End, Events, Fake, events_of, lane, plan, ran, run, started, verdict};
 use super::*;
-use crate::runner::exit_code;
+use crate::{model::Finding, runner::exit_code};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -69,6 +69,18 @@ async fn a_failed_canary_blocks_the_canaries_that_wait_and_leaves_those_that_run
         assert_eq!(verdict(&log, trial).word(), "blocked", "{trial}");
     }
     assert_eq!(log.summary.exit_code, 105);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_event_of_an_attempt_has_more_text_than_its_bound() {
+    let long = || "x".repeat(1 << 20);
+    let finding = Finding { code: "c".into(), message: long(), evidence: Some(long()) };
+    let act = Act::new(SECOND, End::Outcome(Outcome::Fail { findings: vec![finding] }));
+    let log = run(&plan(9, vec![lane("l", None, &[], &["a"])]), Fake::new().act("l/a", act)).await;
+    let sizes: Vec<usize> = log.events.iter().map(|event| serde_json::to_string(event).unwrap().len()).collect();
+    // A message and its evidence, in the event of the attempt and in that of the trial.
+    assert_eq!(sizes.iter().filter(|size| **size > 120 << 10).count(), 2, "{sizes:?}");
+    assert!(sizes.iter().all(|size| *size < 132 << 10), "{sizes:?}");
 }
 
 #[tokio::test(start_paused = true)]
