@@ -1,8 +1,10 @@
 //! The only place that configures wasmtime: pooling, epochs, limits and the compile cache.
 
 mod cache;
+mod http_words;
 mod limiter;
 mod ticker;
+mod untrusted;
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -10,6 +12,7 @@ use cache::Artefact;
 pub use cache::{Cache, CacheError, ContentKey};
 pub use limiter::Limiter;
 use ticker::Ticker;
+pub use untrusted::{HTTP_CHUNK, add_wasi, http_ctx, store};
 use wasmtime::{Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, component::Component};
 
 /// The engine's version.
