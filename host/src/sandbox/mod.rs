@@ -29,7 +29,7 @@ pub use image::{Captured, ImageError, ImageLimits, Part, RestoreError, restore};
 pub use network::Network;
 pub use output::OutputFile;
 pub use remove::remove_tree;
-pub use resolver::{Resolve, Resolving, SystemResolver};
+pub use resolver::{Resolve, Resolving, SystemResolver, Turn};
 pub use sweep::{DeadRun, Sweep, SweepProblem, sweep};
 pub use tripwire::{Crowded, Tripwire};
 use wasmtime::{
