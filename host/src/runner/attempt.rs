@@ -26,6 +26,7 @@ use super::{
     judge::{Beside, settle},
     prepare_error::PrepareError,
     sessions::Sessions,
+    spent::Spent,
     timings::Timings,
 };
 use crate::{
@@ -69,6 +70,7 @@ pub struct AttemptExecutor {
     plugins: Vec<LinkedPlugin>,
     agents: Agents,
     snapshots: HashMap<ScenarioId, Snapshot>,
+    spent: Spent,
     /// The fixtures that were not kept, and why.
     unkept: HashMap<ScenarioId, String>,
     workspace: Workspace,
@@ -167,8 +169,23 @@ impl AttemptExecutor {
         let folder = place.fixtures();
         let unkept = fixtures::keep(plan, plugins, &snapshots, &folder)
             .map_err(|source| vec![PrepareError::KeepFixtures { folder, source }])?;
+        let folders = fixtures::folders(plan, workspace.folder()).into_iter();
+        let folders = folders.filter(|(scenario, _)| !workspace.keeps() && snapshots.contains_key(&scenario.id));
+        let spent = Spent::of(plan, folders.map(|(scenario, folder)| (scenario.id.clone(), folder)));
         let keeping = Semaphore::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get));
-        Ok(Self { plugins: linked, agents, snapshots, unkept, workspace, place, grants, resolver, audit, keeping })
+        Ok(Self {
+            plugins: linked,
+            agents,
+            snapshots,
+            spent,
+            unkept,
+            workspace,
+            place,
+            grants,
+            resolver,
+            audit,
+            keeping,
+        })
     }
 
     /// The folder that holds the attempts' directories.
@@ -202,6 +219,7 @@ impl AttemptExecutor {
     /// # Errors
     /// The first entry that would not go.
     pub fn close(&self) -> std::io::Result<()> {
+        self.spent.close();
         self.workspace.close()
     }
 
@@ -353,6 +371,10 @@ impl Executor for AttemptExecutor {
             let feed = feed.redacted(redactor);
             feed.redactor.record(self.run(trial, attempt, &feed, stop).await)
         })
+    }
+
+    fn over(&self, trial: &PlannedTrial) {
+        self.spent.over(&trial.scenario.id);
     }
 }
 

@@ -1,6 +1,10 @@
 //! The fixtures of a run: taken once, or made again from an earlier run's record, and kept for `host regrade`.
 
-use std::{collections::HashMap, fs, io, path::Path};
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use super::{prepare_error::PrepareError, recording::write_json};
 use crate::{
@@ -48,6 +52,13 @@ fn recorded(scenario: &Scenario, source: RecordedFixtureError) -> PrepareError {
     PrepareError::RecordedFixture { scenario: scenario.id.clone(), source }
 }
 
+/// Each scenario once, with the folder in `workspace` that is for its snapshot.
+pub(super) fn folders<'a>(plan: &'a Plan, workspace: &Path) -> Vec<(&'a Scenario, PathBuf)> {
+    let mut seen = std::collections::HashSet::new();
+    let scenarios = plan.trials().map(|trial| &*trial.scenario).filter(|scenario| seen.insert(&scenario.id));
+    scenarios.enumerate().map(|(index, scenario)| (scenario, workspace.join(format!("f{}", index + 1)))).collect()
+}
+
 /// Makes the snapshot of each scenario once, in a folder of its own.
 fn each(
     plan: &Plan,
@@ -56,13 +67,8 @@ fn each(
     make: impl Fn(&Scenario, &Path) -> Option<Result<Snapshot, PrepareError>>,
 ) -> HashMap<ScenarioId, Snapshot> {
     let mut snapshots = HashMap::new();
-    let mut seen = std::collections::HashSet::new();
-    for trial in plan.trials() {
-        let scenario = &trial.scenario;
-        if !seen.insert(&scenario.id) {
-            continue;
-        }
-        match make(scenario, &workspace.join(format!("f{}", seen.len()))) {
+    for (scenario, folder) in folders(plan, workspace) {
+        match make(scenario, &folder) {
             Some(Ok(snapshot)) => drop(snapshots.insert(scenario.id.clone(), snapshot)),
             Some(Err(problem)) => problems.push(problem),
             None => {}
