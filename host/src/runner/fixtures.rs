@@ -4,6 +4,11 @@ use std::{
     collections::HashMap,
     fs, io,
     path::{Path, PathBuf},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
 };
 
 use super::{prepare_error::PrepareError, recording::write_json};
@@ -13,6 +18,9 @@ use crate::{
     plan::Plan,
     sandbox::{RecordedFixtureError, Snapshot},
 };
+
+/// Snapshots that are made at once: it is the disk, or git, that is waited for.
+const AT_ONCE: usize = 8;
 
 /// The image of a fixture as an earlier run kept it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,11 +72,23 @@ fn each(
     plan: &Plan,
     workspace: &Path,
     problems: &mut Vec<PrepareError>,
-    make: impl Fn(&Scenario, &Path) -> Option<Result<Snapshot, PrepareError>>,
+    make: impl Fn(&Scenario, &Path) -> Option<Result<Snapshot, PrepareError>> + Sync,
 ) -> HashMap<ScenarioId, Snapshot> {
     let mut snapshots = HashMap::new();
-    for (scenario, folder) in folders(plan, workspace) {
-        match make(scenario, &folder) {
+    let folders = folders(plan, workspace);
+    let made: Vec<_> = folders.iter().map(|_| OnceLock::new()).collect();
+    let next = AtomicUsize::new(0);
+    let makes = || {
+        while let Some((index, (scenario, folder))) = {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            folders.get(index).map(|item| (index, item))
+        } {
+            made[index].get_or_init(|| make(scenario, folder));
+        }
+    };
+    thread::scope(|scope| (0..folders.len().min(AT_ONCE)).for_each(|_| drop(scope.spawn(makes))));
+    for ((scenario, _), made) in folders.iter().zip(made) {
+        match made.into_inner().flatten() {
             Some(Ok(snapshot)) => drop(snapshots.insert(scenario.id.clone(), snapshot)),
             Some(Err(problem)) => problems.push(problem),
             None => {}
