@@ -65,6 +65,64 @@ fn a_passing_attempt_without_a_session_leaves_nothing_even_in_the_run_directory(
     assert_eq!(suite.leftovers(), [""; 0]);
 }
 
+/// The snapshots of fixtures in the run's temporary folder, by name.
+fn snapshots(suite: &Suite) -> Vec<String> {
+    let runs = std::fs::read_dir(suite.tmp()).unwrap().flat_map(|run| std::fs::read_dir(run.unwrap().path()));
+    let names = runs.flatten().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut snapshots: Vec<_> = names.filter(|name| name.starts_with('f')).collect();
+    snapshots.sort();
+    snapshots
+}
+
+/// Of three scenarios with fixtures one goes on until the run is ended by `end`.
+fn ended_while_one_goes_on(end: &[Signal], seconds: &str) {
+    let suite = Suite::new();
+    for name in ["a", "b", "waits"] {
+        suite.file(&format!("{name}.wasm"), plain_module("", ""));
+        suite.file(&format!("scenarios/{name}/root/deep/file"), name);
+        let session = if name == "waits" { "[session]\nprompt = \"go\"\n[grants]\nsession = true\n" } else { "" };
+        suite.scenario(name, session);
+    }
+    suite.agent("waits", &format!("[[step]]\nshell = \"sleep {seconds}\"\n"));
+    // The same scenario twice: its snapshot is needed until both are over.
+    let running = suite.start(["run", "--repeat-each", "2", "a.wasm", "b.wasm", "waits.wasm"]);
+    assert!(wait_until(|| processes_with(seconds).len() == 2), "the agents do not begin");
+    assert!(wait_until(|| snapshots(&suite).len() == 1), "{:?}", snapshots(&suite));
+    for signal in end {
+        running.signal(*signal);
+    }
+    let finished = running.finish();
+    if end != [Signal::KILL] {
+        finished.exits(130).passes("a#1").passes("b#2");
+        nothing_lives(&suite, seconds);
+        return;
+    }
+    assert!(wait_until(|| processes_with(seconds).is_empty()), "an agent lives on");
+    assert_eq!(snapshots(&suite).len(), 1);
+    // The next run removes what is left.
+    suite.host(["run", "a.wasm"]).exits(0);
+    assert_eq!(suite.leftovers(), [""; 0]);
+}
+
+#[test]
+fn a_fixture_s_snapshot_goes_with_the_last_trial_of_its_scenario() {
+    ended_while_one_goes_on(&[Signal::INT], "1000.71641");
+}
+
+#[test]
+fn snapshots_leave_nothing_when_the_run_is_ended_at_once_or_killed() {
+    ended_while_one_goes_on(&[Signal::INT, Signal::INT], "1000.71642");
+    ended_while_one_goes_on(&[Signal::KILL], "1000.71643");
+}
+
+#[test]
+fn snapshots_of_directories_that_are_kept_stay() {
+    let suite = Suite::new();
+    suite.file("a.wasm", plain_module("", "")).file("scenarios/a/root/file", "a").scenario("a", "");
+    suite.host(["run", "--keep", "a.wasm"]).exits(0).passes("a");
+    assert_eq!(snapshots(&suite), ["f1"]);
+}
+
 /// A hostile scenario whose agent begins to work, which takes it `seconds`.
 fn at_work(scenario: &str, seconds: &str, toml: &str) -> Suite {
     let suite = Suite::new();

@@ -42,6 +42,9 @@ const EXIT_WORLD: &str = "
     }
 ";
 
+/// Makes another module of one; `None` where nothing is to be done.
+type Change<'a> = &'a dyn Fn(&[u8]) -> Result<Option<Vec<u8>>, String>;
+
 /// Turns a core module for WASI 0.1 into a component: a command by its `_start`, or, with a world embedded, a
 /// component of that world. One that has none is of the host's own where its exports or imports say so. The exit code
 /// stays: the official adapter keeps only whether it was 0. Calls that it answers wrongly are mended.
@@ -56,8 +59,7 @@ pub fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
     // What is of a world is not called by what it exports alone.
     let memory = |module: &[u8]| if command { with_memory(module) } else { Ok(None) };
     // The start function is moved first: what it is moved to depends on whether the module has a world of its own.
-    let changes: [&dyn Fn(&[u8]) -> Result<Option<Vec<u8>>, String>; 5] =
-        [&late_start, &with_world, &memory, &with_room, &with_early_heap];
+    let changes: [Change<'_>; 5] = [&late_start, &with_world, &memory, &with_room, &with_early_heap];
     for changed in changes {
         module = changed(&module)?.map_or(module, Cow::Owned);
     }
@@ -101,18 +103,38 @@ fn adapter(command: bool) -> &'static [u8] {
 
 /// Makes the module take `proc_exit` and `proc_raise` from [`exit_adapter`]; says whether it imports one at all.
 fn redirect_exit(module: &[u8]) -> Result<(Vec<u8>, bool), String> {
-    let mut redirect = Redirect { found: false, adapted: false };
+    let unreadable = |error: &dyn std::fmt::Display| format!("it cannot be read: {error}");
+    let grown = adapters_memory(module).map_err(|error| unreadable(&error))?;
+    let mut redirect = Redirect { found: false, adapted: false, grown, memories: 0 };
     let mut redirected = Module::new();
     redirect
         .parse_core_module(&mut redirected, wasmparser::Parser::new(0), module)
-        .map_err(|error| format!("it cannot be read: {error}"))?;
+        .map_err(|error| unreadable(&error))?;
     Ok((redirected.finish(), redirect.found))
+}
+
+/// The memory that the adapter works in, by its index: the one that the module exports as `memory`.
+fn adapters_memory(module: &[u8]) -> wasmparser::Result<Option<u32>> {
+    for payload in wasmparser::Parser::new(0).parse_all(module) {
+        let wasmparser::Payload::ExportSection(exports) = payload? else { continue };
+        for export in exports {
+            let export = export?;
+            if export.name == "memory" && export.kind == wasmparser::ExternalKind::Memory {
+                return Ok(Some(export.index));
+            }
+        }
+    }
+    Ok(None)
 }
 
 struct Redirect {
     found: bool,
     /// Whether it imports anything of WASI 0.1.
     adapted: bool,
+    /// The memory that the adapter grows.
+    grown: Option<u32>,
+    /// Memories so far.
+    memories: u32,
 }
 
 /// Pages that the adapter takes of the module's memory when it is first called. A module that may not grow so far would trap.
@@ -125,9 +147,14 @@ impl Reencode for Redirect {
 
     fn memory_type(&mut self, memory: wasmparser::MemoryType) -> Result<MemoryType, reencode::Error<Self::Error>> {
         let memory = reencode::utils::memory_type(self, memory);
-        let maximum =
-            memory.maximum.map(|most| if self.adapted { (most + ADAPTER_PAGES).min(ALL_PAGES) } else { most });
-        Ok(MemoryType { maximum, ..memory })
+        let index = self.memories;
+        self.memories += 1;
+        let plain = !memory.memory64 && memory.page_size_log2.is_none();
+        if !self.adapted || self.grown != Some(index) || !plain {
+            return Ok(memory);
+        }
+        let roomier = |most: u64| most.saturating_add(ADAPTER_PAGES).min(ALL_PAGES).max(most);
+        Ok(MemoryType { maximum: memory.maximum.map(roomier), ..memory })
     }
 
     fn parse_import_section(
@@ -213,6 +240,44 @@ mod tests {
     #[test]
     fn a_module_that_never_exits_needs_no_second_adapter() {
         assert!(adapted(r#"(module (memory (export "memory") 1) (func (export "_start")))"#).is_ok());
+    }
+
+    /// Minimum and maximum of every memory of a module that imports something of WASI 0.1.
+    fn memories(fields: &str) -> Vec<(u64, Option<u64>)> {
+        let text = format!(
+            r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32))) {fields} (func (export "_start")))"#
+        );
+        let (redirected, _) = redirect_exit(&wat::parse_str(&text).unwrap()).unwrap();
+        let sections = wasmparser::Parser::new(0).parse_all(&redirected).filter_map(|payload| match payload.unwrap() {
+            wasmparser::Payload::MemorySection(memories) => Some(memories),
+            _ => None,
+        });
+        sections.flatten().map(|memory| memory.map(|memory| (memory.initial, memory.maximum)).unwrap()).collect()
+    }
+
+    #[test]
+    fn only_the_memory_that_the_adapter_grows_may_grow_further() {
+        assert_eq!(memories(r#"(memory (export "memory") 1 1)"#), [(1, Some(1 + ADAPTER_PAGES))]);
+        assert_eq!(memories(r#"(memory (export "memory") 1)"#), [(1, None)]);
+        assert_eq!(memories(r#"(memory (export "memory") 1 65535)"#), [(1, Some(ALL_PAGES))]);
+        assert_eq!(
+            memories(
+                r#"(memory 2 2) (memory (export "memory") 1 3) (memory i64 70000 80000)
+                   (memory i64 1 0xffffffffffffffff (pagesize 1))"#
+            ),
+            [(2, Some(2)), (1, Some(3 + ADAPTER_PAGES)), (70_000, Some(80_000)), (1, Some(u64::MAX))]
+        );
+    }
+
+    #[test]
+    fn a_memory_of_another_kind_stays_as_it_is() {
+        for (memory, bounds) in [
+            ("i64 70000 80000", (70_000, 80_000)),
+            ("i64 1 0xffffffffffffffff (pagesize 1)", (1, u64::MAX)),
+            ("100 200 (pagesize 1)", (100, 200)),
+        ] {
+            assert_eq!(memories(&format!(r#"(memory (export "memory") {memory})"#)), [(bounds.0, Some(bounds.1))]);
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@ use std::{
     collections::{BTreeMap, HashSet},
     ffi::OsStr,
     io,
-    path::{Path, PathBuf},
+    os::unix::ffi::OsStrExt,
+    path::{Component, Path, PathBuf},
 };
 
 use crate::model::shown;
@@ -14,7 +15,7 @@ pub struct PluginFile {
     pub path: PathBuf,
     /// Its place on disk, for comparing.
     pub canonical: PathBuf,
-    /// Short and unambiguous: the file's stem, with as many of its folders as it takes.
+    /// Short, on one line, and no other file's: the file's stem, with as many of its folders as it takes.
     pub label: String,
 }
 
@@ -114,20 +115,24 @@ fn canonical(path: &Path) -> Result<PathBuf, DiscoverError> {
 }
 
 /// Gives each file the shortest tail of its path that no other has. The extension belongs to it only where
-/// two files of one folder differ in nothing else.
+/// another file of the folder would be called the same without. Places are all different, so labels are too.
 fn label(files: Vec<(PathBuf, PathBuf)>) -> Vec<PluginFile> {
-    let mut stems: BTreeMap<PathBuf, usize> = BTreeMap::new();
-    for (_, canonical) in &files {
-        *stems.entry(canonical.with_extension("")).or_default() += 1;
+    let mut parts: Vec<Vec<String>> = files.iter().map(|(_, file)| parts_of(file, Path::file_stem)).collect();
+    let mut whole = vec![false; files.len()];
+    loop {
+        let mut uses: BTreeMap<&[String], usize> = BTreeMap::new();
+        for own in &parts {
+            *uses.entry(own).or_default() += 1;
+        }
+        let shared: Vec<usize> = (0..files.len()).filter(|index| uses[&*parts[*index]] > 1 && !whole[*index]).collect();
+        if shared.is_empty() {
+            break;
+        }
+        for index in shared {
+            whole[index] = true;
+            parts[index] = parts_of(&files[index].1, Path::file_name);
+        }
     }
-    let parts: Vec<Vec<String>> = files
-        .iter()
-        .map(|(_, canonical)| {
-            let stem = canonical.with_extension("");
-            let named = if stems[&stem] > 1 { canonical } else { &stem };
-            named.iter().rev().map(|part| shown(Path::new(part))).collect()
-        })
-        .collect();
     let tail = |index: usize, length: usize| -> String {
         parts[index].iter().take(length).rev().cloned().collect::<Vec<_>>().join("/")
     };
@@ -155,9 +160,34 @@ fn label(files: Vec<(PathBuf, PathBuf)>) -> Vec<PluginFile> {
         .collect()
 }
 
+/// The names of an absolute path from its end, the last of them by `last`. Different paths have different ones.
+fn parts_of(path: &Path, last: fn(&Path) -> Option<&OsStr>) -> Vec<String> {
+    let folders = path.components().rev().skip(1).filter_map(|part| match part {
+        Component::Normal(name) => Some(name),
+        _ => None,
+    });
+    last(path).into_iter().chain(folders).map(escaped).collect()
+}
+
+/// A name on one line, which no other name has: what is no UTF-8 is told byte by byte.
+fn escaped(name: &OsStr) -> String {
+    let mut text = String::new();
+    for chunk in name.as_bytes().utf8_chunks() {
+        text.extend(chunk.valid().escape_debug());
+        text.extend(chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}")));
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
+
+    use proptest::{
+        collection::{btree_set, vec},
+        prelude::{ProptestConfig, Strategy, prop_assert, prop_assert_eq, proptest},
+        sample::select,
+    };
 
     use super::*;
 
@@ -177,6 +207,44 @@ mod tests {
         assert_eq!(labels(&["a.wasm", "b/c.wasm"]), ["a", "c"]);
         assert_eq!(labels(&["x/a.wasm", "y/a.wasm", "b.wasm"]), ["x/a", "y/a", "b"]);
         assert_eq!(labels(&["a.wasm", "a.component"]), ["a.wasm", "a.component"]);
+    }
+
+    #[test]
+    fn a_name_that_another_file_has_without_its_extension_is_told_whole() {
+        let labels = labels(&["a.component", "a.wasm", "a.wasm.wasm", "x/a.wasm"]);
+        assert_eq!(labels, ["a.component", "a.wasm", "a.wasm.wasm", "a"]);
+    }
+
+    const PIECES: &[&[u8]] =
+        &[b"a", b"b", b".", b"wasm", b".wasm", b"\\", b"\xff", b"\xfe", b"xff", b"\n", b"::", "\u{fffd}".as_bytes()];
+
+    /// Absolute paths of names that could be taken for one another.
+    fn odd_paths() -> impl Strategy<Value = Vec<PathBuf>> {
+        let name = vec(select(PIECES), 1..5).prop_map(|pieces| pieces.concat());
+        let name = name.prop_filter("no name", |name| name != b"." && name != b"..");
+        let path = vec(name, 1..4).prop_map(|names| {
+            let names = names.iter().map(|name| OsStr::from_bytes(name));
+            Path::new("/").join(names.collect::<PathBuf>())
+        });
+        btree_set(path, 1..12).prop_map(|paths| paths.into_iter().collect())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn no_two_files_have_one_label_and_none_is_an_absolute_path(paths in odd_paths()) {
+            let labelled = |paths: &[PathBuf]| -> BTreeMap<PathBuf, String> {
+                let files = label(paths.iter().map(|path| (path.clone(), path.clone())).collect());
+                files.into_iter().map(|file| (file.path, file.label)).collect()
+            };
+            let labels = labelled(&paths);
+            let distinct: HashSet<_> = labels.values().collect();
+            prop_assert_eq!(distinct.len(), paths.len(), "{:?}", labels);
+            prop_assert!(labels.values().all(|label| !label.is_empty() && !label.starts_with('/') && !label.contains('\n')));
+            let reversed: Vec<_> = paths.into_iter().rev().collect();
+            prop_assert_eq!(labelled(&reversed), labels);
+        }
     }
 
     #[test]

@@ -2,10 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
-use wasmtime::{
-    Store,
-    component::{HasSelf, Linker, Resource, ResourceTable},
-};
+use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
 
@@ -15,7 +12,7 @@ use super::{
     unlinked,
 };
 use crate::{
-    engine::{Engine, Limiter},
+    engine::{self, Engine, HTTP_CHUNK, Limiter},
     model::{BadName, Clause, DeclaredScenario, Grant, Limits, UnknownGrant, check_name},
 };
 
@@ -106,10 +103,7 @@ impl Lister {
     pub fn new(engine: &Engine) -> wasmtime::Result<Self> {
         let linkers = engine.wasmtime().map(|engine| {
             let mut linker = Linker::new(engine);
-            wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
-            wasmtime_wasi::p3::add_to_linker(&mut linker)?;
-            wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
-            wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+            engine::add_wasi(&mut linker)?;
             bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
             Ok(linker)
         });
@@ -141,18 +135,14 @@ impl Lister {
         &self,
         plugin: &Plugin,
     ) -> Result<Vec<bindings::exports::scenario::host::scenarios::ScenarioInfo>, ListError> {
-        let engine = plugin.component.engine();
-        let linker = self.linkers.iter().find(|linker| wasmtime::Engine::same(linker.engine(), engine));
+        let compiled_for = plugin.component.engine();
+        let linker = self.linkers.iter().find(|linker| wasmtime::Engine::same(linker.engine(), compiled_for));
         let linker = linker.ok_or_else(|| ListError::Link { reason: "it was compiled for another engine".into() })?;
         let imports = &plugin.contents.imports;
         let link = |error: wasmtime::Error| ListError::Link { reason: unlinked(imports, &error) };
         let pre = linker.instantiate_pre(&plugin.component).and_then(bindings::PluginPre::new).map_err(link)?;
-        let mut store = Store::new(engine, Powerless::new());
-        store.limiter(|state| &mut state.limiter);
-        store.set_hostcall_fuel(COPIED);
-        store.set_max_component_handles(HANDLES);
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
+        let powerless = Powerless::new();
+        let mut store = engine::store(compiled_for, powerless, HANDLES, COPIED, |state| &mut state.limiter);
         let trap = |error: wasmtime::Error| ListError::Trap { reason: format!("{:#}", error) };
         let bound = pre.instantiate_async(&mut store).await.map_err(trap)?;
         bound.scenario_host_scenarios().call_list(&mut store).await.map_err(trap)
@@ -202,7 +192,7 @@ impl Powerless {
         let limiter = Limiter::new(&Limits { memory: MEMORY, ..Limits::default() }, drop);
         let mut wasi = WasiCtx::builder();
         wasi.allow_tcp(false).allow_udp(false);
-        Self { wasi: wasi.build(), http: WasiHttpCtx::new(), no_requests: NoRequests, table, limiter }
+        Self { wasi: wasi.build(), http: engine::http_ctx(), no_requests: NoRequests, table, limiter }
     }
 }
 
@@ -219,6 +209,14 @@ struct NoRequests;
 type Driving = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 impl WasiHttpHooks for NoRequests {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        HTTP_CHUNK
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        HTTP_CHUNK
+    }
+
     fn send_request(
         &mut self,
         _request: http::Request<WasiBody>,

@@ -41,10 +41,19 @@ pub fn load_all(
         })
     });
     let contents = contents.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let mut loaded: HashMap<ContentKey, Result<Plugin, Option<LoadProblem>>> = contents
+    let loaded = contents
         .into_iter()
         .filter_map(|(key, content)| Some((key, Arc::into_inner(content)?.into_inner()?.map_err(Some))))
         .collect();
+    in_order(files, keys, loaded)
+}
+
+/// What there is of each file by its content's key; a problem is told once.
+fn in_order(
+    files: &[PluginFile],
+    keys: Vec<Result<ContentKey, LoadProblem>>,
+    mut loaded: HashMap<ContentKey, Result<Plugin, Option<LoadProblem>>>,
+) -> Result<Vec<Plugin>, Vec<LoadError>> {
     let mut plugins = Vec::with_capacity(files.len());
     let mut problems = Vec::new();
     for (file, key) in files.iter().zip(keys) {
@@ -54,7 +63,8 @@ pub fn load_all(
                 None
             }
             Ok(Some(Err(problem))) => problem.take(),
-            Ok(None) => None,
+            // Nothing but a plugin or a problem may come of a file.
+            Ok(None) => Some(LoadProblem::Panic { reason: "its content was never loaded".into() }),
             Err(problem) => Some(problem),
         };
         problems.extend(problem.map(|problem| LoadError { path: file.path.clone(), problem }));
@@ -97,6 +107,23 @@ fn every<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_whose_content_was_never_loaded_is_not_left_out() {
+        let files = ["a.wasm", "b.wasm"].map(|name| PluginFile {
+            path: name.into(),
+            canonical: name.into(),
+            label: name.into(),
+        });
+        let keys = || files.iter().map(|_| Ok(ContentKey::of(b"one"))).collect();
+        let problems = in_order(&files, keys(), HashMap::new()).err().unwrap();
+        let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert!(told.len() == 2 && told.iter().all(|told| told.ends_with("its content was never loaded")), "{told:?}");
+        // One that is wrong is told by the first of its files, and there are still no plugins.
+        let broken = Err(Some(LoadProblem::Panic { reason: "broken".into() }));
+        let problems = in_order(&files, keys(), [(ContentKey::of(b"one"), broken)].into()).err().unwrap();
+        assert_eq!(problems.len(), 1);
+    }
 
     #[test]
     fn a_panic_over_a_file_names_it() {

@@ -1,9 +1,11 @@
 //! The only place that configures wasmtime: pooling, epochs, limits and the compile cache.
 
 mod cache;
+mod http_words;
 mod limiter;
 mod proposals;
 mod ticker;
+mod untrusted;
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
@@ -12,6 +14,7 @@ pub use cache::{Cache, CacheError, ContentKey};
 pub use limiter::Limiter;
 pub use proposals::{features, missing_proposals};
 use ticker::Ticker;
+pub use untrusted::{HTTP_CHUNK, add_wasi, http_ctx, store};
 use wasmtime::{Collector, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, component::Component};
 
 /// The engine's version.

@@ -24,6 +24,7 @@ use super::{
     link::{LinkedPlugin, Linkers},
     prepare_error::PrepareError,
     sessions::Sessions,
+    spent::Spent,
     timings::Timings,
 };
 use crate::{
@@ -67,6 +68,7 @@ pub struct AttemptExecutor {
     plugins: Vec<LinkedPlugin>,
     agents: Agents,
     snapshots: HashMap<ScenarioId, Snapshot>,
+    spent: Spent,
     /// The fixtures that were not kept, and why.
     unkept: HashMap<ScenarioId, String>,
     workspace: Workspace,
@@ -151,8 +153,23 @@ impl AttemptExecutor {
         let folder = place.fixtures();
         let unkept = fixtures::keep(plan, plugins, &snapshots, &folder)
             .map_err(|source| vec![PrepareError::KeepFixtures { folder, source }])?;
+        let folders = fixtures::folders(plan, workspace.folder()).into_iter();
+        let folders = folders.filter(|(scenario, _)| !workspace.keeps() && snapshots.contains_key(&scenario.id));
+        let spent = Spent::of(plan, folders.map(|(scenario, folder)| (scenario.id.clone(), folder)));
         let keeping = Semaphore::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get));
-        Ok(Self { plugins: linked, agents, snapshots, unkept, workspace, place, grants, resolver, audit, keeping })
+        Ok(Self {
+            plugins: linked,
+            agents,
+            snapshots,
+            spent,
+            unkept,
+            workspace,
+            place,
+            grants,
+            resolver,
+            audit,
+            keeping,
+        })
     }
 
     /// The folder that holds the attempts' directories.
@@ -186,6 +203,7 @@ impl AttemptExecutor {
     /// # Errors
     /// The first entry that would not go.
     pub fn close(&self) -> std::io::Result<()> {
+        self.spent.close();
         self.workspace.close()
     }
 
@@ -339,6 +357,10 @@ impl Executor for AttemptExecutor {
             let feed = feed.redacted(redactor);
             feed.redactor.record(self.run(trial, attempt, &feed, stop).await)
         })
+    }
+
+    fn over(&self, trial: &PlannedTrial) {
+        self.spent.over(&trial.scenario.id);
     }
 }
 

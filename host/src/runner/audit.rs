@@ -1,7 +1,7 @@
 //! What the attempts of a run used, and the smallest policy that allows it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Mutex, PoisonError},
 };
 
@@ -10,12 +10,11 @@ use crate::{
     sandbox::UsedGrants,
 };
 
-/// Collects over attempts. Scenarios of several plugins can have one name.
+/// Collects over attempts, by scenario and the digest of its plugin: nothing is proposed for another's.
 #[derive(Default)]
-pub(super) struct RunAudit(Mutex<BTreeMap<ScenarioId, Audited>>);
+pub(super) struct RunAudit(Mutex<BTreeMap<(ScenarioId, String), Audited>>);
 
 struct Audited {
-    digest: String,
     granted: Grants,
     uses: UsedGrants,
 }
@@ -24,13 +23,10 @@ impl RunAudit {
     /// Adds what an attempt of `scenario`, of the plugin with this digest, used.
     pub(super) fn add(&self, scenario: &Scenario, digest: &str, uses: UsedGrants) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let audited = all.entry(scenario.id.clone()).or_insert_with(|| Audited {
-            digest: digest.to_owned(),
-            granted: scenario.grants.clone(),
-            uses: UsedGrants::default(),
-        });
-        audited.uses.used.extend(uses.used);
-        audited.uses.denied.extend(uses.denied);
+        let audited = all
+            .entry((scenario.id.clone(), digest.to_owned()))
+            .or_insert_with(|| Audited { granted: scenario.grants.clone(), uses: UsedGrants::default() });
+        audited.uses.add(uses);
     }
 
     /// The smallest policy that allows what was used, as TOML without what `redactor` knows.
@@ -40,16 +36,20 @@ impl RunAudit {
             "# Proposed by `host run --audit`: what the scenarios of this run used, and nothing else. Read it before you \
              use it,\n# and keep it where those whom it binds cannot change it. Without `plugin` a section holds for other builds too.\n",
         );
-        for (id, audited) in all.iter() {
+        let mut named = BTreeSet::new();
+        for ((id, digest), audited) in all.iter() {
+            // A file has no two sections of one name; what stands before `::` only tells them apart.
+            let again = !named.insert(id);
+            let name = if again { format!("{digest}::{id}") } else { id.0.clone() };
             text.push('\n');
-            text.push_str(&audited.section(&id.0, redactor));
+            text.push_str(&audited.section(&name, digest, redactor));
         }
         redactor.text(&text).into_owned()
     }
 }
 
 impl Audited {
-    fn section(&self, name: &str, redactor: &Redactor) -> String {
+    fn section(&self, name: &str, digest: &str, redactor: &Redactor) -> String {
         // Nothing is used of it that could be seen; without it the run would be another.
         let fixed = self.granted.deterministic.map(GrantItem::Deterministic);
         let used: Grants = self.uses.used.iter().cloned().chain(fixed).collect();
@@ -60,7 +60,10 @@ impl Audited {
         let (shown, secret): (Vec<_>, Vec<_>) =
             used.items().into_iter().partition(|item| redactor.find(item.to_string().as_bytes()).is_empty());
         let secret = secret.iter().map(|item| format!("used, but it holds a secret, so not proposed: {item}"));
-        policy_section(name, &self.digest, &shown.into_iter().collect(), denied.chain(secret).chain(unused))
+        let cut = self.uses.cut;
+        let cut =
+            (cut > 0).then(|| format!("cut: {cut} more uses of further grants, which are not proposed or told here"));
+        policy_section(name, digest, &shown.into_iter().collect(), denied.chain(secret).chain(unused).chain(cut))
     }
 }
 
@@ -81,6 +84,7 @@ mod tests {
         let uses = |used: &[GrantItem], denied: &[GrantItem]| UsedGrants {
             used: used.iter().cloned().collect(),
             denied: denied.iter().cloned().collect(),
+            cut: 0,
         };
         audit.add(&scenario, "d1", uses(&[http("https://b.example.com")], &[http("https://evil.example")]));
         audit.add(&scenario, "d1", uses(&[http("https://a.example.com")], &[]));
@@ -115,12 +119,39 @@ mod tests {
     }
 
     #[test]
+    fn what_one_plugin_used_is_proposed_for_no_other_whatever_the_names() {
+        let audit = RunAudit::default();
+        for digest in ["d1", "d2", "d3"] {
+            let used = [http(&format!("https://{digest}.example.com"))].into();
+            audit.add(&Scenario::named("one"), digest, UsedGrants { used, ..UsedGrants::default() });
+        }
+        let policy: toml::Table = toml::from_str(&audit.policy(&Redactor::default())).unwrap();
+        for (name, digest) in [("one", "d1"), ("d2::one", "d2"), ("d3::one", "d3")] {
+            let section = &policy["scenario"][name];
+            assert_eq!(section["plugin"].as_str(), Some(&*format!("sha256:{digest}")));
+            assert_eq!(section["grants"]["http"].to_string(), format!("[\"https://{digest}.example.com\"]"));
+        }
+    }
+
+    #[test]
+    fn what_was_too_much_to_remember_is_told() {
+        let audit = RunAudit::default();
+        for _ in 0..2 {
+            audit.add(&Scenario::named("one"), "d1", UsedGrants { cut: 3, ..UsedGrants::default() });
+        }
+        let policy = audit.policy(&Redactor::default());
+        assert!(policy.contains("\n# cut: 6 more uses of further grants, which"), "{policy}");
+        let _: toml::Table = toml::from_str(&policy).unwrap();
+    }
+
+    #[test]
     fn a_secret_in_the_name_of_a_host_is_not_told_and_not_proposed() {
         let secret = "Tok3n-Of-Someone";
         let audit = RunAudit::default();
         let uses = UsedGrants {
             used: [http(&format!("https://{secret}.used.example")), http("https://plain.example")].into(),
             denied: [http(&format!("https://x-{secret}.denied.example"))].into(),
+            cut: 0,
         };
         let grants = [http(&format!("https://{secret}.granted.example"))].into_iter().collect();
         audit.add(&Scenario { grants, ..Scenario::named("one") }, "d1", uses);

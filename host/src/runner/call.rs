@@ -22,15 +22,12 @@ use crate::{
         Scenario, ScenarioShape,
     },
     sandbox::{
-        AttemptDirs, Audit, Given, Granted, Network, OpenedDir, OutputFile, Resolve, Sandbox, Snapshot, Tripwire,
+        self, AttemptDirs, Audit, Given, Granted, Network, OpenedDir, OutputFile, Resolve, Sandbox, Snapshot, Tripwire,
     },
 };
 
 /// Bytes that one call may copy into the host.
 const COPIED: usize = 64 << 20;
-/// Streams, futures and resources, whosesoever they are, for each of the handles that the component may hold of the host.
-/// A stream of WASI 0.3 keeps a file or a socket open whose handle is gone.
-const FOR_EACH_HANDLE: usize = 8;
 
 /// What the component's call needs.
 pub(super) struct Call<'a> {
@@ -185,14 +182,7 @@ impl Call<'_> {
             audit: self.audit.cloned(),
             reports: Reports::new(self.feed.clone(), self.folder.join("attachments"), limits.output),
         };
-        let mut store = Store::new(engine, guest);
-        store.limiter(|guest| &mut guest.sandbox.limiter);
-        store.set_hostcall_fuel(COPIED);
-        store.set_max_component_handles((limits.handles as usize).saturating_mul(FOR_EACH_HANDLE));
-        // Guest code yields at every epoch, so that the deadline and a stop are noticed.
-        store.set_epoch_deadline(1);
-        store.epoch_deadline_async_yield_and_update(1);
-        Ok(store)
+        Ok(sandbox::store(engine, guest, limits, COPIED))
     }
 
     /// Keeps where the call broke off, and for a trap the component's state. They are evidence; without them the fault

@@ -341,6 +341,7 @@ impl<'a> Dispatcher<'a> {
         self.unfinished -= 1;
         let (trial, lane, attempts, duration_ms) =
             (Arc::clone(&state.trial), state.lane, state.attempts, state.duration_ms);
+        self.executor.over(&trial);
         self.tally.trial(&trial, &verdict, duration_ms);
         let (opens, failure, how) = (opens_lane(&verdict), verdict.is_failure(), verdict.word());
         self.emit(EventKind::TrialFinished { trial: trial.id.clone(), attempts, duration_ms, verdict });

@@ -19,6 +19,9 @@ pub trait Executor: Send + Sync + 'static {
         feed: &'a Feed,
         stop: watch::Receiver<Stop>,
     ) -> Executing<'a>;
+
+    /// `trial` has its verdict, and no attempt of it follows.
+    fn over(&self, _trial: &PlannedTrial) {}
 }
 
 /// An attempt under way.

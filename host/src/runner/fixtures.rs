@@ -1,6 +1,15 @@
 //! The fixtures of a run: taken once, or made again from an earlier run's record, and kept for `host regrade`.
 
-use std::{collections::HashMap, fs, io, path::Path};
+use std::{
+    collections::HashMap,
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
+};
 
 use super::{prepare_error::PrepareError, recording::write_json};
 use crate::{
@@ -9,6 +18,9 @@ use crate::{
     plan::Plan,
     sandbox::{Halt, RecordedFixtureError, Snapshot},
 };
+
+/// Snapshots that are made at once: it is the disk, or git, that is waited for.
+const AT_ONCE: usize = 8;
 
 /// The image of a fixture as an earlier run kept it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,21 +66,35 @@ fn recorded(scenario: &Scenario, source: RecordedFixtureError) -> PrepareError {
     PrepareError::RecordedFixture { scenario: scenario.id.clone(), source }
 }
 
+/// Each scenario once, with the folder in `workspace` that is for its snapshot.
+pub(super) fn folders<'a>(plan: &'a Plan, workspace: &Path) -> Vec<(&'a Scenario, PathBuf)> {
+    let mut seen = std::collections::HashSet::new();
+    let scenarios = plan.trials().map(|trial| &*trial.scenario).filter(|scenario| seen.insert(&scenario.id));
+    scenarios.enumerate().map(|(index, scenario)| (scenario, workspace.join(format!("f{}", index + 1)))).collect()
+}
+
 /// Makes the snapshot of each scenario once, in a folder of its own.
 fn each(
     plan: &Plan,
     workspace: &Path,
     problems: &mut Vec<PrepareError>,
-    make: impl Fn(&Scenario, &Path) -> Option<Result<Snapshot, PrepareError>>,
+    make: impl Fn(&Scenario, &Path) -> Option<Result<Snapshot, PrepareError>> + Sync,
 ) -> HashMap<ScenarioId, Snapshot> {
     let mut snapshots = HashMap::new();
-    let mut seen = std::collections::HashSet::new();
-    for trial in plan.trials() {
-        let scenario = &trial.scenario;
-        if !seen.insert(&scenario.id) {
-            continue;
+    let folders = folders(plan, workspace);
+    let made: Vec<_> = folders.iter().map(|_| OnceLock::new()).collect();
+    let next = AtomicUsize::new(0);
+    let makes = || {
+        while let Some((index, (scenario, folder))) = {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            folders.get(index).map(|item| (index, item))
+        } {
+            made[index].get_or_init(|| make(scenario, folder));
         }
-        match make(scenario, &workspace.join(format!("f{}", seen.len()))) {
+    };
+    thread::scope(|scope| (0..folders.len().min(AT_ONCE)).for_each(|_| drop(scope.spawn(makes))));
+    for ((scenario, _), made) in folders.iter().zip(made) {
+        match made.into_inner().flatten() {
             Some(Ok(snapshot)) => drop(snapshots.insert(scenario.id.clone(), snapshot)),
             Some(Err(problem)) => problems.push(problem),
             None => {}

@@ -21,6 +21,7 @@ mod progress;
 mod rate;
 mod recording;
 mod sessions;
+mod spent;
 mod summary;
 mod text;
 mod timings;

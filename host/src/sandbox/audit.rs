@@ -12,7 +12,7 @@ use crate::model::GrantItem;
 
 /// Uses of one attempt that are written down; a component can make any number of them.
 const WRITTEN: usize = 10_000;
-/// Distinct grants that are remembered for the proposal.
+/// Distinct grants that are remembered of an attempt for the proposal, and of a scenario in all its attempts.
 const REMEMBERED: usize = 1_000;
 /// The file in an attempt's folder.
 const AUDIT_FILE: &str = "audit.jsonl";
@@ -23,13 +23,33 @@ pub struct Audit {
     uses: Mutex<Uses>,
 }
 
-/// The grants that were used, and those that would have been needed.
+/// The grants that were used, and those that would have been needed; of each the first 1,000 and no more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsedGrants {
     /// Used.
     pub used: BTreeSet<GrantItem>,
     /// Missing.
     pub denied: BTreeSet<GrantItem>,
+    /// Uses of further grants.
+    pub cut: u64,
+}
+
+impl UsedGrants {
+    /// Adds what another attempt of the scenario used.
+    pub fn add(&mut self, other: Self) {
+        other.used.into_iter().for_each(|item| self.note(item, true));
+        other.denied.into_iter().for_each(|item| self.note(item, false));
+        self.cut = self.cut.saturating_add(other.cut);
+    }
+
+    fn note(&mut self, item: GrantItem, allowed: bool) {
+        let known = if allowed { &mut self.used } else { &mut self.denied };
+        if known.len() < REMEMBERED || known.contains(&item) {
+            known.insert(item);
+        } else {
+            self.cut = self.cut.saturating_add(1);
+        }
+    }
 }
 
 #[derive(Default)]
@@ -75,10 +95,7 @@ impl Audit {
             _ => uses.cut += 1,
         }
         if let Some(item) = item {
-            let known = if allowed { &mut uses.grants.used } else { &mut uses.grants.denied };
-            if known.len() < REMEMBERED {
-                known.insert(item.clone());
-            }
+            uses.grants.note(item.clone(), allowed);
         }
     }
 
@@ -121,5 +138,26 @@ mod tests {
         assert_eq!((&lines[1]["use"], &lines[1]["allowed"]), (&"tcp".into(), &false.into()));
         assert!(lines[1].get("grant").is_none());
         assert_eq!(lines[WRITTEN]["cut"], 2);
+    }
+
+    #[test]
+    fn grants_are_remembered_up_to_a_bound_in_all_attempts_together() {
+        let attempt = |number: usize| {
+            let audit = Audit::default();
+            for variable in 0..REMEMBERED + 3 {
+                let item = GrantItem::Env(format!("A{number}_{variable}"));
+                audit.note("env", "A", Some(&item), number == 0);
+                audit.note("env", "A", Some(&item), number == 0);
+            }
+            let folder = tempfile::tempdir().unwrap();
+            audit.keep(folder.path()).unwrap()
+        };
+        let mut all = attempt(0);
+        assert_eq!((all.used.len(), all.denied.len(), all.cut), (REMEMBERED, 0, 6));
+        all.add(all.clone());
+        assert_eq!((all.used.len(), all.denied.len(), all.cut), (REMEMBERED, 0, 12));
+        all.add(attempt(1));
+        all.add(attempt(2));
+        assert_eq!((all.used.len(), all.denied.len(), all.cut), (REMEMBERED, REMEMBERED, 24 + REMEMBERED as u64));
     }
 }

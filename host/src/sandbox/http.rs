@@ -5,7 +5,6 @@
 
 mod body;
 mod connection;
-mod words;
 
 use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
 
@@ -14,13 +13,15 @@ use http_body_util::BodyExt;
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
-pub(super) use self::words::add_to_linker;
 use self::{
     body::{Outgoing, Pace, Patient},
     connection::{answered, connected},
 };
 use super::network::{HTTP, Network, NoAddress};
-use crate::model::{GrantItem, HttpGrant, HttpTarget, Scheme, SecretHeader};
+use crate::{
+    engine::HTTP_CHUNK,
+    model::{GrantItem, HttpGrant, HttpTarget, Scheme, SecretHeader},
+};
 
 /// How long each part of a request may take that the component sets no time for; the attempt's deadline holds anyway.
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -33,20 +34,13 @@ pub(super) struct HttpGate(pub(super) Arc<Network>);
 /// What drives the connection that a response comes over.
 type Driving = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
-/// Bytes of a body that wait for the network at once: the component's limit `memory` does not count them.
-const CHUNK: usize = 16 << 10;
-
-/// The same of the headers of one request, about, and of its method, its host and its path. There may be as many requests
-/// as the component may have handles.
-pub(super) const FIELDS: usize = 64 << 10;
-
 impl WasiHttpHooks for HttpGate {
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        CHUNK
+        HTTP_CHUNK
     }
 
     fn p3_outgoing_body_chunk_size(&mut self) -> usize {
-        CHUNK
+        HTTP_CHUNK
     }
 
     fn send_request(

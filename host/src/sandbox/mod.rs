@@ -27,21 +27,24 @@ pub use audit::{Audit, UsedGrants};
 pub use copying::Halt;
 pub use fixture::{FixtureError, RecordedFixtureError, Snapshot};
 pub use granted::{GrantError, Granted};
-use http::{FIELDS, HttpGate};
+use http::HttpGate;
 pub use image::{Captured, ImageError, ImageLimits, Part, RestoreError, restore};
 pub use network::Network;
 pub use output::OutputFile;
 pub use remove::remove_tree;
-pub use resolver::{Resolve, Resolving, SystemResolver};
+pub use resolver::{Resolve, Resolving, SystemResolver, Turn};
 pub use sweep::{DeadRun, Sweep, SweepProblem, sweep};
 pub use tripwire::{Crowded, Tripwire};
-use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::{
+    Store,
+    component::{Linker, ResourceTable},
+};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView, p2::pipe::MemoryInputPipe};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 pub use workspace::{AttemptDirs, CHECK, Workspace};
 
 use crate::{
-    engine::Limiter,
+    engine::{self, Limiter, add_wasi, http_ctx},
     model::{Fault, FaultClass, Limits},
 };
 
@@ -123,9 +126,7 @@ impl Sandbox {
         let told = Arc::clone(tripwire);
         let limiter = Limiter::new(limits, move |what| told.limit(what));
         let gate = HttpGate(Arc::clone(&network));
-        let mut http = WasiHttpCtx::new();
-        http.set_field_size_limit(FIELDS);
-        Ok(Self { wasi: wasi.build(), http, gate, network, table, limiter })
+        Ok(Self { wasi: wasi.build(), http: http_ctx(), gate, network, table, limiter })
     }
 
     /// What outgoing HTTP needs.
@@ -163,16 +164,17 @@ impl HasSandbox for Sandbox {
     }
 }
 
+/// A Store for `data` within `limits`; a call may copy `copied` bytes into the host.
+pub fn store<T: HasSandbox + Send>(engine: &wasmtime::Engine, data: T, limits: &Limits, copied: usize) -> Store<T> {
+    engine::store(engine, data, limits.handles as usize, copied, |data| &mut data.sandbox().limiter)
+}
+
 /// Adds all of WASI 0.2 and 0.3 that a sandbox offers. What is not granted is there too, and refuses: a component that
 /// could use it runs, as long as it does not.
 ///
 /// # Errors
 /// wasmtime's, if its own interfaces do not link: a bug of the host.
 pub fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    wasmtime_wasi::p3::add_to_linker(linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
-    wasmtime_wasi_http::p3::add_to_linker(linker)?;
-    http::add_to_linker(linker)?;
+    add_wasi(linker)?;
     look_up::add_to_linker(linker)
 }

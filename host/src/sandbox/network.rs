@@ -17,7 +17,7 @@ use tokio::{
 };
 use wasmtime_wasi::sockets::SocketAddrUse;
 
-use super::{Audit, Granted, Resolve, Tripwire};
+use super::{Audit, Granted, Resolve, Tripwire, resolver::Share};
 use crate::model::{GrantItem, HostPattern, HttpGrant, HttpTarget, SecretHeader, SocketGrants, SocketTarget};
 
 /// Characters of a name that is none, in messages.
@@ -30,7 +30,7 @@ const ANSWERS: usize = 1_000;
 /// The network as one attempt may use it.
 pub struct Network {
     granted: Arc<Granted>,
-    resolver: Arc<dyn Resolve>,
+    resolver: Share,
     tripwire: Arc<Tripwire>,
     audit: Option<Arc<Audit>>,
     /// Places for requests and look-ups under way.
@@ -76,6 +76,7 @@ impl Network {
         audit: Option<Arc<Audit>>,
         at_once: u32,
     ) -> Self {
+        let resolver = Share::of(resolver);
         let places = Arc::new(Semaphore::new((at_once as usize).min(Semaphore::MAX_PERMITS)));
         Self { granted, resolver, tripwire, audit, places, at_once, answers: Mutex::default() }
     }

@@ -6,12 +6,38 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::spawn_blocking,
+};
 
 /// Looks up names. Everything that an attempt reaches by name is looked up here and nowhere else.
 pub trait Resolve: Send + Sync {
-    /// The addresses of `name`. It may take any time; who asks waits only for so long.
-    fn resolve(&self, name: &str) -> Resolving;
+    /// The addresses of `name`. It may take any time; who asks waits only for so long. `turn` is kept until nothing is
+    /// taken any more by the look-up, whether or not anybody still waits for it.
+    fn resolve(&self, name: &str, turn: Turn) -> Resolving;
+}
+
+/// One of the look-ups that an attempt may have under way.
+#[derive(Debug)]
+pub struct Turn(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit);
+
+/// What an attempt has of a resolver: few look-ups at once, so that others' need not wait for them.
+pub(super) struct Share {
+    resolver: Arc<dyn Resolve>,
+    own: Arc<Semaphore>,
+}
+
+impl Share {
+    pub(super) fn of(resolver: Arc<dyn Resolve>) -> Self {
+        Self { resolver, own: Arc::new(Semaphore::new(OF_AN_ATTEMPT)) }
+    }
+
+    /// As [`Resolve::resolve`], when it is its turn among the attempt's own.
+    pub(super) async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        let turn = Arc::clone(&self.own).acquire_owned().await.map_err(io::Error::other)?;
+        self.resolver.resolve(name, Turn(turn)).await
+    }
 }
 
 /// A look-up under way.
@@ -23,11 +49,13 @@ pub struct SystemResolver;
 /// Look-ups of this process at once. Each keeps one of the threads that file calls use too (tokio has 512 of them)
 /// until the system ends it, whether or not anybody still waits for the answer.
 const AT_ONCE: usize = 32;
+/// Those of one attempt.
+const OF_AN_ATTEMPT: usize = 4;
 
 static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(AT_ONCE)));
 
 impl Resolve for SystemResolver {
-    fn resolve(&self, name: &str) -> Resolving {
+    fn resolve(&self, name: &str, turn: Turn) -> Resolving {
         // Nobody on the network is asked what this machine is.
         if name == "localhost" {
             return Box::pin(async { Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]) });
@@ -37,19 +65,21 @@ impl Resolve for SystemResolver {
             let found = (name.as_str(), 0).to_socket_addrs()?;
             Ok(found.map(|address| address.ip().to_canonical()).collect())
         };
-        Box::pin(in_turn(Arc::clone(&TURNS), look))
+        Box::pin(in_turn(Arc::clone(&TURNS), turn, look))
     }
 }
 
-/// Calls `look` on a thread for what blocks when it is its turn. The turn ends when `look` does.
+/// Calls `look` on a thread for what blocks when it is its turn among `turns`. That and the attempt's `own` end when
+/// `look` does.
 async fn in_turn<T: Send + 'static>(
     turns: Arc<Semaphore>,
+    own: Turn,
     look: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let turn = turns.acquire_owned().await.map_err(io::Error::other)?;
     let looking = spawn_blocking(move || {
         let found = look();
-        drop(turn);
+        drop((turn, own));
         found
     });
     looking.await.map_err(io::Error::other)?
@@ -61,12 +91,68 @@ mod tests {
 
     use super::*;
 
+    /// A turn of an attempt that has enough of them.
+    fn own() -> Turn {
+        Turn(Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap())
+    }
+
+    /// Looks up at once, but for `hangs.example`, whose look-up goes on until there is no more sender.
+    struct Slow {
+        turns: Arc<Semaphore>,
+        ended: Arc<std::sync::Mutex<mpsc::Receiver<()>>>,
+        begun: tokio::sync::mpsc::UnboundedSender<()>,
+    }
+
+    impl Resolve for Slow {
+        fn resolve(&self, name: &str, turn: Turn) -> Resolving {
+            let (hangs, ended, begun) = (name == "hangs.example", Arc::clone(&self.ended), self.begun.clone());
+            Box::pin(in_turn(Arc::clone(&self.turns), turn, move || {
+                if hangs {
+                    let _ = begun.send(());
+                    let _ = ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
+                }
+                Ok(vec![Ipv4Addr::LOCALHOST.into()])
+            }))
+        }
+    }
+
+    #[tokio::test]
+    async fn the_slow_look_ups_of_one_attempt_do_not_keep_those_of_another() {
+        let (end, ended) = mpsc::channel::<()>();
+        let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
+        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        let ended = Arc::new(std::sync::Mutex::new(ended));
+        let resolver: Arc<dyn Resolve> = Arc::new(Slow { turns: Arc::clone(&turns), ended, begun });
+        let (one, other) = (Arc::new(Share::of(Arc::clone(&resolver))), Share::of(resolver));
+        let asked: Vec<_> = (0..2 * AT_ONCE)
+            .map(|_| {
+                let one = Arc::clone(&one);
+                tokio::spawn(async move { one.resolve("hangs.example").await })
+            })
+            .collect();
+        for _ in 0..OF_AN_ATTEMPT {
+            begins.recv().await.unwrap();
+        }
+        let waits = std::time::Duration::from_secs(60);
+        let found = tokio::time::timeout(waits, other.resolve("other.example")).await;
+        assert_eq!(found.expect("it waits for the other attempt's").unwrap().len(), 1);
+        assert!(begins.try_recv().is_err() && turns.available_permits() == AT_ONCE - OF_AN_ATTEMPT);
+        // Nobody waits any more, but the system still looks.
+        asked.iter().for_each(tokio::task::JoinHandle::abort);
+        for asked in asked {
+            assert!(asked.await.unwrap_err().is_cancelled());
+        }
+        assert_eq!(one.own.available_permits(), 0);
+        drop(end);
+        assert_eq!(one.resolve("other.example").await.unwrap().len(), 1);
+    }
+
     #[tokio::test]
     async fn a_look_up_that_hangs_keeps_its_turn_when_nobody_waits_for_it_any_more() {
         let turns = Arc::new(Semaphore::new(1));
         let (end, ended) = mpsc::channel::<()>();
         let (start, started) = tokio::sync::oneshot::channel();
-        let hangs = tokio::spawn(in_turn(Arc::clone(&turns), move || {
+        let hangs = tokio::spawn(in_turn(Arc::clone(&turns), own(), move || {
             start.send(()).unwrap();
             let _ = ended.recv();
             Ok(())
@@ -75,7 +161,7 @@ mod tests {
         hangs.abort();
         assert!(hangs.await.unwrap_err().is_cancelled());
         assert_eq!(turns.available_permits(), 0, "its thread is taken until it ends");
-        let next = tokio::spawn(in_turn(Arc::clone(&turns), || Ok("found")));
+        let next = tokio::spawn(in_turn(Arc::clone(&turns), own(), || Ok("found")));
         end.send(()).unwrap();
         assert_eq!(next.await.unwrap().unwrap(), "found");
     }
@@ -94,7 +180,7 @@ mod tests {
                     let _ = ended.lock().unwrap().recv();
                     Ok(())
                 };
-                tokio::spawn(in_turn(Arc::clone(&turns), hangs));
+                tokio::spawn(in_turn(Arc::clone(&turns), own(), hangs));
             }
             tokio::task::yield_now().await;
             assert_eq!(turns.available_permits(), 0);

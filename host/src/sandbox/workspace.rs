@@ -92,6 +92,12 @@ impl Workspace {
         &self.folder
     }
 
+    /// Whether what is in it stays.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        self.keep
+    }
+
     /// Makes the directories of one attempt. Root and config dir start as `snapshot` says, or empty; with
     /// `own_folders` it has copies of the further folders too.
     ///

@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::{One, SECRET, Server, denied};
+use crate::support::{Listed, Suite, typed_module};
 
 #[test]
 fn uses_are_written_down_and_the_policy_that_is_proposed_is_enough() {
@@ -30,6 +31,35 @@ fn uses_are_written_down_and_the_policy_that_is_proposed_is_enough() {
     fs::copy(&policy, &kept).unwrap();
     let again = one.run(&["--policy", kept.to_str().unwrap()]);
     again.exits(0).passes("one");
+}
+
+#[test]
+fn plugins_of_odd_names_share_neither_a_trial_nor_a_section_of_the_policy() {
+    use std::{ffi::OsStr, os::unix::ffi::OsStrExt};
+    let suite = Suite::new();
+    let names: [&[u8]; 6] = [b"a.component", b"a.wasm", b"a.wasm.wasm", b"\xff.wasm", b"\xfe.wasm", b"..wasm"];
+    for (index, name) in names.iter().enumerate() {
+        // No two are of one content.
+        let summary = "x".repeat(index);
+        let listed = [Listed { name: "begun", summary: &summary, ..Listed::default() }];
+        fs::write(suite.path("").join(OsStr::from_bytes(name)), typed_module(&listed, "", "", "")).unwrap();
+    }
+    let mut command = suite.host_command(&suite.path(""), ["run", "--audit", "--no-canary"]);
+    command.args(names.map(OsStr::from_bytes));
+    let run = suite.start_command(command).finish();
+    run.exits(0);
+    let mut trials: Vec<_> = run.records().iter().map(|(scenario, _)| scenario.0.clone()).collect();
+    trials.sort();
+    let mut expected =
+        [".", "\\xfe", "\\xff", "a.component", "a.wasm", "a.wasm.wasm"].map(|label| format!("{label}::begun"));
+    expected.sort();
+    assert_eq!(trials, expected);
+    let policy = fs::read_to_string(suite.last_run().unwrap().join("policy.toml")).unwrap();
+    let policy: toml::Table = toml::from_str(&policy).unwrap();
+    let sections = policy["scenario"].as_table().unwrap();
+    let digests: std::collections::HashSet<_> =
+        sections.values().map(|section| section["plugin"].to_string()).collect();
+    assert_eq!((sections.len(), digests.len()), (names.len(), names.len()), "{policy}");
 }
 
 #[test]

@@ -15,7 +15,10 @@ use std::{
 };
 
 use host::model::{AttemptRecord, Event, EventKind, Fault, Finding, Report, ScenarioId, Verdict};
-pub use module::{Listed, bare_typed_module, bare_typed_module_importing, plain_module, typed_module, typed_module_of};
+pub use module::{
+    Listed, bare_typed_module, bare_typed_module_importing, plain_module, typed_module, typed_module_importing,
+    typed_module_of,
+};
 pub(crate) use program::write_program;
 use tempfile::TempDir;
 

@@ -31,6 +31,17 @@ pub fn typed_module_of(wit: &Path, listed: &[Listed<'_>], list: &str, run: &str,
     module
 }
 
+/// The same with `imports` of the packages in `wit`, which has a world `plugin` in a package `test:guest`.
+pub fn typed_module_importing(wit: &str, listed: &[Listed<'_>], imports: &str, list: &str) -> Vec<u8> {
+    let mut module = bare_typed_module_importing(listed, imports, list, "", "");
+    let mut resolve = Resolve::default();
+    resolve.push_path(Path::new(env!("CARGO_MANIFEST_DIR")).join("../wit")).unwrap();
+    let package = resolve.push_str("guest.wit", wit).unwrap();
+    let world = resolve.select_world(&[package], Some("plugin")).unwrap();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8).unwrap();
+    module
+}
+
 /// The same without the world: only its exports tell what it is.
 pub fn bare_typed_module(listed: &[Listed<'_>], list: &str, run: &str, fields: &str) -> Vec<u8> {
     bare_typed_module_importing(listed, "", list, run, fields)

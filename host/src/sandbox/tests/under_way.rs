@@ -6,7 +6,7 @@ use super::*;
 struct Hangs;
 
 impl Resolve for Hangs {
-    fn resolve(&self, _: &str) -> Resolving {
+    fn resolve(&self, _: &str, _: Turn) -> Resolving {
         Box::pin(std::future::pending())
     }
 }

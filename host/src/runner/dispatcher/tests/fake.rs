@@ -97,6 +97,7 @@ pub(super) struct Fake {
 #[derive(Default)]
 struct Seen {
     executed: Vec<String>,
+    over: Vec<String>,
     stops: Vec<(String, Stop)>,
     running: BTreeMap<String, usize>,
     most_at_once: usize,
@@ -171,6 +172,7 @@ impl Executor for Fake {
     ) -> Executing<'a> {
         Box::pin(async move {
             let _running = Running::enter(self, &trial.id);
+            assert!(!self.seen().over.contains(&trial.id.to_string()), "it was said to be over");
             let name = trial.id.to_string();
             let numbered = format!("{name}:{attempt}");
             let act = self.acts.get(&numbered).or_else(|| self.acts.get(&name)).unwrap_or(&self.otherwise).clone();
@@ -205,6 +207,10 @@ impl Executor for Fake {
             let duration_ms = millis(began.elapsed());
             AttemptRecord { outcome, duration_ms, usage: Default::default(), artifacts: None, kept: None }
         })
+    }
+
+    fn over(&self, trial: &PlannedTrial) {
+        self.seen().over.push(trial.id.to_string());
     }
 }
 
@@ -242,6 +248,8 @@ pub(super) struct Log {
     pub(super) summary: RunSummary,
     /// What was executed, in the order of starting.
     pub(super) executed: Vec<String>,
+    /// What the executor was told to be over.
+    pub(super) over: Vec<String>,
     /// What attempts were told.
     /// Sorted: which of several attempts hears of a stop first is nobody's promise.
     pub(super) stops: Vec<(String, Stop)>,
@@ -298,6 +306,7 @@ pub(super) async fn run(plan: &Plan, fake: Fake) -> Log {
         events: events.0,
         summary: summary.expect("the run does not end"),
         executed: seen.executed,
+        over: seen.over,
         stops: {
             let mut stops = seen.stops;
             stops.sort_by(|a, b| a.0.cmp(&b.0));

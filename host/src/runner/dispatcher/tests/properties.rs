@@ -158,6 +158,9 @@ fn every_trial_is_told_in_order_and_ends_once(plan: &Plan, log: &Log) {
     assert!(stages.values().all(|stage| *stage == Stage::Over), "{stages:?}");
     let starts = log.events.iter().filter(|event| matches!(event.kind, EventKind::AttemptStarted { .. })).count();
     assert_eq!(log.executed.len(), starts, "nothing is executed that is not told");
+    let finished = log.events.iter().filter(|event| matches!(event.kind, EventKind::TrialFinished { .. }));
+    let finished: Vec<String> = finished.filter_map(|event| trial_of(&event.kind)).collect();
+    assert_eq!(log.over, finished, "each trial is over once, when it has its verdict");
 }
 
 fn canaries_guard_their_lanes(plan: &Plan, log: &Log) {

@@ -6,10 +6,11 @@ use wasmtime::{
     StoreContextMut,
     component::{Linker, Resource},
 };
-use wasmtime_wasi_http::{p2::bindings::http::types as p2, p3::bindings::http::types as p3};
+use wasmtime_wasi_http::{WasiHttpView, p2::bindings::http::types as p2, p3::bindings::http::types as p3};
 
-use super::FIELDS;
-use crate::sandbox::HasSandbox;
+/// Bytes of the headers of one request, about, and of its method, its host and its path. There may be as many requests as
+/// the component may have handles.
+pub(super) const FIELDS: usize = 64 << 10;
 
 /// Whether a request can hold the text; where not, it is as if it were no method, host or path at all.
 fn fits(text: Option<&str>) -> bool {
@@ -51,7 +52,7 @@ macro_rules! bounded {
 }
 
 /// Puts bounded functions in the place of those that are in `linker`.
-pub(in crate::sandbox) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+pub(super) fn add_to_linker<T: WasiHttpView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     bounded!(linker, p2, "wasi:http/types@0.2.12", "outgoing-request", HostOutgoingRequest, OutgoingRequest);
     bounded!(linker, p3, "wasi:http/types@0.3.0", "request", HostRequest, Request);
