@@ -325,7 +325,7 @@ fn a_program_that_raises_a_signal_is_told_what_it_did() {
     assert!(!fault.message.contains("adapter"), "{fault}");
 }
 
-/// A command of WASI 0.3 that makes handles for ever, by a function `$new` of `result` that takes `arguments`.
+/// A command of WASI 0.3 that makes 1,000 handles, by a function `$new` of `result` that takes `arguments`.
 fn making_handles(new: &str, result: &str, arguments: &str) -> Vec<u8> {
     let takes = if arguments.is_empty() { "" } else { "(param i32)" };
     let text = format!(
@@ -333,7 +333,12 @@ fn making_handles(new: &str, result: &str, arguments: &str) -> Vec<u8> {
             {new}
             (core module $m
                 (import \"\" \"new\" (func $new {takes} (result {result})))
-                (func (export \"run\") (result i32) (loop (drop (call $new {arguments})) (br 0)) unreachable))
+                (func (export \"run\") (result i32) (local $left i32)
+                    (local.set $left (i32.const 1000))
+                    (loop (drop (call $new {arguments}))
+                        (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+                        (br_if 0 (local.get $left)))
+                    (i32.const 0)))
             (core instance $i (instantiate $m (with \"\" (instance (export \"new\" (func $new))))))
             (type $run (func async (result (result))))
             (func $lifted (type $run) (canon lift (core func $i \"run\")))
@@ -351,7 +356,9 @@ fn handles_of_every_kind_run_into_the_limit_of_handles() {
         ("(core func $new (canon waitable-set.new))", "i32", ""),
         ("(type $r (resource (rep i32))) (core func $new (canon resource.new $r))", "i32", "(i32.const 1)"),
     ] {
-        let finished = run_core(&making_handles(new, result, arguments), "handles = 50");
+        let module = making_handles(new, result, arguments);
+        run_core(&module, "handles = 1000").exits(0).passes("core");
+        let finished = run_core(&module, "handles = 50");
         let fault = finished.exits(110).fault("core");
         assert_eq!(fault.class, FaultClass::Limit, "{new}: {fault}");
         assert!(fault.message.contains("its limit is `handles`"), "{new}: {fault}");
