@@ -12,6 +12,8 @@ use crate::{
 
 #[path = "grants/audit.rs"]
 mod audit;
+#[path = "grants/listen.rs"]
+mod listen;
 #[path = "grants/policy.rs"]
 mod policy;
 #[path = "grants/server.rs"]

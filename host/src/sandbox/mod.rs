@@ -8,11 +8,13 @@ mod granted;
 mod http;
 mod image;
 mod look_up;
+mod loopback;
 mod network;
 mod output;
 mod remove;
 mod resolver;
 mod sameness;
+mod sockets;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -171,5 +173,6 @@ pub fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtim
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     wasmtime_wasi_http::p3::add_to_linker(linker)?;
     http::add_to_linker(linker)?;
-    look_up::add_to_linker(linker)
+    look_up::add_to_linker(linker)?;
+    sockets::add_to_linker(linker)
 }
