@@ -259,7 +259,7 @@ fn whatever_is_wrong_with_a_scenario_is_told_with_its_place_and_what_to_do() {
             "2:11: `localhost:0` is no address with a port; write `127.0.0.1:0` or",
         ),
         ("[grants]\nlisten = [\"*:80\"]", "2:11: `*:80` is no address with a port"),
-        ("[grants]\nlisten = true", "2:10: expected a list, found `true`"),
+        ("[grants]\nlisten = true", "2:10: expected a list in brackets, found `true`"),
         (
             "[grants]\nlistens = []",
             "2:1: unknown key `listens`; known are `session`, `http`, `tcp`, `udp`, `listen`, `env`, `deterministic`",

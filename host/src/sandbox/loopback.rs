@@ -96,6 +96,14 @@ impl Loopback {
         }
     }
 
+    /// A socket was connected or disconnected, and is at `address` since then; `None` where it has none. On Linux one that
+    /// is disconnected gives back a port of the system's choice.
+    pub(super) fn moved(&mut self, handle: u32, address: Option<SocketAddr>) {
+        if self.held.get(&handle).is_some_and(|(_, held)| Some(*held) != address) {
+            self.held.remove(&handle);
+        }
+    }
+
     /// The socket is gone.
     pub(super) fn closed(&mut self, handle: u32) {
         self.held.remove(&handle);
@@ -166,6 +174,10 @@ mod tests {
             !own.receives(&granted, address("192.168.0.1:40000")) && !own.receives(&granted, address("[::1]:40000"))
         );
         assert!(!own.receives(&[], client));
+        own.moved(2, Some(server));
+        assert!(own.reachable(&granted, Udp, server).is_some());
+        own.moved(2, Some(address("127.0.0.1:0")));
+        assert_eq!(own.reachable(&granted, Udp, server), None, "its port was given back");
     }
 
     #[test]

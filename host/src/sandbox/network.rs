@@ -254,9 +254,13 @@ impl Network {
     fn listens_on(&self, protocol: Protocol, what: &str, address: SocketAddr) -> bool {
         let what = format!("{what} {address}");
         let granted = self.loopback().listening(self.listen(), protocol, address);
-        match granted {
-            Some(target) => self.note(protocol.kind(), &what, Some(&GrantItem::Listen(target)), true),
-            None => self.refuse(protocol.kind(), &what, ListenTarget::asked(address).map(GrantItem::Listen)),
+        match (granted, ListenTarget::asked(address)) {
+            (Some(target), _) => self.note(protocol.kind(), &what, Some(&GrantItem::Listen(target)), true),
+            (None, Some(asked)) => self.refuse(protocol.kind(), &what, Some(GrantItem::Listen(asked))),
+            (None, None) => {
+                let what = format!("{what}, where other machines could come, which nobody is granted");
+                self.refuse(protocol.kind(), &what, None);
+            }
         }
         granted.is_some()
     }
@@ -273,6 +277,11 @@ impl Network {
         if let Ok(local) = local {
             self.loopback().listens(handle, local);
         }
+    }
+
+    /// The component's socket `handle` was connected or disconnected, and is at `local` now.
+    pub(super) fn moved<E>(&self, handle: u32, local: Result<SocketAddr, E>) {
+        self.loopback().moved(handle, local.ok());
     }
 
     /// The component has let go of the socket `handle`.

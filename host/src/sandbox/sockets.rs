@@ -1,7 +1,7 @@
 //! Notes which sockets of a component hold which loopback address, for [`Loopback`](super::loopback::Loopback).
 //!
 //! wasmtime asks whether an address may be bound, and tells neither which port the system chose then nor when the socket
-//! is gone. So those functions that bind, listen and close have others in their place here, which call them and look.
+//! is gone. So those functions that bind, listen, connect and close have others in their place here, which call them and look.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -111,6 +111,19 @@ fn p2_udp_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime
             })
         },
     )?;
+    udp.func_wrap_async(
+        "[method]udp-socket.stream",
+        |mut store: StoreContextMut<'_, T>, (socket, remote): (Resource<UdpSocket>, Option<IpSocketAddress>)| {
+            Box::new(async move {
+                let (network, handle) = (network(&mut store), socket.rep());
+                let mut sockets = store.data_mut().sockets();
+                let streams = Host::stream(&mut sockets, socket, remote).await;
+                let local = Host::local_address(&mut sockets, Resource::new_borrow(handle));
+                network.moved(handle, local.map(SocketAddr::from));
+                returned(streams)
+            })
+        },
+    )?;
     udp.resource("udp-socket", ResourceType::host::<UdpSocket>(), |mut store, handle| {
         network(&mut store).closed(handle);
         Host::drop(&mut store.data_mut().sockets(), Resource::new_own(handle))
@@ -185,6 +198,30 @@ fn p3_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Re
                 }
                 returned(bound)
             })
+        },
+    )?;
+    types.func_wrap_async(
+        "[method]udp-socket.connect",
+        |mut store: StoreContextMut<'_, T>, (socket, remote): (Resource<UdpSocket>, p3::IpSocketAddress)| {
+            Box::new(async move {
+                let (network, handle) = (network(&mut store), socket.rep());
+                let mut sockets = store.data_mut().sockets();
+                let connected = HostUdpSocket::connect(&mut sockets, socket, remote).await;
+                let local = HostUdpSocket::get_local_address(&mut sockets, Resource::new_borrow(handle));
+                network.moved(handle, local.map(SocketAddr::from));
+                returned(connected)
+            })
+        },
+    )?;
+    types.func_wrap(
+        "[method]udp-socket.disconnect",
+        |mut store: StoreContextMut<'_, T>, (socket,): (Resource<UdpSocket>,)| {
+            let (network, handle) = (network(&mut store), socket.rep());
+            let mut sockets = store.data_mut().sockets();
+            let disconnected = HostUdpSocket::disconnect(&mut sockets, socket);
+            let local = HostUdpSocket::get_local_address(&mut sockets, Resource::new_borrow(handle));
+            network.moved(handle, local.map(SocketAddr::from));
+            returned(disconnected)
         },
     )?;
     types.resource("udp-socket", ResourceType::host::<UdpSocket>(), |mut store, handle| {

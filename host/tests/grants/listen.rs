@@ -107,9 +107,11 @@ fn a_port_of_somebody_else_on_loopback_stays_denied() {
 #[test]
 fn a_port_that_was_closed_is_its_own_no_more() {
     for guest in GUESTS {
-        for (word, told) in
-            [("closed-tcp", "TCP: to connect to 127.0.0.1:"), ("closed-udp", "UDP: to send to 127.0.0.1:")]
-        {
+        for (word, told) in [
+            ("closed-tcp", "TCP: to connect to 127.0.0.1:"),
+            ("closed-udp", "UDP: to send to 127.0.0.1:"),
+            ("disconnected-udp", "UDP: to send to 127.0.0.1:"),
+        ] {
             let one = One::new(guest, &[word, "127.0.0.1"], &listen("127.0.0.1:0"));
             denied(&one.run(&[]), &[told]);
         }
@@ -128,7 +130,10 @@ fn a_socket_that_listens_unbound_listens_on_the_granted_address() {
     }
     for grants in ["", "listen = [\"127.0.0.1:1\"]"] {
         let one = One::new("probe-network-p3", &["unbound", "127.0.0.1"], grants);
-        denied(&one.run(&[]), &["TCP: to listen on 0.0.0.0:0"]);
+        denied(
+            &one.run(&[]),
+            &["TCP: to listen on 0.0.0.0:0, where other machines could come, which nobody is granted"],
+        );
     }
 }
 

@@ -57,6 +57,7 @@ impl Guest for Command {
             ["unbound", ip] => sockets::unbound(ip).await,
             ["closed-tcp", ip] => sockets::closed_tcp(ip).await,
             ["closed-udp", ip] => sockets::closed_udp(ip).await,
+            ["disconnected-udp", ip] => sockets::disconnected_udp(ip).await,
             ["bind-tcp", ip, port] => sockets::bind_tcp(ip, port.parse().expect("a port")),
             ["bind-udp", ip, port] => sockets::bind_udp(ip, port.parse().expect("a port")),
             ["serve-tcp", ip, port] => sockets::serve_tcp(ip, port.parse().expect("a port")).await,

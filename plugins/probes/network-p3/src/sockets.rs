@@ -149,6 +149,17 @@ pub(crate) async fn closed_udp(ip: &str) -> Result<String, String> {
     Ok("sent".into())
 }
 
+/// Gives back a port of its own while the socket is still there, as one that is disconnected does, and sends to it.
+pub(crate) async fn disconnected_udp(ip: &str) -> Result<String, String> {
+    let (server, client) = (udp_bound(address(ip, 0))?, udp_bound(address(ip, 0))?);
+    let own = server.get_local_address().map_err(told("address"))?;
+    client.send(b"ping".to_vec(), Some(own)).await.map_err(told("send"))?;
+    server.connect(client.get_local_address().map_err(told("address"))?).map_err(told("connect"))?;
+    server.disconnect().map_err(told("disconnect"))?;
+    client.send(b"ping".to_vec(), Some(own)).await.map_err(told("send"))?;
+    Ok("sent".into())
+}
+
 /// Binds, and gives the address back; again, where the port was the system's choice.
 pub(crate) fn bind_tcp(ip: &str, port: u16) -> Result<String, String> {
     let first = tcp_bound(address(ip, port))?.get_local_address().map_err(told("address"))?;

@@ -156,6 +156,17 @@ pub(crate) fn closed_udp(ip: &str) -> Result<String, String> {
     sent(&to, b"ping".to_vec(), own).map(|()| "sent".into())
 }
 
+/// Gives back a port of its own while the socket is still there, as one that is disconnected does, and sends to it.
+pub(crate) fn disconnected_udp(ip: &str) -> Result<String, String> {
+    let (server, client) = (udp_bound(address(ip, 0))?, udp_bound(address(ip, 0))?);
+    let own = server.local_address().map_err(told("address"))?;
+    let (_from, to) = client.stream(None).map_err(told("stream"))?;
+    sent(&to, b"ping".to_vec(), own)?;
+    drop(server.stream(Some(client.local_address().map_err(told("address"))?)).map_err(told("stream"))?);
+    drop(server.stream(None).map_err(told("stream"))?);
+    sent(&to, b"ping".to_vec(), own).map(|()| "sent".into())
+}
+
 /// Binds, and gives the address back; again, where the port was the system's choice.
 pub(crate) fn bind_tcp(ip: &str, port: u16) -> Result<String, String> {
     let first = tcp_bound(address(ip, port))?.local_address().map_err(told("address"))?;

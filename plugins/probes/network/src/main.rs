@@ -39,6 +39,7 @@ fn main() -> ExitCode {
         ["own-udp", ip] => listening::own_udp(ip),
         ["closed-tcp", ip] => listening::closed_tcp(ip),
         ["closed-udp", ip] => listening::closed_udp(ip),
+        ["disconnected-udp", ip] => listening::disconnected_udp(ip),
         ["bind-tcp", ip, port] => listening::bind_tcp(ip, port.parse().expect("a port")),
         ["bind-udp", ip, port] => listening::bind_udp(ip, port.parse().expect("a port")),
         ["serve-tcp", ip, port] => listening::serve_tcp(ip, port.parse().expect("a port")),
