@@ -260,10 +260,7 @@ fn whatever_is_wrong_with_a_scenario_is_told_with_its_place_and_what_to_do() {
         ),
         ("[grants]\nlisten = [\"*:80\"]", "2:11: `*:80` is no address with a port"),
         ("[grants]\nlisten = true", "2:10: expected a list in brackets, found `true`"),
-        (
-            "[grants]\nlistens = []",
-            "2:1: unknown key `listens`; known are `session`, `http`, `tcp`, `udp`, `listen`, `env`, `deterministic`",
-        ),
+        ("[grants]\nlistens = []", "2:1: unknown key `listens` in `[grants]`; did you mean `listen`?"),
         ("[grants]\nenv = [\"A=b\"]", "2:8: `A=b` is no name of a variable; write it without `$`"),
         ("[grants]\ndeterministic = -1", "2:17: -1 is no seed; write a whole number from 0 up"),
         (
