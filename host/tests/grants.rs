@@ -14,6 +14,8 @@ use crate::{
 mod audit;
 #[path = "grants/listed.rs"]
 mod listed;
+#[path = "grants/listen.rs"]
+mod listen;
 #[path = "grants/policy.rs"]
 mod policy;
 #[path = "grants/server.rs"]

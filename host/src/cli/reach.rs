@@ -14,9 +14,18 @@ const REACH: &[(&str, &str)] = &[
     ("wasi:filesystem/", "files: its own root and config dir, and its fixture read-only"),
     ("wasi_snapshot_preview1", "WASI 0.1: its own root and config dir, clocks, random numbers, stdio"),
     ("wasi:sockets/ip-name-lookup", "name look-ups: only names in the grants `tcp` and `udp`"),
-    ("wasi:sockets/tcp", "TCP: only connections that the grant `tcp` names; none from outside"),
-    ("wasi:sockets/udp", "UDP: only datagrams to and from what the grant `udp` names"),
-    ("wasi:sockets/types@0.3", "TCP and UDP: only what the grants `tcp` and `udp` name"),
+    (
+        "wasi:sockets/tcp",
+        "TCP: only connections that the grant `tcp` names; it listens only where `listen` says, on loopback",
+    ),
+    (
+        "wasi:sockets/udp",
+        "UDP: only datagrams to and from what the grant `udp` names, and on loopback where `listen` says",
+    ),
+    (
+        "wasi:sockets/types@0.3",
+        "TCP and UDP: only what the grants `tcp` and `udp` name; it listens only where `listen` says, on loopback",
+    ),
     ("wasi:sockets/", "words for the network; they reach nothing by themselves"),
     ("wasi:http/outgoing-handler", "HTTP requests: only to hosts that the grant `http` names"),
     ("wasi:http/client", "HTTP requests: only to hosts that the grant `http` names"),
@@ -34,9 +43,9 @@ const BEHIND_GRANTS: &[(&str, &[Grant])] = &[
     ("scenario:host/agent", &[Grant::Session]),
     ("wasi:http/outgoing-handler", &[Grant::Http]),
     ("wasi:http/client", &[Grant::Http]),
-    ("wasi:sockets/tcp", &[Grant::Tcp]),
-    ("wasi:sockets/udp", &[Grant::Udp]),
-    ("wasi:sockets/types@0.3", &[Grant::Tcp, Grant::Udp]),
+    ("wasi:sockets/tcp", &[Grant::Tcp, Grant::Listen]),
+    ("wasi:sockets/udp", &[Grant::Udp, Grant::Listen]),
+    ("wasi:sockets/types@0.3", &[Grant::Tcp, Grant::Udp, Grant::Listen]),
 ];
 
 /// What `import` opens up.
@@ -96,8 +105,8 @@ mod tests {
         assert_eq!(grants("scenario:host/agent@0.1.0"), [Grant::Session]);
         assert_eq!(grants("wasi:http/outgoing-handler@0.2.0"), [Grant::Http]);
         assert_eq!(grants("wasi:http/client@0.3.0"), [Grant::Http]);
-        assert_eq!(grants("wasi:sockets/tcp-create-socket@0.2.3"), [Grant::Tcp]);
-        assert_eq!(grants("wasi:sockets/types@0.3.0"), [Grant::Tcp, Grant::Udp]);
+        assert_eq!(grants("wasi:sockets/tcp-create-socket@0.2.3"), [Grant::Tcp, Grant::Listen]);
+        assert_eq!(grants("wasi:sockets/types@0.3.0"), [Grant::Tcp, Grant::Udp, Grant::Listen]);
         for harmless in ["wasi:http/types@0.2.0", "wasi:sockets/network@0.2.0", "wasi:cli/stdout@0.2.0"] {
             assert_eq!(grants(harmless), [], "{harmless}");
             assert!(!reach(&Import(harmless.into())).contains("unknown"), "{harmless}");

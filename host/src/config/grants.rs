@@ -12,7 +12,7 @@ use super::{
     source::{FileText, Place, SourceError},
     value::Table,
 };
-use crate::model::{GrantItem, Grants, HttpGrant, HttpTarget, SecretHeader, SocketTarget};
+use crate::model::{GrantItem, Grants, HttpGrant, HttpTarget, ListenTarget, SecretHeader, SocketTarget};
 
 /// Names of headers that say where a request goes, or how its bytes are read: never those of a secret.
 const NO_SECRETS: [&str; 8] =
@@ -26,6 +26,7 @@ pub(super) struct GrantsTable {
     http: Vec<Spanned<HttpEntry>>,
     tcp: Vec<Spanned<SocketEntry>>,
     udp: Vec<Spanned<SocketEntry>>,
+    listen: Vec<Spanned<ListenEntry>>,
     env: Vec<Spanned<Variable>>,
     deterministic: Option<Spanned<Seed>>,
 }
@@ -64,10 +65,11 @@ impl GrantsTable {
         let http = self.http.iter().map(|it| (GrantItem::Http(it.get_ref().0.clone()), it.span()));
         let tcp = self.tcp.iter().map(|it| (GrantItem::Tcp(it.get_ref().0.clone()), it.span()));
         let udp = self.udp.iter().map(|it| (GrantItem::Udp(it.get_ref().0.clone()), it.span()));
+        let listen = self.listen.iter().map(|it| (GrantItem::Listen(it.get_ref().0), it.span()));
         let env = self.env.iter().map(|it| (GrantItem::Env(it.get_ref().0.clone()), it.span()));
         let seed =
             self.deterministic.iter().filter_map(|it| Some((GrantItem::Deterministic(it.get_ref().0?), it.span())));
-        session.chain(http).chain(tcp).chain(udp).chain(env).chain(seed)
+        session.chain(http).chain(tcp).chain(udp).chain(listen).chain(env).chain(seed)
     }
 }
 
@@ -164,6 +166,12 @@ checked_word!(
 checked_word!(
     /// A target of sockets.
     SocketEntry(SocketTarget), "host and port such as `\"127.0.0.1:5432\"`", |text| {
+        text.parse().map_err(|error: crate::model::BadTarget| error.to_string())
+    }
+);
+checked_word!(
+    /// An address to listen on.
+    ListenEntry(ListenTarget), "a loopback address and a port such as `\"127.0.0.1:0\"`", |text| {
         text.parse().map_err(|error: crate::model::BadTarget| error.to_string())
     }
 );

@@ -254,6 +254,17 @@ fn whatever_is_wrong_with_a_scenario_is_told_with_its_place_and_what_to_do() {
         ),
         ("[grants]\ntcp = [\"db.example:http\"]", "2:8: `http` is no port; write a number from 1 to 65535"),
         ("[grants]\nudp = [\"db.example\"]", "2:8: `db.example` has no port; write host and port: `db.example:5432`"),
+        (
+            "[grants]\nlisten = [\"0.0.0.0:80\"]",
+            "2:11: `0.0.0.0:80` is no loopback address, and nobody is granted to listen for other machines; write `127.0.0.1:80`",
+        ),
+        (
+            "[grants]\nlisten = [\"localhost:0\"]",
+            "2:11: `localhost:0` is no address with a port; write `127.0.0.1:0` or",
+        ),
+        ("[grants]\nlisten = [\"*:80\"]", "2:11: `*:80` is no address with a port"),
+        ("[grants]\nlisten = true", "2:10: expected a list in brackets, found `true`"),
+        ("[grants]\nlistens = []", "2:1: unknown key `listens` in `[grants]`; did you mean `listen`?"),
         ("[grants]\nenv = [\"A=b\"]", "2:8: `A=b` is no name of a variable; write it without `$`"),
         ("[grants]\ndeterministic = -1", "2:17: -1 is no seed; write a whole number from 0 up"),
         (

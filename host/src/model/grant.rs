@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     address::special,
+    listen::ListenTarget,
     target::{HostPattern, HttpTarget, Scheme, SocketTarget},
 };
 
@@ -20,6 +21,8 @@ pub enum Grant {
     Tcp,
     /// Datagrams to and from named hosts.
     Udp,
+    /// Sockets that listen on loopback addresses.
+    Listen,
     /// Variables of the host's environment.
     Env,
     /// Clocks and random numbers that are the same every time.
@@ -32,7 +35,8 @@ pub struct UnknownGrant(pub String);
 
 impl Grant {
     /// Every grant that this host knows.
-    pub const ALL: [Self; 6] = [Self::Session, Self::Http, Self::Tcp, Self::Udp, Self::Env, Self::Deterministic];
+    pub const ALL: [Self; 7] =
+        [Self::Session, Self::Http, Self::Tcp, Self::Udp, Self::Listen, Self::Env, Self::Deterministic];
 
     /// The word that files and components use.
     #[must_use]
@@ -42,6 +46,7 @@ impl Grant {
             Self::Http => "http",
             Self::Tcp => "tcp",
             Self::Udp => "udp",
+            Self::Listen => "listen",
             Self::Env => "env",
             Self::Deterministic => "deterministic",
         }
@@ -55,6 +60,7 @@ impl Grant {
             Self::Http => "http = [\"https://HOST\"]",
             Self::Tcp => "tcp = [\"HOST:PORT\"]",
             Self::Udp => "udp = [\"HOST:PORT\"]",
+            Self::Listen => "listen = [\"127.0.0.1:0\"]",
             Self::Env => "env = [\"NAME\"]",
             Self::Deterministic => "deterministic = true",
         }
@@ -86,6 +92,8 @@ pub struct Grants {
     pub tcp: Vec<SocketTarget>,
     /// Where datagrams may go, and come from.
     pub udp: Vec<SocketTarget>,
+    /// Where it may listen, and talk with itself.
+    pub listen: Vec<ListenTarget>,
     /// Variables of the host's environment that are handed over.
     pub env: BTreeSet<String>,
     /// The seed of random numbers, and fixed clocks.
@@ -125,6 +133,8 @@ pub enum GrantItem {
     Tcp(SocketTarget),
     /// Datagrams.
     Udp(SocketTarget),
+    /// An address to listen on.
+    Listen(ListenTarget),
     /// A variable.
     Env(String),
     /// Fixed clocks and this seed.
@@ -140,6 +150,7 @@ impl GrantItem {
             Self::Http(_) => Grant::Http,
             Self::Tcp(_) => Grant::Tcp,
             Self::Udp(_) => Grant::Udp,
+            Self::Listen(_) => Grant::Listen,
             Self::Env(_) => Grant::Env,
             Self::Deterministic(_) => Grant::Deterministic,
         }
@@ -155,6 +166,7 @@ impl GrantItem {
                 format!("{{ to = {}, header = {header} }}", quoted(to))
             }
             Self::Tcp(target) | Self::Udp(target) => quoted(target),
+            Self::Listen(target) => quoted(target),
             Self::Env(name) => quoted(name),
             Self::Deterministic(0) => "true".into(),
             Self::Deterministic(seed) => seed.to_string(),
@@ -200,6 +212,7 @@ impl Grants {
             Grant::Http => !self.http.is_empty(),
             Grant::Tcp => !self.tcp.is_empty(),
             Grant::Udp => !self.udp.is_empty(),
+            Grant::Listen => !self.listen.is_empty(),
             Grant::Env => !self.env.is_empty(),
             Grant::Deterministic => self.deterministic.is_some(),
         }
@@ -220,6 +233,7 @@ impl Grants {
             .chain(self.http.iter().cloned().map(GrantItem::Http))
             .chain(self.tcp.iter().cloned().map(GrantItem::Tcp))
             .chain(self.udp.iter().cloned().map(GrantItem::Udp))
+            .chain(self.listen.iter().copied().map(GrantItem::Listen))
             .chain(self.env.iter().cloned().map(GrantItem::Env))
             .chain(self.deterministic.map(GrantItem::Deterministic))
             .collect()
@@ -253,6 +267,7 @@ impl Grants {
             }),
             GrantItem::Tcp(target) => self.tcp.contains(target),
             GrantItem::Udp(target) => self.udp.contains(target),
+            GrantItem::Listen(target) => self.listen.contains(target),
             GrantItem::Env(name) => self.env.contains(name),
             GrantItem::Deterministic(_) => self.deterministic.is_some(),
         }
@@ -350,7 +365,8 @@ impl FromIterator<GrantItem> for Grants {
                 GrantItem::Http(http) if !grants.http.contains(&http) => grants.http.push(http),
                 GrantItem::Tcp(target) if !grants.tcp.contains(&target) => grants.tcp.push(target),
                 GrantItem::Udp(target) if !grants.udp.contains(&target) => grants.udp.push(target),
-                GrantItem::Http(_) | GrantItem::Tcp(_) | GrantItem::Udp(_) => {}
+                GrantItem::Listen(target) if !grants.listen.contains(&target) => grants.listen.push(target),
+                GrantItem::Http(_) | GrantItem::Tcp(_) | GrantItem::Udp(_) | GrantItem::Listen(_) => {}
                 GrantItem::Env(name) => drop(grants.env.insert(name)),
                 GrantItem::Deterministic(seed) => grants.deterministic = Some(seed),
             }

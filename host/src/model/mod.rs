@@ -11,6 +11,7 @@ mod handed;
 mod id;
 mod lane;
 mod limits;
+mod listen;
 mod path;
 mod policy;
 mod redact;
@@ -36,6 +37,7 @@ pub use handed::{Handed, NoRoom, room_for_args, room_for_env};
 pub use id::{BadName, LaneName, RunId, ScenarioId, TrialId, check_name};
 pub use lane::{LaneKind, UnknownLaneKind};
 pub use limits::Limits;
+pub use listen::ListenTarget;
 pub use path::shown;
 pub use policy::{
     CountsAs, DEFAULT_BREAKER, ExpectedFailure, MAX_JOBS, MAX_REPETITIONS, Policy, RetryCause, RetryOverride,

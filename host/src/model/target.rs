@@ -71,6 +71,13 @@ pub struct SocketTarget {
 #[error("{0}")]
 pub struct BadTarget(String);
 
+impl BadTarget {
+    /// With these words.
+    pub(super) fn new(what: String) -> Self {
+        Self(what)
+    }
+}
+
 impl HostPattern {
     /// A host as a URL has it: a name, an IPv4 address, or an IPv6 address in brackets. No pattern.
     ///

@@ -9,12 +9,14 @@ mod granted;
 mod http;
 mod image;
 mod look_up;
+mod loopback;
 mod network;
 mod output;
 mod remove;
 mod repository;
 mod resolver;
 mod sameness;
+mod sockets;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -176,5 +178,6 @@ pub fn store<T: HasSandbox + Send>(engine: &wasmtime::Engine, data: T, limits: &
 /// wasmtime's, if its own interfaces do not link: a bug of the host.
 pub fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     add_wasi(linker)?;
-    look_up::add_to_linker(linker)
+    look_up::add_to_linker(linker)?;
+    sockets::add_to_linker(linker)
 }

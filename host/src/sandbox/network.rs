@@ -7,7 +7,7 @@
 use std::{
     collections::{HashMap, HashSet},
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -17,8 +17,14 @@ use tokio::{
 };
 use wasmtime_wasi::sockets::SocketAddrUse;
 
-use super::{Audit, Granted, Resolve, Tripwire, resolver::Share};
-use crate::model::{GrantItem, HostPattern, HttpGrant, HttpTarget, SecretHeader, SocketGrants, SocketTarget};
+use super::{
+    Audit, Granted, Resolve, Tripwire,
+    loopback::{Loopback, Protocol},
+    resolver::Share,
+};
+use crate::model::{
+    GrantItem, HostPattern, HttpGrant, HttpTarget, ListenTarget, SecretHeader, SocketGrants, SocketTarget,
+};
 
 /// Characters of a name that is none, in messages.
 const SHOWN: usize = 100;
@@ -38,6 +44,8 @@ pub struct Network {
     at_once: u32,
     /// What the component was told of names that it is granted.
     answers: Mutex<HashMap<HostPattern, HashSet<IpAddr>>>,
+    /// What of this machine's own addresses its sockets hold.
+    loopback: Mutex<Loopback>,
 }
 
 /// Why an address cannot be had.
@@ -65,6 +73,15 @@ const TCP: Kind = Kind { shown: "TCP", word: "tcp" };
 const UDP: Kind = Kind { shown: "UDP", word: "udp" };
 const LOOK_UP: Kind = Kind { shown: "name look-up", word: "look-up" };
 
+impl Protocol {
+    fn kind(self) -> Kind {
+        match self {
+            Self::Tcp => TCP,
+            Self::Udp => UDP,
+        }
+    }
+}
+
 impl Network {
     /// The network with what `granted` allows, and `at_once` requests and look-ups under way together. What is refused
     /// is noted in `tripwire`, and every use in `audit`.
@@ -78,7 +95,16 @@ impl Network {
     ) -> Self {
         let resolver = Share::of(resolver);
         let places = Arc::new(Semaphore::new((at_once as usize).min(Semaphore::MAX_PERMITS)));
-        Self { granted, resolver, tripwire, audit, places, at_once, answers: Mutex::default() }
+        Self {
+            granted,
+            resolver,
+            tripwire,
+            audit,
+            places,
+            at_once,
+            answers: Mutex::default(),
+            loopback: Mutex::default(),
+        }
     }
 
     pub(super) fn granted(&self) -> &Granted {
@@ -210,29 +236,77 @@ impl Network {
         {
             return true;
         }
-        let refused = |kind, what: &str| {
-            self.refuse(kind, &format!("{what} {address}"), None);
-            false
-        };
         match used {
-            SocketAddrUse::TcpConnect => self.sent(TCP, "to connect to", address),
-            SocketAddrUse::UdpSend => self.sent(UDP, "to send to", address),
-            // Anybody can send one; the component never sees it, and has not tried anything.
-            SocketAddrUse::UdpReceive => self.usable(self.udp(), address).is_some(),
-            SocketAddrUse::TcpBind => refused(TCP, "to bind"),
-            SocketAddrUse::UdpBind => refused(UDP, "to bind"),
-            SocketAddrUse::TcpAccept => refused(TCP, "to accept a connection from"),
-            // Of this and what may come, nothing is granted.
-            _ => refused(TCP, "to listen on"),
+            SocketAddrUse::TcpConnect => self.sent(Protocol::Tcp, "to connect to", address),
+            SocketAddrUse::UdpSend => self.sent(Protocol::Udp, "to send to", address),
+            // Anybody can send one; where it is refused the component never sees it, and has not tried anything. Asked of
+            // an address to connect to as well, but only after `UdpSend`.
+            SocketAddrUse::UdpReceive => {
+                self.usable(self.udp(), address).is_some() || self.loopback().receives(self.listen(), address)
+            }
+            SocketAddrUse::TcpBind => self.listens_on(Protocol::Tcp, "to bind", address),
+            SocketAddrUse::UdpBind => self.listens_on(Protocol::Udp, "to bind", address),
+            SocketAddrUse::TcpListen => self.listens_on(Protocol::Tcp, "to listen on", address),
+            // Whoever is on this machine. Others come here only by routes that somebody has made, and are none of the
+            // component's doing either.
+            SocketAddrUse::TcpAccept => address.ip().to_canonical().is_loopback() && !self.listen().is_empty(),
         }
     }
 
-    fn sent(&self, kind: Kind, what: &str, address: SocketAddr) -> bool {
-        let tcp = kind.word == TCP.word;
-        let item = |target| if tcp { GrantItem::Tcp(target) } else { GrantItem::Udp(target) };
+    fn listens_on(&self, protocol: Protocol, what: &str, address: SocketAddr) -> bool {
         let what = format!("{what} {address}");
-        match self.usable(if tcp { self.tcp() } else { self.udp() }, address) {
-            Some(target) => self.note(kind, &what, Some(&item(target)), true),
+        let granted = self.loopback().listening(self.listen(), protocol, address);
+        match (granted, ListenTarget::asked(address)) {
+            (Some(target), _) => self.note(protocol.kind(), &what, Some(&GrantItem::Listen(target)), true),
+            (None, Some(asked)) => self.refuse(protocol.kind(), &what, Some(GrantItem::Listen(asked))),
+            (None, None) => {
+                let what = format!("{what}, where other machines could come, which nobody is granted");
+                self.refuse(protocol.kind(), &what, None);
+            }
+        }
+        granted.is_some()
+    }
+
+    /// The component's socket `handle` was bound to `local`, where it asked for `asked`.
+    pub(super) fn bound<E>(&self, handle: u32, protocol: Protocol, asked: SocketAddr, local: Result<SocketAddr, E>) {
+        if let Ok(local) = local {
+            self.loopback().bound(handle, protocol, asked.port(), local);
+        }
+    }
+
+    /// The component's socket `handle` listens on `local`.
+    pub(super) fn listens<E>(&self, handle: u32, local: Result<SocketAddr, E>) {
+        if let Ok(local) = local {
+            self.loopback().listens(handle, local);
+        }
+    }
+
+    /// The component's socket `handle` was connected or disconnected, and is at `local` now.
+    pub(super) fn moved<E>(&self, handle: u32, local: Result<SocketAddr, E>) {
+        self.loopback().moved(handle, local.ok());
+    }
+
+    /// The component has let go of the socket `handle`.
+    pub(super) fn closed(&self, handle: u32) {
+        self.loopback().closed(handle);
+    }
+
+    /// Where a socket may listen on a port of the system's choice.
+    pub(super) fn any_loopback(&self, is_ipv4: bool) -> Option<SocketAddr> {
+        let mut addresses = self.listen().iter().map(|target| target.socket_address());
+        addresses.find(|address| address.port() == 0 && address.is_ipv4() == is_ipv4)
+    }
+
+    fn sent(&self, protocol: Protocol, what: &str, address: SocketAddr) -> bool {
+        let kind = protocol.kind();
+        let (granted, item): (_, fn(SocketTarget) -> GrantItem) = match protocol {
+            Protocol::Tcp => (self.tcp(), GrantItem::Tcp),
+            Protocol::Udp => (self.udp(), GrantItem::Udp),
+        };
+        let what = format!("{what} {address}");
+        let own = || self.loopback().reachable(self.listen(), protocol, address).map(GrantItem::Listen);
+        match self.usable(granted, address).map(item).or_else(own) {
+            Some(item) => self.note(kind, &what, Some(&item), true),
             None => {
                 let host = HostPattern::Address(address.ip().to_canonical());
                 self.refuse(kind, &what, Some(item(SocketTarget { host, port: address.port() })));
@@ -259,5 +333,13 @@ impl Network {
 
     fn udp(&self) -> SocketGrants<'_> {
         SocketGrants(&self.granted.grants().udp)
+    }
+
+    fn listen(&self) -> &[ListenTarget] {
+        &self.granted.grants().listen
+    }
+
+    fn loopback(&self) -> MutexGuard<'_, Loopback> {
+        self.loopback.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,7 +8,7 @@ fn asking(server: &Server) -> One {
 }
 
 /// A policy beside the suite's folder.
-fn policy(suite: &Suite, text: &str) -> String {
+pub(super) fn policy(suite: &Suite, text: &str) -> String {
     let path = suite.path("").parent().unwrap().join("policy.toml");
     std::fs::write(&path, text).unwrap();
     path.to_str().unwrap().to_owned()
@@ -95,7 +95,7 @@ fn inspect_shows_what_could_be_reached_and_a_policy_that_is_accepted() {
     let json = one.suite.host(["inspect", plugin.to_str().unwrap(), "--format", "json"]);
     let json: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
     let plugin = &json["plugins"][0];
-    assert_eq!(plugin["could-use"], serde_json::json!(["http", "tcp", "udp"]));
+    assert_eq!(plugin["could-use"], serde_json::json!(["http", "tcp", "udp", "listen"]));
     let text = plugin["policy"].as_str().unwrap();
     assert!(text.contains("# possible, by its imports: http = [\"https://HOST\"]"), "{text}");
     // With the host filled in it is what the scenario needs.

@@ -2,6 +2,8 @@
 //! Its standard library is one of WASI 0.2: both are in one component.
 #![allow(missing_docs, reason = "the bindings are generated from wit/deps, which holds the documentation")]
 
+mod sockets;
+
 use std::{
     env,
     future::poll_fn,
@@ -48,6 +50,18 @@ impl Guest for Command {
             }
             ["keep", count, url] => keep(count.parse().expect("a count"), url).await,
             ["look-ups", count, name] => look_ups(count.parse().expect("a count"), name).await,
+            ["tcp", ip, port] => sockets::tcp(ip, port.parse().expect("a port")).await,
+            ["udp", ip, port] => sockets::udp(ip, port.parse().expect("a port")).await,
+            ["own-tcp", ip] => sockets::own_tcp(ip).await,
+            ["own-udp", ip] => sockets::own_udp(ip).await,
+            ["unbound", ip] => sockets::unbound(ip).await,
+            ["closed-tcp", ip] => sockets::closed_tcp(ip).await,
+            ["closed-udp", ip] => sockets::closed_udp(ip).await,
+            ["disconnected-udp", ip] => sockets::disconnected_udp(ip).await,
+            ["bind-tcp", ip, port] => sockets::bind_tcp(ip, port.parse().expect("a port")),
+            ["bind-udp", ip, port] => sockets::bind_udp(ip, port.parse().expect("a port")),
+            ["serve-tcp", ip, port] => sockets::serve_tcp(ip, port.parse().expect("a port")).await,
+            ["serve-udp", ip, port] => sockets::serve_udp(ip, port.parse().expect("a port")).await,
             ["look-up", name] => resolve_addresses((*name).to_owned())
                 .await
                 .map(|found| format!("{found:?}"))

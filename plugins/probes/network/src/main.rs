@@ -1,5 +1,6 @@
 //! A plain WASI 0.2 command that uses what its arguments name, and prints what came of it.
 
+mod listening;
 mod raw;
 mod requests;
 mod sockets;
@@ -34,6 +35,15 @@ fn main() -> ExitCode {
         ["look-ups", count, name] => sockets::look_ups(count.parse().expect("a count"), name),
         ["tcp", host, port] => sockets::tcp(host, port.parse().expect("a port")),
         ["udp", host, port] => sockets::udp(host, port.parse().expect("a port")),
+        ["own-tcp", ip] => listening::own_tcp(ip),
+        ["own-udp", ip] => listening::own_udp(ip),
+        ["closed-tcp", ip] => listening::closed_tcp(ip),
+        ["closed-udp", ip] => listening::closed_udp(ip),
+        ["disconnected-udp", ip] => listening::disconnected_udp(ip),
+        ["bind-tcp", ip, port] => listening::bind_tcp(ip, port.parse().expect("a port")),
+        ["bind-udp", ip, port] => listening::bind_udp(ip, port.parse().expect("a port")),
+        ["serve-tcp", ip, port] => listening::serve_tcp(ip, port.parse().expect("a port")),
+        ["serve-udp", ip, port] => listening::serve_udp(ip, port.parse().expect("a port")),
         ["look-up", name] => sockets::look_up(name).map(|found| format!("{found:?}")),
         ["same"] => Ok(same()),
         ["env"] => Ok(variables()),

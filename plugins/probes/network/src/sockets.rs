@@ -19,14 +19,14 @@ fn address(host: &str, port: u16) -> Result<IpSocketAddress, String> {
     })
 }
 
-fn family(address: &IpSocketAddress) -> IpAddressFamily {
+pub(crate) fn family(address: &IpSocketAddress) -> IpAddressFamily {
     match address {
         IpSocketAddress::Ipv4(_) => IpAddressFamily::Ipv4,
         IpSocketAddress::Ipv6(_) => IpAddressFamily::Ipv6,
     }
 }
 
-fn finished<T>(mut finish: impl FnMut() -> Result<T, ErrorCode>, wait: impl Fn()) -> Result<T, ErrorCode> {
+pub(crate) fn finished<T>(mut finish: impl FnMut() -> Result<T, ErrorCode>, wait: impl Fn()) -> Result<T, ErrorCode> {
     loop {
         match finish() {
             Err(ErrorCode::WouldBlock) => wait(),
