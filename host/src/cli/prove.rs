@@ -34,7 +34,9 @@ pub(super) async fn prove(args: ProveArgs) -> Result<ExitCode, Failure> {
         let what = if scenarios.is_empty() && !args.suite.filters.is_empty() {
             format!("no scenario's name contains {}", args.suite.filters.join(" or "))
         } else {
-            "no selected scenario has scripted agents (scenarios/NAME/agents/*.toml)".to_owned()
+            "no selected scenario has scripted agents (scenarios/NAME/agents/*.toml); `host check` says which folders \
+             nothing uses"
+                .to_owned()
         };
         eprintln!("error: nothing to prove: {what}");
         return Ok(ExitCode::NothingToRun);

@@ -89,7 +89,9 @@ pub(super) fn policy(plugin: &Plugin, facts: &PluginFacts) -> String {
         }
         Declared::Command => {
             let stem = plugin.file.canonical.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            vec![section(&stem, &[])]
+            let folders =
+                "# A section for each scenario whose scenario.toml names this plugin, by the scenario's name.\n";
+            vec![format!("{folders}{}", section(&stem, &[]))]
         }
     };
     sections.join("\n")

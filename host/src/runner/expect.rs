@@ -226,7 +226,7 @@ fn seen(line: &str) -> &str {
 
 /// Whether a line holds what a terminal does not show as it is.
 fn hidden(line: &str) -> bool {
-    seen(line).contains(|c: char| c.is_control() && c != '\t')
+    seen(line).contains(char::is_control) || seen(line).ends_with(char::is_whitespace)
 }
 
 #[cfg(test)]
@@ -260,6 +260,8 @@ mod tests {
             "from line 1:\n- \"a\\r\\n\"\n- \"b\\n\"\n+ \"a\\n\"\n+ \"b\\n\"\n"
         );
         assert_eq!(difference("a\0\n", "a\n"), "from line 1:\n- \"a\\0\\n\"\n+ \"a\\n\"\n");
+        assert_eq!(difference("a \n", "a\n"), "from line 1:\n- \"a \\n\"\n+ \"a\\n\"\n");
+        assert_eq!(difference("a\tb\n", "a b\n"), "from line 1:\n- \"a\\tb\\n\"\n+ \"a b\\n\"\n");
         assert_eq!(difference("", "\n"), "from line 1:\n+ \n");
         assert_eq!(difference("a\n", ""), "from line 1:\n- a\n");
         assert_eq!(differing(None, "a\n").unwrap().unwrap(), "from line 1:\n- a\n");

@@ -12,11 +12,19 @@ export function judge(scenario, evidence) {
   const findings = [];
   for (const { code, check } of scenario.clauses) {
     const found = check(evidence);
-    if (found === undefined) continue;
+    if (found === undefined || found === null) continue;
     const finding = typeof found === 'string' ? { message: found } : found;
+    // A promise, too, would be taken for a finding; `true` and `false` say nothing of which is meant.
+    if (typeof finding.message !== 'string') {
+      throw new TypeError(`the check of \`${code}\` gave ${named(found)}, and neither nothing nor a message`);
+    }
     findings.push({ code, message: finding.message, evidence: shortened(finding.evidence) });
   }
   return findings;
+}
+
+function named(found) {
+  return typeof found.then === 'function' ? 'a promise' : JSON.stringify(found);
 }
 
 function shortened(text) {

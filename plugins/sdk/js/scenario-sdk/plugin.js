@@ -53,7 +53,7 @@ const host = {
 
 class Skipped extends Error {}
 
-/** The export `scenarios` of a plugin that contains these scenarios. */
+/** The export `scenarios` of a plugin that contains these scenarios, whose `run` may be asynchronous. */
 export function plugin(...contained) {
   return {
     list: () =>
@@ -64,10 +64,10 @@ export function plugin(...contained) {
         needs,
         clauses: clauses.map(({ code, requires }) => ({ code, requires })),
       })),
-    run(name) {
+    async run(name) {
       const scenario = contained.find((scenario) => scenario.name === name);
       try {
-        const findings = judge(scenario, scenario.run(host));
+        const findings = judge(scenario, await scenario.run(host));
         return findings.length === 0 ? { tag: 'pass' } : { tag: 'fail', val: findings };
       } catch (error) {
         if (error instanceof Skipped) return { tag: 'skip', val: error.message };

@@ -117,6 +117,11 @@ def judge(clauses: list[Clause], evidence: Evidence) -> dict[str, Finding]:
     findings = {}
     for clause in clauses:
         found = clause.check(evidence)
+        if isinstance(found, str):
+            found = Finding(found)
+        if not isinstance(found, Finding | None):
+            # `True` and `False` say nothing of which is meant.
+            raise TypeError(f"the check of `{clause.code}` gave {found!r}, and neither None nor a message")
         if found is not None:
-            findings[clause.code] = found if isinstance(found, Finding) else Finding(found)
+            findings[clause.code] = found
     return findings

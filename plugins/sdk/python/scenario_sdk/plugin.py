@@ -107,7 +107,11 @@ def plugin(*contained: Scenario) -> type:
         def run(self, name: str) -> object:
             scenario = next(scenario for scenario in contained if scenario.name == name)
             try:
-                findings = scenario.judge(scenario.run())
+                evidence = scenario.run()
+                if not isinstance(evidence, Evidence):
+                    # What an `async def` gives has not run yet.
+                    raise TypeError(f"`run` of `{name}` gave {type(evidence).__name__}, and no Evidence")
+                findings = scenario.judge(evidence)
             except _Skipped as reason:
                 return exported.Verdict_Skip(str(reason))
             except Err as fault:

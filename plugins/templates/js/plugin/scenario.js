@@ -27,7 +27,8 @@ export const scenario = {
       code: 'letter-changed',
       requires: '`letter.txt` is as it was.',
       check({ before, after }) {
-        if (after.text('letter.txt') !== before.text('letter.txt')) return 'letter.txt was changed or removed';
+        const letter = before.text('letter.txt');
+        if (letter === undefined || after.text('letter.txt') !== letter) return 'letter.txt was changed or removed';
       },
     },
   ],

@@ -12,7 +12,8 @@ def greets_the_writer(it: Evidence) -> str | None:
 
 
 def keeps_the_letter(it: Evidence) -> str | None:
-    if it.after.text("letter.txt") != it.before.text("letter.txt"):
+    letter = it.before.text("letter.txt")
+    if letter is None or it.after.text("letter.txt") != letter:
         return "letter.txt was changed or removed"
 
 

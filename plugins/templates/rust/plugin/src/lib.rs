@@ -24,8 +24,10 @@ static GRADER: Grader<Evidence> = Grader(&[
         code: "letter-changed",
         requires: "`letter.txt` is as it was.",
         check: |it| {
-            let same = it.after.text("letter.txt").ok() == it.before.text("letter.txt").ok();
-            require(same, || "letter.txt was changed or removed".to_owned())
+            let letter = it.before.text("letter.txt").ok();
+            require(letter.is_some() && it.after.text("letter.txt").ok() == letter, || {
+                "letter.txt was changed or removed".to_owned()
+            })
         },
     },
 ]);
