@@ -11,6 +11,8 @@ use wasm_encoder::{
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
 const MEMORY: &str = "memory";
+/// Its name in the other way of mangling names, which the encoder knows too.
+const MANGLED_MEMORY: &str = "cm32p2_memory";
 /// Calls of WASI 0.1 that are given no address.
 const WITHOUT_MEMORY: [&str; 14] = [
     "fd_advise",
@@ -96,7 +98,7 @@ impl Memories {
                     for export in section {
                         let export = export?;
                         match (export.name, export.kind) {
-                            (MEMORY, ExternalKind::Memory) => {
+                            (MEMORY | MANGLED_MEMORY, ExternalKind::Memory) => {
                                 let wide = wide.get(export.index as usize).is_some_and(|wide| *wide);
                                 found.exported =
                                     if wide { Exported::Unusable("one of 64-bit addresses") } else { Exported::Usable };
