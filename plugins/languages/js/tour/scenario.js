@@ -8,7 +8,9 @@ export const scenario = {
   name: 'tour-js',
   summary: 'Every call.',
 
-  run(host) {
+  // What waits for something is waited for.
+  async run(host) {
+    await Promise.resolve();
     host.step('first stop');
     host.note('a note ü');
     host.metric('stops', 2.5, 'count');
