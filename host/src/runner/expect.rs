@@ -128,14 +128,25 @@ fn holds(found: &mut impl BufRead, wanted: &[u8]) -> io::Result<bool> {
     }
 }
 
-/// Up to `most` bytes from `begins` on, the last character whole, and how many come after them.
+/// Up to `most` bytes from `begins` on, the last word whole, and how many come after them.
 fn part_of(file: &mut File, begins: u64, most: u64) -> io::Result<(Vec<u8>, u64)> {
     file.seek(SeekFrom::Start(begins))?;
     let mut shown = Vec::new();
     file.take(most).read_to_end(&mut shown)?;
-    shown.truncate(whole_characters(&shown).len());
-    let more = file.metadata()?.len().saturating_sub(begins + shown.len() as u64);
+    let whole = file.metadata()?.len();
+    if begins + (shown.len() as u64) < whole {
+        shown.truncate(whole_words(&shown).len());
+    }
+    let more = whole.saturating_sub(begins + shown.len() as u64);
     Ok((shown, more))
+}
+
+/// `bytes` up to the last line's end or blank, so that no half of a secret is left, which nobody would find; where there
+/// is neither, without the beginning of a character at their end.
+fn whole_words(bytes: &[u8]) -> &[u8] {
+    let last =
+        bytes.iter().rposition(|byte| *byte == b'\n').or_else(|| bytes.iter().rposition(u8::is_ascii_whitespace));
+    last.map_or_else(|| whole_characters(bytes), |last| &bytes[..=last])
 }
 
 /// `bytes` without the beginning of a character at their end.

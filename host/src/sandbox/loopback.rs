@@ -30,6 +30,18 @@ pub(super) struct Loopback {
     chosen: HashSet<(Protocol, SocketAddr)>,
     /// Whose datagrams were received.
     senders: HashSet<SocketAddr>,
+    /// The UDP ports that the attempt's sockets have, on loopback or all addresses, by handle.
+    ports: HashMap<u32, Port>,
+    /// Those that they have or had. Nobody there is remembered as a sender: once its socket is closed, a port can be
+    /// somebody else's.
+    own_ports: HashSet<Port>,
+}
+
+/// A UDP port, of IPv4 (`true`) or IPv6.
+type Port = (bool, u16);
+
+fn port_of(address: SocketAddr) -> Port {
+    (address.is_ipv4(), address.port())
 }
 
 impl Loopback {
@@ -59,7 +71,9 @@ impl Loopback {
         if self.held.values().any(|held| *held == (protocol, address)) {
             return self.listening(granted, protocol, address);
         }
-        let answers = protocol == Protocol::Udp && self.senders.contains(&address);
+        let port = port_of(address);
+        let answers = protocol == Protocol::Udp
+            && (self.senders.contains(&address) || self.ports.values().any(|own| *own == port));
         answers.then(|| hears(granted, address.ip())).flatten()
     }
 
@@ -67,6 +81,9 @@ impl Loopback {
     pub(super) fn receives(&mut self, granted: &[ListenTarget], sender: SocketAddr) -> bool {
         if hears(granted, sender.ip()).is_none() {
             return false;
+        }
+        if self.own_ports.contains(&port_of(sender)) {
+            return true;
         }
         if self.senders.len() >= SENDERS && !self.senders.contains(&sender) {
             self.senders.clear();
@@ -77,6 +94,9 @@ impl Loopback {
 
     /// A socket was bound to `address`, whose port the system chose unless it is `asked`.
     pub(super) fn bound(&mut self, handle: u32, protocol: Protocol, asked_port: u16, address: SocketAddr) {
+        if protocol == Protocol::Udp {
+            self.has_port(handle, address);
+        }
         if !address.ip().is_loopback() {
             return;
         }
@@ -96,9 +116,13 @@ impl Loopback {
         }
     }
 
-    /// A socket was connected or disconnected, and is at `address` since then; `None` where it has none. On Linux one that
-    /// is disconnected gives back a port of the system's choice.
+    /// A UDP socket was connected or disconnected, and is at `address` since then; `None` where it has none. On Linux one
+    /// that is disconnected gives back a port of the system's choice.
     pub(super) fn moved(&mut self, handle: u32, address: Option<SocketAddr>) {
+        self.ports.remove(&handle);
+        if let Some(address) = address {
+            self.has_port(handle, address);
+        }
         if self.held.get(&handle).is_some_and(|(_, held)| Some(*held) != address) {
             self.held.remove(&handle);
         }
@@ -107,6 +131,16 @@ impl Loopback {
     /// The socket is gone.
     pub(super) fn closed(&mut self, handle: u32) {
         self.held.remove(&handle);
+        self.ports.remove(&handle);
+    }
+
+    fn has_port(&mut self, handle: u32, address: SocketAddr) {
+        let port = port_of(address);
+        if port.1 != 0 {
+            self.ports.insert(handle, port);
+            self.own_ports.insert(port);
+            self.senders.retain(|sender| port_of(*sender) != port);
+        }
     }
 }
 
@@ -178,6 +212,28 @@ mod tests {
         assert!(own.reachable(&granted, Udp, server).is_some());
         own.moved(2, Some(address("127.0.0.1:0")));
         assert_eq!(own.reachable(&granted, Udp, server), None, "its port was given back");
+    }
+
+    #[test]
+    fn a_port_of_its_own_is_answered_while_it_is_open_and_not_after() {
+        let granted = granted(&["127.0.0.1:0"]);
+        let mut own = Loopback::default();
+        let (client, late) = (address("127.0.0.1:40002"), address("127.0.0.1:40003"));
+        // Bound to all addresses, its datagrams come from loopback.
+        own.bound(3, Udp, 0, address("0.0.0.0:40002"));
+        assert!(own.receives(&granted, client) && own.reachable(&granted, Udp, client).is_some());
+        assert_eq!(own.reachable(&granted, Tcp, client), None);
+        assert_eq!(own.reachable(&granted, Udp, address("[::1]:40002")), None, "that can be another's");
+        own.closed(3);
+        assert_eq!(own.reachable(&granted, Udp, client), None);
+        // A datagram can be received after that, too.
+        assert!(own.receives(&granted, client));
+        assert_eq!(own.reachable(&granted, Udp, client), None);
+        // One that was bound by sending is known when it is closed.
+        assert!(own.receives(&granted, late) && own.reachable(&granted, Udp, late).is_some());
+        own.moved(4, Some(address("0.0.0.0:40003")));
+        own.closed(4);
+        assert_eq!(own.reachable(&granted, Udp, late), None);
     }
 
     #[test]

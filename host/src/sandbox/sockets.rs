@@ -125,7 +125,11 @@ fn p2_udp_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime
         },
     )?;
     udp.resource("udp-socket", ResourceType::host::<UdpSocket>(), |mut store, handle| {
-        network(&mut store).closed(handle);
+        let network = network(&mut store);
+        // To send binds a socket too, and nobody says where.
+        let local = Host::local_address(&mut store.data_mut().sockets(), Resource::new_borrow(handle));
+        network.moved(handle, local.map(SocketAddr::from));
+        network.closed(handle);
         Host::drop(&mut store.data_mut().sockets(), Resource::new_own(handle))
     })
 }
@@ -225,7 +229,11 @@ fn p3_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Re
         },
     )?;
     types.resource("udp-socket", ResourceType::host::<UdpSocket>(), |mut store, handle| {
-        network(&mut store).closed(handle);
+        let network = network(&mut store);
+        // To send binds a socket too, and nobody says where.
+        let local = HostUdpSocket::get_local_address(&mut store.data_mut().sockets(), Resource::new_borrow(handle));
+        network.moved(handle, local.map(SocketAddr::from));
+        network.closed(handle);
         HostUdpSocket::drop(&mut store.data_mut().sockets(), Resource::new_own(handle))
     })
 }

@@ -28,6 +28,7 @@ function named(found) {
 }
 
 function shortened(text) {
-  if (text === undefined || text.length <= MAX_EVIDENCE) return text;
+  if (text === undefined || text === null) return undefined;
+  if (text.length <= MAX_EVIDENCE) return text;
   return `${text.slice(0, MAX_EVIDENCE)}\n… (${text.length - MAX_EVIDENCE} more characters)`;
 }
