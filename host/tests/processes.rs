@@ -9,11 +9,12 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use host::{
-    lane::{SessionLimits, SessionSpec, become_subreaper},
+    lane::{Observer, SessionLimits, SessionSpec, become_subreaper},
     model::{FaultClass, SessionEvent, SessionEventKind},
 };
 use tokio::sync::mpsc;
@@ -318,7 +319,7 @@ async fn a_flood_alone() {
     });
     let before = rss_mib();
     let mut spec = attempt.spec();
-    spec.observer = Some(observer);
+    spec.observer = Some(Observer::new(observer, Arc::default()));
     let begun = Instant::now();
     let mut session = start(spec).await.unwrap();
     // Nobody fetches: the agent waits.

@@ -395,3 +395,67 @@ fn event_logs_of_real_runs_and_the_examples_keep_to_the_schema() {
     let page = fs::read_to_string(repository().join("docs/events.md")).unwrap();
     page.lines().filter(|line| line.starts_with("{\"seq\"")).for_each(holds);
 }
+
+/// The writing end of a pipe that nobody reads.
+fn closed_pipe() -> Stdio {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    writer.into()
+}
+
+fn full_disk() -> Stdio {
+    OpenOptions::new().write(true).open("/dev/full").unwrap().into()
+}
+
+#[test]
+fn an_unwritable_stderr_changes_no_exit_code() {
+    let suite = suite(&[("beta", "")]);
+    let ends = |args: &[&str], stderr: Stdio| {
+        let mut command = suite.command(env!("CARGO_BIN_EXE_host"));
+        let status = command.args(args).stdout(Stdio::null()).stderr(stderr).status().unwrap();
+        status.code().unwrap()
+    };
+    for (args, code) in [
+        (&["run", "--no-such-flag"][..], 2),
+        (&["run", "--suite", "nowhere.toml"], 96),
+        (&["run", "--no-canary", "--", "no-such-scenario"], 4),
+        (&["run", "--no-canary", "--no-tests", "warn", "--", "no-such-scenario"], 0),
+        (&["list", "--", "no-such-scenario"], 0),
+        (&["prove", "--", "no-such-scenario"], 4),
+        (&["run", "--jobs", "100000", "--reporter", "junit", "--keep", "--audit"], 0),
+    ] {
+        for stderr in [full_disk(), closed_pipe()] {
+            assert_eq!(ends(args, stderr), code, "{args:?}");
+        }
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error_unless_its_reader_has_gone() {
+    let suite = suite(&[("beta", "")]);
+    let run = |args: &[&str], stdout: Stdio| {
+        let mut command = suite.command(env!("CARGO_BIN_EXE_host"));
+        command.args(args).stdout(stdout).stderr(Stdio::piped());
+        let output = command.spawn().unwrap().wait_with_output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let plugin = probe("probe-command");
+    for args in [
+        &["--help"][..],
+        &["run", "--help"],
+        &["--version"],
+        &["list"],
+        &["list", "--format", "json"],
+        &["inspect", plugin.to_str().unwrap()],
+        &["check"],
+        &["check", "--format", "json"],
+        &["run", "--show-config"],
+        &["schema"],
+    ] {
+        let (code, stderr) = run(args, full_disk());
+        assert_eq!(code, 96, "{args:?}: {stderr}");
+        assert!(stderr.contains("error: cannot write to stdout: No space left on device"), "{args:?}: {stderr}");
+        let (code, stderr) = run(args, closed_pipe());
+        assert_eq!((code, stderr.contains("error")), (0, false), "{args:?}: {stderr}");
+    }
+}

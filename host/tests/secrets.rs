@@ -4,10 +4,10 @@
 #[allow(dead_code, reason = "shared with other tests")]
 mod support;
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 use host::{
-    lane::Guard,
+    lane::{Guard, Observer},
     model::{Conclusion, Fault, Redactor, SessionEventKind},
 };
 use support::*;
@@ -21,7 +21,7 @@ async fn run(attempt: &Attempt) -> (Vec<SessionEventKind>, Vec<SessionEventKind>
     let redactor = Redactor::new([KEY.to_owned(), PHRASE.to_owned()]).unwrap();
     let (observer, mut observed) = mpsc::channel(256);
     let mut spec = attempt.spec();
-    spec.observer = Some(observer);
+    spec.observer = Some(Observer::new(observer, Arc::default()));
     let guard = Guard { redactor, ..Guard::default() };
     let mut session = start_guarded(env!("CARGO_BIN_EXE_host"), spec, guard).await.unwrap();
     let (events, _) = within(10, all_events(&mut *session)).await;

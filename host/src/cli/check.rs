@@ -14,9 +14,9 @@ use super::{
     check_lanes::{self, LaneReport},
     failure::{Failure, Message},
     leftovers::remove_leftovers,
-    list::write_all,
     setup,
     signals::{self, Stopping},
+    terminal,
 };
 use crate::{
     component::PluginFile,
@@ -65,17 +65,17 @@ pub(super) async fn check(args: CheckArgs) -> Result<ExitCode, Failure> {
     let code = if report.errors.is_empty() { ExitCode::Ok } else { ExitCode::Setup };
     match format {
         Format::Human => {
-            write_all(&report.text())?;
+            let code = terminal::result(&report.text(), code);
             for warning in &report.warnings {
-                eprintln!("warning: {}", warning.told());
+                terminal::warning(warning.told());
             }
             for error in &report.errors {
-                eprintln!("error: {}", error.told());
+                terminal::error(error.told());
             }
+            Ok(code)
         }
-        Format::Json => write_all(&format!("{}\n", serde_json::to_string_pretty(&report.json())?))?,
+        Format::Json => Ok(terminal::result(&format!("{}\n", serde_json::to_string_pretty(&report.json())?), code)),
     }
-    Ok(code)
 }
 
 /// How a look hears that it is to end, and tells whether it leaves something behind if it just breaks off.
@@ -108,7 +108,7 @@ impl Drop for Held<'_> {
 async fn signalled(signals: &mut mpsc::Receiver<Signal>) {
     while let Some(signal) = signals.recv().await {
         if let Signal::Stop(name) = signal {
-            eprintln!("error: interrupted by {name}");
+            terminal::error(format_args!("interrupted by {name}"));
             return;
         }
     }

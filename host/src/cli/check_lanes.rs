@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,9 +11,10 @@ use tokio::sync::{mpsc, watch};
 
 use super::{failure::chain, wiring};
 use crate::{
+    clock,
     config::{LaneKind, LaneSettings, seen_from_here},
     files,
-    lane::{self, HostProgram, SessionLimits, SessionSpec, VersionProblem},
+    lane::{self, HostProgram, Observer, SessionLimits, SessionSpec, VersionProblem},
     model::{
         AgentSettings, ConfinementMode, Credential, Ports, Provider, SHORTEST_SECRET, SessionEvent, SessionEventKind,
     },
@@ -229,13 +231,13 @@ async fn turn(
         script: None,
         record_dir: None,
         limits: SessionLimits::default(),
-        observer: Some(observer),
+        observer: Some(Observer::new(observer, Arc::default())),
     };
     let mut session = live.start(spec).await.map_err(|fault| fault.to_string())?;
     let concluded = tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => Err("it was broken off".to_owned()),
-        concluded = tokio::time::timeout(LIVE, session.conclude()) => match concluded {
+        concluded = clock::timeout(LIVE, session.conclude()) => match concluded {
             Ok(concluded) => concluded.map_err(|fault| fault.to_string()),
             Err(_) => Err(format!("no end after {} s", LIVE.as_secs())),
         },

@@ -1,9 +1,10 @@
 //! Says on stderr what is compiled, where that takes long enough to wonder.
 
-use std::{any::Any, io::IsTerminal, time::Duration};
+use std::{any::Any, time::Duration};
 
 use indicatif::{DecimalBytes, MultiProgress, ProgressBar, ProgressStyle};
 
+use super::terminal;
 use crate::{
     component::{PluginFile, WatchCompile},
     model::shown,
@@ -20,8 +21,7 @@ pub(super) struct Compiling {
 
 impl Compiling {
     pub(super) fn on_stderr() -> Self {
-        let live = std::io::stderr().is_terminal() && std::env::var_os("CI").is_none();
-        Self { lines: live.then(MultiProgress::new) }
+        Self { lines: terminal::is_live(rustix::stdio::stderr()).then(MultiProgress::new) }
     }
 }
 
@@ -33,7 +33,7 @@ impl WatchCompile for Compiling {
         let size = DecimalBytes(u64::try_from(bytes).unwrap_or(u64::MAX));
         let text = format!("compiling {} ({size})", shown(&file.path));
         let Some(lines) = &self.lines else {
-            eprintln!("{text}");
+            terminal::line(text);
             return Box::new(());
         };
         let style = ProgressStyle::with_template("{spinner} {msg}  {elapsed}");

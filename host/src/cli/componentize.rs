@@ -1,6 +1,6 @@
 use std::{fs::Permissions, io::Write, os::unix::fs::PermissionsExt, path::Path};
 
-use super::{args::ComponentizeArgs, failure::Failure, list::write_all};
+use super::{args::ComponentizeArgs, failure::Failure, terminal};
 use crate::{
     component::{componentize as make, read},
     model::{ExitCode, shown},
@@ -13,7 +13,7 @@ pub(super) fn componentize(args: &ComponentizeArgs) -> Result<ExitCode, Failure>
         .map_err(|error| Failure::setup(format!("`{}` {error}", shown(&args.core))))?;
     write(&args.output, &made.component)
         .map_err(|error| Failure::setup(format!("cannot write `{}`: {error}", shown(&args.output))))?;
-    write_all(&format!("{}: {}, {} bytes\n", shown(&args.output), made.kind, made.component.len()))?;
+    terminal::output(&format!("{}: {}, {} bytes\n", shown(&args.output), made.kind, made.component.len()))?;
     Ok(ExitCode::Ok)
 }
 

@@ -1,10 +1,12 @@
 use std::{
     error::Error,
-    io::{self, Write},
     path::{Path, PathBuf},
 };
 
-use super::setup::{FindError, as_seen_here};
+use super::{
+    setup::{FindError, as_seen_here},
+    terminal,
+};
 use crate::{
     config::{ConfigError, SourceError},
     model::ExitCode,
@@ -90,12 +92,15 @@ impl Failure {
         Self { code: ExitCode::Interrupted, messages: Vec::new() }
     }
 
+    /// The same, with what has not been told yet.
+    pub(super) fn interrupted_by(message: &str) -> Self {
+        Self { code: ExitCode::Interrupted, messages: vec![Message::plain(message.to_owned())] }
+    }
+
     /// Prints the messages to stderr and gives the exit code.
     pub(super) fn tell(self) -> ExitCode {
-        let mut stderr = io::stderr().lock();
         for message in &self.messages {
-            // Without a stderr the exit code still tells.
-            let _ = writeln!(stderr, "error: {}", message.told());
+            terminal::error(message.told());
         }
         self.code
     }

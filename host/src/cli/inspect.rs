@@ -1,9 +1,10 @@
 use super::{
     args::{Format, InspectArgs},
     failure::Failure,
-    list::{one_line, write_all},
+    list::one_line,
     reach,
     setup::{self, AskProblem, AskReason, Asked},
+    terminal,
 };
 use crate::{
     component::{Plugin, Shape},
@@ -44,10 +45,10 @@ pub(super) async fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
             format!("{}\n", serde_json::to_string_pretty(&all)?)
         }
     };
-    write_all(&text)?;
+    let written = terminal::output(&text);
     // Who asks why it does not run wants to see what it is.
     let problems: Vec<_> = problems.into_iter().flatten().collect();
-    if problems.is_empty() { Ok(ExitCode::Ok) } else { Err(Failure::setup_all(problems)) }
+    if problems.is_empty() { written.map(|()| ExitCode::Ok) } else { Err(Failure::setup_all(problems)) }
 }
 
 fn human(plugin: &Plugin, facts: &PluginFacts, caps: Option<&Caps>) -> String {

@@ -2,14 +2,14 @@
 
 use std::{
     fmt::Write as _,
-    io::{self, Read, Seek, SeekFrom, Write as _},
+    io::{self, Read, Seek, SeekFrom},
     path::Path,
     time::Duration,
 };
 
 use serde_json::Value;
 
-use super::{list::one_line, setup::as_seen_here};
+use super::{list::one_line, setup::as_seen_here, terminal};
 use crate::{
     artifact::RunDirectory,
     files,
@@ -32,8 +32,7 @@ pub(super) fn remove_leftovers(folder: &Path) {
     for directory in swept.dead.iter().filter_map(|run| run.directory.as_deref()) {
         RunDirectory::remove_unfinished_link(directory);
     }
-    // Without a stderr the run goes on.
-    let _ = io::stderr().write_all(told(&swept, folder).as_bytes());
+    terminal::print(&told(&swept, folder));
 }
 
 /// What is said of a sweep; empty when there was nothing.

@@ -1,10 +1,8 @@
-use std::io::{self, Write};
-
 use super::{
     args::{Format, ListArgs},
     failure::Failure,
     setup::{self, Loaded},
-    wiring,
+    terminal, wiring,
 };
 use crate::{
     model::{
@@ -22,28 +20,20 @@ pub(super) async fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
     let selection = Selection { filters: args.suite.filters.clone(), no_canary: false, today: setup::today() };
     let mut plan = plan(loaded.scenarios.clone(), &loaded.settings, &selection);
     if plan.trials().next().is_none() && !args.suite.filters.is_empty() {
-        eprintln!("warning: no scenario's name contains {}", quoted(&args.suite.filters));
+        terminal::warning(format_args!("no scenario's name contains {}", quoted(&args.suite.filters)));
     }
     wiring::skip_lanes(&mut plan);
     let text = match args.format {
         Format::Human => plan.lanes.iter().map(|lane| human(lane, &loaded)).collect::<String>(),
         Format::Json => json(&plan.lanes, &loaded)?,
     };
-    write_all(&text)?;
+    terminal::output(&text)?;
     Ok(ExitCode::Ok)
 }
 
 /// Texts as a person reads them in a sentence.
 pub(super) fn quoted(texts: &[String]) -> String {
     texts.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>().join(" or ")
-}
-
-/// Prints to stdout; a reader that has gone away is no fault.
-pub(super) fn write_all(text: &str) -> io::Result<()> {
-    match io::stdout().lock().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-        _ => Ok(()),
-    }
 }
 
 fn human(lane: &LanePlan, loaded: &Loaded) -> String {

@@ -23,6 +23,7 @@ mod schema;
 mod setup;
 mod show_config;
 mod signals;
+mod terminal;
 mod wiring;
 
 use std::{ffi::OsString, time::Duration};
@@ -31,6 +32,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::{args::Command, failure::Failure};
 use crate::{
+    clock,
     lane::{AgentArgs, SuperviseArgs, run_agent, supervise},
     model::ExitCode,
 };
@@ -59,12 +61,12 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Ending {
     if let Some(asked) = supervised(&args) {
         return Ending(supervise(&asked));
     }
+    terminal::report_panics();
     let cli = match given::parse(args) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version come this way too; a closed pipe is no reason to fail.
-            let _ = error.print();
-            return if error.use_stderr() { ExitCode::Usage.into() } else { ExitCode::Ok.into() };
+            // Help and version come this way too.
+            return terminal::usage(&error).into();
         }
     };
     match cli.command {
@@ -112,6 +114,7 @@ fn in_runtime(command: Command) -> ExitCode {
         Err(error) => return Failure::setup(format!("cannot start the asynchronous runtime: {error}")).tell(),
     };
     let ended = runtime.block_on(async {
+        tokio::spawn(clock::keep());
         // From here on SIGUSR1 ends nothing, also while plugins compile and nobody can answer it yet.
         let _asked = signal(SignalKind::user_defined1())?;
         // A file that may not grow any more is an error where it is written, like a full disk, and no end of the run.

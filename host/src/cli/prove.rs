@@ -8,8 +8,8 @@ use std::{
 use super::{
     args::{ProveArgs, ReporterKind},
     failure::Failure,
-    list::{one_line, write_all},
-    setup, wiring,
+    list::one_line,
+    setup, terminal, wiring,
 };
 use crate::{
     config::{LaneKind, Overrides},
@@ -38,7 +38,7 @@ pub(super) async fn prove(args: ProveArgs) -> Result<ExitCode, Failure> {
              nothing uses"
                 .to_owned()
         };
-        eprintln!("error: nothing to prove: {what}");
+        terminal::error(format_args!("nothing to prove: {what}"));
         return Ok(ExitCode::NothingToRun);
     }
     check_grants(&plan).map_err(Failure::setup_all)?;
@@ -65,8 +65,8 @@ pub(super) async fn prove(args: ProveArgs) -> Result<ExitCode, Failure> {
         0 => format!("proved: {agents} judged rightly, {clauses} each needed, in {seconds:.2}s\n"),
         _ => format!("not proved: {} with {agents} and {clauses}, in {seconds:.2}s\n", counted(problems, "problem")),
     });
-    write_all(&text)?;
-    Ok(if problems == 0 { ExitCode::Ok } else { ExitCode::ScenarioFailed })
+    let code = if problems == 0 { ExitCode::Ok } else { ExitCode::ScenarioFailed };
+    Ok(terminal::result(&text, code))
 }
 
 fn counted(count: usize, what: &str) -> String {

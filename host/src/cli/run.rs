@@ -1,8 +1,8 @@
 use super::{
     args::{NoTests, RunArgs},
     failure::Failure,
-    list::{quoted, write_all},
-    setup, show_config, wiring,
+    list::quoted,
+    setup, show_config, terminal, wiring,
 };
 use crate::{
     config::nearest,
@@ -13,7 +13,7 @@ use crate::{
 /// `host run`.
 pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     if args.show_config {
-        write_all(&show_config::show(&args, &std::env::current_dir()?)?)?;
+        terminal::output(&show_config::show(&args, &std::env::current_dir()?)?)?;
         return Ok(ExitCode::Ok);
     }
     let loaded = setup::load(&args.suite, &args.overrides()).await?;
@@ -33,10 +33,10 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         .filter(|name| loaded.scenarios.iter().all(|scenario| scenario.name != *name))
         .collect();
     if !absent.is_empty() && !args.no_canary {
-        eprintln!(
-            "warning: no plugin that was given contains the canary {}; nothing guards the lane",
+        terminal::warning(format_args!(
+            "no plugin that was given contains the canary {}; nothing guards the lane",
             absent.join(", ")
-        );
+        ));
     }
     wiring::skip_lanes(&mut plan);
     let (_, code) = wiring::execute(&loaded, &plan, &args.execution, &loaded.settings.reporters, &mut |_| {}).await?;
@@ -54,11 +54,11 @@ fn nothing_to_run(args: &RunArgs, known: &[&str]) -> ExitCode {
     match args.no_tests {
         NoTests::Pass => ExitCode::Ok,
         NoTests::Warn => {
-            eprintln!("warning: {what}");
+            terminal::warning(what);
             ExitCode::Ok
         }
         NoTests::Fail => {
-            eprintln!("error: {what}");
+            terminal::error(what);
             ExitCode::NothingToRun
         }
     }

@@ -12,6 +12,7 @@ use super::{
     compiling::Compiling,
     failure::{Failure, chain},
     list::one_line,
+    terminal,
 };
 use crate::{
     component::{self, DiscoverError, ListError, Lister, Plugin, PluginFile, Shape},
@@ -56,10 +57,11 @@ pub(super) async fn load(args: &SuiteArgs, overrides: &Overrides) -> Result<Load
     let cwd = std::env::current_dir()?;
     let mut settings = settings(&cwd, overrides).map_err(Failure::setup_all)?;
     if let Some(warning) = caps::within_repository(&settings) {
-        eprintln!("warning: {warning}");
+        terminal::warning(warning);
     }
     if settings.jobs > MAX_SLOTS {
-        eprintln!("warning: {} attempts at once are more than this host runs; it runs {MAX_SLOTS}", settings.jobs);
+        let jobs = settings.jobs;
+        terminal::warning(format_args!("{jobs} attempts at once are more than this host runs; it runs {MAX_SLOTS}"));
         settings.jobs = MAX_SLOTS;
     }
     let files = find(&args.plugins, &settings, &cwd)?;
@@ -202,11 +204,11 @@ pub(super) fn missing(settings: &Settings, given: &[PluginFile]) -> Vec<Missing>
 pub(super) fn engine(slots: usize) -> Result<Engine, Failure> {
     let engine = Engine::new(slots)?;
     if let Some(shortage) = engine.shortage() {
-        eprintln!(
-            "warning: address space is too short for the engine's pool of {slots}, so components start and run \
+        terminal::warning(format_args!(
+            "address space is too short for the engine's pool of {slots}, so components start and run \
              slower; lower --jobs, or raise `ulimit -v` ({})",
             one_line(shortage)
-        );
+        ));
     }
     Ok(engine)
 }
@@ -214,13 +216,13 @@ pub(super) fn engine(slots: usize) -> Result<Engine, Failure> {
 /// The user's cache of compiled plugins. Without one, every run compiles; that is said once.
 pub(super) fn open_cache() -> Option<Cache> {
     let Some(folder) = cache_folder(|name| std::env::var_os(name).filter(|value| !value.is_empty())) else {
-        eprintln!("warning: there is no folder for the compile cache (no HOME); plugins are compiled anew");
+        terminal::warning("there is no folder for the compile cache (no HOME); plugins are compiled anew");
         return None;
     };
     match Cache::open(&folder) {
         Ok(cache) => Some(cache),
         Err(error) => {
-            eprintln!("warning: {}; plugins are compiled anew", one_line(&chain(&error)));
+            terminal::warning(format_args!("{}; plugins are compiled anew", one_line(&chain(&error))));
             None
         }
     }

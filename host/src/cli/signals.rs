@@ -1,5 +1,5 @@
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -8,21 +8,34 @@ use tokio::{
     sync::mpsc,
 };
 
-use crate::runner::Signal;
+use crate::{
+    lane,
+    report::{self, LiveLines},
+    runner::Signal,
+};
 
 /// Whether a signal has asked for the end: for what is under way and cannot wait for signals.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Stopping(Arc<AtomicBool>);
+#[derive(Clone, Default)]
+pub(super) struct Stopping {
+    asked: Arc<AtomicBool>,
+    /// What is cleared from the terminal while the process is stopped.
+    lines: Arc<Mutex<Option<LiveLines>>>,
+}
 
 impl Stopping {
     /// Whether it has.
     pub(super) fn is_asked_for(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.asked.load(Ordering::Acquire)
     }
 
     /// Asks for the end.
     pub(super) fn ask(&self) {
-        self.0.store(true, Ordering::Release);
+        self.asked.store(true, Ordering::Release);
+    }
+
+    /// From now on `lines` are on the terminal.
+    pub(super) fn clears(&self, lines: Option<LiveLines>) {
+        *self.lines.lock().unwrap_or_else(PoisonError::into_inner) = lines;
     }
 }
 
@@ -46,16 +59,50 @@ pub(super) fn signals(stopping: &Stopping) -> std::io::Result<mpsc::Receiver<Sig
         let (sender, stopping) = (sender.clone(), stopping.clone());
         tokio::spawn(async move {
             while arrived.recv().await.is_some() {
-                if sender.send(meaning.clone()).await.is_err() {
-                    return;
-                }
+                // The receiver is gone once the run is over and its reports are written.
+                let _ = sender.send(meaning.clone()).await;
                 if matches!(meaning, Signal::Stop(_)) {
                     stopping.ask();
+                    report::interrupt();
                 }
             }
         });
     }
+    if ignored & (1 << (libc::SIGTSTP - 1)) == 0 {
+        let mut arrived = signal(SignalKind::from_raw(libc::SIGTSTP))?;
+        let lines = Arc::clone(&stopping.lines);
+        tokio::spawn(async move {
+            while arrived.recv().await.is_some() {
+                let lines = lines.lock().unwrap_or_else(PoisonError::into_inner).clone();
+                // Where no thread can be started the signal has no effect.
+                let _ = tokio::task::spawn_blocking(move || suspend(lines.as_ref())).await;
+            }
+        });
+    }
     Ok(receiver)
+}
+
+/// Ctrl-Z: stops the agents and then this process, and continues the agents when it is continued.
+fn suspend(lines: Option<&LiveLines>) {
+    lane::suspend_agents(|| match lines {
+        Some(lines) => lines.suspend(stop_this_process),
+        None => stop_this_process(),
+    });
+}
+
+/// As the kernel does it by default: nothing happens in a process group that nobody could continue.
+fn stop_this_process() {
+    // SAFETY: system calls on values that live here. The handler is put back as it was. The signal is this thread's own,
+    // so that all threads are stopped before `raise` returns.
+    unsafe {
+        let mut default: libc::sigaction = std::mem::zeroed();
+        default.sa_sigaction = libc::SIG_DFL;
+        let mut handler: libc::sigaction = std::mem::zeroed();
+        if libc::sigaction(libc::SIGTSTP, &raw const default, &raw mut handler) == 0 {
+            libc::raise(libc::SIGTSTP);
+            libc::sigaction(libc::SIGTSTP, &raw const handler, std::ptr::null_mut());
+        }
+    }
 }
 
 /// The signals that this process ignores, signal 1 in the lowest bit; none where that cannot be read.

@@ -2,12 +2,12 @@
 
 use std::{
     collections::HashMap,
-    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use console::Term;
+use rustix::stdio;
 use tokio::sync::mpsc;
 
 use super::{
@@ -17,9 +17,11 @@ use super::{
     origin,
     setup::{Loaded, as_seen_here},
     signals::{self, Stopping},
+    terminal::{self, Stream},
 };
 use crate::{
     artifact::{self, CopyLimits, DiffLimits, RunDirectory, copy_tree_bounded},
+    clock,
     config::LaneKind,
     engine::WASMTIME_VERSION,
     lane::{self, Guard, HostProgram, Lane},
@@ -29,8 +31,8 @@ use crate::{
     },
     plan::Plan,
     report::{
-        Background, ColorChoice, Github, GithubFiles, Human, HumanOptions, JsonLines, Junit, Reporter, Verbosity,
-        visible,
+        self, Background, ColorChoice, EventLog, Github, GithubFiles, Human, HumanOptions, JsonLines, Junit, LiveLines,
+        LogTail, Reporter, Verbosity, visible,
     },
     runner::{Agents, ArtifactPlace, AttemptExecutor, EventSink, RunContext, Signal, Surroundings, dispatch},
     sandbox::{Halt, Workspace},
@@ -79,7 +81,7 @@ pub(super) async fn execute_with(
     let suite = suite_info(loaded, &halt);
     let prepared = prepare(loaded, plan, args, &directory, agents, &halt);
     if let Some(signal) = interrupted(&mut signals) {
-        eprintln!("error: interrupted by {signal} before anything had started");
+        terminal::error(format_args!("interrupted by {signal} before anything had started"));
         drop(prepared);
         directory.discard()?;
         return Err(Failure::interrupted());
@@ -93,8 +95,12 @@ pub(super) async fn execute_with(
     };
     secrets.extend(executor.secrets().map(str::to_owned));
     let mut reporter = Reporter::new();
-    reporter.add("events.jsonl", JsonLines::create(&directory.path().join("events.jsonl"))?);
-    add_reporters(&mut reporter, args, reporters, directory.path(), secrets)?;
+    let log = EventLog::create(&directory.path().join("events.jsonl"))?;
+    let tail = log.tail();
+    // The others read what they could not keep up with from the log: it comes first.
+    reporter.add("events.jsonl", log);
+    let lines = add_reporters(&mut reporter, args, reporters, (directory.path(), &tail), secrets)?;
+    stopping.clears(lines);
     if regrades.is_none() {
         directory.point_latest()?;
     }
@@ -108,21 +114,22 @@ pub(super) async fn execute_with(
         directory: Some(as_seen_here(directory.path())),
         regrades,
     };
-    let mut sink = Fan { reporter: &mut reporter, watch };
+    let is_interrupted = Box::new(report::is_interrupted());
+    let mut sink = Fan { reporter: &mut reporter, watch, hold: None, is_interrupted };
     let summary = dispatch(plan, context, Arc::clone(&executor) as Arc<_>, &mut sink, signals).await;
     reporter.finish();
     let mut code = crate::runner::exit_code(&summary);
     propose_policy(executor.proposed_policy(), directory.path());
     if args.keep && args.quiet {
         // The quiet report leaves passed trials out, and their directories with them.
-        eprintln!("kept: {}", executor.workspace().display());
+        terminal::line(format_args!("kept: {}", executor.workspace().display()));
     }
     if let Err(error) = executor.close() {
-        eprintln!("warning: cannot remove the run's temporary folder: {error}");
+        terminal::warning(format_args!("cannot remove the run's temporary folder: {error}"));
     }
     tell_place(reporters, directory.path());
     for broken in reporter.broken() {
-        eprintln!("error: the report {} could not be written: {}", broken.name, broken.error);
+        terminal::error(format_args!("the report {} could not be written: {}", broken.name, broken.error));
         code = code.max(ExitCode::Setup);
     }
     Ok((summary, code))
@@ -137,8 +144,13 @@ fn propose_policy(policy: Result<Option<String>, TooManySecrets>, directory: &Pa
         Err(error) => Err(error.to_string()),
     };
     match written {
-        Ok(()) => eprintln!("audit: the smallest policy for this run is proposed in {}", shown(&as_seen_here(&path))),
-        Err(error) => eprintln!("warning: the proposed policy cannot be written to {}: {error}", shown(&path)),
+        Ok(()) => {
+            let path = as_seen_here(&path);
+            terminal::line(format_args!("audit: the smallest policy for this run is proposed in {}", shown(&path)));
+        }
+        Err(error) => {
+            terminal::warning(format_args!("the proposed policy cannot be written to {}: {error}", shown(&path)));
+        }
     }
 }
 
@@ -147,7 +159,7 @@ fn suite_info(loaded: &Loaded, halt: Halt<'_>) -> Option<SuiteInfo> {
     let cwd = std::env::current_dir().ok()?;
     origin::suite_info(&loaded.settings, &cwd, halt).unwrap_or_else(|error| {
         if !halt() {
-            eprintln!("warning: the suite has no digest: {error}");
+            terminal::warning(format_args!("the suite has no digest: {error}"));
         }
         None
     })
@@ -161,7 +173,7 @@ fn tell_place(reporters: &[ReporterKind], directory: &Path) {
     }
     let directory = as_seen_here(directory);
     let place = if reporters.contains(&ReporterKind::Junit) { directory.join("junit.xml") } else { directory };
-    eprintln!("report: {}", visible(&place.to_string_lossy()));
+    terminal::line(format_args!("report: {}", visible(&place.to_string_lossy())));
 }
 
 /// The name of a signal that has asked the run to end.
@@ -194,34 +206,33 @@ fn prepare(
         .map_err(Failure::setup_all)
 }
 
+/// Returns the live lines, if there are any.
 fn add_reporters(
     reporter: &mut Reporter,
     args: &ExecutionArgs,
     kinds: &[ReporterKind],
-    directory: &Path,
+    (directory, log): (&Path, &LogTail),
     secrets: Vec<String>,
-) -> Result<(), Failure> {
+) -> Result<Option<LiveLines>, Failure> {
+    let mut lines = None;
     if kinds.contains(&ReporterKind::Junit) {
         reporter.add("junit", Junit::create(&directory.join("junit.xml"))?);
     }
     if kinds.contains(&ReporterKind::Github) {
         let named = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
         let files = GithubFiles { summary: named("GITHUB_STEP_SUMMARY"), output: named("GITHUB_OUTPUT") };
-        reporter.add("github", Background::new(Github::new(io::stdout(), files, &secrets)));
+        reporter.add("github", Background::new(Github::new(Stream(stdio::stdout()), files, &secrets), log.clone())?);
     }
     let jsonl = kinds.contains(&ReporterKind::Jsonl);
     if jsonl {
-        reporter.add("jsonl", Background::new(JsonLines::new(io::stdout())));
+        reporter.add("jsonl", Background::new(JsonLines::new(Stream(stdio::stdout())), log.clone())?);
     }
     if kinds.is_empty() || kinds.contains(&ReporterKind::Human) {
         // stdout belongs to the event stream where that is asked for.
-        let terminal = if jsonl { Term::stderr() } else { Term::stdout() };
-        let live = terminal.is_term() && std::env::var_os("CI").is_none();
+        let (fd, terminal) = if jsonl { (stdio::stderr(), Term::stderr()) } else { (stdio::stdout(), Term::stdout()) };
         let color = match args.color {
             Color::Always => ColorChoice::Always,
-            Color::Auto if terminal.is_term() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) => {
-                ColorChoice::Always
-            }
+            Color::Auto if terminal::is_colored(rustix::termios::isatty(fd)) => ColorChoice::Always,
             Color::Auto | Color::Never => ColorChoice::Never,
         };
         let verbosity = match (args.quiet, args.verbose) {
@@ -230,10 +241,15 @@ fn add_reporters(
             _ => Verbosity::Normal,
         };
         let options = HumanOptions { color, verbosity };
-        let human = if live { Human::live(terminal, options) } else { Human::plain(Box::new(terminal), options) };
-        reporter.add("human", Background::new(human));
+        let writer = Box::new(Stream(fd));
+        let human = match terminal::is_live(fd) {
+            true => Human::live(terminal, writer, options),
+            false => Human::plain(writer, options),
+        };
+        lines = human.live_lines();
+        reporter.add("human", Background::new(human, log.clone())?);
     }
-    Ok(())
+    Ok(lines)
 }
 
 /// What the lanes' agents are given and reports must not show.
@@ -280,6 +296,9 @@ pub(super) fn skipped(settings: &AgentSettings) -> Option<String> {
 struct Fan<'a> {
     reporter: &'a mut Reporter,
     watch: &'a mut dyn FnMut(&Event),
+    /// While the event log is full, no time passes for what cannot report.
+    hold: Option<clock::Hold>,
+    is_interrupted: Box<dyn Fn() -> bool>,
 }
 
 impl EventSink for Fan<'_> {
@@ -290,6 +309,13 @@ impl EventSink for Fan<'_> {
 
     fn flush(&mut self) {
         self.reporter.flush();
+    }
+
+    fn is_full(&mut self) -> bool {
+        // A run that is to end does not wait for a disk.
+        let is_full = !(self.is_interrupted)() && self.reporter.is_full();
+        self.hold = is_full.then(|| self.hold.take().unwrap_or_else(clock::hold));
+        is_full
     }
 }
 

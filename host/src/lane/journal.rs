@@ -5,10 +5,8 @@ use std::{
     time::Instant,
 };
 
-use tokio::sync::mpsc;
-
 use super::{
-    SessionLimits,
+    Observer, SessionLimits,
     record::{Record, SessionSummary},
 };
 use crate::model::{Redactor, SessionEvent, SessionEventKind, Usage};
@@ -73,7 +71,7 @@ impl Journal {
 #[derive(Clone, Debug)]
 pub(crate) struct TurnContext {
     pub(crate) journal: Arc<Mutex<Journal>>,
-    pub(crate) observer: Option<mpsc::Sender<SessionEvent>>,
+    pub(crate) observer: Option<Observer>,
     pub(crate) limits: SessionLimits,
 }
 

@@ -15,6 +15,7 @@ mod input;
 mod journal;
 mod lines;
 mod observed;
+mod observer;
 mod orphans;
 mod pi;
 mod process;
@@ -25,21 +26,22 @@ mod replay;
 mod scripted;
 mod session;
 mod supervisor;
+mod suspension;
 mod turn;
 
 use std::{future::Future, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
-
-use tokio::sync::mpsc;
 
 use crate::model::{AgentSettings, Conclusion, Confinement, Fault, Redactor, SessionEvent};
 
 pub use agent::{AgentArgs, run_agent};
 pub use confine::confinement_available;
 pub use external::{AgentVersion, VersionProblem, find_program, missing_credentials, secrets, short_secrets, version};
+pub use observer::{Intake, Observer};
 pub use orphans::{SESSION_MARKER, become_subreaper, kill_orphans};
 pub use process::HostProgram;
 pub use replay::{Replay, Replayable, Restore, replayable};
 pub use supervisor::{SuperviseArgs, supervise};
+pub use suspension::suspend_agents;
 
 pub use crate::model::LaneKind;
 
@@ -118,9 +120,8 @@ pub struct SessionSpec {
     pub record_dir: Option<PathBuf>,
     /// The bounds.
     pub limits: SessionLimits,
-    /// Gets every event as it is received, its texts bounded, whether the component fetches it or not. While it is
-    /// full the agent waits.
-    pub observer: Option<mpsc::Sender<SessionEvent>>,
+    /// Follows the session, whether the component fetches its events or not.
+    pub observer: Option<Observer>,
 }
 
 /// The answer of a lane or session. It may be dropped at any await, and the call made again.
@@ -161,6 +162,12 @@ pub trait Session: Send {
     ///
     /// An error names processes that survive all the same.
     fn end(&mut self, grace: Duration) -> Answer<'_, Option<Fault>>;
+
+    /// The host ends the session because of `fault`, which goes into its record. Returns false where the session had
+    /// come to an end, or the turn had, before that: then the next answer is there already.
+    fn give_up(&mut self, _fault: &Fault) -> bool {
+        true
+    }
 
     /// What the operating system does not hold its agent to, although the lane asks for it.
     fn unconfined(&self) -> Option<String> {

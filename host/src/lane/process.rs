@@ -15,11 +15,13 @@ use tokio::{
     net::UnixStream,
     process::{Child, ChildStderr, ChildStdout, Command},
     sync::watch,
-    time::{Instant, timeout},
 };
 
-use super::{SESSION_MARKER, confine::Policy, kill_orphans, process_tree};
-use crate::model::{Confinement, ConfinementMode};
+use super::{SESSION_MARKER, confine::Policy, kill_orphans, process_tree, suspension};
+use crate::{
+    clock::{self, Instant, timeout},
+    model::{Confinement, ConfinementMode},
+};
 
 /// What a supervisor may take to start its agent, and beyond the grace to end it, before it is taken to be stuck; and
 /// again, its orphans.
@@ -178,8 +180,10 @@ impl AgentProcess {
         session: &str,
     ) -> Result<(Self, AgentStreams), String> {
         let program = command.program.display().to_string();
+        let _not_suspended = suspension::starting();
         let (mut supervisor, control) =
             spawn_supervisor(host, command, session).map_err(|error| format!("cannot start {program}: {error}"))?;
+        suspension::add(pid_of(&supervisor));
         let streams = supervisor.stdout.take().zip(supervisor.stderr.take());
         let (orders, heard) = watch::channel(None);
         let (known, state) = watch::channel(ProcessState { program, ..ProcessState::default() });
@@ -279,6 +283,11 @@ fn spawn_supervisor(
     Ok((child, ours))
 }
 
+/// The number of a process that is not reaped yet; 0 afterwards.
+fn pid_of(child: &Child) -> i32 {
+    child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0)
+}
+
 /// Owns the supervisor, whoever is interested in it.
 struct Minder {
     supervisor: Child,
@@ -297,7 +306,9 @@ impl Minder {
             drop(self.supervisor.start_kill());
         }
         // If it cannot even be reaped now, the sweep says what is left.
+        let pid = pid_of(&self.supervisor);
         let reaped = timeout(PATIENCE, self.supervisor.wait()).await.is_ok();
+        suspension::remove(pid);
         let left = if told_gone && reaped { Ok(()) } else { self.sweep().await };
         self.known.send_modify(|known| {
             known.ended(AgentExit::Unknown);
@@ -345,7 +356,7 @@ impl Minder {
                     self.known.send_modify(|known| known.ending = true);
                     return false;
                 }
-                () = tokio::time::sleep_until(start_by), if starting => {
+                () = clock::sleep_until(start_by), if starting => {
                     let why = format!("its supervisor said nothing for {} s", PATIENCE.as_secs());
                     self.known.send_modify(|known| known.fail(&why));
                     return false;
@@ -356,8 +367,7 @@ impl Minder {
 
     /// An agent may have stopped its supervisor.
     fn wake_supervisor(&self) {
-        let pid = self.supervisor.id().and_then(|pid| i32::try_from(pid).ok());
-        if let Some(supervisor) = pid.and_then(process_tree::Process::read) {
+        if let Some(supervisor) = process_tree::Process::read(pid_of(&self.supervisor)) {
             supervisor.signal(rustix::process::Signal::CONT);
         }
     }
@@ -372,7 +382,7 @@ impl Minder {
 
 async fn sleep_until(instant: Option<Instant>) {
     match instant {
-        Some(instant) => tokio::time::sleep_until(instant).await,
+        Some(instant) => clock::sleep_until(instant).await,
         None => std::future::pending().await,
     }
 }

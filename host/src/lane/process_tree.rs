@@ -16,6 +16,8 @@ pub(crate) struct Process {
     pub(crate) session: i32,
     /// Whether it is dead and only waits to be reaped.
     pub(crate) zombie: bool,
+    /// Whether a signal has stopped it.
+    pub(crate) stopped: bool,
     pub(crate) name: String,
     /// Clock ticks since boot; tells it from a later process with the same number.
     started: u64,
@@ -37,6 +39,7 @@ impl Process {
             parent: fields.get(1)?.parse().ok()?,
             session: fields.get(3)?.parse().ok()?,
             zombie: matches!(*fields.first()?, "Z" | "X"),
+            stopped: *fields.first()? == "T",
             name: head.split_once('(')?.1.to_owned(),
             started: fields.get(19)?.parse().ok()?,
         })
@@ -131,6 +134,24 @@ pub(crate) fn kill_all(belongs: impl Fn(&Process) -> bool) -> io::Result<()> {
     result
 }
 
+/// Sends SIGSTOP to all that `belongs` picks, and to all their descendants, until no new one turns up: those that were not
+/// stopped before.
+pub(crate) fn stop_all(belongs: impl Fn(&Process) -> bool) -> Vec<Process> {
+    let mut seen = BTreeMap::new();
+    for _ in 0..STOP_PASSES {
+        let before = seen.len();
+        let looked = look(&mut seen, &belongs, |process| {
+            if !process.stopped {
+                process.signal(Signal::STOP);
+            }
+        });
+        if looked.is_err() || seen.len() == before {
+            break;
+        }
+    }
+    seen.into_values().filter(|process| !process.stopped && !process.zombie).collect()
+}
+
 /// Names processes for a person: `4711 (sleep), 4712 (sh)`, at most ten.
 pub(crate) fn describe(processes: &[Process]) -> String {
     let mut names: Vec<String> = processes.iter().take(10).map(|it| format!("{} ({})", it.pid, it.name)).collect();
@@ -143,7 +164,7 @@ pub(crate) fn describe(processes: &[Process]) -> String {
 #[cfg(test)]
 impl Process {
     pub(crate) fn for_test(pid: i32, parent: i32, session: i32) -> Self {
-        Self { pid, parent, session, zombie: false, name: "p".into(), started: 0 }
+        Self { pid, parent, session, zombie: false, stopped: false, name: "p".into(), started: 0 }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use tokio::{
@@ -10,7 +10,6 @@ use tokio::{
     process::ChildStdout,
     sync::{Semaphore, mpsc, watch},
     task::JoinSet,
-    time::timeout,
 };
 
 use super::{
@@ -18,11 +17,15 @@ use super::{
     journal::{Journal, TurnContext},
     lines::{Line, Lines},
     observed::observed,
+    observer::{Observer, Reading},
     process::{AgentExit, AgentStreams, ProcessState},
     record::TurnSummary,
     turn::{Ask, Dialect, Heard, Said, Waiting},
 };
-use crate::model::{Fault, FaultClass, RedactingStream, Redactor, SessionEventKind};
+use crate::{
+    clock::{self, Instant, timeout},
+    model::{Fault, FaultClass, RedactingStream, Redactor, SessionEventKind},
+};
 
 /// How much of stderr a fault's message shows.
 const STDERR_TAIL: usize = 4 << 10;
@@ -71,6 +74,7 @@ impl Pump {
         asked: mpsc::Receiver<Ask>,
         message: String,
     ) {
+        let mut reading = self.context.observer.as_ref().map(Observer::reading);
         let said = self.dialect.begin(&message);
         self.take_in(said, 1).await;
         // Ends with this future, whoever holds stderr open.
@@ -81,7 +85,7 @@ impl Pump {
             self.context.journal.clone(),
             self.heard.clone(),
         ));
-        self.read(streams.stdout, &mut process, asked).await;
+        self.read(streams.stdout, &mut process, asked, &mut reading).await;
         self.over_if_idle();
         let exit = match process.wait_for(|it| it.exit().is_some()).await {
             Ok(state) => state.exit().cloned().unwrap_or(AgentExit::Unknown),
@@ -107,6 +111,7 @@ impl Pump {
         stdout: ChildStdout,
         process: &mut watch::Receiver<ProcessState>,
         mut asked: mpsc::Receiver<Ask>,
+        reading: &mut Option<Reading>,
     ) {
         let limits = &self.context.limits;
         let mut lines = Lines::new(stdout, limits.max_line_bytes, limits.max_raw_bytes);
@@ -141,11 +146,15 @@ impl Pump {
                     }
                     continue;
                 }
+                () = asked_to_catch_up(reading) => {
+                    reading.as_ref().inspect(|reading| reading.caught_up());
+                    continue;
+                }
                 _ = process.wait_for(|it| it.exit().is_some()), if exited.is_none() => {
                     exited = Some(Instant::now());
                     continue;
                 }
-                () = tokio::time::sleep(LEFTOVER_SILENCE), if exited.is_some() => break,
+                () = clock::sleep(LEFTOVER_SILENCE), if exited.is_some() => break,
                 () = sleep_until(idle_until), if idle_until.is_some() => {
                     self.over_if_idle();
                     continue;
@@ -216,10 +225,11 @@ impl Pump {
 
     async fn event(&mut self, kind: SessionEventKind, size: usize) {
         let event = self.context.journal(|journal| journal.note(kind));
-        if let Some(observer) = &self.context.observer
-            && observer.send(observed(&event, self.context.limits.max_observed_bytes)).await.is_err()
-        {
-            self.context.observer = None;
+        if let Some(observer) = &self.context.observer {
+            observer.heard(&event.kind);
+            if !observer.send(observed(&event, self.context.limits.max_observed_bytes)).await {
+                self.context.observer = None;
+            }
         }
         let Some(queue) = &self.queue else { return };
         let most = self.context.limits.max_waiting_bytes;
@@ -264,7 +274,14 @@ impl Pump {
 /// For ever, without an end.
 async fn sleep_until(end: Option<Instant>) {
     match end {
-        Some(end) => tokio::time::sleep_until(end.into()).await,
+        Some(end) => clock::sleep_until(end).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn asked_to_catch_up(reading: &mut Option<Reading>) {
+    match reading {
+        Some(reading) => reading.asked().await,
         None => std::future::pending().await,
     }
 }
@@ -303,11 +320,11 @@ async fn keep_stderr(
 
 #[cfg(test)]
 mod tests {
-    use std::process::Stdio;
+    use std::{process::Stdio, time::Instant};
 
     use super::{
         super::{
-            SessionLimits,
+            Intake, SessionLimits,
             record::{Record, SessionSummary},
             turn::Turn,
         },
@@ -338,7 +355,8 @@ mod tests {
         let redactor = Redactor::default();
         let journal = Journal { started: Instant::now(), record, summary, final_message: String::new(), redactor };
         let (observer, mut observed) = mpsc::channel(1);
-        let context = TurnContext { journal: Arc::new(Mutex::new(journal)), observer: Some(observer), limits };
+        let observer = Some(Observer::new(observer, Arc::new(Intake::default())));
+        let context = TurnContext { journal: Arc::new(Mutex::new(journal)), observer, limits };
         let (_known, state) = watch::channel(ProcessState::default());
         let turn = Turn::start(state, streams, Box::new(Deaf), context, "", None);
         tokio::time::sleep(Duration::from_millis(50)).await;

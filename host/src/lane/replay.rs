@@ -12,10 +12,8 @@ use std::{
     time::Duration,
 };
 
-use tokio::sync::mpsc;
-
 use self::steps::{Steps, open_regular};
-use super::{Answer, Lane, LaneKind, Session, SessionSpec};
+use super::{Answer, Lane, LaneKind, Observer, Session, SessionSpec};
 use crate::model::{Conclusion, Fault, FaultClass, REPLAY_FILE, RecordedTree, ReplayStep, SessionEvent, tree_file};
 
 /// The largest file of a record that is taken over.
@@ -166,7 +164,7 @@ struct ReplaySession {
     folder: PathBuf,
     restore: Restore,
     shared: Arc<Mutex<Shared>>,
-    observer: Option<mpsc::Sender<SessionEvent>>,
+    observer: Option<Observer>,
     spec: SessionSpec,
     /// Whether the turn is over.
     rest: bool,
@@ -182,10 +180,11 @@ impl ReplaySession {
         }
         match self.take()? {
             Some(ReplayStep::Event(event)) => {
-                if let Some(observer) = &self.observer
-                    && observer.send(event.clone()).await.is_err()
-                {
-                    self.observer = None;
+                if let Some(observer) = &self.observer {
+                    observer.heard(&event.kind);
+                    if !observer.send(event.clone()).await {
+                        self.observer = None;
+                    }
                 }
                 Ok(Some(event))
             }

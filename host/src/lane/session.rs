@@ -6,8 +6,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::time::timeout;
-
 use super::{
     Answer, HostProgram, LaneKind, Session, SessionSpec,
     input::Input,
@@ -16,7 +14,10 @@ use super::{
     record::{Record, SessionSummary},
     turn::{Dialect, Turn},
 };
-use crate::model::{Conclusion, Fault, FaultClass, Redactor, SessionEvent};
+use crate::{
+    clock::timeout,
+    model::{Conclusion, Fault, FaultClass, Redactor, SessionEvent},
+};
 
 /// The longest argument that Linux passes to a program is 128 KiB, its end included.
 const MAX_ARGUMENT_BYTES: usize = (128 << 10) - 1;
@@ -331,11 +332,17 @@ impl TurnSession {
 
     /// The first fault is for good. The agent is of no more use: its end begins, and `end` waits for it.
     fn broken(&mut self, fault: Fault) -> Fault {
-        let redactor = self.context.journal(|journal| journal.redactor.clone());
-        let fault = self.fault.get_or_insert_with(|| redactor.fault(fault)).clone();
+        let fault = self.record_fault(fault);
         for process in &self.processes {
             process.request_end(Duration::ZERO);
         }
+        fault
+    }
+
+    /// The first fault is for good, in the record too.
+    fn record_fault(&mut self, fault: Fault) -> Fault {
+        let redactor = self.context.journal(|journal| journal.redactor.clone());
+        let fault = self.fault.get_or_insert_with(|| redactor.fault(fault)).clone();
         self.context.journal(|journal| {
             journal.summary.state = "fault".into();
             journal.summary.fault = Some(fault.clone());
@@ -360,6 +367,15 @@ impl Session for TurnSession {
 
     fn end(&mut self, grace: Duration) -> Answer<'_, Option<Fault>> {
         Box::pin(self.end_now(grace))
+    }
+
+    fn give_up(&mut self, fault: &Fault) -> bool {
+        let is_over = self.turn.as_ref().is_some_and(|turn| turn.outcome().is_some());
+        if self.fault.is_some() || self.conclusion.is_some() || is_over {
+            return false;
+        }
+        self.record_fault(fault.clone());
+        true
     }
 
     fn unconfined(&self) -> Option<String> {

@@ -56,6 +56,9 @@ use super::{
 /// How long to wait between two rounds of killing; a process in an uninterruptible wait takes its time.
 const KILL_ROUND: Duration = Duration::from_millis(20);
 
+/// A wait that takes so much longer than it should is one in which this process was stopped.
+const STOPPED: Duration = Duration::from_millis(500);
+
 /// The soft limit of open files that programs expect. With the host's own, far higher one, those that close every
 /// descriptor take for ever, and `select` breaks.
 const OPEN_FILES: u64 = 1024;
@@ -203,16 +206,22 @@ impl Supervisor {
 
     /// Waits for a signal, an order or the next thing to do.
     fn wait(&mut self) -> io::Result<()> {
-        let timeout = self.kill_at.map(|at| at.saturating_duration_since(Instant::now()).max(KILL_ROUND));
+        let wanted = self.kill_at.map(|at| at.saturating_duration_since(Instant::now()).max(KILL_ROUND));
         let timeout =
-            timeout.map(|it| Timespec { tv_sec: it.as_secs().cast_signed(), tv_nsec: it.subsec_nanos().into() });
+            wanted.map(|it| Timespec { tv_sec: it.as_secs().cast_signed(), tv_nsec: it.subsec_nanos().into() });
         let mut ready = vec![PollFd::new(&self.signals, PollFlags::IN)];
         if self.host_listens {
             ready.push(PollFd::new(&self.control, PollFlags::IN));
         }
+        let began = Instant::now();
         match poll(&mut ready, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),
+        }
+        if let (Some(at), Some(wanted)) = (&mut self.kill_at, wanted) {
+            // Both it and the agent were stopped: that was no grace.
+            let over = began.elapsed().saturating_sub(wanted);
+            *at += if over > STOPPED { over } else { Duration::ZERO };
         }
         let signalled = !ready[0].revents().is_empty();
         let ordered = ready.get(1).is_some_and(|it| !it.revents().is_empty());

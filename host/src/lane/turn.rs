@@ -5,7 +5,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, oneshot, watch},
     task::JoinHandle,
-    time::timeout,
 };
 
 use super::{
@@ -14,7 +13,10 @@ use super::{
     process::{AgentExit, AgentStreams, ProcessState},
     pump::{LEFTOVER_TIME, Pump},
 };
-use crate::model::{Fault, FaultClass, SessionEvent, SessionEventKind};
+use crate::{
+    clock::timeout,
+    model::{Fault, FaultClass, SessionEvent, SessionEventKind},
+};
 
 /// How many events may wait for the component, whatever their size.
 const MAX_WAITING_EVENTS: usize = 1024;

@@ -1,8 +1,4 @@
-use std::{
-    fs::File,
-    io::{self, BufRead, Write},
-    path::Path,
-};
+use std::io::{self, BufRead, Write};
 
 use super::Sink;
 use crate::model::Event;
@@ -24,14 +20,6 @@ impl JsonLines {
     #[must_use]
     pub fn new(writer: impl Write + Send + 'static) -> Self {
         Self { writer: Box::new(writer), pending: Vec::new() }
-    }
-
-    /// Writes to a new file.
-    ///
-    /// # Errors
-    /// The file exists or cannot be made.
-    pub fn create(path: &Path) -> io::Result<Self> {
-        Ok(Self::new(File::create_new(path)?))
     }
 
     fn write_pending(&mut self) -> io::Result<()> {
@@ -102,6 +90,8 @@ pub fn read_events(mut log: impl BufRead) -> impl Iterator<Item = Result<Event, 
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+
     use super::*;
     use crate::report::sample::{self, Buffer};
 
@@ -154,11 +144,5 @@ mod tests {
         let mut sink = JsonLines::new(File::options().write(true).open("/dev/full").unwrap());
         sink.event(&sample::all_pass()[0]).unwrap();
         assert_eq!(sink.flush().unwrap_err().kind(), io::ErrorKind::StorageFull);
-    }
-
-    #[test]
-    fn an_existing_log_is_never_overwritten() {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        assert!(JsonLines::create(file.path()).is_err());
     }
 }

@@ -3,6 +3,7 @@
 //! A sink knows nothing but the events, so that a report can be made again later from `events.jsonl`.
 
 mod background;
+mod event_log;
 mod expected;
 mod github;
 mod human;
@@ -14,11 +15,15 @@ mod sample;
 mod schema;
 mod text;
 
-use std::io;
+use std::{
+    io,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 pub use background::Background;
+pub use event_log::{EventLog, LogTail};
 pub use github::{Github, GithubFiles};
-pub use human::{ColorChoice, Human, HumanOptions, Verbosity};
+pub use human::{ColorChoice, Human, HumanOptions, LiveLines, Verbosity};
 pub use jsonl::{JsonLines, ReadError, read_events};
 pub use junit::Junit;
 pub use schema::event_schema;
@@ -40,11 +45,41 @@ pub trait Sink: Send {
     /// The sink cannot go on; it gets no further calls.
     fn flush(&mut self) -> io::Result<()>;
 
+    /// Called about every second in which no event comes, where the sink has a thread of its own.
+    ///
+    /// # Errors
+    /// The sink cannot go on; it gets no further calls.
+    fn tick(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Whether so much waits in it that nothing should be added.
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    /// The stream is over: the sink may begin to complete the report. [`Sink::finish`] waits for it.
+    fn close(&mut self) {}
+
     /// The stream is over, with or without a last event: completes the report and flushes.
     ///
     /// # Errors
     /// The report is not complete.
     fn finish(&mut self) -> io::Result<()>;
+}
+
+/// How many signals have asked the process to end.
+static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
+
+/// A signal has asked the process to end: no reader is waited for any more.
+pub fn interrupt() {
+    INTERRUPTS.fetch_add(1, Ordering::AcqRel);
+}
+
+/// Asks, whenever it is called, whether a signal has asked the process to end since now.
+pub fn is_interrupted() -> impl Fn() -> bool {
+    let before = INTERRUPTS.load(Ordering::Acquire);
+    move || INTERRUPTS.load(Ordering::Acquire) != before
 }
 
 /// A sink that failed, and why. It got nothing after the failure.
@@ -88,8 +123,18 @@ impl Reporter {
 
     /// Completes every report. Nothing is sent to a sink after this.
     pub fn finish(&mut self) {
+        // Those that wait for a reader wait at the same time.
+        for (_, sink) in &mut self.sinks {
+            sink.close();
+        }
         self.each(<dyn Sink>::finish);
         self.sinks.clear();
+    }
+
+    /// Whether so much waits in a sink that nothing should be added.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.sinks.iter().any(|(_, sink)| sink.is_full())
     }
 
     /// The sinks that failed, in the order of their failures.

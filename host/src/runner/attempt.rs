@@ -271,7 +271,7 @@ impl AttemptExecutor {
             feed,
         };
         let call = call.run(plugin);
-        let mut outcome = bounded(call, &scenario.limits, &dirs, &tripwire, &mut stop).await;
+        let mut outcome = bounded(call, sessions.catch_up(), &scenario.limits, &dirs, &tripwire, &mut stop).await;
         if let Outcome::Fault(fault) = &mut outcome
             && fault.class == FaultClass::Deadline
             && let Some(reason) = sessions.backing_off().await

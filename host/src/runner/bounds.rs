@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::{executor::Stop, judge::internal, sessions::Sessions};
 use crate::{
+    clock,
     model::{Fault, FaultClass, Limits, Outcome, Usage},
     sandbox::{AttemptDirs, Tripwire},
 };
@@ -19,9 +20,11 @@ pub(super) const INTERRUPTED: &str = "the run was interrupted";
 const DISK_LOOK: Duration = Duration::from_secs(1);
 
 /// Runs the call within the attempt's bounds: whichever ends first decides, and dropping the call frees all
-/// that the component holds.
+/// that the component holds. When the time is up, what the agents have written by then is read, and a call that comes to
+/// its end by that has come to it in time.
 pub(super) async fn bounded(
     call: impl Future<Output = Outcome>,
+    catch_up: impl Future<Output = ()>,
     limits: &Limits,
     dirs: &Arc<AttemptDirs>,
     tripwire: &Arc<Tripwire>,
@@ -32,13 +35,19 @@ pub(super) async fn bounded(
         biased;
         fault = tripwire.wait() => Outcome::Fault(fault),
         reason = stopped(stop) => Outcome::Cancelled { reason },
-        () = tokio::time::sleep(deadline) => {
+        outcome = call => outcome,
+        () = passed(deadline, catch_up) => {
             let what = format!("no end after {}; its limit is `deadline`", humantime::format_duration(deadline));
             Outcome::Fault(Fault::new(FaultClass::Deadline, what))
         }
         () = watch_disk(dirs, limits.disk, tripwire) => internal("the disk watch ended"),
-        outcome = call => outcome,
     }
+}
+
+async fn passed(deadline: Duration, catch_up: impl Future<Output = ()>) {
+    clock::sleep(deadline).await;
+    catch_up.await;
+    clock::settle().await;
 }
 
 async fn stopped(stop: &mut watch::Receiver<Stop>) -> String {

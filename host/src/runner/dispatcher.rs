@@ -11,12 +11,13 @@ mod trial;
 use std::{
     collections::{BTreeSet, HashMap},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::{
     sync::{mpsc, watch},
     task::{Id, JoinError, JoinSet},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 pub use self::context::RunContext;
@@ -40,6 +41,8 @@ use crate::{
 
 /// Messages that may wait for the dispatcher; beyond them attempts wait.
 const MESSAGES: usize = 1024;
+/// How often a sink that was full is looked at again.
+const FULL_CHECK: Duration = Duration::from_millis(50);
 
 /// Takes the ordered stream. It must not fail: a sink that cannot write says so at the end.
 pub trait EventSink {
@@ -47,6 +50,10 @@ pub trait EventSink {
     fn event(&mut self, event: &Event);
     /// No event follows for the moment: what is buffered goes out.
     fn flush(&mut self);
+    /// Whether so much waits in it that attempts should not add to it. Signals are heard all the same.
+    fn is_full(&mut self) -> bool {
+        false
+    }
 }
 
 /// What a run is told from outside while it goes on.
@@ -82,6 +89,7 @@ pub async fn dispatch(
         }
         dispatcher.sink.flush();
         let retry = dispatcher.retries.first().map(|(due, _)| *due);
+        let is_full = dispatcher.sink.is_full();
         tokio::select! {
             biased;
             signal = signals.recv(), if signals_open => match signal {
@@ -89,7 +97,7 @@ pub async fn dispatch(
                 Some(Signal::Status) => dispatcher.tell_status(),
                 None => signals_open = false,
             },
-            Some(message) = inbox.recv() => {
+            Some(message) = inbox.recv(), if !is_full => {
                 dispatcher.hear(message);
                 dispatcher.hear_what_waits(&mut inbox);
             }
@@ -99,6 +107,7 @@ pub async fn dispatch(
                 dispatcher.task_ended(ended);
             }
             () = sleep_until(retry.unwrap_or_else(Instant::now)), if retry.is_some() => {}
+            () = sleep(FULL_CHECK), if is_full => {}
         }
     }
     dispatcher.end()

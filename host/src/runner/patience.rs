@@ -1,24 +1,30 @@
 //! How long an agent is waited for: silence is a `stall`, unless its provider makes it wait, and a provider that
 //! makes it wait for too long is an `overload`. Where the limit `progress` is set, talk without progress is a `stall`
 //! too.
+//!
+//! An event counts from when it was read, whatever it waits for after that. Before the time is up for good, what lies in
+//! the pipe is read, and an agent that has ended is seen to have ended.
 
 use std::{
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use tokio::{
-    sync::Notify,
-    time::{Instant, sleep_until},
-};
+use tokio::sync::Notify;
 
 use super::progress::Progress;
-use crate::model::{Fault, FaultClass, Limits, SessionEventKind};
+use crate::{
+    clock::{Instant, settle, sleep_until},
+    lane::Intake,
+    model::{Fault, FaultClass, Limits, SessionEventKind},
+};
 
 /// What is known of an agent's last sign of life.
 pub(super) struct Patience {
     quiet: Duration,
     back_off: Duration,
+    /// The reading of the agent's output, which tells of every event.
+    intake: Arc<Intake>,
     heard: Mutex<Heard>,
     /// Something of `heard` has changed that may bring the end closer.
     changed: Notify,
@@ -37,14 +43,31 @@ struct Heard {
 }
 
 impl Patience {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &Limits) -> Arc<Self> {
         let heard = Heard {
             last: Instant::now(),
             backing_off: None,
             idle: Some(Instant::now()),
             progress: limits.progress.map(Progress::new),
         };
-        Self { quiet: limits.quiet, back_off: limits.back_off, heard: Mutex::new(heard), changed: Notify::new() }
+        Arc::new_cyclic(|this: &std::sync::Weak<Self>| {
+            let this = this.clone();
+            let intake = Intake::new(move |event| {
+                this.upgrade().inspect(|this| this.heard(event));
+            });
+            Self {
+                quiet: limits.quiet,
+                back_off: limits.back_off,
+                intake: Arc::new(intake),
+                heard: Mutex::new(heard),
+                changed: Notify::new(),
+            }
+        })
+    }
+
+    /// The reading of the agent's output.
+    pub(super) fn intake(&self) -> Arc<Intake> {
+        Arc::clone(&self.intake)
     }
 
     /// Why the provider makes the agent wait, if it does.
@@ -98,12 +121,12 @@ impl Patience {
     /// Waits for `answer` for as long as the agent's signs of life allow.
     ///
     /// # Errors
-    /// The answer's, or a fault of class `stall` or `overload`.
-    pub(super) async fn wait<T>(&self, answer: impl Future<Output = Result<T, Fault>>) -> Result<T, Fault> {
+    /// A fault of class `stall` or `overload`.
+    pub(super) async fn wait<T>(&self, answer: impl Future<Output = T>) -> Result<T, Fault> {
         self.begin();
         let answer = tokio::select! {
             biased;
-            answer = answer => answer,
+            answer = answer => Ok(answer),
             fault = self.run_out() => Err(fault),
         };
         self.lock().idle = Some(Instant::now());
@@ -129,7 +152,15 @@ impl Patience {
         loop {
             let ends = match self.verdict() {
                 Ok(ends) => ends,
-                Err(fault) => return fault,
+                Err(_) => {
+                    self.intake.catch_up().await;
+                    // The answer gets a chance to come of what was read.
+                    settle().await;
+                    match self.verdict() {
+                        Ok(ends) => ends,
+                        Err(fault) => return fault,
+                    }
+                }
             };
             tokio::select! {
                 () = sleep_until(ends) => {}
@@ -179,17 +210,23 @@ fn overload(back_off: Duration, reason: &str) -> Fault {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::pending, sync::Arc};
+    use std::future::pending;
 
-    use tokio::time::sleep;
+    use tokio::{
+        sync::mpsc,
+        time::{Instant, sleep},
+    };
 
     use super::*;
-    use crate::model::BackOff;
+    use crate::{
+        lane::Observer,
+        model::{BackOff, SessionEvent},
+    };
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn patience() -> Arc<Patience> {
-        Arc::new(Patience::new(&Limits { quiet: 10 * SECOND, back_off: 30 * SECOND, ..Limits::default() }))
+        Patience::new(&Limits { quiet: 10 * SECOND, back_off: 30 * SECOND, ..Limits::default() })
     }
 
     fn message() -> SessionEventKind {
@@ -209,7 +246,7 @@ mod tests {
                 sleep(*seconds as u32 * SECOND).await;
                 patience.heard(event);
             }
-            pending::<Result<(), Fault>>().await
+            pending::<()>().await
         };
         let fault = patience.wait(told).await.unwrap_err();
         (fault.class, began.elapsed().as_secs())
@@ -219,6 +256,79 @@ mod tests {
     async fn silence_is_a_stall_from_the_last_event_on() {
         assert_eq!(class_after(&[]).await, (FaultClass::Stall, 10));
         assert_eq!(class_after(&[(9, message()), (9, message())]).await, (FaultClass::Stall, 28));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn output_that_nobody_takes_still_shows_a_living_agent() {
+        let patience = patience();
+        let (events, _taken) = mpsc::channel(1);
+        let observer = Observer::new(events, patience.intake());
+        let reads = async {
+            loop {
+                sleep(9 * SECOND).await;
+                observer.heard(&message());
+            }
+        };
+        let answer = async {
+            sleep(100 * SECOND).await;
+            7
+        };
+        tokio::select! {
+            answer = patience.wait(answer) => assert_eq!(answer, Ok(7)),
+            () = reads => {}
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_host_that_holds_up_its_reader_finds_no_stall() {
+        let patience = patience();
+        let (events, mut taken) = mpsc::channel(1);
+        let observer = Observer::new(events, patience.intake());
+        let reads = async {
+            let mut reading = observer.reading();
+            for _ in 0..2 {
+                observer.heard(&message());
+                observer.send(SessionEvent { at_ms: 0, kind: message() }).await;
+            }
+            // There was more to read all the time.
+            observer.heard(&message());
+            loop {
+                reading.asked().await;
+                reading.caught_up();
+            }
+        };
+        let held_up = async {
+            sleep(60 * SECOND).await;
+            taken.recv().await;
+            pending().await
+        };
+        let began = Instant::now();
+        tokio::select! {
+            answer = patience.wait(pending::<()>()) => assert_eq!(answer.unwrap_err().class, FaultClass::Stall),
+            () = reads => {}
+            () = held_up => {}
+        }
+        assert_eq!(began.elapsed().as_secs(), 70, "the silence begins when the reader goes on");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_lies_in_the_pipe_is_taken_in_before_the_time_is_up() {
+        let patience = patience();
+        let (events, _taken) = mpsc::channel(1);
+        let observer = Observer::new(events, patience.intake());
+        let (end, ended) = tokio::sync::oneshot::channel();
+        let reads = async {
+            let mut reading = observer.reading();
+            reading.asked().await;
+            // The end of the turn, which makes no event.
+            end.send(7).unwrap();
+            drop(reading);
+            pending::<()>().await
+        };
+        tokio::select! {
+            answer = patience.wait(ended) => assert_eq!(answer, Ok(Ok(7))),
+            () = reads => {}
+        }
     }
 
     #[tokio::test(start_paused = true)]
@@ -250,7 +360,7 @@ mod tests {
         sleep(100 * SECOND).await;
         let answer = async {
             sleep(9 * SECOND).await;
-            Ok(7)
+            7
         };
         assert_eq!(patience.wait(answer).await, Ok(7));
     }
@@ -263,7 +373,6 @@ mod tests {
             let next = async {
                 sleep(4 * SECOND).await;
                 patience.heard(&back_off());
-                Ok(())
             };
             if let Err(fault) = patience.wait(next).await {
                 break fault;
@@ -279,7 +388,7 @@ mod tests {
         sleep(100 * SECOND).await;
         let answer = async {
             sleep(29 * SECOND).await;
-            Ok(7)
+            7
         };
         assert_eq!(patience.wait(answer).await, Ok(7));
     }

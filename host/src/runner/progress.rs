@@ -8,13 +8,11 @@ use std::{
 };
 
 use serde_json::Value;
-use tokio::{
-    task::spawn_blocking,
-    time::{Instant, sleep},
-};
+use tokio::task::spawn_blocking;
 
 use super::{patience::Patience, text::shortened};
 use crate::{
+    clock::{Instant, sleep},
     model::{Fault, FaultClass},
     sandbox::AttemptDirs,
 };
@@ -133,7 +131,7 @@ mod tests {
     fn patience() -> Arc<Patience> {
         let limits =
             Limits { quiet: 20 * SECOND, back_off: 50 * SECOND, progress: Some(30 * SECOND), ..Limits::default() };
-        Arc::new(Patience::new(&limits))
+        Patience::new(&limits)
     }
 
     fn call(command: &str) -> SessionEventKind {
@@ -169,7 +167,7 @@ mod tests {
                 patience.heard(&event(second));
                 sleep(SECOND).await;
             }
-            pending::<Result<(), Fault>>().await
+            pending::<()>().await
         };
         tokio::select! {
             answer = patience.wait(told) => (answer.unwrap_err(), began.elapsed().as_secs()),
@@ -210,7 +208,6 @@ mod tests {
                 let answer = async {
                     sleep(SECOND).await;
                     patience.heard(&message());
-                    Ok(())
                 };
                 patience.wait(answer).await?;
                 sleep(100 * SECOND).await;
@@ -231,7 +228,7 @@ mod tests {
                 sleep(SECOND).await;
                 patience.heard(&message());
             }
-            Ok(7)
+            7
         };
         assert_eq!(patience.wait(told).await, Ok(7));
     }

@@ -23,7 +23,7 @@ use super::{
     timings::Timings,
 };
 use crate::{
-    lane::{Lane, Session, SessionLimits, SessionSpec},
+    lane::{Intake, Lane, Observer, Session, SessionLimits, SessionSpec},
     model::{Conclusion, Fault, FaultClass, Limits, Report, SessionEvent, SessionEventKind, Usage},
     sandbox::AttemptDirs,
 };
@@ -56,6 +56,8 @@ pub(super) struct Sessions {
     /// it, and the agent that is then just starting must be waited for too.
     starting: tokio::sync::Mutex<Option<JoinHandle<Result<Entry, Fault>>>>,
     fault: Mutex<Option<Fault>>,
+    /// How far the output of each session is read.
+    intakes: Mutex<Vec<Arc<Intake>>>,
     timings: Arc<Timings>,
 }
 
@@ -95,6 +97,7 @@ impl Sessions {
             list: tokio::sync::Mutex::default(),
             starting: tokio::sync::Mutex::default(),
             fault: Mutex::default(),
+            intakes: Mutex::default(),
             timings,
         }
     }
@@ -153,11 +156,12 @@ impl Sessions {
         })?;
         let (observer, events) = mpsc::channel(WAITING);
         let number = u32::try_from(place + 1).unwrap_or(u32::MAX);
-        let patience = Arc::new(Patience::new(&self.limits));
+        let patience = Patience::new(&self.limits);
+        self.intakes.lock().unwrap_or_else(PoisonError::into_inner).push(patience.intake());
         self.timings.session_asked(place + 1);
         let timings = Arc::clone(&self.timings);
         let watched = patience.wants_progress().then(|| Arc::clone(&self.dirs));
-        let told = forward(events, self.feed.clone(), number, Arc::clone(&patience), timings);
+        let told = forward(events, self.feed.clone(), number, timings);
         let forwarder = tokio::spawn(watching(watched, Arc::clone(&patience), told));
         let mut transcript = Transcript::begin(&self.record_of(place + 1), &prompt, Arc::clone(&self.trees));
         let spec = SessionSpec {
@@ -170,7 +174,7 @@ impl Sessions {
             script: self.script.clone(),
             record_dir: Some(self.record_of(place + 1)),
             limits: SessionLimits::default(),
-            observer: Some(observer),
+            observer: Some(Observer::new(observer, patience.intake())),
         };
         self.used.store(true, Ordering::Relaxed);
         let mut starting = self.starting.lock().await;
@@ -210,7 +214,13 @@ impl Sessions {
             return self.note(Err(fault));
         }
         let Entry { session, patience, transcript, .. } = &mut *entry;
-        let answer = patience.wait(session.send(message.clone())).await;
+        let answer = loop {
+            match patience.wait(session.send(message.clone())).await {
+                Ok(answer) => break answer,
+                Err(fault) if session.give_up(&fault) => break Err(fault),
+                Err(_) => {}
+            }
+        };
         transcript.sent(&message, &answer);
         self.note(answer)
     }
@@ -230,6 +240,14 @@ impl Sessions {
             self.timings.session_concluded(place + 1);
         }
         self.note(answer)
+    }
+
+    /// Waits until what the agents have written by now is read.
+    pub(super) async fn catch_up(&self) {
+        let intakes = self.intakes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for intake in intakes {
+            intake.catch_up().await;
+        }
     }
 
     /// Ends every session: asks, and after `grace` kills. Returns when no descendant is left and every event
@@ -290,7 +308,14 @@ impl Sessions {
 
 impl Entry {
     async fn next_event(&mut self) -> Result<Option<SessionEvent>, Fault> {
-        let answer = self.patience.wait(self.session.next_event()).await;
+        let answer = loop {
+            match self.patience.wait(self.session.next_event()).await {
+                Ok(answer) => break answer,
+                Err(fault) if self.session.give_up(&fault) => break Err(fault),
+                // It has come to its end just now.
+                Err(_) => {}
+            }
+        };
         self.transcript.next_event(&answer);
         answer
     }
@@ -334,13 +359,7 @@ impl Shown {
 }
 
 /// Tells the dispatcher what a session's observer sees, up to a bound, and returns the last usage seen.
-async fn forward(
-    mut events: mpsc::Receiver<SessionEvent>,
-    feed: Feed,
-    session: u32,
-    patience: Arc<Patience>,
-    timings: Arc<Timings>,
-) -> Usage {
+async fn forward(mut events: mpsc::Receiver<SessionEvent>, feed: Feed, session: u32, timings: Arc<Timings>) -> Usage {
     let (mut told, mut bytes, mut cut) = (0_u64, 0_usize, 0_u64);
     let mut usage = Usage::default();
     let mut spoke = false;
@@ -348,7 +367,6 @@ async fn forward(
         if !std::mem::replace(&mut spoke, true) {
             timings.session_spoke(session as usize);
         }
-        patience.heard(&event.kind);
         if let SessionEventKind::Usage(known) = &event.kind {
             usage = known.clone();
         }

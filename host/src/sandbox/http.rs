@@ -10,7 +10,7 @@ use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header::HOST, uri::PathAndQuery};
 use http_body_util::BodyExt;
-use tokio::{sync::OwnedSemaphorePermit, time::timeout};
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use self::{
@@ -19,6 +19,7 @@ use self::{
 };
 use super::network::{HTTP, Network, NoAddress};
 use crate::{
+    clock::timeout,
     engine::HTTP_CHUNK,
     model::{GrantItem, HttpGrant, HttpTarget, Scheme, SecretHeader},
 };

@@ -11,10 +11,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
-};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi::sockets::SocketAddrUse;
 
 use super::{
@@ -22,8 +19,9 @@ use super::{
     loopback::{Loopback, Protocol},
     resolver::Share,
 };
-use crate::model::{
-    GrantItem, HostPattern, HttpGrant, HttpTarget, ListenTarget, SecretHeader, SocketGrants, SocketTarget,
+use crate::{
+    clock::timeout,
+    model::{GrantItem, HostPattern, HttpGrant, HttpTarget, ListenTarget, SecretHeader, SocketGrants, SocketTarget},
 };
 
 /// Characters of a name that is none, in messages.

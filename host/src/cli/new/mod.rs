@@ -11,7 +11,7 @@ use std::{
 use super::{
     args::{Language, NewArgs},
     failure::Failure,
-    list::write_all,
+    terminal,
 };
 use crate::{
     component::CONTRACT,
@@ -44,7 +44,7 @@ pub(super) fn new(args: &NewArgs) -> Result<ExitCode, Failure> {
         _ => Failure::setup(format!("cannot write `{}`: {error}", shown(&folder))),
     };
     write(&folder, &args.name, args.lang).map_err(problem)?;
-    write_all(&format!(
+    terminal::output(&format!(
         "{}: the scenario `{}`\n\nIts README says how it is built. In short:\n\n{}{}  host run\n  host prove\n",
         shown(&folder),
         args.name,

@@ -6,7 +6,6 @@ mod recorded_run;
 use std::{
     collections::{BTreeMap, HashMap},
     ffi::{OsStr, OsString},
-    io::Write,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -20,7 +19,7 @@ use super::{
     failure::Failure,
     list::one_line,
     setup::{self, Loaded},
-    wiring,
+    terminal, wiring,
 };
 use crate::{
     config::{self, Overrides, Settings, nearest},
@@ -63,7 +62,7 @@ pub(super) async fn regrade(args: RegradeArgs) -> Result<ExitCode, Failure> {
     if work.trials.is_empty() {
         let mut text: String = work.left_out.iter().map(Comparison::text).collect();
         text.push_str(&format!("error: nothing to grade again in run {}\n", run.id));
-        std::io::stderr().lock().write_all(text.as_bytes())?;
+        terminal::print(&text);
         return Ok(ExitCode::NothingToRun);
     }
     check_grants(&plan).map_err(Failure::setup_all)?;
@@ -100,8 +99,7 @@ pub(super) async fn regrade(args: RegradeArgs) -> Result<ExitCode, Failure> {
     if let Some(directory) = directory {
         text.push_str(&format!("run directory {}\n", shown(&directory)));
     }
-    show(&text, &args.reporters)?;
-    Ok(code)
+    Ok(show(&text, &args.reporters, code))
 }
 
 /// The run directory that `named` means: one itself, the name of a run below `output`, or its latest.
@@ -381,13 +379,14 @@ fn reporters(asked: &[ReporterKind]) -> Vec<ReporterKind> {
 }
 
 /// Prints the comparison where no report for machines is in its way.
-fn show(text: &str, asked: &[ReporterKind]) -> std::io::Result<()> {
+fn show(text: &str, asked: &[ReporterKind], code: ExitCode) -> ExitCode {
     if !asked.is_empty() && !asked.contains(&ReporterKind::Human) {
-        return Ok(());
+        return code;
     }
     let machines = [ReporterKind::Jsonl, ReporterKind::Github];
     if asked.iter().any(|kind| machines.contains(kind)) {
-        return std::io::stderr().lock().write_all(text.as_bytes());
+        terminal::print(text);
+        return code;
     }
-    super::list::write_all(text)
+    terminal::result(text, code)
 }

@@ -21,7 +21,7 @@ impl Agent<'_> {
         match fault {
             ScriptedFault::Crash { text } => {
                 if !text.is_empty() {
-                    eprintln!("{text}");
+                    drop(writeln!(io::stderr(), "{text}"));
                 }
                 Err(Stop::Exit(CRASHED))
             }

@@ -8,7 +8,12 @@ mod faults;
 mod output;
 mod tools;
 
-use std::{env, io, path::PathBuf, thread};
+use std::{
+    env,
+    io::{self, Write},
+    path::PathBuf,
+    thread,
+};
 
 use output::Output;
 
@@ -60,7 +65,10 @@ pub fn run_agent(args: &AgentArgs) -> u8 {
     let mut output = match Output::open(config_dir.as_deref(), &session) {
         Ok(output) => output,
         Err(error) => {
-            eprintln!("host agent: cannot write the transcript under {CONFIG_DIR_VARIABLE}: {error}");
+            drop(writeln!(
+                io::stderr(),
+                "host agent: cannot write the transcript under {CONFIG_DIR_VARIABLE}: {error}"
+            ));
             return 1;
         }
     };
@@ -68,13 +76,13 @@ pub fn run_agent(args: &AgentArgs) -> u8 {
         Ok(()) => 0,
         Err(Stop::Exit(code)) => code,
         Err(Stop::Script(message)) => {
-            eprintln!("host agent: {message}");
+            drop(writeln!(io::stderr(), "host agent: {message}"));
             // Who reads only the events shall know as well.
             drop(output.error("script", &message));
             BAD_SCRIPT
         }
         Err(Stop::Io(error)) => {
-            eprintln!("host agent: {error}");
+            drop(writeln!(io::stderr(), "host agent: {error}"));
             1
         }
     }

@@ -3,7 +3,7 @@
 use std::{ffi::OsString, time::Duration};
 
 use semver::{Version, VersionReq};
-use tokio::{io::AsyncReadExt, time::timeout};
+use tokio::io::AsyncReadExt;
 
 use super::{
     super::{
@@ -14,7 +14,10 @@ use super::{
     confined, environment,
     program::{self, Found},
 };
-use crate::model::{AgentSettings, Confinement};
+use crate::{
+    clock::timeout,
+    model::{AgentSettings, Confinement},
+};
 
 /// A program that takes longer to tell its version is stuck.
 const PATIENCE: Duration = Duration::from_secs(20);

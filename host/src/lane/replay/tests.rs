@@ -1,5 +1,7 @@
 use std::fs;
 
+use tokio::sync::mpsc;
+
 use super::*;
 use crate::{
     lane::SessionLimits,
@@ -111,7 +113,10 @@ async fn a_conversation_is_played_as_it_was() {
     assert_eq!(recorded.replayable(), "yes");
     let lane = recorded.lane();
     let (observer, mut observed) = mpsc::channel(10);
-    let mut session = lane.start(SessionSpec { observer: Some(observer), ..spec("go") }).await.unwrap();
+    let mut session = lane
+        .start(SessionSpec { observer: Some(Observer::new(observer, Arc::default())), ..spec("go") })
+        .await
+        .unwrap();
     let ReplayStep::Event(first) = event("one") else { unreachable!() };
     assert_eq!(session.next_event().await.unwrap(), Some(first.clone()));
     assert_eq!(recorded.restored(), [""; 0], "the turn is not over");

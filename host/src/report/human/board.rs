@@ -78,6 +78,11 @@ impl Board {
         }
     }
 
+    /// Whether anything runs, or waits for its next attempt.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.running.is_empty() || !self.retrying.is_empty()
+    }
+
     fn does(&mut self, trial: &TrialId, what: Option<String>) {
         if let Some(what) = what
             && let Some(running) = self.running.iter_mut().find(|running| running.trial == *trial)

@@ -3,6 +3,7 @@
 mod activity;
 mod board;
 mod figures;
+mod heartbeat;
 mod incidents;
 mod rates;
 mod screen;
@@ -14,9 +15,13 @@ mod theme;
 mod units;
 mod verdict;
 
-use std::io::{self, Write};
+use std::{
+    io::{self, Write},
+    time::Instant,
+};
 
-use self::{screen::Screen, story::Story, theme::Theme};
+pub use self::screen::LiveLines;
+use self::{heartbeat::Heartbeat, screen::Screen, story::Story, theme::Theme};
 use super::Sink;
 use crate::model::{Event, EventKind};
 
@@ -65,26 +70,39 @@ pub struct Human {
     story: Story,
     screen: Screen,
     pending: String,
+    /// For plain output.
+    heartbeat: Option<Heartbeat>,
 }
 
 impl Human {
     /// Plain lines without cursor movement, for a file, a pipe or a CI log.
     #[must_use]
     pub fn plain(writer: Box<dyn Write + Send>, options: HumanOptions) -> Self {
-        Self { story: Story::new(options, true), screen: Screen::Plain(writer), pending: String::new() }
+        let heartbeat = (options.verbosity > Verbosity::Quiet).then(|| Heartbeat::new(options.theme(), Instant::now()));
+        let story = Story::new(options, true);
+        Self { story, screen: Screen::Plain(writer), pending: String::new(), heartbeat }
     }
 
     /// Results as they come above a live line for each running trial.
     #[must_use]
-    pub fn live(terminal: console::Term, options: HumanOptions) -> Self {
-        Self::on(Screen::live(terminal, options.theme()), options)
+    pub fn live(terminal: console::Term, writer: Box<dyn Write + Send>, options: HumanOptions) -> Self {
+        Self::on(Screen::live(terminal, writer, options.theme()), options)
+    }
+
+    /// The live lines, if there are any.
+    #[must_use]
+    pub fn live_lines(&self) -> Option<LiveLines> {
+        self.screen.live_lines()
     }
 
     fn on(screen: Screen, options: HumanOptions) -> Self {
-        Self { story: Story::new(options, false), screen, pending: String::new() }
+        Self { story: Story::new(options, false), screen, pending: String::new(), heartbeat: None }
     }
 
     fn print_pending(&mut self) -> io::Result<()> {
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.beat(&mut self.pending, Instant::now());
+        }
         let printed = self.screen.print(&self.pending);
         self.pending.clear();
         printed
@@ -95,6 +113,9 @@ impl Sink for Human {
     fn event(&mut self, event: &Event) -> io::Result<()> {
         self.story.tell(event, &mut self.pending);
         self.screen.follow(event);
+        if let Some(heartbeat) = &mut self.heartbeat {
+            heartbeat.follow(event, Instant::now());
+        }
         // The summary must not wait for live lines, nor stand above them.
         let is_last = matches!(event.kind, EventKind::RunFinished { .. });
         if is_last {
@@ -104,6 +125,10 @@ impl Sink for Human {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.print_pending()
+    }
+
+    fn tick(&mut self) -> io::Result<()> {
         self.print_pending()
     }
 

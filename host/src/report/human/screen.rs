@@ -3,7 +3,8 @@
 use std::{
     fmt,
     io::{self, Write},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError, mpsc::channel},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -14,6 +15,8 @@ use crate::model::{Event, EventKind};
 
 /// How often elapsed times move.
 const TICK: Duration = Duration::from_millis(100);
+/// How long a terminal may take to clear the live lines.
+const CLEAR_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Height and width of a terminal, asked anew for each drawing since windows change.
 type Size = Arc<dyn Fn() -> (u16, u16) + Send + Sync>;
@@ -24,14 +27,9 @@ pub(super) enum Screen {
 }
 
 impl Screen {
-    pub(super) fn live(terminal: console::Term, theme: Theme) -> Self {
+    pub(super) fn live(terminal: console::Term, writer: Box<dyn Write + Send>, theme: Theme) -> Self {
         let sized = terminal.clone();
-        Self::Live(Live::new(
-            ProgressDrawTarget::term(terminal.clone(), 20),
-            Box::new(terminal),
-            Arc::new(move || sized.size()),
-            theme,
-        ))
+        Self::Live(Live::new(ProgressDrawTarget::term(terminal, 20), writer, Arc::new(move || sized.size()), theme))
     }
 
     pub(super) fn print(&mut self, text: &str) -> io::Result<()> {
@@ -54,6 +52,14 @@ impl Screen {
         }
     }
 
+    /// The live lines, if there are any.
+    pub(super) fn live_lines(&self) -> Option<LiveLines> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Live(live) => Some(LiveLines(live.bar.clone())),
+        }
+    }
+
     /// Takes the live lines away for good.
     pub(super) fn end_live(&mut self) {
         if let Self::Live(live) = self {
@@ -65,6 +71,32 @@ impl Screen {
 fn write_through(writer: &mut impl Write, text: &str) -> io::Result<()> {
     writer.write_all(text.as_bytes())?;
     writer.flush()
+}
+
+/// The live lines, for who wants them away for a while.
+#[derive(Clone)]
+pub struct LiveLines(ProgressBar);
+
+impl LiveLines {
+    /// Takes the lines away, calls `stop`, and draws them again. Where they cannot be taken away, since nothing can be
+    /// written to the terminal, `stop` is called all the same.
+    pub fn suspend(&self, stop: impl FnOnce()) {
+        let (cleared, is_cleared) = channel();
+        let (again, draw_again) = channel::<()>();
+        let bar = self.0.clone();
+        let clearing = thread::Builder::new().spawn(move || {
+            bar.suspend(|| {
+                // Both ends wait no longer than they have to.
+                let _ = cleared.send(());
+                let _ = draw_again.recv();
+            });
+        });
+        if clearing.is_ok() {
+            let _ = is_cleared.recv_timeout(CLEAR_TIMEOUT);
+        }
+        stop();
+        drop(again);
+    }
 }
 
 /// The live lines are one bar of several lines: one thread ticks and one drawing moves them all, however many run.

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::mpsc;
 
-use self::fake::{Act, End, Events, Fake, events_of, lane, plan, ran, run, started, verdict};
+use self::fake::{Act, End, Events, Fake, events_of, lane, plan, ran, run, run_full, started, verdict};
 use super::*;
 use crate::{model::Finding, runner::exit_code};
 
@@ -286,4 +286,15 @@ async fn a_talkative_attempt_is_told_in_its_order() {
         let said = ran(&log, trial);
         assert_eq!(said, (0..3_000).map(|number| number.to_string()).collect::<Vec<_>>(), "{trial}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_sink_holds_up_attempts_and_no_signal() {
+    let plan = plan(9, vec![lane("l", None, &[], &["a", "b"])]);
+    let log = run_full(&plan, Fake::new(), seconds(30)).await;
+    assert!(log.started_at("l/a") >= seconds(30) && verdict(&log, "l/a") == Verdict::Pass);
+    let log = run_full(&plan, Fake::new().signal(seconds(5), "SIGINT"), seconds(30)).await;
+    let heard = log.position(|event| matches!(event, EventKind::Interrupted { .. }));
+    assert_eq!(log.events[heard].at_ms, 5000);
+    assert_eq!(log.summary.exit_code, 130);
 }

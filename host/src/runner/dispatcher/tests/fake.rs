@@ -257,9 +257,9 @@ pub(super) struct Log {
     pub(super) most_in_lane: BTreeMap<String, usize>,
 }
 
-/// A sink that keeps everything.
+/// A sink that keeps everything, and is full until a time.
 #[derive(Default)]
-pub(super) struct Events(pub(super) Vec<Event>);
+pub(super) struct Events(pub(super) Vec<Event>, Option<Instant>);
 
 impl EventSink for Events {
     fn event(&mut self, event: &Event) {
@@ -267,6 +267,10 @@ impl EventSink for Events {
     }
 
     fn flush(&mut self) {}
+
+    fn is_full(&mut self) -> bool {
+        self.1.is_some_and(|until| Instant::now() < until)
+    }
 }
 
 fn signal(name: &str) -> Signal {
@@ -275,6 +279,11 @@ fn signal(name: &str) -> Signal {
 
 /// Runs a plan to its end.
 pub(super) async fn run(plan: &Plan, fake: Fake) -> Log {
+    run_full(plan, fake, Duration::ZERO).await
+}
+
+/// The same, with a sink that takes nothing more at first.
+pub(super) async fn run_full(plan: &Plan, fake: Fake, full: Duration) -> Log {
     let context = RunContext {
         run: RunId("r".into()),
         time: "2026-01-01T00:00:00Z".into(),
@@ -298,7 +307,7 @@ pub(super) async fn run(plan: &Plan, fake: Fake) -> Log {
         }
     });
     let fake = Arc::new(fake);
-    let mut events = Events::default();
+    let mut events = Events(Vec::new(), Some(began + full));
     let executor = Arc::clone(&fake) as Arc<dyn Executor>;
     let summary = timeout(FOR_EVER, dispatch(plan, context, executor, &mut events, signals)).await;
     let seen = std::mem::take(&mut *fake.seen());

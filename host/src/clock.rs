@@ -1,0 +1,264 @@
+//! The host's own time. It stands still while the host does not run: when it is stopped by a signal, when the machine or
+//! its container is suspended, and when the processor is so busy that nothing here gets its turn. Whatever waits for
+//! somebody else goes by it, since the host could not have noticed anything meanwhile.
+//!
+//! [`keep`] looks at the system's clock every few milliseconds. Of a longer gap between two looks only a part counts.
+//! The system's own monotonic clock, which is looked at, stands still during a suspension of the machine.
+
+use std::{
+    ops::{Add, Sub},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant as SystemInstant;
+
+/// How often the system's clock is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_millis(50);
+/// As much of the time between two looks counts at most.
+const MAX_GAP: Duration = Duration::from_millis(250);
+/// How long what has happened already gets to be noticed, when a time is up.
+const SETTLE: Duration = Duration::from_millis(20);
+
+static CLOCK: Clock = Clock::new();
+
+/// A moment of the host's own time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instant(SystemInstant);
+
+impl Instant {
+    /// This moment.
+    #[must_use]
+    pub fn now() -> Self {
+        Self(CLOCK.now(SystemInstant::now()))
+    }
+
+    /// The time since then.
+    #[must_use]
+    pub fn elapsed(self) -> Duration {
+        Self::now() - self
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Self;
+
+    fn add(self, time: Duration) -> Self {
+        Self(self.0 + time)
+    }
+}
+
+impl Sub for Instant {
+    type Output = Duration;
+
+    /// Nothing, if `other` is later.
+    fn sub(self, other: Self) -> Duration {
+        self.0.saturating_duration_since(other.0)
+    }
+}
+
+/// The time within which something was to happen is up.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Elapsed;
+
+/// Waits until `time` has passed.
+pub async fn sleep(time: Duration) {
+    sleep_until(Instant::now() + time).await;
+}
+
+/// Waits until `end`.
+pub async fn sleep_until(end: Instant) {
+    loop {
+        let left = end - Instant::now();
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left).await;
+    }
+}
+
+/// Gives what has happened already a moment to be noticed by those that wait for it.
+pub async fn settle() {
+    tokio::time::sleep(SETTLE).await;
+}
+
+/// Waits for `future`, for `time` at most.
+///
+/// # Errors
+/// The time is up, and `future` did not come to an end shortly after it either.
+pub async fn timeout<T>(time: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
+    let expires = async {
+        sleep(time).await;
+        settle().await;
+    };
+    tokio::select! {
+        biased;
+        answer = future => Ok(answer),
+        () = expires => Err(Elapsed),
+    }
+}
+
+/// Looks at the system's clock from now on. Never returns.
+pub async fn keep() {
+    CLOCK.lock().last = Some(SystemInstant::now());
+    loop {
+        tokio::time::sleep(LOOK_INTERVAL).await;
+        CLOCK.now(SystemInstant::now());
+    }
+}
+
+/// Stops the clock until it is dropped.
+#[must_use]
+#[derive(Debug)]
+pub struct Hold(());
+
+/// Stops the clock: the host itself holds up whatever it times.
+pub fn hold() -> Hold {
+    CLOCK.hold(SystemInstant::now());
+    Hold(())
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        CLOCK.release(SystemInstant::now());
+    }
+}
+
+struct Clock(Mutex<State>);
+
+struct State {
+    /// The last look; none while nobody looks regularly, so that gaps mean nothing.
+    last: Option<SystemInstant>,
+    /// Time that did not count.
+    lost: Duration,
+    holds: usize,
+    /// Since when the clock is stopped.
+    held: Option<SystemInstant>,
+}
+
+impl Clock {
+    const fn new() -> Self {
+        Self(Mutex::new(State { last: None, lost: Duration::ZERO, holds: 0, held: None }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Every change is complete by itself.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self, now: SystemInstant) -> SystemInstant {
+        let mut state = self.lock();
+        state.look(now);
+        let counted = state.held.unwrap_or(now);
+        counted.checked_sub(state.lost).unwrap_or(counted)
+    }
+
+    fn hold(&self, now: SystemInstant) {
+        let mut state = self.lock();
+        state.look(now);
+        state.holds += 1;
+        state.held.get_or_insert(now);
+    }
+
+    fn release(&self, now: SystemInstant) {
+        let mut state = self.lock();
+        state.look(now);
+        state.holds = state.holds.saturating_sub(1);
+        if state.holds == 0
+            && let Some(since) = state.held.take()
+        {
+            state.lost += now.saturating_duration_since(since);
+        }
+    }
+}
+
+impl State {
+    fn look(&mut self, now: SystemInstant) {
+        let Some(last) = &mut self.last else { return };
+        // Threads come here with what they read a moment before.
+        let now = now.max(*last);
+        let gap = now - *last;
+        *last = now;
+        // While the clock is stopped all of the time is lost in one piece.
+        if self.held.is_none() {
+            self.lost += gap.saturating_sub(MAX_GAP);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// A clock that is looked at, and a moment.
+    fn clock() -> (Clock, SystemInstant) {
+        let (clock, now) = (Clock::new(), SystemInstant::now() + 1000 * SECOND);
+        clock.lock().last = Some(now);
+        (clock, now)
+    }
+
+    #[test]
+    fn time_in_which_the_host_does_not_run_does_not_count() {
+        let (clock, began) = clock();
+        let mut now = began;
+        for _ in 0..20 {
+            now += LOOK_INTERVAL;
+            assert_eq!(clock.now(now), now, "it runs");
+        }
+        now += 3600 * SECOND;
+        assert_eq!(clock.now(now) - began, SECOND + MAX_GAP);
+        now += LOOK_INTERVAL;
+        assert_eq!(clock.now(now) - began, SECOND + MAX_GAP + LOOK_INTERVAL, "it runs again");
+    }
+
+    #[test]
+    fn a_starved_host_has_a_slower_clock_that_goes_on() {
+        let (clock, began) = clock();
+        let mut now = began;
+        for _ in 0..10 {
+            now += 2 * SECOND;
+            clock.now(now);
+        }
+        assert_eq!(clock.now(now) - began, 10 * MAX_GAP);
+    }
+
+    #[test]
+    fn the_clock_never_goes_back() {
+        let (clock, began) = clock();
+        let later = clock.now(began + 5 * SECOND);
+        assert!(clock.now(began + 4 * SECOND) <= later);
+        assert_eq!(clock.now(began + 5 * SECOND), later);
+    }
+
+    #[test]
+    fn a_held_clock_stands_still_until_the_last_hold_is_gone() {
+        let (clock, began) = clock();
+        clock.hold(began);
+        clock.hold(began + SECOND / 10);
+        clock.release(began + 7 * SECOND);
+        assert_eq!(clock.now(began + 8 * SECOND), began);
+        clock.release(began + 9 * SECOND);
+        assert_eq!(clock.now(began + 9 * SECOND), began);
+        assert_eq!(clock.now(began + 9 * SECOND + LOOK_INTERVAL), began + LOOK_INTERVAL);
+    }
+
+    #[test]
+    fn without_regular_looks_gaps_mean_nothing() {
+        let (clock, now) = (Clock::new(), SystemInstant::now());
+        assert_eq!(clock.now(now + 3600 * SECOND), now + 3600 * SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_happened_when_the_time_is_up_still_counts() {
+        let (told, tell) = tokio::sync::oneshot::channel();
+        let late = async {
+            tokio::time::sleep(SECOND + SETTLE / 2).await;
+            told.send(7)
+        };
+        let (answer, _) = tokio::join!(timeout(SECOND, tell), late);
+        assert_eq!(answer, Ok(Ok(7)));
+        assert_eq!(timeout(SECOND, std::future::pending::<()>()).await, Err(Elapsed));
+    }
+}
