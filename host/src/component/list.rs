@@ -1,6 +1,6 @@
 //! Asks a plugin for its scenarios. Discovery is powerless: no files, no environment, no network, no session.
 
-use std::{str::FromStr, time::Duration};
+use std::{str::FromStr, sync::Arc, time::Duration};
 
 use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
@@ -12,7 +12,7 @@ use super::{
     unlinked,
 };
 use crate::{
-    engine::{self, Engine, HTTP_CHUNK, Limiter},
+    engine::{self, Account, Engine, HTTP_CHUNK, Limiter},
     model::{BadName, Clause, DeclaredScenario, Grant, Limits, UnknownGrant, check_name},
 };
 
@@ -141,11 +141,20 @@ impl Lister {
         let imports = &plugin.contents.imports;
         let link = |error: wasmtime::Error| ListError::Link { reason: unlinked(imports, &error) };
         let pre = linker.instantiate_pre(&plugin.component).and_then(bindings::PluginPre::new).map_err(link)?;
-        let powerless = Powerless::new();
+        let limits = Limits { memory: MEMORY, ..Limits::default() };
+        // The trap that follows a breach tells it.
+        let account = Account::new(&limits, plugin.engine.mappings(), drop);
+        let trap = |error: wasmtime::Error| ListError::Trap { reason: engine::causes(&error).join(": ") };
+        let powerless = Powerless::new(Limiter::new(&limits, Arc::clone(&account)));
+        let _instances = account
+            .take(plugin.survey.instance_bytes(limits.instances), "its instances")
+            .map_err(|exceeded| trap(exceeded.into()))?;
         let mut store = engine::store(compiled_for, powerless, HANDLES, COPIED, |state| &mut state.limiter);
-        let trap = |error: wasmtime::Error| ListError::Trap { reason: format!("{:#}", error) };
-        let bound = pre.instantiate_async(&mut store).await.map_err(trap)?;
-        bound.scenario_host_scenarios().call_list(&mut store).await.map_err(trap)
+        let listed = async {
+            let bound = pre.instantiate_async(&mut store).await?;
+            bound.scenario_host_scenarios().call_list(&mut store).await
+        };
+        account.scope(listed).await.map_err(trap)
     }
 }
 
@@ -185,11 +194,9 @@ struct Powerless {
 }
 
 impl Powerless {
-    fn new() -> Self {
+    fn new(limiter: Limiter) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(HANDLES);
-        // The trap that follows a breach tells it.
-        let limiter = Limiter::new(&Limits { memory: MEMORY, ..Limits::default() }, drop);
         let mut wasi = WasiCtx::builder();
         wasi.allow_tcp(false).allow_udp(false);
         Self { wasi: wasi.build(), http: engine::http_ctx(), no_requests: NoRequests, table, limiter }

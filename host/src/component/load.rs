@@ -17,7 +17,7 @@ use super::{
     identify::{identify, identify_valid},
 };
 use crate::{
-    engine::{Cache, ContentKey, Engine},
+    engine::{Cache, ContentKey, Engine, Survey},
     model::shown,
 };
 
@@ -35,6 +35,8 @@ pub struct Plugin {
     pub contents: Contents,
     /// The compiled component.
     pub component: Component,
+    /// What its instances take.
+    pub survey: Survey,
     /// Whoever holds the plugin holds its engine: without it no epoch ends, and a guest that loops loops for ever.
     pub engine: Engine,
 }
@@ -139,16 +141,20 @@ pub(super) fn load(
     cache: Option<&Cache>,
     watch: &dyn WatchCompile,
 ) -> Result<Plugin, LoadProblem> {
+    // Made a component, a core module has the same tables, and little more of anything else.
+    let survey = Survey::of(&source.bytes);
+    let pooled = survey.fits_pool();
     let plugin = |contents, component, digest| Plugin {
         file: file.clone(),
         digest,
         contents,
         component,
+        survey,
         engine: engine.clone(),
     };
     // What the cache has was valid when it was compiled; to find that again would be most of a big plugin's start.
     if let Ok(contents) = identify_valid(&source.bytes)
-        && let Some(kept) = engine.kept(&made(source, &contents), cache)
+        && let Some(kept) = engine.kept(&made(source, &contents), pooled, cache)
     {
         return Ok(plugin(contents, kept.component, kept.source_digest));
     }
@@ -160,7 +166,7 @@ pub(super) fn load(
     };
     let digest = sha256(&source.bytes);
     let component = engine
-        .compile(adapted.as_deref().unwrap_or(&source.bytes), &made(source, &contents), &digest, cache)
+        .compile(adapted.as_deref().unwrap_or(&source.bytes), &made(source, &contents), &digest, pooled, cache)
         .map_err(|error| LoadProblem::Compile(format!("{error:#}")))?;
     Ok(plugin(contents, component, digest))
 }

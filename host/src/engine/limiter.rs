@@ -1,74 +1,88 @@
+use std::sync::Arc;
+
 use wasmtime::ResourceLimiter;
 
+use super::account::Account;
 use crate::model::Limits;
+
+/// Tables for each of the instances that a component may have.
+const TABLES_PER_INSTANCE: usize = 10;
 
 /// Counts memory and table elements over all of a component's memories and tables. Growing past the bound
 /// traps at once: a component that only saw a failed grow could go on trying until its deadline.
 pub struct Limiter {
-    memory: u64,
-    memory_bound: u64,
+    account: Arc<Account>,
     elements: u64,
     elements_bound: u64,
     instances: usize,
-    table_may_grow: bool,
-    breached: Box<dyn Fn(String) + Send>,
+    /// Bytes of the last growth of a memory.
+    growing: u64,
 }
 
 impl Limiter {
-    /// Keeps what `limits` say of memory, tables and instances; `breached` is told of the first step too far.
+    /// Keeps what `limits` say of tables and instances, and counts memory in `account`, which is told of the first step
+    /// too far.
     #[must_use]
-    pub fn new(limits: &Limits, breached: impl Fn(String) + Send + 'static) -> Self {
+    pub fn new(limits: &Limits, account: Arc<Account>) -> Self {
         Self {
-            memory: 0,
-            memory_bound: limits.memory,
+            account,
             elements: 0,
             elements_bound: limits.table_elements,
             instances: limits.instances as usize,
-            table_may_grow: false,
-            breached: Box::new(breached),
+            growing: 0,
         }
     }
+}
 
-    fn refuse(&self, what: String) -> wasmtime::Error {
-        (self.breached)(what.clone());
-        wasmtime::Error::msg(what)
+impl Limiter {
+    fn give_back(&mut self) {
+        self.account.give_back(std::mem::take(&mut self.growing));
     }
 }
 
 impl ResourceLimiter for Limiter {
-    fn memory_growing(&mut self, current: usize, desired: usize, _maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let total = self.memory.saturating_add(desired.saturating_sub(current) as u64);
-        if total > self.memory_bound {
-            let bound = self.memory_bound;
-            return Err(
-                self.refuse(format!("the component wants {total} bytes of memory; its limit `memory` is {bound}"))
-            );
+    fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
+        let growing = desired.saturating_sub(current) as u64;
+        let held = self.account.add(growing, |total, bound| {
+            format!("the component wants {total} bytes of memory; its limit `memory` is {bound}")
+        });
+        held?;
+        self.growing = growing;
+        if maximum.is_some_and(|maximum| desired > maximum) {
+            // It will not grow beyond its own maximum, and the component may ask any number of times.
+            self.give_back();
         }
-        self.memory = total;
         Ok(true)
+    }
+
+    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.give_back();
+        Ok(())
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let total = self.elements.saturating_add(desired.saturating_sub(current) as u64);
         if total > self.elements_bound {
             let bound = self.elements_bound;
-            return Err(self
-                .refuse(format!("the component wants {total} table elements; its limit `table-elements` is {bound}")));
+            let what = format!("the component wants {total} table elements; its limit `table-elements` is {bound}");
+            return Err(self.account.refuse(what).into());
         }
-        self.elements = total;
-        self.table_may_grow = maximum.is_none_or(|maximum| desired <= maximum);
+        // Beyond its own maximum it does not grow. No slot of the pool is smaller than that: see `Survey::fits_pool`.
+        if maximum.is_none_or(|maximum| desired <= maximum) {
+            self.elements = total;
+        }
         Ok(true)
-    }
-
-    fn table_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
-        // The component's own maximum is its own affair; a slot of the pool that is too small is a bound.
-        if std::mem::take(&mut self.table_may_grow) {
-            return Err(self.refuse("the component's tables grow past what a slot of the engine's pool holds".into()));
-        }
-        Ok(())
     }
 
     fn instances(&self) -> usize {
         self.instances
+    }
+
+    fn memories(&self) -> usize {
+        self.account.memories() as usize
+    }
+
+    fn tables(&self) -> usize {
+        self.instances.saturating_mul(TABLES_PER_INSTANCE)
     }
 }

@@ -1,21 +1,29 @@
 //! The only place that configures wasmtime: pooling, epochs, limits and the compile cache.
 
+mod account;
 mod cache;
 mod http_words;
 mod limiter;
 mod proposals;
+mod stacks;
+mod survey;
 mod ticker;
 mod untrusted;
+mod words;
 
 use std::{num::NonZeroUsize, sync::Arc, time::Duration};
 
+pub use account::{Account, Exceeded, Held, Mappings};
 use cache::Artefact;
 pub use cache::{Cache, CacheError, ContentKey};
 pub use limiter::Limiter;
 pub use proposals::{features, missing_proposals};
+use stacks::Stacks;
+pub use survey::Survey;
 use ticker::Ticker;
 pub use untrusted::{HTTP_CHUNK, add_wasi, http_ctx, store};
 use wasmtime::{Collector, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, component::Component};
+pub use words::causes;
 
 /// The engine's version.
 pub const WASMTIME_VERSION: &str = "48.0.8";
@@ -28,6 +36,9 @@ pub const EPOCH: Duration = Duration::from_millis(5);
 
 /// Frames of a trap's backtrace, from the innermost on.
 const BACKTRACE_FRAMES: usize = 64;
+
+/// Bytes of a stack that guest code can fill.
+const MAX_WASM_STACK: usize = 512 << 10;
 
 /// Slots beyond one for each attempt, for what the kernel is still clearing.
 const SPARE_SLOTS: u32 = 8;
@@ -57,6 +68,7 @@ struct Inner {
     pooled: wasmtime::Engine,
     on_demand: wasmtime::Engine,
     shortage: Option<String>,
+    mappings: Mappings,
     _ticker: Ticker,
 }
 
@@ -72,6 +84,9 @@ impl Engine {
     /// # Errors
     /// [`EngineError`] when the processor is not supported.
     pub fn new(slots: usize) -> Result<Self, EngineError> {
+        // Guests cause errors of WASI by the thousand, and with RUST_BACKTRACE=1 each would walk the host's stack.
+        // Nobody ever sees what it finds; what guest code did is in `WasmBacktrace`.
+        wasmtime::error::disable_backtrace();
         let slots = u32::try_from(slots.clamp(1, MAX_SLOTS)).unwrap_or(u32::MAX);
         let (pooled, on_demand, shortage) = match wasmtime::Engine::new(config().allocation_strategy(pool(slots))) {
             Ok(pooled) => (pooled, wasmtime::Engine::new(&config()).map_err(EngineError)?, None),
@@ -81,7 +96,8 @@ impl Engine {
             }
         };
         let ticker = Ticker::start(&[&pooled, &on_demand], EPOCH);
-        Ok(Self { inner: Arc::new(Inner { pooled, on_demand, shortage, _ticker: ticker }) })
+        let mappings = Mappings::share(slots);
+        Ok(Self { inner: Arc::new(Inner { pooled, on_demand, shortage, mappings, _ticker: ticker }) })
     }
 
     /// Why there is no pool, where there is none.
@@ -90,16 +106,22 @@ impl Engine {
         self.inner.shortage.as_deref()
     }
 
-    /// What `cache` has of a component made from `key`, if it is sound.
+    /// How many mappings of the process's address space one attempt may have.
     #[must_use]
-    pub fn kept(&self, key: &ContentKey, cache: Option<&Cache>) -> Option<Kept> {
-        let (artefact, source_digest) = cache?.find(&self.inner.on_demand, key)?;
-        Some(Kept { component: self.load(&artefact)?, source_digest })
+    pub fn mappings(&self) -> Mappings {
+        self.inner.mappings
     }
 
-    /// Compiles a component, and keeps it in `cache` for [`Engine::kept`]. It runs out of the pool where it fits a
-    /// slot, and is allocated on demand where it does not. `bytes` were made from `key`, and `source_digest` is the
-    /// SHA-256 of their source in hexadecimal digits.
+    /// What `cache` has of a component made from `key`, if it is sound. It is `pooled` or not as when it was compiled.
+    #[must_use]
+    pub fn kept(&self, key: &ContentKey, pooled: bool, cache: Option<&Cache>) -> Option<Kept> {
+        let (artefact, source_digest) = cache?.find(&self.inner.on_demand, key)?;
+        Some(Kept { component: self.load(&artefact, pooled)?, source_digest })
+    }
+
+    /// Compiles a component, and keeps it in `cache` for [`Engine::kept`]. It runs out of the pool where it may
+    /// (`pooled`, see [`Survey::fits_pool`]) and fits a slot, and is allocated on demand where not. `bytes` were made
+    /// from `key`, and `source_digest` is the SHA-256 of their source in hexadecimal digits.
     ///
     /// # Errors
     /// The compiler's error. A cache that cannot be written only costs time.
@@ -108,22 +130,25 @@ impl Engine {
         bytes: &[u8],
         key: &ContentKey,
         source_digest: &str,
+        pooled: bool,
         cache: Option<&Cache>,
     ) -> wasmtime::Result<Component> {
         let engine = &self.inner.on_demand;
         let artefact = engine.precompile_component(bytes)?;
         let kept = cache.and_then(|cache| cache.keep(engine, key, source_digest, &artefact));
-        if let Some(component) = kept.and_then(|kept| self.load(&kept)) {
+        if let Some(component) = kept.and_then(|kept| self.load(&kept, pooled)) {
             return Ok(component);
         }
         // SAFETY: these bytes were just made by an engine with the same compiler settings.
-        unsafe { Component::deserialize(&self.inner.pooled, &artefact) }
-            .or_else(|_| unsafe { Component::deserialize(engine, &artefact) })
+        let deserialized = |engine| unsafe { Component::deserialize(engine, &artefact) };
+        let in_pool = pooled.then(|| deserialized(&self.inner.pooled).ok()).flatten();
+        in_pool.map_or_else(|| deserialized(engine), Ok)
     }
 
-    fn load(&self, artefact: &Artefact) -> Option<Component> {
+    fn load(&self, artefact: &Artefact, pooled: bool) -> Option<Component> {
         // The pool refuses a component that needs more than a slot has.
-        artefact.map(&self.inner.pooled).or_else(|| artefact.map(&self.inner.on_demand))
+        let in_pool = pooled.then(|| artefact.map(&self.inner.pooled)).flatten();
+        in_pool.or_else(|| artefact.map(&self.inner.on_demand))
     }
 
     /// The wasmtime engines, those of the pool first; linkers are needed for each.
@@ -141,7 +166,8 @@ fn config() -> Config {
         .collector(Collector::Copying)
         .epoch_interruption(true)
         .async_stack_size(2 << 20)
-        .max_wasm_stack(512 << 10)
+        .max_wasm_stack(MAX_WASM_STACK)
+        .with_host_stack(Arc::new(Stacks))
         .parallel_compilation(true)
         .memory_init_cow(true)
         // Costs nothing until a trap.
@@ -185,6 +211,23 @@ fn pool(attempts: u32) -> InstanceAllocationStrategy {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// It runs itself again with the variable set: what the standard library makes of it is decided once.
+    #[test]
+    fn errors_of_guests_do_not_walk_the_hosts_stack() {
+        const NAME: &str = "engine::tests::errors_of_guests_do_not_walk_the_hosts_stack";
+        use std::backtrace::{Backtrace, BacktraceStatus};
+        if std::env::var_os("RUST_BACKTRACE").is_none_or(|value| value != "1") {
+            let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+            again.args(["--exact", NAME]).env("RUST_BACKTRACE", "1").env_remove("RUST_LIB_BACKTRACE");
+            let output = again.output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+            return;
+        }
+        assert_eq!(Backtrace::capture().status(), BacktraceStatus::Captured, "a panic still has one");
+        let _engine = Engine::new(1).unwrap();
+        assert_eq!(wasmtime::Error::msg("an error").backtrace().status(), BacktraceStatus::Disabled);
+    }
 
     #[test]
     fn the_version_told_is_the_one_linked() {

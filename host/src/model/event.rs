@@ -134,6 +134,15 @@ pub enum EventKind {
         /// How many, and the bound.
         reason: String,
     },
+    /// The log has grown beyond its bound and is cut from here on: sessions and reports are left out, and findings are
+    /// shortened. Every attempt and every verdict stays. Before the end of the run it comes again, with how many events
+    /// were left out.
+    LogCut {
+        /// The bound, and what is left out.
+        reason: String,
+        /// Events that were left out so far.
+        left_out: u64,
+    },
     /// Somebody asked what runs (SIGUSR1).
     Status {
         /// What runs, in the order of the plan.

@@ -22,7 +22,8 @@ use crate::{
         Scenario, ScenarioShape,
     },
     sandbox::{
-        self, AttemptDirs, Audit, Given, Granted, Network, OpenedDir, OutputFile, Resolve, Sandbox, Snapshot, Tripwire,
+        self, Account, AttemptDirs, Audit, Given, Granted, Network, OpenedDir, OutputFile, Resolve, Sandbox, Snapshot,
+        Tripwire,
     },
 };
 
@@ -45,17 +46,27 @@ pub(super) struct Call<'a> {
 
 impl Call<'_> {
     pub(super) async fn run(&self, plugin: &LinkedPlugin) -> Outcome {
-        match (&plugin.linked, &self.scenario.shape) {
-            (Linked::Typed(pre), ScenarioShape::Typed) => self.typed(pre).await,
-            (Linked::Command(command), ScenarioShape::Command(spec)) => self.command(command, spec).await,
-            _ => internal("the plan takes the plugin for another shape than it has"),
-        }
+        let limits = &self.scenario.limits;
+        let tripwire = Arc::clone(self.tripwire);
+        let account = Account::new(limits, plugin.mappings(), move |what| tripwire.limit(what));
+        let _instances = match account.take(plugin.instance_bytes(limits), "its instances: globals and functions") {
+            Ok(instances) => instances,
+            Err(exceeded) => return Outcome::Fault(Fault::new(FaultClass::Limit, exceeded.to_string())),
+        };
+        let called = async {
+            match (&plugin.linked, &self.scenario.shape) {
+                (Linked::Typed(pre), ScenarioShape::Typed) => self.typed(pre, &account).await,
+                (Linked::Command(command), ScenarioShape::Command(spec)) => self.command(command, spec, &account).await,
+                _ => internal("the plan takes the plugin for another shape than it has"),
+            }
+        };
+        account.scope(called).await
     }
 
-    async fn typed(&self, pre: &PluginPre<Guest>) -> Outcome {
+    async fn typed(&self, pre: &PluginPre<Guest>, account: &Arc<Account>) -> Outcome {
         let (stdout, stderr) = (self.output("stdout"), self.output("stderr"));
         let given = Given { preopens: self.default_preopens(), ..Given::default() };
-        let mut store = match self.store(pre.engine(), &given, stdout.clone(), stderr.clone()) {
+        let mut store = match self.store(pre.engine(), account, &given, (stdout.clone(), stderr.clone())) {
             Ok(store) => store,
             Err(fault) => return Outcome::Fault(fault),
         };
@@ -69,7 +80,7 @@ impl Call<'_> {
         self.over(called, store, &stdout, &stderr, |verdict| outcome_of(verdict, self.scenario, &stderr.tail())).await
     }
 
-    async fn command(&self, command: &Command, spec: &CommandSpec) -> Outcome {
+    async fn command(&self, command: &Command, spec: &CommandSpec, account: &Arc<Account>) -> Outcome {
         let shown = match spec.session.as_ref().map(|_| self.sessions.make_shown(1)).transpose() {
             Ok(shown) => shown,
             Err(fault) => return Outcome::Fault(fault),
@@ -84,7 +95,7 @@ impl Call<'_> {
         let given = Given { args, env: spec.env.clone(), stdin: spec.stdin.clone(), preopens };
         let engine = command.engine().clone();
         // Opens the directories before the agent can put others, or links, in their places.
-        let mut store = match self.store(&engine, &given, stdout.clone(), stderr.clone()) {
+        let mut store = match self.store(&engine, account, &given, (stdout.clone(), stderr.clone())) {
             Ok(store) => store,
             Err(fault) => return Outcome::Fault(fault),
         };
@@ -120,7 +131,7 @@ impl Call<'_> {
         // Gone before anything is graded or kept: nothing of the component acts any more.
         drop(store);
         match (called, lost_output(&[stdout, stderr])) {
-            (Err(error), _) => Outcome::Fault(fault_of(&error, &stderr.tail())),
+            (Err(error), _) => Outcome::Fault(fault_of(&error, &stderr.tail(), &self.scenario.limits)),
             (Ok(_), Some(fault)) => Outcome::Fault(fault),
             (Ok(returned), None) => judge(returned),
         }
@@ -162,9 +173,9 @@ impl Call<'_> {
     fn store(
         &self,
         engine: &wasmtime::Engine,
+        account: &Arc<Account>,
         given: &Given,
-        stdout: OutputFile,
-        stderr: OutputFile,
+        outputs: (OutputFile, OutputFile),
     ) -> Result<Store<Guest>, Fault> {
         let limits: &Limits = &self.scenario.limits;
         let (granted, resolver) = (Arc::clone(self.granted), Arc::clone(self.resolver));
@@ -173,7 +184,7 @@ impl Call<'_> {
             given.for_each(|(name, item)| audit.note("env", name, Some(&item), true));
         }
         let network = Network::new(granted, resolver, Arc::clone(self.tripwire), self.audit.cloned(), limits.handles);
-        let sandbox = Sandbox::new(given, limits, (stdout, stderr), self.tripwire, network)?;
+        let sandbox = Sandbox::new(given, limits, outputs, Arc::clone(account), network)?;
         let guest = Guest {
             sandbox,
             sessions: Arc::clone(self.sessions),
@@ -190,7 +201,9 @@ impl Call<'_> {
     async fn keep_state(&self, error: &wasmtime::Error, store: &mut Store<Guest>, stderr: &OutputFile) {
         let _ = keep_backtrace(error, self.folder);
         // What ends a call because of a breach looks like a trap.
-        if self.tripwire.breached().is_some() || fault_of(error, &stderr.tail()).class != FaultClass::Trap {
+        if self.tripwire.breached().is_some()
+            || fault_of(error, &stderr.tail(), &self.scenario.limits).class != FaultClass::Trap
+        {
             return;
         }
         let kept = block_in_place(|| keep_core_dump(error, store, &self.scenario.id.0, self.folder));

@@ -10,9 +10,13 @@ use std::{
 use wasmtime::{Store, WasmCoreDump};
 
 use super::guest::Guest;
+use crate::sandbox::causes;
 
-/// Bytes of linear memory that a core dump may hold: it is made in memory, where it takes up to twice as much.
+/// Bytes of linear memory, and of globals, that a core dump may hold: it is made in memory, where it takes up to twice
+/// as much.
 const MEMORY: u64 = 32 << 20;
+/// Bytes that a global takes in it, about.
+const GLOBAL: u64 = 16;
 
 /// One at a time, so that many traps at once take no more memory than one.
 static MAKING: Mutex<()> = Mutex::new(());
@@ -28,9 +32,7 @@ pub(super) fn keep_backtrace(error: &wasmtime::Error, folder: &Path) -> io::Resu
 
 /// The whole chain of an error without the list of what the core dump holds. The cause comes first.
 fn backtrace_of(error: &wasmtime::Error) -> String {
-    let dump = error.downcast_ref::<WasmCoreDump>().map(ToString::to_string);
-    let mut chain: Vec<String> = error.chain().map(ToString::to_string).collect();
-    chain.retain(|message| Some(message) != dump.as_ref());
+    let mut chain = causes(error);
     chain.reverse();
     format!("{}\n", chain.join("\n\n").trim_end())
 }
@@ -46,10 +48,16 @@ pub(super) fn keep_core_dump(
     folder: &Path,
 ) -> Result<(), String> {
     let Some(dump) = error.downcast_ref::<WasmCoreDump>() else { return Ok(()) };
-    let held: u64 = dump.memories().iter().map(|memory| memory.data_size(&*store) as u64).sum();
-    if held > MEMORY {
+    let memory: u64 = dump.memories().iter().map(|memory| memory.data_size(&*store) as u64).sum();
+    if memory > MEMORY {
         return Err(format!(
-            "core.wasm was not kept: the component's memory has {held} bytes, and a core dump up to {MEMORY}"
+            "core.wasm was not kept: the component's memory has {memory} bytes, and a core dump up to {MEMORY}"
+        ));
+    }
+    let globals = dump.globals().len() as u64;
+    if memory + globals.saturating_mul(GLOBAL) > MEMORY {
+        return Err(format!(
+            "core.wasm was not kept: the component has {globals} globals, and a core dump up to {MEMORY} bytes"
         ));
     }
     let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);

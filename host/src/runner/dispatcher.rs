@@ -3,6 +3,7 @@
 mod breaker;
 mod context;
 mod lanes;
+mod log;
 mod stopping;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ pub use self::context::RunContext;
 use self::{
     breaker::Breaker,
     lanes::Lanes,
+    log::Log,
     trial::{Phase, TrialState},
 };
 use super::{
@@ -121,6 +123,7 @@ struct Dispatcher<'a> {
     policy: Policy,
     began: Instant,
     next_seq: u64,
+    log: Log,
     unfinished: usize,
     lanes: Lanes,
     breakers: Vec<Breaker>,
@@ -164,6 +167,7 @@ impl<'a> Dispatcher<'a> {
             policy: plan.policy.clone(),
             began: Instant::now(),
             next_seq: 0,
+            log: Log::default(),
             unfinished: trials.len(),
             lanes,
             breakers: plan.lanes.iter().map(|lane| Breaker::new(lane.breaker)).collect(),
@@ -180,9 +184,12 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn emit(&mut self, kind: EventKind) {
-        let event = Event { seq: self.next_seq, at_ms: millis(self.began.elapsed()), kind };
-        self.next_seq += 1;
-        self.sink.event(&event);
+        let at_ms = millis(self.began.elapsed());
+        for kind in self.log.take(kind) {
+            let event = Event { seq: self.next_seq, at_ms, kind };
+            self.next_seq += 1;
+            self.sink.event(&event);
+        }
     }
 
     /// Lanes that are not run at all have their verdicts before anything starts.
@@ -347,6 +354,7 @@ impl<'a> Dispatcher<'a> {
     fn finish(&mut self, index: usize, verdict: Verdict) {
         let state = &mut self.trials[index];
         state.phase = Phase::Finished;
+        state.ended = Vec::new();
         self.unfinished -= 1;
         let (trial, lane, attempts, duration_ms) =
             (Arc::clone(&state.trial), state.lane, state.attempts, state.duration_ms);
@@ -386,6 +394,9 @@ impl<'a> Dispatcher<'a> {
     }
 
     fn end(mut self) -> RunSummary {
+        if let Some(cut) = self.log.end() {
+            self.emit(cut);
+        }
         let wall_ms = millis(self.began.elapsed());
         let summary = std::mem::take(&mut self.tally).summary(wall_ms, self.interrupted.is_some());
         self.emit(EventKind::RunFinished { summary: summary.clone() });

@@ -6,7 +6,8 @@ use wasmtime_wasi::I32Exit;
 use super::text::ending;
 use crate::{
     component::PROC_RAISE,
-    model::{Fault, FaultClass},
+    model::{Fault, FaultClass, Limits},
+    sandbox::Exceeded,
 };
 
 /// How many bytes of a component's last words a message holds.
@@ -14,7 +15,10 @@ const LAST_WORDS: usize = 2_000;
 
 /// The fault of a call that did not return, other than by a breach that the tripwire has noted. `last_words` is
 /// the end of the component's stderr.
-pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str) -> Fault {
+pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limits) -> Fault {
+    if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
+        return Fault::new(FaultClass::Limit, exceeded.to_string());
+    }
     if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
         let what = "the component holds too many handles (files, streams, timers) at once; its limit is `handles`";
         return Fault::new(FaultClass::Limit, what);
@@ -31,7 +35,7 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str) -> Fault {
         );
     }
     if text.contains("resource limit exceeded") {
-        return Fault::new(FaultClass::Limit, format!("the component does not fit its limits: {text}"));
+        return Fault::new(FaultClass::Limit, too_many(&text, limits));
     }
     if text.contains("fuel allocated for hostcalls") {
         return Fault::new(FaultClass::Limit, "the component hands the host more data in one call than it takes");
@@ -52,6 +56,17 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str) -> Fault {
         None => format!("the component trapped: {text}"),
     };
     Fault::new(FaultClass::Trap, with_last_words(what, last_words))
+}
+
+/// What the engine says of a component with too many instances, memories or tables, for a person.
+fn too_many(text: &str, limits: &Limits) -> String {
+    let what = ["instance", "memory", "table"].into_iter().find(|what| text.contains(&format!(": {what} count")));
+    let rule = match what {
+        Some("memory") => "as many memories may be made, and fewer where very many attempts run at once (`jobs`)",
+        Some("table") => "10 tables may be made for each",
+        _ => "core instances",
+    };
+    format!("the component does not fit its limits: {text}; its limit `instances` is {} ({rule})", limits.instances)
 }
 
 /// Whether the trap is that of the host's own `proc_raise`.

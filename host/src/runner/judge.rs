@@ -88,12 +88,17 @@ pub(super) fn outcome_of(verdict: GuestVerdict, scenario: &Scenario, stderr: &st
                     return protocol(format!("the finding `{code}` is none of the clauses that the scenario lists"));
                 }
             }
+            let more = findings.len().saturating_sub(FINDINGS);
             let findings = findings.into_iter().take(FINDINGS).map(|finding| Finding {
                 code: finding.code,
                 message: fitted(finding.message),
                 evidence: finding.evidence.map(fitted),
             });
-            Outcome::Fail { findings: findings.collect() }
+            let mut findings: Vec<_> = findings.collect();
+            if let Some(last) = findings.last_mut().filter(|_| more > 0) {
+                last.message.push_str(&format!(" … ({more} more findings cut)"));
+            }
+            Outcome::Fail { findings }
         }
     }
 }

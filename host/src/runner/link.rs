@@ -7,7 +7,11 @@ use super::{
     command::Command,
     guest::{Guest, linker},
 };
-use crate::component::{Plugin, Shape, bindings::PluginPre, run_problem, unlinked};
+use crate::{
+    component::{Plugin, Shape, bindings::PluginPre, run_problem, unlinked},
+    model::Limits,
+    sandbox::Mappings,
+};
 
 /// Why a plugin cannot run here. Completes "`FILE` …".
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +40,19 @@ pub(super) struct LinkedPlugin {
     pub(super) linked: Linked,
     pub(super) digest: String,
     /// Keeps its engine's epochs going.
-    _plugin: Plugin,
+    plugin: Plugin,
+}
+
+impl LinkedPlugin {
+    /// How many mappings of the process's address space an attempt of it may have.
+    pub(super) fn mappings(&self) -> Mappings {
+        self.plugin.engine.mappings()
+    }
+
+    /// Bytes that its instances make the host hold beyond its memories and tables.
+    pub(super) fn instance_bytes(&self, limits: &Limits) -> u64 {
+        self.plugin.survey.instance_bytes(limits.instances)
+    }
 }
 
 pub(super) enum Linked {
@@ -60,7 +76,7 @@ impl Linkers {
         let linked = self.linked(plugin);
         let linked =
             linked.map_err(|error| LinkError::Import { reason: unlinked(&plugin.contents.imports, &error) })?;
-        Ok(LinkedPlugin { linked, digest: plugin.digest.clone(), _plugin: plugin.clone() })
+        Ok(LinkedPlugin { linked, digest: plugin.digest.clone(), plugin: plugin.clone() })
     }
 
     fn linked(&mut self, plugin: &Plugin) -> wasmtime::Result<Linked> {

@@ -6,6 +6,10 @@ use crate::model::{AttemptRecord, Finding, Outcome, Report};
 pub(super) const TEXT: usize = 64 << 10;
 /// Room for what is said of a cut.
 const CUT_NOTE: usize = 48;
+/// Bytes of all findings of one attempt: two events carry them, and there may be very many attempts.
+const FINDINGS: usize = 512 << 10;
+/// Bytes of each text of a finding for which there is no room any more.
+const BRIEF: usize = 200;
 
 /// The beginning of `text`, up to `most` bytes; what was cut is said.
 pub(super) fn shortened(mut text: String, most: usize) -> String {
@@ -26,7 +30,7 @@ pub(super) fn fitted(text: String) -> String {
 /// A record all of whose texts are [`fitted`], whoever wrote them. Two events carry each.
 pub(super) fn fitted_record(mut record: AttemptRecord) -> AttemptRecord {
     match &mut record.outcome {
-        Outcome::Fail { findings } => findings.iter_mut().for_each(fit_finding),
+        Outcome::Fail { findings } => fit_findings(findings),
         Outcome::Skip { reason } | Outcome::Cancelled { reason } => fit(reason),
         Outcome::Fault(fault) => fit(&mut fault.message),
         Outcome::Pass => {}
@@ -51,9 +55,18 @@ pub(super) fn fitted_report(mut report: Report) -> Report {
     report
 }
 
-fn fit_finding(finding: &mut Finding) {
-    fit(&mut finding.message);
-    finding.evidence.iter_mut().for_each(fit);
+/// The first findings are whole; of those beyond the bound there is a little.
+fn fit_findings(findings: &mut [Finding]) {
+    let mut room = FINDINGS;
+    for finding in findings {
+        for text in [&mut finding.message].into_iter().chain(&mut finding.evidence) {
+            fit(text);
+            if text.len() > room.max(BRIEF) {
+                *text = shortened(std::mem::take(text), room.max(BRIEF));
+            }
+            room = room.saturating_sub(text.len());
+        }
+    }
 }
 
 fn fit(text: &mut String) {
@@ -103,6 +116,19 @@ mod tests {
             let text = serde_json::to_string(&fitted_record(record)).unwrap();
             assert!(text.len() < 2 * TEXT + 200 && text.contains("bytes cut"), "{}", text.len());
         }
+    }
+
+    #[test]
+    fn all_findings_of_an_attempt_are_bounded_together() {
+        let long = "x".repeat(TEXT);
+        let finding = |at| Finding { code: format!("c{at}"), message: long.clone(), evidence: Some(long.clone()) };
+        let outcome = Outcome::Fail { findings: (0..200).map(finding).collect() };
+        let record = AttemptRecord { outcome, duration_ms: 0, usage: Usage::default(), artifacts: None, kept: None };
+        let Outcome::Fail { findings } = fitted_record(record).outcome else { panic!("it fails") };
+        let all: usize = findings.iter().map(|it| it.message.len() + it.evidence.as_ref().unwrap().len()).sum();
+        assert!(all < FINDINGS + 200 * 2 * (BRIEF + CUT_NOTE), "{all}");
+        assert_eq!((findings.len(), findings[0].message.as_str()), (200, long.as_str()), "the first are whole");
+        assert!(findings[199].message.ends_with(" bytes cut)"), "{}", findings[199].message);
     }
 
     #[test]

@@ -12,6 +12,8 @@ use crate::model::GrantItem;
 
 /// Uses of one attempt that are written down; a component can make any number of them.
 const WRITTEN: usize = 10_000;
+/// Bytes of them: the path of a request can be long.
+const WRITTEN_BYTES: usize = 4 << 20;
 /// Distinct grants that are remembered of an attempt for the proposal, and of a scenario in all its attempts.
 const REMEMBERED: usize = 1_000;
 /// The file in an attempt's folder.
@@ -55,6 +57,7 @@ impl UsedGrants {
 #[derive(Default)]
 struct Uses {
     lines: Vec<String>,
+    bytes: usize,
     cut: u64,
     grants: UsedGrants,
 }
@@ -91,7 +94,10 @@ impl Audit {
         let line = Line { at_ms, kind, what, allowed, grant: item.map(ToString::to_string) };
         let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         match serde_json::to_string(&line) {
-            Ok(line) if uses.lines.len() < WRITTEN => uses.lines.push(line),
+            Ok(line) if uses.lines.len() < WRITTEN && uses.bytes + line.len() <= WRITTEN_BYTES => {
+                uses.bytes += line.len();
+                uses.lines.push(line);
+            }
             _ => uses.cut += 1,
         }
         if let Some(item) = item {
@@ -138,6 +144,19 @@ mod tests {
         assert_eq!((&lines[1]["use"], &lines[1]["allowed"]), (&"tcp".into(), &false.into()));
         assert!(lines[1].get("grant").is_none());
         assert_eq!(lines[WRITTEN]["cut"], 2);
+    }
+
+    #[test]
+    fn long_uses_are_written_down_up_to_a_bound() {
+        let audit = Audit::default();
+        for _ in 0..1_000 {
+            audit.note("http", &"x".repeat(60_000), None, false);
+        }
+        let folder = tempfile::tempdir().unwrap();
+        audit.keep(folder.path()).unwrap();
+        let text = fs::read_to_string(folder.path().join(AUDIT_FILE)).unwrap();
+        assert!(text.len() < WRITTEN_BYTES + 100, "{}", text.len());
+        assert_eq!(text.lines().last().unwrap(), format!("{{\"cut\":{}}}", 1_000 - (text.lines().count() - 1)));
     }
 
     #[test]

@@ -28,6 +28,10 @@ pub(super) struct Loopback {
     held: HashMap<u32, (Protocol, SocketAddr)>,
     /// Every address that the system has chosen the port of. A socket may be bound there once more.
     chosen: HashSet<(Protocol, SocketAddr)>,
+    /// Every address that a socket was bound to.
+    own: HashSet<(Protocol, SocketAddr)>,
+    /// Where TCP sockets are being connected to, by handle.
+    connecting: HashMap<u32, SocketAddr>,
     /// Whose datagrams were received.
     senders: HashSet<SocketAddr>,
     /// The UDP ports that the attempt's sockets have, on loopback or all addresses, by handle.
@@ -100,6 +104,7 @@ impl Loopback {
         if !address.ip().is_loopback() {
             return;
         }
+        self.own.insert((protocol, address));
         if asked_port == 0 {
             self.chosen.insert((protocol, address));
         }
@@ -128,8 +133,26 @@ impl Loopback {
         }
     }
 
+    /// Whether `address` was this attempt's own, as far as it can know. That nobody is there any more is what it would
+    /// hear of a port that it has closed; who may be there now, it does not hear.
+    pub(super) fn was_own(&self, protocol: Protocol, address: SocketAddr) -> bool {
+        let implicit = protocol == Protocol::Udp && address.ip().is_loopback();
+        self.own.contains(&(protocol, address)) || (implicit && self.own_ports.contains(&port_of(address)))
+    }
+
+    /// A TCP socket is being connected to `address`.
+    pub(super) fn connects(&mut self, handle: u32, address: SocketAddr) {
+        self.connecting.insert(handle, address);
+    }
+
+    /// Where a TCP socket was being connected to.
+    pub(super) fn connected(&mut self, handle: u32) -> Option<SocketAddr> {
+        self.connecting.remove(&handle)
+    }
+
     /// The socket is gone.
     pub(super) fn closed(&mut self, handle: u32) {
+        self.connecting.remove(&handle);
         self.held.remove(&handle);
         self.ports.remove(&handle);
     }
@@ -234,6 +257,27 @@ mod tests {
         own.moved(4, Some(address("0.0.0.0:40003")));
         own.closed(4);
         assert_eq!(own.reachable(&granted, Udp, late), None);
+    }
+
+    #[test]
+    fn a_closed_port_was_its_own_and_another_was_not() {
+        let mut own = Loopback::default();
+        let (tcp, udp, implicit) = (address("127.0.0.1:40000"), address("[::1]:40001"), address("127.0.0.1:40002"));
+        own.bound(1, Tcp, 0, tcp);
+        own.bound(2, Udp, 40001, udp);
+        own.moved(3, Some(address("0.0.0.0:40002")));
+        (1..=3).for_each(|handle| own.closed(handle));
+        assert!(own.was_own(Tcp, tcp) && own.was_own(Udp, udp) && own.was_own(Udp, implicit));
+        for (protocol, other) in [
+            (Udp, tcp),
+            (Tcp, udp),
+            (Tcp, implicit),
+            (Tcp, address("127.0.0.2:40000")),
+            (Udp, address("[::1]:40002")),
+            (Udp, address("192.0.2.1:40002")),
+        ] {
+            assert!(!own.was_own(protocol, other), "{protocol:?} {other}");
+        }
     }
 
     #[test]

@@ -45,6 +45,8 @@ use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView, p2::pipe::MemoryInp
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 pub use workspace::{AttemptDirs, CHECK, Workspace};
 
+pub use crate::engine::{Account, Exceeded, Mappings, causes};
+
 use crate::{
     engine::{self, Limiter, add_wasi, http_ctx},
     model::{Fault, FaultClass, Limits},
@@ -95,7 +97,7 @@ impl Sandbox {
         given: &Given,
         limits: &Limits,
         (stdout, stderr): (OutputFile, OutputFile),
-        tripwire: &Arc<Tripwire>,
+        account: Arc<Account>,
         network: Network,
     ) -> Result<Self, Fault> {
         let mut wasi = WasiCtx::builder();
@@ -125,8 +127,7 @@ impl Sandbox {
         });
         let mut table = ResourceTable::new();
         table.set_max_capacity(limits.handles as usize);
-        let told = Arc::clone(tripwire);
-        let limiter = Limiter::new(limits, move |what| told.limit(what));
+        let limiter = Limiter::new(limits, account);
         let gate = HttpGate(Arc::clone(&network));
         Ok(Self { wasi: wasi.build(), http: http_ctx(), gate, network, table, limiter })
     }

@@ -6,7 +6,8 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    net::{IpAddr, SocketAddr},
+    io,
+    net::{IpAddr, SocketAddr, UdpSocket},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -57,6 +58,18 @@ pub(super) enum NoAddress {
     TooSlow,
     /// Too much is under way already; it is noted.
     TooMany,
+}
+
+/// How WASI calls what is refused, where `access-denied` would be no news to a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It is not granted.
+    Denied,
+    /// The address is not of the machine that a component sees, which has loopback addresses alone. So no component hears
+    /// which addresses this machine has.
+    NotBindable,
+    /// It was the component's own port, and it has closed it.
+    Refused,
 }
 
 /// A kind of use, as people and as the audit call it.
@@ -251,12 +264,35 @@ impl Network {
         }
     }
 
+    /// How WASI calls it that an address may not be bound.
+    pub(super) fn unbound(&self, address: SocketAddr) -> Answer {
+        if is_outside(address.ip()) { Answer::NotBindable } else { Answer::Denied }
+    }
+
+    /// How WASI calls it that an address may not be talked with.
+    pub(super) fn unreached(&self, protocol: Protocol, address: SocketAddr) -> Answer {
+        if self.loopback().was_own(protocol, address) { Answer::Refused } else { Answer::Denied }
+    }
+
+    /// The component connects its socket `handle` to `address`.
+    pub(super) fn connects(&self, handle: u32, address: SocketAddr) {
+        self.loopback().connects(handle, address);
+    }
+
+    /// How WASI calls it that the component may not connect its socket `handle`.
+    pub(super) fn unconnected(&self, handle: u32) -> Answer {
+        let address = self.loopback().connected(handle);
+        address.map_or(Answer::Denied, |address| self.unreached(Protocol::Tcp, address))
+    }
+
     fn listens_on(&self, protocol: Protocol, what: &str, address: SocketAddr) -> bool {
         let what = format!("{what} {address}");
         let granted = self.loopback().listening(self.listen(), protocol, address);
         match (granted, ListenTarget::asked(address)) {
             (Some(target), _) => self.note(protocol.kind(), &what, Some(&GrantItem::Listen(target)), true),
             (None, Some(asked)) => self.refuse(protocol.kind(), &what, Some(GrantItem::Listen(asked))),
+            // Nothing is kept from it: no one on this machine could bind that address.
+            (None, None) if is_outside(address.ip()) && !is_of_this_machine(address.ip()) => {}
             (None, None) => {
                 let what = format!("{what}, where other machines could come, which nobody is granted");
                 self.refuse(protocol.kind(), &what, None);
@@ -339,5 +375,18 @@ impl Network {
 
     fn loopback(&self) -> MutexGuard<'_, Loopback> {
         self.loopback.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+/// Whether an address is neither loopback nor "any".
+fn is_outside(address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    !address.is_loopback() && !address.is_unspecified()
+}
+
+/// Whether a socket of this machine can be bound to `address`.
+fn is_of_this_machine(address: IpAddr) -> bool {
+    match UdpSocket::bind((address, 0)) {
+        Err(error) => error.kind() != io::ErrorKind::AddrNotAvailable,
+        Ok(_) => true,
     }
 }

@@ -2,17 +2,18 @@
 //!
 //! wasmtime asks whether an address may be bound, and tells neither which port the system chose then nor when the socket
 //! is gone. So those functions that bind, listen, connect and close have others in their place here, which call them and look.
+//! They also answer as WASI says where a refusal is no news: see [`Answer`].
 
 use std::{net::SocketAddr, sync::Arc};
 
 use wasmtime::{
     AsContextMut, StoreContextMut,
-    component::{Access, Linker, Resource, ResourceType},
+    component::{Access, Accessor, Linker, Resource, ResourceType},
 };
 use wasmtime_wasi::{
     TrappableError,
     p2::bindings::sockets::{
-        network::{IpSocketAddress, Network as Instance},
+        network::{ErrorCode, IpSocketAddress, Network as Instance},
         tcp as p2_tcp, udp as p2_udp,
     },
     p3::bindings::sockets::types as p3,
@@ -22,6 +23,7 @@ use wasmtime_wasi::{
 use super::{
     HasSandbox, Network,
     loopback::Protocol::{Tcp, Udp},
+    network::Answer,
 };
 
 /// Puts functions that look in the place of those that are in `linker`.
@@ -50,6 +52,66 @@ where
     }
 }
 
+/// An error code of WASI.
+trait Code: Sized {
+    fn is_denied(&self) -> bool;
+    fn not_bindable() -> Self;
+    fn refused() -> Self;
+
+    /// The code for what was denied; any other stays.
+    fn answered(self, answer: impl FnOnce() -> Answer) -> Self {
+        if !self.is_denied() {
+            return self;
+        }
+        match answer() {
+            Answer::Denied => self,
+            Answer::NotBindable => Self::not_bindable(),
+            Answer::Refused => Self::refused(),
+        }
+    }
+}
+
+impl Code for ErrorCode {
+    fn is_denied(&self) -> bool {
+        *self == Self::AccessDenied
+    }
+
+    fn not_bindable() -> Self {
+        Self::AddressNotBindable
+    }
+
+    fn refused() -> Self {
+        Self::ConnectionRefused
+    }
+}
+
+impl Code for p3::ErrorCode {
+    fn is_denied(&self) -> bool {
+        matches!(self, Self::AccessDenied)
+    }
+
+    fn not_bindable() -> Self {
+        Self::AddressNotBindable
+    }
+
+    fn refused() -> Self {
+        Self::ConnectionRefused
+    }
+}
+
+/// The same, where a denial is called what `answer` says.
+fn answered<V, E>(
+    result: Result<V, TrappableError<E>>,
+    answer: impl FnOnce() -> Answer,
+) -> wasmtime::Result<(Result<V, E>,)>
+where
+    TrappableError<E>: Into<wasmtime::Error>,
+    E: Code + std::error::Error + Send + Sync + 'static,
+{
+    let (result,) = returned(result)?;
+    Ok((result.map_err(|code| code.answered(answer)),))
+}
+
 fn p2_tcp_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     use p2_tcp::{HostTcpSocket as Host, TcpSocket};
 
@@ -66,8 +128,24 @@ fn p2_tcp_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime
                     let local = Host::local_address(&mut sockets, Resource::new_borrow(handle));
                     network.bound(handle, Tcp, asked.into(), local.map(SocketAddr::from));
                 }
-                returned(bound)
+                answered(bound, || network.unbound(asked.into()))
             })
+        },
+    )?;
+    tcp.func_wrap(
+        "[method]tcp-socket.start-connect",
+        |mut store: StoreContextMut<'_, T>,
+         (socket, instance, remote): (Resource<TcpSocket>, Resource<Instance>, IpSocketAddress)| {
+            network(&mut store).connects(socket.rep(), remote.into());
+            returned(Host::start_connect(&mut store.data_mut().sockets(), socket, instance, remote))
+        },
+    )?;
+    tcp.func_wrap(
+        "[method]tcp-socket.finish-connect",
+        |mut store: StoreContextMut<'_, T>, (socket,): (Resource<TcpSocket>,)| {
+            let (network, handle) = (network(&mut store), socket.rep());
+            let connected = Host::finish_connect(&mut store.data_mut().sockets(), socket);
+            answered(connected, || network.unconnected(handle))
         },
     )?;
     tcp.func_wrap_async(
@@ -92,7 +170,7 @@ fn p2_tcp_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime
 }
 
 fn p2_udp_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    use p2_udp::{HostUdpSocket as Host, UdpSocket};
+    use p2_udp::{HostOutgoingDatagramStream as HostStream, HostUdpSocket as Host, OutgoingDatagramStream, UdpSocket};
 
     let mut udp = linker.instance("wasi:sockets/udp@0.2.12")?;
     udp.func_wrap_async(
@@ -107,7 +185,7 @@ fn p2_udp_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime
                     let local = Host::local_address(&mut sockets, Resource::new_borrow(handle));
                     network.bound(handle, Udp, asked.into(), local.map(SocketAddr::from));
                 }
-                returned(bound)
+                answered(bound, || network.unbound(asked.into()))
             })
         },
     )?;
@@ -120,8 +198,19 @@ fn p2_udp_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime
                 let streams = Host::stream(&mut sockets, socket, remote).await;
                 let local = Host::local_address(&mut sockets, Resource::new_borrow(handle));
                 network.moved(handle, local.map(SocketAddr::from));
-                returned(streams)
+                answered(streams, || remote.map_or(Answer::Denied, |remote| network.unreached(Udp, remote.into())))
             })
+        },
+    )?;
+    udp.func_wrap(
+        "[method]outgoing-datagram-stream.send",
+        |mut store: StoreContextMut<'_, T>,
+         (stream, datagrams): (Resource<OutgoingDatagramStream>, Vec<p2_udp::OutgoingDatagram>)| {
+            let network = network(&mut store);
+            // The first that cannot be sent is the one that the error is of.
+            let first = datagrams.first().and_then(|datagram| datagram.remote_address);
+            let sent = HostStream::send(&mut store.data_mut().sockets(), stream, datagrams);
+            answered(sent, || first.map_or(Answer::Denied, |remote| network.unreached(Udp, remote.into())))
         },
     )?;
     udp.resource("udp-socket", ResourceType::host::<UdpSocket>(), |mut store, handle| {
@@ -135,7 +224,10 @@ fn p2_udp_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime
 }
 
 fn p3_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
-    use p3::{HostTcpSocket, HostTcpSocketWithStore, HostUdpSocket, IpAddressFamily, TcpSocket, UdpSocket};
+    use p3::{
+        HostTcpSocket, HostTcpSocketWithStore, HostUdpSocket, HostUdpSocketWithStore, IpAddressFamily, TcpSocket,
+        UdpSocket,
+    };
 
     let mut types = linker.instance("wasi:sockets/types@0.3.0")?;
     types.func_wrap_async(
@@ -149,7 +241,33 @@ fn p3_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Re
                     let local = HostTcpSocket::get_local_address(&mut sockets, Resource::new_borrow(handle));
                     network.bound(handle, Tcp, asked.into(), local.map(SocketAddr::from));
                 }
-                returned(bound)
+                answered(bound, || network.unbound(asked.into()))
+            })
+        },
+    )?;
+    types.func_wrap_concurrent(
+        "[method]tcp-socket.connect",
+        |store: &Accessor<T>, (socket, remote): (Resource<TcpSocket>, p3::IpSocketAddress)| {
+            Box::pin(async move {
+                let sockets = store.with_getter::<WasiSockets>(T::sockets);
+                let connected = <WasiSockets as HostTcpSocketWithStore<T>>::connect(&sockets, socket, remote).await;
+                answered(connected, || {
+                    let network = store.with(|mut access| Arc::clone(&access.get().sandbox().network));
+                    network.unreached(Tcp, remote.into())
+                })
+            })
+        },
+    )?;
+    types.func_wrap_concurrent(
+        "[method]udp-socket.send",
+        |store: &Accessor<T>, (socket, data, remote): (Resource<UdpSocket>, Vec<u8>, Option<p3::IpSocketAddress>)| {
+            Box::pin(async move {
+                let sockets = store.with_getter::<WasiSockets>(T::sockets);
+                let sent = <WasiSockets as HostUdpSocketWithStore<T>>::send(&sockets, socket, data, remote).await;
+                answered(sent, || {
+                    let network = store.with(|mut access| Arc::clone(&access.get().sandbox().network));
+                    remote.map_or(Answer::Denied, |remote| network.unreached(Udp, remote.into()))
+                })
             })
         },
     )?;
@@ -200,7 +318,7 @@ fn p3_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Re
                     let local = HostUdpSocket::get_local_address(&mut sockets, Resource::new_borrow(handle));
                     network.bound(handle, Udp, asked.into(), local.map(SocketAddr::from));
                 }
-                returned(bound)
+                answered(bound, || network.unbound(asked.into()))
             })
         },
     )?;
@@ -213,7 +331,7 @@ fn p3_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Re
                 let connected = HostUdpSocket::connect(&mut sockets, socket, remote).await;
                 let local = HostUdpSocket::get_local_address(&mut sockets, Resource::new_borrow(handle));
                 network.moved(handle, local.map(SocketAddr::from));
-                returned(connected)
+                answered(connected, || network.unreached(Udp, remote.into()))
             })
         },
     )?;

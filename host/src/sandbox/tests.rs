@@ -72,7 +72,9 @@ async fn call_with(name: &str, args: &[&str], grants: Grants, resolver: Arc<dyn 
     let args = std::iter::once(name).chain(args.iter().copied()).map(str::to_owned).collect();
     let given = Given { args, ..Given::default() };
     let outputs = (stdout.clone(), stderr.clone());
-    let sandbox = Sandbox::new(&given, &Limits::default(), outputs, &tripwire, network).unwrap();
+    let limits = Limits::default();
+    let account = Account::new(&limits, Mappings::share(1), drop);
+    let sandbox = Sandbox::new(&given, &limits, outputs, account, network).unwrap();
 
     let mut config = wasmtime::Config::new();
     config.concurrency_support(true);

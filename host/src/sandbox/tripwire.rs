@@ -9,6 +9,8 @@ use crate::model::{Fault, FaultClass};
 
 /// How many denied uses are told one by one; a component can try any number of times.
 const TOLD: usize = 20;
+/// Bytes of each: the path of a request can be long.
+const SHOWN: usize = 2 << 10;
 
 /// Notes what the sandbox saw a component do that it may not. The first breach of a bound ends the attempt; a
 /// denied use is refused and noted, and the component may go on.
@@ -59,7 +61,11 @@ impl Tripwire {
     }
 
     /// Something that was not granted was tried and refused.
-    pub fn denied(&self, what: String) {
+    pub fn denied(&self, mut what: String) {
+        if what.len() > SHOWN {
+            what.truncate(what.floor_char_boundary(SHOWN));
+            what.push_str(" …");
+        }
         let mut noted = self.lock();
         if noted.denied.contains(&what) || noted.denied.len() >= TOLD {
             noted.denied_uncounted += 1;
@@ -106,5 +112,21 @@ impl Tripwire {
     fn lock(&self) -> MutexGuard<'_, Noted> {
         // Every change is complete by itself, so what a panicking thread left is sound.
         self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn denials_are_told_up_to_a_bound_in_number_and_length() {
+        let tripwire = Tripwire::default();
+        for number in 0..100 {
+            tripwire.denied(format!("{number}: {}", "é".repeat(100_000)));
+        }
+        let (told, more) = tripwire.denials();
+        assert_eq!((told.len(), more), (TOLD, 80));
+        assert!(told.iter().all(|what| what.len() < SHOWN + 10 && what.ends_with(" …")));
     }
 }

@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::{GUESTS, One, denied, echo_tcp, echo_udp, policy::policy};
+use crate::support::Finished;
 
 /// The loopback addresses that this machine has, and how a grant names each.
 fn loopback() -> Vec<(&'static str, &'static str)> {
@@ -73,6 +74,7 @@ fn to_listen_anywhere_else_is_denied() {
                 denied(&one.run(&[]), &[told]);
             }
         }
+        // What others reach is `access-denied` here, and not the word for an address that the machine does not have.
         let one = One::new(guest, &["bind-udp", "0.0.0.0", &free], &listen("127.0.0.1:0"));
         denied(&one.run(&[]), &[&format!("UDP: to bind 0.0.0.0:{free}")]);
     }
@@ -100,6 +102,86 @@ fn a_port_of_somebody_else_on_loopback_stays_denied() {
         let one = One::new(guest, &["tcp", "127.0.0.1", &tcp.to_string()], &both);
         one.run(&[]).exits(0).passes("one");
         assert!(one.stdout().contains("tcp echo of ping"), "{}", one.stdout());
+    }
+}
+
+/// As WASI calls it, in the spelling of either guest.
+#[track_caller]
+fn fails_as(one: &One, run: &Finished, words: [&str; 2]) {
+    let said = fs::read_to_string(one.attempt().join("stderr.txt")).unwrap();
+    assert!(words.iter().any(|word| said.contains(word)), "{words:?}: {said}{}", run.told());
+}
+
+const DENIED: [&str; 2] = ["access-denied", "AccessDenied"];
+const REFUSED: [&str; 2] = ["connection-refused", "ConnectionRefused"];
+const NOT_BINDABLE: [&str; 2] = ["address-not-bindable", "AddressNotBindable"];
+
+/// Nothing is kept from the component, so its failure is its own.
+#[test]
+fn an_address_that_is_not_of_the_machine_is_not_bindable() {
+    for guest in GUESTS {
+        // Of documentation (RFC 5737, RFC 3849): no machine has them.
+        for ip in ["192.0.2.1", "198.51.100.1", "203.0.113.1", "2001:db8::1"] {
+            for word in ["bind-tcp", "bind-udp"] {
+                for grants in ["", &listen("127.0.0.1:0")] {
+                    let one = One::new(guest, &[word, ip, "0"], grants);
+                    let run = one.run(&[]);
+                    run.exits(100);
+                    assert_eq!(run.verdict("one").word(), "fail", "{}", run.told());
+                    fails_as(&one, &run, NOT_BINDABLE);
+                }
+            }
+        }
+    }
+}
+
+/// No component hears which addresses the machine has; people hear that it tried.
+#[test]
+fn an_address_of_the_machine_is_not_bindable_either_and_told() {
+    let ways_out = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
+        socket.connect("192.0.2.1:9")?;
+        socket.local_addr()
+    });
+    // Without a network there is no such address.
+    let Some(own) = ways_out.ok().map(|address| address.ip()).filter(|ip| !ip.is_loopback() && !ip.is_unspecified())
+    else {
+        return;
+    };
+    for guest in GUESTS {
+        for word in ["bind-tcp", "bind-udp"] {
+            let one = One::new(guest, &[word, &own.to_string(), "0"], &listen("127.0.0.1:0"));
+            let run = one.run(&[]);
+            denied(&run, &[&format!("to bind {own}:0, where other machines could come")]);
+            fails_as(&one, &run, NOT_BINDABLE);
+        }
+    }
+}
+
+#[test]
+fn a_loopback_address_without_a_grant_is_denied_and_called_so() {
+    for guest in GUESTS {
+        for word in ["bind-tcp", "bind-udp"] {
+            let one = One::new(guest, &[word, "127.0.0.1", "0"], "");
+            let run = one.run(&[]);
+            denied(&run, &["to bind 127.0.0.1:0"]);
+            fails_as(&one, &run, DENIED);
+        }
+    }
+}
+
+/// Whoever has the port now: the component hears what it would hear if nobody had.
+#[test]
+fn a_port_that_was_closed_refuses_connections() {
+    for guest in GUESTS {
+        for word in ["closed-tcp", "closed-udp"] {
+            for (ip, named) in loopback() {
+                let one = One::new(guest, &[word, ip], &listen(named));
+                fails_as(&one, &one.run(&[]), REFUSED);
+            }
+        }
+        let tcp = echo_tcp().to_string();
+        let one = One::new(guest, &["tcp", "127.0.0.1", &tcp], &listen("127.0.0.1:0"));
+        fails_as(&one, &one.run(&[]), DENIED);
     }
 }
 

@@ -199,6 +199,7 @@ impl Sink for Github {
             }
             EventKind::Status { running, waiting, finished } => self.status(running, *waiting, *finished),
             EventKind::Halted { reason } => self.summary.remark(&format!("halted: {}", inline(reason))),
+            EventKind::LogCut { reason, left_out: 0 } => self.summary.remark(&inline(reason)),
             EventKind::RunFinished { summary } => {
                 for rate in &summary.rates {
                     self.summary.rate(&inline(&self.masks.hide(&rate.id.to_string())), &rate::told(rate));
@@ -209,6 +210,7 @@ impl Sink for Github {
             | EventKind::Reported { .. }
             | EventKind::AttemptFinished { .. }
             | EventKind::RetryScheduled { .. }
+            | EventKind::LogCut { .. }
             | EventKind::LaneOpened { .. } => {}
         }
         if self.pending.len() >= PENDING { self.write_pending() } else { Ok(()) }

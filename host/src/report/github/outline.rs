@@ -61,6 +61,7 @@ impl Outline {
             | EventKind::RetryScheduled { .. }
             | EventKind::LaneBroken { .. }
             | EventKind::Halted { .. }
+            | EventKind::LogCut { .. }
             | EventKind::Status { .. }
             | EventKind::TrialFinished { .. }
             | EventKind::LaneOpened { .. }

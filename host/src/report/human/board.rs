@@ -72,6 +72,7 @@ impl Board {
             EventKind::LaneOpened { .. }
             | EventKind::LaneBroken { .. }
             | EventKind::Halted { .. }
+            | EventKind::LogCut { .. }
             | EventKind::Status { .. }
             | EventKind::Interrupted { .. }
             | EventKind::RunFinished { .. } => {}

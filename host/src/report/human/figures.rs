@@ -62,6 +62,7 @@ impl Figures {
             | EventKind::RetryScheduled { .. }
             | EventKind::LaneBroken { .. }
             | EventKind::Halted { .. }
+            | EventKind::LogCut { .. }
             | EventKind::Status { .. }
             | EventKind::Interrupted { .. }
             | EventKind::RunFinished { .. } => {}

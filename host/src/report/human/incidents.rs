@@ -44,6 +44,20 @@ impl Story {
         self.incidents.push(format!("halted: {reason}"));
     }
 
+    /// Told when it begins and, with the number, at the end.
+    pub(super) fn log_cut(&mut self, reason: &str, left_out: u64, out: &mut String) {
+        let what = match left_out {
+            0 => inline(reason),
+            left_out => {
+                let events = count(usize::try_from(left_out).unwrap_or(usize::MAX), "event");
+                format!("{events} of sessions and reports are not in the event log, which is over its bound")
+            }
+        };
+        out.push_str(&self.theme.label(Tone::Warn, "Cut"));
+        let _ = writeln!(out, "{what}");
+        self.incidents.push(format!("cut: {what}"));
+    }
+
     pub(super) fn interrupted(&mut self, signal: &str, out: &mut String) {
         let signal = inline(signal);
         out.push_str(&self.theme.label(Tone::Warn, "Interrupt"));

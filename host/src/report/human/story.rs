@@ -116,6 +116,7 @@ impl Story {
             }
             EventKind::LaneBroken { lane, reason } => self.lane_broken(lane, reason, out),
             EventKind::Halted { reason } => self.halted(reason, out),
+            EventKind::LogCut { reason, left_out } => self.log_cut(reason, *left_out, out),
             EventKind::Status { running, waiting, finished } => self.status(running, *waiting, *finished, out),
             EventKind::Interrupted { signal } => self.interrupted(signal, out),
             EventKind::RunFinished { summary } => {

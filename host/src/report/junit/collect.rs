@@ -8,14 +8,19 @@ use std::{
 use quick_junit::TestCase;
 
 use super::{
-    case::{self, Attempt},
+    case::{self, Attempt, Room},
     detail,
 };
 use crate::model::{AttemptRecord, Canary, Event, EventKind, LaneName, TrialId, Verdict};
 
+/// Bytes of details of all cases together; they are held until the end of the run.
+const DETAILS: usize = 64 << 20;
+
 /// A run so far.
 #[derive(Default)]
 pub(super) struct Collected {
+    /// Bytes of the details so far, about.
+    details: usize,
     pub(super) run: Option<String>,
     /// RFC 3339.
     pub(super) started: Option<String>,
@@ -96,6 +101,7 @@ impl Collected {
             EventKind::LaneOpened { .. }
             | EventKind::RetryScheduled { .. }
             | EventKind::Halted { .. }
+            | EventKind::LogCut { .. }
             | EventKind::Status { .. }
             | EventKind::Interrupted { .. } => {}
             EventKind::RunFinished { summary } => self.at_ms = summary.wall_ms,
@@ -130,7 +136,13 @@ impl Collected {
         self.lanes[lane].last_ms = at_ms;
         let trial = &mut self.lanes[lane].trials[at];
         let attempts = std::mem::take(&mut trial.attempts).into_iter().map(|(_, attempt)| attempt);
-        trial.case = Some(case::judged(&trial.id, verdict, duration_ms, attempts.collect(), &log));
+        let attempts: Vec<_> = attempts.collect();
+        let weight = case::weight(verdict, &attempts);
+        let room = if self.details + weight <= DETAILS { Room::Full } else { Room::Brief };
+        if room == Room::Full {
+            self.details += weight;
+        }
+        trial.case = Some(case::judged(&trial.id, verdict, duration_ms, attempts, (&log, room)));
     }
 
     fn attempt(&mut self, trial: &TrialId, number: u32) -> &mut Attempt {
@@ -180,5 +192,37 @@ impl Trial {
         self.case.unwrap_or_else(|| {
             case::unfinished(&self.id, attempts.into_iter().map(|(_, attempt)| attempt).collect(), log)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        model::{Finding, Outcome},
+        report::sample::{Stream, trial},
+    };
+
+    #[test]
+    fn details_of_all_trials_together_are_bounded() {
+        let names: Vec<String> = (0..3_000).map(|at| format!("t{at}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let mut stream = Stream::with_canary(&["scripted"], &names, true);
+        let finding = Finding { code: "c".into(), message: "m".into(), evidence: Some("line\n".repeat(10_000)) };
+        for name in &names {
+            stream.starts(0, &trial("scripted", name), 1);
+            stream.ends(0, 10, &trial("scripted", name), Outcome::Fail { findings: vec![finding.clone(); 20] });
+        }
+        let mut collected = Collected::default();
+        for event in stream.finished() {
+            collected.take_in(&event);
+        }
+        assert!(collected.details <= DETAILS, "{}", collected.details);
+        let cases: Vec<_> = std::mem::take(&mut collected.lanes[0].trials);
+        let shown: Vec<usize> =
+            cases.into_iter().map(|trial| format!("{:?}", trial.into_case("the log").status).len()).collect();
+        let (first, last) = (shown[0], shown[shown.len() - 1]);
+        assert!(first > 10_000 && last < 2_000, "{first}, {last}");
+        assert!(shown.iter().sum::<usize>() < DETAILS + 3_000 * 2_000);
     }
 }

@@ -22,6 +22,11 @@ pub(super) struct Tail {
 }
 
 impl Tail {
+    /// Bytes that are kept.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Takes in what a component reported.
     pub(super) fn report(&mut self, report: &Report) {
         match report {

@@ -339,6 +339,7 @@ pub(super) fn trial_of(kind: &EventKind) -> Option<String> {
         | EventKind::LaneOpened { .. }
         | EventKind::LaneBroken { .. }
         | EventKind::Halted { .. }
+        | EventKind::LogCut { .. }
         | EventKind::Status { .. }
         | EventKind::Interrupted { .. }
         | EventKind::RunFinished { .. } => None,
