@@ -106,10 +106,39 @@ fn a_failure_that_was_expected_is_none() {
     let suite = suite();
     suite.scenario("fails", &expected_to_fail("\"exit-code\"", "2999-12-31"));
     let finished = suite.host(["run", "fails.wasm"]);
-    let Verdict::Xfail { findings, expected } = finished.exits(0).verdict("fails") else {
+    let Verdict::Xfail { findings, fault: None, expected } = finished.exits(0).verdict("fails") else {
         panic!("{}", finished.told())
     };
     assert_eq!((findings[0].code.as_str(), expected[0].owner.as_str()), ("exit-code", "ada"));
+}
+
+#[test]
+fn a_fault_that_was_expected_is_no_failure() {
+    let suite = suite();
+    suite.file("traps.wasm", plain_module("unreachable", ""));
+    let expected = |class: &str, until: &str| {
+        format!("[[expect-fail]]\nclass = \"{class}\"\nowner = \"ada\"\nreason = \"known\"\nuntil = {until}\n")
+    };
+    suite.scenario("traps", &expected("trap", "2999-12-31"));
+    let finished = suite.host(["run", "traps.wasm", "--retries=2", "--retry-on=trap", "--reporter=human,junit"]);
+    let Verdict::Xfail { fault: Some(fault), expected: by, .. } = finished.exits(0).verdict("traps") else {
+        panic!("{}", finished.told())
+    };
+    assert_eq!((fault.class, by[0].owner.as_str(), attempts(&finished, "traps")), (FaultClass::Trap, "ada", 1));
+    let junit = std::fs::read_to_string(suite.path(".host/latest/junit.xml")).unwrap();
+    assert!(
+        junit.contains(r#"type="xfail""#) && junit.contains("expected failure: trap until 2999-12-31 (ada: known)")
+    );
+    suite.scenario("traps", &expected("limit", "2999-12-31"));
+    assert_eq!(suite.host(["run", "traps.wasm"]).exits(110).fault("traps").class, FaultClass::Trap);
+    suite.scenario("traps", &expected("trap", "2020-02-29"));
+    let fault = suite.host(["run", "traps.wasm"]).exits(110).fault("traps").clone();
+    assert!(fault.message.contains("it was expected until 2020-02-29 (ada: known), which is over"), "{fault}");
+    suite.scenario("passes", &expected("trap", "2999-12-31"));
+    assert!(matches!(suite.host(["run", "passes.wasm"]).exits(0).verdict("passes"), Verdict::Xpass { .. }));
+    suite.scenario("traps", &expected("launch", "2999-12-31"));
+    let refused = suite.host(["run", "traps.wasm"]);
+    assert!(refused.exits(96).stderr.contains("a fault of class `launch` cannot be expected"), "{}", refused.told());
 }
 
 #[test]
@@ -215,6 +244,56 @@ fn repetitions_give_rates() {
     assert!((0.56..0.57).contains(&low) && high == 1.0, "{low} {high}");
 }
 
+/// A bare repository in the suite's folder, whose configuration names programs, and programs with the names of the
+/// system's own, for whoever has `.` in `PATH`.
+#[test]
+fn nothing_in_a_suite_runs_on_the_host() {
+    let suite = suite();
+    let ran = suite.path("ran");
+    let trap = format!("touch {}; cat", ran.display());
+    suite.file("scenarios/suite.toml", "plugins = [\"passes.wasm\"]\n");
+    suite.scenario("passes", "[fixture]\ngit = true\n").file("scenarios/passes/root/file", "text");
+    let config = format!(
+        "[core]\nrepositoryformatversion = 0\nbare = false\nworktree = {}\nfsmonitor = {trap:?}\n[filter \"x\"]\nclean = {trap:?}\n",
+        suite.path("scenarios").display()
+    );
+    for folder in ["scenarios", "scenarios/passes/root"] {
+        for name in ["objects/info", "refs/heads"] {
+            std::fs::create_dir_all(suite.path(folder).join(name)).unwrap();
+        }
+        suite.file(&format!("{folder}/HEAD"), "ref: refs/heads/main\n");
+        suite.file(&format!("{folder}/config"), &config);
+        suite.file(&format!("{folder}/.gitconfig"), &config);
+        suite.file(&format!("{folder}/.gitattributes"), "* filter=x\n");
+        for program in ["git", "sh"] {
+            let path = suite.path(folder).join(program);
+            std::fs::write(&path, format!("#!/bin/sh\n{trap}\n")).unwrap();
+            std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        }
+    }
+    // An index, so that git has a file to compare.
+    let git = |args: &[&str]| {
+        let mut git = std::process::Command::new("git");
+        git.args(["-c", "core.fsmonitor=false", "-c", "filter.x.clean=cat"]).args(args);
+        git.current_dir(suite.path("scenarios")).env("GIT_CONFIG_GLOBAL", "/dev/null");
+        assert!(git.env_remove("GIT_DIR").output().unwrap().status.success(), "{args:?}");
+    };
+    git(&["add", "suite.toml"]);
+    suite.file("scenarios/suite.toml", "plugins = [\"passes.wasm\"]\n\n");
+    let path = std::env::var("PATH").unwrap();
+    for command in ["run", "check", "prove", "list"] {
+        let mut host = suite.host_command(&suite.path("scenarios"), [command, "--suite", "suite.toml"]);
+        host.env("PATH", format!(".::{path}:.")).env("GIT_DIR", suite.path("scenarios"));
+        let finished = suite.start_command(host).finish();
+        assert!(!finished.stderr.contains("git"), "{}", finished.told());
+        assert!(!ran.exists(), "{command}");
+        if command == "run" {
+            let EventKind::RunStarted { revision, .. } = &finished.exits(0).events[0].kind else { panic!() };
+            assert_eq!(*revision, None);
+        }
+    }
+}
+
 #[test]
 fn the_first_event_names_suite_revision_and_files() {
     let suite = suite();
@@ -246,9 +325,9 @@ fn the_first_event_names_suite_revision_and_files() {
     git(&["commit", "--quiet", "--message", "one"]);
     let (_, revision, _) = first(&suite.host(["run"]));
     let revision = revision.unwrap();
-    assert!(revision.commit.len() == 40 && !revision.modified, "{revision:?}");
+    assert!(revision.commit.len() == 40 && revision.modified == Some(false), "{revision:?}");
     suite.scenario("passes", "tags = [\"x\"]\n");
     let (changed, after, _) = first(&suite.host(["run"]));
-    assert!(after.as_ref().unwrap().modified && after.unwrap().commit == revision.commit);
+    assert!(after.as_ref().unwrap().modified == Some(true) && after.unwrap().commit == revision.commit);
     assert_ne!(changed.digest, info.digest);
 }

@@ -200,12 +200,12 @@ impl Diff<'_> {
                     (Kind::Link(old), Kind::Link(new)) => Ok(old == new),
                     _ => self.equal(old, new),
                 };
-                let what = match equal {
-                    Ok(true) => return,
-                    Ok(false) => what,
-                    Err(_) => "cannot be compared",
-                };
-                self.note(&format!("changed: {} bytes -> {} bytes, {what}", old.size, new.size), new);
+                match equal {
+                    Ok(true) => {}
+                    Ok(false) => self.note(&format!("changed: {} bytes -> {} bytes, {what}", old.size, new.size), new),
+                    // It may be the same, and mostly is.
+                    Err(why) => self.note(&format!("not compared: {} bytes, {why}", new.size), new),
+                }
             }
         }
     }

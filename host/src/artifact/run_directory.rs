@@ -49,6 +49,16 @@ impl RunDirectory {
         point_latest(output, &folder_name(&self.run.0))
     }
 
+    /// Removes the link `<output>/latest`: a run was asked for and did not begin, and the report of an earlier one must not
+    /// pass for its own. What is no link stays.
+    pub fn forget_latest(output: &Path) {
+        let latest = output.join("latest");
+        if fs::symlink_metadata(&latest).is_ok_and(|metadata| metadata.is_symlink()) {
+            // Who may not change the folder cannot have made a run there either.
+            let _ = fs::remove_file(latest);
+        }
+    }
+
     /// Removes the link that the run of the directory `path` was making when it was killed, if it had come that far.
     /// Of the directory itself nothing is touched. Whoever calls this knows that the run is dead.
     pub fn remove_unfinished_link(path: &Path) {
@@ -241,6 +251,22 @@ mod tests {
         assert!(matches!(again, ArtifactError::RunExists { .. }), "{again}");
         first.discard().unwrap();
         assert!(!output.join("runs/one").exists());
+    }
+
+    #[test]
+    fn latest_is_forgotten_where_it_is_a_link() {
+        let here = tempfile::tempdir().unwrap();
+        RunDirectory::forget_latest(&here.path().join("none"));
+        let directory = RunDirectory::create(here.path(), &run("one")).unwrap();
+        directory.point_latest().unwrap();
+        RunDirectory::forget_latest(here.path());
+        assert!(fs::symlink_metadata(here.path().join("latest")).is_err() && directory.path().is_dir());
+        symlink("runs/gone", here.path().join("latest")).unwrap();
+        RunDirectory::forget_latest(here.path());
+        assert!(fs::symlink_metadata(here.path().join("latest")).is_err(), "a dangling one, too");
+        fs::create_dir(here.path().join("latest")).unwrap();
+        RunDirectory::forget_latest(here.path());
+        assert!(here.path().join("latest").is_dir());
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! `host check`: would a run find everything as it needs it? No scenario is run.
 
-use std::{collections::BTreeSet, fmt::Write as _, path::Path, time::Duration};
+use std::{
+    collections::BTreeSet,
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde_json::json;
 use tokio::{
@@ -11,9 +16,10 @@ use tokio::{
 use super::{
     args::{CheckArgs, Format},
     caps,
-    check_lanes::{self, LaneReport},
-    failure::{Failure, Message},
+    check_lanes::{self, LaneReport, Live},
+    failure::{Failure, Message, told},
     leftovers::remove_leftovers,
+    list::few,
     setup,
     signals::{self, Stopping},
     terminal,
@@ -33,8 +39,10 @@ const PARTING: Duration = Duration::from_secs(10);
 
 /// `host check`.
 pub(super) async fn check(args: CheckArgs) -> Result<ExitCode, Failure> {
-    let cwd = std::env::current_dir()?;
-    block_in_place(|| remove_leftovers(&std::env::temp_dir()));
+    let cwd = setup::current_dir()?;
+    let output = std::env::var_os("HOST_OUTPUT").filter(|output| !output.is_empty()).map(PathBuf::from);
+    let output = output.unwrap_or_else(|| Settings::base_folder(&cwd, args.suite.as_deref()).join(".host"));
+    block_in_place(|| remove_leftovers(&std::env::temp_dir(), &output));
     let format = args.format;
     let stopping = Stopping::default();
     let mut signals = signals::signals(&stopping)?;
@@ -43,7 +51,7 @@ pub(super) async fn check(args: CheckArgs) -> Result<ExitCode, Failure> {
     let interruption = Interruption { stopping: stopping.clone(), stopped, holds };
     // In a task of its own: while it compiles or copies, somebody must hear of signals.
     let look = tokio::spawn(async move {
-        let mut report = Report::default();
+        let mut report = Report { output, ..Report::default() };
         report.look(&args, &cwd, &interruption).await;
         report
     });
@@ -66,12 +74,8 @@ pub(super) async fn check(args: CheckArgs) -> Result<ExitCode, Failure> {
     match format {
         Format::Human => {
             let code = terminal::result(&report.text(), code);
-            for warning in &report.warnings {
-                terminal::warning(warning.told());
-            }
-            for error in &report.errors {
-                terminal::error(error.told());
-            }
+            terminal::print(&told("warning", &report.warnings));
+            terminal::print(&told("error", &report.errors));
             Ok(code)
         }
         Format::Json => Ok(terminal::result(&format!("{}\n", serde_json::to_string_pretty(&report.json())?), code)),
@@ -126,6 +130,8 @@ fn granted(plan: &Plan) -> Result<(), Vec<PrepareError>> {
 /// What was looked at, and what is wrong with it.
 #[derive(Default)]
 struct Report {
+    /// Where runs of the suite are.
+    output: PathBuf,
     suite: Option<String>,
     lanes: Vec<LaneReport>,
     lane_names: Vec<String>,
@@ -197,8 +203,8 @@ impl Report {
         // All at once: each may wait for its provider.
         let mut looks = JoinSet::new();
         for (place, lane) in settings.lanes.iter().cloned().enumerate() {
-            let stop = stop.clone();
-            looks.spawn(async move { (place, check_lanes::look(&lane, live.then_some(stop)).await) });
+            let live = live.then(|| Live { stop: stop.clone(), output: self.output.clone() });
+            looks.spawn(async move { (place, check_lanes::look(&lane, live).await) });
         }
         let mut looked = looks.join_all().await;
         looked.sort_by_key(|(place, _)| *place);
@@ -237,7 +243,7 @@ impl Report {
     /// Only git can tell whether it makes a repository of a fixture.
     fn make_repositories(&mut self, scenarios: &[&ScenarioSettings], halt: Halt<'_>) {
         let folder = std::env::temp_dir();
-        let workspace = Workspace::for_check(&folder)
+        let workspace = Workspace::for_check(&folder, &self.output)
             .map_err(|error| Failure::setup(format!("cannot make a folder in {}: {error}", folder.display())));
         let Some(workspace) = self.take(workspace) else { return };
         for ScenarioSettings { name, fixture, limits, .. } in scenarios {
@@ -273,8 +279,16 @@ impl Report {
     /// Folders and canaries that no plugin of the suite contains.
     fn look_for_the_unused(&mut self, scenarios: &[Scenario], settings: &Settings) {
         let names: BTreeSet<&str> = scenarios.iter().map(|scenario| scenario.name.as_str()).collect();
-        for (name, place) in settings.canary_places.iter().filter(|(name, _)| !names.contains(name.as_str())) {
-            let message = format!("no plugin of the suite contains the canary `{name}`; nothing guards the lanes");
+        for (name, place) in &settings.canary_places {
+            let meant = scenarios.iter().filter(|scenario| scenario.canary.as_ref() == Some(name)).count();
+            let message = match meant {
+                0 => format!("no plugin of the suite contains the canary `{name}`; nothing guards the lanes"),
+                1 => continue,
+                _ => format!(
+                    "{meant} plugins contain the canary `{name}`, and a lane opens when one of them passes; name one as \
+                     `PLUGIN::{name}`, or tie the folder `{name}` to one with `plugin`"
+                ),
+            };
             self.warnings.push(Message::of(&place.error(message)));
         }
         let used: BTreeSet<&Path> = scenarios.iter().filter_map(|scenario| scenario.file.as_deref()).collect();
@@ -299,7 +313,7 @@ impl Report {
             fact("suite", self.suite.clone().unwrap_or_else(|| "none".into()));
         }
         if !self.lane_names.is_empty() {
-            fact("lanes", self.lane_names.join(", "));
+            fact("lanes", few(&self.lane_names));
         }
         if self.folders > 0 {
             fact("folders", self.folders.to_string());
@@ -308,7 +322,7 @@ impl Report {
             fact("plugins", self.plugins.len().to_string());
         }
         if !self.scenarios.is_empty() {
-            fact("scenarios", self.scenarios.join(", "));
+            fact("scenarios", few(&self.scenarios));
         }
         text.extend(self.lanes.iter().map(LaneReport::text));
         let counted = |count: usize, what: &str| match count {

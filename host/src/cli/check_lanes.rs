@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -43,8 +44,17 @@ pub(super) struct LaneReport {
     pub(super) warnings: Vec<String>,
 }
 
-/// Looks at a lane. With `live` it tries a turn, and breaks it off when that becomes true.
-pub(super) async fn look(lane: &LaneSettings, live: Option<watch::Receiver<bool>>) -> LaneReport {
+/// What a turn that is tried must know.
+#[derive(Clone)]
+pub(super) struct Live {
+    /// When this becomes true, it breaks off.
+    pub(super) stop: watch::Receiver<bool>,
+    /// Where runs of the suite are.
+    pub(super) output: PathBuf,
+}
+
+/// Looks at a lane. With `live` it tries a turn.
+pub(super) async fn look(lane: &LaneSettings, live: Option<Live>) -> LaneReport {
     let mut report = LaneReport {
         name: lane.name.0.clone(),
         kind: lane.kind.as_str(),
@@ -58,11 +68,11 @@ pub(super) async fn look(lane: &LaneSettings, live: Option<watch::Receiver<bool>
         if let Some(seed) = settings.config_seed.as_deref().filter(|seed| !seed.is_dir()) {
             report.errors.push(format!("there is no folder {}, the lane's `config`", seen_from_here(seed)));
         }
-        if let Some(stop) = live
+        if let Some(live) = live
             && report.skipped.is_none()
             && report.errors.is_empty()
         {
-            report.try_a_turn(lane, stop).await;
+            report.try_a_turn(lane, live).await;
         }
     }
     report
@@ -138,7 +148,7 @@ impl LaneReport {
         }
     }
 
-    async fn try_a_turn(&mut self, lane: &LaneSettings, stop: watch::Receiver<bool>) {
+    async fn try_a_turn(&mut self, lane: &LaneSettings, live: Live) {
         let began = Instant::now();
         let spent = || format!("{:.1} s", began.elapsed().as_secs_f64());
         let (observer, mut events) = mpsc::channel::<SessionEvent>(16);
@@ -153,7 +163,7 @@ impl LaneReport {
             std::future::pending().await
         };
         let tried = tokio::select! {
-            tried = turn(lane, observer, stop) => tried,
+            tried = turn(lane, observer, live) => tried,
             never = listened => never,
         };
         match tried {
@@ -210,12 +220,12 @@ fn looks_secret(name: &str) -> bool {
 async fn turn(
     lane: &LaneSettings,
     observer: mpsc::Sender<SessionEvent>,
-    mut stop: watch::Receiver<bool>,
+    Live { mut stop, output }: Live,
 ) -> Result<String, String> {
     let live = wiring::live_lane(&lane.name, &lane.kind, &lane.confinement).map_err(|failure| {
         failure.into_messages().iter().map(super::failure::Message::told).collect::<Vec<_>>().join("; ")
     })?;
-    let workspace = Workspace::for_check(&std::env::temp_dir())
+    let workspace = Workspace::for_check(&std::env::temp_dir(), &output)
         .map_err(|error| format!("it needs a folder for temporary files: {}", chain(&error)))?;
     let made = |name: &str| {
         let path = workspace.folder().join(name);

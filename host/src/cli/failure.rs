@@ -48,7 +48,7 @@ impl Message {
 
     /// As it is printed. Messages quote plugins and files, whose words must not steer a terminal.
     pub(super) fn told(&self) -> String {
-        told(&self.text)
+        harmless(&self.text)
     }
 
     /// Without the place, where that is known.
@@ -99,9 +99,7 @@ impl Failure {
 
     /// Prints the messages to stderr and gives the exit code.
     pub(super) fn tell(self) -> ExitCode {
-        for message in &self.messages {
-            terminal::error(message.told());
-        }
+        terminal::print(&told("error", &self.messages));
         self.code
     }
 
@@ -109,6 +107,22 @@ impl Failure {
     pub(super) fn into_messages(self) -> Vec<Message> {
         self.messages
     }
+}
+
+/// Messages that are printed; one wrong name in a large suite can make thousands.
+const MAX_MESSAGES: usize = 100;
+
+/// The messages as lines that begin with `level`, and last how many more there are.
+pub(super) fn told(level: &str, messages: &[Message]) -> String {
+    let mut text: String =
+        messages.iter().take(MAX_MESSAGES).map(|message| format!("{level}: {}\n", message.told())).collect();
+    if messages.len() > MAX_MESSAGES {
+        let (more, all) = (messages.len() - MAX_MESSAGES, messages.len());
+        text.push_str(&format!(
+            "{level}: … and {more} more, {all} in all\nhelp: fix these first, or see all with `host check --format json`\n"
+        ));
+    }
+    text
 }
 
 impl<E: Error + 'static> From<E> for Failure {
@@ -119,7 +133,7 @@ impl<E: Error + 'static> From<E> for Failure {
 
 /// A message as it is printed. It quotes plugins and files, whose words must neither steer a terminal nor begin a line
 /// that a person or a CI runner takes for one of ours. The marked places of configuration errors stay as they are.
-fn told(message: &str) -> String {
+fn harmless(message: &str) -> String {
     let message = visible(message).replace("##[", "# #[").replace("##vso[", "# #vso[");
     let mut lines = message.split('\n');
     let mut told = lines.next().unwrap_or_default().to_owned();
@@ -154,7 +168,7 @@ mod tests {
     #[test]
     fn no_line_that_somebody_else_wrote_passes_for_one_of_ours() {
         assert_eq!(
-            told("bad\n::error::x\n  ::set-env\nerror: forged\nwarning: too\n##[error]y\n\u{1b}[2J"),
+            harmless("bad\n::error::x\n  ::set-env\nerror: forged\nwarning: too\n##[error]y\n\u{1b}[2J"),
             "bad\n  | ::error::x\n  |   ::set-env\n  | error: forged\n  | warning: too\n# #[error]y\n\\u{1b}[2J"
         );
     }
@@ -162,6 +176,17 @@ mod tests {
     #[test]
     fn a_marked_place_stays_as_it_is() {
         let marked = "s.toml:1:1: unknown key `a`\n --> \n  |\n1 | a = 1\n  | ^";
-        assert_eq!(told(marked), marked);
+        assert_eq!(harmless(marked), marked);
+    }
+
+    #[test]
+    fn of_thousands_of_messages_the_first_are_printed_and_the_others_counted() {
+        let messages: Vec<Message> = (0..10_000).map(|number| Message::plain(format!("no {number}"))).collect();
+        let text = told("error", &messages);
+        assert!(text.starts_with("error: no 0\nerror: no 1\n"), "{text}");
+        assert!(text.contains("error: no 99\nerror: … and 9900 more, 10000 in all\nhelp: "), "{text}");
+        assert_eq!(text.lines().count(), 102);
+        assert_eq!(told("warning", &messages[..2]), "warning: no 0\nwarning: no 1\n");
+        assert_eq!(told("error", &[]), "");
     }
 }

@@ -1,7 +1,7 @@
 use super::{
     args::{Format, InspectArgs},
     failure::Failure,
-    list::one_line,
+    list::{few, one_line},
     reach,
     setup::{self, AskProblem, AskReason, Asked},
     terminal,
@@ -61,7 +61,7 @@ fn human(plugin: &Plugin, facts: &PluginFacts, caps: Option<&Caps>) -> String {
         needs if needs.is_empty() => fact("needs", "no grant"),
         needs => {
             for (grant, scenarios) in needs {
-                fact("needs", &format!("the grant `{grant}`, for {}", scenarios.join(", ")));
+                fact("needs", &format!("the grant `{grant}`, for {}", few(&scenarios)));
             }
         }
     }
@@ -76,7 +76,7 @@ fn human(plugin: &Plugin, facts: &PluginFacts, caps: Option<&Caps>) -> String {
     if let Some(caps) = caps {
         for grant in reach::could_use(plugin, facts) {
             let allowed = allowed(caps, plugin, grant);
-            let what = if allowed.is_empty() { "nothing".to_owned() } else { allowed.join(", ") };
+            let what = if allowed.is_empty() { "nothing".to_owned() } else { few(&allowed) };
             fact("allowed", &format!("`{grant}`: {}", one_line(&what)));
         }
     }

@@ -26,13 +26,22 @@ const MAX_TOLD: usize = 5;
 /// The end of an event log in which its last event is looked for. That of a whole log is short.
 const TAIL: u64 = 64 << 10;
 
-/// Removes what dead runs and checks left in `folder`, and says so on stderr. Nothing here can fail a run. Blocks.
-pub(super) fn remove_leftovers(folder: &Path) {
-    let swept = sweep(folder, PATIENCE);
+/// Removes what dead runs and checks left in `folder`. Those whose runs go to `output` are told of on stderr; others are
+/// of other suites, and of no interest here. Nothing here can fail a run. Blocks.
+pub(super) fn remove_leftovers(folder: &Path, output: &Path) {
+    let mut swept = sweep(folder, PATIENCE);
     for directory in swept.dead.iter().filter_map(|run| run.directory.as_deref()) {
         RunDirectory::remove_unfinished_link(directory);
     }
+    swept.dead.retain(|run| is_of(run, output));
     terminal::print(&told(&swept, folder));
+}
+
+/// Whether a dead run, or check, was of the suite whose runs go to `output`.
+fn is_of(dead: &DeadRun, output: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().or_else(|_| std::path::absolute(path)).ok();
+    let Some(directory) = dead.directory.as_deref() else { return false };
+    whole(directory).zip(whole(output)).is_some_and(|(directory, output)| directory.starts_with(output))
 }
 
 /// What is said of a sweep; empty when there was nothing.
@@ -117,6 +126,24 @@ mod tests {
         assert_eq!(how_it_ended(&DeadRun { run: "r".into(), directory: None }), "run r was killed before its end");
         let check = DeadRun { run: CHECK.into(), directory: None };
         assert_eq!(how_it_ended(&check), "a `host check` was killed before its end");
+    }
+
+    #[test]
+    fn only_runs_of_the_same_output_are_told_of() {
+        let here = tempfile::tempdir().unwrap();
+        let output = here.path().join("suite/.host");
+        fs::create_dir_all(output.join("runs/r")).unwrap();
+        std::os::unix::fs::symlink("suite", here.path().join("linked")).unwrap();
+        let is_own = |directory: Option<&str>, output: &Path| {
+            is_of(&DeadRun { run: "r".into(), directory: directory.map(|name| here.path().join(name)) }, output)
+        };
+        for own in ["suite/.host/runs/r", "suite/.host/runs/gone", "suite/.host", "linked/.host/runs/r"] {
+            assert!(is_own(Some(own), &output), "{own}");
+            assert!(is_own(Some("suite/.host/runs/r"), &here.path().join("linked/.host")), "{own}");
+        }
+        for other in [Some("other/.host/runs/r"), Some("suite/.host2/runs/r"), None] {
+            assert!(!is_own(other, &output), "{other:?}");
+        }
     }
 
     #[test]

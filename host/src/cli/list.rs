@@ -36,6 +36,18 @@ pub(super) fn quoted(texts: &[String]) -> String {
     texts.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>().join(" or ")
 }
 
+/// Names that one line of a list shows.
+const MAX_NAMED: usize = 20;
+
+/// The first of many names, and how many there are in all where that is not all.
+pub(super) fn few<T: AsRef<str>>(names: &[T]) -> String {
+    let shown: Vec<&str> = names.iter().take(MAX_NAMED).map(AsRef::as_ref).collect();
+    match names.len() {
+        all if all > MAX_NAMED => format!("{}, … ({all} in all)", shown.join(", ")),
+        _ => shown.join(", "),
+    }
+}
+
 fn human(lane: &LanePlan, loaded: &Loaded) -> String {
     let trials: Vec<&PlannedTrial> = lane.canaries.iter().chain(&lane.rest).map(AsRef::as_ref).collect();
     let jobs = lane.jobs.map_or(String::new(), |jobs| format!(", up to {jobs} at once"));
@@ -57,20 +69,23 @@ fn human(lane: &LanePlan, loaded: &Loaded) -> String {
             facts.push("command".to_owned());
         }
         facts.push(format!("deadline {}", humantime::format_duration(scenario.limits.deadline)));
-        facts.extend(trial.scenario.grants.items().iter().map(|item| match item {
+        let granted = trial.scenario.grants.items();
+        facts.extend(granted.iter().take(MAX_NAMED).map(|item| match item {
             GrantItem::Session => "grant session".to_owned(),
             item => format!("grant {} {}", item.grant(), one_line(&item.value())),
         }));
+        facts.extend(more(granted.len(), "grants"));
         facts.extend(scenario.ungranted.iter().map(|missing| format!("needs {}, not granted", missing.grant)));
         facts.extend(retries(&trial.retry));
-        facts.extend(scenario.tags.iter().map(|tag| format!("#{}", one_line(tag))));
+        facts.extend(scenario.tags.iter().take(MAX_NAMED).map(|tag| format!("#{}", one_line(tag))));
+        facts.extend(more(scenario.tags.len(), "tags"));
         text.push_str(&format!("  {:width$}  {}\n", scenario.id.0, facts.join("  ")));
         if !scenario.summary.is_empty() {
             text.push_str(&format!("  {:width$}  {}\n", "", one_line(&scenario.summary)));
         }
         for (expected, note) in expected_failures(trial) {
-            let codes: Vec<&str> = expected.findings.iter().map(String::as_str).collect();
-            let (codes, owner) = (codes.join(", "), one_line(&expected.owner));
+            let codes: Vec<&str> = expected.told().collect();
+            let (codes, owner) = (few(&codes), one_line(&expected.owner));
             let reason = one_line(&expected.reason);
             text.push_str(&format!(
                 "  {:width$}  expected to fail: {codes}, until {}{note}; {owner}: {reason}\n",
@@ -82,6 +97,11 @@ fn human(lane: &LanePlan, loaded: &Loaded) -> String {
         }
     }
     text
+}
+
+/// How many of `all` things a line does not show.
+fn more(all: usize, what: &str) -> Option<String> {
+    (all > MAX_NAMED).then(|| format!("… ({all} {what} in all)"))
 }
 
 /// What of a lane is not as it is without being said.
@@ -180,6 +200,7 @@ fn expected_json(expected: &ExpectedFailure, expired: bool) -> serde_json::Value
     serde_json::json!({
         "lanes": expected.lanes,
         "findings": expected.findings,
+        "classes": expected.classes,
         "owner": expected.owner,
         "reason": expected.reason,
         "until": expected.until,

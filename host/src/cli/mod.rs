@@ -18,6 +18,7 @@ mod policy_args;
 mod prove;
 mod reach;
 mod regrade;
+mod revision;
 mod run;
 mod schema;
 mod setup;

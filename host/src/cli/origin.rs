@@ -1,4 +1,4 @@
-//! What a run can be traced back to: the suite's digest, and the git revision that it was at.
+//! What a run can be traced back to: the suite's digest.
 
 use std::{
     ffi::OsStr,
@@ -6,29 +6,22 @@ use std::{
     io::{self, Read},
     os::unix::ffi::OsStrExt,
     path::{Path, PathBuf},
-    process::Stdio,
-    time::Duration,
 };
 
 use sha2::{Digest, Sha256};
-use tokio::{io::AsyncReadExt, process::Command};
 
 use super::setup::as_text;
 use crate::{
     config::Settings,
     files::{self, Place, place},
-    model::{Revision, SuiteInfo, shown},
+    model::{SuiteInfo, shown},
     sandbox::Halt,
 };
 
-/// Git answers within that, or there is no revision: a report is not worth the wait.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// Bytes of a suite that are read for its digest.
 const MOST: u64 = 4 << 30;
 /// Bytes of a file that are read between two looks at [`Halt`].
 const PIECE: u64 = 4 << 20;
-/// Bytes of git's answer that are read.
-const ENOUGH: u64 = 64 << 10;
 
 /// The suite as the event log names it; `None` without one.
 ///
@@ -148,50 +141,6 @@ impl Sum<'_> {
     }
 }
 
-/// What the git repository around `folder` is at. `None` without one, without git, before the first commit, where git
-/// does not trust the repository, and when it takes too long.
-pub(super) async fn revision(folder: &Path) -> Option<Revision> {
-    let mut git = Command::new("git");
-    git.args(["--no-pager", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "status"])
-        .args(["--porcelain=v2", "--branch", "--untracked-files=no"])
-        .current_dir(folder)
-        .env_clear()
-        .env("LC_ALL", "C")
-        // A look must not get in the way of whoever works in the repository.
-        .env("GIT_OPTIONAL_LOCKS", "0")
-        .env("GIT_TERMINAL_PROMPT", "0")
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true);
-    // Where git is, and the user's own settings, `safe.directory` among them.
-    for name in ["PATH", "HOME", "XDG_CONFIG_HOME"] {
-        if let Some(value) = std::env::var_os(name) {
-            git.env(name, value);
-        }
-    }
-    tokio::time::timeout(PATIENCE, answer(git)).await.ok()?
-}
-
-/// What git says. The commit comes first and one change is enough, so the rest of a long answer is not waited for.
-async fn answer(mut git: Command) -> Option<Revision> {
-    let mut git = git.stdout(Stdio::piped()).spawn().ok()?;
-    let mut said = Vec::new();
-    git.stdout.take()?.take(ENOUGH).read_to_end(&mut said).await.ok()?;
-    let is_cut = said.len() as u64 == ENOUGH;
-    if !is_cut && !git.wait().await.ok()?.success() {
-        return None;
-    }
-    revision_in(&String::from_utf8_lossy(&said))
-}
-
-/// Reads what `git status --porcelain=v2 --branch` prints.
-fn revision_in(status: &str) -> Option<Revision> {
-    let (headers, changes): (Vec<&str>, Vec<&str>) = status.lines().partition(|line| line.starts_with("# "));
-    let commit = headers.iter().find_map(|line| line.strip_prefix("# branch.oid "))?;
-    let is_name = commit.len() >= 40 && commit.chars().all(|c| c.is_ascii_hexdigit());
-    is_name.then(|| Revision { commit: commit.to_owned(), modified: !changes.is_empty() })
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::symlink;
@@ -288,22 +237,5 @@ mod tests {
         fs::File::create(folder.path().join("scenarios/a/notes")).unwrap().set_len(MOST + 1).unwrap();
         let error = of(&|| false).unwrap_err().to_string();
         assert_eq!(error, "it holds more than 4294967296 bytes");
-    }
-
-    #[test]
-    fn git_s_words_are_read() {
-        let commit = "0123456789abcdef0123456789abcdef01234567";
-        let read = |rest: &str| revision_in(&format!("# branch.oid {commit}\n# branch.head main\n{rest}"));
-        assert_eq!(read(""), Some(Revision { commit: commit.into(), modified: false }));
-        assert!(read("1 .M N... 100644 100644 100644 a b file\n").unwrap().modified);
-        assert_eq!(revision_in("# branch.oid (initial)\n# branch.head main\n"), None);
-        assert_eq!(revision_in(""), None);
-    }
-
-    #[tokio::test]
-    async fn a_folder_without_a_repository_has_no_revision() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(revision(folder.path()).await, None);
-        assert_eq!(revision(&folder.path().join("gone")).await, None);
     }
 }

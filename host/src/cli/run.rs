@@ -1,27 +1,50 @@
 use super::{
     args::{NoTests, RunArgs},
     failure::Failure,
-    list::quoted,
+    list::{few, quoted},
     setup, show_config, terminal, wiring,
 };
 use crate::{
-    config::nearest,
+    artifact::RunDirectory,
+    config::{Settings, nearest},
     model::ExitCode,
     plan::{Selection, check_agents, check_grants, plan},
 };
 
 /// `host run`.
 pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
+    let cwd = setup::current_dir()?;
     if args.show_config {
-        terminal::output(&show_config::show(&args, &std::env::current_dir()?)?)?;
+        terminal::output(&show_config::show(&args, &cwd)?)?;
         return Ok(ExitCode::Ok);
     }
+    let output = args.execution.output.clone();
+    let output = output.unwrap_or_else(|| Settings::base_folder(&cwd, args.suite.suite.as_deref()).join(".host"));
+    let ended = begin(args).await;
+    if matches!(ended, Err(_) | Ok(ExitCode::NothingToRun)) {
+        RunDirectory::forget_latest(&output);
+    }
+    ended
+}
+
+/// The run itself. Where it fails, or has nothing to run, there is no run directory of it.
+async fn begin(args: RunArgs) -> Result<ExitCode, Failure> {
     let loaded = setup::load(&args.suite, &args.overrides()).await?;
     let filters = args.suite.filters.clone();
     let selection = Selection { filters, no_canary: args.no_canary, today: setup::today() };
     let mut plan = plan(loaded.scenarios.clone(), &loaded.settings, &selection);
     if plan.trials().next().is_none() {
-        return Ok(nothing_to_run(&args, &loaded.scenarios.iter().map(|it| it.id.0.as_str()).collect::<Vec<_>>()));
+        let known: Vec<&str> = loaded.scenarios.iter().map(|it| it.id.0.as_str()).collect();
+        let what = nothing_to_run(&args, &known);
+        match args.no_tests {
+            // A run without trials: who waits for its reports gets them.
+            NoTests::Pass => {}
+            NoTests::Warn => terminal::warning(what),
+            NoTests::Fail => {
+                terminal::error(what);
+                return Ok(ExitCode::NothingToRun);
+            }
+        }
     }
     check_grants(&plan).map_err(Failure::setup_all)?;
     check_agents(&plan).map_err(Failure::setup_all)?;
@@ -30,12 +53,12 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
         .canary
         .iter()
         .map(String::as_str)
-        .filter(|name| loaded.scenarios.iter().all(|scenario| scenario.name != *name))
+        .filter(|name| loaded.scenarios.iter().all(|scenario| scenario.canary.as_deref() != Some(*name)))
         .collect();
     if !absent.is_empty() && !args.no_canary {
         terminal::warning(format_args!(
             "no plugin that was given contains the canary {}; nothing guards the lane",
-            absent.join(", ")
+            few(&absent)
         ));
     }
     wiring::skip_lanes(&mut plan);
@@ -43,7 +66,7 @@ pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {
     Ok(code)
 }
 
-fn nothing_to_run(args: &RunArgs, known: &[&str]) -> ExitCode {
+fn nothing_to_run(args: &RunArgs, known: &[&str]) -> String {
     let mut what = String::from("nothing to run");
     if !args.suite.filters.is_empty() {
         what = format!("nothing to run: no scenario's name contains {}", quoted(&args.suite.filters));
@@ -51,15 +74,5 @@ fn nothing_to_run(args: &RunArgs, known: &[&str]) -> ExitCode {
             what.push_str(&format!("; did you mean `{near}`?"));
         }
     }
-    match args.no_tests {
-        NoTests::Pass => ExitCode::Ok,
-        NoTests::Warn => {
-            terminal::warning(what);
-            ExitCode::Ok
-        }
-        NoTests::Fail => {
-            terminal::error(what);
-            ExitCode::NothingToRun
-        }
-    }
+    what
 }

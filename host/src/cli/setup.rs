@@ -3,6 +3,7 @@
 use std::{
     collections::HashMap,
     ffi::OsString,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -44,6 +45,21 @@ impl Loaded {
     }
 }
 
+/// The current folder.
+///
+/// # Errors
+/// It was removed, or may not be read.
+pub(super) fn current_dir() -> Result<PathBuf, Failure> {
+    std::env::current_dir().map_err(|error| {
+        Failure::setup(match error.kind() {
+            io::ErrorKind::NotFound => "the current folder does not exist any more: it was removed or moved\n\
+                                        help: change to a folder that exists (`cd`)"
+                .to_owned(),
+            _ => format!("cannot find the current folder: {error}\nhelp: change to a folder that you may read (`cd`)"),
+        })
+    })
+}
+
 /// The day in UTC, by which expected failures expire.
 pub(super) fn today() -> jiff::civil::Date {
     jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
@@ -54,7 +70,7 @@ pub(super) fn today() -> jiff::civil::Date {
 /// # Errors
 /// Everything that is wrong, told together where possible.
 pub(super) async fn load(args: &SuiteArgs, overrides: &Overrides) -> Result<Loaded, Failure> {
-    let cwd = std::env::current_dir()?;
+    let cwd = current_dir()?;
     let mut settings = settings(&cwd, overrides).map_err(Failure::setup_all)?;
     if let Some(warning) = caps::within_repository(&settings) {
         terminal::warning(warning);

@@ -14,7 +14,7 @@ use super::{
     args::{Color, ExecutionArgs, ReporterKind},
     failure::{Failure, chain},
     leftovers::remove_leftovers,
-    origin,
+    origin, revision,
     setup::{Loaded, as_seen_here},
     signals::{self, Stopping},
     terminal::{self, Stream},
@@ -65,9 +65,14 @@ pub(super) async fn execute_with(
     lane::become_subreaper()?;
     let output = args.output.clone().unwrap_or_else(|| loaded.settings.base.join(".host"));
     if output.to_str().is_none() {
-        return Err(Failure::setup(format!("--output {}: the path is no UTF-8", output.display())));
+        let what = if args.output.is_some() { "--output" } else { "the folder for the runs" };
+        return Err(Failure::setup(format!(
+            "cannot use {what}, {}: its path is not UTF-8, so reports could not name it\nhelp: rename the folder, or name \
+             another one with `--output DIR`",
+            shown(&output)
+        )));
     }
-    remove_leftovers(&std::env::temp_dir());
+    remove_leftovers(&std::env::temp_dir(), &output);
     // From here on a signal ends things in order.
     let stopping = Stopping::default();
     let mut signals = signals::signals(&stopping)?;
@@ -76,10 +81,18 @@ pub(super) async fn execute_with(
     let run = directory.run().clone();
     let mut secrets = secrets(&agents);
     let suite_folder = loaded.settings.suite.as_deref().and_then(Path::parent).map(Path::to_owned);
-    // Git may look while the fixtures are copied.
-    let revision = tokio::spawn(async move { origin::revision(&suite_folder?).await });
+    let workspace = match workspace(args, &directory) {
+        Ok(workspace) => workspace,
+        Err(failure) => {
+            directory.discard()?;
+            return Err(failure);
+        }
+    };
+    // While the fixtures are copied.
+    let scratch = workspace.folder().join("revision");
+    let revision = tokio::spawn(async move { revision::revision(&suite_folder?, &scratch).await });
     let suite = suite_info(loaded, &halt);
-    let prepared = prepare(loaded, plan, args, &directory, agents, &halt);
+    let prepared = prepare(loaded, plan, args, &directory, workspace, agents, &halt);
     if let Some(signal) = interrupted(&mut signals) {
         terminal::error(format_args!("interrupted by {signal} before anything had started"));
         drop(prepared);
@@ -188,18 +201,23 @@ fn interrupted(signals: &mut mpsc::Receiver<Signal>) -> Option<String> {
     }
 }
 
-/// Makes the run's folder for temporary files, links the plugins and takes the fixtures' snapshots.
+/// Makes the run's folder for temporary files.
+fn workspace(args: &ExecutionArgs, directory: &RunDirectory) -> Result<Workspace, Failure> {
+    let folder = std::env::temp_dir();
+    Workspace::create(&folder, &directory.run().0, directory.path(), args.keep)
+        .map_err(|error| Failure::setup(format!("cannot make a folder in {}: {error}", folder.display())))
+}
+
+/// Links the plugins and takes the fixtures' snapshots.
 fn prepare(
     loaded: &Loaded,
     plan: &Plan,
     args: &ExecutionArgs,
     directory: &RunDirectory,
+    workspace: Workspace,
     agents: Agents,
     halt: Halt<'_>,
 ) -> Result<AttemptExecutor, Failure> {
-    let folder = std::env::temp_dir();
-    let workspace = Workspace::create(&folder, &directory.run().0, directory.path(), args.keep)
-        .map_err(|error| Failure::setup(format!("cannot make a folder in {}: {error}", folder.display())))?;
     let place = Box::new(Place { directory: directory.path().to_owned() });
     let surroundings = Surroundings::of_this_process(args.audit);
     AttemptExecutor::prepare(&loaded.plugins, plan, agents, workspace, place, &surroundings, halt)
@@ -220,7 +238,11 @@ fn add_reporters(
     }
     if kinds.contains(&ReporterKind::Github) {
         let named = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
-        let files = GithubFiles { summary: named("GITHUB_STEP_SUMMARY"), output: named("GITHUB_OUTPUT") };
+        let files = GithubFiles {
+            summary: named("GITHUB_STEP_SUMMARY"),
+            output: named("GITHUB_OUTPUT"),
+            workspace: named("GITHUB_WORKSPACE"),
+        };
         reporter.add("github", Background::new(Github::new(Stream(stdio::stdout()), files, &secrets), log.clone())?);
     }
     let jsonl = kinds.contains(&ReporterKind::Jsonl);

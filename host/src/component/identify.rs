@@ -137,6 +137,19 @@ pub enum IdentifyError {
         /// Its exports, for a person.
         exports: String,
     },
+    /// It answers HTTP requests.
+    #[error(
+        "is an HTTP server, in a {form}: it exports `{}`, and answers the requests that a server program such as \
+         `wasmtime serve` gives it; `host` runs no servers, only plugins, which export `{SCENARIOS}` or `wasi:cli/run`. \
+         To test it, serve it, and write a plugin that sends it requests with the grant `http`",
+        export.escape_debug()
+    )]
+    HttpServer {
+        /// The export that says so.
+        export: String,
+        /// A component or a core module.
+        form: &'static str,
+    },
     /// It speaks another version of the contract.
     #[error(
         "is a plugin for {}, but this host speaks `{SPOKEN}.x`; {}",
@@ -289,7 +302,10 @@ fn component(top: TopLevel) -> Result<Contents, IdentifyError> {
     let shape = match (typed.into_iter().next(), command(runs)) {
         (Some(version), _) => spoken(version).map(|()| Shape::Typed)?,
         (None, Some(command)) => Shape::Command(command?),
-        (None, None) => return Err(IdentifyError::OtherWorld { exports: listed(&top.exports) }),
+        (None, None) => {
+            return Err(http_server(&top.exports, "component")
+                .unwrap_or_else(|| IdentifyError::OtherWorld { exports: listed(&top.exports) }));
+        }
     };
     let imports = top.imports.into_iter().map(Import).collect();
     Ok(Contents { shape, core_module: false, imports, handed: Handed::default() })
@@ -332,10 +348,10 @@ pub(super) fn core_shape(top: &TopLevel) -> Result<Shape, IdentifyError> {
         return command.map(Shape::Command);
     }
     if !top.exports.iter().any(|export| export == "_start") {
-        return Err(match top.world_embedded {
+        return Err(http_server(&top.exports, "core module").unwrap_or_else(|| match top.world_embedded {
             true => IdentifyError::OtherCoreWorld { exports: listed(&top.exports) },
             false => IdentifyError::Library,
-        });
+        }));
     }
     // With a world embedded the encoder knows what it may import.
     for module in top.imports.iter().filter(|_| !top.world_embedded) {
@@ -363,6 +379,21 @@ fn mangled_version(name: &str, interface: &str) -> Option<String> {
         Some(rest) => Some(rest.chars().take_while(|c| version(*c)).collect()),
         None => (rest.is_empty() || rest.starts_with(['#', '|'])).then(String::new),
     }
+}
+
+/// Whether one of the exports is a handler of HTTP requests, of whatever version: `incoming-handler` of WASI 0.2, `handler`
+/// of 0.3, or what a `service` or a `middleware` is called by. A core module has the function behind it.
+fn http_server(exports: &[String], form: &'static str) -> Option<IdentifyError> {
+    const HTTP: &str = "wasi:http/";
+    let handles = |export: &&String| {
+        let Some((_, rest)) = export.split_once(HTTP) else { return false };
+        let interface = rest.split(['@', '#', '|']).next().unwrap_or_default();
+        interface.ends_with("handler") || ["service", "middleware", "proxy"].contains(&interface)
+    };
+    let export = exports.iter().find(handles)?;
+    let (_, rest) = export.split_once(HTTP)?;
+    let export = format!("{HTTP}{}", rest.split(['#', '|']).next().unwrap_or_default());
+    Some(IdentifyError::HttpServer { export, form })
 }
 
 fn spoken(version: String) -> Result<(), IdentifyError> {
@@ -462,6 +493,38 @@ mod tests {
         assert!(problem(&plugin("0.0.1")).contains("build the plugin against"));
         let unversioned = wat("(component (instance $i) (export \"scenario:host/scenarios\" (instance $i)))");
         assert!(problem(&unversioned).contains("`scenario:host` without a version, but this host speaks"));
+    }
+
+    #[test]
+    fn a_server_of_http_is_named_as_what_it_is() {
+        let component = |name: &str| wat(&format!("(component (instance $i) (export \"{name}\" (instance $i)))"));
+        for name in [
+            "wasi:http/incoming-handler@0.2.0",
+            "wasi:http/incoming-handler@0.2.9",
+            "wasi:http/handler@0.3.0",
+            "wasi:http/handler@0.3.0-rc-2026-01-01",
+            "wasi:http/service@0.3.0",
+            "wasi:http/incoming-handler",
+        ] {
+            let told = problem(&component(name));
+            assert!(
+                told.contains("is an HTTP server, in a component") && told.contains(&format!("`{name}`")),
+                "{told}"
+            );
+            assert!(told.contains("wasmtime serve") && told.contains("the grant `http`"), "{told}");
+        }
+        let core = |export: &str| wat(&format!("(module (func (export \"{export}\")))"));
+        for export in ["wasi:http/incoming-handler@0.2.0#handle", "[async-lift]wasi:http/handler@0.3.0#handle"] {
+            let told = problem(&core(export));
+            assert!(told.contains("is an HTTP server, in a core module: it exports `wasi:http/"), "{told}");
+            assert!(!told.contains('#'), "{told}");
+        }
+        for other in ["wasi:http/types@0.2.0", "my:http/incoming-handler@0.2.0", "wasi:keyvalue/handler@0.2.0"] {
+            assert!(problem(&component(other)).contains("another world"), "{other}");
+        }
+        let both = wat("(component (instance $i) (export \"wasi:http/incoming-handler@0.2.0\" (instance $i))
+                (export \"wasi:cli/run@0.2.0\" (instance $i)))");
+        assert_eq!(identify(&both).unwrap().shape, Shape::Command(WasiVersion::P2), "it can be run");
     }
 
     #[test]

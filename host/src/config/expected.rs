@@ -1,13 +1,15 @@
-//! `[[expect-fail]]`: clauses of a scenario that are known not to hold.
+//! `[[expect-fail]]`: clauses of a scenario that are known not to hold, and faults that are known to come.
+
+use std::collections::BTreeSet;
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    source::{FileText, Place, SourceError},
+    source::{FileText, Place, SourceError, did_you_mean},
     value::{Day, Words},
 };
-use crate::model::{ExpectedFailure, LaneName, check_name};
+use crate::model::{ExpectedFailure, FaultClass, LaneName, check_name};
 
 /// A known failure, with the places of what it says.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,7 +29,8 @@ pub struct ExpectedSettings {
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct ExpectFailTable {
     lane: Option<Spanned<Words>>,
-    findings: Spanned<Words>,
+    findings: Option<Spanned<Words>>,
+    class: Option<Spanned<Words>>,
     owner: Spanned<String>,
     reason: Spanned<String>,
     until: Spanned<Day>,
@@ -41,14 +44,30 @@ impl ExpectFailTable {
             words.map(|(word, span)| (word.to_owned(), file.place(span))).collect()
         };
         let lanes = self.lane.as_ref().map(placed).unwrap_or_default();
-        let findings = placed(&self.findings);
+        let findings = self.findings.as_ref().map(placed).unwrap_or_default();
+        let named_classes = self.class.as_ref().map(placed).unwrap_or_default();
         if let Some(lane) = self.lane.as_ref().filter(|_| lanes.is_empty()) {
             problems.push(file.error(lane.span(), "`lane` names none; name one, or remove the key for every lane"));
         }
-        if findings.is_empty() {
-            let message = "`findings` names no code; name those that may come";
-            problems.push(file.error(self.findings.span(), message));
+        if let Some(given) = self.findings.as_ref().filter(|_| findings.is_empty()) {
+            problems.push(file.error(given.span(), "`findings` names no code; name those that may come"));
         }
+        if let Some(given) = self.class.as_ref().filter(|_| named_classes.is_empty()) {
+            problems.push(file.error(given.span(), "`class` names no class of fault; name those that may come"));
+        }
+        if self.findings.is_none() && self.class.is_none() {
+            let message = "neither `findings` nor `class` is given; name the finding codes or the classes of fault that \
+                           may come";
+            problems.push(file.error(self.reason.span(), message));
+        }
+        let classes = named_classes.iter().filter_map(|(word, place)| match class(word) {
+            Ok(class) => Some(class),
+            Err(message) => {
+                problems.push(place.error(message));
+                None
+            }
+        });
+        let classes: BTreeSet<FaultClass> = classes.collect();
         for (code, place) in &findings {
             if let Err(error) = check_name(code) {
                 problems.push(place.error(error.to_string()));
@@ -65,6 +84,7 @@ impl ExpectFailTable {
             known: ExpectedFailure {
                 lanes: lanes.iter().map(|(name, _)| LaneName(name.clone())).collect(),
                 findings: findings.iter().map(|(code, _)| code.clone()).collect(),
+                classes,
                 owner: self.owner.get_ref().clone(),
                 reason: self.reason.get_ref().clone(),
                 until: self.until.get_ref().0,
@@ -72,6 +92,23 @@ impl ExpectFailTable {
             until: file.place(self.until.span()),
             lanes,
             findings,
+        }
+    }
+}
+
+/// The class of a fault that can be expected.
+fn class(word: &str) -> Result<FaultClass, String> {
+    let known = FaultClass::ALL.into_iter().filter(|class| class.is_deterministic());
+    match FaultClass::ALL.into_iter().find(|class| class.as_str() == word) {
+        Some(class) if class.is_deterministic() => Ok(class),
+        Some(class) => Err(format!(
+            "a fault of class `{class}` cannot be expected: it comes from the provider, the machine or the host, and says \
+             nothing about the scenario"
+        )),
+        None => {
+            let known: Vec<&str> = known.map(FaultClass::as_str).collect();
+            let hint = did_you_mean(word, &known, "those that can be expected are");
+            Err(format!("there is no class of fault `{}`; {hint}", word.escape_debug()))
         }
     }
 }

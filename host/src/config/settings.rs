@@ -70,6 +70,14 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The folder that paths of a suite are relative to, also where the suite cannot be read: `.host` is made there.
+    #[must_use]
+    pub fn base_folder(cwd: &Path, suite: Option<&Path>) -> PathBuf {
+        let file = suite_file(cwd, suite).unwrap_or_default();
+        let base = file.parent().and_then(Path::parent).filter(|base| !base.as_os_str().is_empty());
+        base.unwrap_or(cwd).to_owned()
+    }
+
     /// Reads the suite around `cwd` and puts `overrides` over it.
     ///
     /// # Errors

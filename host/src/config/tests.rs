@@ -302,6 +302,26 @@ fn whatever_is_wrong_with_a_scenario_is_told_with_its_place_and_what_to_do() {
             "5:18: `b c` is no name",
         ),
         (
+            "[[expect-fail]]\nowner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31",
+            "3:10: neither `findings` nor `class` is given; name the finding codes or the classes of fault",
+        ),
+        (
+            "[[expect-fail]]\nowner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31\nclass = []",
+            "5:9: `class` names no class of fault",
+        ),
+        (
+            "[[expect-fail]]\nowner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31\nclass = [\"trap\", \"launch\"]",
+            "5:18: a fault of class `launch` cannot be expected",
+        ),
+        (
+            "[[expect-fail]]\nowner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31\nclass = \"internal\"",
+            "5:9: a fault of class `internal` cannot be expected",
+        ),
+        (
+            "[[expect-fail]]\nowner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31\nclass = \"trapp\"",
+            "5:9: there is no class of fault `trapp`; did you mean `trap`?",
+        ),
+        (
             "[[expect-fail]]\nowner = \" \"\nreason = \"r\"\nuntil = 2026-12-31\nfindings = \"a\"",
             "2:9: `owner` is empty; say who looks after it",
         ),

@@ -56,6 +56,13 @@ impl Folder {
         Some(folder)
     }
 
+    /// What `path` within is, if anything; `None` also where its folder is not one.
+    pub(crate) fn kind(&self, path: &Path) -> Option<FileType> {
+        let folder = self.existing(path.parent()?)?;
+        let stat = statat(&folder.0, path.file_name()?, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        Some(FileType::from_raw_mode(stat.st_mode))
+    }
+
     /// Whether `name` is a regular file.
     pub(crate) fn has_file(&self, name: &OsStr) -> bool {
         statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)

@@ -192,8 +192,9 @@ pub struct SuiteInfo {
 pub struct Revision {
     /// The commit's whole name.
     pub commit: String,
-    /// Whether tracked files differed from it.
-    pub modified: bool,
+    /// Whether tracked files differed from it; absent where that is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub modified: Option<bool>,
 }
 
 /// A trial on its way.

@@ -50,6 +50,16 @@ impl FaultClass {
         matches!(self, Self::Launch | Self::Overload)
     }
 
+    /// Whether it comes from what is tested, each time anew: such a fault can be expected. The others come from the
+    /// provider, the machine or the host, and say nothing about the scenario.
+    #[must_use]
+    pub fn is_deterministic(self) -> bool {
+        match self {
+            Self::Deadline | Self::Crash | Self::Trap | Self::Denied | Self::Limit | Self::Protocol => true,
+            Self::Launch | Self::Overload | Self::Stall | Self::Internal => false,
+        }
+    }
+
     /// The word that files, reports and flags use.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -156,15 +156,19 @@ impl CountsAs {
     }
 }
 
-/// `[[expect-fail]]`: clauses that are known not to hold.
+/// `[[expect-fail]]`: clauses that are known not to hold, or faults that are known to come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct ExpectedFailure {
     /// The lanes in which this holds; all when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lanes: Vec<LaneName>,
-    /// The finding codes that may come; not empty.
+    /// The finding codes that may come; empty where only faults are expected.
+    #[serde(default)]
     pub findings: BTreeSet<String>,
+    /// The classes of fault that may come, each of them deterministic.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub classes: BTreeSet<FaultClass>,
     /// Who looks after it.
     pub owner: String,
     /// Why it is accepted for now.
@@ -178,6 +182,11 @@ impl ExpectedFailure {
     #[must_use]
     pub fn is_for(&self, lane: &LaneName) -> bool {
         self.lanes.is_empty() || self.lanes.contains(lane)
+    }
+
+    /// What may come, in words: the codes, then the classes.
+    pub fn told(&self) -> impl Iterator<Item = &str> {
+        self.findings.iter().map(String::as_str).chain(self.classes.iter().map(|class| class.as_str()))
     }
 
     /// Whether `today` is after its last day.
@@ -268,6 +277,7 @@ mod tests {
         let expected = ExpectedFailure {
             lanes: vec![LaneName("a".into())],
             findings: ["c".into()].into(),
+            classes: BTreeSet::new(),
             owner: "o".into(),
             reason: "r".into(),
             until: Date::constant(2026, 12, 31),

@@ -45,6 +45,8 @@ pub struct Scenario {
     pub bin: Option<PathBuf>,
     /// The scripted agents of its folder, by name.
     pub agents: BTreeMap<String, ScriptedAgent>,
+    /// As which entry of the suite's `canary` it guards a lane, if it does.
+    pub canary: Option<String>,
 }
 
 /// A scenario as its plugin declares it.
@@ -235,6 +237,7 @@ impl Scenario {
             fixture: Fixture::default(),
             bin: None,
             agents: BTreeMap::new(),
+            canary: None,
         }
     }
 }

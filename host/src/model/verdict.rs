@@ -70,10 +70,13 @@ pub enum Verdict {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         note: Option<String>,
     },
-    /// Only clauses failed that were expected to.
+    /// Only clauses failed that were expected to, or a fault came that was.
     Xfail {
-        /// All of them; not empty.
+        /// All of them; empty where a fault came.
         findings: Vec<Finding>,
+        /// The fault, where one came.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fault: Option<Fault>,
         /// What covers them.
         expected: Vec<ExpectedFailure>,
     },

@@ -47,7 +47,10 @@ pub fn check_agents(plan: &Plan) -> Result<(), Vec<SetupProblem>> {
                 lane: trial.id.lane.clone(),
                 agent: agent.clone(),
                 scenario: trial.id.scenario.clone(),
-                known: names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", "),
+                known: {
+                    let shown: Vec<_> = names.iter().take(8).map(|name| format!("`{name}`")).collect();
+                    format!("{}{}", shown.join(", "), if names.len() > 8 { ", …" } else { "" })
+                },
                 hint: nearest(agent, names).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default(),
             })
         })

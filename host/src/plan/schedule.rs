@@ -115,7 +115,7 @@ impl Plan {
 #[must_use]
 pub fn plan(scenarios: Vec<Scenario>, settings: &Settings, selection: &Selection) -> Plan {
     let scenarios: Vec<Arc<Scenario>> = scenarios.into_iter().map(Arc::new).collect();
-    let is_canary = |scenario: &Scenario| !selection.no_canary && settings.canary.contains(&scenario.name);
+    let is_canary = |scenario: &Scenario| !selection.no_canary && scenario.canary.is_some();
     let any = scenarios.iter().any(|scenario| selection.selects(scenario));
     let chosen: Vec<&Arc<Scenario>> =
         scenarios.iter().filter(|scenario| any && (selection.selects(scenario) || is_canary(scenario))).collect();

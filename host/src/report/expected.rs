@@ -3,10 +3,10 @@
 use super::text::inline;
 use crate::model::ExpectedFailure;
 
-/// Which codes, until when, whose and why, in one harmless line.
+/// Which codes and classes, until when, whose and why, in one harmless line.
 pub(super) fn told(expected: &[ExpectedFailure]) -> String {
     let one = |it: &ExpectedFailure| {
-        let codes = it.findings.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let codes = it.told().collect::<Vec<_>>().join(", ");
         format!("{codes} until {} ({}: {})", it.until, it.owner, it.reason)
     };
     // Line by line: an owner of several lines must not hide the next expectation.

@@ -54,6 +54,7 @@ pub(super) fn expected(code: &str, owner: &str, reason: &str) -> ExpectedFailure
     ExpectedFailure {
         lanes: Vec::new(),
         findings: [code.to_owned()].into(),
+        classes: Default::default(),
         owner: owner.into(),
         reason: reason.into(),
         until: Date::constant(2026, 12, 31),
@@ -322,7 +323,7 @@ pub(super) fn attempts_and_expectations() -> Vec<Event> {
     if let EventKind::RunStarted { suite, revision, .. } = &mut stream.events[0].kind {
         let digest = format!("sha256:{}", "1".repeat(64));
         *suite = Some(SuiteInfo { path: "scenarios/suite.toml".into(), digest });
-        *revision = Some(Revision { commit: "2".repeat(40), modified: true });
+        *revision = Some(Revision { commit: "2".repeat(40), modified: Some(true) });
     }
     let trials: Vec<_> = FIVE.iter().map(|name| trial("claude", name)).collect();
     let pass = |duration_ms| AttemptRecord {
@@ -350,7 +351,7 @@ pub(super) fn attempts_and_expectations() -> Vec<Event> {
     stream.record(1702, &trials[4], 1, record.clone());
     let known = expected("hook-unseen", "ada", "the hook is not there yet");
     let Outcome::Fail { findings } = record.outcome.clone() else { unreachable!() };
-    stream.judged(1702, &trials[4], 1, 300, Verdict::Xfail { findings, expected: vec![known.clone()] });
+    stream.judged(1702, &trials[4], 1, 300, Verdict::Xfail { findings, fault: None, expected: vec![known.clone()] });
     stream.record(1802, &trials[2], 1, pass(400));
     stream.judged(1802, &trials[2], 1, 400, Verdict::Xpass { expected: vec![known], counts_as: CountsAs::Pass });
     stream.ends(1402, 1902, &trials[3], Outcome::Pass);

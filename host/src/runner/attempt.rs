@@ -255,6 +255,7 @@ impl AttemptExecutor {
             feed.clone(),
             scenario.limits.clone(),
             Arc::clone(&timings),
+            scenario.fixture.config.is_some(),
         ));
         let audit = self.audit.as_ref().map(|_| Arc::new(Audit::default()));
         let plugin = &self.plugins[scenario.plugin.0];

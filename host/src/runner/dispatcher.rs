@@ -1,6 +1,7 @@
 //! The only writer of a run's state and the one place that orders its events.
 
 mod breaker;
+mod canaries;
 mod context;
 mod lanes;
 mod log;
@@ -23,7 +24,8 @@ use tokio::{
 
 pub use self::context::RunContext;
 use self::{
-    breaker::Breaker,
+    breaker::{Breaker, Setup},
+    canaries::{Canaries, Meaning},
     lanes::Lanes,
     log::Log,
     trial::{Phase, TrialState},
@@ -126,6 +128,7 @@ struct Dispatcher<'a> {
     log: Log,
     unfinished: usize,
     lanes: Lanes,
+    canaries: Canaries,
     breakers: Vec<Breaker>,
     /// Why nothing more of a lane starts, by its place.
     given_up: Vec<Option<String>>,
@@ -170,7 +173,8 @@ impl<'a> Dispatcher<'a> {
             log: Log::default(),
             unfinished: trials.len(),
             lanes,
-            breakers: plan.lanes.iter().map(|lane| Breaker::new(lane.breaker)).collect(),
+            canaries: Canaries::of(&plan.lanes),
+            breakers: plan.lanes.iter().map(Breaker::of).collect(),
             given_up: vec![None; plan.lanes.len()],
             trials,
             retries: BTreeSet::new(),
@@ -254,6 +258,7 @@ impl<'a> Dispatcher<'a> {
             MessageKind::Session { session, event } => {
                 self.emit(EventKind::Session { trial, attempt, session, detail: *event });
             }
+            MessageKind::Touched => self.trials[index].touched = true,
             MessageKind::Reported(report) => self.emit(EventKind::Reported { trial, attempt, report }),
             MessageKind::Finished(record) => self.attempt_finished(index, *record),
         }
@@ -310,8 +315,12 @@ impl<'a> Dispatcher<'a> {
         self.trials[index].ended.push(outcome.clone());
         self.emit(EventKind::AttemptFinished { trial: trial.id.clone(), attempt, record });
         // What has no agent says nothing about the lane's.
-        let broke =
-            if trial.scenario.grants.has(Grant::Session) { self.breakers[lane].ended(index, &outcome) } else { None };
+        let broke = if trial.scenario.grants.has(Grant::Session) {
+            let setup = Setup::of(&trial.scenario, self.trials[index].touched);
+            self.breakers[lane].ended(index, &outcome, setup)
+        } else {
+            None
+        };
         if let Some(reason) = broke.filter(|_| self.may_start(index)) {
             self.emit(EventKind::LaneBroken { lane: self.lanes.name(lane).clone(), reason: reason.clone() });
             self.give_up(lane, &reason);
@@ -364,12 +373,16 @@ impl<'a> Dispatcher<'a> {
         self.emit(EventKind::TrialFinished { trial: trial.id.clone(), attempts, duration_ms, verdict });
         self.failed += u32::from(failure);
         if trial.canary == Canary::Yes && !matches!(how, "cancelled" | "blocked") {
-            if opens {
-                self.lanes.canary_passed(lane);
-                self.open_lanes();
-            } else {
-                let article = if how == "fail" { "failed".to_owned() } else { format!("ended as {how}") };
-                self.give_up(lane, &format!("canary {} {article}", trial.id.scenario));
+            match self.canaries.judged(lane, trial.scenario.canary.as_deref(), &trial.id.scenario.0, opens) {
+                Meaning::Passed(count) => {
+                    self.lanes.canaries_passed(lane, count);
+                    self.open_lanes();
+                }
+                Meaning::Nothing => {}
+                Meaning::Failed => {
+                    let article = if how == "fail" { "failed".to_owned() } else { format!("ended as {how}") };
+                    self.give_up(lane, &format!("canary {} {article}", trial.id.scenario));
+                }
             }
         }
         if failure {

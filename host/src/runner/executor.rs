@@ -63,6 +63,8 @@ pub(super) enum MessageKind {
         event: Box<SessionEvent>,
     },
     Reported(Report),
+    /// The component, or an earlier session of the attempt, had a hand in what the next agent starts with.
+    Touched,
     Finished(Box<AttemptRecord>),
 }
 
@@ -82,6 +84,11 @@ impl Feed {
     /// Tells of something that the component, or the host about it, reports.
     pub async fn report(&self, report: Report) {
         self.send(MessageKind::Reported(fitted_report(self.redactor.report(report)))).await;
+    }
+
+    /// Tells that a fault of the next session says nothing about the lane.
+    pub(super) async fn touched(&self) {
+        self.send(MessageKind::Touched).await;
     }
 
     /// Without a dispatcher the run is over, and nobody needs to know any more.

@@ -1,7 +1,7 @@
 use std::{
     fs, io,
     os::fd::OwnedFd,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -50,6 +50,8 @@ pub(super) struct Sessions {
     trees: Arc<Trees>,
     feed: Feed,
     limits: Limits,
+    /// Whether the config dir began with files of the scenario.
+    seeded: bool,
     used: AtomicBool,
     list: tokio::sync::Mutex<Vec<Arc<tokio::sync::Mutex<Entry>>>>,
     /// A start under way. It is a task of its own, since the component's call may be dropped in the middle of
@@ -59,6 +61,11 @@ pub(super) struct Sessions {
     /// How far the output of each session is read.
     intakes: Mutex<Vec<Arc<Intake>>>,
     timings: Arc<Timings>,
+}
+
+/// Whether there is anything in a folder.
+fn holds_something(folder: &Path) -> bool {
+    fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }
 
 /// What is started: by which lane, with which script, and the programs that the scenario brings.
@@ -82,6 +89,7 @@ impl Sessions {
         feed: Feed,
         limits: Limits,
         timings: Arc<Timings>,
+        seeded: bool,
     ) -> Self {
         let trees = Arc::new(Trees::new(Arc::clone(&dirs), record.clone()));
         Self {
@@ -93,6 +101,7 @@ impl Sessions {
             trees,
             feed,
             limits,
+            seeded,
             used: AtomicBool::new(false),
             list: tokio::sync::Mutex::default(),
             starting: tokio::sync::Mutex::default(),
@@ -176,6 +185,9 @@ impl Sessions {
             limits: SessionLimits::default(),
             observer: Some(Observer::new(observer, patience.intake())),
         };
+        if place > 0 || (!self.seeded && holds_something(&self.dirs.config)) {
+            self.feed.touched().await;
+        }
         self.used.store(true, Ordering::Relaxed);
         let mut starting = self.starting.lock().await;
         *starting = Some(tokio::spawn(async move {

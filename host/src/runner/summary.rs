@@ -1,8 +1,8 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::rate::wilson;
 use crate::{
-    model::{Canary, ExitCode, PassRate, RunSummary, ScenarioId, TrialId, Usage, Verdict, VerdictCounts},
+    model::{Canary, ExitCode, LaneName, PassRate, RunSummary, ScenarioId, TrialId, Usage, Verdict, VerdictCounts},
     plan::PlannedTrial,
 };
 
@@ -19,10 +19,12 @@ pub(super) struct Tally {
 }
 
 /// What can decide the exit code.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Conditions {
     failed: bool,
-    canary_failed: bool,
+    /// Canaries that did not pass, by lane and the suite's name for them; and those of which one did.
+    canaries_failed: BTreeSet<(LaneName, String)>,
+    canaries_passed: BTreeSet<(LaneName, String)>,
     fault: bool,
 }
 
@@ -40,13 +42,15 @@ impl Tally {
         if trial.repetition.is_some() {
             let id = TrialId { lane: trial.id.lane.clone(), scenario: trial.scenario.id.clone() };
             let passed = verdict.has_passed();
-            let judged = passed || matches!(verdict, Verdict::Fail { .. } | Verdict::Xfail { .. });
+            let judged = passed || matches!(verdict, Verdict::Fail { .. } | Verdict::Xfail { fault: None, .. });
             let counts = self.repetitions.entry(id).or_default();
             for (count, counts_here) in counts.iter_mut().zip([passed, judged, true]) {
                 *count += u32::from(counts_here);
             }
         }
-        self.conditions.note(trial.canary, verdict);
+        let entry = trial.scenario.canary.as_deref().unwrap_or(&trial.id.scenario.0);
+        let guards = (trial.canary == Canary::Yes).then(|| (trial.id.lane.clone(), entry.to_owned()));
+        self.conditions.note(guards, verdict);
     }
 
     pub(super) fn summary(self, wall_ms: u64, interrupted: bool) -> RunSummary {
@@ -72,13 +76,15 @@ pub(super) fn opens_lane(verdict: &Verdict) -> bool {
 }
 
 impl Conditions {
-    fn note(&mut self, canary: Canary, verdict: &Verdict) {
+    fn note(&mut self, canary: Option<(LaneName, String)>, verdict: &Verdict) {
         let fault = matches!(verdict, Verdict::Fault(_));
         self.fault |= fault;
         self.failed |= verdict.is_failure() && !fault;
         // One that was not let run, because enough had failed elsewhere, says nothing of its lane.
-        let judged = !matches!(verdict, Verdict::Cancelled { .. });
-        self.canary_failed |= canary == Canary::Yes && judged && !opens_lane(verdict);
+        if let Some(canary) = canary.filter(|_| !matches!(verdict, Verdict::Cancelled { .. })) {
+            let all = if opens_lane(verdict) { &mut self.canaries_passed } else { &mut self.canaries_failed };
+            all.insert(canary);
+        }
     }
 
     fn exit_code(self, interrupted: bool) -> ExitCode {
@@ -89,7 +95,8 @@ impl Conditions {
         if self.failed {
             code = ExitCode::ScenarioFailed;
         }
-        if self.canary_failed {
+        // Where a name means scenarios of several plugins, one that passes is enough.
+        if !self.canaries_failed.is_subset(&self.canaries_passed) {
             code = ExitCode::CanaryFailed;
         }
         // Only where nothing failed an assertion: a fault must not hide one.
@@ -116,8 +123,9 @@ mod tests {
 
     fn code(trials: &[(Canary, Verdict)]) -> ExitCode {
         let mut conditions = Conditions::default();
-        for (canary, verdict) in trials {
-            conditions.note(*canary, verdict);
+        for (number, (canary, verdict)) in trials.iter().enumerate() {
+            let guards = (*canary == Canary::Yes).then(|| (LaneName("l".into()), number.to_string()));
+            conditions.note(guards, verdict);
         }
         conditions.exit_code(false)
     }
@@ -131,7 +139,7 @@ mod tests {
         let blocked = || Verdict::Blocked { reason: String::new() };
         let flaky = |counts_as| Verdict::Flaky { reason: String::new(), counts_as };
         let xpass = |counts_as| Verdict::Xpass { expected: vec![], counts_as };
-        let xfail = || Verdict::Xfail { findings: vec![], expected: vec![] };
+        let xfail = || Verdict::Xfail { findings: vec![], fault: None, expected: vec![] };
         assert_eq!(code(&[(Yes, flaky(CountsAs::Pass)), (No, xpass(CountsAs::Pass)), (No, xfail())]), ExitCode::Ok);
         assert_eq!(code(&[(No, flaky(CountsAs::Fail))]), ExitCode::ScenarioFailed);
         assert_eq!(code(&[(No, xpass(CountsAs::Fail)), (No, fault())]), ExitCode::ScenarioFailed);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::text::shortened;
 use crate::{
-    model::{ExpectedFailure, Finding, Outcome, Policy, Verdict},
+    model::{ExpectedFailure, Fault, FaultClass, Finding, Outcome, Policy, Verdict},
     plan::PlannedTrial,
 };
 
@@ -27,8 +27,14 @@ pub(super) fn verdict_on(trial: &PlannedTrial, earlier: &[Outcome], last: Outcom
             let codes: BTreeSet<&str> = findings.iter().map(|finding| finding.code.as_str()).collect();
             let matters = |it: &&ExpectedFailure| it.findings.iter().any(|code| codes.contains(code.as_str()));
             let expected = trial.expected.iter().filter(matters).cloned().collect();
-            Verdict::Xfail { findings, expected }
+            Verdict::Xfail { findings, fault: None, expected }
         }
+        Outcome::Fault(fault) if expects(&trial.expected, fault.class) => {
+            let matters = |it: &&ExpectedFailure| it.classes.contains(&fault.class);
+            let expected = trial.expected.iter().filter(matters).cloned().collect();
+            Verdict::Xfail { findings: Vec::new(), fault: Some(fault), expected }
+        }
+        Outcome::Fault(fault) => Verdict::Fault(with_expiry(trial, fault)),
         Outcome::Fail { findings } => {
             let notes = why_not_expected(trial, &findings).into_iter().chain(superseded).collect::<Vec<_>>();
             Verdict::Fail { findings, note: (!notes.is_empty()).then(|| notes.join("; ")) }
@@ -53,7 +59,11 @@ fn judged_one(earlier: &[Outcome], last: Outcome) -> (Outcome, Option<String>) {
 /// Whether another attempt follows number `attempt`, from 1, which ended as `outcome`. What was expected needs no
 /// second look.
 pub(super) fn is_tried_again(trial: &PlannedTrial, attempt: u32, outcome: &Outcome) -> bool {
-    let known = matches!(outcome, Outcome::Fail { findings } if covers(&trial.expected, findings));
+    let known = match outcome {
+        Outcome::Fail { findings } => covers(&trial.expected, findings),
+        Outcome::Fault(fault) => expects(&trial.expected, fault.class),
+        Outcome::Pass | Outcome::Skip { .. } | Outcome::Cancelled { .. } => false,
+    };
     !known && trial.retry.allows(attempt, outcome)
 }
 
@@ -83,10 +93,23 @@ fn covers(expected: &[ExpectedFailure], findings: &[Finding]) -> bool {
     !expected.is_empty() && findings.iter().all(is_expected)
 }
 
+/// Whether a fault of `class` was expected. What an expectation says is not trusted to be deterministic.
+fn expects(expected: &[ExpectedFailure], class: FaultClass) -> bool {
+    class.is_deterministic() && expected.iter().any(|it| it.classes.contains(&class))
+}
+
+/// The fault, with a note where it was expected until a day that is over.
+fn with_expiry(trial: &PlannedTrial, mut fault: Fault) -> Fault {
+    if let Some(it) = trial.expired.iter().find(|it| it.classes.contains(&fault.class)) {
+        let note = format!("it was expected until {} ({}: {}), which is over", it.until, it.owner, it.reason);
+        fault.message = format!("{}\nnote: {note}", fault.message);
+    }
+    fault
+}
+
 fn why_not_expected(trial: &PlannedTrial, findings: &[Finding]) -> Option<String> {
     let found: BTreeSet<&str> = findings.iter().map(|finding| finding.code.as_str()).collect();
-    let expected: BTreeSet<&str> =
-        trial.expected.iter().flat_map(|it| it.findings.iter().map(String::as_str)).collect();
+    let expected: BTreeSet<&str> = trial.expected.iter().flat_map(ExpectedFailure::told).collect();
     let unexpected: Vec<&str> = found.difference(&expected).copied().collect();
     let expired = trial.expired.iter().find(|it| it.findings.iter().any(|code| unexpected.contains(&code.as_str())));
     match expired {
@@ -113,6 +136,7 @@ mod tests {
         ExpectedFailure {
             lanes: Vec::new(),
             findings: codes.iter().map(|code| (*code).to_owned()).collect(),
+            classes: BTreeSet::new(),
             owner: "ada".into(),
             reason: "the hook is not there yet".into(),
             until: Date::constant(2026, 12, 31),
@@ -138,7 +162,9 @@ mod tests {
     fn only_what_was_expected_is_an_xfail() {
         let known = trial(vec![expecting(&["a"]), expecting(&["b"])], Vec::new());
         for codes in [&["a"][..], &["b"], &["a", "b"]] {
-            let Verdict::Xfail { findings, expected } = judged(&known, fail(codes)) else { panic!("{codes:?}") };
+            let Verdict::Xfail { findings, fault: None, expected } = judged(&known, fail(codes)) else {
+                panic!("{codes:?}")
+            };
             assert_eq!((findings.len(), expected.len()), (codes.len(), codes.len()));
         }
         let Verdict::Fail { findings, note } = judged(&known, fail(&["a", "c"])) else { panic!() };
@@ -146,8 +172,46 @@ mod tests {
         assert_eq!(note.unwrap(), "not expected: `c`; expected: `a`, `b`");
     }
 
+    fn expecting_faults(classes: &[FaultClass]) -> ExpectedFailure {
+        ExpectedFailure { classes: classes.iter().copied().collect(), ..expecting(&[]) }
+    }
+
     #[test]
-    fn a_fault_is_never_masked() {
+    fn a_deterministic_fault_can_be_expected() {
+        let known =
+            trial(vec![expecting(&["a"]), expecting_faults(&[FaultClass::Trap, FaultClass::Limit])], Vec::new());
+        for class in FaultClass::ALL {
+            let outcome = Outcome::Fault(Fault::new(class, "it came"));
+            let retry = RetryPolicy { retries: 1, on: RetryCause::all().collect(), ..RetryPolicy::default() };
+            let expected = matches!(class, FaultClass::Trap | FaultClass::Limit);
+            let tried = PlannedTrial { retry, ..known.clone() };
+            assert_eq!(is_tried_again(&tried, 1, &outcome), !expected, "{class}");
+            match judged(&known, outcome.clone()) {
+                Verdict::Xfail { findings, fault: Some(fault), expected: by } if expected => {
+                    assert_eq!((findings.len(), fault.class, by.len()), (0, class, 1));
+                }
+                other if !expected => assert_eq!(other, outcome.into()),
+                other => panic!("{class}: {other:?}"),
+            }
+        }
+        // A suite cannot say so; an event log of another version could.
+        let never = trial(vec![expecting_faults(&FaultClass::ALL)], Vec::new());
+        for class in [FaultClass::Launch, FaultClass::Overload, FaultClass::Stall, FaultClass::Internal] {
+            assert_eq!(judged(&never, Outcome::Fault(Fault::new(class, "x"))).word(), "fault", "{class}");
+        }
+        assert_eq!(judged(&known, fail(&["a"])).word(), "xfail");
+        let Verdict::Fail { note, .. } = judged(&known, fail(&["b"])) else { panic!() };
+        assert_eq!(note.unwrap(), "not expected: `b`; expected: `a`, `limit`, `trap`");
+        assert_eq!(judged(&known, Outcome::Pass).word(), "xpass");
+        let late = trial(Vec::new(), vec![expecting_faults(&[FaultClass::Trap])]);
+        let Verdict::Fault(fault) = judged(&late, Outcome::Fault(Fault::new(FaultClass::Trap, "unreachable"))) else {
+            panic!()
+        };
+        assert!(fault.message.starts_with("unreachable\nnote: it was expected until 2026-12-31 (ada: "), "{fault}");
+    }
+
+    #[test]
+    fn a_fault_that_was_not_expected_is_never_masked() {
         let known = trial(vec![expecting(&["a"])], Vec::new());
         let fault = Outcome::Fault(Fault::new(FaultClass::Crash, "it died"));
         assert_eq!(judged(&known, fault.clone()), fault.into());

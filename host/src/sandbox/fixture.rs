@@ -135,7 +135,8 @@ impl Snapshot {
                     .map_err(|source| FixtureError::Copy { path: named.to_owned(), source })?,
                 None => create(&root).map_err(|source| FixtureError::Copy { path: named.to_owned(), source })?,
             }
-            commit(&root, halt).map_err(|reason| FixtureError::Git { path: named.to_owned(), reason })?;
+            commit(&root, &into.join("new-repository"), halt)
+                .map_err(|reason| FixtureError::Git { path: named.to_owned(), reason })?;
             Some(root)
         } else {
             before.clone()
@@ -246,7 +247,10 @@ fn outermost(folders: &BTreeMap<String, PathBuf>) -> impl Iterator<Item = (&Stri
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, os::unix::fs::symlink};
+    use std::{
+        fs,
+        os::unix::fs::{PermissionsExt, symlink},
+    };
 
     use super::*;
 
@@ -394,12 +398,52 @@ mod tests {
         take(&fixture, &folder.path().join("plain")).unwrap();
     }
 
+    /// A bare repository, a HOME of git, filters and hooks, all as plain files.
+    #[test]
+    fn nothing_in_a_fixture_is_configuration_of_git() {
+        let (folder, fixture) = fixture(true);
+        let root = fixture.root.clone().unwrap();
+        let ran = folder.path().join("ran");
+        let trap = format!("touch {}; cat", ran.display());
+        let config = format!(
+            "[core]\nbare = false\nworktree = {root}\nfsmonitor = {trap:?}\nhooksPath = {root}/hooks\neditor = {trap:?}\n\
+             attributesFile = {root}/attributes\n[filter \"x\"]\nclean = {trap:?}\nprocess = {trap:?}\nrequired = true\n\
+             [commit]\ngpgSign = true\n[gpg]\nprogram = {trap:?}\n[init]\ntemplateDir = {root}\n[alias]\nadd = \"!{trap}\"\n\
+             [include]\npath = {root}/more\n",
+            root = root.display()
+        );
+        for file in ["config", ".gitconfig", ".config/git/config", "more"] {
+            fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            fs::write(root.join(file), &config).unwrap();
+        }
+        for file in [".gitattributes", "attributes", ".config/git/attributes", "info/attributes"] {
+            fs::create_dir_all(root.join(file).parent().unwrap()).unwrap();
+            fs::write(root.join(file), "* filter=x diff=x\n").unwrap();
+        }
+        for folder in ["objects", "refs/heads", "hooks"] {
+            fs::create_dir_all(root.join(folder)).unwrap();
+        }
+        fs::write(root.join("HEAD"), "ref: refs/heads/main\n").unwrap();
+        let program = format!("#!/bin/sh\n{trap}\n");
+        for file in ["hooks/pre-commit", "hooks/post-commit", "hooks/post-index-change", "git", "sh"] {
+            fs::write(root.join(file), &program).unwrap();
+            fs::set_permissions(root.join(file), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let modules = format!("[submodule \"s\"]\npath = sub\nurl = ext::{trap}\nupdate = \"!{trap}\"\n");
+        fs::write(root.join(".gitmodules"), modules).unwrap();
+        let snapshot = take(&fixture, &folder.path().join("s")).unwrap();
+        assert!(!ran.exists());
+        let made = fs::read_to_string(snapshot.root.unwrap().join(".git/config")).unwrap();
+        assert!(!made.contains("touch") && !made.contains("worktree"), "{made}");
+        assert!(!folder.path().join("s/new-repository").exists());
+    }
+
     #[test]
     fn git_is_not_waited_for_when_the_end_is_asked_for() {
         let (folder, fixture) = fixture(true);
         let root = folder.path().join("r");
         copy_tree(fixture.root.as_deref().unwrap(), &root, GO_ON).unwrap();
-        let problem = commit(&root, &|| true);
+        let problem = commit(&root, &folder.path().join("new"), &|| true);
         // It may have ended before it was looked at.
         assert!(problem.is_ok() || problem.is_err_and(|problem| problem.contains("interrupted")));
     }

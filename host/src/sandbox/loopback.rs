@@ -39,6 +39,8 @@ pub(super) struct Loopback {
     /// Those that they have or had. Nobody there is remembered as a sender: once its socket is closed, a port can be
     /// somebody else's.
     own_ports: HashSet<Port>,
+    /// The ports that the system gave to its sockets, on whatever address.
+    given_ports: HashSet<u16>,
 }
 
 /// A UDP port, of IPv4 (`true`) or IPv6.
@@ -96,10 +98,18 @@ impl Loopback {
         true
     }
 
+    /// Whether the system gave this port to a socket of the attempt.
+    pub(super) fn gave(&self, port: u16) -> bool {
+        self.given_ports.contains(&port)
+    }
+
     /// A socket was bound to `address`, whose port the system chose unless it is `asked`.
     pub(super) fn bound(&mut self, handle: u32, protocol: Protocol, asked_port: u16, address: SocketAddr) {
         if protocol == Protocol::Udp {
             self.has_port(handle, address);
+        }
+        if asked_port == 0 {
+            self.given_ports.insert(address.port());
         }
         if !address.ip().is_loopback() {
             return;

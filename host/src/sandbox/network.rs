@@ -124,9 +124,27 @@ impl Network {
 
     /// Notes that `what` was refused; `item` would have granted it.
     pub(super) fn refuse(&self, kind: Kind, what: &str, item: Option<GrantItem>) {
+        let item = item.and_then(|item| self.grantable(item));
         let how = item.as_ref().map(|item| format!(" (to grant it: `{item}`)")).unwrap_or_default();
         self.tripwire.denied(format!("{}: {what}{how}", kind.shown));
         self.note(kind, what, item.as_ref(), false);
+    }
+
+    /// `item`, or what can be granted in its place. A port that the system gave to a socket of this attempt is another one
+    /// in the next, so a grant that names it is of no use, and neither is one of port 0.
+    fn grantable(&self, item: GrantItem) -> Option<GrantItem> {
+        let address = match &item {
+            GrantItem::Tcp(target) | GrantItem::Udp(target) if target.port == 0 => return None,
+            GrantItem::Tcp(target) | GrantItem::Udp(target) => {
+                target.host.address().map(|ip| SocketAddr::new(ip, target.port))
+            }
+            GrantItem::Listen(target) => Some(target.socket_address()),
+            _ => None,
+        };
+        let own = address.filter(|address| address.port() != 0 && self.loopback().gave(address.port()));
+        let Some(own) = own.and_then(ListenTarget::asked) else { return Some(item) };
+        let any = own.any_port();
+        (!self.listen().contains(&any)).then_some(GrantItem::Listen(any))
     }
 
     /// A place among what may be under way, until it is dropped. None where there is none left, which is noted: WASI 0.3

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsStr,
+    fs,
     io::{self, Read},
     path::Path,
     process::{Child, Command, Stdio},
@@ -9,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use super::copying::{Halt, halted};
+use super::{
+    copying::{Halt, halted},
+    programs::{Installed, installed},
+};
 
 /// How often git is looked at: whether it has ended, and whether it is to.
 const LOOK: Duration = Duration::from_millis(5);
@@ -21,50 +25,81 @@ pub(super) fn refused(name: &OsStr) -> Option<&'static str> {
     name.eq_ignore_ascii_case(".git").then_some(own)
 }
 
+/// Settings that come before all that a file could say. The repository's own configuration is made here, so they only
+/// matter should git look for another one.
+const SETTINGS: [&str; 6] = [
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.attributesFile=/dev/null",
+    "core.excludesFile=/dev/null",
+    "commit.gpgSign=false",
+    "safe.bareRepository=explicit",
+];
+
 /// Makes `root` a repository whose one commit holds everything in it. Author and time are fixed, so that the
-/// same fixture gives the same commit; nothing of the user's git configuration or hooks takes part.
-pub(super) fn commit(root: &Path, halt: Halt<'_>) -> Result<(), String> {
-    git(root, &["-c", "init.defaultBranch=main", "init", "--quiet", "--template="], halt)?;
+/// same fixture gives the same commit; nothing of the user's git configuration or hooks takes part, and nothing that
+/// lies in `root` is read as configuration. The new folder `scratch` is used on the way.
+pub(super) fn commit(root: &Path, scratch: &Path, halt: Halt<'_>) -> Result<(), String> {
+    let failed = |error: io::Error| format!("cannot make the repository: {error}");
+    // Made where nothing else lies: `root` itself may look like a bare repository, with a configuration of its own.
+    fs::create_dir(scratch).map_err(failed)?;
+    let made = Git { folder: scratch, git_dir: None };
+    made.run(&["-c", "init.defaultBranch=main", "init", "--quiet", "--template="], halt)?;
+    let git_dir = root.join(".git");
+    fs::rename(scratch.join(".git"), &git_dir).map_err(failed)?;
+    fs::remove_dir(scratch).map_err(failed)?;
+    let git = Git { folder: root, git_dir: Some(&git_dir) };
     for (key, value) in [("user.name", "Agent"), ("user.email", "agent@scenario.invalid"), ("gc.auto", "0")] {
-        git(root, &["config", key, value], halt)?;
+        git.run(&["config", key, value], halt)?;
     }
-    git(root, &["add", "--all", "--force"], halt)?;
-    git(root, &["commit", "--quiet", "--allow-empty", "--no-gpg-sign", "--message", "Fixture"], halt)
+    git.run(&["add", "--all", "--force"], halt)?;
+    let message = ["--no-verify", "--no-gpg-sign", "--message", "Fixture"];
+    git.run(&[&["commit", "--quiet", "--allow-empty"], &message[..]].concat(), halt)
 }
 
-/// Where programs are looked for when the environment does not say.
-const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+/// git in a folder, with an explicit repository where there is one: it never looks for another.
+struct Git<'a> {
+    folder: &'a Path,
+    git_dir: Option<&'a Path>,
+}
 
-fn git(root: &Path, args: &[&str], halt: Halt<'_>) -> Result<(), String> {
-    const WHEN: &str = "2026-01-01T00:00:00Z";
-    let child = Command::new("git")
-        .args(args)
-        .current_dir(root)
-        .env_clear()
-        .env("PATH", std::env::var_os("PATH").filter(|path| !path.is_empty()).unwrap_or_else(|| SYSTEM_PATH.into()))
-        .env("LANG", "C.UTF-8")
-        .env("HOME", root)
-        .env("GIT_CONFIG_NOSYSTEM", "1")
-        .env("GIT_CONFIG_GLOBAL", "/dev/null")
-        .env("GIT_CEILING_DIRECTORIES", root.parent().unwrap_or(root))
-        .env("GIT_AUTHOR_NAME", "Fixture")
-        .env("GIT_AUTHOR_EMAIL", "fixture@scenario.invalid")
-        .env("GIT_AUTHOR_DATE", WHEN)
-        .env("GIT_COMMITTER_NAME", "Fixture")
-        .env("GIT_COMMITTER_EMAIL", "fixture@scenario.invalid")
-        .env("GIT_COMMITTER_DATE", WHEN)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => "there is no `git`; install it".to_owned(),
-            _ => format!("`git` does not start: {error}"),
-        })?;
-    match answer(child, halt) {
-        Ok(None) => Ok(()),
-        Ok(Some(said)) => Err(format!("`git {}` failed: {}", args.join(" "), said.trim())),
-        Err(error) => Err(error.to_string()),
+impl Git<'_> {
+    fn run(&self, args: &[&str], halt: Halt<'_>) -> Result<(), String> {
+        const WHEN: &str = "2026-01-01T00:00:00Z";
+        let Installed { program, path } =
+            installed("git").ok_or("there is no `git` in an absolute folder of PATH; install it")?;
+        let mut git = Command::new(program);
+        git.args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))
+            .args(args)
+            .current_dir(self.folder)
+            .env_clear()
+            .env("PATH", path)
+            .env("LANG", "C.UTF-8")
+            // Without a HOME there is no `.gitconfig`; an old git reads it whatever the next two say.
+            .env("HOME", "/dev/null")
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_ATTR_NOSYSTEM", "1")
+            .env("GIT_TERMINAL_PROMPT", "0")
+            .env("GIT_CEILING_DIRECTORIES", self.folder.parent().unwrap_or(self.folder))
+            .env("GIT_AUTHOR_NAME", "Fixture")
+            .env("GIT_AUTHOR_EMAIL", "fixture@scenario.invalid")
+            .env("GIT_AUTHOR_DATE", WHEN)
+            .env("GIT_COMMITTER_NAME", "Fixture")
+            .env("GIT_COMMITTER_EMAIL", "fixture@scenario.invalid")
+            .env("GIT_COMMITTER_DATE", WHEN)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        if let Some(git_dir) = self.git_dir {
+            git.env("GIT_DIR", git_dir).env("GIT_WORK_TREE", self.folder);
+        }
+        let child = git.spawn().map_err(|error| format!("cannot start `git`: {error}"))?;
+        match answer(child, halt) {
+            Ok(None) => Ok(()),
+            Ok(Some(said)) => Err(format!("`git {}` failed: {}", args.join(" "), said.trim())),
+            Err(error) => Err(error.to_string()),
+        }
     }
 }
 

@@ -58,12 +58,14 @@ impl Workspace {
         Self::claimed(parent, &Owner { run: run.to_owned(), directory, keep })
     }
 
-    /// Makes that of a `host check`, which has no run: should it be killed, the next run or check removes it.
+    /// Makes that of a `host check`, which has no run: should it be killed, the next run or check removes it, and can tell
+    /// from `output`, the folder for runs of its suite, whose check it was.
     ///
     /// # Errors
     /// The file system's.
-    pub fn for_check(parent: &Path) -> io::Result<Self> {
-        Self::claimed(parent, &Owner { run: CHECK.to_owned(), directory: None, keep: false })
+    pub fn for_check(parent: &Path, output: &Path) -> io::Result<Self> {
+        let directory = std::path::absolute(output)?.to_str().map(PathBuf::from);
+        Self::claimed(parent, &Owner { run: CHECK.to_owned(), directory, keep: false })
     }
 
     fn claimed(parent: &Path, owner: &Owner) -> io::Result<Self> {

@@ -80,6 +80,7 @@ pub(super) fn of_last_attempt(recorded: Verdict) -> Verdict {
 /// The verdict's word with what decides retries and expectations: codes, or the class.
 fn gist(verdict: &Verdict) -> String {
     match verdict {
+        Verdict::Xfail { fault: Some(fault), .. } => format!("xfail ({})", fault.class),
         Verdict::Fail { findings, .. } | Verdict::Xfail { findings, .. } => {
             let codes: BTreeSet<&str> = findings.iter().map(|finding| finding.code.as_str()).collect();
             format!("{} ({})", verdict.word(), codes.into_iter().map(one_line).collect::<Vec<_>>().join(", "))
@@ -103,7 +104,9 @@ fn told(verdict: &Verdict) -> Vec<String> {
         Verdict::Fail { findings, note } => {
             findings.iter().map(told_finding).chain(note.as_deref().map(one_line)).collect()
         }
-        Verdict::Xfail { findings, .. } => findings.iter().map(told_finding).collect(),
+        Verdict::Xfail { findings, fault, .. } => {
+            findings.iter().map(told_finding).chain(fault.iter().map(|fault| one_line(&fault.message))).collect()
+        }
         Verdict::Fault(fault) => vec![one_line(&fault.message)],
         Verdict::Skip { reason } | Verdict::Blocked { reason } | Verdict::Cancelled { reason } => {
             vec![one_line(reason)]

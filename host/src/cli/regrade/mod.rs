@@ -35,7 +35,7 @@ use crate::{
 
 /// `host regrade`.
 pub(super) async fn regrade(args: RegradeArgs) -> Result<ExitCode, Failure> {
-    let cwd = std::env::current_dir()?;
+    let cwd = setup::current_dir()?;
     let overrides = Overrides {
         suite: args.given.sourced("suite", args.suite.clone()),
         caps: args.caps.sourced(&args.given),
@@ -108,10 +108,19 @@ fn find_run(named: Option<&OsStr>, output: &Path) -> Result<PathBuf, Failure> {
     let name = shown(Path::new(named));
     if named == "latest" {
         return output.join("latest").canonicalize().map_err(|_| {
+            let runs = std::fs::read_dir(output.join("runs")).into_iter().flatten().flatten();
+            let newest = runs.map(|entry| entry.file_name().to_string_lossy().into_owned()).max();
             let output = shown(output);
-            Failure::setup(format!(
-                "there is no run in {output}: run `host run` first, or name a run directory (`host regrade DIR`)"
-            ))
+            Failure::setup(match newest {
+                Some(newest) => format!(
+                    "there is no latest run in {output}: the last `host run` did not begin; name an earlier one \
+                     (`host regrade {}`)",
+                    one_line(&newest)
+                ),
+                None => format!(
+                    "there is no run in {output}: run `host run` first, or name a run directory (`host regrade DIR`)"
+                ),
+            })
         });
     }
     let path = Path::new(named);
@@ -202,6 +211,7 @@ impl Work {
             Some(Verdict::Blocked { .. }) => return never("it never started"),
             Some(Verdict::Cancelled { .. }) => return never("it was not played to its end"),
             Some(Verdict::Pass | Verdict::Flaky { .. } | Verdict::Xpass { .. }) => Outcome::Pass,
+            Some(Verdict::Xfail { fault: Some(fault), .. }) => Outcome::Fault(fault.clone()),
             Some(Verdict::Fail { findings, .. } | Verdict::Xfail { findings, .. }) => {
                 Outcome::Fail { findings: findings.clone() }
             }

@@ -278,3 +278,19 @@ fn an_expected_failure_is_read_in_all_its_forms() {
     assert_eq!(known[1].owner, "bob");
     assert_eq!(known[1].reason, "s");
 }
+
+#[test]
+fn expected_faults_are_read_with_findings_or_without() {
+    let rest = "owner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31\n";
+    let text = format!(
+        "[[expect-fail]]\nclass = \"trap\"\n{rest}[[expect-fail]]\nclass = [\"limit\", \"denied\"]\nfindings = \"x\"\n{rest}"
+    );
+    let suite = Suite::of("").file("scenarios/one/scenario.toml", &text);
+    let settings = suite.resolve().unwrap();
+    let told: Vec<Vec<String>> = settings.scenarios["one"]
+        .expected_failures
+        .iter()
+        .map(|it| it.known.told().map(str::to_owned).collect())
+        .collect();
+    assert_eq!(told, [vec!["trap"], vec!["x", "denied", "limit"]]);
+}

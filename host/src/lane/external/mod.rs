@@ -26,12 +26,14 @@ mod version;
 
 use std::{
     ffi::OsString,
+    fs,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use tokio::sync::OnceCell;
 
+use self::seeds::PlantError;
 use super::{
     Answer, Guard, HostProgram, Lane, LaneKind, Session, SessionSpec, acp, claude, codex, command, pi,
     process::{AgentCommand, AgentExit},
@@ -136,19 +138,26 @@ impl ExternalLane {
     }
 
     /// Everything before the first process. An error says what to do.
-    async fn prepare(&self, spec: &SessionSpec) -> Result<ExternalAgent, String> {
+    async fn prepare(&self, spec: &SessionSpec) -> Result<ExternalAgent, Fault> {
+        let launch = |problem: String| Fault::new(FaultClass::Launch, problem);
         let settings = &self.settings;
         if let Some(problem) = settings.problems().into_iter().next() {
-            return Err(problem.what);
+            return Err(launch(problem.what));
         }
-        let credentials = environment::credentials(settings, environment::own)?;
-        let found = program::find(self.program.name(), settings)?;
+        let credentials = environment::credentials(settings, environment::own).map_err(launch)?;
+        let found = program::find(self.program.name(), settings).map_err(launch)?;
         if settings.version.is_some() {
             let asked = || async { version::meets(settings, self.host.clone(), &self.guard.confinement).await };
-            self.version.get_or_init(asked).await.clone()?;
+            self.version.get_or_init(asked).await.clone().map_err(launch)?;
         }
-        seeds::plant(settings, &spec.config_dir, &spec.home)?;
-        self.program.prepare(settings, &spec.config_dir)?;
+        let brought = fs::read_dir(&spec.config_dir).is_ok_and(|mut entries| entries.next().is_some());
+        seeds::plant(settings, &spec.config_dir, &spec.home).map_err(|error| match error {
+            PlantError::Lane(problem) => launch(problem),
+            PlantError::InTheWay(problem) => Fault::new(FaultClass::Protocol, problem),
+        })?;
+        // What it cannot work with is the lane's, unless the scenario brought something.
+        let class = if brought { FaultClass::Protocol } else { FaultClass::Launch };
+        self.program.prepare(settings, &spec.config_dir).map_err(|problem| Fault::new(class, problem))?;
         let own = self.program.variables(settings, &spec.config_dir);
         let dirs = [&spec.root, &spec.config_dir, &spec.home, &spec.tmp].map(Clone::clone);
         let confinement = confined::to(&self.guard.confinement, settings, &found).and(dirs, spec.bin.clone());
@@ -177,7 +186,7 @@ impl Lane for ExternalLane {
 
     fn start(&self, spec: SessionSpec) -> Answer<'_, Box<dyn Session>> {
         Box::pin(async move {
-            let agent = self.prepare(&spec).await.map_err(|problem| Fault::new(FaultClass::Launch, problem))?;
+            let agent = self.prepare(&spec).await?;
             let id = agent.session.clone();
             let session =
                 TurnSession::start(self.host.clone(), self.kind(), id, Box::new(agent), &spec, self.redactor()).await?;

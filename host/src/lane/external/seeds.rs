@@ -5,8 +5,10 @@ use std::{
     fs,
     io::{self, Read, Write},
     os::unix::fs::PermissionsExt,
-    path::Path,
+    path::{Path, PathBuf},
 };
+
+use rustix::fs::FileType;
 
 use super::super::folder::Folder;
 use crate::{
@@ -24,18 +26,68 @@ const TOO_LARGE: &str = "the seeds have more than 1 GiB with it; make them small
 
 /// Copies the seeds and the files of credentials. What is in the config dir already stays: the scenario's own
 /// seeds, and what an earlier session has left. The component, or that session's agent, may have put links there.
-pub(super) fn plant(settings: &AgentSettings, config_dir: &Path, home: &Path) -> Result<(), String> {
-    let opened = |path: &Path| Folder::open(path).map_err(|error| format!("cannot open {}: {error}", path.display()));
+pub(super) fn plant(settings: &AgentSettings, config_dir: &Path, home: &Path) -> Result<(), PlantError> {
+    let opened = |path: &Path| {
+        Folder::open(path).map_err(|error| PlantError::Lane(format!("cannot open {}: {error}", path.display())))
+    };
+    let config = opened(config_dir)?;
+    // Before the lane's own seeds come: what is in the way now, the scenario has put there.
+    for credential in &settings.credentials {
+        let Credential::File { to, .. } = credential else { continue };
+        if let Some(what) = in_the_way(&config, Path::new(to)) {
+            return Err(PlantError::InTheWay(format!(
+                "the agent cannot be given its login {to}: {what} is in the way in the config dir (`/host/config`), where \
+                 the scenario, or an earlier session, has put it"
+            )));
+        }
+    }
     if let Some(seed) = &settings.config_seed {
-        copy_all(seed, &opened(config_dir)?, &mut { MOST })
-            .map_err(|error| format!("cannot copy the lane's seeds of the config dir, {error}"))?;
+        copy_all(seed, &config, &mut { MOST })
+            .map_err(|error| PlantError::Lane(format!("cannot copy the lane's seeds of the config dir, {error}")))?;
     }
     for (index, credential) in settings.credentials.iter().enumerate() {
         let Credential::File { from, to } = credential else { continue };
-        link(from, index, &opened(home)?, home, &opened(config_dir)?, Path::new(to))
-            .map_err(|error| format!("cannot give the agent {}: {error}", from.display()))?;
+        link(from, index, &opened(home)?, home, &config, Path::new(to))
+            .map_err(|error| PlantError::Lane(format!("cannot give the agent {}: {error}", from.display())))?;
     }
     Ok(())
+}
+
+/// Why an agent does not get what the lane brings.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum PlantError {
+    /// The lane, or the machine.
+    Lane(String),
+    /// Something that the scenario has put into the config dir.
+    InTheWay(String),
+}
+
+/// What keeps `to` from becoming a file, or a link to one. A file that is there already stays, and is the login.
+fn in_the_way(config: &Folder, to: &Path) -> Option<String> {
+    let mut parts: Vec<_> = to.components().collect();
+    let name = parts.pop()?;
+    let mut so_far = PathBuf::new();
+    for part in parts {
+        so_far.push(part);
+        match config.kind(&so_far) {
+            Some(FileType::Directory) => {}
+            Some(kind) => return Some(format!("{} `{}`", told(kind), so_far.display())),
+            None => return None,
+        }
+    }
+    so_far.push(name);
+    let kind = config.kind(&so_far)?;
+    let stays = matches!(kind, FileType::RegularFile | FileType::Symlink);
+    (!stays).then(|| format!("{} `{}`", told(kind), so_far.display()))
+}
+
+fn told(kind: FileType) -> &'static str {
+    match kind {
+        FileType::RegularFile => "the file",
+        FileType::Directory => "the folder",
+        FileType::Symlink => "the link",
+        _ => "the pipe, socket or device",
+    }
 }
 
 /// Moves the files to log in with that an agent has put in the place of their links, as when it renews a login, out of
@@ -147,7 +199,7 @@ mod tests {
         settings.config_seed = Some(at("seed"));
         let refused = |settings: &AgentSettings, words: &str| {
             let problem = plant(settings, &at("config"), &at("home")).unwrap_err();
-            assert!(problem.contains(words), "{problem}");
+            assert!(matches!(&problem, PlantError::Lane(problem) if problem.contains(words)), "{problem:?}");
         };
         let fifo = rustix::fs::FileType::Fifo;
         rustix::fs::mknodat(rustix::fs::CWD, at("seed/a"), fifo, 0o600.into(), 0).unwrap();
@@ -182,7 +234,16 @@ mod tests {
         settings.config_seed = Some(at("seed"));
         plant(&settings, &at("config"), &at("home")).unwrap();
         settings.credentials = vec![Credential::File { from: at("auth.json"), to: "deep/auth.json".into() }];
-        assert!(plant(&settings, &at("config"), &at("home")).unwrap_err().contains("auth.json: Not a directory"));
+        let problem = plant(&settings, &at("config"), &at("home")).unwrap_err();
+        assert!(
+            matches!(&problem, PlantError::InTheWay(what) if what.contains("the link `deep` is in the way")),
+            "{problem:?}"
+        );
+        fs::remove_file(at("config/deep")).unwrap();
+        symlink(at("outside"), at("home/.host-credentials")).unwrap();
+        assert!(matches!(plant(&settings, &at("config"), &at("home")), Err(PlantError::Lane(_))));
+        fs::remove_file(at("home/.host-credentials")).unwrap();
+        plant(&settings, &at("config"), &at("home")).unwrap();
         fs::remove_dir_all(at("home/.host-credentials")).unwrap();
         symlink(at("outside"), at("home/.host-credentials")).unwrap();
         assert!(plant(&settings, &at("config"), &at("home")).is_err());
@@ -223,11 +284,59 @@ mod tests {
     }
 
     #[test]
+    fn what_the_scenario_put_in_the_way_of_a_login_is_its_own_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(folder.path().join("auth.json"), "secret").unwrap();
+        let mut settings = AgentSettings::new(LaneKind::Codex);
+        settings.credentials = vec![Credential::File { from: at("auth.json"), to: "deep/er/auth.json".into() }];
+        let fifo = |path: &Path| {
+            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        };
+        let tried = |name: &str, put: &dyn Fn(&Path)| {
+            for name in ["config", "home"] {
+                let _ = fs::remove_dir_all(at(name));
+                fs::create_dir(at(name)).unwrap();
+            }
+            let path = at("config").join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            put(&path);
+            plant(&settings, &at("config"), &at("home"))
+        };
+        let file: &dyn Fn(&Path) = &|path| fs::write(path, "x").unwrap();
+        let link: &dyn Fn(&Path) = &|path| symlink("elsewhere", path).unwrap();
+        let directory: &dyn Fn(&Path) = &|path| fs::create_dir(path).unwrap();
+        for (name, put, what) in [
+            ("deep", file, "the file `deep`"),
+            ("deep/er", file, "the file `deep/er`"),
+            ("deep", link, "the link `deep`"),
+            ("deep", &fifo, "the pipe, socket or device `deep`"),
+            ("deep/er/auth.json", directory, "the folder `deep/er/auth.json`"),
+            ("deep/er/auth.json", &fifo, "the pipe, socket or device `deep/er/auth.json`"),
+        ] {
+            let problem = tried(name, put).unwrap_err();
+            assert!(matches!(&problem, PlantError::InTheWay(told) if told.contains(what)), "{what}: {problem:?}");
+        }
+        for (name, put) in [("deep/er", directory), ("other", file), ("deep/er/auth.json", file)] {
+            assert_eq!(tried(name, put), Ok(()), "{name}");
+        }
+        // The lane's own seeds are the lane's fault.
+        fs::create_dir(at("seed")).unwrap();
+        fs::write(at("seed/deep"), "x").unwrap();
+        let seeded = AgentSettings { config_seed: Some(at("seed")), ..settings.clone() };
+        for name in ["config", "home"] {
+            fs::remove_dir_all(at(name)).unwrap();
+            fs::create_dir(at(name)).unwrap();
+        }
+        assert!(matches!(plant(&seeded, &at("config"), &at("home")), Err(PlantError::Lane(_))));
+    }
+
+    #[test]
     fn seeds_that_are_missing_are_told() {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = AgentSettings::new(LaneKind::Codex);
         settings.config_seed = Some(folder.path().join("none"));
         let problem = plant(&settings, folder.path(), folder.path()).unwrap_err();
-        assert!(problem.contains("none"), "{problem}");
+        assert!(matches!(&problem, PlantError::Lane(problem) if problem.contains("none")), "{problem:?}");
     }
 }

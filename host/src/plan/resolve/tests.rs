@@ -323,3 +323,36 @@ fn everything_that_does_not_fit_is_told_at_once() {
         .file("scenarios/two/scenario.toml", "args = []");
     assert_eq!(place.resolve().unwrap_err().len(), 3);
 }
+
+/// A canary is a scenario of one plugin, and not whatever lists its name.
+#[test]
+fn a_canary_is_meant_by_its_plugin_where_something_says_which() {
+    let two = || {
+        Place::new().typed("ours.wasm", "ours", &[("smoke", &[]), ("gate", &[])]).typed(
+            "theirs.wasm",
+            "theirs",
+            &[("smoke", &[])],
+        )
+    };
+    let guards = |place: Place| -> Vec<(String, String)> {
+        let scenarios = place.resolve().unwrap();
+        scenarios.into_iter().filter_map(|it| Some((it.id.0, it.canary?))).collect()
+    };
+    let pair = |id: &str, entry: &str| (id.to_owned(), entry.to_owned());
+    let by_name = two().file("scenarios/suite.toml", "canary = [\"smoke\"]");
+    assert_eq!(guards(by_name), [pair("ours::smoke", "smoke"), pair("theirs::smoke", "smoke")]);
+    let named = two().file("scenarios/suite.toml", "canary = [\"ours::smoke\"]");
+    assert_eq!(guards(named), [pair("ours::smoke", "ours::smoke")]);
+    let tied = two()
+        .file("scenarios/suite.toml", "canary = [\"smoke\"]")
+        .file("scenarios/smoke/scenario.toml", "plugin = \"ours.wasm\"");
+    assert_eq!(guards(tied), [pair("ours::smoke", "smoke")]);
+    // With one plugin alone the longer name is as good.
+    let one = Place::new().typed("ours.wasm", "ours", &[("smoke", &[])]);
+    assert_eq!(guards(one.file("scenarios/suite.toml", "canary = [\"ours::smoke\"]")), [pair("smoke", "ours::smoke")]);
+    let unknown = two().file("scenarios/suite.toml", "canary = [\"our::smoke\"]");
+    assert_eq!(
+        unknown.problem(),
+        "scenarios/suite.toml:1:11: the canary `our::smoke` is no scenario; did you mean `ours::smoke`?"
+    );
+}

@@ -23,6 +23,15 @@ fn with_agents(name: &str, agents: &[&str]) -> Scenario {
     Scenario { agents: agents.iter().map(agent).collect(), ..scenario(name, 60) }
 }
 
+/// The plan of scenarios of one plugin each, whose names alone say which are canaries.
+fn plan(scenarios: Vec<Scenario>, settings: &Settings, selection: &Selection) -> Plan {
+    let appointed = scenarios.into_iter().map(|scenario| {
+        let canary = settings.canary.iter().find(|name| **name == scenario.name).cloned();
+        Scenario { canary, ..scenario }
+    });
+    super::plan(appointed.collect(), settings, selection)
+}
+
 fn settings(lanes: &[&str], canary: &[&str]) -> Settings {
     let lane = |name: &&str| LaneSettings {
         name: LaneName((*name).into()),

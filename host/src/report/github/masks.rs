@@ -57,9 +57,11 @@ impl Masks {
                 Verdict::Fail { findings: self.findings(findings), note: note.as_deref().map(hide) }
             }
             // What was expected is the suite's own text.
-            Verdict::Xfail { findings, expected } => {
-                Verdict::Xfail { findings: self.findings(findings), expected: expected.clone() }
-            }
+            Verdict::Xfail { findings, fault, expected } => Verdict::Xfail {
+                findings: self.findings(findings),
+                fault: fault.as_ref().map(|fault| Fault::new(fault.class, hide(&fault.message))),
+                expected: expected.clone(),
+            },
             Verdict::Xpass { .. } => verdict.clone(),
             Verdict::Skip { reason } => Verdict::Skip { reason: hide(reason) },
             Verdict::Blocked { reason } => Verdict::Blocked { reason: hide(reason) },

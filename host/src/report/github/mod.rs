@@ -1,5 +1,6 @@
 //! The report that GitHub Actions shows: annotations, folded blocks in the log, the step's summary and its outputs.
 
+mod annotation_paths;
 mod annotations;
 mod command;
 mod counts;
@@ -17,7 +18,8 @@ use std::{
 };
 
 use self::{
-    annotations::Annotations, command::command, counts::Counts, masks::Masks, outline::Outline, summary::Summary,
+    annotation_paths::AnnotationPaths, annotations::Annotations, command::command, counts::Counts, masks::Masks,
+    outline::Outline, summary::Summary,
 };
 use super::{
     Sink,
@@ -36,13 +38,15 @@ const STATUS: usize = 50;
 /// Bytes of text that may wait for [`Sink::flush`].
 const PENDING: usize = 64 * 1024;
 
-/// The files that GitHub gives a step. What is `None` is not written.
+/// The files and folders that GitHub gives a step. A file that is `None` is not written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GithubFiles {
     /// `$GITHUB_STEP_SUMMARY`: Markdown that the run's page shows.
     pub summary: Option<PathBuf>,
     /// `$GITHUB_OUTPUT`: values for later steps.
     pub output: Option<PathBuf>,
+    /// `$GITHUB_WORKSPACE`: the checkout, in which annotations name files. Without it they name them as the run does.
+    pub workspace: Option<PathBuf>,
 }
 
 /// Reports a run to GitHub Actions.
@@ -62,6 +66,7 @@ pub struct Github {
     counts: Counts,
     annotations: Annotations,
     summary: Summary,
+    paths: AnnotationPaths,
 }
 
 impl Github {
@@ -70,7 +75,9 @@ impl Github {
     #[must_use]
     pub fn new(writer: impl Write + Send + 'static, files: GithubFiles, secrets: &[String]) -> Self {
         let masks = Masks::new(secrets);
+        let paths = AnnotationPaths::new(files.workspace.as_deref(), std::env::current_dir().unwrap_or_default());
         Self {
+            paths,
             writer: Box::new(writer),
             files,
             pending: String::new(),
@@ -98,7 +105,8 @@ impl Github {
                 self.block(&title, trial, &verdict);
             }
             let message = lines(&verdict, ANNOTATION, &self.log()).join("\n");
-            let file = self.outline.file(trial).map(|file| inline(&self.masks.hide(file)));
+            let file = self.outline.file(trial).and_then(|file| self.paths.path(file));
+            let file = file.map(|file| inline(&self.masks.hide(&file)));
             self.annotations.verdict(canary, &verdict, file.as_deref(), &title, &message);
         }
         self.outline.judged(trial);

@@ -90,8 +90,7 @@ impl Outline {
     /// The file that a trial comes from: its scenario's, which a person edits, or else its plugin.
     pub(super) fn file(&self, trial: &TrialId) -> Option<&str> {
         let planned = self.trials.get(trial)?;
-        let path = planned.file.as_ref().or_else(|| self.plugins.get(&planned.plugin))?;
-        Some(path.strip_prefix("./").unwrap_or(path))
+        planned.file.as_ref().or_else(|| self.plugins.get(&planned.plugin)).map(String::as_str)
     }
 
     /// Where the last attempt's artifacts are.

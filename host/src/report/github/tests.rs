@@ -17,7 +17,7 @@ fn told_after(before: &str, events: &[Event], masks: &[&str]) -> Told {
     let folder = tempfile::tempdir().unwrap();
     let (summary, output) = (folder.path().join("summary"), folder.path().join("output"));
     fs::write(&summary, before).unwrap();
-    let files = GithubFiles { summary: Some(summary.clone()), output: Some(output.clone()) };
+    let files = GithubFiles { summary: Some(summary.clone()), output: Some(output.clone()), workspace: None };
     let buffer = Buffer::default();
     let mut github = Github::new(buffer.clone(), files, &masks.iter().map(|mask| (*mask).into()).collect::<Vec<_>>());
     for event in events {
@@ -359,7 +359,7 @@ fn hostile_names_and_texts_are_no_commands_and_no_markup() {
     let counts_as = CountsAs::Pass;
     stream.judged(6, &b, 2, 0, Verdict::Flaky { reason: HOSTILE.into(), counts_as });
     stream.judged(6, &b, 1, 0, Verdict::Xpass { expected: known(), counts_as });
-    stream.judged(6, &b, 1, 0, Verdict::Xfail { findings: findings.clone(), expected: known() });
+    stream.judged(6, &b, 1, 0, Verdict::Xfail { findings: findings.clone(), fault: None, expected: known() });
     stream.judged(6, &b, 1, 0, Verdict::Fail { findings, note: Some(HOSTILE.into()) });
     stream.at(7, EventKind::LaneBroken { lane: LaneName(HOSTILE.into()), reason: HOSTILE.into() });
     stream.at(7, EventKind::Halted { reason: HOSTILE.into() });
@@ -525,7 +525,7 @@ fn without_files_only_the_log_is_written() {
 fn a_file_that_cannot_be_written_takes_nothing_else_with_it() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("output");
-    let files = GithubFiles { summary: Some(folder.path().into()), output: Some(output.clone()) };
+    let files = GithubFiles { summary: Some(folder.path().into()), output: Some(output.clone()), workspace: None };
     let buffer = Buffer::default();
     let mut github = Github::new(buffer.clone(), files, &[]);
     for event in sample::one_failure() {
@@ -542,7 +542,7 @@ fn a_closed_pipe_is_an_error_and_the_files_are_written() {
     drop(reader);
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("output");
-    let files = GithubFiles { summary: None, output: Some(output.clone()) };
+    let files = GithubFiles { output: Some(output.clone()), ..GithubFiles::default() };
     let mut github = Github::new(writer, files, &[]);
     for event in sample::one_failure() {
         github.event(&event).unwrap();

@@ -265,6 +265,10 @@ impl Story {
 
     fn notice(&mut self, trial: &TrialId, text: String) {
         let course = self.course(trial);
+        // A trial that was tried again is refused the same again.
+        if course.notices.contains(&text) {
+            return;
+        }
         if course.notices.len() < NOTICES {
             course.notices.push(text);
         } else {

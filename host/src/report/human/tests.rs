@@ -271,7 +271,7 @@ fn hostile_text_can_forge_no_line() {
     stream.judged(11, &hook, 2, 2, Verdict::Flaky { reason: forged.into(), counts_as: CountsAs::Pass });
     let known = || vec![sample::expected(forged, forged, forged)];
     let findings = vec![finding(forged, forged, Some(forged))];
-    stream.judged(12, &hook, 1, 2, Verdict::Xfail { findings: findings.clone(), expected: known() });
+    stream.judged(12, &hook, 1, 2, Verdict::Xfail { findings: findings.clone(), fault: None, expected: known() });
     stream.judged(13, &hook, 1, 2, Verdict::Xpass { expected: known(), counts_as: CountsAs::Pass });
     stream.judged(14, &hook, 1, 2, Verdict::Fail { findings, note: Some(forged.into()) });
     let running = vec![RunningTrial { id: gate, attempt: 1, elapsed_ms: 1, retry_in_ms: None }];

@@ -150,7 +150,12 @@ impl Writer<'_> {
             let _ = writeln!(out, "{}{earlier}", self.theme.quote());
         }
         self.left_out(judged.earlier.len().saturating_sub(EARLIER), "attempt", out);
-        for notice in &judged.notices {
+        // A fault that was caused by refusals has named them already.
+        let is_named = |notice: &&String| match (&judged.verdict, notice.strip_prefix("denied: ")) {
+            (Verdict::Fault(fault), Some(what)) => fault.message.contains(what),
+            _ => false,
+        };
+        for notice in judged.notices.iter().filter(|notice| !is_named(notice)) {
             let _ = writeln!(out, "{}{}", self.theme.quote(), inline(notice));
         }
         self.left_out(judged.notices_left_out, "notice", out);

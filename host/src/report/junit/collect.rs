@@ -66,7 +66,7 @@ impl Collected {
                 self.directory.clone_from(directory);
                 let suite = suite.as_ref().map(|suite| ("suite", format!("{} {}", suite.path.display(), suite.digest)));
                 let revision = revision.as_ref().map(|revision| {
-                    let modified = if revision.modified { " (modified)" } else { "" };
+                    let modified = if revision.modified == Some(true) { " (modified)" } else { "" };
                     ("revision", format!("{}{modified}", revision.commit))
                 });
                 self.facts = suite.into_iter().chain(revision).collect();

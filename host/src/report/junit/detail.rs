@@ -66,9 +66,12 @@ pub(in crate::report) fn lines(verdict: &Verdict, bounds: Bounds, log: &str) -> 
     match verdict {
         Verdict::Pass => {}
         Verdict::Xpass { .. } => told.line(headline(verdict)),
-        Verdict::Xfail { findings, .. } => {
+        Verdict::Xfail { findings, fault, .. } => {
             told.line(headline(verdict));
             told.findings(findings);
+            if let Some(fault) = fault {
+                told.text(&format!("{}: ", fault.class), &fault.message);
+            }
         }
         Verdict::Fail { findings, note } => {
             told.findings(findings);

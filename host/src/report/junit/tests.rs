@@ -271,7 +271,7 @@ fn what_counts_as_a_failure_is_one() {
     stream.judged(20, &xpass, 1, 5, Verdict::Xpass { expected: expected(), counts_as });
     stream.tried_again(10, &xfail, 1, crash(), (5, "crash (gone)"));
     let findings = vec![finding("c", "m", None)];
-    stream.judged(20, &xfail, 2, 5, Verdict::Xfail { findings, expected: expected() });
+    stream.judged(20, &xfail, 2, 5, Verdict::Xfail { findings, fault: None, expected: expected() });
     insta::assert_snapshot!(document(&stream.finished()), @r#"
     <?xml version="1.0" encoding="UTF-8"?>
     <testsuites name="host" tests="3" failures="2" errors="0" time="0.020">
@@ -372,7 +372,7 @@ fn hostile_names_and_texts_stay_text() {
     let verdicts = [
         Verdict::Fail { findings: findings.clone(), note: Some(HOSTILE.into()) },
         Verdict::Flaky { reason: HOSTILE.into(), counts_as: CountsAs::Fail },
-        Verdict::Xfail { findings, expected: known() },
+        Verdict::Xfail { findings, fault: None, expected: known() },
         Verdict::Xpass { expected: known(), counts_as: CountsAs::Pass },
         Verdict::Blocked { reason: HOSTILE.into() },
         Verdict::Fault(Fault::new(FaultClass::Crash, HOSTILE)),

@@ -78,9 +78,9 @@ impl Lanes {
         self.lanes[lane].running -= 1;
     }
 
-    /// A canary of `lane` has passed.
-    pub(super) fn canary_passed(&mut self, lane: usize) {
-        self.lanes[lane].canaries_left -= 1;
+    /// So many canaries of `lane` need not be waited for any more.
+    pub(super) fn canaries_passed(&mut self, lane: usize, count: usize) {
+        self.lanes[lane].canaries_left -= count;
     }
 
     /// Opens the lanes that have no canary to wait for any more, and names those that were not open before.
@@ -175,9 +175,9 @@ mod tests {
     fn the_rest_of_a_lane_waits_for_every_canary() {
         let mut all = lanes(9, &[(None, &[0, 1], &[2])]);
         assert_eq!(start_all(&mut all), [0, 1]);
-        all.canary_passed(0);
+        all.canaries_passed(0, 1);
         assert!(all.open_what_may().is_empty());
-        all.canary_passed(0);
+        all.canaries_passed(0, 1);
         assert_eq!(all.open_what_may(), [LaneName("l0".into())]);
         assert!(all.open_what_may().is_empty(), "a lane opens once");
         assert_eq!(start_all(&mut all), [2]);

@@ -22,6 +22,8 @@ pub(super) struct TrialState {
     /// Milliseconds over all attempts that have ended.
     pub(super) duration_ms: u64,
     pub(super) phase: Phase,
+    /// Whether its component, or an earlier session of its attempt, had a hand in what the agent starts with.
+    pub(super) touched: bool,
 }
 
 /// What a trial is at.
@@ -40,7 +42,7 @@ pub(super) enum Phase {
 
 impl TrialState {
     pub(super) fn new(trial: Arc<PlannedTrial>, lane: usize) -> Self {
-        Self { trial, lane, attempts: 0, ended: Vec::new(), duration_ms: 0, phase: Phase::Waiting }
+        Self { trial, lane, attempts: 0, ended: Vec::new(), duration_ms: 0, phase: Phase::Waiting, touched: false }
     }
 
     /// Whether attempt number `attempt` has a task and no record yet.

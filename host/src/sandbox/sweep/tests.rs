@@ -70,7 +70,7 @@ fn a_folder_of_a_check_is_known_by_its_name() {
         assert_eq!(run_of(name), run, "{name}");
     }
     let parent = parent();
-    let living = Workspace::for_check(parent.path()).unwrap();
+    let living = Workspace::for_check(parent.path(), parent.path()).unwrap();
     assert_eq!(sweep(parent.path(), NO_PATIENCE), Sweep::default());
     drop(living);
     assert_eq!(names(parent.path()), [""; 0]);

@@ -11,7 +11,7 @@ use super::{
     seconds,
 };
 use crate::{
-    model::{CountsAs, ExpectedFailure, Grants, RetryCause, RetryPolicy, ScenarioId, TrialId},
+    model::{CountsAs, ExpectedFailure, Grants, RetryCause, RetryPolicy, Scenario, ScenarioId, TrialId},
     plan::{LanePlan, PlannedTrial},
 };
 
@@ -195,6 +195,7 @@ async fn an_expected_failure_is_none_and_an_unexpected_pass_is_told() {
     let expected = ExpectedFailure {
         lanes: Vec::new(),
         findings: ["wrong".into()].into(),
+        classes: Default::default(),
         owner: "ada".into(),
         reason: "known".into(),
         until: Date::constant(2099, 1, 1),
@@ -262,4 +263,53 @@ async fn a_lane_that_is_skipped_does_nothing_and_fails_nothing() {
         _ => None,
     });
     assert_eq!(opened.collect::<Vec<_>>(), ["other"]);
+}
+
+/// Two plugins contain the canary that the suite names: one that fails must not block the lane.
+#[tokio::test(start_paused = true)]
+async fn one_of_the_canaries_of_a_name_is_enough() {
+    let named = || {
+        each(lane("l", None, &["ours", "theirs"], &["rest"]), |trial| {
+            let canary = (trial.canary == Canary::Yes).then(|| "smoke".to_owned());
+            trial.scenario = Arc::new(Scenario { canary, ..(*trial.scenario).clone() });
+        })
+    };
+    let acts = |ours: Act, theirs: Act| Fake::new().act("l/ours", ours).act("l/theirs", theirs);
+    for (ours, theirs) in [(SECOND, 3 * SECOND), (3 * SECOND, SECOND)] {
+        let log = run(&plan(9, vec![named()]), acts(Act::pass(ours), Act::fail(theirs))).await;
+        assert_eq!(verdict(&log, "l/rest"), Verdict::Pass);
+        assert_eq!(log.summary.exit_code, 100, "a scenario failed, and no canary");
+    }
+    let log = run(&plan(9, vec![named()]), acts(Act::fail(SECOND), Act::fail(SECOND))).await;
+    assert!(matches!(verdict(&log, "l/rest"), Verdict::Blocked { .. }));
+    assert_eq!(log.summary.exit_code, 105);
+    // Of two names both must pass.
+    let two = lane("l", None, &["ours", "theirs"], &["rest"]);
+    let log = run(&plan(9, vec![two]), acts(Act::pass(SECOND), Act::fail(SECOND))).await;
+    assert!(matches!(verdict(&log, "l/rest"), Verdict::Blocked { .. }));
+    assert_eq!(log.summary.exit_code, 105);
+}
+
+/// Faults of the agent in trials whose scenario brought what it starts with.
+#[tokio::test(start_paused = true)]
+async fn scenarios_that_spoil_their_agent_break_no_lane() {
+    let with = |spoiled: bool| {
+        let names = ["a", "b", "c", "good"];
+        let mut all = each(lane("l", None, &[], &names), |trial| {
+            let mut scenario =
+                Scenario { grants: Grants { session: true, ..Grants::default() }, ..(*trial.scenario).clone() };
+            if spoiled && trial.id.scenario.0 != "good" {
+                scenario.fixture.config = Some("config".into());
+            }
+            trial.scenario = Arc::new(scenario);
+        });
+        all.breaker = 3;
+        plan(1, vec![all])
+    };
+    let acts = || {
+        let launch = || fault(FaultClass::Launch, SECOND);
+        Fake::new().act("l/a", launch()).act("l/b", launch()).act("l/c", launch())
+    };
+    assert_eq!(verdict(&run(&with(true), acts()).await, "l/good"), Verdict::Pass);
+    assert!(matches!(verdict(&run(&with(false), acts()).await, "l/good"), Verdict::Blocked { .. }));
 }
