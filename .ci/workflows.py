@@ -49,6 +49,7 @@ class Runner:
         assert given.keys() <= defaults.keys(), given
         self.inputs = defaults | given
         self.steps, self.named, self.failed, self.interrupt = [], {}, False, None
+        self.action = ACTION
 
     def value(self, term):
         term = term.strip()
@@ -112,7 +113,7 @@ class Runner:
             "HOME": str(self.temp),
             "CI": "true",
             "GITHUB_ACTIONS": "true",
-            "GITHUB_ACTION_PATH": str(ACTION),
+            "GITHUB_ACTION_PATH": str(self.action),
             "GITHUB_OUTPUT": str(output),
             "GITHUB_STEP_SUMMARY": str(summary),
             "GITHUB_WORKSPACE": str(self.workspace),
@@ -262,6 +263,54 @@ class Action(unittest.TestCase):
         self.assertEqual((ran.named["run"].code, ran.outputs["exit-code"]), (130, "130"), ran.told())
         self.assertIn("### Lane live: 0 passed", ran.named["run"].summary)
         self.assertIsNotNone(ran.uploaded())
+
+    def test_plugins_are_built_with_the_host_and_without_the_key(self):
+        build = self.workspace / "my build.sh"
+        build.write_text('#!/bin/sh\nhost --version >built-with\nenv >build-env\nmv plugins.later/* "my plugins"\n')
+        build.chmod(0o755)
+        (self.workspace / "my plugins").rename(self.workspace / "plugins.later")
+        (self.workspace / "my plugins").mkdir()
+        ran = self.act(lane="scripted", build="my build.sh")
+        self.assertFalse(ran.failed, ran.told())
+        self.assertIn("host ", (self.workspace / "built-with").read_text())
+        self.assertNotIn("KEY", (self.workspace / "build-env").read_text())
+        refused = self.act(lane="scripted", build="no such.sh")
+        self.assertTrue(refused.failed)
+        self.assertIn("the input build names no program", refused.named["Build the plugins"].log)
+
+    def test_no_program_of_the_checkout_runs_for_one_of_the_system(self):
+        for name in ["mktemp", "realpath", "git", "tar", "sed", "printf", "sh"]:
+            (self.workspace / name).write_text("#!/bin/sh\ntouch pwned\n")
+            (self.workspace / name).chmod(0o755)
+        runner = Runner(
+            self.workspace, path=f".::{os.environ['PATH']}:.", host=str(HOST), plugins=self.plugins, lane="scripted"
+        ).go()
+        self.assertFalse(runner.failed, runner.told())
+        self.assertFalse(list(self.folder.rglob("pwned")))
+
+    def test_the_host_is_built_outside_of_a_workspace_that_the_action_lies_in(self):
+        tools, noted = self.folder / "tools", self.folder / "noted"
+        tools.mkdir()
+        (tools / "rustup").write_text("#!/bin/sh\n")
+        (tools / "cargo").write_text(
+            f'#!/bin/sh\nset -e\npwd -P >"{noted}"\nls >>"{noted}"\nmkdir -p "$6/bin"\ncp "{HOST}" "$6/bin/host"\n'
+        )
+        for tool in tools.iterdir():
+            tool.chmod(0o755)
+        vendored = self.workspace / "vendor/host"
+        (vendored / ".github/actions/host").mkdir(parents=True)
+        shutil.copy(REPOSITORY / "Cargo.toml", vendored)
+        shutil.copy(REPOSITORY / "Cargo.lock", vendored)
+        (vendored / "host/src").mkdir(parents=True)
+        (vendored / "host/Cargo.toml").touch()
+        (vendored / "wit").mkdir()
+        runner = Runner(self.workspace, path=f"{tools}:{os.environ['PATH']}", plugins="my plugins/ensign-cycle.wasm")
+        runner.action = vendored / ".github/actions/host"
+        runner.go()
+        self.assertFalse(runner.failed, runner.told())
+        folder, *files = noted.read_text().splitlines()
+        self.assertFalse(Path(folder).is_relative_to(self.workspace), folder)
+        self.assertEqual(files, ["Cargo.lock", "Cargo.toml", "host", "wit"])
 
     def test_the_host_is_built_once_from_the_source_of_the_action(self):
         tools, noted = self.folder / "tools", self.folder / "noted"
