@@ -3,7 +3,7 @@
 
 use host::model::{CountsAs, EventKind, FaultClass, PassRate, Verdict};
 
-use crate::support::{Finished, Suite, plain_module};
+use crate::support::{Finished, Listed, Suite, plain_module, typed_module};
 
 mod support;
 
@@ -330,4 +330,149 @@ fn the_first_event_names_suite_revision_and_files() {
     let (changed, after, _) = first(&suite.host(["run"]));
     assert!(after.as_ref().unwrap().modified == Some(true) && after.unwrap().commit == revision.commit);
     assert_ne!(changed.digest, info.digest);
+}
+
+/// A plugin of somebody else that lists the canary's name and fails it.
+#[test]
+fn the_canary_of_one_plugin_is_not_that_of_another() {
+    let suite = Suite::new();
+    let listed = |names: &[&'static str]| -> Vec<Listed<'static>> {
+        names.iter().map(|name| Listed { name, ..Listed::default() }).collect()
+    };
+    suite.file("m-ours.wasm", typed_module(&listed(&["smoke", "work"]), "", "", ""));
+    // It sorts before ours, and behind.
+    for theirs in ["a-theirs.wasm", "z-theirs.wasm"] {
+        suite.file(theirs, typed_module(&listed(&["smoke"]), "", "unreachable", ""));
+        for (canary, toml) in [("smoke", ""), ("m-ours::smoke", ""), ("smoke", "plugin = \"m-ours.wasm\"\n")] {
+            suite.file("scenarios/suite.toml", format!("plugins = [\"*.wasm\"]\ncanary = [\"{canary}\"]\n"));
+            suite.scenario("smoke", toml);
+            let finished = suite.host(["run"]);
+            finished.exits(110).passes("work");
+            finished.passes("m-ours::smoke");
+            let checked = suite.host(["check"]);
+            let is_ambiguous = checked.exits(0).stderr.contains("2 plugins contain the canary `smoke`");
+            assert_eq!(is_ambiguous, canary == "smoke" && toml.is_empty(), "{}", checked.told());
+        }
+        std::fs::remove_file(suite.path(theirs)).unwrap();
+    }
+    // Where theirs alone is meant, it guards.
+    suite.file("z-theirs.wasm", typed_module(&listed(&["smoke"]), "", "unreachable", ""));
+    suite.file("scenarios/suite.toml", "plugins = [\"*.wasm\"]\ncanary = [\"z-theirs::smoke\"]\n");
+    suite.scenario("smoke", "");
+    assert!(matches!(suite.host(["run"]).exits(110).verdict("work"), Verdict::Blocked { .. }));
+}
+
+/// Scenarios whose seeds make it impossible to give the agent its login.
+#[test]
+fn what_scenarios_break_of_a_lane_does_not_stop_the_others() {
+    let suite = suite();
+    suite.file("agent.sh", "#!/bin/sh\ncat \"$HOST_CONFIG_DIR/deep/login\"\n").file("login", "known");
+    std::fs::set_permissions(suite.path("agent.sh"), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    suite.file(
+        "scenarios/suite.toml",
+        "lanes = [\"live\"]\njobs = 1\n[lane.live]\nkind = \"command\"\ncommand = \"./agent.sh\"\nbreaker = 3\n\
+         env = { HOST_CONFIG_DIR = \"x\" }\ncredentials = [{ file = \"login\", to = \"deep/login\" }]\n",
+    );
+    let session = "plugin = \"passes.wasm\"\n[session]\nprompt = \"go\"\n[grants]\nsession = true\n";
+    for name in ["a", "b", "c", "d"] {
+        suite.scenario(name, session).file(&format!("scenarios/{name}/config/deep"), "in the way");
+    }
+    suite.scenario("good", session).file("agent.sh", "#!/bin/sh\necho done\n");
+    let finished = suite.host(["run"]);
+    for name in ["a", "b", "c", "d"] {
+        let fault = finished.exits(110).fault(name);
+        assert_eq!(fault.class, FaultClass::Protocol, "{fault}");
+        assert!(fault.message.contains("the file `deep` is in the way"), "{fault}");
+    }
+    finished.passes("good");
+}
+
+#[test]
+fn a_run_of_nothing_reports_itself_and_never_an_earlier_one() {
+    let suite = suite();
+    let latest = || std::fs::read_link(suite.path(".host/latest")).ok();
+    suite.host(["run", "passes.wasm", "--reporter=junit"]).exits(0);
+    let first = latest().unwrap();
+    for action in ["pass", "warn"] {
+        let summary = suite.path(&format!("summary-{action}"));
+        let mut host = suite.host_command(
+            &suite.path(""),
+            ["run", "passes.wasm", "--reporter=junit,github,jsonl", "--no-tests", action, "--", "none-such"],
+        );
+        host.env("GITHUB_STEP_SUMMARY", &summary);
+        let finished = suite.start_command(host).finish();
+        assert_eq!(finished.exits(0).stderr.contains("warning: nothing to run"), action == "warn");
+        let now = latest().unwrap();
+        assert_ne!(now, first, "{}", finished.told());
+        let junit = std::fs::read_to_string(suite.path(".host/latest/junit.xml")).unwrap();
+        assert!(junit.contains("tests=\"0\"") && !junit.contains("<testcase"), "{junit}");
+        assert!(std::fs::read_to_string(&summary).unwrap().contains("0 passed"), "{}", finished.told());
+        assert!(finished.stdout.contains("\"event\":\"run-finished\""), "{}", finished.told());
+    }
+    // Where nothing began, nothing is the latest run.
+    suite.host(["run", "passes.wasm"]).exits(0);
+    suite.host(["run", "passes.wasm", "--", "none-such"]).exits(4);
+    assert_eq!(latest(), None);
+    let regraded = suite.host(["regrade"]);
+    assert!(regraded.exits(96).stderr.contains("the last `host run` did not begin"), "{}", regraded.told());
+    for (file, text) in [("scenarios/suite.toml", "nonsense"), ("scenarios/passes/scenario.toml", "memory = \"none\"")]
+    {
+        suite.host(["run", "passes.wasm"]).exits(0);
+        assert!(latest().is_some());
+        suite.file(file, text);
+        suite.host(["run", "passes.wasm"]).exits(96);
+        assert_eq!(latest(), None, "{file}");
+        std::fs::remove_file(suite.path(file)).unwrap();
+    }
+}
+
+/// Odd surroundings have a sentence and a code, and no panic.
+#[test]
+fn folders_that_are_gone_or_have_odd_names_are_told() {
+    use std::os::unix::ffi::OsStrExt;
+    let suite = suite();
+    let plugin = suite.path("passes.wasm").display().to_string();
+    for command in ["run", "list", "check", "prove", "regrade"] {
+        let gone = suite.path("gone");
+        std::fs::create_dir(&gone).unwrap();
+        // The shell removes the folder that it is in.
+        let mut shell = suite.command("sh");
+        let script = format!("rmdir ../gone && exec {} {command}", env!("CARGO_BIN_EXE_host"));
+        shell.args(["-c", &script]).current_dir(&gone);
+        let finished = suite.start_command(shell).finish();
+        let told = "error: the current folder does not exist any more";
+        assert!(finished.exits(96).stderr.contains(told), "{command}: {}", finished.told());
+    }
+    let odd = suite.path("").join(std::ffi::OsStr::from_bytes(b"odd-\xff"));
+    std::fs::create_dir_all(odd.join("scenarios")).unwrap();
+    std::fs::write(odd.join("scenarios/suite.toml"), "").unwrap();
+    for command in ["list", "check", "run"] {
+        suite.start_command(suite.host_command(&odd, [command, &plugin])).finish().exits(0);
+    }
+    let mut host = suite.host_command(&odd, ["run", &plugin]);
+    host.env_remove("HOST_OUTPUT");
+    let finished = suite.start_command(host).finish();
+    let told = "its path is not UTF-8, so reports could not name it\nhelp: rename the folder";
+    assert!(finished.exits(96).stderr.contains(told), "{}", finished.told());
+}
+
+/// A suite of thousands is checked in lines that a person can read.
+#[test]
+fn a_check_of_thousands_of_scenarios_is_readable() {
+    let suite = suite();
+    suite.file("scenarios/suite.toml", "plugins = [\"passes.wasm\"]\n");
+    for number in 0..2_000 {
+        suite.scenario(&format!("scenario-{number:05}"), "plugin = \"passes.wasm\"\n");
+    }
+    let checked = suite.host(["check"]);
+    assert!(checked.exits(0).stdout.contains("scenario-00019, … (2000 in all)"), "{}", checked.told());
+    let longest = |text: &str| text.lines().map(str::len).max().unwrap_or(0);
+    assert!(longest(&checked.stdout) < 1_000, "{}", checked.told());
+    for number in 0..2_000 {
+        suite.scenario(&format!("scenario-{number:05}"), "plugin = \"passes.wasm\"\nmemory = \"none\"\n");
+    }
+    let checked = suite.host(["check"]);
+    assert!(checked.exits(96).stdout.contains("2000 errors"), "{}", checked.told());
+    assert!(checked.stderr.contains("error: … and 1900 more, 2000 in all"), "{}", checked.told());
+    assert!(checked.stderr.lines().count() < 1_000 && longest(&checked.stderr) < 1_000);
 }

@@ -12,6 +12,7 @@ pub(super) struct AnnotationPaths {
 
 impl AnnotationPaths {
     pub(super) fn new(top: Option<&Path>, here: PathBuf) -> Self {
+        let here = here.canonicalize().unwrap_or(here);
         let top = top.map(|top| (here.join(top), top.canonicalize().unwrap_or_else(|_| top.to_owned())));
         Self { top, here }
     }
