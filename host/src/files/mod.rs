@@ -3,10 +3,19 @@
 mod within;
 
 use std::{
+    ffi::OsStr,
     fs::{self, File, Metadata},
     io::{self, Read},
-    os::unix::fs::OpenOptionsExt,
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
     path::Path,
+};
+
+use rustix::{
+    fs::{Dir, Mode, OFlags, openat},
+    io::Errno,
 };
 
 pub use within::{Place, place};
@@ -68,6 +77,27 @@ pub fn open(path: &Path) -> io::Result<(File, Metadata)> {
     let metadata = file.metadata()?;
     regular(&metadata)?;
     Ok((file, metadata))
+}
+
+/// Opens a file or a directory for reading: not through a link, without waiting, and so that the time when it was last
+/// read stays as it is, where the owner alone may have it so.
+///
+/// # Errors
+/// The file system's.
+pub fn open_quietly(at: impl AsFd, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    match openat(&at, name, flags | OFlags::NOATIME, Mode::empty()) {
+        Err(Errno::PERM) => openat(&at, name, flags, Mode::empty()),
+        opened => opened,
+    }
+}
+
+/// Lists an open directory in the same way.
+///
+/// # Errors
+/// The file system's.
+pub fn list_quietly(directory: impl AsFd) -> Result<Dir, Errno> {
+    Dir::new(open_quietly(directory, OsStr::new("."), OFlags::RDONLY | OFlags::DIRECTORY)?)
 }
 
 #[cfg(test)]

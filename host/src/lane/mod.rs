@@ -5,6 +5,7 @@
 
 mod acp;
 mod agent;
+mod attempts;
 mod claude;
 mod codex;
 mod command;
@@ -34,6 +35,7 @@ use std::{future::Future, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 use crate::model::{AgentSettings, Conclusion, Confinement, Fault, Redactor, SessionEvent};
 
 pub use agent::{AgentArgs, run_agent};
+pub use attempts::agents_processes;
 pub use confine::confinement_available;
 pub use external::{AgentVersion, VersionProblem, find_program, missing_credentials, secrets, short_secrets, version};
 pub use observer::{Intake, Observer};

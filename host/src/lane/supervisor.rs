@@ -321,8 +321,13 @@ fn start_agent(args: &SuperviseArgs, mut cage: Cage) -> io::Result<i32> {
             setrlimit(Resource::Nofile, open_files)?;
             cage.enter()?;
             if let Some(stdin) = &stdin {
-                // Only now: another agent of the attempt may have put a link there.
-                let opened = rustix::fs::open(stdin.as_c_str(), OFlags::RDONLY, Mode::empty())?;
+                // Only now: another agent of the attempt may have put a link there, or a pipe that nobody writes to.
+                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+                let opened = rustix::fs::open(stdin.as_c_str(), flags, Mode::empty())?;
+                if !FileType::from_raw_mode(rustix::fs::fstat(&opened)?.st_mode).is_file() {
+                    return Err(io::Error::from_raw_os_error(libc::EINVAL));
+                }
+                rustix::fs::fcntl_setfl(&opened, OFlags::empty())?;
                 rustix::stdio::dup2_stdin(&opened)?;
             }
             // After that: the kernel forgets it when credentials change.

@@ -312,6 +312,9 @@ impl AttemptExecutor {
         if let Some(crowd) = crowd {
             feed.report(Report::Cut { what: format!("the network: {crowd}") }).await;
         }
+        if let Some(what) = tripwire.odd_names() {
+            feed.report(Report::Cut { what }).await;
+        }
         let beside = Beside {
             breach: tripwire.breached(),
             session: sessions.fault(),

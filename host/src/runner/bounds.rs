@@ -7,8 +7,9 @@ use tokio::sync::watch;
 use super::{executor::Stop, judge::internal, sessions::Sessions};
 use crate::{
     clock,
+    lane::agents_processes,
     model::{Fault, FaultClass, Limits, Outcome, Usage},
-    sandbox::{AttemptDirs, Tripwire},
+    sandbox::{AttemptDirs, DiskUse, Tripwire},
 };
 
 /// How long agents may take to heed SIGTERM: when an attempt is over, and when a run is interrupted.
@@ -68,11 +69,15 @@ async fn watch_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire
 /// Looks at the disk use once.
 pub(super) async fn look_at_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire>) {
     let looked_at = Arc::clone(dirs);
-    match tokio::task::spawn_blocking(move || looked_at.bytes()).await {
-        Ok(Ok(bytes)) if bytes > bound => {
-            tripwire.limit(format!("the attempt's directories hold {bytes} bytes; its limit `disk` is {bound}"));
+    let look = move || looked_at.disk_use(&agents_processes(&looked_at.base));
+    match tokio::task::spawn_blocking(look).await {
+        Ok(Ok(DiskUse { bytes, nameless })) if bytes > bound => {
+            let nameless =
+                if nameless > 0 { format!(", {nameless} of them in open files without a name") } else { String::new() };
+            tripwire
+                .limit(format!("the attempt's directories hold {bytes} bytes{nameless}; its limit `disk` is {bound}"));
         }
-        Ok(Err(_)) => tripwire.limit("the attempt nests folders too deep for its limit `disk` to be kept"),
+        Ok(Err(uncounted)) => tripwire.limit(uncounted.to_string()),
         // A look that did not come about is made up for by the next.
         Ok(Ok(_)) | Err(_) => {}
     }

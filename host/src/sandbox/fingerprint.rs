@@ -1,11 +1,14 @@
 use std::{
-    fs,
+    ffi::OsStr,
     hash::{DefaultHasher, Hash, Hasher},
-    os::unix::fs::MetadataExt,
+    os::unix::ffi::OsStrExt,
     path::Path,
 };
 
+use rustix::fs::{AtFlags, CWD, FileType, OFlags, statat};
+
 use super::AttemptDirs;
+use crate::files::{list_quietly, open_quietly};
 
 /// Entries that are looked at. Of what is beyond them a change is not noticed.
 const ENTRIES: usize = 100_000;
@@ -28,20 +31,28 @@ fn sum(folder: &Path, left: &mut usize, contents: bool) -> u64 {
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
         // What is gone again, or cannot be looked into, has changed nothing.
-        let Ok(entries) = fs::read_dir(&folder) else { continue };
+        let opened = open_quietly(CWD, folder.as_os_str(), OFlags::RDONLY | OFlags::DIRECTORY);
+        let Ok((entries, directory)) = opened.and_then(|directory| Ok((list_quietly(&directory)?, directory))) else {
+            continue;
+        };
         for entry in entries.flatten() {
-            let Ok(metadata) = entry.metadata() else { continue };
+            let name = entry.file_name();
+            if matches!(name.to_bytes(), b"." | b"..") {
+                continue;
+            }
+            let Ok(stat) = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
             if *left == 0 {
                 return sum;
             }
             *left -= 1;
             let mut hasher = DefaultHasher::new();
-            entry.path().hash(&mut hasher);
-            metadata.mode().hash(&mut hasher);
-            if metadata.is_dir() {
-                folders.push(entry.path());
+            let path = folder.join(OsStr::from_bytes(name.to_bytes()));
+            path.hash(&mut hasher);
+            stat.st_mode.hash(&mut hasher);
+            if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
+                folders.push(path);
             } else if contents {
-                (metadata.len(), metadata.mtime(), metadata.mtime_nsec()).hash(&mut hasher);
+                (stat.st_size, stat.st_mtime, stat.st_mtime_nsec).hash(&mut hasher);
             }
             sum = sum.wrapping_add(hasher.finish());
         }
@@ -51,7 +62,7 @@ fn sum(folder: &Path, left: &mut usize, contents: bool) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
+    use std::{fs, path::PathBuf};
 
     use super::*;
 

@@ -3,6 +3,8 @@
 mod audit;
 mod claim;
 mod copying;
+mod disk_use;
+mod file_calls;
 mod fingerprint;
 mod fixture;
 mod granted;
@@ -28,6 +30,8 @@ use std::{path::PathBuf, sync::Arc};
 
 pub use audit::{Audit, UsedGrants};
 pub use copying::Halt;
+pub use disk_use::{DiskUse, Uncounted};
+use file_calls::FileCalls;
 pub use fixture::{FixtureError, RecordedFixtureError, Snapshot};
 pub use granted::{GrantError, Granted};
 use http::HttpGate;
@@ -84,6 +88,7 @@ pub struct Sandbox {
     http: WasiHttpCtx,
     gate: HttpGate,
     network: Arc<Network>,
+    files: Arc<FileCalls>,
     table: ResourceTable,
     /// Counts memory and tables.
     pub limiter: Limiter,
@@ -131,7 +136,8 @@ impl Sandbox {
         table.set_max_capacity(limits.handles as usize);
         let limiter = Limiter::new(limits, account);
         let gate = HttpGate(Arc::clone(&network));
-        Ok(Self { wasi: wasi.build(), http: http_ctx(), gate, network, table, limiter })
+        let files = FileCalls::new(tripwire);
+        Ok(Self { wasi: wasi.build(), http: http_ctx(), gate, network, files, table, limiter })
     }
 
     /// What outgoing HTTP needs.
@@ -181,6 +187,7 @@ pub fn store<T: HasSandbox + Send>(engine: &wasmtime::Engine, data: T, limits: &
 /// wasmtime's, if its own interfaces do not link: a bug of the host.
 pub fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     add_wasi(linker)?;
+    file_calls::add_to_linker(linker)?;
     look_up::add_to_linker(linker)?;
     sockets::add_to_linker(linker)
 }

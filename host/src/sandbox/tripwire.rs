@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     fmt,
     sync::{Mutex, MutexGuard, PoisonError},
 };
@@ -11,6 +12,9 @@ use crate::model::{Fault, FaultClass};
 const TOLD: usize = 20;
 /// Bytes of each: the path of a request can be long.
 const SHOWN: usize = 2 << 10;
+
+/// How many file names that are not UTF-8 are reported one by one.
+const ODD_NAMES: usize = 5;
 
 /// Notes what the sandbox saw a component do that it may not. The first breach of a bound ends the attempt; a
 /// denied use is refused and noted, and the component may go on.
@@ -26,6 +30,8 @@ struct Noted {
     denied: Vec<String>,
     denied_uncounted: u64,
     crowded: Option<Crowded>,
+    odd_names: BTreeSet<Vec<u8>>,
+    more_odd_names: bool,
 }
 
 /// Requests and look-ups that there was no place for.
@@ -84,6 +90,31 @@ impl Tripwire {
     #[must_use]
     pub fn crowd(&self) -> Option<Crowded> {
         self.lock().crowded
+    }
+
+    /// A listing showed the component a file name that is not UTF-8.
+    pub(super) fn odd_name(&self, name: &[u8]) {
+        let mut noted = self.lock();
+        if noted.odd_names.len() < ODD_NAMES {
+            noted.odd_names.insert(name.to_owned());
+        } else if !noted.odd_names.contains(name) {
+            noted.more_odd_names = true;
+        }
+    }
+
+    /// What a component could not see as it is: the file names that are not UTF-8, for a person.
+    #[must_use]
+    pub fn odd_names(&self) -> Option<String> {
+        let noted = self.lock();
+        if noted.odd_names.is_empty() {
+            return None;
+        }
+        let names: Vec<String> = noted.odd_names.iter().map(|name| format!("`{}`", name.escape_ascii())).collect();
+        let more = if noted.more_odd_names { " and more" } else { "" };
+        Some(format!(
+            "file names that are not UTF-8, which the component sees with U+FFFD in them: {}{more}",
+            names.join(", ")
+        ))
     }
 
     /// The first breach.

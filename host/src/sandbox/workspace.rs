@@ -9,7 +9,6 @@ use std::{
 use super::{
     Halt, Snapshot,
     claim::{self, CLAIM, Owner, Taken},
-    copying::ENTRY,
     remove_tree,
 };
 
@@ -220,33 +219,6 @@ impl AttemptDirs {
             }
         }
         Ok(())
-    }
-
-    /// Bytes that the attempt's files hold. What vanishes while it counts is not counted.
-    ///
-    /// # Errors
-    /// A folder that is nested too deep to be looked into: what is in it cannot be counted.
-    pub fn bytes(&self) -> Result<u64, PathBuf> {
-        let mut total = 0_u64;
-        let mut folders = vec![self.base.clone()];
-        while let Some(folder) = folders.pop() {
-            let entries = match fs::read_dir(&folder) {
-                Ok(entries) => entries,
-                Err(error) if error.kind() == io::ErrorKind::InvalidFilename => return Err(folder),
-                Err(_) => continue,
-            };
-            for entry in entries.flatten() {
-                let Ok(metadata) = entry.metadata() else { continue };
-                total = total.saturating_add(ENTRY);
-                if metadata.is_dir() {
-                    folders.push(entry.path());
-                } else {
-                    // Blocks, not length: a file with holes takes less.
-                    total = total.saturating_add(std::os::unix::fs::MetadataExt::blocks(&metadata) * 512);
-                }
-            }
-        }
-        Ok(total)
     }
 }
 

@@ -11,12 +11,13 @@ use std::{
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, openat, readlinkat, statat},
+    fs::{AtFlags, CWD, FileType, OFlags, Stat, readlinkat, statat},
     io::Errno,
 };
 use tar::{Builder, EntryType, Header};
 
 use super::{ImageLimits, Part, open_directory, open_from};
+use crate::files::{list_quietly, open_quietly};
 
 /// A file that was changed less than this ago may be changed again without its times telling.
 const SETTLED: Duration = Duration::from_millis(50);
@@ -138,9 +139,8 @@ impl Captured {
                         _ => open_beneath(parts[folder.0].folder, &folder.1).map_err(|error| changed(reason(error)))?,
                     };
                     let name = entry.path.file_name().unwrap_or_default();
-                    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-                    let file =
-                        openat(&directory, name, flags, Mode::empty()).map_err(|error| changed(reason(error)))?;
+                    let file = open_quietly(&directory, name, OFlags::RDONLY);
+                    let file = file.map_err(|error| changed(reason(error)))?;
                     let mut exactly = Exactly { file: File::from(file).take(*size), left: *size };
                     tar.append_data(&mut header, &named, &mut exactly).map_err(failed)?;
                     if exactly.left > 0 {
@@ -209,7 +209,7 @@ impl Look {
             let first = self.entries.len();
             let unreadable = |error| (folder.clone(), reason(error));
             let directory = open_from(&root, &folder).map_err(unreadable)?;
-            for found in Dir::read_from(&directory).map_err(unreadable)? {
+            for found in list_quietly(&directory).map_err(unreadable)? {
                 let found = found.map_err(unreadable)?;
                 let name = found.file_name();
                 if matches!(name.to_bytes(), b"." | b"..") {

@@ -12,10 +12,9 @@ use std::{ffi::OsStr, os::fd::AsFd, os::fd::OwnedFd, path::Path};
 
 pub use capture::{Captured, ImageError};
 pub use restore::{RestoreError, restore};
-use rustix::{
-    fs::{Mode, OFlags, openat},
-    io::Errno,
-};
+use rustix::{fs::OFlags, io::Errno};
+
+use crate::files::open_quietly;
 
 /// How much an image holds. What is larger has no image: half a tree would be judged wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +43,7 @@ pub struct Part<'a> {
 }
 
 fn open_directory(at: impl AsFd, name: &OsStr) -> Result<OwnedFd, Errno> {
-    openat(at, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
+    open_quietly(at, name, OFlags::RDONLY | OFlags::DIRECTORY)
 }
 
 /// Opens a folder below `root` name by name, so that none of them can be a link.

@@ -1,0 +1,136 @@
+//! `wasi:filesystem` 0.2 and 0.3 where wasmtime's calls could wait for ever or hide files: what opens a path, and what
+//! lists a directory. The agent shares the directories with the component, and may put anything in them at any time.
+
+mod listing;
+mod odd_names;
+mod open;
+mod p2;
+mod p3;
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use rustix::io::Errno;
+use wasmtime::component::Linker;
+use wasmtime_wasi::{
+    OpenMode,
+    filesystem::{Descriptor, Dir, File},
+    runtime::spawn_blocking,
+};
+
+use self::{
+    listing::{Entry, Listing},
+    open::{Opened, Wanted},
+};
+use super::{HasSandbox, Tripwire};
+
+/// Between two tries to open a file on which an agent holds a lease.
+const LEASE_WAIT: Duration = Duration::from_millis(10);
+/// How often an attempt waits for leases in all: 5 s. A lease can be held for 45 s, and on any number of files.
+const LEASE_WAITS: u32 = 500;
+
+/// What the file calls of one attempt share.
+pub(super) struct FileCalls {
+    tripwire: Arc<Tripwire>,
+    waits: AtomicU32,
+}
+
+impl FileCalls {
+    pub(super) fn new(tripwire: &Arc<Tripwire>) -> Arc<Self> {
+        Arc::new(Self { tripwire: Arc::clone(tripwire), waits: AtomicU32::new(LEASE_WAITS) })
+    }
+
+    /// Opens a path that a component names.
+    async fn open(&self, directory: Dir, path: String, wanted: Wanted) -> io::Result<Descriptor> {
+        wanted.check()?;
+        if directory.perms.write_not_permitted() && wanted.changes() {
+            return Err(Errno::PERM.into());
+        }
+        let opened = loop {
+            let (from, path) = (Arc::clone(&directory.dir), path.clone());
+            match spawn_blocking(move || open_any_name(&from, &path, wanted)).await {
+                Err(error) if Errno::from_io_error(&error) == Some(Errno::AGAIN) => self.wait().await?,
+                opened => break opened?,
+            }
+        };
+        let mut mode = OpenMode::empty();
+        mode.set(OpenMode::READ, wanted.reads());
+        mode.set(OpenMode::WRITE, wanted.changes());
+        Ok(match opened {
+            Opened::File(file) => Descriptor::File(File::new(file, directory.perms, mode, false)),
+            Opened::Directory(found) => Descriptor::Dir(Dir::new(found, directory.perms, mode, false)),
+        })
+    }
+
+    /// Waits for the holder of a lease to give it back.
+    async fn wait(&self) -> io::Result<()> {
+        let left = self.waits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
+        left.map_err(|_| io::Error::from(Errno::BUSY))?;
+        tokio::time::sleep(LEASE_WAIT).await;
+        Ok(())
+    }
+
+    /// Finds a path that is named as a listing has shown it, where that is not how the file system has it.
+    async fn find_odd(&self, directory: Dir, path: String, follow: bool) -> io::Result<Descriptor> {
+        let found = spawn_blocking(move || {
+            let real = odd_names::find_real(&directory.dir, &path)?;
+            let found = open::find(&directory.dir, &real, follow)?;
+            Ok::<_, io::Error>(File::new(found, directory.perms, OpenMode::empty(), false))
+        });
+        found.await.map(Descriptor::File)
+    }
+
+    /// Notes the names that a component cannot see as they are.
+    fn note_odd(&self, entries: &[Entry]) {
+        for odd in entries.iter().filter_map(|entry| entry.odd.as_deref()) {
+            self.tripwire.odd_name(odd);
+        }
+    }
+}
+
+fn open_any_name(directory: &std::fs::File, path: &str, wanted: Wanted) -> io::Result<Opened> {
+    match open::open(directory, path.as_bytes(), wanted) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && odd_names::may_be_odd(path) => {
+            open::open(directory, &odd_names::find_real(directory, path)?, wanted)
+        }
+        opened => opened,
+    }
+}
+
+/// Starts a listing, and reads its first entries.
+async fn list(directory: Dir) -> io::Result<(Listing, Vec<Entry>)> {
+    spawn_blocking(move || {
+        let mut listing = Listing::of(&directory.dir)?;
+        let entries = listing.next()?;
+        Ok((listing, entries))
+    })
+    .await
+}
+
+/// Reads the next entries.
+async fn list_on(mut listing: Listing) -> io::Result<(Listing, Vec<Entry>)> {
+    spawn_blocking(move || {
+        let entries = listing.next()?;
+        Ok((listing, entries))
+    })
+    .await
+}
+
+fn calls<T: HasSandbox>(data: &mut T) -> Arc<FileCalls> {
+    Arc::clone(&data.sandbox().files)
+}
+
+/// Puts these functions in the place of those that are in `linker`.
+pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
+    linker.allow_shadowing(true);
+    p2::add_to_linker(linker)?;
+    p3::add_to_linker(linker)?;
+    linker.allow_shadowing(false);
+    Ok(())
+}

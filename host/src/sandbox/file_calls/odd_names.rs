@@ -1,0 +1,84 @@
+//! Finds what a component names as a listing has shown it: with U+FFFD where the name is not UTF-8.
+
+use std::{fs::File, io};
+
+use rustix::io::Errno;
+
+use super::{listing::Listing, open::find};
+
+/// Whether a path may name such a file.
+pub(super) fn may_be_odd(path: &str) -> bool {
+    path.contains(char::REPLACEMENT_CHARACTER)
+}
+
+/// The path's bytes as the file system has them. A name that exists as it is written is taken as it is.
+///
+/// # Errors
+/// The file system's; `ENOENT` where no name or more than one is shown like that.
+pub(super) fn find_real(directory: &File, path: &str) -> io::Result<Vec<u8>> {
+    let mut real: Vec<u8> = Vec::new();
+    for name in path.split('/') {
+        let from = if real.is_empty() { b".".to_vec() } else { real.clone() };
+        let shown = if may_be_odd(name) && !exists(directory, &real, name) {
+            find_shown(&find(directory, &from, true)?, name)?
+        } else {
+            name.as_bytes().to_vec()
+        };
+        real.extend(shown);
+        real.push(b'/');
+    }
+    real.pop();
+    Ok(real)
+}
+
+fn exists(directory: &File, before: &[u8], name: &str) -> bool {
+    find(directory, &[before, name.as_bytes()].concat(), false).is_ok()
+}
+
+/// The one name in a directory that is shown as `name`.
+fn find_shown(directory: &File, name: &str) -> io::Result<Vec<u8>> {
+    let mut listing = Listing::of(directory)?;
+    let mut found = None;
+    loop {
+        let entries = listing.next()?;
+        if entries.is_empty() {
+            return found.ok_or_else(|| Errno::NOENT.into());
+        }
+        for entry in entries.into_iter().filter(|entry| entry.name == name) {
+            // Which of two is meant nobody can tell.
+            if let Some(odd) = entry.odd
+                && found.replace(odd).is_some()
+            {
+                return Err(Errno::NOENT.into());
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{ffi::OsStr, fs, os::unix::ffi::OsStrExt};
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_found_as_it_was_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &[u8]| folder.path().join(OsStr::from_bytes(name));
+        fs::create_dir_all(at(b"d\xfe/sub")).unwrap();
+        fs::write(at(b"d\xfe/sub/f\xff"), "").unwrap();
+        fs::write(at(b"one\xfe"), "").unwrap();
+        fs::write(at(b"one\xff"), "").unwrap();
+        fs::write(at("own\u{fffd}".as_bytes()), "").unwrap();
+        fs::write(at(b"own\xff"), "").unwrap();
+        let directory = File::open(folder.path()).unwrap();
+        let real = |path: &str| find_real(&directory, path).map_err(|error| error.kind());
+        assert_eq!(real("d\u{fffd}/sub/f\u{fffd}").unwrap(), b"d\xfe/sub/f\xff");
+        assert_eq!(real("./d\u{fffd}").unwrap(), b"./d\xfe");
+        assert_eq!(real("own\u{fffd}").unwrap(), "own\u{fffd}".as_bytes());
+        assert_eq!(real("one\u{fffd}"), Err(io::ErrorKind::NotFound), "there are two");
+        assert_eq!(real("none\u{fffd}"), Err(io::ErrorKind::NotFound));
+        assert!(real("../d\u{fffd}").is_err());
+        assert!(real("/d\u{fffd}").is_err());
+    }
+}

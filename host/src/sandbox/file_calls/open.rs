@@ -1,0 +1,302 @@
+//! Opens the paths that a component names: beneath their directory, without waiting, and only files and directories.
+
+use std::{fs::File, io, sync::LazyLock};
+
+use rustix::{
+    fs::{CWD, FileType, Mode, OFlags, ResolveFlags, fstat, openat2},
+    io::Errno,
+};
+
+/// How often a path is looked up again that was renamed meanwhile.
+const RETRIES: usize = 4;
+
+/// How a component wants to open a path.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Wanted {
+    pub(super) follow: bool,
+    pub(super) create: bool,
+    pub(super) exclusive: bool,
+    pub(super) truncate: bool,
+    pub(super) directory: bool,
+    pub(super) read: bool,
+    pub(super) write: bool,
+    /// Any of the flags for synchronized writes, which are not supported.
+    pub(super) synchronized: bool,
+}
+
+/// What was opened.
+#[derive(Debug)]
+pub(super) enum Opened {
+    File(File),
+    Directory(File),
+}
+
+impl Wanted {
+    /// Whether it may change something.
+    pub(super) fn changes(self) -> bool {
+        self.create || self.truncate || self.write
+    }
+
+    /// Whether the result can be read. What is not opened for writing is opened for reading.
+    pub(super) fn reads(self) -> bool {
+        self.read || !self.write
+    }
+
+    /// Refuses what no path can be opened with.
+    pub(super) fn check(self) -> io::Result<()> {
+        if self.synchronized {
+            return Err(Errno::NOTSUP.into());
+        }
+        if self.directory && (self.create || self.exclusive || self.truncate) {
+            return Err(Errno::INVAL.into());
+        }
+        Ok(())
+    }
+
+    fn flags(self) -> OFlags {
+        let mut flags = match (self.reads(), self.changes()) {
+            (true, true) => OFlags::RDWR,
+            (false, true) => OFlags::WRONLY,
+            (_, false) => OFlags::RDONLY,
+        };
+        flags.set(OFlags::CREATE, self.create);
+        flags.set(OFlags::EXCL, self.create && self.exclusive);
+        flags.set(OFlags::TRUNC, self.truncate && !(self.create && self.exclusive));
+        flags.set(OFlags::NOFOLLOW, !self.follow);
+        flags
+    }
+}
+
+/// Whether the kernel has the call that resolves a path safely. Containers with old filters refuse it.
+pub(super) fn is_available() -> bool {
+    static AVAILABLE: LazyLock<bool> = LazyLock::new(|| {
+        let opened = openat2(CWD, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::BENEATH);
+        !matches!(opened, Err(Errno::NOSYS | Errno::PERM))
+    });
+    *AVAILABLE
+}
+
+/// Opens `path` in `directory`. A named pipe, a socket or a device is refused with `ENOTSUP`, what lies on another file
+/// system or outside of the directory with `EPERM`.
+///
+/// # Errors
+/// The file system's; `EAGAIN` where somebody holds a lease on the file.
+pub(super) fn open(directory: &File, path: &[u8], wanted: Wanted) -> io::Result<Opened> {
+    // Looked at before: to open a pipe wakes whoever waits for a reader, and to open a device may do anything.
+    match resolve(directory, path, OFlags::PATH | (wanted.flags() & OFlags::NOFOLLOW)) {
+        Ok(found) => drop(kind(&found)?),
+        Err(Errno::NOENT) if wanted.create => {}
+        Err(error) => return Err(error.into()),
+    }
+    // And looked at after, since something else may be there by now. With `O_NONBLOCK` nothing makes it wait: neither a
+    // pipe without another end, nor a lease.
+    let opened = resolve(directory, path, wanted.flags() | OFlags::NONBLOCK | OFlags::NOCTTY)?;
+    match kind(&opened)? {
+        FileType::Directory => Ok(Opened::Directory(opened)),
+        _ if wanted.directory => Err(Errno::NOTDIR.into()),
+        _ => Ok(Opened::File(opened)),
+    }
+}
+
+/// Finds `path` without opening it, whatever it is.
+pub(super) fn find(directory: &File, path: &[u8], follow: bool) -> Result<File, Errno> {
+    resolve(directory, path, if follow { OFlags::PATH } else { OFlags::PATH | OFlags::NOFOLLOW })
+}
+
+/// Mounts are not crossed: no directory of an attempt has one, and an agent may mount a file system that never answers.
+fn resolve(directory: &File, path: &[u8], flags: OFlags) -> Result<File, Errno> {
+    let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    let mode = if flags.contains(OFlags::CREATE) { Mode::from_raw_mode(0o666) } else { Mode::empty() };
+    let mut opened = Err(Errno::AGAIN);
+    for _ in 0..RETRIES {
+        opened = openat2(directory, path, flags | OFlags::CLOEXEC, mode, how).map(File::from);
+        if !matches!(opened, Err(Errno::AGAIN | Errno::INTR)) {
+            break;
+        }
+    }
+    opened.map_err(|error| if error == Errno::XDEV { Errno::PERM } else { error })
+}
+
+/// The kind of an open file, where a component may have it.
+fn kind(file: &File) -> Result<FileType, Errno> {
+    match FileType::from_raw_mode(fstat(file)?.st_mode) {
+        // Opened without being followed, which fails in its own way.
+        kind @ (FileType::RegularFile | FileType::Directory | FileType::Symlink) => Ok(kind),
+        _ => Err(Errno::NOTSUP),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        io::{Read, Write},
+        os::unix::{fs::symlink, net::UnixListener},
+        path::Path,
+        sync::mpsc,
+        time::Duration,
+    };
+
+    use rustix::fs::mkfifoat;
+
+    use super::*;
+
+    const READ: Wanted = Wanted {
+        follow: true,
+        create: false,
+        exclusive: false,
+        truncate: false,
+        directory: false,
+        read: true,
+        write: false,
+        synchronized: false,
+    };
+
+    /// Opens on a thread of its own: a test that hangs says nothing.
+    fn open_in(folder: &Path, path: &str, wanted: Wanted) -> io::Result<Opened> {
+        let (directory, path) = (File::open(folder).unwrap(), path.to_owned());
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || sender.send(open(&directory, path.as_bytes(), wanted)));
+        receiver.recv_timeout(Duration::from_secs(60)).expect("it waits")
+    }
+
+    fn error(opened: io::Result<Opened>) -> Errno {
+        Errno::from_io_error(&opened.unwrap_err()).unwrap()
+    }
+
+    #[test]
+    fn pipes_sockets_and_devices_are_refused_at_once_by_every_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        mkfifoat(CWD, at("pipe"), Mode::RUSR | Mode::WUSR).unwrap();
+        symlink("pipe", at("link")).unwrap();
+        fs::hard_link(at("pipe"), at("other-name")).unwrap();
+        fs::create_dir(at("sub")).unwrap();
+        symlink("../link", at("sub/up")).unwrap();
+        let _socket = UnixListener::bind(at("socket")).unwrap();
+        let ways = [
+            READ,
+            Wanted { write: true, ..READ },
+            Wanted { read: false, write: true, ..READ },
+            Wanted { create: true, write: true, ..READ },
+            Wanted { truncate: true, write: true, ..READ },
+            Wanted { directory: true, ..READ },
+        ];
+        for name in ["pipe", "link", "other-name", "sub/up", "socket"] {
+            for wanted in ways {
+                assert_eq!(error(open_in(folder.path(), name, wanted)), Errno::NOTSUP, "{name} {wanted:?}");
+            }
+        }
+        // A device can be made by root alone.
+        if rustix::fs::mknodat(CWD, at("null"), FileType::CharacterDevice, 0o600.into(), rustix::fs::makedev(1, 3))
+            .is_ok()
+        {
+            assert_eq!(error(open_in(folder.path(), "null", READ)), Errno::NOTSUP);
+        }
+        assert_eq!(error(open_in(folder.path(), "link", Wanted { follow: false, ..READ })), Errno::LOOP);
+    }
+
+    /// A program that waits for a reader of its pipe goes on waiting: the component has read nothing.
+    #[test]
+    fn a_refused_pipe_wakes_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let theirs = pipe.clone();
+        std::thread::spawn(move || sender.send(fs::OpenOptions::new().write(true).open(theirs).map(drop)));
+        for _ in 0..100 {
+            assert_eq!(error(open_in(folder.path(), "pipe", READ)), Errno::NOTSUP);
+        }
+        assert!(receiver.try_recv().is_err(), "the writer went on");
+        // The writer's thread ends.
+        let _reader = fs::OpenOptions::new().read(true).open(&pipe).unwrap();
+        receiver.recv_timeout(Duration::from_secs(60)).unwrap().unwrap();
+    }
+
+    #[test]
+    fn a_pipe_that_takes_a_files_place_meanwhile_is_neither_waited_for_nor_given() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("file"), "text").unwrap();
+        mkfifoat(CWD, at("pipe"), Mode::RUSR | Mode::WUSR).unwrap();
+        let (stop, stopped) = mpsc::channel::<()>();
+        let (file, pipe) = (at("file"), at("pipe"));
+        let swapper = std::thread::spawn(move || {
+            while let Err(mpsc::TryRecvError::Empty) = stopped.try_recv() {
+                rustix::fs::renameat_with(CWD, &file, CWD, &pipe, rustix::fs::RenameFlags::EXCHANGE).unwrap();
+            }
+        });
+        for _ in 0..2_000 {
+            match open_in(folder.path(), "file", READ) {
+                Ok(Opened::File(file)) => assert!(file.metadata().unwrap().is_file()),
+                Ok(Opened::Directory(_)) => panic!("a directory"),
+                Err(error) => {
+                    let error = Errno::from_io_error(&error).unwrap();
+                    assert!([Errno::NOTSUP, Errno::AGAIN].contains(&error), "{error}");
+                }
+            }
+        }
+        drop(stop);
+        swapper.join().unwrap();
+    }
+
+    #[test]
+    fn files_are_opened_as_they_are_wanted() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(at("file"), "text").unwrap();
+        symlink("file", at("link")).unwrap();
+        symlink("/etc", at("away")).unwrap();
+        let write = Wanted { read: false, write: true, ..READ };
+        for name in ["file", "link"] {
+            let Opened::File(mut file) = open_in(folder.path(), name, READ).unwrap() else { panic!("a directory") };
+            let mut text = String::new();
+            file.read_to_string(&mut text).unwrap();
+            assert_eq!(text, "text");
+        }
+        let made = open_in(folder.path(), "new", Wanted { create: true, exclusive: true, ..write }).unwrap();
+        let Opened::File(mut made) = made else { panic!("a directory") };
+        made.write_all(b"new").unwrap();
+        assert_eq!(
+            error(open_in(folder.path(), "new", Wanted { create: true, exclusive: true, ..write })),
+            Errno::EXIST
+        );
+        open_in(folder.path(), "file", Wanted { truncate: true, ..write }).unwrap();
+        assert_eq!(fs::read(at("file")).unwrap(), b"");
+        assert!(matches!(open_in(folder.path(), ".", READ), Ok(Opened::Directory(_))));
+        assert_eq!(error(open_in(folder.path(), "file", Wanted { directory: true, ..READ })), Errno::NOTDIR);
+        assert_eq!(error(open_in(folder.path(), "none", READ)), Errno::NOENT);
+        for outside in ["away", "../file", "/etc", "away/passwd"] {
+            assert_eq!(error(open_in(folder.path(), outside, READ)), Errno::PERM, "{outside}");
+        }
+        assert!(Wanted { directory: true, create: true, ..READ }.check().is_err());
+        assert!(Wanted { synchronized: true, ..READ }.check().is_err());
+    }
+
+    #[test]
+    fn another_file_system_is_not_entered() {
+        // `/proc` is one, wherever there is one.
+        if Path::new("/proc/self/status").exists() {
+            assert_eq!(error(open_in(Path::new("/"), "proc/self/status", READ)), Errno::PERM);
+        }
+    }
+
+    #[test]
+    fn a_lease_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("leased");
+        fs::write(&path, "text").unwrap();
+        let holder = fs::OpenOptions::new().write(true).open(&path).unwrap();
+        // SAFETY: the descriptor is open, and the call takes a number.
+        let leased = unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&holder), libc::F_SETLEASE, libc::F_WRLCK) };
+        // Some file systems have none. SIGIO, which tells the holder, is none of the test's.
+        if leased == 0 {
+            // SAFETY: a signal that is ignored runs no code.
+            unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };
+            assert_eq!(error(open_in(folder.path(), "leased", READ)), Errno::AGAIN);
+            drop(holder);
+            open_in(folder.path(), "leased", READ).unwrap();
+        }
+    }
+}
