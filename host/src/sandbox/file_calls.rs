@@ -6,6 +6,7 @@ mod odd_names;
 mod open;
 mod p2;
 mod p3;
+mod times;
 
 use std::{
     io,
@@ -27,6 +28,7 @@ use wasmtime_wasi::{
 use self::{
     listing::{Entry, Listing},
     open::{Opened, Wanted},
+    times::Times,
 };
 use super::{HasSandbox, Tripwire};
 
@@ -74,6 +76,14 @@ impl FileCalls {
         left.map_err(|_| io::Error::from(Errno::BUSY))?;
         tokio::time::sleep(LEASE_WAIT).await;
         Ok(())
+    }
+
+    /// Sets the times of what a path leads to.
+    async fn set_times(&self, directory: Dir, path: String, times: Times) -> io::Result<()> {
+        if directory.perms.write_not_permitted() {
+            return Err(Errno::PERM.into());
+        }
+        spawn_blocking(move || times::set(&directory.dir, &path, times)).await
     }
 
     /// Finds a path that is named as a listing has shown it, where that is not how the file system has it.

@@ -17,6 +17,7 @@ use wasmtime_wasi::{p2::bindings::CommandPre, p3};
 use super::*;
 use crate::model::{GrantItem, Grants, HttpGrant};
 
+mod files;
 mod under_way;
 
 /// Answers with the next address of a name each time it is asked.
@@ -54,6 +55,7 @@ struct Came {
     stderr: String,
     denials: Vec<String>,
     crowd: Option<Crowded>,
+    odd_names: Option<String>,
 }
 
 /// Calls the guest `name` with these arguments.
@@ -63,6 +65,17 @@ async fn call(name: &str, args: &[&str], grants: Grants, resolver: Arc<FixedReso
 
 /// The same with any resolver, and so many places for requests and look-ups.
 async fn call_with(name: &str, args: &[&str], grants: Grants, resolver: Arc<dyn Resolve>, at_once: u32) -> Came {
+    call_in(name, args, grants, (resolver, at_once), Vec::new()).await
+}
+
+/// The same with directories.
+async fn call_in(
+    name: &str,
+    args: &[&str],
+    grants: Grants,
+    (resolver, at_once): (Arc<dyn Resolve>, u32),
+    preopens: Vec<OpenedDir>,
+) -> Came {
     let folder = tempfile::tempdir().unwrap();
     let tripwire = Arc::new(Tripwire::default());
     let output = |name: &'static str| OutputFile::new(name, folder.path().join(name), 1 << 20, &tripwire);
@@ -70,7 +83,7 @@ async fn call_with(name: &str, args: &[&str], grants: Grants, resolver: Arc<dyn 
     let granted = Arc::new(Granted::new(&grants, &|_| None).unwrap_or_else(|problems| panic!("{problems:?}")));
     let network = Network::new(granted, resolver, Arc::clone(&tripwire), None, at_once);
     let args = std::iter::once(name).chain(args.iter().copied()).map(str::to_owned).collect();
-    let given = Given { args, ..Given::default() };
+    let given = Given { args, preopens, ..Given::default() };
     let outputs = (stdout.clone(), stderr.clone());
     let limits = Limits::default();
     let account = Account::new(&limits, Mappings::share(1), drop);
@@ -106,6 +119,7 @@ async fn call_with(name: &str, args: &[&str], grants: Grants, resolver: Arc<dyn 
         stderr: stderr.tail(),
         denials: tripwire.denials().0,
         crowd: tripwire.crowd(),
+        odd_names: tripwire.odd_names(),
     }
 }
 

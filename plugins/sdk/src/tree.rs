@@ -1,8 +1,9 @@
 //! A folder that something hostile may have written: reading it never panics, hangs or takes unbounded memory.
 
 use std::{
+    ffi::OsString,
     fs::{self, File},
-    io::{ErrorKind, Read},
+    io::{self, ErrorKind, Read},
     path::{Path, PathBuf},
 };
 
@@ -24,6 +25,9 @@ pub enum NotReadable {
     /// It is over the bound.
     #[error("has {0} bytes, which is too large")]
     TooLarge(u64),
+    /// It is a folder with more names than are looked at.
+    #[error("holds more than {MAX_NAMES} names")]
+    TooManyNames,
     /// It is no text.
     #[error("is not valid UTF-8")]
     NotUtf8,
@@ -83,19 +87,13 @@ impl Tree {
         String::from_utf8(self.read(path, MAX_TEXT)?).map_err(|_| NotReadable::NotUtf8)
     }
 
-    /// The names in a folder, sorted. `""` is the tree's own folder.
+    /// The names in a folder, sorted; all of them, or an error. `""` is the tree's own folder.
     pub fn names(&self, path: &str) -> Result<Vec<String>, NotReadable> {
         let full = self.resolve(path)?;
         if fs::symlink_metadata(&full)?.is_symlink() {
             return Err(NotReadable::Link);
         }
-        let mut names: Vec<String> = fs::read_dir(&full)?
-            .take(MAX_NAMES)
-            .map_while(Result::ok)
-            .map(|entry| entry.file_name().to_string_lossy().into_owned())
-            .collect();
-        names.sort_unstable();
-        Ok(names)
+        all_names(fs::read_dir(&full)?.map(|entry| entry.map(|entry| entry.file_name())))
     }
 
     /// Whether anything is at the path, a broken link included.
@@ -104,27 +102,32 @@ impl Tree {
         self.resolve(path).is_ok_and(|full| fs::symlink_metadata(full).is_ok())
     }
 
-    /// The paths below `folder` whose last name is `name`, at most `depth` folders deep. Links are not followed, and no
-    /// more than 20,000 names are looked at.
-    #[must_use]
-    pub fn find(&self, folder: &str, name: &str, depth: usize) -> Vec<String> {
+    /// The paths below `folder` whose last name is `name`, at most `depth` folders deep. Links are not followed.
+    ///
+    /// # Errors
+    /// A folder cannot be listed, or there are more than 20,000 names: what is left out could be what is looked for.
+    pub fn find(&self, folder: &str, name: &str, depth: usize) -> Result<Vec<String>, NotReadable> {
         let mut found = Vec::new();
         let mut budget = MAX_NAMES;
         let mut waiting = vec![(folder.to_owned(), depth)];
         while let Some((folder, depth)) = waiting.pop() {
-            for entry in self.names(&folder).unwrap_or_default() {
-                let Some(left) = budget.checked_sub(1) else { return found };
+            let names = match self.names(&folder) {
+                // What is no folder has no names.
+                Err(NotReadable::Missing | NotReadable::Link) => Vec::new(),
+                names => names?,
+            };
+            for entry in names {
+                let Some(left) = budget.checked_sub(1) else { return Err(NotReadable::TooManyNames) };
                 budget = left;
                 let path = format!("{folder}/{entry}");
                 if entry == name {
                     found.push(path);
                 } else if depth > 0 {
-                    // What is no folder has no names.
                     waiting.push((path, depth - 1));
                 }
             }
         }
-        found
+        Ok(found)
     }
 
     /// The full path, when every folder on the way is a real folder and no name steps out.
@@ -148,6 +151,19 @@ impl Tree {
         }
         Ok(full)
     }
+}
+
+/// The names of a listing. One that ends in an error tells nothing of what is missing.
+fn all_names(entries: impl Iterator<Item = io::Result<OsString>>) -> Result<Vec<String>, NotReadable> {
+    let mut names = Vec::new();
+    for entry in entries {
+        if names.len() >= MAX_NAMES {
+            return Err(NotReadable::TooManyNames);
+        }
+        names.push(entry?.to_string_lossy().into_owned());
+    }
+    names.sort_unstable();
+    Ok(names)
 }
 
 #[cfg(test)]

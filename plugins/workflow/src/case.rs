@@ -18,6 +18,7 @@ pub struct Case {
     evidence: Evidence,
     in_place: bool,
     archived: Vec<String>,
+    unlisted: Option<NotReadable>,
     item: Result<Item, NotReadable>,
 }
 
@@ -28,10 +29,13 @@ impl Case {
         let after = &evidence.after;
         let place = format!("{slug}.md");
         let in_place = after.holds(&place);
-        let archived = after.find("_archive", &place, ARCHIVE_DEPTH);
+        let (archived, unlisted) = match after.find("_archive", &place, ARCHIVE_DEPTH) {
+            Ok(archived) => (archived, None),
+            Err(why) => (Vec::new(), Some(why)),
+        };
         let path = if in_place { place } else { archived.first().cloned().unwrap_or(place) };
         let item = after.text(&path).map(|text| Item::new(path, text));
-        Self { slug, evidence, in_place, archived, item }
+        Self { slug, evidence, in_place, archived, unlisted, item }
     }
 
     /// What the session showed.
@@ -67,6 +71,9 @@ impl Case {
     /// Holds when the item is one readable file, in its place or archived.
     pub fn found(&self) -> Check {
         let name = format!("{}.md", self.slug);
+        if let Some(why) = &self.unlisted {
+            return Err(Failure::new(format!("`_archive`, or a folder in it, {why}")));
+        }
         if let Err(why) = &self.item {
             let place = self.archived.first().filter(|_| !self.in_place).unwrap_or(&name);
             return Err(Failure::new(format!("the item's file `{place}` {why}")));

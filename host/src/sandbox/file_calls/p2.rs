@@ -1,6 +1,6 @@
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, io, sync::Arc, time::SystemTime};
 
-use rustix::fs::FileType;
+use rustix::{fs::FileType, io::Errno};
 use wasmtime::{
     StoreContextMut,
     component::{Linker, LinkerInstance, Resource, ResourceType},
@@ -9,11 +9,13 @@ use wasmtime_wasi::{
     filesystem::{Descriptor, Dir, WasiFilesystemView},
     p2::bindings::filesystem::types::{
         DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, ErrorCode, HostDescriptor, MetadataHashValue,
-        OpenFlags, PathFlags,
+        NewTimestamp, OpenFlags, PathFlags,
     },
 };
 
-use super::{Entry, FileCalls, HasSandbox, Listing, Wanted, calls, list, list_on, odd_names, open};
+use super::{
+    Entry, FileCalls, HasSandbox, Listing, Times, Wanted, calls, list, list_on, odd_names, open, times::moment,
+};
 
 type Answer<V> = wasmtime::Result<(Result<V, ErrorCode>,)>;
 
@@ -45,9 +47,43 @@ pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> 
                 })
             },
         )?;
+        times_to_linker(&mut types)?;
         odd_names_to_linker(&mut types)?;
     }
     listing_to_linker(&mut types)
+}
+
+/// As wasmtime does it, but where a link at the end of the path is followed.
+fn times_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
+    types.func_wrap_async(
+        "[method]descriptor.set-times-at",
+        |mut store: StoreContextMut<'_, T>,
+         (fd, flags, path, read, changed): (Resource<Descriptor>, PathFlags, String, NewTimestamp, NewTimestamp)| {
+            Box::new(async move {
+                let data = store.data_mut();
+                if !flags.contains(PathFlags::SYMLINK_FOLLOW) {
+                    return answered(data.filesystem().set_times_at(fd, flags, path, read, changed).await);
+                }
+                let directory = match directory(data, &fd)? {
+                    Ok(directory) => directory,
+                    Err(code) => return Ok((Err(code),)),
+                };
+                let times = time(read).and_then(|read| Ok(Times { read, changed: time(changed)? }));
+                given(match times {
+                    Ok(times) => calls(data).set_times(directory, path, times).await.map_err(ErrorCode::from),
+                    Err(error) => Err(io::Error::from(error).into()),
+                })
+            })
+        },
+    )
+}
+
+fn time(time: NewTimestamp) -> Result<Option<SystemTime>, Errno> {
+    match time {
+        NewTimestamp::NoChange => Ok(None),
+        NewTimestamp::Now => Ok(Some(SystemTime::now())),
+        NewTimestamp::Timestamp(time) => moment(time.seconds.into(), time.nanoseconds).map(Some),
+    }
 }
 
 /// What looks at a path without opening it: it knows the names that a listing shows.

@@ -3,9 +3,10 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::SystemTime,
 };
 
-use rustix::fs::FileType;
+use rustix::{fs::FileType, io::Errno};
 use tokio::sync::oneshot;
 use wasmtime::{
     AsContextMut, StoreContextMut,
@@ -18,12 +19,14 @@ use wasmtime_wasi::{
     filesystem::{Descriptor, Dir, WasiFilesystem, WasiFilesystemView},
     p3::bindings::filesystem::types::{
         DescriptorFlags, DescriptorStat, DescriptorType, DirectoryEntry, ErrorCode, HostDescriptorWithStore,
-        MetadataHashValue, OpenFlags, PathFlags,
+        MetadataHashValue, NewTimestamp, OpenFlags, PathFlags,
     },
     runtime::{AbortOnDropJoinHandle, spawn},
 };
 
-use super::{Entry, FileCalls, HasSandbox, Listing, Wanted, calls, list, list_on, odd_names, open};
+use super::{
+    Entry, FileCalls, HasSandbox, Listing, Times, Wanted, calls, list, list_on, odd_names, open, times::moment,
+};
 
 type Answer<V> = wasmtime::Result<(Result<V, ErrorCode>,)>;
 type Ended = FutureReader<Result<(), ErrorCode>>;
@@ -56,6 +59,7 @@ pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> 
                 })
             },
         )?;
+        times_to_linker(&mut types)?;
         odd_names_to_linker(&mut types)?;
     }
     types.func_wrap(
@@ -83,6 +87,42 @@ pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> 
             Ok(((entries, FutureReader::new(&mut store, told)?),))
         },
     )
+}
+
+/// As wasmtime does it, but where a link at the end of the path is followed.
+fn times_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
+    types.func_wrap_concurrent(
+        "[method]descriptor.set-times-at",
+        |store: &Accessor<T>,
+         (fd, flags, path, read, changed): (Resource<Descriptor>, PathFlags, String, NewTimestamp, NewTimestamp)| {
+            Box::pin(async move {
+                if !flags.contains(PathFlags::SYMLINK_FOLLOW) {
+                    let files = store.with_getter::<WasiFilesystem>(T::filesystem);
+                    let set = <WasiFilesystem as HostDescriptorWithStore<T>>::set_times_at(
+                        &files, fd, flags, path, read, changed,
+                    );
+                    return answered(set.await);
+                }
+                let (calls, directory) = match directory(store, &fd)? {
+                    Ok(found) => found,
+                    Err(code) => return Ok((Err(code),)),
+                };
+                let times = time(read).and_then(|read| Ok(Times { read, changed: time(changed)? }));
+                Ok((match times {
+                    Ok(times) => calls.set_times(directory, path, times).await.map_err(ErrorCode::from),
+                    Err(error) => Err(io::Error::from(error).into()),
+                },))
+            })
+        },
+    )
+}
+
+fn time(time: NewTimestamp) -> Result<Option<SystemTime>, Errno> {
+    match time {
+        NewTimestamp::NoChange => Ok(None),
+        NewTimestamp::Now => Ok(Some(SystemTime::now())),
+        NewTimestamp::Timestamp(time) => moment(time.seconds.into(), time.nanoseconds).map(Some),
+    }
 }
 
 /// What looks at a path without opening it: it knows the names that a listing shows.

@@ -21,6 +21,14 @@ fn main() -> ExitCode {
         ["panic", reason] => panic!("{reason}"),
         ["show"] => show(&args),
         ["session"] => return session(),
+        ["read", path] => match fs::read_to_string(path) {
+            Ok(text) => println!("{text}"),
+            Err(error) => {
+                eprintln!("{error}");
+                return ExitCode::FAILURE;
+            }
+        },
+        ["kind", path] => println!("{:?}", fs::symlink_metadata(path).expect("it is there").file_type()),
         ["list", folder] => println!("{folder}: {}", names(folder).join(" ")),
         _ => {
             eprintln!("unknown arguments: {words:?}");
@@ -42,7 +50,7 @@ fn show(args: &[String]) {
 
 /// What a folder holds, in order.
 fn names(folder: &str) -> Vec<String> {
-    let entries = fs::read_dir(folder).expect("the folder is there").flatten();
+    let entries = fs::read_dir(folder).expect("the folder is there").map(|entry| entry.expect("an entry"));
     let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
     names.sort();
     names

@@ -2,6 +2,7 @@
 //! Its standard library is one of WASI 0.2: both are in one component.
 #![allow(missing_docs, reason = "the bindings are generated from wit/deps, which holds the documentation")]
 
+mod files;
 mod sockets;
 
 use std::{
@@ -50,6 +51,10 @@ impl Guest for Command {
             }
             ["keep", count, url] => keep(count.parse().expect("a count"), url).await,
             ["look-ups", count, name] => look_ups(count.parse().expect("a count"), name).await,
+            ["list", folder] => files::list(folder).await,
+            ["read", path] => files::read(path).await,
+            ["kind", path] => files::kind(path).await,
+            ["hold-listings", count] => files::hold_listings(count.parse().expect("a count")).await,
             ["tcp", ip, port] => sockets::tcp(ip, port.parse().expect("a port")).await,
             ["udp", ip, port] => sockets::udp(ip, port.parse().expect("a port")).await,
             ["own-tcp", ip] => sockets::own_tcp(ip).await,

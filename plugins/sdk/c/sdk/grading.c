@@ -18,12 +18,21 @@ finding *failed(const char *format, ...) {
     return found;
 }
 
+/* What tree.c says of a folder that could not be listed whole; empty where all could. */
+extern char unlisted[];
+
+finding *checked(const clause *judged, const evidence *it) {
+    unlisted[0] = 0;
+    finding *found = judged->check(it);
+    return unlisted[0] ? failed("%s", unlisted) : found;
+}
+
 const char *judge(const scenario *judged, const evidence *it) {
     size_t size = 1;
     for (const clause *next = judged->clauses; next->code; next++) size += strlen(next->code) + 1;
     char *codes = allocate(size);
     for (const clause *next = judged->clauses; next->code; next++) {
-        if (!next->check(it)) continue;
+        if (!checked(next, it)) continue;
         if (*codes) strcat(codes, " ");
         strcat(codes, next->code);
     }

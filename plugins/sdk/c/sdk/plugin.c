@@ -220,7 +220,7 @@ static list findings(const evidence *it) {
     size_t count = 0;
     told_finding *told = allocate(clause_count() * sizeof *told);
     for (const clause *next = plugin_scenario->clauses; next->code; next++) {
-        finding *found = next->check(it);
+        finding *found = checked(next, it);
         if (!found) continue;
         told[count] = (told_finding){.code = as_text(next->code), .message = as_text(found->message)};
         if (found->shown) {

@@ -16,7 +16,8 @@ typedef struct {
 
 /* The text of a regular file of at most 4 MiB; NULL for anything else, and for bytes that are no UTF-8 text. */
 const char *tree_text(tree at, const char *path);
-/* The names in a folder, sorted, NULL at the end; none for anything else. "" is the tree's own folder. */
+/* The names in a folder, sorted, NULL at the end; none for anything else. "" is the tree's own folder. Where it cannot tell
+ * all of them, the clause that asked fails. */
 const char **tree_names(tree at, const char *path);
 /* Whether anything is at the path, a broken link included. */
 bool tree_holds(tree at, const char *path);
@@ -57,6 +58,9 @@ typedef struct {
 /* Makes the program a plugin that contains the scenario. */
 #define PLUGIN(contained) const scenario *const plugin_scenario = &(contained)
 extern const scenario *const plugin_scenario;
+
+/* Checks a clause. It fails as well where it looked into a folder that could not be listed. */
+finding *checked(const clause *judged, const evidence *it);
 
 /* The codes of the clauses that do not hold, separated by blanks: for tests. */
 const char *judge(const scenario *judged, const evidence *it);

@@ -1,6 +1,7 @@
 #include "scenario.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -52,6 +53,13 @@ const char *tree_text(tree at, const char *path) {
     return realloc(content, size + 1);
 }
 
+/* Of the clause that is being checked: see checked() in grading.c. */
+char unlisted[512];
+
+static void cannot_list(const char *path, const char *why) {
+    if (!unlisted[0]) snprintf(unlisted, sizeof unlisted, "the folder `%s` cannot be listed whole: %s", path, why);
+}
+
 static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
 
 const char **tree_names(tree at, const char *path) {
@@ -59,9 +67,23 @@ const char **tree_names(tree at, const char *path) {
     char full[MAX_PATH];
     size_t count = 0;
     const char **names = allocate((MAX_NAMES + 1) * sizeof *names);
-    DIR *folder = look(at, path, &kind, full) && S_ISDIR(kind.st_mode) ? opendir(full) : NULL;
-    for (struct dirent *entry; folder && count < MAX_NAMES && (entry = readdir(folder));) {
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) names[count++] = strdup(entry->d_name);
+    bool is_folder = look(at, path, &kind, full) && S_ISDIR(kind.st_mode);
+    DIR *folder = is_folder ? opendir(full) : NULL;
+    if (is_folder && !folder && errno != ENOENT) cannot_list(path, strerror(errno));
+    while (folder) {
+        /* The end and an error look alike but for this. */
+        errno = 0;
+        struct dirent *entry = readdir(folder);
+        if (!entry) {
+            if (errno) cannot_list(path, strerror(errno));
+            break;
+        }
+        if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0) continue;
+        if (count == MAX_NAMES) {
+            cannot_list(path, "it holds too many names");
+            break;
+        }
+        names[count++] = strdup(entry->d_name);
     }
     if (folder) closedir(folder);
     qsort(names, count, sizeof *names, by_name);
@@ -76,7 +98,10 @@ bool tree_holds(tree at, const char *path) {
 
 static const char *find(tree at, const char *folder, const char *name, int depth, int *budget) {
     for (const char **entry = tree_names(at, folder); *entry; entry++) {
-        if ((*budget)-- == 0) return NULL;
+        if ((*budget)-- == 0) {
+            cannot_list(folder, "there are too many names");
+            return NULL;
+        }
         size_t size = strlen(folder) + strlen(*entry) + 2;
         char *path = allocate(size);
         snprintf(path, size, "%s/%s", folder, *entry);

@@ -38,11 +38,25 @@ type Clause struct {
 func (s Scenario) Judge(it Evidence) []Finding {
 	var findings []Finding
 	for _, clause := range s.Clauses {
-		if found := clause.Check(it); found != nil {
+		if found := clause.checked(it); found != nil {
 			findings = append(findings, Finding{clause.Code, found.Message, shortened(found.Evidence)})
 		}
 	}
 	return findings
+}
+
+// checked is a finding as well where a folder could not be listed.
+func (c Clause) checked(it Evidence) (found *Finding) {
+	defer func() {
+		if broken := recover(); broken != nil {
+			why, ok := broken.(unlisted)
+			if !ok {
+				panic(broken)
+			}
+			found = &Finding{Message: string(why)}
+		}
+	}()
+	return c.Check(it)
 }
 
 func shortened(text string) string {

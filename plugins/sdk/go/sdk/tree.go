@@ -1,6 +1,8 @@
 package sdk
 
 import (
+	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -39,18 +41,31 @@ func (t Tree) Text(path string) (string, bool) {
 	return string(content), true
 }
 
-// Names gives the names in a folder, sorted; none for anything else. "" is the tree's own folder.
+// unlisted is what Names panics with: a folder is there, and cannot be listed whole. The clause that looked into it fails.
+type unlisted string
+
+// Names gives the names in a folder, sorted; none for anything else. "" is the tree's own folder. Where it cannot tell all of
+// them, the clause that asked fails.
 func (t Tree) Names(path string) []string {
 	kind, ok := t.kind(path)
 	if !ok || !kind.IsDir() {
 		return nil
 	}
 	folder, err := os.Open(filepath.Join(t.base, path))
-	if err != nil {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err != nil {
+		panic(unlisted(fmt.Sprintf("the folder `%s` cannot be listed: %v", path, err)))
+	}
 	defer folder.Close()
-	names, _ := folder.Readdirnames(maxNames)
+	names, err := folder.Readdirnames(-1)
+	if err != nil {
+		panic(unlisted(fmt.Sprintf("the folder `%s` cannot be listed: %v", path, err)))
+	}
+	if len(names) > maxNames {
+		panic(unlisted(fmt.Sprintf("the folder `%s` holds more than %d names", path, maxNames)))
+	}
 	sort.Strings(names)
 	return names
 }
@@ -72,7 +87,7 @@ func (t Tree) Find(folder, name string, depth int) []string {
 			path := folder + "/" + entry
 			switch {
 			case budget < 0:
-				return
+				panic(unlisted(fmt.Sprintf("there are more than %d names where `%s` is looked for", maxNames, name)))
 			case entry == name:
 				found = append(found, path)
 			case depth > 0:

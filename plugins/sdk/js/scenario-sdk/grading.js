@@ -1,5 +1,7 @@
 // Graders: lists of clauses. All clauses are checked, and all that fail are told.
 
+import { Unlisted } from './tree.js';
+
 const MAX_EVIDENCE = 4_000;
 
 /**
@@ -11,7 +13,13 @@ const MAX_EVIDENCE = 4_000;
 export function judge(scenario, evidence) {
   const findings = [];
   for (const { code, check } of scenario.clauses) {
-    const found = check(evidence);
+    let found;
+    try {
+      found = check(evidence);
+    } catch (error) {
+      if (!(error instanceof Unlisted)) throw error;
+      found = error.message;
+    }
     if (found === undefined || found === null) continue;
     const finding = typeof found === 'string' ? { message: found } : found;
     // A promise, too, would be taken for a finding; `true` and `false` say nothing of which is meant.

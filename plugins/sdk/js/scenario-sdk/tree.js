@@ -1,3 +1,6 @@
+/** A folder is there, and cannot be listed whole. The clause that looked into it fails. */
+export class Unlisted extends Error {}
+
 /**
  * A folder that something hostile may have written. Paths have `/` between names; no link is followed.
  *
@@ -26,14 +29,21 @@ export class Tree {
     }
   }
 
-  /** The names in a folder, sorted; none for anything else. */
+  /** The names in a folder, sorted; none for anything else. Throws Unlisted where it cannot tell all of them. */
   names(path = '') {
     if (this.#kind(path) !== 'folder') return [];
+    let names;
     try {
-      return this.#disk.names(path).slice(0, Tree.MAX_NAMES).sort();
-    } catch {
-      return [];
+      names = this.#disk.names(path);
+    } catch (error) {
+      // Removed since it was looked at.
+      if (this.#kind(path) !== 'folder') return [];
+      throw new Unlisted(`the folder \`${path || '.'}\` cannot be listed: ${error?.payload ?? error?.message ?? error}`);
     }
+    if (names.length > Tree.MAX_NAMES) {
+      throw new Unlisted(`the folder \`${path || '.'}\` holds more than ${Tree.MAX_NAMES} names`);
+    }
+    return names.sort();
   }
 
   /** Whether anything is at the path, a broken link included. */
@@ -48,7 +58,9 @@ export class Tree {
     for (let budget = Tree.MAX_NAMES; waiting.length > 0; ) {
       const [at, left] = waiting.pop();
       for (const entry of this.names(at)) {
-        if (budget-- === 0) return found;
+        if (budget-- === 0) {
+          throw new Unlisted(`there are more than ${Tree.MAX_NAMES} names where \`${name}\` is looked for`);
+        }
         const path = `${at}/${entry}`;
         if (entry === name) found.push(path);
         else if (left > 0) waiting.push([path, left - 1]);

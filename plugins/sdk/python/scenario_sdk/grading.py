@@ -10,6 +10,10 @@ MAX_NAMES = 20_000
 MAX_EVIDENCE = 4_000
 
 
+class Unlisted(Exception):
+    """A folder is there, and cannot be listed whole. The clause that looked into it fails."""
+
+
 class Tree:
     """A folder that something hostile may have written. Paths have `/` between names; no link is followed."""
 
@@ -29,14 +33,19 @@ class Tree:
             return None
 
     def names(self, path: str = "") -> list[str]:
-        """The names in a folder, sorted; none for anything else."""
+        """The names in a folder, sorted; none for anything else. Raises Unlisted where it cannot tell all of them."""
         kind = self._kind(path)
         if kind is None or not stat.S_ISDIR(kind.st_mode):
             return []
         try:
-            return sorted(os.listdir(self._full(path)))[:MAX_NAMES]
-        except OSError:
+            names = sorted(os.listdir(self._full(path)))
+        except FileNotFoundError:
             return []
+        except OSError as error:
+            raise Unlisted(f"the folder `{path or '.'}` cannot be listed: {error.strerror}") from error
+        if len(names) > MAX_NAMES:
+            raise Unlisted(f"the folder `{path or '.'}` holds more than {MAX_NAMES} names")
+        return names
 
     def holds(self, path: str) -> bool:
         """Whether anything is at the path, a broken link included."""
@@ -50,7 +59,7 @@ class Tree:
             for entry in self.names(folder):
                 budget -= 1
                 if budget < 0:
-                    return found
+                    raise Unlisted(f"there are more than {MAX_NAMES} names where `{name}` is looked for")
                 path = f"{folder}/{entry}"
                 if entry == name:
                     found.append(path)
@@ -116,7 +125,10 @@ def judge(clauses: list[Clause], evidence: Evidence) -> dict[str, Finding]:
     """Checks every clause, and gives the findings of those that fail by their codes."""
     findings = {}
     for clause in clauses:
-        found = clause.check(evidence)
+        try:
+            found = clause.check(evidence)
+        except Unlisted as error:
+            found = Finding(str(error))
         if isinstance(found, str):
             found = Finding(found)
         if not isinstance(found, Finding | None):

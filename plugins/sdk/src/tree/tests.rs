@@ -12,8 +12,8 @@ fn a_regular_file_is_read_in_place_and_below_folders() {
     fs::create_dir_all(dir.path().join("_archive/2026")).unwrap();
     fs::write(dir.path().join("_archive/2026/a.md"), "hello").unwrap();
     assert_eq!(tree.text("_archive/2026/a.md").unwrap(), "hello");
-    assert_eq!(tree.find("_archive", "a.md", 2), ["_archive/2026/a.md"]);
-    assert_eq!(tree.find("_archive", "a.md", 0), [] as [&str; 0]);
+    assert_eq!(tree.find("_archive", "a.md", 2).unwrap(), ["_archive/2026/a.md"]);
+    assert_eq!(tree.find("_archive", "a.md", 0).unwrap(), [] as [&str; 0]);
     assert_eq!(tree.names("").unwrap(), ["_archive"]);
 }
 
@@ -43,9 +43,19 @@ fn links_and_fifos_are_not_followed_or_opened() {
     assert_eq!(tree.text("etc/passwd"), Err(NotReadable::Link));
     assert_eq!(tree.text("loop"), Err(NotReadable::Link));
     assert_eq!(tree.names("etc"), Err(NotReadable::Link));
-    assert_eq!(tree.find("etc", "passwd", 3), [] as [&str; 0]);
+    assert_eq!(tree.find("etc", "passwd", 3).unwrap(), [] as [&str; 0]);
     assert_eq!(tree.text("fifo"), Err(NotReadable::Special));
     assert!(tree.holds("loop") && !tree.holds("absent"));
+}
+
+#[test]
+fn a_broken_listing_is_not_a_short_one() {
+    let entry = |name: &str| Ok(OsString::from(name));
+    let broken = || Err(io::Error::from(ErrorKind::InvalidData));
+    assert_eq!(all_names([entry("b"), entry("a")].into_iter()).unwrap(), ["a", "b"]);
+    assert!(matches!(all_names([entry("a"), broken(), entry("b")].into_iter()), Err(NotReadable::System(_))));
+    let many = (0..=MAX_NAMES).map(|number| Ok(OsString::from(number.to_string())));
+    assert_eq!(all_names(many), Err(NotReadable::TooManyNames));
 }
 
 #[test]

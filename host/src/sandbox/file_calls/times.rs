@@ -1,0 +1,116 @@
+//! Sets the times of a path that may be a link. wasmtime opens what the path leads to for that, and waits where it is a
+//! pipe.
+
+use std::{
+    fs::File,
+    io,
+    os::fd::AsRawFd,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rustix::{
+    fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_OMIT, utimensat},
+    io::Errno,
+};
+
+use super::{odd_names, open::find};
+
+/// The times to set; none stays as it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Times {
+    pub(super) read: Option<SystemTime>,
+    pub(super) changed: Option<SystemTime>,
+}
+
+/// A moment `seconds` and `nanoseconds` after 1970, or before it where the seconds are negative.
+pub(super) fn moment(seconds: i128, nanoseconds: u32) -> Result<SystemTime, Errno> {
+    let away = u64::try_from(seconds.unsigned_abs()).map_err(|_| Errno::OVERFLOW)?;
+    let whole = away.checked_add(u64::from(nanoseconds / 1_000_000_000)).ok_or(Errno::OVERFLOW)?;
+    let away = Duration::new(whole, nanoseconds % 1_000_000_000);
+    let moment = if seconds < 0 { UNIX_EPOCH.checked_sub(away) } else { UNIX_EPOCH.checked_add(away) };
+    moment.ok_or(Errno::OVERFLOW)
+}
+
+/// Sets the times of what `path` leads to.
+///
+/// # Errors
+/// The file system's.
+pub(super) fn set(directory: &File, path: &str, times: Times) -> io::Result<()> {
+    let found = match find(directory, path.as_bytes(), true) {
+        Err(Errno::NOENT) if odd_names::may_be_odd(path) => {
+            find(directory, &odd_names::find_real(directory, path)?, true)?
+        }
+        found => found?,
+    };
+    let times = Timestamps { last_access: timespec(times.read)?, last_modification: timespec(times.changed)? };
+    match utimensat(&found, "", &times, AtFlags::EMPTY_PATH) {
+        // Before Linux 5.8.
+        Err(Errno::INVAL | Errno::NOENT) => {
+            Ok(utimensat(CWD, format!("/proc/self/fd/{}", found.as_raw_fd()), &times, AtFlags::empty())?)
+        }
+        set => Ok(set?),
+    }
+}
+
+fn timespec(time: Option<SystemTime>) -> Result<Timespec, Errno> {
+    let Some(time) = time else { return Ok(Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT }) };
+    let (seconds, nanoseconds) = match time.duration_since(UNIX_EPOCH) {
+        Ok(after) => (i128::from(after.as_secs()), after.subsec_nanos()),
+        Err(before) => {
+            let before = before.duration();
+            let part = before.subsec_nanos();
+            let borrowed = i128::from(part > 0);
+            (-i128::from(before.as_secs()) - borrowed, if part > 0 { 1_000_000_000 - part } else { 0 })
+        }
+    };
+    let tv_sec = i64::try_from(seconds).map_err(|_| Errno::OVERFLOW)?;
+    Ok(Timespec { tv_sec, tv_nsec: nanoseconds.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink, sync::mpsc};
+
+    use rustix::fs::{Mode, mkfifoat};
+
+    use super::*;
+
+    #[test]
+    fn times_are_set_without_waiting_for_a_pipe() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        mkfifoat(CWD, at("pipe"), Mode::RUSR | Mode::WUSR).unwrap();
+        symlink("pipe", at("link")).unwrap();
+        fs::write(at("file"), "text").unwrap();
+        fs::create_dir(at("directory")).unwrap();
+        let (sender, receiver) = mpsc::channel();
+        let directory = File::open(folder.path()).unwrap();
+        std::thread::spawn(move || {
+            let times = Times { read: None, changed: Some(moment(1_000_000_000, 5).unwrap()) };
+            let set = |path| set(&directory, path, times).map_err(|error| Errno::from_io_error(&error).unwrap());
+            sender.send(["link", "file", "directory", "none", "../file"].map(set))
+        });
+        let came = receiver.recv_timeout(Duration::from_secs(60)).expect("it waits");
+        assert_eq!(came, [Ok(()), Ok(()), Ok(()), Err(Errno::NOENT), Err(Errno::PERM)]);
+        for name in ["pipe", "file", "directory"] {
+            let changed = fs::metadata(at(name)).unwrap().modified().unwrap();
+            assert_eq!(changed, UNIX_EPOCH + Duration::new(1_000_000_000, 5), "{name}");
+        }
+        assert!(
+            fs::symlink_metadata(at("link")).unwrap().modified().unwrap()
+                > UNIX_EPOCH + Duration::from_secs(1_500_000_000)
+        );
+    }
+
+    #[test]
+    fn moments_before_1970_are_told_as_the_kernel_takes_them() {
+        let spec = |seconds, nanoseconds| {
+            let spec = timespec(Some(moment(seconds, nanoseconds).unwrap())).unwrap();
+            (spec.tv_sec, spec.tv_nsec)
+        };
+        assert_eq!(spec(5, 1_000_000_007), (6, 7));
+        assert_eq!(spec(-5, 0), (-5, 0));
+        assert_eq!(spec(-5, 7), (-6, 999_999_993));
+        assert_eq!(moment(i128::from(u64::MAX), 0), Err(Errno::OVERFLOW));
+    }
+}

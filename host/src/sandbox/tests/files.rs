@@ -1,0 +1,75 @@
+//! Real guests of WASI 0.2 and 0.3 in a directory that an agent has filled with whatever it likes.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    os::unix::{ffi::OsStrExt, fs::symlink, net::UnixListener},
+    time::Duration,
+};
+
+use super::*;
+
+/// The first by the standard library, the second by the calls themselves.
+const GUESTS: [&str; 2] = ["probe-command", "probe-network-p3"];
+
+async fn call_at(folder: &Path, guest: &str, args: &[&str]) -> Came {
+    let preopens = vec![OpenedDir { path: folder.to_owned(), seen_as: "/".into(), read_only: false }];
+    let resolver: Arc<dyn Resolve> = Arc::new(FixedResolver::default());
+    let called = call_in(guest, args, Grants::default(), (resolver, 1), preopens);
+    tokio::time::timeout(Duration::from_secs(120), called).await.unwrap_or_else(|_| panic!("{guest} {args:?} waits"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pipes_and_sockets_are_refused_at_once_and_files_are_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    rustix::fs::mkfifoat(rustix::fs::CWD, at("pipe"), rustix::fs::Mode::RWXU).unwrap();
+    symlink("pipe", at("link")).unwrap();
+    fs::hard_link(at("pipe"), at("again")).unwrap();
+    let _socket = UnixListener::bind(at("socket")).unwrap();
+    fs::write(at("file"), "text").unwrap();
+    for guest in GUESTS {
+        for name in ["pipe", "link", "again", "socket"] {
+            let came = call_at(folder.path(), guest, &["read", name]).await;
+            let refused = came.stderr.to_lowercase();
+            assert!(!came.passed && refused.contains("not supported") | refused.contains("unsupported"), "{refused}");
+            assert!(call_at(folder.path(), guest, &["kind", name]).await.passed, "{guest}: {name} cannot be looked at");
+        }
+        let came = call_at(folder.path(), guest, &["read", "file"]).await;
+        assert!(came.passed && came.stdout.contains("text"), "{guest}: {}", came.stderr);
+        let came = call_at(folder.path(), guest, &["list", "."]).await;
+        assert!(came.stdout.contains("again file link pipe socket"), "{guest}: {} {}", came.stdout, came.stderr);
+        assert_eq!(came.odd_names, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_not_utf_8_hides_no_other_and_can_be_read_as_it_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in [b"aa".as_slice(), b"b\xff", b"zz"] {
+        fs::write(folder.path().join(OsStr::from_bytes(name)), "text").unwrap();
+    }
+    for guest in GUESTS {
+        let came = call_at(folder.path(), guest, &["list", "."]).await;
+        assert!(came.passed && came.stdout.contains("aa b\u{fffd} zz"), "{guest}: {} {}", came.stdout, came.stderr);
+        let told = came.odd_names.unwrap();
+        assert!(told.ends_with(r"U+FFFD in them: `b\xff`"), "{told}");
+        let came = call_at(folder.path(), guest, &["read", "b\u{fffd}"]).await;
+        assert!(came.passed && came.stdout.contains("text"), "{guest}: {}", came.stderr);
+        assert!(call_at(folder.path(), guest, &["kind", "b\u{fffd}"]).await.passed, "{guest}");
+        let came = call_at(folder.path(), guest, &["read", "none\u{fffd}"]).await;
+        assert!(!came.passed, "{guest}: {}", came.stdout);
+    }
+}
+
+/// More than there are threads for file calls, which all attempts share.
+#[tokio::test(flavor = "multi_thread")]
+async fn listings_that_nobody_reads_hold_no_threads() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..200 {
+        fs::write(folder.path().join(format!("entry-{number}")), "").unwrap();
+    }
+    fs::write(folder.path().join("file"), "text").unwrap();
+    let came = call_at(folder.path(), "probe-network-p3", &["hold-listings", "600"]).await;
+    assert!(came.passed && came.stdout.contains("text"), "{}", came.stderr);
+}
