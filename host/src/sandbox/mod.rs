@@ -136,7 +136,7 @@ impl Sandbox {
         table.set_max_capacity(limits.handles as usize);
         let limiter = Limiter::new(limits, account);
         let gate = HttpGate(Arc::clone(&network));
-        let files = FileCalls::new(tripwire);
+        let files = FileCalls::new(network.tripwire());
         Ok(Self { wasi: wasi.build(), http: http_ctx(), gate, network, files, table, limiter })
     }
 

@@ -122,6 +122,11 @@ impl Network {
         &self.granted
     }
 
+    /// What notes what the component may not.
+    pub(super) fn tripwire(&self) -> &Arc<Tripwire> {
+        &self.tripwire
+    }
+
     /// Notes that `what` was refused; `item` would have granted it.
     pub(super) fn refuse(&self, kind: Kind, what: &str, item: Option<GrantItem>) {
         let item = item.and_then(|item| self.grantable(item));
