@@ -41,7 +41,7 @@ pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> 
                     let opened =
                         calls(store.data_mut()).open(directory, path, wanted(path_flags, open_flags, flags)).await;
                     given(match opened {
-                        Ok(opened) => Ok(store.data_mut().sandbox().table.push(opened)?),
+                        Ok(opened) => Ok(store.data_mut().sandbox().table().push(opened)?),
                         Err(error) => Err(error.into()),
                     })
                 })
@@ -102,7 +102,7 @@ fn odd_names_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T
                         };
                         let stat: Result<DescriptorStat, _> =
                             data.filesystem().stat(Resource::new_borrow(found.rep())).await;
-                        data.sandbox().table.delete(found)?;
+                        data.sandbox().table().delete(found)?;
                         answered(stat)
                     }
                     stat => Ok(stat),
@@ -124,7 +124,7 @@ fn odd_names_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T
                         };
                         let hash: Result<MetadataHashValue, _> =
                             data.filesystem().metadata_hash(Resource::new_borrow(found.rep())).await;
-                        data.sandbox().table.delete(found)?;
+                        data.sandbox().table().delete(found)?;
                         answered(hash)
                     }
                     hash => Ok(hash),
@@ -142,12 +142,12 @@ async fn find_odd<T: HasSandbox>(
 ) -> wasmtime::Result<Option<Resource<Descriptor>>> {
     let Ok(directory) = directory(data, &Resource::new_borrow(handle))? else { return Ok(None) };
     let found = calls(data).find_odd(directory, path, flags.contains(PathFlags::SYMLINK_FOLLOW)).await;
-    found.ok().map(|found| Ok(data.sandbox().table.push(found)?)).transpose()
+    found.ok().map(|found| Ok(data.sandbox().table().push(found)?)).transpose()
 }
 
 fn listing_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     types.resource("directory-entry-stream", ResourceType::host::<Entries>(), |mut store, handle| {
-        store.data_mut().sandbox().table.delete(Resource::<Entries>::new_own(handle))?;
+        store.data_mut().sandbox().table().delete(Resource::<Entries>::new_own(handle))?;
         Ok(())
     })?;
     types.func_wrap_async(
@@ -162,7 +162,7 @@ fn listing_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>)
                     Ok((listing, entries)) => {
                         let sandbox = store.data_mut().sandbox();
                         let entries = Entries::new(&sandbox.files, listing, entries);
-                        Ok(sandbox.table.push(entries)?)
+                        Ok(sandbox.table().push(entries)?)
                     }
                     Err(error) => Err(error.into()),
                 })
@@ -172,7 +172,7 @@ fn listing_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>)
     types.func_wrap_async(
         "[method]directory-entry-stream.read-directory-entry",
         |mut store: StoreContextMut<'_, T>, (entries,): (Resource<Entries>,)| {
-            Box::new(async move { given(store.data_mut().sandbox().table.get_mut(&entries)?.next().await) })
+            Box::new(async move { given(store.data_mut().sandbox().table().get_mut(&entries)?.next().await) })
         },
     )
 }
@@ -235,7 +235,7 @@ fn wanted(path: PathFlags, open: OpenFlags, flags: DescriptorFlags) -> Wanted {
 }
 
 fn directory<T: HasSandbox>(data: &mut T, fd: &Resource<Descriptor>) -> wasmtime::Result<Result<Dir, ErrorCode>> {
-    Ok(match data.sandbox().table.get(fd)? {
+    Ok(match data.sandbox().table().get(fd)? {
         Descriptor::Dir(directory) => Ok(directory.clone()),
         Descriptor::File(_) => Err(ErrorCode::NotDirectory),
     })

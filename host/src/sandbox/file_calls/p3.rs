@@ -51,7 +51,7 @@ pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> 
                     };
                     match calls.open(directory, path, wanted(path_flags, open_flags, flags)).await {
                         Ok(opened) => {
-                            let pushed = store.with(|mut store| store.data_mut().sandbox().table.push(opened))?;
+                            let pushed = store.with(|mut store| store.data_mut().sandbox().table().push(opened))?;
                             Ok((Ok(pushed),))
                         }
                         Err(error) => Ok((Err(error.into()),)),
@@ -68,7 +68,7 @@ pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> 
          (fd,): (Resource<Descriptor>,)|
          -> wasmtime::Result<((StreamReader<DirectoryEntry>, Ended),)> {
             let sandbox = store.data_mut().sandbox();
-            let directory = match sandbox.table.get(&fd)? {
+            let directory = match sandbox.table().get(&fd)? {
                 Descriptor::Dir(directory) => Ok(directory.clone()),
                 Descriptor::File(_) => Err(ErrorCode::NotDirectory),
             };
@@ -141,7 +141,7 @@ fn odd_names_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T
                         let borrowed = Resource::new_borrow(found.rep());
                         let stat: Result<DescriptorStat, _> =
                             <WasiFilesystem as HostDescriptorWithStore<T>>::stat(&files, borrowed).await;
-                        store.with(|mut store| store.data_mut().sandbox().table.delete(found))?;
+                        store.with(|mut store| store.data_mut().sandbox().table().delete(found))?;
                         answered(stat)
                     }
                     stat => Ok(stat),
@@ -164,7 +164,7 @@ fn odd_names_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T
                         let borrowed = Resource::new_borrow(found.rep());
                         let hash: Result<MetadataHashValue, _> =
                             <WasiFilesystem as HostDescriptorWithStore<T>>::metadata_hash(&files, borrowed).await;
-                        store.with(|mut store| store.data_mut().sandbox().table.delete(found))?;
+                        store.with(|mut store| store.data_mut().sandbox().table().delete(found))?;
                         answered(hash)
                     }
                     hash => Ok(hash),
@@ -182,7 +182,7 @@ async fn find_odd<T: HasSandbox + 'static>(
 ) -> wasmtime::Result<Option<Resource<Descriptor>>> {
     let Ok((calls, directory)) = directory(store, &Resource::new_borrow(handle))? else { return Ok(None) };
     let found = calls.find_odd(directory, path, flags.contains(PathFlags::SYMLINK_FOLLOW)).await;
-    let pushed = found.ok().map(|found| store.with(|mut store| store.data_mut().sandbox().table.push(found)));
+    let pushed = found.ok().map(|found| store.with(|mut store| store.data_mut().sandbox().table().push(found)));
     Ok(pushed.transpose()?)
 }
 
@@ -291,7 +291,7 @@ fn directory<T: HasSandbox + 'static>(
 ) -> wasmtime::Result<Result<(Arc<FileCalls>, Dir), ErrorCode>> {
     store.with(|mut store| {
         let data = store.data_mut();
-        Ok(match data.sandbox().table.get(fd)? {
+        Ok(match data.sandbox().table().get(fd)? {
             Descriptor::Dir(directory) => {
                 let directory = directory.clone();
                 Ok((calls(data), directory))
