@@ -66,8 +66,15 @@ fn scrub_name(path: &Path, redactor: &Redactor) -> io::Result<PathBuf> {
     Ok(free)
 }
 
+/// How a file is opened: never through a link, and without waiting for a pipe.
+const NEITHER_LINK_NOR_WAIT: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
+
 fn scrub_file(path: &Path, redactor: &Redactor) -> io::Result<()> {
-    let mut file = File::options().read(true).custom_flags(libc::O_NOFOLLOW).open(path)?;
+    // An agent that is not confined may put anything in a file's place.
+    let mut file = File::options().read(true).custom_flags(NEITHER_LINK_NOR_WAIT).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Ok(());
+    }
     let mut writable: Option<File> = None;
     let mut piece = Vec::new();
     // Where `piece` begins in the file.
@@ -84,7 +91,7 @@ fn scrub_file(path: &Path, redactor: &Redactor) -> io::Result<()> {
                 continue;
             }
             if writable.is_none() {
-                writable = Some(File::options().write(true).custom_flags(libc::O_NOFOLLOW).open(path)?);
+                writable = Some(File::options().write(true).custom_flags(NEITHER_LINK_NOR_WAIT).open(path)?);
             }
             let Some(writable) = &writable else { continue };
             let mut at = span.start;

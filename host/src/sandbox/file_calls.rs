@@ -27,9 +27,9 @@ use wasmtime_wasi::{
 
 use self::{
     listing::{Entry, Listing},
-    open::{Opened, Wanted},
-    times::Times,
+    open::Opened,
 };
+pub(super) use self::{open::Wanted, times::Times};
 use super::{HasSandbox, Tripwire};
 
 /// Between two tries to open a file on which an agent holds a lease.
@@ -48,8 +48,8 @@ impl FileCalls {
         Arc::new(Self { tripwire: Arc::clone(tripwire), waits: AtomicU32::new(LEASE_WAITS) })
     }
 
-    /// Opens a path that a component names.
-    async fn open(&self, directory: Dir, path: String, wanted: Wanted) -> io::Result<Descriptor> {
+    /// Opens a path that a component names. It need not be UTF-8: in WASI 0.1 a program can name any file.
+    pub(super) async fn open(&self, directory: Dir, path: Vec<u8>, wanted: Wanted) -> io::Result<Descriptor> {
         wanted.check()?;
         if directory.perms.write_not_permitted() && wanted.changes() {
             return Err(Errno::PERM.into());
@@ -79,7 +79,7 @@ impl FileCalls {
     }
 
     /// Sets the times of what a path leads to.
-    async fn set_times(&self, directory: Dir, path: String, times: Times) -> io::Result<()> {
+    pub(super) async fn set_times(&self, directory: Dir, path: Vec<u8>, times: Times) -> io::Result<()> {
         if directory.perms.write_not_permitted() {
             return Err(Errno::PERM.into());
         }
@@ -104,12 +104,13 @@ impl FileCalls {
     }
 }
 
-fn open_any_name(directory: &std::fs::File, path: &str, wanted: Wanted) -> io::Result<Opened> {
-    match open::open(directory, path.as_bytes(), wanted) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && odd_names::may_be_odd(path) => {
+fn open_any_name(directory: &std::fs::File, path: &[u8], wanted: Wanted) -> io::Result<Opened> {
+    let opened = open::open(directory, path, wanted);
+    match (opened, str::from_utf8(path)) {
+        (Err(error), Ok(path)) if error.kind() == io::ErrorKind::NotFound && odd_names::may_be_odd(path) => {
             open::open(directory, &odd_names::find_real(directory, path)?, wanted)
         }
-        opened => opened,
+        (opened, _) => opened,
     }
 }
 

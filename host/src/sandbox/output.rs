@@ -1,6 +1,7 @@
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -122,7 +123,8 @@ fn create(path: &Path) -> io::Result<File> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;
     }
-    OpenOptions::new().create(true).write(true).truncate(true).open(path)
+    // A pipe that somebody put there is not waited for.
+    OpenOptions::new().create(true).write(true).truncate(true).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
 impl IsTerminal for OutputFile {

@@ -12,16 +12,16 @@ const RETRIES: usize = 4;
 
 /// How a component wants to open a path.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wanted {
-    pub(super) follow: bool,
-    pub(super) create: bool,
-    pub(super) exclusive: bool,
-    pub(super) truncate: bool,
-    pub(super) directory: bool,
-    pub(super) read: bool,
-    pub(super) write: bool,
+pub(in super::super) struct Wanted {
+    pub(in super::super) follow: bool,
+    pub(in super::super) create: bool,
+    pub(in super::super) exclusive: bool,
+    pub(in super::super) truncate: bool,
+    pub(in super::super) directory: bool,
+    pub(in super::super) read: bool,
+    pub(in super::super) write: bool,
     /// Any of the flags for synchronized writes, which are not supported.
-    pub(super) synchronized: bool,
+    pub(in super::super) synchronized: bool,
 }
 
 /// What was opened.

@@ -38,8 +38,9 @@ pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> 
                         Ok(directory) => directory,
                         Err(code) => return Ok((Err(code),)),
                     };
-                    let opened =
-                        calls(store.data_mut()).open(directory, path, wanted(path_flags, open_flags, flags)).await;
+                    let opened = calls(store.data_mut())
+                        .open(directory, path.into(), wanted(path_flags, open_flags, flags))
+                        .await;
                     given(match opened {
                         Ok(opened) => Ok(store.data_mut().sandbox().table().push(opened)?),
                         Err(error) => Err(error.into()),
@@ -70,7 +71,7 @@ fn times_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -
                 };
                 let times = time(read).and_then(|read| Ok(Times { read, changed: time(changed)? }));
                 given(match times {
-                    Ok(times) => calls(data).set_times(directory, path, times).await.map_err(ErrorCode::from),
+                    Ok(times) => calls(data).set_times(directory, path.into(), times).await.map_err(ErrorCode::from),
                     Err(error) => Err(io::Error::from(error).into()),
                 })
             })

@@ -49,7 +49,7 @@ pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> 
                         Ok(found) => found,
                         Err(code) => return Ok((Err(code),)),
                     };
-                    match calls.open(directory, path, wanted(path_flags, open_flags, flags)).await {
+                    match calls.open(directory, path.into(), wanted(path_flags, open_flags, flags)).await {
                         Ok(opened) => {
                             let pushed = store.with(|mut store| store.data_mut().sandbox().table().push(opened))?;
                             Ok((Ok(pushed),))
@@ -109,7 +109,7 @@ fn times_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -
                 };
                 let times = time(read).and_then(|read| Ok(Times { read, changed: time(changed)? }));
                 Ok((match times {
-                    Ok(times) => calls.set_times(directory, path, times).await.map_err(ErrorCode::from),
+                    Ok(times) => calls.set_times(directory, path.into(), times).await.map_err(ErrorCode::from),
                     Err(error) => Err(io::Error::from(error).into()),
                 },))
             })

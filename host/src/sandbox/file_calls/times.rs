@@ -17,9 +17,9 @@ use super::{odd_names, open::find};
 
 /// The times to set; none stays as it is.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Times {
-    pub(super) read: Option<SystemTime>,
-    pub(super) changed: Option<SystemTime>,
+pub(in super::super) struct Times {
+    pub(in super::super) read: Option<SystemTime>,
+    pub(in super::super) changed: Option<SystemTime>,
 }
 
 /// A moment `seconds` and `nanoseconds` after 1970, or before it where the seconds are negative.
@@ -35,12 +35,12 @@ pub(super) fn moment(seconds: i128, nanoseconds: u32) -> Result<SystemTime, Errn
 ///
 /// # Errors
 /// The file system's.
-pub(super) fn set(directory: &File, path: &str, times: Times) -> io::Result<()> {
-    let found = match find(directory, path.as_bytes(), true) {
-        Err(Errno::NOENT) if odd_names::may_be_odd(path) => {
+pub(super) fn set(directory: &File, path: &[u8], times: Times) -> io::Result<()> {
+    let found = match (find(directory, path, true), str::from_utf8(path)) {
+        (Err(Errno::NOENT), Ok(path)) if odd_names::may_be_odd(path) => {
             find(directory, &odd_names::find_real(directory, path)?, true)?
         }
-        found => found?,
+        (found, _) => found?,
     };
     let times = Timestamps { last_access: timespec(times.read)?, last_modification: timespec(times.changed)? };
     match utimensat(&found, "", &times, AtFlags::EMPTY_PATH) {
@@ -87,7 +87,9 @@ mod tests {
         let directory = File::open(folder.path()).unwrap();
         std::thread::spawn(move || {
             let times = Times { read: None, changed: Some(moment(1_000_000_000, 5).unwrap()) };
-            let set = |path| set(&directory, path, times).map_err(|error| Errno::from_io_error(&error).unwrap());
+            let set = |path: &str| {
+                set(&directory, path.as_bytes(), times).map_err(|error| Errno::from_io_error(&error).unwrap())
+            };
             sender.send(["link", "file", "directory", "none", "../file"].map(set))
         });
         let came = receiver.recv_timeout(Duration::from_secs(60)).expect("it waits");
