@@ -4,7 +4,7 @@ mod support;
 
 use std::fs;
 
-use host::model::{FaultClass, Verdict};
+use host::model::{FaultClass, Report, Verdict};
 use support::{Suite, kernel, plain_module, wait_until, write_program};
 
 const SECRET: &str = "sk-planted-0123456789-abcdefghij";
@@ -67,6 +67,41 @@ fn a_secret_is_nowhere_however_the_agent_tells_it() {
         let text = text.replace('\n', "");
         assert!(!text.contains(SECRET) && !text.contains(&SECRET[10..]), "{name}");
     }
+}
+
+/// A call from one part of a composed component to another goes through an adapter, whose globals wasmtime knows no
+/// place for in a core dump: it panics.
+#[test]
+fn a_trap_in_a_composed_component_is_a_trap_and_leaves_no_secret() {
+    let composed = r#"(component
+        (component $inner
+            (core module $m (func (export "run") unreachable))
+            (core instance $i (instantiate $m))
+            (func (export "run") (canon lift (core func $i "run"))))
+        (instance $inner (instantiate $inner))
+        (core func $run (canon lower (func $inner "run")))
+        (core module $m
+            (import "inner" "run" (func $run))
+            (func (export "run") (result i32) (call $run) (i32.const 0)))
+        (core instance $i (instantiate $m (with "inner" (instance (export "run" (func $run))))))
+        (func $outer (result (result)) (canon lift (core func $i "run")))
+        (instance $outer (export "run" (func $outer)))
+        (export "wasi:cli/run@0.2.0" (instance $outer)))"#;
+    let suite = suite("echo $PLANTED > leaked; echo done", "credentials = [\"PLANTED\"]");
+    suite.file("work.wasm", wat::parse_str(composed).unwrap());
+    let mut command = suite.host_command(&suite.path(""), ["run"]);
+    command.env("PLANTED", SECRET);
+    let run = suite.start_command(command).finish();
+    let fault = run.fault("work");
+    assert_eq!(fault.class, FaultClass::Trap, "{fault}");
+    assert!(!run.exits(110).told().contains("panicked"), "{}", run.told());
+    let told = |report: &&Report| matches!(report, Report::Cut { what } if what.contains("core.wasm was not kept"));
+    assert!(run.reports("work").iter().any(told), "{:?}", run.reports("work"));
+    let kept = walk(&suite.last_run().unwrap());
+    assert!(kept.iter().any(|(name, text)| name.ends_with("leaked") && text.contains("***")), "{kept:?}");
+    assert!(kept.iter().any(|(name, _)| name.ends_with("trap.txt")));
+    assert!(kept.iter().all(|(_, text)| !text.contains(SECRET)));
+    assert_eq!(suite.leftovers(), [""; 0]);
 }
 
 #[test]

@@ -14,12 +14,14 @@ mod leftovers;
 mod list;
 mod new;
 mod origin;
+mod panics;
 mod policy_args;
 mod prove;
 mod reach;
 mod regrade;
 mod revision;
 mod run;
+mod runtime;
 mod schema;
 mod setup;
 mod show_config;
@@ -27,7 +29,11 @@ mod signals;
 mod terminal;
 mod wiring;
 
-use std::{ffi::OsString, time::Duration};
+use std::{
+    ffi::OsString,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -105,16 +111,12 @@ fn supervised(args: &[OsString]) -> Option<SuperviseArgs> {
 }
 
 fn in_runtime(command: Command) -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        // Looks for timers and I/O after every task, so that guests that compute do not hold up the others.
-        .event_interval(1)
-        .build();
-    let runtime = match runtime {
+    panics::tell_places();
+    let runtime = match runtime::build() {
         Ok(runtime) => runtime,
-        Err(error) => return Failure::setup(format!("cannot start the asynchronous runtime: {error}")).tell(),
+        Err(failure) => return failure.tell(),
     };
-    let ended = runtime.block_on(async {
+    let work = async {
         tokio::spawn(clock::keep());
         // From here on SIGUSR1 ends nothing, also while plugins compile and nobody can answer it yet.
         let _asked = signal(SignalKind::user_defined1())?;
@@ -132,7 +134,9 @@ fn in_runtime(command: Command) -> ExitCode {
             Command::Schema => schema::schema(),
             Command::Supervise(_) | Command::Agent(_) | Command::Adapt(_) => Ok(ExitCode::Usage),
         }
-    });
+    };
+    // A panic has told its place. What it had under way is dropped, and with that cleaned up.
+    let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(work)));
     runtime.shutdown_timeout(SHUTDOWN);
-    ended.unwrap_or_else(Failure::tell)
+    ended.unwrap_or(Ok(ExitCode::Setup)).unwrap_or_else(Failure::tell)
 }

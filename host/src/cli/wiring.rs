@@ -26,15 +26,15 @@ use crate::{
     engine::WASMTIME_VERSION,
     lane::{self, Guard, HostProgram, Lane},
     model::{
-        AgentSettings, Confinement, Event, ExitCode, FIXTURES_FOLDER, LaneName, Redactor, RunId, RunSummary, SuiteInfo,
-        TooManySecrets, TrialId, shown,
+        AgentSettings, Confinement, Event, ExitCode, FIXTURES_FOLDER, Fault, LaneName, Redactor, RunId, RunSummary,
+        SuiteInfo, TooManySecrets, TrialId, shown,
     },
     plan::Plan,
     report::{
         self, Background, ColorChoice, EventLog, Github, GithubFiles, Human, HumanOptions, JsonLines, Junit, LiveLines,
         LogTail, Reporter, Verbosity, visible,
     },
-    runner::{Agents, ArtifactPlace, AttemptExecutor, EventSink, RunContext, Signal, Surroundings, dispatch},
+    runner::{Agents, ArtifactPlace, AttemptExecutor, EventSink, RunContext, Signal, Surroundings, caught, dispatch},
     sandbox::{Halt, Workspace},
 };
 
@@ -129,8 +129,14 @@ pub(super) async fn execute_with(
     };
     let is_interrupted = Box::new(report::is_interrupted());
     let mut sink = Fan { reporter: &mut reporter, watch, hold: None, is_interrupted };
-    let summary = dispatch(plan, context, Arc::clone(&executor) as Arc<_>, &mut sink, signals).await;
+    let summary = caught(dispatch(plan, context, Arc::clone(&executor) as Arc<_>, &mut sink, signals)).await;
+    // What was judged is reported, whatever became of the rest.
     reporter.finish();
+    let Ok(summary) = summary else {
+        let directory = shown(&as_seen_here(directory.path()));
+        let what = format!("the run broke off, which is a bug of host; what it had come to is in {directory}");
+        return Err(Failure::setup(what));
+    };
     let mut code = crate::runner::exit_code(&summary);
     propose_policy(executor.proposed_policy(), directory.path());
     if args.keep && args.quiet {
@@ -138,7 +144,7 @@ pub(super) async fn execute_with(
         terminal::line(format_args!("kept: {}", executor.workspace().display()));
     }
     if let Err(error) = executor.close() {
-        terminal::warning(format_args!("cannot remove the run's temporary folder: {error}"));
+        terminal::warning(error);
     }
     tell_place(reporters, directory.path());
     for broken in reporter.broken() {
@@ -367,8 +373,8 @@ impl ArtifactPlace for Place {
         artifact::keep_changes(before, after, to, DiffLimits::default()).map_err(|error| chain(&error))
     }
 
-    fn scrub(&self, folder: &Path, redactor: &Redactor) -> Result<(), String> {
-        artifact::scrub(folder, redactor).map_err(|error| chain(&error))
+    fn scrub(&self, folder: &Path, redactor: &Redactor) -> Result<(), Fault> {
+        artifact::scrub(folder, redactor).map_err(|error| Fault::of_error(&error))
     }
 }
 

@@ -45,11 +45,24 @@ fn run(program: &Path, args: &[&str], module: &[u8], timeout: Duration) -> Resul
         .map_err(|error| format!("cannot be adapted: no process can be started for it: {error}"))?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     thread::scope(|scope| {
-        // A child that ends early reads no more; how it ended says why.
-        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(module)));
-        let words = scope.spawn(move || all_of(stderr, MAX_WORDS).unwrap_or_default());
-        let (sender, receiver) = mpsc::channel();
-        scope.spawn(move || sender.send(all_of(stdout, MAX_OUTPUT + 1)));
+        let start = || {
+            let builder = thread::Builder::new;
+            // A child that ends early reads no more; how it ended says why.
+            builder().spawn_scoped(scope, move || stdin.map(|mut stdin| stdin.write_all(module)))?;
+            let words = builder().spawn_scoped(scope, move || all_of(stderr, MAX_WORDS).unwrap_or_default())?;
+            let (sender, receiver) = mpsc::channel();
+            builder().spawn_scoped(scope, move || sender.send(all_of(stdout, MAX_OUTPUT + 1)))?;
+            Ok((words, receiver))
+        };
+        let (words, receiver) = match start() {
+            Ok(started) => started,
+            Err(error) => {
+                let error: io::Error = error;
+                // Else the threads that could be had would wait for it.
+                let _ = end(&mut child, true);
+                return Err(format!("cannot be adapted: no thread can be started for it: {error}"));
+            }
+        };
         let output = receiver.recv_timeout(timeout);
         let ended = end(&mut child, output.is_err());
         let words = words.join().unwrap_or_default();

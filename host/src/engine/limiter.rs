@@ -3,7 +3,7 @@ use std::sync::Arc;
 use wasmtime::ResourceLimiter;
 
 use super::account::Account;
-use crate::model::Limits;
+use crate::model::{Limits, Shortage};
 
 /// Tables for each of the instances that a component may have.
 const TABLES_PER_INSTANCE: usize = 10;
@@ -55,9 +55,10 @@ impl ResourceLimiter for Limiter {
         Ok(true)
     }
 
-    fn memory_grow_failed(&mut self, _error: wasmtime::Error) -> wasmtime::Result<()> {
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
         self.give_back();
-        Ok(())
+        // A component that only saw a failed grow would judge by what the machine has to spare.
+        if error.chain().any(|cause| Shortage::of(cause).is_some()) { Err(error) } else { Ok(()) }
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {

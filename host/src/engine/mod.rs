@@ -95,7 +95,7 @@ impl Engine {
                 (small()?, small()?, Some(format!("{short:#}")))
             }
         };
-        let ticker = Ticker::start(&[&pooled, &on_demand], EPOCH);
+        let ticker = Ticker::start(&[&pooled, &on_demand], EPOCH).map_err(|error| EngineError(error.into()))?;
         let mappings = Mappings::share(slots);
         Ok(Self { inner: Arc::new(Inner { pooled, on_demand, shortage, mappings, _ticker: ticker }) })
     }

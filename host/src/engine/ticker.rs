@@ -1,4 +1,5 @@
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,11 +15,13 @@ pub(super) struct Ticker {
 }
 
 impl Ticker {
-    pub(super) fn start(engines: &[&wasmtime::Engine], every: Duration) -> Self {
+    /// # Errors
+    /// No thread can be had for it.
+    pub(super) fn start(engines: &[&wasmtime::Engine], every: Duration) -> io::Result<Self> {
         let engines: Vec<_> = engines.iter().map(|engine| engine.weak()).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let thread = std::thread::spawn(move || {
+        let thread = std::thread::Builder::new().spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 std::thread::park_timeout(every);
                 for engine in &engines {
@@ -28,8 +31,8 @@ impl Ticker {
                     }
                 }
             }
-        });
-        Self { stop, thread: Some(thread) }
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
     }
 }
 

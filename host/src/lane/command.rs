@@ -50,7 +50,7 @@ impl Program for Command {
         if has("{prompt-file}") || !has("{prompt}") {
             let path = asked.tmp.join(format!("prompt-{}.txt", asked.session));
             write_new(&path, asked.message.as_bytes()).map_err(|error| {
-                Fault::new(FaultClass::Internal, format!("cannot write the prompt to {}: {error}", path.display()))
+                Fault::of_host(format_args!("cannot write the prompt to {}", path.display()), &error)
             })?;
             file = Some(path);
         }

@@ -164,8 +164,7 @@ impl Pump {
                 Ok(Some(line)) => self.line(line).await,
                 Ok(None) => break,
                 Err(error) => {
-                    let message = format!("cannot read the agent's output: {error}");
-                    self.over(Err(Fault::new(FaultClass::Internal, message)));
+                    self.over(Err(Fault::of_host("cannot read the agent's output", &error)));
                     break;
                 }
             }

@@ -19,7 +19,7 @@ use std::{
 use serde::Serialize;
 
 use super::SessionLimits;
-use crate::model::{Fault, FaultClass, SessionEvent, Usage};
+use crate::model::{Fault, SessionEvent, Usage};
 
 /// The state of a session as `session.json` shows it.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -194,13 +194,13 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 fn fault(path: &Path, error: &io::Error) -> Fault {
-    Fault::new(FaultClass::Internal, format!("cannot keep the session's record: {}: {error}", path.display()))
+    Fault::of_host(format_args!("cannot keep the session's record: {}", path.display()), error)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::SessionEventKind;
+    use crate::model::{FaultClass, SessionEventKind};
 
     fn limits(max_recorded_bytes: u64) -> SessionLimits {
         SessionLimits { max_recorded_bytes, ..SessionLimits::default() }
@@ -237,7 +237,7 @@ mod tests {
         record.stdout(b"x");
         record.flush();
         let failure = record.failure().unwrap();
-        assert_eq!(failure.class, FaultClass::Internal);
+        assert_eq!(failure.class, FaultClass::Resources);
         assert!(failure.message.contains("stream.jsonl"), "{failure}");
     }
 }

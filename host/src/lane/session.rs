@@ -133,8 +133,7 @@ impl TurnSession {
                     self.input = Some(input);
                 }
                 Err(error) => {
-                    let message = format!("cannot make the agent's standard input: {error}");
-                    return Err(self.broken(Fault::new(FaultClass::Internal, message)));
+                    return Err(self.broken(Fault::of_host("cannot make the agent's standard input", &error)));
                 }
             }
         }
@@ -150,7 +149,7 @@ impl TurnSession {
                 self.starting = Some(message.to_owned());
                 Ok(())
             }
-            Err(problem) => Err(self.broken(Fault::new(FaultClass::Launch, problem))),
+            Err(problem) => Err(self.broken(Fault::of_launch(problem))),
         }
     }
 
@@ -161,7 +160,7 @@ impl TurnSession {
         self.starting = None;
         let confinement = process.confinement();
         self.context.journal(|journal| journal.summary.confinement = confinement);
-        started.map_err(|problem| self.broken(Fault::new(FaultClass::Launch, problem)))
+        started.map_err(|problem| self.broken(Fault::of_launch(problem)))
     }
 
     async fn next(&mut self) -> Result<Option<SessionEvent>, Fault> {

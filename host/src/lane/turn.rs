@@ -107,7 +107,7 @@ impl Heard {
         let (class, mut message) = match (&self.outcome, exit) {
             (Some(Err(fault)), _) => return Some(fault.clone()),
             (Some(Ok(_)), AgentExit::Code(0)) => return None,
-            (_, AgentExit::NotStarted(reason)) => return Some(Fault::new(FaultClass::Launch, reason.clone())),
+            (_, AgentExit::NotStarted(reason)) => return Some(Fault::of_launch(reason.clone())),
             (Some(Ok(_)), _) => {
                 let lost = "the end of its transcript may be lost";
                 (FaultClass::Crash, format!("the agent broke down after it had finished its turn: {exit}; {lost}"))
@@ -125,8 +125,18 @@ impl Heard {
 /// What to do about a refusal that an agent tells of.
 pub(crate) fn hint(stderr: &str) -> &'static str {
     const REFUSED: [&str; 4] = ["Permission denied", "permission denied", "EACCES", "Operation not permitted"];
+    const SHORT: [&str; 6] = [
+        "Resource temporarily unavailable",
+        "Cannot fork",
+        "Cannot allocate memory",
+        "Too many open files",
+        "No space left on device",
+        "Disk quota exceeded",
+    ];
     if REFUSED.iter().any(|words| stderr.contains(words)) {
         "\n(a confined agent reaches only what its lane lists: `readable`, `writable`, `connect-ports`)"
+    } else if SHORT.iter().any(|words| stderr.contains(words)) {
+        "\n(the machine may have been too short for it: see `resources` in docs/troubleshooting.md, or lower `--jobs`)"
     } else {
         ""
     }

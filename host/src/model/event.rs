@@ -129,6 +129,13 @@ pub enum EventKind {
         /// Which faults.
         reason: String,
     },
+    /// The machine was short of something for an attempt: fewer run at once, until it goes well for a while.
+    JobsLowered {
+        /// How many attempts may run at once now.
+        jobs: usize,
+        /// What could not be done, in one line.
+        reason: String,
+    },
     /// Enough trials have failed: nothing more starts (`--max-fail`).
     Halted {
         /// How many, and the bound.

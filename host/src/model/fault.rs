@@ -1,7 +1,9 @@
-use std::fmt;
+use std::{error::Error, fmt};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use super::Shortage;
 
 /// What kind of infrastructure fault ended an attempt. The host alone assigns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
@@ -25,13 +27,15 @@ pub enum FaultClass {
     Limit,
     /// The agent or the component broke the contract.
     Protocol,
+    /// The machine ran short of descriptors, processes, memory or room. Nothing was judged by it.
+    Resources,
     /// The host's own fault.
     Internal,
 }
 
 impl FaultClass {
     /// Every class.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Launch,
         Self::Overload,
         Self::Stall,
@@ -41,6 +45,7 @@ impl FaultClass {
         Self::Denied,
         Self::Limit,
         Self::Protocol,
+        Self::Resources,
         Self::Internal,
     ];
 
@@ -73,6 +78,7 @@ impl FaultClass {
             Self::Denied => "denied",
             Self::Limit => "limit",
             Self::Protocol => "protocol",
+            Self::Resources => "resources",
             Self::Internal => "internal",
         }
     }
@@ -98,6 +104,58 @@ impl Fault {
     pub fn new(class: FaultClass, message: impl Into<String>) -> Self {
         Self { class, message: message.into() }
     }
+
+    /// The host could not do `what` because of `error`: the machine's fault where it is short of something, and the
+    /// host's own otherwise.
+    pub fn of_host(what: impl fmt::Display, error: &(dyn Error + 'static)) -> Self {
+        Self::of_message(what.to_string(), Some(error), Shortage::of(error))
+    }
+
+    /// The same where `error` says itself what the host could not do.
+    pub fn of_error(error: &(dyn Error + 'static)) -> Self {
+        Self::of_message(error.to_string(), error.source(), Shortage::of(error))
+    }
+
+    /// A fault of the host's that says `message`, and what of the `cause` and its causes that leaves out.
+    fn of_message(mut message: String, mut cause: Option<&(dyn Error + 'static)>, shortage: Option<Shortage>) -> Self {
+        while let Some(error) = cause {
+            let words = error.to_string();
+            if !message.contains(&words) {
+                message.push_str(&format!(": {words}"));
+            }
+            cause = error.source();
+        }
+        match shortage {
+            Some(shortage) => Self::of_shortage(message, shortage),
+            None => Self::new(FaultClass::Internal, message),
+        }
+    }
+
+    /// A fault of the machine's, which is short of something.
+    pub fn of_shortage(what: impl fmt::Display, shortage: Shortage) -> Self {
+        Self::new(FaultClass::Resources, format!("{what}\nhelp: {}", shortage.help()))
+    }
+
+    /// The fault of an agent that could not be started, for a reason in the host's words: the machine's where that was
+    /// short of something, and the lane's otherwise.
+    pub fn of_launch<T: Into<String>>(problem: T) -> Self {
+        Self::of_problem(FaultClass::Launch, problem)
+    }
+
+    /// The same where it is of another class when the machine is short of nothing.
+    pub fn of_problem(class: FaultClass, problem: impl Into<String>) -> Self {
+        let problem = problem.into();
+        match Shortage::of_ending(&problem) {
+            Some(shortage) => Self::of_shortage(problem, shortage),
+            None => Self::new(class, problem),
+        }
+    }
+
+    /// Whether the machine was short of something.
+    #[must_use]
+    pub fn is_shortage(&self) -> bool {
+        self.class == FaultClass::Resources
+    }
 }
 
 impl fmt::Display for Fault {
@@ -106,4 +164,24 @@ impl fmt::Display for Fault {
     }
 }
 
-impl std::error::Error for Fault {}
+impl Error for Fault {}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+
+    #[test]
+    fn a_fault_of_the_host_says_what_the_machine_is_short_of() {
+        let fault = Fault::of_host("cannot make a", &io::Error::from_raw_os_error(libc::EMFILE));
+        assert_eq!(fault.class, FaultClass::Resources);
+        assert_eq!(
+            fault.message,
+            "cannot make a: Too many open files (os error 24)\n\
+             help: too few file descriptors: raise `ulimit -n`, or lower `--jobs`"
+        );
+        let fault = Fault::of_host("cannot make a", &io::Error::from_raw_os_error(libc::EACCES));
+        assert_eq!((fault.class, fault.message.lines().count()), (FaultClass::Internal, 1));
+    }
+}

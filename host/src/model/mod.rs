@@ -20,6 +20,7 @@ mod reporter;
 mod scenario;
 mod script;
 mod session;
+mod shortage;
 mod target;
 mod verdict;
 
@@ -55,5 +56,6 @@ pub use scenario::{
 };
 pub use script::{Script, ScriptExpectation, ScriptedFault, Step};
 pub use session::{BackOff, Conclusion, SessionEvent, SessionEventKind, Usage};
+pub use shortage::Shortage;
 pub use target::{BadTarget, HostPattern, HttpTarget, Scheme, SocketTarget};
 pub use verdict::{Clause, Finding, Outcome, Verdict};

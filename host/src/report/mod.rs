@@ -17,6 +17,7 @@ mod text;
 
 use std::{
     io,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::{AtomicU32, Ordering},
 };
 
@@ -145,7 +146,12 @@ impl Reporter {
 
     fn each(&mut self, mut call: impl FnMut(&mut (dyn Sink + 'static)) -> io::Result<()>) {
         let broken = &mut self.broken;
-        self.sinks.retain_mut(|(name, sink)| match call(sink.as_mut()) {
+        // A report that panics must not take the run with it, nor the other reports.
+        let mut guarded = |sink: &mut (dyn Sink + 'static)| {
+            catch_unwind(AssertUnwindSafe(|| call(sink)))
+                .unwrap_or_else(|_| Err(io::Error::other("it panicked; this is a bug of host")))
+        };
+        self.sinks.retain_mut(|(name, sink)| match guarded(sink.as_mut()) {
             Ok(()) => true,
             Err(error) => {
                 broken.push(BrokenSink { name: std::mem::take(name), error });
@@ -203,6 +209,36 @@ mod tests {
         assert_eq!(*good.lock().unwrap(), events.len() + 2);
         let broken: Vec<_> = reporter.broken().iter().map(|b| format!("{}: {}", b.name, b.error)).collect();
         assert_eq!(broken, ["junit: disk full"]);
+    }
+
+    struct Panicking;
+
+    impl Sink for Panicking {
+        fn event(&mut self, _event: &Event) -> io::Result<()> {
+            panic!("it fell over")
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+        fn finish(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_sink_that_panics_is_switched_off_and_the_others_go_on() {
+        let good = Arc::new(Mutex::new(0));
+        let mut reporter = Reporter::new();
+        reporter.add("human", Panicking);
+        reporter.add("jsonl", Flaky { good: usize::MAX, calls: Arc::clone(&good) });
+        let events = sample::all_pass();
+        for event in &events {
+            reporter.event(event);
+        }
+        reporter.finish();
+        assert_eq!(*good.lock().unwrap(), events.len() + 1);
+        let broken: Vec<_> = reporter.broken().iter().map(|b| b.name.as_str()).collect();
+        assert_eq!(broken, ["human"]);
     }
 
     #[test]

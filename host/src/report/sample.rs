@@ -401,6 +401,19 @@ pub(super) fn broken_lane_and_halt() -> Vec<Event> {
     stream.finished()
 }
 
+/// A trial that the machine was too short for, and that passed after a moment.
+pub(super) fn short_machine() -> Vec<Event> {
+    let mut stream = Stream::with_canary(&["scripted"], &["gate"], true);
+    let (gate, what) = (trial("scripted", "gate"), "cannot start /bin/claude: Too many open files (os error 24)");
+    stream.starts(0, &gate, 1);
+    let short = fault(FaultClass::Resources, what);
+    stream.tried_again(40, &gate, 1, short, (250, &format!("resources ({what})")));
+    stream.at(40, EventKind::JobsLowered { jobs: 2, reason: what.into() });
+    stream.starts(290, &gate, 2);
+    stream.ends(290, 300, &gate, Outcome::Pass);
+    stream.finished()
+}
+
 /// Two scenarios, five times each.
 pub(super) fn repetitions() -> Vec<Event> {
     let names: Vec<String> =
@@ -445,6 +458,7 @@ pub(super) fn all() -> impl Iterator<Item = Event> {
         attempts_and_expectations(),
         broken_lane_and_halt(),
         repetitions(),
+        short_machine(),
     ];
     streams.into_iter().flatten()
 }

@@ -1,5 +1,8 @@
 //! The real executor: one attempt of a component, from its fresh directories to its record.
 
+mod remains;
+mod teardown;
+
 use std::{
     collections::HashMap,
     num::NonZeroUsize,
@@ -13,25 +16,27 @@ use tokio::{
     task::block_in_place,
 };
 
+use self::remains::{Remains, Unscrubbed};
 use super::{
     audit::RunAudit,
-    bounds::{INTERRUPTED, bounded, end_sessions, look_at_disk},
+    bounds::{INTERRUPTED, bounded},
     call::Call,
     executor::{Executing, Executor, Feed, Stop},
     fixtures::{self, FixtureImage},
     grants::{PlanGrants, Surroundings},
-    judge::{Beside, settle},
+    judge::internal,
     link::{LinkedPlugin, Linkers},
     prepare_error::PrepareError,
     sessions::Sessions,
     spent::Spent,
     timings::Timings,
+    unwind::{caught, caught_now},
 };
 use crate::{
     component::Plugin,
     lane::Lane,
     model::{
-        AttemptRecord, Fault, FaultClass, LaneName, Outcome, Redactor, Report, ScenarioId, ScenarioShape,
+        AttemptRecord, Fault, FaultClass, LaneName, Outcome, Redactor, Report, Scenario, ScenarioId, ScenarioShape,
         TooManySecrets, TrialId, Usage,
     },
     plan::{Plan, PlannedTrial},
@@ -59,8 +64,8 @@ pub trait ArtifactPlace: Send + Sync {
     /// Takes secrets out of all that is in `folder`, which need not exist.
     ///
     /// # Errors
-    /// What may still hold some, for a person.
-    fn scrub(&self, folder: &Path, redactor: &Redactor) -> Result<(), String>;
+    /// What may still hold some.
+    fn scrub(&self, folder: &Path, redactor: &Redactor) -> Result<(), Fault>;
 }
 
 /// Runs components.
@@ -78,6 +83,25 @@ pub struct AttemptExecutor {
     audit: Option<RunAudit>,
     /// Attempts that keep what they hold at once: it takes the processor, and memory for what is compared.
     keeping: Semaphore,
+    unscrubbed: Unscrubbed,
+}
+
+/// An attempt under way: what its call and its tear-down share. In the order in which it is dropped: what may still
+/// write, before what is removed.
+struct Attempt<'a> {
+    scenario: &'a Scenario,
+    snapshot: Option<&'a Snapshot>,
+    feed: &'a Feed,
+    began: Instant,
+    /// Whether its agents work now, and are paid for now.
+    live: bool,
+    sessions: Arc<Sessions>,
+    tripwire: Arc<Tripwire>,
+    timings: Arc<Timings>,
+    audit: Option<Arc<Audit>>,
+    dirs: Arc<AttemptDirs>,
+    folder: PathBuf,
+    remains: Remains<'a>,
 }
 
 /// Who a component talks to.
@@ -169,6 +193,7 @@ impl AttemptExecutor {
             resolver,
             audit,
             keeping,
+            unscrubbed: Unscrubbed::default(),
         })
     }
 
@@ -198,24 +223,28 @@ impl AttemptExecutor {
         self.grants.secrets()
     }
 
-    /// Removes what the run leaves in the file system, unless it is kept.
+    /// Removes what the run leaves in the file system, unless it is kept. Folders from which secrets could not be taken
+    /// are looked through again, now that nothing else goes on, and removed where that is no use.
     ///
     /// # Errors
-    /// The first entry that would not go.
-    pub fn close(&self) -> std::io::Result<()> {
+    /// What is left, for a person.
+    pub fn close(&self) -> Result<(), String> {
         self.spent.close();
-        self.workspace.close()
+        let closed = self.workspace.close();
+        let left = self.unscrubbed.close(&*self.place);
+        let closed = closed.map_err(|error| format!("cannot remove {}: {error}", self.workspace.folder().display()));
+        closed.and(left)
     }
 
+    /// One attempt: its directories are made, its component is called, and whatever came of that is torn down.
     async fn run(
         &self,
         trial: &PlannedTrial,
-        attempt: u32,
+        number: u32,
         feed: &Feed,
         mut stop: watch::Receiver<Stop>,
     ) -> AttemptRecord {
         let began = Instant::now();
-        let scenario = &trial.scenario;
         let (lane, live) = match &self.agents {
             Agents::Live(lanes) => (lanes.get(&trial.id.lane).cloned(), true),
             Agents::Recorded { trials, .. } => match trials.get(&trial.id) {
@@ -227,26 +256,46 @@ impl AttemptExecutor {
                 None => (None, false),
             },
         };
-        if let Some(reason) = self.unkept.get(&scenario.id) {
+        if let Some(reason) = self.unkept.get(&trial.scenario.id) {
             let what = format!("artifacts: `host regrade` cannot replay this attempt: its fixture: {reason}");
             feed.report(Report::Cut { what }).await;
         }
-        let folder = self.place.folder(&trial.id, attempt);
+        let prepared = caught_now(|| self.begin(trial, number, feed, began, (lane, live), &stop));
+        let attempt = match prepared.unwrap_or_else(|words| Err(panicked("preparing the attempt", &words))) {
+            Ok(attempt) => attempt,
+            Err(outcome) => return record(outcome, began),
+        };
+        let called = caught(self.call(&attempt, &mut stop)).await;
+        let outcome = called.unwrap_or_else(|words| panicked("the component's call", &words));
+        self.tear_down(attempt, outcome, &mut stop).await
+    }
+
+    /// Makes the directories of an attempt, and what watches over it.
+    fn begin<'a>(
+        &'a self,
+        trial: &'a PlannedTrial,
+        number: u32,
+        feed: &'a Feed,
+        began: Instant,
+        (lane, live): (Option<Arc<dyn Lane>>, bool),
+        stop: &watch::Receiver<Stop>,
+    ) -> Result<Attempt<'a>, Outcome> {
+        let scenario = &*trial.scenario;
         let snapshot = self.snapshots.get(&scenario.id);
+        let folder = self.place.folder(&trial.id, number);
         // Directories may be large: the others go on meanwhile.
         let own_folders = matches!(&scenario.shape, ScenarioShape::Command(spec) if spec.writes_folders());
         let halt = || *stop.borrow() != Stop::No;
-        let dirs = match block_in_place(|| self.workspace.attempt(snapshot, own_folders, &halt)) {
-            Ok(dirs) => Arc::new(dirs),
-            Err(_) if halt() => return record(Outcome::Cancelled { reason: INTERRUPTED.into() }, began),
-            Err(error) => {
-                let what = format!("cannot make the attempt's directories: {error}");
-                return record(Outcome::Fault(Fault::new(FaultClass::Internal, what)), began);
+        let made = block_in_place(|| self.workspace.attempt(snapshot, own_folders, &halt));
+        let dirs = Arc::new(made.map_err(|error| {
+            if halt() {
+                return Outcome::Cancelled { reason: INTERRUPTED.into() };
             }
-        };
+            Outcome::Fault(Fault::of_host("cannot make the attempt's directories", &error))
+        })?);
+        let remains = Remains::new(self, Arc::clone(&dirs), folder.clone(), feed.redactor.clone());
         let timings = Arc::new(Timings::new(began, folder.clone()));
         timings.set_up();
-        let tripwire = Arc::new(Tripwire::default());
         let script = trial.agent.as_ref().and_then(|agent| scenario.agents.get(agent)).map(|agent| agent.path.clone());
         let sessions = Arc::new(Sessions::new(
             (lane, script, scenario.bin.clone()),
@@ -258,93 +307,34 @@ impl AttemptExecutor {
             scenario.fixture.config.is_some(),
         ));
         let audit = self.audit.as_ref().map(|_| Arc::new(Audit::default()));
-        let plugin = &self.plugins[scenario.plugin.0];
+        let tripwire = Arc::new(Tripwire::default());
+        Ok(Attempt { scenario, snapshot, feed, began, live, dirs, folder, timings, tripwire, sessions, audit, remains })
+    }
+
+    /// Calls the component, within the attempt's bounds.
+    async fn call(&self, attempt: &Attempt<'_>, stop: &mut watch::Receiver<Stop>) -> Outcome {
+        let Attempt { scenario, dirs, tripwire, sessions, .. } = attempt;
         let call = Call {
             scenario,
-            snapshot,
-            dirs: &dirs,
-            folder: &folder,
-            tripwire: &tripwire,
-            sessions: &sessions,
+            snapshot: attempt.snapshot,
+            dirs,
+            folder: &attempt.folder,
+            tripwire,
+            sessions,
             granted: &self.grants.granted(&scenario.id),
             resolver: &self.resolver,
-            audit: audit.as_ref(),
-            feed,
+            audit: attempt.audit.as_ref(),
+            feed: attempt.feed,
         };
-        let call = call.run(plugin);
-        let mut outcome = bounded(call, sessions.catch_up(), &scenario.limits, &dirs, &tripwire, &mut stop).await;
+        let call = call.run(&self.plugins[scenario.plugin.0]);
+        let mut outcome = bounded(call, sessions.catch_up(), &scenario.limits, dirs, tripwire, stop).await;
         if let Outcome::Fault(fault) = &mut outcome
             && fault.class == FaultClass::Deadline
             && let Some(reason) = sessions.backing_off().await
         {
             fault.message.push_str(&format!("; the agent was still waiting for its provider: {reason}"));
         }
-        timings.called();
-        let (survivors, usage) = match end_sessions(&sessions, &outcome, &mut stop).await {
-            // What is replayed has been paid for already.
-            Ok(usage) => (None, if live { usage } else { Usage::default() }),
-            Err(fault) => (Some(fault), Usage::default()),
-        };
-        look_at_disk(&dirs, scenario.limits.disk, &tripwire).await;
-        if sessions.used() || !matches!(outcome, Outcome::Pass | Outcome::Skip { .. } | Outcome::Cancelled { .. }) {
-            self.keep(&dirs, snapshot.and_then(Snapshot::before), &folder, feed).await;
-        }
-        if let (Some(all), Some(audit)) = (&self.audit, audit) {
-            match audit.keep(&folder) {
-                Ok(uses) => all.add(scenario, &plugin.digest, uses),
-                Err(error) => tell_left_out(vec![format!("audit.jsonl was not kept: {error}")], feed).await,
-            }
-        }
-        // Whoever has written it: the component may have read what the agent left.
-        let scrubbed = block_in_place(|| self.place.scrub(&folder, &feed.redactor));
-        let unscrubbed = scrubbed.err().map(|what| Fault::new(FaultClass::Internal, what));
-        let (kept, unremoved) = match block_in_place(|| self.workspace.release(&dirs)) {
-            Ok(kept) => (kept, None),
-            Err(error) => {
-                let what = format!("cannot remove {}: {error}; remove it by hand", dirs.base.display());
-                (Some(dirs.base.clone()), Some(Fault::new(FaultClass::Internal, what)))
-            }
-        };
-        for left in survivors.iter().chain(&unremoved).chain(&unscrubbed) {
-            feed.report(Report::Left { what: left.message.clone() }).await;
-        }
-        let crowd = tripwire.crowd();
-        if let Some(crowd) = crowd {
-            feed.report(Report::Cut { what: format!("the network: {crowd}") }).await;
-        }
-        if let Some(what) = tripwire.odd_names() {
-            feed.report(Report::Cut { what }).await;
-        }
-        let beside = Beside {
-            breach: tripwire.breached(),
-            session: sessions.fault(),
-            left: survivors.or(unremoved).or(unscrubbed),
-            denials: tell_denials(&tripwire, feed).await,
-            crowd,
-        };
-        let outcome = settle(outcome, beside);
-        timings.finished();
-        let artifacts = folder.exists().then(|| self.place.named(&folder));
-        AttemptRecord { artifacts, kept, usage, ..record(outcome, began) }
-    }
-
-    /// Keeps what the attempt's directories hold.
-    async fn keep(&self, dirs: &AttemptDirs, before: Option<&Path>, folder: &Path, feed: &Feed) {
-        let _turn = self.keeping.acquire().await;
-        for (from, name) in [(&dirs.root, "root"), (&dirs.config, "config"), (&dirs.folders, "folders")] {
-            if is_empty(from) {
-                continue;
-            }
-            let left_out = match block_in_place(|| self.place.keep_tree(from, &folder.join(name))) {
-                Ok(left_out) => left_out,
-                Err(error) => vec![format!("{name} was not kept: {error}")],
-            };
-            tell_left_out(left_out, feed).await;
-        }
-        if before.is_some() || !is_empty(&dirs.root) {
-            let kept = block_in_place(|| self.place.keep_changes(before, &dirs.root, folder));
-            tell_left_out(kept.unwrap_or_else(|error| vec![format!("root.diff was not kept: {error}")]), feed).await;
-        }
+        outcome
     }
 }
 
@@ -359,7 +349,9 @@ impl Executor for AttemptExecutor {
         Box::pin(async move {
             let redactor = self.grants.redactor(&trial.id).unwrap_or_else(|| self.agents.redactor(&trial.id));
             let feed = feed.redacted(redactor);
-            feed.redactor.record(self.run(trial, attempt, &feed, stop).await)
+            let began = Instant::now();
+            let done = caught(self.run(trial, attempt, &feed, stop)).await;
+            feed.redactor.record(done.unwrap_or_else(|words| record(panicked("the attempt", &words), began)))
         })
     }
 
@@ -368,29 +360,13 @@ impl Executor for AttemptExecutor {
     }
 }
 
-/// Tells what the component was refused.
-async fn tell_denials(tripwire: &Tripwire, feed: &Feed) -> Vec<String> {
-    let (denials, more) = tripwire.denials();
-    for what in denials.clone() {
-        feed.report(Report::Denied { what }).await;
-    }
-    if more > 0 {
-        feed.report(Report::Denied { what: format!("{more} more times") }).await;
-    }
-    denials
-}
-
-async fn tell_left_out(left_out: Vec<String>, feed: &Feed) {
-    for what in left_out {
-        feed.report(Report::Cut { what: format!("artifacts: {what}") }).await;
-    }
-}
-
-fn is_empty(folder: &Path) -> bool {
-    std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none())
-}
-
+/// The record of an attempt that has left nothing.
 fn record(outcome: Outcome, began: Instant) -> AttemptRecord {
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     AttemptRecord { outcome, duration_ms, usage: Usage::default(), artifacts: None, kept: None }
+}
+
+/// What a panic of the host makes of an attempt.
+fn panicked(what: &str, words: &str) -> Outcome {
+    internal(&format!("{what} panicked: {words}"))
 }

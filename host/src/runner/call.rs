@@ -14,6 +14,7 @@ use super::{
     judge::{internal, outcome_of},
     link::{Linked, LinkedPlugin},
     sessions::Sessions,
+    unwind::caught,
 };
 use crate::{
     component::bindings::PluginPre,
@@ -125,8 +126,11 @@ impl Call<'_> {
         stderr: &OutputFile,
         judge: impl FnOnce(T) -> Outcome,
     ) -> Outcome {
-        if let Err(error) = &called {
-            self.keep_state(error, &mut store, stderr).await;
+        if let Err(error) = &called
+            && let Err(words) = caught(self.keep_state(error, &mut store, stderr)).await
+        {
+            let what = format!("artifacts: the state at the trap was not kept: it panicked: {words}");
+            self.feed.report(Report::Cut { what }).await;
         }
         // Gone before anything is graded or kept: nothing of the component acts any more.
         drop(store);
@@ -230,5 +234,5 @@ fn not_recorded(from: &PreopenSource) -> Fault {
 /// What a component wrote and the host could not keep: nothing can be judged by the rest.
 fn lost_output(outputs: &[&OutputFile]) -> Option<Fault> {
     let error = outputs.iter().find_map(|output| output.take_error())?;
-    Some(Fault::new(FaultClass::Internal, format!("the component's output cannot be kept: {error}")))
+    Some(Fault::of_host("the component's output cannot be kept", &error))
 }

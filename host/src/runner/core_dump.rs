@@ -9,7 +9,7 @@ use std::{
 
 use wasmtime::{Store, WasmCoreDump};
 
-use super::guest::Guest;
+use super::{guest::Guest, unwind::caught_expected};
 use crate::sandbox::causes;
 
 /// Bytes of linear memory, and of globals, that a core dump may hold: it is made in memory, where it takes up to twice
@@ -61,7 +61,10 @@ pub(super) fn keep_core_dump(
         ));
     }
     let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
-    let bytes = dump.serialize(store, name);
+    // It panics over what it cannot express: the flags of the parts of a composed component, for one.
+    let bytes = caught_expected(|| dump.serialize(store, name)).map_err(
+        |_| "core.wasm was not kept: the engine cannot write one for a component like this; trap.txt has the backtrace",
+    )?;
     let written = fs::create_dir_all(folder).and_then(|()| fs::write(folder.join("core.wasm"), bytes));
     written.map_err(|error| format!("core.wasm was not kept: {error}"))
 }

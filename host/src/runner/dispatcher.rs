@@ -5,6 +5,7 @@ mod canaries;
 mod context;
 mod lanes;
 mod log;
+mod room;
 mod stopping;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use self::{
     canaries::{Canaries, Meaning},
     lanes::Lanes,
     log::Log,
+    room::Room,
     trial::{Phase, TrialState},
 };
 use super::{
@@ -129,6 +131,7 @@ struct Dispatcher<'a> {
     unfinished: usize,
     lanes: Lanes,
     canaries: Canaries,
+    room: Room,
     breakers: Vec<Breaker>,
     /// Why nothing more of a lane starts, by its place.
     given_up: Vec<Option<String>>,
@@ -174,6 +177,7 @@ impl<'a> Dispatcher<'a> {
             unfinished: trials.len(),
             lanes,
             canaries: Canaries::of(&plan.lanes),
+            room: Room::new(plan.jobs),
             breakers: plan.lanes.iter().map(Breaker::of).collect(),
             given_up: vec![None; plan.lanes.len()],
             trials,
@@ -212,7 +216,7 @@ impl<'a> Dispatcher<'a> {
         if self.is_stopping() {
             return;
         }
-        while let Some(trial) = self.lanes.start_next() {
+        while let Some(trial) = self.lanes.start_next(self.room.limit()) {
             self.start(trial);
         }
     }
@@ -220,6 +224,8 @@ impl<'a> Dispatcher<'a> {
     fn start(&mut self, index: usize) {
         let state = &mut self.trials[index];
         state.attempts += 1;
+        state.era = self.room.era();
+        state.waits_for_room = None;
         state.phase = Phase::Asked;
         let (messages, redactor) = (self.messages.clone(), Redactor::default());
         let feed = Feed { trial: index, attempt: state.attempts, messages, redactor };
@@ -309,11 +315,17 @@ impl<'a> Dispatcher<'a> {
         let (lane, attempt) = (state.lane, state.attempts);
         state.duration_ms += record.duration_ms;
         let trial = Arc::clone(&state.trial);
+        let running = self.lanes.running();
         self.lanes.ended(lane);
         self.tally.usage(&record.usage);
         let outcome = record.outcome.clone();
-        self.trials[index].ended.push(outcome.clone());
         self.emit(EventKind::AttemptFinished { trial: trial.id.clone(), attempt, record });
+        if self.was_short(index, &outcome, running) {
+            return;
+        }
+        let state = &mut self.trials[index];
+        state.ended.push(outcome.clone());
+        let judged = attempt - state.short;
         // What has no agent says nothing about the lane's.
         let broke = if trial.scenario.grants.has(Grant::Session) {
             let setup = Setup::of(&trial.scenario, self.trials[index].touched);
@@ -325,25 +337,63 @@ impl<'a> Dispatcher<'a> {
             self.emit(EventKind::LaneBroken { lane: self.lanes.name(lane).clone(), reason: reason.clone() });
             self.give_up(lane, &reason);
         }
-        if self.may_start(index) && is_tried_again(&trial, attempt, &outcome) {
+        if self.may_start(index) && is_tried_again(&trial, judged, &outcome) {
             self.schedule_retry(index, &outcome);
         } else {
             self.conclude(index);
         }
     }
 
+    /// Looks whether the machine was too short for an attempt that has ended. If so fewer run at once from now on, and
+    /// the attempt is made again where that may help: then this returns true.
+    fn was_short(&mut self, index: usize, outcome: &Outcome, running: usize) -> bool {
+        let state = &mut self.trials[index];
+        let Outcome::Fault(fault) = outcome else {
+            if !matches!(outcome, Outcome::Cancelled { .. }) {
+                self.room.was_enough();
+            }
+            return false;
+        };
+        if !fault.is_shortage() {
+            return false;
+        }
+        let reason = fault.message.lines().next().unwrap_or_default().to_owned();
+        let (attempt, era) = (state.attempts, state.era);
+        state.short += 1;
+        let short = state.short as usize;
+        if let Some(jobs) = self.room.was_short(era, running) {
+            self.emit(EventKind::JobsLowered { jobs, reason });
+        }
+        let wait = if self.may_start(index) { self.room.wait(short) } else { None };
+        let Some(wait) = wait else {
+            // It is the trial's own end, like any other.
+            self.trials[index].short -= 1;
+            return false;
+        };
+        // Should the run be stopped before, this is what the trial ended as.
+        self.trials[index].waits_for_room = Some(outcome.clone());
+        self.retry_after(index, attempt, wait, outcome);
+        true
+    }
+
     /// No attempt of the trial follows: the last one decides.
     fn conclude(&mut self, index: usize) {
         let state = &mut self.trials[index];
-        let Some(last) = state.ended.pop() else { return };
+        let last = state.waits_for_room.take().or_else(|| state.ended.pop());
+        let Some(last) = last else { return };
         let verdict = verdict_on(&state.trial, &state.ended, last, &self.policy);
         self.finish(index, verdict);
     }
 
     fn schedule_retry(&mut self, index: usize, outcome: &Outcome) {
+        let state = &self.trials[index];
+        let delay = state.trial.retry.delay_after(state.attempts - state.short).mul_f64(1.0 - 0.5 * fastrand::f64());
+        self.retry_after(index, state.attempts, delay, outcome);
+    }
+
+    fn retry_after(&mut self, index: usize, attempt: u32, delay: Duration, outcome: &Outcome) {
         let state = &mut self.trials[index];
-        let (trial, attempt) = (state.trial.id.clone(), state.attempts);
-        let delay = state.trial.retry.delay_after(attempt).mul_f64(1.0 - 0.5 * fastrand::f64());
+        let trial = state.trial.id.clone();
         state.phase = Phase::Retrying;
         self.retries.insert((Instant::now() + delay, index));
         let reason = in_a_line(outcome);
@@ -425,14 +475,8 @@ fn own_fault(what: &str, why: Option<String>) -> Fault {
 }
 
 fn death_of(error: JoinError) -> String {
-    match error.try_into_panic() {
-        Ok(panic) => {
-            let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            format!("it panicked: {}", text.unwrap_or_else(|| "without a message".into()))
-        }
-        Err(_) => "its task is gone".into(),
-    }
+    // The words of the panic stay untold: whose secrets they may quote is not known here.
+    if error.is_panic() { "it panicked".into() } else { "its task is gone".into() }
 }
 
 fn millis(time: std::time::Duration) -> u64 {

@@ -9,7 +9,7 @@ use std::{
 
 use super::text::shortened;
 use crate::{
-    model::{Fault, FaultClass, Finding, TextMatch},
+    model::{Fault, Finding, TextMatch},
     sandbox::OutputFile,
 };
 
@@ -34,9 +34,8 @@ pub(super) fn compare(name: &str, output: &OutputFile, wanted: &TextMatch) -> Re
         TextMatch::Equals(text) => differing(path.as_deref(), text),
         TextMatch::Contains(text) => lacking(path.as_deref(), text),
     };
-    let evidence = found.map_err(|error| {
-        Fault::new(FaultClass::Internal, format!("the command's {name} cannot be read back: {error}"))
-    })?;
+    let evidence =
+        found.map_err(|error| Fault::of_host(format_args!("the command's {name} cannot be read back"), &error))?;
     let message = match wanted {
         TextMatch::Equals(_) => format!("{name} is not what is expected"),
         TextMatch::Contains(text) => format!("{name} does not contain {}", shortened(format!("{text:?}"), TOLD)),

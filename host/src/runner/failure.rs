@@ -6,7 +6,7 @@ use wasmtime_wasi::I32Exit;
 use super::text::ending;
 use crate::{
     component::PROC_RAISE,
-    model::{Fault, FaultClass, Limits},
+    model::{Fault, FaultClass, Limits, Shortage},
     sandbox::Exceeded,
 };
 
@@ -24,6 +24,9 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
         return Fault::new(FaultClass::Limit, what);
     }
     let text = error.root_cause().to_string();
+    if let Some(shortage) = error.chain().find_map(Shortage::of) {
+        return Fault::of_shortage(format_args!("the component cannot be run: {text}"), shortage);
+    }
     if text.contains("store handle limit exceeded") {
         let what = "the component holds too many streams, futures and resources at once; its limit is `handles`";
         return Fault::new(FaultClass::Limit, what);

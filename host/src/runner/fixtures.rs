@@ -92,7 +92,13 @@ fn each(
             made[index].get_or_init(|| make(scenario, folder));
         }
     };
-    thread::scope(|scope| (0..folders.len().min(AT_ONCE)).for_each(|_| drop(scope.spawn(makes))));
+    thread::scope(|scope| {
+        for _ in 1..folders.len().min(AT_ONCE) {
+            // Where no thread can be had, it takes longer.
+            let _ = thread::Builder::new().spawn_scoped(scope, makes);
+        }
+        makes();
+    });
     for ((scenario, _), made) in folders.iter().zip(made) {
         match made.into_inner().flatten() {
             Some(Ok(snapshot)) => drop(snapshots.insert(scenario.id.clone(), snapshot)),

@@ -25,6 +25,7 @@ mod spent;
 mod summary;
 mod text;
 mod timings;
+mod unwind;
 mod verdict;
 
 pub use attempt::{Agents, ArtifactPlace, AttemptExecutor, RecordedTrial};
@@ -35,3 +36,4 @@ pub use grants::{Surroundings, Variable, not_granted};
 pub use link::{LinkError, Linkers};
 pub use prepare_error::PrepareError;
 pub use summary::exit_code;
+pub use unwind::{caught, panic_is_expected};

@@ -160,9 +160,8 @@ impl Sessions {
             let what = format!("an attempt may start {SESSIONS} sessions, and it wants one more");
             return Err(Fault::new(FaultClass::Limit, what));
         }
-        self.dirs.for_agent().map_err(|error| {
-            Fault::new(FaultClass::Internal, format!("cannot make the agent's directories: {error}"))
-        })?;
+        let made = self.dirs.for_agent();
+        made.map_err(|error| Fault::of_host("cannot make the agent's directories", &error))?;
         let (observer, events) = mpsc::channel(WAITING);
         let number = u32::try_from(place + 1).unwrap_or(u32::MAX);
         let patience = Patience::new(&self.limits);
@@ -420,7 +419,7 @@ fn weight(kind: &SessionEventKind) -> usize {
 }
 
 fn not_shown(error: io::Error) -> Fault {
-    Fault::new(FaultClass::Internal, format!("cannot show the session's record to the component: {error}"))
+    Fault::of_host("cannot show the session's record to the component", &error)
 }
 
 /// Stands where a session was.

@@ -75,13 +75,18 @@ impl Spent {
 
     /// Removes what no trial needs, and returns when nobody here removes anything any more.
     pub(super) fn close(&self) {
-        let helpers = {
-            let mut waiting = lock(&self.waste.waiting);
-            let helpers = waiting.folders.len().min(AT_THE_END);
-            waiting.workers += helpers;
-            helpers
-        };
-        thread::scope(|scope| (0..helpers).for_each(|_| drop(scope.spawn(|| self.waste.remove()))));
+        let helpers = lock(&self.waste.waiting).folders.len().min(AT_THE_END);
+        thread::scope(|scope| {
+            for _ in 1..helpers {
+                lock(&self.waste.waiting).workers += 1;
+                // Where no thread can be had, it takes longer.
+                if thread::Builder::new().spawn_scoped(scope, || self.waste.remove()).is_err() {
+                    lock(&self.waste.waiting).workers -= 1;
+                }
+            }
+            lock(&self.waste.waiting).workers += 1;
+            self.waste.remove();
+        });
         drop(self.waste.removing.write().unwrap_or_else(PoisonError::into_inner));
     }
 }

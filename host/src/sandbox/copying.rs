@@ -5,7 +5,7 @@ use std::{
     fs::{self, File, Metadata, OpenOptions},
     io::{self, Read, Seek},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, symlink},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::{fs::SeekFrom, io::Errno};
@@ -71,7 +71,7 @@ pub(super) fn measure(
 
 /// Makes the folder `to` and copies into it what `from` contains.
 pub(super) fn copy_tree(from: &Path, to: &Path, halt: Halt<'_>) -> io::Result<()> {
-    create(to)?;
+    create(to).map_err(|error| at(to, error))?;
     copy_entries(from, to, halt)
 }
 
@@ -83,7 +83,7 @@ pub(super) fn create(folder: &Path) -> io::Result<()> {
 /// Copies what `from` contains. Links are copied as links, never followed: a component cannot follow one
 /// that leads out of its root.
 pub(super) fn copy_entries(from: &Path, to: &Path, halt: Halt<'_>) -> io::Result<()> {
-    for entry in fs::read_dir(from)? {
+    for entry in fs::read_dir(from).map_err(|error| at(from, error))? {
         if halt() {
             return Err(halted());
         }
@@ -91,12 +91,14 @@ pub(super) fn copy_entries(from: &Path, to: &Path, halt: Halt<'_>) -> io::Result
         let (source, target) = (entry.path(), to.join(entry.file_name()));
         let kind = entry.file_type()?;
         if kind.is_dir() {
-            fs::DirBuilder::new().mode(0o755).create(&target)?;
+            fs::DirBuilder::new().mode(0o755).create(&target).map_err(|error| at(&target, error))?;
             copy_entries(&source, &target, halt)?;
         } else if kind.is_symlink() {
-            symlink(fs::read_link(&source)?, &target)?;
-        } else {
-            copy_file(&source, &target, halt)?;
+            let link = fs::read_link(&source).map_err(|error| at(&source, error))?;
+            symlink(link, &target).map_err(|error| at(&target, error))?;
+        } else if let Err(error) = copy_file(&source, &target, halt) {
+            // What has a path in its words already was about the source.
+            return Err(if error.get_ref().is_some() { error } else { at(&target, error) });
         }
     }
     Ok(())
@@ -162,8 +164,17 @@ fn open(path: &Path) -> io::Result<(File, Metadata)> {
     if metadata.is_file() { Ok((file, metadata)) } else { Err(special()) }
 }
 
-fn at(path: &Path, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+/// An error with the path that it is about.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: {source}", path.display())]
+struct At {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// `error`, which is about `path`, says so. Its cause stays to be found.
+pub(super) fn at(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), At { path: path.to_owned(), source: error })
 }
 
 /// Who has asked for the end knows of it: this is told to nobody.

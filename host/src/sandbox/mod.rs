@@ -55,7 +55,7 @@ pub use crate::engine::{Account, Exceeded, Mappings, causes};
 
 use crate::{
     engine::{self, Limiter, add_wasi, http_ctx},
-    model::{Fault, FaultClass, Limits},
+    model::{Fault, Limits},
 };
 
 /// What a component is given beyond its directories. Everything is empty by default, and empty means denied.
@@ -122,7 +122,9 @@ impl Sandbox {
         for OpenedDir { path, seen_as, read_only } in &given.preopens {
             let perms = if *read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
             wasi.preopened_dir(path, seen_as, perms).map_err(|error| {
-                Fault::new(FaultClass::Internal, format!("cannot open {} for the component: {error:#}", path.display()))
+                let what = format!("cannot open {} for the component", path.display());
+                let error: &(dyn std::error::Error + Send + Sync) = error.as_ref();
+                Fault::of_host(what, error)
             })?;
         }
         let network = Arc::new(network);

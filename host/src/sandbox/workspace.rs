@@ -9,6 +9,7 @@ use std::{
 use super::{
     Halt, Snapshot,
     claim::{self, CLAIM, Owner, Taken},
+    copying::at,
     remove_tree,
 };
 
@@ -107,23 +108,26 @@ impl Workspace {
     pub fn attempt(&self, snapshot: Option<&Snapshot>, own_folders: bool, halt: Halt<'_>) -> io::Result<AttemptDirs> {
         let number = self.attempts.fetch_add(1, Ordering::Relaxed);
         let base = self.folder.join(format!("a{number}"));
-        create_private(&base)?;
+        create_private(&base).map_err(|error| at(&base, error))?;
+        let unfinished = Unfinished(&base);
         let dirs = AttemptDirs {
             root: base.join("root"),
             config: base.join("config"),
             folders: base.join("folders"),
             home: base.join("home"),
             tmp: base.join("tmp"),
-            base,
+            base: base.clone(),
         };
-        create_private(&dirs.root)?;
-        create_private(&dirs.config)?;
+        for folder in [&dirs.root, &dirs.config] {
+            create_private(folder).map_err(|error| at(folder, error))?;
+        }
         if let Some(snapshot) = snapshot {
             snapshot.copy_to(&dirs.root, &dirs.config, halt)?;
             if own_folders {
                 snapshot.copy_folders_to(&dirs.folders, halt)?;
             }
         }
+        std::mem::forget(unfinished);
         Ok(dirs)
     }
 
@@ -145,6 +149,16 @@ impl Workspace {
     /// The first entry that would not go.
     pub fn close(&self) -> io::Result<()> {
         if self.keep { Ok(()) } else { remove_workspace(&self.folder) }
+    }
+}
+
+/// A folder that is being filled. Should that fail, or panic, what is there is removed: a full disk would stay full.
+struct Unfinished<'a>(&'a Path);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        // What is left goes with the run's folder.
+        let _ = remove_tree(self.0);
     }
 }
 
@@ -214,7 +228,7 @@ impl AttemptDirs {
     pub fn for_agent(&self) -> io::Result<()> {
         for folder in [&self.home, &self.tmp] {
             match create_private(folder) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(at(folder, error)),
                 _ => {}
             }
         }
@@ -231,4 +245,44 @@ impl Drop for Workspace {
 
 fn create_private(folder: &Path) -> io::Result<()> {
     DirBuilder::new().mode(0o700).create(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Fixture, Shortage};
+
+    /// A copy that cannot be made to its end, as on a full disk.
+    #[test]
+    fn what_an_attempt_began_to_make_is_removed_where_that_fails() {
+        let here = tempfile::tempdir().unwrap();
+        let root = here.path().join("root");
+        fs::create_dir(&root).unwrap();
+        fs::write(root.join("first"), "x").unwrap();
+        let workspace = Workspace::for_check(here.path()).unwrap();
+        let fixture = Fixture { root: Some(root), ..Fixture::default() };
+        let into = workspace.folder().join("f1");
+        let snapshot = Snapshot::take(&fixture, &into, 1 << 20, &|| false).unwrap();
+        let attempt = || workspace.attempt(Some(&snapshot), false, &|| false);
+        let made = attempt().unwrap();
+        assert!(made.root.join("first").is_file());
+        workspace.release(&made).unwrap();
+        // A socket is nothing that can be copied.
+        let _socket = std::os::unix::net::UnixListener::bind(into.join("before/second")).unwrap();
+        attempt().unwrap_err();
+        let panics = || workspace.attempt(Some(&snapshot), false, &|| panic!("it fell over"));
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).unwrap_err();
+        let left: Vec<_> = fs::read_dir(workspace.folder()).unwrap().map(|it| it.unwrap().file_name()).collect();
+        assert!(left.len() == 2 && left.iter().all(|name| name == CLAIM || name == "f1"), "{left:?}");
+    }
+
+    /// `/dev/full` is always out of room.
+    #[test]
+    fn an_error_with_its_path_still_tells_the_shortage() {
+        let written = fs::write("/dev/full", "x").unwrap_err();
+        let error = at(Path::new("/a/b"), written);
+        assert!(error.to_string().starts_with("/a/b: No space left"), "{error}");
+        assert_eq!(Shortage::of(&error), Some(Shortage::Room));
+        assert_eq!(Shortage::of(&at(Path::new("/a"), error)), Some(Shortage::Room));
+    }
 }

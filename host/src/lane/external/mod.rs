@@ -41,7 +41,7 @@ use super::{
     session::{TurnAgent, TurnSession},
     turn::{Dialect, Said, hint},
 };
-use crate::model::{AgentSettings, Confinement, Fault, FaultClass, Redactor};
+use crate::model::{AgentSettings, Confinement, Fault, FaultClass, Redactor, Shortage};
 
 pub use environment::{missing_credentials, secrets, short_secrets};
 pub use version::{AgentVersion, VersionProblem, version};
@@ -139,7 +139,7 @@ impl ExternalLane {
 
     /// Everything before the first process. An error says what to do.
     async fn prepare(&self, spec: &SessionSpec) -> Result<ExternalAgent, Fault> {
-        let launch = |problem: String| Fault::new(FaultClass::Launch, problem);
+        let launch = Fault::of_launch::<String>;
         let settings = &self.settings;
         if let Some(problem) = settings.problems().into_iter().next() {
             return Err(launch(problem.what));
@@ -147,17 +147,23 @@ impl ExternalLane {
         let credentials = environment::credentials(settings, environment::own).map_err(launch)?;
         let found = program::find(self.program.name(), settings).map_err(launch)?;
         if settings.version.is_some() {
-            let asked = || async { version::meets(settings, self.host.clone(), &self.guard.confinement).await };
-            self.version.get_or_init(asked).await.clone().map_err(launch)?;
+            let asked = || async {
+                match version::meets(settings, self.host.clone(), &self.guard.confinement).await {
+                    // It says nothing of the agent: the next session asks again.
+                    Err(problem) if Shortage::of_ending(&problem).is_some() => Err(problem),
+                    answer => Ok(answer),
+                }
+            };
+            self.version.get_or_try_init(asked).await.map_err(launch)?.clone().map_err(launch)?;
         }
         let brought = fs::read_dir(&spec.config_dir).is_ok_and(|mut entries| entries.next().is_some());
         seeds::plant(settings, &spec.config_dir, &spec.home).map_err(|error| match error {
             PlantError::Lane(problem) => launch(problem),
-            PlantError::InTheWay(problem) => Fault::new(FaultClass::Protocol, problem),
+            PlantError::InTheWay(problem) => Fault::of_problem(FaultClass::Protocol, problem),
         })?;
         // What it cannot work with is the lane's, unless the scenario brought something.
         let class = if brought { FaultClass::Protocol } else { FaultClass::Launch };
-        self.program.prepare(settings, &spec.config_dir).map_err(|problem| Fault::new(class, problem))?;
+        self.program.prepare(settings, &spec.config_dir).map_err(|problem| Fault::of_problem(class, problem))?;
         let own = self.program.variables(settings, &spec.config_dir);
         let dirs = [&spec.root, &spec.config_dir, &spec.home, &spec.tmp].map(Clone::clone);
         let confinement = confined::to(&self.guard.confinement, settings, &found).and(dirs, spec.bin.clone());

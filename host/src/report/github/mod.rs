@@ -206,6 +206,10 @@ impl Sink for Github {
                 self.summary.remark(&format!("lane {} broke: {}", inline(&lane), inline(&reason)));
             }
             EventKind::Status { running, waiting, finished } => self.status(running, *waiting, *finished),
+            EventKind::JobsLowered { jobs, reason } => {
+                let reason = self.masks.hide(reason);
+                self.summary.remark(&format!("up to {jobs} at once after a shortage: {}", inline(&reason)));
+            }
             EventKind::Halted { reason } => self.summary.remark(&format!("halted: {}", inline(reason))),
             EventKind::LogCut { reason, left_out: 0 } => self.summary.remark(&inline(reason)),
             EventKind::RunFinished { summary } => {

@@ -60,6 +60,7 @@ impl Outline {
             | EventKind::Reported { .. }
             | EventKind::RetryScheduled { .. }
             | EventKind::LaneBroken { .. }
+            | EventKind::JobsLowered { .. }
             | EventKind::Halted { .. }
             | EventKind::LogCut { .. }
             | EventKind::Status { .. }

@@ -211,6 +211,13 @@ fn retries_and_expectations() {
 }
 
 #[test]
+fn a_shortage_is_remarked_upon() {
+    let summary = told(&sample::short_machine()).summary;
+    assert!(summary.contains("up to 2 at once after a shortage: cannot start /bin/claude"), "{summary}");
+    assert!(summary.starts_with("## host: 1 passed"), "{summary}");
+}
+
+#[test]
 fn a_broken_lane_and_a_halt_are_remarked_upon() {
     let told = told(&sample::broken_lane_and_halt());
     insta::assert_snapshot!(told.log.split("::group::").nth(2).unwrap(), @r"

@@ -71,6 +71,7 @@ impl Board {
             EventKind::RetryScheduled { trial, .. } => self.retrying.push(trial.clone()),
             EventKind::LaneOpened { .. }
             | EventKind::LaneBroken { .. }
+            | EventKind::JobsLowered { .. }
             | EventKind::Halted { .. }
             | EventKind::LogCut { .. }
             | EventKind::Status { .. }

@@ -61,6 +61,7 @@ impl Figures {
             | EventKind::Reported { .. }
             | EventKind::RetryScheduled { .. }
             | EventKind::LaneBroken { .. }
+            | EventKind::JobsLowered { .. }
             | EventKind::Halted { .. }
             | EventKind::LogCut { .. }
             | EventKind::Status { .. }

@@ -37,6 +37,13 @@ impl Story {
         self.incidents.push(format!("broken: {what}"));
     }
 
+    pub(super) fn jobs_lowered(&mut self, jobs: usize, reason: &str, out: &mut String) {
+        let what = format!("up to {jobs} at once from here on: {}", inline(reason));
+        out.push_str(&self.theme.label(Tone::Warn, "Short"));
+        let _ = writeln!(out, "{what}");
+        self.incidents.push(what);
+    }
+
     pub(super) fn halted(&mut self, reason: &str, out: &mut String) {
         let reason = inline(reason);
         out.push_str(&self.theme.label(Tone::Warn, "Halt"));

@@ -115,6 +115,7 @@ impl Story {
                 self.retry_scheduled(trial, *attempt, (*delay_ms, reason), out);
             }
             EventKind::LaneBroken { lane, reason } => self.lane_broken(lane, reason, out),
+            EventKind::JobsLowered { jobs, reason } => self.jobs_lowered(*jobs, reason, out),
             EventKind::Halted { reason } => self.halted(reason, out),
             EventKind::LogCut { reason, left_out } => self.log_cut(reason, *left_out, out),
             EventKind::Status { running, waiting, finished } => self.status(running, *waiting, *finished, out),

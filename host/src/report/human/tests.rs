@@ -424,6 +424,13 @@ fn the_attempt_that_is_judged_is_told_once() {
 }
 
 #[test]
+fn a_shortage_says_how_many_run_from_then_on() {
+    let told = told(&sample::short_machine());
+    let line = "Short up to 2 at once from here on: cannot start /bin/claude: Too many open files (os error 24)";
+    assert!(told.contains(line) && told.contains("Retry scripted/gate") && !told.contains("FLAKY"), "{told}");
+}
+
+#[test]
 fn a_broken_lane_a_status_and_a_halt() {
     insta::assert_snapshot!(told(&sample::broken_lane_and_halt()), @r"
        Running 6 trials from 3 plugins in lanes claude, pi, up to 16 at once (run 20261122-231500-abcd)

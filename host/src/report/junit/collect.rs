@@ -100,6 +100,7 @@ impl Collected {
             }
             EventKind::LaneOpened { .. }
             | EventKind::RetryScheduled { .. }
+            | EventKind::JobsLowered { .. }
             | EventKind::Halted { .. }
             | EventKind::LogCut { .. }
             | EventKind::Status { .. }

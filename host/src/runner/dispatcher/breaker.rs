@@ -59,9 +59,11 @@ impl Breaker {
         let fault = match outcome {
             Outcome::Fault(fault) if fault.class.is_lane_wide() && !counts => return None,
             Outcome::Fault(fault) if fault.class.is_lane_wide() => fault,
-            // The end of the run says nothing of the lane; nor does the host's own mishap.
+            // The end of the run says nothing of the lane; nor does the host's own mishap, or the machine's.
             Outcome::Cancelled { .. } => return None,
-            Outcome::Fault(fault) if fault.class == FaultClass::Internal => return None,
+            Outcome::Fault(fault) if matches!(fault.class, FaultClass::Internal | FaultClass::Resources) => {
+                return None;
+            }
             _ => {
                 self.trials.clear();
                 return None;
@@ -95,6 +97,8 @@ mod tests {
         assert_eq!(breaker.ended(0, &fault(FaultClass::Launch), Setup::Plain), None, "the same trial again");
         assert_eq!(breaker.ended(1, &fault(FaultClass::Overload), Setup::Plain), None);
         assert_eq!(breaker.ended(1, &Outcome::Cancelled { reason: String::new() }, Setup::Plain), None);
+        let short = breaker.ended(1, &fault(FaultClass::Resources), Setup::Plain);
+        assert_eq!(short, None, "a short machine is no better or worse");
         let why = breaker.ended(2, &fault(FaultClass::Launch), Setup::Plain).unwrap();
         assert_eq!(why, "3 trials in a row could not work with the agent, the last as launch: not logged in");
     }

@@ -50,9 +50,10 @@ impl Lanes {
         });
     }
 
-    /// The next trial to start, which counts as running from now on; `None` when the caps or the canaries allow none.
-    pub(super) fn start_next(&mut self) -> Option<usize> {
-        if self.running >= self.jobs {
+    /// The next trial to start, which counts as running from now on; `None` when `most` run already, or the caps or the
+    /// canaries allow none.
+    pub(super) fn start_next(&mut self, most: usize) -> Option<usize> {
+        if self.running >= self.jobs.min(most) {
             return None;
         }
         let count = self.lanes.len();
@@ -70,6 +71,11 @@ impl Lanes {
     /// The name of a lane.
     pub(super) fn name(&self, lane: usize) -> &LaneName {
         &self.lanes[lane].name
+    }
+
+    /// How many trials run.
+    pub(super) fn running(&self) -> usize {
+        self.running
     }
 
     /// A running trial of `lane` has ended.
@@ -148,7 +154,7 @@ mod tests {
     }
 
     fn start_all(lanes: &mut Lanes) -> Vec<usize> {
-        std::iter::from_fn(|| lanes.start_next()).collect()
+        std::iter::from_fn(|| lanes.start_next(usize::MAX)).collect()
     }
 
     #[test]
@@ -190,12 +196,19 @@ mod tests {
     }
 
     #[test]
+    fn no_more_start_than_there_is_room_for() {
+        let mut all = lanes(4, &[(None, &[], &[0, 1, 2])]);
+        assert_eq!((all.start_next(1), all.start_next(1), all.running()), (Some(0), None, 1));
+        assert_eq!((all.start_next(2), all.start_next(2)), (Some(1), None));
+    }
+
+    #[test]
     fn what_is_taken_out_does_not_start() {
         let mut all = lanes(1, &[(None, &[0], &[1]), (None, &[2], &[3])]);
-        assert_eq!(all.start_next(), Some(0));
+        assert_eq!(all.start_next(usize::MAX), Some(0));
         assert_eq!(all.drain(0), [1]);
         assert_eq!(all.drain_all(), [2, 3]);
         all.ended(0);
-        assert_eq!(all.start_next(), None);
+        assert_eq!(all.start_next(usize::MAX), None);
     }
 }

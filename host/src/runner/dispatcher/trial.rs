@@ -17,8 +17,14 @@ pub(super) struct TrialState {
     pub(super) lane: usize,
     /// Attempts so far, the one under way included.
     pub(super) attempts: u32,
-    /// How its attempts ended.
+    /// How its attempts ended. Those that the machine was too short for are left out, but for the last one.
     pub(super) ended: Vec<Outcome>,
+    /// Attempts that the machine was too short for.
+    pub(super) short: u32,
+    /// How its last attempt ended, while it waits for room for another.
+    pub(super) waits_for_room: Option<Outcome>,
+    /// When its attempt started, as the room for attempts counts.
+    pub(super) era: u32,
     /// Milliseconds over all attempts that have ended.
     pub(super) duration_ms: u64,
     pub(super) phase: Phase,
@@ -42,7 +48,18 @@ pub(super) enum Phase {
 
 impl TrialState {
     pub(super) fn new(trial: Arc<PlannedTrial>, lane: usize) -> Self {
-        Self { trial, lane, attempts: 0, ended: Vec::new(), duration_ms: 0, phase: Phase::Waiting, touched: false }
+        Self {
+            trial,
+            lane,
+            attempts: 0,
+            ended: Vec::new(),
+            short: 0,
+            waits_for_room: None,
+            era: 0,
+            duration_ms: 0,
+            phase: Phase::Waiting,
+            touched: false,
+        }
     }
 
     /// Whether attempt number `attempt` has a task and no record yet.

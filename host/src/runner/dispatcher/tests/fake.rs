@@ -338,6 +338,7 @@ pub(super) fn trial_of(kind: &EventKind) -> Option<String> {
         EventKind::RunStarted { .. }
         | EventKind::LaneOpened { .. }
         | EventKind::LaneBroken { .. }
+        | EventKind::JobsLowered { .. }
         | EventKind::Halted { .. }
         | EventKind::LogCut { .. }
         | EventKind::Status { .. }

@@ -313,3 +313,82 @@ async fn scenarios_that_spoil_their_agent_break_no_lane() {
     assert_eq!(verdict(&run(&with(true), acts()).await, "l/good"), Verdict::Pass);
     assert!(matches!(verdict(&run(&with(false), acts()).await, "l/good"), Verdict::Blocked { .. }));
 }
+
+fn short(after: Duration) -> Act {
+    fault(FaultClass::Resources, after)
+}
+
+fn lowered(log: &Log) -> Vec<usize> {
+    let told = log.events.iter().filter_map(|event| match event.kind {
+        EventKind::JobsLowered { jobs, .. } => Some(jobs),
+        _ => None,
+    });
+    told.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shortage_is_waited_out_without_using_up_retries() {
+    let plan = plan(9, vec![LanePlan { breaker: 1, ..lane("l", None, &[], &["a"]) }]);
+    let fake = Fake::new().act("l/a:1", short(SECOND)).act("l/a:2", short(SECOND)).act("l/a:3", Act::pass(SECOND));
+    let log = run(&plan, fake).await;
+    assert_eq!((verdict(&log, "l/a"), attempts(&log, "l/a")), (Verdict::Pass, 3));
+    assert_eq!((delays(&log), log.summary.exit_code), (vec![250, 500], 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn retries_are_counted_without_the_attempts_that_were_too_short() {
+    let plan = plan(9, vec![retried(lane("l", None, &[], &["a"]), 1)]);
+    let fake = Fake::new()
+        .act("l/a:1", short(SECOND))
+        .act("l/a:2", fault(FaultClass::Crash, SECOND))
+        .act("l/a:3", short(SECOND))
+        .act("l/a:4", Act::pass(SECOND));
+    let log = run(&plan, fake).await;
+    let reason = "attempt 1: crash (not logged in)".into();
+    assert_eq!(verdict(&log, "l/a"), Verdict::Flaky { reason, counts_as: CountsAs::Pass });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shortage_lowers_how_many_run_and_the_run_goes_on() {
+    let names: Vec<String> = (0..40).map(|number| format!("t{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let plan = plan(16, vec![lane("l", None, &[], &names)]);
+    // The first sixteen are too many for the machine.
+    let fake = names[..16].iter().fold(Fake::new(), |fake, name| fake.act(&format!("l/{name}:1"), short(SECOND)));
+    let log = run(&plan, fake).await;
+    assert_eq!(lowered(&log), [8], "they had started together");
+    assert_eq!((log.summary.verdicts["pass"], log.most_at_once, log.summary.exit_code), (40, 16, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lasting_shortage_is_a_fault_of_each_trial_and_loses_none_that_was_judged() {
+    let names: Vec<String> = (0..30).map(|number| format!("t{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let plan = plan(2, vec![LanePlan { breaker: 1, ..lane("l", None, &[], &names) }]);
+    let log = run(&plan, Fake::new().every(short(SECOND)).act("l/t0", Act::pass(SECOND))).await;
+    assert_eq!(verdict(&log, "l/t0"), Verdict::Pass);
+    for name in &names[1..] {
+        assert_eq!(verdict(&log, &format!("l/{name}")).fault_class(), Some(FaultClass::Resources));
+    }
+    let tries: Vec<u32> = names.iter().map(|name| attempts(&log, &format!("l/{name}"))).collect();
+    assert_eq!((&tries[..3], tries[29]), (&[1, 7, 7][..], 2), "what is of no use is not repeated");
+    assert_eq!((lowered(&log), log.summary.exit_code), (vec![1], 110));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_assertion_stays_one_whatever_the_machine_is_short_of_later() {
+    let mut lane = lane("l", None, &[], &["a"]);
+    lane = each(lane, |trial| {
+        trial.retry = RetryPolicy { retries: 1, on: RetryCause::all().collect(), ..RetryPolicy::default() };
+    });
+    let log = run(&plan(1, vec![lane]), Fake::new().every(short(SECOND)).act("l/a:1", Act::fail(SECOND))).await;
+    assert_eq!(verdict(&log, "l/a").word(), "fail");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interrupt_ends_the_wait_for_room() {
+    let plan = plan(9, vec![lane("l", None, &[], &["a"])]);
+    let log = run(&plan, Fake::new().every(short(SECOND)).signal(seconds(4), "SIGINT")).await;
+    assert_eq!(log.summary.exit_code, 130);
+    assert!(matches!(verdict(&log, "l/a").word(), "fault" | "cancelled"));
+}
