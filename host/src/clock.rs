@@ -22,6 +22,18 @@ const SETTLE: Duration = Duration::from_millis(20);
 
 static CLOCK: Clock = Clock::new();
 
+/// The calendar's time. A clock that is set past the year 9999 is at its end, and one before the year −9999 at its
+/// beginning: no calendar here goes further.
+#[must_use]
+pub fn wall() -> jiff::Timestamp {
+    calendar(std::time::SystemTime::now())
+}
+
+fn calendar(time: std::time::SystemTime) -> jiff::Timestamp {
+    let end = if time < std::time::UNIX_EPOCH { jiff::Timestamp::MIN } else { jiff::Timestamp::MAX };
+    jiff::Timestamp::try_from(time).unwrap_or(end)
+}
+
 /// A moment of the host's own time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Instant(SystemInstant);
@@ -189,6 +201,15 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_past_the_calendar_is_at_its_end() {
+        let after =
+            |seconds| calendar(std::time::UNIX_EPOCH + Duration::from_secs(seconds)).strftime("%Y%m%d").to_string();
+        assert_eq!(after(0), "19700101");
+        assert_eq!(after(253_402_300_799), "99991230", "the last second of the year 9999");
+        assert_eq!(after(1 << 40), "99991230");
+    }
 
     const SECOND: Duration = Duration::from_secs(1);
 

@@ -21,7 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("plan", &["config", "model"]),
     ("runner", &["plan", "component", "sandbox", "lane", "clock", "model"]),
     ("report", &["model"]),
-    ("artifact", &["model"]),
+    ("artifact", &["clock", "model"]),
     (
         "cli",
         &[

@@ -151,7 +151,7 @@ fn new_run_id() -> RunId {
         letters.extend(u8::try_from(random % 26).map(|letter| char::from(b'a' + letter)));
         random /= 26;
     }
-    RunId(format!("{}-{letters}", jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S")))
+    RunId(format!("{}-{letters}", crate::clock::wall().strftime("%Y%m%d-%H%M%S")))
 }
 
 /// Makes `output` and the folder of the runs in it.

@@ -1,5 +1,6 @@
 use std::{
     error::Error,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -9,7 +10,7 @@ use super::{
 };
 use crate::{
     config::{ConfigError, SourceError},
-    model::ExitCode,
+    model::{ExitCode, Shortage, shown},
     plan::SetupProblem,
     report::visible,
 };
@@ -27,22 +28,25 @@ pub(super) struct Message {
     text: String,
     place: Option<(PathBuf, usize, usize)>,
     short: Option<String>,
+    shortage: Option<Shortage>,
 }
 
 impl Message {
     /// Of something that stands in no file.
     pub(super) fn plain(text: String) -> Self {
-        Self { text, place: None, short: None }
+        Self { text, place: None, short: None, shortage: None }
     }
 
     /// Of an error with its causes.
     pub(super) fn of(error: &(dyn Error + 'static)) -> Self {
         let text = chain(error);
+        let shortage = Shortage::of(error);
         match in_a_file(error) {
             Some(SourceError { path, position: Some((line, column)), message, .. }) => {
-                Self { text, place: Some((as_seen_here(path), *line, *column)), short: Some(message.clone()) }
+                let place = Some((as_seen_here(path), *line, *column));
+                Self { text, place, short: Some(message.clone()), shortage }
             }
-            _ => Self::plain(text),
+            _ => Self { shortage, ..Self::plain(text) },
         }
     }
 
@@ -87,6 +91,13 @@ impl Failure {
         Self { code: ExitCode::Setup, messages: errors.into_iter().map(|error| Message::of(&error)).collect() }
     }
 
+    /// A file or folder that the command needs could not be used.
+    pub(super) fn file(what: &str, path: &Path, error: &io::Error) -> Self {
+        let message = Message::plain(format!("{what} {}: {error}", shown(&as_seen_here(path))));
+        let message = Message { shortage: Shortage::of(error), ..message };
+        Self { code: ExitCode::Setup, messages: vec![message] }
+    }
+
     /// A signal came before there was anything to report; what happened has been told.
     pub(super) fn interrupted() -> Self {
         Self { code: ExitCode::Interrupted, messages: Vec::new() }
@@ -121,6 +132,14 @@ pub(super) fn told(level: &str, messages: &[Message]) -> String {
         text.push_str(&format!(
             "{level}: … and {more} more, {all} in all\nhelp: fix these first, or see all with `host check --format json`\n"
         ));
+    }
+    // What many messages are due to is told once.
+    let mut told: Vec<Shortage> = Vec::new();
+    for shortage in messages.iter().filter_map(|message| message.shortage) {
+        if !told.contains(&shortage) {
+            text.push_str(&format!("help: {}\n", shortage.help()));
+            told.push(shortage);
+        }
     }
     text
 }
@@ -164,6 +183,18 @@ pub(super) fn chain(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shortage_has_its_remedy_once() {
+        let short = || io::Error::from_raw_os_error(libc::ENOSPC);
+        let failure = Failure::setup_all([short(), io::Error::other("else"), short()]);
+        let text = told("error", &failure.into_messages());
+        assert_eq!(text.matches("error: ").count(), 3);
+        assert_eq!(text.matches("help: no room: free bytes and inodes").count(), 1, "{text}");
+        let failure = Failure::file("cannot write", Path::new("/a/junit.xml"), &short());
+        let text = told("error", &failure.into_messages());
+        assert!(text.starts_with("error: cannot write /a/junit.xml: No space left"), "{text}");
+    }
 
     #[test]
     fn no_line_that_somebody_else_wrote_passes_for_one_of_ours() {

@@ -16,6 +16,7 @@ use super::{
     terminal,
 };
 use crate::{
+    clock,
     component::{self, DiscoverError, ListError, Lister, Plugin, PluginFile, Shape},
     config::{ConfigError, Overrides, Place, ScenarioSettings, Settings, SourceError, seen_from_here},
     engine::{Cache, Engine, MAX_SLOTS},
@@ -62,7 +63,7 @@ pub(super) fn current_dir() -> Result<PathBuf, Failure> {
 
 /// The day in UTC, by which expected failures expire.
 pub(super) fn today() -> jiff::civil::Date {
-    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).date()
+    clock::wall().to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
 /// Loads the suite around the current folder with the plugins that `args` name, and `overrides` over it.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    fs::File,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -27,7 +28,7 @@ use crate::{
     lane::{self, Guard, HostProgram, Lane},
     model::{
         AgentSettings, Confinement, Event, ExitCode, FIXTURES_FOLDER, Fault, LaneName, Redactor, RunId, RunSummary,
-        SuiteInfo, TooManySecrets, TrialId, shown,
+        Shortage, SuiteInfo, TooManySecrets, TrialId, shown,
     },
     plan::Plan,
     report::{
@@ -62,7 +63,9 @@ pub(super) async fn execute_with(
 ) -> Result<(RunSummary, ExitCode), Failure> {
     raise_open_files();
     return_large_blocks();
-    lane::become_subreaper()?;
+    check_machine()?;
+    lane::become_subreaper()
+        .map_err(|error| Failure::setup(format!("cannot become the parent of what agents leave behind: {error}")))?;
     let output = args.output.clone().unwrap_or_else(|| loaded.settings.base.join(".host"));
     if output.to_str().is_none() {
         let what = if args.output.is_some() { "--output" } else { "the folder for the runs" };
@@ -75,7 +78,8 @@ pub(super) async fn execute_with(
     remove_leftovers(&std::env::temp_dir(), &output);
     // From here on a signal ends things in order.
     let stopping = Stopping::default();
-    let mut signals = signals::signals(&stopping)?;
+    let signals = signals::signals(&stopping);
+    let mut signals = signals.map_err(|error| Failure::setup(format!("cannot listen for signals: {error}")))?;
     let halt = || stopping.is_asked_for();
     let directory = RunDirectory::create_new(&output)?;
     let run = directory.run().clone();
@@ -107,19 +111,22 @@ pub(super) async fn execute_with(
         }
     };
     secrets.extend(executor.secrets().map(str::to_owned));
-    let mut reporter = Reporter::new();
-    let log = EventLog::create(&directory.path().join("events.jsonl"))?;
-    let tail = log.tail();
-    // The others read what they could not keep up with from the log: it comes first.
-    reporter.add("events.jsonl", log);
-    let lines = add_reporters(&mut reporter, args, reporters, (directory.path(), &tail), secrets)?;
+    let (mut reporter, lines) = match start_reports(args, reporters, directory.path(), secrets) {
+        Ok(started) => started,
+        Err(failure) => {
+            // A run that never began leaves no half of its reports.
+            drop(executor);
+            directory.discard()?;
+            return Err(failure);
+        }
+    };
     stopping.clears(lines);
     if regrades.is_none() {
         directory.point_latest()?;
     }
     let context = RunContext {
         run,
-        time: jiff::Timestamp::now().to_string(),
+        time: clock::wall().to_string(),
         wasmtime: WASMTIME_VERSION.to_owned(),
         suite,
         revision: revision.await.ok().flatten(),
@@ -211,7 +218,7 @@ fn interrupted(signals: &mut mpsc::Receiver<Signal>) -> Option<String> {
 fn workspace(args: &ExecutionArgs, directory: &RunDirectory) -> Result<Workspace, Failure> {
     let folder = std::env::temp_dir();
     Workspace::create(&folder, &directory.run().0, directory.path(), args.keep)
-        .map_err(|error| Failure::setup(format!("cannot make a folder in {}: {error}", folder.display())))
+        .map_err(|error| Failure::file("cannot make a folder for temporary files in", &folder, &error))
 }
 
 /// Links the plugins and takes the fixtures' snapshots.
@@ -230,6 +237,42 @@ fn prepare(
         .map_err(Failure::setup_all)
 }
 
+fn no_thread(error: std::io::Error) -> Failure {
+    let help = Shortage::of_start(&error).map(|shortage| format!("\nhelp: {}", shortage.help())).unwrap_or_default();
+    Failure::setup(format!("cannot start a thread for a report: {error}{help}"))
+}
+
+/// What agents cannot be started, or ended, without.
+fn check_machine() -> Result<(), Failure> {
+    let needed = [
+        ("/proc/self/exe", File::open("/proc/self/exe"), "mount /proc: agents are started and ended by it"),
+        ("/dev/null", File::options().read(true).write(true).open("/dev/null"), "make it: agents are started with it"),
+    ];
+    for (path, opened, help) in needed {
+        opened.map_err(|error| match Shortage::of(&error) {
+            Some(_) => Failure::file("cannot open", Path::new(path), &error),
+            None => Failure::setup(format!("cannot open {path}: {error}\nhelp: {help}")),
+        })?;
+    }
+    Ok(())
+}
+
+/// Makes the reports of a run, its log first: the others read from it what they could not keep up with.
+fn start_reports(
+    args: &ExecutionArgs,
+    kinds: &[ReporterKind],
+    directory: &Path,
+    secrets: Vec<String>,
+) -> Result<(Reporter, Option<LiveLines>), Failure> {
+    let mut reporter = Reporter::new();
+    let path = directory.join("events.jsonl");
+    let log = EventLog::create(&path).map_err(|error| Failure::file("cannot write", &path, &error))?;
+    let tail = log.tail();
+    reporter.add("events.jsonl", log);
+    let lines = add_reporters(&mut reporter, args, kinds, (directory, &tail), secrets)?;
+    Ok((reporter, lines))
+}
+
 /// Returns the live lines, if there are any.
 fn add_reporters(
     reporter: &mut Reporter,
@@ -240,7 +283,8 @@ fn add_reporters(
 ) -> Result<Option<LiveLines>, Failure> {
     let mut lines = None;
     if kinds.contains(&ReporterKind::Junit) {
-        reporter.add("junit", Junit::create(&directory.join("junit.xml"))?);
+        let path = directory.join("junit.xml");
+        reporter.add("junit", Junit::create(&path).map_err(|error| Failure::file("cannot write", &path, &error))?);
     }
     if kinds.contains(&ReporterKind::Github) {
         let named = |name: &str| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
@@ -249,11 +293,13 @@ fn add_reporters(
             output: named("GITHUB_OUTPUT"),
             workspace: named("GITHUB_WORKSPACE"),
         };
-        reporter.add("github", Background::new(Github::new(Stream(stdio::stdout()), files, &secrets), log.clone())?);
+        let github = Github::new(Stream(stdio::stdout()), files, &secrets);
+        reporter.add("github", Background::new(github, log.clone()).map_err(no_thread)?);
     }
     let jsonl = kinds.contains(&ReporterKind::Jsonl);
     if jsonl {
-        reporter.add("jsonl", Background::new(JsonLines::new(Stream(stdio::stdout())), log.clone())?);
+        reporter
+            .add("jsonl", Background::new(JsonLines::new(Stream(stdio::stdout())), log.clone()).map_err(no_thread)?);
     }
     if kinds.is_empty() || kinds.contains(&ReporterKind::Human) {
         // stdout belongs to the event stream where that is asked for.
@@ -275,7 +321,7 @@ fn add_reporters(
             false => Human::plain(writer, options),
         };
         lines = human.live_lines();
-        reporter.add("human", Background::new(human, log.clone())?);
+        reporter.add("human", Background::new(human, log.clone()).map_err(no_thread)?);
     }
     Ok(lines)
 }

@@ -306,6 +306,8 @@ fn own_child(process: &Process) -> bool {
 }
 
 fn start_agent(args: &SuperviseArgs, mut cage: Cage) -> io::Result<i32> {
+    // What the standard library says of one that is missing names no file.
+    drop(open_null()?);
     let supervisor = getpid();
     let mut command = Command::new(&args.program);
     command.args(&args.args).stdin(Stdio::null());
@@ -396,9 +398,15 @@ fn close_on_exec_from(first: i32) -> io::Result<()> {
     Ok(())
 }
 
+/// Its error says what it is about.
+fn open_null() -> io::Result<File> {
+    let opened = File::options().read(true).write(true).open("/dev/null");
+    opened.map_err(|error| io::Error::new(error.kind(), format!("cannot open /dev/null: {error}")))
+}
+
 /// Else the host would not see the agent's streams end while this process lives.
 fn let_go_of_stdio() -> io::Result<()> {
-    let null = File::options().read(true).write(true).open("/dev/null")?;
+    let null = open_null()?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
     rustix::stdio::dup2_stderr(&null)?;

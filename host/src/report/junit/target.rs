@@ -18,9 +18,18 @@ pub(super) enum Target {
 }
 
 impl Target {
-    /// Empties `path`, or makes it.
+    /// Empties `path`, so that an old document cannot pass for the new one. One that is not there yet appears with the
+    /// document: an empty file is none.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+        let file = match OpenOptions::new().write(true).truncate(true).open(path) {
+            // A link that leads nowhere is not there either, and must stay.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => {
+                beside(path)?;
+                return Ok(Self::File(path.to_owned()));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => File::create(path)?,
+            opened => opened?,
+        };
         if !file.metadata()?.is_file() {
             return Ok(Self::Stream(file));
         }
@@ -47,7 +56,7 @@ impl Target {
 
 /// A new file in the folder of `path`; it goes away unless it is renamed.
 fn beside(path: &Path) -> io::Result<NamedTempFile> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // As any new file: the umask decides.
     let permissions = Permissions::from_mode(0o666);
     tempfile::Builder::new().prefix(".junit-").permissions(permissions).tempfile_in(folder)
@@ -76,6 +85,17 @@ mod tests {
         let (made, usual) = (fs::metadata(&path).unwrap(), folder.path().join("usual"));
         fs::write(&usual, "").unwrap();
         assert_eq!(made.permissions().mode(), fs::metadata(usual).unwrap().permissions().mode());
+    }
+
+    #[test]
+    fn no_empty_document_is_ever_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("junit.xml");
+        let mut target = Target::open(&path).unwrap();
+        assert!(!path.exists());
+        target.write(b"<x/>").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"<x/>");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
     }
 
     #[test]
