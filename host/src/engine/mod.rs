@@ -11,7 +11,7 @@ mod ticker;
 mod untrusted;
 mod words;
 
-use std::{num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{num::NonZeroUsize, sync::{Arc, OnceLock}, time::Duration};
 
 pub use account::{Account, Exceeded, Held, Mappings};
 use cache::Artefact;
@@ -134,7 +134,12 @@ impl Engine {
         cache: Option<&Cache>,
     ) -> wasmtime::Result<Component> {
         let engine = &self.inner.on_demand;
-        let artefact = engine.precompile_component(bytes)?;
+        let artefact = if has_compiler_threads() {
+            engine.precompile_component(bytes)?
+        } else {
+            let mut alone = if self.inner.shortage.is_some() { small_config() } else { config() };
+            wasmtime::Engine::new(alone.parallel_compilation(false))?.precompile_component(bytes)?
+        };
         let kept = cache.and_then(|cache| cache.keep(engine, key, source_digest, &artefact));
         if let Some(component) = kept.and_then(|kept| self.load(&kept, pooled)) {
             return Ok(component);
@@ -156,6 +161,12 @@ impl Engine {
     pub fn wasmtime(&self) -> [&wasmtime::Engine; 2] {
         [&self.inner.pooled, &self.inner.on_demand]
     }
+}
+
+/// Whether the compiler has its threads. It would make them itself, and panic where it cannot.
+fn has_compiler_threads() -> bool {
+    static MADE: OnceLock<bool> = OnceLock::new();
+    *MADE.get_or_init(|| rayon_core::ThreadPoolBuilder::new().build_global().is_ok())
 }
 
 /// The proposals of WebAssembly are those that [`features`] names: wasmtime's own choice.

@@ -61,7 +61,7 @@ impl FaultClass {
     pub fn is_deterministic(self) -> bool {
         match self {
             Self::Deadline | Self::Crash | Self::Trap | Self::Denied | Self::Limit | Self::Protocol => true,
-            Self::Launch | Self::Overload | Self::Stall | Self::Internal => false,
+            Self::Launch | Self::Overload | Self::Stall | Self::Resources | Self::Internal => false,
         }
     }
 

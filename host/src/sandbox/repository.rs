@@ -106,12 +106,20 @@ impl Git<'_> {
 /// Waits for git; what it says if it fails.
 fn answer(mut git: Child, halt: Halt<'_>) -> io::Result<Option<String>> {
     let stderr = git.stderr.take();
-    let said = thread::spawn(move || {
+    let said = thread::Builder::new().spawn(move || {
         let mut said = Vec::new();
         // What cannot be read is not told.
         let _ = stderr.map(|mut stderr| stderr.read_to_end(&mut said));
         said
     });
+    let said = match said {
+        Ok(said) => said,
+        Err(error) => {
+            git.kill()?;
+            git.wait()?;
+            return Err(error);
+        }
+    };
     let status = loop {
         if let Some(status) = git.try_wait()? {
             break status;
