@@ -11,7 +11,11 @@ mod ticker;
 mod untrusted;
 mod words;
 
-use std::{num::NonZeroUsize, sync::{Arc, OnceLock}, time::Duration};
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 pub use account::{Account, Exceeded, Held, Mappings};
 use cache::Artefact;
