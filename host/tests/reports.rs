@@ -3,8 +3,10 @@
 
 use std::{
     fs::{self, OpenOptions},
-    io::pipe,
+    io::{Read, pipe},
+    os::fd::FromRawFd,
     process::{Command, Output, Stdio},
+    ptr::{null, null_mut},
 };
 
 use boon::{Compiler, Schemas};
@@ -458,4 +460,38 @@ fn output_that_cannot_be_written_is_an_error_unless_its_reader_has_gone() {
         let (code, stderr) = run(args, closed_pipe());
         assert_eq!((code, stderr.contains("error")), (0, false), "{args:?}: {stderr}");
     }
+}
+
+/// What `host run` writes to a terminal.
+fn on_a_terminal(suite: &Suite, variables: &[(&str, &str)]) -> String {
+    let (mut master, mut slave) = (0, 0);
+    // SAFETY: the two descriptors are new and owned by nobody else.
+    let (mut master, slave) = unsafe {
+        assert_eq!(libc::openpty(&raw mut master, &raw mut slave, null_mut(), null(), null()), 0);
+        (fs::File::from_raw_fd(master), fs::File::from_raw_fd(slave))
+    };
+    let mut command = suite.command(env!("CARGO_BIN_EXE_host"));
+    command.arg("run").envs(variables.iter().copied()).stdout(slave).stderr(Stdio::null());
+    let mut host = command.spawn().unwrap();
+    drop(command);
+    let mut seen = Vec::new();
+    // The end is an error, once nobody has the terminal open any more.
+    let _ = master.read_to_end(&mut seen);
+    assert!(host.wait().unwrap().success());
+    String::from_utf8(seen).unwrap()
+}
+
+#[test]
+fn a_terminal_gets_what_it_can_show() {
+    let suite = suite(&[("beta", "")]);
+    for variables in [&[("TERM", "dumb")][..], &[], &[("TERM", "")]] {
+        let seen = on_a_terminal(&suite, variables);
+        assert!(seen.contains("Start scripted/beta") && !seen.contains('\u{1b}'), "{variables:?}: {seen}");
+    }
+    let seen = on_a_terminal(&suite, &[("TERM", "dumb"), ("CLICOLOR_FORCE", "1")]);
+    assert!(seen.contains("Start\u{1b}[0m scripted/beta"), "{seen:?}");
+    let seen = on_a_terminal(&suite, &[("TERM", "xterm")]);
+    assert!(seen.contains("\u{1b}[32m") && !seen.contains("Start"), "{seen:?}");
+    let seen = on_a_terminal(&suite, &[("TERM", "xterm"), ("NO_COLOR", "1")]);
+    assert!(!seen.contains("\u{1b}[32m"), "{seen:?}");
 }

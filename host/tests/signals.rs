@@ -1,10 +1,15 @@
 //! Signals at odd moments.
 
 use std::{
-    fs,
+    collections::BTreeSet,
+    fs::{self, Permissions},
     io::{Read, Write},
+    os::unix::{fs::PermissionsExt, process::CommandExt},
+    path::Path,
     process::Stdio,
 };
+
+use host::model::{FaultClass, Verdict};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -68,4 +73,126 @@ fn a_question_before_anything_runs_ends_nothing() {
     let mut told = String::new();
     stdout.read_to_string(&mut told).unwrap();
     assert!(told.ends_with('\n') && host.wait().unwrap().success(), "{told}");
+}
+
+/// A suite with a scenario `talk`, whose agent is a shell script.
+fn suite_with_agent(script: &str, limits: &str) -> Suite {
+    let suite = Suite::new();
+    suite.file("talk.wasm", plain_module("", "")).file("agent", format!("#!/bin/sh\n{script}\n"));
+    fs::set_permissions(suite.path("agent"), Permissions::from_mode(0o755)).unwrap();
+    // The agent touches files outside of its attempt.
+    let lane = "[lane.a]\nkind = \"command\"\ncommand = \"./agent\"\npath = [\"/usr/bin\"]\nconfine = \"none\"\n";
+    suite.file("scenarios/suite.toml", format!("plugins = [\"talk.wasm\"]\nlanes = [\"a\"]\n{lane}"));
+    suite.scenario("talk", &format!("{limits}\n[session]\nprompt = \"go\"\n[grants]\nsession = true\n"));
+    suite
+}
+
+/// How many files in a folder there are whose names begin like this.
+fn count(folder: &Path, name: &str) -> usize {
+    let entries = fs::read_dir(folder).unwrap();
+    entries.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with(name)).count()
+}
+
+/// The states of all processes of a suite; none unless there are `least` or more.
+fn states(suite: &Suite, least: usize) -> BTreeSet<char> {
+    let state = |process: &String| {
+        let stat = fs::read_to_string(Path::new(process.split(' ').nth(1)?).join("stat")).ok()?;
+        stat.rsplit_once(") ")?.1.chars().next()
+    };
+    let states: Vec<char> = suite.living().iter().filter_map(state).collect();
+    if states.len() < least { BTreeSet::new() } else { states.into_iter().collect() }
+}
+
+#[test]
+fn time_in_which_the_host_is_stopped_does_not_count() {
+    let marks = tempfile::tempdir().unwrap();
+    let mark = |name: &str| format!("touch {}/{name}-$$", marks.path().display());
+    let (begun, done) = (mark("begun"), mark("done"));
+    let ticks = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do echo tick; sleep 0.5; done";
+    let suite = suite_with_agent(&format!("{begun}; {ticks}; {done}"), "quiet = \"3s\"\ndeadline = \"6s\"");
+    let host = suite.start(["run", "--repeat-each", "3"]);
+    assert!(wait_until(|| count(marks.path(), "begun") == 3));
+    host.signal(Signal::STOP);
+    // Its agents go on for longer than both limits, and end well.
+    assert!(wait_until(|| count(marks.path(), "done") == 3));
+    host.signal(Signal::CONT);
+    let finished = host.finish();
+    finished.exits(0);
+    for number in 1..=3 {
+        finished.passes(&format!("talk#{number}"));
+    }
+}
+
+#[test]
+fn the_record_of_a_session_agrees_with_the_verdict() {
+    let suite = suite_with_agent("echo tick; sleep 1000", "quiet = \"1s\"");
+    let finished = suite.host(["run"]);
+    assert_eq!(finished.fault("talk").class, FaultClass::Stall);
+    let record = suite.last_run().unwrap().join("a/talk/attempt-1/session-1/session.json");
+    let record: serde_json::Value = serde_json::from_slice(&fs::read(record).unwrap()).unwrap();
+    assert_eq!((&record["state"], &record["fault"]["class"]), (&"fault".into(), &"stall".into()), "{record}");
+}
+
+/// Its agents wait for a file.
+fn suite_that_waits(folder: &Path) -> Suite {
+    let folder = folder.display();
+    suite_with_agent(&format!("sleep 1017 & touch {folder}/begun; until [ -e {folder}/go ]; do sleep 0.1; done"), "")
+}
+
+#[test]
+fn a_stopped_host_stops_its_agents_and_continues_them() {
+    let marks = tempfile::tempdir().unwrap();
+    let suite = suite_that_waits(marks.path());
+    let mut command = suite.host_command(&suite.path(""), ["run"]);
+    command.process_group(0);
+    let host = suite.start_command(command);
+    assert!(wait_until(|| marks.path().join("begun").exists()));
+    host.signal(Signal::TSTP);
+    // Host, supervisor, agent, and what it has started; one of those may have just ended.
+    let stopped = || {
+        let states = states(&suite, 4);
+        states.contains(&'T') && states.into_iter().all(|state| "TZ".contains(state))
+    };
+    assert!(wait_until(stopped), "{:?}", states(&suite, 4));
+    fs::write(marks.path().join("go"), "").unwrap();
+    host.signal(Signal::CONT);
+    host.finish().exits(0).passes("talk");
+    assert_eq!(suite.living(), Vec::<String>::new());
+}
+
+#[test]
+fn a_stop_signal_does_not_stop_a_host_that_nobody_could_continue() {
+    let marks = tempfile::tempdir().unwrap();
+    let suite = suite_that_waits(marks.path());
+    let mut command = suite.command("setsid");
+    command.arg(env!("CARGO_BIN_EXE_host")).arg("run");
+    let host = suite.start_command(command);
+    assert!(wait_until(|| marks.path().join("begun").exists()));
+    host.signal(Signal::TSTP);
+    fs::write(marks.path().join("go"), "").unwrap();
+    host.finish().exits(0).passes("talk");
+}
+
+#[test]
+fn a_reader_that_does_not_read_changes_no_verdict_and_gets_everything() {
+    // More than fits into the pipe and into memory; then silence that is no stall.
+    let script = "i=0; while [ $i -lt 3000 ]; do echo \"line $i\"; i=$((i+1)); done
+        for i in 1 2 3 4 5 6; do echo tick; sleep 0.5; done";
+    let suite = suite_with_agent(script, "quiet = \"2s\"");
+    let (mut stdout, full) = std::io::pipe().unwrap();
+    rustix::pipe::fcntl_setpipe_size(&full, 4096).unwrap();
+    let mut command = suite.host_command(&suite.path(""), ["run", "--repeat-each", "3", "--reporter", "jsonl"]);
+    let mut host = command.stdout(full).stderr(Stdio::null()).spawn().unwrap();
+    drop(command);
+    let log = || suite.last_run().and_then(|run| fs::read_to_string(run.join("events.jsonl")).ok()).unwrap_or_default();
+    assert!(wait_until(|| log().contains("\"run-finished\"")), "the run waits for its reader");
+    let mut told = String::new();
+    stdout.read_to_string(&mut told).unwrap();
+    assert_eq!(host.wait().unwrap().code(), Some(0));
+    assert!(told == log(), "{} of {} lines", told.lines().count(), log().lines().count());
+    let events = crate::support::events_of(&suite.last_run().unwrap());
+    let passed = events
+        .iter()
+        .filter(|event| matches!(&event.kind, host::model::EventKind::TrialFinished { verdict: Verdict::Pass, .. }));
+    assert_eq!(passed.count(), 3);
 }

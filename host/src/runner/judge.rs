@@ -34,11 +34,9 @@ pub(super) fn settle(outcome: Outcome, beside: Beside) -> Outcome {
     if let Some(fault) = beside.breach {
         return Outcome::Fault(fault);
     }
-    let over = matches!(&outcome, Outcome::Fault(fault) if fault.class == FaultClass::Deadline);
-    match beside.session {
-        // Ending a session at the deadline may look like a crash of its agent.
-        Some(fault) if !over => return Outcome::Fault(fault),
-        _ => {}
+    // At the deadline too: a session knows what its agent did before it was ended, and its record says the same.
+    if let Some(fault) = beside.session {
+        return Outcome::Fault(fault);
     }
     match (refused(&outcome, &beside), beside.left) {
         (Some(fault), _) => Outcome::Fault(fault),
@@ -146,9 +144,13 @@ mod tests {
     }
 
     #[test]
-    fn a_deadline_is_not_taken_for_the_crash_that_ending_it_looks_like() {
+    fn an_end_that_happened_before_the_deadline_counts() {
         let beside = Beside { session: Some(fault(FaultClass::Crash)), ..Beside::default() };
-        assert_eq!(class_of(Outcome::Fault(fault(FaultClass::Deadline)), beside), Some(FaultClass::Deadline));
+        assert_eq!(class_of(Outcome::Fault(fault(FaultClass::Deadline)), beside), Some(FaultClass::Crash));
+        assert_eq!(
+            class_of(Outcome::Fault(fault(FaultClass::Deadline)), Beside::default()),
+            Some(FaultClass::Deadline)
+        );
     }
 
     #[test]

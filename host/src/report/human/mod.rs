@@ -125,10 +125,12 @@ impl Sink for Human {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.screen.heed_resize()?;
         self.print_pending()
     }
 
     fn tick(&mut self) -> io::Result<()> {
+        self.screen.heed_resize()?;
         self.print_pending()
     }
 

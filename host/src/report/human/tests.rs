@@ -1,5 +1,5 @@
 use std::{
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -772,4 +772,36 @@ fn on_a_terminal_lines_live_below_the_results_and_go_at_the_end() {
     let end = terminal.0.text();
     let last = end.rsplit("running").next().unwrap();
     assert!(last.contains("<clear>") && last.contains("5 passed in 3.61s"), "{last}");
+}
+
+#[test]
+fn a_window_that_becomes_smaller_is_drawn_again() {
+    let buffer = Buffer::default();
+    let size = Arc::new(Mutex::new((24, 80)));
+    let asked = Arc::clone(&size);
+    let target = indicatif::ProgressDrawTarget::hidden();
+    let theme = HumanOptions::default().theme();
+    let live = screen::Live::new(target, Box::new(buffer.clone()), Arc::new(move || *asked.lock().unwrap()), theme);
+    let mut human = Human::on(Screen::Live(live), HumanOptions::default());
+    for event in sample::all_pass() {
+        if !matches!(event.kind, EventKind::RunFinished { .. }) {
+            human.event(&event).unwrap();
+        }
+    }
+    human.flush().unwrap();
+    let before = buffer.text();
+    for (height, width) in [(24, 80), (24, 100), (30, 100)] {
+        *size.lock().unwrap() = (height, width);
+        human.tick().unwrap();
+        assert_eq!(buffer.text(), before, "nothing wraps in a larger window");
+    }
+    *size.lock().unwrap() = (24, 70);
+    human.tick().unwrap();
+    let again = buffer.text()[before.len()..].to_owned();
+    assert_eq!(again, format!("\u{1b}[H\u{1b}[2J{before}"), "all of it fits");
+    *size.lock().unwrap() = (4, 70);
+    human.tick().unwrap();
+    let last = buffer.text();
+    let shown = last.rsplit("\u{1b}[2J").next().unwrap();
+    assert!(before.ends_with(shown) && shown.lines().count() <= 4, "{shown}");
 }
