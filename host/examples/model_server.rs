@@ -4,6 +4,8 @@
 //! cargo run -p host --example model_server -- [SCENARIOS [PORT]]
 //! ```
 
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a person at a terminal")]
+
 use std::{io, net::Ipv4Addr};
 
 #[path = "../tests/support/model_server/mod.rs"]

@@ -9,6 +9,8 @@
 //! meanwhile is the same for both. `HOST_TEST_AGENTS` names the folder with the agents' `node_modules`. Where others
 //! use the machine too, this program started by `chrt -r 1` keeps them out of the figures.
 
+#![expect(clippy::print_stdout, reason = "a program for a person at a terminal")]
+
 use std::{
     env, fs, io,
     io::Read,

@@ -15,7 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("config", &["files", "model"]),
     ("engine", &["model"]),
-    ("component", &["engine", "model"]),
+    ("component", &["clock", "engine", "model"]),
     ("sandbox", &["clock", "engine", "files", "model"]),
     ("lane", &["clock", "files", "model"]),
     ("plan", &["config", "model"]),

@@ -460,6 +460,11 @@ fn output_that_cannot_be_written_is_an_error_unless_its_reader_has_gone() {
         let (code, stderr) = run(args, closed_pipe());
         assert_eq!((code, stderr.contains("error")), (0, false), "{args:?}: {stderr}");
     }
+    let mut closed = suite.command("sh");
+    closed.args(["-c", "exec \"$0\" list >&-", env!("CARGO_BIN_EXE_host")]);
+    let output = closed.output().unwrap();
+    assert_eq!(output.status.code(), Some(96));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "error: cannot write to stdout: it is closed\n");
 }
 
 /// What `host run` writes to a terminal.

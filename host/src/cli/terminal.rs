@@ -32,6 +32,21 @@ const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// Whether stderr accepted nothing for too long. Later text waits no more.
 static IS_STDERR_STUCK: AtomicBool = AtomicBool::new(false);
 
+/// Whether the process was started without a stdout. The standard library puts `/dev/null` there before `main`.
+static WAS_STDOUT_CLOSED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn look_at_stdout() {
+    // SAFETY: a system call that changes nothing.
+    let is_closed = unsafe { libc::fcntl(libc::STDOUT_FILENO, libc::F_GETFD) } == -1;
+    WAS_STDOUT_CLOSED.store(is_closed, Ordering::Relaxed);
+}
+
+// SAFETY: functions of this section run once, before anything of the standard library is set up; this one needs none of
+// it.
+#[used]
+#[unsafe(link_section = ".init_array")]
+static LOOK_AT_STDOUT: extern "C" fn() = look_at_stdout;
+
 /// Prints `text` to stderr as it is.
 pub(super) fn print(text: &str) {
     print_to(stdio::stderr(), text, STDERR_TIMEOUT, &IS_STDERR_STUCK);
@@ -57,6 +72,9 @@ pub(super) fn error(text: impl Display) {
 /// # Errors
 /// Stdout cannot be written, or a signal arrived while its reader was waited for.
 pub(super) fn output(text: &str) -> Result<(), Failure> {
+    if WAS_STDOUT_CLOSED.load(Ordering::Relaxed) {
+        return Err(Failure::setup("cannot write to stdout: it is closed"));
+    }
     output_to(stdio::stdout(), text)
 }
 

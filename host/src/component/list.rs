@@ -12,6 +12,7 @@ use super::{
     unlinked,
 };
 use crate::{
+    clock,
     engine::{self, Account, Engine, HTTP_CHUNK, Limiter},
     model::{BadName, Clause, DeclaredScenario, Grant, Limits, UnknownGrant, check_name},
 };
@@ -115,7 +116,7 @@ impl Lister {
     /// # Errors
     /// [`ListError`].
     pub async fn list(&self, plugin: &Plugin) -> Result<Vec<DeclaredScenario>, ListError> {
-        let listed = tokio::time::timeout(DEADLINE, self.call(plugin)).await.map_err(|_| ListError::Deadline)??;
+        let listed = clock::timeout(DEADLINE, self.call(plugin)).await.map_err(|_| ListError::Deadline)??;
         if listed.is_empty() || listed.len() > SCENARIOS {
             return Err(ListError::Count { count: listed.len() });
         }

@@ -12,12 +12,13 @@
 use std::{
     io,
     sync::{Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustix::process::{Pid, WaitOptions, getpid, set_child_subreaper, waitpid};
 
 use super::process_tree::{self, Process};
+use crate::clock::Instant;
 
 /// Names the session in the environment of its agent, for whoever must find leftovers.
 pub const SESSION_MARKER: &str = "HOST_SESSION";

@@ -18,7 +18,7 @@ const BATCH: usize = 64;
 /// How long a reader may take nothing at the end of a run before it is given up.
 const STUCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the sink may do something without an event.
-const TICK: Duration = Duration::from_millis(250);
+const TICK: Duration = Duration::from_secs(1);
 /// How often a wait for the end checks for the time and for signals.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 

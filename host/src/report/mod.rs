@@ -46,7 +46,7 @@ pub trait Sink: Send {
     /// The sink cannot go on; it gets no further calls.
     fn flush(&mut self) -> io::Result<()>;
 
-    /// Called several times a second while no event comes, where the sink has a thread of its own.
+    /// Called about every second while no event comes, where the sink has a thread of its own.
     ///
     /// # Errors
     /// The sink cannot go on; it gets no further calls.

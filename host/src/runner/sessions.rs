@@ -256,9 +256,9 @@ impl Sessions {
     /// Waits until what the agents have written by now is read.
     pub(super) async fn catch_up(&self) {
         let intakes = self.intakes.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        for intake in intakes {
-            intake.catch_up().await;
-        }
+        let mut catching_up: JoinSet<()> =
+            intakes.into_iter().map(|intake| async move { intake.catch_up().await }).collect();
+        while catching_up.join_next().await.is_some() {}
     }
 
     /// Ends every session: asks, and after `grace` kills. Returns when no descendant is left and every event

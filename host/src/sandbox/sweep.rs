@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use rustix::process::geteuid;
@@ -14,6 +14,7 @@ use super::{
     claim::{self, Found, Owner},
     workspace::{remove_workspace, run_of},
 };
+use crate::clock::Instant;
 
 /// How long to wait before a folder is tried again in which processes were still at work.
 const ROUND: Duration = Duration::from_millis(20);

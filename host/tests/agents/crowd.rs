@@ -97,6 +97,7 @@ fn scenario(trial: &TrialId) -> &'static str {
 }
 
 /// No agent changed anything but in its attempt, and in devices that keep nothing.
+#[expect(clippy::print_stdout, reason = "for the person who runs the test")]
 fn kept_to_themselves(trace: &str, attempts: &Path) {
     let trace = Trace::of(trace);
     let mut folders = vec![attempts.to_owned()];

@@ -94,6 +94,7 @@ fn told(run: &Finished) -> BTreeMap<&str, (Option<&Verdict>, Option<&AttemptReco
     told
 }
 
+#[expect(clippy::print_stdout, reason = "for the person who runs the test")]
 fn check(suite: &RealSuite, run: &Finished, ways: &[Way], bound: u64) {
     let told = told(run);
     let mut wrong = Vec::new();

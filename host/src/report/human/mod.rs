@@ -3,6 +3,7 @@
 mod activity;
 mod board;
 mod figures;
+mod frame;
 mod heartbeat;
 mod incidents;
 mod rates;
@@ -119,24 +120,22 @@ impl Sink for Human {
         // The summary must not wait for live lines, nor stand above them.
         let is_last = matches!(event.kind, EventKind::RunFinished { .. });
         if is_last {
-            self.screen.end_live();
+            self.screen.end_live()?;
         }
         if is_last || self.pending.len() >= PENDING { self.print_pending() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.screen.heed_resize()?;
         self.print_pending()
     }
 
     fn tick(&mut self) -> io::Result<()> {
-        self.screen.heed_resize()?;
         self.print_pending()
     }
 
     fn finish(&mut self) -> io::Result<()> {
         self.story.end(&mut self.pending);
-        self.screen.end_live();
+        self.screen.end_live()?;
         self.print_pending()
     }
 }

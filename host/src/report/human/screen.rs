@@ -1,30 +1,25 @@
 //! Where the text goes: a plain writer, or a terminal with live lines below the text.
 
 use std::{
-    collections::VecDeque,
-    fmt,
     io::{self, Write},
-    sync::{Arc, Mutex, PoisonError, mpsc::channel},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        mpsc::{channel, sync_channel},
+    },
     thread,
     time::{Duration, Instant},
 };
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
-
-use super::{board::Board, theme::Theme};
+use super::{board::Board, frame::Frame, theme::Theme};
 use crate::model::{Event, EventKind};
 
 /// How often elapsed times move.
 const TICK: Duration = Duration::from_millis(100);
-/// Lines that can be drawn again above the live ones.
-const MAX_ABOVE: usize = 500;
-/// To the upper left corner, and clear from there.
-const CLEAR_SCREEN: &str = "\u{1b}[H\u{1b}[2J";
 /// How long a terminal may take to clear the live lines.
 const CLEAR_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Height and width of a terminal, asked anew for each drawing since windows change.
-type Size = Arc<dyn Fn() -> (u16, u16) + Send + Sync>;
+/// Height and width of a terminal, asked again for each drawing since windows change.
+pub(super) type Size = Box<dyn Fn() -> (u16, u16) + Send>;
 
 pub(super) enum Screen {
     Plain(Box<dyn Write + Send>),
@@ -33,8 +28,7 @@ pub(super) enum Screen {
 
 impl Screen {
     pub(super) fn live(terminal: console::Term, writer: Box<dyn Write + Send>, theme: Theme) -> Self {
-        let sized = terminal.clone();
-        Self::Live(Live::new(ProgressDrawTarget::term(terminal, 20), writer, Arc::new(move || sized.size()), theme))
+        Self::Live(Live::new(writer, Box::new(move || terminal.size()), theme))
     }
 
     pub(super) fn print(&mut self, text: &str) -> io::Result<()> {
@@ -42,20 +36,20 @@ impl Screen {
             return Ok(());
         }
         match self {
-            Self::Plain(writer) => write_through(writer, text),
-            Self::Live(live) => {
-                live.keep(text);
-                live.bar.suspend(|| write_through(&mut live.writer, text))
+            Self::Plain(writer) => {
+                writer.write_all(text.as_bytes())?;
+                writer.flush()
             }
+            Self::Live(live) => live.lock().print(text),
         }
     }
 
     /// Keeps the live lines up to date.
     pub(super) fn follow(&mut self, event: &Event) {
         if let Self::Live(live) = self {
-            live.board.lock().unwrap_or_else(PoisonError::into_inner).follow(event, Instant::now());
+            live.lock().follow(event);
             if matches!(event.kind, EventKind::RunStarted { .. }) {
-                live.bar.enable_steady_tick(TICK);
+                live.tick();
             }
         }
     }
@@ -64,49 +58,68 @@ impl Screen {
     pub(super) fn live_lines(&self) -> Option<LiveLines> {
         match self {
             Self::Plain(_) => None,
-            Self::Live(live) => Some(LiveLines(live.bar.clone())),
-        }
-    }
-
-    /// Draws all again in a window that has become smaller: whether the terminal has cut or wrapped the lines that were
-    /// there cannot be known.
-    pub(super) fn heed_resize(&mut self) -> io::Result<()> {
-        match self {
-            Self::Plain(_) => Ok(()),
-            Self::Live(live) => live.heed_resize(),
+            Self::Live(live) => Some(LiveLines(Arc::downgrade(&live.0))),
         }
     }
 
     /// Takes the live lines away for good.
-    pub(super) fn end_live(&mut self) {
-        if let Self::Live(live) = self {
-            live.bar.finish_and_clear();
+    pub(super) fn end_live(&mut self) -> io::Result<()> {
+        match self {
+            Self::Plain(_) => Ok(()),
+            Self::Live(live) => live.lock().end(),
         }
     }
 }
 
-fn write_through(writer: &mut impl Write, text: &str) -> io::Result<()> {
-    writer.write_all(text.as_bytes())?;
-    writer.flush()
+/// Draws the live lines again and again.
+pub(super) struct Live(Arc<Mutex<Frame>>);
+
+impl Live {
+    pub(super) fn new(writer: Box<dyn Write + Send>, size: Size, theme: Theme) -> Self {
+        Self(Arc::new(Mutex::new(Frame::new(writer, size, Board::new(theme, Instant::now())))))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Frame> {
+        lock(&self.0)
+    }
+
+    fn tick(&self) {
+        let frame = Arc::downgrade(&self.0);
+        // Without a thread the lines are drawn below each text only.
+        let _ = thread::Builder::new().name("live-lines".into()).spawn(move || {
+            while let Some(frame) = frame.upgrade() {
+                // An error is found again where a text is printed.
+                if lock(&frame).draw().is_err() {
+                    return;
+                }
+                drop(frame);
+                thread::sleep(TICK);
+            }
+        });
+    }
+}
+
+fn lock(frame: &Mutex<Frame>) -> MutexGuard<'_, Frame> {
+    frame.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The live lines, for who wants them away for a while.
 #[derive(Clone)]
-pub struct LiveLines(ProgressBar);
+pub struct LiveLines(Weak<Mutex<Frame>>);
 
 impl LiveLines {
     /// Takes the lines away, calls `stop`, and draws them again. Where they cannot be taken away, since nothing can be
     /// written to the terminal, `stop` is called all the same.
     pub fn suspend(&self, stop: impl FnOnce()) {
+        let Some(frame) = self.0.upgrade() else { return stop() };
         let (cleared, is_cleared) = channel();
-        let (again, draw_again) = channel::<()>();
-        let bar = self.0.clone();
+        let (again, draw_again) = sync_channel::<()>(0);
         let clearing = thread::Builder::new().spawn(move || {
-            bar.suspend(|| {
-                // Both ends wait no longer than they have to.
-                let _ = cleared.send(());
-                let _ = draw_again.recv();
-            });
+            let mut frame = lock(&frame);
+            // Whatever fails here fails again where a text is printed, and nobody waits any longer than has to be.
+            let _ = cleared.send(frame.clear());
+            let _ = draw_again.recv();
+            let _ = frame.draw();
         });
         if clearing.is_ok() {
             let _ = is_cleared.recv_timeout(CLEAR_TIMEOUT);
@@ -114,62 +127,4 @@ impl LiveLines {
         stop();
         drop(again);
     }
-}
-
-/// The live lines are one bar of several lines: one thread ticks and one drawing moves them all, however many run.
-pub(super) struct Live {
-    bar: ProgressBar,
-    writer: Box<dyn Write + Send>,
-    board: Arc<Mutex<Board>>,
-    size: Size,
-    /// The size when it was last looked at.
-    last_size: (u16, u16),
-    /// The last lines above the live ones.
-    above: VecDeque<String>,
-}
-
-impl Live {
-    pub(super) fn new(target: ProgressDrawTarget, writer: Box<dyn Write + Send>, size: Size, theme: Theme) -> Self {
-        let board = Arc::new(Mutex::new(Board::new(theme, Instant::now())));
-        let shown = Arc::clone(&board);
-        let last_size = size();
-        let asked = Arc::clone(&size);
-        let draw = move |_: &ProgressState, out: &mut dyn fmt::Write| {
-            let (height, width) = asked();
-            let board = shown.lock().unwrap_or_else(PoisonError::into_inner);
-            let _ = out.write_str(&board.draw(Instant::now(), height.into(), width.into()));
-        };
-        let style = ProgressStyle::with_template("{board}").unwrap_or_else(|_| ProgressStyle::default_spinner());
-        let bar = ProgressBar::with_draw_target(None, target).with_style(style.with_key("board", draw));
-        Self { bar, writer, board, size, last_size, above: VecDeque::new() }
-    }
-
-    fn keep(&mut self, text: &str) {
-        self.above.extend(text.lines().map(str::to_owned));
-        let surplus = self.above.len().saturating_sub(MAX_ABOVE);
-        self.above.drain(..surplus);
-    }
-
-    fn heed_resize(&mut self) -> io::Result<()> {
-        let (height, width) = (self.size)();
-        let before = std::mem::replace(&mut self.last_size, (height, width));
-        if (height >= before.0 && width >= before.1) || self.bar.is_finished() {
-            return Ok(());
-        }
-        let live =
-            self.board.lock().unwrap_or_else(PoisonError::into_inner).draw(Instant::now(), height.into(), width.into());
-        let text = screenful(&self.above, usize::from(height).saturating_sub(live.lines().count()), width.into());
-        self.bar.suspend(|| write_through(&mut self.writer, &format!("{CLEAR_SCREEN}{text}")))
-    }
-}
-
-/// The last of `lines` that take at most `rows` rows of `width` columns.
-fn screenful(lines: &VecDeque<String>, rows: usize, width: usize) -> String {
-    let mut left = rows;
-    let fits = |line: &&String| {
-        let rows = console::measure_text_width(line).div_ceil(width.max(1)).max(1);
-        left.checked_sub(rows).inspect(|rest| left = *rest).is_some()
-    };
-    let count = lines.iter().rev().take_while(fits).count();
-    lines.iter().skip(lines.len() - count).map(|line| format!("{line}\n")).collect()
 }
