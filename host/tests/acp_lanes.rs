@@ -117,8 +117,8 @@ async fn what_is_not_understood_does_no_harm_and_is_kept() {
         say '}] garbage {['; say ''; say 'null'; say '[]'; say '{"method":7,"id":{}}'
         say '{"id":99,"result":{"stopReason":"end_turn"}}'; say '{"id":null,"error":{"code":-32700}}'
         update '{"sessionUpdate":"a_kind_of_the_future","x":1}'
-        word 'I refuse'; stop refusal
-        update '{"sessionUpdate":"session_info_update","title":"late"}'; word 'too late'; stop end_turn"#,
+        word 'I '; stop refusal
+        update '{"sessionUpdate":"session_info_update","title":"late"}'; word refuse; stop end_turn"#,
     );
     let attempt = Attempt::new("");
     let mut session = agent.start(&attempt).await;
@@ -130,10 +130,11 @@ async fn what_is_not_understood_does_no_harm_and_is_kept() {
         assert!(raw(part), "{part}");
     }
     let conclusion = within(60, session.conclude()).await.unwrap();
+    // What comes right behind the end belongs to the turn.
     assert_eq!((conclusion.final_message.as_str(), conclusion.stop_reason.as_str()), ("I refuse", "refusal"));
     assert!(conclusion.usage.is_unknown(), "nothing is known, which is not zero");
     let stream = attempt.read("record/stream.jsonl");
-    assert!(stream.contains("too late") && stream.len() > 3_000_000, "every line is kept");
+    assert!(stream.ends_with("{\"stopReason\":\"end_turn\"}}\n") && stream.len() > 3_000_000, "every line is kept");
 }
 
 #[tokio::test]

@@ -15,9 +15,12 @@
 //! | anything else, and whatever is of another session | raw |
 //!
 //! Some adapters tell as messages what are none: that they try again, warnings, a banner. Those that were seen are told
-//! by their words, see `notices`. codex-acp ends a failed turn well, too, and tells the error as a message. A turn that
-//! ends well without a word or a tool call is a fault, since `pi-acp` ends so when its provider refuses: `overload`
-//! after a back-off, `launch` if the model has never answered, else `crash`.
+//! by their words, see `notices`. codex-acp ends a failed turn well, too, and tells the error as a message.
+//!
+//! Some agents write the last words right behind the answer to the prompt. They belong to the turn, which is over after
+//! a short silence.
+//!
+//! Every request is answered: one that is not understood with an error, as long as its number is.
 //!
 //! The messages are read by hand, and not with the types of the crate `agent-client-protocol`: a line must be kept as it
 //! came and an unknown kind, field or version of it do no harm, and the crate would own both ends of the pipe. What is
@@ -34,37 +37,72 @@ mod notices;
 mod tests;
 mod wire;
 
-use std::{ffi::OsString, path::Path};
+use std::{ffi::OsString, path::Path, time::Duration};
 
 use serde_json::{Value, json};
 
 use self::{
     calls::Calls,
     notices::{Notice, OfCodex, notice, of_codex},
-    wire::{asked, model, request, words},
+    wire::{Id, asked, model, refused, request, words},
 };
 use super::{
     LaneKind,
-    external::{Asked, Invocation, Program, Refusal, Thread, integer, list, part, refused_to_start, text},
+    external::{Asked, Invocation, Program, Refusal, Thread, integer, list, name, part, refused_to_start, text, texts_of},
+    json::{Read, Wanted},
     process::AgentExit,
     turn::{Dialect, Said},
 };
-use crate::model::{AgentSettings, BackOff, Fault, FaultClass, SessionEventKind, Usage};
+use crate::model::{AgentSettings, Fault, FaultClass, SessionEventKind, Usage};
 
 /// How many pieces of a message make one event.
 const PIECES: u32 = 20;
 /// How much of one message is kept.
 const MESSAGE: usize = 1 << 20;
+/// How long an agent must be silent behind the end of its turn: where it has said or done something, and where it has
+/// not, so that more is to be expected.
+const SILENCE: [Duration; 2] = [Duration::from_millis(150), Duration::from_secs(1)];
 /// The numbers of the two requests before the first prompt's.
 const INITIALIZE: u64 = 0;
 const NEW_SESSION: u64 = 1;
 /// The number of another one, above those of all prompts.
 const SET_MODE: u64 = 1 << 32;
 /// The error that says that the agent must be logged in.
-const LOGIN_WANTED: i64 = -32000;
+const LOGIN_WANTED: &str = "-32000";
 /// Modes in which adapters ask for nothing: of `claude-agent-acp` and of `codex-acp`. What an agent may do is the
 /// confinement's to say.
 const ASKS_NOTHING: [&str; 2] = ["bypassPermissions", "agent-full-access"];
+
+/// What of a line is needed.
+const WANTED: Wanted = Wanted {
+    facts: &[
+        "id",
+        "method",
+        "error.code",
+        "error.message",
+        "params.sessionId",
+        "params.options.*",
+        "params.update.sessionUpdate",
+        "params.update.messageId",
+        "params.update.toolCallId",
+        "params.update.status",
+        "params.update.kind",
+        "params.update.name",
+        "params.update.title",
+        "params.update._meta.codex.threadStatus.type",
+        "params.update._meta.codex.error.*",
+        "params.update._meta.terminal_exit.exit_code",
+        "result.protocolVersion",
+        "result.sessionId",
+        "result.stopReason",
+        "result.usage.*",
+        "result.modes.*",
+        "result.models.currentModelId",
+        "result.configOptions.category",
+        "result.configOptions.currentValue",
+    ],
+    texts: &["params.update.content", "params.update.content.text"],
+};
 
 /// Any agent that speaks ACP.
 pub(super) struct Acp;
@@ -107,17 +145,18 @@ struct AcpDialect {
     first: Option<String>,
     /// The number of the last prompt.
     prompt: u64,
-    /// Whether it is not answered.
+    /// Whether its turn is not over.
     busy: bool,
+    /// Its answer, once it has come.
+    ended: Option<Value>,
     /// The message that is coming in, whether there was too much of it, and its name.
     message: String,
     cut: bool,
     message_id: String,
     calls: Calls,
     pieces: u32,
-    /// Whether the model has done anything in this turn, and whether it was waited for.
+    /// Whether the model has done anything in this turn.
     acted: bool,
-    backed_off: bool,
     /// Whether the adapter tells that the turn has failed, however it ends it.
     failed: bool,
 }
@@ -132,14 +171,39 @@ impl Dialect for AcpDialect {
         vec![request(INITIALIZE, "initialize", &json!({ "protocolVersion": 1, "clientCapabilities": capabilities }))]
     }
 
-    fn read(&mut self, line: &str) -> Vec<Said> {
-        let Ok(value) = serde_json::from_str::<Value>(line) else { return Vec::new() };
-        match (text(&value, "method"), value.get("id")) {
-            ("session/update", None) => self.notified(part(&value, "params")),
-            ("", Some(id)) => self.answer(id.as_u64(), &value),
-            (_, None) => Vec::new(),
-            (method, Some(id)) => vec![asked(method, id, part(&value, "params"))],
+    fn wanted(&self) -> Option<&'static Wanted> {
+        Some(&WANTED)
+    }
+
+    fn json(&mut self, read: &Read) -> Vec<Said> {
+        match &read.value {
+            // Messages in a batch, as older versions of JSON-RPC have them.
+            Value::Array(messages) => {
+                let messages = messages.iter().filter(|message| message.is_object());
+                messages.flat_map(|message| self.received(message, &Id::of(message, None))).collect()
+            }
+            message => self.received(message, &Id::of(message, read.id.as_deref())),
         }
+    }
+
+    fn damaged(&mut self, read: &Read) -> Vec<Said> {
+        let message = &read.value;
+        let id = Id::of(message, read.id.as_deref());
+        if message.get("method").is_some() {
+            let problem = "the request is not JSON that can be read";
+            return id.is_some().then(|| refused(&id, -32700, problem)).into_iter().collect();
+        }
+        if self.waits_for(&id) {
+            let problem = format!("the agent's answer to request {id} is not JSON that can be read");
+            return vec![Said::Broken(Fault::new(FaultClass::Protocol, problem))];
+        }
+        vec![Said::Lost]
+    }
+
+    fn settled(&mut self) -> Vec<Said> {
+        let Some(result) = self.ended.take() else { return Vec::new() };
+        self.busy = false;
+        self.finished(&result)
     }
 
     fn ended(&mut self, exit: &AgentExit, stderr: &str) -> Vec<Said> {
@@ -155,19 +219,50 @@ impl AcpDialect {
     fn prompt(&mut self, message: &str) -> Said {
         self.prompt = self.prompt.max(NEW_SESSION) + 1;
         self.busy = true;
-        (self.acted, self.backed_off, self.failed) = (false, false, false);
+        (self.acted, self.failed, self.ended) = (false, false, None);
         let session = self.thread.id().unwrap_or_default();
         let prompt = json!([{ "type": "text", "text": message }]);
         request(self.prompt, "session/prompt", &json!({ "sessionId": session, "prompt": prompt }))
     }
 
+    fn received(&mut self, message: &Value, id: &Id) -> Vec<Said> {
+        let params = part(message, "params");
+        match message.get("method") {
+            Some(Value::String(method)) if method == "session/update" => {
+                let mut said = self.notified(params);
+                // A notification that asks for an answer.
+                said.extend(id.is_some().then(|| id.answer(&json!({ "result": null }))));
+                said
+            }
+            Some(Value::String(_)) if !id.is_some() => Vec::new(),
+            Some(Value::String(method)) => vec![asked(method, id, params)],
+            Some(_) if id.is_some() => vec![refused(id, -32600, "the method of a request is a text")],
+            Some(_) => Vec::new(),
+            None if self.waits_for(id) => self.answer(id.number(), message),
+            // Neither a request nor an answer.
+            None if id.is_some() && message.get("result").is_none() && message.get("error").is_none() => {
+                vec![refused(id, -32600, "a request has a method")]
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// Whether the agent owes an answer to the request `id`.
+    fn waits_for(&self, id: &Id) -> bool {
+        match id.number() {
+            Some(INITIALIZE | NEW_SESSION | SET_MODE) => self.first.is_some(),
+            Some(id) => self.busy && self.ended.is_none() && id == self.prompt,
+            None => false,
+        }
+    }
+
     fn answer(&mut self, id: Option<u64>, value: &Value) -> Vec<Said> {
         let result = part(value, "result");
-        match id {
-            Some(INITIALIZE | NEW_SESSION | SET_MODE) if value.get("error").is_some() => {
-                vec![self.not_begun(part(value, "error"))]
-            }
-            Some(INITIALIZE) if self.first.is_some() => match integer(result, "protocolVersion") {
+        // Some write both, one of them as null.
+        let error = value.get("error").filter(|error| !error.is_null());
+        match (id, error) {
+            (Some(INITIALIZE | NEW_SESSION | SET_MODE), Some(error)) => vec![self.not_begun(error)],
+            (Some(INITIALIZE), None) => match integer(result, "protocolVersion") {
                 Some(1) => {
                     let cwd = self.thread.root().display().to_string();
                     vec![request(NEW_SESSION, "session/new", &json!({ "cwd": cwd, "mcpServers": [] })), Said::Known]
@@ -178,24 +273,27 @@ impl AcpDialect {
                     vec![Said::Broken(Fault::new(FaultClass::Launch, message))]
                 }
             },
-            Some(NEW_SESSION) => self.started(result),
-            Some(SET_MODE) => self.first.take().map(|first| self.prompt(&first)).into_iter().collect(),
-            Some(id) if self.busy && id == self.prompt => {
+            (Some(NEW_SESSION), None) => self.started(result),
+            (Some(SET_MODE), None) => self.first.take().map(|first| self.prompt(&first)).into_iter().collect(),
+            (_, Some(error)) => {
                 self.busy = false;
-                match value.get("error") {
-                    Some(error) => vec![self.broken(error)],
-                    None => self.finished(result),
-                }
+                vec![self.broken(error)]
             }
-            _ => Vec::new(),
+            (_, None) => {
+                let well = !self.failed && !matches!(text(result, "stopReason"), "" | "cancelled" | "max_turn_requests");
+                if !well {
+                    self.busy = false;
+                    return self.finished(result);
+                }
+                let silence = SILENCE[usize::from(!self.acted && self.message.trim().is_empty())];
+                self.ended = Some(result.clone());
+                vec![Said::Settling { silence }]
+            }
         }
     }
 
     fn started(&mut self, result: &Value) -> Vec<Said> {
-        let id = text(result, "sessionId").to_owned();
-        if self.first.is_none() {
-            return Vec::new();
-        }
+        let id = name(result, "sessionId");
         if id.is_empty() {
             let message = "the agent did not name the session in its answer to `session/new`";
             return vec![Said::Broken(Fault::new(FaultClass::Protocol, message))];
@@ -255,16 +353,6 @@ impl AcpDialect {
             "max_turn_requests" => {
                 broken(FaultClass::Limit, "the agent ran into its own bound: stop reason `max_turn_requests`")
             }
-            "end_turn" if !self.acted => {
-                let class = match (self.backed_off, self.thread.answered()) {
-                    (true, _) => FaultClass::Overload,
-                    (false, false) => FaultClass::Launch,
-                    (false, true) => FaultClass::Crash,
-                };
-                let message = "the agent ended its turn without a word, as when its provider refuses it; look at its \
-                               transcript, and at the lane's credentials, model and provider";
-                broken(class, message)
-            }
             reason => Said::Finished { stop_reason: reason.to_owned() },
         });
         said
@@ -287,12 +375,12 @@ impl AcpDialect {
     }
 
     fn refusal(&self, error: &Value, message: &str) -> Fault {
-        let status = (part(error, "code").as_i64() == Some(LOGIN_WANTED)).then_some(401);
+        let status = (name(error, "code").trim() == LOGIN_WANTED).then_some(401);
         Refusal { status, code: "", words: &words(error, message), answered: self.thread.answered() }.fault()
     }
 
     fn notified(&mut self, params: &Value) -> Vec<Said> {
-        let session = text(params, "sessionId");
+        let session = name(params, "sessionId");
         // Another session, such as a sub-agent's, is not the person's.
         let known = self.thread.id();
         if known.is_some_and(|known| !session.is_empty() && session != known) {
@@ -324,7 +412,7 @@ impl AcpDialect {
 
     fn state(&mut self, update: &Value) -> Vec<Said> {
         match of_codex(update) {
-            Some(OfCodex::BackOff(back_off)) => return self.back_off(back_off),
+            Some(OfCodex::BackOff(back_off)) => return vec![Said::Event(SessionEventKind::BackOff(back_off))],
             Some(OfCodex::Failed) => self.failed = true,
             Some(OfCodex::Active) => self.failed = false,
             None => {}
@@ -332,24 +420,24 @@ impl AcpDialect {
         self.piece()
     }
 
-    fn back_off(&mut self, back_off: BackOff) -> Vec<Said> {
-        self.backed_off = true;
-        vec![Said::Event(SessionEventKind::BackOff(back_off))]
-    }
-
     fn chunk(&mut self, update: &Value) -> Vec<Said> {
-        let id = text(update, "messageId");
-        let words = text(part(update, "content"), "text");
+        let id = name(update, "messageId");
+        let content = part(update, "content");
+        let words = match content {
+            Value::Object(_) => text(content, "text").to_owned(),
+            content => texts_of(content),
+        };
+        let words = words.as_str();
         if id.is_empty() {
             match notice(words) {
-                Some(Notice::BackOff(back_off)) => return self.back_off(back_off),
+                Some(Notice::BackOff(back_off)) => return vec![Said::Event(SessionEventKind::BackOff(back_off))],
                 Some(Notice::Noise) => return Vec::new(),
                 None => {}
             }
         }
         let mut said = if id == self.message_id { Vec::new() } else { self.tell_message() };
-        self.message_id = id.to_owned();
-        if !id.is_empty() {
+        self.message_id = id;
+        if !self.message_id.is_empty() {
             // One without a name may be the adapter's.
             self.thread.set_answered();
         }

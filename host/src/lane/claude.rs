@@ -6,7 +6,7 @@
 //! | `system` / `api_retry` | back-off |
 //! | `assistant`, a block `text` | message, unless it is a sub-agent's, or the words of a provider's error |
 //! | `assistant`, a block `tool_use`; `user`, a block `tool_result` | tool call and its result, a sub-agent's too |
-//! | `result` | usage, then the end of the turn, unless another `init` comes |
+//! | `result` | its words, if the turn's last step had none; usage, then the end of the turn, unless another `init` comes |
 //! | anything else, blocks `thinking` included | raw |
 //!
 //! One message of the model comes as several lines, a block each.
@@ -14,7 +14,7 @@
 //! Where a worker that was sent a message ends after the turn, Claude Code begins anew by itself, with another `init`
 //! and another `result`: the last one counts.
 //!
-//! `is_error` tells a failure, whatever `subtype` says. A turn that the agent's own bounds end (`--max-turns`,
+//! `is_error` tells a failure, and so does a `subtype` that begins with `error_`, whatever the other says. A turn that the agent's own bounds end (`--max-turns`,
 //! `--max-budget-usd`) is a fault of class `limit`; for the others see [`super::external::Refusal`].
 //!
 //! Usage is summed over the models of `model_usage_since_last_result`; `usage` beside it counts failed tries and no
@@ -27,7 +27,11 @@ use serde_json::Value;
 
 use super::{
     LaneKind,
-    external::{Asked, Invocation, Program, Refusal, Thread, integer, list, part, refused_to_start, text, texts_of},
+    external::{
+        Asked, Invocation, Program, Refusal, Thread, decimal, flag, integer, list, name, part, refused_to_start, text,
+        texts_of,
+    },
+    json::{Read, Wanted},
     process::AgentExit,
     turn::{Dialect, Said},
 };
@@ -35,6 +39,41 @@ use crate::model::{AgentSettings, BackOff, Fault, FaultClass, SessionEventKind, 
 
 #[cfg(test)]
 mod tests;
+
+/// What it prints in the place of an answer without a word (up to 2.1).
+const NO_WORDS: &str = "(no content)";
+/// What of a line is needed.
+const WANTED: Wanted = Wanted {
+    facts: &[
+        "type",
+        "subtype",
+        "session_id",
+        "model",
+        "error",
+        "error_status",
+        "attempt",
+        "retry_delay_ms",
+        "is_api_error_message",
+        "parent_tool_use_id",
+        "is_error",
+        "stop_reason",
+        "terminal_reason",
+        "errors",
+        "api_error",
+        "api_error_type",
+        "api_error_status",
+        "total_cost_usd",
+        "usage.*",
+        "modelUsage.*",
+        "model_usage_since_last_result.*",
+        "message.content.type",
+        "message.content.id",
+        "message.content.name",
+        "message.content.tool_use_id",
+        "message.content.is_error",
+    ],
+    texts: &["result", "message.content", "message.content.text"],
+};
 
 /// Claude Code.
 pub(super) struct Claude;
@@ -85,7 +124,7 @@ impl Program for Claude {
     }
 
     fn dialect(&self, thread: &Thread, _settings: &AgentSettings) -> Box<dyn Dialect> {
-        Box::new(ClaudeDialect { thread: thread.clone(), error: String::new() })
+        Box::new(ClaudeDialect { thread: thread.clone(), error: String::new(), last: String::new(), spoken: false })
     }
 }
 
@@ -93,19 +132,30 @@ struct ClaudeDialect {
     thread: Thread,
     /// The last error that was told by a word.
     error: String,
+    /// The last message of this turn, and whether no tool was called after it.
+    last: String,
+    spoken: bool,
 }
 
 impl Dialect for ClaudeDialect {
-    fn read(&mut self, line: &str) -> Vec<Said> {
-        let Ok(value) = serde_json::from_str::<Value>(line) else { return Vec::new() };
-        match (text(&value, "type"), text(&value, "subtype")) {
-            ("system", "init") => self.init(&value),
-            ("system", "api_retry") => vec![Said::Event(SessionEventKind::BackOff(self.back_off(&value)))],
-            ("assistant", _) => self.assistant(&value),
-            ("user", _) => results(&value),
-            ("result", _) => self.result(&value),
+    fn wanted(&self) -> Option<&'static Wanted> {
+        Some(&WANTED)
+    }
+
+    fn json(&mut self, read: &Read) -> Vec<Said> {
+        let value = &read.value;
+        match (text(value, "type"), text(value, "subtype")) {
+            ("system", "init") => self.init(value),
+            ("system", "api_retry") => vec![Said::Event(SessionEventKind::BackOff(self.back_off(value)))],
+            ("assistant", _) => self.assistant(value),
+            ("user", _) => results(value),
+            ("result", _) => self.result(value),
             _ => Vec::new(),
         }
+    }
+
+    fn damaged(&mut self, read: &Read) -> Vec<Said> {
+        if text(&read.value, "type") == "assistant" { vec![Said::Lost] } else { Vec::new() }
     }
 
     fn ended(&mut self, exit: &AgentExit, stderr: &str) -> Vec<Said> {
@@ -115,13 +165,13 @@ impl Dialect for ClaudeDialect {
 
 impl ClaudeDialect {
     fn init(&mut self, value: &Value) -> Vec<Said> {
-        let session_id = text(value, "session_id");
+        let session_id = name(value, "session_id");
         if session_id.is_empty() {
             return Vec::new();
         }
-        self.thread.set_id(session_id);
+        self.thread.set_id(&session_id);
         let model = Some(text(value, "model")).filter(|model| !model.is_empty()).map(str::to_owned);
-        vec![Said::Event(SessionEventKind::Started { session_id: session_id.to_owned(), model })]
+        vec![Said::Event(SessionEventKind::Started { session_id, model })]
     }
 
     fn back_off(&mut self, value: &Value) -> BackOff {
@@ -136,26 +186,46 @@ impl ClaudeDialect {
     }
 
     fn assistant(&mut self, value: &Value) -> Vec<Said> {
-        if part(value, "is_api_error_message") == &Value::Bool(true) {
+        if flag(value, "is_api_error_message") == Some(true) {
             // Not the model's words. The `result` that follows says what it means.
             self.error = text(value, "error").to_owned();
             return Vec::new();
         }
         let for_person = part(value, "parent_tool_use_id").is_null();
-        let blocks = list(part(value, "message"), "content");
+        let content = part(part(value, "message"), "content");
+        if let (Some(text), true) = (content.as_str(), for_person) {
+            self.thread.set_answered();
+            return self.message(text).into_iter().collect();
+        }
+        let blocks = content.as_array().map_or(&[][..], Vec::as_slice);
         if !blocks.is_empty() {
             self.thread.set_answered();
         }
-        let events = blocks.iter().filter_map(|block| match text(block, "type") {
-            "text" if for_person => Some(SessionEventKind::Message { text: text(block, "text").to_owned() }),
-            "tool_use" => Some(SessionEventKind::ToolCall {
-                id: text(block, "id").to_owned(),
-                name: text(block, "name").to_owned(),
-                input: part(block, "input").clone(),
-            }),
-            _ => None,
-        });
-        events.map(Said::Event).collect()
+        let mut said = Vec::new();
+        for block in blocks {
+            match text(block, "type") {
+                "text" if for_person => said.extend(self.message(text(block, "text"))),
+                "tool_use" => {
+                    self.spoken = false;
+                    said.push(Said::Event(SessionEventKind::ToolCall {
+                        id: name(block, "id"),
+                        name: text(block, "name").to_owned(),
+                        input: part(block, "input").clone(),
+                    }));
+                }
+                _ => {}
+            }
+        }
+        said
+    }
+
+    /// The message, unless it is empty.
+    fn message(&mut self, text: &str) -> Option<Said> {
+        if matches!(text.trim(), "" | NO_WORDS) {
+            return None;
+        }
+        (self.last, self.spoken) = (text.to_owned(), true);
+        Some(Said::Event(SessionEventKind::Message { text: text.to_owned() }))
     }
 
     fn result(&mut self, value: &Value) -> Vec<Said> {
@@ -165,7 +235,14 @@ impl ClaudeDialect {
             said.push(Said::Event(SessionEventKind::Usage(self.thread.add_usage(&used))));
         }
         let subtype = text(value, "subtype");
-        let is_error = part(value, "is_error").as_bool().unwrap_or(subtype != "success");
+        let is_error = flag(value, "is_error").unwrap_or(subtype != "success") || subtype.starts_with("error_");
+        let words = text(value, "result");
+        let told = self.spoken || words.trim() == self.last.trim();
+        if !is_error && !told {
+            said.splice(0..0, self.message(words));
+        }
+        // Whatever follows is another turn.
+        (self.last, self.spoken) = (String::new(), false);
         said.push(if !is_error {
             let reasons = [text(value, "stop_reason"), text(value, "terminal_reason"), subtype];
             let stop_reason = reasons.into_iter().find(|reason| !reason.is_empty()).unwrap_or_default().to_owned();
@@ -192,8 +269,8 @@ fn results(value: &Value) -> Vec<Said> {
     let blocks = list(part(value, "message"), "content").iter();
     let results = blocks.filter(|block| text(block, "type") == "tool_result");
     let events = results.map(|block| SessionEventKind::ToolResult {
-        id: text(block, "tool_use_id").to_owned(),
-        is_error: part(block, "is_error").as_bool().unwrap_or(false),
+        id: name(block, "tool_use_id"),
+        is_error: flag(block, "is_error").unwrap_or(false),
         output: texts_of(part(block, "content")),
     });
     events.map(Said::Event).collect()
@@ -216,7 +293,7 @@ fn usage(value: &Value) -> Usage {
         Some(models) => {
             let count = |key: &str| models.values().filter_map(|model| integer(model, key)).reduce(u64::saturating_add);
             let known = models.values().all(|model| text(model, "costBasis") != "unknown");
-            let costs: Option<Vec<f64>> = models.values().map(|model| part(model, "costUSD").as_f64()).collect();
+            let costs: Option<Vec<f64>> = models.values().map(|model| decimal(model, "costUSD")).collect();
             Usage {
                 input_tokens: sum([
                     count("inputTokens"),
@@ -239,7 +316,7 @@ fn usage(value: &Value) -> Usage {
                 ]),
                 cached_input_tokens: count("cache_read_input_tokens"),
                 output_tokens: count("output_tokens"),
-                cost_micro_usd: part(value, "total_cost_usd").as_f64().and_then(micro_usd),
+                cost_micro_usd: decimal(value, "total_cost_usd").and_then(micro_usd),
             }
         }
     };

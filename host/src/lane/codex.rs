@@ -18,14 +18,34 @@ use serde_json::{Map, Value, json};
 
 use super::{
     LaneKind,
-    external::{Asked, Invocation, Program, Refusal, Thread, integer, part, refused_to_start, text, texts_of},
+    external::{Asked, Invocation, Program, Refusal, Thread, integer, name, part, refused_to_start, text, texts_of},
+    json::{Read, Wanted},
     process::AgentExit,
     turn::{Dialect, Said},
 };
-use crate::model::{AgentSettings, BackOff, Fault, Provider, SessionEventKind, Usage};
+use crate::model::{AgentSettings, BackOff, Fault, FaultClass, Provider, SessionEventKind, Usage};
 
 #[cfg(test)]
 mod tests;
+
+/// What of a line is needed.
+const WANTED: Wanted = Wanted {
+    facts: &[
+        "type",
+        "thread_id",
+        "message",
+        "error.message",
+        "usage.*",
+        "item.id",
+        "item.type",
+        "item.status",
+        "item.exit_code",
+        "item.server",
+        "item.tool",
+        "item.error.message",
+    ],
+    texts: &["item.text"],
+};
 
 /// Codex.
 pub(super) struct Codex;
@@ -67,7 +87,7 @@ impl Program for Codex {
     }
 
     fn dialect(&self, thread: &Thread, _settings: &AgentSettings) -> Box<dyn Dialect> {
-        Box::new(CodexDialect { thread: thread.clone(), called: HashSet::new(), error: String::new() })
+        Box::new(CodexDialect { thread: thread.clone(), called: HashSet::new(), error: String::new(), too_old: false })
     }
 }
 
@@ -111,26 +131,45 @@ struct CodexDialect {
     called: HashSet<String>,
     /// The last error that was no back-off.
     error: String,
+    /// Whether it prints `{"id":…,"msg":{…}}`, in which neither the session nor the end of a turn is told.
+    too_old: bool,
 }
 
 impl Dialect for CodexDialect {
-    fn read(&mut self, line: &str) -> Vec<Said> {
-        let Ok(value) = serde_json::from_str::<Value>(line) else { return Vec::new() };
-        match text(&value, "type") {
-            "thread.started" => self.started(text(&value, "thread_id")),
-            "item.started" => self.item(part(&value, "item"), false),
-            "item.completed" => self.item(part(&value, "item"), true),
-            "error" => self.error(text(&value, "message")),
-            "turn.completed" => self.completed(part(&value, "usage")),
+    fn wanted(&self) -> Option<&'static Wanted> {
+        Some(&WANTED)
+    }
+
+    fn json(&mut self, read: &Read) -> Vec<Said> {
+        let value = &read.value;
+        if part(value, "msg").is_object() && part(value, "type").is_null() {
+            self.too_old = true;
+        }
+        match text(value, "type") {
+            "thread.started" => self.started(&name(value, "thread_id")),
+            "item.started" => self.item(part(value, "item"), false),
+            "item.completed" => self.item(part(value, "item"), true),
+            "error" => self.error(text(value, "message")),
+            "turn.completed" => self.completed(part(value, "usage")),
             "turn.failed" => {
-                let words = text(part(&value, "error"), "message");
+                let words = text(part(value, "error"), "message");
                 vec![self.broken(words)]
             }
             _ => Vec::new(),
         }
     }
 
+    fn damaged(&mut self, read: &Read) -> Vec<Said> {
+        let (value, item) = (&read.value, part(&read.value, "item"));
+        let is_message = text(value, "type") == "item.completed" && text(item, "type") == "agent_message";
+        if is_message { vec![Said::Lost] } else { Vec::new() }
+    }
+
     fn ended(&mut self, exit: &AgentExit, stderr: &str) -> Vec<Said> {
+        if self.too_old {
+            let message = "this version of Codex prints its events in an older format (0.39 does so); install a newer one";
+            return vec![Said::Broken(Fault::new(FaultClass::Launch, message))];
+        }
         if !self.error.is_empty() && matches!(exit, AgentExit::Code(1..128)) {
             return vec![self.broken("")];
         }
@@ -152,6 +191,9 @@ impl CodexDialect {
         match kind {
             "agent_message" if completed => {
                 self.thread.set_answered();
+                if text(item, "text").trim().is_empty() {
+                    return vec![Said::Known];
+                }
                 vec![Said::Event(SessionEventKind::Message { text: text(item, "text").to_owned() })]
             }
             // Words, plans and warnings are no tools.
@@ -165,7 +207,7 @@ impl CodexDialect {
 
     /// Some tools are told only when they are done.
     fn tool(&mut self, kind: &str, item: &Value, completed: bool) -> Vec<Said> {
-        let id = text(item, "id").to_owned();
+        let id = name(item, "id");
         let mut said = Vec::new();
         if self.called.insert(id.clone()) {
             let (name, input) = call(kind, item);
@@ -175,8 +217,8 @@ impl CodexDialect {
             // What is over is not told again.
             self.called.remove(&id);
             let failed = matches!(text(item, "status"), "failed" | "declined");
-            let code = part(item, "exit_code").as_i64();
-            let is_error = failed || code.is_some_and(|code| code != 0);
+            let code = name(item, "exit_code");
+            let is_error = failed || !matches!(code.trim(), "" | "0");
             said.push(Said::Event(SessionEventKind::ToolResult { id, is_error, output: output(item) }));
         }
         // An `item.started` that was told before.
@@ -257,9 +299,9 @@ fn output(item: &Value) -> String {
     }
 }
 
-/// `Reconnecting... 1/5 (reason)`.
+/// `Reconnecting... 1/5 (reason)`; `Re-connecting... 1/5` in 0.47.
 pub(super) fn back_off(message: &str) -> Option<BackOff> {
-    let rest = message.strip_prefix("Reconnecting...")?.trim_start();
+    let rest = ["Reconnecting...", "Re-connecting..."].iter().find_map(|words| message.strip_prefix(words))?.trim_start();
     let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
     let reason = rest.split_once('(').map_or(rest, |(_, reason)| reason.strip_suffix(')').unwrap_or(reason));
     Some(BackOff { attempt: rest[..digits].parse().ok(), delay_ms: None, reason: reason.to_owned() })

@@ -12,6 +12,7 @@ use super::{
     LaneKind,
     external::{Asked, Invocation, Program, Thread},
     folder::write_new,
+    json::Wanted,
     process::AgentExit,
     turn::{Dialect, Said},
 };
@@ -90,30 +91,29 @@ fn filled(text: &str, marks: &[(&str, &str)]) -> String {
 
 #[derive(Default)]
 struct CommandDialect {
-    /// The last lines; `None` for one that could not be read.
-    lines: VecDeque<Option<String>>,
+    /// The last lines.
+    lines: VecDeque<String>,
     bytes: usize,
 }
 
 impl CommandDialect {
-    fn keep(&mut self, line: Option<String>) {
-        let size = |line: &Option<String>| line.as_ref().map_or(0, String::len) + 1;
-        self.bytes += size(&line);
+    fn keep(&mut self, line: String) {
+        self.bytes += line.len() + 1;
         self.lines.push_back(line);
         while self.bytes > FINAL_MESSAGE && self.lines.len() > 1 {
-            self.bytes -= self.lines.pop_front().map_or(0, |first| size(&first));
+            self.bytes -= self.lines.pop_front().map_or(0, |first| first.len() + 1);
         }
     }
 }
 
 impl Dialect for CommandDialect {
-    fn read(&mut self, line: &str) -> Vec<Said> {
-        self.keep(Some(line.to_owned()));
-        Vec::new()
+    fn wanted(&self) -> Option<&'static Wanted> {
+        None
     }
 
-    fn missed(&mut self) {
-        self.keep(None);
+    fn text(&mut self, line: &str) -> Vec<Said> {
+        self.keep(line.to_owned());
+        Vec::new()
     }
 
     fn ended(&mut self, exit: &AgentExit, _stderr: &str) -> Vec<Said> {
@@ -121,9 +121,8 @@ impl Dialect for CommandDialect {
             return Vec::new();
         }
         let mut said = Vec::new();
-        // One that could not be read may have been the message.
-        let lines: Option<Vec<String>> = std::mem::take(&mut self.lines).into_iter().collect();
-        let text = lines.unwrap_or_default().join("\n").trim().to_owned();
+        let lines: Vec<String> = std::mem::take(&mut self.lines).into();
+        let text = lines.join("\n").trim().to_owned();
         if !text.is_empty() {
             said.push(Said::Event(SessionEventKind::Message { text }));
         }

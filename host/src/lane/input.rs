@@ -11,8 +11,8 @@ use tokio::{io::AsyncWriteExt, net::unix::pipe, sync::mpsc, task::JoinHandle};
 
 use super::folder::Folder;
 
-/// How many lines may wait for an agent that does not read. It is asked for few.
-const WAITING: usize = 256;
+/// How many lines may wait for an agent that does not read: some ask many things before they read an answer.
+const WAITING: usize = 4096;
 
 /// An agent's standard input. Dropping it closes it, whatever was not written yet.
 #[derive(Debug)]

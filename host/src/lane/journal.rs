@@ -20,9 +20,16 @@ pub(crate) struct Journal {
     pub(crate) final_message: String,
     /// All that an agent says goes through it before it is kept or told.
     pub(crate) redactor: Redactor,
+    /// What is remarkable about the session, for whoever reads the run.
+    pub(crate) notes: Vec<String>,
 }
 
 impl Journal {
+    pub(crate) fn new(record: Record, summary: SessionSummary, redactor: Redactor) -> Self {
+        let (final_message, notes) = (String::new(), Vec::new());
+        Self { started: Instant::now(), record, summary, final_message, redactor, notes }
+    }
+
     pub(crate) fn with<T>(this: &Mutex<Self>, with: impl FnOnce(&mut Self) -> T) -> T {
         with(&mut this.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -42,10 +49,11 @@ impl Journal {
         record.summary(summary, final_message);
     }
 
-    /// A line that could not be read may have been a message: an earlier one must not pass for the last.
-    pub(crate) fn unreadable(&mut self) {
-        self.summary.unreadable_lines += 1;
-        self.final_message.clear();
+    /// A line was read of which `left_out` bytes are in no event, or that is damaged.
+    pub(crate) fn read_in_part(&mut self, left_out: u64, damaged: bool) {
+        self.summary.unreadable_lines += u64::from(damaged);
+        self.summary.shortened_lines += u64::from(left_out > 0);
+        self.summary.left_out_bytes += left_out;
     }
 
     /// Takes an event in and keeps it.

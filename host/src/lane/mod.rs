@@ -14,6 +14,7 @@ mod external;
 mod folder;
 mod input;
 mod journal;
+mod json;
 mod lines;
 mod observed;
 mod observer;
@@ -72,8 +73,7 @@ pub fn lane(settings: &AgentSettings, host: HostProgram, guard: Guard) -> Arc<dy
 /// The bounds of one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionLimits {
-    /// A longer line is not parsed: it becomes a `raw` event, and as it may have been a message, no earlier message
-    /// is the final one.
+    /// A longer line of an agent that prints text is cut. One of JSON may have any length.
     pub max_line_bytes: usize,
     /// How much of a line a `raw` event holds.
     pub max_raw_bytes: usize,
@@ -143,6 +143,15 @@ pub trait Lane: Send + Sync {
     }
 }
 
+/// What is remarkable about a session, though it is not a fault.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remarks {
+    /// For a person.
+    pub notes: Vec<String>,
+    /// What of its agent's output no event shows.
+    pub cut: Option<String>,
+}
+
 /// A live conversation. A fault is for good: every later call answers with the same one. Dropping a session kills
 /// the agent with all its descendants, without anybody waiting for it.
 pub trait Session: Send {
@@ -169,6 +178,11 @@ pub trait Session: Send {
     /// come to an end, or the turn had, before that: then the next answer is there already.
     fn give_up(&mut self, _fault: &Fault) -> bool {
         true
+    }
+
+    /// What is remarkable about it, each once.
+    fn remarks(&mut self) -> Remarks {
+        Remarks::default()
     }
 
     /// What the operating system does not hold its agent to, although the lane asks for it.

@@ -6,7 +6,7 @@
 //! | `message_end` of the assistant | message with its texts, unless it broke off; usage |
 //! | `tool_execution_start`, `tool_execution_end` | tool call, its result |
 //! | `auto_retry_start`, `summarization_retry_scheduled` | back-off |
-//! | `agent_settled` | the end of the turn: the last answer's `stopReason` tells which |
+//! | `agent_settled` | the end of the turn: the last answer's `stopReason` tells which. Before 0.80 it is the program's end after `agent_end` |
 //! | `message_update`, `tool_execution_update` | one of twenty raw, so that an agent that writes a long answer is not silent |
 //! | `agent_start`, `turn_start`, `message_start`, `turn_end`, `agent_end`, other `message_end` | none: they repeat what is told |
 //! | anything else | raw |
@@ -20,8 +20,11 @@ use serde_json::{Map, Value, json};
 
 use super::{
     LaneKind,
-    external::{Asked, Invocation, Program, Refusal, Thread, integer, list, part, refused_to_start, text, texts_of},
+    external::{
+        Asked, Invocation, Program, Refusal, Thread, decimal, flag, integer, name, part, refused_to_start, text, texts_of,
+    },
     folder::Folder,
+    json::{Read, Wanted},
     process::AgentExit,
     turn::{Dialect, Said},
 };
@@ -36,6 +39,26 @@ const MODELS: &str = "models.json";
 const LARGEST_MODELS: u64 = 4 << 20;
 /// How many pieces of an answer or of a tool's output make one event.
 const PIECES: u32 = 20;
+
+/// What of a line is needed.
+const WANTED: Wanted = Wanted {
+    facts: &[
+        "type",
+        "id",
+        "message.role",
+        "message.stopReason",
+        "message.errorMessage",
+        "message.usage.*",
+        "message.content.type",
+        "toolCallId",
+        "toolName",
+        "isError",
+        "attempt",
+        "delayMs",
+        "errorMessage",
+    ],
+    texts: &["message.content", "message.content.text"],
+};
 
 /// Pi.
 pub(super) struct Pi;
@@ -108,18 +131,20 @@ impl Program for Pi {
             args.extend(["--session".into(), thread.into()]);
         }
         args.extend(asked.settings.args.iter().map(OsString::from));
-        // A message that looks like a flag is none, and one that begins with `@` names no file.
-        let file = asked.message.starts_with('@');
-        let message = if file { format!(" {}", asked.message) } else { asked.message.to_owned() };
-        args.extend(["--".into(), message.into()]);
+        // A message that looks like a flag is none, and one that begins with `@` names no file. Not every version knows
+        // `--`.
+        let taken = asked.message.starts_with(['@', '-']);
+        let message = if taken { format!(" {}", asked.message) } else { asked.message.to_owned() };
+        args.push(message.into());
         Ok(Invocation { args, stdin: None })
     }
 
     fn dialect(&self, thread: &Thread, _settings: &AgentSettings) -> Box<dyn Dialect> {
-        Box::new(PiDialect { thread: thread.clone(), pieces: 0, stop_reason: String::new(), error: String::new() })
+        Box::new(PiDialect { thread: thread.clone(), ..PiDialect::default() })
     }
 }
 
+#[derive(Default)]
 struct PiDialect {
     thread: Thread,
     /// Pieces since one was an event.
@@ -128,41 +153,61 @@ struct PiDialect {
     stop_reason: String,
     /// What its error was.
     error: String,
+    /// Whether it has done what it was asked, as far as is known.
+    ended: bool,
 }
 
 impl Dialect for PiDialect {
-    fn read(&mut self, line: &str) -> Vec<Said> {
-        let Ok(value) = serde_json::from_str::<Value>(line) else { return Vec::new() };
-        match text(&value, "type") {
-            "session" => self.started(text(&value, "id")),
-            "message_end" => self.message(part(&value, "message")),
+    fn wanted(&self) -> Option<&'static Wanted> {
+        Some(&WANTED)
+    }
+
+    fn damaged(&mut self, read: &Read) -> Vec<Said> {
+        let (value, message) = (&read.value, part(&read.value, "message"));
+        let is_answer = text(value, "type") == "message_end" && matches!(text(message, "role"), "assistant" | "");
+        if is_answer { vec![Said::Lost] } else { Vec::new() }
+    }
+
+    fn json(&mut self, read: &Read) -> Vec<Said> {
+        let value = &read.value;
+        match text(value, "type") {
+            "session" => self.started(&name(value, "id")),
+            "message_end" => self.message(part(value, "message")),
             "tool_execution_start" => vec![Said::Event(SessionEventKind::ToolCall {
-                id: text(&value, "toolCallId").to_owned(),
-                name: text(&value, "toolName").to_owned(),
-                input: part(&value, "args").clone(),
+                id: name(value, "toolCallId"),
+                name: text(value, "toolName").to_owned(),
+                input: part(value, "args").clone(),
             })],
             "tool_execution_end" => vec![Said::Event(SessionEventKind::ToolResult {
-                id: text(&value, "toolCallId").to_owned(),
-                is_error: part(&value, "isError").as_bool().unwrap_or(false),
-                output: texts_of(part(part(&value, "result"), "content")),
+                id: name(value, "toolCallId"),
+                is_error: flag(value, "isError").unwrap_or(false),
+                output: texts_of(part(part(value, "result"), "content")),
             })],
             "auto_retry_start" | "summarization_retry_scheduled" => {
                 vec![Said::Event(SessionEventKind::BackOff(BackOff {
-                    attempt: integer(&value, "attempt").and_then(|attempt| u32::try_from(attempt).ok()),
-                    delay_ms: integer(&value, "delayMs"),
-                    reason: text(&value, "errorMessage").to_owned(),
+                    attempt: integer(value, "attempt").and_then(|attempt| u32::try_from(attempt).ok()),
+                    delay_ms: integer(value, "delayMs"),
+                    reason: text(value, "errorMessage").to_owned(),
                 }))]
             }
-            "agent_settled" => vec![self.settled()],
+            "agent_settled" => vec![self.end_of_turn()],
             "message_update" | "tool_execution_update" => self.piece(),
-            "agent_start" | "turn_start" | "message_start" | "turn_end" | "agent_end" | "auto_retry_end" => {
+            "agent_start" | "agent_end" => {
+                self.ended = text(value, "type") == "agent_end";
                 vec![Said::Known]
             }
+            "turn_start" | "message_start" | "turn_end" | "auto_retry_end" => vec![Said::Known],
             _ => Vec::new(),
         }
     }
 
     fn ended(&mut self, exit: &AgentExit, stderr: &str) -> Vec<Said> {
+        if self.ended && *exit == AgentExit::Code(0) {
+            return vec![match self.end_of_turn() {
+                Said::Idle { stop_reason } => Said::Finished { stop_reason },
+                other => other,
+            }];
+        }
         refused_to_start(exit, stderr, self.thread.answered())
     }
 }
@@ -190,8 +235,14 @@ impl PiDialect {
         let mut said = Vec::new();
         if !matches!(self.stop_reason.as_str(), "error" | "aborted") {
             self.thread.set_answered();
-            let blocks = list(message, "content").iter().filter(|block| text(block, "type") == "text");
-            let texts: Vec<&str> = blocks.map(|block| text(block, "text")).filter(|it| !it.is_empty()).collect();
+            let texts: Vec<&str> = match part(message, "content") {
+                Value::String(text) => vec![text],
+                content => {
+                    let blocks = content.as_array().into_iter().flatten();
+                    blocks.filter(|block| text(block, "type") == "text").map(|block| text(block, "text")).collect()
+                }
+            };
+            let texts: Vec<&str> = texts.into_iter().filter(|it| !it.is_empty()).collect();
             if !texts.is_empty() {
                 said.push(Said::Event(SessionEventKind::Message { text: texts.join("\n") }));
             }
@@ -203,16 +254,15 @@ impl PiDialect {
         if said.is_empty() { vec![Said::Known] } else { said }
     }
 
-    fn settled(&self) -> Said {
+    fn end_of_turn(&self) -> Said {
         match self.stop_reason.as_str() {
             "error" => {
                 let (words, answered) = (self.error.as_str(), self.thread.answered());
                 Said::Broken(Refusal { words, answered, ..Refusal::default() }.fault())
             }
-            "aborted" | "" => {
-                let what = if self.stop_reason.is_empty() { "has no answer" } else { "was interrupted" };
-                Said::Broken(Fault::new(FaultClass::Crash, format!("the agent broke off: its turn {what}")))
-            }
+            "aborted" => Said::Broken(Fault::new(FaultClass::Crash, "the agent broke off: its turn was interrupted")),
+            // There was no answer at all.
+            "" => Said::Idle { stop_reason: "settled".to_owned() },
             reason => Said::Idle { stop_reason: reason.to_owned() },
         }
     }
@@ -226,7 +276,7 @@ fn usage(usage: &Value) -> Usage {
     if input.unwrap_or(0) == 0 && count("output").unwrap_or(0) == 0 {
         return Usage::default();
     }
-    let cost = part(part(usage, "cost"), "total").as_f64().filter(|usd| usd.is_finite() && *usd > 0.0);
+    let cost = decimal(part(usage, "cost"), "total").filter(|usd| *usd > 0.0);
     Usage {
         input_tokens: input,
         cached_input_tokens: count("cacheRead"),

@@ -8,14 +8,14 @@ use std::{
 use tokio::{
     io::{AsyncRead, AsyncReadExt},
     process::ChildStdout,
-    sync::{Semaphore, mpsc, watch},
+    sync::{Semaphore, mpsc, oneshot, watch},
     task::JoinSet,
 };
 
 use super::{
     input::InputLines,
     journal::{Journal, TurnContext},
-    lines::{Line, Lines},
+    lines::{Content, Line, Lines},
     observed::observed,
     observer::{Observer, Reading},
     process::{AgentExit, AgentStreams, ProcessState},
@@ -29,10 +29,32 @@ use crate::{
 
 /// How much of stderr a fault's message shows.
 const STDERR_TAIL: usize = 4 << 10;
+/// A turn in which the model did nothing at all.
+const WITHOUT_A_WORD: &str = "the agent ended its turn without a word or a tool call; look at its transcript, and at the \
+                              lane's credentials, model and provider";
 /// How long a stream may still be silent when its agent has ended but a descendant keeps the stream open.
 const LEFTOVER_SILENCE: Duration = Duration::from_millis(100);
 /// How long such a descendant is listened to at all.
 pub(crate) const LEFTOVER_TIME: Duration = Duration::from_secs(1);
+
+/// A turn whose end has come, and to which the words right behind it belong.
+struct Settling {
+    silence: Duration,
+    until: Instant,
+    /// However much comes.
+    at_most: Instant,
+}
+
+impl Settling {
+    fn new(silence: Duration, at_most: Duration) -> Self {
+        let now = Instant::now();
+        Self { silence, until: now + silence, at_most: now + at_most.max(silence) }
+    }
+
+    fn heard(&mut self) {
+        self.until = (Instant::now() + self.silence).min(self.at_most);
+    }
+}
 
 /// The reader of one turn.
 pub(crate) struct Pump {
@@ -46,6 +68,10 @@ pub(crate) struct Pump {
     index: usize,
     /// The end of the turn, if the agent does not go on, and when that is certain.
     idle: Option<(String, Instant)>,
+    settling: Option<Settling>,
+    /// Whether the agent has said or called anything in this turn, and whether its provider made it wait.
+    acted: bool,
+    backed_off: bool,
     redactor: Redactor,
     /// Where lines for the agent go, if it has a standard input.
     input: Option<InputLines>,
@@ -63,7 +89,20 @@ impl Pump {
         let room = Arc::new(Semaphore::new(context.limits.max_waiting_bytes as usize));
         let index = enter_turn(&context);
         let redactor = context.journal(|journal| journal.redactor.clone());
-        Self { dialect, context, room, queue: Some(queue), heard, index, idle: None, redactor, input }
+        Self {
+            dialect,
+            context,
+            room,
+            queue: Some(queue),
+            heard,
+            index,
+            idle: None,
+            settling: None,
+            acted: false,
+            backed_off: false,
+            redactor,
+            input,
+        }
     }
 
     /// Reads to the end. Who sends over `asked` is answered when nothing is there to be read.
@@ -86,6 +125,7 @@ impl Pump {
             self.heard.clone(),
         ));
         self.read(streams.stdout, &mut process, asked, &mut reading).await;
+        self.settle().await;
         self.over_if_idle();
         let exit = match process.wait_for(|it| it.exit().is_some()).await {
             Ok(state) => state.exit().cloned().unwrap_or(AgentExit::Unknown),
@@ -114,18 +154,27 @@ impl Pump {
         reading: &mut Option<Reading>,
     ) {
         let limits = &self.context.limits;
-        let mut lines = Lines::new(stdout, limits.max_line_bytes, limits.max_raw_bytes);
+        let mut lines = match self.dialect.wanted() {
+            Some(wanted) => Lines::of_json(stdout, wanted, limits.max_raw_bytes, self.redactor.clone()),
+            None => Lines::of_text(stdout, limits.max_line_bytes, limits.max_raw_bytes),
+        };
         let mut shown = self.redactor.stream();
         let mut exited: Option<Instant> = None;
         let mut begun: Option<String> = None;
+        let mut settled = false;
+        let mut caught_up: Option<oneshot::Sender<()>> = None;
+        let mut flushed = true;
         loop {
+            if std::mem::take(&mut settled) {
+                self.settle().await;
+                // Who asked may have stopped waiting.
+                caught_up.take().map(|tell| tell.send(()));
+            }
             let idle_until = self.idle.as_ref().map(|(_, until)| *until);
+            let settled_at = self.settling.as_ref().map(|settling| settling.until);
             if let Some(message) = begun.take() {
                 let said = self.dialect.begin(&message);
                 self.take_in(said, 1).await;
-            }
-            if lines.is_drained() {
-                self.context.journal(|journal| journal.record.flush());
             }
             let tee = |bytes: &[u8]| {
                 let shown = shown.push(bytes);
@@ -134,19 +183,30 @@ impl Pump {
             let line = tokio::select! {
                 biased;
                 line = lines.next(tee) => line,
+                // The next line has to be waited for.
+                () = std::future::ready(()), if !flushed => {
+                    self.context.journal(|journal| journal.record.flush());
+                    flushed = true;
+                    continue;
+                }
                 Some(ask) = asked.recv() => {
                     match ask {
-                        // Who asked may have stopped waiting.
-                        Ask::CatchUp(tell) => drop(tell.send(())),
+                        // Nothing is there that could still belong to a turn whose end has come.
+                        Ask::CatchUp(tell) => (caught_up, settled) = (Some(tell), true),
                         Ask::Begin(message, queue) => {
                             self.queue = Some(queue);
                             self.index = enter_turn(&self.context);
+                            (self.acted, self.backed_off) = (false, false);
                             begun = Some(message);
                         }
                     }
                     continue;
                 }
                 () = asked_to_catch_up(reading) => {
+                    if self.settling.is_some() {
+                        settled = true;
+                        continue;
+                    }
                     reading.as_ref().inspect(|reading| reading.caught_up());
                     continue;
                 }
@@ -155,11 +215,16 @@ impl Pump {
                     continue;
                 }
                 () = clock::sleep(LEFTOVER_SILENCE), if exited.is_some() => break,
+                () = sleep_until(settled_at), if settled_at.is_some() => {
+                    settled = true;
+                    continue;
+                }
                 () = sleep_until(idle_until), if idle_until.is_some() => {
                     self.over_if_idle();
                     continue;
                 }
             };
+            flushed = false;
             match line {
                 Ok(Some(line)) => self.line(line).await,
                 Ok(None) => break,
@@ -179,20 +244,21 @@ impl Pump {
     }
 
     async fn line(&mut self, line: Line) {
-        let mut said = match line.text() {
-            Some(text) => self.dialect.read(text),
-            None => {
-                self.context.journal(Journal::unreadable);
-                self.dialect.missed();
-                Vec::new()
-            }
-        };
-        if said.is_empty() && line.length > 0 {
+        if let Some(settling) = &mut self.settling {
+            settling.heard();
+        }
+        let left_out = line.left_out();
+        let damaged = matches!(line.content, Content::Damaged(_));
+        if damaged || left_out > 0 {
+            self.context.journal(|journal| journal.read_in_part(left_out, damaged));
+        }
+        let mut said = self.dialect.take(&line, &self.redactor);
+        if (said.is_empty() || damaged) && line.length > 0 {
             // Before it is cut: what is left of a secret would not be known.
             let raw = line.lossy(self.context.limits.max_raw_bytes, &self.redactor);
             said.push(Said::Event(SessionEventKind::Raw { line: raw }));
         }
-        let size = line.bytes.len();
+        let size = usize::try_from(line.length).unwrap_or(usize::MAX);
         // What it says may have to wait for room, and is held once.
         drop(line);
         self.take_in(said, size).await;
@@ -206,15 +272,18 @@ impl Pump {
             match said {
                 Said::Event(kind) => self.event(kind, size).await,
                 Said::Known => {}
+                Said::Lost => self.context.journal(|journal| journal.final_message.clear()),
+                Said::Settling { silence } => {
+                    self.settling = Some(Settling::new(silence, self.context.limits.exit_grace));
+                }
                 Said::Answer(line) => {
                     if self.input.as_ref().is_none_or(|input| !input.write(line)) {
                         let message = "the agent does not read its standard input";
                         self.over(Err(Fault::new(FaultClass::Protocol, message)));
                     }
                 }
-                Said::Finished { stop_reason } => self.over(Ok(self.redactor.text(&stop_reason).into_owned())),
+                Said::Finished { stop_reason } => self.ended_well(&stop_reason),
                 Said::Idle { stop_reason } => {
-                    let stop_reason = self.redactor.text(&stop_reason).into_owned();
                     self.idle = Some((stop_reason, Instant::now() + self.context.limits.exit_grace));
                 }
                 Said::Broken(fault) => self.over(Err(self.redactor.fault(fault))),
@@ -223,6 +292,12 @@ impl Pump {
     }
 
     async fn event(&mut self, kind: SessionEventKind, size: usize) {
+        match &kind {
+            SessionEventKind::Message { text } if text.trim().is_empty() => {}
+            SessionEventKind::Message { .. } | SessionEventKind::ToolCall { .. } => self.acted = true,
+            SessionEventKind::BackOff(_) => self.backed_off = true,
+            _ => {}
+        }
         let event = self.context.journal(|journal| journal.note(kind));
         if let Some(observer) = &self.context.observer {
             observer.heard(&event.kind);
@@ -246,8 +321,30 @@ impl Pump {
     /// It did not go on.
     fn over_if_idle(&mut self) {
         if let Some((stop_reason, _)) = self.idle.take() {
-            self.over(Ok(stop_reason));
+            self.ended_well(&stop_reason);
         }
+    }
+
+    /// Nothing more comes that belongs to the turn.
+    async fn settle(&mut self) {
+        if self.settling.take().is_some() {
+            let said = self.dialect.settled();
+            self.take_in(said, 1).await;
+        }
+    }
+
+    /// The agent says that its turn has ended well. One in which it did nothing is for the component to judge, unless
+    /// its provider made it wait before: some adapters end so when they give up.
+    fn ended_well(&mut self, stop_reason: &str) {
+        if self.acted {
+            return self.over(Ok(self.redactor.text(stop_reason).into_owned()));
+        }
+        if self.backed_off {
+            return self.over(Err(Fault::new(FaultClass::Overload, WITHOUT_A_WORD)));
+        }
+        let turn = self.index + 1;
+        self.context.journal(|journal| journal.notes.push(format!("turn {turn}: {WITHOUT_A_WORD}")));
+        self.over(Ok(self.redactor.text(stop_reason).into_owned()));
     }
 
     /// The first end of the turn counts; later ones change nothing.
@@ -324,6 +421,7 @@ mod tests {
     use super::{
         super::{
             Intake, SessionLimits,
+            json::Wanted,
             record::{Record, SessionSummary},
             turn::Turn,
         },
@@ -333,8 +431,8 @@ mod tests {
     struct Deaf;
 
     impl Dialect for Deaf {
-        fn read(&mut self, _line: &str) -> Vec<Said> {
-            Vec::new()
+        fn wanted(&self) -> Option<&'static Wanted> {
+            None
         }
     }
 
@@ -352,7 +450,7 @@ mod tests {
         let record = Record::create(None, &limits).unwrap();
         let summary = SessionSummary::default();
         let redactor = Redactor::default();
-        let journal = Journal { started: Instant::now(), record, summary, final_message: String::new(), redactor };
+        let journal = Journal::new(record, summary, redactor);
         let (observer, mut observed) = mpsc::channel(1);
         let observer = Some(Observer::new(observer, Arc::new(Intake::default())));
         let context = TurnContext { journal: Arc::new(Mutex::new(journal)), observer, limits };

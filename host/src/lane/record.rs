@@ -5,7 +5,7 @@
 //! | `stream.jsonl` | the agent's stdout as received |
 //! | `stderr.txt` | its stderr as received |
 //! | `events.jsonl` | the normalised events |
-//! | `final-message.txt` | the last message to the person; empty if a line after it could not be read |
+//! | `final-message.txt` | the last message to the person; empty if a later one could not be read |
 //! | `session.json` | ids, turns, exits, usage, duration, how it ended, how many bytes each stream had |
 //!
 //! Each stream ends with a note where it was cut.
@@ -40,8 +40,11 @@ pub(crate) struct SessionSummary {
     pub(crate) stop_reason: Option<String>,
     pub(crate) turns: Vec<TurnSummary>,
     pub(crate) events: u64,
-    /// Lines too long to parse or not UTF-8: any of them may have been a message.
+    /// Lines of damaged JSON: any of them may have been a message.
     pub(crate) unreadable_lines: u64,
+    /// Lines that were read in part because they are long, and how much of them was left out.
+    pub(crate) shortened_lines: u64,
+    pub(crate) left_out_bytes: u64,
     pub(crate) usage: Usage,
     pub(crate) duration_ms: u64,
     pub(crate) stdout_bytes: u64,

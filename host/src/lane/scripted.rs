@@ -10,12 +10,36 @@ use serde::Deserialize;
 
 use super::{
     Answer, Guard, HostProgram, Lane, LaneKind, Session, SessionSpec,
-    external::search_path,
+    external::{search_path, text},
+    json::{Read, Wanted},
     process::AgentCommand,
     session::{TurnAgent, TurnSession},
     turn::{Dialect, Said},
 };
 use crate::model::{Confinement, Fault, FaultClass, Redactor, SessionEventKind};
+
+/// What of a line is needed.
+const WANTED: Wanted = Wanted {
+    facts: &[
+        "type",
+        "id",
+        "name",
+        "session-id",
+        "model",
+        "attempt",
+        "delay-ms",
+        "reason",
+        "stop-reason",
+        "class",
+        "message",
+        "is-error",
+        "input-tokens",
+        "cached-input-tokens",
+        "output-tokens",
+        "cost-micro-usd",
+    ],
+    texts: &["text", "output"],
+};
 
 /// Starts scripted agents.
 #[derive(Debug)]
@@ -112,17 +136,25 @@ enum Ending {
 }
 
 impl Dialect for ScriptedDialect {
-    fn read(&mut self, line: &str) -> Vec<Said> {
-        match serde_json::from_str(line) {
+    fn wanted(&self) -> Option<&'static Wanted> {
+        Some(&WANTED)
+    }
+
+    fn json(&mut self, read: &Read) -> Vec<Said> {
+        match SessionEventKind::deserialize(&read.value) {
             // Not the agent's to say: the line itself is what was received.
             Ok(SessionEventKind::Raw { .. }) => Vec::new(),
             Ok(kind) => vec![Said::Event(kind)],
-            Err(_) => match serde_json::from_str(line) {
+            Err(_) => match Ending::deserialize(&read.value) {
                 Ok(Ending::Finished { stop_reason }) => vec![Said::Finished { stop_reason }],
                 Ok(Ending::Error { class, message }) => vec![Said::Broken(fault(&class, &message))],
                 Err(_) => Vec::new(),
             },
         }
+    }
+
+    fn damaged(&mut self, read: &Read) -> Vec<Said> {
+        if text(&read.value, "type") == "message" { vec![Said::Lost] } else { Vec::new() }
     }
 }
 

@@ -3,11 +3,11 @@
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use super::{
-    Answer, HostProgram, LaneKind, Session, SessionSpec,
+    Answer, HostProgram, LaneKind, Remarks, Session, SessionSpec,
     input::Input,
     journal::{Journal, TurnContext},
     process::{AgentCommand, AgentProcess},
@@ -90,7 +90,7 @@ impl TurnSession {
             ..SessionSummary::default()
         };
         let record = Record::create(spec.record_dir.as_deref(), &spec.limits)?;
-        let journal = Journal { started: Instant::now(), record, summary, final_message: String::new(), redactor };
+        let journal = Journal::new(record, summary, redactor);
         let context = TurnContext {
             journal: Arc::new(Mutex::new(journal)),
             observer: spec.observer.clone(),
@@ -375,6 +375,15 @@ impl Session for TurnSession {
         }
         self.record_fault(fault.clone());
         true
+    }
+
+    fn remarks(&mut self) -> Remarks {
+        self.context.journal(|journal| {
+            let summary = &journal.summary;
+            let (lines, bytes) = (summary.shortened_lines, summary.left_out_bytes);
+            let cut = format!("{lines} long lines of its agent were read in part: {bytes} bytes are only in its record");
+            Remarks { notes: std::mem::take(&mut journal.notes), cut: (lines > 0).then_some(cut) }
+        })
     }
 
     fn unconfined(&self) -> Option<String> {

@@ -1,6 +1,9 @@
 //! One turn of a session: a process whose output is read and understood, to the end of the turn.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc, oneshot, watch},
@@ -10,12 +13,14 @@ use tokio::{
 use super::{
     input::InputLines,
     journal::TurnContext,
+    json::{Read, Wanted},
+    lines::{Content, Line},
     process::{AgentExit, AgentStreams, ProcessState},
     pump::{LEFTOVER_TIME, Pump},
 };
 use crate::{
     clock::timeout,
-    model::{Fault, FaultClass, SessionEvent, SessionEventKind},
+    model::{Fault, FaultClass, Redactor, SessionEvent, SessionEventKind},
 };
 
 /// How many events may wait for the component, whatever their size.
@@ -38,22 +43,64 @@ pub(crate) enum Said {
     Idle {
         stop_reason: String,
     },
+    /// The turn is over once the agent has been silent for this long, or its output ends: words that belong to the turn
+    /// may come right behind its end. [`Dialect::settled`] then says how it ended.
+    Settling {
+        silence: Duration,
+    },
+    /// A line that may have been a message could not be read: an earlier message is not the final one.
+    Lost,
     /// The agent cannot go on.
     Broken(Fault),
 }
 
 /// The language of a kind of agent.
 pub(crate) trait Dialect: Send {
-    /// What `line` means; nothing, if it is not understood. Such a line is kept as it is.
-    fn read(&mut self, line: &str) -> Vec<Said>;
+    /// What it needs of each line of JSON. `None` if its lines are text.
+    fn wanted(&self) -> Option<&'static Wanted>;
+
+    /// What a value means; nothing, if it is not understood. Such a line is kept as it is.
+    fn json(&mut self, _read: &Read) -> Vec<Said> {
+        Vec::new()
+    }
+
+    /// What a line means that is not JSON.
+    fn text(&mut self, _line: &str) -> Vec<Said> {
+        Vec::new()
+    }
+
+    /// What a damaged line means, of which the members before the damage are known. It is kept as it is too.
+    fn damaged(&mut self, _read: &Read) -> Vec<Said> {
+        Vec::new()
+    }
 
     /// Begins a turn, for an agent that is told so on its standard input.
     fn begin(&mut self, _message: &str) -> Vec<Said> {
         Vec::new()
     }
 
-    /// Hears of a line that was too long or is no UTF-8.
-    fn missed(&mut self) {}
+    /// How a turn ended that was [`Said::Settling`].
+    fn settled(&mut self) -> Vec<Said> {
+        Vec::new()
+    }
+
+    /// What a line means, as the reader of a session finds it.
+    #[cfg(test)]
+    fn read(&mut self, line: &str) -> Vec<Said> {
+        let Some(wanted) = self.wanted() else { return self.text(line) };
+        let lines = super::json::tests::lines(wanted, format!("{line}\n").as_bytes());
+        lines.iter().flat_map(|line| self.take(line, &Redactor::default())).collect()
+    }
+
+    /// What a line means, of whatever sort it is.
+    fn take(&mut self, line: &Line, redactor: &Redactor) -> Vec<Said> {
+        match &line.content {
+            Content::Json(read) => self.json(read),
+            Content::Damaged(read) => self.damaged(read),
+            Content::Text => self.text(&line.text(redactor)),
+            Content::Half => Vec::new(),
+        }
+    }
 
     /// What it means that the agent's process has ended, and all that it printed was read, before the turn was over.
     /// Nothing, if that is a crash. `stderr` is the end of what it wrote there.

@@ -23,7 +23,7 @@ use super::{
     timings::Timings,
 };
 use crate::{
-    lane::{Intake, Lane, Observer, Session, SessionLimits, SessionSpec},
+    lane::{Intake, Lane, Observer, Remarks, Session, SessionLimits, SessionSpec},
     model::{Conclusion, Fault, FaultClass, Limits, Report, SessionEvent, SessionEventKind, Usage},
     sandbox::AttemptDirs,
 };
@@ -272,7 +272,7 @@ impl Sessions {
         let entries = self.list.lock().await.clone();
         let mut usage = Usage::default();
         let mut survivors = Ok(());
-        for entry in entries {
+        for (number, entry) in (1..).zip(entries) {
             let mut entry = entry.lock().await;
             match entry.session.end(grace).await {
                 // The agent had broken before, and the component never asked.
@@ -287,6 +287,7 @@ impl Sessions {
                 let what = format!("artifacts: `host regrade` cannot replay this attempt: {lost}");
                 self.feed.report(Report::Cut { what }).await;
             }
+            self.remark(number, entry.session.remarks()).await;
             // The observer's sender goes with the session: the forwarder ends when all is told.
             entry.session = Box::new(Ended);
             // Left in its place until it has ended: this call may be dropped and made again.
@@ -298,6 +299,15 @@ impl Sessions {
             usage = usage.plus(entry.used.as_ref().unwrap_or(&Usage::default()));
         }
         survivors.map(|()| usage)
+    }
+
+    async fn remark(&self, session: u32, remarks: Remarks) {
+        for note in remarks.notes {
+            self.feed.report(Report::Note { text: format!("session {session}, {note}") }).await;
+        }
+        if let Some(what) = remarks.cut {
+            self.feed.report(Report::Cut { what: format!("session {session}: {what}") }).await;
+        }
     }
 
     /// A session of an attempt that can still end well: after a fault every call is answered with it.

@@ -119,14 +119,31 @@ async fn a_breakdown_after_the_turn_is_a_crash() {
 }
 
 #[tokio::test]
-async fn an_earlier_message_does_not_pass_for_one_that_could_not_be_read() {
-    for lost in ["fault = \"huge-line\"\nbytes = 2000000\n", "fault = \"invalid-utf8\"\n"] {
-        let attempt = Attempt::new(&format!("[[step]]\nsay = \"early\"\n[[step]]\n{lost}"));
+async fn no_message_is_lost_for_its_length_or_its_bytes() {
+    for (odd, bytes, cut) in [
+        ("fault = \"huge-line\"\nbytes = 2000000\n", "x".repeat(1 << 20), "… [cut: 1999972 bytes in all]"),
+        ("fault = \"invalid-utf8\"\n", "\u{fffd}\u{fffd}\u{fffd}(".into(), ""),
+    ] {
+        let attempt = Attempt::new(&format!("[[step]]\nsay = \"early\"\n[[step]]\n{odd}"));
         let conclusion = attempt.start().await.conclude().await.unwrap();
-        assert_eq!(conclusion.final_message, "", "{lost}");
-        assert_eq!(attempt.read("record/final-message.txt"), "");
-        assert!(attempt.read("record/session.json").contains("\"unreadable-lines\": 1"));
+        let expected = format!("{bytes} {cut}").trim_end().to_owned();
+        assert!(conclusion.final_message == expected, "{odd}: {} bytes", conclusion.final_message.len());
+        assert_eq!(attempt.read("record/final-message.txt"), expected);
+        let shortened = usize::from(!cut.is_empty());
+        let summary = attempt.read("record/session.json");
+        assert!(summary.contains(&format!("\"shortened-lines\": {shortened}")), "{summary}");
     }
+}
+
+#[tokio::test]
+async fn an_earlier_message_does_not_pass_for_a_damaged_one() {
+    let damaged = "raw = '{\"type\":\"message\",\"text\":\"late\" oh}'\n";
+    let attempt = Attempt::new(&format!("[[step]]\nsay = \"early\"\n[[step]]\n{damaged}"));
+    let conclusion = attempt.start().await.conclude().await.unwrap();
+    assert_eq!(conclusion.final_message, "");
+    assert_eq!(attempt.read("record/final-message.txt"), "");
+    assert!(attempt.read("record/session.json").contains("\"unreadable-lines\": 1"));
+    assert!(attempt.read("record/events.jsonl").contains("oh}"), "the line is kept");
 }
 
 #[tokio::test]

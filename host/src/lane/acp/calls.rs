@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::super::{
-    external::{list, part, text, texts_of},
+    external::{list, name, part, text, texts_of},
     turn::Said,
 };
 use crate::model::SessionEventKind;
@@ -44,7 +44,7 @@ struct Call {
 impl Calls {
     /// What an update tells of a call: the call, once its arguments are known, then its result.
     pub(super) fn update(&mut self, update: &Value) -> Vec<Said> {
-        let id = word(text(update, "toolCallId"));
+        let id = word(&name(update, "toolCallId"));
         if self.under_way.len() >= UNDER_WAY && !self.under_way.contains_key(&id) {
             let forgotten = self.under_way.pop_first();
             self.shown -= forgotten.map_or(0, |(_, call)| call.output.len());

@@ -15,6 +15,10 @@ fn session(version: &str, case: &str, turns: usize) -> Vec<Said> {
         if set_mode {
             heard.extend(dialect.read(&json!({ "id": SET_MODE, "result": {} }).to_string()));
         }
+        if heard.iter().any(|said| matches!(said, Said::Settling { .. })) {
+            heard.retain(|said| !matches!(said, Said::Settling { .. }));
+            heard.extend(dialect.settled());
+        }
         let over = heard.iter().any(|said| matches!(said, Said::Finished { .. }));
         said.extend(if heard.is_empty() {
             vec![Said::Event(SessionEventKind::Raw { line: line.into() })]
@@ -70,6 +74,14 @@ fn prompted() -> Box<dyn Dialect> {
     dialect
 }
 
+/// What `line` means, and the silence that follows it.
+fn settled(dialect: &mut Box<dyn Dialect>, line: &str) -> Vec<Said> {
+    let mut said = dialect.read(line);
+    said.extend(dialect.settled());
+    said.retain(|said| !matches!(said, Said::Settling { .. }));
+    said
+}
+
 fn update(session: &str, update: &Value) -> String {
     json!({ "method": "session/update", "params": { "sessionId": session, "update": update } }).to_string()
 }
@@ -84,7 +96,7 @@ fn a_stop_reason_decides_how_a_turn_has_ended() {
     let ended = |result: Value| {
         let mut dialect = prompted();
         dialect.read(&chunk("s", "m", "a word"));
-        dialect.read(&json!({ "id": 2, "result": result }).to_string()).pop().unwrap()
+        settled(&mut dialect, &json!({ "id": 2, "result": result }).to_string()).pop().unwrap()
     };
     for reason in ["end_turn", "max_tokens", "refusal", "a_reason_of_the_future"] {
         assert_eq!(ended(json!({ "stopReason": reason })), Said::Finished { stop_reason: reason.into() });
@@ -126,7 +138,7 @@ fn what_is_of_another_session_is_raw() {
     let mut dialect = prompted();
     dialect.read(&chunk("s", "m", "mine"));
     assert_eq!(dialect.read(&chunk("t", "m", "another's")), []);
-    let said = dialect.read(r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
+    let said = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
     assert_eq!(said[0], Said::Event(SessionEventKind::Message { text: "mine".into() }));
 }
 
@@ -140,7 +152,7 @@ fn a_message_that_is_too_long_is_cut_and_that_is_said() {
     let said = dialect.read(&chunk("s", "n", "short"));
     let Said::Event(SessionEventKind::Message { text }) = &said[0] else { panic!("it is another event") };
     assert!(text.len() < MESSAGE + 40 && text.ends_with("é … [cut after 1 MiB]"), "{}", text.len());
-    let said = dialect.read(r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
+    let said = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
     assert_eq!(said[0], Said::Event(SessionEventKind::Message { text: "short".into() }), "the next one is whole");
 }
 
@@ -228,23 +240,131 @@ fn a_permission_is_granted_and_nothing_else() {
 }
 
 #[test]
-fn a_turn_without_a_word_is_a_fault_of_the_provider() {
-    let mut dialect = Acp.dialect(&Thread::default(), &AgentSettings::new(LaneKind::Acp));
-    dialect.begin("do it");
-    dialect.read(r#"{"id":0,"result":{"protocolVersion":1}}"#);
-    dialect.read(r#"{"id":1,"result":{"sessionId":"s"}}"#);
-    let class = |said: Vec<Said>| match said.last() {
-        Some(Said::Broken(fault)) => Some(fault.class),
-        _ => None,
+fn words_right_behind_the_end_belong_to_the_turn() {
+    let mut dialect = prompted();
+    let end = r#"{"id":2,"result":{"stopReason":"end_turn"}}"#;
+    assert_eq!(dialect.read(end), [Said::Settling { silence: SILENCE[1] }]);
+    assert_eq!(dialect.read(&chunk("s", "m", "the ")), [Said::Known]);
+    dialect.read(&chunk("s", "m", "answer"));
+    assert_eq!(dialect.read(end).len(), 0, "the first answer counts");
+    let message = Said::Event(SessionEventKind::Message { text: "the answer".into() });
+    assert_eq!(dialect.settled(), [message, Said::Finished { stop_reason: "end_turn".into() }]);
+    assert_eq!(dialect.settled(), [], "it is over once");
+    dialect.begin("again");
+    dialect.read(&chunk("s", "m", "before"));
+    let end = r#"{"id":3,"result":{"stopReason":"end_turn"}}"#;
+    assert_eq!(dialect.read(end), [Said::Settling { silence: SILENCE[0] }]);
+}
+
+#[test]
+fn a_turn_without_a_word_is_not_a_fault_of_the_dialect() {
+    let mut dialect = prompted();
+    let said = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
+    assert_eq!(said, [Said::Finished { stop_reason: "end_turn".into() }]);
+}
+
+/// The answer to `line` in a session that has begun.
+fn answer(line: &str) -> Value {
+    match &prompted().read(line)[..] {
+        [.., Said::Answer(line)] => serde_json::from_str::<Value>(line).unwrap(),
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn every_request_is_answered() {
+    let diff = "x".repeat(3 << 20);
+    let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
+    let options = r#""options":[{"optionId":"no","kind":"reject_once"},{"optionId":"yes","kind":"allow_once"}]"#;
+    for params in [
+        format!(r#"{{"toolCall":{{"content":[{{"newText":"{diff}"}}]}},{options}}}"#),
+        format!(r#"{{{options},"toolCall":{{"content":[{{"newText":"{diff}"}}]}}}}"#),
+        format!(r#"{{"toolCall":{deep},{options}}}"#),
+        format!(r#"{{"toolCall":{{"title":"\ud83d","n":1e999}},{options},"options":null,{options}}}"#),
+    ] {
+        for line in [
+            format!(r#"{{"id":"a","method":"session/request_permission","params":{params}}}"#),
+            format!(r#"{{"params":{params},"method":"session/request_permission","id":"a"}}"#),
+        ] {
+            let answer = answer(&line);
+            assert_eq!(answer["result"]["outcome"]["optionId"], "yes", "{}", &line[..60]);
+            assert_eq!(answer["id"], "a");
+        }
+    }
+    for (line, code, id) in [
+        (r#"{"id":7,"method":"fs/read_text_file","params":{}}"#, -32601, "7"),
+        (r#"{"id":null,"method":"x"}"#, -32601, "null"),
+        (r#"{"id":-1.5,"method":"x"}"#, -32601, "-1.5"),
+        (r#"{"id":123456789012345678901234567890,"method":"x"}"#, -32601, "123456789012345678901234567890"),
+        (r#"{"id":7,"method":null}"#, -32600, "7"),
+        (r#"{"id":7,"method":{"name":"x"}}"#, -32600, "7"),
+        (r#"{"id":7}"#, -32600, "7"),
+        (r#"{"id":7,"method":"x","params":{"a":b}}"#, -32700, "7"),
+        (r#"{"method":"x","params":{"a":?},"id":7}"#, -32700, "7"),
+        (r#"{"method":"x","params":{"a":"b"#, -32700, ""),
+    ] {
+        let mut dialect = prompted();
+        let said = dialect.read(line);
+        let answers: Vec<&String> =
+            said.iter().filter_map(|said| if let Said::Answer(line) = said { Some(line) } else { None }).collect();
+        if id.is_empty() {
+            assert_eq!(answers.len(), 0, "nobody knows whom to answer");
+            continue;
+        }
+        let [written] = &answers[..] else { panic!("{line}: {said:?}") };
+        assert!(written.contains(&format!("\"id\":{id},")), "{line}: {written}");
+        let answer: Value = serde_json::from_str(written).unwrap();
+        assert_eq!((&answer["error"]["code"], &answer["jsonrpc"]), (&json!(code), &json!("2.0")), "{line}");
+    }
+}
+
+#[test]
+fn an_answer_may_be_written_in_several_ways() {
+    for line in [
+        r#"{"id":2,"result":{"stopReason":"end_turn"},"error":null}"#,
+        r#"{"id":"2","result":{"stopReason":"end_turn"}}"#,
+        r#"{"id":2.0,"result":{"stopReason":"end_turn"}}"#,
+        r#"[{"jsonrpc":"2.0","id":2,"result":{"stopReason":"end_turn"}}]"#,
+    ] {
+        let said = settled(&mut prompted(), line);
+        assert_eq!(said, [Said::Finished { stop_reason: "end_turn".into() }], "{line}");
+    }
+    for (line, class) in [
+        (r#"{"id":2}"#, FaultClass::Protocol),
+        (r#"{"id":2,"result":null}"#, FaultClass::Protocol),
+        (r#"{"id":2,"result":{"stopReason":?}}"#, FaultClass::Protocol),
+        (r#"{"id":2,"error":{"code":"-32000","message":"log in"}}"#, FaultClass::Launch),
+    ] {
+        let said = settled(&mut prompted(), line);
+        assert!(matches!(said.last(), Some(Said::Broken(fault)) if fault.class == class), "{line}: {said:?}");
+    }
+}
+
+#[test]
+fn an_update_that_wants_an_answer_gets_one_and_counts() {
+    let content = json!({ "type": "text", "text": "a word" });
+    let update = json!({ "sessionUpdate": "agent_message_chunk", "content": content });
+    let line = json!({ "id": 9, "method": "session/update", "params": { "sessionId": "s", "update": update } });
+    let mut dialect = prompted();
+    let said = dialect.read(&line.to_string());
+    assert_eq!(said[1..], [Said::Answer(r#"{"jsonrpc":"2.0","id":9,"result":null}"#.into())]);
+    let said = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
+    assert_eq!(said[0], Said::Event(SessionEventKind::Message { text: "a word".into() }));
+}
+
+#[test]
+fn an_option_that_does_not_refuse_allows() {
+    let chosen = |options: &str| {
+        let line = format!(r#"{{"id":7,"method":"session/request_permission","params":{{"options":{options}}}}}"#);
+        answer(&line)["result"]["outcome"].clone()
     };
-    let end = |id: u64| format!(r#"{{"id":{id},"result":{{"stopReason":"end_turn"}}}}"#);
-    assert_eq!(class(dialect.read(&end(2))), Some(FaultClass::Launch));
-    dialect.begin("again");
-    let words = r#"{"method":"session/update","params":{"update":{"sessionUpdate":"agent_message_chunk","content":{"text":"x"}}}}"#;
-    dialect.read(words);
-    assert_eq!(class(dialect.read(&end(3))), None);
-    dialect.begin("again");
-    assert_eq!(class(dialect.read(&end(4))), Some(FaultClass::Crash));
+    let selected = |id: Value| json!({ "outcome": "selected", "optionId": id });
+    let kinds = r#"[{"optionId":"a","kind":"reject_always"},{"optionId":"b","kind":"a_kind_of_the_future"}]"#;
+    assert_eq!(chosen(kinds), selected("b".into()));
+    assert_eq!(chosen(r#"[{"optionId":1,"name":"No"},{"optionId":2,"name":"Yes"}]"#), selected(2.into()));
+    for none in [r#"[{"optionId":"a","kind":"reject_once"}]"#, r#"[{"kind":"allow_once"}]"#, "null", r#"["x",3]"#] {
+        assert_eq!(chosen(none), json!({ "outcome": "cancelled" }), "{none}");
+    }
 }
 
 #[test]

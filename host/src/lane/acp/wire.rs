@@ -1,9 +1,11 @@
 //! The messages of the protocol: those that the host sends, and what is told in several places of others.
 
+use std::fmt;
+
 use serde_json::{Value, json};
 
 use super::super::{
-    external::{list, part, text, texts_of},
+    external::{list, part, text, texts_of, whole},
     turn::Said,
 };
 
@@ -22,21 +24,69 @@ pub(super) fn words(error: &Value, message: &str) -> String {
     words.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(": ")
 }
 
+/// The number or name of a request, as it is written.
+#[derive(Debug)]
+pub(super) struct Id(Option<String>, Option<u64>);
+
+impl Id {
+    /// That of `message`. `written` is how a number was written.
+    pub(super) fn of(message: &Value, written: Option<&str>) -> Self {
+        let Some(id) = message.get("id") else { return Self(None, None) };
+        let plain = written.filter(|it| it.parse::<f64>().is_ok() && serde_json::from_str::<Value>(it).is_ok());
+        let written = plain.map_or_else(|| id.to_string(), str::to_owned);
+        Self(Some(written), whole(id))
+    }
+
+    /// Whether there is one: what has none is a notification.
+    pub(super) fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(super) fn number(&self) -> Option<u64> {
+        self.1
+    }
+
+    /// Answers the request with `body`, which holds a result or an error.
+    pub(super) fn answer(&self, body: &Value) -> Said {
+        let body = body.to_string();
+        Said::Answer(format!("{{\"jsonrpc\":\"2.0\",\"id\":{self},{}", &body[1..]))
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_deref().unwrap_or("null"))
+    }
+}
+
 /// Answers a request of the agent's.
-pub(super) fn asked(method: &str, id: &Value, params: &Value) -> Said {
-    let options = list(params, "options");
-    let allowed = options.iter().find(|option| text(option, "kind").starts_with("allow"));
-    let answer = match (method, allowed) {
-        ("session/request_permission", Some(option)) => {
-            json!({ "result": { "outcome": { "outcome": "selected", "optionId": part(option, "optionId") } } })
-        }
-        ("session/request_permission", None) => json!({ "result": { "outcome": { "outcome": "cancelled" } } }),
-        _ => json!({ "error": { "code": -32601, "message": "this client has no such method" } }),
+pub(super) fn asked(method: &str, id: &Id, params: &Value) -> Said {
+    if method != "session/request_permission" {
+        return refused(id, -32601, "this client has no such method");
+    }
+    let outcome = match allowed(list(params, "options")) {
+        Some(option) => json!({ "outcome": "selected", "optionId": part(option, "optionId") }),
+        None => json!({ "outcome": "cancelled" }),
     };
-    let mut answer = answer;
-    answer["jsonrpc"] = "2.0".into();
-    answer["id"] = id.clone();
-    Said::Answer(answer.to_string())
+    id.answer(&json!({ "result": { "outcome": outcome } }))
+}
+
+/// The option that allows; where none says so in the words of the protocol, the first that does not refuse.
+fn allowed(options: &[Value]) -> Option<&Value> {
+    let mut named = options.iter().filter(|option| !part(option, "optionId").is_null());
+    let allows = named.clone().find(|option| text(option, "kind").starts_with("allow"));
+    allows.or_else(|| {
+        named.find(|option| {
+            let words = ["kind", "optionId", "name"].map(|key| text(option, key).to_lowercase()).join(" ");
+            let refuses = ["reject", "deny", "refuse", "cancel", "abort", "disallow", "never", "stop"];
+            !refuses.iter().any(|word| words.contains(word)) && !words.split(' ').any(|word| word == "no")
+        })
+    })
+}
+
+/// Answers a request with an error.
+pub(super) fn refused(id: &Id, code: i32, message: &str) -> Said {
+    id.answer(&json!({ "error": { "code": code, "message": message } }))
 }
 
 pub(super) fn request(id: u64, method: &str, params: &Value) -> Said {

@@ -98,6 +98,68 @@ fn what_a_sub_agent_says_is_not_for_the_person() {
 }
 
 #[test]
+fn an_error_is_one_whether_the_flag_or_the_subtype_says_it() {
+    let class = |fields: &str| {
+        let line = format!(r#"{{"type":"result",{fields}}}"#);
+        match heard(&Claude, &Thread::default(), &line).pop().unwrap() {
+            Said::Broken(fault) => Some(fault.class),
+            Said::Idle { .. } => None,
+            other => panic!("{other:?}"),
+        }
+    };
+    use FaultClass::{Crash, Limit};
+    for (fields, expected) in [
+        (r#""subtype":"error_max_turns","is_error":false"#, Some(Limit)),
+        (r#""subtype":"error_max_turns""#, Some(Limit)),
+        (r#""subtype":"error_max_budget_usd","is_error":"false""#, Some(Limit)),
+        (r#""subtype":"error_max_structured_output_retries","is_error":true"#, Some(Limit)),
+        (r#""subtype":"error_during_execution","is_error":false"#, Some(Crash)),
+        (r#""subtype":"error_of_the_future","is_error":false"#, Some(Crash)),
+        (r#""subtype":"success","is_error":"true""#, Some(Crash)),
+        (r#""subtype":"success","is_error":null"#, None),
+        (r#""subtype":"success","is_error":0"#, None),
+        (r#""subtype":"later_word","is_error":false"#, None),
+        (r#""subtype":null"#, Some(Crash)),
+    ] {
+        assert_eq!(class(fields), expected, "{fields}");
+    }
+}
+
+#[test]
+fn words_that_only_the_result_has_are_the_message() {
+    let result = |words: &str| format!(r#"{{"type":"result","subtype":"success","is_error":false,"result":"{words}"}}"#);
+    let block = |block: &str| format!(r#"{{"type":"assistant","message":{{"content":[{block}]}}}}"#);
+    let text = |words: &str| block(&format!(r#"{{"type":"text","text":"{words}"}}"#));
+    let call = block(r#"{"type":"tool_use","id":"t","name":"n","input":{}}"#);
+    let messages = |lines: &[&str]| -> Vec<String> {
+        let said = heard(&Claude, &Thread::default(), &lines.join("\n"));
+        said.into_iter()
+            .filter_map(|said| match said {
+                Said::Event(SessionEventKind::Message { text }) => Some(text),
+                _ => None,
+            })
+            .collect()
+    };
+    assert_eq!(messages(&[&result("done")]), ["done"]);
+    assert_eq!(messages(&[&text("begin"), &call, &result("done")]), ["begin", "done"]);
+    assert_eq!(messages(&[&text("done"), &result("done")]), ["done"]);
+    assert_eq!(messages(&[&text("done"), &result("all of it: done")]), ["done"], "they were told already");
+    assert_eq!(messages(&[&text("done"), &call, &result("done")]), ["done"]);
+    assert_eq!(messages(&[&result(" ")]), [""; 0]);
+    assert_eq!(messages(&[&result("one"), &result("two")]), ["one", "two"]);
+    let whole = r#"{"type":"assistant","message":{"content":"words in one piece"}}"#;
+    assert_eq!(messages(&[whole, &result("x")]), ["words in one piece"]);
+}
+
+#[test]
+fn a_damaged_message_is_lost_and_other_damage_is_not() {
+    let read = |line: &str| Claude.dialect(&Thread::default(), &AgentSettings::new(LaneKind::Claude)).read(line);
+    assert_eq!(read(r#"{"type":"assistant","message":{"content":[{"type":"text","text":"a" b}]}}"#), [Said::Lost]);
+    assert_eq!(read(r#"{"type":"system","subtype":?}"#), []);
+    assert_eq!(read("{words in braces}"), []);
+}
+
+#[test]
 fn a_tool_may_answer_with_blocks() {
     let line = r#"{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"t","is_error":true,"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}]}}"#;
     let expected = SessionEventKind::ToolResult { id: "t".into(), is_error: true, output: "a\nb".into() };

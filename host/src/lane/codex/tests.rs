@@ -111,6 +111,21 @@ fn every_kind_of_tool_is_called_once_and_answers() {
     );
 }
 
+/// As 0.39.0 printed it.
+#[test]
+fn a_version_with_an_older_format_is_named_as_that() {
+    let mut dialect = Codex.dialect(&Thread::default(), &AgentSettings::new(LaneKind::Codex));
+    for line in [
+        r#"{"provider":"host","sandbox":"danger-full-access","workdir":"/attempt/root","approval":"never","model":"m"}"#,
+        r#"{"id":"0","msg":{"type":"task_started","model_context_window":null}}"#,
+        r#"{"id":"0","msg":{"type":"agent_message","message":"All is done."}}"#,
+    ] {
+        assert_eq!(dialect.read(line), []);
+    }
+    let said = dialect.ended(&AgentExit::Code(0), "");
+    assert!(matches!(&said[..], [Said::Broken(fault)] if fault.message.contains("older format")), "{said:?}");
+}
+
 #[test]
 fn an_agent_that_dies_after_an_error_says_why() {
     let mut dialect = Codex.dialect(&Thread::default(), &AgentSettings::new(LaneKind::Codex));

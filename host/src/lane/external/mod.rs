@@ -49,7 +49,7 @@ pub use version::{AgentVersion, VersionProblem, version};
 pub(super) use environment::search_path;
 pub(super) use refusal::Refusal;
 pub(super) use thread::Thread;
-pub(super) use values::{integer, list, part, text, texts_of};
+pub(super) use values::{decimal, flag, integer, list, name, part, text, texts_of, whole};
 
 /// What a kind of agent must say to be run as a program of its own.
 pub(super) trait Program: Send + Sync {

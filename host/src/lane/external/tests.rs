@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::*;
-use crate::model::{Credential, SessionEventKind};
+use crate::model::{Credential, FaultClass, SessionEventKind};
 
 /// A recorded stream.
 pub(in crate::lane) fn recorded(agent: &str, version: &str, case: &str) -> String {
@@ -22,6 +22,21 @@ fn streams() -> PathBuf {
 pub(in crate::lane) fn heard(program: &dyn Program, thread: &Thread, stream: &str) -> Vec<Said> {
     let mut dialect = program.dialect(thread, &AgentSettings::new(program.kind()));
     stream.lines().flat_map(|line| or_raw(dialect.read(line), line)).collect()
+}
+
+/// The same to the end of the program, which ended with `code`.
+fn heard_to_the_end(program: &dyn Program, stream: &str, code: i32) -> Vec<Said> {
+    let thread = Thread::default();
+    let mut dialect = program.dialect(&thread, &AgentSettings::new(program.kind()));
+    let mut said: Vec<Said> = stream.lines().flat_map(|line| or_raw(dialect.read(line), line)).collect();
+    if !said.iter().any(is_end) {
+        said.extend(dialect.ended(&AgentExit::Code(code), ""));
+    }
+    said
+}
+
+fn is_end(said: &Said) -> bool {
+    matches!(said, Said::Finished { .. } | Said::Idle { .. } | Said::Broken(_))
 }
 
 /// As the reader of a session does it.
@@ -48,6 +63,8 @@ pub(in crate::lane) fn shown(said: &[Said]) -> String {
             Said::Idle { stop_reason } => format!("IDLE {stop_reason}"),
             Said::Broken(fault) => format!("BROKEN {fault}"),
             Said::Answer(line) => format!("ANSWERED {line}"),
+            Said::Settling { .. } => "SETTLING".to_owned(),
+            Said::Lost => "LOST".to_owned(),
             Said::Known => unreachable!(),
         });
     }
@@ -81,13 +98,12 @@ fn every_recorded_turn_comes_to_an_end_that_is_told() {
         for file in fs::read_dir(folder).unwrap().flat_map(|version| fs::read_dir(version.unwrap().path()).unwrap()) {
             let path = file.unwrap().path();
             let stream = fs::read_to_string(&path).unwrap();
-            let said = heard(program, &Thread::default(), &stream);
+            let said = heard_to_the_end(program, &stream, 0);
             let name = path.display();
             assert!(matches!(said[0], Said::Event(SessionEventKind::Started { .. })), "{name}");
             // One that starts anew has not ended before.
             let last = said.iter().rposition(|it| matches!(it, Said::Event(SessionEventKind::Started { .. })));
-            let is_end = |it: &&Said| matches!(it, Said::Finished { .. } | Said::Idle { .. } | Said::Broken(_));
-            let ends = said[last.unwrap()..].iter().filter(is_end).count();
+            let ends = said[last.unwrap()..].iter().filter(|said| is_end(said)).count();
             // Those that were silent for ever were killed.
             let silent =
                 ["claude/2.1.330/silent.jsonl", "claude/2.1.330/silent-mid-stream.jsonl", "codex/0.169.0/silent.jsonl"];
@@ -97,6 +113,88 @@ fn every_recorded_turn_comes_to_an_end_that_is_told() {
         }
     }
     assert!(streams_read >= 30, "{streams_read} streams are recorded");
+}
+
+/// The folders of the versions of which the same cases are recorded.
+fn versions(program: &dyn Program) -> Vec<PathBuf> {
+    let folders = fs::read_dir(streams().join(program.kind().as_str())).unwrap();
+    let folders = folders.map(|folder| folder.unwrap().path());
+    folders.filter(|folder| folder.join("tool.jsonl").is_file()).collect()
+}
+
+#[test]
+fn every_recorded_version_means_the_same() {
+    for program in external().filter(|program| !matches!(program.kind(), LaneKind::Command | LaneKind::Acp)) {
+        let versions = versions(program);
+        assert!(versions.len() >= 4, "{}: {versions:?}", program.kind());
+        for version in versions {
+            let said = |case: &str, code| {
+                let stream = fs::read_to_string(version.join(format!("{case}.jsonl"))).unwrap();
+                heard_to_the_end(program, &stream, code)
+            };
+            let name = version.display();
+            let ends_well = |said: &[Said]| matches!(said.last(), Some(Said::Idle { .. } | Said::Finished { .. }));
+            let (turn, tool, quiet) = (said("turn", 0), said("tool", 0), said("quiet", 0));
+            assert!(ends_well(&turn) && ends_well(&tool) && ends_well(&quiet), "{name}: {turn:?} {tool:?} {quiet:?}");
+            assert_eq!(messages(&turn), ["All is done."], "{name}");
+            assert_eq!(messages(&tool), ["Two commands were run."], "{name}");
+            assert_eq!(messages(&quiet), [""; 0], "{name}");
+            let used = |said: &[Said]| {
+                said.iter().rev().find_map(|said| match said {
+                    Said::Event(SessionEventKind::Usage(usage)) => Some((usage.input_tokens?, usage.output_tokens?)),
+                    _ => None,
+                })
+            };
+            // Some versions ask the model about a command first.
+            assert_eq!(used(&turn), Some((100, 20)), "{name}");
+            assert!(used(&tool) >= Some((300, 60)), "{name}: {:?}", used(&tool));
+            assert_eq!(calls(&tool), [("echo hello from a tool", false), ("ls /nowhere-at-all", true)], "{name}");
+            for (case, class) in [("http-401", FaultClass::Launch), ("http-529", FaultClass::Overload)] {
+                let said = said(case, i32::from(program.kind() != LaneKind::Pi));
+                let Some(Said::Broken(fault)) = said.last() else { panic!("{name} {case}: {said:?}") };
+                assert!(fault.class == class && fault.message.contains(&case[5..]), "{name} {case}: {fault}");
+                assert_eq!(messages(&said), [""; 0], "{name} {case}");
+            }
+            let backed_off = said("http-529", 1).iter().filter(|said| is_back_off(said)).count();
+            let tells = !name.to_string().contains("claude/1.") && !name.to_string().contains("claude/2.0");
+            assert_eq!(backed_off, if tells { 2 } else { 0 }, "{name}");
+        }
+    }
+}
+
+fn is_back_off(said: &Said) -> bool {
+    matches!(said, Said::Event(SessionEventKind::BackOff(_)))
+}
+
+fn messages(said: &[Said]) -> Vec<&str> {
+    let text = |said| match said {
+        &Said::Event(SessionEventKind::Message { ref text }) => Some(text.as_str()),
+        _ => None,
+    };
+    said.iter().filter_map(text).collect()
+}
+
+/// The two commands of a recorded turn: each was called, and has its result after it.
+fn calls(said: &[Said]) -> Vec<(&'static str, bool)> {
+    let mut found = Vec::new();
+    for command in ["echo hello from a tool", "ls /nowhere-at-all"] {
+        let call = said.iter().enumerate().find_map(|(at, said)| match said {
+            Said::Event(SessionEventKind::ToolCall { id, input, .. }) if input.to_string().contains(command) => {
+                Some((at, id))
+            }
+            _ => None,
+        });
+        let Some((at, call)) = call else { continue };
+        let result = said[at..].iter().find_map(|said| match said {
+            Said::Event(SessionEventKind::ToolResult { id, is_error, output }) if id == call => Some((is_error, output)),
+            _ => None,
+        });
+        let Some((is_error, output)) = result else { continue };
+        let words = if *is_error { "No such file" } else { "hello from a tool" };
+        assert!(output.contains(words), "{output}");
+        found.push((command, *is_error));
+    }
+    found
 }
 
 fn json() -> impl Strategy<Value = Value> {
@@ -164,7 +262,6 @@ proptest! {
         for program in external() {
             let mut dialect = program.dialect(&Thread::default(), &AgentSettings::new(program.kind()));
             dialect.read(&noise);
-            dialect.missed();
             for line in &lines {
                 dialect.read(&line.to_string());
             }

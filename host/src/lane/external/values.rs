@@ -7,10 +7,56 @@ pub(in crate::lane) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// The whole number under `key`; one that came as a decimal counts too.
+/// What names something under `key`: a text, or a number as one; empty when there is none.
+pub(in crate::lane) fn name(value: &Value, key: &str) -> String {
+    match value.get(key) {
+        Some(Value::String(name)) => name.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        _ => String::new(),
+    }
+}
+
+/// The whole number under `key`; one that came as a decimal or as a text counts too.
 pub(in crate::lane) fn integer(value: &Value, key: &str) -> Option<u64> {
-    let number = value.get(key)?;
-    number.as_u64().or_else(|| number.as_f64().filter(|it| *it >= 0.0 && it.is_finite()).map(|it| it.round() as u64))
+    whole(value.get(key)?)
+}
+
+/// A whole number, however it is written.
+pub(in crate::lane) fn whole(value: &Value) -> Option<u64> {
+    if let Some(number) = value.as_u64() {
+        return Some(number);
+    }
+    let number = match value {
+        Value::String(text) => match text.trim().parse::<u64>() {
+            Ok(number) => return Some(number),
+            Err(_) => text.trim().parse().ok()?,
+        },
+        other => other.as_f64()?,
+    };
+    (number >= 0.0 && number.is_finite()).then(|| number.round() as u64)
+}
+
+/// The decimal number under `key`, also where it came as a text.
+pub(in crate::lane) fn decimal(value: &Value, key: &str) -> Option<f64> {
+    let number = match value.get(key)? {
+        Value::String(text) => text.trim().parse().ok()?,
+        other => other.as_f64()?,
+    };
+    Some(number).filter(|it: &f64| it.is_finite())
+}
+
+/// Whether something is so under `key`, also where it came as a text or number; `None` when it is not said.
+pub(in crate::lane) fn flag(value: &Value, key: &str) -> Option<bool> {
+    match value.get(key)? {
+        Value::Bool(flag) => Some(*flag),
+        Value::Number(number) => number.as_f64().map(|it| it != 0.0),
+        Value::String(text) => match text.trim().to_ascii_lowercase().as_str() {
+            "true" | "1" | "yes" => Some(true),
+            "false" | "0" | "no" => Some(false),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// What is under `key`; null when there is nothing.
@@ -36,5 +82,28 @@ pub(in crate::lane) fn texts_of(content: &Value) -> String {
             blocks.iter().map(text_of).collect::<Vec<_>>().join("\n")
         }
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn numbers_and_flags_may_be_written_in_several_ways() {
+        let values = json!({
+            "int": 3, "decimal": 2.6, "text": " 7 ", "negative": -1, "big": "18446744073709551615", "huge": "1e999",
+            "word": "many", "none": null, "yes": "True", "one": 1, "no": false,
+        });
+        let integers = ["int", "decimal", "text", "negative", "big", "huge", "word", "none", "missing"];
+        let found = integers.map(|key| integer(&values, key));
+        assert_eq!(found, [Some(3), Some(3), Some(7), None, Some(u64::MAX), None, None, None, None]);
+        assert_eq!(decimal(&values, "decimal"), Some(2.6));
+        assert_eq!((decimal(&values, "text"), decimal(&values, "huge")), (Some(7.0), None));
+        let flags = ["yes", "one", "no", "word", "none", "missing"].map(|key| flag(&values, key));
+        assert_eq!(flags, [Some(true), Some(true), Some(false), None, None, None]);
+        assert_eq!((name(&values, "int"), name(&values, "none")), ("3".to_owned(), String::new()));
     }
 }

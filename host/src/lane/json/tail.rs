@@ -1,0 +1,36 @@
+//! The end of a line whose JSON is damaged: a request may have its `id` there.
+
+use serde_json::Value;
+
+use super::Read;
+
+/// How much of the end is looked at.
+const LONGEST: usize = 256;
+
+/// Adds `bytes` to what is known of the end.
+pub(super) fn keep(tail: &mut Vec<u8>, bytes: &[u8]) {
+    let new = &bytes[bytes.len().saturating_sub(LONGEST)..];
+    let surplus = (tail.len() + new.len()).saturating_sub(LONGEST);
+    tail.drain(..surplus.min(tail.len()));
+    tail.extend_from_slice(new);
+}
+
+/// Takes the `id` from the end of the line if it is the last member there and none came before the damage.
+pub(super) fn find_id(read: &mut Read, tail: &[u8]) {
+    let Value::Object(members) = &mut read.value else { return };
+    if members.contains_key("id") {
+        return;
+    }
+    let tail = String::from_utf8_lossy(tail);
+    let Some(rest) = tail.trim_end().strip_suffix('}') else { return };
+    let Some((before, id)) = rest.rsplit_once("\"id\"") else { return };
+    let Some(id) = id.trim_start().strip_prefix(':').map(str::trim) else { return };
+    // Of a nested object it would not be the last one.
+    if !before.trim_end().ends_with([',', '{']) {
+        return;
+    }
+    if let Ok(value @ (Value::Number(_) | Value::String(_))) = serde_json::from_str::<Value>(id) {
+        read.id = value.is_number().then(|| id.to_owned());
+        members.insert("id".to_owned(), value);
+    }
+}

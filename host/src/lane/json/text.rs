@@ -1,0 +1,65 @@
+//! A string while it is read.
+
+/// A string of which no more than a bound is kept.
+#[derive(Debug, Default)]
+pub(super) struct TextBuffer {
+    pub(super) bytes: Vec<u8>,
+    /// Its whole length.
+    pub(super) length: u64,
+    pub(super) bound: usize,
+    /// The first half of a pair of surrogates.
+    high: Option<u16>,
+}
+
+impl TextBuffer {
+    pub(super) fn new(bound: usize) -> Self {
+        Self { bound, ..Self::default() }
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        if self.high.take().is_some() {
+            self.append("\u{fffd}".as_bytes());
+        }
+        self.append(bytes);
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        self.length += bytes.len() as u64;
+        let room = self.bound.saturating_sub(self.bytes.len());
+        self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// The character of `\uXXXX`; half of one waits for the other half, and becomes U+FFFD where that does not come.
+    pub(super) fn push_unit(&mut self, unit: u16) {
+        let mut utf8 = [0; 4];
+        match (unit, self.high) {
+            (0xd800..=0xdbff, _) => {
+                self.push(&[]);
+                self.high = Some(unit);
+            }
+            (0xdc00..=0xdfff, Some(high)) => {
+                self.high = None;
+                let code = 0x10000 + (u32::from(high - 0xd800) << 10) + u32::from(unit - 0xdc00);
+                let character = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+                self.append(character.encode_utf8(&mut utf8).as_bytes());
+            }
+            (unit, _) => {
+                let character = char::from_u32(unit.into()).unwrap_or(char::REPLACEMENT_CHARACTER);
+                self.push(character.encode_utf8(&mut utf8).as_bytes());
+            }
+        }
+    }
+
+    /// Keeps no more than `bound` from here on.
+    pub(super) fn shorten(&mut self, bound: usize) {
+        if bound < self.bound {
+            self.bound = bound;
+            self.bytes.truncate(bound);
+            self.bytes.shrink_to_fit();
+        }
+    }
+
+    pub(super) fn end(&mut self) {
+        self.push(&[]);
+    }
+}
