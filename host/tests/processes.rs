@@ -312,7 +312,7 @@ async fn a_flood_alone() {
         while let Some(event) = observed.recv().await {
             count += 1;
             cut += u64::from(
-                matches!(event.kind, SessionEventKind::Raw { line } if line.ends_with("[cut: 67108864 bytes in all]")),
+                matches!(event.kind, SessionEventKind::Message { text } if text.starts_with("xxx") && text.contains("[cut: ")),
             );
         }
         (count, cut)

@@ -42,6 +42,8 @@ mod tests;
 
 /// What it prints in the place of an answer without a word (up to 2.1).
 const NO_WORDS: &str = "(no content)";
+/// The model of messages that no model wrote, such as errors.
+const SYNTHETIC: &str = "<synthetic>";
 /// What of a line is needed.
 const WANTED: Wanted = Wanted {
     facts: &[
@@ -66,6 +68,7 @@ const WANTED: Wanted = Wanted {
         "usage.*",
         "modelUsage.*",
         "model_usage_since_last_result.*",
+        "message.model",
         "message.content.type",
         "message.content.id",
         "message.content.name",
@@ -186,7 +189,8 @@ impl ClaudeDialect {
     }
 
     fn assistant(&mut self, value: &Value) -> Vec<Said> {
-        if flag(value, "is_api_error_message") == Some(true) {
+        let synthetic = text(part(value, "message"), "model") == SYNTHETIC;
+        if synthetic || flag(value, "is_api_error_message") == Some(true) {
             // Not the model's words. The `result` that follows says what it means.
             self.error = text(value, "error").to_owned();
             return Vec::new();

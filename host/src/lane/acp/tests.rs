@@ -43,6 +43,53 @@ fn recorded_sessions_have_their_meaning() {
 }
 
 #[test]
+fn other_versions_and_agents_mean_the_same() {
+    let event = |said: &[Said], wanted: fn(&SessionEventKind) -> bool| {
+        said.iter().filter(|said| matches!(said, Said::Event(kind) if wanted(kind))).count()
+    };
+    let messages = |said: &[Said]| -> Vec<String> {
+        let text = |said: &Said| match said {
+            Said::Event(SessionEventKind::Message { text }) => Some(text.clone()),
+            _ => None,
+        };
+        said.iter().filter_map(text).collect()
+    };
+    for version in [
+        "claude-agent-acp-0.24.2",
+        "claude-agent-acp-0.60.0",
+        "codex-acp-1.0.0",
+        "codex-acp-2.0.1",
+        "pi-acp-0.0.23",
+        "pi-acp-0.0.24",
+        "opencode-1.1.65",
+        "opencode-1.18.33",
+    ] {
+        let turns = session(version, "turns", 2);
+        assert_eq!(messages(&turns), ["All is done.", "second"], "{version}");
+        let ends = turns.iter().filter(|said| matches!(said, Said::Finished { stop_reason } if stop_reason == "end_turn"));
+        assert_eq!(ends.count(), 2, "{version}: {turns:?}");
+        let called = event(&turns, |kind| {
+            matches!(kind, SessionEventKind::ToolCall { input, .. } if input.to_string().contains("echo hello from a tool"))
+        });
+        let answered = event(&turns, |kind| {
+            matches!(kind, SessionEventKind::ToolResult { is_error: false, output, .. } if output.contains("hello from a tool"))
+        });
+        assert_eq!((called, answered), (1, 1), "{version}: {turns:?}");
+        let quiet = session(version, "quiet", 1);
+        assert_eq!(messages(&quiet), [""; 0], "{version}");
+        assert!(matches!(quiet.last(), Some(Said::Finished { .. })), "{version}: {quiet:?}");
+        let refused = session(version, "http-401", 1);
+        match refused.last() {
+            Some(Said::Broken(fault)) => assert_eq!(fault.class, FaultClass::Launch, "{version}: {fault}"),
+            // It keeps the error to itself.
+            Some(Said::Finished { .. }) if version.starts_with("pi-acp") => {}
+            other => panic!("{version}: {other:?}"),
+        }
+        assert_eq!(messages(&refused), [""; 0], "{version}");
+    }
+}
+
+#[test]
 fn a_failed_turn_that_codex_acp_ends_well_is_a_fault() {
     for (case, class, says) in [
         ("http-400", FaultClass::Launch, "the request is not valid"),
