@@ -48,7 +48,9 @@ use self::{
 };
 use super::{
     LaneKind,
-    external::{Asked, Invocation, Program, Refusal, Thread, integer, list, name, part, refused_to_start, text, texts_of},
+    external::{
+        Asked, Invocation, Program, Refusal, Thread, integer, list, name, part, refused_to_start, text, texts_of,
+    },
     json::{Read, Wanted},
     process::AgentExit,
     turn::{Dialect, Said},
@@ -280,7 +282,8 @@ impl AcpDialect {
                 vec![self.broken(error)]
             }
             (_, None) => {
-                let well = !self.failed && !matches!(text(result, "stopReason"), "" | "cancelled" | "max_turn_requests");
+                let well =
+                    !self.failed && !matches!(text(result, "stopReason"), "" | "cancelled" | "max_turn_requests");
                 if !well {
                     self.busy = false;
                     return self.finished(result);

@@ -167,7 +167,8 @@ impl Dialect for CodexDialect {
 
     fn ended(&mut self, exit: &AgentExit, stderr: &str) -> Vec<Said> {
         if self.too_old {
-            let message = "this version of Codex prints its events in an older format (0.39 does so); install a newer one";
+            let message =
+                "this version of Codex prints its events in an older format (0.39 does so); install a newer one";
             return vec![Said::Broken(Fault::new(FaultClass::Launch, message))];
         }
         if !self.error.is_empty() && matches!(exit, AgentExit::Code(1..128)) {
@@ -301,7 +302,8 @@ fn output(item: &Value) -> String {
 
 /// `Reconnecting... 1/5 (reason)`; `Re-connecting... 1/5` in 0.47.
 pub(super) fn back_off(message: &str) -> Option<BackOff> {
-    let rest = ["Reconnecting...", "Re-connecting..."].iter().find_map(|words| message.strip_prefix(words))?.trim_start();
+    let rest =
+        ["Reconnecting...", "Re-connecting..."].iter().find_map(|words| message.strip_prefix(words))?.trim_start();
     let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
     let reason = rest.split_once('(').map_or(rest, |(_, reason)| reason.strip_suffix(')').unwrap_or(reason));
     Some(BackOff { attempt: rest[..digits].parse().ok(), delay_ms: None, reason: reason.to_owned() })

@@ -21,7 +21,8 @@ use serde_json::{Map, Value, json};
 use super::{
     LaneKind,
     external::{
-        Asked, Invocation, Program, Refusal, Thread, decimal, flag, integer, name, part, refused_to_start, text, texts_of,
+        Asked, Invocation, Program, Refusal, Thread, decimal, flag, integer, name, part, refused_to_start, text,
+        texts_of,
     },
     folder::Folder,
     json::{Read, Wanted},

@@ -416,7 +416,7 @@ async fn keep_stderr(
 
 #[cfg(test)]
 mod tests {
-    use std::{process::Stdio, time::Instant};
+    use std::process::Stdio;
 
     use super::{
         super::{

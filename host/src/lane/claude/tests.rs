@@ -127,7 +127,8 @@ fn an_error_is_one_whether_the_flag_or_the_subtype_says_it() {
 
 #[test]
 fn words_that_only_the_result_has_are_the_message() {
-    let result = |words: &str| format!(r#"{{"type":"result","subtype":"success","is_error":false,"result":"{words}"}}"#);
+    let result =
+        |words: &str| format!(r#"{{"type":"result","subtype":"success","is_error":false,"result":"{words}"}}"#);
     let block = |block: &str| format!(r#"{{"type":"assistant","message":{{"content":[{block}]}}}}"#);
     let text = |words: &str| block(&format!(r#"{{"type":"text","text":"{words}"}}"#));
     let call = block(r#"{"type":"tool_use","id":"t","name":"n","input":{}}"#);

@@ -186,7 +186,9 @@ fn calls(said: &[Said]) -> Vec<(&'static str, bool)> {
         });
         let Some((at, call)) = call else { continue };
         let result = said[at..].iter().find_map(|said| match said {
-            Said::Event(SessionEventKind::ToolResult { id, is_error, output }) if id == call => Some((is_error, output)),
+            Said::Event(SessionEventKind::ToolResult { id, is_error, output }) if id == call => {
+                Some((is_error, output))
+            }
             _ => None,
         });
         let Some((is_error, output)) = result else { continue };

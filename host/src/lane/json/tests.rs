@@ -233,11 +233,8 @@ fn what_is_needed_is_bounded_too() {
 fn any_depth_is_read_over() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
         let depth = 100_000;
-        let stream = format!(
-            "{{\"deep\":{}1{},\"type\":\"t\",\"text\":\"words\"}}\n",
-            open.repeat(depth),
-            close.repeat(depth)
-        );
+        let stream =
+            format!("{{\"deep\":{}1{},\"type\":\"t\",\"text\":\"words\"}}\n", open.repeat(depth), close.repeat(depth));
         let read = read(&stream);
         assert_eq!((&read.value["type"], &read.value["text"]), (&json!("t"), &json!("words")));
         assert!(read.value["deep"].to_string().contains("nested too deep") && read.left_out > 0);
@@ -266,9 +263,38 @@ fn texts_are_shortened_evenly_and_say_so() {
 /// Parts of streams, so that every state is met.
 fn part() -> impl Strategy<Value = Vec<u8>> {
     let known: Vec<&'static [u8]> = vec![
-        b"{", b"}", b"[", b"]", b":", b",", b"\"", b"\\", b"\\u", b"d83d", b"\\ude00", b"\\n", b"\"type\":", b"\"a\"", b"1e5",
-        b"-", b"true", b"NaN", b"\n", b"\r", b" ", b"\0", b"\x1b", b"\x1b[2K", b"\x1b]0;t", b"\x07", b"\xef\xbb\xbf", b"\xff",
-        b"word", b"{\"id\":7}", b"{\"type\":\"t\",\"text\":\"\\ud83d\\ude00\"}\n", b"\"id\":8}",
+        b"{",
+        b"}",
+        b"[",
+        b"]",
+        b":",
+        b",",
+        b"\"",
+        b"\\",
+        b"\\u",
+        b"d83d",
+        b"\\ude00",
+        b"\\n",
+        b"\"type\":",
+        b"\"a\"",
+        b"1e5",
+        b"-",
+        b"true",
+        b"NaN",
+        b"\n",
+        b"\r",
+        b" ",
+        b"\0",
+        b"\x1b",
+        b"\x1b[2K",
+        b"\x1b]0;t",
+        b"\x07",
+        b"\xef\xbb\xbf",
+        b"\xff",
+        b"word",
+        b"{\"id\":7}",
+        b"{\"type\":\"t\",\"text\":\"\\ud83d\\ude00\"}\n",
+        b"\"id\":8}",
     ];
     prop_oneof![
         6 => prop::sample::select(known).prop_map(<[u8]>::to_vec),

@@ -154,7 +154,9 @@ pub(super) fn plain(token: &str) -> Option<Value> {
     Some(match token {
         "true" | "True" => true.into(),
         "false" | "False" => false.into(),
-        "null" | "None" | "undefined" | "NaN" | "-NaN" | "nan" | "Infinity" | "-Infinity" | "inf" | "-inf" => Value::Null,
+        "null" | "None" | "undefined" | "NaN" | "-NaN" | "nan" | "Infinity" | "-Infinity" | "inf" | "-inf" => {
+            Value::Null
+        }
         _ => {
             if let Ok(number) = token.parse::<u64>() {
                 return Some(number.into());
