@@ -138,6 +138,64 @@ async fn what_is_not_understood_does_no_harm_and_is_kept() {
 }
 
 #[tokio::test]
+async fn words_behind_the_answer_to_the_prompt_belong_to_the_turn() {
+    for prompt in [
+        "stop end_turn; word 'the answer'",
+        "stop end_turn; word the; word ' answer'; exit 0",
+        "word the; stop end_turn; word ' answer'",
+    ] {
+        let attempt = Attempt::new("");
+        let mut session = Agent::of(prompt).start(&attempt).await;
+        let (events, fault) = within(60, all_events(&mut *session)).await;
+        assert_eq!(fault, None, "{prompt}");
+        let message = SessionEventKind::Message { text: "the answer".into() };
+        assert_eq!(events.last(), Some(&message), "{prompt}");
+        assert_eq!(within(60, session.conclude()).await.unwrap().final_message, "the answer", "{prompt}");
+    }
+}
+
+#[tokio::test]
+async fn a_turn_without_a_word_is_no_fault_unless_the_provider_made_it_wait() {
+    let attempt = Attempt::new("");
+    let mut session = Agent::of("stop end_turn").start(&attempt).await;
+    let conclusion = within(60, session.conclude()).await.unwrap();
+    assert_eq!((conclusion.final_message.as_str(), conclusion.stop_reason.as_str()), ("", "end_turn"));
+    let notes = session.remarks().notes;
+    assert!(notes.len() == 1 && notes[0].starts_with("turn 1: the agent ended its turn without a word"), "{notes:?}");
+    assert_eq!(session.remarks().notes, [""; 0], "each is told once");
+
+    let attempt = Attempt::new("");
+    let waits = r#"update '{"sessionUpdate":"agent_message_chunk","content":{"text":"Retrying (attempt 1, waiting 1s)"}}'
+                   stop end_turn"#;
+    let fault = within(60, Agent::of(waits).start(&attempt).await.conclude()).await.unwrap_err();
+    assert!(fault.class == FaultClass::Overload && fault.message.contains("without a word"), "{fault}");
+}
+
+#[tokio::test]
+async fn a_request_of_any_length_is_answered() {
+    let agent = Agent::of(
+        r#"printf '{"id":"ask","method":"session/request_permission","params":{"toolCall":{"content":[{"newText":"'
+        head -c 9000000 /dev/zero | tr '\0' x
+        say '"}]},"options":[{"optionId":"no","kind":"reject_once"},{"optionId":"yes","kind":"allow_once"}]}}'
+        read -r line; echo "$line" > answer
+        say '{"method":"fs/read_text_file","params":{"path":oh},"id":"odd"}'; read -r line; echo "$line" >> answer
+        word done; stop end_turn"#,
+    );
+    let attempt = Attempt::new("");
+    let mut session = agent.start(&attempt).await;
+    assert_eq!(within(60, session.conclude()).await.unwrap().final_message, "done");
+    let answers = attempt.read("root/answer");
+    let [permission, odd] = answers.lines().collect::<Vec<_>>()[..] else { panic!("{answers}") };
+    assert!(permission.contains(r#""id":"ask""#) && permission.contains(r#""optionId":"yes""#), "{permission}");
+    assert!(odd.contains(r#""id":"odd""#) && odd.contains("-32700"), "{odd}");
+    let cut = session.remarks().cut.unwrap();
+    assert!(
+        cut.contains("1 long lines") && attempt.read("record/session.json").contains("\"shortened-lines\": 1"),
+        "{cut}"
+    );
+}
+
+#[tokio::test]
 async fn who_does_not_leave_at_the_end_of_its_input_is_asked_to() {
     let mut agent = Agent::of("trap 'echo asked > asked; exit 0' TERM; word done; stop end_turn");
     agent.end = "while :; do sleep 0.1; done";

@@ -126,6 +126,56 @@ fn walk(folder: &std::path::Path) -> Vec<(String, String)> {
     found
 }
 
+/// What each kind of agent prints when its model ends the turn with nothing.
+const WITHOUT_A_WORD: [(&str, &str); 5] = [
+    (
+        "claude",
+        r#"echo '{"type":"system","subtype":"init","session_id":"s"}'
+           echo '{"type":"result","subtype":"success","is_error":false,"result":""}'"#,
+    ),
+    (
+        "codex",
+        r#"echo '{"type":"thread.started","thread_id":"t"}'
+           echo '{"type":"item.completed","item":{"id":"1","type":"agent_message","text":""}}'
+           echo '{"type":"turn.completed","usage":{}}'"#,
+    ),
+    (
+        "pi",
+        r#"echo '{"type":"session","id":"s"}'
+           echo '{"type":"message_end","message":{"role":"assistant","content":[],"stopReason":"stop"}}'
+           echo '{"type":"agent_settled"}'"#,
+    ),
+    (
+        "acp",
+        r#"while read -r line; do case $line in
+           *'"initialize"'*) echo '{"id":0,"result":{"protocolVersion":1}}' ;;
+           *'"session/new"'*) echo '{"id":1,"result":{"sessionId":"s"}}' ;;
+           *'"session/prompt"'*) echo '{"id":2,"result":{"stopReason":"end_turn"}}' ;;
+           esac; done"#,
+    ),
+    ("command", "true"),
+];
+
+#[test]
+fn a_turn_without_a_word_is_told_alike_in_all_kinds_and_breaks_no_lane() {
+    for (kind, script) in WITHOUT_A_WORD {
+        let suite = suite(script, "");
+        let toml = fs::read_to_string(suite.path("scenarios/suite.toml")).unwrap();
+        suite.file("scenarios/suite.toml", toml.replace("kind = \"command\"", &format!("kind = \"{kind}\"")));
+        for name in ["work", "again", "more", "last"] {
+            let toml = "plugin = \"work.wasm\"\n[session]\nprompt = \"go\"\n[grants]\nsession = true\n";
+            suite.scenario(name, toml);
+        }
+        let run = suite.host(["run"]);
+        for name in ["work", "again", "more", "last"] {
+            assert_eq!(*run.verdict(name), Verdict::Pass, "{kind}: {}", run.told());
+        }
+        let events = fs::read_to_string(suite.last_run().unwrap().join("events.jsonl")).unwrap();
+        let note = "session 1, turn 1: the agent ended its turn without a word or a tool call";
+        assert_eq!(events.matches(note).count(), 4, "{kind}");
+    }
+}
+
 #[test]
 fn a_scenarios_programs_come_first_and_the_lane_says_what_can_be_reached() {
     let script = "tool; cat \"$SEEN\" && echo was read";

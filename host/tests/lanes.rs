@@ -210,6 +210,37 @@ async fn what_is_not_understood_does_no_harm_and_a_hang_after_the_end_is_ended()
 }
 
 #[tokio::test]
+async fn no_line_loses_a_session() {
+    let xs = "head -c 3000000 /dev/zero | tr '\\0' x";
+    let nest = "head -c 100000 /dev/zero | tr '\\0' '['";
+    for (kind, stream, end) in [
+        (
+            LaneKind::Claude,
+            "claude/2.1.330/turn.jsonl",
+            r#""type":"result","subtype":"success","is_error":false,"result":"late"}"#,
+        ),
+        (LaneKind::Codex, "codex/0.169.0/turn.jsonl", r#""type":"turn.completed","usage":{"input_tokens":9}}"#),
+        (LaneKind::Pi, "pi/0.87.1/turn.jsonl", r#""type":"agent_settled"}"#),
+    ] {
+        for odd in [
+            format!("printf '{{\"permission_denials\":[\"'; {xs}; printf '\"],'"),
+            format!("printf '\\357\\273\\277\\033]0;title\\007{{\"deep\":'; {nest}; {nest} | tr '[' ']'; printf ','"),
+            r#"printf '%s' '{"half":"\ud83d","many":1e999,"many":[NaN,-0,],"type":"first",'"#.to_owned(),
+            "printf '{\"bytes\":\"\\377\\376\\000\",'".to_owned(),
+        ] {
+            // All but the end of the turn, and then the end in an odd line.
+            let marks = "subtype\":\"success\\|turn.completed\\|agent_settled";
+            let script = format!("grep -v '{marks}' {}; {odd}; printf '%s' '{end}'; sleep 0.1", recorded(stream));
+            let attempt = Attempt::new("");
+            let mut session = start(&settings(&attempt, kind, &script), attempt.spec()).await.unwrap();
+            let conclusion =
+                within(60, session.conclude()).await.unwrap_or_else(|fault| panic!("{kind} {odd}: {fault}"));
+            assert!(!conclusion.final_message.is_empty(), "{kind} {odd}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_a_lane_is_in_want_of_is_told_before_anything_runs() {
     let attempt = Attempt::new("");
     let fine = settings(&attempt, LaneKind::Claude, "touch ran; echo 1.0.0");

@@ -31,6 +31,7 @@
 //! (`max_turn_requests`) is one of class `limit`. A cost is not taken over: adapters tell one also for models whose
 //! price they do not know.
 
+mod begin;
 mod calls;
 mod notices;
 #[cfg(test)]
@@ -44,13 +45,11 @@ use serde_json::{Value, json};
 use self::{
     calls::Calls,
     notices::{Notice, OfCodex, notice, of_codex},
-    wire::{Id, asked, model, refused, request, words},
+    wire::{Id, WANTED, asked, refused, request, words},
 };
 use super::{
     LaneKind,
-    external::{
-        Asked, Invocation, Program, Refusal, Thread, integer, list, name, part, refused_to_start, text, texts_of,
-    },
+    external::{Asked, Invocation, Program, Refusal, Thread, integer, name, part, refused_to_start, text, texts_of},
     json::{Read, Wanted},
     process::AgentExit,
     turn::{Dialect, Said},
@@ -71,41 +70,6 @@ const NEW_SESSION: u64 = 1;
 const SET_MODE: u64 = 1 << 32;
 /// The error that says that the agent must be logged in.
 const LOGIN_WANTED: &str = "-32000";
-/// Modes in which adapters ask for nothing: of `claude-agent-acp` and of `codex-acp`. What an agent may do is the
-/// confinement's to say.
-const ASKS_NOTHING: [&str; 2] = ["bypassPermissions", "agent-full-access"];
-
-/// What of a line is needed.
-const WANTED: Wanted = Wanted {
-    facts: &[
-        "id",
-        "method",
-        "error.code",
-        "error.message",
-        "params.sessionId",
-        "params.options.*",
-        "params.update.sessionUpdate",
-        "params.update.messageId",
-        "params.update.toolCallId",
-        "params.update.status",
-        "params.update.kind",
-        "params.update.name",
-        "params.update.title",
-        "params.update._meta.codex.threadStatus.type",
-        "params.update._meta.codex.error.*",
-        "params.update._meta.terminal_exit.exit_code",
-        "result.protocolVersion",
-        "result.sessionId",
-        "result.stopReason",
-        "result.usage.*",
-        "result.modes.*",
-        "result.models.currentModelId",
-        "result.configOptions.category",
-        "result.configOptions.currentValue",
-    ],
-    texts: &["params.update.content", "params.update.content.text"],
-};
-
 /// Any agent that speaks ACP.
 pub(super) struct Acp;
 
@@ -218,15 +182,6 @@ impl Dialect for AcpDialect {
 }
 
 impl AcpDialect {
-    fn prompt(&mut self, message: &str) -> Said {
-        self.prompt = self.prompt.max(NEW_SESSION) + 1;
-        self.busy = true;
-        (self.acted, self.failed, self.ended) = (false, false, None);
-        let session = self.thread.id().unwrap_or_default();
-        let prompt = json!([{ "type": "text", "text": message }]);
-        request(self.prompt, "session/prompt", &json!({ "sessionId": session, "prompt": prompt }))
-    }
-
     fn received(&mut self, message: &Value, id: &Id) -> Vec<Said> {
         let params = part(message, "params");
         match message.get("method") {
@@ -295,40 +250,6 @@ impl AcpDialect {
         }
     }
 
-    fn started(&mut self, result: &Value) -> Vec<Said> {
-        let id = name(result, "sessionId");
-        if id.is_empty() {
-            let message = "the agent did not name the session in its answer to `session/new`";
-            return vec![Said::Broken(Fault::new(FaultClass::Protocol, message))];
-        }
-        self.thread.set_id(&id);
-        let started = SessionEventKind::Started { session_id: id.clone(), model: model(result) };
-        let next = match self.wanted_mode(part(result, "modes")) {
-            Ok(Some(mode)) => request(SET_MODE, "session/set_mode", &json!({ "sessionId": id, "modeId": mode })),
-            Ok(None) => {
-                let first = self.first.take().unwrap_or_default();
-                self.prompt(&first)
-            }
-            Err(problem) => Said::Broken(Fault::new(FaultClass::Launch, problem)),
-        };
-        vec![Said::Event(started), next]
-    }
-
-    /// The mode that the session is to be put into, if it is not in it.
-    fn wanted_mode(&self, modes: &Value) -> Result<Option<String>, String> {
-        let offered: Vec<&str> = list(modes, "availableModes").iter().map(|mode| text(mode, "id")).collect();
-        let wanted = match self.mode.as_deref() {
-            Some(mode) if !offered.contains(&mode) => {
-                let offered =
-                    if offered.is_empty() { "none".to_owned() } else { format!("`{}`", offered.join("`, `")) };
-                return Err(format!("the lane asks for the mode `{mode}`, but the agent offers {offered}"));
-            }
-            Some(mode) => Some(mode),
-            None => ASKS_NOTHING.into_iter().find(|mode| offered.contains(mode)),
-        };
-        Ok(wanted.filter(|mode| *mode != text(modes, "currentModeId")).map(str::to_owned))
-    }
-
     fn finished(&mut self, result: &Value) -> Vec<Said> {
         let error = (self.failed && self.message_id.is_empty()).then(|| std::mem::take(&mut self.message));
         let mut said = self.tell_message();
@@ -365,16 +286,6 @@ impl AcpDialect {
     fn broken(&mut self, error: &Value) -> Said {
         let message = std::mem::take(&mut self.message);
         Said::Broken(self.refusal(error, message.trim()))
-    }
-
-    /// An error before the first prompt. What nobody knows better is the lane's: it would be the same again.
-    fn not_begun(&self, error: &Value) -> Said {
-        let mut fault = self.refusal(error, "");
-        if fault.class == FaultClass::Crash {
-            fault =
-                Fault::new(FaultClass::Launch, format!("the agent did not begin its session: {}", words(error, "")));
-        }
-        Said::Broken(fault)
     }
 
     fn refusal(&self, error: &Value, message: &str) -> Fault {

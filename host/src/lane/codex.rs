@@ -152,7 +152,8 @@ impl Dialect for CodexDialect {
             "error" => self.error(text(value, "message")),
             "turn.completed" => self.completed(part(value, "usage")),
             "turn.failed" => {
-                let words = text(part(value, "error"), "message");
+                let error = part(value, "error");
+                let words = error.as_str().unwrap_or_else(|| text(error, "message"));
                 vec![self.broken(words)]
             }
             _ => Vec::new(),

@@ -4,7 +4,7 @@
 //! of a file that holds it, and `{model}` for the lane's model; without the first two, the prompt is its standard input.
 //!
 //! Every line of stdout is a raw event. Exit code 0 is the end of the turn, and the end of stdout, at most 64 KiB of
-//! whole lines, is the final message; any other exit is a crash. It has no tool calls, usage, back-off or second turn.
+//! whole lines, is the final message (of a line of over 1 MiB its beginning); any other exit is a crash. It has no tool calls, usage, back-off or second turn.
 
 use std::{collections::VecDeque, ffi::OsString, path::Path};
 

@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    Observer, SessionLimits,
-    record::{Record, SessionSummary},
+    Observer, Remarks, SessionLimits,
+    record::{Record, SessionSummary, TurnSummary},
 };
 use crate::model::{Redactor, SessionEvent, SessionEventKind, Usage};
 
@@ -56,6 +56,13 @@ impl Journal {
         self.summary.left_out_bytes += left_out;
     }
 
+    /// What is remarkable about the session, each once.
+    pub(crate) fn remarks(&mut self) -> Remarks {
+        let (lines, bytes) = (self.summary.shortened_lines, self.summary.left_out_bytes);
+        let cut = format!("{lines} long lines of its agent were read in part: {bytes} bytes are only in its record");
+        Remarks { notes: std::mem::take(&mut self.notes), cut: (lines > 0).then_some(cut) }
+    }
+
     /// Takes an event in and keeps it.
     pub(crate) fn note(&mut self, kind: SessionEventKind) -> SessionEvent {
         let kind = self.redactor.event(kind);
@@ -86,5 +93,15 @@ pub(crate) struct TurnContext {
 impl TurnContext {
     pub(crate) fn journal<T>(&self, with: impl FnOnce(&mut Journal) -> T) -> T {
         Journal::with(&self.journal, with)
+    }
+
+    /// Enters a turn in the journal: its place there.
+    pub(crate) fn enter_turn(&self) -> usize {
+        self.journal(|journal| {
+            let started_ms = journal.now_ms();
+            journal.summary.turns.push(TurnSummary { started_ms, ..TurnSummary::default() });
+            journal.save();
+            journal.summary.turns.len() - 1
+        })
     }
 }

@@ -27,6 +27,7 @@ mod record;
 mod replay;
 mod scripted;
 mod session;
+mod settling;
 mod supervisor;
 mod suspension;
 mod turn;

@@ -19,7 +19,7 @@ use super::{
     observed::observed,
     observer::{Observer, Reading},
     process::{AgentExit, AgentStreams, ProcessState},
-    record::TurnSummary,
+    settling::Settling,
     turn::{Ask, Dialect, Heard, Said, Waiting},
 };
 use crate::{
@@ -29,6 +29,8 @@ use crate::{
 
 /// How much of stderr a fault's message shows.
 const STDERR_TAIL: usize = 4 << 10;
+/// How much is kept of a line of text that is longer than it may be.
+const SHOWN_OF_TEXT: usize = 64 << 10;
 /// A turn in which the model did nothing at all.
 const WITHOUT_A_WORD: &str = "the agent ended its turn without a word or a tool call; look at its transcript, and at the \
                               lane's credentials, model and provider";
@@ -36,25 +38,6 @@ const WITHOUT_A_WORD: &str = "the agent ended its turn without a word or a tool 
 const LEFTOVER_SILENCE: Duration = Duration::from_millis(100);
 /// How long such a descendant is listened to at all.
 pub(crate) const LEFTOVER_TIME: Duration = Duration::from_secs(1);
-
-/// A turn whose end has come, and to which the words right behind it belong.
-struct Settling {
-    silence: Duration,
-    until: Instant,
-    /// However much comes.
-    at_most: Instant,
-}
-
-impl Settling {
-    fn new(silence: Duration, at_most: Duration) -> Self {
-        let now = Instant::now();
-        Self { silence, until: now + silence, at_most: now + at_most.max(silence) }
-    }
-
-    fn heard(&mut self) {
-        self.until = (Instant::now() + self.silence).min(self.at_most);
-    }
-}
 
 /// The reader of one turn.
 pub(crate) struct Pump {
@@ -87,7 +70,7 @@ impl Pump {
         input: Option<InputLines>,
     ) -> Self {
         let room = Arc::new(Semaphore::new(context.limits.max_waiting_bytes as usize));
-        let index = enter_turn(&context);
+        let index = context.enter_turn();
         let redactor = context.journal(|journal| journal.redactor.clone());
         Self {
             dialect,
@@ -156,7 +139,7 @@ impl Pump {
         let limits = &self.context.limits;
         let mut lines = match self.dialect.wanted() {
             Some(wanted) => Lines::of_json(stdout, wanted, limits.max_raw_bytes, self.redactor.clone()),
-            None => Lines::of_text(stdout, limits.max_line_bytes, limits.max_raw_bytes),
+            None => Lines::of_text(stdout, limits.max_line_bytes, limits.max_raw_bytes.max(SHOWN_OF_TEXT)),
         };
         let mut shown = self.redactor.stream();
         let mut exited: Option<Instant> = None;
@@ -171,7 +154,7 @@ impl Pump {
                 caught_up.take().map(|tell| tell.send(()));
             }
             let idle_until = self.idle.as_ref().map(|(_, until)| *until);
-            let settled_at = self.settling.as_ref().map(|settling| settling.until);
+            let settled_at = self.settling.as_ref().map(Settling::until);
             if let Some(message) = begun.take() {
                 let said = self.dialect.begin(&message);
                 self.take_in(said, 1).await;
@@ -179,6 +162,10 @@ impl Pump {
             let tee = |bytes: &[u8]| {
                 let shown = shown.push(bytes);
                 self.context.journal(|journal| journal.record.stdout(&shown));
+                // An agent that writes a long line is not silent.
+                if let Some(observer) = self.context.observer.as_ref().filter(|_| !bytes.contains(&b'\n')) {
+                    observer.heard(&SessionEventKind::Raw { line: String::new() });
+                }
             };
             let line = tokio::select! {
                 biased;
@@ -195,7 +182,7 @@ impl Pump {
                         Ask::CatchUp(tell) => (caught_up, settled) = (Some(tell), true),
                         Ask::Begin(message, queue) => {
                             self.queue = Some(queue);
-                            self.index = enter_turn(&self.context);
+                            self.index = self.context.enter_turn();
                             (self.acted, self.backed_off) = (false, false);
                             begun = Some(message);
                         }
@@ -380,16 +367,6 @@ async fn asked_to_catch_up(reading: &mut Option<Reading>) {
         Some(reading) => reading.asked().await,
         None => std::future::pending().await,
     }
-}
-
-/// Enters a turn in the journal: its place there.
-fn enter_turn(context: &TurnContext) -> usize {
-    context.journal(|journal| {
-        let started_ms = journal.now_ms();
-        journal.summary.turns.push(TurnSummary { started_ms, ..Default::default() });
-        journal.save();
-        journal.summary.turns.len() - 1
-    })
 }
 
 /// Knows nobody but the journal: while a descendant that survives holds stderr open, nobody else waits for it.

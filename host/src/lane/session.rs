@@ -378,13 +378,7 @@ impl Session for TurnSession {
     }
 
     fn remarks(&mut self) -> Remarks {
-        self.context.journal(|journal| {
-            let summary = &journal.summary;
-            let (lines, bytes) = (summary.shortened_lines, summary.left_out_bytes);
-            let cut =
-                format!("{lines} long lines of its agent were read in part: {bytes} bytes are only in its record");
-            Remarks { notes: std::mem::take(&mut journal.notes), cut: (lines > 0).then_some(cut) }
-        })
+        self.context.journal(Journal::remarks)
     }
 
     fn unconfined(&self) -> Option<String> {

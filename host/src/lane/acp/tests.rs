@@ -80,9 +80,9 @@ fn other_versions_and_agents_mean_the_same() {
         assert_eq!((called, answered), (1, 1), "{version}: {turns:?}");
         let quiet = session(version, "quiet", 1);
         assert_eq!(messages(&quiet), [""; 0], "{version}");
-        assert!(matches!(quiet.last(), Some(Said::Finished { .. })), "{version}: {quiet:?}");
+        assert!(quiet.iter().any(|said| matches!(said, Said::Finished { .. })), "{version}: {quiet:?}");
         let refused = session(version, "http-401", 1);
-        match refused.last() {
+        match refused.iter().find(|said| matches!(said, Said::Finished { .. } | Said::Broken(_))) {
             Some(Said::Broken(fault)) => assert_eq!(fault.class, FaultClass::Launch, "{version}: {fault}"),
             // It keeps the error to itself.
             Some(Said::Finished { .. }) if ["pi-acp-0.0.23", "pi-acp-0.0.24", "opencode-1.1.65"].contains(&version) => {

@@ -6,7 +6,39 @@ use serde_json::{Value, json};
 
 use super::super::{
     external::{list, part, text, texts_of, whole},
+    json::Wanted,
     turn::Said,
+};
+
+/// What of a line is needed.
+pub(super) const WANTED: Wanted = Wanted {
+    facts: &[
+        "id",
+        "method",
+        "error.code",
+        "error.message",
+        "params.sessionId",
+        "params.options.*",
+        "params.update.sessionUpdate",
+        "params.update.messageId",
+        "params.update.toolCallId",
+        "params.update.status",
+        "params.update.kind",
+        "params.update.name",
+        "params.update.title",
+        "params.update._meta.codex.threadStatus.type",
+        "params.update._meta.codex.error.*",
+        "params.update._meta.terminal_exit.exit_code",
+        "result.protocolVersion",
+        "result.sessionId",
+        "result.stopReason",
+        "result.usage.*",
+        "result.modes.*",
+        "result.models.currentModelId",
+        "result.configOptions.category",
+        "result.configOptions.currentValue",
+    ],
+    texts: &["params.update.content", "params.update.content.text"],
 };
 
 /// The model that the session says it uses, in either of the places for it.
