@@ -9,7 +9,7 @@ use crate::{
     clock,
     lane::agents_processes,
     model::{Fault, FaultClass, Limits, Outcome, Usage},
-    sandbox::{AttemptDirs, DiskUse, Tripwire},
+    sandbox::{AttemptDirs, DiskUse, Tripwire, Uncounted},
 };
 
 /// How long agents may take to heed SIGTERM: when an attempt is over, and when a run is interrupted.
@@ -62,12 +62,16 @@ async fn stopped(stop: &mut watch::Receiver<Stop>) -> String {
 async fn watch_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire>) {
     loop {
         tokio::time::sleep(DISK_LOOK).await;
-        look_at_disk(dirs, bound, tripwire).await;
+        // The next look makes up for one that the machine was too short for.
+        let _ = look_at_disk(dirs, bound, tripwire).await;
     }
 }
 
 /// Looks at the disk use once.
-pub(super) async fn look_at_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire>) {
+///
+/// # Errors
+/// A fault of class `resources`: the machine is too short of something for a look, which says nothing about the limit.
+pub(super) async fn look_at_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire>) -> Result<(), Fault> {
     let looked_at = Arc::clone(dirs);
     let look = move || looked_at.disk_use(&agents_processes(&looked_at.base));
     match tokio::task::spawn_blocking(look).await {
@@ -77,10 +81,21 @@ pub(super) async fn look_at_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: 
             tripwire
                 .limit(format!("the attempt's directories hold {bytes} bytes{nameless}; its limit `disk` is {bound}"));
         }
-        Ok(Err(uncounted)) => tripwire.limit(uncounted.to_string()),
+        Ok(Err(uncounted)) => return not_counted(&uncounted, tripwire),
         // A look that did not come about is made up for by the next.
         Ok(Ok(_)) | Err(_) => {}
     }
+    Ok(())
+}
+
+/// What cannot be counted is over the limit, unless that is the machine's doing.
+fn not_counted(uncounted: &Uncounted, tripwire: &Tripwire) -> Result<(), Fault> {
+    let fault = Fault::of_error(uncounted);
+    if fault.is_shortage() {
+        return Err(fault);
+    }
+    tripwire.limit(uncounted.to_string());
+    Ok(())
 }
 
 /// Ends the sessions of an attempt that came to `outcome`. The second signal shortens their grace.
@@ -101,5 +116,25 @@ pub(super) async fn end_sessions(
     tokio::select! {
         ended = sessions.end(grace) => ended,
         () = killed => sessions.end(Duration::ZERO).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, path::PathBuf};
+
+    use super::*;
+
+    #[test]
+    fn a_machine_without_descriptors_does_not_exceed_the_disk_limit() {
+        let closed = |code| {
+            let reason = io::Error::from_raw_os_error(code);
+            Uncounted::Closed { folder: PathBuf::new(), reason }
+        };
+        let tripwire = Tripwire::default();
+        let short = not_counted(&closed(libc::EMFILE), &tripwire).unwrap_err();
+        assert_eq!((short.class, tripwire.breached()), (FaultClass::Resources, None));
+        not_counted(&closed(libc::EACCES), &tripwire).unwrap();
+        assert_eq!(tripwire.breached().unwrap().class, FaultClass::Limit);
     }
 }

@@ -6,6 +6,7 @@
 mod nameless;
 
 use std::{
+    borrow::Cow,
     collections::HashSet,
     ffi::OsStr,
     fs::{Permissions, set_permissions},
@@ -49,14 +50,20 @@ pub enum Uncounted {
     /// A folder cannot be looked into.
     #[error(
         "cannot look into the attempt's folder {}: {reason}; what cannot be counted counts as over its limit `disk`",
-        folder.display()
+        named(folder)
     )]
     Closed {
         /// The folder, in the attempt's directories.
         folder: PathBuf,
         /// The system's reason.
+        #[source]
         reason: io::Error,
     },
+}
+
+/// The attempt's own folder has no name below itself.
+fn named(folder: &Path) -> Cow<'_, str> {
+    if folder.as_os_str().is_empty() { Cow::from("`.`") } else { folder.to_string_lossy() }
 }
 
 impl AttemptDirs {

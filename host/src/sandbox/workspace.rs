@@ -259,7 +259,7 @@ mod tests {
         let root = here.path().join("root");
         fs::create_dir(&root).unwrap();
         fs::write(root.join("first"), "x").unwrap();
-        let workspace = Workspace::for_check(here.path()).unwrap();
+        let workspace = Workspace::for_check(here.path(), here.path()).unwrap();
         let fixture = Fixture { root: Some(root), ..Fixture::default() };
         let into = workspace.folder().join("f1");
         let snapshot = Snapshot::take(&fixture, &into, 1 << 20, &|| false).unwrap();

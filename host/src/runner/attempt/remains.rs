@@ -18,7 +18,7 @@ use crate::{
 
 /// How long a step waits before it is tried again where the machine is short of something: attempts that end give
 /// back what they hold.
-const WAITS: [Duration; 4] =
+pub(super) const WAITS: [Duration; 4] =
     [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
 
 /// The artifacts and directories of one attempt, until the tear-down has seen to them. Dropped before that, since the
@@ -199,7 +199,7 @@ mod tests {
             let artifacts = here.path().join("artifacts");
             fs::create_dir(&artifacts).unwrap();
             fs::write(artifacts.join("key"), "s3cr3t").unwrap();
-            let workspace = Workspace::for_check(here.path()).unwrap();
+            let workspace = Workspace::for_check(here.path(), here.path()).unwrap();
             let place = Failing { left: failures.into(), panics };
             Self { _here: here, place, workspace, unscrubbed: Unscrubbed::default(), artifacts }
         }

@@ -1,10 +1,10 @@
 //! The end of an attempt, whatever came of its call. No step that fails, or panics, keeps another from being taken.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use tokio::{sync::watch, task::block_in_place};
 
-use super::{Attempt, AttemptExecutor, record};
+use super::{Attempt, AttemptExecutor, record, remains::WAITS};
 use crate::{
     model::{AttemptRecord, Fault, FaultClass, Outcome, Report, Usage},
     runner::{
@@ -33,7 +33,7 @@ impl AttemptExecutor {
             Err(fault) => (Some(fault), Usage::default()),
         };
         let disk = attempt.scenario.limits.disk;
-        let looked = caught(look_at_disk(&attempt.dirs, disk, &attempt.tripwire)).await;
+        let looked = caught(last_look_at_disk(&attempt.dirs, disk, &attempt.tripwire)).await;
         let evidence = caught(self.keep_evidence(&attempt, &outcome)).await;
         let broken = [("looking at the disk", looked), ("keeping artifacts", evidence)];
         let broken = broken.into_iter().find_map(|(what, done)| Some(panicked(what, &done.err()?)));
@@ -98,6 +98,17 @@ impl AttemptExecutor {
             let kept = caught_now(|| block_in_place(|| self.place.keep_changes(before, &dirs.root, folder)));
             let kept = kept.unwrap_or_else(Err);
             tell_left_out(kept.unwrap_or_else(|error| vec![format!("root.diff was not kept: {error}")]), feed).await;
+        }
+    }
+}
+
+/// Looks at the disk use when nothing of the attempt runs any more, and waits for what the machine is short of.
+async fn last_look_at_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire>) {
+    let mut waits = WAITS.into_iter();
+    while let Err(short) = look_at_disk(dirs, bound, tripwire).await {
+        match waits.next() {
+            Some(wait) => tokio::time::sleep(wait).await,
+            None => return tripwire.breach(short),
         }
     }
 }
