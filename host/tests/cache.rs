@@ -90,6 +90,73 @@ fn what_is_wrong_in_the_cache_is_compiled_anew() {
 }
 
 #[test]
+fn a_plugin_that_takes_too_much_to_compile_is_refused() {
+    let suite = suite();
+    for (variable, value, told) in [
+        (
+            "HOST_COMPILE_MAX_MEMORY",
+            "1MiB",
+            "`big.wasm` needs more than 1 MiB of memory to be compiled; if you trust it",
+        ),
+        ("HOST_COMPILE_TIMEOUT", "1ms", "`big.wasm` is not compiled within 1ms; if you trust it, raise `timeout`"),
+    ] {
+        for command in ["run", "list", "check", "inspect"] {
+            let mut command = suite.host_command(&suite.path(""), [command, "big.wasm"]);
+            command.env(variable, value).env("HOST_CACHE_DIR", suite.path("cache"));
+            let finished = suite.start_command(command).finish();
+            assert!(finished.exits(96).stderr.contains(told), "{}", finished.told());
+        }
+    }
+    // A suite says it too, a flag wins over it, and what is in the cache needs no process.
+    suite.file("scenarios/suite.toml", "[compile]\nmax-memory = \"1MiB\"\n");
+    assert!(run(&suite, &suite.path("cache")).exits(96).stderr.contains("1 MiB of memory"));
+    let mut command = suite.host_command(&suite.path(""), ["run", "--compile-max-memory", "1GiB", "big.wasm"]);
+    command.env("HOST_CACHE_DIR", suite.path("cache"));
+    suite.start_command(command).finish().exits(0);
+    run(&suite, &suite.path("cache")).exits(0).passes("big");
+}
+
+/// A function that is large once it is compiled, again and again.
+fn slow() -> Vec<u8> {
+    let calls: String =
+        (0..2_000).map(|n| format!("(local.set 0 (call $f (i64.add (local.get 0) (i64.const {n}))))")).collect();
+    let functions: String =
+        (0..400).map(|_| format!("(func (param i64) (result i64) {calls} (local.get 0))")).collect();
+    wat::parse_str(format!(
+        "(module (func $f (param i64) (result i64) (local.get 0)) {functions} (func (export \"_start\")))"
+    ))
+    .unwrap()
+}
+
+#[test]
+fn compiling_ends_with_the_host() {
+    let suite = Suite::new();
+    suite.file("slow.wasm", slow());
+    let marker = format!("--max-memory\0{}", (4_u64 << 30) - u64::from(std::process::id()));
+    let compiling = || {
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        let commands = processes.filter_map(|process| fs::read(process.path().join("cmdline")).ok());
+        commands.filter(|command| String::from_utf8_lossy(command).contains(&marker)).count()
+    };
+    let limit = ((4_u64 << 30) - u64::from(std::process::id())).to_string();
+    let mut command = suite.host_command(&suite.path(""), ["list", "slow.wasm"]);
+    command.env("HOST_COMPILE_MAX_MEMORY", limit).env("HOST_CACHE_DIR", suite.path("cache"));
+    let running = suite.start_command(command);
+    let begun = std::time::Instant::now();
+    while compiling() == 0 {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "nothing is compiled");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    running.signal(rustix::process::Signal::INT);
+    running.finish();
+    let begun = std::time::Instant::now();
+    while compiling() > 0 {
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "the compiler goes on");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+}
+
+#[test]
 fn a_cache_that_cannot_be_used_is_told_and_does_no_harm() {
     let suite = suite();
     let open = suite.path("open");

@@ -176,7 +176,7 @@ const GREET: &str = "(drop (call $fd_write (i32.const 1) (i32.const 8) (i32.cons
 const GREETING: &str = "(data (i32.const 8) \"\\20\\00\\00\\00\\03\\00\\00\\00\") (data (i32.const 32) \"hi\\n\")";
 
 #[test]
-fn a_core_module_of_wasi_0_1_is_adapted() {
+fn a_core_module_of_wasi_0_1_runs() {
     let finished = run_core(&plain_module(GREET, GREETING), "expect = { stdout = \"hi\\n\" }");
     finished.exits(0).passes("core");
 }

@@ -9,7 +9,7 @@ mod conformance {
 }
 mod support;
 
-use crate::support::{Finished, Suite, preview1::Program};
+use crate::support::{Finished, Suite, preview1::*};
 
 /// A folder of the scenario, copied for the attempt, is all that the programs see.
 const IN_A_FOLDER: &str = "preopens = [{ from = \"data\", to = \"/\" }]\n";
@@ -47,7 +47,7 @@ const CLOCK: &str =
     "(import \"wasi_snapshot_preview1\" \"clock_time_get\" (func $clock (param i32 i64 i32) (result i32)))";
 
 #[test]
-fn a_memory_that_may_hardly_grow_has_room_for_the_adapter() {
+fn a_memory_that_may_not_grow_is_enough() {
     for memory in ["1", "1 1", "1 2", "3 65536"] {
         passes(CLOCK, memory, "(if (call $clock (i32.const 0) (i64.const 1) (i32.const 0)) (then unreachable))");
     }
@@ -78,22 +78,40 @@ fn a_start_function_may_call_what_the_module_imports() {
     }
 }
 
-/// A heap as AssemblyScript sets it up when it first allocates: of all memory that there is by then. What it takes for
-/// itself here it fills; a call of WASI after that must still find the adapter's state.
+/// Heaps as AssemblyScript and TinyGo have them: all memory that there is, and whatever it grows by, is the program's.
 #[test]
-fn a_heap_that_takes_all_memory_leaves_the_adapter_its_own() {
-    let parts = "(import \"wasi_snapshot_preview1\" \"args_sizes_get\" (func $sizes (param i32 i32) (result i32)))
-        (global $root (mut i32) (i32.const 0))
-        (func $set_up
-          (drop (i32.lt_s (memory.size) (i32.const 23)))
-          (drop (memory.grow (i32.const 0)))
-          (i32.store offset=96 (i32.const 64) (i32.const 0))
-          (i32.store (i32.const 1024) (i32.shl (memory.size) (i32.const 16)))
-          (global.set $root (i32.const 2048)))";
+fn all_of_a_memory_is_the_programs_own() {
+    let call = "(import \"wasi_snapshot_preview1\" \"args_sizes_get\" (func $sizes (param i32 i32) (result i32)))
+        (func $holds (param $from i32) (param $byte i32)
+          (loop $next
+            (if (i32.ne (i32.load8_u (local.get $from)) (local.get $byte)) (then unreachable))
+            (local.set $from (i32.add (local.get $from) (i32.const 4099)))
+            (br_if $next (i32.lt_u (local.get $from) (i32.shl (memory.size) (i32.const 16))))))
+        (func $fill (param $byte i32)
+          (memory.fill (i32.const 64) (local.get $byte)
+            (i32.sub (i32.shl (memory.size) (i32.const 16)) (i32.const 64))))";
     let sizes = "(if (call $sizes (i32.const 0) (i32.const 4)) (then unreachable))";
-    let allocate = "(if (i32.eqz (global.get $root)) (then (call $set_up)))
-        (memory.fill (i32.const 2048) (i32.const 1) (i32.sub (i32.load (i32.const 1024)) (i32.const 2048)))";
-    passes(parts, "1", &format!("{sizes} {allocate} {sizes}"));
+    let grow = "(if (i32.ne (memory.grow (i32.const 3)) (memory.size)) (then (if (i32.ne (memory.size) (i32.const 4)) (then unreachable))))";
+    let start = format!(
+        "{sizes} (call $fill (i32.const 1)) {sizes} (call $holds (i32.const 64) (i32.const 1))
+         {grow} (call $fill (i32.const 2)) {sizes} (call $holds (i32.const 64) (i32.const 2))"
+    );
+    passes(call, "1", &start);
+}
+
+/// A command that also reports is made a component by wasmtime's adapter; what that answers otherwise than WASI 0.1 says
+/// is corrected.
+#[test]
+fn an_adapted_command_is_answered_as_one_that_runs_as_it_is() {
+    let mut p = Program::default();
+    p.reports();
+    p.call("path_unlink_file", &[DIR, Arg::Raw(b"\xff")], &[ILSEQ]);
+    p.call("path_filestat_get", &[DIR, Arg::N(0), Arg::Text("there/"), Arg::Out("stat")], &[SUCCESS]);
+    p.call("path_remove_directory", &[DIR, Arg::Text("there/")], &[NOTEMPTY]);
+    p.call("sock_shutdown", &[DIR, Arg::N(3)], &[NOTSOCK]);
+    p.call("fd_write", &[Arg::N(77), Arg::Writes(&[]), Arg::Out("n")], &[BADF]);
+    p.ok("fd_filestat_set_times", &[DIR, Arg::N(5), Arg::N(7), Arg::N(5)]);
+    conforms(&p);
 }
 
 /// The bytes ff fe are no UTF-8: 25 is ILSEQ.

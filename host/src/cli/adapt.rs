@@ -11,7 +11,7 @@ const SECONDS: u64 = 30;
 
 /// `host adapt`: turns the core module on stdin into a component on stdout. It is bounded, and ends with its parent.
 pub(super) fn adapt(args: &AdaptArgs) -> u8 {
-    match bound().and_then(|()| work(args.command)) {
+    match bound(ADDRESS_SPACE, Some(SECONDS)).and_then(|()| work(args.command)) {
         Ok(()) => 0,
         Err(error) => {
             // Without a stderr the exit code still tells.
@@ -21,10 +21,11 @@ pub(super) fn adapt(args: &AdaptArgs) -> u8 {
     }
 }
 
-fn bound() -> io::Result<()> {
+/// Ends this process with its parent, and bounds its address space and its time on the processor.
+pub(super) fn bound(address_space: u64, seconds: Option<u64>) -> io::Result<()> {
     set_parent_process_death_signal(Some(Signal::KILL))?;
-    at_most(Resource::As, ADDRESS_SPACE)?;
-    at_most(Resource::Cpu, SECONDS)?;
+    at_most(Resource::As, address_space)?;
+    seconds.map_or(Ok(()), |seconds| at_most(Resource::Cpu, seconds))?;
     // A crash is told by the signal.
     at_most(Resource::Core, 0)
 }

@@ -1,10 +1,14 @@
-use std::{ffi::OsString, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
 
 use super::{caps::CapsArgs, given::Given, policy_args::PolicyArgs};
 pub(super) use crate::model::ReporterKind;
-use crate::{component::ADAPT_MODE, config::Overrides};
+use crate::{
+    component::{ADAPT_MODE, COMPILE_MODE},
+    config::{Overrides, parse_bytes},
+    model::CompileLimits,
+};
 
 /// Runs live end-to-end scenarios as sandboxed WebAssembly components: the canary first, then all the rest at
 /// once, each in its own root and config dir, with nothing that it was not granted.
@@ -49,6 +53,50 @@ pub(super) enum Command {
     /// Turn a core module on stdin into a component on stdout (started by every command that loads plugins)
     #[command(hide = true, name = ADAPT_MODE)]
     Adapt(AdaptArgs),
+    /// Compile a plugin on stdin to machine code on stdout (started by every command that loads plugins)
+    #[command(hide = true, name = COMPILE_MODE)]
+    Compile(CompileModeArgs),
+}
+
+/// Bounds of compiling a plugin, in place of the suite's.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct CompileArgs {
+    /// Memory that compiling one plugin may take [default: the suite's `compile.max-memory`, or 4GiB]
+    #[arg(long, value_name = "SIZE", env = "HOST_COMPILE_MAX_MEMORY", value_parser = size)]
+    compile_max_memory: Option<u64>,
+
+    /// Time that compiling one plugin may take [default: the suite's `compile.timeout`, or 10m]
+    #[arg(long, value_name = "TIME", env = "HOST_COMPILE_TIMEOUT", value_parser = time)]
+    compile_timeout: Option<Duration>,
+}
+
+impl CompileArgs {
+    /// Puts these over what files say.
+    pub(super) fn over(&self, given: &Given, overrides: Overrides) -> Overrides {
+        Overrides {
+            compile_max_memory: given.sourced("compile_max_memory", self.compile_max_memory),
+            compile_timeout: given.sourced("compile_timeout", self.compile_timeout),
+            ..overrides
+        }
+    }
+
+    /// These over the defaults, where there is no suite.
+    pub(super) fn limits(&self) -> CompileLimits {
+        let default = CompileLimits::default();
+        CompileLimits {
+            max_memory: self.compile_max_memory.unwrap_or(default.max_memory),
+            timeout: self.compile_timeout.unwrap_or(default.timeout),
+        }
+    }
+}
+
+fn size(text: &str) -> Result<u64, String> {
+    parse_bytes(text).filter(|bytes| *bytes > 0).ok_or_else(|| "write a size such as `8GiB`".into())
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    let time = humantime::parse_duration(text).ok().filter(|time| !time.is_zero());
+    time.ok_or_else(|| "write a duration such as `20m`".into())
 }
 
 /// What to load.
@@ -77,6 +125,9 @@ pub(super) struct SuiteArgs {
     #[arg(long)]
     pub(super) no_cache: bool,
 
+    #[command(flatten)]
+    pub(super) compile: CompileArgs,
+
     /// Only scenarios whose name contains one of these texts (canaries run all the same)
     #[arg(last = true, value_name = "FILTER")]
     pub(super) filters: Vec<String>,
@@ -89,13 +140,14 @@ pub(super) struct SuiteArgs {
 impl SuiteArgs {
     /// What these ask for in place of what files say.
     pub(super) fn overrides(&self) -> Overrides {
-        Overrides {
+        let overrides = Overrides {
             suite: self.given.sourced("suite", self.suite.clone()),
             caps: self.caps.sourced(&self.given),
             profile: self.given.sourced("profile", self.profile.clone()),
             lanes: self.given.sourced("lanes", Some(self.lanes.clone()).filter(|lanes| !lanes.is_empty())),
             ..Overrides::default()
-        }
+        };
+        self.compile.over(&self.given, overrides)
     }
 }
 
@@ -204,6 +256,9 @@ pub(super) struct CheckArgs {
     #[arg(long)]
     pub(super) no_cache: bool,
 
+    #[command(flatten)]
+    pub(super) compile: CompileArgs,
+
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(super) format: Format,
@@ -233,6 +288,9 @@ pub(super) struct InspectArgs {
     #[arg(long, value_name = "FILE", env = "HOST_POLICY")]
     pub(super) policy: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(super) compile: CompileArgs,
+
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(super) format: Format,
@@ -255,6 +313,9 @@ pub(super) struct ProveFlags {
     /// Compile plugins anew and keep nothing of it
     #[arg(long)]
     no_cache: bool,
+
+    #[command(flatten)]
+    compile: CompileArgs,
 
     /// Attempts at once [default: the suite's `jobs`, or 16]
     #[arg(short, long, value_name = "N", env = "HOST_JOBS", value_parser = at_least_one)]
@@ -286,9 +347,19 @@ pub(super) struct ProveArgs {
 
 impl From<ProveFlags> for ProveArgs {
     fn from(flags: ProveFlags) -> Self {
-        let ProveFlags { plugins, suite, caps, no_cache, jobs, output, keep, filters, given } = flags;
+        let ProveFlags { plugins, suite, caps, no_cache, compile, jobs, output, keep, filters, given } = flags;
         Self {
-            suite: SuiteArgs { plugins, suite, caps, profile: None, lanes: Vec::new(), no_cache, filters, given },
+            suite: SuiteArgs {
+                plugins,
+                suite,
+                caps,
+                profile: None,
+                lanes: Vec::new(),
+                no_cache,
+                compile,
+                filters,
+                given,
+            },
             // Quiet: nobody but the proof says where attempts were kept.
             execution: ExecutionArgs {
                 jobs,
@@ -323,6 +394,9 @@ pub(super) struct RegradeArgs {
     /// Compile plugins anew and keep nothing of it
     #[arg(long)]
     pub(super) no_cache: bool,
+
+    #[command(flatten)]
+    pub(super) compile: CompileArgs,
 
     /// Attempts at once [default: the suite's `jobs`, or 16]
     #[arg(short, long, value_name = "N", env = "HOST_JOBS", value_parser = at_least_one)]
@@ -434,6 +508,17 @@ pub(super) struct AdaptArgs {
     /// The module has its world embedded
     #[arg(long)]
     world: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CompileModeArgs {
+    /// Bytes of memory that this may take
+    #[arg(long)]
+    pub(super) max_memory: u64,
+
+    /// The code is for an engine with little address space
+    #[arg(long)]
+    pub(super) small: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -156,7 +156,7 @@ impl Report {
         let suite = args.given.sourced("suite", args.suite.clone());
         let caps = args.caps.sourced(&args.given);
         let lanes = args.given.sourced("lanes", Some(args.lanes.clone()).filter(|lanes| !lanes.is_empty()));
-        let overrides = Overrides { suite, caps, lanes, ..Overrides::default() };
+        let overrides = args.compile.over(&args.given, Overrides { suite, caps, lanes, ..Overrides::default() });
         let settings = block_in_place(|| setup::settings(cwd, &overrides));
         let Some(mut settings) = self.take(settings.map_err(Failure::setup_all)) else { return };
         self.suite = settings.suite.as_deref().map(seen_from_here);
@@ -264,7 +264,8 @@ impl Report {
         }
         let engine = self.take(setup::engine(1))?;
         let cache = if args.no_cache { None } else { setup::open_cache() };
-        let plugins = self.take(block_in_place(|| setup::load_all(&files, &engine, cache.as_ref())))?;
+        let plugins =
+            self.take(block_in_place(|| setup::load_all(&files, &engine, cache.as_ref(), &settings.compile)))?;
         self.plugins = plugins.iter().map(|plugin| plugin.file.path.to_string_lossy().into_owned()).collect();
         let facts = self.take(setup::ask_all(&plugins, &engine).await)?;
         self.take(plan::resolve(&facts, settings).map_err(Failure::setup_all))

@@ -68,7 +68,8 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
         | Command::Schema
         | Command::Agent(_)
         | Command::Supervise(_)
-        | Command::Adapt(_) => {}
+        | Command::Adapt(_)
+        | Command::Compile(_) => {}
     }
     Ok(cli)
 }

@@ -17,7 +17,7 @@ pub(super) async fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {
     let files = setup::named_plugins(&args.plugins)?;
     let engine = setup::engine(1)?;
     let cache = setup::open_cache();
-    let plugins = setup::load_all(&files, &engine, cache.as_ref())?;
+    let plugins = setup::load_all(&files, &engine, cache.as_ref(), &args.compile.limits())?;
     let (mut facts, mut problems) = (Vec::new(), Vec::new());
     for Asked { facts: known, problem } in setup::ask_each(&plugins, &engine).await? {
         facts.push(known);

@@ -5,6 +5,7 @@ mod args;
 mod caps;
 mod check;
 mod check_lanes;
+mod compile;
 mod compiling;
 mod componentize;
 mod failure;
@@ -90,6 +91,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Ending {
             prompt: args.prompt,
         })),
         Command::Adapt(args) => Ending(adapt::adapt(&args)),
+        Command::Compile(args) => Ending(compile::compile(&args)),
         command => in_runtime(command).into(),
     }
 }
@@ -132,7 +134,7 @@ fn in_runtime(command: Command) -> ExitCode {
             Command::New(args) => new::new(&args),
             Command::Componentize(args) => componentize::componentize(&args),
             Command::Schema => schema::schema(),
-            Command::Supervise(_) | Command::Agent(_) | Command::Adapt(_) => Ok(ExitCode::Usage),
+            Command::Supervise(_) | Command::Agent(_) | Command::Adapt(_) | Command::Compile(_) => Ok(ExitCode::Usage),
         }
     };
     // A panic has told its place. What it had under way is dropped, and with that cleaned up.

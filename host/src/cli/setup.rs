@@ -20,7 +20,7 @@ use crate::{
     component::{self, DiscoverError, ListError, Lister, Plugin, PluginFile, Shape},
     config::{ConfigError, Overrides, Place, ScenarioSettings, Settings, SourceError, seen_from_here},
     engine::{Cache, Engine, MAX_SLOTS},
-    model::{Declared, PluginFacts, PluginId, PluginInfo, Scenario, shown},
+    model::{CompileLimits, Declared, PluginFacts, PluginId, PluginInfo, Scenario, shown},
     plan,
     runner::{LinkError, Linkers},
 };
@@ -84,7 +84,7 @@ pub(super) async fn load(args: &SuiteArgs, overrides: &Overrides) -> Result<Load
     let files = find(&args.plugins, &settings, &cwd)?;
     let engine = engine(settings.jobs)?;
     let cache = if args.no_cache { None } else { open_cache() };
-    let plugins = load_all(&files, &engine, cache.as_ref())?;
+    let plugins = load_all(&files, &engine, cache.as_ref(), &settings.compile)?;
     let facts = ask_all(&plugins, &engine).await?;
     let scenarios = plan::resolve(&facts, &settings).map_err(Failure::setup_all)?;
     Ok(Loaded { settings, plugins, scenarios })
@@ -256,8 +256,13 @@ fn cache_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> 
 }
 
 /// Loads the plugins, and says which have to be compiled.
-pub(super) fn load_all(files: &[PluginFile], engine: &Engine, cache: Option<&Cache>) -> Result<Vec<Plugin>, Failure> {
-    component::load_all(files, engine, cache, &Compiling::on_stderr()).map_err(Failure::setup_all)
+pub(super) fn load_all(
+    files: &[PluginFile],
+    engine: &Engine,
+    cache: Option<&Cache>,
+    limits: &CompileLimits,
+) -> Result<Vec<Plugin>, Failure> {
+    component::load_all(files, engine, cache, limits, &Compiling::on_stderr()).map_err(Failure::setup_all)
 }
 
 /// Links the plugins, and asks the typed ones for their scenarios, each distinct content once.
@@ -304,7 +309,6 @@ pub(super) async fn ask_each(plugins: &[Plugin], engine: &Engine) -> Result<Vec<
             path: plugin.file.path.clone(),
             canonical: plugin.file.canonical.clone(),
             digest: plugin.digest.clone(),
-            handed: plugin.contents.handed,
             declared,
         };
         all.push(Asked { facts, problem });

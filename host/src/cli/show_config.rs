@@ -35,6 +35,12 @@ fn text(settings: &Settings, args: &RunArgs) -> String {
     let retry = settings.retry_override.over(&settings.retry);
     add(&mut text, sourced(settings, "defaults", limits(&settings.limits)));
     add(&mut text, sourced(settings, "defaults", retries(&retry)));
+    text.push_str("\n[compile]\n");
+    let compile = [
+        ("max-memory", integer(settings.compile.max_memory)),
+        ("timeout", Value::from(humantime::format_duration(settings.compile.timeout).to_string())),
+    ];
+    add(&mut text, sourced(settings, "compile", compile));
     for lane in &settings.lanes {
         let _ = write!(text, "\n[lane.{}]\n", key(&lane.name.0));
         add(&mut text, lane_rows(lane, settings));

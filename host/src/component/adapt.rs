@@ -18,10 +18,9 @@ use wit_parser::Resolve;
 use super::{
     CONTRACT,
     calls::{CALLS, mend},
-    early_heap::with_early_heap,
+    custom_sections::{without_unreadable, without_unreadable_world},
     go_heap::with_room,
     late_start::with_late_start,
-    memory::with_memory,
     world::with_world,
 };
 
@@ -56,10 +55,11 @@ type Change<'a> = &'a dyn Fn(&[u8]) -> Result<Option<Vec<u8>>, String>;
 pub fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
     let late_start = |module: &[u8]| with_late_start(module, command);
     let mut module = Cow::Borrowed(module);
-    // What is of a world is not called by what it exports alone.
-    let memory = |module: &[u8]| if command { with_memory(module) } else { Ok(None) };
+    for cleaned in [without_unreadable, without_unreadable_world] {
+        module = cleaned(&module).map_or(module, Cow::Owned);
+    }
     // The start function is moved first: what it is moved to depends on whether the module has a world of its own.
-    let changes: [Change<'_>; 5] = [&late_start, &with_world, &memory, &with_room, &with_early_heap];
+    let changes: [Change<'_>; 3] = [&late_start, &with_world, &with_room];
     for changed in changes {
         module = changed(&module)?.map_or(module, Cow::Owned);
     }
@@ -82,10 +82,9 @@ pub(super) fn adaptation(command: bool) -> String {
     let sources = [
         include_bytes!("adapt.rs").as_slice(),
         include_bytes!("calls.rs"),
-        include_bytes!("early_heap.rs"),
+        include_bytes!("custom_sections.rs"),
         include_bytes!("go_heap.rs"),
         include_bytes!("late_start.rs"),
-        include_bytes!("memory.rs"),
         include_bytes!("world.rs"),
     ];
     let others = [CALLS.as_bytes(), ENCODER.as_bytes(), adapter(command), &[u8::from(command)]];
@@ -278,11 +277,6 @@ mod tests {
         ] {
             assert_eq!(memories(&format!(r#"(memory (export "memory") {memory})"#)), [(bounds.0, Some(bounds.1))]);
         }
-    }
-
-    #[test]
-    fn a_module_without_a_memory_is_a_command_too() {
-        assert!(adapted(r#"(module (func (export "_start")))"#).is_ok());
     }
 
     #[test]

@@ -23,6 +23,8 @@ const LINKER_ADDS: u64 = 1 << 20;
 const BOUNDS_BEFORE: usize = 8;
 /// How Go's compiler names itself.
 const COMPILER: &[u8] = b"Go cmd/compile";
+/// What Go's linker writes before the identity of a build.
+const BUILD_ID: &[u8] = b"Go build ID: ";
 /// The export from which the encoder has the adapter take its pages.
 const REALLOC: &str = "cabi_realloc_adapter";
 
@@ -63,7 +65,9 @@ impl Facts {
         let mut facts = Self::default();
         for payload in Parser::new(0).parse_all(module) {
             match payload? {
-                Payload::CustomSection(section) if section.name() == "go:buildid" => facts.by_go = true,
+                Payload::CustomSection(section) if section.name() == "go:buildid" => {
+                    facts.by_go |= section.data().windows(BUILD_ID.len()).any(|bytes| bytes == BUILD_ID);
+                }
                 Payload::CustomSection(section) if section.name() == "producers" => {
                     // TinyGo, whose heap is another one, names another compiler.
                     facts.by_go |= section.data().windows(COMPILER.len()).any(|bytes| bytes == COMPILER);
@@ -270,7 +274,7 @@ mod tests {
         let pages = (END + LINKER_ADDS) / PAGE;
         wat::parse_str(format!(
             r#"(module
-                (@custom "{custom}" "x")
+                (@custom "{custom}" "\ff Go build ID: 'x'")
                 (import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))
                 (memory (export "memory") {pages})
                 (global i32 (i32.const 0))

@@ -5,14 +5,14 @@ use wasmparser::{Chunk, ComponentExternalKind, ComponentTypeRef, Encoding, Parse
 
 use super::{
     command_entry::start_problem,
+    memory::memory_problem,
     world::{MANGLED, SCENARIOS, is_own},
 };
-use crate::{
-    engine::{features, missing_proposals},
-    model::Handed,
-};
+use crate::engine::{features, missing_proposals};
 
 const RUN: &str = "wasi:cli/run";
+/// The module that commands of 2019 imported.
+const SNAPSHOT_0: &str = "wasi_unstable";
 /// The version of `scenario:host` that this host speaks: same major and, before 1.0, same minor.
 const SPOKEN: &str = "0.1";
 
@@ -21,12 +21,20 @@ const SPOKEN: &str = "0.1";
 pub struct Contents {
     /// How the host calls it.
     pub shape: Shape,
-    /// Whether it is a core module that must be adapted first.
+    /// Whether it is a core module.
     pub core_module: bool,
+    /// Whether it is a core module that must be made a component first. The others run as they are.
+    pub adapted: bool,
     /// What it imports, in order.
     pub imports: Vec<Import>,
-    /// What it asks the adapter for.
-    pub handed: Handed,
+}
+
+impl Contents {
+    /// Whether it is a core module that runs as it is.
+    #[must_use]
+    pub fn is_module(&self) -> bool {
+        self.core_module && !self.adapted
+    }
 }
 
 /// How the host calls a plugin.
@@ -99,13 +107,25 @@ pub enum IdentifyError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The calls that it makes cannot reach its memory.
+    #[error("is a core module that {problem}")]
+    Memory {
+        /// What is wrong.
+        problem: String,
+    },
+    /// It is for the snapshot of WASI before 0.1.
+    #[error(
+        "is a core module that imports `{SNAPSHOT_0}`, the version of WASI before 0.1, which this host does not have; \
+         build it with a current toolchain (wasm32-wasip1)"
+    )]
+    Snapshot0,
     /// Neither `_start` nor a component.
     #[error(
         "is a core module without `_start`, a library; build it as a command (with `main`), or as a component \
          of the world `scenario:host/plugin`"
     )]
     Library,
-    /// A core module for something that no adapter covers.
+    /// A core module for something else.
     #[error(
         "is a core module that imports `{}`, which is no WASI 0.1; {}",
         module.escape_debug(),
@@ -191,6 +211,10 @@ pub fn identify(bytes: &[u8]) -> Result<Contents, IdentifyError> {
         let problem = start_problem(bytes).map_err(|source| IdentifyError::Invalid { source })?;
         problem.map_or(Ok(()), |problem| Err(IdentifyError::Start { problem }))?;
     }
+    if contents.is_module() {
+        let problem = memory_problem(bytes).map_err(|source| IdentifyError::Invalid { source })?;
+        problem.map_or(Ok(()), |problem| Err(IdentifyError::Memory { problem }))?;
+    }
     Ok(contents)
 }
 
@@ -203,14 +227,21 @@ fn contents(top: TopLevel) -> Result<Contents, IdentifyError> {
     if top.component { component(top) } else { core_module(top) }
 }
 
+/// Looks at the first bytes only.
+///
+/// # Errors
+/// They are not those of WebAssembly.
+pub(super) fn identify_start(bytes: &[u8]) -> Result<(), IdentifyError> {
+    match bytes {
+        [] => Err(IdentifyError::Empty),
+        bytes if !bytes.starts_with(b"\0asm") => Err(not_wasm(bytes)),
+        _ => Ok(()),
+    }
+}
+
 /// What `bytes` hold at their top level, once they are known to be WebAssembly.
 pub(super) fn top_level(bytes: &[u8]) -> Result<TopLevel, IdentifyError> {
-    if bytes.is_empty() {
-        return Err(IdentifyError::Empty);
-    }
-    if !bytes.starts_with(b"\0asm") {
-        return Err(not_wasm(bytes));
-    }
+    identify_start(bytes)?;
     Validator::new_with_features(features()).validate_all(bytes).map_err(|source| match missing_proposals(bytes) {
         Some(proposals) => IdentifyError::Proposals { proposals },
         None => IdentifyError::Invalid { source },
@@ -226,7 +257,6 @@ pub(super) struct TopLevel {
     pub(super) exports: Vec<String>,
     /// A core module that was built against a world of components.
     pub(super) world_embedded: bool,
-    handed: Handed,
 }
 
 impl TopLevel {
@@ -273,12 +303,7 @@ impl TopLevel {
                 }
                 Payload::ImportSection(section) => {
                     for import in section.into_imports() {
-                        let import = import?;
-                        if import.module == PREVIEW1 {
-                            top.handed.args |= import.name.starts_with("args_");
-                            top.handed.env |= import.name.starts_with("environ_");
-                        }
-                        top.imports.push(import.module.to_owned());
+                        top.imports.push(import?.module.to_owned());
                     }
                     top.imports.dedup();
                 }
@@ -308,7 +333,7 @@ fn component(top: TopLevel) -> Result<Contents, IdentifyError> {
         }
     };
     let imports = top.imports.into_iter().map(Import).collect();
-    Ok(Contents { shape, core_module: false, imports, handed: Handed::default() })
+    Ok(Contents { shape, core_module: false, adapted: false, imports })
 }
 
 /// Which of the versions that a command can be run by it is run by. Compilers for WASI 0.2 give every program a
@@ -327,13 +352,15 @@ fn command(versions: Vec<String>) -> Option<Result<WasiVersion, IdentifyError>> 
 
 fn core_module(top: TopLevel) -> Result<Contents, IdentifyError> {
     let shape = core_shape(&top)?;
+    // A world that is embedded in it says nothing of a command that takes nothing from it.
+    let adapted = shape != Shape::Command(WasiVersion::P1) || top.imports.iter().any(|module| module != PREVIEW1);
     // As a component names them. What a module takes of itself, to export resources, opens up nothing.
     let own = |module: &String| module.starts_with("[export]") || module == "$root";
     let plain = |module: String| module.strip_prefix(MANGLED).map_or(module.clone(), str::to_owned);
     let mut imports: Vec<_> =
         top.imports.into_iter().filter(|module| !own(module)).map(|module| Import(plain(module))).collect();
     imports.dedup();
-    Ok(Contents { shape, core_module: true, imports, handed: top.handed })
+    Ok(Contents { shape, core_module: true, adapted, imports })
 }
 
 /// How the host calls a core module, once it is adapted.
@@ -358,6 +385,8 @@ pub(super) fn core_shape(top: &TopLevel) -> Result<Shape, IdentifyError> {
         if is_own(module) {
             let interface = module.split('@').next().unwrap_or_default();
             mangled_version(module, interface).map_or(Ok(()), spoken)?;
+        } else if module == SNAPSHOT_0 {
+            return Err(IdentifyError::Snapshot0);
         } else if module != PREVIEW1 {
             return Err(IdentifyError::ForeignCoreImport { module: module.clone() });
         }
@@ -476,6 +505,9 @@ mod tests {
         assert!(problem(b"\0asm\x01\0\0\0\xff").contains("damaged"));
         assert!(problem(&wat("(module)")).contains("without `_start`"));
         assert!(problem(&wat("(module (import \"env\" \"f\" (func)) (func (export \"_start\")))")).contains("`env`"));
+        let unstable =
+            "(module (import \"wasi_unstable\" \"proc_exit\" (func (param i32))) (func (export \"_start\")))";
+        assert!(problem(&wat(unstable)).contains("`wasi_unstable`, the version of WASI before 0.1"));
         assert!(problem(&wat("(component)")).contains("exports nothing"));
         let cut = &wat("(component (core module))")[..12];
         assert!(problem(cut).contains("damaged"));
@@ -549,7 +581,7 @@ mod tests {
     }
 
     #[test]
-    fn a_core_module_s_imports_are_named_as_a_component_s_and_what_it_asks_for_is_known() {
+    fn the_imports_of_a_core_module_are_named_as_those_of_a_component() {
         let contents =
             |imports: &str| identify(&wat(&format!(r#"(module {imports} (func (export "_start")))"#))).unwrap();
         let mangled = contents(
@@ -557,13 +589,16 @@ mod tests {
         );
         let names: Vec<&str> = mangled.imports.iter().map(|import| import.0.as_str()).collect();
         assert_eq!(names, ["scenario:host/agent@0.1", "wasi_snapshot_preview1"]);
-        assert_eq!(mangled.handed, Handed { args: true, env: false });
-        let asks = contents(r#"(import "wasi_snapshot_preview1" "environ_sizes_get" (func))"#).handed;
-        assert_eq!(asks, Handed { args: false, env: true });
-        assert_eq!(contents("").handed, Handed::default());
+        assert!(mangled.adapted);
         let own = r#"(import "[export]a:b/c" "[resource-drop]d" (func)) (import "$root" "e" (func))
             (@custom "component-type:w" (before first) "")"#;
         assert_eq!(contents(own).imports, []);
+        assert!(contents(own).adapted);
+        // What has no use for a world runs as it is.
+        let plain = r#"(import "wasi_snapshot_preview1" "sched_yield" (func (result i32)))"#;
+        for fields in ["", plain, &format!(r#"{plain} (@custom "component-type:w" (before first) "")"#)] {
+            assert!(contents(fields).is_module(), "{fields}");
+        }
     }
 
     #[test]

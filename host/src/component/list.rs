@@ -136,12 +136,14 @@ impl Lister {
         &self,
         plugin: &Plugin,
     ) -> Result<Vec<bindings::exports::scenario::host::scenarios::ScenarioInfo>, ListError> {
-        let compiled_for = plugin.component.engine();
+        let no_component = || ListError::Link { reason: "it is no component".into() };
+        let component = plugin.code.component().ok_or_else(no_component)?;
+        let compiled_for = component.engine();
         let linker = self.linkers.iter().find(|linker| wasmtime::Engine::same(linker.engine(), compiled_for));
         let linker = linker.ok_or_else(|| ListError::Link { reason: "it was compiled for another engine".into() })?;
         let imports = &plugin.contents.imports;
         let link = |error: wasmtime::Error| ListError::Link { reason: unlinked(imports, &error) };
-        let pre = linker.instantiate_pre(&plugin.component).and_then(bindings::PluginPre::new).map_err(link)?;
+        let pre = linker.instantiate_pre(component).and_then(bindings::PluginPre::new).map_err(link)?;
         let limits = Limits { memory: MEMORY, ..Limits::default() };
         // The trap that follows a breach tells it.
         let account = Account::new(&limits, plugin.engine.mappings(), drop);

@@ -5,21 +5,22 @@ use std::{
     fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::{Condvar, Mutex, PoisonError},
+    time::Duration,
 };
-
-use sha2::{Digest, Sha256};
-use wasmtime::component::Component;
 
 use super::{
-    Contents, IdentifyError, PluginFile, Shape, WasiVersion,
+    Contents, IdentifyError, PluginFile,
     adapt::adaptation,
-    apart::adapt_apart,
-    identify::{identify, identify_valid},
+    apart::compile_apart,
+    compile::{is_command, kind},
+    identify::{identify_start, identify_valid},
 };
 use crate::{
-    engine::{Cache, ContentKey, Engine, Survey},
-    model::shown,
+    engine::{Cache, Code, ContentKey, Engine, Survey},
+    model::{CompileLimits, shown},
 };
+use sha2::{Digest, Sha256};
 
 /// The largest plugin that is read; a JavaScript or Python one has 10 to 20 MB.
 const MAX_BYTES: u64 = 1 << 30;
@@ -33,8 +34,8 @@ pub struct Plugin {
     pub digest: String,
     /// What the file holds.
     pub contents: Contents,
-    /// The compiled component.
-    pub component: Component,
+    /// Its compiled code.
+    pub code: Code,
     /// What its instances take.
     pub survey: Survey,
     /// Whoever holds the plugin holds its engine: without it no epoch ends, and a guest that loops loops for ever.
@@ -74,12 +75,24 @@ pub enum LoadProblem {
     /// It is no plugin.
     #[error("{0}")]
     Identify(#[source] IdentifyError),
-    /// The core module cannot be made a component: the encoder's words, or how its process ended.
-    #[error("is a core module that {0}")]
-    Adapt(String),
-    /// The component cannot be compiled: the compiler's words.
+    /// It is no plugin, does not fit its world, or is not compiled: the words of the process that looked at it.
+    #[error("{0}")]
+    Refused(String),
+    /// The process that compiles it failed.
     #[error("cannot be compiled: {0}")]
     Compile(String),
+    /// Compiling it takes more memory than it may.
+    #[error(
+        "needs more than {} of memory to be compiled; if you trust it, raise `max-memory` under `[compile]` in \
+         suite.toml, or `--compile-max-memory`", binary_size(*.0)
+    )]
+    CompileMemory(u64),
+    /// Compiling it takes longer than it may.
+    #[error(
+        "is not compiled within {}; if you trust it, raise `timeout` under `[compile]` in suite.toml, or \
+         `--compile-timeout`", humantime::format_duration(*.0)
+    )]
+    CompileTime(Duration),
     /// The host panicked over it.
     #[error("makes the host fail, which is a bug of the host; please report it: {}", reason.escape_debug())]
     Panic {
@@ -133,49 +146,86 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Identifies, adapts and compiles the plugin in `source`, or takes it from `cache`.
-pub(super) fn load(
-    file: &PluginFile,
-    source: &Source,
-    engine: &Engine,
-    cache: Option<&Cache>,
-    watch: &dyn WatchCompile,
-) -> Result<Plugin, LoadProblem> {
-    // Made a component, a core module has the same tables, and little more of anything else.
-    let survey = Survey::of(&source.bytes);
-    let pooled = survey.fits_pool();
-    let plugin = |contents, component, digest| Plugin {
-        file: file.clone(),
-        digest,
-        contents,
-        component,
-        survey,
-        engine: engine.clone(),
-    };
-    // What the cache has was valid when it was compiled; to find that again would be most of a big plugin's start.
-    if let Ok(contents) = identify_valid(&source.bytes)
-        && let Some(kept) = engine.kept(&made(source, &contents), pooled, cache)
-    {
-        return Ok(plugin(contents, kept.component, kept.source_digest));
+/// What loading plugins works with.
+pub(super) struct Loader<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) cache: Option<&'a Cache>,
+    pub(super) limits: &'a CompileLimits,
+    pub(super) watch: &'a dyn WatchCompile,
+}
+
+impl Loader<'_> {
+    /// Compiles the plugin in `source`, or takes it from the cache.
+    pub(super) fn load(&self, file: &PluginFile, source: &Source) -> Result<Plugin, LoadProblem> {
+        // Made a component, a core module has the same tables, and little more of anything else.
+        let survey = Survey::of(&source.bytes);
+        let pooled = survey.fits_pool();
+        let plugin = |contents, code, digest| Plugin {
+            file: file.clone(),
+            digest,
+            contents,
+            code,
+            survey,
+            engine: self.engine.clone(),
+        };
+        identify_start(&source.bytes).map_err(LoadProblem::Identify)?;
+        // What the cache has was valid when it was compiled; to find that again would be most of a big plugin's start.
+        let contents = identify_valid(&source.bytes);
+        if let Ok(contents) = &contents
+            && let Some(kept) = self.engine.kept(&made(source, contents), pooled, self.cache)
+        {
+            return Ok(plugin(contents.clone(), kept.code, kept.source_digest));
+        }
+        let artifact = {
+            let _turn = Turn::take();
+            let _compiling = self.watch.compiling(file, source.bytes.len());
+            compile_apart(&source.bytes, self.engine.shortage().is_some(), self.limits)?
+        };
+        // What has been compiled can be identified.
+        let contents = contents.map_err(LoadProblem::Identify)?;
+        let digest = sha256(&source.bytes);
+        let code = self
+            .engine
+            .load_compiled(kind(&contents), &artifact, &made(source, &contents), &digest, pooled, self.cache)
+            .map_err(|error| LoadProblem::Compile(format!("{error:#}")))?;
+        Ok(plugin(contents, code, digest))
     }
-    let contents = identify(&source.bytes).map_err(LoadProblem::Identify)?;
-    let _compiling = watch.compiling(file, source.bytes.len());
-    let adapted = match contents.core_module {
-        true => Some(adapt_apart(&source.bytes, is_command(&contents)).map_err(LoadProblem::Adapt)?),
-        false => None,
-    };
-    let digest = sha256(&source.bytes);
-    let component = engine
-        .compile(adapted.as_deref().unwrap_or(&source.bytes), &made(source, &contents), &digest, pooled, cache)
-        .map_err(|error| LoadProblem::Compile(format!("{error:#}")))?;
-    Ok(plugin(contents, component, digest))
 }
 
-/// What the component is made from. What has been adapted once needs no process again.
+/// Plugins that are compiled at the same time. Each takes every core, and up to the limit of memory.
+const TURNS: usize = 2;
+
+/// Leave to compile a plugin, until it is dropped.
+struct Turn;
+
+static TAKEN: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+
+impl Turn {
+    fn take() -> Self {
+        let (taken, freed) = &TAKEN;
+        let guard = taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = freed.wait_while(guard, |taken| *taken >= TURNS).unwrap_or_else(PoisonError::into_inner);
+        *guard += 1;
+        Self
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        let (taken, freed) = &TAKEN;
+        *taken.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        freed.notify_one();
+    }
+}
+
+/// Bytes as people write them: `4 GiB`.
+fn binary_size(bytes: u64) -> String {
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    let unit = units.into_iter().find(|(_, power)| bytes >= 1 << power && bytes.trailing_zeros() >= *power);
+    unit.map_or_else(|| format!("{bytes} bytes"), |(unit, power)| format!("{} {unit}", bytes >> power))
+}
+
+/// What the code is made from. What has been adapted once needs no process again.
 fn made(source: &Source, contents: &Contents) -> ContentKey {
-    if contents.core_module { source.key.made(&adaptation(is_command(contents))) } else { source.key.clone() }
-}
-
-fn is_command(contents: &Contents) -> bool {
-    contents.shape == Shape::Command(WasiVersion::P1)
+    if contents.adapted { source.key.made(&adaptation(is_command(contents))) } else { source.key.clone() }
 }

@@ -11,14 +11,17 @@ use std::{
 
 use super::{
     LoadError, LoadProblem, Plugin, PluginFile, WatchCompile,
-    load::{Source, load},
+    load::{Loader, Source},
 };
-use crate::engine::{Cache, ContentKey, Engine};
+use crate::{
+    engine::{Cache, ContentKey, Engine},
+    model::CompileLimits,
+};
 
 /// A content, loaded by the first that has it.
 type Once = Arc<OnceLock<Result<Plugin, LoadProblem>>>;
 
-/// Loads the plugins in `files`, in their order. `watch` is told of each that has to be compiled.
+/// Loads the plugins in `files`, in their order. `watch` is told of each that has to be compiled, within `limits`.
 ///
 /// # Errors
 /// All that is wrong. A content that is wrong is told once, by its first file.
@@ -26,8 +29,10 @@ pub fn load_all(
     files: &[PluginFile],
     engine: &Engine,
     cache: Option<&Cache>,
+    limits: &CompileLimits,
     watch: &dyn WatchCompile,
 ) -> Result<Vec<Plugin>, Vec<LoadError>> {
+    let loader = Loader { engine, cache, limits, watch };
     let contents: Mutex<HashMap<ContentKey, Once>> = Mutex::default();
     let keys = every(files, |file| {
         guarded(|| {
@@ -36,7 +41,7 @@ pub fn load_all(
             let content = Arc::clone(contents.entry(source.key.clone()).or_default());
             drop(contents);
             // Whoever has the same content waits here.
-            content.get_or_init(|| guarded(|| load(file, &source, engine, cache, watch)));
+            content.get_or_init(|| guarded(|| loader.load(file, &source)));
             Ok(source.key)
         })
     });

@@ -1,17 +1,11 @@
-//! Sees to the memory that the adapter of WASI 0.1 asks of every command.
-//!
-//! The adapter takes the module's memory, exported as `memory`, even where the module calls nothing that would use it.
-//! Such a command gets one. One that has calls look into its memory must export it.
+//! Whether the calls of a command of WASI 0.1 can reach its memory. One that makes calls that are given addresses must
+//! export it.
 
 use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW1;
-use wasm_encoder::{
-    ExportKind, ExportSection, MemorySection, MemoryType, Module, RawSection,
-    reencode::{Reencode, RoundtripReencoder},
-};
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
 const MEMORY: &str = "memory";
-/// Its name in the other way of mangling names, which the encoder knows too.
+/// Its name in the other way of mangling names.
 const MANGLED_MEMORY: &str = "cm32p2_memory";
 /// Calls of WASI 0.1 that are given no address.
 const WITHOUT_MEMORY: [&str; 14] = [
@@ -31,27 +25,27 @@ const WITHOUT_MEMORY: [&str; 14] = [
     "sock_shutdown",
 ];
 
-/// The command with a memory of its own under the name `memory`; `None` where it has one.
+/// Why the calls of a command cannot reach its memory; `None` where they can, or need none. Completes "`FILE` is a core
+/// module that …".
 ///
 /// # Errors
-/// The module cannot be read, or WASI 0.1 cannot reach its memory. Completes "`FILE` is a core module that …".
-pub(super) fn with_memory(module: &[u8]) -> Result<Option<Vec<u8>>, String> {
-    let unread = |error: &dyn std::fmt::Display| format!("it cannot be read: {error}");
-    let has = Memories::of(module).map_err(|error| unread(&error))?;
-    let told =
-        |problem: String| Err(format!("calls `{}` of WASI 0.1, which needs its memory, but {problem}", has.needed));
-    match has.exported {
-        Exported::No if has.needed.is_empty() => has.made(module).map(Some).map_err(|error| unread(&error)),
+/// The module cannot be read.
+pub(super) fn memory_problem(module: &[u8]) -> Result<Option<String>, wasmparser::BinaryReaderError> {
+    let has = Memories::of(module)?;
+    let needs =
+        |problem: &str| Some(format!("calls `{}` of WASI 0.1, which needs its memory, but {problem}", has.needed));
+    Ok(match has.exported {
+        Exported::Usable => None,
+        Exported::No if has.needed.is_empty() => None,
         Exported::No => match &has.other_names[..] {
-            [] if has.count == 0 => told("it has none; build it with a memory that is exported as `memory`".into()),
-            [] => told("does not export it; export it as `memory`".into()),
-            [name, ..] => told(format!("exports it as `{}`; export it as `memory`", name.escape_debug())),
+            [] if has.count == 0 => needs("it has none; build it with a memory that is exported as `memory`"),
+            [] => needs("does not export it; export it as `memory`"),
+            [name, ..] => needs(&format!("exports it as `{}`; export it as `memory`", name.escape_debug())),
         },
-        Exported::Usable => Ok(None),
         Exported::Unusable(what) => {
-            Err(format!("exports as `memory` {what}; WASI 0.1 needs a memory of 32-bit addresses there"))
+            Some(format!("exports as `memory` {what}; WASI 0.1 needs a memory of 32-bit addresses there"))
         }
-    }
+    })
 }
 
 #[derive(Default)]
@@ -116,72 +110,21 @@ impl Memories {
         found.count = u32::try_from(wide.len()).unwrap_or(u32::MAX);
         Ok(found)
     }
-
-    /// The module with one memory more, which is exported.
-    fn made(&self, module: &[u8]) -> Result<Vec<u8>, wasm_encoder::reencode::Error> {
-        let (mut made, mut own) = (Module::new(), Some(MemorySection::new()));
-        for payload in Parser::new(0).parse_all(module) {
-            let payload = payload?;
-            match &payload {
-                Payload::MemorySection(section) => {
-                    let mut memories = own.take().unwrap_or_default();
-                    RoundtripReencoder.parse_memory_section(&mut memories, section.clone())?;
-                    made.section(memories.memory(one_page()));
-                }
-                Payload::ExportSection(section) => {
-                    add(&mut made, &mut own);
-                    let mut exports = ExportSection::new();
-                    RoundtripReencoder.parse_export_section(&mut exports, section.clone())?;
-                    made.section(exports.export(MEMORY, ExportKind::Memory, self.count));
-                }
-                // They come after memories.
-                Payload::TagSection(_) | Payload::GlobalSection(_) => {
-                    add(&mut made, &mut own);
-                    copy(&mut made, &payload, module);
-                }
-                Payload::CodeSectionEntry(_) => {}
-                _ => copy(&mut made, &payload, module),
-            }
-        }
-        Ok(made.finish())
-    }
-}
-
-fn copy(made: &mut Module, payload: &Payload<'_>, module: &[u8]) {
-    if let Some((id, range)) = payload.as_section() {
-        made.section(&RawSection { id, data: &module[range] });
-    }
-}
-
-/// Adds the memory where the module has none before.
-fn add(made: &mut Module, own: &mut Option<MemorySection>) {
-    if let Some(mut memories) = own.take() {
-        made.section(memories.memory(one_page()));
-    }
-}
-
-fn one_page() -> MemoryType {
-    MemoryType { minimum: 1, maximum: None, memory64: false, shared: false, page_size_log2: None }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn with(fields: &str) -> Result<Option<Vec<u8>>, String> {
-        let made = with_memory(&wat::parse_str(format!("(module {fields} (func (export \"_start\")))")).unwrap())?;
-        if let Some(made) = &made {
-            wasmparser::validate(made).unwrap_or_else(|error| panic!("{fields}: {error}"));
-            assert_eq!(with_memory(made).unwrap(), None, "it is done once");
-        }
-        Ok(made)
+    fn problem(fields: &str) -> Option<String> {
+        memory_problem(&wat::parse_str(format!("(module {fields} (func (export \"_start\")))")).unwrap()).unwrap()
     }
 
     const EXIT: &str = "(import \"wasi_snapshot_preview1\" \"proc_exit\" (func $exit (param i32)))";
     const WRITE: &str = "(import \"wasi_snapshot_preview1\" \"fd_write\" (func (param i32 i32 i32 i32) (result i32)))";
 
     #[test]
-    fn a_command_whose_calls_use_no_memory_gets_one() {
+    fn a_command_whose_calls_are_given_no_address_needs_no_memory() {
         for fields in [
             "",
             "(memory 1)",
@@ -191,10 +134,11 @@ mod tests {
             EXIT,
             &format!("{EXIT} (memory 1) (start $go) (func $go)"),
         ] {
-            assert!(with(fields).unwrap().is_some(), "{fields}");
+            assert_eq!(problem(fields), None, "{fields}");
         }
-        assert_eq!(with("(memory (export \"memory\") 1)").unwrap(), None);
-        assert_eq!(with(&format!("{WRITE} (memory (export \"memory\") 1)")).unwrap(), None);
+        for name in ["memory", "cm32p2_memory"] {
+            assert_eq!(problem(&format!("{WRITE} (memory (export \"{name}\") 1)")), None);
+        }
     }
 
     #[test]
@@ -206,7 +150,7 @@ mod tests {
             ("(memory (export \"memory\") i64 1)", "exports as `memory` one of 64-bit addresses"),
             ("(func (export \"memory\"))", "exports as `memory` what is no memory"),
         ] {
-            let problem = with(&format!("{WRITE} {fields}")).unwrap_err();
+            let problem = problem(&format!("{WRITE} {fields}")).unwrap();
             assert!(problem.contains(told), "{fields}: {problem}");
         }
     }

@@ -5,10 +5,11 @@ mod apart;
 pub mod bindings;
 mod calls;
 mod command_entry;
+mod compile;
 mod componentize;
 mod contract;
+mod custom_sections;
 mod discover;
-mod early_heap;
 mod go_heap;
 mod identify;
 mod late_start;
@@ -20,8 +21,9 @@ mod unlinked;
 mod world;
 
 pub use adapt::{PROC_RAISE, adapt};
-pub use apart::ADAPT_MODE;
+pub use apart::{ADAPT_MODE, COMPILE_MODE, OVER_MEMORY};
 pub use command_entry::run_problem;
+pub use compile::compile;
 pub use componentize::{ComponentizeError, Componentized, componentize};
 pub use contract::CONTRACT;
 pub use discover::{DiscoverError, PluginFile, discover};
@@ -29,4 +31,6 @@ pub use identify::{Contents, IdentifyError, Import, Shape, WasiVersion, identify
 pub use list::{ListError, Lister};
 pub use load::{LoadError, LoadProblem, Plugin, WatchCompile, read};
 pub use load_all::load_all;
-pub use unlinked::unlinked;
+pub use unlinked::{unlinked, unlinked_module};
+
+pub use crate::engine::Code;

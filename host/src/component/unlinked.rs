@@ -17,6 +17,18 @@ pub fn unlinked(imports: &[Import], error: &wasmtime::Error) -> String {
     }
 }
 
+/// The same of a core module, a command of WASI 0.1. The linker says which function it is, or which type it should have.
+pub fn unlinked_module(error: &wasmtime::Error) -> String {
+    let advice = "build it with a current toolchain (wasm32-wasip1)";
+    match error.downcast_ref::<wasmtime::UnknownImportError>() {
+        Some(unknown) => {
+            let (module, name) = (unknown.module().escape_debug(), unknown.name().escape_debug());
+            format!("it imports `{module}.{name}`, which WASI 0.1 does not have; {advice}")
+        }
+        None => format!("it imports a function of WASI 0.1 by another type: {error:#}; {advice}"),
+    }
+}
+
 fn told(import: &str, words: &str) -> String {
     let shown = import.escape_debug();
     let package = import.split_once('/').map_or(import, |(package, _)| package);

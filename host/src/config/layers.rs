@@ -1,6 +1,6 @@
 //! Who says what: flags over the environment, over the profile, over the suite, over the built-in defaults.
 
-use std::{collections::BTreeMap, fmt, path::PathBuf};
+use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use super::{error::ConfigError, source::FileText, source::Place, suite_file::RunTable};
 use crate::model::{CountsAs, MAX_JOBS, MAX_REPETITIONS, ReporterKind, RetryCause, RetryOverride};
@@ -72,6 +72,10 @@ pub struct Overrides {
     pub repeat_each: Option<Sourced<u32>>,
     /// How to report.
     pub reporters: Option<Sourced<Vec<ReporterKind>>>,
+    /// Bytes of memory that compiling one plugin may take.
+    pub compile_max_memory: Option<Sourced<u64>>,
+    /// How long compiling one plugin may take.
+    pub compile_timeout: Option<Sourced<Duration>>,
 }
 
 impl Overrides {

@@ -30,3 +30,4 @@ pub use scenario_file::ScenarioSettings;
 pub use settings::{SCENARIOS_FOLDER, SUITE_FILE, Settings};
 pub use source::{Place, ReadError, SourceError, nearest, seen_from_here};
 pub use strays::Stray;
+pub use value::parse_bytes;

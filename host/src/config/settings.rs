@@ -15,11 +15,11 @@ use super::{
     layers::{Layer, Overrides, Source, Sourced, Sources},
     scenario_file::ScenarioSettings,
     source::{FileText, Place, ReadError, did_you_mean, parse, read},
-    suite_file::{RunTable, SuiteFile},
+    suite_file::{CompileTable, RunTable, SuiteFile},
     value::Table,
     within::{SuiteFolder, lies_there},
 };
-use crate::model::{Limits, Policy, ReporterKind, RetryOverride, RetryPolicy, check_name};
+use crate::model::{CompileLimits, Limits, Policy, ReporterKind, RetryOverride, RetryPolicy, check_name};
 
 /// The folder that holds a suite's scenarios.
 pub const SCENARIOS_FOLDER: &str = "scenarios";
@@ -59,6 +59,8 @@ pub struct Settings {
     pub retry_override: RetryOverride,
     /// What holds for the whole run.
     pub policy: Policy,
+    /// Bounds of compiling one plugin.
+    pub compile: CompileLimits,
     /// How to report.
     pub reporters: Vec<ReporterKind>,
     /// The scenarios' folders, by name.
@@ -173,6 +175,7 @@ impl Settings {
             sources.pick("reporters", [overrides.reporters.clone(), profile.reporters, top.reporters], || {
                 vec![ReporterKind::Human]
             });
+        let compile = compile_limits(&written.compile.0, overrides, &file, &mut sources);
         let names = |list: Option<Spanned<Vec<Spanned<String>>>>| -> Vec<(String, Place)> {
             let names = list.map(Spanned::into_inner).unwrap_or_default();
             names.into_iter().map(|name| (name.get_ref().clone(), file.place(name.span()))).collect()
@@ -185,6 +188,7 @@ impl Settings {
             lanes: chosen,
             defined_lanes: lanes.defined(),
             jobs,
+            compile,
             limits,
             retry,
             retry_override: overrides.retry(),
@@ -198,6 +202,23 @@ impl Settings {
             base,
             sources,
         })
+    }
+}
+
+/// The bounds of compiling: those of flags over those of the suite.
+fn compile_limits(
+    table: &CompileTable,
+    overrides: &Overrides,
+    file: &FileText,
+    sources: &mut Sources,
+) -> CompileLimits {
+    let default = CompileLimits::default();
+    let memory = table.max_memory.as_ref().map(|it| Sourced { value: it.get_ref().0.0, source: from(file, it) });
+    let time = table.timeout.as_ref().map(|it| Sourced { value: it.get_ref().0, source: from(file, it) });
+    CompileLimits {
+        max_memory: sources
+            .pick("compile.max-memory", [overrides.compile_max_memory.clone(), memory], || default.max_memory),
+        timeout: sources.pick("compile.timeout", [overrides.compile_timeout.clone(), time], || default.timeout),
     }
 }
 

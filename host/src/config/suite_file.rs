@@ -3,7 +3,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{defaults::DefaultsTable, lane_table::LaneTable, value::Table};
+use super::{
+    defaults::DefaultsTable,
+    lane_table::LaneTable,
+    value::{Bytes, NotZero, Table, Time},
+};
 use crate::model::{CountsAs, ReporterKind};
 
 /// `scenarios/suite.toml` as written. Its keys of the run are those of [`RunTable`]: serde can flatten one into the
@@ -24,6 +28,8 @@ pub(super) struct SuiteFile {
     repeat_each: Option<Spanned<u32>>,
     reporters: Option<Spanned<Vec<ReporterKind>>>,
     defaults: Table<DefaultsTable>,
+    /// The bounds of compiling a plugin.
+    pub(super) compile: Table<CompileTable>,
     /// The lanes.
     pub(super) lane: BTreeMap<Spanned<String>, Table<LaneTable>>,
     /// What replaces parts of this, when asked for by name.
@@ -46,6 +52,16 @@ impl SuiteFile {
             lane: BTreeMap::new(),
         }
     }
+}
+
+/// `[compile]`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(super) struct CompileTable {
+    /// Memory that compiling one plugin may take.
+    pub(super) max_memory: Option<Spanned<NotZero<Bytes>>>,
+    /// Time that compiling one plugin may take.
+    pub(super) timeout: Option<Spanned<Time>>,
 }
 
 /// `[profile.NAME]`.

@@ -95,11 +95,13 @@ fn whatever_is_wrong_with_a_suite_is_told_with_its_place_and_what_to_do() {
         (
             "\ncolour = 1",
             "2:1: unknown key `colour`; known are `plugins`, `canary`, `lanes`, `jobs`, `flaky-result`, `xpass`, \
-             `max-fail`, `fail-fast`, `repeat-each`, `reporters`, `defaults`, `lane`, `profile`",
+             `max-fail`, `fail-fast`, `repeat-each`, `reporters`, `defaults`, `compile`, `lane`, `profile`",
         ),
         ("plugins = \"a.wasm\"", "1:11: expected a list in brackets, found the text \"a.wasm\""),
         ("plugins = [1]", "1:12: expected a text in quotes, found `1`"),
         ("canary = true", "1:10: expected a list in brackets, found `true`"),
+        ("[compile]\nmemory = 1", "2:1: unknown key `memory` in `[compile]`; known are `max-memory`, `timeout`"),
+        ("[compile]\ntimeout = \"0s\"", "2:11: a duration of zero leaves no time at all"),
         ("jobs = \"many\"", "1:8: expected a whole number from 0 up, found the text \"many\""),
         ("jobs = -1", "1:8: expected a whole number from 0 up, found `-1`"),
         ("jobs = 1.5", "1:8: expected a whole number from 0 up, found `1.5`"),

@@ -224,7 +224,9 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Table<T> {
     }
 }
 
-fn parse_bytes(text: &str) -> Option<u64> {
+/// A size as people write it: `64MiB`, `1GB`, or a number of bytes.
+#[must_use]
+pub fn parse_bytes(text: &str) -> Option<u64> {
     let text = text.trim();
     let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let unit = match text[digits..].trim() {

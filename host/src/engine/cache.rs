@@ -9,7 +9,7 @@ use std::{
     time::SystemTime,
 };
 
-use wasmtime::component::Component;
+use super::code::{Code, CodeKind};
 
 /// What the names of files begin with that are not written to their end yet.
 const UNFINISHED: &str = ".new-";
@@ -154,10 +154,10 @@ pub(super) struct Artefact(PathBuf);
 
 impl Artefact {
     /// Maps it into `engine`; `None` when the engine does not take it.
-    pub(super) fn map(&self, engine: &wasmtime::Engine) -> Option<Component> {
+    pub(super) fn map(&self, engine: &wasmtime::Engine) -> Option<Code> {
         // SAFETY: the folder is private to this user (checked in `Cache::open`), the artefact was written by
         // `Cache::keep`, and its checksum holds. wasmtime itself refuses other versions and settings.
-        unsafe { Component::deserialize_file(engine, &self.0) }.ok()
+        unsafe { CodeKind::map(engine, &self.0) }.ok()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod account;
 mod cache;
+mod code;
 mod http_words;
 mod limiter;
 mod proposals;
@@ -20,13 +21,14 @@ use std::{
 pub use account::{Account, Exceeded, Held, Mappings};
 use cache::Artefact;
 pub use cache::{Cache, CacheError, ContentKey};
+pub use code::{Code, CodeKind};
 pub use limiter::Limiter;
 pub use proposals::{features, missing_proposals};
 use stacks::Stacks;
 pub use survey::Survey;
 use ticker::Ticker;
 pub use untrusted::{HTTP_CHUNK, add_wasi, http_ctx, store};
-use wasmtime::{Collector, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig, component::Component};
+use wasmtime::{Collector, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
 pub use words::causes;
 
 /// The engine's version.
@@ -54,16 +56,16 @@ const POOLED_GC_HEAPS: u32 = 1;
 const POOLED_TABLES: u32 = 2;
 const POOLED_TABLE_ELEMENTS: usize = 20_000;
 
-/// Compiles and runs components. Cheap to clone; every clone shares the same engines.
+/// Compiles and runs components and core modules. Cheap to clone; every clone shares the same engines.
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
 }
 
-/// A component that was compiled before.
+/// A plugin that was compiled before.
 pub struct Kept {
-    /// The component.
-    pub component: Component,
+    /// Its code.
+    pub code: Code,
     /// SHA-256 of what it was made from, in hexadecimal digits.
     pub source_digest: String,
 }
@@ -120,41 +122,37 @@ impl Engine {
     #[must_use]
     pub fn kept(&self, key: &ContentKey, pooled: bool, cache: Option<&Cache>) -> Option<Kept> {
         let (artefact, source_digest) = cache?.find(&self.inner.on_demand, key)?;
-        Some(Kept { component: self.load(&artefact, pooled)?, source_digest })
+        Some(Kept { code: self.load(&artefact, pooled)?, source_digest })
     }
 
-    /// Compiles a component, and keeps it in `cache` for [`Engine::kept`]. It runs out of the pool where it may
-    /// (`pooled`, see [`Survey::fits_pool`]) and fits a slot, and is allocated on demand where not. `bytes` were made
-    /// from `key`, and `source_digest` is the SHA-256 of their source in hexadecimal digits.
+    /// Loads compiled code, and saves it in `cache` for [`Engine::kept`]. It runs out of the pool where it may
+    /// (`pooled`, see [`Survey::fits_pool`]) and fits a slot, and is allocated on demand where not. The `artifact` must be of [`precompile`], as the host's own process
+    /// for that has written it. It was made from `key`, and `source_digest` is the SHA-256 of its source in hexadecimal
+    /// digits.
     ///
     /// # Errors
-    /// The compiler's error. A cache that cannot be written only costs time.
-    pub fn compile(
+    /// It is not for this engine. A cache that cannot be written only costs time.
+    pub fn load_compiled(
         &self,
-        bytes: &[u8],
+        kind: CodeKind,
+        artifact: &[u8],
         key: &ContentKey,
         source_digest: &str,
         pooled: bool,
         cache: Option<&Cache>,
-    ) -> wasmtime::Result<Component> {
+    ) -> wasmtime::Result<Code> {
         let engine = &self.inner.on_demand;
-        let artefact = if has_compiler_threads() {
-            engine.precompile_component(bytes)?
-        } else {
-            let mut alone = if self.inner.shortage.is_some() { small_config() } else { config() };
-            wasmtime::Engine::new(alone.parallel_compilation(false))?.precompile_component(bytes)?
-        };
-        let kept = cache.and_then(|cache| cache.keep(engine, key, source_digest, &artefact));
-        if let Some(component) = kept.and_then(|kept| self.load(&kept, pooled)) {
-            return Ok(component);
+        let kept = cache.and_then(|cache| cache.keep(engine, key, source_digest, artifact));
+        if let Some(code) = kept.and_then(|kept| self.load(&kept, pooled)) {
+            return Ok(code);
         }
         // SAFETY: these bytes were just made by an engine with the same compiler settings.
-        let deserialized = |engine| unsafe { Component::deserialize(engine, &artefact) };
+        let deserialized = |engine| unsafe { kind.deserialize(engine, artifact) };
         let in_pool = pooled.then(|| deserialized(&self.inner.pooled).ok()).flatten();
         in_pool.map_or_else(|| deserialized(engine), Ok)
     }
 
-    fn load(&self, artefact: &Artefact, pooled: bool) -> Option<Component> {
+    fn load(&self, artefact: &Artefact, pooled: bool) -> Option<Code> {
         // The pool refuses a component that needs more than a slot has.
         let in_pool = pooled.then(|| artefact.map(&self.inner.pooled)).flatten();
         in_pool.or_else(|| artefact.map(&self.inner.on_demand))
@@ -171,6 +169,16 @@ impl Engine {
 fn has_compiler_threads() -> bool {
     static MADE: OnceLock<bool> = OnceLock::new();
     *MADE.get_or_init(|| rayon_core::ThreadPoolBuilder::new().build_global().is_ok())
+}
+
+/// Compiles a component or a core module for every [`Engine`]; for one with a shortage of address space where `small`.
+///
+/// # Errors
+/// The compiler's error.
+pub fn precompile(kind: CodeKind, small: bool, bytes: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    let mut config = if small { small_config() } else { config() };
+    config.parallel_compilation(has_compiler_threads());
+    kind.precompile(&wasmtime::Engine::new(&config)?, bytes)
 }
 
 /// The proposals of WebAssembly are those that [`features`] names: wasmtime's own choice.

@@ -42,3 +42,18 @@ impl Default for Limits {
         }
     }
 }
+
+/// The bounds of compiling one plugin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CompileLimits {
+    /// Bytes of memory that the process may take.
+    pub max_memory: u64,
+    /// Wall clock.
+    pub timeout: Duration,
+}
+
+impl Default for CompileLimits {
+    fn default() -> Self {
+        Self { max_memory: 4 << 30, timeout: Duration::from_secs(600) }
+    }
+}

@@ -7,7 +7,6 @@ mod event;
 mod exit_code;
 mod fault;
 mod grant;
-mod handed;
 mod id;
 mod lane;
 mod limits;
@@ -34,10 +33,9 @@ pub use event::{
 pub use exit_code::ExitCode;
 pub use fault::{Fault, FaultClass};
 pub use grant::{Grant, GrantItem, Grants, HttpGrant, SecretHeader, SocketGrants, UnknownGrant, policy_section};
-pub use handed::{Handed, NoRoom, room_for_args, room_for_env};
 pub use id::{BadName, LaneName, RunId, ScenarioId, TrialId, check_name};
 pub use lane::{LaneKind, UnknownLaneKind};
-pub use limits::Limits;
+pub use limits::{CompileLimits, Limits};
 pub use listen::ListenTarget;
 pub use path::shown;
 pub use policy::{

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
-use super::{Clause, ExpectedFailure, Grant, Grants, Handed, Limits, RetryOverride, ScenarioId, Script};
+use super::{Clause, ExpectedFailure, Grant, Grants, Limits, RetryOverride, ScenarioId, Script};
 
 /// Index of a plugin in the run's list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -37,8 +37,6 @@ pub struct Scenario {
     pub file: Option<PathBuf>,
     /// How it is called.
     pub shape: ScenarioShape,
-    /// What it is handed through the adapter of WASI 0.1.
-    pub handed: Handed,
     /// What its root and config dir start with.
     pub fixture: Fixture,
     /// A folder of programs that come before all others in the agent's `PATH`.
@@ -199,8 +197,6 @@ pub struct PluginFacts {
     pub canonical: PathBuf,
     /// SHA-256 of its file, in hexadecimal digits.
     pub digest: String,
-    /// What it asks the adapter of WASI 0.1 for.
-    pub handed: Handed,
     /// What it contains.
     pub declared: Declared,
 }
@@ -233,7 +229,6 @@ impl Scenario {
             expected_failures: Vec::new(),
             file: None,
             shape: ScenarioShape::Typed,
-            handed: Handed::default(),
             fixture: Fixture::default(),
             bin: None,
             agents: BTreeMap::new(),

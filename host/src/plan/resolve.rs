@@ -13,7 +13,7 @@ use crate::{
     config::{GivenGrants, ScenarioSettings, Settings, SourceError, nearest, seen_from_here},
     model::{
         Clause, CommandSpec, Declared, DeclaredScenario, Grant, GrantItem, LaneName, PluginFacts, Scenario, ScenarioId,
-        ScenarioShape, Ungranted, check_name, room_for_args, room_for_env,
+        ScenarioShape, Ungranted, check_name,
     },
 };
 
@@ -197,17 +197,6 @@ fn commands(
                 let message = "`[session]` needs the grant `session`; add `session = true` under `[grants]`";
                 problems.push(wrong(folder, "session", message.to_owned()));
             }
-            let CommandSpec { args, env, .. } = &folder.command;
-            if plugin.handed.args
-                && let Err(error) = room_for_args(&program(plugin), args)
-            {
-                problems.push(wrong(folder, "args", error.to_string()));
-            }
-            if plugin.handed.env
-                && let Err(error) = room_for_env(env.iter().map(|(name, value)| (name, value)))
-            {
-                problems.push(wrong(folder, "env", error.to_string()));
-            }
             problems.extend(unknown_findings(folder, &command_codes(&folder.command)));
             let shape = command(plugin, folder.command.clone());
             let mut scenario = bare(plugin, &folder.name, settings, shape);
@@ -255,7 +244,6 @@ fn bare(plugin: &PluginFacts, name: &str, settings: &Settings, shape: ScenarioSh
         expected_failures: Vec::new(),
         file: None,
         shape,
-        handed: plugin.handed,
         fixture: Default::default(),
         bin: None,
         agents: BTreeMap::new(),

@@ -7,7 +7,7 @@ use super::text::ending;
 use crate::{
     component::PROC_RAISE,
     model::{Fault, FaultClass, Limits, Shortage},
-    sandbox::Exceeded,
+    sandbox::{Exceeded, Raised},
 };
 
 /// How many bytes of a component's last words a message holds.
@@ -48,7 +48,7 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
         return Fault::new(FaultClass::Protocol, with_last_words(what, last_words));
     }
     let what = match error.downcast_ref::<Trap>() {
-        Some(Trap::UnreachableCodeReached) if has_raised(error) => {
+        _ if has_raised(error) => {
             "the component raised a signal (`proc_raise` of WASI 0.1), and this host has no signals; end the program with \
              `proc_exit` instead"
                 .to_owned()
@@ -72,8 +72,14 @@ fn too_many(text: &str, limits: &Limits) -> String {
     format!("the component does not fit its limits: {text}; its limit `instances` is {} ({rule})", limits.instances)
 }
 
-/// Whether the trap is that of the host's own `proc_raise`.
+/// Whether the trap is that of the host's own `proc_raise`, that of core modules or that of modules that were adapted.
 fn has_raised(error: &wasmtime::Error) -> bool {
+    if error.is::<Raised>() {
+        return true;
+    }
+    if error.downcast_ref::<Trap>() != Some(&Trap::UnreachableCodeReached) {
+        return false;
+    }
     let backtrace = error.downcast_ref::<WasmBacktrace>();
     backtrace.and_then(|trace| trace.frames().first()).and_then(|frame| frame.func_name()) == Some(PROC_RAISE)
 }

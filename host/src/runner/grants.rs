@@ -4,7 +4,7 @@ use std::{collections::HashMap, ffi::OsString, sync::Arc};
 
 use super::{attempt::Agents, prepare_error::PrepareError};
 use crate::{
-    model::{Redactor, Scenario, ScenarioId, ScenarioShape, TrialId, room_for_env},
+    model::{Redactor, Scenario, ScenarioId, TrialId},
     plan::Plan,
     sandbox::{Granted, Resolve, SystemResolver},
 };
@@ -38,18 +38,7 @@ pub fn not_granted(scenario: &Scenario) -> Vec<PrepareError> {
 
 fn granted(scenario: &Scenario, variable: &dyn Fn(&str) -> Option<OsString>) -> Result<Granted, Vec<PrepareError>> {
     let told = |source| PrepareError::Grant { scenario: scenario.id.clone(), source };
-    let granted: Granted = Granted::new(&scenario.grants, variable)
-        .map_err(|errors| errors.into_iter().map(told).collect::<Vec<PrepareError>>())?;
-    let own = match &scenario.shape {
-        ScenarioShape::Command(spec) => Some(&spec.env),
-        ScenarioShape::Typed => None,
-    };
-    if scenario.handed.env && !granted.env().is_empty() {
-        let all = own.into_iter().flatten().map(|(name, value)| (name, value)).chain(granted.env());
-        let told = |source| vec![PrepareError::NoRoom { scenario: scenario.id.clone(), source }];
-        room_for_env(all).map_err(told)?;
-    }
-    Ok(granted)
+    Granted::new(&scenario.grants, variable).map_err(|errors| errors.into_iter().map(told).collect())
 }
 
 /// The grants of a plan.

@@ -90,6 +90,13 @@ pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest
     Ok(linker)
 }
 
+/// A linker for core modules of `engine`, commands of WASI 0.1.
+pub(super) fn module_linker(engine: &wasmtime::Engine) -> wasmtime::Result<wasmtime::Linker<Guest>> {
+    let mut linker = wasmtime::Linker::new(engine);
+    sandbox::add_to_module_linker(&mut linker)?;
+    Ok(linker)
+}
+
 impl WasiView for Guest {
     fn ctx(&mut self) -> WasiCtxView<'_> {
         self.sandbox.ctx()

@@ -1,14 +1,17 @@
 //! Links plugins with what a component can call here. Whoever only looks at a plugin links it in the same way, so that
 //! nothing is called sound that a run refuses.
 
-use wasmtime::component::Linker;
+use wasmtime::{
+    Module,
+    component::{Component, Linker},
+};
 
 use super::{
     command::Command,
-    guest::{Guest, linker},
+    guest::{Guest, linker, module_linker},
 };
 use crate::{
-    component::{Plugin, Shape, bindings::PluginPre, run_problem, unlinked},
+    component::{Code, Plugin, Shape, bindings::PluginPre, run_problem, unlinked, unlinked_module},
     model::Limits,
     sandbox::Mappings,
 };
@@ -33,7 +36,8 @@ pub enum LinkError {
 /// The linkers of the engines that were met so far.
 #[derive(Default)]
 pub struct Linkers {
-    linkers: Vec<Linker<Guest>>,
+    components: Vec<Linker<Guest>>,
+    modules: Vec<wasmtime::Linker<Guest>>,
 }
 
 pub(super) struct LinkedPlugin {
@@ -70,29 +74,47 @@ impl Linkers {
     }
 
     pub(super) fn link(&mut self, plugin: &Plugin) -> Result<LinkedPlugin, LinkError> {
-        if let Some(problem) = run_problem(&plugin.component, plugin.contents.shape) {
-            return Err(LinkError::Entry { problem });
-        }
-        let linked = self.linked(plugin);
-        let linked =
-            linked.map_err(|error| LinkError::Import { reason: unlinked(&plugin.contents.imports, &error) })?;
+        let linked = match &plugin.code {
+            Code::Component(component) => {
+                if let Some(problem) = run_problem(component, plugin.contents.shape) {
+                    return Err(LinkError::Entry { problem });
+                }
+                let linked = self.component(component, plugin.contents.shape);
+                linked.map_err(|error| unlinked(&plugin.contents.imports, &error))
+            }
+            Code::Module(module) => self.module(module).map_err(|error| unlinked_module(&error)),
+        };
+        let linked = linked.map_err(|reason| LinkError::Import { reason })?;
         Ok(LinkedPlugin { linked, digest: plugin.digest.clone(), plugin: plugin.clone() })
     }
 
-    fn linked(&mut self, plugin: &Plugin) -> wasmtime::Result<Linked> {
-        let engine = plugin.component.engine();
-        let known = self.linkers.iter().position(|linker| wasmtime::Engine::same(linker.engine(), engine));
+    fn component(&mut self, component: &Component, shape: Shape) -> wasmtime::Result<Linked> {
+        let engine = component.engine();
+        let known = self.components.iter().position(|linker| wasmtime::Engine::same(linker.engine(), engine));
         let place = match known {
             Some(place) => place,
             None => {
-                self.linkers.push(linker(engine)?);
-                self.linkers.len() - 1
+                self.components.push(linker(engine)?);
+                self.components.len() - 1
             }
         };
-        let pre = self.linkers[place].instantiate_pre(&plugin.component)?;
-        Ok(match plugin.contents.shape {
+        let pre = self.components[place].instantiate_pre(component)?;
+        Ok(match shape {
             Shape::Typed => Linked::Typed(Box::new(PluginPre::new(pre)?)),
             Shape::Command(version) => Linked::Command(Command::link(pre, version)?),
         })
+    }
+
+    fn module(&mut self, module: &Module) -> wasmtime::Result<Linked> {
+        let engine = module.engine();
+        let known = self.modules.iter().position(|linker| wasmtime::Engine::same(linker.engine(), engine));
+        let place = match known {
+            Some(place) => place,
+            None => {
+                self.modules.push(module_linker(engine)?);
+                self.modules.len() - 1
+            }
+        };
+        Ok(Linked::Command(Command::P1(self.modules[place].instantiate_pre(module)?)))
     }
 }

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 
 use super::LinkError;
 use crate::{
-    model::{NoRoom, ScenarioId, shown},
+    model::{ScenarioId, shown},
     sandbox::{FixtureError, GrantError, RecordedFixtureError},
 };
 
@@ -24,14 +24,6 @@ pub enum PrepareError {
         scenario: ScenarioId,
         /// Why not.
         source: GrantError,
-    },
-    /// Variables that it is granted have no room.
-    #[error("the scenario `{scenario}`: with what it is granted, {source}")]
-    NoRoom {
-        /// The scenario.
-        scenario: ScenarioId,
-        /// How much there is.
-        source: NoRoom,
     },
     /// Secrets cannot be kept out of what is recorded.
     #[error("the scenario `{scenario}`: {reason}")]

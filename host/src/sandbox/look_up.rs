@@ -10,6 +10,7 @@ use std::{
 
 use wasmtime::component::{Accessor, HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::{
+    WasiView,
     p2::{
         DynPollable, Pollable,
         bindings::sockets::network::{ErrorCode, IpAddress},
@@ -67,7 +68,7 @@ pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> 
 
 fn view<T: HasSandbox>(data: &mut T) -> LookUpView<'_> {
     let sandbox = data.sandbox();
-    LookUpView { network: &sandbox.network, table: &mut sandbox.table }
+    LookUpView { network: &sandbox.network, table: sandbox.wasi.ctx().table }
 }
 
 /// The answers to one look-up, as they come.

@@ -14,6 +14,7 @@ mod look_up;
 mod loopback;
 mod network;
 mod output;
+mod preview1;
 mod programs;
 mod remove;
 mod repository;
@@ -38,6 +39,8 @@ use http::HttpGate;
 pub use image::{Captured, ImageError, ImageLimits, Part, RestoreError, restore};
 pub use network::Network;
 pub use output::OutputFile;
+use preview1::Listings;
+pub use preview1::Raised;
 pub use programs::{Installed, installed};
 pub use remove::remove_tree;
 pub use resolver::{Resolve, Resolving, SystemResolver, Turn};
@@ -47,7 +50,7 @@ use wasmtime::{
     Store,
     component::{Linker, ResourceTable},
 };
-use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView, p2::pipe::MemoryInputPipe};
+use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxView, WasiView, p1::WasiP1Ctx, p2::pipe::MemoryInputPipe};
 use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpCtxView};
 pub use workspace::{AttemptDirs, CHECK, Workspace};
 
@@ -84,12 +87,13 @@ pub struct OpenedDir {
 
 /// The part of an attempt's Store that WASI and the bounds need.
 pub struct Sandbox {
-    wasi: WasiCtx,
+    /// What all versions of WASI work on; what only 0.1 needs costs the others nothing.
+    wasi: WasiP1Ctx,
+    listings: Listings,
     http: WasiHttpCtx,
     gate: HttpGate,
     network: Arc<Network>,
     files: Arc<FileCalls>,
-    table: ResourceTable,
     /// Counts memory and tables.
     pub limiter: Limiter,
 }
@@ -134,28 +138,28 @@ impl Sandbox {
             let allowed = judge.socket(address, used);
             Box::pin(async move { allowed })
         });
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(limits.handles as usize);
+        let mut wasi = wasi.build_p1();
+        wasi.ctx().table.set_max_capacity(limits.handles as usize);
         let limiter = Limiter::new(limits, account);
         let gate = HttpGate(Arc::clone(&network));
         let files = FileCalls::new(network.tripwire());
-        Ok(Self { wasi: wasi.build(), http: http_ctx(), gate, network, files, table, limiter })
+        Ok(Self { wasi, listings: Listings::default(), http: http_ctx(), gate, network, files, limiter })
     }
 
     /// What outgoing HTTP needs.
     pub fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.gate, table: &mut self.table, ctx: &mut self.http }
+        WasiHttpCtxView { hooks: &mut self.gate, table: self.wasi.ctx().table, ctx: &mut self.http }
     }
 
     /// The table of the handles that the component holds.
     pub fn table(&mut self) -> &mut ResourceTable {
-        &mut self.table
+        self.wasi.ctx().table
     }
 }
 
 impl WasiView for Sandbox {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        self.wasi.ctx()
     }
 }
 
@@ -180,6 +184,14 @@ impl HasSandbox for Sandbox {
 /// A Store for `data` within `limits`; a call may copy `copied` bytes into the host.
 pub fn store<T: HasSandbox + Send>(engine: &wasmtime::Engine, data: T, limits: &Limits, copied: usize) -> Store<T> {
     engine::store(engine, data, limits.handles as usize, copied, |data| &mut data.sandbox().limiter)
+}
+
+/// Adds all of WASI 0.1 that a sandbox offers, for core modules.
+///
+/// # Errors
+/// wasmtime's, if its own functions do not link: a bug of the host.
+pub fn add_to_module_linker<T: HasSandbox + Send + 'static>(linker: &mut wasmtime::Linker<T>) -> wasmtime::Result<()> {
+    preview1::add_to_linker(linker)
 }
 
 /// Adds all of WASI 0.2 and 0.3 that a sandbox offers. What is not granted is there too, and refuses: a component that

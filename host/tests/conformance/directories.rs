@@ -1,3 +1,5 @@
+use std::os::unix::ffi::OsStrExt;
+
 use crate::{
     conforms, conforms_with, run,
     support::{Suite, preview1::*},
@@ -115,6 +117,78 @@ fn a_thousand_entries_are_all_told_once() {
     let names: usize = (0..1000).map(|number| 24 + format!("file.{number}").len()).sum();
     p.holds("n", 0, 32, (25 + 26 + names) as u64);
     run(&suite, &p, crate::IN_A_FOLDER).exits(0).passes("calls");
+}
+
+/// A program that removes what it reads, room by room, as `remove_dir_all` of Rust does.
+#[test]
+fn what_is_removed_while_a_directory_is_read_hides_nothing_else() {
+    let suite = Suite::new();
+    for number in 100..400 {
+        suite.file(&format!("scenarios/calls/data/file.{number}"), "");
+    }
+    let import = |name: &str, takes: &str| {
+        format!("(import \"wasi_snapshot_preview1\" \"{name}\" (func ${name} (param {takes}) (result i32)))")
+    };
+    let text = format!(
+        "(module {} {} (memory (export \"memory\") 2)
+            (global $cookie (mut i64) (i64.const 0)) (global $removed (mut i32) (i32.const 0))
+            (func $read (result i32)
+                (if (call $fd_readdir (i32.const 3) (i32.const 64) (i32.const 200) (global.get $cookie) (i32.const 8))
+                    (then unreachable))
+                (i32.load (i32.const 8)))
+            (func (export \"_start\") (local $at i32) (local $end i32) (local $length i32)
+                (loop $room
+                    (local.set $at (i32.const 64))
+                    (local.set $end (i32.add (i32.const 64) (call $read)))
+                    (block $cut (loop $entry
+                        (br_if $cut (i32.gt_u (i32.add (local.get $at) (i32.const 24)) (local.get $end)))
+                        (local.set $length (i32.load offset=16 (local.get $at)))
+                        (br_if $cut
+                            (i32.gt_u (i32.add (i32.add (local.get $at) (i32.const 24)) (local.get $length)) (local.get $end)))
+                        (global.set $cookie (i64.load (local.get $at)))
+                        (if (i32.eq (i32.load8_u offset=20 (local.get $at)) (i32.const 4))
+                            (then
+                                (if (call $path_unlink_file (i32.const 3) (i32.add (local.get $at) (i32.const 24)) (local.get $length))
+                                    (then unreachable))
+                                (global.set $removed (i32.add (global.get $removed) (i32.const 1)))))
+                        (local.set $at (i32.add (i32.add (local.get $at) (i32.const 24)) (local.get $length)))
+                        (br $entry)))
+                    (br_if $room (i32.eq (local.get $end) (i32.const 264))))
+                (if (i32.ne (global.get $removed) (i32.const 300)) (then unreachable))))",
+        import("fd_readdir", "i32 i32 i32 i64 i32"),
+        import("path_unlink_file", "i32 i32 i32"),
+    );
+    suite.file("calls.wasm", wat::parse_str(text).unwrap()).scenario("calls", crate::IN_A_FOLDER);
+    suite.host(["run", "calls.wasm"]).exits(0).passes("calls");
+}
+
+#[test]
+fn a_name_that_is_not_utf8_hides_no_other() {
+    let suite = Suite::new();
+    let folder = suite.path("scenarios/calls/root");
+    std::fs::create_dir_all(&folder).unwrap();
+    for name in [&b"a\xff"[..], b"b"] {
+        std::fs::write(folder.join(std::ffi::OsStr::from_bytes(name)), "").unwrap();
+    }
+    let mut p = Program::default();
+    p.room("all", 8192).ok("fd_readdir", &[DIR, Arg::Out("all"), Arg::N(8192), Arg::N(0), Arg::Out("n")]);
+    p.holds("n", 0, 32, 25 + 26 + 26 + 25);
+    run(&suite, &p, "").exits(0).passes("calls");
+}
+
+#[test]
+fn what_could_be_waited_for_is_not_opened() {
+    let suite = Suite::new();
+    suite.agent("calls", "[[step]]\nshell = \"mkfifo pipe && ln -s pipe link\"\n[[step]]\nsay = \"done\"\n");
+    let mut p = Program::default();
+    for name in ["pipe", "link"] {
+        for rights in [FD_READ, FD_WRITE, FD_READ | FD_WRITE] {
+            p.try_open(DIR, name, (FOLLOW, 0, rights, 0), "file", &[NOTSUP, NOENT]);
+        }
+    }
+    p.try_open(DIR, "link", (0, 0, FD_READ, 0), "file", &[LOOP]);
+    p.room("all", 8192).ok("fd_readdir", &[DIR, Arg::Out("all"), Arg::N(8192), Arg::N(0), Arg::Out("n")]);
+    run(&suite, &p, "[session]\nprompt = \"go\"\n[grants]\nsession = true\n").exits(0).passes("calls");
 }
 
 #[test]

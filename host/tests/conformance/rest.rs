@@ -1,6 +1,8 @@
+use host::model::FaultClass;
+
 use crate::{
-    IN_A_FOLDER, conforms, conforms_with, run,
-    support::{Suite, plain_module, preview1::*},
+    conforms, conforms_with, run,
+    support::{Suite, preview1::*},
 };
 
 #[test]
@@ -139,18 +141,18 @@ fn a_time_of_day_that_is_over_has_come() {
 }
 
 #[test]
-fn one_file_too_many_is_told_as_such_and_another_can_be_closed_for_it() {
+fn as_many_files_are_open_as_the_limit_of_handles_says() {
     let mut p = Program::default();
     p.open(DIR, "file", CREAT, READ_WRITE, "first");
-    for _ in 0..119 {
+    for _ in 0..300 {
         p.open(DIR, "file", 0, READ_WRITE, "other");
     }
-    for _ in 0..10 {
-        p.try_open(DIR, "file", (0, 0, READ_WRITE, 0), "last", &[SUCCESS, MFILE]);
-    }
-    p.try_open(DIR, "file", (0, 0, READ_WRITE, 0), "last", &[MFILE]);
     p.ok("fd_close", &[Arg::Fd("first")]).open(DIR, "file", 0, READ_WRITE, "first");
     conforms(&p);
+    let finished = run(&Suite::new(), &p, "handles = 200");
+    let fault = finished.exits(110).fault("calls");
+    assert_eq!(fault.class, FaultClass::Limit, "{fault}");
+    assert!(fault.message.contains("its limit is `handles`"), "{fault}");
 }
 
 #[test]
@@ -228,44 +230,34 @@ fn many_and_large_arguments_and_variables_come_whole() {
 }
 
 #[test]
-fn what_has_no_room_in_the_adapter_is_refused_before_it_starts() {
+fn one_argument_or_variable_may_be_as_large_as_all_of_them() {
+    const LARGE: u32 = 200_000;
+    let large = "x".repeat(LARGE as usize);
     let mut p = Program::default();
-    for (sizes, texts) in [("args_sizes_get", "args_get"), ("environ_sizes_get", "environ_get")] {
-        p.ok(sizes, &[Arg::Out("count"), Arg::Out("size")]);
-        p.room("texts", 200_000).room("list", 100_000).ok(texts, &[Arg::Out("list"), Arg::Out("texts")]);
+    for (sizes, texts, size) in
+        [("args_sizes_get", "args_get", 11 + LARGE + 1), ("environ_sizes_get", "environ_get", 2 + LARGE + 1)]
+    {
+        p.ok(sizes, &[Arg::Out("count"), Arg::Out(sizes)]).holds(sizes, 0, 32, u64::from(size));
+        p.room(texts, size + 1).room("list", 64).ok(texts, &[Arg::Out("list"), Arg::Out(texts)]);
+        p.holds(texts, size - 2, 8, u64::from(b'x')).holds(texts, size - 1, 8, 0);
     }
-    let text = |bytes: usize| "x".repeat(bytes);
-    let variables =
-        |count: usize| (0..count).map(|number| format!("E{number:04} = \"\"")).collect::<Vec<_>>().join(", ");
-    for (fits, too_much) in [
-        (format!("args = [{:?}]", text(59_000)), format!("args = [{:?}]", text(59_001))),
-        (format!("args = [{}]", "\"\",".repeat(7374)), format!("args = [{}]", "\"\",".repeat(7375))),
-        (format!("env = {{ A = {:?} }}", text(59_000)), format!("env = {{ A = {:?} }}", text(59_001))),
-        (format!("env = {{ {} }}", variables(3688)), format!("env = {{ {} }}", variables(3689))),
-    ] {
-        conforms_with(&p, &format!("{IN_A_FOLDER}{fits}"));
-        let suite = Suite::new();
-        let finished = run(&suite, &p, &too_much);
-        let told = " bytes of the adapter that hands them to a core module of WASI 0.1, which has 59016";
-        assert!(finished.exits(96).stderr.contains("scenarios/calls/scenario.toml:1:"), "{}", finished.told());
-        assert!(finished.stderr.contains(told), "{}", finished.told());
-    }
-    // What asks for neither is not handed them.
-    let suite = Suite::new();
-    suite.file("deaf.wasm", plain_module("", ""));
-    let (args, variable) = (format!("args = [{:?}]", text(80_000)), format!("env = {{ A = {:?} }}", text(80_000)));
-    suite.scenario("deaf", &format!("{args}\n{variable}"));
-    suite.host(["run", "deaf.wasm"]).exits(0).passes("deaf");
-    // What the host's environment adds counts too.
-    for (bytes, code) in [(59_000 - 16, 0), (59_000 - 15, 96)] {
-        let suite = Suite::new();
-        suite.file("calls.wasm", p.module()).scenario("calls", "env = { A = \"\" }\n[grants]\nenv = [\"GRANTED\"]");
-        let mut command = suite.host_command(&suite.path("."), ["run", "calls.wasm"]);
-        command.env("GRANTED", text(bytes));
-        let finished = suite.start_command(command).finish();
-        finished.exits(code);
-        assert_eq!(finished.stderr.contains("with what it is granted, the variables take 59017"), code == 96);
-    }
+    conforms_with(&p, &format!("args = [{large:?}]\nenv = {{ A = {large:?} }}"));
+}
+
+#[test]
+fn more_is_read_and_written_than_one_call_takes() {
+    const LARGE: u32 = 2 << 20;
+    let mut p = Program::default();
+    let file = Arg::Fd("file");
+    p.open(DIR, "file", CREAT, READ_WRITE, "file").room("large", LARGE);
+    let list = Arg::Read("large", LARGE);
+    p.ok("fd_write", &[file, list, Arg::Out("n")]).holds("n", 0, 32, 1 << 20);
+    p.ok("fd_pwrite", &[file, list, Arg::N(7), Arg::Out("n")]).holds("n", 0, 32, 1 << 20);
+    p.ok("fd_pread", &[file, list, Arg::N(7), Arg::Out("n")]);
+    p.ok("fd_seek", &[file, Arg::N(0), Arg::N(0), Arg::Out("at")]);
+    p.ok("fd_read", &[file, list, Arg::Out("n")]).holds("n", 0, 32, 1 << 20);
+    p.ok("fd_read", &[file, list, Arg::Out("n")]).holds("n", 0, 32, 7);
+    conforms(&p);
 }
 
 #[test]

@@ -129,6 +129,7 @@ pub struct Program {
     places: BTreeMap<String, u32>,
     used: BTreeSet<&'static str>,
     steps: usize,
+    reports: bool,
 }
 
 /// Where the memory that the program fills begins.
@@ -242,6 +243,12 @@ impl Program {
         self
     }
 
+    /// Makes it a command that could also report to the host, which is made a component before it runs.
+    pub fn reports(&mut self) -> &mut Self {
+        self.reports = true;
+        self
+    }
+
     /// The number of calls and checks so far.
     pub fn steps(&self) -> usize {
         self.steps
@@ -258,6 +265,9 @@ impl Program {
                 "(import \"wasi_snapshot_preview1\" \"{name}\" (func ${name} (param{params}) (result i32)))"
             )
             .unwrap();
+        }
+        if self.reports {
+            text.push_str("(import \"scenario:host/report@0.1.0\" \"note\" (func (param i32 i32)))\n");
         }
         let end = BASE as usize + self.memory.len();
         let pages = 1 + end.div_ceil(65536);
@@ -278,7 +288,8 @@ impl Program {
                     (i32.add (i32.const 48) (i32.rem_u (i32.div_u (local.get $errno) (i32.const 10)) (i32.const 10))))
                 (i32.store8 (i32.const 27) (i32.add (i32.const 48) (i32.rem_u (local.get $errno) (i32.const 10))))
                 (i32.store8 (i32.const 28) (i32.const 10))
-                (drop (call $fd_write (i32.const 2) (i32.const 0) (i32.const 2) (i32.const 32)))
+                (drop (call $fd_write (i32.const 2) (i32.const 0) (i32.const 1) (i32.const 32)))
+                (drop (call $fd_write (i32.const 2) (i32.const 8) (i32.const 1) (i32.const 32)))
                 (call $proc_exit (i32.const 1)))
              (func (export \"_start\") (local $e i32)
              {})",

@@ -42,6 +42,7 @@ pub(super) async fn regrade(args: RegradeArgs) -> Result<ExitCode, Failure> {
         jobs: args.given.sourced("jobs", args.jobs),
         ..Overrides::default()
     };
+    let overrides = args.compile.over(&args.given, overrides);
     let base = Settings::resolve(&cwd, &overrides).map_err(Failure::setup_all)?.base;
     let output = args.output.clone().unwrap_or_else(|| base.join(".host"));
     let run = RecordedRun::read(&find_run(args.run.as_deref(), &output)?)?;
@@ -53,6 +54,7 @@ pub(super) async fn regrade(args: RegradeArgs) -> Result<ExitCode, Failure> {
         profile: None,
         lanes: Vec::new(),
         no_cache: args.no_cache,
+        compile: args.compile.clone(),
         filters: args.filters.clone(),
         given: args.given.clone(),
     };

@@ -5,7 +5,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::{
     config::{Overrides, Source, Sourced},
-    model::{Declared, Handed, PluginId},
+    model::{Declared, PluginId},
 };
 
 /// A folder with plugins (empty files) and a suite.
@@ -36,7 +36,6 @@ impl Place {
             path: name.into(),
             canonical,
             digest: format!("digest of {name}"),
-            handed: Handed { args: name.contains("core"), env: name.contains("core") },
             declared,
         });
         self
@@ -246,20 +245,6 @@ fn a_command_s_file_must_be_able_to_name_a_scenario() {
     assert!(problem.ends_with("rename the file"), "{problem}");
     let named = Place::new().command("a b.wasm", "a b").file("scenarios/ab/scenario.toml", "plugin = \"a b.wasm\"");
     assert_eq!(named.ids(), ["ab"]);
-}
-
-#[test]
-fn what_has_no_room_in_the_adapter_is_told_where_it_stands() {
-    let long = "x".repeat(59_001);
-    let toml = format!("plugin = \"core.wasm\"\nargs = [{long:?}]\nenv = {{ A = {long:?} }}");
-    let place = Place::new().command("core.wasm", "core").file("scenarios/one/scenario.toml", &toml);
-    let problems = place.resolve().unwrap_err();
-    let told = |at: &str, what: &str| format!("scenarios/one/scenario.toml:{at}: the {what} take 59017 bytes of the");
-    assert!(problems[0].starts_with(&told("2:8", "arguments")), "{problems:#?}");
-    assert!(problems[1].starts_with(&told("3:7", "variables")), "{problems:#?}");
-    // A component needs no adapter.
-    let toml = toml.replace("core.wasm", "tool.wasm");
-    assert!(Place::new().command("tool.wasm", "tool").file("scenarios/one/scenario.toml", &toml).resolve().is_ok());
 }
 
 #[test]

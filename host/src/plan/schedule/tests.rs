@@ -52,6 +52,7 @@ fn settings(lanes: &[&str], canary: &[&str]) -> Settings {
         lanes: lanes.iter().map(lane).collect(),
         defined_lanes: lanes.iter().map(lane).collect(),
         jobs: 4,
+        compile: Default::default(),
         limits: Default::default(),
         retry: Default::default(),
         retry_override: Default::default(),
