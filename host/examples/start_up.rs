@@ -240,6 +240,7 @@ impl Attempt {
             home: self.path("home"),
             tmp: self.path("tmp"),
             bin: None,
+            view: None,
             prompt: "Do the work.".into(),
             script: None,
             record_dir: Some(self.path("record")),

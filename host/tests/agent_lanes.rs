@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::fs;
+use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
 
 use host::model::{FaultClass, Report, Verdict};
 use support::{Suite, kernel, plain_module, wait_until, write_program};
@@ -234,7 +234,8 @@ fn a_check_finds_what_a_lane_lacks() {
     fs::remove_file(suite.path("agent.sh")).unwrap();
     let check = suite.host(["check"]);
     check.exits(96);
-    assert!(check.stderr.contains("agent.sh: install the agent there"), "{}", check.told());
+    let says = "agent.sh\nhelp: install the agent there";
+    assert!(check.stderr.contains("there is no /") && check.stderr.contains(says), "{}", check.told());
 }
 
 #[test]
@@ -324,4 +325,121 @@ fn what_a_run_would_use_is_told_and_gives_the_same_again() {
             .collect()
     };
     assert_eq!(rows(&again.stdout), rows(&shown.stdout));
+}
+
+/// Gives the scenario a program of its own.
+fn add_stub(suite: &Suite, name: &str) {
+    fs::create_dir_all(suite.path("scenarios/work/bin")).unwrap();
+    let text = "#!/bin/sh\necho \"stub has a key of ${#PLANTED} bytes\"\n";
+    write_program(&suite.path("scenarios/work/bin").join(name), text);
+}
+
+fn with_secret(suite: &Suite, command: &str) -> support::Finished {
+    let mut command = suite.host_command(&suite.path(""), [command]);
+    command.env("PLANTED", SECRET);
+    suite.start_command(command).finish()
+}
+
+#[test]
+fn no_stub_runs_as_the_interpreter_of_an_agent() {
+    let suite = suite("", "credentials = [\"PLANTED\"]");
+    add_stub(&suite, "sh");
+    add_stub(&suite, "env");
+    std::os::unix::fs::symlink("/usr/bin/env", suite.path("other-env")).unwrap();
+    let other = format!("{} -Ssh", suite.path("other-env").display());
+    for first in [
+        "/usr/bin/env sh",
+        "/usr/bin/env -S sh -e",
+        "/bin/env -iS A=1 sh",
+        "/usr/bin/env -S PATH=/usr/bin:/bin sh",
+        &other,
+    ] {
+        write_program(&suite.path("agent.sh"), &format!("#!{first}\necho agent ran\n"));
+        with_secret(&suite, "run").exits(0);
+        let path = suite.last_run().unwrap().join("mine/work/attempt-1/session-1/final-message.txt");
+        assert_eq!(fs::read_to_string(path).unwrap(), "agent ran", "{first}");
+    }
+}
+
+#[test]
+fn a_stub_that_a_wrapper_would_take_for_the_agent_is_refused() {
+    let suite = suite("exec node agent.js", "credentials = [\"PLANTED\"]");
+    add_stub(&suite, "node");
+    for command in ["run", "check"] {
+        let refused = with_secret(&suite, command);
+        refused.exits(96);
+        let place = suite.path("scenarios/work/bin/node");
+        let says = format!("the lane `mine`: {} would run in the place of the agent", place.display());
+        assert!(refused.stderr.contains(&says) && refused.stderr.contains("help: "), "{}", refused.told());
+    }
+    assert!(suite.last_run().is_none(), "nothing was started");
+}
+
+#[test]
+fn a_check_names_an_interpreter_that_is_missing_or_misspelled() {
+    for (content, says) in [
+        ("#!/usr/bin/no-such-node\n", "agent.sh needs `/usr/bin/no-such-node`"),
+        ("#!/usr/bin/env no-such-node\n", "agent.sh needs `no-such-node`"),
+        ("#!/bin/sh\r\n", "ends in a carriage return"),
+        ("#!/usr/bin/env sh\r\n", "ends in a carriage return"),
+        ("#!bin/sh\n", "without an absolute path"),
+        ("", "agent.sh is empty"),
+    ] {
+        let suite = suite("", "");
+        fs::write(suite.path("agent.sh"), content).unwrap();
+        let check = suite.host(["check"]);
+        check.exits(96);
+        assert!(check.stderr.contains(says), "{content:?}: {}", check.told());
+        let run = suite.host(["run"]);
+        let fault = run.fault("work");
+        assert!(fault.class == FaultClass::Launch && fault.message.contains(says), "{fault}");
+    }
+}
+
+#[test]
+fn a_version_by_the_calendar_is_compared() {
+    let script = "[ \"$1\" = --version ] && echo 2025.09.18-7ae6800 >&2; echo done";
+    let meets = suite(script, "version = \">=2025.09.01\"");
+    let check = meets.host(["check"]);
+    check.exits(0);
+    assert!(check.stdout.contains("version 2025.09.18-7ae6800"), "{}", check.told());
+    let fails = suite(script, "version = \">=2025.10\"");
+    let check = fails.host(["check"]);
+    check.exits(96);
+    let says = "has the version 2025.09.18-7ae6800, but the lane asks for `>=2025.10`";
+    assert!(check.stderr.contains(says), "{}", check.told());
+}
+
+#[test]
+fn an_agent_does_not_see_the_directories_of_other_attempts() {
+    if !kernel::runs("unshare --mount sh -c 'mount --make-rslave / && mount -t tmpfs none /mnt'") {
+        println!("not tried: nothing can be mounted here");
+        return;
+    }
+    let script = "touch begun; until [ -e go ]; do sleep 0.02; done; \
+                  for other in $(cat go); do stat $other >/dev/null && echo seen; chmod 700 $other && echo changed; done; \
+                  stat -c 'workspace %i' ../../..; pwd; touch ../tmp/file";
+    let suite = suite(script, "");
+    suite.file("scenarios/work/root/file", "x");
+    let host = suite.start(["run"]);
+    let within = |folder: PathBuf| fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let root =
+        || within(suite.tmp()).flat_map(within).map(|slot| slot.join("a0/root")).find(|it| it.join("begun").exists());
+    assert!(wait_until(|| root().is_some()));
+    let root = root().unwrap();
+    let slot = root.ancestors().nth(2).unwrap();
+    let workspace = slot.parent().unwrap().to_owned();
+    let others: Vec<String> =
+        within(workspace.clone()).filter(|path| path != slot).map(|path| path.display().to_string()).collect();
+    assert!(others.len() > 1, "the claim and the snapshots: {others:?}");
+    let inode = fs::metadata(&workspace).unwrap().ino();
+    fs::write(root.join("go.new"), others.join("\n")).unwrap();
+    fs::rename(root.join("go.new"), root.join("go")).unwrap();
+    host.finish().exits(0).passes("work");
+    let stream = suite.last_run().unwrap().join("mine/work/attempt-1/session-1/stream.jsonl");
+    let stream = fs::read_to_string(stream).unwrap();
+    assert!(!stream.contains("seen") && !stream.contains("changed"), "{stream}");
+    assert!(stream.contains("workspace ") && !stream.contains(&format!("workspace {inode}\n")), "{stream}");
+    assert!(stream.contains(&root.display().to_string()), "{stream}");
+    assert_eq!(suite.leftovers(), [""; 0]);
 }

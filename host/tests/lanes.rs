@@ -270,7 +270,7 @@ async fn a_version_is_asked_for_and_compared() {
         settings(&attempt, LaneKind::Codex, "[ $# = 1 ] && [ \"$1\" = --version ] && echo codex-cli 0.169.0");
     settings.version = Some(">=0.160, <0.170".into());
     let found = within(30, version(&settings, host_program(), &Confinement::default())).await.unwrap();
-    assert_eq!(found.version.to_string(), "0.169.0");
+    assert_eq!(found.version, "0.169.0");
     settings.version = Some(">=0.170".into());
     let problem = within(30, version(&settings, host_program(), &Confinement::default())).await.unwrap_err();
     assert!(matches!(problem, VersionProblem::NotMet { .. }), "{problem}");

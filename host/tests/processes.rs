@@ -366,6 +366,7 @@ async fn drive_until_killed() {
         home: folder.join("home"),
         tmp: folder.join("tmp"),
         bin: None,
+        view: None,
         prompt: String::new(),
         script: Some(folder.join("script.toml")),
         record_dir: Some(folder.join("record")),
@@ -397,4 +398,23 @@ async fn killed_hosts_leave_nothing() {
         wait_until(Duration::from_secs(2), || attempt.living().is_empty()).await;
         assert!(attempt.read("record/events.jsonl").contains("\"started\""));
     }
+}
+
+/// Every process can read the arguments of others. Whoever knows the path of an attempt can change the mode of its files.
+#[tokio::test]
+async fn no_path_of_an_attempt_is_in_the_arguments_of_a_supervisor() {
+    let attempt = Attempt::new("");
+    let program = write_program(&attempt.path("agent"), "#!/bin/sh\ncat >/dev/null; exec sleep 1019\n");
+    let mut settings = host::model::AgentSettings::new(host::lane::LaneKind::Command);
+    settings.command = Some(program.display().to_string());
+    let host = host::lane::HostProgram::at(env!("CARGO_BIN_EXE_host"));
+    let lane = host::lane::lane(&settings, host, host::lane::Guard::default());
+    let mut session = lane.start(attempt.spec()).await.unwrap();
+    wait_until(Duration::from_secs(10), || !living_with_argument("1019").is_empty()).await;
+    let supervisors: Vec<i32> =
+        attempt.living().into_iter().filter(|pid| has_in(&format!("/proc/{pid}/cmdline"), "supervise")).collect();
+    assert_eq!(supervisors.len(), 1);
+    let arguments = fs::read_to_string(format!("/proc/{}/cmdline", supervisors[0])).unwrap();
+    assert_eq!(arguments, format!("host\0supervise\0--\0{}\0", program.display()));
+    assert_eq!(session.end(NO_GRACE).await, Ok(None));
 }

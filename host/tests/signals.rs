@@ -6,7 +6,7 @@ use std::{
     io::{Read, Write},
     os::unix::{fs::PermissionsExt, process::CommandExt},
     path::Path,
-    process::Stdio,
+    process::{Command, Stdio},
 };
 
 use host::model::{FaultClass, Verdict};
@@ -195,4 +195,141 @@ fn a_reader_that_does_not_read_changes_no_verdict_and_gets_everything() {
         .iter()
         .filter(|event| matches!(&event.kind, host::model::EventKind::TrialFinished { verdict: Verdict::Pass, .. }));
     assert_eq!(passed.count(), 3);
+}
+
+/// A suite that has `host` start every kind of process: one that adapts a core module, git, and an agent that starts others.
+fn suite_of_processes() -> Suite {
+    let suite = Suite::new();
+    suite.file("work.wasm", plain_module("", "")).file("scenarios/work/root/file", "x");
+    suite.file("scenarios/suite.toml", "plugins = [\"work.wasm\"]\n");
+    let toml = "[session]\nprompt = \"go\"\n[grants]\nsession = true\n[fixture]\ngit = true\n";
+    suite.scenario("work", toml).agent("work", "[[step]]\nshell = \"sh -c 'exit 0' && git log -1 && echo $(true)\"\n");
+    suite
+}
+
+/// `host` with these arguments, which inherits signals that are ignored, and others that are blocked.
+fn inheriting(suite: &Suite, args: &[&str], ignored: &'static [libc::c_int], block_all: bool) -> Command {
+    let mut command = suite.host_command(&suite.path(""), args.iter().copied());
+    // SAFETY: plain system calls, on a set that lives here.
+    unsafe {
+        command.pre_exec(move || {
+            for signal in ignored {
+                libc::signal(*signal, libc::SIG_IGN);
+            }
+            let mut blocked = std::mem::zeroed();
+            let _ = if block_all { libc::sigfillset(&raw mut blocked) } else { libc::sigemptyset(&raw mut blocked) };
+            match libc::sigprocmask(libc::SIG_SETMASK, &raw const blocked, std::ptr::null_mut()) {
+                0 => Ok(()),
+                _ => Err(std::io::Error::last_os_error()),
+            }
+        });
+    }
+    command
+}
+
+#[test]
+fn ignored_signals_are_not_inherited() {
+    let suite = suite_of_processes();
+    for ignored in [
+        &[libc::SIGCHLD][..],
+        &[libc::SIGPIPE],
+        &[libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT],
+        &[libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM, libc::SIGXCPU, libc::SIGXFSZ, libc::SIGCONT],
+    ] {
+        for args in [&["check", "--no-cache"][..], &["list", "--no-cache"], &["run", "--no-cache"]] {
+            suite.start_command(inheriting(&suite, args, ignored, false)).finish().exits(0);
+        }
+        let log = suite.last_run().unwrap().join("scripted/work/attempt-1/session-1/events.jsonl");
+        assert!(fs::read_to_string(log).unwrap().contains("\"is-error\":false"), "{ignored:?}");
+    }
+    // The hidden mode that adapts, too.
+    let adapted = fs::File::create(suite.path("adapted.wasm")).unwrap();
+    let mut adapt = inheriting(&suite, &["adapt", "--command"], &[libc::SIGCHLD], true);
+    adapt.stdin(fs::File::open(suite.path("work.wasm")).unwrap()).stdout(adapted);
+    assert!(adapt.status().unwrap().success());
+}
+
+#[test]
+fn blocked_and_ignored_signals_still_end_a_run() {
+    let suite = suite_of_processes();
+    suite.agent("work", "[[step]]\nshell = \"touch begun; sleep 600\"\n");
+    for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 130)] {
+        let host = suite.start_command(inheriting(&suite, &["run"], &[libc::SIGINT, libc::SIGTERM], true));
+        assert!(wait_until(|| suite.living().iter().any(|process| process.contains("sleep 600"))));
+        host.signal(signal);
+        host.finish().exits(code);
+        assert_eq!(suite.leftovers(), [""; 0]);
+    }
+}
+
+#[test]
+fn closed_standard_streams_do_no_harm() {
+    let suite = suite_of_processes();
+    for closed in ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"] {
+        let mut shell = suite.command("sh");
+        shell.args(["-c", &format!("exec \"$0\" run {closed}"), env!("CARGO_BIN_EXE_host")]);
+        suite.start_command(shell).finish().exits(0).passes("work");
+    }
+}
+
+/// A process that has nothing to do with any host.
+struct Stranger(std::process::Child);
+
+impl Stranger {
+    fn start() -> Self {
+        Self(Command::new("setsid").args(["sleep", "1000.95"]).spawn().unwrap())
+    }
+
+    fn lives(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Kills the supervisor of the agent whose shell this is: up from the shell by the numbers of `/proc`; the number of the
+/// supervisor for system calls is its last one.
+const KILL_SUPERVISOR: &str = "p=self; \
+    while :; do \
+      p=$(sed -n 's/^PPid:[[:space:]]*//p' /proc/$p/status); \
+      tr '\\0' ' ' </proc/$p/cmdline | grep -q '^host supervise' && break; \
+    done; \
+    kill -9 $(sed -n 's/^NSpid:.*[[:space:]]//p' /proc/$p/status); sleep 100";
+
+/// In a new PID namespace, but with the `/proc` of the old one, the numbers there are strangers' to system calls.
+#[test]
+fn a_proc_of_another_namespace_is_understood() {
+    if !support::kernel::runs("unshare --pid --fork true") {
+        return;
+    }
+    let suite = suite_of_processes();
+    let lane = "[defaults]\nretries = 0\n[lane.scripted]\nconfine = \"none\"\n";
+    suite.file("scenarios/suite.toml", format!("plugins = [\"work.wasm\"]\n{lane}"));
+    suite.file("kill.sh", KILL_SUPERVISOR);
+    let kill = suite.path("kill.sh").display().to_string();
+    let host = env!("CARGO_BIN_EXE_host");
+    // As the first process of its namespace, and as a later one.
+    for start in [&["--fork", host][..], &["--fork", "sh", "-c", "sleep 0; \"$@\"; exit $?", "sh", host]] {
+        let mut stranger = Stranger::start();
+        let run = |steps: &str| {
+            suite.agent("work", steps);
+            let mut command = suite.command("unshare");
+            command.arg("--pid").args(start).arg("run");
+            suite.start_command(command).finish()
+        };
+        let ends = run("[[step]]\nshell = \"(setsid sleep 1000.96 &); (setsid env -i sleep 1000.96 &)\"\n");
+        ends.exits(0).passes("work");
+        assert!(support::processes_with("1000.96").is_empty(), "{}", ends.told());
+        let broken = run(&format!("[[step]]\nshell = \"(setsid sleep 1000.97 &)\"\n[[step]]\nshell = \"sh {kill}\"\n"));
+        let fault = broken.fault("work");
+        assert_eq!(fault.class, FaultClass::Crash, "{fault}");
+        assert!(fault.message.contains("its supervisor was killed"), "{fault}");
+        assert!(support::processes_with("1000.97").is_empty(), "{}", broken.told());
+        assert!(stranger.lives());
+    }
 }

@@ -489,10 +489,6 @@ pub(super) struct AgentArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct SuperviseArgs {
-    /// The file that is the agent's standard input
-    #[arg(long, value_name = "PATH")]
-    pub(super) stdin: Option<PathBuf>,
-
     /// The agent and its arguments
     #[arg(last = true, required = true)]
     pub(super) command: Vec<OsString>,

@@ -22,7 +22,7 @@ use super::{
     list::few,
     setup,
     signals::{self, Stopping},
-    terminal,
+    terminal, wiring,
 };
 use crate::{
     component::PluginFile,
@@ -189,6 +189,7 @@ impl Report {
         let selection = Selection { today: setup::today(), ..Selection::default() };
         settings.policy.repeat_each = 1;
         let plan = plan::plan(scenarios, &settings, &selection);
+        self.take(block_in_place(|| wiring::check_bins(&plan)));
         self.take(plan::check_grants(&plan).map_err(Failure::setup_all));
         self.take(plan::check_agents(&plan).map_err(Failure::setup_all));
         self.take(granted(&plan).map_err(Failure::setup_all));

@@ -116,7 +116,7 @@ impl LaneReport {
             return;
         }
         match lane::version(settings, HostProgram::this(), &lane.confinement).await {
-            Ok(found) => self.version = Some(found.version.to_string()),
+            Ok(found) => self.version = Some(found.version),
             Err(problem @ VersionProblem::NoAnswer { .. }) if settings.version.is_none() => {
                 self.warnings.push(problem.to_string());
             }
@@ -237,6 +237,7 @@ async fn turn(
         home: made("home")?,
         tmp: made("tmp")?,
         bin: None,
+        view: None,
         prompt: "Answer with the word ok and do nothing else.".into(),
         script: None,
         record_dir: None,

@@ -86,6 +86,11 @@ impl Failure {
         Self { code: ExitCode::Setup, messages: vec![Message::plain(message.into())] }
     }
 
+    /// The same, several times.
+    pub(super) fn setups(messages: impl IntoIterator<Item = String>) -> Self {
+        Self { code: ExitCode::Setup, messages: messages.into_iter().map(Message::plain).collect() }
+    }
+
     /// The same for several errors, all of which are told.
     pub(super) fn setup_all<E: Error + 'static>(errors: impl IntoIterator<Item = E>) -> Self {
         Self { code: ExitCode::Setup, messages: errors.into_iter().map(|error| Message::of(&error)).collect() }

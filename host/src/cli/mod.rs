@@ -10,6 +10,7 @@ mod compiling;
 mod componentize;
 mod failure;
 mod given;
+mod inherited;
 mod inspect;
 mod leftovers;
 mod list;
@@ -65,6 +66,7 @@ impl From<ExitCode> for Ending {
 
 /// Runs `host` with `args`, the program's name first.
 pub fn main(args: impl IntoIterator<Item = OsString>) -> Ending {
+    inherited::reset_signals();
     let args: Vec<OsString> = args.into_iter().collect();
     if let Some(asked) = supervised(&args) {
         return Ending(supervise(&asked));
@@ -82,7 +84,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Ending {
         Command::Supervise(args) => {
             let mut command = args.command.into_iter();
             let Some(program) = command.next() else { return ExitCode::Usage.into() };
-            Ending(supervise(&SuperviseArgs { program, args: command.collect(), stdin: args.stdin }))
+            Ending(supervise(&SuperviseArgs { program, args: command.collect() }))
         }
         Command::Agent(args) => Ending(run_agent(&AgentArgs {
             script: args.script,
@@ -99,14 +101,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Ending {
 /// What `host supervise` is asked, where it is asked as the host does: every session starts it, and the agent waits until
 /// the arguments are read. Whatever else is left to the parser of the command line, which has words for it.
 fn supervised(args: &[OsString]) -> Option<SuperviseArgs> {
-    let (stdin, rest) = match args.get(1..)? {
-        [mode, option, stdin, rest @ ..] if mode == "supervise" && option == "--stdin" => (Some(stdin.into()), rest),
-        [mode, rest @ ..] if mode == "supervise" => (None, rest),
-        _ => return None,
-    };
-    match rest {
-        [dashes, program, args @ ..] if dashes == "--" => {
-            Some(SuperviseArgs { program: program.clone(), args: args.to_vec(), stdin })
+    match args.get(1..)? {
+        [mode, dashes, program, args @ ..] if mode == "supervise" && dashes == "--" => {
+            Some(SuperviseArgs { program: program.clone(), args: args.to_vec() })
         }
         _ => None,
     }

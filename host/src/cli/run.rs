@@ -62,6 +62,7 @@ async fn begin(args: RunArgs) -> Result<ExitCode, Failure> {
         ));
     }
     wiring::skip_lanes(&mut plan);
+    wiring::check_bins(&plan)?;
     let (_, code) = wiring::execute(&loaded, &plan, &args.execution, &loaded.settings.reporters, &mut |_| {}).await?;
     Ok(code)
 }

@@ -1,7 +1,7 @@
 //! Puts the modules together for the commands that run trials.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     fs::File,
     path::{Path, PathBuf},
     sync::Arc,
@@ -231,6 +231,11 @@ fn prepare(
     agents: Agents,
     halt: Halt<'_>,
 ) -> Result<AttemptExecutor, Failure> {
+    // An attempt whose artifacts are being saved still has its directories when the next one begins.
+    let attempts = plan.jobs.saturating_mul(2).min(plan.trials().count());
+    workspace.reserve(attempts).map_err(|error| {
+        Failure::setup(format!("cannot make a directory in {}: {error}", workspace.folder().display()))
+    })?;
     let place = Box::new(Place { directory: directory.path().to_owned() });
     let surroundings = Surroundings::of_this_process(args.audit);
     AttemptExecutor::prepare(&loaded.plugins, plan, agents, workspace, place, &surroundings, halt)
@@ -350,6 +355,19 @@ pub(super) fn live_lane(name: &LaneName, kind: &LaneKind, confinement: &Confinem
         .map_err(|error| Failure::setup(format!("the lane `{name}`: {error}")))?;
     let guard = Guard { confinement: confinement.clone(), redactor };
     Ok(lane::lane(settings, HostProgram::this(), guard))
+}
+
+/// Refuses scenarios whose `bin` has programs that would run in the place of a lane's agent.
+pub(super) fn check_bins(plan: &Plan) -> Result<(), Failure> {
+    let mut told = BTreeSet::new();
+    for lane in plan.lanes.iter().filter(|lane| lane.skipped.is_none()) {
+        let Some(settings) = lane.kind.program() else { continue };
+        let trials = lane.canaries.iter().chain(&lane.rest).map(|trial| &trial.scenario);
+        let bins: BTreeSet<&Path> = trials.filter_map(|scenario| scenario.bin.as_deref()).collect();
+        let problems = bins.into_iter().filter_map(|bin| lane::shadowed(settings, bin));
+        told.extend(problems.map(|problem| format!("the lane `{}`: {problem}", lane.name)));
+    }
+    if told.is_empty() { Ok(()) } else { Err(Failure::setups(told)) }
 }
 
 /// Lanes without a credential that they can do without are skipped.

@@ -321,6 +321,7 @@ impl Reader<'_> {
                 file_size: said(&table.max_file_size).map(|bytes| bytes.0),
                 address_space: said(&table.max_address_space).map(|bytes| bytes.0),
             },
+            view: None,
         }
     }
 

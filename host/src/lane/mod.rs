@@ -16,6 +16,7 @@ mod input;
 mod journal;
 mod json;
 mod lines;
+mod numbers;
 mod observed;
 mod observer;
 mod orphans;
@@ -34,12 +35,14 @@ mod turn;
 
 use std::{future::Future, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
 
-use crate::model::{AgentSettings, Conclusion, Confinement, Fault, Redactor, SessionEvent};
+use crate::model::{AgentSettings, Conclusion, Confinement, Fault, Redactor, SessionEvent, View};
 
 pub use agent::{AgentArgs, run_agent};
 pub use attempts::agents_processes;
 pub use confine::confinement_available;
-pub use external::{AgentVersion, VersionProblem, find_program, missing_credentials, secrets, short_secrets, version};
+pub use external::{
+    AgentVersion, VersionProblem, find_program, missing_credentials, secrets, shadowed, short_secrets, version,
+};
 pub use observer::{Intake, Observer};
 pub use orphans::{SESSION_MARKER, become_subreaper, kill_orphans};
 pub use process::HostProgram;
@@ -115,6 +118,8 @@ pub struct SessionSpec {
     /// A folder of programs that come before all others in the agent's `PATH`: stubs and shims of the scenario. The
     /// agent itself is not looked for there.
     pub bin: Option<PathBuf>,
+    /// What the agent does not see, see [`View`].
+    pub view: Option<View>,
     /// The first message.
     pub prompt: String,
     /// The script of a scripted agent.

@@ -17,7 +17,7 @@ use tokio::{
     sync::watch,
 };
 
-use super::{SESSION_MARKER, confine::Policy, kill_orphans, process_tree, suspension};
+use super::{SESSION_MARKER, confine::Policy, kill_orphans, numbers, supervisor::StartOrder, suspension};
 use crate::{
     clock::{self, Instant, timeout},
     model::{Confinement, ConfinementMode},
@@ -180,6 +180,7 @@ impl AgentProcess {
         session: &str,
     ) -> Result<(Self, AgentStreams), String> {
         let program = command.program.display().to_string();
+        numbers::own().map_err(|problem| format!("cannot start {program}: {problem}"))?;
         let _not_suspended = suspension::starting();
         let (mut supervisor, control) =
             spawn_supervisor(host, command, session).map_err(|error| format!("cannot start {program}: {error}"))?;
@@ -260,15 +261,12 @@ fn spawn_supervisor(
     let (mut ours, theirs) = StdUnixStream::pair()?;
     ours.set_nonblocking(true)?;
     // It waits in the socket until the supervisor reads it: no agent lives by then that could forge or see it.
-    let policy = serde_json::to_string(&Policy::from(&command.confinement))?;
-    ours.write_all(format!("confine {policy}\n").as_bytes())?;
-    let mut supervisor = Command::new(host.path());
-    supervisor.arg0("host").arg("supervise");
-    if let Some(stdin) = &command.stdin {
-        supervisor.arg("--stdin").arg(stdin);
-    }
-    let child = supervisor
-        .arg("--")
+    let stdin = command.stdin.clone().map(PathBuf::into_os_string);
+    let order = serde_json::to_string(&StartOrder { policy: Policy::from(&command.confinement), stdin })?;
+    ours.write_all(format!("start {order}\n").as_bytes())?;
+    let child = Command::new(host.path())
+        .args(["supervise", "--"])
+        .arg0("host")
         .arg(&command.program)
         .args(&command.args)
         .env_clear()
@@ -365,10 +363,12 @@ impl Minder {
         }
     }
 
-    /// An agent may have stopped its supervisor.
+    /// An agent may have stopped its supervisor. That is a child of this process until `mind` reaps it, so that its
+    /// number is no other process's.
     fn wake_supervisor(&self) {
-        if let Some(supervisor) = process_tree::Process::read(pid_of(&self.supervisor)) {
-            supervisor.signal(rustix::process::Signal::CONT);
+        if let Some(pid) = rustix::process::Pid::from_raw(pid_of(&self.supervisor)) {
+            // It may have ended.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::CONT);
         }
     }
 

@@ -1,13 +1,15 @@
 //! Who descends from whom, read from `/proc`, and how to kill them so that none gets away.
 
-use std::{collections::BTreeMap, fs, io};
+use std::{collections::BTreeMap, fs, io, os::fd::AsFd};
 
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+
+use super::numbers;
 
 /// How often a tree is looked through for processes that were forked while it was being stopped.
 const STOP_PASSES: usize = 64;
 
-/// A process as `/proc/PID/stat` shows it.
+/// A process as `/proc/PID/stat` shows it. All numbers are those of `/proc`, see `numbers`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Process {
     pub(crate) pid: i32,
@@ -45,22 +47,41 @@ impl Process {
         })
     }
 
-    /// Sends `signal` to this very process; a later one that was given its number is spared.
+    /// Sends `signal` to this very process; neither a later one that was given its number nor one that has the number in
+    /// another namespace gets it.
     pub(crate) fn signal(&self, signal: Signal) {
-        let Some(pid) = Pid::from_raw(self.pid) else { return };
+        let Some(pid) = self.to_call() else { return };
         let same = || Self::read(self.pid).is_some_and(|now| now.started == self.started);
         match pidfd_open(pid, PidfdFlags::empty()) {
             // Errors below mean that it is gone, or belongs to another user; whoever waits for it will see.
-            Ok(handle) if same() => drop(pidfd_send_signal(handle, signal)),
-            Err(rustix::io::Errno::NOSYS) if same() => drop(kill_process(pid, signal)),
+            Ok(handle) if same() && numbers::is_of(handle.as_fd(), self.pid) => drop(pidfd_send_signal(handle, signal)),
+            Err(rustix::io::Errno::NOSYS) if same() && numbers::are_the_same() => drop(kill_process(pid, signal)),
             _ => {}
         }
     }
 
+    /// Its number for system calls, where it has one.
+    pub(crate) fn to_call(&self) -> Option<Pid> {
+        numbers::to_call(self.pid).and_then(Pid::from_raw)
+    }
+
+    /// Whether it is the same process as `other`, and not a later one with its number.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        (self.pid, self.started) == (other.pid, other.started)
+    }
+
+    /// Whether the process was started with the variable `name` in its environment, whatever its value.
+    pub(crate) fn was_started_with_variable(&self, name: &str) -> bool {
+        self.environment_has(|entry| entry.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"=")))
+    }
+
     /// Whether the process was started with `entry` (`NAME=VALUE`) in its environment.
     pub(crate) fn was_started_with(&self, entry: &str) -> bool {
-        fs::read(format!("/proc/{}/environ", self.pid))
-            .is_ok_and(|environ| environ.split(|byte| *byte == 0).any(|found| found == entry.as_bytes()))
+        self.environment_has(|found| found == entry.as_bytes())
+    }
+
+    fn environment_has(&self, is: impl FnMut(&[u8]) -> bool) -> bool {
+        fs::read(format!("/proc/{}/environ", self.pid)).is_ok_and(|environ| environ.split(|byte| *byte == 0).any(is))
     }
 }
 

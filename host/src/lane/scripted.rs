@@ -68,7 +68,7 @@ impl Lane for ScriptedLane {
             let id = new_session_id();
             let own = [&spec.root, &spec.config_dir, &spec.home, &spec.tmp].map(Clone::clone);
             let readable = std::iter::once(script.clone()).chain(spec.bin.clone());
-            let confinement = self.guard.confinement.clone().and(own, readable);
+            let confinement = self.guard.confinement.clone().and(own, readable).with_view(spec.view.clone());
             let agent =
                 ScriptedAgent { host: self.host.clone(), script, id: id.clone(), spec: spec.clone(), confinement };
             let session =

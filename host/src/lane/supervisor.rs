@@ -19,7 +19,7 @@
 //!
 //! | from the host | |
 //! |---|---|
-//! | `confine JSON` | the agent's policy, see `confine`; the first line, written before this process begins |
+//! | `start JSON` | what is not among the arguments, see [`StartOrder`]; the first line, written before this process begins |
 //! | `end MILLISECONDS` | SIGTERM for all, SIGKILL for those left after that time; may be repeated to shorten it |
 //! | end of file | the same as `end 0` |
 //!
@@ -34,7 +34,7 @@ use std::{
         fd::{FromRawFd, OwnedFd},
         unix::{ffi::OsStrExt, net::UnixStream, process::CommandExt},
     },
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -48,8 +48,11 @@ use rustix::{
     },
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{
     confine::{Cage, Confined, Policy},
+    numbers,
     process_tree::{self, Process},
 };
 
@@ -70,8 +73,16 @@ pub struct SuperviseArgs {
     pub program: OsString,
     /// Its arguments.
     pub args: Vec<OsString>,
+}
+
+/// How an agent is to be started. Every process of the machine can read this one's arguments, and this is for none of
+/// them: it has paths of the attempt.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct StartOrder {
+    /// What the operating system holds it to, see `confine`.
+    pub(super) policy: Policy,
     /// The file that is its standard input; `/dev/null` when absent, since standard input here is the control socket.
-    pub stdin: Option<PathBuf>,
+    pub(super) stdin: Option<OsString>,
 }
 
 /// Runs an agent until it and all its descendants are gone. Returns the exit code of the supervisor.
@@ -112,6 +123,8 @@ impl Supervisor {
         if !FileType::from_raw_mode(rustix::fs::fstat(&control)?.st_mode).is_socket() {
             return Err(io::Error::other("standard input is no control socket"));
         }
+        // Else it could start an agent and end none of its descendants.
+        numbers::own().map_err(io::Error::other)?;
         set_child_subreaper(Some(getpid()))?;
         // An agent may stop its supervisor; when the host dies the kernel lets it go on.
         set_parent_process_death_signal(Some(Signal::CONT))?;
@@ -128,7 +141,11 @@ impl Supervisor {
     }
 
     fn run(mut self, args: &SuperviseArgs) -> io::Result<()> {
-        let policy = self.read_policy()?;
+        let StartOrder { policy, stdin } = self.read_start_order()?;
+        if let Err(error) = policy.enter_view() {
+            self.tell(&format!("failed the directories of other attempts cannot be hidden from it: {error}"));
+            return Ok(());
+        }
         let cage = match Cage::prepare(&policy, Path::new(&args.program)) {
             Ok(cage) => cage,
             Err(why) => {
@@ -139,7 +156,7 @@ impl Supervisor {
         if let Confined::Short(why) = cage.confined() {
             self.tell(&format!("unconfined {why}"));
         }
-        let agent = match start_agent(args, cage) {
+        let agent = match start_agent(args, stdin.as_deref().map(Path::new), cage) {
             Ok(pid) => pid,
             Err(error) => {
                 self.tell(&format!("failed {error}"));
@@ -166,16 +183,17 @@ impl Supervisor {
     }
 
     /// The first line from the host.
-    fn read_policy(&mut self) -> io::Result<Policy> {
+    fn read_start_order(&mut self) -> io::Result<StartOrder> {
         let mut buffer = [0; 4 << 10];
         loop {
             if let Some(end) = self.inbox.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.inbox.drain(..=end).collect();
-                let policy = line.strip_prefix(b"confine ").and_then(|policy| serde_json::from_slice(policy).ok());
-                return policy.ok_or_else(|| io::Error::other("the control socket does not begin with a policy"));
+                let order = line.strip_prefix(b"start ").and_then(|order| serde_json::from_slice(order).ok());
+                return order
+                    .ok_or_else(|| io::Error::other("the control socket does not begin with an order to start"));
             }
             match self.control.read(&mut buffer) {
-                Ok(0) => return Err(io::Error::other("the control socket ends without a policy")),
+                Ok(0) => return Err(io::Error::other("the control socket ends without an order to start")),
                 Ok(read) => self.inbox.extend_from_slice(&buffer[..read]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
@@ -302,16 +320,16 @@ impl Supervisor {
 
 /// Picks the roots of the trees that are to end.
 fn own_child(process: &Process) -> bool {
-    process.parent == getpid().as_raw_nonzero().get()
+    numbers::own().is_ok_and(|own| process.parent == own.number)
 }
 
-fn start_agent(args: &SuperviseArgs, mut cage: Cage) -> io::Result<i32> {
+fn start_agent(args: &SuperviseArgs, stdin: Option<&Path>, mut cage: Cage) -> io::Result<i32> {
     // What the standard library says of one that is missing names no file.
     drop(open_null()?);
     let supervisor = getpid();
     let mut command = Command::new(&args.program);
     command.args(&args.args).stdin(Stdio::null());
-    let stdin = args.stdin.as_deref().map(readable_name).transpose()?;
+    let stdin = stdin.map(readable_name).transpose()?;
     let most = getrlimit(Resource::Nofile).maximum;
     let open_files = Rlimit { current: Some(most.map_or(OPEN_FILES, |most| most.min(OPEN_FILES))), maximum: most };
     // SAFETY: the closure makes system calls only; it neither allocates nor takes locks.

@@ -6,11 +6,14 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
 };
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal};
 
-use super::process_tree::{self, Process};
+use super::{
+    numbers,
+    process_tree::{self, Process},
+};
 
-/// The supervisors that run.
+/// The supervisors that run, by their numbers for system calls.
 static SUPERVISORS: Mutex<BTreeMap<i32, Process>> = Mutex::new(BTreeMap::new());
 /// Held by who starts a supervisor, against agents that start while all are stopped.
 static STARTING: RwLock<()> = RwLock::new(());
@@ -27,7 +30,7 @@ pub(super) fn starting() -> RwLockReadGuard<'static, ()> {
 
 /// The supervisor `pid` has been started, and is not reaped yet.
 pub(super) fn add(pid: i32) {
-    if let Some(process) = Process::read(pid) {
+    if let Some(process) = Pid::from_raw(pid).and_then(numbers::listed).and_then(Process::read) {
         supervisors().insert(pid, process);
     }
 }
@@ -41,8 +44,9 @@ pub(super) fn remove(pid: i32) {
 /// continued, and continues them. Processes that were stopped before stay so. Blocks.
 pub fn suspend_agents(stop: impl FnOnce()) {
     let _none_starts = STARTING.write().unwrap_or_else(PoisonError::into_inner);
-    let known = supervisors().clone();
-    let stopped = if known.is_empty() { Vec::new() } else { process_tree::stop_all(|it| known.contains_key(&it.pid)) };
+    let known: Vec<Process> = supervisors().values().cloned().collect();
+    let is_known = |process: &Process| known.iter().any(|known| known.is(process));
+    let stopped = if known.is_empty() { Vec::new() } else { process_tree::stop_all(is_known) };
     stop();
     for process in &stopped {
         process.signal(Signal::CONT);

@@ -1,6 +1,6 @@
 use std::{collections::BTreeMap, path::PathBuf};
 
-use super::LaneKind;
+use super::{LaneKind, version_requirement};
 
 /// Variables that the host alone sets for an agent: they keep its files within the attempt.
 pub const RESERVED_VARIABLES: [&str; 8] = [
@@ -44,7 +44,7 @@ pub struct AgentSettings {
     pub args: Vec<String>,
     /// Further variables of its environment, literally.
     pub env: BTreeMap<String, String>,
-    /// Which versions will do, as cargo writes requirements (`>=2.1, <3`); any when absent.
+    /// Which versions will do, as cargo writes requirements (`>=2.1, <3`, `>=2025.09.18`); any when absent.
     pub version: Option<String>,
     /// What it logs in with. Nothing of it reaches anything but the agent.
     pub credentials: Vec<Credential>,
@@ -148,7 +148,7 @@ impl AgentSettings {
             }
         }
         if let Some(requirement) = &self.version
-            && let Err(error) = semver::VersionReq::parse(requirement)
+            && let Err(error) = version_requirement(requirement)
         {
             let requirement = requirement.escape_debug();
             add("version", format!("`{requirement}` is no version requirement ({error}); write `>=2.1, <3`"));

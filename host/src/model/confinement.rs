@@ -101,6 +101,17 @@ pub struct Confinement {
     pub tcp_bind: Ports,
     /// The bounds of its processes, which hold in every mode.
     pub limits: ProcessLimits,
+    /// What it does not even see, where the kernel can be asked for that.
+    pub view: Option<View>,
+}
+
+/// A directory that is not there for an agent, but for a directory within it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct View {
+    /// The directory: the run's workspace.
+    pub hidden: PathBuf,
+    /// What of it the agent sees: the attempt's own directories.
+    pub shown: PathBuf,
 }
 
 impl Confinement {
@@ -113,6 +124,13 @@ impl Confinement {
     ) -> Self {
         self.writable.extend(writable);
         self.readable.extend(readable);
+        self
+    }
+
+    /// The same, with this view.
+    #[must_use]
+    pub fn with_view(mut self, view: Option<View>) -> Self {
+        self.view = view;
         self
     }
 }

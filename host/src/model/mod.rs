@@ -2,6 +2,7 @@
 
 mod address;
 mod agent;
+mod agent_version;
 mod confinement;
 mod event;
 mod exit_code;
@@ -25,7 +26,8 @@ mod verdict;
 
 pub use address::special;
 pub use agent::{AgentProblem, AgentSettings, Credential, Provider, RESERVED_VARIABLES};
-pub use confinement::{Confinement, ConfinementMode, Ports, ProcessLimits, UnknownConfinementMode};
+pub use agent_version::{WrittenVersion, version_in, version_requirement};
+pub use confinement::{Confinement, ConfinementMode, Ports, ProcessLimits, UnknownConfinementMode, View};
 pub use event::{
     AttemptRecord, Canary, Event, EventKind, LaneInfo, PassRate, PluginInfo, Report, Revision, RunSummary,
     RunningTrial, SCHEMA_VERSION, SuiteInfo, TrialInfo, VerdictCounts,

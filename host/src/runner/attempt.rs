@@ -168,8 +168,8 @@ impl AttemptExecutor {
         let grants = PlanGrants::of(plan, &agents, surroundings, &mut problems);
         let (resolver, audit) = (Arc::clone(&surroundings.resolver), surroundings.audit.then(RunAudit::default));
         let snapshots = match &agents {
-            Agents::Live(_) => fixtures::take(plan, workspace.folder(), halt, &mut problems),
-            Agents::Recorded { fixtures, .. } => fixtures::again(plan, workspace.folder(), fixtures, &mut problems),
+            Agents::Live(_) => fixtures::take(plan, workspace.fixtures(), halt, &mut problems),
+            Agents::Recorded { fixtures, .. } => fixtures::again(plan, workspace.fixtures(), fixtures, &mut problems),
         };
         if !problems.is_empty() {
             return Err(problems);
@@ -177,7 +177,7 @@ impl AttemptExecutor {
         let folder = place.fixtures();
         let unkept = fixtures::keep(plan, plugins, &snapshots, &folder)
             .map_err(|source| vec![PrepareError::KeepFixtures { folder, source }])?;
-        let folders = fixtures::folders(plan, workspace.folder()).into_iter();
+        let folders = fixtures::folders(plan, workspace.fixtures()).into_iter();
         let folders = folders.filter(|(scenario, _)| !workspace.keeps() && snapshots.contains_key(&scenario.id));
         let spent = Spent::of(plan, folders.map(|(scenario, folder)| (scenario.id.clone(), folder)));
         let keeping = Semaphore::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get));

@@ -178,6 +178,7 @@ impl Sessions {
             home: self.dirs.home.clone(),
             tmp: self.dirs.tmp.clone(),
             bin: self.bin.clone(),
+            view: self.dirs.view(),
             prompt,
             script: self.script.clone(),
             record_dir: Some(self.record_of(place + 1)),

@@ -1,10 +1,17 @@
 use std::{
+    collections::hash_map::RandomState,
     fs::{self, DirBuilder, File, Permissions},
+    hash::BuildHasher,
     io,
     os::unix::fs::{DirBuilderExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
 };
+
+use crate::model::View;
 
 use super::{
     Halt, Snapshot,
@@ -18,9 +25,17 @@ const TRIES: usize = 16;
 
 /// The folder, outside every repository, that holds the directories of a run's attempts. It is private to
 /// this user and is removed with the run, or by the next one (`sweep`) if this one is killed.
+///
+/// An agent is a process of the same user: it can change the mode and times of any file whose path it knows, and have the
+/// kernel report names in any directory whose path it knows (inotify). It knows its own path, and so the workspace's. So
+/// everything else lies in directories with names that cannot be guessed, and those are made before any agent runs, when
+/// nobody can see a name come up. An attempt is made in one of these, its slot, that no living agent knows.
 #[derive(Debug)]
 pub struct Workspace {
     folder: PathBuf,
+    fixtures: PathBuf,
+    /// Slots that no attempt has now.
+    slots: Mutex<Vec<PathBuf>>,
     attempts: AtomicU64,
     keep: bool,
     /// Says that the run lives, as long as it is open.
@@ -81,9 +96,11 @@ impl Workspace {
                 Taken::Lost => continue,
             };
             let folder = made.path().canonicalize()?;
+            let fixtures = create_secret(&folder)?;
             // The name lasts as long as the workspace.
             let _ = made.keep();
-            return Ok(Self { folder, attempts: AtomicU64::new(0), keep: owner.keep, _claim: claim });
+            let slots = Mutex::default();
+            return Ok(Self { folder, fixtures, slots, attempts: AtomicU64::new(0), keep: owner.keep, _claim: claim });
         }
         Err(io::Error::other("other runs remove the new folder again and again"))
     }
@@ -92,6 +109,24 @@ impl Workspace {
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// The directory for snapshots of fixtures. No agent knows its path.
+    #[must_use]
+    pub fn fixtures(&self) -> &Path {
+        &self.fixtures
+    }
+
+    /// Makes room for so many attempts at a time. To be called before the first agent starts.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn reserve(&self, attempts: usize) -> io::Result<()> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        while slots.len() < attempts {
+            slots.push(create_secret(&self.folder)?);
+        }
+        Ok(())
     }
 
     /// Whether what is in it stays.
@@ -107,7 +142,21 @@ impl Workspace {
     /// The file system's; any when `halt` asks for the end.
     pub fn attempt(&self, snapshot: Option<&Snapshot>, own_folders: bool, halt: Halt<'_>) -> io::Result<AttemptDirs> {
         let number = self.attempts.fetch_add(1, Ordering::Relaxed);
-        let base = self.folder.join(format!("a{number}"));
+        let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let slot = slot.map_or_else(|| create_secret(&self.folder), Ok)?;
+        let made = Self::attempt_in(slot.join(format!("a{number}")), snapshot, own_folders, halt);
+        if made.is_err() {
+            self.slots.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
+        }
+        made
+    }
+
+    fn attempt_in(
+        base: PathBuf,
+        snapshot: Option<&Snapshot>,
+        own_folders: bool,
+        halt: Halt<'_>,
+    ) -> io::Result<AttemptDirs> {
         create_private(&base).map_err(|error| at(&base, error))?;
         let unfinished = Unfinished(&base);
         let dirs = AttemptDirs {
@@ -140,6 +189,9 @@ impl Workspace {
             return Ok(Some(dirs.base.clone()));
         }
         remove_tree(&dirs.base)?;
+        // Whoever knew it is gone.
+        let slot = dirs.base.parent().map(Path::to_owned);
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).extend(slot);
         Ok(None)
     }
 
@@ -221,6 +273,13 @@ fn gone(removed: io::Result<()>) -> io::Result<()> {
 }
 
 impl AttemptDirs {
+    /// What the attempt's agents see of the workspace.
+    #[must_use]
+    pub fn view(&self) -> Option<View> {
+        let hidden = self.base.parent()?.parent()?.to_owned();
+        Some(View { hidden, shown: self.base.clone() })
+    }
+
     /// Makes the directories that only an agent needs.
     ///
     /// # Errors
@@ -241,6 +300,23 @@ impl Drop for Workspace {
         // `close` tells what went wrong; this is for the paths that never came to it.
         let _ = self.close();
     }
+}
+
+/// Makes a directory whose name nobody can guess.
+fn create_secret(within: &Path) -> io::Result<PathBuf> {
+    /// Of 36 characters each: more than 2^100 names, and short, since paths of sockets are.
+    const LENGTH: usize = 20;
+    // Keyed by the system's random numbers.
+    let random = RandomState::new();
+    let mut number = u128::from(random.hash_one(0_u8)) << 64 | u128::from(random.hash_one(1_u8));
+    let mut name = String::with_capacity(LENGTH);
+    for _ in 0..LENGTH {
+        name.extend(char::from_digit((number % 36) as u32, 36));
+        number /= 36;
+    }
+    let path = within.join(name);
+    create_private(&path).map_err(|error| at(&path, error))?;
+    Ok(path)
 }
 
 fn create_private(folder: &Path) -> io::Result<()> {

@@ -51,6 +51,7 @@ impl Attempt {
             home: self.path("home"),
             tmp: self.path("tmp"),
             bin: None,
+            view: None,
             prompt: "do it".into(),
             script: Some(self.path("script.toml")),
             record_dir: Some(self.path("record")),

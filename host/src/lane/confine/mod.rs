@@ -7,6 +7,7 @@
 //! | no new privileges | setuid programs and file capabilities give it nothing |
 //! | capabilities | as root, it keeps those that concern the files it can reach |
 //! | a filter of system calls | no ways around Landlock: see `calls` |
+//! | a mount namespace, where the host may make one | the directories of other attempts are not there: see `view` |
 //! | resource limits | the bounds of [`ProcessLimits`](crate::model::ProcessLimits); no core dumps |
 //!
 //! Landlock also guards processes outside: what needs the right to trace one (`/proc/PID/environ`, `mem`, `maps`,
@@ -18,6 +19,7 @@
 
 mod calls;
 mod system;
+mod view;
 
 use std::{
     ffi::OsString,
@@ -70,6 +72,23 @@ pub(super) struct Policy {
     tcp_connect: Ports,
     tcp_bind: Ports,
     limits: ProcessLimits,
+    /// What is hidden, and what of it is shown.
+    view: Option<(OsString, OsString)>,
+}
+
+impl Policy {
+    /// Gives the calling process, which has one thread, and all that it starts its view of the file system.
+    ///
+    /// # Errors
+    /// It has a part of it only.
+    pub(super) fn enter_view(&self) -> io::Result<()> {
+        match &self.view {
+            Some((hidden, shown)) if self.mode != ConfinementMode::None => {
+                view::enter(Path::new(hidden), Path::new(shown))
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl From<&Confinement> for Policy {
@@ -82,6 +101,7 @@ impl From<&Confinement> for Policy {
             tcp_connect: confinement.tcp_connect.clone(),
             tcp_bind: confinement.tcp_bind.clone(),
             limits: confinement.limits.clone(),
+            view: confinement.view.clone().map(|view| (view.hidden.into(), view.shown.into())),
         }
     }
 }

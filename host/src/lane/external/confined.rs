@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use super::program::Found;
 use crate::model::{AgentSettings, Confinement};
 
-/// The confinement of a lane's agents, and what the program `found` is made of: itself, the folders of the lane's
-/// `path`, and the packages that a script of Node's is loaded from.
+/// The confinement of a lane's agents, and what the program `found` is made of: itself, its interpreters, the folders of
+/// the lane's `path`, and the packages that a script of Node's is loaded from.
 pub(super) fn to(confinement: &Confinement, settings: &AgentSettings, found: &Found) -> Confinement {
-    let programs = std::iter::once(found.executable.as_path()).chain(found.before.iter().map(Path::new));
-    let own = programs.flat_map(|path| std::iter::once(path.to_owned()).chain(packages(path)));
+    let own = found.files.iter().flat_map(|path| std::iter::once(path.clone()).chain(packages(path)));
     // A folder of `path` that is not there is no fault: it is just not looked into.
     let path = settings.path.iter().filter(|folder| folder.exists()).cloned();
     let readable: Vec<PathBuf> = own.chain(path).collect();
@@ -37,7 +36,13 @@ mod tests {
         fs::create_dir(at("bin")).unwrap();
         fs::write(at("node_modules/pi/node_modules/deep/cli.js"), "").unwrap();
         symlink(at("node_modules/pi/node_modules/deep/cli.js"), at("bin/pi")).unwrap();
-        let found = Found { executable: "/usr/bin/env".into(), before: vec![at("bin/pi").into()] };
+        let found = Found {
+            program: at("bin/pi"),
+            executable: "/usr/bin/env".into(),
+            before: vec![at("bin/pi").into()],
+            files: vec!["/usr/bin/env".into(), at("bin/pi")],
+            scripts: Vec::new(),
+        };
         let mut settings = AgentSettings::new(LaneKind::Pi);
         settings.path = vec![at("bin"), "/nowhere".into()];
         let confinement = to(&Confinement::default(), &settings, &found);

@@ -13,11 +13,15 @@
 //! | the lane's credentials | from the host's environment, under the same names |
 //! | `HOST_SESSION` | marks the processes of the session |
 
+mod binary;
 mod confined;
+mod env_command;
 mod environment;
 mod program;
 mod refusal;
 mod seeds;
+mod shadowed;
+mod shebang;
 #[cfg(test)]
 pub(super) mod tests;
 mod thread;
@@ -44,6 +48,7 @@ use super::{
 use crate::model::{AgentSettings, Confinement, Fault, FaultClass, Redactor, Shortage};
 
 pub use environment::{missing_credentials, secrets, short_secrets};
+pub use shadowed::shadowed;
 pub use version::{AgentVersion, VersionProblem, version};
 
 pub(super) use environment::search_path;
@@ -118,8 +123,7 @@ pub(super) fn program(kind: LaneKind) -> Option<&'static dyn Program> {
 /// # Errors
 /// Where it was looked for, and what to do.
 pub fn find_program(settings: &AgentSettings) -> Result<PathBuf, String> {
-    let found = program::find(program(settings.kind).and_then(Program::name), settings)?;
-    Ok(found.before.first().map_or(found.executable, PathBuf::from))
+    Ok(program::find(program(settings.kind).and_then(Program::name), settings)?.program)
 }
 
 /// Starts agents of one lane.
@@ -146,6 +150,10 @@ impl ExternalLane {
         }
         let credentials = environment::credentials(settings, environment::own).map_err(launch)?;
         let found = program::find(self.program.name(), settings).map_err(launch)?;
+        if let Some(problem) = spec.bin.as_deref().and_then(|bin| shadowed(settings, bin)) {
+            // The scenario's fault: the lane serves others.
+            return Err(Fault::new(FaultClass::Protocol, problem));
+        }
         if settings.version.is_some() {
             let asked = || async {
                 match version::meets(settings, self.host.clone(), &self.guard.confinement).await {
@@ -166,8 +174,9 @@ impl ExternalLane {
         self.program.prepare(settings, &spec.config_dir).map_err(|problem| Fault::of_problem(class, problem))?;
         let own = self.program.variables(settings, &spec.config_dir);
         let dirs = [&spec.root, &spec.config_dir, &spec.home, &spec.tmp].map(Clone::clone);
-        let confinement = confined::to(&self.guard.confinement, settings, &found).and(dirs, spec.bin.clone());
-        let program::Found { executable, before } = found;
+        let confinement = confined::to(&self.guard.confinement, settings, &found);
+        let confinement = confinement.and(dirs, spec.bin.clone()).with_view(spec.view.clone());
+        let program::Found { executable, before, .. } = found;
         Ok(ExternalAgent {
             program: self.program,
             settings: Arc::clone(settings),

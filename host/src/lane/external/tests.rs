@@ -296,6 +296,7 @@ fn environment_of(settings: &AgentSettings, bin: Option<&str>) -> Vec<(String, S
         home: "/a/home".into(),
         tmp: "/a/tmp".into(),
         bin: bin.map(PathBuf::from),
+        view: None,
         prompt: String::new(),
         script: None,
         record_dir: None,

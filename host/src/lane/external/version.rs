@@ -2,7 +2,6 @@
 
 use std::{ffi::OsString, time::Duration};
 
-use semver::{Version, VersionReq};
 use tokio::io::AsyncReadExt;
 
 use super::{
@@ -16,7 +15,7 @@ use super::{
 };
 use crate::{
     clock::timeout,
-    model::{AgentSettings, Confinement},
+    model::{AgentSettings, Confinement, WrittenVersion, version_in, version_requirement},
 };
 
 /// A program that takes longer to tell its version is stuck.
@@ -27,10 +26,10 @@ const ANSWER: u64 = 16 << 10;
 /// A program and its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AgentVersion {
-    /// What is started.
+    /// The program.
     pub program: std::path::PathBuf,
-    /// What it says.
-    pub version: Version,
+    /// As the program writes it.
+    pub version: String,
 }
 
 /// Why nothing is known of a program's version, or why it will not do.
@@ -52,8 +51,8 @@ pub enum VersionProblem {
     NotMet {
         /// The program.
         program: String,
-        /// What it has.
-        version: Version,
+        /// What it has, as it writes it.
+        version: String,
         /// What is asked for.
         requirement: String,
     },
@@ -72,18 +71,18 @@ pub async fn version(
     let name = super::program(settings.kind).and_then(super::Program::name);
     let found = program::find(name, settings).map_err(VersionProblem::NotFound)?;
     let confinement = confined::to(confinement, settings, &found);
-    let Found { executable, before: mut args } = found;
-    // The script, where the program is its interpreter.
-    let shown = args.first().map_or_else(|| executable.display().to_string(), |it| it.to_string_lossy().into_owned());
+    let Found { program, executable, before: mut args, .. } = found;
+    let shown = program.display().to_string();
     args.push("--version".into());
     let no_answer = |what: String| VersionProblem::NoAnswer { program: shown.clone(), what };
-    let told = ask(settings, &host, executable.clone(), args, confinement).await.map_err(no_answer)?;
-    let version = version_in(&told).ok_or_else(|| no_answer(format!("tells no version: `{}`", told.trim())))?;
+    let told = ask(settings, &host, executable, args, confinement).await.map_err(no_answer)?;
+    let WrittenVersion { version, written } =
+        version_in(&told).ok_or_else(|| no_answer(format!("tells no version: `{}`", told.trim())))?;
     match settings.version.as_deref() {
-        Some(requirement) if !VersionReq::parse(requirement).is_ok_and(|it| it.matches(&version)) => {
-            Err(VersionProblem::NotMet { program: shown, version, requirement: requirement.to_owned() })
+        Some(requirement) if !version_requirement(requirement).is_ok_and(|it| it.matches(&version)) => {
+            Err(VersionProblem::NotMet { program: shown, version: written, requirement: requirement.to_owned() })
         }
-        _ => Ok(AgentVersion { program: executable, version }),
+        _ => Ok(AgentVersion { program, version: written }),
     }
 }
 
@@ -129,34 +128,13 @@ async fn ask(
     process.request_end(Duration::ZERO);
     process.gone().await.map_err(|left| format!("leaves processes behind: {left}"))?;
     match answered {
-        Ok(Ok(AgentExit::Code(0))) => Ok(String::from_utf8_lossy(&answer).into_owned()),
+        // Some write it to stderr.
+        Ok(Ok(AgentExit::Code(0))) => {
+            let [answer, noise] = [answer, noise].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            Ok(if version_in(&answer).is_none() && version_in(&noise).is_some() { noise } else { answer })
+        }
         Ok(Ok(exit)) => Err(format!("failed: {exit}; {}", String::from_utf8_lossy(&noise).trim())),
         Ok(Err(problem)) => Err(problem),
         Err(_) => Err(format!("gave no answer within {} s", PATIENCE.as_secs())),
-    }
-}
-
-/// The first word that is a version: of `2.1.330 (Claude Code)`, `codex-cli 0.169.0`, `v1.2.3`.
-fn version_in(answer: &str) -> Option<Version> {
-    answer
-        .split(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | ',' | '"'))
-        .find_map(|word| Version::parse(word.strip_prefix('v').unwrap_or(word)).ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_version_is_found_in_what_agents_say() {
-        for (answer, expected) in [
-            ("2.1.330 (Claude Code)\n", Some("2.1.330")),
-            ("codex-cli 0.169.0\n", Some("0.169.0")),
-            ("WARNING: x\nit v1.2.3-beta.1, built 2026\n", Some("1.2.3-beta.1")),
-            ("1.2", None),
-            ("", None),
-        ] {
-            assert_eq!(version_in(answer).map(|it| it.to_string()).as_deref(), expected, "{answer}");
-        }
     }
 }

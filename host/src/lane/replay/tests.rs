@@ -97,6 +97,7 @@ fn spec(prompt: &str) -> SessionSpec {
         home: "/h".into(),
         tmp: "/t".into(),
         bin: None,
+        view: None,
         prompt: prompt.into(),
         script: None,
         record_dir: None,

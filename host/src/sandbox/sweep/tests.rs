@@ -93,13 +93,13 @@ fn an_attempt_whose_end_is_asked_for_is_not_waited_for() {
 fn a_living_run_and_one_that_is_kept_are_let_be() {
     let parent = parent();
     let living = workspace(parent.path(), false);
-    living.attempt(None, false, &|| false).unwrap();
+    let root = living.attempt(None, false, &|| false).unwrap().root;
     drop(workspace(parent.path(), true));
     let before = names(parent.path());
     assert_eq!(before.len(), 2);
     assert_eq!(sweep(parent.path(), NO_PATIENCE), Sweep::default());
     assert_eq!(names(parent.path()), before);
-    assert!(living.folder().join("a0/root").is_dir());
+    assert!(root.is_dir());
     living.close().unwrap();
     assert_eq!(names(parent.path()).len(), 1);
 }
@@ -269,5 +269,25 @@ fn runs_that_begin_while_others_sweep_keep_their_workspaces() {
         sweepers.into_iter().map(|sweeper| sweeper.join().unwrap()).sum::<usize>()
     });
     assert_eq!(told, 0, "no living run is told to be dead");
+    assert_eq!(names(parent.path()), [""; 0]);
+}
+
+#[test]
+fn no_name_of_an_attempt_comes_up_while_agents_run() {
+    let parent = parent();
+    let workspace = workspace(parent.path(), false);
+    workspace.reserve(2).unwrap();
+    let before = names(workspace.folder());
+    let first = workspace.attempt(None, false, &|| false).unwrap();
+    let second = workspace.attempt(None, false, &|| false).unwrap();
+    assert_eq!(names(workspace.folder()), before);
+    let slot = |dirs: &crate::sandbox::AttemptDirs| dirs.base.parent().unwrap().to_owned();
+    assert_ne!(slot(&first), slot(&second));
+    assert!(before.iter().all(|name| name == CLAIM || name.len() == 20), "{before:?}");
+    workspace.release(&first).unwrap();
+    assert_eq!(slot(&workspace.attempt(None, false, &|| false).unwrap()), slot(&first), "its agents are gone");
+    // One more than was expected has room all the same.
+    assert_ne!(slot(&workspace.attempt(None, false, &|| false).unwrap()), slot(&second));
+    workspace.close().unwrap();
     assert_eq!(names(parent.path()), [""; 0]);
 }
