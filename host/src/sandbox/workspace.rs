@@ -348,8 +348,11 @@ mod tests {
         attempt().unwrap_err();
         let panics = || workspace.attempt(Some(&snapshot), false, &|| panic!("it fell over"));
         std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).unwrap_err();
-        let left: Vec<_> = fs::read_dir(workspace.folder()).unwrap().map(|it| it.unwrap().file_name()).collect();
-        assert!(left.len() == 2 && left.iter().all(|name| name == CLAIM || name == "f1"), "{left:?}");
+        let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().map(|it| it.unwrap().path());
+        // The slots stay, and are empty.
+        let slots = entries(workspace.folder()).filter(|path| *path != into);
+        let left: Vec<_> = slots.flat_map(|slot| entries(&slot).collect::<Vec<_>>()).collect();
+        assert!(left.is_empty(), "{left:?}");
     }
 
     /// `/dev/full` is always out of room.
