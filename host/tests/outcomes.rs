@@ -355,6 +355,14 @@ fn the_canary_of_one_plugin_is_not_that_of_another() {
         }
         std::fs::remove_file(suite.path(theirs)).unwrap();
     }
+    // What the folder grants goes to both, unless it says to which.
+    suite.file("z-theirs.wasm", typed_module(&listed(&["smoke"]), "", "", ""));
+    for (tie, warned) in [("", true), ("plugin = \"m-ours.wasm\"\n", false)] {
+        suite.scenario("smoke", &format!("{tie}[grants]\nlisten = [\"127.0.0.1:0\"]\n"));
+        let checked = suite.host(["check"]);
+        let told = "grants something to each of the 2 plugins that have a scenario `smoke`";
+        assert_eq!(checked.exits(0).stderr.contains(told), warned, "{}", checked.told());
+    }
     // Where theirs alone is meant, it guards.
     suite.file("z-theirs.wasm", typed_module(&listed(&["smoke"]), "", "unreachable", ""));
     suite.file("scenarios/suite.toml", "plugins = [\"*.wasm\"]\ncanary = [\"z-theirs::smoke\"]\n");

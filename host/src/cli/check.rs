@@ -1,7 +1,7 @@
 //! `host check`: would a run find everything as it needs it? No scenario is run.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt::Write as _,
     path::{Path, PathBuf},
     time::Duration,
@@ -293,6 +293,7 @@ impl Report {
             };
             self.warnings.push(Message::of(&place.error(message)));
         }
+        self.look_for_shared_grants(scenarios, settings);
         let used: BTreeSet<&Path> = scenarios.iter().filter_map(|scenario| scenario.file.as_deref()).collect();
         for (name, folder) in &settings.scenarios {
             let is_used = folder.file.as_deref().map_or(names.contains(name.as_str()), |file| used.contains(file));
@@ -301,6 +302,24 @@ impl Report {
                 let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
                 let folder = seen_from_here(&folder.folder);
                 self.warn(format!("{folder} is not used: no plugin of the suite has a scenario `{name}`{hint}"));
+            }
+        }
+    }
+
+    /// Folders whose grants go to several plugins, one of which may only have taken the name.
+    fn look_for_shared_grants(&mut self, scenarios: &[Scenario], settings: &Settings) {
+        let mut plugins: BTreeMap<&str, usize> = BTreeMap::new();
+        for scenario in scenarios {
+            *plugins.entry(&scenario.name).or_default() += 1;
+        }
+        for (name, folder) in settings.scenarios.iter().filter(|(_, folder)| folder.plugin.is_none()) {
+            let count = plugins.get(name.as_str()).copied().unwrap_or_default();
+            if count > 1 && !folder.grants.grants.items().is_empty() {
+                let folder = seen_from_here(&folder.folder);
+                self.warn(format!(
+                    "{folder} grants something to each of the {count} plugins that have a scenario `{name}`; tie it to the \
+                     one that it is for with `plugin`"
+                ));
             }
         }
     }

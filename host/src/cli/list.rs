@@ -197,15 +197,18 @@ fn trial_json(trial: &PlannedTrial, loaded: &Loaded) -> serde_json::Value {
 }
 
 fn expected_json(expected: &ExpectedFailure, expired: bool) -> serde_json::Value {
-    serde_json::json!({
+    let mut told = serde_json::json!({
         "lanes": expected.lanes,
         "findings": expected.findings,
-        "classes": expected.classes,
         "owner": expected.owner,
         "reason": expected.reason,
         "until": expected.until,
         "expired": expired,
-    })
+    });
+    if !expected.classes.is_empty() {
+        told["classes"] = expected.classes.iter().map(|class| class.as_str()).collect::<Vec<_>>().into();
+    }
+    told
 }
 
 fn limits_json(limits: &Limits) -> serde_json::Value {

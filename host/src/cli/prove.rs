@@ -8,7 +8,7 @@ use std::{
 use super::{
     args::{ProveArgs, ReporterKind},
     failure::Failure,
-    list::one_line,
+    list::{few, one_line},
     setup, terminal, wiring,
 };
 use crate::{
@@ -159,7 +159,7 @@ impl Proof {
         }
         let width = self.codes.iter().map(|(code, ..)| code.len()).max().unwrap_or(0);
         for (code, requires, catches) in &self.codes {
-            let catches = if catches.is_empty() { "nothing".to_owned() } else { catches.join(", ") };
+            let catches = if catches.is_empty() { "nothing".to_owned() } else { few(catches) };
             text.push_str(&format!("  {code:<width$}  alone catches {catches}\n"));
             if !requires.is_empty() {
                 text.push_str(&format!("  {:width$}  requires: {}\n", "", one_line(requires)));
@@ -227,5 +227,5 @@ fn expected_must(expect: &ScriptExpectation) -> String {
 }
 
 fn listed<'a>(codes: impl Iterator<Item = &'a str>) -> String {
-    codes.map(|code| format!("`{code}`")).collect::<Vec<_>>().join(", ")
+    few(&codes.map(|code| format!("`{code}`")).collect::<Vec<_>>())
 }

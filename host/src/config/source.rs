@@ -276,7 +276,9 @@ fn found_words(found: &str) -> String {
 }
 
 fn listed(names: &[&str]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+    const MAX_LISTED: usize = 50;
+    let shown = names.iter().take(MAX_LISTED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > MAX_LISTED { format!("{shown}, … ({} in all)", names.len()) } else { shown }
 }
 
 /// The name of `known` that `unknown` was probably meant to be.

@@ -51,7 +51,10 @@ fn refused(outcome: &Outcome, beside: &Beside) -> Option<Fault> {
     let after = match outcome {
         Outcome::Fail { findings } => {
             let codes: Vec<_> = findings.iter().map(|finding| finding.code.as_str()).collect();
-            format!("the findings after it: {}", codes.join(", "))
+            const MAX_CODES: usize = 20;
+            let more = codes.len().saturating_sub(MAX_CODES);
+            let more = if more > 0 { format!(", … ({} in all)", codes.len()) } else { String::new() };
+            format!("the findings after it: {}{more}", codes[..codes.len().min(MAX_CODES)].join(", "))
         }
         Outcome::Fault(fault) if fault.class == FaultClass::Trap => fault.message.clone(),
         _ => return None,

@@ -120,7 +120,12 @@ fn why_not_expected(trial: &PlannedTrial, findings: &[Finding]) -> Option<String
 }
 
 fn list<'a>(codes: impl IntoIterator<Item = impl AsRef<str> + 'a>) -> String {
-    codes.into_iter().map(|code| format!("`{}`", code.as_ref())).collect::<Vec<_>>().join(", ")
+    const MAX_CODES: usize = 20;
+    let codes: Vec<String> = codes.into_iter().map(|code| format!("`{}`", code.as_ref())).collect();
+    match codes.len() {
+        all if all > MAX_CODES => format!("{}, … ({all} in all)", codes[..MAX_CODES].join(", ")),
+        _ => codes.join(", "),
+    }
 }
 
 #[cfg(test)]
@@ -262,6 +267,16 @@ mod tests {
         let known = PlannedTrial { retry, ..trial(vec![expecting(&["a"])], Vec::new()) };
         assert!(!is_tried_again(&known, 1, &fail(&["a"])));
         assert!(is_tried_again(&known, 1, &fail(&["a", "b"])) && !is_tried_again(&known, 2, &fail(&["b"])));
+    }
+
+    #[test]
+    fn a_note_names_some_of_many_codes_and_counts_them() {
+        let known = trial(vec![expecting(&["a"])], Vec::new());
+        let codes: Vec<String> = (0..200).map(|number| format!("code-{number:03}")).collect();
+        let codes: Vec<&str> = codes.iter().map(String::as_str).collect();
+        let Verdict::Fail { note, .. } = judged(&known, fail(&codes)) else { panic!() };
+        let note = note.unwrap();
+        assert!(note.contains("`code-019`, … (200 in all); expected: `a`"), "{note}");
     }
 
     #[test]

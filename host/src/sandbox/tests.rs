@@ -229,3 +229,28 @@ async fn a_name_for_sockets_leads_to_no_special_address_and_to_its_own_answers_a
     let came = call("probe-network", &["tcp", "127.0.0.1", &text], granted, public()).await;
     assert!(came.stderr.contains("access-denied"), "{}", came.stderr);
 }
+
+/// The system's choice of a port is another one in each attempt, so no hint names one.
+#[test]
+fn hints_name_what_can_be_granted() {
+    use wasmtime_wasi::sockets::SocketAddrUse::TcpConnect;
+
+    use super::loopback::Protocol;
+    let hint = |grants: Grants, own: &str, to: &str| {
+        let tripwire = Arc::new(Tripwire::default());
+        let granted = Arc::new(Granted::new(&grants, &|_| None).unwrap_or_else(|problems| panic!("{problems:?}")));
+        let network = Network::new(granted, FixedResolver::with(NAME, &[]), Arc::clone(&tripwire), None, 10);
+        network.bound(1, Protocol::Tcp, 0, Ok::<_, ()>(own.parse().unwrap()));
+        assert!(!network.socket(to.parse().unwrap(), TcpConnect), "{to}");
+        let (denials, _) = tripwire.denials();
+        denials[0].split_once(" (to grant it: ").map(|(_, hint)| hint.to_owned())
+    };
+    let listens = || [GrantItem::Listen("127.0.0.1:0".parse().unwrap())].into_iter().collect::<Grants>();
+    let listen = Some("`listen = [\"127.0.0.1:0\"]`)".to_owned());
+    assert_eq!(hint(Grants::default(), "0.0.0.0:41234", "127.0.0.1:41234"), listen);
+    assert_eq!(hint(Grants::default(), "127.0.0.1:41234", "127.0.0.1:41234"), listen);
+    assert_eq!(hint(listens(), "127.0.0.1:41234", "127.0.0.1:41234"), None, "it was granted, and is closed");
+    assert_eq!(hint(listens(), "127.0.0.1:41234", "127.0.0.1:0"), None, "nothing grants port 0");
+    let other = Some("`tcp = [\"127.0.0.1:5432\"]`)".to_owned());
+    assert_eq!(hint(listens(), "127.0.0.1:41234", "127.0.0.1:5432"), other);
+}

@@ -181,3 +181,22 @@ fn what_is_not_listed_is_not_taken_for_gone() {
     assert!(text.contains("deleted file"), "{text}");
     assert!(left_out[0].contains("deeper than 64"), "{left_out:?}");
 }
+
+#[test]
+fn a_file_that_could_not_be_compared_is_not_said_to_have_changed() {
+    let trees = Trees::new();
+    trees.both("large", &"x".repeat(100));
+    let listing = |side: &str| Listing::of(&trees.path(side), CopyLimits::default()).unwrap();
+    let (before, after) = (listing("before"), listing("after"));
+    let limits = DiffLimits { file_bytes: 10, ..DiffLimits::default() };
+    let noted = |until: Instant| {
+        let mut diff = Diff { before: Some(&before), after: &after, limits, until, text: String::new() };
+        diff.changed(&before.entries[0], &after.entries[0]);
+        diff.text
+    };
+    assert_eq!(noted(Instant::now() + Duration::from_secs(600)), "");
+    assert_eq!(noted(Instant::now()), "# large: not compared: 100 bytes, there is no time left\n");
+    trees.put("after", "large", "y".repeat(100));
+    let told = noted(Instant::now() + Duration::from_secs(600));
+    assert_eq!(told, "# large: changed: 100 bytes -> 100 bytes, large\n");
+}

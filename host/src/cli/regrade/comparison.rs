@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    cli::list::one_line,
+    cli::list::{few, one_line},
     model::{Finding, TrialId, Verdict},
 };
 
@@ -83,7 +83,7 @@ fn gist(verdict: &Verdict) -> String {
         Verdict::Xfail { fault: Some(fault), .. } => format!("xfail ({})", fault.class),
         Verdict::Fail { findings, .. } | Verdict::Xfail { findings, .. } => {
             let codes: BTreeSet<&str> = findings.iter().map(|finding| finding.code.as_str()).collect();
-            format!("{} ({})", verdict.word(), codes.into_iter().map(one_line).collect::<Vec<_>>().join(", "))
+            format!("{} ({})", verdict.word(), few(&codes.into_iter().map(one_line).collect::<Vec<_>>()))
         }
         Verdict::Fault(fault) => format!("fault ({})", fault.class),
         other => other.word().to_owned(),

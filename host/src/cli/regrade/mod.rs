@@ -17,7 +17,7 @@ use self::{
 use super::{
     args::{Color, ExecutionArgs, RegradeArgs, ReporterKind, SuiteArgs},
     failure::Failure,
-    list::one_line,
+    list::{few, one_line},
     setup::{self, Loaded},
     terminal, wiring,
 };
@@ -164,7 +164,7 @@ fn recorded_plugins(run: &RecordedRun, cwd: &Path, base: &Path) -> Result<Vec<Os
     }
     Err(Failure::setup(format!(
         "of the run's plugins {} cannot be found from here; name the plugins to grade with (`host regrade {} PLUGIN...`)",
-        gone.join(", "),
+        few(&gone),
         run.id
     )))
 }

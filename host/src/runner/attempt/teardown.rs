@@ -120,12 +120,12 @@ fn panicked(what: &str, words: &str) -> Fault {
 
 /// Tells what the component was refused.
 async fn tell_denials(tripwire: &Tripwire, feed: &Feed) -> Vec<String> {
-    let (denials, more) = tripwire.denials();
+    let (mut denials, more) = tripwire.denials();
+    if more > 0 {
+        denials.push(if more == 1 { "once more".to_owned() } else { format!("{more} more times") });
+    }
     for what in denials.clone() {
         feed.report(Report::Denied { what }).await;
-    }
-    if more > 0 {
-        feed.report(Report::Denied { what: format!("{more} more times") }).await;
     }
     denials
 }
