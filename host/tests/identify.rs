@@ -160,6 +160,14 @@ fn a_component_of_another_world() {
 }
 
 #[test]
+fn a_server_of_http() {
+    for export in ["wasi:http/incoming-handler@0.2.3", "wasi:http/handler@0.3.0"] {
+        let server = format!("(component (instance $i) (export \"{export}\" (instance $i)))");
+        refused(component(&server), &["an HTTP server: it exports", export, "`wasmtime serve`", "the grant `http`"]);
+    }
+}
+
+#[test]
 fn a_plugin_for_a_newer_host() {
     let newer = "(component (instance $i) (export \"scenario:host/scenarios@0.2.0\" (instance $i)))";
     refused(component(newer), &["`scenario:host@0.2.0`", "this host speaks `0.1.x`", "update `host`"]);

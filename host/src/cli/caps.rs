@@ -26,13 +26,8 @@ impl CapsArgs {
 /// What is wrong with the place of the policy, if anything is.
 pub(super) fn within_repository(settings: &Settings) -> Option<String> {
     let policy = &settings.caps.as_ref()?.path;
-    let base = settings.suite.as_deref().and_then(Path::parent).unwrap_or(&settings.base);
-    let repository = repository(base).unwrap_or_else(|| settings.base.clone());
-    let around = repository.canonicalize().ok()?;
-    // Where its name lies, and where a link of that name leads: either could be changed.
-    let named = policy.parent()?.canonicalize().ok()?;
-    let leads = policy.canonicalize().ok()?;
-    (named.starts_with(&around) || leads.starts_with(&around)).then(|| {
+    let suite = settings.suite.as_deref().and_then(Path::parent).unwrap_or(&settings.base);
+    lies_with(policy, suite, &settings.base)?.then(|| {
         format!(
             "the policy {} lies in the repository that it is for: who changes the scenarios can change it too; keep it \
              elsewhere, or take it from a branch that they cannot write to (`git show origin/main:FILE > ELSEWHERE`)",
@@ -41,8 +36,45 @@ pub(super) fn within_repository(settings: &Settings) -> Option<String> {
     })
 }
 
+/// Whether a policy lies in the repository of a suite, or in the one around the folder that holds the suite: a suite can
+/// bring a `.git` of its own, which would hide that one.
+fn lies_with(policy: &Path, suite: &Path, base: &Path) -> Option<bool> {
+    // Where its name lies, and where a link of that name leads: either could be changed.
+    let named = policy.parent()?.canonicalize().ok()?;
+    let leads = policy.canonicalize().ok()?;
+    let around = [suite, base].map(|folder| repository(folder).unwrap_or_else(|| base.to_owned()));
+    let within = |around: &PathBuf| {
+        around.canonicalize().is_ok_and(|around| named.starts_with(&around) || leads.starts_with(&around))
+    };
+    Some(around.iter().any(within))
+}
+
 /// The repository around `folder`.
 fn repository(folder: &Path) -> Option<PathBuf> {
     let folder = folder.canonicalize().ok()?;
     folder.ancestors().find(|folder| folder.join(".git").exists()).map(Path::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_repository_that_a_suite_brings_hides_no_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["repo/.git", "repo/scenarios", "elsewhere"] {
+            fs::create_dir_all(at(name)).unwrap();
+        }
+        for name in ["repo/policy.toml", "repo/scenarios/policy.toml", "elsewhere/policy.toml"] {
+            fs::write(at(name), "").unwrap();
+        }
+        let lies = |policy: &str| lies_with(&at(policy), &at("repo/scenarios"), &at("repo")).unwrap();
+        for _ in 0..2 {
+            assert!(lies("repo/policy.toml") && lies("repo/scenarios/policy.toml") && !lies("elsewhere/policy.toml"));
+            let _ = fs::create_dir(at("repo/scenarios/.git"));
+        }
+    }
 }

@@ -159,7 +159,7 @@ pub enum IdentifyError {
     },
     /// It answers HTTP requests.
     #[error(
-        "is an HTTP server, in a {form}: it exports `{}`, and answers the requests that a server program such as \
+        "is a {form} of another world, an HTTP server: it exports `{}`, and answers the requests that a server program such as \
          `wasmtime serve` gives it; `host` runs no servers, only plugins, which export `{SCENARIOS}` or `wasi:cli/run`. \
          To test it, serve it, and write a plugin that sends it requests with the grant `http`",
         export.escape_debug()
@@ -540,7 +540,8 @@ mod tests {
         ] {
             let told = problem(&component(name));
             assert!(
-                told.contains("is an HTTP server, in a component") && told.contains(&format!("`{name}`")),
+                told.contains("is a component of another world, an HTTP server: ")
+                    && told.contains(&format!("`{name}`")),
                 "{told}"
             );
             assert!(told.contains("wasmtime serve") && told.contains("the grant `http`"), "{told}");
@@ -548,11 +549,15 @@ mod tests {
         let core = |export: &str| wat(&format!("(module (func (export \"{export}\")))"));
         for export in ["wasi:http/incoming-handler@0.2.0#handle", "[async-lift]wasi:http/handler@0.3.0#handle"] {
             let told = problem(&core(export));
-            assert!(told.contains("is an HTTP server, in a core module: it exports `wasi:http/"), "{told}");
+            assert!(
+                told.contains("is a core module of another world, an HTTP server: it exports `wasi:http/"),
+                "{told}"
+            );
             assert!(!told.contains('#'), "{told}");
         }
         for other in ["wasi:http/types@0.2.0", "my:http/incoming-handler@0.2.0", "wasi:keyvalue/handler@0.2.0"] {
-            assert!(problem(&component(other)).contains("another world"), "{other}");
+            let told = problem(&component(other));
+            assert!(told.contains("another world") && !told.contains("HTTP server"), "{other}");
         }
         let both = wat("(component (instance $i) (export \"wasi:http/incoming-handler@0.2.0\" (instance $i))
                 (export \"wasi:cli/run@0.2.0\" (instance $i)))");

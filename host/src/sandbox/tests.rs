@@ -240,7 +240,7 @@ fn hints_name_what_can_be_granted() {
         let tripwire = Arc::new(Tripwire::default());
         let granted = Arc::new(Granted::new(&grants, &|_| None).unwrap_or_else(|problems| panic!("{problems:?}")));
         let network = Network::new(granted, FixedResolver::with(NAME, &[]), Arc::clone(&tripwire), None, 10);
-        network.bound(1, Protocol::Tcp, 0, Ok::<_, ()>(own.parse().unwrap()));
+        network.bound(1, Protocol::Tcp, "0.0.0.0:0".parse().unwrap(), Ok::<_, ()>(own.parse().unwrap()));
         assert!(!network.socket(to.parse().unwrap(), TcpConnect), "{to}");
         let (denials, _) = tripwire.denials();
         denials[0].split_once(" (to grant it: ").map(|(_, hint)| hint.to_owned())
