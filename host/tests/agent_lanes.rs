@@ -105,6 +105,23 @@ fn a_trap_in_a_composed_component_is_a_trap_and_leaves_no_secret() {
 }
 
 #[test]
+fn what_an_agent_says_does_not_count_to_the_disk_of_its_attempt() {
+    let says = suite("head -c 3000000 /dev/zero | tr '\\0' x | fold -w 1000; echo done", "");
+    let limited = |disk: &str| {
+        says.scenario(
+            "work",
+            &format!(
+                "plugin = \"work.wasm\"\ndisk = \"{disk}\"\n[session]\nprompt = \"go\"\n[grants]\nsession = true\n"
+            ),
+        );
+        says.host(["run"])
+    };
+    limited("1MiB").exits(0).passes("work");
+    write_program(&says.path("agent.sh"), "#!/bin/sh\nhead -c 3000000 /dev/zero > file; echo done\n");
+    assert_eq!(limited("1MiB").exits(110).fault("work").class, FaultClass::Limit, "what it writes does");
+}
+
+#[test]
 fn github_is_not_told_the_secret_either() {
     let suite = suite("echo $PLANTED", "credentials = [\"PLANTED\"]");
     let mut command = suite.host_command(&suite.path(""), ["run", "--reporter", "github"]);

@@ -121,6 +121,9 @@ fn in_runtime(command: Command) -> ExitCode {
         let _asked = signal(SignalKind::user_defined1())?;
         // A file that may not grow any more is an error where it is written, like a full disk, and no end of the run.
         let _full = signal(SignalKind::from_raw(libc::SIGXFSZ))?;
+        if !matches!(command, Command::New(_) | Command::Componentize(_) | Command::Schema) {
+            runtime::check_machine()?;
+        }
         match command {
             Command::Run(args) => run::run(args).await,
             Command::List(args) => list::list(&args).await,

@@ -1,8 +1,10 @@
 //! The threads of the program: made up front, so that a machine that has too few says so before anything runs.
 
 use std::{
+    fs::File,
     io,
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     sync::{Condvar, Mutex, PoisonError},
     thread,
     time::Duration,
@@ -18,6 +20,8 @@ const OTHERS: usize = 5;
 /// A shortage at the start is waited out, so often and so long each time.
 const TRIES: usize = 12;
 const WAIT: Duration = Duration::from_millis(250);
+/// Bytes of address space that must be left at the start: what threads, the engine and one attempt take.
+const ADDRESS_SPACE: usize = 96 << 20;
 /// How often a task that blocks is given to the runtime. Where no thread could be made for an earlier one, which then
 /// waits in a queue, this makes one; and some threads stay, since none of them is idle for long enough to end.
 const BEAT: Duration = Duration::from_secs(3);
@@ -40,13 +44,14 @@ pub(super) fn build() -> Result<Runtime, Failure> {
             Err(error) => {
                 let help = Shortage::of_start(&error).map_or("", Shortage::help);
                 let help = if help.is_empty() { String::new() } else { format!("\nhelp: {help}") };
-                return Err(Failure::setup(format!("cannot start the host's threads: {error}{help}")));
+                return Err(Failure::setup(format!("cannot start: {error}{help}")));
             }
         }
     }
 }
 
 fn try_build(cores: usize) -> io::Result<Runtime> {
+    has_address_space()?;
     let there = can_start(cores + OTHERS, spawn)?;
     let Some(workers) = there.checked_sub(OTHERS).filter(|workers| *workers > 0) else {
         return Err(io::Error::from_raw_os_error(libc::EAGAIN));
@@ -61,6 +66,43 @@ fn try_build(cores: usize) -> io::Result<Runtime> {
     };
     // It panics where its first thread cannot be made: somebody else may have taken those that were there a moment ago.
     catch_unwind(AssertUnwindSafe(build)).unwrap_or_else(|_| Err(io::Error::from_raw_os_error(libc::EAGAIN)))
+}
+
+/// Looks for what agents and helpers cannot be started, or ended, without.
+///
+/// # Errors
+/// What is missing, and what to do.
+pub(super) fn check_machine() -> Result<(), Failure> {
+    let needed = [
+        ("/proc/self/exe", File::open("/proc/self/exe"), "mount /proc: processes are started and ended by it"),
+        (
+            "/dev/null",
+            File::options().read(true).write(true).open("/dev/null"),
+            "make it (`mknod -m 666 /dev/null c 1 3`): processes are started with it",
+        ),
+    ];
+    for (path, opened, help) in needed {
+        opened.map_err(|error| match Shortage::of(&error) {
+            Some(_) => Failure::file("cannot open", Path::new(path), &error),
+            None => Failure::setup(format!("cannot open {path}: {error}\nhelp: {help}")),
+        })?;
+    }
+    Ok(())
+}
+
+/// Whether address space is left for what a run needs at least. Too little memory for a small thing is an end without
+/// a word in this language; too little at the start need not be.
+fn has_address_space() -> io::Result<()> {
+    // SAFETY: a new mapping that nobody can touch, which is given back as it was made.
+    unsafe {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+        let mapped = libc::mmap(std::ptr::null_mut(), ADDRESS_SPACE, libc::PROT_NONE, flags, -1, 0);
+        if mapped == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        libc::munmap(mapped, ADDRESS_SPACE);
+    }
+    Ok(())
 }
 
 /// Starts `wanted` threads, which wait for each other's start and end; returns how many there could be.

@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeSet, HashMap},
-    fs::File,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -63,7 +62,6 @@ pub(super) async fn execute_with(
 ) -> Result<(RunSummary, ExitCode), Failure> {
     raise_open_files();
     return_large_blocks();
-    check_machine()?;
     lane::become_subreaper()
         .map_err(|error| Failure::setup(format!("cannot become the parent of what agents leave behind: {error}")))?;
     let output = args.output.clone().unwrap_or_else(|| loaded.settings.base.join(".host"));
@@ -245,21 +243,6 @@ fn prepare(
 fn no_thread(error: std::io::Error) -> Failure {
     let help = Shortage::of_start(&error).map(|shortage| format!("\nhelp: {}", shortage.help())).unwrap_or_default();
     Failure::setup(format!("cannot start a thread for a report: {error}{help}"))
-}
-
-/// What agents cannot be started, or ended, without.
-fn check_machine() -> Result<(), Failure> {
-    let needed = [
-        ("/proc/self/exe", File::open("/proc/self/exe"), "mount /proc: agents are started and ended by it"),
-        ("/dev/null", File::options().read(true).write(true).open("/dev/null"), "make it: agents are started with it"),
-    ];
-    for (path, opened, help) in needed {
-        opened.map_err(|error| match Shortage::of(&error) {
-            Some(_) => Failure::file("cannot open", Path::new(path), &error),
-            None => Failure::setup(format!("cannot open {path}: {error}\nhelp: {help}")),
-        })?;
-    }
-    Ok(())
 }
 
 /// Makes the reports of a run, its log first: the others read from it what they could not keep up with.

@@ -238,6 +238,7 @@ mod tests {
             folders: named("folders"),
             home: named("home"),
             tmp: named("tmp"),
+            own: Default::default(),
             base: base.clone(),
         };
         fs::create_dir_all(&dirs.root).unwrap();

@@ -135,10 +135,12 @@ impl Sessions {
     pub(super) fn make_shown(&self, number: usize) -> Result<Shown, Fault> {
         let folder = self.dirs.base.join(format!("session-{number}"));
         let opened = fs::create_dir(&folder).and_then(|()| {
+            self.dirs.put_there(&fs::symlink_metadata(&folder)?);
             let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             Ok(rustix::fs::open(&folder, flags, Mode::empty())?)
         });
-        opened.map(|opened| Shown { folder, opened, record: self.record_of(number) }).map_err(not_shown)
+        let (dirs, record) = (Arc::clone(&self.dirs), self.record_of(number));
+        opened.map(|opened| Shown { folder, opened, record, dirs }).map_err(not_shown)
     }
 
     /// The folder of the record of session `number`, from 1.
@@ -355,6 +357,7 @@ pub(super) struct Shown {
     pub(super) folder: PathBuf,
     opened: OwnedFd,
     record: PathBuf,
+    dirs: Arc<AttemptDirs>,
 }
 
 impl Shown {
@@ -376,7 +379,10 @@ impl Shown {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
         let mut to = fs::File::from(rustix::fs::openat(&self.opened, name, flags, mode)?);
-        io::copy(&mut from, &mut to).map(drop)
+        io::copy(&mut from, &mut to)?;
+        // The host's record of a session: its size is the agent's talk, not what the attempt stores.
+        self.dirs.put_there(&to.metadata()?);
+        Ok(())
     }
 }
 

@@ -9,13 +9,17 @@ use std::{
     borrow::Cow,
     collections::HashSet,
     ffi::OsStr,
-    fs::{Permissions, set_permissions},
+    fs::{Metadata, Permissions, set_permissions},
     io,
     os::{
         fd::{AsFd, AsRawFd, OwnedFd},
-        unix::{ffi::OsStrExt, fs::PermissionsExt},
+        unix::{
+            ffi::OsStrExt,
+            fs::{MetadataExt, PermissionsExt},
+        },
     },
     path::{Path, PathBuf},
+    sync::atomic::Ordering,
 };
 
 use rustix::{
@@ -82,7 +86,14 @@ impl AttemptDirs {
         let mut count = Count { base, bytes: 0, seen: HashSet::new() };
         count.tree()?;
         let nameless = nameless::bytes(processes, &self.base, &base_stat);
-        Ok(DiskUse { bytes: count.bytes.saturating_add(nameless), nameless })
+        let own = self.own.load(Ordering::Relaxed);
+        Ok(DiskUse { bytes: count.bytes.saturating_sub(own).saturating_add(nameless), nameless })
+    }
+
+    /// Notes a file or folder that the host has put there, so that it does not count.
+    pub fn put_there(&self, entry: &Metadata) {
+        let held = if entry.is_dir() { 0 } else { entry.blocks().saturating_mul(512) };
+        self.own.fetch_add(ENTRY.saturating_add(held), Ordering::Relaxed);
     }
 }
 

@@ -81,6 +81,7 @@ mod tests {
             folders: folder("folders"),
             home: folder("home"),
             tmp: folder("tmp"),
+            own: Default::default(),
         };
         let mut last = dirs.fingerprint();
         let mut changes = |what: &str, changed: bool| {

@@ -57,6 +57,8 @@ pub struct AttemptDirs {
     pub home: PathBuf,
     /// The agent's TMPDIR.
     pub tmp: PathBuf,
+    /// Bytes that the host itself has put there: the attempt is not to blame for them.
+    pub own: AtomicU64,
 }
 
 impl Workspace {
@@ -165,6 +167,7 @@ impl Workspace {
             folders: base.join("folders"),
             home: base.join("home"),
             tmp: base.join("tmp"),
+            own: AtomicU64::new(0),
             base: base.clone(),
         };
         for folder in [&dirs.root, &dirs.config] {

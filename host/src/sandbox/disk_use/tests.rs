@@ -24,6 +24,7 @@ fn attempt() -> (tempfile::TempDir, AttemptDirs) {
         folders: named("folders"),
         home: named("home"),
         tmp: named("tmp"),
+        own: Default::default(),
         base,
     };
     (folder, dirs)
@@ -42,6 +43,20 @@ fn unprivileged<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) ->
         test()
     });
     unprivileged.join().unwrap()
+}
+
+#[test]
+fn what_the_host_put_there_does_not_count() {
+    let (_folder, dirs) = attempt();
+    let before = dirs.disk_use(&[]).unwrap();
+    let shown = dirs.base.join("session-1");
+    fs::create_dir(&shown).unwrap();
+    dirs.put_there(&fs::symlink_metadata(&shown).unwrap());
+    fs::write(shown.join("events.jsonl"), vec![1; 4 * MIB]).unwrap();
+    dirs.put_there(&fs::symlink_metadata(shown.join("events.jsonl")).unwrap());
+    assert_eq!(dirs.disk_use(&[]).unwrap(), before);
+    fs::write(dirs.root.join("file"), vec![1; MIB]).unwrap();
+    assert!(dirs.disk_use(&[]).unwrap().bytes >= before.bytes + MIB as u64, "the attempt's own still does");
 }
 
 #[test]
