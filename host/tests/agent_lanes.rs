@@ -4,8 +4,8 @@ mod support;
 
 use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
 
-use host::model::{FaultClass, Report, Verdict};
-use support::{Suite, kernel, plain_module, wait_until, write_program};
+use host::model::{Event, EventKind, FaultClass, Outcome, Report, Verdict};
+use support::{Suite, events_of, kernel, plain_module, wait_until, write_program};
 
 const SECRET: &str = "sk-planted-0123456789-abcdefghij";
 
@@ -119,6 +119,31 @@ fn what_an_agent_says_does_not_count_to_the_disk_of_its_attempt() {
     limited("1MiB").exits(0).passes("work");
     write_program(&says.path("agent.sh"), "#!/bin/sh\nhead -c 3000000 /dev/zero > file; echo done\n");
     assert_eq!(limited("1MiB").exits(110).fault("work").class, FaultClass::Limit, "what it writes does");
+}
+
+/// Twenty trials at once need some two hundred descriptors.
+#[test]
+fn few_descriptors_make_fewer_run_and_lose_no_trial() {
+    let suite = suite("echo done; sleep 0.2", "");
+    let mut command = suite.command("sh");
+    let run = "ulimit -n 60; exec \"$0\" run --repeat-each 20 --jobs 20 --reporter human --reporter junit";
+    command.args(["-c", run, env!("CARGO_BIN_EXE_host")]).current_dir(suite.path(""));
+    let run = suite.start_command(command).finish();
+    run.exits(0);
+    let lowered = |event: &&Event| matches!(&event.kind, EventKind::JobsLowered { reason, .. } if !reason.is_empty());
+    let directory = suite.last_run().unwrap();
+    let events = events_of(&directory);
+    assert!(events.iter().any(|event| lowered(&event)), "{}", run.told());
+    let short = events.iter().filter_map(|event| match &event.kind {
+        EventKind::AttemptFinished { record, .. } => Some(&record.outcome),
+        _ => None,
+    });
+    for outcome in short {
+        let is_shortage = matches!(outcome, Outcome::Fault(fault) if fault.class == FaultClass::Resources);
+        assert!(*outcome == Outcome::Pass || is_shortage, "{outcome:?}");
+    }
+    assert!(fs::read_to_string(directory.join("junit.xml")).unwrap().contains("tests=\"20\""));
+    assert_eq!(suite.leftovers(), [""; 0]);
 }
 
 #[test]
