@@ -15,6 +15,9 @@ const TABLE_OR_MEMORY: u64 = 256;
 const ELEMENT: u64 = 16;
 /// A global takes 16 bytes, and a trap makes the engine list all of them for the core dump.
 const GLOBAL: u64 = 64;
+/// A function of a component's own, and one of its instances.
+const LIFTED: u64 = 64;
+const PART: u64 = 512;
 /// Bytes of instances that every component may have.
 const FREE: u64 = 1 << 20;
 
@@ -25,12 +28,26 @@ pub struct Survey {
     concurrent: bool,
     /// Whether a table of it may grow beyond what a slot of the pool holds.
     grows: bool,
-    /// Bytes of all core instances together.
-    instances: u64,
+    /// Bytes of all instances together.
+    instances: Size,
     /// Bytes of one instance of its largest module.
     largest: u64,
     /// Whether it instantiates something that is known only when it is linked.
     unknown: bool,
+}
+
+/// Bytes of core instances, of which there may only be so many, and of what the component model adds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Size {
+    core: u64,
+    own: u64,
+}
+
+impl Size {
+    fn add(&mut self, other: Self) {
+        self.core = self.core.saturating_add(other.core);
+        self.own = self.own.saturating_add(other.own);
+    }
 }
 
 /// A component under way.
@@ -39,8 +56,8 @@ struct Frame {
     /// The bytes of an instance of each core module; `None` for one that comes from elsewhere.
     modules: Vec<Option<u64>>,
     /// The bytes of all instances within an instance of each component.
-    components: Vec<Option<u64>>,
-    instances: u64,
+    components: Vec<Option<Size>>,
+    instances: Size,
 }
 
 /// What is being parsed.
@@ -76,8 +93,8 @@ impl Survey {
     #[must_use]
     pub fn instance_bytes(&self, most: u32) -> u64 {
         let bound = self.largest.saturating_mul(u64::from(most));
-        let bytes = if self.unknown { bound } else { self.instances.min(bound) };
-        bytes.saturating_sub(FREE)
+        let core = if self.unknown { bound } else { self.instances.core.min(bound) };
+        core.saturating_add(self.instances.own).saturating_sub(FREE)
     }
 
     fn take_in(&mut self, parts: &mut Vec<Part>, payload: &Payload<'_>) -> wasmparser::Result<()> {
@@ -102,7 +119,7 @@ impl Survey {
                 self.largest = self.largest.max(size);
                 match outer {
                     Some(Part::Component(frame)) => frame.modules.push(Some(size)),
-                    _ => self.instances = size,
+                    _ => self.instances = Size { core: size, own: 0 },
                 }
             }
             (Some(Part::Component(frame)), Some(Part::Component(outer))) => {
@@ -166,6 +183,10 @@ impl Survey {
                 for function in functions.clone() {
                     self.concurrent |= is_concurrent(&function?);
                 }
+                if let Some(Part::Component(frame)) = parts.last_mut() {
+                    let own = u64::from(functions.count()).saturating_mul(LIFTED);
+                    frame.instances.add(Size { core: 0, own });
+                }
             }
             payload => {
                 if let Some(Part::Component(frame)) = parts.last_mut() {
@@ -177,16 +198,15 @@ impl Survey {
     }
 
     fn in_frame(&mut self, frame: &mut Frame, payload: &Payload<'_>) -> wasmparser::Result<()> {
-        let get = |list: &[Option<u64>], index: u32| list.get(index as usize).copied().flatten();
-        let mut instantiated = |bytes: Option<u64>| {
-            self.unknown |= bytes.is_none();
-            frame.instances = frame.instances.saturating_add(bytes.unwrap_or(0));
+        let mut instantiated = |size: Option<Size>| {
+            self.unknown |= size.is_none();
+            frame.instances.add(size.unwrap_or_default());
         };
         match payload {
             Payload::InstanceSection(instances) => {
                 for instance in instances.clone() {
                     if let Instance::Instantiate { module_index, .. } = instance? {
-                        instantiated(get(&frame.modules, module_index));
+                        instantiated(get(&frame.modules, module_index).map(|core| Size { core, own: 0 }));
                     }
                 }
             }
@@ -194,6 +214,7 @@ impl Survey {
                 for instance in instances.clone() {
                     if let ComponentInstance::Instantiate { component_index, .. } = instance? {
                         instantiated(get(&frame.components, component_index));
+                        instantiated(Some(Size { core: 0, own: PART }));
                     }
                 }
             }
@@ -223,6 +244,10 @@ impl Survey {
         }
         Ok(())
     }
+}
+
+fn get<S: Copy>(list: &[Option<S>], index: u32) -> Option<S> {
+    list.get(index as usize).copied().flatten()
 }
 
 fn aliased(parts: &mut [Part], alias: &ComponentAlias<'_>) {
@@ -327,13 +352,25 @@ mod tests {
             )
         };
         let twice = "(alias outer $outer $m (core module $n)) (core instance (instantiate $n)) (core instance (instantiate $n))";
-        assert_eq!(survey(&nested(twice)).instance_bytes(100), 10_000 * 4 * GLOBAL - FREE);
+        assert_eq!(survey(&nested(twice)).instance_bytes(100), 10_000 * 4 * GLOBAL + 2 * PART - FREE);
         let unknown = format!(
             "(component (core module $m {globals}) \
              (component $c (import \"m\" (core module $n)) (core instance (instantiate $n))) \
              (instance (instantiate $c (with \"m\" (core module $m)))))"
         );
-        assert_eq!(survey(&unknown).instance_bytes(7), 10_000 * 7 * GLOBAL - FREE, "as many as may be made");
+        assert_eq!(survey(&unknown).instance_bytes(7), 10_000 * 7 * GLOBAL + PART - FREE, "as many as may be made");
+    }
+
+    #[test]
+    fn parts_that_multiply_are_counted() {
+        let mut component = String::from("(component $c0)");
+        for level in 1..=6 {
+            let inner = "(instance (instantiate $c))".repeat(10);
+            component =
+                format!("(component $c{level} {} {inner})", component.replacen(&format!("$c{}", level - 1), "$c", 1));
+        }
+        let parts: u64 = (1..=6).map(|level| 10_u64.pow(level)).sum();
+        assert_eq!(survey(&component).instance_bytes(100), parts * PART - FREE);
     }
 
     #[test]

@@ -31,21 +31,31 @@ use self::{
 };
 pub(super) use self::{open::Wanted, times::Times};
 use super::{HasSandbox, Tripwire};
+use crate::engine::{Account, Exceeded, Held};
 
 /// Between two tries to open a file on which an agent holds a lease.
 const LEASE_WAIT: Duration = Duration::from_millis(10);
 /// How often an attempt waits for leases in all: 5 s. A lease can be held for 45 s, and on any number of files.
 const LEASE_WAITS: u32 = 500;
 
+/// Bytes of the host's memory that a listing takes: the entries that were read and not asked for yet.
+const LISTING: u64 = 32 << 10;
+
 /// What the file calls of one attempt share.
 pub(super) struct FileCalls {
     tripwire: Arc<Tripwire>,
+    account: Arc<Account>,
     waits: AtomicU32,
 }
 
 impl FileCalls {
-    pub(super) fn new(tripwire: &Arc<Tripwire>) -> Arc<Self> {
-        Arc::new(Self { tripwire: Arc::clone(tripwire), waits: AtomicU32::new(LEASE_WAITS) })
+    pub(super) fn new(tripwire: &Arc<Tripwire>, account: Arc<Account>) -> Arc<Self> {
+        Arc::new(Self { tripwire: Arc::clone(tripwire), account, waits: AtomicU32::new(LEASE_WAITS) })
+    }
+
+    /// Takes the memory of a listing, until what is returned is dropped.
+    fn listing(&self) -> Result<Held, Exceeded> {
+        self.account.take(LISTING, "directories that are being listed")
     }
 
     /// Opens a path that a component names. It need not be UTF-8: in WASI 0.1 a program can name any file.
@@ -144,4 +154,24 @@ pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> 
     p3::add_to_linker(linker)?;
     linker.allow_shadowing(false);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listings_that_are_held_count_to_the_limit_of_memory() {
+        let tripwire = Arc::new(Tripwire::default());
+        let told = Arc::clone(&tripwire);
+        let limits = crate::model::Limits { memory: 3 * LISTING, ..Default::default() };
+        let account = Account::new(&limits, crate::engine::Mappings::share(1), move |what| told.limit(what));
+        let calls = FileCalls::new(&tripwire, account);
+        let mut held: Vec<_> = (0..3).map(|_| calls.listing().unwrap()).collect();
+        held.pop();
+        held.push(calls.listing().unwrap());
+        assert!(tripwire.breached().is_none() && calls.listing().is_err());
+        let fault = tripwire.breached().unwrap();
+        assert!(fault.message.contains("directories that are being listed; its limit `memory` is 98304"), "{fault}");
+    }
 }

@@ -10,14 +10,13 @@ use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
 
 use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header::HOST, uri::PathAndQuery};
 use http_body_util::BodyExt;
-use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 use self::{
     body::{Outgoing, Pace, Patient},
     connection::{answered, connected},
 };
-use super::network::{HTTP, Network, NoAddress};
+use super::network::{HTTP, Network, NoAddress, Place};
 use crate::{
     clock::timeout,
     engine::HTTP_CHUNK,
@@ -26,6 +25,8 @@ use crate::{
 
 /// How long each part of a request may take that the component sets no time for; the attempt's deadline holds anyway.
 const PATIENCE: Duration = Duration::from_secs(600);
+/// Bytes of the host's memory that a request takes while it is under way: a part of its body, and of the answer.
+const REQUEST: u64 = (HTTP_CHUNK + connection::HELD) as u64;
 /// Characters of a method or an authority in messages.
 const SHOWN: usize = 100;
 
@@ -66,7 +67,7 @@ struct Judged {
     what: String,
     headers: Vec<SecretHeader>,
     /// Its place among what may be under way.
-    place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 impl Judged {
@@ -93,7 +94,7 @@ impl Judged {
             return Err(Error::HttpRequestDenied);
         };
         let headers = headers.into_iter().cloned().collect();
-        let place = network.place(HTTP, &what).ok_or(Error::ConnectionLimitReached)?;
+        let place = network.place(HTTP, &what, REQUEST).ok_or(Error::ConnectionLimitReached)?;
         Ok(Self { request, asked, what, headers, place })
     }
 

@@ -1,5 +1,6 @@
 //! One attempt's directories, its WASI context, its network policy and its bounds.
 
+mod answer;
 mod audit;
 mod claim;
 mod copying;
@@ -131,7 +132,7 @@ impl Sandbox {
                 Fault::of_host(what, error)
             })?;
         }
-        let network = Arc::new(network);
+        let network = Arc::new(network.counted(Arc::clone(&account)));
         let judge = Arc::clone(&network);
         // Names are looked up by `look_up` alone.
         wasi.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(false).socket_addr_check(move |address, used| {
@@ -140,9 +141,9 @@ impl Sandbox {
         });
         let mut wasi = wasi.build_p1();
         wasi.ctx().table.set_max_capacity(limits.handles as usize);
-        let limiter = Limiter::new(limits, account);
+        let limiter = Limiter::new(limits, Arc::clone(&account));
         let gate = HttpGate(Arc::clone(&network));
-        let files = FileCalls::new(network.tripwire());
+        let files = FileCalls::new(network.tripwire(), account);
         Ok(Self { wasi, listings: Listings::default(), http: http_ctx(), gate, network, files, limiter })
     }
 

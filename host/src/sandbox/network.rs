@@ -6,8 +6,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    io,
-    net::{IpAddr, SocketAddr, UdpSocket},
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -17,11 +16,13 @@ use wasmtime_wasi::sockets::SocketAddrUse;
 
 use super::{
     Audit, Granted, Resolve, Tripwire,
+    answer::{is_of_this_machine, is_outside},
     loopback::{Loopback, Protocol},
     resolver::Share,
 };
 use crate::{
     clock::timeout,
+    engine::{Account, Exceeded, Held},
     model::{GrantItem, HostPattern, HttpGrant, HttpTarget, ListenTarget, SecretHeader, SocketGrants, SocketTarget},
 };
 
@@ -41,10 +42,17 @@ pub struct Network {
     /// Places for requests and look-ups under way.
     places: Arc<Semaphore>,
     at_once: u32,
+    account: Option<Arc<Account>>,
     /// What the component was told of names that it is granted.
     answers: Mutex<HashMap<HostPattern, HashSet<IpAddr>>>,
     /// What of this machine's own addresses its sockets hold.
     loopback: Mutex<Loopback>,
+}
+
+/// A place among what may be under way, until it is dropped.
+pub(super) struct Place {
+    _permit: OwnedSemaphorePermit,
+    _held: Option<Held>,
 }
 
 /// Why an address cannot be had.
@@ -58,18 +66,6 @@ pub(super) enum NoAddress {
     TooSlow,
     /// Too much is under way already; it is noted.
     TooMany,
-}
-
-/// How WASI calls what is refused, where `access-denied` would be no news to a component.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// It is not granted.
-    Denied,
-    /// The address is not of the machine that a component sees, which has loopback addresses alone. So no component hears
-    /// which addresses this machine has.
-    NotBindable,
-    /// It was the component's own port, and it has closed it.
-    Refused,
 }
 
 /// A kind of use, as people and as the audit call it.
@@ -113,6 +109,7 @@ impl Network {
             audit,
             places,
             at_once,
+            account: None,
             answers: Mutex::default(),
             loopback: Mutex::default(),
         }
@@ -152,15 +149,27 @@ impl Network {
         (!self.listen().contains(&any)).then_some(GrantItem::Listen(any))
     }
 
-    /// A place among what may be under way, until it is dropped. None where there is none left, which is noted: WASI 0.3
-    /// has no handle for what is under way, so that the limit of handles does not hold for it by itself.
-    pub(super) fn place(&self, kind: Kind, what: &str) -> Option<OwnedSemaphorePermit> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok();
-        if place.is_none() {
+    /// Counts what is under way in `account`.
+    pub(super) fn counted(mut self, account: Arc<Account>) -> Self {
+        self.account = Some(account);
+        self
+    }
+
+    /// A place among what may be under way, which takes `bytes` of the host's memory, until it is dropped. None where
+    /// there is none left, which is noted: WASI 0.3 has no handle for what is under way, so that the limit of handles does
+    /// not hold for it by itself.
+    pub(super) fn place(&self, kind: Kind, what: &str, bytes: u64) -> Option<Place> {
+        let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() else {
             self.tripwire.crowded(self.at_once);
             self.note(kind, &format!("{what}, beyond {} at once (limit `handles`)", self.at_once), None, false);
-        }
-        place
+            return None;
+        };
+        Some(Place { _permit: permit, _held: self.hold(bytes, "requests that are under way").ok()? })
+    }
+
+    /// Takes `bytes` of the host's memory for `what`. Where there is no room, the attempt ends.
+    pub(super) fn hold(&self, bytes: u64, what: &str) -> Result<Option<Held>, Exceeded> {
+        self.account.as_ref().map(|account| account.take(bytes, what)).transpose()
     }
 
     fn note(&self, kind: Kind, what: &str, item: Option<&GrantItem>, allowed: bool) {
@@ -241,7 +250,7 @@ impl Network {
             self.refuse(LOOK_UP, &shown, None);
             return Err(NoAddress::Refused);
         };
-        let _place = self.place(LOOK_UP, &shown).ok_or(NoAddress::TooMany)?;
+        let _place = self.place(LOOK_UP, &shown, 0).ok_or(NoAddress::TooMany)?;
         let host = &target.host;
         let item = |target| if tcp.name(host) { GrantItem::Tcp(target) } else { GrantItem::Udp(target) };
         let judge = |address| match (tcp.name(host), udp.name(host)) {
@@ -285,27 +294,6 @@ impl Network {
             // component's doing either.
             SocketAddrUse::TcpAccept => address.ip().to_canonical().is_loopback() && !self.listen().is_empty(),
         }
-    }
-
-    /// How WASI calls it that an address may not be bound.
-    pub(super) fn unbound(&self, address: SocketAddr) -> Answer {
-        if is_outside(address.ip()) { Answer::NotBindable } else { Answer::Denied }
-    }
-
-    /// How WASI calls it that an address may not be talked with.
-    pub(super) fn unreached(&self, protocol: Protocol, address: SocketAddr) -> Answer {
-        if self.loopback().was_own(protocol, address) { Answer::Refused } else { Answer::Denied }
-    }
-
-    /// The component connects its socket `handle` to `address`.
-    pub(super) fn connects(&self, handle: u32, address: SocketAddr) {
-        self.loopback().connects(handle, address);
-    }
-
-    /// How WASI calls it that the component may not connect its socket `handle`.
-    pub(super) fn unconnected(&self, handle: u32) -> Answer {
-        let address = self.loopback().connected(handle);
-        address.map_or(Answer::Denied, |address| self.unreached(Protocol::Tcp, address))
     }
 
     fn listens_on(&self, protocol: Protocol, what: &str, address: SocketAddr) -> bool {
@@ -396,20 +384,7 @@ impl Network {
         &self.granted.grants().listen
     }
 
-    fn loopback(&self) -> MutexGuard<'_, Loopback> {
+    pub(super) fn loopback(&self) -> MutexGuard<'_, Loopback> {
         self.loopback.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-/// Whether an address is neither loopback nor "any".
-fn is_outside(address: IpAddr) -> bool {
-    let address = address.to_canonical();
-    !address.is_loopback() && !address.is_unspecified()
-}
-
-/// Whether a socket of this machine can be bound to `address`.
-fn is_of_this_machine(address: IpAddr) -> bool {
-    match UdpSocket::bind((address, 0)) {
-        Err(error) => error.kind() != io::ErrorKind::AddrNotAvailable,
-        Ok(_) => true,
     }
 }

@@ -22,9 +22,12 @@ use wasmtime_wasi::{
 
 use super::{
     HasSandbox, Network,
+    answer::Answer,
     loopback::Protocol::{Tcp, Udp},
-    network::Answer,
 };
+
+/// Bytes of the host's memory that a datagram takes which is waited for.
+const DATAGRAM: u64 = 64 << 10;
 
 /// Puts functions that look in the place of those that are in `linker`.
 pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
@@ -268,6 +271,18 @@ fn p3_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Re
                     let network = store.with(|mut access| Arc::clone(&access.get().sandbox().network));
                     remote.map_or(Answer::Denied, |remote| network.unreached(Udp, remote.into()))
                 })
+            })
+        },
+    )?;
+    types.func_wrap_concurrent(
+        "[method]udp-socket.receive",
+        |store: &Accessor<T>, (socket,): (Resource<UdpSocket>,)| {
+            Box::pin(async move {
+                let network = store.with(|mut access| Arc::clone(&access.get().sandbox().network));
+                // A component may wait for any number of them on one socket.
+                let _held = network.hold(DATAGRAM, "datagrams that are waited for")?;
+                let sockets = store.with_getter::<WasiSockets>(T::sockets);
+                returned(<WasiSockets as HostUdpSocketWithStore<T>>::receive(&sockets, socket).await)
             })
         },
     )?;

@@ -14,7 +14,7 @@ use wasmtime_wasi::{
 };
 
 use super::{
-    Entry, FileCalls, HasSandbox, Listing, Times, Wanted, calls, list, list_on, odd_names, open, times::moment,
+    Entry, FileCalls, HasSandbox, Held, Listing, Times, Wanted, calls, list, list_on, odd_names, open, times::moment,
 };
 
 type Answer<V> = wasmtime::Result<(Result<V, ErrorCode>,)>;
@@ -159,10 +159,11 @@ fn listing_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>)
                     Ok(directory) => directory,
                     Err(code) => return Ok((Err(code),)),
                 };
+                let held = calls(store.data_mut()).listing()?;
                 given(match list(directory).await {
                     Ok((listing, entries)) => {
                         let sandbox = store.data_mut().sandbox();
-                        let entries = Entries::new(&sandbox.files, listing, entries);
+                        let entries = Entries::new(&sandbox.files, listing, entries, held);
                         Ok(sandbox.table().push(entries)?)
                     }
                     Err(error) => Err(error.into()),
@@ -183,12 +184,13 @@ struct Entries {
     calls: Arc<FileCalls>,
     listing: Option<Listing>,
     read: VecDeque<Entry>,
+    _held: Held,
 }
 
 impl Entries {
-    fn new(calls: &Arc<FileCalls>, listing: Listing, read: Vec<Entry>) -> Self {
+    fn new(calls: &Arc<FileCalls>, listing: Listing, read: Vec<Entry>, held: Held) -> Self {
         calls.note_odd(&read);
-        Self { calls: Arc::clone(calls), listing: Some(listing), read: read.into() }
+        Self { calls: Arc::clone(calls), listing: Some(listing), read: read.into(), _held: held }
     }
 
     async fn next(&mut self) -> Result<Option<DirectoryEntry>, ErrorCode> {

@@ -25,7 +25,7 @@ use wasmtime_wasi::{
 };
 
 use super::{
-    Entry, FileCalls, HasSandbox, Listing, Times, Wanted, calls, list, list_on, odd_names, open, times::moment,
+    Entry, FileCalls, HasSandbox, Held, Listing, Times, Wanted, calls, list, list_on, odd_names, open, times::moment,
 };
 
 type Answer<V> = wasmtime::Result<(Result<V, ErrorCode>,)>;
@@ -76,7 +76,9 @@ pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> 
             let (ended, told) = oneshot::channel();
             let entries = match directory {
                 Ok(directory) => {
-                    StreamReader::new(&mut store, Entries { calls, state: State::New(directory), ended: Some(ended) })?
+                    let held = calls.listing()?;
+                    let entries = Entries { calls, state: State::New(directory), ended: Some(ended), _held: held };
+                    StreamReader::new(&mut store, entries)?
                 }
                 Err(code) => {
                     // Nobody has asked for it yet, so there is somebody to tell it to.
@@ -191,6 +193,7 @@ struct Entries {
     calls: Arc<FileCalls>,
     state: State,
     ended: Option<oneshot::Sender<Result<(), ErrorCode>>>,
+    _held: Held,
 }
 
 enum State {

@@ -24,9 +24,8 @@ use wasmtime_wasi_http::{Error, io::TokioIo};
 use super::body::{Clock, Outgoing, Pace};
 use crate::model::{HostPattern, HttpTarget, Scheme};
 
-/// Bytes that a connection may hold back for the component, and the longest head of a response: the component's limit
-/// `memory` does not count them.
-const HELD: usize = 128 << 10;
+/// Bytes that a connection may hold back for the component, and the longest head of a response.
+pub(super) const HELD: usize = 128 << 10;
 
 pub(super) type Connection = http1::Connection<TokioIo<Box<dyn Stream>>, Outgoing>;
 

@@ -32,6 +32,24 @@ fn temporary(stderr: &str) -> bool {
     stderr.contains("temporary-resolver-failure") || stderr.contains("TemporaryResolverFailure")
 }
 
+#[test]
+fn requests_under_way_count_to_the_limit_of_memory() {
+    let tripwire = Arc::new(Tripwire::default());
+    let told = Arc::clone(&tripwire);
+    let limits = Limits { memory: 300 << 10, ..Limits::default() };
+    let account = Account::new(&limits, Mappings::share(1), move |what| told.limit(what));
+    let network = Network::new(Arc::default(), Arc::new(Hangs), Arc::clone(&tripwire), None, 10).counted(account);
+    let place = || network.place(network::HTTP, "GET https://example.org", 144 << 10);
+    let (first, second) = (place(), place());
+    assert!(first.is_some() && second.is_some() && tripwire.breached().is_none());
+    drop(first);
+    let third = place();
+    assert!(third.is_some() && tripwire.breached().is_none(), "a place that is left is free");
+    assert!(place().is_none());
+    let fault = tripwire.breached().unwrap();
+    assert!(fault.message.contains("requests that are under way; its limit `memory` is 307200"), "{fault}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn more_requests_than_there_are_places_for_are_refused_until_others_are_let_go() {
     for guest in GUESTS {
