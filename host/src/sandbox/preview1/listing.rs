@@ -130,7 +130,7 @@ impl Listing {
 /// The number that wasmtime gives a file, by which it is known to be the same.
 fn number_of(stat: &Stat) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (stat.st_dev as u64, stat.st_ino as u64).hash(&mut hasher);
+    (stat.st_dev, stat.st_ino).hash(&mut hasher);
     hasher.finish()
 }
 
