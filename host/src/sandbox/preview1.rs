@@ -6,11 +6,13 @@
 
 mod buffers;
 mod listing;
-mod paths;
 
 pub(super) use listing::Listings;
 use wasmtime::{AsContextMut, Caller, Extern, Linker};
-use wasmtime_wasi::{I32Exit, p1::wasi_snapshot_preview1 as p1};
+use wasmtime_wasi::{
+    I32Exit,
+    p1::{WasiP1Ctx, wasi_snapshot_preview1 as p1},
+};
 use wiggle::{GuestError, GuestMemory};
 
 use super::{HasSandbox, Sandbox};
@@ -21,10 +23,13 @@ const MODULE: &str = "wasi_snapshot_preview1";
 const MEMORY: [&str; 2] = ["memory", "cm32p2_memory"];
 
 /// Numbers of WASI 0.1 for errors.
+const SUCCESS: i32 = 0;
 const BADF: i32 = 8;
 const INVAL: i32 = 28;
 const NOTDIR: i32 = 54;
 const NOTSUP: i32 = 58;
+/// Bytes of the longest path that a system takes.
+const LONGEST_PATH: usize = 4096;
 /// The flag of a look-up that follows a link at the end of a path.
 const FOLLOW: i32 = 1;
 
@@ -164,11 +169,9 @@ mod own {
     use super::{
         BADF, FOLLOW, GuestMemory, I32Exit, NOTDIR, NOTSUP, Raised, Sandbox,
         buffers::Shortened,
-        is_of_socket,
+        is_of_socket, is_special,
         listing::{self, Room},
-        p1,
-        paths::{self, Open},
-        trailing_slashes,
+        p1, trailing_slashes,
     };
 
     type Result<T> = wasmtime::Result<T>;
@@ -320,14 +323,11 @@ mod own {
         flags: i32,
     ) -> Result<i32> {
         let follow = if trailing_slashes(memory, path, length) > 0 { FOLLOW } else { 0 };
-        if (lookup | follow) & FOLLOW != 0 {
-            return paths::set_times(sandbox, memory, (fd, path, length), (read, changed, flags)).await;
-        }
         p1::path_filestat_set_times(&mut sandbox.wasi, memory, fd, lookup | follow, path, length, read, changed, flags)
             .await
     }
 
-    /// wasmtime waits for a pipe without another end, and refuses names that are not UTF-8.
+    /// To open a pipe, a socket or a device could wait for ever, or do anything. An agent may have left one.
     #[expect(clippy::too_many_arguments, reason = "they are those of WASI 0.1")]
     pub(super) async fn path_open(
         sandbox: &mut Sandbox,
@@ -337,12 +337,16 @@ mod own {
         path: i32,
         length: i32,
         flags: i32,
-        rights: i64,
-        _inheriting: i64,
+        base: i64,
+        inheriting: i64,
         fdflags: i32,
         opened: i32,
     ) -> Result<i32> {
-        paths::path_open(sandbox, memory, Open { fd, lookup, path, length, flags, rights, fdflags, opened }).await
+        let wasi = &mut sandbox.wasi;
+        if is_special(wasi, memory, fd, lookup, path, length).await? {
+            return Ok(NOTSUP);
+        }
+        p1::path_open(wasi, memory, fd, lookup, path, length, flags, base, inheriting, fdflags, opened).await
     }
 
     /// A slash at the end changes nothing: only a directory can be removed. wasmtime refuses it.
@@ -362,6 +366,35 @@ mod own {
 /// Whether wasmtime says that it cannot tell what a socket is.
 fn is_of_socket(error: &wasmtime::Error) -> bool {
     error.to_string().contains("sockets are not currently supported")
+}
+
+/// Whether a path leads to something that is neither a file nor a directory nor a link. Where it cannot be looked at, the
+/// call says why.
+async fn is_special(
+    wasi: &mut WasiP1Ctx,
+    memory: &GuestMemory<'_>,
+    fd: i32,
+    lookup: i32,
+    path: i32,
+    length: i32,
+) -> wasmtime::Result<bool> {
+    /// Bytes of a file's attributes, and where its type is in them.
+    const STAT: usize = 64;
+    const TYPE: usize = 16;
+    let Some(text) = slice(memory, path, length).filter(|text| text.len() <= LONGEST_PATH) else { return Ok(false) };
+    // In a memory of the host's own, which begins at an address that everything can.
+    let mut bytes = vec![0; STAT + text.len() + align_of::<u64>()];
+    let start = bytes.as_ptr().align_offset(align_of::<u64>());
+    let own = &mut bytes[start..];
+    own[STAT..STAT + text.len()].copy_from_slice(text);
+    let mut memory = GuestMemory::Unshared(own);
+    match p1::path_filestat_get(wasi, &mut memory, fd, lookup & FOLLOW, STAT as i32, length, 0).await {
+        // Unknown, a block device, a character device.
+        Ok(SUCCESS) => Ok(bytes[start + TYPE] < 3),
+        Ok(_) => Ok(false),
+        Err(error) if is_of_socket(&error) => Ok(true),
+        Err(error) => Err(error),
+    }
 }
 
 /// What a module names by address and length, where it is in its memory.
