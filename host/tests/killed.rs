@@ -168,8 +168,9 @@ fn a_run_that_is_killed_at_any_moment_is_told_and_cleared_up_by_the_next() {
 
 /// The roots of the attempts under way.
 fn roots(suite: &Suite) -> Vec<PathBuf> {
-    let workspaces = names(&suite.tmp()).into_iter().map(|name| suite.tmp().join(name));
-    let attempts = workspaces.flat_map(|folder| names(&folder).into_iter().map(move |name| folder.join(name)));
+    let within = |folder: PathBuf| names(&folder).into_iter().map(move |name| folder.join(name)).collect::<Vec<_>>();
+    let slots = within(suite.tmp()).into_iter().flat_map(within).filter(|slot| slot.is_dir());
+    let attempts = slots.flat_map(within);
     attempts.map(|attempt| attempt.join("root")).filter(|root| root.is_dir()).collect()
 }
 
@@ -256,8 +257,9 @@ fn of_two_runs_that_start_at_once_one_clears_up() {
     // Which of them shall find what was left is open; their words go to one file each.
     let other = Suite::new();
     other.file("canary.wasm", plain_module("", ""));
-    let tmp = suite.tmp();
-    let [one, two] = [&suite, &other].map(|at| at.start_with_tmp(&tmp, ["run", "canary.wasm"]));
+    let (tmp, output) = (suite.tmp(), suite.path(".host"));
+    let args = ["run", "canary.wasm", "--output", output.to_str().unwrap()];
+    let [one, two] = [&suite, &other].map(|at| at.start_with_tmp(&tmp, args));
     let said = [one.finish(), two.finish()].map(|finished| finished.exits(0).stderr.matches(dead).count());
     assert_eq!(said.iter().filter(|count| **count > 0).count(), 1, "{said:?}");
     assert_eq!(suite.leftovers(), [""; 0]);

@@ -67,8 +67,9 @@ fn a_passing_attempt_without_a_session_leaves_nothing_even_in_the_run_directory(
 
 /// The snapshots of fixtures in the run's temporary folder, by name.
 fn snapshots(suite: &Suite) -> Vec<String> {
-    let runs = std::fs::read_dir(suite.tmp()).unwrap().flat_map(|run| std::fs::read_dir(run.unwrap().path()));
-    let names = runs.flatten().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let within = |folder: PathBuf| std::fs::read_dir(folder).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let entries = within(suite.tmp()).flat_map(within).flat_map(within);
+    let names = entries.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned());
     let mut snapshots: Vec<_> = names.filter(|name| name.starts_with('f')).collect();
     snapshots.sort();
     snapshots

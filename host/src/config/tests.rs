@@ -161,7 +161,7 @@ fn whatever_is_wrong_with_a_suite_is_told_with_its_place_and_what_to_do() {
         (
             "[lane.a]\nretry-on = [\"overload\", \"never\"]",
             "2:25: nothing ends as `never`; known are `launch`, `overload`, `stall`, `deadline`, `crash`, `trap`, \
-             `denied`, `limit`, `protocol`, `internal`, `fail`",
+             `denied`, `limit`, `protocol`, `resources`, `internal`, `fail`",
         ),
         ("[lane.a]\nretry-delay = 5", "2:15: a duration needs a unit"),
         ("[lane.a]\nbreaker = \"off\"", "2:11: expected a whole number from 0 to 4294967295, found the text \"off\""),

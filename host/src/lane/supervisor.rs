@@ -341,10 +341,12 @@ fn start_agent(args: &SuperviseArgs, stdin: Option<&Path>, mut cage: Cage) -> io
             setrlimit(Resource::Nofile, open_files)?;
             cage.enter()?;
             if let Some(stdin) = &stdin {
-                // Only now: another agent of the attempt may have put a link there, or a pipe that nobody writes to.
+                // Only now: another agent of the attempt may have put a link there, or a device. A pipe, which is how
+                // ACP gets its requests, is opened without waiting for somebody who writes to it.
                 let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
                 let opened = rustix::fs::open(stdin.as_c_str(), flags, Mode::empty())?;
-                if !FileType::from_raw_mode(rustix::fs::fstat(&opened)?.st_mode).is_file() {
+                let kind = FileType::from_raw_mode(rustix::fs::fstat(&opened)?.st_mode);
+                if !matches!(kind, FileType::RegularFile | FileType::Fifo) {
                     return Err(io::Error::from_raw_os_error(libc::EINVAL));
                 }
                 rustix::fs::fcntl_setfl(&opened, OFlags::empty())?;

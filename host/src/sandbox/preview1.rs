@@ -322,9 +322,13 @@ mod own {
         changed: i64,
         flags: i32,
     ) -> Result<i32> {
-        let follow = if trailing_slashes(memory, path, length) > 0 { FOLLOW } else { 0 };
-        p1::path_filestat_set_times(&mut sandbox.wasi, memory, fd, lookup | follow, path, length, read, changed, flags)
-            .await
+        let lookup = lookup | if trailing_slashes(memory, path, length) > 0 { FOLLOW } else { 0 };
+        let wasi = &mut sandbox.wasi;
+        // wasmtime opens what a followed path leads to.
+        if lookup & FOLLOW != 0 && is_special(wasi, memory, fd, lookup, path, length).await? {
+            return Ok(NOTSUP);
+        }
+        p1::path_filestat_set_times(wasi, memory, fd, lookup, path, length, read, changed, flags).await
     }
 
     /// To open a pipe, a socket or a device could wait for ever, or do anything. An agent may have left one.

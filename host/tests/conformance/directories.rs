@@ -187,6 +187,8 @@ fn what_could_be_waited_for_is_not_opened() {
         }
     }
     p.try_open(DIR, "link", (0, 0, FD_READ, 0), "file", &[LOOP]);
+    let times = |name: &'static str| [DIR, Arg::N(1), Arg::Text(name), Arg::N(0), Arg::N(0), Arg::N(2)];
+    p.call("path_filestat_set_times", &times("link"), &[NOTSUP, NOENT]);
     p.room("all", 8192).ok("fd_readdir", &[DIR, Arg::Out("all"), Arg::N(8192), Arg::N(0), Arg::Out("n")]);
     run(&suite, &p, "[session]\nprompt = \"go\"\n[grants]\nsession = true\n").exits(0).passes("calls");
 }
