@@ -95,7 +95,7 @@ fn a_trap_in_a_composed_component_is_a_trap_and_leaves_no_secret() {
     let fault = run.fault("work");
     assert_eq!(fault.class, FaultClass::Trap, "{fault}");
     assert!(!run.exits(110).told().contains("panicked"), "{}", run.told());
-    let told = |report: &&Report| matches!(report, Report::Cut { what } if what.contains("core.wasm was not kept"));
+    let told = |report: &&Report| matches!(report, Report::Cut { what } if what.contains("core.wasm was not saved"));
     assert!(run.reports("work").iter().any(told), "{:?}", run.reports("work"));
     let kept = walk(&suite.last_run().unwrap());
     assert!(kept.iter().any(|(name, text)| name.ends_with("leaked") && text.contains("***")), "{kept:?}");
@@ -213,7 +213,7 @@ fn a_turn_without_a_word_is_told_alike_in_all_kinds_and_breaks_no_lane() {
             assert_eq!(*run.verdict(name), Verdict::Pass, "{kind}: {}", run.told());
         }
         let events = fs::read_to_string(suite.last_run().unwrap().join("events.jsonl")).unwrap();
-        let note = "session 1, turn 1: the agent ended its turn without a word or a tool call";
+        let note = "session 1, turn 1: the agent ended its turn without a message or a tool call";
         assert_eq!(events.matches(note).count(), 4, "{kind}");
     }
 }
@@ -411,7 +411,7 @@ fn a_stub_that_a_wrapper_would_take_for_the_agent_is_refused() {
         let refused = with_secret(&suite, command);
         refused.exits(96);
         let place = suite.path("scenarios/work/bin/node");
-        let says = format!("the lane `mine`: {} would run in the place of the agent", place.display());
+        let says = format!("the lane `mine`: {} could run instead of the agent", place.display());
         assert!(refused.stderr.contains(&says) && refused.stderr.contains("help: "), "{}", refused.told());
     }
     assert!(suite.last_run().is_none(), "nothing was started");

@@ -284,7 +284,7 @@ impl Report {
         for (name, place) in &settings.canary_places {
             let meant = scenarios.iter().filter(|scenario| scenario.canary.as_ref() == Some(name)).count();
             let message = match meant {
-                0 => format!("no plugin of the suite contains the canary `{name}`; nothing guards the lanes"),
+                0 => format!("no plugin of the suite contains the canary `{name}`; the lanes start without a canary"),
                 1 => continue,
                 _ => format!(
                     "{meant} plugins contain the canary `{name}`, and a lane opens when one of them passes; name one as \

@@ -195,7 +195,7 @@ mod tests {
         let failure = Failure::setup_all([short(), io::Error::other("else"), short()]);
         let text = told("error", &failure.into_messages());
         assert_eq!(text.matches("error: ").count(), 3);
-        assert_eq!(text.matches("help: no room: free bytes and inodes").count(), 1, "{text}");
+        assert_eq!(text.matches("help: the disk is full: free space and inodes").count(), 1, "{text}");
         let failure = Failure::file("cannot write", Path::new("/a/junit.xml"), &short());
         let text = told("error", &failure.into_messages());
         assert!(text.starts_with("error: cannot write /a/junit.xml: No space left"), "{text}");

@@ -57,7 +57,7 @@ async fn begin(args: RunArgs) -> Result<ExitCode, Failure> {
         .collect();
     if !absent.is_empty() && !args.no_canary {
         terminal::warning(format_args!(
-            "no plugin that was given contains the canary {}; nothing guards the lane",
+            "no plugin that was given contains the canary {}; the lane starts without a canary",
             few(&absent)
         ));
     }

@@ -78,7 +78,9 @@ pub(super) async fn load(args: &SuiteArgs, overrides: &Overrides) -> Result<Load
     }
     if settings.jobs > MAX_SLOTS {
         let jobs = settings.jobs;
-        terminal::warning(format_args!("{jobs} attempts at once are more than this host runs; it runs {MAX_SLOTS}"));
+        terminal::warning(format_args!(
+            "{jobs} is more than the most attempts that can run in parallel; the host runs {MAX_SLOTS}"
+        ));
         settings.jobs = MAX_SLOTS;
     }
     let files = find(&args.plugins, &settings, &cwd)?;

@@ -73,9 +73,7 @@ impl Account {
     /// [`Exceeded`] where the limit `memory` does not allow it.
     pub fn take(self: &Arc<Self>, bytes: u64, what: impl fmt::Display) -> Result<Held, Exceeded> {
         self.add(bytes, |total, bound| {
-            format!(
-                "the component makes the host hold {total} bytes of memory, with {what}; its limit `memory` is {bound}"
-            )
+            format!("the component needs {total} bytes of memory, including {what}; its limit `memory` is {bound}")
         })?;
         Ok(Held { account: Arc::clone(self), bytes, stack: false })
     }
@@ -111,7 +109,7 @@ impl Account {
         if count > FREE_STACKS {
             self.add(STACK, |total, bound| {
                 format!(
-                    "the component makes the host hold {total} bytes of memory, with the stacks of {count} calls that \
+                    "the component needs {total} bytes of memory, with the stacks of {count} calls that \
                      are under way; its limit `memory` is {bound}"
                 )
             })?;
@@ -201,7 +199,7 @@ mod tests {
         let refused = account.take(1, "a third").err().unwrap();
         assert_eq!(
             refused.to_string(),
-            "the component makes the host hold 1001 bytes of memory, with a third; its limit `memory` is 1000"
+            "the component needs 1001 bytes of memory, including a third; its limit `memory` is 1000"
         );
         assert_eq!(*told.lock().unwrap(), [refused.to_string()]);
         drop(first);

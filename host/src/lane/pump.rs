@@ -32,7 +32,7 @@ const STDERR_TAIL: usize = 4 << 10;
 /// How much is kept of a line of text that is longer than it may be.
 const SHOWN_OF_TEXT: usize = 64 << 10;
 /// A turn in which the model did nothing at all.
-const WITHOUT_A_WORD: &str = "the agent ended its turn without a word or a tool call; look at its transcript, and at the \
+const WITHOUT_A_WORD: &str = "the agent ended its turn without a message or a tool call; check its transcript, and the \
                               lane's credentials, model and provider";
 /// How long a stream may still be silent when its agent has ended but a descendant keeps the stream open.
 const LEFTOVER_SILENCE: Duration = Duration::from_millis(100);

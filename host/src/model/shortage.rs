@@ -75,7 +75,9 @@ impl Shortage {
             Self::Memory => {
                 "too little memory or address space: raise `ulimit -v` or the cgroup's `memory.max`, or lower `--jobs`"
             }
-            Self::Room => "no room: free bytes and inodes in the temporary folder and in `--output`, or lower `--jobs`",
+            Self::Room => {
+                "the disk is full: free space and inodes in the temporary folder and in `--output`, or lower `--jobs`"
+            }
             Self::Quota => "the disk quota is used up: free some of it, or set TMPDIR and `--output` to other disks",
         }
     }

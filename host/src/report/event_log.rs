@@ -88,7 +88,10 @@ impl State {
         self.stuck += since.min(MAX_LOOK);
         if self.stuck >= STUCK_TIMEOUT {
             let seconds = STUCK_TIMEOUT.as_secs();
-            self.end(&Err(io::Error::new(io::ErrorKind::TimedOut, format!("the disk took nothing for {seconds} s"))));
+            self.end(&Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("no write to the disk completed for {seconds} s"),
+            )));
         }
     }
 }
@@ -226,7 +229,8 @@ impl LogTail {
         while state.written <= number {
             if let Some(ended) = &state.ended {
                 let why = ended.as_ref().err().map_or("it has ended", |(_, message)| message);
-                let message = format!("its reader was too slow, and events.jsonl cannot be read instead: {why}");
+                let message =
+                    format!("the reader was too slow, and the missing events cannot be read from events.jsonl: {why}");
                 return Err(io::Error::other(message));
             }
             state = self.shared.wait(state);

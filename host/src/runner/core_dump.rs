@@ -51,20 +51,20 @@ pub(super) fn keep_core_dump(
     let memory: u64 = dump.memories().iter().map(|memory| memory.data_size(&*store) as u64).sum();
     if memory > MEMORY {
         return Err(format!(
-            "core.wasm was not kept: the component's memory has {memory} bytes, and a core dump up to {MEMORY}"
+            "core.wasm was not saved: the component's memory has {memory} bytes, and a core dump up to {MEMORY}"
         ));
     }
     let globals = dump.globals().len() as u64;
     if memory + globals.saturating_mul(GLOBAL) > MEMORY {
         return Err(format!(
-            "core.wasm was not kept: the component has {globals} globals, and a core dump up to {MEMORY} bytes"
+            "core.wasm was not saved: the component has {globals} globals, and a core dump up to {MEMORY} bytes"
         ));
     }
     let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     // It panics over what it cannot express: the flags of the parts of a composed component, for one.
     let bytes = caught_expected(|| dump.serialize(store, name)).map_err(
-        |_| "core.wasm was not kept: the engine cannot write one for a component like this; trap.txt has the backtrace",
+        |_| "core.wasm was not saved: the engine cannot write one for a component like this; trap.txt has the backtrace",
     )?;
     let written = fs::create_dir_all(folder).and_then(|()| fs::write(folder.join("core.wasm"), bytes));
-    written.map_err(|error| format!("core.wasm was not kept: {error}"))
+    written.map_err(|error| format!("core.wasm was not saved: {error}"))
 }

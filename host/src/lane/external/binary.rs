@@ -41,11 +41,15 @@ const LOADER: u64 = 3;
 pub(super) fn problem(file: &Path, opened: &File) -> Option<String> {
     let shown = file.display();
     let Some(elf) = Elf::read(opened) else {
-        return Some(format!("{shown} is only the beginning of a program\nhelp: install the agent again"));
+        return Some(format!(
+            "{shown} is truncated: the file ends before the program does\nhelp: install the agent again"
+        ));
     };
     let kind = elf.number(16, 2)?;
     if !matches!(kind, 2 | 3) {
-        return Some(format!("{shown} is a part of a program, and cannot be started\nhelp: name the program itself"));
+        return Some(format!(
+            "{shown} is not an executable but a part of a program or a core dump\nhelp: set `command` to the executable"
+        ));
     }
     let machine = elf.number(18, 2)?;
     if !OWN.is_empty() && (!OWN.contains(&machine) || elf.big_endian) {
@@ -156,7 +160,7 @@ mod tests {
         let cut = problem_of(b"\x7fELF\x02\x01").unwrap();
         assert!(cut.contains("only the beginning"), "{cut}");
         let object = problem_of(&changed(|bytes| bytes[16] = 1)).unwrap();
-        assert!(object.contains("a part of a program"), "{object}");
+        assert!(object.contains("is not an executable"), "{object}");
         let loader = b"/lib64/ld-linux-x86-64.so.2\0";
         if cfg!(all(target_arch = "x86_64", target_env = "gnu")) {
             let musl = changed(|bytes| {

@@ -149,7 +149,7 @@ impl Chain<'_> {
             };
             let program = program.map_err(|problem| needs(file, name, &problem))?;
             if program == file {
-                return Err(unclear("it starts itself, for ever".into()));
+                return Err(unclear("it would start itself in an endless loop".into()));
             }
             if !before.is_empty() {
                 if program.as_os_str().as_bytes().contains(&b'=') {
@@ -364,8 +364,8 @@ mod tests {
             ("#!/usr/bin/env -S ./node", "needs `./node`: `./node` must be an absolute path"),
             ("#!/usr/bin/env -S PATH=bin:/x node", "`PATH` has `bin`, which is not absolute"),
             ("#!/usr/bin/env --weird", "cannot tell what"),
-            ("#!/usr/bin/env -i", "starts itself, for ever"),
-            ("#!/usr/bin/env A=1 node", "starts itself, for ever"),
+            ("#!/usr/bin/env -i", "start itself in an endless loop"),
+            ("#!/usr/bin/env A=1 node", "start itself in an endless loop"),
             (&format!("#!{text}"), "has no first line `#!…` itself"),
         ] {
             programs.add("pi", &format!("{first}\nx"));

@@ -1,4 +1,4 @@
-//! Programs in a scenario's `bin` that would run in the place of the agent, with the lane's credentials.
+//! Programs in a scenario's `bin` that could run instead of the agent, with the lane's credentials.
 //!
 //! The host finds the agent's program and its interpreters itself, see [`super::program`]. Some programs only start
 //! the agent: a wrapper in a shell, a launcher such as `nice`, an adapter. They look up what they start in the `PATH`
@@ -62,7 +62,7 @@ pub fn shadowed(settings: &AgentSettings, bin: &Path) -> Option<String> {
         .or_else(|| by_adapter(settings, &found.program, &names))?;
     let stub = bin.join(&name);
     Some(format!(
-        "{} would run in the place of the agent, with the lane's credentials: {why}\nhelp: name the agent's own program \
+        "{} could run instead of the agent, with the lane's credentials: {why}\nhelp: name the agent's own program \
          as the lane's `command`, or rename `bin/{name}`, or run the scenario in a lane without `credentials`",
         stub.display()
     ))
