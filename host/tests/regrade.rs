@@ -118,7 +118,7 @@ fn the_check_for_processes_finds_one() {
     without_processes(&mut command);
     let finished = suite.start_command(command).finish();
     finished.exits(96);
-    assert!(finished.stderr.contains("`git` does not start"), "{}", finished.told());
+    assert!(finished.stderr.contains("cannot start `git`"), "{}", finished.told());
 }
 
 #[test]

@@ -99,6 +99,10 @@ retries = 1  # scenarios/suite.toml:23:11 ([profile.ci])
 retry-on = ["launch", "overload", "stall", "crash"]  # default
 retry-delay = "5s"  # scenarios/suite.toml:24:15 ([profile.ci])
 
+[compile]
+max-memory = "4GiB"  # default
+timeout = "10m"  # default
+
 [lane.mine]
 kind = "scripted"  # default
 agent = "slow"  # scenarios/suite.toml:10:9

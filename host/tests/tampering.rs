@@ -17,9 +17,9 @@ fn an_agent_cannot_tamper_with_the_run_its_fixtures_or_the_cache() {
     let cache = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compiled");
     let (runs, sources) = (suite.path(".host"), suite.path("scenarios"));
     let commands = [
-        // The fixture's snapshot, from which the next attempt starts, and what the component sees of the session.
-        "echo x > $HOME/../../f1/before/file".to_owned(),
-        "cat $HOME/../../f1/before/file".to_owned(),
+        // Where the fixture's snapshot is, from which the next attempt starts, and what the component sees of the session.
+        "ls $HOME/../../..".to_owned(),
+        "ls $HOME/../..".to_owned(),
         "mv $HOME/../root $HOME/../other".to_owned(),
         "mkdir $HOME/../session-2".to_owned(),
         format!("touch {}/planted", runs.display()),

@@ -37,7 +37,7 @@ fn text(settings: &Settings, args: &RunArgs) -> String {
     add(&mut text, sourced(settings, "defaults", retries(&retry)));
     text.push_str("\n[compile]\n");
     let compile = [
-        ("max-memory", integer(settings.compile.max_memory)),
+        ("max-memory", size(settings.compile.max_memory)),
         ("timeout", Value::from(humantime::format_duration(settings.compile.timeout).to_string())),
     ];
     add(&mut text, sourced(settings, "compile", compile));

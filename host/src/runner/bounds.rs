@@ -94,7 +94,7 @@ fn not_counted(uncounted: &Uncounted, tripwire: &Tripwire) -> Result<(), Fault> 
     if fault.is_shortage() {
         return Err(fault);
     }
-    tripwire.limit(uncounted.to_string());
+    tripwire.limit(format!("{uncounted}; what cannot be counted counts as over the limit `disk`"));
     Ok(())
 }
 

@@ -49,13 +49,10 @@ pub struct DiskUse {
 #[derive(Debug, thiserror::Error)]
 pub enum Uncounted {
     /// Folders are nested deeper than a path reaches.
-    #[error("the attempt nests folders too deep for its limit `disk` to be kept")]
+    #[error("the attempt's folders are nested too deeply to be measured")]
     TooDeep,
     /// A folder cannot be looked into.
-    #[error(
-        "cannot look into the attempt's folder {}: {reason}; what cannot be counted counts as over its limit `disk`",
-        named(folder)
-    )]
+    #[error("cannot look into the attempt's folder {}: {reason}", named(folder))]
     Closed {
         /// The folder, in the attempt's directories.
         folder: PathBuf,

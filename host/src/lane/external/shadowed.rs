@@ -280,7 +280,7 @@ mod tests {
         ] {
             let lane = Lane::new(LaneKind::Command, agent);
             let problem = lane.shadowed(stub).unwrap_or_else(|| panic!("{agent}"));
-            assert!(problem.contains(&format!("/bin/{stub} would run")) && problem.contains("\nhelp: "), "{problem}");
+            assert!(problem.contains(&format!("/bin/{stub} could run")) && problem.contains("\nhelp: "), "{problem}");
             assert_eq!(lane.shadowed("deploy"), None, "{agent}");
         }
     }
