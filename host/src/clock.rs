@@ -52,11 +52,14 @@ impl Instant {
     }
 }
 
+/// Later than anything that a run waits for: a time from a file can be too long to be added.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
+
 impl Add<Duration> for Instant {
     type Output = Self;
 
     fn add(self, time: Duration) -> Self {
-        Self(self.0 + time)
+        Self(self.0.checked_add(time).unwrap_or_else(|| self.0 + FAR))
     }
 }
 
@@ -281,5 +284,11 @@ mod tests {
         let (answer, _) = tokio::join!(timeout(SECOND, tell), late);
         assert_eq!(answer, Ok(Ok(7)));
         assert_eq!(timeout(SECOND, std::future::pending::<()>()).await, Err(Elapsed));
+    }
+
+    #[test]
+    fn a_time_that_is_too_long_to_be_added_is_far_away() {
+        let now = Instant::now();
+        assert_eq!((now + Duration::MAX) - now, FAR);
     }
 }

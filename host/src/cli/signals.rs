@@ -59,6 +59,10 @@ pub(super) fn signals(stopping: &Stopping) -> std::io::Result<mpsc::Receiver<Sig
         let (sender, stopping) = (sender.clone(), stopping.clone());
         tokio::spawn(async move {
             while arrived.recv().await.is_some() {
+                // Questions leave room for orders to stop, which nobody takes while a run is being prepared.
+                if meaning == Signal::Status && sender.capacity() <= 2 {
+                    continue;
+                }
                 // The receiver is gone once the run is over and its reports are written.
                 let _ = sender.send(meaning.clone()).await;
                 if matches!(meaning, Signal::Stop(_)) {

@@ -138,6 +138,10 @@ pub(super) async fn execute_with(
     // What was judged is reported, whatever became of the rest.
     reporter.finish();
     let Ok(summary) = summary else {
+        // Secrets must not stay in what the message leads to.
+        if let Err(error) = executor.close() {
+            terminal::warning(error);
+        }
         let directory = shown(&as_seen_here(directory.path()));
         let what = format!("the run broke off, which is a bug of host; what it had come to is in {directory}");
         return Err(Failure::setup(what));
@@ -230,7 +234,9 @@ fn prepare(
     halt: Halt<'_>,
 ) -> Result<AttemptExecutor, Failure> {
     // An attempt whose artifacts are being saved still has its directories when the next one begins.
-    let attempts = plan.jobs.saturating_mul(2).min(plan.trials().count());
+    // Those of one that is kept are never free again.
+    let all = plan.trials().count();
+    let attempts = if args.keep { all } else { plan.jobs.saturating_mul(2).min(all) };
     workspace.reserve(attempts).map_err(|error| {
         Failure::setup(format!("cannot make a directory in {}: {error}", workspace.folder().display()))
     })?;

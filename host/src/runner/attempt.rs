@@ -233,7 +233,10 @@ impl AttemptExecutor {
         let closed = self.workspace.close();
         let left = self.unscrubbed.close(&*self.place);
         let closed = closed.map_err(|error| format!("cannot remove {}: {error}", self.workspace.folder().display()));
-        closed.and(left)
+        match (closed, left) {
+            (Err(one), Err(other)) => Err(format!("{one}; {other}")),
+            (closed, left) => closed.and(left),
+        }
     }
 
     /// One attempt: its directories are made, its component is called, and whatever came of that is torn down.

@@ -62,7 +62,7 @@ async fn stopped(stop: &mut watch::Receiver<Stop>) -> String {
 async fn watch_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire>) {
     loop {
         tokio::time::sleep(DISK_LOOK).await;
-        // The next look makes up for one that the machine was too short for.
+        // The next look makes up for one that did not come about.
         let _ = look_at_disk(dirs, bound, tripwire).await;
     }
 }
@@ -70,7 +70,7 @@ async fn watch_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire
 /// Looks at the disk use once.
 ///
 /// # Errors
-/// A fault of class `resources`: the machine is too short of something for a look, which says nothing about the limit.
+/// What kept it from looking, which says nothing about the limit: most likely something that the machine lacks.
 pub(super) async fn look_at_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire>) -> Result<(), Fault> {
     let looked_at = Arc::clone(dirs);
     let look = move || looked_at.disk_use(&agents_processes(&looked_at.base));
@@ -82,8 +82,8 @@ pub(super) async fn look_at_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: 
                 .limit(format!("the attempt's directories hold {bytes} bytes{nameless}; its limit `disk` is {bound}"));
         }
         Ok(Err(uncounted)) => return not_counted(&uncounted, tripwire),
-        // A look that did not come about is made up for by the next.
-        Ok(Ok(_)) | Err(_) => {}
+        Ok(Ok(_)) => {}
+        Err(error) => return Err(Fault::new(FaultClass::Internal, format!("cannot measure the disk: {error}"))),
     }
     Ok(())
 }

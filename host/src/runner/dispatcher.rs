@@ -47,6 +47,8 @@ use crate::{
 
 /// Messages that may wait for the dispatcher; beyond them attempts wait.
 const MESSAGES: usize = 1024;
+/// The longest wait before a retry; a longer one cannot be told from never.
+const MAX_DELAY: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 /// How often a sink that was full is looked at again.
 const FULL_CHECK: Duration = Duration::from_millis(50);
 
@@ -225,7 +227,7 @@ impl<'a> Dispatcher<'a> {
         let state = &mut self.trials[index];
         state.attempts += 1;
         state.era = self.room.era();
-        state.waits_for_room = None;
+        state.touched = false;
         state.phase = Phase::Asked;
         let (messages, redactor) = (self.messages.clone(), Redactor::default());
         let feed = Feed { trial: index, attempt: state.attempts, messages, redactor };
@@ -257,7 +259,9 @@ impl<'a> Dispatcher<'a> {
                 if !self.may_start(index) {
                     return;
                 }
-                self.trials[index].phase = Phase::Running { since: Instant::now() };
+                let state = &mut self.trials[index];
+                state.waits_for_room = None;
+                state.phase = Phase::Running { since: Instant::now() };
                 self.emit(EventKind::AttemptStarted { trial, attempt });
                 let _ = leave.send(());
             }
@@ -395,7 +399,7 @@ impl<'a> Dispatcher<'a> {
         let state = &mut self.trials[index];
         let trial = state.trial.id.clone();
         state.phase = Phase::Retrying;
-        self.retries.insert((Instant::now() + delay, index));
+        self.retries.insert((Instant::now() + delay.min(MAX_DELAY), index));
         let reason = in_a_line(outcome);
         self.emit(EventKind::RetryScheduled { trial, attempt, delay_ms: millis(delay), reason });
     }

@@ -208,10 +208,12 @@ impl Sessions {
         let entry = ended.unwrap_or_else(|error| {
             Err(Fault::new(FaultClass::Internal, format!("starting the agent failed: {error}")))
         })?;
-        if let Some(what) = entry.session.unconfined() {
+        let unconfined = entry.session.unconfined();
+        // Before anything is waited for: a call that is dropped meanwhile must not lose the session.
+        self.list.lock().await.push(Arc::new(tokio::sync::Mutex::new(entry)));
+        if let Some(what) = unconfined {
             self.feed.report(Report::Unconfined { what }).await;
         }
-        self.list.lock().await.push(Arc::new(tokio::sync::Mutex::new(entry)));
         Ok(())
     }
 
@@ -232,7 +234,8 @@ impl Sessions {
             match patience.wait(session.send(message.clone())).await {
                 Ok(answer) => break answer,
                 Err(fault) if session.give_up(&fault) => break Err(fault),
-                Err(_) => {}
+                // Its turn is over. What is left, the end of its process and the next start, has limits of its own.
+                Err(_) => break session.send(message.clone()).await,
             }
         };
         transcript.sent(&message, &answer);

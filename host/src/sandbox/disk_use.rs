@@ -33,6 +33,10 @@ use crate::files::open_quietly;
 /// What an owner needs to look into a directory.
 const LOOK: u32 = 0o500;
 
+/// Closed folders, each in the one before, that are held open at once: descriptors of the host, which an agent must not
+/// use up.
+const MOST_OPENED_UP: usize = 64;
+
 /// Bytes of a path in an attempt's directories: deeper ones take too long to be reached.
 const LONGEST_PATH: usize = 3_800;
 
@@ -118,8 +122,12 @@ struct Opened {
 impl Count {
     fn tree(&mut self) -> Result<(), Uncounted> {
         let mut tasks = vec![Task::Look(PathBuf::new())];
+        let mut opened_up = 0_usize;
         while let Some(task) = tasks.pop() {
-            let Task::Look(folder) = task else { continue };
+            let Task::Look(folder) = task else {
+                opened_up -= 1;
+                continue;
+            };
             if folder.as_os_str().len() > LONGEST_PATH {
                 return Err(Uncounted::TooDeep);
             }
@@ -128,6 +136,10 @@ impl Count {
                 Err(Errno::ACCESS) => match Opened::up(&self.base, &folder) {
                     Ok(opened) => {
                         tasks.push(Task::Close { _opened: opened });
+                        opened_up += 1;
+                        if opened_up > MOST_OPENED_UP {
+                            return Err(Uncounted::TooDeep);
+                        }
                         let directory = self.open(&folder);
                         directory.and_then(|directory| self.look(directory, &folder, &mut tasks))
                     }

@@ -183,17 +183,17 @@ impl Workspace {
         Ok(dirs)
     }
 
-    /// Removes an attempt's directories, unless they are kept.
+    /// Removes an attempt's directories, unless they are kept. Where a process of the attempt may have survived
+    /// (`unwatched` is false) nothing else is made in its slot.
     ///
     /// # Errors
     /// The first entry that would not go.
-    pub fn release(&self, dirs: &AttemptDirs) -> io::Result<Option<PathBuf>> {
+    pub fn release(&self, dirs: &AttemptDirs, unwatched: bool) -> io::Result<Option<PathBuf>> {
         if self.keep {
             return Ok(Some(dirs.base.clone()));
         }
         remove_tree(&dirs.base)?;
-        // Whoever knew it is gone.
-        let slot = dirs.base.parent().map(Path::to_owned);
+        let slot = dirs.base.parent().map(Path::to_owned).filter(|_| unwatched);
         self.slots.lock().unwrap_or_else(PoisonError::into_inner).extend(slot);
         Ok(None)
     }
@@ -345,7 +345,7 @@ mod tests {
         let attempt = || workspace.attempt(Some(&snapshot), false, &|| false);
         let made = attempt().unwrap();
         assert!(made.root.join("first").is_file());
-        workspace.release(&made).unwrap();
+        workspace.release(&made, true).unwrap();
         // A socket is nothing that can be copied.
         let _socket = std::os::unix::net::UnixListener::bind(into.join("before/second")).unwrap();
         attempt().unwrap_err();

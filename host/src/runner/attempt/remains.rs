@@ -61,12 +61,14 @@ impl<'a> Remains<'a> {
         scrubbed.inspect_err(|_| self.unscrubbed.note(&self.folder, &self.redactor))
     }
 
-    /// Removes the directories, unless the run keeps them; returns where they are then.
+    /// Removes the directories, unless the run keeps them; returns where they are then. `unwatched` says that no process
+    /// of the attempt is left.
     ///
     /// # Errors
     /// Some of them are left.
-    pub(super) async fn release(&mut self) -> Result<Option<PathBuf>, Fault> {
-        let released = patiently("removing the attempt's directories", || release(self.workspace, &self.dirs)).await;
+    pub(super) async fn release(&mut self, unwatched: bool) -> Result<Option<PathBuf>, Fault> {
+        let release = || release(self.workspace, &self.dirs, unwatched);
+        let released = patiently("removing the attempt's directories", release).await;
         self.released = true;
         released
     }
@@ -82,13 +84,13 @@ impl Drop for Remains<'_> {
         }
         if !self.released {
             // What is left goes with the run's folder.
-            let _ = caught_now(|| release(self.workspace, &self.dirs));
+            let _ = caught_now(|| release(self.workspace, &self.dirs, false));
         }
     }
 }
 
-fn release(workspace: &Workspace, dirs: &AttemptDirs) -> Result<Option<PathBuf>, Fault> {
-    workspace.release(dirs).map_err(|error| {
+fn release(workspace: &Workspace, dirs: &AttemptDirs, unwatched: bool) -> Result<Option<PathBuf>, Fault> {
+    workspace.release(dirs, unwatched).map_err(|error| {
         Fault::of_host(format_args!("cannot remove {}, which must be removed by hand", dirs.base.display()), &error)
     })
 }
@@ -259,7 +261,7 @@ mod tests {
         let mut remains = case.remains();
         let fault = remains.scrub().await.unwrap_err();
         assert!(fault.message.contains("it fell over"), "{fault}");
-        assert_eq!(remains.release().await, Ok(None));
+        assert_eq!(remains.release(true).await, Ok(None));
         drop(remains);
         assert_eq!((case.key().as_deref(), case.directories()), (Some("s3cr3t"), 0));
         case.unscrubbed.close(&case.place).unwrap();

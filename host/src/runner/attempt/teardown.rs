@@ -39,7 +39,7 @@ impl AttemptExecutor {
         let broken = broken.into_iter().find_map(|(what, done)| Some(panicked(what, &done.err()?)));
         // Whoever has written it: the component may have read what the agent left.
         let unscrubbed = attempt.remains.scrub().await.err();
-        let (kept, unremoved) = match attempt.remains.release().await {
+        let (kept, unremoved) = match attempt.remains.release(survivors.is_none()).await {
             Ok(kept) => (kept, None),
             Err(fault) => (Some(attempt.dirs.base.clone()), Some(fault)),
         };
@@ -106,7 +106,7 @@ impl AttemptExecutor {
 async fn last_look_at_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire>) {
     let mut waits = WAITS.into_iter();
     while let Err(short) = look_at_disk(dirs, bound, tripwire).await {
-        match waits.next() {
+        match waits.next().filter(|_| short.is_shortage()) {
             Some(wait) => tokio::time::sleep(wait).await,
             None => return tripwire.breach(short),
         }

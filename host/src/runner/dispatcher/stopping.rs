@@ -27,7 +27,9 @@ impl Dispatcher<'_> {
 
     /// A trial that waits has its verdict: that of its last attempt, or `otherwise` when it never started.
     pub(super) fn finish_waiting(&mut self, index: usize, otherwise: Verdict) {
-        if self.trials[index].ended.is_empty() { self.finish(index, otherwise) } else { self.conclude(index) }
+        let state = &self.trials[index];
+        let never_ended = state.ended.is_empty() && state.waits_for_room.is_none();
+        if never_ended { self.finish(index, otherwise) } else { self.conclude(index) }
     }
 
     /// Of the trials that wait for a retry, those that are `meant` have the verdict of their last attempt.

@@ -153,3 +153,23 @@ fn too_deep_a_tree_cannot_be_counted() {
     assert!(matches!(dirs.disk_use(&[]), Err(Uncounted::TooDeep)));
     crate::sandbox::remove_tree(&dirs.root).unwrap();
 }
+
+#[test]
+fn closed_folders_hold_few_descriptors_open() {
+    let (_folder, dirs) = attempt();
+    let mut path = dirs.root.clone();
+    for _ in 0..=MOST_OPENED_UP {
+        path.push("d");
+        fs::create_dir(&path).unwrap();
+    }
+    let closed: Vec<_> = path.ancestors().take(MOST_OPENED_UP + 1).map(Path::to_owned).collect();
+    let set = |mode| move |folder: &PathBuf| fs::set_permissions(folder, Permissions::from_mode(mode)).unwrap();
+    closed.iter().for_each(set(0o000));
+    let (dirs, counted) = unprivileged(move || {
+        let counted = dirs.disk_use(&[]);
+        (dirs, counted)
+    });
+    assert!(matches!(counted, Err(Uncounted::TooDeep)), "{counted:?}");
+    closed.iter().rev().for_each(set(0o700));
+    assert!(dirs.disk_use(&[]).is_ok());
+}

@@ -257,7 +257,7 @@ fn runs_that_begin_while_others_sweep_keep_their_workspaces() {
                         let dirs = workspace.attempt(None, false, &|| false).unwrap();
                         fs::write(dirs.root.join("file"), "x").unwrap();
                         assert!(workspace.folder().join(CLAIM).exists());
-                        workspace.release(&dirs).unwrap();
+                        workspace.release(&dirs, true).unwrap();
                         workspace.close().unwrap();
                     }
                 })
@@ -284,7 +284,7 @@ fn no_name_of_an_attempt_comes_up_while_agents_run() {
     let slot = |dirs: &crate::sandbox::AttemptDirs| dirs.base.parent().unwrap().to_owned();
     assert_ne!(slot(&first), slot(&second));
     assert!(before.iter().all(|name| name == CLAIM || name.len() == 20), "{before:?}");
-    workspace.release(&first).unwrap();
+    workspace.release(&first, true).unwrap();
     assert_eq!(slot(&workspace.attempt(None, false, &|| false).unwrap()), slot(&first), "its agents are gone");
     // One more than was expected has room all the same.
     assert_ne!(slot(&workspace.attempt(None, false, &|| false).unwrap()), slot(&second));
