@@ -96,6 +96,10 @@ fn other_versions_and_agents_mean_the_same() {
         assert!(quiet.iter().any(|said| matches!(said, Said::Finished { .. })), "{version}: {quiet:?}");
         let refused = session(version, "http-401", 1);
         match refused.iter().find(|said| matches!(said, Said::Finished { .. } | Said::Broken(_))) {
+            // It calls the refusal an internal error, and gives no status.
+            Some(Said::Broken(fault)) if version == "opencode-1.18.33" => {
+                assert_eq!(fault.class, FaultClass::Crash, "{version}: {fault}");
+            }
             Some(Said::Broken(fault)) => assert_eq!(fault.class, FaultClass::Launch, "{version}: {fault}"),
             // It keeps the error to itself.
             Some(Said::Finished { .. }) if ["pi-acp-0.0.23", "pi-acp-0.0.24", "opencode-1.1.65"].contains(&version) => {
