@@ -230,13 +230,11 @@ impl Sessions {
             return self.note(Err(fault));
         }
         let Entry { session, patience, transcript, .. } = &mut *entry;
-        let answer = loop {
-            match patience.wait(session.send(message.clone())).await {
-                Ok(answer) => break answer,
-                Err(fault) if session.give_up(&fault) => break Err(fault),
-                // Its turn is over. What is left, the end of its process and the next start, has limits of its own.
-                Err(_) => break session.send(message.clone()).await,
-            }
+        let answer = match patience.wait(session.send(message.clone())).await {
+            Ok(answer) => answer,
+            Err(fault) if session.give_up(&fault) => Err(fault),
+            // Its turn is over. What is left, the end of its process and the next start, has limits of its own.
+            Err(_) => session.send(message.clone()).await,
         };
         transcript.sent(&message, &answer);
         self.note(answer)
