@@ -185,7 +185,7 @@ fn start_and_wait<'a>(suite: &'a Suite, seconds: &str) -> Running<'a> {
 
 #[test]
 fn an_interruption_ends_the_agents_and_cancels_the_trial() {
-    for (signal, seconds) in [(Signal::INT, "1000.71631"), (Signal::TERM, "1000.71632")] {
+    for (signal, seconds) in [(Signal::INT, "1000.71631"), (Signal::TERM, "1000.71632"), (Signal::QUIT, "1000.71634")] {
         let suite = at_work("awaited-session", seconds, "");
         let running = start_and_wait(&suite, seconds);
         running.signal(signal);

@@ -30,6 +30,8 @@ fn a_bound_on_the_size_of_files_loses_no_verdict() {
     assert_eq!(output.status.code(), Some(96), "{told}{errors}");
     assert!(told.contains("Summary 9 passed"), "{told}");
     assert!(errors.contains("the report events.jsonl could not be written: File too large"), "{errors}");
+    let log = std::fs::read_to_string(suite.last_run().unwrap().join("events.jsonl")).unwrap();
+    assert!(log.is_empty() || log.ends_with('\n'), "{log}");
 }
 
 #[test]
@@ -270,6 +272,11 @@ fn closed_standard_streams_do_no_harm() {
         shell.args(["-c", &format!("exec \"$0\" run {closed}"), env!("CARGO_BIN_EXE_host")]);
         suite.start_command(shell).finish().exits(0).passes("work");
     }
+    let mut shell = suite.command("sh");
+    shell.args(["-c", "exec \"$0\" run --reporter jsonl >&-", env!("CARGO_BIN_EXE_host")]);
+    let finished = suite.start_command(shell).finish();
+    finished.exits(96).passes("work");
+    assert!(finished.stderr.contains("the report jsonl could not be written: stdout is closed"), "{}", finished.told());
 }
 
 /// A process that has nothing to do with any host.

@@ -49,6 +49,7 @@ pub(super) fn signals(stopping: &Stopping) -> std::io::Result<mpsc::Receiver<Sig
     for (kind, meaning) in [
         (SignalKind::interrupt(), stop("SIGINT")),
         (SignalKind::terminate(), stop("SIGTERM")),
+        (SignalKind::quit(), stop("SIGQUIT")),
         (SignalKind::hangup(), stop("SIGHUP")),
         (SignalKind::user_defined1(), Signal::Status),
     ] {

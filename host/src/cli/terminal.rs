@@ -171,6 +171,22 @@ impl Write for Stream {
     }
 }
 
+/// Stdout for data that was asked for: where there is none, that is an error.
+pub(super) struct Data;
+
+impl Write for Data {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if WAS_STDOUT_CLOSED.load(Ordering::Relaxed) {
+            return Err(io::Error::other("stdout is closed"));
+        }
+        Stream(stdio::stdout()).write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 fn print_to(fd: BorrowedFd<'_>, text: &str, timeout: Duration, is_stuck: &AtomicBool) {
     let until = Instant::now() + timeout;
     let left = || {

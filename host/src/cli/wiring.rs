@@ -292,8 +292,7 @@ fn add_reporters(
     }
     let jsonl = kinds.contains(&ReporterKind::Jsonl);
     if jsonl {
-        reporter
-            .add("jsonl", Background::new(JsonLines::new(Stream(stdio::stdout())), log.clone()).map_err(no_thread)?);
+        reporter.add("jsonl", Background::new(JsonLines::new(terminal::Data), log.clone()).map_err(no_thread)?);
     }
     if kinds.is_empty() || kinds.contains(&ReporterKind::Human) {
         // stdout belongs to the event stream where that is asked for.

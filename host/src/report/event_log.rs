@@ -102,7 +102,7 @@ impl EventLog {
     /// # Errors
     /// The file exists or cannot be made, or no thread can be started.
     pub fn create(path: &Path) -> io::Result<Self> {
-        Self::start(path, File::create_new(path)?)
+        Self::start(path, WholeLines { file: File::create_new(path)?, length: 0, whole: 0 })
     }
 
     fn start(path: &Path, file: impl Write + Send + 'static) -> io::Result<Self> {
@@ -121,6 +121,37 @@ impl EventLog {
     #[must_use]
     pub fn tail(&self) -> LogTail {
         LogTail { path: self.path.clone(), shared: Arc::clone(&self.shared), reader: None, next: 0, line: Vec::new() }
+    }
+}
+
+/// A file that ends with a whole line also where the disk is full in the middle of one.
+struct WholeLines {
+    file: File,
+    length: u64,
+    whole: u64,
+}
+
+impl Write for WholeLines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.file.write(bytes) {
+            Ok(written) => {
+                if let Some(end) = memchr::memrchr(b'\n', &bytes[..written]) {
+                    self.whole = self.length + end as u64 + 1;
+                }
+                self.length += written as u64;
+                Ok(written)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                // Readers take half a line, too, where it cannot be taken back.
+                let _ = self.file.set_len(self.whole);
+                Err(error)
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
     }
 }
 

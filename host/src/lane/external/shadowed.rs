@@ -37,6 +37,9 @@ const LAUNCHERS: [&str; 24] = [
 /// Agents that adapters start.
 const AGENTS: [&str; 6] = ["claude", "codex", "pi", "gemini", "opencode", "goose"];
 
+/// The longest script of another language that is taken for a launcher.
+const MAX_LAUNCHER: usize = 16 << 10;
+
 /// The largest script that is looked through. A wrapper is short.
 const MAX_WRAPPER: u64 = 256 << 10;
 
@@ -108,7 +111,9 @@ fn by_script(script: &Script, names: &BTreeSet<String>) -> Option<(String, Strin
     }
     let interpreter = name_of(&script.interpreter);
     if is_one_of(&interpreter, &RUNTIMES) {
-        return None;
+        let name = replaced_by(&wrapper(&script.file)?, names)?;
+        let why = format!("{shown} replaces itself by another program, which may be `{name}` of `PATH`");
+        return Some((name, why));
     }
     let name = started_by_launcher(&argument, names)?;
     let why = format!("{shown} is started by `{interpreter}`, which may look for `{name}` in `PATH`");
@@ -180,6 +185,38 @@ fn words_of(line: &str) -> Vec<&str> {
     line.split(|c| !is_part(c)).filter(|word| !word.is_empty()).collect()
 }
 
+/// Which of `names` a short script of another language may replace itself by: Python's `os.execvp`, Perl's `exec`.
+fn replaced_by(text: &str, names: &BTreeSet<String>) -> Option<String> {
+    if text.len() > MAX_LAUNCHER {
+        return None;
+    }
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let words: BTreeSet<&str> = lines.flat_map(|line| line.split(|c: char| !is_word(c))).collect();
+    let replaces = words.iter().any(|word| word.starts_with("exec"));
+    names.iter().find(|name| replaces && is_well_known(name) && words.contains(name.as_str())).cloned()
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || "_-+@".contains(c)
+}
+
+/// Whether the name of a program that a line of a shell's script starts cannot be told from its text.
+fn is_opaque(line: &str) -> bool {
+    line.split([';', '|', '&', '(', '{', '`']).any(|part| {
+        let command = part.split_whitespace().find(|word| !is_assignment(word) && !is_keyword(word));
+        command.is_some_and(|word| word == "eval" || word.starts_with('$') || word.contains(['\\', '"', '\'']))
+    })
+}
+
+fn is_assignment(word: &str) -> bool {
+    word.split_once('=')
+        .is_some_and(|(name, _)| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || c == '_'))
+}
+
+fn is_keyword(word: &str) -> bool {
+    ["if", "then", "else", "elif", "do", "while", "until", "!", "command", "builtin"].contains(&word)
+}
+
 /// Which of `names` a script of a shell may start in the agent's place: an interpreter or agent that it names, whatever
 /// it hands its arguments over to, and any interpreter where that cannot be told.
 fn started_in_shell(text: &str, names: &BTreeSet<String>) -> Option<String> {
@@ -187,7 +224,9 @@ fn started_in_shell(text: &str, names: &BTreeSet<String>) -> Option<String> {
     let lines = text.lines().map(str::trim_start).filter(|line| !line.starts_with('#'));
     for line in lines {
         let words = words_of(line);
-        let hands_over = words.contains(&"exec") || ["$@", "$*", "${@", "${*"].iter().any(|all| line.contains(all));
+        let hands_over = words.contains(&"exec")
+            || is_opaque(line)
+            || ["$@", "$*", "${@", "${*"].iter().any(|all| line.contains(all));
         let named = names.iter().find(|name| words.contains(&name.as_str()) && (hands_over || is_well_known(name)));
         if let Some(name) = named.or(well_known.filter(|_| hands_over && !is_settled(line))) {
             return Some(name.clone());
@@ -274,10 +313,21 @@ mod tests {
             ("#!/bin/sh\nagent-real \"$@\"\n", "agent-real"),
             ("#!/bin/sh\nexec /usr/bin/env \"$x\"\n", "deno"),
             ("exec node x\n", "node"),
+            ("#!/bin/sh\na=pyt; b=hon3; $a$b -c 'print(1)'\n", "python3"),
+            ("#!/bin/sh\nimpl() { $1 -c 'print(1)'; }\nimpl py\"\"thon3\n", "python3"),
+            ("#!/bin/sh\necho 'print(1)' | py\\thon3\n", "python3"),
+            ("#!/bin/sh\neval \"$(echo cHl0aG9uMyAtYyAxCg== | base64 -d)\"\n", "python3"),
+            ("#!/bin/sh\nif true; then \"$NODE\" x; fi\n", "node"),
+            ("#!/usr/bin/python3\nimport os; os.execvp(\"node\", [\"node\", \"x\"])\n", "node"),
+            ("#!/usr/bin/perl\nexec 'node', 'x';\n", "node"),
             ("#!/usr/bin/nice node\n", "node"),
             ("#!/usr/bin/env -S nice -n 1 agent-real\n", "agent-real"),
             ("#!/usr/bin/env -S sh -c 'exec deno run \"$0\"'\n", "deno"),
         ] {
+            let interpreter = agent.trim_start_matches("#!").lines().next().unwrap_or_default();
+            if interpreter.starts_with("/usr/bin/p") && !Path::new(interpreter).exists() {
+                continue;
+            }
             let lane = Lane::new(LaneKind::Command, agent);
             let problem = lane.shadowed(stub).unwrap_or_else(|| panic!("{agent}"));
             assert!(problem.contains(&format!("/bin/{stub} could run")) && problem.contains("\nhelp: "), "{problem}");
