@@ -168,7 +168,7 @@ async fn a_turn_without_a_word_is_no_fault_unless_the_provider_made_it_wait() {
     let waits = r#"update '{"sessionUpdate":"agent_message_chunk","content":{"text":"Retrying (attempt 1, waiting 1s)"}}'
                    stop end_turn"#;
     let fault = within(60, Agent::of(waits).start(&attempt).await.conclude()).await.unwrap_err();
-    assert!(fault.class == FaultClass::Overload && fault.message.contains("without a word"), "{fault}");
+    assert!(fault.class == FaultClass::Overload && fault.message.contains("without a message"), "{fault}");
 }
 
 #[tokio::test]
