@@ -147,14 +147,14 @@ fn a_disk_filler_runs_into_its_limit() {
 #[test]
 fn a_disk_filler_below_paths_too_long_for_the_system_runs_into_its_limit() {
     let toml = "disk = \"16MiB\"\ndeadline = \"60s\"";
-    faults("buried-file", toml, FaultClass::Limit, "its limit `disk`");
+    faults("buried-file", toml, FaultClass::Limit, "the limit `disk`");
 }
 
 #[test]
 fn folders_too_deep_to_be_looked_into_do_not_hide_what_they_hold() {
     // A file of the same size at the top would pass.
     let toml = "disk = \"1GiB\"\ndeadline = \"60s\"";
-    faults("buried-file", toml, FaultClass::Limit, "its limit `disk`");
+    faults("buried-file", toml, FaultClass::Limit, "the limit `disk`");
 }
 
 #[test]
