@@ -161,7 +161,10 @@ async fn a_turn_without_a_word_is_no_fault_unless_the_provider_made_it_wait() {
     let conclusion = within(60, session.conclude()).await.unwrap();
     assert_eq!((conclusion.final_message.as_str(), conclusion.stop_reason.as_str()), ("", "end_turn"));
     let notes = session.remarks().notes;
-    assert!(notes.len() == 1 && notes[0].starts_with("turn 1: the agent ended its turn without a message"), "{notes:?}");
+    assert!(
+        notes.len() == 1 && notes[0].starts_with("turn 1: the agent ended its turn without a message"),
+        "{notes:?}"
+    );
     assert_eq!(session.remarks().notes, [""; 0], "each is told once");
 
     let attempt = Attempt::new("");

@@ -307,8 +307,8 @@ impl Drop for Workspace {
 
 /// Makes a directory whose name nobody can guess.
 fn create_secret(within: &Path) -> io::Result<PathBuf> {
-    /// Of 36 characters each: more than 2^100 names, and short, since paths of sockets are.
-    const LENGTH: usize = 20;
+    /// Of 36 characters each: 2^62 names, and short, since the paths of sockets are.
+    const LENGTH: usize = 12;
     // Keyed by the system's random numbers.
     let random = RandomState::new();
     let mut number = u128::from(random.hash_one(0_u8)) << 64 | u128::from(random.hash_one(1_u8));
