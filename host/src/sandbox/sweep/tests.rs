@@ -283,7 +283,7 @@ fn no_name_of_an_attempt_comes_up_while_agents_run() {
     assert_eq!(names(workspace.folder()), before);
     let slot = |dirs: &crate::sandbox::AttemptDirs| dirs.base.parent().unwrap().to_owned();
     assert_ne!(slot(&first), slot(&second));
-    assert!(before.iter().all(|name| name == CLAIM || name.len() == 20), "{before:?}");
+    assert!(before.iter().all(|name| name == CLAIM || name.len() == 12), "{before:?}");
     workspace.release(&first, true).unwrap();
     assert_eq!(slot(&workspace.attempt(None, false, &|| false).unwrap()), slot(&first), "its agents are gone");
     // One more than was expected has room all the same.
