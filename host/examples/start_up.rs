@@ -20,10 +20,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use host::{
-    lane::{Guard, HostProgram, LaneKind, SessionLimits, SessionSpec, lane},
-    model::{AgentSettings, Confinement, Ports, Provider, SessionEventKind},
-};
+use host_agents::{Guard, HostProgram, LaneKind, SessionLimits, SessionSpec, lane};
+use host_model::{AgentSettings, Confinement, Ports, Provider, SessionEventKind};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 #[path = "../tests/support/model_server/mod.rs"]

@@ -6,10 +6,8 @@ mod support;
 
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
-use host::{
-    lane::{Guard, HostProgram, LaneKind, Session, SessionLimits, lane},
-    model::{AgentSettings, FaultClass, SessionEventKind},
-};
+use host_agents::{Guard, HostProgram, LaneKind, Session, SessionLimits, lane};
+use host_model::{AgentSettings, FaultClass, SessionEventKind};
 
 use support::{Attempt, all_events, within};
 

@@ -5,10 +5,8 @@
 #[allow(dead_code, reason = "a module of several test files, each of which uses a part")]
 mod support;
 
-use host::{
-    lane::{Guard, HostProgram, LaneKind, Session, lane},
-    model::{AgentSettings, FaultClass, SessionEventKind},
-};
+use host_agents::{Guard, HostProgram, LaneKind, Session, lane};
+use host_model::{AgentSettings, FaultClass, SessionEventKind};
 
 use support::{Attempt, all_events, within};
 

@@ -4,7 +4,7 @@ mod support;
 
 use std::{fs, os::unix::fs::MetadataExt, path::PathBuf};
 
-use host::model::{Event, EventKind, FaultClass, Outcome, Report, Verdict};
+use host_model::{Event, EventKind, FaultClass, Outcome, Report, Verdict};
 use support::{Suite, events_of, kernel, plain_module, wait_until, write_program};
 
 const SECRET: &str = "sk-planted-0123456789-abcdefghij";

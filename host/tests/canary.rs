@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use host::model::{EventKind, Report, SessionEventKind, TrialId, Verdict};
+use host_model::{EventKind, Report, SessionEventKind, TrialId, Verdict};
 
 use crate::support::{Finished, Suite, plugin, repository};
 
@@ -88,8 +88,8 @@ fn without_a_canary_everything_starts_at_once_and_it_is_said() {
     let finished = run(&Suite::new(), &["--no-canary"]);
     finished.exits(0);
     assert!(finished.told().contains("canary"), "{}", finished.told());
-    let ended = |event: &&host::model::Event| matches!(event.kind, EventKind::AttemptFinished { .. });
-    let begun = |event: &&host::model::Event| matches!(event.kind, EventKind::AttemptStarted { .. });
+    let ended = |event: &&host_model::Event| matches!(event.kind, EventKind::AttemptFinished { .. });
+    let begun = |event: &&host_model::Event| matches!(event.kind, EventKind::AttemptStarted { .. });
     let before_first_end = finished.events.iter().take_while(|event| !ended(event));
     assert_eq!(before_first_end.filter(begun).count(), OTHERS.len() + 1);
 }

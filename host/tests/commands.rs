@@ -1,6 +1,6 @@
 //! Plain WASI commands: what they are given, and what their ending means.
 
-use host::model::{FaultClass, Finding, Verdict};
+use host_model::{FaultClass, Finding, Verdict};
 
 use crate::support::{Finished, Suite, plain_module, probe};
 

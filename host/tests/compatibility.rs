@@ -5,7 +5,7 @@ mod support;
 
 use std::path::{Path, PathBuf};
 
-use host::model::Verdict;
+use host_model::Verdict;
 use support::{Listed, Suite, typed_module_of};
 use wit_component::semver_check;
 use wit_parser::Resolve;

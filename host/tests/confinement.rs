@@ -13,10 +13,8 @@ use std::{
     time::Duration,
 };
 
-use host::{
-    lane::{Guard, confinement_available},
-    model::{Confinement, ConfinementMode, FaultClass, Ports, SessionEventKind},
-};
+use host_agents::{Guard, confinement_available};
+use host_model::{Confinement, ConfinementMode, FaultClass, Ports, SessionEventKind};
 use support::*;
 
 /// What each command answered, and whether it failed.

@@ -8,7 +8,7 @@ use std::{
     sync::LazyLock,
 };
 
-use host::model::{EventKind, Report};
+use host_model::{EventKind, Report};
 
 use crate::support::{Finished, Suite, probe};
 

@@ -7,7 +7,7 @@ use std::{
     process::{Command, Output},
 };
 
-use host::model::{Event, EventKind, Script};
+use host_model::{Event, EventKind, Script};
 use serde::de::DeserializeOwned;
 
 /// No key, step, event or class of anything is called that, or nearly that.
@@ -152,8 +152,8 @@ fn known_variants<T: DeserializeOwned>(document: &str) -> BTreeSet<String> {
 fn verdicts_and_fault_classes_are_the_same_as_in_the_model() {
     let text = read("docs/cli.md");
     let tables = rows(&text, "## Verdicts");
-    let verdicts = known_variants::<host::model::Verdict>(&format!(r#"{{"verdict":"{NOTHING}"}}"#));
-    let classes = known_variants::<host::model::FaultClass>(&format!(r#""{NOTHING}""#));
+    let verdicts = known_variants::<host_model::Verdict>(&format!(r#"{{"verdict":"{NOTHING}"}}"#));
+    let classes = known_variants::<host_model::FaultClass>(&format!(r#""{NOTHING}""#));
     assert_eq!(first_cells(&tables), verdicts.union(&classes).cloned().collect());
 }
 
@@ -316,9 +316,9 @@ fn headed(text: &str, level: &str) -> BTreeSet<String> {
 
 #[test]
 fn every_verdict_and_every_class_of_fault_has_its_section() {
-    let verdicts = known_variants::<host::model::Verdict>(&format!(r#"{{"verdict":"{NOTHING}"}}"#));
+    let verdicts = known_variants::<host_model::Verdict>(&format!(r#"{{"verdict":"{NOTHING}"}}"#));
     assert_eq!(headed(&read("docs/reading-a-run.md"), "###"), verdicts);
-    let mut troubles = known_variants::<host::model::FaultClass>(&format!(r#""{NOTHING}""#));
+    let mut troubles = known_variants::<host_model::FaultClass>(&format!(r#""{NOTHING}""#));
     troubles.extend(["blocked", "cancelled", "flaky"].map(str::to_owned));
     assert_eq!(headed(&read("docs/troubleshooting.md"), "##"), troubles);
 }

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use host::model::{FaultClass, Report, Verdict};
+use host_model::{FaultClass, Report, Verdict};
 use rustix::process::Signal;
 use support::{Finished, Suite, plain_module, wait_until};
 use wasmparser::{Parser, Payload};

@@ -10,7 +10,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use host::model::{AttemptRecord, EventKind, FaultClass, ScenarioId, Verdict};
+use host_model::{AttemptRecord, EventKind, FaultClass, ScenarioId, Verdict};
 use support::{Finished, Suite, plain_module};
 
 /// What the host itself may have resident at once, whatever agents do.

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use host::model::{FaultClass, Report};
+use host_model::{FaultClass, Report};
 
 use crate::{
     server::{Server, echo_tcp, echo_udp},

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use host::model::{FaultClass, Report, Verdict};
+use host_model::{FaultClass, Report, Verdict};
 
 use crate::support::{Finished, Listed, Suite, plain_module, probe, typed_module};
 

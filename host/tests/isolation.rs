@@ -25,7 +25,7 @@ fn fifty_attempts_at_once_find_only_their_own_files() {
 
 /// How many attempts were under way at the same time.
 fn most_at_once(finished: &support::Finished) -> usize {
-    use host::model::EventKind::{AttemptFinished, AttemptStarted};
+    use host_model::EventKind::{AttemptFinished, AttemptStarted};
     let mut under_way = 0_usize;
     let mut most = 0;
     for event in &finished.events {

@@ -9,7 +9,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use host::{model::EventKind, report::read_events};
+use host_model::EventKind;
+use host_report::read_events;
 use rustix::process::Signal;
 
 use crate::support::{

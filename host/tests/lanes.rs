@@ -11,10 +11,8 @@ use std::{
     time::Duration,
 };
 
-use host::{
-    lane::{Guard, HostProgram, LaneKind, Session, SessionSpec, VersionProblem, lane, version},
-    model::{AgentSettings, Confinement, ConfinementMode, Credential, Fault, FaultClass, SessionEventKind},
-};
+use host_agents::{Guard, HostProgram, LaneKind, Session, SessionSpec, VersionProblem, lane, version};
+use host_model::{AgentSettings, Confinement, ConfinementMode, Credential, Fault, FaultClass, SessionEventKind};
 
 use support::{Attempt, NO_GRACE, all_events, kernel, within, write_program};
 

@@ -11,10 +11,8 @@ mod support;
 
 use std::path::PathBuf;
 
-use host::{
-    lane::{Guard, HostProgram, LaneKind, lane, version},
-    model::{AgentSettings, Confinement, Credential, FaultClass, Ports, Provider, SessionEventKind},
-};
+use host_agents::{Guard, HostProgram, LaneKind, lane, version};
+use host_model::{AgentSettings, Confinement, Credential, FaultClass, Ports, Provider, SessionEventKind};
 use serde_json::{Value, json};
 
 use model_server::{ModelServer, Scripts, Session};

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use host::model::{FaultClass, Verdict};
+use host_model::{FaultClass, Verdict};
 use rustix::process::Signal;
 
 use crate::support::{Finished, Running, Suite, plain_module, probe, processes_with, wait_until};

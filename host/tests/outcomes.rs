@@ -1,7 +1,7 @@
 //! What a run makes of outcomes: retries, expected failures, bounds on failures and repetitions, as files and flags ask
 //! for them.
 
-use host::model::{CountsAs, EventKind, FaultClass, PassRate, Verdict};
+use host_model::{CountsAs, EventKind, FaultClass, PassRate, Verdict};
 
 use crate::support::{Finished, Listed, Suite, plain_module, typed_module};
 

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use host::model::FaultClass;
+use host_model::FaultClass;
 
 use crate::support::{Finished, Suite, preview1::*, probe};
 

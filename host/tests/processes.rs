@@ -13,10 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use host::{
-    lane::{Observer, SessionLimits, SessionSpec, become_subreaper},
-    model::{FaultClass, SessionEvent, SessionEventKind},
-};
+use host_agents::{Observer, SessionLimits, SessionSpec, become_subreaper};
+use host_model::{FaultClass, SessionEvent, SessionEventKind};
 use tokio::sync::mpsc;
 
 use support::*;
@@ -405,10 +403,10 @@ async fn killed_hosts_leave_nothing() {
 async fn no_path_of_an_attempt_is_in_the_arguments_of_a_supervisor() {
     let attempt = Attempt::new("");
     let program = write_program(&attempt.path("agent"), "#!/bin/sh\ncat >/dev/null; exec sleep 1019\n");
-    let mut settings = host::model::AgentSettings::new(host::lane::LaneKind::Command);
+    let mut settings = host_model::AgentSettings::new(host_agents::LaneKind::Command);
     settings.command = Some(program.display().to_string());
-    let host = host::lane::HostProgram::at(env!("CARGO_BIN_EXE_host"));
-    let lane = host::lane::lane(&settings, host, host::lane::Guard::default());
+    let host = host_agents::HostProgram::at(env!("CARGO_BIN_EXE_host"));
+    let lane = host_agents::lane(&settings, host, host_agents::Guard::default());
     let mut session = lane.start(attempt.spec()).await.unwrap();
     wait_until(Duration::from_secs(10), || !living_with_argument("1019").is_empty()).await;
     let supervisors: Vec<i32> =

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use host::model::FaultClass;
+use host_model::FaultClass;
 
 use crate::support::{Finished, Suite, plain_module, repository};
 

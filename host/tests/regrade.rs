@@ -13,7 +13,7 @@ use std::{
     process::Command,
 };
 
-use host::model::{EventKind, FaultClass, Report, RunSummary, Usage, Verdict};
+use host_model::{EventKind, FaultClass, Report, RunSummary, Usage, Verdict};
 use no_processes::without_processes;
 use support::{Finished, Suite, plain_module, plugin, probe, repository};
 

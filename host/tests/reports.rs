@@ -10,7 +10,7 @@ use std::{
 };
 
 use boon::{Compiler, Schemas};
-use host::model::{Event, EventKind, Verdict};
+use host_model::{Event, EventKind, Verdict};
 use rustix::process::Signal;
 
 use crate::support::{Finished, Suite, events_of, plugin, probe, repository, wait_until};

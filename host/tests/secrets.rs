@@ -6,10 +6,8 @@ mod support;
 
 use std::{fs, path::Path, sync::Arc};
 
-use host::{
-    lane::{Guard, Observer},
-    model::{Conclusion, Fault, Redactor, SessionEventKind},
-};
+use host_agents::{Guard, Observer};
+use host_model::{Conclusion, Fault, Redactor, SessionEventKind};
 use support::*;
 use tokio::sync::mpsc;
 

@@ -9,7 +9,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use host::model::{FaultClass, Verdict};
+use host_model::{FaultClass, Verdict};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -195,7 +195,7 @@ fn a_reader_that_does_not_read_changes_no_verdict_and_gets_everything() {
     let events = crate::support::events_of(&suite.last_run().unwrap());
     let passed = events
         .iter()
-        .filter(|event| matches!(&event.kind, host::model::EventKind::TrialFinished { verdict: Verdict::Pass, .. }));
+        .filter(|event| matches!(&event.kind, host_model::EventKind::TrialFinished { verdict: Verdict::Pass, .. }));
     assert_eq!(passed.count(), 3);
 }
 

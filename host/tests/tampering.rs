@@ -2,7 +2,7 @@
 
 use std::{io, os::unix::process::CommandExt, path::Path, process::Command};
 
-use host::model::{EventKind, Report, SessionEventKind};
+use host_model::{EventKind, Report, SessionEventKind};
 
 use crate::support::{Suite, kernel, plain_module};
 

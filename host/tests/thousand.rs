@@ -5,7 +5,7 @@ use std::{
     fs,
 };
 
-use host::model::{EventKind, Verdict};
+use host_model::{EventKind, Verdict};
 
 use crate::support::{Suite, plain_module, probe};
 

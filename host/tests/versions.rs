@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use host::model::FaultClass;
+use host_model::FaultClass;
 
 use crate::support::{Suite, plain_module, probe};
 

@@ -3,7 +3,7 @@ use std::io::{self, Read, Write};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 
 use super::args::AdaptArgs;
-use crate::component;
+use host_wasm::component;
 
 /// What the encoder may take: bytes of address space, and seconds on the processor.
 const ADDRESS_SPACE: u64 = 4 << 30;

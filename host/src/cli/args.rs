@@ -3,12 +3,10 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
 
 use super::{caps::CapsArgs, given::Given, policy_args::PolicyArgs};
-pub(super) use crate::model::ReporterKind;
-use crate::{
-    component::{ADAPT_MODE, COMPILE_MODE},
-    config::{Overrides, parse_bytes},
-    model::CompileLimits,
-};
+use host_model::CompileLimits;
+pub(super) use host_model::ReporterKind;
+use host_suite::config::{Overrides, parse_bytes};
+use host_wasm::component::{ADAPT_MODE, COMPILE_MODE};
 
 /// Runs live end-to-end scenarios as sandboxed WebAssembly components: the canary first, then all the rest at
 /// once, each in its own root and config dir, with nothing that it was not granted.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::given::Given;
-use crate::config::{Settings, Sourced, seen_from_here};
+use host_suite::config::{Settings, Sourced, seen_from_here};
 
 /// What scenarios may be given at most.
 #[derive(Clone, Debug, Default, Args)]

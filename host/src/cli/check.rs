@@ -24,15 +24,12 @@ use super::{
     signals::{self, Stopping},
     terminal, wiring,
 };
-use crate::{
-    component::PluginFile,
-    config::{Overrides, ScenarioSettings, Settings, nearest, seen_from_here},
-    lane,
-    model::{ExitCode, Scenario},
-    plan::{self, Plan, Selection},
-    runner::{PrepareError, Signal, not_granted},
-    sandbox::{Halt, Snapshot, Workspace, remove_tree},
-};
+use host_core::runner::{PrepareError, Signal, not_granted};
+use host_model::{ExitCode, Scenario};
+use host_suite::config::{Overrides, ScenarioSettings, Settings, nearest, seen_from_here};
+use host_suite::plan::{self, Plan, Selection};
+use host_wasm::component::PluginFile;
+use host_wasm::sandbox::{Halt, Snapshot, Workspace, remove_tree};
 
 /// How long an interruption waits for the agents of a live check to be gone.
 const PARTING: Duration = Duration::from_secs(10);
@@ -198,7 +195,7 @@ impl Report {
     /// The agents' programs, what they log in with, and what confines them.
     async fn look_at_lanes(&mut self, settings: &Settings, live: bool, stop: &watch::Receiver<bool>) {
         // Whatever a program leaves behind is ended with its session.
-        if let Err(error) = lane::become_subreaper() {
+        if let Err(error) = host_agents::become_subreaper() {
             self.warn(format!("processes that agents leave behind cannot be ended: {error}"));
         }
         // All at once: each may wait for its provider.

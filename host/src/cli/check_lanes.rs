@@ -11,16 +11,12 @@ use serde_json::json;
 use tokio::sync::{mpsc, watch};
 
 use super::{failure::chain, wiring};
-use crate::{
-    clock,
-    config::{LaneKind, LaneSettings, seen_from_here},
-    files,
-    lane::{self, HostProgram, Observer, SessionLimits, SessionSpec, VersionProblem},
-    model::{
-        AgentSettings, ConfinementMode, Credential, Ports, Provider, SHORTEST_SECRET, SessionEvent, SessionEventKind,
-    },
-    sandbox::Workspace,
+use host_agents::{HostProgram, Observer, SessionLimits, SessionSpec, VersionProblem};
+use host_model::{
+    AgentSettings, ConfinementMode, Credential, Ports, Provider, SHORTEST_SECRET, SessionEvent, SessionEventKind,
 };
+use host_suite::config::{LaneKind, LaneSettings, seen_from_here};
+use host_wasm::sandbox::Workspace;
 
 /// A trivial turn takes seconds; one that waits for a provider that backs off takes longer.
 const LIVE: Duration = Duration::from_secs(120);
@@ -84,7 +80,7 @@ impl LaneReport {
         if confinement.mode == ConfinementMode::None {
             return;
         }
-        match (lane::confinement_available(), confinement.mode) {
+        match (host_agents::confinement_available(), confinement.mode) {
             (Ok(()), _) => {}
             (Err(why), ConfinementMode::Required) => self.errors.push(format!("`confine = \"required\"`, but {why}")),
             (Err(why), _) => self.warnings.push(why),
@@ -106,16 +102,16 @@ impl LaneReport {
     }
 
     async fn look_at_program(&mut self, lane: &LaneSettings, settings: &AgentSettings) {
-        match lane::find_program(settings) {
+        match host_agents::find_program(settings) {
             Ok(program) => self.program = Some(program.display().to_string()),
             Err(problem) => return self.errors.push(problem),
         }
         // What any other program does with `--version` nobody knows.
-        let agents = [crate::model::LaneKind::Claude, crate::model::LaneKind::Codex, crate::model::LaneKind::Pi];
+        let agents = [host_model::LaneKind::Claude, host_model::LaneKind::Codex, host_model::LaneKind::Pi];
         if settings.version.is_none() && !agents.contains(&settings.kind) {
             return;
         }
-        match lane::version(settings, HostProgram::this(), &lane.confinement).await {
+        match host_agents::version(settings, HostProgram::this(), &lane.confinement).await {
             Ok(found) => self.version = Some(found.version),
             Err(problem @ VersionProblem::NoAnswer { .. }) if settings.version.is_none() => {
                 self.warnings.push(problem.to_string());
@@ -128,10 +124,10 @@ impl LaneReport {
         for credential in &settings.credentials {
             self.credentials.push(match credential {
                 Credential::Variable(name) => (name.clone(), std::env::var_os(name).is_some_and(|it| !it.is_empty())),
-                Credential::File { from, .. } => (seen_from_here(from), files::read(from).is_ok()),
+                Credential::File { from, .. } => (seen_from_here(from), host_fs::read(from).is_ok()),
             });
         }
-        for name in lane::short_secrets(settings) {
+        for name in host_agents::short_secrets(settings) {
             self.warnings.push(format!(
                 "the value of `{name}` has fewer than {SHORTEST_SECRET} characters: it is not taken out of records and reports"
             ));
@@ -144,7 +140,7 @@ impl LaneReport {
         }
         self.skipped = wiring::skipped(settings);
         if self.skipped.is_none() {
-            self.errors.extend(lane::missing_credentials(settings));
+            self.errors.extend(host_agents::missing_credentials(settings));
         }
     }
 
@@ -248,7 +244,7 @@ async fn turn(
     let concluded = tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => Err("it was broken off".to_owned()),
-        concluded = clock::timeout(LIVE, session.conclude()) => match concluded {
+        concluded = host_clock::timeout(LIVE, session.conclude()) => match concluded {
             Ok(concluded) => concluded.map_err(|fault| fault.to_string()),
             Err(_) => Err(format!("no end after {} s", LIVE.as_secs())),
         },

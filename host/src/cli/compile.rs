@@ -7,7 +7,7 @@ use std::{
 use rustix::process::{Signal, getpid, kill_process};
 
 use super::{adapt::bound, args::CompileModeArgs};
-use crate::component::{self, OVER_MEMORY};
+use host_wasm::component::{self, OVER_MEMORY};
 
 /// How often the process looks at the memory that it takes.
 const LOOK: Duration = Duration::from_millis(10);

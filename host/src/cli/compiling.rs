@@ -5,10 +5,8 @@ use std::{any::Any, time::Duration};
 use indicatif::{DecimalBytes, MultiProgress, ProgressBar, ProgressStyle};
 
 use super::terminal;
-use crate::{
-    component::{PluginFile, WatchCompile},
-    model::shown,
-};
+use host_model::shown;
+use host_wasm::component::{PluginFile, WatchCompile};
 
 /// Below so many bytes a plugin is compiled before anyone asks.
 const TOLD: usize = 1 << 20;

@@ -1,10 +1,8 @@
 use std::{fs::Permissions, io::Write, os::unix::fs::PermissionsExt, path::Path};
 
 use super::{args::ComponentizeArgs, failure::Failure, terminal};
-use crate::{
-    component::{componentize as make, read},
-    model::{ExitCode, shown},
-};
+use host_model::{ExitCode, shown};
+use host_wasm::component::{componentize as make, read};
 
 /// `host componentize`: turns a core module into a component.
 pub(super) fn componentize(args: &ComponentizeArgs) -> Result<ExitCode, Failure> {

@@ -8,12 +8,10 @@ use super::{
     setup::{FindError, as_seen_here},
     terminal,
 };
-use crate::{
-    config::{ConfigError, SourceError},
-    model::{ExitCode, Shortage, shown},
-    plan::SetupProblem,
-    report::visible,
-};
+use host_model::{ExitCode, Shortage, shown};
+use host_report::visible;
+use host_suite::config::{ConfigError, SourceError};
+use host_suite::plan::SetupProblem;
 
 /// Why a command ends before its work is done.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, ffi::OsString};
 use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, builder::Resettable, parser::ValueSource};
 
 use super::args::{Cli, Command};
-use crate::config::{Source, Sourced};
+use host_suite::config::{Source, Sourced};
 
 /// Where the values of a command's flags come from, by the flag's id, which is its field's name; and which place on
 /// the command line they have.

@@ -6,11 +6,9 @@ use super::{
     setup::{self, AskProblem, AskReason, Asked},
     terminal,
 };
-use crate::{
-    component::{Plugin, Shape},
-    config::Caps,
-    model::{Declared, ExitCode, Grant, GrantItem, PluginFacts, Redactor, shown},
-};
+use host_model::{Declared, ExitCode, Grant, GrantItem, PluginFacts, Redactor, shown};
+use host_suite::config::Caps;
+use host_wasm::component::{Plugin, Shape};
 
 /// `host inspect`.
 pub(super) async fn inspect(args: &InspectArgs) -> Result<ExitCode, Failure> {

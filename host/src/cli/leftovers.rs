@@ -10,12 +10,9 @@ use std::{
 use serde_json::Value;
 
 use super::{list::one_line, setup::as_seen_here, terminal};
-use crate::{
-    artifact::RunDirectory,
-    files,
-    model::shown,
-    sandbox::{CHECK, DeadRun, Sweep, sweep},
-};
+use host_model::shown;
+use host_report::artifact::RunDirectory;
+use host_wasm::sandbox::{CHECK, DeadRun, Sweep, sweep};
 
 /// How long to wait for agents that a supervisor is still killing; that is done within this time.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -83,7 +80,7 @@ fn how_it_ended(dead: &DeadRun) -> String {
 
 /// Whether the last full line of an event log is the one that ends it, whatever version of the host wrote it.
 fn is_finished(log: &Path) -> io::Result<bool> {
-    let (mut file, _) = files::open(log)?;
+    let (mut file, _) = host_fs::open(log)?;
     let end = file.seek(SeekFrom::End(0))?;
     file.seek(SeekFrom::Start(end.saturating_sub(TAIL)))?;
     let mut tail = Vec::new();

@@ -4,13 +4,11 @@ use super::{
     setup::{self, Loaded},
     terminal, wiring,
 };
-use crate::{
-    model::{
-        Canary, ConfinementMode, ExitCode, ExpectedFailure, Grant, GrantItem, Limits, RetryPolicy, ScenarioShape, shown,
-    },
-    plan::{LanePlan, PlannedTrial, Selection, plan},
-    report::visible,
+use host_model::{
+    Canary, ConfinementMode, ExitCode, ExpectedFailure, Grant, GrantItem, Limits, RetryPolicy, ScenarioShape, shown,
 };
+use host_report::visible;
+use host_suite::plan::{LanePlan, PlannedTrial, Selection, plan};
 
 /// `host list`.
 pub(super) async fn list(args: &ListArgs) -> Result<ExitCode, Failure> {

@@ -40,11 +40,8 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{args::Command, failure::Failure};
-use crate::{
-    clock,
-    lane::{AgentArgs, SuperviseArgs, run_agent, supervise},
-    model::ExitCode,
-};
+use host_agents::{AgentArgs, SuperviseArgs, run_agent, supervise};
+use host_model::ExitCode;
 
 /// How long file calls that cannot be cancelled may hold up the end of the process.
 const SHUTDOWN: Duration = Duration::from_millis(500);
@@ -116,7 +113,7 @@ fn in_runtime(command: Command) -> ExitCode {
         Err(failure) => return failure.tell(),
     };
     let work = async {
-        tokio::spawn(clock::keep());
+        tokio::spawn(host_clock::keep());
         // From here on SIGUSR1 ends nothing, also while plugins compile and nobody can answer it yet.
         let _asked = signal(SignalKind::user_defined1())?;
         // A file that may not grow any more is an error where it is written, like a full disk, and no end of the run.

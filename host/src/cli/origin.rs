@@ -11,12 +11,10 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::setup::as_text;
-use crate::{
-    config::Settings,
-    files::{self, Place, place},
-    model::{SuiteInfo, shown},
-    sandbox::Halt,
-};
+use host_fs::{Place, place};
+use host_model::{SuiteInfo, shown};
+use host_suite::config::Settings;
+use host_wasm::sandbox::Halt;
 
 /// Bytes of a suite that are read for its digest.
 const MOST: u64 = 4 << 30;
@@ -121,7 +119,7 @@ impl Sum<'_> {
     /// Adds what a file holds; how many bytes that are.
     fn content(&mut self, path: &Path) -> io::Result<u64> {
         let told = |error: io::Error| io::Error::new(error.kind(), format!("cannot read {}: {error}", shown(path)));
-        let (mut file, metadata) = files::open(path).map_err(told)?;
+        let (mut file, metadata) = host_fs::open(path).map_err(told)?;
         let mut length = 0;
         loop {
             // By its length, so that nobody waits for the holes of a file that is nothing else.
@@ -146,7 +144,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     use super::*;
-    use crate::config::Overrides;
+    use host_suite::config::Overrides;
 
     fn file(folder: &Path, name: &str, text: &str) {
         let path = folder.join(name);

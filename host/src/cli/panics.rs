@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::terminal;
-use crate::runner::panic_is_expected;
+use host_core::runner::panic_is_expected;
 
 /// From here on a panic tells its place alone: its words may quote anything that the host was working on, a key too.
 /// An attempt tells them in its fault, without its secrets.

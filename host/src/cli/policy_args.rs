@@ -4,10 +4,8 @@ use clap::{
 };
 
 use super::given::Given;
-use crate::{
-    config::{Overrides, Sourced},
-    model::{CountsAs, MAX_REPETITIONS, RetryCause},
-};
+use host_model::{CountsAs, MAX_REPETITIONS, RetryCause};
+use host_suite::config::{Overrides, Sourced};
 
 /// What the run makes of outcomes.
 #[derive(Debug, Args)]

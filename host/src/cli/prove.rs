@@ -11,15 +11,13 @@ use super::{
     list::{few, one_line},
     setup, terminal, wiring,
 };
-use crate::{
-    config::{LaneKind, Overrides},
-    model::{
-        Canary, Event, EventKind, ExitCode, Grant, LaneName, Policy, Scenario, ScenarioId, ScriptExpectation, TrialId,
-        Verdict,
-    },
-    plan::{LanePlan, Plan, PlannedTrial, Selection, check_grants},
-    report::visible,
+use host_model::{
+    Canary, Event, EventKind, ExitCode, Grant, LaneName, Policy, Scenario, ScenarioId, ScriptExpectation, TrialId,
+    Verdict,
 };
+use host_report::visible;
+use host_suite::config::{LaneKind, Overrides};
+use host_suite::plan::{LanePlan, Plan, PlannedTrial, Selection, check_grants};
 
 /// `host prove`.
 pub(super) async fn prove(args: ProveArgs) -> Result<ExitCode, Failure> {

@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::{
-    component::{Import, Plugin},
-    model::{Declared, DeclaredScenario, Grant, Grants, PluginFacts, policy_section},
-};
+use host_model::{Declared, DeclaredScenario, Grant, Grants, PluginFacts, policy_section};
+use host_wasm::component::{Import, Plugin};
 
 /// What an import opens up, and what stands before it. The first that an import begins with counts.
 const REACH: &[(&str, &str)] = &[

@@ -16,10 +16,8 @@ use std::{
 use tokio::{io::AsyncReadExt, process::Command, task::spawn_blocking, time::timeout};
 
 use self::checkout::Checkout;
-use crate::{
-    model::Revision,
-    sandbox::{Installed, installed, remove_tree},
-};
+use host_model::Revision;
+use host_wasm::sandbox::{Installed, installed, remove_tree};
 
 mod checkout;
 

@@ -4,12 +4,10 @@ use super::{
     list::{few, quoted},
     setup, show_config, terminal, wiring,
 };
-use crate::{
-    artifact::RunDirectory,
-    config::{Settings, nearest},
-    model::ExitCode,
-    plan::{Selection, check_agents, check_grants, plan},
-};
+use host_model::ExitCode;
+use host_report::artifact::RunDirectory;
+use host_suite::config::{Settings, nearest};
+use host_suite::plan::{Selection, check_agents, check_grants, plan};
 
 /// `host run`.
 pub(super) async fn run(args: RunArgs) -> Result<ExitCode, Failure> {

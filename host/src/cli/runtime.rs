@@ -13,7 +13,7 @@ use std::{
 use tokio::runtime::Runtime;
 
 use super::failure::Failure;
-use crate::model::Shortage;
+use host_model::Shortage;
 
 /// Threads beside those that carry tasks: for what blocks, the engine's clock, and reports.
 const OTHERS: usize = 5;

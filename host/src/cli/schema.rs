@@ -1,5 +1,6 @@
 use super::{failure::Failure, terminal};
-use crate::{model::ExitCode, report::event_schema};
+use host_model::ExitCode;
+use host_report::event_schema;
 
 /// `host schema`.
 pub(super) fn schema() -> Result<ExitCode, Failure> {

@@ -15,15 +15,12 @@ use super::{
     list::one_line,
     terminal,
 };
-use crate::{
-    clock,
-    component::{self, DiscoverError, ListError, Lister, Plugin, PluginFile, Shape},
-    config::{ConfigError, Overrides, Place, ScenarioSettings, Settings, SourceError, seen_from_here},
-    engine::{Cache, Engine, MAX_SLOTS},
-    model::{CompileLimits, Declared, PluginFacts, PluginId, PluginInfo, Scenario, shown},
-    plan,
-    runner::{LinkError, Linkers},
-};
+use host_core::runner::{LinkError, Linkers};
+use host_model::{CompileLimits, Declared, PluginFacts, PluginId, PluginInfo, Scenario, shown};
+use host_suite::config::{ConfigError, Overrides, Place, ScenarioSettings, Settings, SourceError, seen_from_here};
+use host_suite::plan;
+use host_wasm::component::{self, DiscoverError, ListError, Lister, Plugin, PluginFile, Shape};
+use host_wasm::engine::{Cache, Engine, MAX_SLOTS};
 
 /// A suite with its plugins, compiled and asked for their scenarios.
 pub(super) struct Loaded {
@@ -63,7 +60,7 @@ pub(super) fn current_dir() -> Result<PathBuf, Failure> {
 
 /// The day in UTC, by which expected failures expire.
 pub(super) fn today() -> jiff::civil::Date {
-    clock::wall().to_zoned(jiff::tz::TimeZone::UTC).date()
+    host_clock::wall().to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
 /// Loads the suite around the current folder with the plugins that `args` name, and `overrides` over it.

@@ -9,10 +9,8 @@ use std::{
 use toml::Value;
 
 use super::{args::RunArgs, failure::Failure, setup};
-use crate::{
-    config::{LaneKind, LaneSettings, ScenarioSettings, Settings, Source, seen_from_here},
-    model::{AgentSettings, Confinement, ConfinementMode, Credential, Limits, Ports, RetryPolicy, shown},
-};
+use host_model::{AgentSettings, Confinement, ConfinementMode, Credential, Limits, Ports, RetryPolicy, shown};
+use host_suite::config::{LaneKind, LaneSettings, ScenarioSettings, Settings, Source, seen_from_here};
 
 /// A key, its value as TOML, and who says it.
 type Row = (&'static str, Value, String);

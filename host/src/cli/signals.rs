@@ -3,15 +3,11 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
+use host_core::runner::Signal;
+use host_report::LiveLines;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
-};
-
-use crate::{
-    lane,
-    report::{self, LiveLines},
-    runner::Signal,
 };
 
 /// Whether a signal has asked for the end: for what is under way and cannot wait for signals.
@@ -68,7 +64,7 @@ pub(super) fn signals(stopping: &Stopping) -> std::io::Result<mpsc::Receiver<Sig
                 let _ = sender.send(meaning.clone()).await;
                 if matches!(meaning, Signal::Stop(_)) {
                     stopping.ask();
-                    report::interrupt();
+                    host_report::interrupt();
                 }
             }
         });
@@ -89,7 +85,7 @@ pub(super) fn signals(stopping: &Stopping) -> std::io::Result<mpsc::Receiver<Sig
 
 /// Ctrl-Z: stops the agents and then this process, and continues the agents when it is continued.
 fn suspend(lines: Option<&LiveLines>) {
-    lane::suspend_agents(|| match lines {
+    host_agents::suspend_agents(|| match lines {
         Some(lines) => lines.suspend(stop_this_process),
         None => stop_this_process(),
     });

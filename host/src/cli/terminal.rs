@@ -17,10 +17,8 @@ use rustix::{
 };
 
 use super::failure::Failure;
-use crate::{
-    model::ExitCode,
-    report::{is_interrupted, visible},
-};
+use host_model::ExitCode;
+use host_report::{is_interrupted, visible};
 
 /// A pipe or a terminal that can be written to takes this much without blocking.
 const PIECE: usize = 512;

@@ -19,24 +19,23 @@ use super::{
     signals::{self, Stopping},
     terminal::{self, Stream},
 };
-use crate::{
-    artifact::{self, CopyLimits, DiffLimits, RunDirectory, copy_tree_bounded},
-    clock,
-    config::LaneKind,
-    engine::WASMTIME_VERSION,
-    lane::{self, Guard, HostProgram, Lane},
-    model::{
-        AgentSettings, Confinement, Event, ExitCode, FIXTURES_FOLDER, Fault, LaneName, Redactor, RunId, RunSummary,
-        Shortage, SuiteInfo, TooManySecrets, TrialId, shown,
-    },
-    plan::Plan,
-    report::{
-        self, Background, ColorChoice, EventLog, Github, GithubFiles, Human, HumanOptions, JsonLines, Junit, LiveLines,
-        LogTail, Reporter, Verbosity, visible,
-    },
-    runner::{Agents, ArtifactPlace, AttemptExecutor, EventSink, RunContext, Signal, Surroundings, caught, dispatch},
-    sandbox::{Halt, Workspace},
+use host_agents::{Guard, HostProgram, Lane};
+use host_core::runner::{
+    Agents, ArtifactPlace, AttemptExecutor, EventSink, RunContext, Signal, Surroundings, caught, dispatch,
 };
+use host_model::{
+    AgentSettings, Confinement, Event, ExitCode, FIXTURES_FOLDER, Fault, LaneName, Redactor, RunId, RunSummary,
+    Shortage, SuiteInfo, TooManySecrets, TrialId, shown,
+};
+use host_report::artifact::{self, CopyLimits, DiffLimits, RunDirectory, copy_tree_bounded};
+use host_report::{
+    Background, ColorChoice, EventLog, Github, GithubFiles, Human, HumanOptions, JsonLines, Junit, LiveLines, LogTail,
+    Reporter, Verbosity, visible,
+};
+use host_suite::config::LaneKind;
+use host_suite::plan::Plan;
+use host_wasm::engine::WASMTIME_VERSION;
+use host_wasm::sandbox::{Halt, Workspace};
 
 /// Runs `plan` with everything that `loaded` holds, and the lanes' agents. `watch` sees every event before the reports
 /// do.
@@ -62,7 +61,7 @@ pub(super) async fn execute_with(
 ) -> Result<(RunSummary, ExitCode), Failure> {
     raise_open_files();
     return_large_blocks();
-    lane::become_subreaper()
+    host_agents::become_subreaper()
         .map_err(|error| Failure::setup(format!("cannot become the parent of what agents leave behind: {error}")))?;
     let output = args.output.clone().unwrap_or_else(|| loaded.settings.base.join(".host"));
     if output.to_str().is_none() {
@@ -124,7 +123,7 @@ pub(super) async fn execute_with(
     }
     let context = RunContext {
         run,
-        time: clock::wall().to_string(),
+        time: host_clock::wall().to_string(),
         wasmtime: WASMTIME_VERSION.to_owned(),
         suite,
         revision: revision.await.ok().flatten(),
@@ -132,7 +131,7 @@ pub(super) async fn execute_with(
         directory: Some(as_seen_here(directory.path())),
         regrades,
     };
-    let is_interrupted = Box::new(report::is_interrupted());
+    let is_interrupted = Box::new(host_report::is_interrupted());
     let mut sink = Fan { reporter: &mut reporter, watch, hold: None, is_interrupted };
     let summary = caught(dispatch(plan, context, Arc::clone(&executor) as Arc<_>, &mut sink, signals)).await;
     // What was judged is reported, whatever became of the rest.
@@ -146,7 +145,7 @@ pub(super) async fn execute_with(
         let what = format!("the run broke off, which is a bug of host; what it had come to is in {directory}");
         return Err(Failure::setup(what));
     };
-    let mut code = crate::runner::exit_code(&summary);
+    let mut code = host_core::runner::exit_code(&summary);
     propose_policy(executor.proposed_policy(), directory.path());
     if args.keep && args.quiet {
         // The quiet report leaves passed trials out, and their directories with them.
@@ -339,10 +338,10 @@ fn lanes(plan: &Plan) -> Result<HashMap<LaneName, Arc<dyn Lane>>, Failure> {
 pub(super) fn live_lane(name: &LaneName, kind: &LaneKind, confinement: &Confinement) -> Result<Arc<dyn Lane>, Failure> {
     let plain = AgentSettings::new(kind.kind());
     let settings = kind.program().unwrap_or(&plain);
-    let redactor = Redactor::new(lane::secrets(settings))
+    let redactor = Redactor::new(host_agents::secrets(settings))
         .map_err(|error| Failure::setup(format!("the lane `{name}`: {error}")))?;
     let guard = Guard { confinement: confinement.clone(), redactor };
-    Ok(lane::lane(settings, HostProgram::this(), guard))
+    Ok(host_agents::lane(settings, HostProgram::this(), guard))
 }
 
 /// Refuses scenarios whose `bin` has programs that would run in the place of a lane's agent.
@@ -352,7 +351,7 @@ pub(super) fn check_bins(plan: &Plan) -> Result<(), Failure> {
         let Some(settings) = lane.kind.program() else { continue };
         let trials = lane.canaries.iter().chain(&lane.rest).map(|trial| &trial.scenario);
         let bins: BTreeSet<&Path> = trials.filter_map(|scenario| scenario.bin.as_deref()).collect();
-        let problems = bins.into_iter().filter_map(|bin| lane::shadowed(settings, bin));
+        let problems = bins.into_iter().filter_map(|bin| host_agents::shadowed(settings, bin));
         told.extend(problems.map(|problem| format!("the lane `{}`: {problem}", lane.name)));
     }
     if told.is_empty() { Ok(()) } else { Err(Failure::setups(told)) }
@@ -369,7 +368,7 @@ pub(super) fn skip_lanes(plan: &mut Plan) {
 
 /// Why a lane is skipped, if it is.
 pub(super) fn skipped(settings: &AgentSettings) -> Option<String> {
-    lane::missing_credentials(settings).filter(|_| !settings.required)
+    host_agents::missing_credentials(settings).filter(|_| !settings.required)
 }
 
 /// Hands events to a watcher and to the reports.
@@ -377,7 +376,7 @@ struct Fan<'a> {
     reporter: &'a mut Reporter,
     watch: &'a mut dyn FnMut(&Event),
     /// While the event log is full, no time passes for what cannot report.
-    hold: Option<clock::Hold>,
+    hold: Option<host_clock::Hold>,
     is_interrupted: Box<dyn Fn() -> bool>,
 }
 
@@ -394,7 +393,7 @@ impl EventSink for Fan<'_> {
     fn is_full(&mut self) -> bool {
         // A run that is to end does not wait for a disk.
         let is_full = !(self.is_interrupted)() && self.reporter.is_full();
-        self.hold = is_full.then(|| self.hold.take().unwrap_or_else(clock::hold));
+        self.hold = is_full.then(|| self.hold.take().unwrap_or_else(host_clock::hold));
         is_full
     }
 }

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use host::model::{EventKind, SessionEventKind, TrialId, Verdict};
+use host_model::{EventKind, SessionEventKind, TrialId, Verdict};
 
 use crate::{
     model_server::ModelServer,
@@ -40,7 +40,7 @@ fn own_folders(below: &Path) -> BTreeMap<String, BTreeSet<PathBuf>> {
         let variables: BTreeMap<&str, &str> =
             environment.split('\0').filter_map(|variable| variable.split_once('=')).collect();
         let ours = variables.get("TMPDIR").is_some_and(|tmp| Path::new(tmp).starts_with(below));
-        let Some(session) = variables.get(host::lane::SESSION_MARKER).filter(|_| ours) else { continue };
+        let Some(session) = variables.get(host_agents::SESSION_MARKER).filter(|_| ours) else { continue };
         let own = OWN.iter().filter_map(|name| variables.get(name)).map(PathBuf::from);
         sessions.entry((*session).to_owned()).or_default().extend(own);
     }

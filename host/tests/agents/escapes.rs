@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use host::model::{EventKind, SessionEventKind};
+use host_model::{EventKind, SessionEventKind};
 
 use crate::{
     model_server::{ModelServer, Scripts},

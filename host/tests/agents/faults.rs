@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use host::model::{AttemptRecord, EventKind, FaultClass, SessionEventKind, Verdict};
+use host_model::{AttemptRecord, EventKind, FaultClass, SessionEventKind, Verdict};
 
 use crate::{
     model_server::{ModelServer, Scripts},

@@ -8,7 +8,8 @@ use std::{
     process::{Command, Stdio},
 };
 
-use host::{model::Fixture, sandbox::Snapshot};
+use host_model::Fixture;
+use host_wasm::sandbox::Snapshot;
 
 /// The system's programs; no agent gets more but what its test adds.
 pub(crate) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

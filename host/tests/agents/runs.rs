@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use host::model::{EventKind, Verdict};
+use host_model::{EventKind, Verdict};
 
 use crate::{
     model_server::{ModelServer, Scripts},

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use host::model::Verdict;
+use host_model::Verdict;
 
 use crate::{
     model_server::{ModelServer, Scripts, Session},

@@ -1,4 +1,4 @@
-use host::model::FaultClass;
+use host_model::FaultClass;
 
 use crate::{
     conforms, conforms_with, run,

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use host::model::{FaultClass, Outcome, Report};
+use host_model::{FaultClass, Outcome, Report};
 
 use super::{handmade, handmade_typed, is_fault};
 use crate::support::{Finished, Suite, probe};

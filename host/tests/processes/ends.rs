@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use host::model::FaultClass;
+use host_model::FaultClass;
 
 use super::support::*;
 

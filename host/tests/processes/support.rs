@@ -13,10 +13,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use host::{
-    lane::{Guard, HostProgram, LaneKind, Session, SessionLimits, SessionSpec, lane},
-    model::{AgentSettings, Confinement, ConfinementMode, Fault, SessionEventKind},
-};
+use host_agents::{Guard, HostProgram, LaneKind, Session, SessionLimits, SessionSpec, lane};
+use host_model::{AgentSettings, Confinement, ConfinementMode, Fault, SessionEventKind};
 #[allow(unused_imports, reason = "not all of the test files use it")]
 pub(crate) use program::write_program;
 use tempfile::TempDir;

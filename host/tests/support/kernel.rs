@@ -7,7 +7,7 @@
 #[expect(clippy::print_stdout, reason = "for the person who runs the test")]
 #[track_caller]
 pub(crate) fn lacks(needed: &str) -> bool {
-    let Err(why) = host::lane::confinement_available() else { return false };
+    let Err(why) = host_agents::confinement_available() else { return false };
     let lacks = why.contains("no Landlock") || why.contains(needed);
     if lacks {
         println!("{}: not tried, for {why}", std::panic::Location::caller());

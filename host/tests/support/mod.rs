@@ -14,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use host::model::{AttemptRecord, Event, EventKind, Fault, Finding, Report, ScenarioId, Verdict};
+use host_model::{AttemptRecord, Event, EventKind, Fault, Finding, Report, ScenarioId, Verdict};
 pub use module::{
     Listed, bare_typed_module, bare_typed_module_importing, plain_module, typed_module, typed_module_importing,
     typed_module_of,

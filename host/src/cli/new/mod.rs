@@ -13,10 +13,8 @@ use super::{
     failure::Failure,
     terminal,
 };
-use crate::{
-    component::CONTRACT,
-    model::{ExitCode, check_name, shown},
-};
+use host_model::{ExitCode, check_name, shown};
+use host_wasm::component::CONTRACT;
 
 /// The name that stands in the templates, in texts and paths.
 const PLACEHOLDER: &str = "scenario-name";

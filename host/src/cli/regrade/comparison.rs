@@ -2,10 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::{
-    cli::list::{few, one_line},
-    model::{Finding, TrialId, Verdict},
-};
+use crate::cli::list::{few, one_line};
+use host_model::{Finding, TrialId, Verdict};
 
 /// What came of one trial of the earlier run.
 pub(super) struct Comparison {
@@ -132,7 +130,7 @@ fn shortened(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{CountsAs, LaneName, ScenarioId};
+    use host_model::{CountsAs, LaneName, ScenarioId};
 
     fn fail(code: &str, message: &str) -> Verdict {
         let finding = Finding { code: code.into(), message: message.into(), evidence: None };

@@ -21,17 +21,15 @@ use super::{
     setup::{self, Loaded},
     terminal, wiring,
 };
-use crate::{
-    config::{self, Overrides, Settings, nearest},
-    lane::{self, Replay, Replayable, Restore},
-    model::{
-        AgentSettings, Canary, Event, EventKind, ExitCode, LaneInfo, LaneKind, LaneName, Outcome, Policy, RunSummary,
-        Scenario, ScenarioId, TrialId, Verdict, shown,
-    },
-    plan::{LanePlan, Plan, PlannedTrial, check_grants},
-    runner::{Agents, FixtureImage, RecordedTrial},
-    sandbox::{ImageLimits, Part, restore},
+use host_agents::{Replay, Replayable, Restore};
+use host_core::runner::{Agents, FixtureImage, RecordedTrial};
+use host_model::{
+    AgentSettings, Canary, Event, EventKind, ExitCode, LaneInfo, LaneKind, LaneName, Outcome, Policy, RunSummary,
+    Scenario, ScenarioId, TrialId, Verdict, shown,
 };
+use host_suite::config::{self, Overrides, Settings, nearest};
+use host_suite::plan::{LanePlan, Plan, PlannedTrial, check_grants};
+use host_wasm::sandbox::{ImageLimits, Part, restore};
 
 /// `host regrade`.
 pub(super) async fn regrade(args: RegradeArgs) -> Result<ExitCode, Failure> {
@@ -225,7 +223,7 @@ impl Work {
         scenario.id = ScenarioId(format!("{}::{}", trial.info.plugin, trial.info.name));
         let folder = run.attempt(trial).map_err(NotGraded::Unreadable)?;
         let fixture = run.fixture(trial);
-        let why_not = match (&fixture, lane::replayable(&folder)) {
+        let why_not = match (&fixture, host_agents::replayable(&folder)) {
             _ if trial.attempt == 0 => Some("it never started".to_owned()),
             (Err(why), _) => Some(why.clone()),
             (Ok(_), Replayable::No(why)) => Some(why),

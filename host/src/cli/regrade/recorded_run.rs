@@ -8,15 +8,13 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use crate::{
-    artifact::RunDirectory,
-    model::{
-        EventKind, FIXTURES_FILE, FIXTURES_FOLDER, KeptFixture, LaneInfo, PluginInfo, REPLAY_SCHEMA, RecordedFixtures,
-        RunId, SCHEMA_VERSION, TrialId, TrialInfo, Verdict,
-    },
-    report::{ReadError, read_events},
-    runner::FixtureImage,
+use host_core::runner::FixtureImage;
+use host_model::{
+    EventKind, FIXTURES_FILE, FIXTURES_FOLDER, KeptFixture, LaneInfo, PluginInfo, REPLAY_SCHEMA, RecordedFixtures,
+    RunId, SCHEMA_VERSION, TrialId, TrialInfo, Verdict,
 };
+use host_report::artifact::RunDirectory;
+use host_report::{ReadError, read_events};
 
 /// The longest first line, and the largest list of fixtures, that is read.
 const HEAD: u64 = 64 << 20;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use host::model::Usage;
+use host_model::Usage;
 
 use super::{
     conversation::Conversation,

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use host::model::{Script, ScriptedFault, Step, Usage};
+use host_model::{Script, ScriptedFault, Step, Usage};
 
 /// Words of the prompts of this repository's scenarios, each in one of them only.
 const PROMPTS: &[(&str, &str)] = &[

@@ -1,0 +1,207 @@
+//! The scripted agent, `host agent --script FILE`: a small real agent process that carries out a script in its working
+//! directory, prints its events as JSON lines and writes a transcript under its config dir, as real agents do.
+//!
+//! Its tools: `shell` {command}, `write` and `append` {path, text}, `replace` {path, from, to}, `dispatch`
+//! {worker, task}, `message-worker` {worker, text}, and whatever a `tool` step names.
+
+mod faults;
+mod output;
+mod tools;
+
+use std::{
+    env,
+    io::{self, Write},
+    path::PathBuf,
+    thread,
+};
+
+use host_model::{BackOff, Script, ScriptedFault, SessionEventKind, Step};
+use output::Output;
+
+/// Names the config dir to the scripted agent, as `CLAUDE_CONFIG_DIR` does to another.
+pub(crate) const CONFIG_DIR_VARIABLE: &str = "HOST_AGENT_CONFIG_DIR";
+
+/// Exit code when the script is no script, or a step of it cannot be done.
+const BAD_SCRIPT: u8 = 2;
+
+/// What `host agent` is given.
+#[derive(Clone, Debug)]
+pub struct AgentArgs {
+    /// The script.
+    pub script: PathBuf,
+    /// Which turn of the conversation this process plays, from 1.
+    pub turn: u32,
+    /// The session's name; drawn from the process id when absent.
+    pub session: Option<String>,
+    /// The message that begins the turn.
+    pub prompt: String,
+}
+
+/// Why an agent stops before the end of its turn.
+enum Stop {
+    /// The script is at fault.
+    Script(String),
+    /// A scripted end, with this exit code.
+    Exit(u8),
+    /// Nobody listens any more.
+    Io(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Plays one turn of the script. Returns the exit code.
+#[must_use]
+pub fn run_agent(args: &AgentArgs) -> u8 {
+    let session = args.session.clone().unwrap_or_else(|| format!("agent-{}", std::process::id()));
+    let config_dir = env::var_os(CONFIG_DIR_VARIABLE).map(PathBuf::from);
+    let mut output = match Output::open(config_dir.as_deref(), &session) {
+        Ok(output) => output,
+        Err(error) => {
+            drop(writeln!(
+                io::stderr(),
+                "host agent: cannot write the transcript under {CONFIG_DIR_VARIABLE}: {error}"
+            ));
+            return 1;
+        }
+    };
+    match play(args, session, &mut output) {
+        Ok(()) => 0,
+        Err(Stop::Exit(code)) => code,
+        Err(Stop::Script(message)) => {
+            drop(writeln!(io::stderr(), "host agent: {message}"));
+            // Who reads only the events shall know as well.
+            drop(output.error("script", &message));
+            BAD_SCRIPT
+        }
+        Err(Stop::Io(error)) => {
+            drop(writeln!(io::stderr(), "host agent: {error}"));
+            1
+        }
+    }
+}
+
+fn play(args: &AgentArgs, session: String, output: &mut Output) -> Result<(), Stop> {
+    output.transcribe_prompt(args.turn, &args.prompt)?;
+    let script = read_script(args)?;
+    let mut agent = Agent { output, turn: args.turn, calls: 0, back_offs: 0 };
+    let steps = turn_of(&script.steps, args.turn)?;
+    if let Some((_, Step::Fault(ScriptedFault::Mute))) = steps.first() {
+        faults::sleep_for_ever();
+    }
+    agent.output.event(&SessionEventKind::Started { session_id: session, model: Some("scripted".into()) })?;
+    for (number, step) in steps {
+        agent.step(step).map_err(|stop| match stop {
+            Stop::Script(problem) => {
+                Stop::Script(format!("{}: step {number} cannot be done: {problem}", args.script.display()))
+            }
+            other => other,
+        })?;
+    }
+    Ok(agent.output.finished("end-turn")?)
+}
+
+fn read_script(args: &AgentArgs) -> Result<Script, Stop> {
+    let file = args.script.display();
+    let text = host_fs::read_text(&args.script)
+        .map_err(|error| Stop::Script(format!("{file}: cannot read the script: {error}")))?;
+    toml::from_str(&text).map_err(|error| {
+        let (line, column) = position(&text, error.span().map_or(0, |span| span.start));
+        Stop::Script(format!("{file}:{line}:{column}: {}", error.message()))
+    })
+}
+
+/// Line and column, both from 1, of a byte of `text`.
+fn position(text: &str, byte: usize) -> (usize, usize) {
+    let before = text.get(..byte).unwrap_or_default();
+    let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+    (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
+}
+
+/// The steps of a turn with their numbers in the file, from 1.
+fn turn_of(steps: &[Step], turn: u32) -> Result<Vec<(usize, &Step)>, Stop> {
+    let mut turns: Vec<Vec<(usize, &Step)>> = vec![Vec::new()];
+    for (index, step) in steps.iter().enumerate() {
+        match (step, turns.last_mut()) {
+            (Step::AwaitMessage, _) => turns.push(Vec::new()),
+            (_, Some(last)) => last.push((index + 1, step)),
+            (_, None) => {}
+        }
+    }
+    let count = turns.len();
+    let wanted = usize::try_from(turn).ok().and_then(|turn| turn.checked_sub(1));
+    wanted.and_then(|index| turns.into_iter().nth(index)).ok_or_else(|| {
+        Stop::Script(format!(
+            "turn {turn} was asked for, but the script has {count}: each `await-message = true` begins another one"
+        ))
+    })
+}
+
+struct Agent<'a> {
+    output: &'a mut Output,
+    turn: u32,
+    calls: u32,
+    back_offs: u32,
+}
+
+impl Agent<'_> {
+    fn step(&mut self, step: &Step) -> Result<(), Stop> {
+        match step {
+            Step::Say(text) => self.output.event(&SessionEventKind::Message { text: text.clone() })?,
+            Step::Sleep(time) => thread::sleep(*time),
+            Step::Usage(usage) => self.output.event(&SessionEventKind::Usage(usage.clone()))?,
+            Step::BackOff { reason, delay } => self.back_off(reason, *delay)?,
+            Step::Raw(line) => self.output.raw(line.as_bytes())?,
+            Step::Fault(fault) => self.fault(fault)?,
+            // Parts turns; `turn_of` leaves it out.
+            Step::AwaitMessage => {}
+            tool => self.tool(tool)?,
+        }
+        Ok(())
+    }
+
+    fn back_off(&mut self, reason: &str, delay: std::time::Duration) -> io::Result<()> {
+        self.back_offs += 1;
+        self.output.event(&SessionEventKind::BackOff(BackOff {
+            attempt: Some(self.back_offs),
+            delay_ms: u64::try_from(delay.as_millis()).ok(),
+            reason: reason.to_owned(),
+        }))?;
+        thread::sleep(delay);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn turns_are_parted_by_await_message() {
+        let say = |text: &str| Step::Say(text.into());
+        let steps = [say("a"), Step::AwaitMessage, say("b"), say("c"), Step::AwaitMessage];
+        let numbers = |turn| turn_of(&steps, turn).map(|it| it.iter().map(|(number, _)| *number).collect::<Vec<_>>());
+        assert_eq!(numbers(1).ok().unwrap(), [1]);
+        assert_eq!(numbers(2).ok().unwrap(), [3, 4]);
+        assert_eq!(numbers(3).ok().unwrap(), [0; 0]);
+        for turn in [0, 4] {
+            assert!(matches!(numbers(turn), Err(Stop::Script(problem)) if problem.contains("the script has 3")));
+        }
+    }
+
+    #[test]
+    fn a_bad_script_is_located() {
+        let folder = tempfile::tempdir().unwrap();
+        let script = folder.path().join("bad.toml");
+        fs::write(&script, "summary = \"s\"\nexpect = { verdict = \"pass\" }\n\n[[step]]\nsays = \"x\"\n").unwrap();
+        let args = AgentArgs { script, turn: 1, session: None, prompt: String::new() };
+        let Err(Stop::Script(problem)) = read_script(&args) else { panic!("it was read") };
+        assert!(problem.contains("bad.toml:") && problem.contains("says"), "{problem}");
+        assert_eq!(position("ab\ncd", 4), (2, 2));
+    }
+}

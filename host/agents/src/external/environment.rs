@@ -1,0 +1,218 @@
+//! The environment of an agent, built from nothing, and what of it is secret.
+
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
+
+use super::super::{SYSTEM_PATH, SessionSpec, agent::CONFIG_DIR_VARIABLE};
+use host_model::{AgentSettings, Credential, SHORTEST_SECRET};
+
+/// A variable of the host's own environment, if it is set and not empty.
+pub(super) fn own(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+/// Everything that the agent's environment holds, but for the session's marker.
+pub(super) fn environment(
+    settings: &AgentSettings,
+    spec: &SessionSpec,
+    own: Vec<(&'static str, OsString)>,
+    credentials: Vec<(String, OsString)>,
+) -> Vec<(OsString, OsString)> {
+    let mut all: BTreeMap<OsString, OsString> = BTreeMap::new();
+    all.insert("LANG".into(), "C.UTF-8".into());
+    all.extend(own.into_iter().map(|(name, value)| (name.into(), value)));
+    all.extend(settings.env.iter().map(|(name, value)| (name.into(), value.into())));
+    all.extend(credentials.into_iter().map(|(name, value)| (name.into(), value)));
+    // Nothing of the above may be named like these; see `AgentSettings::problems`.
+    all.insert("PATH".into(), search_path(spec.bin.iter().chain(&settings.path)));
+    all.insert("HOME".into(), spec.home.clone().into());
+    all.insert("TMPDIR".into(), spec.tmp.clone().into());
+    // Under one name whatever the kind, so that a scenario's programs can log outside of the root.
+    all.insert(CONFIG_DIR_VARIABLE.into(), spec.config_dir.clone().into());
+    all.into_iter().collect()
+}
+
+/// A `PATH` of `folders` and the system's own.
+pub(crate) fn search_path<'a>(folders: impl Iterator<Item = &'a PathBuf>) -> OsString {
+    let mut path = OsString::new();
+    for folder in folders {
+        path.push(folder);
+        path.push(":");
+    }
+    path.push(SYSTEM_PATH);
+    path
+}
+
+/// The credentials that are variables, with their values.
+///
+/// # Errors
+/// Which of all credentials are missing.
+pub(super) fn credentials(
+    settings: &AgentSettings,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Vec<(String, OsString)>, String> {
+    let mut found = Vec::new();
+    let mut missing = Vec::new();
+    for credential in &settings.credentials {
+        match credential {
+            Credential::Variable(name) => match variable(name) {
+                Some(value) => found.push((name.clone(), value)),
+                None => missing.push(format!("the environment has no `{name}`")),
+            },
+            Credential::File { from, .. } => {
+                if let Err(error) = host_fs::read(from) {
+                    missing.push(format!("cannot read {}: {error}", from.display()));
+                }
+            }
+        }
+    }
+    if missing.is_empty() { Ok(found) } else { Err(format!("a credential is missing: {}", missing.join("; "))) }
+}
+
+/// Which credentials of a lane are missing, in words; `None` when all are there. What that means is
+/// [`AgentSettings::required`]'s to say.
+#[must_use]
+pub fn missing_credentials(settings: &AgentSettings) -> Option<String> {
+    credentials(settings, own).err()
+}
+
+/// The values that a lane's agent logs in with and that must appear nowhere: of variables, and of files whole and, if
+/// they are JSON, of each text in them, else of each value and each word with a digit. Those of fewer than 8 characters
+/// are left out.
+#[must_use]
+pub fn secrets(settings: &AgentSettings) -> Vec<String> {
+    secrets_from(settings, own)
+}
+
+/// The variables whose values are too short to be found in what agents say.
+#[must_use]
+pub fn short_secrets(settings: &AgentSettings) -> Vec<String> {
+    let variables = settings.credentials.iter().filter_map(Credential::variable);
+    variables.filter(|name| own(name).is_some_and(|value| value.len() < SHORTEST_SECRET)).cloned().collect()
+}
+
+fn secrets_from(settings: &AgentSettings, variable: impl Fn(&str) -> Option<OsString>) -> Vec<String> {
+    let mut secrets: Vec<String> = Vec::new();
+    for credential in &settings.credentials {
+        match credential {
+            Credential::Variable(name) => {
+                secrets.extend(variable(name).map(|value| value.to_string_lossy().into_owned()));
+            }
+            Credential::File { from, .. } => secrets.extend(secrets_in(from)),
+        }
+    }
+    secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
+    secrets.sort();
+    secrets.dedup();
+    secrets
+}
+
+fn secrets_in(file: &Path) -> Vec<String> {
+    let Ok(content) = host_fs::read(file) else { return Vec::new() };
+    let content = String::from_utf8_lossy(&content);
+    let mut texts = vec![content.trim().to_owned()];
+    match serde_json::from_str(&content) {
+        Ok(json) => texts.extend(texts_in(json)),
+        Err(_) => texts.extend(content.lines().flat_map(words_in).map(str::to_owned)),
+    }
+    texts
+}
+
+fn texts_in(json: serde_json::Value) -> Vec<String> {
+    let mut texts = Vec::new();
+    let mut waiting = vec![json];
+    while let Some(value) = waiting.pop() {
+        match value {
+            serde_json::Value::String(text) => texts.push(text),
+            serde_json::Value::Array(values) => waiting.extend(values),
+            serde_json::Value::Object(values) => waiting.extend(values.into_iter().map(|(_, value)| value)),
+            _ => {}
+        }
+    }
+    texts
+}
+
+/// What may be a secret of a line of another file (`key = "value"`, `NAME=value`, `name: value`, `password value`): the
+/// value, and every word with a digit.
+fn words_in(line: &str) -> Vec<&str> {
+    let quotes = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ';');
+    let value = line.split_once(['=', ':']).map(|(_, value)| value.trim_matches(quotes));
+    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    let words = line.split(quotes).map(|word| match word.split_once('=') {
+        // What ends in it may be base64.
+        Some((name, value)) if !name.is_empty() && name.chars().all(is_name) && !value.trim_matches('=').is_empty() => {
+            value
+        }
+        _ => word,
+    });
+    value.into_iter().chain(words.filter(|word| word.contains(|c: char| c.is_ascii_digit()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use host_model::LaneKind;
+
+    fn given(name: &str) -> Option<OsString> {
+        (name == "KEY").then(|| "sk-12345678".into())
+    }
+
+    #[test]
+    fn every_missing_credential_is_told_and_no_value() {
+        let mut settings = AgentSettings::new(LaneKind::Claude);
+        settings.credentials = vec![Credential::Variable("KEY".into())];
+        assert_eq!(credentials(&settings, given), Ok(vec![("KEY".into(), "sk-12345678".into())]));
+        settings.credentials.push(Credential::Variable("OTHER".into()));
+        settings.credentials.push(Credential::File { from: "/nowhere/auth.json".into(), to: "auth.json".into() });
+        let problem = credentials(&settings, given).unwrap_err();
+        assert!(problem.contains("`OTHER`") && problem.contains("/nowhere/auth.json"), "{problem}");
+        assert!(!problem.contains("sk-"), "{problem}");
+    }
+
+    #[test]
+    fn the_secrets_of_a_file_are_its_texts() {
+        let folder = tempfile::tempdir().unwrap();
+        let from = folder.path().join("auth.json");
+        fs::write(&from, r#"{"mode":"key","tokens":[{"access":"aaaa-bbbb-cccc"}],"n":12345678901}"#).unwrap();
+        let mut settings = AgentSettings::new(LaneKind::Codex);
+        settings.credentials = vec![Credential::Variable("KEY".into()), Credential::File { from, to: "x".into() }];
+        let secrets = secrets_from(&settings, given);
+        assert!(secrets.contains(&"sk-12345678".to_owned()) && secrets.contains(&"aaaa-bbbb-cccc".to_owned()));
+        assert_eq!(secrets.len(), 3, "the whole file too, and nothing short: {secrets:?}");
+    }
+
+    #[test]
+    fn the_secrets_of_a_file_that_is_no_json_are_its_values() {
+        let folder = tempfile::tempdir().unwrap();
+        let from = folder.path().join("credentials");
+        let lines = [
+            "[default]",
+            "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/abcdefghij==",
+            "export TOKEN=\"tok-0123456789abcdef\"",
+            "machine api.invalid login somebody password hunter2222",
+            "url: https://user:pass-word@api.invalid/",
+            "phrase: correct horse battery staple",
+        ];
+        fs::write(&from, [lines.join("\n").as_bytes(), b"\n\xff\xfe binary\n"].concat()).unwrap();
+        let mut settings = AgentSettings::new(LaneKind::Codex);
+        settings.credentials = vec![Credential::File { from, to: "x".into() }];
+        let secrets = secrets_from(&settings, given);
+        for secret in [
+            "wJalrXUtnFEMI/K7MDENG/abcdefghij==",
+            "tok-0123456789abcdef",
+            "hunter2222",
+            "https://user:pass-word@api.invalid/",
+            "correct horse battery staple",
+        ] {
+            assert!(secrets.iter().any(|known| known == secret), "{secret}: {secrets:?}");
+        }
+        for word in ["password", "somebody", "[default]", "api.invalid"] {
+            assert!(!secrets.iter().any(|known| known == word), "{word}");
+        }
+    }
+}

@@ -1,0 +1,405 @@
+//! Finds an agent's program, and everything that is started before the agent itself runs.
+
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{Access, access};
+
+use super::{
+    super::SYSTEM_PATH,
+    env_command::{self, EnvCommand},
+    shebang::{Start, start_of},
+};
+use host_model::AgentSettings;
+
+/// Interpreters of interpreters. The kernel follows five.
+const MAX_INTERPRETERS: usize = 5;
+
+/// A program that can be started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    /// The lane's program.
+    pub(super) program: PathBuf,
+    /// What is started: the program, or its interpreter.
+    pub(super) executable: PathBuf,
+    /// Arguments before all others, which end with the program, where `executable` is its interpreter.
+    pub(super) before: Vec<OsString>,
+    /// The program and all its interpreters, in the order in which they are found: what the kernel opens.
+    pub(super) files: Vec<PathBuf>,
+    /// Those of `files` that have interpreters.
+    pub(super) scripts: Vec<Script>,
+}
+
+/// A script, and what it is started by in the end, where that is `env`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Script {
+    pub(super) file: PathBuf,
+    pub(super) interpreter: PathBuf,
+    /// What stands behind the interpreter in the first line.
+    pub(super) argument: OsString,
+}
+
+/// The program of a lane.
+///
+/// It is looked for where the lane says and where the system has its programs, and never in the directory that a
+/// scenario puts before them: the program is given the lane's credentials. For the same reason the host reads the first
+/// lines of scripts as the kernel and `env` do, and starts the interpreter by its absolute path.
+///
+/// # Errors
+/// Where it was looked for, or why it cannot be started, and what to do.
+pub(super) fn find(name: Option<&str>, settings: &AgentSettings) -> Result<Found, String> {
+    let asked = settings.command.as_deref().or(name).ok_or("the lane names no `command`")?;
+    let program = look_up(asked, &settings.path, "the agent")?;
+    Chain { settings, files: Vec::new(), scripts: Vec::new(), kept: Vec::new(), started: None }.follow(program)
+}
+
+/// The interpreters of a program, followed from one to the next.
+struct Chain<'a> {
+    settings: &'a AgentSettings,
+    files: Vec<PathBuf>,
+    scripts: Vec<Script>,
+    /// Whole invocations of `env` that come first, for what they change besides starting a program.
+    kept: Vec<OsString>,
+    /// What the last `env` would start, with the program that was found for it. The kernel does the rest.
+    started: Option<Vec<OsString>>,
+}
+
+impl Chain<'_> {
+    fn follow(mut self, program: PathBuf) -> Result<Found, String> {
+        let mut words: Vec<OsString> = vec![program.clone().into()];
+        let mut by_env = true;
+        for _ in 0..=MAX_INTERPRETERS {
+            let file = PathBuf::from(&words[0]);
+            let start = start_of(&file)?;
+            self.files.push(file.clone());
+            match start {
+                Start::ShellText if !by_env => {
+                    let needed = self.files.iter().rev().nth(1).unwrap_or(&program);
+                    return Err(format!(
+                        "{} is the interpreter of {}, but has no first line `#!…` itself\nhelp: correct one of the two",
+                        file.display(),
+                        needed.display()
+                    ));
+                }
+                Start::Script { interpreter, argument } => {
+                    (words, by_env) = self.interpreted(&file, &interpreter, argument, words)?;
+                }
+                Start::ShellText => {
+                    self.scripts.push(Script { file, interpreter: "/bin/sh".into(), argument: OsString::new() });
+                    return Ok(self.found(program));
+                }
+                Start::Binary => return Ok(self.found(program)),
+            }
+        }
+        Err(format!(
+            "{} has more than {MAX_INTERPRETERS} interpreters, one of which is interpreted by the next\nhelp: correct \
+             the first line `#!…` of {}",
+            program.display(),
+            self.files.last().unwrap_or(&program).display()
+        ))
+    }
+
+    fn found(self, program: PathBuf) -> Found {
+        let words = match self.started {
+            Some(started) => [self.kept, started].concat(),
+            None => vec![program.clone().into()],
+        };
+        let mut words = words.into_iter();
+        let executable = words.next().map_or_else(|| program.clone(), PathBuf::from);
+        Found { program, executable, before: words.collect(), files: self.files, scripts: self.scripts }
+    }
+
+    /// What starts `words`, whose first is the script `file`; and whether that is `env` and not the kernel.
+    fn interpreted(
+        &mut self,
+        file: &Path,
+        interpreter: &Path,
+        argument: Option<OsString>,
+        words: Vec<OsString>,
+    ) -> Result<(Vec<OsString>, bool), String> {
+        check(interpreter, "it").map_err(|problem| needs(file, interpreter.as_os_str(), &problem))?;
+        if !env_command::is_env(interpreter) {
+            let shown = argument.clone().unwrap_or_default();
+            self.scripts.push(Script { file: file.to_owned(), interpreter: interpreter.to_owned(), argument: shown });
+            let before = [Some(interpreter.into()), argument].into_iter().flatten();
+            return Ok((before.chain(words).collect(), false));
+        }
+        let unclear = |problem: String| {
+            format!(
+                "cannot tell what {} starts: {problem}\nhelp: correct its first line, or name the interpreter there by \
+                 its absolute path",
+                file.display()
+            )
+        };
+        let mut words: Vec<OsString> = argument.into_iter().chain(words).collect();
+        let mut env = interpreter.to_owned();
+        let mut path = None;
+        // One may start another.
+        let (program, mut command) = loop {
+            let parsed = env_command::parse(words, |name| self.variable(name)).map_err(unclear)?;
+            let EnvCommand { before, path: set, command } = parsed;
+            path = set.or(path);
+            let name = &command[0];
+            let program = match &path {
+                Some(path) => look_up_in(name, &folders_of(path).map_err(unclear)?, "it"),
+                None => name.to_str().ok_or("its name is not UTF-8".to_owned()).and_then(|it| self.look_up(it)),
+            };
+            let program = program.map_err(|problem| needs(file, name, &problem))?;
+            if program == file {
+                return Err(unclear("it would start itself in an endless loop".into()));
+            }
+            if !before.is_empty() {
+                if program.as_os_str().as_bytes().contains(&b'=') {
+                    return Err(unclear(format!("`env` would take {} for a variable", program.display())));
+                }
+                self.kept.push(env.clone().into());
+                self.kept.extend(before);
+            }
+            self.files.push(env);
+            if !env_command::is_env(&program) {
+                break (program, command);
+            }
+            env = program;
+            words = command.into_iter().skip(1).collect();
+        };
+        let argument = command[1..].join(OsStr::new(" "));
+        self.scripts.push(Script { file: file.to_owned(), interpreter: program.clone(), argument });
+        command[0] = program.into();
+        self.started = Some(command.clone());
+        Ok((command, true))
+    }
+
+    fn look_up(&self, name: &str) -> Result<PathBuf, String> {
+        look_up(name, &self.settings.path, "it")
+    }
+
+    /// A variable as it is known before the start.
+    fn variable(&self, name: &str) -> Option<String> {
+        match name {
+            "PATH" => super::environment::search_path(self.settings.path.iter()).into_string().ok(),
+            _ => self.settings.env.get(name).cloned(),
+        }
+    }
+}
+
+fn needs(file: &Path, interpreter: &OsStr, problem: &str) -> String {
+    format!("{} needs `{}`: {problem}", file.display(), interpreter.display())
+}
+
+/// The folders of a `PATH` that a first line sets.
+fn folders_of(path: &OsStr) -> Result<Vec<PathBuf>, String> {
+    let folders: Vec<PathBuf> = std::env::split_paths(path).collect();
+    match folders.iter().find(|folder| !folder.is_absolute()) {
+        Some(folder) => Err(format!("its `PATH` has `{}`, which is not absolute", folder.display())),
+        None => Ok(folders),
+    }
+}
+
+/// `what` is installed if it is missing, in a help.
+fn look_up(asked: &str, folders: &[PathBuf], what: &str) -> Result<PathBuf, String> {
+    let system = SYSTEM_PATH.split(':').map(PathBuf::from);
+    look_up_in(OsStr::new(asked), &folders.iter().cloned().chain(system).collect::<Vec<_>>(), what)
+}
+
+fn look_up_in(asked: &OsStr, folders: &[PathBuf], what: &str) -> Result<PathBuf, String> {
+    let shown = asked.display();
+    if asked.as_bytes().contains(&b'/') {
+        let path = PathBuf::from(asked);
+        if !path.is_absolute() {
+            return Err(format!("`{shown}` must be an absolute path, or the name of a program"));
+        }
+        return check(&path, what).map(|()| path);
+    }
+    let all = || folders.iter().map(|folder| folder.join(asked));
+    if let Some(found) = all().find(|path| check(path, what).is_ok()) {
+        return Ok(found);
+    }
+    let unfit = all().find(|path| path.is_file()).map(|path| format!("; {} is not executable", path.display()));
+    let looked: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    Err(format!(
+        "there is no program `{shown}` in {}{}\nhelp: install {what}, name its directory in the lane's `path`, or name the \
+         program itself as `command`",
+        looked.join(", "),
+        unfit.unwrap_or_default()
+    ))
+}
+
+/// Whether `path` is a file that may be started.
+fn check(path: &Path, what: &str) -> Result<(), String> {
+    let shown = path.display();
+    let metadata = match path.metadata() {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            let dangling =
+                path.read_link().map(|to| format!("{shown} is a link to {}, which does not exist", to.display()));
+            let why = dangling.unwrap_or_else(|_| format!("there is no {shown}"));
+            return Err(format!("{why}\nhelp: install {what} there, or correct the path"));
+        }
+        Err(error) => return Err(format!("cannot open {shown}: {error}")),
+    };
+    if metadata.is_dir() {
+        return Err(format!("{shown} is a directory\nhelp: name the program in it"));
+    }
+    if !metadata.is_file() {
+        return Err(format!("{shown} is not a regular file\nhelp: name a program"));
+    }
+    access(path, Access::EXEC_OK)
+        .map_err(|_| format!("{shown} is not executable\nhelp: `chmod +x {shown}`, or name another program"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt};
+
+    use super::*;
+    use host_model::LaneKind;
+
+    /// A directory of programs, on the lane's `path`.
+    struct Programs {
+        folder: tempfile::TempDir,
+        settings: AgentSettings,
+    }
+
+    impl Programs {
+        fn new() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let mut settings = AgentSettings::new(LaneKind::Pi);
+            settings.path = vec!["/nowhere".into(), folder.path().into()];
+            Self { folder, settings }
+        }
+
+        fn add(&self, name: &str, text: &str) -> PathBuf {
+            let path = self.path(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            path
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.folder.path().join(name)
+        }
+
+        /// What starts `pi`, in words, with the directory as `@`.
+        fn words(&self) -> String {
+            let found = find(Some("pi"), &self.settings).unwrap();
+            let words =
+                std::iter::once(found.executable.as_os_str()).chain(found.before.iter().map(OsString::as_os_str));
+            let words: Vec<_> = words.map(|word| word.to_str().unwrap()).collect();
+            words.join(" ").replace(&self.path("").display().to_string(), "@/")
+        }
+
+        fn problem(&self) -> String {
+            find(Some("pi"), &self.settings).unwrap_err()
+        }
+    }
+
+    #[test]
+    fn the_lanes_directories_come_before_the_systems() {
+        let mut programs = Programs::new();
+        let shadowed = programs.add("sh", "#!/bin/sh\n");
+        assert_eq!(find(Some("sh"), &programs.settings).unwrap().executable, shadowed);
+        programs.settings.path.clear();
+        assert_ne!(find(Some("sh"), &programs.settings).unwrap().executable, shadowed);
+    }
+
+    #[test]
+    fn an_interpreter_is_found_like_the_program() {
+        let programs = Programs::new();
+        programs.add("node", "#!/bin/sh\n");
+        for (first, words) in [
+            ("#!/usr/bin/env node", "@/node @/pi"),
+            ("#!/usr/bin/env  node ", "@/node @/pi"),
+            ("#!/bin/env -S node --x", "@/node --x @/pi"),
+            ("#!/usr/bin/env -Snode", "@/node @/pi"),
+            ("#!/usr/bin/env -iS A=1 node -x", "/usr/bin/env -i A=1 @/node -x @/pi"),
+            ("#!/usr/bin/env -S -u B -C / node", "/usr/bin/env -u B -C / @/node @/pi"),
+            ("#!/usr/bin/env -S env node", "@/node @/pi"),
+            (
+                "#!/usr/bin/env -S A=1 env -S 'B=2 /usr/bin/env node -x'",
+                "/usr/bin/env A=1 /usr/bin/env B=2 @/node -x @/pi",
+            ),
+            // The kernel starts these by itself.
+            ("#!/bin/sh -e", "@/pi"),
+            ("echo no first line", "@/pi"),
+        ] {
+            programs.add("pi", &format!("{first}\nx"));
+            assert_eq!(programs.words(), words, "{first}");
+        }
+        programs.add("pi", &format!("#!/usr/bin/env -S PATH=/nowhere:{} node\n", programs.path("").display()));
+        assert_eq!(programs.words(), "/usr/bin/env PATH=/nowhere:@/ @/node @/pi");
+    }
+
+    #[test]
+    fn interpreters_that_are_scripts_are_followed() {
+        let programs = Programs::new();
+        programs.add("bash", "#!/bin/sh\n");
+        let node = programs.add("node", "#!/usr/bin/env -S bash -e\n");
+        programs.add("pi", "#!/usr/bin/env node\n");
+        assert_eq!(programs.words(), "@/bash -e @/node @/pi");
+        programs.add("pi", &format!("#!{} --direct\n", node.display()));
+        assert_eq!(programs.words(), "@/bash -e @/node --direct @/pi");
+        let found = find(Some("pi"), &programs.settings).unwrap();
+        for file in ["pi", "node", "bash"] {
+            assert!(found.files.contains(&programs.path(file)), "{file}: {:?}", found.files);
+        }
+        assert!(found.files.contains(&"/bin/sh".into()));
+        programs.add("node", &format!("#!{}\n", programs.path("pi").display()));
+        assert!(programs.problem().contains("more than 5 interpreters"), "{}", programs.problem());
+    }
+
+    #[test]
+    fn an_interpreter_that_cannot_be_started_is_named() {
+        let programs = Programs::new();
+        programs.add("text", "echo text\n");
+        let text = programs.path("text").display().to_string();
+        for (first, says) in [
+            ("#!/usr/bin/env no-such-one", "/pi needs `no-such-one`: there is no program `no-such-one` in /nowhere, "),
+            ("#!/opt/no-such-one", "/pi needs `/opt/no-such-one`: there is no /opt/no-such-one"),
+            ("#!/usr/bin/node\r", "ends in a carriage return"),
+            ("#!/etc", "needs `/etc`: /etc is a directory"),
+            ("#!/etc/passwd", "needs `/etc/passwd`: /etc/passwd is not executable"),
+            ("#!/usr/bin/env -S ./node", "needs `./node`: `./node` must be an absolute path"),
+            ("#!/usr/bin/env -S PATH=bin:/x node", "`PATH` has `bin`, which is not absolute"),
+            ("#!/usr/bin/env --weird", "cannot tell what"),
+            ("#!/usr/bin/env -i", "start itself in an endless loop"),
+            ("#!/usr/bin/env A=1 node", "start itself in an endless loop"),
+            (&format!("#!{text}"), "has no first line `#!…` itself"),
+        ] {
+            programs.add("pi", &format!("{first}\nx"));
+            assert!(programs.problem().contains(says), "{first:?}: {}", programs.problem());
+        }
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_started_is_named_with_the_remedy() {
+        let mut programs = Programs::new();
+        let problem = find(Some("no-such-agent"), &programs.settings).unwrap_err();
+        assert!(
+            problem.contains(&programs.folder.path().display().to_string()) && problem.contains("install"),
+            "{problem}"
+        );
+        let plain = programs.path("plain");
+        fs::write(&plain, "#!/bin/sh\n").unwrap();
+        std::os::unix::fs::symlink("/nowhere/pi", programs.path("dangling")).unwrap();
+        let problem = find(Some("plain"), &programs.settings).unwrap_err();
+        assert!(problem.contains("/plain is not executable"), "{problem}");
+        programs.add("empty", "");
+        let own = |name: &str| programs.path(name).display().to_string();
+        for (command, says) in [
+            ("bin/claude".to_owned(), "absolute"),
+            ("/nowhere/claude".into(), "there is no /nowhere/claude"),
+            ("/etc".into(), "is a directory"),
+            ("/dev/null".into(), "is not a regular file"),
+            (own("plain"), "is not executable\nhelp: `chmod +x"),
+            (own("dangling"), "is a link to /nowhere/pi, which does not exist"),
+            (own("empty"), "is empty"),
+        ] {
+            programs.settings.command = Some(command.clone());
+            let problem = find(None, &programs.settings).unwrap_err();
+            assert!(problem.contains(says), "{command}: {problem}");
+        }
+    }
+}

@@ -1,0 +1,339 @@
+//! Puts into an agent's config dir what the lane brings: seeds, and files to log in with.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    io::{self, Read, Write},
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::FileType;
+
+use super::super::folder::Folder;
+use host_model::{AgentSettings, Credential};
+
+/// Where the files to log in with lie in the agent's HOME. A component sees the config dir and its transcripts are
+/// kept, so that there is only a link to them there, which neither follows.
+const CREDENTIALS: &str = ".host-credentials";
+
+/// Bytes of a lane's seeds together, and what is said of more.
+const MOST: u64 = 1 << 30;
+const TOO_LARGE: &str = "the seeds have more than 1 GiB with it; make them smaller";
+
+/// Copies the seeds and the files of credentials. What is in the config dir already stays: the scenario's own
+/// seeds, and what an earlier session has left. The component, or that session's agent, may have put links there.
+pub(super) fn plant(settings: &AgentSettings, config_dir: &Path, home: &Path) -> Result<(), PlantError> {
+    let opened = |path: &Path| {
+        Folder::open(path).map_err(|error| PlantError::Lane(format!("cannot open {}: {error}", path.display())))
+    };
+    let config = opened(config_dir)?;
+    // Before the lane's own seeds come: what is in the way now, the scenario has put there.
+    for credential in &settings.credentials {
+        let Credential::File { to, .. } = credential else { continue };
+        if let Some(what) = in_the_way(&config, Path::new(to)) {
+            return Err(PlantError::InTheWay(format!(
+                "the agent cannot be given its login {to}: {what} is in the way in the config dir (`/host/config`), where \
+                 the scenario, or an earlier session, has put it"
+            )));
+        }
+    }
+    if let Some(seed) = &settings.config_seed {
+        copy_all(seed, &config, &mut { MOST })
+            .map_err(|error| PlantError::Lane(format!("cannot copy the lane's seeds of the config dir, {error}")))?;
+    }
+    for (index, credential) in settings.credentials.iter().enumerate() {
+        let Credential::File { from, to } = credential else { continue };
+        link(from, index, &opened(home)?, home, &config, Path::new(to))
+            .map_err(|error| PlantError::Lane(format!("cannot give the agent {}: {error}", from.display())))?;
+    }
+    Ok(())
+}
+
+/// Why an agent does not get what the lane brings.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum PlantError {
+    /// The lane, or the machine.
+    Lane(String),
+    /// Something that the scenario has put into the config dir.
+    InTheWay(String),
+}
+
+/// What keeps `to` from becoming a file, or a link to one. A file that is there already stays, and is the login.
+fn in_the_way(config: &Folder, to: &Path) -> Option<String> {
+    let mut parts: Vec<_> = to.components().collect();
+    let name = parts.pop()?;
+    let mut so_far = PathBuf::new();
+    for part in parts {
+        so_far.push(part);
+        match config.kind(&so_far) {
+            Some(FileType::Directory) => {}
+            Some(kind) => return Some(format!("{} `{}`", told(kind), so_far.display())),
+            None => return None,
+        }
+    }
+    so_far.push(name);
+    let kind = config.kind(&so_far)?;
+    let stays = matches!(kind, FileType::RegularFile | FileType::Symlink);
+    (!stays).then(|| format!("{} `{}`", told(kind), so_far.display()))
+}
+
+fn told(kind: FileType) -> &'static str {
+    match kind {
+        FileType::RegularFile => "the file",
+        FileType::Directory => "the folder",
+        FileType::Symlink => "the link",
+        _ => "the pipe, socket or device",
+    }
+}
+
+/// Moves the files to log in with that an agent has put in the place of their links, as when it renews a login, out of
+/// the config dir again: that is kept, and nobody knows the new secrets in them.
+pub(super) fn put_away(settings: &AgentSettings, config_dir: &Path, home: &Path) -> Result<(), String> {
+    for (index, credential) in settings.credentials.iter().enumerate() {
+        let Credential::File { to, .. } = credential else { continue };
+        let (name, to) = (index.to_string(), Path::new(to));
+        let Some((parent, at)) = to.parent().zip(to.file_name()) else { continue };
+        let moved = || -> io::Result<()> {
+            let Some(folder) = Folder::open(config_dir)?.existing(parent).filter(|folder| folder.has_file(at)) else {
+                return Ok(());
+            };
+            let kept = Folder::open(home)?.folder(Path::new(CREDENTIALS), 0o700);
+            // An agent that has put something in the way loses its login, and no more.
+            kept.and_then(|kept| folder.move_to(at, &kept, OsStr::new(&name))).or_else(|_| folder.remove(at))?;
+            folder.link(&home.join(CREDENTIALS).join(&name), at)
+        };
+        moved().map_err(|error| format!("cannot take the login {} out of the config dir: {error}", to.display()))?;
+    }
+    Ok(())
+}
+
+/// Copies what is in `from`, of `left` bytes at most.
+fn copy_all(from: &Path, to: &Folder, left: &mut u64) -> Result<(), String> {
+    let told = |error: io::Error| format!("{}: {error}", from.display());
+    for entry in fs::read_dir(from).map_err(told)? {
+        let entry = entry.map_err(told)?;
+        copy(&entry.path(), to, &entry.file_name(), left)?;
+    }
+    Ok(())
+}
+
+fn copy(from: &Path, to: &Folder, name: &OsStr, left: &mut u64) -> Result<(), String> {
+    let told = |error: io::Error| format!("{}: {error}", from.display());
+    if from.is_dir() {
+        return match to.folder(Path::new(name), 0o755) {
+            Ok(to) => copy_all(from, &to, left),
+            // What has its name is no folder, and stays.
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(()),
+            Err(error) => Err(told(error)),
+        };
+    }
+    let (source, metadata) = host_fs::open(from).map_err(told)?;
+    let mode = metadata.permissions().mode() & 0o777;
+    *left = left.checked_sub(metadata.len()).ok_or_else(|| told(io::Error::other(TOO_LARGE)))?;
+    match to.create(name, mode | 0o600) {
+        Ok(mut copy) => io::copy(&mut source.take(metadata.len()), &mut copy).map(drop).map_err(told),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(told(error)),
+    }
+}
+
+fn link(from: &Path, index: usize, home: &Folder, home_path: &Path, config_dir: &Folder, to: &Path) -> io::Result<()> {
+    let name = index.to_string();
+    match home.folder(Path::new(CREDENTIALS), 0o700)?.create(OsStr::new(&name), 0o600) {
+        Ok(mut copy) => copy.write_all(&host_fs::read(from)?)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    let (Some(parent), Some(at)) = (to.parent(), to.file_name()) else { return Ok(()) };
+    match config_dir.folder(parent, 0o755)?.link(&home_path.join(CREDENTIALS).join(name), at) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        done => done,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::fs::symlink, path::PathBuf};
+
+    use super::*;
+    use host_model::LaneKind;
+
+    #[test]
+    fn seeds_are_copied_and_what_is_there_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["seed/deep", "config", "home"] {
+            fs::create_dir_all(at(name)).unwrap();
+        }
+        fs::write(at("seed/settings.json"), "lane").unwrap();
+        fs::write(at("seed/deep/a"), "a").unwrap();
+        fs::write(at("config/settings.json"), "scenario").unwrap();
+        fs::write(at("auth.json"), "secret").unwrap();
+        let mut settings = AgentSettings::new(LaneKind::Codex);
+        settings.config_seed = Some(at("seed"));
+        settings.credentials = vec![Credential::File { from: at("auth.json"), to: "deep/auth.json".into() }];
+        // Again for the next session.
+        for _ in 0..2 {
+            plant(&settings, &at("config"), &at("home")).unwrap();
+        }
+        let read = |name: &str| fs::read_to_string(at(name)).unwrap();
+        assert_eq!((read("config/settings.json"), read("config/deep/a")), ("scenario".into(), "a".into()));
+        assert_eq!(read("config/deep/auth.json"), "secret");
+        let linked = fs::read_link(at("config/deep/auth.json")).unwrap();
+        assert!(linked.starts_with(at("home")), "the config dir itself holds no secret");
+        assert_eq!(fs::metadata(linked).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn seeds_and_logins_that_never_end_or_are_too_large_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["seed", "config", "home"] {
+            fs::create_dir(at(name)).unwrap();
+        }
+        let mut settings = AgentSettings::new(LaneKind::Codex);
+        settings.config_seed = Some(at("seed"));
+        let refused = |settings: &AgentSettings, words: &str| {
+            let problem = plant(settings, &at("config"), &at("home")).unwrap_err();
+            assert!(matches!(&problem, PlantError::Lane(problem) if problem.contains(words)), "{problem:?}");
+        };
+        let fifo = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, at("seed/a"), fifo, 0o600.into(), 0).unwrap();
+        refused(&settings, "seed/a: it is no regular file");
+        fs::remove_file(at("seed/a")).unwrap();
+        symlink("/dev/zero", at("seed/a")).unwrap();
+        refused(&settings, "seed/a: it is no regular file");
+        fs::remove_file(at("seed/a")).unwrap();
+        fs::File::create(at("seed/a")).unwrap().set_len(MOST + 1).unwrap();
+        refused(&settings, "seed/a: the seeds have more than 1 GiB with it");
+        assert_eq!(fs::read_dir(at("config")).unwrap().count(), 0);
+        settings.config_seed = None;
+        for (from, words) in [(PathBuf::from("/dev/zero"), "no regular file"), (at("seed/a"), "16777216 bytes")] {
+            settings.credentials = vec![Credential::File { from, to: "auth.json".into() }];
+            refused(&settings, words);
+            fs::remove_dir_all(at("home/.host-credentials")).unwrap();
+        }
+    }
+
+    #[test]
+    fn links_that_an_earlier_session_left_lead_nowhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["seed/deep", "config", "home", "outside"] {
+            fs::create_dir_all(at(name)).unwrap();
+        }
+        fs::write(at("seed/deep/a"), "a").unwrap();
+        fs::write(at("auth.json"), "secret").unwrap();
+        fs::set_permissions(at("outside"), fs::Permissions::from_mode(0o755)).unwrap();
+        symlink(at("outside"), at("config/deep")).unwrap();
+        let mut settings = AgentSettings::new(LaneKind::Codex);
+        settings.config_seed = Some(at("seed"));
+        plant(&settings, &at("config"), &at("home")).unwrap();
+        settings.credentials = vec![Credential::File { from: at("auth.json"), to: "deep/auth.json".into() }];
+        let problem = plant(&settings, &at("config"), &at("home")).unwrap_err();
+        assert!(
+            matches!(&problem, PlantError::InTheWay(what) if what.contains("the link `deep` is in the way")),
+            "{problem:?}"
+        );
+        fs::remove_file(at("config/deep")).unwrap();
+        symlink(at("outside"), at("home/.host-credentials")).unwrap();
+        assert!(matches!(plant(&settings, &at("config"), &at("home")), Err(PlantError::Lane(_))));
+        fs::remove_file(at("home/.host-credentials")).unwrap();
+        plant(&settings, &at("config"), &at("home")).unwrap();
+        fs::remove_dir_all(at("home/.host-credentials")).unwrap();
+        symlink(at("outside"), at("home/.host-credentials")).unwrap();
+        assert!(plant(&settings, &at("config"), &at("home")).is_err());
+        assert_eq!(fs::read_dir(at("outside")).unwrap().count(), 0);
+        assert_eq!(fs::metadata(at("outside")).unwrap().permissions().mode() & 0o777, 0o755);
+    }
+
+    #[test]
+    fn a_login_that_is_renewed_does_not_stay_in_the_config_dir() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in ["config", "home"] {
+            fs::create_dir_all(at(name)).unwrap();
+        }
+        fs::write(at("auth.json"), "old").unwrap();
+        let mut settings = AgentSettings::new(LaneKind::Codex);
+        settings.credentials = vec![Credential::File { from: at("auth.json"), to: "deep/auth.json".into() }];
+        put_away(&settings, &at("config"), &at("home")).unwrap();
+        plant(&settings, &at("config"), &at("home")).unwrap();
+        let is_link = || at("config/deep/auth.json").symlink_metadata().unwrap().is_symlink();
+        put_away(&settings, &at("config"), &at("home")).unwrap();
+        assert!(is_link());
+        fs::write(at("config/new"), "new").unwrap();
+        fs::rename(at("config/new"), at("config/deep/auth.json")).unwrap();
+        assert!(!is_link());
+        put_away(&settings, &at("config"), &at("home")).unwrap();
+        assert!(is_link());
+        // For the next session.
+        plant(&settings, &at("config"), &at("home")).unwrap();
+        assert_eq!(fs::read_to_string(at("config/deep/auth.json")).unwrap(), "new");
+        assert_eq!(fs::read_to_string(at("auth.json")).unwrap(), "old", "the user's own");
+        fs::remove_dir_all(at("home/.host-credentials")).unwrap();
+        symlink(folder.path(), at("home/.host-credentials")).unwrap();
+        fs::remove_file(at("config/deep/auth.json")).unwrap();
+        fs::write(at("config/deep/auth.json"), "newer").unwrap();
+        put_away(&settings, &at("config"), &at("home")).unwrap();
+        assert!(is_link() && !at("0").exists());
+    }
+
+    #[test]
+    fn what_the_scenario_put_in_the_way_of_a_login_is_its_own_fault() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::write(folder.path().join("auth.json"), "secret").unwrap();
+        let mut settings = AgentSettings::new(LaneKind::Codex);
+        settings.credentials = vec![Credential::File { from: at("auth.json"), to: "deep/er/auth.json".into() }];
+        let fifo = |path: &Path| {
+            rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        };
+        let tried = |name: &str, put: &dyn Fn(&Path)| {
+            for name in ["config", "home"] {
+                let _ = fs::remove_dir_all(at(name));
+                fs::create_dir(at(name)).unwrap();
+            }
+            let path = at("config").join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            put(&path);
+            plant(&settings, &at("config"), &at("home"))
+        };
+        let file: &dyn Fn(&Path) = &|path| fs::write(path, "x").unwrap();
+        let link: &dyn Fn(&Path) = &|path| symlink("elsewhere", path).unwrap();
+        let directory: &dyn Fn(&Path) = &|path| fs::create_dir(path).unwrap();
+        for (name, put, what) in [
+            ("deep", file, "the file `deep`"),
+            ("deep/er", file, "the file `deep/er`"),
+            ("deep", link, "the link `deep`"),
+            ("deep", &fifo, "the pipe, socket or device `deep`"),
+            ("deep/er/auth.json", directory, "the folder `deep/er/auth.json`"),
+            ("deep/er/auth.json", &fifo, "the pipe, socket or device `deep/er/auth.json`"),
+        ] {
+            let problem = tried(name, put).unwrap_err();
+            assert!(matches!(&problem, PlantError::InTheWay(told) if told.contains(what)), "{what}: {problem:?}");
+        }
+        for (name, put) in [("deep/er", directory), ("other", file), ("deep/er/auth.json", file)] {
+            assert_eq!(tried(name, put), Ok(()), "{name}");
+        }
+        // The lane's own seeds are the lane's fault.
+        fs::create_dir(at("seed")).unwrap();
+        fs::write(at("seed/deep"), "x").unwrap();
+        let seeded = AgentSettings { config_seed: Some(at("seed")), ..settings.clone() };
+        for name in ["config", "home"] {
+            fs::remove_dir_all(at(name)).unwrap();
+            fs::create_dir(at(name)).unwrap();
+        }
+        assert!(matches!(plant(&seeded, &at("config"), &at("home")), Err(PlantError::Lane(_))));
+    }
+
+    #[test]
+    fn seeds_that_are_missing_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = AgentSettings::new(LaneKind::Codex);
+        settings.config_seed = Some(folder.path().join("none"));
+        let problem = plant(&settings, folder.path(), folder.path()).unwrap_err();
+        assert!(matches!(&problem, PlantError::Lane(problem) if problem.contains("none")), "{problem:?}");
+    }
+}

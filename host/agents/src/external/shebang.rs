@@ -1,0 +1,156 @@
+//! The beginning of a program's file: how the kernel would start it.
+
+use std::{
+    ffi::OsString,
+    fs,
+    io::Read,
+    os::unix::ffi::{OsStrExt, OsStringExt},
+    path::{Path, PathBuf},
+};
+
+use super::binary;
+
+/// As much as the kernel reads of a file to decide how to start it.
+const FIRST_BYTES: usize = 256;
+
+/// How a file is started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Start {
+    /// By the kernel itself, or by a handler of `binfmt_misc`.
+    Binary,
+    /// By an interpreter.
+    Script {
+        interpreter: PathBuf,
+        /// All the rest of the line: the kernel does not split it.
+        argument: Option<OsString>,
+    },
+    /// Text without a first line `#!…`: the kernel refuses it, and shells and `execvp` have `/bin/sh` run it.
+    ShellText,
+}
+
+/// Reads how `file` is started.
+///
+/// # Errors
+/// The file cannot be started by this machine. The text names the file and says what to do.
+pub(super) fn start_of(file: &Path) -> Result<Start, String> {
+    let shown = file.display();
+    let (mut opened, metadata) = match host_fs::open(file) {
+        Ok(opened) => opened,
+        // A program need not be readable to be run; a script must be, so that it has no interpreter either.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Ok(Start::Binary),
+        Err(error) => return Err(format!("cannot open {shown}: {error}")),
+    };
+    if metadata.len() == 0 {
+        return Err(format!("{shown} is empty\nhelp: install the agent again"));
+    }
+    let mut first = Vec::with_capacity(FIRST_BYTES);
+    opened
+        .by_ref()
+        .take(FIRST_BYTES as u64)
+        .read_to_end(&mut first)
+        .map_err(|error| format!("cannot read {shown}: {error}"))?;
+    if let Some(line) = first.strip_prefix(b"#!") {
+        return interpreter_in(file, line);
+    }
+    if first.starts_with(b"\x7fELF") {
+        return binary::problem(file, &opened).map_or(Ok(Start::Binary), Err);
+    }
+    if other_formats() {
+        return Ok(Start::Binary);
+    }
+    if first.contains(&0) {
+        return Err(format!(
+            "{shown} is neither a program for Linux nor a script\nhelp: install the agent for this system again"
+        ));
+    }
+    Ok(Start::ShellText)
+}
+
+/// What `line`, the rest of the first line, makes the kernel start for the script `file`.
+fn interpreter_in(file: &Path, line: &[u8]) -> Result<Start, String> {
+    let shown = file.display();
+    let is_whole = line.contains(&b'\n') || line.len() + 2 < FIRST_BYTES;
+    let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    if line.ends_with(b"\r") {
+        let line = String::from_utf8_lossy(line).trim().to_owned();
+        return Err(format!(
+            "the first line of {shown}, `#!{line}`, ends in a carriage return (CR), which the kernel takes for a part \
+             of the interpreter's name\nhelp: save the file with Unix line ends (`sed -i 's/\\r$//' {shown}`)"
+        ));
+    }
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let line = trim(line);
+    let (name, rest) = line.split_at(line.iter().position(is_space).unwrap_or(line.len()));
+    let interpreter = PathBuf::from(OsString::from_vec(name.to_vec()));
+    let argument = Some(trim(rest)).filter(|rest| !rest.is_empty()).map(|rest| OsString::from_vec(rest.to_vec()));
+    if name.is_empty() {
+        return Err(format!("the first line of {shown} is `#!` without an interpreter\nhelp: name one there"));
+    }
+    if !is_whole {
+        return Err(format!("the first line of {shown} is longer than the {FIRST_BYTES} bytes that the kernel reads"));
+    }
+    if !interpreter.is_absolute() {
+        return Err(format!(
+            "{shown} names the interpreter `{}` without an absolute path, so that the scenario's root would decide what \
+             runs\nhelp: write its absolute path, or `#!/usr/bin/env NAME`",
+            interpreter.display()
+        ));
+    }
+    Ok(Start::Script { interpreter, argument })
+}
+
+fn trim(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// Whether the kernel may know further formats, for which it has handlers (Wine, Java, qemu).
+pub(super) fn other_formats() -> bool {
+    let Ok(entries) = fs::read_dir("/proc/sys/fs/binfmt_misc") else { return false };
+    entries.flatten().any(|entry| !matches!(entry.file_name().as_bytes(), b"register" | b"status"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start(content: &[u8]) -> Result<Start, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("agent");
+        fs::write(&file, content).unwrap();
+        start_of(&file)
+    }
+
+    fn script(interpreter: &str, argument: Option<&str>) -> Result<Start, String> {
+        Ok(Start::Script { interpreter: interpreter.into(), argument: argument.map(Into::into) })
+    }
+
+    #[test]
+    fn a_first_line_is_read_as_the_kernel_reads_it() {
+        assert_eq!(start(b"#!/bin/sh"), script("/bin/sh", None));
+        assert_eq!(start(b"#! \t/bin/sh \t\nexit"), script("/bin/sh", None));
+        assert_eq!(start(b"#!/usr/bin/env -S  node --x  \nx"), script("/usr/bin/env", Some("-S  node --x")));
+        assert_eq!(start(b"echo hello\n"), Ok(Start::ShellText));
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_started_is_named_with_its_fault() {
+        let long = format!("#!/{}\n", "x".repeat(300));
+        for (content, says) in [
+            (&b""[..], "is empty"),
+            (b"#!/usr/bin/node\r\nx", "`#!/usr/bin/node`, ends in a carriage return"),
+            (b"#!/usr/bin/env node\r\n", "ends in a carriage return"),
+            (b"#!\n", "without an interpreter"),
+            (b"#!bin/node\n", "without an absolute path"),
+            (long.as_bytes(), "is longer than the 256 bytes"),
+        ] {
+            let problem = start(content).unwrap_err();
+            assert!(problem.contains(says) && problem.contains("/agent"), "{problem}");
+        }
+        if !other_formats() {
+            assert!(start(b"MZ\0\0").unwrap_err().contains("neither a program for Linux nor a script"));
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! What the turns of a session know of each other: each is a process and a dialect of its own.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use host_model::Usage;
+
+/// Shared by the turns of one session.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Thread(Arc<Mutex<Known>>);
+
+#[derive(Debug, Default)]
+struct Known {
+    root: PathBuf,
+    id: Option<String>,
+    usage: Usage,
+    answered: bool,
+}
+
+impl Thread {
+    /// Of an agent whose working directory is `root`.
+    pub(crate) fn in_root(root: &Path) -> Self {
+        Self(Arc::new(Mutex::new(Known { root: root.to_owned(), ..Known::default() })))
+    }
+
+    /// The agent's working directory.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.with(|known| known.root.clone())
+    }
+
+    fn with<T>(&self, with: impl FnOnce(&mut Known) -> T) -> T {
+        with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The agent's own name for the session.
+    pub(crate) fn id(&self) -> Option<String> {
+        self.with(|known| known.id.clone())
+    }
+
+    pub(crate) fn set_id(&self, id: &str) {
+        self.with(|known| known.id = Some(id.to_owned()));
+    }
+
+    /// What the session has used.
+    #[cfg(test)]
+    pub(crate) fn usage(&self) -> Usage {
+        self.with(|known| known.usage.clone())
+    }
+
+    /// Adds to it, and returns the sum.
+    pub(crate) fn add_usage(&self, more: &Usage) -> Usage {
+        self.with(|known| {
+            known.usage = known.usage.plus(more);
+            known.usage.clone()
+        })
+    }
+
+    pub(crate) fn set_usage(&self, usage: &Usage) {
+        self.with(|known| known.usage.clone_from(usage));
+    }
+
+    /// Whether the model has answered at all: before that, a refusal is one of the login, the model or the
+    /// configuration.
+    pub(crate) fn answered(&self) -> bool {
+        self.with(|known| known.answered)
+    }
+
+    pub(crate) fn set_answered(&self) {
+        self.with(|known| known.answered = true);
+    }
+}

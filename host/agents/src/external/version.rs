@@ -1,0 +1,138 @@
+//! Asks an agent's program for its version.
+
+use std::{ffi::OsString, time::Duration};
+
+use tokio::io::AsyncReadExt;
+
+use super::{
+    super::{
+        HostProgram,
+        process::{AgentCommand, AgentExit, AgentProcess},
+        scripted::new_session_id,
+    },
+    confined, environment,
+    program::{self, Found},
+};
+use host_clock::timeout;
+use host_model::{AgentSettings, Confinement, WrittenVersion, version_in, version_requirement};
+
+/// A program that takes longer to tell its version is stuck.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// How much of its answer is looked at.
+const ANSWER: u64 = 16 << 10;
+
+/// A program and its version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AgentVersion {
+    /// The program.
+    pub program: std::path::PathBuf,
+    /// As the program writes it.
+    pub version: String,
+}
+
+/// Why nothing is known of a program's version, or why it will not do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VersionProblem {
+    /// There is no such program.
+    #[error("{0}")]
+    NotFound(String),
+    /// It gave no version.
+    #[error("{program} --version {what}")]
+    NoAnswer {
+        /// The program.
+        program: String,
+        /// What it did instead.
+        what: String,
+    },
+    /// The version is not one that the lane asks for.
+    #[error("{program} has the version {version}, but the lane asks for `{requirement}`")]
+    NotMet {
+        /// The program.
+        program: String,
+        /// What it has, as it writes it.
+        version: String,
+        /// What is asked for.
+        requirement: String,
+    },
+}
+
+/// Runs the agent's program with `--version`, for at most 20 s, with nothing in its environment but a `PATH` and folders
+/// that are removed afterwards, confined as the lane's agents are, and compares what it says with what the lane asks for.
+///
+/// # Errors
+/// There is no such program, it tells no version, or one that will not do.
+pub async fn version(
+    settings: &AgentSettings,
+    host: HostProgram,
+    confinement: &Confinement,
+) -> Result<AgentVersion, VersionProblem> {
+    let name = super::program(settings.kind).and_then(super::Program::name);
+    let found = program::find(name, settings).map_err(VersionProblem::NotFound)?;
+    let confinement = confined::to(confinement, settings, &found);
+    let Found { program, executable, before: mut args, .. } = found;
+    let shown = program.display().to_string();
+    args.push("--version".into());
+    let no_answer = |what: String| VersionProblem::NoAnswer { program: shown.clone(), what };
+    let told = ask(settings, &host, executable, args, confinement).await.map_err(no_answer)?;
+    let WrittenVersion { version, written } =
+        version_in(&told).ok_or_else(|| no_answer(format!("tells no version: `{}`", told.trim())))?;
+    match settings.version.as_deref() {
+        Some(requirement) if !version_requirement(requirement).is_ok_and(|it| it.matches(&version)) => {
+            Err(VersionProblem::NotMet { program: shown, version: written, requirement: requirement.to_owned() })
+        }
+        _ => Ok(AgentVersion { program, version: written }),
+    }
+}
+
+/// The same, for who only wants to start it.
+pub(super) async fn meets(
+    settings: &AgentSettings,
+    host: HostProgram,
+    confinement: &Confinement,
+) -> Result<(), String> {
+    version(settings, host, confinement).await.map(drop).map_err(|problem| problem.to_string())
+}
+
+async fn ask(
+    settings: &AgentSettings,
+    host: &HostProgram,
+    program: std::path::PathBuf,
+    args: Vec<OsString>,
+    confinement: Confinement,
+) -> Result<String, String> {
+    let folder = tempfile::tempdir().map_err(|error| format!("needs a folder for temporary files: {error}"))?;
+    let own = |name: &str| (OsString::from(name), OsString::from(folder.path()));
+    let mut env = vec![
+        (OsString::from("PATH"), environment::search_path(settings.path.iter())),
+        (OsString::from("LANG"), OsString::from("C.UTF-8")),
+        own("HOME"),
+        own("TMPDIR"),
+    ];
+    env.extend(["CLAUDE_CONFIG_DIR", "CODEX_HOME", "PI_CODING_AGENT_DIR"].map(own));
+    let confinement = confinement.and([folder.path().to_owned()], []);
+    let command = AgentCommand { program, args, env, cwd: folder.path().to_owned(), stdin: None, confinement };
+    let cannot = |problem: String| format!("cannot be run: {problem}");
+    let (mut process, streams) = AgentProcess::spawn(host, &command, &new_session_id()).map_err(cannot)?;
+    let (mut stdout, mut stderr) = (streams.stdout.take(ANSWER), streams.stderr.take(ANSWER));
+    let (mut answer, mut noise) = (Vec::new(), Vec::new());
+    let answered = timeout(PATIENCE, async {
+        process.started().await.map_err(cannot)?;
+        // The streams end with the process, or with what it has left behind.
+        let (out, err) = tokio::join!(stdout.read_to_end(&mut answer), stderr.read_to_end(&mut noise));
+        out.and(err).map_err(|error| format!("cannot be read: {error}"))?;
+        Ok(process.exited().await)
+    })
+    .await;
+    process.request_end(Duration::ZERO);
+    process.gone().await.map_err(|left| format!("leaves processes behind: {left}"))?;
+    match answered {
+        // Some write it to stderr.
+        Ok(Ok(AgentExit::Code(0))) => {
+            let [answer, noise] = [answer, noise].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            Ok(if version_in(&answer).is_none() && version_in(&noise).is_some() { noise } else { answer })
+        }
+        Ok(Ok(exit)) => Err(format!("failed: {exit}; {}", String::from_utf8_lossy(&noise).trim())),
+        Ok(Err(problem)) => Err(problem),
+        Err(_) => Err(format!("gave no answer within {} s", PATIENCE.as_secs())),
+    }
+}

@@ -1,0 +1,374 @@
+//! A tolerant reader of one JSON value, which takes bytes in pieces of any size.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::{
+    Read,
+    shape::{Spot, Wanted},
+    text::TextBuffer,
+    tree::{Budget, Frame, Node, plain},
+};
+use host_model::Redactor;
+
+/// How deep values are kept; deeper ones are read over.
+const MAX_DEPTH: usize = 100;
+/// How much of a member's name is kept.
+const MAX_KEY: usize = 1 << 10;
+/// How much of a number is kept.
+const MAX_TOKEN: usize = 1 << 10;
+
+/// How far a piece has brought the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    More,
+    Done,
+    Damaged,
+}
+
+/// What comes next between tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Expect {
+    /// A value, or the end of a list.
+    Value,
+    Key,
+    Colon,
+    /// A comma, or the end of a list or object.
+    Comma,
+}
+
+/// The token that is being read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Token {
+    None,
+    Text,
+    Escape,
+    /// Of `\uXXXX` so many digits, and their value.
+    Unicode(u8, u16),
+    /// A number or a word.
+    Plain,
+    /// A list or object that is read over: within a string of it, or after an escape there.
+    SkippedText,
+    SkippedEscape,
+}
+
+/// Reads one object or list.
+#[derive(Debug)]
+pub(super) struct Parser {
+    wanted: &'static Wanted,
+    frames: Vec<Frame>,
+    expect: Expect,
+    token: Token,
+    /// The string that is being read, where it is, and whether it is a member's name.
+    text: TextBuffer,
+    text_spot: Spot,
+    is_key: bool,
+    plain: Vec<u8>,
+    /// How many lists and objects deep in one that is read over, and whether that is because it is nested too deep.
+    skipped: u64,
+    too_deep: bool,
+    budget: Budget,
+    root: Option<Node>,
+    id: Option<String>,
+}
+
+impl Parser {
+    pub(super) fn new(wanted: &'static Wanted) -> Self {
+        Self {
+            wanted,
+            frames: Vec::new(),
+            expect: Expect::Value,
+            token: Token::None,
+            text: TextBuffer::default(),
+            text_spot: Spot::default(),
+            is_key: false,
+            plain: Vec::new(),
+            skipped: 0,
+            too_deep: false,
+            budget: Budget::default(),
+            root: None,
+            id: None,
+        }
+    }
+
+    /// Takes bytes up to the end of the value, or of the line: how many, and what has come of it.
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> (usize, Step) {
+        let mut at = 0;
+        while at < bytes.len() {
+            let step = match self.token {
+                Token::Text | Token::SkippedText => self.in_text(bytes, &mut at),
+                _ => self.byte(bytes[at], &mut at),
+            };
+            if step != Step::More {
+                return (at, step);
+            }
+        }
+        (at, Step::More)
+    }
+
+    /// What was read. Lists and objects that are not over hold what came of them.
+    pub(super) fn finish(mut self, redactor: &Redactor) -> Read {
+        while self.root.is_none() && !self.frames.is_empty() {
+            self.close();
+        }
+        let mut left_out = self.budget.left_out;
+        let value = self.root.map_or(Value::Null, |root| root.into_value(redactor, &mut left_out));
+        Read { value, left_out, id: self.id }
+    }
+
+    /// In a string: up to what ends or escapes.
+    fn in_text(&mut self, bytes: &[u8], at: &mut usize) -> Step {
+        let rest = &bytes[*at..];
+        let end = memchr::memchr3(b'"', b'\\', b'\n', rest).unwrap_or(rest.len());
+        *at += end;
+        let skipped = self.token == Token::SkippedText;
+        if skipped {
+            self.budget.left_out += end as u64;
+        } else {
+            self.push(&rest[..end]);
+        }
+        match rest.get(end) {
+            None => return Step::More,
+            Some(b'\n') => return Step::Damaged,
+            Some(b'\\') => self.token = if skipped { Token::SkippedEscape } else { Token::Escape },
+            Some(_) => {
+                self.token = Token::None;
+                if !skipped {
+                    self.end_text();
+                }
+            }
+        }
+        *at += 1;
+        Step::More
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        // Nothing between two escapes does not part them.
+        if !bytes.is_empty() {
+            self.text.push(bytes);
+            self.fit_text();
+        }
+    }
+
+    /// A text that grows may make others shorter, and itself.
+    fn fit_text(&mut self) {
+        if !self.is_key && !self.text_spot.is_wanted() {
+            self.budget.fit(&mut self.text, &mut self.frames);
+        }
+    }
+
+    /// A byte outside of plain text, which moves `at` on unless it is to be looked at again.
+    fn byte(&mut self, byte: u8, at: &mut usize) -> Step {
+        if byte == b'\n' {
+            return Step::Damaged;
+        }
+        match self.token {
+            Token::Escape => self.escape(byte),
+            Token::Unicode(digits, value) => return self.unicode(digits, value, byte, at),
+            Token::Plain => match byte {
+                b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'-' | b'.' | b'_' => {
+                    if self.plain.len() < MAX_TOKEN {
+                        self.plain.push(byte);
+                    }
+                }
+                // Looked at again.
+                _ => return self.end_plain(),
+            },
+            Token::SkippedEscape => self.token = Token::SkippedText,
+            _ if self.skipped > 0 => self.skip(byte),
+            _ => {
+                let step = self.structure(byte);
+                if step == Step::Damaged {
+                    return step;
+                }
+                *at += 1;
+                return step;
+            }
+        }
+        *at += 1;
+        Step::More
+    }
+
+    fn escape(&mut self, byte: u8) {
+        self.token = Token::Text;
+        let character = match byte {
+            b'u' => return self.token = Token::Unicode(0, 0),
+            b'"' | b'\\' | b'/' | b'\'' => byte,
+            b'b' => 8,
+            b'f' => 12,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            // No escape of JSON: as it stands.
+            _ => return self.push(&[b'\\', byte]),
+        };
+        self.push(&[character]);
+    }
+
+    fn unicode(&mut self, digits: u8, value: u16, byte: u8, at: &mut usize) -> Step {
+        let Some(digit) = char::from(byte).to_digit(16) else {
+            // No escape: as it stands.
+            let written = format!("{value:04x}");
+            self.push(format!("\\u{}", &written[4 - usize::from(digits)..]).as_bytes());
+            self.token = Token::Text;
+            return Step::More;
+        };
+        *at += 1;
+        let value = value << 4 | digit as u16;
+        if digits == 3 {
+            self.text.push_unit(value);
+            self.fit_text();
+            self.token = Token::Text;
+        } else {
+            self.token = Token::Unicode(digits + 1, value);
+        }
+        Step::More
+    }
+
+    /// Reads over a list or object.
+    fn skip(&mut self, byte: u8) {
+        self.budget.left_out += 1;
+        match byte {
+            b'"' => self.token = Token::SkippedText,
+            b'{' | b'[' => self.skipped += 1,
+            b'}' | b']' => {
+                self.skipped -= 1;
+                if self.skipped == 0 {
+                    let note = "[cut: nested too deep]";
+                    let node = self.too_deep.then(|| Node::Plain(note.into()));
+                    self.attach(node);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn structure(&mut self, byte: u8) -> Step {
+        match (self.expect, byte) {
+            // Control characters do no harm between tokens.
+            (_, 0..=b' ' | 0x7f) => {}
+            (Expect::Value, b'{' | b'[') => self.open(byte == b'{'),
+            (Expect::Value | Expect::Comma, b']') if !self.in_object() => return self.closed(),
+            (Expect::Key | Expect::Comma, b'}') if self.in_object() => return self.closed(),
+            (Expect::Value, b'"') => {
+                self.text_spot = self.spot();
+                self.text = TextBuffer::new(self.budget.text_bound(self.text_spot));
+                (self.token, self.is_key) = (Token::Text, false);
+            }
+            (Expect::Key, b'"') => {
+                self.text = TextBuffer::new(MAX_KEY);
+                (self.token, self.is_key) = (Token::Text, true);
+            }
+            (Expect::Value, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'+' | b'.') => {
+                self.token = Token::Plain;
+                self.plain = vec![byte];
+            }
+            (Expect::Colon, b':') => self.expect = Expect::Value,
+            (Expect::Comma, b',') => self.expect = if self.in_object() { Expect::Key } else { Expect::Value },
+            _ => return Step::Damaged,
+        }
+        Step::More
+    }
+
+    fn in_object(&self) -> bool {
+        matches!(self.frames.last(), Some(Frame { node: Node::Object { .. }, .. }))
+    }
+
+    /// Where the next value is.
+    fn spot(&self) -> Spot {
+        match self.frames.last() {
+            None => self.wanted.root(),
+            Some(frame) => match frame.node {
+                Node::Object { .. } => self.wanted.member(frame.spot, &frame.key),
+                _ => frame.spot.item(),
+            },
+        }
+    }
+
+    /// Whether the value that comes next has room.
+    fn admit(&mut self, spot: Spot, size: usize) -> bool {
+        let size = size + self.frames.last().map_or(0, |frame| frame.key.len());
+        self.budget.admit(spot, size, &mut self.frames)
+    }
+
+    fn open(&mut self, object: bool) {
+        let spot = self.spot();
+        self.too_deep = self.frames.len() >= MAX_DEPTH;
+        if self.too_deep || !self.admit(spot, 0) {
+            self.skipped = 1;
+            self.budget.left_out += 1;
+            return;
+        }
+        let node = match object {
+            true => Node::Object { members: BTreeMap::new(), left_out: 0 },
+            false => Node::List { items: Vec::new(), left_out: 0 },
+        };
+        self.frames.push(Frame { node, spot, key: String::new() });
+        self.expect = if object { Expect::Key } else { Expect::Value };
+    }
+
+    fn closed(&mut self) -> Step {
+        self.close();
+        if self.root.is_some() { Step::Done } else { Step::More }
+    }
+
+    fn close(&mut self) {
+        if let Some(frame) = self.frames.pop() {
+            self.attach(Some(frame.node));
+        }
+    }
+
+    fn end_text(&mut self) {
+        self.text.end();
+        let text = std::mem::take(&mut self.text);
+        if self.is_key {
+            self.expect = Expect::Colon;
+            if let Some(frame) = self.frames.last_mut() {
+                frame.key = String::from_utf8_lossy(&text.bytes).into_owned();
+            }
+            return;
+        }
+        let spot = self.text_spot;
+        let fits = self.admit(spot, text.bytes.len());
+        if !fits {
+            self.budget.left_out += text.length;
+        }
+        self.attach(fits.then_some(Node::Text { bytes: text.bytes, length: text.length, rank: spot.rank }));
+    }
+
+    fn end_plain(&mut self) -> Step {
+        self.token = Token::None;
+        let token = std::mem::take(&mut self.plain);
+        let Some(token) = std::str::from_utf8(&token).ok() else { return Step::Damaged };
+        let Some(value) = plain(token) else { return Step::Damaged };
+        if let [Frame { key, .. }] = &self.frames[..]
+            && key == "id"
+            && self.in_object()
+        {
+            self.id = value.is_number().then(|| token.to_owned());
+        }
+        let spot = self.spot();
+        let fits = self.admit(spot, 0);
+        if !fits {
+            self.budget.left_out += token.len() as u64;
+        }
+        self.attach(fits.then_some(Node::Plain(value)));
+        Step::More
+    }
+
+    /// Puts a value where it belongs; `None` if it was left out.
+    fn attach(&mut self, node: Option<Node>) {
+        self.expect = Expect::Comma;
+        let Some(frame) = self.frames.last_mut() else {
+            self.root = node;
+            return;
+        };
+        match (&mut frame.node, node) {
+            (Node::Object { members, .. }, Some(node)) => drop(members.insert(std::mem::take(&mut frame.key), node)),
+            (Node::List { items, .. }, Some(node)) => items.push(node),
+            (Node::Object { left_out, .. } | Node::List { left_out, .. }, None) => *left_out += 1,
+            (Node::Plain(_) | Node::Text { .. }, _) => {}
+        }
+    }
+}

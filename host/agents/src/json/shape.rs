@@ -1,0 +1,105 @@
+//! Which parts of a line a dialect needs.
+
+/// The members that a dialect needs, by their paths: `message.content.text`. Lists on the way are not named. A path that
+/// ends in `*` means all that is below.
+///
+/// They are kept before anything else. The rest of a line is kept as far as it fits.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    /// Names, numbers, states.
+    pub(crate) facts: &'static [&'static str],
+    /// Words for a person, which may be long.
+    pub(crate) texts: &'static [&'static str],
+}
+
+/// How much a value is needed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Rank {
+    /// Kept as far as it fits.
+    #[default]
+    Other,
+    Fact,
+    Text,
+}
+
+/// Where a value is, as far as the paths know it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Spot {
+    /// The paths that lead on from here, by their places.
+    live: u64,
+    /// How many members deep it is.
+    depth: usize,
+    pub(super) rank: Rank,
+    /// Whether all that is below is needed too.
+    all: bool,
+    /// Whether it is one of several, in a list.
+    pub(super) plural: bool,
+}
+
+impl Spot {
+    /// Whether it or something in it is needed.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.live != 0 || self.rank != Rank::Other
+    }
+
+    /// An item of a list that is here.
+    pub(super) fn item(self) -> Self {
+        Self { plural: true, ..self }
+    }
+}
+
+impl Wanted {
+    fn paths(&self) -> impl Iterator<Item = (&'static str, Rank)> {
+        let facts = self.facts.iter().map(|path| (*path, Rank::Fact));
+        facts.chain(self.texts.iter().map(|path| (*path, Rank::Text)))
+    }
+
+    /// The whole value.
+    pub(super) fn root(&self) -> Spot {
+        let count = self.paths().count();
+        debug_assert!(count < 64, "there is a bit for each path");
+        Spot { live: (1 << count) - 1, ..Spot::default() }
+    }
+
+    /// The member `key` of an object that is at `spot`.
+    pub(super) fn member(&self, spot: Spot, key: &str) -> Spot {
+        let mut member = Spot { depth: spot.depth + 1, plural: spot.plural, ..Spot::default() };
+        if spot.all {
+            return Spot { rank: spot.rank, all: true, plural: true, ..member };
+        }
+        if spot.live == 0 {
+            return member;
+        }
+        for (place, (path, rank)) in self.paths().enumerate().filter(|(place, _)| spot.live >> place & 1 == 1) {
+            let mut parts = path.split('.').skip(spot.depth);
+            match (parts.next(), parts.next()) {
+                // There may be any number of them.
+                (Some("*"), _) => (member.rank, member.all, member.plural) = (rank, true, true),
+                (Some(part), next) if part == key => match next {
+                    Some(_) => member.live |= 1 << place,
+                    None => member.rank = member.rank.max(rank),
+                },
+                _ => {}
+            }
+        }
+        member
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_lead_through_lists_and_end_at_their_members() {
+        let wanted = Wanted { facts: &["type", "usage.*", "content.type"], texts: &["content.text", "content"] };
+        let root = wanted.root();
+        let member = |keys: &[&str]| keys.iter().fold(root, |spot, key| wanted.member(spot.item(), key));
+        assert_eq!(member(&["type"]).rank, Rank::Fact);
+        assert_eq!(member(&["usage", "a", "b"]).rank, Rank::Fact);
+        assert_eq!(member(&["content"]).rank, Rank::Text);
+        assert_eq!(member(&["content", "text"]).rank, Rank::Text);
+        assert!(!member(&["content", "data"]).is_wanted() && !member(&["type", "text"]).is_wanted());
+        assert!(!member(&["other"]).is_wanted());
+    }
+}

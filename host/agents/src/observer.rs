@@ -1,0 +1,202 @@
+//! How others follow a session: they get its events, hear of each the moment it is read, and can wait until nothing
+//! that the agent has written is unread.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use host_model::{SessionEvent, SessionEventKind};
+use tokio::sync::{mpsc, watch};
+
+/// How long the reader may take for what lies in the pipe.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Follows one session.
+#[derive(Clone, Debug)]
+pub struct Observer {
+    events: mpsc::Sender<SessionEvent>,
+    intake: Arc<Intake>,
+}
+
+impl Observer {
+    /// `events` gets every event as it is received, its texts bounded, whether the component fetches it or not. While
+    /// it is full the agent waits; `intake` hears of the event before that.
+    #[must_use]
+    pub fn new(events: mpsc::Sender<SessionEvent>, intake: Arc<Intake>) -> Self {
+        Self { events, intake }
+    }
+
+    /// Passes `event` on. Returns whether anybody still follows.
+    pub(crate) async fn send(&self, event: SessionEvent) -> bool {
+        if let Err(error) = self.events.try_send(event) {
+            let mpsc::error::TrySendError::Full(event) = error else { return false };
+            let _held = Held::new(&self.intake);
+            return self.events.send(event).await.is_ok();
+        }
+        true
+    }
+
+    /// What is said of an event the moment that it is read.
+    pub(crate) fn heard(&self, event: &SessionEventKind) {
+        (self.intake.heard)(event);
+    }
+
+    /// A reader begins its work.
+    pub(crate) fn reading(&self) -> Reading {
+        self.intake.state.send_modify(|state| state.readers += 1);
+        Reading { intake: Arc::clone(&self.intake), state: self.intake.state.subscribe() }
+    }
+}
+
+/// What is known of the reading of a session's output.
+pub struct Intake {
+    heard: Box<dyn Fn(&SessionEventKind) + Send + Sync>,
+    state: watch::Sender<State>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct State {
+    readers: usize,
+    /// Whether a reader waits for the host to take an event.
+    held: bool,
+    /// The number of the last request to catch up, and of the last one that was met.
+    asked: u64,
+    caught_up: u64,
+}
+
+impl fmt::Debug for Intake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Intake").field("state", &*self.state.borrow()).finish_non_exhaustive()
+    }
+}
+
+impl Default for Intake {
+    fn default() -> Self {
+        Self::new(|_| {})
+    }
+}
+
+impl Intake {
+    /// `heard` is called with each event when it is read, on the reader's task.
+    pub fn new(heard: impl Fn(&SessionEventKind) + Send + Sync + 'static) -> Self {
+        Self { heard: Box::new(heard), state: watch::Sender::new(State::default()) }
+    }
+
+    /// Waits until all that the agent has written by now is read, and its end is known if it has ended. Takes a bounded
+    /// time, unless it is the host itself that holds up the reader.
+    pub async fn catch_up(&self) {
+        let mut state = self.state.subscribe();
+        let mut asked = 0;
+        self.state.send_modify(|state| {
+            state.asked += 1;
+            asked = state.asked;
+        });
+        loop {
+            let caught_up = state.wait_for(|state| state.readers == 0 || state.caught_up >= asked);
+            let in_time = host_clock::timeout(CATCH_UP_TIMEOUT, caught_up).await.is_ok();
+            if in_time || !self.state.borrow().held {
+                return;
+            }
+        }
+    }
+}
+
+/// A reader at work, until it is dropped.
+pub(crate) struct Reading {
+    intake: Arc<Intake>,
+    state: watch::Receiver<State>,
+}
+
+impl Reading {
+    /// Waits until somebody asks the reader to catch up. To be awaited when nothing is there to be read.
+    pub(crate) async fn asked(&mut self) {
+        // The sender lives as long as this.
+        drop(self.state.wait_for(|state| state.asked > state.caught_up).await);
+    }
+
+    /// All is read.
+    pub(crate) fn caught_up(&self) {
+        self.intake.state.send_modify(|state| state.caught_up = state.asked);
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.intake.state.send_modify(|state| state.readers = state.readers.saturating_sub(1));
+    }
+}
+
+struct Held<'a>(&'a Intake);
+
+impl<'a> Held<'a> {
+    fn new(intake: &'a Intake) -> Self {
+        intake.state.send_modify(|state| state.held = true);
+        Self(intake)
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.state.send_modify(|state| state.held = false);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::{Instant, sleep};
+
+    use super::*;
+
+    fn observer(room: usize) -> (Observer, mpsc::Receiver<SessionEvent>, Arc<Intake>) {
+        let (events, received) = mpsc::channel(room);
+        let intake = Arc::new(Intake::default());
+        (Observer::new(events, Arc::clone(&intake)), received, intake)
+    }
+
+    fn event() -> SessionEvent {
+        SessionEvent { at_ms: 0, kind: SessionEventKind::Message { text: String::new() } }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn catching_up_waits_for_the_reader() {
+        let (observer, _received, intake) = observer(1);
+        let mut reading = observer.reading();
+        let reader = async {
+            reading.asked().await;
+            sleep(CATCH_UP_TIMEOUT / 2).await;
+            reading.caught_up();
+        };
+        let began = Instant::now();
+        tokio::join!(intake.catch_up(), reader);
+        assert_eq!(began.elapsed(), CATCH_UP_TIMEOUT / 2);
+        drop(reading);
+        intake.catch_up().await;
+        assert_eq!(began.elapsed(), CATCH_UP_TIMEOUT / 2, "without a reader there is nothing to wait for");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_does_not_catch_up_is_waited_for_a_bounded_time() {
+        let (observer, _received, intake) = observer(1);
+        let _reading = observer.reading();
+        let began = Instant::now();
+        intake.catch_up().await;
+        assert!(began.elapsed() < 2 * CATCH_UP_TIMEOUT);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reader_that_the_host_holds_up_is_waited_for() {
+        let (observer, mut received, intake) = observer(1);
+        let mut reading = observer.reading();
+        observer.send(event()).await;
+        let reader = async {
+            observer.send(event()).await;
+            reading.asked().await;
+            reading.caught_up();
+        };
+        let host = async {
+            sleep(100 * CATCH_UP_TIMEOUT).await;
+            received.recv().await
+        };
+        let began = Instant::now();
+        tokio::join!(intake.catch_up(), reader, host);
+        assert!(began.elapsed() >= 100 * CATCH_UP_TIMEOUT);
+    }
+}

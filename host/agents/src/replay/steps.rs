@@ -1,0 +1,84 @@
+//! Reads a session's replay.
+
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Read},
+    path::Path,
+};
+
+use rustix::fs::{CWD, Mode, OFlags, openat};
+
+use host_model::{REPLAY_SCHEMA, ReplayStep};
+
+/// The longest line of a replay: an event holds no more than a line of an agent and what is around it.
+const LINE: u64 = 16 << 20;
+/// The lines of a replay, read one by one.
+pub(super) struct Steps {
+    lines: BufReader<File>,
+    number: u64,
+    next: Option<ReplayStep>,
+}
+
+impl Steps {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { lines: BufReader::new(open_regular(path)?), number: 0, next: None })
+    }
+
+    /// Reads the first line: the prompt. The error completes "session N …".
+    pub(super) fn prompt(&mut self) -> Result<String, String> {
+        // A line of another version may be unlike any that is known.
+        #[derive(serde::Deserialize)]
+        struct Versioned {
+            schema: u32,
+        }
+        let line = self.line()?;
+        match line.as_deref().map(serde_json::from_slice::<Versioned>) {
+            Some(Ok(Versioned { schema })) if schema != REPLAY_SCHEMA => Err(format!(
+                "was recorded in version {schema}, but this host replays version {REPLAY_SCHEMA}; \
+                 use the `host` that recorded it"
+            )),
+            _ => match line.as_deref().map(serde_json::from_slice) {
+                Some(Ok(ReplayStep::Start { prompt, .. })) => Ok(prompt),
+                _ => Err("has a replay that does not begin with its start".into()),
+            },
+        }
+    }
+
+    pub(super) fn peek(&mut self) -> Result<Option<&ReplayStep>, String> {
+        if self.next.is_none() {
+            self.next = self.take()?;
+        }
+        Ok(self.next.as_ref())
+    }
+
+    /// The next step; `None` at the last full line.
+    pub(super) fn take(&mut self) -> Result<Option<ReplayStep>, String> {
+        if let Some(step) = self.next.take() {
+            return Ok(Some(step));
+        }
+        let Some(line) = self.line()? else { return Ok(None) };
+        let step = serde_json::from_slice(&line);
+        step.map(Some).map_err(|error| format!("has a replay whose line {} cannot be read: {error}", self.number))
+    }
+
+    fn line(&mut self) -> Result<Option<Vec<u8>>, String> {
+        self.number += 1;
+        let mut line = Vec::new();
+        let read = (&mut self.lines).take(LINE).read_until(b'\n', &mut line);
+        read.map_err(|error| format!("has a replay whose line {} cannot be read: {error}", self.number))?;
+        if line.len() as u64 == LINE {
+            return Err(format!("has a replay whose line {} is too long", self.number));
+        }
+        Ok(line.ends_with(b"\n").then_some(line))
+    }
+}
+
+/// Opens a file of a run directory, which may be anybody's: no link is followed, and no pipe waited for.
+pub(super) fn open_regular(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(openat(CWD, path, flags, Mode::empty())?);
+    if file.metadata()?.is_file() {
+        return Ok(file);
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} is no regular file", path.display())))
+}

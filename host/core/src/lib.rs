@@ -1,0 +1,3 @@
+//! Runs scenarios: the dispatcher, the attempts and their verdicts.
+
+pub mod runner;

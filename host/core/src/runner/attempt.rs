@@ -1,0 +1,373 @@
+//! The real executor: one attempt of a component, from its fresh directories to its record.
+
+mod remains;
+mod teardown;
+
+use std::{
+    collections::HashMap,
+    num::NonZeroUsize,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
+
+use tokio::{
+    sync::{Semaphore, watch},
+    task::block_in_place,
+};
+
+use self::remains::{Remains, Unscrubbed};
+use super::{
+    audit::RunAudit,
+    bounds::{INTERRUPTED, bounded},
+    call::Call,
+    executor::{Executing, Executor, Feed, Stop},
+    fixtures::{self, FixtureImage},
+    grants::{PlanGrants, Surroundings},
+    judge::internal,
+    link::{LinkedPlugin, Linkers},
+    prepare_error::PrepareError,
+    sessions::Sessions,
+    spent::Spent,
+    timings::Timings,
+    unwind::{caught, caught_now},
+};
+use host_agents::Lane;
+use host_model::{
+    AttemptRecord, Fault, FaultClass, LaneName, Outcome, Redactor, Report, Scenario, ScenarioId, ScenarioShape,
+    TooManySecrets, TrialId, Usage,
+};
+use host_suite::plan::{Plan, PlannedTrial};
+use host_wasm::component::Plugin;
+use host_wasm::sandbox::{AttemptDirs, Audit, Halt, Resolve, Snapshot, Tripwire, Workspace};
+
+/// Where an attempt's artifacts go.
+pub trait ArtifactPlace: Send + Sync {
+    /// The attempt's folder. It need not exist yet.
+    fn folder(&self, trial: &TrialId, attempt: u32) -> PathBuf;
+    /// The folder for the fixtures, which does not exist yet.
+    fn fixtures(&self) -> PathBuf;
+    /// The same as the event log names it.
+    fn named(&self, folder: &Path) -> PathBuf;
+    /// Copies a tree without following links, bounded; returns what was left out.
+    ///
+    /// # Errors
+    /// What went wrong, for a person.
+    fn keep_tree(&self, from: &Path, to: &Path) -> Result<Vec<String>, String>;
+    /// Writes into the folder `to` what `after` holds and how it differs from `before`; returns what was left out.
+    ///
+    /// # Errors
+    /// What went wrong, for a person.
+    fn keep_changes(&self, before: Option<&Path>, after: &Path, to: &Path) -> Result<Vec<String>, String>;
+    /// Takes secrets out of all that is in `folder`, which need not exist.
+    ///
+    /// # Errors
+    /// What may still hold some.
+    fn scrub(&self, folder: &Path, redactor: &Redactor) -> Result<(), Fault>;
+}
+
+/// Runs components.
+pub struct AttemptExecutor {
+    plugins: Vec<LinkedPlugin>,
+    agents: Agents,
+    snapshots: HashMap<ScenarioId, Snapshot>,
+    spent: Spent,
+    /// The fixtures that were not kept, and why.
+    unkept: HashMap<ScenarioId, String>,
+    workspace: Workspace,
+    place: Box<dyn ArtifactPlace>,
+    grants: PlanGrants,
+    resolver: Arc<dyn Resolve>,
+    audit: Option<RunAudit>,
+    /// Attempts that keep what they hold at once: it takes the processor, and memory for what is compared.
+    keeping: Semaphore,
+    unscrubbed: Unscrubbed,
+}
+
+/// An attempt under way: what its call and its tear-down share. In the order in which it is dropped: what may still
+/// write, before what is removed.
+struct Attempt<'a> {
+    scenario: &'a Scenario,
+    snapshot: Option<&'a Snapshot>,
+    feed: &'a Feed,
+    began: Instant,
+    /// Whether its agents work now, and are paid for now.
+    live: bool,
+    sessions: Arc<Sessions>,
+    tripwire: Arc<Tripwire>,
+    timings: Arc<Timings>,
+    audit: Option<Arc<Audit>>,
+    dirs: Arc<AttemptDirs>,
+    folder: PathBuf,
+    remains: Remains<'a>,
+}
+
+/// Who a component talks to.
+pub enum Agents {
+    /// The lanes' agents, by lane.
+    Live(HashMap<LaneName, Arc<dyn Lane>>),
+    /// What an earlier run has recorded. Nothing is used, and no fixture is read.
+    Recorded {
+        /// What is done with each trial.
+        trials: HashMap<TrialId, RecordedTrial>,
+        /// The fixtures as they were; a scenario without one starts with nothing.
+        fixtures: HashMap<ScenarioId, FixtureImage>,
+    },
+}
+
+impl Agents {
+    /// What nobody but the agents of a trial's lane may know.
+    pub(super) fn redactor(&self, trial: &TrialId) -> Redactor {
+        match self {
+            Self::Live(lanes) => lanes.get(&trial.lane).map(|lane| lane.redactor()).unwrap_or_default(),
+            // Taken out when it was recorded.
+            Self::Recorded { .. } => Redactor::default(),
+        }
+    }
+}
+
+/// What is done with a trial of an earlier run.
+pub enum RecordedTrial {
+    /// Its component is called again; its sessions are those of this lane.
+    Again(Arc<dyn Lane>),
+    /// It cannot be called again: what came of it stays.
+    Stands {
+        /// What came of it.
+        outcome: Outcome,
+        /// Why it cannot, for a person.
+        reason: String,
+    },
+}
+
+impl AttemptExecutor {
+    /// Links every plugin, and takes and keeps a snapshot of every fixture of `plan`. `plugins` are in the order of
+    /// their ids, `agents` has every lane, or every trial, of the plan.
+    ///
+    /// # Errors
+    /// Everything that is wrong, not just the first; anything when `halt` asks for the end.
+    pub fn prepare(
+        plugins: &[Plugin],
+        plan: &Plan,
+        agents: Agents,
+        workspace: Workspace,
+        place: Box<dyn ArtifactPlace>,
+        surroundings: &Surroundings,
+        halt: Halt<'_>,
+    ) -> Result<Self, Vec<PrepareError>> {
+        let mut problems = Vec::new();
+        let mut linkers = Linkers::default();
+        let mut linked = Vec::with_capacity(plugins.len());
+        for plugin in plugins {
+            match linkers.link(plugin) {
+                Ok(plugin) => linked.push(plugin),
+                Err(source) => problems.push(PrepareError::Link { path: plugin.file.path.clone(), source }),
+            }
+        }
+        let grants = PlanGrants::of(plan, &agents, surroundings, &mut problems);
+        let (resolver, audit) = (Arc::clone(&surroundings.resolver), surroundings.audit.then(RunAudit::default));
+        let snapshots = match &agents {
+            Agents::Live(_) => fixtures::take(plan, workspace.fixtures(), halt, &mut problems),
+            Agents::Recorded { fixtures, .. } => fixtures::again(plan, workspace.fixtures(), fixtures, &mut problems),
+        };
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let folder = place.fixtures();
+        let unkept = fixtures::keep(plan, plugins, &snapshots, &folder)
+            .map_err(|source| vec![PrepareError::KeepFixtures { folder, source }])?;
+        let folders = fixtures::folders(plan, workspace.fixtures()).into_iter();
+        let folders = folders.filter(|(scenario, _)| !workspace.keeps() && snapshots.contains_key(&scenario.id));
+        let spent = Spent::of(plan, folders.map(|(scenario, folder)| (scenario.id.clone(), folder)));
+        let keeping = Semaphore::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get));
+        Ok(Self {
+            plugins: linked,
+            agents,
+            snapshots,
+            spent,
+            unkept,
+            workspace,
+            place,
+            grants,
+            resolver,
+            audit,
+            keeping,
+            unscrubbed: Unscrubbed::default(),
+        })
+    }
+
+    /// The folder that holds the attempts' directories.
+    #[must_use]
+    pub fn workspace(&self) -> &Path {
+        self.workspace.folder()
+    }
+
+    /// The smallest policy that allows what was used so far, as TOML without any secret of the run; `None` where nobody
+    /// asked for it.
+    ///
+    /// # Errors
+    /// The secrets are too many to be looked for.
+    pub fn proposed_policy(&self) -> Result<Option<String>, TooManySecrets> {
+        let Some(audit) = &self.audit else { return Ok(None) };
+        let own = Redactor::new(self.secrets().map(str::to_owned))?;
+        let lanes = match &self.agents {
+            Agents::Live(lanes) => lanes.values().map(|lane| lane.redactor()).collect(),
+            Agents::Recorded { .. } => Vec::new(),
+        };
+        Ok(Some(audit.policy(&Redactor::union(lanes.iter().chain([&own]))?)))
+    }
+
+    /// The secrets that grants bring into the run.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.grants.secrets()
+    }
+
+    /// Removes what the run leaves in the file system, unless it is kept. Folders from which secrets could not be taken
+    /// are looked through again, now that nothing else goes on, and removed where that is no use.
+    ///
+    /// # Errors
+    /// What is left, for a person.
+    pub fn close(&self) -> Result<(), String> {
+        self.spent.close();
+        let closed = self.workspace.close();
+        let left = self.unscrubbed.close(&*self.place);
+        let closed = closed.map_err(|error| format!("cannot remove {}: {error}", self.workspace.folder().display()));
+        match (closed, left) {
+            (Err(one), Err(other)) => Err(format!("{one}; {other}")),
+            (closed, left) => closed.and(left),
+        }
+    }
+
+    /// One attempt: its directories are made, its component is called, and whatever came of that is torn down.
+    async fn run(
+        &self,
+        trial: &PlannedTrial,
+        number: u32,
+        feed: &Feed,
+        mut stop: watch::Receiver<Stop>,
+    ) -> AttemptRecord {
+        let began = Instant::now();
+        let (lane, live) = match &self.agents {
+            Agents::Live(lanes) => (lanes.get(&trial.id.lane).cloned(), true),
+            Agents::Recorded { trials, .. } => match trials.get(&trial.id) {
+                Some(RecordedTrial::Again(lane)) => (Some(Arc::clone(lane)), false),
+                Some(RecordedTrial::Stands { outcome, reason }) => {
+                    feed.report(Report::Note { text: format!("not graded again: {reason}") }).await;
+                    return record(outcome.clone(), began);
+                }
+                None => (None, false),
+            },
+        };
+        if let Some(reason) = self.unkept.get(&trial.scenario.id) {
+            let what = format!("artifacts: `host regrade` cannot replay this attempt: its fixture: {reason}");
+            feed.report(Report::Cut { what }).await;
+        }
+        let prepared = caught_now(|| self.begin(trial, number, feed, began, (lane, live), &stop));
+        let attempt = match prepared.unwrap_or_else(|words| Err(panicked("preparing the attempt", &words))) {
+            Ok(attempt) => attempt,
+            Err(outcome) => return record(outcome, began),
+        };
+        let called = caught(self.call(&attempt, &mut stop)).await;
+        let outcome = called.unwrap_or_else(|words| panicked("the component's call", &words));
+        self.tear_down(attempt, outcome, &mut stop).await
+    }
+
+    /// Makes the directories of an attempt, and what watches over it.
+    fn begin<'a>(
+        &'a self,
+        trial: &'a PlannedTrial,
+        number: u32,
+        feed: &'a Feed,
+        began: Instant,
+        (lane, live): (Option<Arc<dyn Lane>>, bool),
+        stop: &watch::Receiver<Stop>,
+    ) -> Result<Attempt<'a>, Outcome> {
+        let scenario = &*trial.scenario;
+        let snapshot = self.snapshots.get(&scenario.id);
+        let folder = self.place.folder(&trial.id, number);
+        // Directories may be large: the others go on meanwhile.
+        let own_folders = matches!(&scenario.shape, ScenarioShape::Command(spec) if spec.writes_folders());
+        let halt = || *stop.borrow() != Stop::No;
+        let made = block_in_place(|| self.workspace.attempt(snapshot, own_folders, &halt));
+        let dirs = Arc::new(made.map_err(|error| {
+            if halt() {
+                return Outcome::Cancelled { reason: INTERRUPTED.into() };
+            }
+            Outcome::Fault(Fault::of_host("cannot make the attempt's directories", &error))
+        })?);
+        let remains = Remains::new(self, Arc::clone(&dirs), folder.clone(), feed.redactor.clone());
+        let timings = Arc::new(Timings::new(began, folder.clone()));
+        timings.set_up();
+        let script = trial.agent.as_ref().and_then(|agent| scenario.agents.get(agent)).map(|agent| agent.path.clone());
+        let sessions = Arc::new(Sessions::new(
+            (lane, script, scenario.bin.clone()),
+            Arc::clone(&dirs),
+            folder.clone(),
+            feed.clone(),
+            scenario.limits.clone(),
+            Arc::clone(&timings),
+            scenario.fixture.config.is_some(),
+        ));
+        let audit = self.audit.as_ref().map(|_| Arc::new(Audit::default()));
+        let tripwire = Arc::new(Tripwire::default());
+        Ok(Attempt { scenario, snapshot, feed, began, live, dirs, folder, timings, tripwire, sessions, audit, remains })
+    }
+
+    /// Calls the component, within the attempt's bounds.
+    async fn call(&self, attempt: &Attempt<'_>, stop: &mut watch::Receiver<Stop>) -> Outcome {
+        let Attempt { scenario, dirs, tripwire, sessions, .. } = attempt;
+        let call = Call {
+            scenario,
+            snapshot: attempt.snapshot,
+            dirs,
+            folder: &attempt.folder,
+            tripwire,
+            sessions,
+            granted: &self.grants.granted(&scenario.id),
+            resolver: &self.resolver,
+            audit: attempt.audit.as_ref(),
+            feed: attempt.feed,
+        };
+        let call = call.run(&self.plugins[scenario.plugin.0]);
+        let mut outcome = bounded(call, sessions.catch_up(), &scenario.limits, dirs, tripwire, stop).await;
+        if let Outcome::Fault(fault) = &mut outcome
+            && fault.class == FaultClass::Deadline
+            && let Some(reason) = sessions.backing_off().await
+        {
+            fault.message.push_str(&format!("; the agent was still waiting for its provider: {reason}"));
+        }
+        outcome
+    }
+}
+
+impl Executor for AttemptExecutor {
+    fn execute<'a>(
+        &'a self,
+        trial: &'a PlannedTrial,
+        attempt: u32,
+        feed: &'a Feed,
+        stop: watch::Receiver<Stop>,
+    ) -> Executing<'a> {
+        Box::pin(async move {
+            let redactor = self.grants.redactor(&trial.id).unwrap_or_else(|| self.agents.redactor(&trial.id));
+            let feed = feed.redacted(redactor);
+            let began = Instant::now();
+            let done = caught(self.run(trial, attempt, &feed, stop)).await;
+            feed.redactor.record(done.unwrap_or_else(|words| record(panicked("the attempt", &words), began)))
+        })
+    }
+
+    fn over(&self, trial: &PlannedTrial) {
+        self.spent.over(&trial.scenario.id);
+    }
+}
+
+/// The record of an attempt that has left nothing.
+fn record(outcome: Outcome, began: Instant) -> AttemptRecord {
+    let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+    AttemptRecord { outcome, duration_ms, usage: Usage::default(), artifacts: None, kept: None }
+}
+
+/// What a panic of the host makes of an attempt.
+fn panicked(what: &str, words: &str) -> Outcome {
+    internal(&format!("{what} panicked: {words}"))
+}

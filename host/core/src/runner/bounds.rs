@@ -1,0 +1,137 @@
+//! The bounds of an attempt that the engine does not keep: wall clock, disk, the end of the run.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::watch;
+
+use super::{executor::Stop, judge::internal, sessions::Sessions};
+use host_agents::agents_processes;
+use host_model::{Fault, FaultClass, Limits, Outcome, Usage};
+use host_wasm::sandbox::{AttemptDirs, DiskUse, Tripwire, Uncounted};
+
+/// How long agents may take to heed SIGTERM: when an attempt is over, and when a run is interrupted.
+const GRACE: Duration = Duration::from_secs(2);
+const GRACE_INTERRUPTED: Duration = Duration::from_secs(10);
+/// Why an attempt has no end of its own when the run is to end.
+pub(super) const INTERRUPTED: &str = "the run was interrupted";
+/// How often the disk use of a long attempt is looked at.
+const DISK_LOOK: Duration = Duration::from_secs(1);
+
+/// Runs the call within the attempt's bounds: whichever ends first decides, and dropping the call frees all
+/// that the component holds. When the time is up, what the agents have written by then is read, and a call that comes to
+/// its end by that has come to it in time.
+pub(super) async fn bounded(
+    call: impl Future<Output = Outcome>,
+    catch_up: impl Future<Output = ()>,
+    limits: &Limits,
+    dirs: &Arc<AttemptDirs>,
+    tripwire: &Arc<Tripwire>,
+    stop: &mut watch::Receiver<Stop>,
+) -> Outcome {
+    let deadline = limits.deadline;
+    tokio::select! {
+        biased;
+        fault = tripwire.wait() => Outcome::Fault(fault),
+        reason = stopped(stop) => Outcome::Cancelled { reason },
+        outcome = call => outcome,
+        () = passed(deadline, catch_up) => {
+            let what = format!("no end after {}; its limit is `deadline`", humantime::format_duration(deadline));
+            Outcome::Fault(Fault::new(FaultClass::Deadline, what))
+        }
+        () = watch_disk(dirs, limits.disk, tripwire) => internal("the disk watch ended"),
+    }
+}
+
+async fn passed(deadline: Duration, catch_up: impl Future<Output = ()>) {
+    host_clock::sleep(deadline).await;
+    catch_up.await;
+    host_clock::settle().await;
+}
+
+async fn stopped(stop: &mut watch::Receiver<Stop>) -> String {
+    match stop.wait_for(|stop| *stop != Stop::No).await {
+        Ok(_) => INTERRUPTED.into(),
+        Err(_) => "the run ended".into(),
+    }
+}
+
+/// There is no quota to lean on, so this looks now and then; it never returns.
+async fn watch_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire>) {
+    loop {
+        tokio::time::sleep(DISK_LOOK).await;
+        // The next look makes up for one that did not come about.
+        let _ = look_at_disk(dirs, bound, tripwire).await;
+    }
+}
+
+/// Looks at the disk use once.
+///
+/// # Errors
+/// What kept it from looking, which says nothing about the limit: most likely something that the machine lacks.
+pub(super) async fn look_at_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire>) -> Result<(), Fault> {
+    let looked_at = Arc::clone(dirs);
+    let look = move || looked_at.disk_use(&agents_processes(&looked_at.base));
+    match tokio::task::spawn_blocking(look).await {
+        Ok(Ok(DiskUse { bytes, nameless })) if bytes > bound => {
+            let nameless =
+                if nameless > 0 { format!(", {nameless} of them in open files without a name") } else { String::new() };
+            tripwire
+                .limit(format!("the attempt's directories hold {bytes} bytes{nameless}; its limit `disk` is {bound}"));
+        }
+        Ok(Err(uncounted)) => return not_counted(&uncounted, tripwire),
+        Ok(Ok(_)) => {}
+        Err(error) => return Err(Fault::new(FaultClass::Internal, format!("cannot measure the disk: {error}"))),
+    }
+    Ok(())
+}
+
+/// What cannot be counted is over the limit, unless that is the machine's doing.
+fn not_counted(uncounted: &Uncounted, tripwire: &Tripwire) -> Result<(), Fault> {
+    let fault = Fault::of_error(uncounted);
+    if fault.is_shortage() {
+        return Err(fault);
+    }
+    tripwire.limit(format!("{uncounted}; what cannot be counted counts as over the limit `disk`"));
+    Ok(())
+}
+
+/// Ends the sessions of an attempt that came to `outcome`. The second signal shortens their grace.
+///
+/// # Errors
+/// A fault that names what survives.
+pub(super) async fn end_sessions(
+    sessions: &Sessions,
+    outcome: &Outcome,
+    stop: &mut watch::Receiver<Stop>,
+) -> Result<Usage, Fault> {
+    let grace = if matches!(outcome, Outcome::Cancelled { .. }) { GRACE_INTERRUPTED } else { GRACE };
+    let killed = async {
+        if stop.wait_for(|stop| *stop == Stop::Kill).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        ended = sessions.end(grace) => ended,
+        () = killed => sessions.end(Duration::ZERO).await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io, path::PathBuf};
+
+    use super::*;
+
+    #[test]
+    fn a_machine_without_descriptors_does_not_exceed_the_disk_limit() {
+        let closed = |code| {
+            let reason = io::Error::from_raw_os_error(code);
+            Uncounted::Closed { folder: PathBuf::new(), reason }
+        };
+        let tripwire = Tripwire::default();
+        let short = not_counted(&closed(libc::EMFILE), &tripwire).unwrap_err();
+        assert_eq!((short.class, tripwire.breached()), (FaultClass::Resources, None));
+        not_counted(&closed(libc::EACCES), &tripwire).unwrap();
+        assert_eq!(tripwire.breached().unwrap().class, FaultClass::Limit);
+    }
+}

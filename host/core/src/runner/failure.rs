@@ -1,0 +1,92 @@
+//! Names what ended a component's call.
+
+use wasmtime::{GcHeapOutOfMemory, ThrownException, Trap, WasmBacktrace, component::ResourceTableError};
+use wasmtime_wasi::I32Exit;
+
+use super::text::ending;
+use host_model::{Fault, FaultClass, Limits, Shortage};
+use host_wasm::component::PROC_RAISE;
+use host_wasm::sandbox::{Exceeded, Raised};
+
+/// How many bytes of a component's last words a message holds.
+const LAST_WORDS: usize = 2_000;
+
+/// The fault of a call that did not return, other than by a breach that the tripwire has noted. `last_words` is
+/// the end of the component's stderr.
+pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limits) -> Fault {
+    if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
+        return Fault::new(FaultClass::Limit, exceeded.to_string());
+    }
+    if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
+        let what = "the component holds too many handles (files, streams, timers) at once; its limit is `handles`";
+        return Fault::new(FaultClass::Limit, what);
+    }
+    let text = error.root_cause().to_string();
+    if let Some(shortage) = error.chain().find_map(Shortage::of) {
+        return Fault::of_shortage(format_args!("the component cannot be run: {text}"), shortage);
+    }
+    if text.contains("store handle limit exceeded") {
+        let what = "the component holds too many streams, futures and resources at once; its limit is `handles`";
+        return Fault::new(FaultClass::Limit, what);
+    }
+    if error.is::<GcHeapOutOfMemory<()>>() || error.downcast_ref() == Some(&Trap::AllocationTooLarge) {
+        return Fault::new(
+            FaultClass::Limit,
+            "the component's garbage-collected objects have no room: its limit is `memory`, and 4 GiB",
+        );
+    }
+    if text.contains("resource limit exceeded") {
+        return Fault::new(FaultClass::Limit, too_many(&text, limits));
+    }
+    if text.contains("fuel allocated for hostcalls") {
+        return Fault::new(FaultClass::Limit, "the component hands the host more data in one call than it takes");
+    }
+    if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
+        let what = format!("the component exited with status {code} instead of returning a verdict");
+        return Fault::new(FaultClass::Protocol, with_last_words(what, last_words));
+    }
+    let what = match error.downcast_ref::<Trap>() {
+        _ if has_raised(error) => {
+            "the component raised a signal (`proc_raise` of WASI 0.1), and this host has no signals; end the program with \
+             `proc_exit` instead"
+                .to_owned()
+        }
+        None if error.is::<ThrownException>() => "the component threw an exception that nothing in it catches".to_owned(),
+        Some(Trap::StackOverflow) => "the component's recursion is too deep: stack overflow".to_owned(),
+        Some(trap) => format!("the component trapped: {trap}"),
+        None => format!("the component trapped: {text}"),
+    };
+    Fault::new(FaultClass::Trap, with_last_words(what, last_words))
+}
+
+/// What the engine says of a component with too many instances, memories or tables, for a person.
+fn too_many(text: &str, limits: &Limits) -> String {
+    let what = ["instance", "memory", "table"].into_iter().find(|what| text.contains(&format!(": {what} count")));
+    let rule = match what {
+        Some("memory") => "as many memories may be made, and fewer where very many attempts run at once (`jobs`)",
+        Some("table") => "10 tables may be made for each",
+        _ => "core instances",
+    };
+    format!("the component does not fit its limits: {text}; its limit `instances` is {} ({rule})", limits.instances)
+}
+
+/// Whether the trap is that of the host's own `proc_raise`, that of core modules or that of modules that were adapted.
+fn has_raised(error: &wasmtime::Error) -> bool {
+    if error.is::<Raised>() {
+        return true;
+    }
+    if error.downcast_ref::<Trap>() != Some(&Trap::UnreachableCodeReached) {
+        return false;
+    }
+    let backtrace = error.downcast_ref::<WasmBacktrace>();
+    backtrace.and_then(|trace| trace.frames().first()).and_then(|frame| frame.func_name()) == Some(PROC_RAISE)
+}
+
+/// Adds the end of what the component wrote to stderr.
+pub(super) fn with_last_words(what: String, stderr: &str) -> String {
+    let stderr = stderr.trim_end();
+    if stderr.is_empty() {
+        return what;
+    }
+    format!("{what}\nstderr: {}", ending(stderr, LAST_WORDS))
+}

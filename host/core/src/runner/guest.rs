@@ -1,0 +1,254 @@
+//! What a component can call while it runs: WASI through its sandbox, the lane's agent, and reports.
+
+use std::{path::PathBuf, sync::Arc};
+
+use wasmtime::component::{HasSelf, Linker, Resource};
+use wasmtime_wasi::{WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
+
+use super::{executor::Feed, sessions::Sessions, text::shortened};
+use host_model::{Fault, FaultClass, GrantItem, Report, SessionEventKind};
+use host_wasm::component::bindings::{
+    self, SessionHandle,
+    scenario::host::{agent, report},
+};
+use host_wasm::sandbox::{self, Audit, HasSandbox, Sandbox, Tripwire};
+
+/// Reports that one attempt may make; beyond them it is only said how many were cut.
+const REPORTS: u32 = 1_000;
+/// Bytes of one report's text.
+const REPORT_TEXT: usize = 4 << 10;
+
+/// The data of an attempt's Store.
+pub(super) struct Guest {
+    pub(super) sandbox: Sandbox,
+    pub(super) sessions: Arc<Sessions>,
+    pub(super) tripwire: Arc<Tripwire>,
+    pub(super) session_granted: bool,
+    pub(super) audit: Option<Arc<Audit>>,
+    pub(super) reports: Reports,
+}
+
+/// The reports of one attempt, bounded.
+pub(super) struct Reports {
+    feed: Feed,
+    folder: PathBuf,
+    told: u32,
+    cut: u32,
+    attached: u64,
+    bound: u64,
+}
+
+impl Reports {
+    /// Attachments go to `folder`, and take up to `bound` bytes together.
+    pub(super) fn new(feed: Feed, folder: PathBuf, bound: u64) -> Self {
+        Self { feed, folder, told: 0, cut: 0, attached: 0, bound }
+    }
+
+    async fn tell(&mut self, report: Report) {
+        if !self.cuts() {
+            self.told += 1;
+            self.feed.report(report).await;
+        }
+    }
+
+    /// Counts a report that is over the bound, so that nothing that belongs to it is kept either.
+    fn cuts(&mut self) -> bool {
+        let over = self.told >= REPORTS;
+        self.cut += u32::from(over);
+        over
+    }
+
+    /// What was cut, for the end of the attempt.
+    pub(super) fn cut(&self) -> Option<Report> {
+        (self.cut > 0).then(|| Report::Cut { what: format!("{} reports after the first {REPORTS}", self.cut) })
+    }
+
+    /// Keeps an attachment; an existing one of that name stays.
+    fn keep(&mut self, name: &str, content: &[u8]) -> Result<(), String> {
+        let total = self.attached.saturating_add(content.len() as u64);
+        if total > self.bound {
+            return Err(format!("the attachment `{name}`: attachments may take {} bytes (limit `output`)", self.bound));
+        }
+        host_model::check_name(name).map_err(|error| format!("an attachment: {error}"))?;
+        std::fs::create_dir_all(&self.folder).map_err(|error| format!("the attachment `{name}`: {error}"))?;
+        let written = std::fs::File::create_new(self.folder.join(name))
+            .and_then(|mut file| std::io::Write::write_all(&mut file, content));
+        written.map_err(|error| format!("the attachment `{name}`: {error}"))?;
+        self.attached = total;
+        Ok(())
+    }
+}
+
+/// A linker for components of `engine`.
+pub(super) fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    sandbox::add_to_linker(&mut linker)?;
+    bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |guest| guest)?;
+    Ok(linker)
+}
+
+/// A linker for core modules of `engine`, commands of WASI 0.1.
+pub(super) fn module_linker(engine: &wasmtime::Engine) -> wasmtime::Result<wasmtime::Linker<Guest>> {
+    let mut linker = wasmtime::Linker::new(engine);
+    sandbox::add_to_module_linker(&mut linker)?;
+    Ok(linker)
+}
+
+impl WasiView for Guest {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.sandbox.ctx()
+    }
+}
+
+impl WasiHttpView for Guest {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.sandbox.http()
+    }
+}
+
+impl HasSandbox for Guest {
+    fn sandbox(&mut self) -> &mut Sandbox {
+        &mut self.sandbox
+    }
+}
+
+impl agent::Host for Guest {}
+
+impl agent::HostSession for Guest {
+    async fn start(
+        &mut self,
+        prompt: String,
+    ) -> wasmtime::Result<Result<Resource<SessionHandle>, agent::SessionFault>> {
+        if let Some(audit) = &self.audit {
+            audit.note("session", "start", Some(&GrantItem::Session), self.session_granted);
+        }
+        if !self.session_granted {
+            let what = "the component started a session, but the scenario is not granted `session`";
+            self.tripwire.breach(Fault::new(FaultClass::Denied, what));
+            return Err(wasmtime::Error::msg(what));
+        }
+        match self.sessions.start(prompt).await {
+            Ok(place) => Ok(Ok(self.sandbox.table().push(SessionHandle(place))?)),
+            Err(fault) => Ok(Err(fault.into())),
+        }
+    }
+
+    async fn next_event(
+        &mut self,
+        session: Resource<SessionHandle>,
+    ) -> wasmtime::Result<Result<Option<agent::Event>, agent::SessionFault>> {
+        let SessionHandle(place) = *self.sandbox.table().get(&session)?;
+        Ok(self.sessions.next_event(place).await.map(|event| event.map(Into::into)).map_err(Into::into))
+    }
+
+    async fn send(
+        &mut self,
+        session: Resource<SessionHandle>,
+        message: String,
+    ) -> wasmtime::Result<Result<(), agent::SessionFault>> {
+        let SessionHandle(place) = *self.sandbox.table().get(&session)?;
+        Ok(self.sessions.send(place, message).await.map_err(Into::into))
+    }
+
+    async fn conclude(
+        &mut self,
+        session: Resource<SessionHandle>,
+    ) -> wasmtime::Result<Result<agent::Conclusion, agent::SessionFault>> {
+        let SessionHandle(place) = *self.sandbox.table().get(&session)?;
+        Ok(self.sessions.conclude(place).await.map(Into::into).map_err(Into::into))
+    }
+
+    async fn drop(&mut self, session: Resource<SessionHandle>) -> wasmtime::Result<()> {
+        let SessionHandle(place) = self.sandbox.table().delete(session)?;
+        // A fault here is noted by `sessions`; there is nobody to answer.
+        let _ = self.sessions.conclude(place).await;
+        Ok(())
+    }
+}
+
+impl report::Host for Guest {
+    async fn step(&mut self, name: String) -> wasmtime::Result<()> {
+        self.reports.tell(Report::Step { name: bounded(name) }).await;
+        Ok(())
+    }
+
+    async fn note(&mut self, text: String) -> wasmtime::Result<()> {
+        self.reports.tell(Report::Note { text: bounded(text) }).await;
+        Ok(())
+    }
+
+    async fn metric(&mut self, name: String, value: f64, unit: String) -> wasmtime::Result<()> {
+        let value = value.is_finite().then_some(value);
+        self.reports.tell(Report::Metric { name: bounded(name), value, unit: bounded(unit) }).await;
+        Ok(())
+    }
+
+    async fn attach(&mut self, name: String, media_type: String, content: Vec<u8>) -> wasmtime::Result<()> {
+        if self.reports.cuts() {
+            return Ok(());
+        }
+        let report = match self.reports.keep(&name, &content) {
+            Ok(()) => Report::Attachment { name, media_type: bounded(media_type), bytes: content.len() as u64 },
+            Err(what) => Report::Cut { what: bounded(what) },
+        };
+        self.reports.tell(report).await;
+        Ok(())
+    }
+}
+
+fn bounded(text: String) -> String {
+    shortened(text, REPORT_TEXT)
+}
+
+impl From<Fault> for agent::SessionFault {
+    fn from(fault: Fault) -> Self {
+        Self { class: fault.class.as_str().to_owned(), message: fault.message }
+    }
+}
+
+impl From<host_model::Usage> for agent::Usage {
+    fn from(usage: host_model::Usage) -> Self {
+        Self {
+            input_tokens: usage.input_tokens,
+            cached_input_tokens: usage.cached_input_tokens,
+            output_tokens: usage.output_tokens,
+            cost_micro_usd: usage.cost_micro_usd,
+        }
+    }
+}
+
+impl From<host_model::Conclusion> for agent::Conclusion {
+    fn from(conclusion: host_model::Conclusion) -> Self {
+        Self {
+            final_message: conclusion.final_message,
+            stop_reason: conclusion.stop_reason,
+            turns: conclusion.turns,
+            usage: conclusion.usage.into(),
+            duration_ms: u64::try_from(conclusion.duration.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl From<host_model::SessionEvent> for agent::Event {
+    fn from(event: host_model::SessionEvent) -> Self {
+        let kind = match event.kind {
+            SessionEventKind::Started { session_id, model } => {
+                agent::EventKind::Started(agent::Started { session_id, model })
+            }
+            SessionEventKind::Message { text } => agent::EventKind::Message(text),
+            SessionEventKind::ToolCall { id, name, input } => {
+                agent::EventKind::ToolCall(agent::ToolCall { id, name, input: input.to_string() })
+            }
+            SessionEventKind::ToolResult { id, is_error, output } => {
+                agent::EventKind::ToolResult(agent::ToolResult { id, is_error, output })
+            }
+            SessionEventKind::Usage(usage) => agent::EventKind::Usage(usage.into()),
+            SessionEventKind::BackOff(host_model::BackOff { attempt, delay_ms, reason }) => {
+                agent::EventKind::BackOff(agent::BackOff { attempt, delay_ms, reason })
+            }
+            SessionEventKind::Raw { line } => agent::EventKind::Raw(line),
+        };
+        Self { at_ms: event.at_ms, kind }
+    }
+}

@@ -1,0 +1,187 @@
+//! What an attempt comes to, when a component, its sessions and the sandbox each have something to say.
+
+use super::{failure::with_last_words, text::fitted};
+use host_model::{Fault, FaultClass, Finding, Outcome, Scenario, check_name};
+use host_wasm::component::bindings::exports::scenario::host::scenarios::Verdict as GuestVerdict;
+use host_wasm::sandbox::Crowded;
+
+/// Findings of one attempt.
+const FINDINGS: usize = 200;
+
+/// What happened beside the call.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Beside {
+    /// The first breach of a bound.
+    pub(super) breach: Option<Fault>,
+    /// The first fault of a session.
+    pub(super) session: Option<Fault>,
+    /// Processes or files that the host could not end or remove.
+    pub(super) left: Option<Fault>,
+    /// What the component tried and was refused.
+    pub(super) denials: Vec<String>,
+    /// What of the network it tried while too much was under way.
+    pub(super) crowd: Option<Crowded>,
+}
+
+/// What counts when several things happened: the end of the run, then a breach, then a session's fault, then what
+/// the component says, then what is left. A component cannot change a class by what it returns.
+pub(super) fn settle(outcome: Outcome, beside: Beside) -> Outcome {
+    if matches!(outcome, Outcome::Cancelled { .. }) {
+        return outcome;
+    }
+    if let Some(fault) = beside.breach {
+        return Outcome::Fault(fault);
+    }
+    // At the deadline too: a session knows what its agent did before it was ended, and its record says the same.
+    if let Some(fault) = beside.session {
+        return Outcome::Fault(fault);
+    }
+    match (refused(&outcome, &beside), beside.left) {
+        (Some(fault), _) => Outcome::Fault(fault),
+        (None, Some(fault)) if matches!(outcome, Outcome::Pass | Outcome::Skip { .. }) => Outcome::Fault(fault),
+        _ => outcome,
+    }
+}
+
+/// An attempt that did not pass after it was refused something is `denied`, or `limit` where only too much of it was
+/// under way: its failure may come from the refusal, so it says nothing about what is under test.
+fn refused(outcome: &Outcome, beside: &Beside) -> Option<Fault> {
+    let after = match outcome {
+        Outcome::Fail { findings } => {
+            let codes: Vec<_> = findings.iter().map(|finding| finding.code.as_str()).collect();
+            const MAX_CODES: usize = 20;
+            let more = codes.len().saturating_sub(MAX_CODES);
+            let more = if more > 0 { format!(", … ({} in all)", codes.len()) } else { String::new() };
+            format!("the findings after it: {}{more}", codes[..codes.len().min(MAX_CODES)].join(", "))
+        }
+        Outcome::Fault(fault) if fault.class == FaultClass::Trap => fault.message.clone(),
+        _ => return None,
+    };
+    if !beside.denials.is_empty() {
+        let list = beside.denials.join("; ");
+        let what = format!("the component tried what it is not granted: {list}\n{after}");
+        return Some(Fault::new(FaultClass::Denied, what));
+    }
+    let crowd = beside.crowd?;
+    Some(Fault::new(FaultClass::Limit, format!("the component tried {crowd}\n{after}")))
+}
+
+/// What a typed scenario's verdict comes to; `stderr` is the end of what it wrote there.
+pub(super) fn outcome_of(verdict: GuestVerdict, scenario: &Scenario, stderr: &str) -> Outcome {
+    let protocol = |what: String| Outcome::Fault(Fault::new(FaultClass::Protocol, with_last_words(what, stderr)));
+    match verdict {
+        GuestVerdict::Pass => Outcome::Pass,
+        GuestVerdict::Skip(reason) => Outcome::Skip { reason: fitted(reason) },
+        GuestVerdict::Fail(findings) if findings.is_empty() => {
+            protocol("the scenario failed without a finding; `fail` needs at least one".into())
+        }
+        GuestVerdict::Fail(findings) => {
+            for finding in &findings {
+                if let Err(error) = check_name(&finding.code) {
+                    return protocol(format!("a finding's code cannot be used: {error}"));
+                }
+                let declared =
+                    scenario.clauses.is_empty() || scenario.clauses.iter().any(|clause| clause.code == finding.code);
+                if !declared {
+                    let code = &finding.code;
+                    return protocol(format!("the finding `{code}` is none of the clauses that the scenario lists"));
+                }
+            }
+            let more = findings.len().saturating_sub(FINDINGS);
+            let findings = findings.into_iter().take(FINDINGS).map(|finding| Finding {
+                code: finding.code,
+                message: fitted(finding.message),
+                evidence: finding.evidence.map(fitted),
+            });
+            let mut findings: Vec<_> = findings.collect();
+            if let Some(last) = findings.last_mut().filter(|_| more > 0) {
+                last.message.push_str(&format!(" … ({more} more findings cut)"));
+            }
+            Outcome::Fail { findings }
+        }
+    }
+}
+
+/// A fault of the host's own making.
+pub(super) fn internal(what: &str) -> Outcome {
+    Outcome::Fault(Fault::new(FaultClass::Internal, format!("{what}; this is a bug of host")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(class: FaultClass) -> Fault {
+        Fault::new(class, class.as_str())
+    }
+
+    fn fail() -> Outcome {
+        Outcome::Fail { findings: vec![Finding { code: "c".into(), message: String::new(), evidence: None }] }
+    }
+
+    fn class_of(outcome: Outcome, beside: Beside) -> Option<FaultClass> {
+        match settle(outcome, beside) {
+            Outcome::Fault(fault) => Some(fault.class),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn a_component_cannot_hide_a_fault_behind_what_it_returns() {
+        for said in [Outcome::Pass, fail(), Outcome::Skip { reason: String::new() }] {
+            let beside = Beside { session: Some(fault(FaultClass::Crash)), ..Beside::default() };
+            assert_eq!(class_of(said.clone(), beside.clone()), Some(FaultClass::Crash), "{said:?}");
+            let beside = Beside { breach: Some(fault(FaultClass::Limit)), ..beside };
+            assert_eq!(class_of(said.clone(), beside), Some(FaultClass::Limit), "{said:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_behind_is_never_good_news() {
+        let left = || Beside { left: Some(fault(FaultClass::Internal)), ..Beside::default() };
+        assert_eq!(class_of(Outcome::Pass, left()), Some(FaultClass::Internal));
+        assert_eq!(class_of(Outcome::Skip { reason: String::new() }, left()), Some(FaultClass::Internal));
+        assert_eq!(class_of(fail(), left()), None, "a failed assertion stays one");
+    }
+
+    #[test]
+    fn an_end_that_happened_before_the_deadline_counts() {
+        let beside = Beside { session: Some(fault(FaultClass::Crash)), ..Beside::default() };
+        assert_eq!(class_of(Outcome::Fault(fault(FaultClass::Deadline)), beside), Some(FaultClass::Crash));
+        assert_eq!(
+            class_of(Outcome::Fault(fault(FaultClass::Deadline)), Beside::default()),
+            Some(FaultClass::Deadline)
+        );
+    }
+
+    #[test]
+    fn a_failure_after_a_refusal_says_nothing_and_a_pass_stays_a_pass() {
+        let refused = || Beside { denials: vec!["TCP".into()], ..Beside::default() };
+        assert_eq!(class_of(fail(), refused()), Some(FaultClass::Denied));
+        assert_eq!(class_of(Outcome::Fault(fault(FaultClass::Trap)), refused()), Some(FaultClass::Denied));
+        assert_eq!(settle(Outcome::Pass, refused()), Outcome::Pass);
+    }
+
+    #[test]
+    fn a_failure_after_too_much_at_once_is_of_the_limit() {
+        let crowd = Some(Crowded { refused: 2, at_once: 10 });
+        let crowded = || Beside { crowd, ..Beside::default() };
+        assert_eq!(class_of(fail(), crowded()), Some(FaultClass::Limit));
+        assert_eq!(settle(Outcome::Pass, crowded()), Outcome::Pass);
+        let denied = Beside { denials: vec!["TCP".into()], ..crowded() };
+        assert_eq!(class_of(fail(), denied), Some(FaultClass::Denied), "a grant has to be given first");
+    }
+
+    #[test]
+    fn the_end_of_the_run_comes_first() {
+        let cancelled = Outcome::Cancelled { reason: "r".into() };
+        let beside = Beside {
+            breach: Some(fault(FaultClass::Limit)),
+            session: Some(fault(FaultClass::Crash)),
+            left: Some(fault(FaultClass::Internal)),
+            denials: vec!["TCP".into()],
+            crowd: None,
+        };
+        assert_eq!(settle(cancelled.clone(), beside), cancelled);
+    }
+}

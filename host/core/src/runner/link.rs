@@ -1,0 +1,118 @@
+//! Links plugins with what a component can call here. Whoever only looks at a plugin links it in the same way, so that
+//! nothing is called sound that a run refuses.
+
+use wasmtime::{
+    Module,
+    component::{Component, Linker},
+};
+
+use super::{
+    command::Command,
+    guest::{Guest, linker, module_linker},
+};
+use host_model::Limits;
+use host_wasm::component::{Code, Plugin, Shape, bindings::PluginPre, run_problem, unlinked, unlinked_module};
+use host_wasm::sandbox::Mappings;
+
+/// Why a plugin cannot run here. Completes "`FILE` …".
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// It imports what the host does not have.
+    #[error("needs something that this host does not offer: {reason}")]
+    Import {
+        /// Which import, and what would give it.
+        reason: String,
+    },
+    /// What it is called by has another type.
+    #[error("{problem}")]
+    Entry {
+        /// What is wrong, and what is right.
+        problem: String,
+    },
+}
+
+/// The linkers of the engines that were met so far.
+#[derive(Default)]
+pub struct Linkers {
+    components: Vec<Linker<Guest>>,
+    modules: Vec<wasmtime::Linker<Guest>>,
+}
+
+pub(super) struct LinkedPlugin {
+    pub(super) linked: Linked,
+    pub(super) digest: String,
+    /// Keeps its engine's epochs going.
+    plugin: Plugin,
+}
+
+impl LinkedPlugin {
+    /// How many mappings of the process's address space an attempt of it may have.
+    pub(super) fn mappings(&self) -> Mappings {
+        self.plugin.engine.mappings()
+    }
+
+    /// Bytes that its instances make the host hold beyond its memories and tables.
+    pub(super) fn instance_bytes(&self, limits: &Limits) -> u64 {
+        self.plugin.survey.instance_bytes(limits.instances)
+    }
+}
+
+pub(super) enum Linked {
+    Typed(Box<PluginPre<Guest>>),
+    Command(Command),
+}
+
+impl Linkers {
+    /// Whether a run could link `plugin`.
+    ///
+    /// # Errors
+    /// [`LinkError`], as a run would tell it.
+    pub fn check(&mut self, plugin: &Plugin) -> Result<(), LinkError> {
+        self.link(plugin).map(drop)
+    }
+
+    pub(super) fn link(&mut self, plugin: &Plugin) -> Result<LinkedPlugin, LinkError> {
+        let linked = match &plugin.code {
+            Code::Component(component) => {
+                if let Some(problem) = run_problem(component, plugin.contents.shape) {
+                    return Err(LinkError::Entry { problem });
+                }
+                let linked = self.component(component, plugin.contents.shape);
+                linked.map_err(|error| unlinked(&plugin.contents.imports, &error))
+            }
+            Code::Module(module) => self.module(module).map_err(|error| unlinked_module(&error)),
+        };
+        let linked = linked.map_err(|reason| LinkError::Import { reason })?;
+        Ok(LinkedPlugin { linked, digest: plugin.digest.clone(), plugin: plugin.clone() })
+    }
+
+    fn component(&mut self, component: &Component, shape: Shape) -> wasmtime::Result<Linked> {
+        let engine = component.engine();
+        let known = self.components.iter().position(|linker| wasmtime::Engine::same(linker.engine(), engine));
+        let place = match known {
+            Some(place) => place,
+            None => {
+                self.components.push(linker(engine)?);
+                self.components.len() - 1
+            }
+        };
+        let pre = self.components[place].instantiate_pre(component)?;
+        Ok(match shape {
+            Shape::Typed => Linked::Typed(Box::new(PluginPre::new(pre)?)),
+            Shape::Command(version) => Linked::Command(Command::link(pre, version)?),
+        })
+    }
+
+    fn module(&mut self, module: &Module) -> wasmtime::Result<Linked> {
+        let engine = module.engine();
+        let known = self.modules.iter().position(|linker| wasmtime::Engine::same(linker.engine(), engine));
+        let place = match known {
+            Some(place) => place,
+            None => {
+                self.modules.push(module_linker(engine)?);
+                self.modules.len() - 1
+            }
+        };
+        Ok(Linked::Command(Command::P1(self.modules[place].instantiate_pre(module)?)))
+    }
+}

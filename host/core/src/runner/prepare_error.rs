@@ -1,0 +1,55 @@
+use std::path::PathBuf;
+
+use super::LinkError;
+use host_model::{ScenarioId, shown};
+use host_wasm::sandbox::{FixtureError, GrantError, RecordedFixtureError};
+
+/// Something that a run needs cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// A plugin cannot run here.
+    #[error("`{}` {source}", shown(path))]
+    Link {
+        /// The plugin.
+        path: PathBuf,
+        /// Why not.
+        source: LinkError,
+    },
+    /// A grant cannot be kept.
+    #[error("the scenario `{scenario}`: {source}")]
+    Grant {
+        /// The scenario.
+        scenario: ScenarioId,
+        /// Why not.
+        source: GrantError,
+    },
+    /// Secrets cannot be kept out of what is recorded.
+    #[error("the scenario `{scenario}`: {reason}")]
+    Secrets {
+        /// The scenario.
+        scenario: ScenarioId,
+        /// Why not.
+        reason: String,
+    },
+    /// A fixture cannot be used.
+    #[error(transparent)]
+    Fixture(#[from] FixtureError),
+    /// A fixture that an earlier run kept cannot be used.
+    #[error("the recorded fixture of `{scenario}` cannot be used")]
+    RecordedFixture {
+        /// The scenario.
+        scenario: ScenarioId,
+        /// The cause.
+        #[source]
+        source: RecordedFixtureError,
+    },
+    /// The fixtures cannot be kept.
+    #[error("cannot keep the fixtures in {}", folder.display())]
+    KeepFixtures {
+        /// The folder for them.
+        folder: PathBuf,
+        /// The cause.
+        #[source]
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,244 @@
+//! Whether an agent gets on: one that goes on talking, and does the same again and again, hangs all the same.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+
+use serde_json::Value;
+use tokio::task::spawn_blocking;
+
+use super::{patience::Patience, text::shortened};
+use host_clock::{Instant, sleep};
+use host_model::{Fault, FaultClass};
+use host_wasm::sandbox::AttemptDirs;
+
+/// How often the attempt's directories are looked at.
+const LOOK: Duration = Duration::from_secs(1);
+/// Different tool calls of a session that are remembered; with one more all are forgotten.
+const CALLS: usize = 20_000;
+/// Bytes of a tool call that a message shows.
+const SHOWN: usize = 200;
+
+/// What is known of a session's progress: a tool call that it had not made before, or a durable change of the
+/// attempt's directories. Messages are none.
+pub(super) struct Progress {
+    budget: Duration,
+    /// The last progress, or the moment from which it was waited for.
+    last: Instant,
+    /// When the last look at the directories began.
+    looked: Option<Instant>,
+    /// How often each tool call was made, by its hash.
+    calls: HashMap<u64, u64>,
+    hasher: RandomState,
+    /// The call made most often.
+    most: Option<(String, u64)>,
+}
+
+impl Progress {
+    pub(super) fn new(budget: Duration) -> Self {
+        Self {
+            budget,
+            last: Instant::now(),
+            looked: None,
+            calls: HashMap::new(),
+            hasher: RandomState::new(),
+            most: None,
+        }
+    }
+
+    /// The agent has called a tool.
+    pub(super) fn called(&mut self, name: &str, input: &Value) {
+        let input = input.to_string();
+        let hash = self.hasher.hash_one((name, &input));
+        if self.calls.len() >= CALLS && !self.calls.contains_key(&hash) {
+            self.calls.clear();
+            self.most = None;
+        }
+        let count = self.calls.entry(hash).or_insert(0);
+        *count += 1;
+        if *count == 1 {
+            self.last = Instant::now();
+        }
+        if self.most.as_ref().is_none_or(|(_, most)| most < count) {
+            self.most = Some((shortened(format!("{name} {input}"), SHOWN), *count));
+        }
+    }
+
+    /// A look that began at `began` found that something has `changed` since the one before, or nothing.
+    fn looked(&mut self, began: Instant, changed: bool) {
+        self.looked = Some(began);
+        if changed {
+            self.last = Instant::now();
+        }
+    }
+
+    /// Time that does not count.
+    pub(super) fn skip(&mut self, time: Duration) {
+        self.last = (self.last + time).min(Instant::now());
+    }
+
+    /// When the budget runs out.
+    pub(super) fn ends(&self) -> Instant {
+        self.last + self.budget
+    }
+
+    /// The fault, once the budget has run out and a look after that has found nothing.
+    pub(super) fn run_out(&self) -> Option<Fault> {
+        let ends = self.ends();
+        if ends > Instant::now() || self.looked.is_none_or(|looked| looked < ends) {
+            return None;
+        }
+        let budget = humantime::format_duration(self.budget);
+        let most = match &self.most {
+            Some((call, count)) => format!("its most frequent tool call, {count} times, is `{call}`"),
+            None => "it called no tool at all".into(),
+        };
+        let what = format!(
+            "no progress of the agent for {budget}, neither a new tool call nor a change of a file, though it goes on; \
+             {most}; its limit is `progress`"
+        );
+        Some(Fault::new(FaultClass::Stall, what))
+    }
+}
+
+/// Looks for durable changes until it is dropped.
+pub(super) async fn look_for_changes(dirs: Arc<AttemptDirs>, patience: Arc<Patience>) {
+    let mut last = None;
+    loop {
+        let (began, looked_at) = (Instant::now(), Arc::clone(&dirs));
+        // Without looks nothing is taken for a stall.
+        let Ok(found) = spawn_blocking(move || looked_at.fingerprint()).await else { return };
+        let changed = last.replace(found).is_some_and(|last| last != found);
+        patience.progress(|progress| progress.looked(began, changed));
+        sleep(LOOK).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use super::*;
+    use host_model::{BackOff, Limits, SessionEventKind};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn patience() -> Arc<Patience> {
+        let limits =
+            Limits { quiet: 20 * SECOND, back_off: 50 * SECOND, progress: Some(30 * SECOND), ..Limits::default() };
+        Patience::new(&limits)
+    }
+
+    fn call(command: &str) -> SessionEventKind {
+        let input = serde_json::json!({ "command": command });
+        SessionEventKind::ToolCall { id: String::new(), name: "shell".into(), input }
+    }
+
+    fn message() -> SessionEventKind {
+        SessionEventKind::Message { text: "on it".into() }
+    }
+
+    fn back_off() -> SessionEventKind {
+        SessionEventKind::BackOff(BackOff { attempt: None, delay_ms: None, reason: "busy".into() })
+    }
+
+    /// Looks every second, and finds changes at these seconds.
+    async fn looks(patience: Arc<Patience>, changes: &[u64]) {
+        let began = Instant::now();
+        loop {
+            let now = Instant::now();
+            let changed = changes.contains(&(now - began).as_secs());
+            patience.progress(|progress| progress.looked(now, changed));
+            sleep(SECOND).await;
+        }
+    }
+
+    /// Tells the event of every second, over and over; the fault that ends it, and when.
+    async fn stuck(changes: &[u64], event: impl Fn(u64) -> SessionEventKind) -> (Fault, u64) {
+        let patience = patience();
+        let began = Instant::now();
+        let told = async {
+            for second in 0.. {
+                patience.heard(&event(second));
+                sleep(SECOND).await;
+            }
+            pending::<()>().await
+        };
+        tokio::select! {
+            answer = patience.wait(told) => (answer.unwrap_err(), began.elapsed().as_secs()),
+            () = looks(Arc::clone(&patience), changes) => unreachable!("it never returns"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_call_again_and_again_is_a_stall_that_names_it() {
+        let (fault, after) = stuck(&[], |second| if second % 2 == 0 { call("ls") } else { message() }).await;
+        assert_eq!((fault.class, after), (FaultClass::Stall, 30));
+        for part in ["30s", r#"16 times, is `shell {"command":"ls"}`"#, "`progress`"] {
+            assert!(fault.message.contains(part), "{part}: {fault}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_are_no_progress_and_new_calls_and_changes_are() {
+        let (fault, after) = stuck(&[], |_| message()).await;
+        assert!(after == 30 && fault.message.contains("no tool at all"), "{after}: {fault}");
+        let (_, after) = stuck(&[], |second| call(if second < 25 { "ls" } else { "cat" })).await;
+        assert_eq!(after, 55);
+        let (_, after) = stuck(&[10, 35], |_| call("ls")).await;
+        assert_eq!(after, 65);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_back_off_stops_the_clock() {
+        let (fault, after) = stuck(&[], |second| if (10..50).contains(&second) { back_off() } else { message() }).await;
+        assert_eq!((fault.class, after), (FaultClass::Stall, 70), "{fault}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_nobody_waits_does_not_count() {
+        let patience = patience();
+        let work = async {
+            for _ in 0..20 {
+                let answer = async {
+                    sleep(SECOND).await;
+                    patience.heard(&message());
+                };
+                patience.wait(answer).await?;
+                sleep(100 * SECOND).await;
+            }
+            Ok::<_, Fault>(())
+        };
+        tokio::select! {
+            answer = work => assert_eq!(answer, Ok(())),
+            () = looks(Arc::clone(&patience), &[]) => unreachable!("it never returns"),
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_look_nothing_is_taken_for_a_stall() {
+        let patience = patience();
+        let told = async {
+            for _ in 0..100 {
+                sleep(SECOND).await;
+                patience.heard(&message());
+            }
+            7
+        };
+        assert_eq!(patience.wait(told).await, Ok(7));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut progress = Progress::new(SECOND);
+        for number in 0..=CALLS {
+            progress.called("shell", &serde_json::json!(number));
+        }
+        assert_eq!(progress.calls.len(), 1);
+        progress.called("shell", &serde_json::json!(CALLS));
+        assert_eq!(progress.most, Some((format!("shell {CALLS}"), 2)));
+    }
+}

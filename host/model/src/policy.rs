@@ -1,0 +1,290 @@
+//! What a run makes of outcomes: retries, expected failures, and when it stops.
+
+use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
+
+use jiff::civil::Date;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{FaultClass, LaneName, Outcome};
+
+/// A way to end after which a trial may be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RetryCause {
+    /// A fault of this class.
+    Fault(FaultClass),
+    /// Failed clauses.
+    Fail,
+}
+
+/// A word that names no cause for a retry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownRetryCause(pub String);
+
+impl RetryCause {
+    /// Every cause, `fail` last.
+    pub fn all() -> impl Iterator<Item = Self> {
+        FaultClass::ALL.into_iter().map(Self::Fault).chain([Self::Fail])
+    }
+
+    /// The word that files and flags use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fault(class) => class.as_str(),
+            Self::Fail => "fail",
+        }
+    }
+
+    /// The cause that `outcome` is, if it is one.
+    #[must_use]
+    pub fn of(outcome: &Outcome) -> Option<Self> {
+        match outcome {
+            Outcome::Fault(fault) => Some(Self::Fault(fault.class)),
+            Outcome::Fail { .. } => Some(Self::Fail),
+            Outcome::Pass | Outcome::Skip { .. } | Outcome::Cancelled { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for RetryCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl fmt::Display for UnknownRetryCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let known: Vec<String> = RetryCause::all().map(|cause| format!("`{cause}`")).collect();
+        write!(f, "nothing ends as `{}`; known are {}", self.0.escape_debug(), known.join(", "))
+    }
+}
+
+impl std::error::Error for UnknownRetryCause {}
+
+impl FromStr for RetryCause {
+    type Err = UnknownRetryCause;
+
+    fn from_str(word: &str) -> Result<Self, UnknownRetryCause> {
+        Self::all().find(|cause| cause.as_str() == word).ok_or_else(|| UnknownRetryCause(word.to_owned()))
+    }
+}
+
+/// When a trial is tried again, and how soon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetryPolicy {
+    /// Attempts after the first.
+    pub retries: u32,
+    /// After what.
+    pub on: BTreeSet<RetryCause>,
+    /// Wait before the first retry; it doubles with each further one, up to [`RetryPolicy::MAX_DELAY`]. A random part
+    /// of up to half is taken off, so that trials that failed together do not come back together.
+    pub delay: Duration,
+}
+
+impl RetryPolicy {
+    /// No wait is longer.
+    pub const MAX_DELAY: Duration = Duration::from_secs(120);
+
+    /// Whether attempt number `attempt`, from 1, which ended as `outcome`, is followed by another.
+    #[must_use]
+    pub fn allows(&self, attempt: u32, outcome: &Outcome) -> bool {
+        attempt <= self.retries && RetryCause::of(outcome).is_some_and(|cause| self.on.contains(&cause))
+    }
+
+    /// The longest wait after attempt number `attempt`, from 1.
+    #[must_use]
+    pub fn delay_after(&self, attempt: u32) -> Duration {
+        let doubled = 2_u32.saturating_pow(attempt.saturating_sub(1));
+        self.delay.saturating_mul(doubled).min(Self::MAX_DELAY.max(self.delay))
+    }
+}
+
+impl Default for RetryPolicy {
+    /// None. If there are any: after what the provider or the machine may have caused, beginning after a second.
+    fn default() -> Self {
+        let on = [FaultClass::Launch, FaultClass::Overload, FaultClass::Stall, FaultClass::Crash];
+        Self { retries: 0, on: on.map(RetryCause::Fault).into(), delay: Duration::from_secs(1) }
+    }
+}
+
+/// What a lane, a scenario or the command line says of retries; what is absent stays as it was.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RetryOverride {
+    /// Attempts after the first.
+    pub retries: Option<u32>,
+    /// After what.
+    pub on: Option<BTreeSet<RetryCause>>,
+    /// Wait before the first retry.
+    pub delay: Option<Duration>,
+}
+
+impl RetryOverride {
+    /// This, put over `base`.
+    #[must_use]
+    pub fn over(&self, base: &RetryPolicy) -> RetryPolicy {
+        RetryPolicy {
+            retries: self.retries.unwrap_or(base.retries),
+            on: self.on.clone().unwrap_or_else(|| base.on.clone()),
+            delay: self.delay.unwrap_or(base.delay),
+        }
+    }
+}
+
+/// What a verdict that is neither a plain pass nor a plain failure counts as, for the exit code and for `--max-fail`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum CountsAs {
+    /// As a pass: it is told, and nothing more.
+    #[default]
+    Pass,
+    /// As a failure.
+    Fail,
+}
+
+impl CountsAs {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Pass, Self::Fail];
+
+    /// The word that files and flags use.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// `[[expect-fail]]`: clauses that are known not to hold, or faults that are known to come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub struct ExpectedFailure {
+    /// The lanes in which this holds; all when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lanes: Vec<LaneName>,
+    /// The finding codes that may come; empty where only faults are expected.
+    #[serde(default)]
+    pub findings: BTreeSet<String>,
+    /// The classes of fault that may come, each of them deterministic.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub classes: BTreeSet<FaultClass>,
+    /// Who looks after it.
+    pub owner: String,
+    /// Why it is accepted for now.
+    pub reason: String,
+    /// The last day, in UTC, on which it is accepted.
+    pub until: Date,
+}
+
+impl ExpectedFailure {
+    /// Whether it is meant for `lane`.
+    #[must_use]
+    pub fn is_for(&self, lane: &LaneName) -> bool {
+        self.lanes.is_empty() || self.lanes.contains(lane)
+    }
+
+    /// What may come, in words: the codes, then the classes.
+    pub fn told(&self) -> impl Iterator<Item = &str> {
+        self.findings.iter().map(String::as_str).chain(self.classes.iter().map(|class| class.as_str()))
+    }
+
+    /// Whether `today` is after its last day.
+    #[must_use]
+    pub fn has_expired(&self, today: Date) -> bool {
+        today > self.until
+    }
+}
+
+/// What holds for a whole run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// What a trial that passed after a retry counts as.
+    pub flaky_result: CountsAs,
+    /// What a trial that passed although it was expected to fail counts as.
+    pub xpass: CountsAs,
+    /// After so many failed trials nothing more starts; never when `None`.
+    pub max_fail: Option<u32>,
+    /// How often each trial is repeated; at least 1.
+    pub repeat_each: u32,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self { flaky_result: CountsAs::Pass, xpass: CountsAs::Pass, max_fail: None, repeat_each: 1 }
+    }
+}
+
+/// More repetitions of each trial are not meant.
+pub const MAX_REPETITIONS: u32 = 10_000;
+
+/// The most attempts at once: beyond it the kernel's bound on memory mappings is near.
+pub const MAX_JOBS: usize = 5_000;
+
+/// How many trials in a row must end as faults that speak for their whole lane before nothing more of it starts,
+/// where the lane does not say otherwise.
+pub const DEFAULT_BREAKER: u32 = 3;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Fault;
+
+    fn fault(class: FaultClass) -> Outcome {
+        Outcome::Fault(Fault::new(class, "x"))
+    }
+
+    #[test]
+    fn causes_are_found_by_their_word() {
+        for cause in RetryCause::all() {
+            assert_eq!(cause.as_str().parse(), Ok(cause));
+        }
+        let error = "flake".parse::<RetryCause>().unwrap_err().to_string();
+        assert!(error.contains("`flake`") && error.contains("`overload`") && error.contains("`fail`"), "{error}");
+    }
+
+    #[test]
+    fn a_failed_assertion_is_tried_again_only_when_asked_for() {
+        let mut policy = RetryPolicy { retries: 2, ..RetryPolicy::default() };
+        let fail = Outcome::Fail { findings: Vec::new() };
+        assert!(policy.allows(1, &fault(FaultClass::Stall)) && policy.allows(2, &fault(FaultClass::Launch)));
+        assert!(!policy.allows(3, &fault(FaultClass::Stall)), "two retries are three attempts");
+        assert!(!policy.allows(1, &fail) && !policy.allows(1, &fault(FaultClass::Trap)));
+        policy.on.insert(RetryCause::Fail);
+        assert!(policy.allows(1, &fail));
+        assert!(!policy.allows(1, &Outcome::Pass) && !policy.allows(1, &Outcome::Cancelled { reason: String::new() }));
+        assert!(!RetryPolicy::default().allows(1, &fault(FaultClass::Stall)), "none by default");
+    }
+
+    #[test]
+    fn waits_double_up_to_a_bound() {
+        let policy = RetryPolicy { delay: Duration::from_secs(30), ..RetryPolicy::default() };
+        let seconds = |attempt| policy.delay_after(attempt).as_secs();
+        assert_eq!([1, 2, 3, 4, 40].map(seconds), [30, 60, 120, 120, 120]);
+        let long = RetryPolicy { delay: Duration::from_secs(300), ..policy };
+        assert_eq!(long.delay_after(3).as_secs(), 300, "what was asked for is never cut");
+    }
+
+    #[test]
+    fn what_an_override_leaves_out_stays() {
+        let base = RetryPolicy { retries: 3, ..RetryPolicy::default() };
+        let over = RetryOverride { delay: Some(Duration::ZERO), ..RetryOverride::default() }.over(&base);
+        assert_eq!((over.retries, over.delay, over.on), (3, Duration::ZERO, base.on));
+    }
+
+    #[test]
+    fn an_expectation_holds_through_its_last_day() {
+        let expected = ExpectedFailure {
+            lanes: vec![LaneName("a".into())],
+            findings: ["c".into()].into(),
+            classes: BTreeSet::new(),
+            owner: "o".into(),
+            reason: "r".into(),
+            until: Date::constant(2026, 12, 31),
+        };
+        assert!(
+            !expected.has_expired(Date::constant(2026, 12, 31)) && expected.has_expired(Date::constant(2027, 1, 1))
+        );
+        assert!(expected.is_for(&LaneName("a".into())) && !expected.is_for(&LaneName("b".into())));
+    }
+}

@@ -1,0 +1,61 @@
+use std::{io, path::PathBuf};
+
+use host_model::RunId;
+
+/// Why something could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum ArtifactError {
+    /// A directory could not be made.
+    #[error("cannot create the directory {}", path.display())]
+    CreateDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// A run of this name has a directory already.
+    #[error("a run {run} exists already in {}", path.display())]
+    RunExists {
+        /// The run.
+        run: RunId,
+        /// Where its directory is.
+        path: PathBuf,
+    },
+    /// A file could not be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// `latest` could not be made to point at the run.
+    #[error("cannot point {} at the run; move it away if it is no symbolic link", path.display())]
+    PointLatest {
+        /// The symbolic link.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// Secrets could not be taken out of what was kept.
+    #[error("secrets may be left in {}: remove it", path.display())]
+    Scrub {
+        /// What could not be looked through.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// A tree to be copied could not be read at all.
+    #[error("cannot read the directory {}", path.display())]
+    ReadTree {
+        /// The directory.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+}

@@ -1,0 +1,29 @@
+//! What a running trial did last, in a few words.
+
+use super::story::back_off;
+use crate::text::inline;
+use host_model::{Report, SessionEventKind};
+
+/// What happened in its session; `None` for what tells a person nothing.
+pub(super) fn in_session(kind: &SessionEventKind) -> Option<String> {
+    Some(match kind {
+        SessionEventKind::Started { .. } => "agent is up".into(),
+        SessionEventKind::Message { text } => format!("says {}", inline(text)),
+        SessionEventKind::ToolCall { name, .. } => format!("calls {}", inline(name)),
+        SessionEventKind::ToolResult { is_error: false, .. } => "tool answered".into(),
+        SessionEventKind::ToolResult { is_error: true, .. } => "tool failed".into(),
+        SessionEventKind::BackOff(wait) => format!("waits: {}", inline(&back_off(wait))),
+        SessionEventKind::Usage(_) | SessionEventKind::Raw { .. } => return None,
+    })
+}
+
+/// What its component reported; `None` for what tells a person nothing.
+pub(super) fn reported(report: &Report) -> Option<String> {
+    Some(match report {
+        Report::Step { name } => format!("step {}", inline(name)),
+        Report::Note { text } => format!("notes {}", inline(text)),
+        Report::Attachment { name, .. } => format!("attaches {}", inline(name)),
+        Report::Denied { what } => format!("denied: {}", inline(what)),
+        Report::Metric { .. } | Report::Cut { .. } | Report::Left { .. } | Report::Unconfined { .. } => return None,
+    })
+}

@@ -1,0 +1,102 @@
+//! What happens to a run as a whole, and what it is at when somebody asks.
+
+use std::fmt::Write;
+
+use super::{
+    Verbosity,
+    story::Story,
+    theme::Tone,
+    units::{count, duration},
+    verdict::clock,
+};
+use crate::text::inline;
+use host_model::{LaneName, RunningTrial, TrialId};
+
+/// Trials that a status names.
+const NAMED: usize = 50;
+
+impl Story {
+    /// The attempt that ended is no failure yet.
+    pub(super) fn retry_scheduled(&mut self, trial: &TrialId, attempt: u32, after: (u64, &str), out: &mut String) {
+        let (delay_ms, reason) = after;
+        let reason = inline(reason);
+        if self.verbosity > Verbosity::Quiet {
+            let (name, delay) = (inline(&trial.to_string()), duration(delay_ms));
+            out.push_str(&self.theme.label(Tone::Warn, "Retry"));
+            let _ = writeln!(out, "{name} in {delay} after {reason}");
+        }
+        self.course(trial).earlier.push(format!("attempt {attempt}: {reason}"));
+    }
+
+    pub(super) fn lane_broken(&mut self, lane: &LaneName, reason: &str, out: &mut String) {
+        let what = format!("lane {}: {}", inline(&lane.0), inline(reason));
+        out.push_str(&self.theme.label(Tone::Broken, "Broken"));
+        let _ = writeln!(out, "{what}; nothing more of it starts");
+        self.incidents.push(format!("broken: {what}"));
+    }
+
+    pub(super) fn jobs_lowered(&mut self, jobs: usize, reason: &str, out: &mut String) {
+        let what = format!("up to {jobs} at once from here on: {}", inline(reason));
+        out.push_str(&self.theme.label(Tone::Warn, "Short"));
+        let _ = writeln!(out, "{what}");
+        self.incidents.push(what);
+    }
+
+    pub(super) fn halted(&mut self, reason: &str, out: &mut String) {
+        let reason = inline(reason);
+        out.push_str(&self.theme.label(Tone::Warn, "Halt"));
+        let _ = writeln!(out, "{reason}: nothing more starts");
+        self.incidents.push(format!("halted: {reason}"));
+    }
+
+    /// Told when it begins and, with the number, at the end.
+    pub(super) fn log_cut(&mut self, reason: &str, left_out: u64, out: &mut String) {
+        let what = match left_out {
+            0 => inline(reason),
+            left_out => {
+                let events = count(usize::try_from(left_out).unwrap_or(usize::MAX), "event");
+                format!("{events} of sessions and reports are not in the event log, which is over its bound")
+            }
+        };
+        out.push_str(&self.theme.label(Tone::Warn, "Cut"));
+        let _ = writeln!(out, "{what}");
+        self.incidents.push(format!("cut: {what}"));
+    }
+
+    pub(super) fn interrupted(&mut self, signal: &str, out: &mut String) {
+        let signal = inline(signal);
+        out.push_str(&self.theme.label(Tone::Warn, "Interrupt"));
+        let _ =
+            writeln!(out, "{signal}: nothing more starts, and agents are asked to stop; a second signal kills at once");
+        self.incidents.push(format!("interrupted by {signal}"));
+    }
+
+    /// Told however quiet the run is: somebody asked.
+    pub(super) fn status(&mut self, running: &[RunningTrial], waiting: usize, finished: usize, out: &mut String) {
+        let retrying = running.iter().filter(|it| it.retry_in_ms.is_some()).count();
+        let mut head = format!("{} running", running.len() - retrying);
+        if retrying > 0 {
+            let _ = write!(head, ", {retrying} to be tried again");
+        }
+        out.push_str(&self.theme.label(Tone::Info, "Status"));
+        let _ = writeln!(out, "{}{head}, {waiting} waiting, {finished} finished", clock(Some(self.figures.at_ms)));
+        for it in running.iter().take(NAMED) {
+            let mut name = inline(&it.id.to_string());
+            if it.attempt > 1 {
+                let _ = write!(name, " (attempt {})", it.attempt);
+            }
+            let line = match it.retry_in_ms {
+                Some(ms) => format!("{}{name} starts in {}", clock(None), duration(ms)),
+                None => {
+                    let last = self.courses.get(&it.id).map_or("", |course| course.last.as_str());
+                    format!("{}{name}  {last}", clock(Some(it.elapsed_ms)))
+                }
+            };
+            let _ = writeln!(out, "{}{}", self.theme.no_label(), line.trim_end());
+        }
+        let more = running.len().saturating_sub(NAMED);
+        if more > 0 {
+            let _ = writeln!(out, "{}… and {}", self.theme.no_label(), count(more, "more trial"));
+        }
+    }
+}

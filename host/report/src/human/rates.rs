@@ -1,0 +1,29 @@
+//! How often repetitions passed, and how sure that is.
+
+use super::{story::Story, units::count};
+use crate::{rate, text::inline};
+use host_model::PassRate;
+
+/// Rates that are told.
+const RATES: usize = 50;
+/// Widest column of names.
+const NAMES: usize = 48;
+
+impl Story {
+    pub(super) fn rates(&self, rates: &[PassRate], out: &mut String) {
+        if rates.is_empty() {
+            return;
+        }
+        self.figure("pass rates (95 % confidence interval):", out);
+        let shown = &rates[..rates.len().min(RATES)];
+        let names: Vec<String> = shown.iter().map(|rate| inline(&rate.id.to_string())).collect();
+        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(NAMES);
+        for (it, name) in shown.iter().zip(&names) {
+            self.figure(&format!("  {name:width$}  {}", rate::told(it)), out);
+        }
+        let more = rates.len() - shown.len();
+        if more > 0 {
+            self.figure(&format!("  … {} in {}", count(more, "more rate"), self.writer().log()), out);
+        }
+    }
+}

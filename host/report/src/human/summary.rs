@@ -1,0 +1,154 @@
+//! The end of the telling: the failures again, then the figures.
+
+use super::{
+    Verbosity,
+    story::Story,
+    theme::Tone,
+    units::{count, dollars, duration, grouped, ratio},
+};
+use crate::text::inline;
+use host_model::{RunSummary, Usage, VerdictCounts};
+
+/// Verdicts in the order in which they are counted up, with their words for one and for several.
+const ORDER: [(&str, &str, &str, Tone); 9] = [
+    ("pass", "passed", "passed", Tone::Good),
+    ("flaky", "flaky", "flaky", Tone::Warn),
+    ("fail", "failed", "failed", Tone::Bad),
+    ("xfail", "failed as expected", "failed as expected", Tone::Warn),
+    ("xpass", "passed unexpectedly", "passed unexpectedly", Tone::Warn),
+    ("blocked", "blocked", "blocked", Tone::Warn),
+    ("fault", "fault", "faults", Tone::Broken),
+    ("skip", "skipped", "skipped", Tone::Warn),
+    ("cancelled", "cancelled", "cancelled", Tone::Warn),
+];
+
+/// The shortest longest trial that is compared with a fan-out: below it the ratio tells of the host alone.
+const COMPARED_MS: u64 = 100;
+
+/// Lanes whose fan-out is told.
+const LANES: usize = 8;
+
+impl Story {
+    /// Without a `summary` the stream broke off, and the figures are those of what is there.
+    pub(super) fn conclude(&self, summary: Option<&RunSummary>, out: &mut String) {
+        self.recap(out);
+        out.push_str(&format!("{}\n", self.theme.rule()));
+        let verdicts = summary.map_or(&self.figures.verdicts, |summary| &summary.verdicts);
+        let wall_ms = summary.map_or(self.figures.at_ms, |summary| summary.wall_ms);
+        let serial_ms = summary.map_or(self.figures.serial_ms, |summary| summary.serial_ms);
+        let usage = summary.map_or(&self.figures.usage, |summary| &summary.usage);
+
+        out.push_str(&self.theme.label(self.overall(verdicts, summary.is_some()), "Summary"));
+        out.push_str(&format!("{} in {}\n", self.counts(verdicts), duration(wall_ms)));
+        if summary.is_none() {
+            let missing = self.figures.planned().saturating_sub(self.figures.judged_trials());
+            self.figure(&format!("the run broke off: {} without a verdict", count(missing, "trial")), out);
+        }
+        for incident in &self.incidents {
+            self.figure(incident, out);
+        }
+        if let Some(summary) = summary {
+            self.rates(&summary.rates, out);
+        }
+        self.times(wall_ms, serial_ms, out);
+        if !usage.is_unknown() {
+            self.figure(&used(usage), out);
+        }
+        if let Some(directory) = &self.directory {
+            self.figure(&format!("run directory {}", inline(&directory.to_string_lossy())), out);
+        }
+        self.warn_of_skipped_canary(out);
+    }
+
+    /// What has to be looked at, once more and in one place. Who asked for quiet has only just read it.
+    fn recap(&self, out: &mut String) {
+        if self.verbosity == Verbosity::Quiet || (self.failures.is_empty() && self.alerts.is_empty()) {
+            return;
+        }
+        out.push_str(&format!("{}\n", self.theme.rule()));
+        let writer = self.writer();
+        for alert in &self.alerts {
+            writer.line(alert, out);
+        }
+        self.more(self.alerts_left_out, out);
+        for failure in &self.failures {
+            writer.line(failure, out);
+            writer.details(failure, out);
+        }
+        self.more(self.failures_left_out, out);
+    }
+
+    fn more(&self, number: usize, out: &mut String) {
+        if number > 0 {
+            self.figure(&format!("and {} more: see {}", grouped(number as u64), self.writer().log()), out);
+        }
+    }
+
+    fn counts(&self, verdicts: &VerdictCounts) -> String {
+        let known = ORDER.iter().filter_map(|&(word, one, many, tone)| {
+            let n = verdicts.get(word).copied().unwrap_or(0);
+            // Plain when nothing passed: a green nought looks like good news.
+            let tone = if n == 0 { Tone::Strong } else { tone };
+            let shown = self.theme.paint(tone, format!("{n} {}", if n == 1 { one } else { many })).to_string();
+            (n > 0 || word == "pass").then_some(shown)
+        });
+        // A word that came after this list was made is still counted.
+        let unknown = verdicts.iter().filter(|(word, _)| ORDER.iter().all(|(known, ..)| known != word));
+        known.chain(unknown.map(|(word, n)| format!("{n} {}", inline(word)))).collect::<Vec<_>>().join(", ")
+    }
+
+    fn overall(&self, verdicts: &VerdictCounts, complete: bool) -> Tone {
+        let any = |words: &[&str]| words.iter().any(|word| verdicts.get(*word).is_some_and(|n| *n > 0));
+        match () {
+            () if any(&["fail", "fault", "blocked"]) || !self.failures.is_empty() => Tone::Bad,
+            () if !complete || any(&["cancelled", "flaky", "xpass"]) || !any(&["pass", "xfail"]) => Tone::Warn,
+            () => Tone::Good,
+        }
+    }
+
+    /// What it took against what one after another would have taken, and against the longest trial.
+    fn times(&self, wall_ms: u64, serial_ms: u64, out: &mut String) {
+        if self.figures.ran < 2 || self.figures.longest.as_ref().is_none_or(|(_, longest)| *longest < COMPARED_MS) {
+            return;
+        }
+        let mut line = format!("one after another {}", duration(serial_ms));
+        if let Some(faster) = ratio(serial_ms, wall_ms).filter(|faster| *faster >= 1.05) {
+            line.push_str(&format!(" ({faster:.1}× faster at once)"));
+        }
+        if let Some((trial, ms)) = &self.figures.longest {
+            line.push_str(&format!("; longest {} {}", inline(&trial.to_string()), duration(*ms)));
+        }
+        self.figure(&line, out);
+        for (lane, fan_out) in self.figures.fan_outs().take(LANES) {
+            if fan_out.longest_ms < COMPARED_MS {
+                continue;
+            }
+            if let Some(times) = ratio(fan_out.took_ms, fan_out.longest_ms) {
+                let (trials, took) = (count(fan_out.trials, "trial"), duration(fan_out.took_ms));
+                let lane = inline(&lane.0);
+                self.figure(&format!("fan-out of lane {lane}: {trials} in {took}, {times:.2}× its longest trial"), out);
+            }
+        }
+        let more = self.figures.fan_outs().count().saturating_sub(LANES);
+        if more > 0 {
+            self.figure(&format!("… and {}", count(more, "more lane")), out);
+        }
+    }
+
+    pub(super) fn figure(&self, line: &str, out: &mut String) {
+        out.push_str(&format!("{}{line}\n", self.theme.no_label()));
+    }
+}
+
+/// Tokens and cost; what no agent told is not there, rather than nought.
+fn used(usage: &Usage) -> String {
+    let input = usage.input_tokens.map(|tokens| {
+        let cached = usage.cached_input_tokens.map(|cached| format!(" ({} from a cache)", grouped(cached)));
+        format!("{} in{}", grouped(tokens), cached.unwrap_or_default())
+    });
+    let output = usage.output_tokens.map(|tokens| format!("{} out", grouped(tokens)));
+    let tokens: Vec<_> = input.into_iter().chain(output).collect();
+    let tokens = (!tokens.is_empty()).then(|| format!("tokens {}", tokens.join(", ")));
+    let cost = usage.cost_micro_usd.map(|cost| format!("cost {}", dollars(cost)));
+    tokens.into_iter().chain(cost).collect::<Vec<_>>().join("; ")
+}

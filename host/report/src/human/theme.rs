@@ -1,0 +1,59 @@
+use console::{Style, StyledObject};
+
+/// Width of the column that holds the word at a line's beginning.
+pub(super) const LABEL: usize = 10;
+
+/// What a word means, which decides on its colour.
+#[derive(Clone, Copy)]
+pub(super) enum Tone {
+    Good,
+    Bad,
+    /// An infrastructure fault: not to be mistaken for a failed assertion.
+    Broken,
+    Warn,
+    Info,
+    Faint,
+    Strong,
+}
+
+/// Colours, or none.
+#[derive(Clone, Copy)]
+pub(super) struct Theme {
+    pub(super) coloured: bool,
+}
+
+impl Theme {
+    pub(super) fn paint<T>(self, tone: Tone, text: T) -> StyledObject<T> {
+        let style = Style::new().force_styling(self.coloured);
+        match tone {
+            Tone::Good => style.green().bold(),
+            Tone::Bad => style.red().bold(),
+            Tone::Broken => style.magenta().bold(),
+            Tone::Warn => style.yellow().bold(),
+            Tone::Info => style.cyan().bold(),
+            Tone::Faint => style.dim(),
+            Tone::Strong => style.bold(),
+        }
+        .apply_to(text)
+    }
+
+    /// The word at a line's beginning, right-aligned, and the space behind it.
+    pub(super) fn label(self, tone: Tone, word: &str) -> String {
+        format!("{:pad$}{} ", "", self.paint(tone, word), pad = LABEL.saturating_sub(word.chars().count()))
+    }
+
+    /// The beginning of a line without a word.
+    pub(super) fn no_label(self) -> String {
+        " ".repeat(LABEL + 1)
+    }
+
+    /// The beginning of a line that somebody else wrote.
+    pub(super) fn quote(self) -> String {
+        format!("{}{}", self.no_label(), self.paint(Tone::Faint, crate::text::QUOTE))
+    }
+
+    /// A line across.
+    pub(super) fn rule(self) -> String {
+        self.paint(Tone::Faint, "─".repeat(48)).to_string()
+    }
+}

@@ -1,0 +1,108 @@
+use std::path::PathBuf;
+
+use super::{
+    settings::SUITE_FILE,
+    source::{ReadError, SourceError, seen_from_here},
+};
+use host_model::BadName;
+
+/// Suite, scenarios or flags are wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file says something wrong.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A file cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Something else lies where a folder belongs.
+    #[error("{} must be a folder; move it away or rename it", seen_from_here(path))]
+    NotAFolder {
+        /// What lies there.
+        path: PathBuf,
+    },
+    /// A link leads to what is not the suite's.
+    #[error(
+        "{} is, or lies behind, a link that leads out of the suite, to {}; copy what is there into {}, or let the link \
+         lead to a place in that folder",
+        seen_from_here(path),
+        seen_from_here(leads_to),
+        seen_from_here(suite)
+    )]
+    LeadsOut {
+        /// What the suite would read.
+        path: PathBuf,
+        /// Where that is.
+        leads_to: PathBuf,
+        /// The suite's folder.
+        suite: PathBuf,
+    },
+    /// The folder `scenarios`, which nobody has named, is a link to somewhere else.
+    #[error(
+        "{} is a link to {}, out of the folder that it is in; if that is the suite that you mean, name it: `--suite {}`",
+        seen_from_here(path),
+        seen_from_here(leads_to),
+        seen_from_here(leads_to)
+    )]
+    SuiteElsewhere {
+        /// The folder.
+        path: PathBuf,
+        /// Where it leads.
+        leads_to: PathBuf,
+    },
+    /// `--suite` names nothing.
+    #[error(
+        "there is no suite at {}; `--suite` takes a `{SUITE_FILE}` or the folder that holds it",
+        seen_from_here(path)
+    )]
+    NoSuite {
+        /// As given.
+        path: PathBuf,
+    },
+    /// A folder's or agent's name cannot be used.
+    #[error("{}: {source}", seen_from_here(folder))]
+    FolderName {
+        /// The folder or file.
+        folder: PathBuf,
+        /// Why not.
+        source: BadName,
+    },
+    /// `--lane` names no lane.
+    #[error("there is no lane `{name}`; {hint}")]
+    UnknownLane {
+        /// As given.
+        name: String,
+        /// What there is.
+        hint: String,
+    },
+    /// `--agent` names no scripted agent.
+    #[error("no scenario has a scripted agent `{name}`{hint}")]
+    UnknownAgent {
+        /// As given.
+        name: String,
+        /// The nearest one.
+        hint: String,
+    },
+    /// `--profile` names no profile.
+    #[error("there is no profile `{name}`; {hint}")]
+    UnknownProfile {
+        /// As given.
+        name: String,
+        /// What there is.
+        hint: String,
+    },
+    /// A number that cannot be.
+    #[error("`--jobs` must be at least 1")]
+    NoJobs,
+}
+
+impl ConfigError {
+    /// The error in a file, where it is one.
+    #[must_use]
+    pub fn source_error(&self) -> Option<&SourceError> {
+        match self {
+            Self::Source(error) | Self::Read(ReadError::Text(error)) => Some(error),
+            _ => None,
+        }
+    }
+}

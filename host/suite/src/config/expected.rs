@@ -1,0 +1,114 @@
+//! `[[expect-fail]]`: clauses of a scenario that are known not to hold, and faults that are known to come.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{
+    source::{FileText, Place, SourceError, did_you_mean},
+    value::{Day, Words},
+};
+use host_model::{ExpectedFailure, FaultClass, LaneName, check_name};
+
+/// A known failure, with the places of what it says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExpectedSettings {
+    /// What it says.
+    pub known: ExpectedFailure,
+    /// Where its last day stands.
+    pub until: Place,
+    /// Its lanes with their places.
+    pub lanes: Vec<(String, Place)>,
+    /// Its finding codes with their places.
+    pub findings: Vec<(String, Place)>,
+}
+
+/// `[[expect-fail]]` as written.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct ExpectFailTable {
+    lane: Option<Spanned<Words>>,
+    findings: Option<Spanned<Words>>,
+    class: Option<Spanned<Words>>,
+    owner: Spanned<String>,
+    reason: Spanned<String>,
+    until: Spanned<Day>,
+}
+
+impl ExpectFailTable {
+    /// Checks what it says for itself; which lanes and codes there are is known later.
+    pub(super) fn settings(&self, file: &FileText, problems: &mut Vec<SourceError>) -> ExpectedSettings {
+        let placed = |words: &Spanned<Words>| -> Vec<(String, Place)> {
+            let words = words.get_ref().with_spans(words.span());
+            words.map(|(word, span)| (word.to_owned(), file.place(span))).collect()
+        };
+        let lanes = self.lane.as_ref().map(placed).unwrap_or_default();
+        let findings = self.findings.as_ref().map(placed).unwrap_or_default();
+        let named_classes = self.class.as_ref().map(placed).unwrap_or_default();
+        if let Some(lane) = self.lane.as_ref().filter(|_| lanes.is_empty()) {
+            problems.push(file.error(lane.span(), "`lane` names none; name one, or remove the key for every lane"));
+        }
+        if let Some(given) = self.findings.as_ref().filter(|_| findings.is_empty()) {
+            problems.push(file.error(given.span(), "`findings` names no code; name those that may come"));
+        }
+        if let Some(given) = self.class.as_ref().filter(|_| named_classes.is_empty()) {
+            problems.push(file.error(given.span(), "`class` names no class of fault; name those that may come"));
+        }
+        if self.findings.is_none() && self.class.is_none() {
+            let message = "neither `findings` nor `class` is given; name the finding codes or the classes of fault that \
+                           may come";
+            problems.push(file.error(self.reason.span(), message));
+        }
+        let classes = named_classes.iter().filter_map(|(word, place)| match class(word) {
+            Ok(class) => Some(class),
+            Err(message) => {
+                problems.push(place.error(message));
+                None
+            }
+        });
+        let classes: BTreeSet<FaultClass> = classes.collect();
+        for (code, place) in &findings {
+            if let Err(error) = check_name(code) {
+                problems.push(place.error(error.to_string()));
+            }
+        }
+        for (key, text, what) in
+            [("owner", &self.owner, "say who looks after it"), ("reason", &self.reason, "say why it is accepted")]
+        {
+            if text.get_ref().trim().is_empty() {
+                problems.push(file.error(text.span(), format!("`{key}` is empty; {what}")));
+            }
+        }
+        ExpectedSettings {
+            known: ExpectedFailure {
+                lanes: lanes.iter().map(|(name, _)| LaneName(name.clone())).collect(),
+                findings: findings.iter().map(|(code, _)| code.clone()).collect(),
+                classes,
+                owner: self.owner.get_ref().clone(),
+                reason: self.reason.get_ref().clone(),
+                until: self.until.get_ref().0,
+            },
+            until: file.place(self.until.span()),
+            lanes,
+            findings,
+        }
+    }
+}
+
+/// The class of a fault that can be expected.
+fn class(word: &str) -> Result<FaultClass, String> {
+    let known = FaultClass::ALL.into_iter().filter(|class| class.is_deterministic());
+    match FaultClass::ALL.into_iter().find(|class| class.as_str() == word) {
+        Some(class) if class.is_deterministic() => Ok(class),
+        Some(class) => Err(format!(
+            "a fault of class `{class}` cannot be expected: it comes from the provider, the machine or the host, and says \
+             nothing about the scenario"
+        )),
+        None => {
+            let known: Vec<&str> = known.map(FaultClass::as_str).collect();
+            let hint = did_you_mean(word, &known, "those that can be expected are");
+            Err(format!("there is no class of fault `{}`; {hint}", word.escape_debug()))
+        }
+    }
+}

@@ -1,0 +1,443 @@
+//! Brings together what plugins declare and what the scenarios' folders say.
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
+
+use crate::config::{GivenGrants, ScenarioSettings, Settings, SourceError, nearest, seen_from_here};
+use host_model::{
+    Clause, CommandSpec, Declared, DeclaredScenario, Grant, GrantItem, LaneName, PluginFacts, Scenario, ScenarioId,
+    ScenarioShape, Ungranted, check_name,
+};
+
+/// Why the suite and the plugins do not fit together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetupProblem {
+    /// A scenario needs what it is not granted.
+    #[error("{0}")]
+    NotGranted(String),
+    /// A lane plays a scripted agent that a scenario does not have, though it has others.
+    #[error("the lane `{lane}` plays the agent `{agent}`, but the scenario `{scenario}` has only {known}{hint}")]
+    NoAgent {
+        /// The lane.
+        lane: LaneName,
+        /// The agent.
+        agent: String,
+        /// The scenario.
+        scenario: ScenarioId,
+        /// Its agents.
+        known: String,
+        /// The nearest one.
+        hint: String,
+    },
+    /// A lane plays a scripted agent, and a scenario that needs a session has none at all.
+    #[error(
+        "the lane `{lane}` plays the agent `{agent}`, but the scenario `{scenario}` has no agents; add the file \
+         `agents/{agent}.toml` to its folder"
+    )]
+    NoAgents {
+        /// The lane.
+        lane: LaneName,
+        /// The agent.
+        agent: String,
+        /// The scenario.
+        scenario: ScenarioId,
+    },
+    /// A script expects a finding that its scenario cannot have.
+    #[error(
+        "{} expects the finding `{code}`, but the scenario `{scenario}` has none of that code{hint}",
+        seen_from_here(script)
+    )]
+    NoFinding {
+        /// The script.
+        script: PathBuf,
+        /// The code.
+        code: String,
+        /// The scenario.
+        scenario: ScenarioId,
+        /// The nearest one.
+        hint: String,
+    },
+    /// A file says what does not fit the plugins.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// A plain command's file cannot name a scenario.
+    #[error("`{}` cannot name a scenario: {reason}; rename the file", seen_from_here(plugin))]
+    CommandName {
+        /// The plugin.
+        plugin: PathBuf,
+        /// Why not.
+        reason: String,
+    },
+}
+
+/// Every scenario of `plugins`, with what its folder adds, in the order of the plugins.
+///
+/// # Errors
+/// Every problem, not just the first.
+pub fn resolve(plugins: &[PluginFacts], settings: &Settings) -> Result<Vec<Scenario>, Vec<SetupProblem>> {
+    let mut problems = Vec::new();
+    let mut scenarios = Vec::new();
+    let folders = Folders::of(settings);
+    for plugin in plugins {
+        match &plugin.declared {
+            Declared::Typed(declared) => {
+                problems.extend(folders_without_scenario(plugin, declared, &folders));
+                for declared in declared {
+                    scenarios.push(typed(plugin, declared, settings, &mut problems));
+                }
+            }
+            Declared::Command => scenarios.extend(commands(plugin, &folders, settings, &mut problems)),
+        }
+    }
+    problems.extend(unknown_canaries(&scenarios, plugins, settings));
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    appoint_canaries(&mut scenarios, plugins, settings);
+    name_apart(&mut scenarios, plugins);
+    Ok(scenarios)
+}
+
+fn typed(
+    plugin: &PluginFacts,
+    declared: &DeclaredScenario,
+    settings: &Settings,
+    problems: &mut Vec<SetupProblem>,
+) -> Scenario {
+    // A folder that names another plugin is another scenario's, whatever its name.
+    let folder =
+        settings.scenarios.get(&declared.name).filter(|folder| folder.plugin.is_none() || names(folder, plugin));
+    let mut scenario = bare(plugin, &declared.name, settings, ScenarioShape::Typed);
+    scenario.summary.clone_from(&declared.summary);
+    scenario.tags.clone_from(&declared.tags);
+    scenario.clauses.clone_from(&declared.clauses);
+    if let Some(folder) = folder {
+        problems.extend(folder.command_keys.iter().map(|key| {
+            let of = seen_from_here(&plugin.path);
+            wrong(
+                folder,
+                key,
+                format!("`{key}` is for plain WASI commands, but `{of}` is of the typed world; remove it"),
+            )
+        }));
+        problems.extend(unknown_findings(folder, &codes_of(&declared.clauses)));
+        dress(&mut scenario, folder, plugin, settings);
+    }
+    scenario.needs_session = declared.needs.contains(&Grant::Session);
+    let asked = folder.map(|folder| &folder.grants.grants).unwrap_or(&scenario.grants);
+    let missing = asked.missing(&declared.needs).into_iter().map(|grant| Ungranted {
+        grant,
+        problem: format!(
+            "the scenario `{}` of `{}` needs the grant `{grant}`, which it is not given; {}",
+            declared.name,
+            seen_from_here(&plugin.path),
+            how_to_grant(grant, &declared.name, plugin, settings)
+        ),
+    });
+    let missing: Vec<Ungranted> = missing.collect();
+    scenario.ungranted.extend(missing);
+    scenario
+}
+
+fn how_to_grant(grant: Grant, name: &str, plugin: &PluginFacts, settings: &Settings) -> String {
+    let file = scenario_file(settings, name);
+    let file = seen_from_here(&file);
+    match settings.scenarios.get(name).filter(|folder| !names(folder, plugin)).and_then(|it| it.plugin.as_deref()) {
+        Some(other) => format!("{file} is for `{}`, so what it grants is not for this one", seen_from_here(other)),
+        None if settings.scenarios.contains_key(name) => {
+            format!("if you trust it, add `{}` under `[grants]` in {file}", grant.example())
+        }
+        None => no_folder(grant, name, &file, settings),
+    }
+}
+
+/// A grant that is missing for want of the whole folder: the wrong suite, or a name that is not quite the scenario's.
+fn no_folder(grant: Grant, name: &str, file: &str, settings: &Settings) -> String {
+    let near = nearest(name, settings.scenarios.keys().map(String::as_str));
+    let near = near.map(|near| format!(" (there is `{near}`)")).unwrap_or_default();
+    format!(
+        "there is no folder `{name}` in the suite{near}: name the suite that has it with `--suite DIR`, or, if you \
+         trust it, make {file} with `{}` under `[grants]`",
+        grant.example()
+    )
+}
+
+/// One scenario for each folder that names the plugin; without any, one by the file's own name.
+fn commands(
+    plugin: &PluginFacts,
+    named: &Folders<'_>,
+    settings: &Settings,
+    problems: &mut Vec<SetupProblem>,
+) -> Vec<Scenario> {
+    let stem = plugin.canonical.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let mut folders = named.that_name(plugin);
+    if folders.is_empty() {
+        let own = settings.scenarios.get(&stem);
+        problems.extend(own.filter(|folder| folder.lacks_its_plugin()).map(|folder| without_folder(folder, plugin)));
+        folders.extend(own.filter(|folder| folder.plugin.is_none()));
+    }
+    if folders.is_empty() {
+        if let Err(error) = check_name(&stem) {
+            problems.push(SetupProblem::CommandName { plugin: plugin.path.clone(), reason: error.to_string() });
+        }
+        return vec![bare(plugin, &stem, settings, command(plugin, CommandSpec::default()))];
+    }
+    folders
+        .into_iter()
+        .map(|folder| {
+            if folder.command.session.is_some() && !folder.grants.grants.has(Grant::Session) {
+                let message = "`[session]` needs the grant `session`; add `session = true` under `[grants]`";
+                problems.push(wrong(folder, "session", message.to_owned()));
+            }
+            problems.extend(unknown_findings(folder, &command_codes(&folder.command)));
+            let shape = command(plugin, folder.command.clone());
+            let mut scenario = bare(plugin, &folder.name, settings, shape);
+            scenario.summary = folder.summary.clone().unwrap_or_default();
+            scenario.needs_session = folder.command.session.is_some();
+            dress(&mut scenario, folder, plugin, settings);
+            scenario
+        })
+        .collect()
+}
+
+/// Test programs compare the name that they are called by with their file's.
+fn command(plugin: &PluginFacts, spec: CommandSpec) -> ScenarioShape {
+    ScenarioShape::Command(Box::new(CommandSpec { program: program(plugin), ..spec }))
+}
+
+fn program(plugin: &PluginFacts) -> String {
+    plugin.path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// A command of the folder's name that the folder does not name, although what it names is not there.
+fn without_folder(folder: &ScenarioSettings, plugin: &PluginFacts) -> SetupProblem {
+    let named = folder.plugin.as_deref().map(seen_from_here).unwrap_or_default();
+    let of = seen_from_here(&plugin.path);
+    let what = format!(
+        "there is no plugin `{named}`, and `{of}`, which has this folder's name, would run without what stands here; \
+         correct `plugin`, or remove it"
+    );
+    wrong(folder, "plugin", what)
+}
+
+fn bare(plugin: &PluginFacts, name: &str, settings: &Settings, shape: ScenarioShape) -> Scenario {
+    Scenario {
+        id: ScenarioId(name.to_owned()),
+        plugin: plugin.id,
+        name: name.to_owned(),
+        summary: String::new(),
+        tags: Vec::new(),
+        clauses: Vec::new(),
+        grants: Default::default(),
+        needs_session: false,
+        ungranted: Vec::new(),
+        limits: settings.limits.clone(),
+        retry: Default::default(),
+        expected_failures: Vec::new(),
+        file: None,
+        shape,
+        fixture: Default::default(),
+        bin: None,
+        agents: BTreeMap::new(),
+        canary: None,
+    }
+}
+
+fn dress(scenario: &mut Scenario, folder: &ScenarioSettings, plugin: &PluginFacts, settings: &Settings) {
+    let mut known: HashSet<String> = scenario.tags.iter().cloned().collect();
+    scenario.tags.extend(folder.tags.iter().filter(|tag| known.insert((*tag).clone())).cloned());
+    grant(scenario, &folder.grants, plugin, settings);
+    scenario.limits.clone_from(&folder.limits);
+    scenario.retry.clone_from(&folder.retry);
+    scenario.expected_failures = folder.expected_failures.iter().map(|expected| expected.known.clone()).collect();
+    scenario.file.clone_from(&folder.file);
+    scenario.fixture.clone_from(&folder.fixture);
+    scenario.bin.clone_from(&folder.bin);
+    scenario.agents.clone_from(&folder.agents);
+}
+
+/// Gives a scenario what it asks for and the policy allows. What it asks for beyond that is told where it would run.
+fn grant(scenario: &mut Scenario, asked: &GivenGrants, plugin: &PluginFacts, settings: &Settings) {
+    scenario.grants.clone_from(&asked.grants);
+    let Some(caps) = &settings.caps else { return };
+    let excess = caps.excess(asked, &scenario.name, &plugin.digest);
+    let allowed = |item: &GrantItem| excess.iter().all(|(beyond, _)| beyond != item);
+    scenario.grants = asked.grants.items().into_iter().filter(allowed).collect();
+    let told = excess.iter().map(|(item, error)| Ungranted { grant: item.grant(), problem: error.to_string() });
+    scenario.ungranted = told.collect();
+}
+
+pub(super) fn codes_of(clauses: &[Clause]) -> Vec<&str> {
+    clauses.iter().map(|clause| clause.code.as_str()).collect()
+}
+
+/// The codes that a plain command can fail with.
+pub(super) fn command_codes(command: &CommandSpec) -> Vec<&'static str> {
+    let expect = command.expect.as_ref();
+    let stdout = expect.and_then(|expect| expect.stdout.as_ref()).map(|_| "stdout");
+    let stderr = expect.and_then(|expect| expect.stderr.as_ref()).map(|_| "stderr");
+    std::iter::once("exit-code").chain(stdout).chain(stderr).collect()
+}
+
+/// Codes of `[[expect-fail]]` that cannot come. A plugin that lists none may use any.
+fn unknown_findings(folder: &ScenarioSettings, known: &[&str]) -> Vec<SetupProblem> {
+    let codes = folder.expected_failures.iter().flat_map(|expected| &expected.findings);
+    let unknown = codes.filter(|(code, _)| !known.is_empty() && !known.contains(&code.as_str()));
+    unknown
+        .map(|(code, place)| {
+            let hint = did_you_mean(code, known);
+            place.error(format!("the scenario `{}` has no finding `{code}`{hint}", folder.name)).into()
+        })
+        .collect()
+}
+
+/// Which plugin a folder names: a file, or, where none is there, any of that name elsewhere.
+#[derive(PartialEq, Eq, Hash)]
+enum Target<'a> {
+    File(&'a Path),
+    Elsewhere(&'a OsStr),
+}
+
+fn target(folder: &ScenarioSettings) -> Option<Target<'_>> {
+    let elsewhere = || folder.plugin.as_deref()?.file_name().map(Target::Elsewhere);
+    folder.plugin_canonical.as_deref().map(Target::File).or_else(elsewhere)
+}
+
+/// What a folder may name a plugin by.
+fn targets(plugin: &PluginFacts) -> impl Iterator<Item = Target<'_>> {
+    std::iter::once(Target::File(&plugin.canonical)).chain(plugin.canonical.file_name().map(Target::Elsewhere))
+}
+
+/// Whether a folder's `plugin` is this one.
+fn names(folder: &ScenarioSettings, plugin: &PluginFacts) -> bool {
+    target(folder).is_some_and(|target| targets(plugin).any(|own| own == target))
+}
+
+/// The folders that name a plugin, by what they name.
+struct Folders<'a>(HashMap<Target<'a>, Vec<&'a ScenarioSettings>>);
+
+impl<'a> Folders<'a> {
+    fn of(settings: &'a Settings) -> Self {
+        let mut folders: HashMap<_, Vec<_>> = HashMap::new();
+        for folder in settings.scenarios.values() {
+            if let Some(target) = target(folder) {
+                folders.entry(target).or_default().push(folder);
+            }
+        }
+        Self(folders)
+    }
+
+    /// Those for which [`names`] holds, by name.
+    fn that_name<'b>(&'b self, plugin: &'b PluginFacts) -> Vec<&'a ScenarioSettings>
+    where
+        'a: 'b,
+    {
+        let mut found: Vec<_> = targets(plugin).filter_map(|target| self.0.get(&target)).flatten().copied().collect();
+        found.sort_by(|one, other| one.name.cmp(&other.name));
+        found
+    }
+}
+
+fn folders_without_scenario(
+    plugin: &PluginFacts,
+    declared: &[DeclaredScenario],
+    folders: &Folders<'_>,
+) -> Vec<SetupProblem> {
+    let folders = folders.that_name(plugin);
+    if folders.is_empty() {
+        return Vec::new();
+    }
+    let known: Vec<&str> = declared.iter().map(|scenario| scenario.name.as_str()).collect();
+    let listed: HashSet<&str> = known.iter().copied().collect();
+    folders
+        .into_iter()
+        .filter(|folder| !listed.contains(folder.name.as_str()))
+        .map(|folder| {
+            let (of, hint) = (seen_from_here(&plugin.path), did_you_mean(&folder.name, &known));
+            wrong(folder, "plugin", format!("the plugin `{of}` has no scenario `{}`{hint}", folder.name))
+        })
+        .collect()
+}
+
+/// Says which scenarios the suite's `canary` means. A name alone could be any plugin's, also that of a stranger who lists
+/// the name: `PLUGIN::NAME` means one, and so does a name whose folder is tied to a plugin. Where neither says so, all
+/// scenarios of the name are meant, and the lane opens when one of them passes.
+fn appoint_canaries(scenarios: &mut [Scenario], plugins: &[PluginFacts], settings: &Settings) {
+    let plugins: BTreeMap<_, _> = plugins.iter().map(|plugin| (plugin.id, plugin)).collect();
+    for scenario in scenarios {
+        let plugin = plugins[&scenario.plugin];
+        let tie = settings.scenarios.get(&scenario.name).filter(|folder| folder.plugin.is_some());
+        let is_meant = |entry: &&String| match entry.rsplit_once("::") {
+            Some((label, name)) => label == plugin.label && name == scenario.name,
+            None => **entry == scenario.name && tie.is_none_or(|folder| names(folder, plugin)),
+        };
+        scenario.canary = settings.canary.iter().find(is_meant).cloned();
+    }
+}
+
+fn unknown_canaries(scenarios: &[Scenario], plugins: &[PluginFacts], settings: &Settings) -> Vec<SetupProblem> {
+    let known: BTreeSet<&str> = scenarios
+        .iter()
+        .map(|scenario| scenario.name.as_str())
+        .chain(settings.scenarios.keys().map(String::as_str))
+        .collect();
+    let labels: BTreeMap<_, _> = plugins.iter().map(|plugin| (plugin.id, plugin.label.as_str())).collect();
+    let qualified: BTreeSet<String> =
+        scenarios.iter().map(|scenario| format!("{}::{}", labels[&scenario.plugin], scenario.name)).collect();
+    let is_known = |name: &str| known.contains(name) || qualified.contains(name);
+    let unknown = settings.canary_places.iter().filter(|(name, _)| !is_known(name));
+    let qualified = qualified.iter().map(String::as_str).filter(|_| settings.canary.iter().any(|it| it.contains("::")));
+    let known: Vec<&str> = known.iter().copied().chain(qualified).collect();
+    unknown
+        .map(|(name, place)| {
+            place.error(format!("the canary `{name}` is no scenario{}", did_you_mean(name, &known))).into()
+        })
+        .collect()
+}
+
+/// Puts the plugin's label before names that more than one plugin uses.
+fn name_apart(scenarios: &mut [Scenario], plugins: &[PluginFacts]) {
+    let mut uses: BTreeMap<String, usize> = BTreeMap::new();
+    for scenario in scenarios.iter() {
+        *uses.entry(scenario.name.clone()).or_default() += 1;
+    }
+    let labels: BTreeMap<_, _> = plugins.iter().map(|plugin| (plugin.id, plugin.label.as_str())).collect();
+    for scenario in scenarios.iter_mut().filter(|scenario| uses[&scenario.name] > 1) {
+        scenario.id = ScenarioId(format!("{}::{}", labels[&scenario.plugin], scenario.name));
+    }
+}
+
+pub(super) fn did_you_mean(name: &str, known: &[&str]) -> String {
+    match nearest(name, known.iter().copied()) {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None if known.is_empty() => String::new(),
+        None => {
+            let shown: Vec<_> = known.iter().take(8).map(|name| format!("`{name}`")).collect();
+            format!("; there are {}{}", shown.join(", "), if known.len() > 8 { ", …" } else { "" })
+        }
+    }
+}
+
+/// What is wrong with `key` in a folder's file.
+fn wrong(folder: &ScenarioSettings, key: &str, message: String) -> SetupProblem {
+    let error = match folder.places.get(key) {
+        Some(place) => place.error(message),
+        None => SourceError::new(&folder.folder.join("scenario.toml"), "", None, message),
+    };
+    error.into()
+}
+
+fn scenario_file(settings: &Settings, name: &str) -> PathBuf {
+    let folder = settings
+        .suite
+        .as_deref()
+        .and_then(Path::parent)
+        .map_or_else(|| settings.base.join(crate::config::SCENARIOS_FOLDER), Path::to_owned);
+    folder.join(name).join("scenario.toml")
+}

@@ -1,0 +1,341 @@
+use std::fs;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::{Overrides, Source, Sourced};
+use host_model::{Declared, PluginId};
+
+/// A folder with plugins (empty files) and a suite.
+struct Place {
+    folder: TempDir,
+    plugins: Vec<PluginFacts>,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), plugins: Vec::new() }
+    }
+
+    fn file(self, name: &str, text: &str) -> Self {
+        let path = self.folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        self
+    }
+
+    fn plugin(mut self, name: &str, label: &str, declared: Declared) -> Self {
+        self = self.file(name, "");
+        let canonical = self.folder.path().join(name).canonicalize().unwrap();
+        let id = PluginId(self.plugins.len());
+        self.plugins.push(PluginFacts {
+            id,
+            label: label.into(),
+            path: name.into(),
+            canonical,
+            digest: format!("digest of {name}"),
+            declared,
+        });
+        self
+    }
+
+    fn typed(self, name: &str, label: &str, scenarios: &[(&str, &[Grant])]) -> Self {
+        let declared = scenarios.iter().map(|(name, needs)| DeclaredScenario {
+            name: (*name).into(),
+            summary: format!("about {name}"),
+            tags: vec!["declared".into()],
+            needs: needs.to_vec(),
+            clauses: Vec::new(),
+        });
+        self.plugin(name, label, Declared::Typed(declared.collect()))
+    }
+
+    fn command(self, name: &str, label: &str) -> Self {
+        self.plugin(name, label, Declared::Command)
+    }
+
+    /// The scenarios, or what is wrong, with paths from the folder.
+    fn resolve(&self) -> Result<Vec<Scenario>, Vec<String>> {
+        let caps = self.folder.path().join("policy.toml");
+        let caps = caps.exists().then(|| Sourced { value: caps, source: Source::Flag("--policy".into()) });
+        let settings = Settings::resolve(self.folder.path(), &Overrides { caps, ..Overrides::default() }).unwrap();
+        let here = format!("{}/", self.folder.path().display());
+        resolve(&self.plugins, &settings)
+            .map_err(|problems| problems.iter().map(|problem| problem.to_string().replace(&here, "")).collect())
+    }
+
+    fn ids(&self) -> Vec<String> {
+        self.resolve().unwrap().into_iter().map(|scenario| scenario.id.0).collect()
+    }
+
+    /// The one need that is not granted.
+    fn ungranted(&self) -> String {
+        let scenarios = self.resolve().unwrap();
+        let problems: Vec<&str> =
+            scenarios.iter().flat_map(|it| &it.ungranted).map(|missing| missing.problem.as_str()).collect();
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        problems[0].replace(&format!("{}/", self.folder.path().display()), "")
+    }
+
+    /// The first line of the one thing that is wrong.
+    fn problem(&self) -> String {
+        let problems = self.resolve().unwrap_err();
+        assert_eq!(problems.len(), 1, "{problems:#?}");
+        problems[0].lines().next().unwrap().to_owned()
+    }
+}
+
+#[test]
+fn a_scenario_is_what_its_plugin_declares_and_its_folder_adds() {
+    let place = Place::new()
+        .typed("a.wasm", "a", &[("one", &[Grant::Session]), ("two", &[])])
+        .file(
+            "scenarios/one/scenario.toml",
+            "tags = [\"heavy\", \"declared\"]\ndeadline = \"5s\"\ngrants.session = true",
+        )
+        .file("scenarios/one/root/f", "");
+    let scenarios = place.resolve().unwrap();
+    let [one, two] = scenarios.as_slice() else { panic!("{scenarios:#?}") };
+    assert_eq!(one.tags, ["declared", "heavy"]);
+    assert_eq!(one.summary, "about one");
+    assert_eq!(one.limits.deadline.as_secs(), 5);
+    assert!(one.grants.has(Grant::Session) && one.fixture.root.is_some());
+    assert!(!two.grants.has(Grant::Session) && two.fixture.root.is_none());
+    assert_eq!((&one.shape, &two.shape), (&ScenarioShape::Typed, &ScenarioShape::Typed));
+}
+
+#[test]
+fn names_that_several_plugins_use_are_told_apart_by_the_plugin_s_label() {
+    let place = Place::new()
+        .typed("a.wasm", "a", &[("same", &[]), ("own", &[])])
+        .typed("b.wasm", "b", &[("same", &[])])
+        .command("same.wasm", "same");
+    assert_eq!(place.ids(), ["a::same", "own", "b::same", "same::same"]);
+}
+
+#[test]
+fn what_is_needed_and_not_granted_is_noted_with_the_place_to_grant_it() {
+    let place =
+        Place::new().typed("a.wasm", "a", &[("one", &[Grant::Session])]).file("scenarios/one/scenario.toml", "");
+    assert_eq!(
+        place.ungranted(),
+        "the scenario `one` of `a.wasm` needs the grant `session`, which it is not given; \
+         if you trust it, add `session = true` under `[grants]` in scenarios/one/scenario.toml"
+    );
+}
+
+#[test]
+fn a_grant_that_is_missing_for_want_of_a_folder_says_so() {
+    let place =
+        Place::new().typed("a.wasm", "a", &[("gate", &[Grant::Session])]).file("scenarios/gat/scenario.toml", "");
+    let told = place.ungranted();
+    assert!(told.contains("no folder `gate` in the suite (there is `gat`)") && told.contains("--suite"), "{told}");
+}
+
+#[test]
+fn a_policy_caps_what_is_asked_for_and_the_excess_is_told_with_both_places() {
+    let place = Place::new()
+        .typed("a.wasm", "a", &[("one", &[Grant::Session, Grant::Http])])
+        .file(
+            "scenarios/one/scenario.toml",
+            "[grants]\nsession = true\nhttp = [\"https://a.example\", \"https://evil.example\"]",
+        )
+        .file("policy.toml", "[grants]\nsession = true\nhttp = [\"https://*.example.com\", \"https://a.example\"]");
+    let one = &place.resolve().unwrap()[0];
+    let given: Vec<String> = one.grants.items().iter().map(ToString::to_string).collect();
+    assert_eq!(given, ["session = true", "http = [\"https://a.example\"]"]);
+    assert_eq!(
+        place.ungranted().lines().next().unwrap(),
+        "scenarios/one/scenario.toml:3:30: `http` asks for more than the policy policy.toml allows: `http = \
+         [\"https://evil.example\"]`; remove it here, or have it allowed there, under `[grants]` or `[scenario.one.grants]`"
+    );
+    let place = place.file("policy.toml", "");
+    assert_eq!(place.resolve().unwrap()[0].grants, Default::default());
+    assert_eq!(place.resolve().unwrap()[0].ungranted.len(), 3, "each is told once, also what is needed");
+}
+
+#[test]
+fn a_folder_of_another_plugin_grants_nothing() {
+    let place = Place::new()
+        .typed("a.wasm", "a", &[("one", &[Grant::Session])])
+        .typed("b.wasm", "b", &[("one", &[Grant::Session])])
+        .file("scenarios/one/scenario.toml", "plugin = \"a.wasm\"\n[grants]\nsession = true");
+    assert_eq!(
+        place.ungranted(),
+        "the scenario `one` of `b.wasm` needs the grant `session`, which it is not given; \
+         scenarios/one/scenario.toml is for `a.wasm`, so what it grants is not for this one"
+    );
+}
+
+#[test]
+fn a_folder_that_names_a_plugin_without_such_a_scenario_offers_the_nearest() {
+    let place = Place::new().typed("plugins/a.wasm", "a", &[("gate", &[]), ("hook", &[])]);
+    let place = place.file("scenarios/gaet/scenario.toml", "tags = []\nplugin = \"plugins/a.wasm\"");
+    assert_eq!(
+        place.problem(),
+        "scenarios/gaet/scenario.toml:2:10: the plugin `plugins/a.wasm` has no scenario `gaet`; did you mean `gate`?"
+    );
+}
+
+#[test]
+fn a_folder_s_plugin_may_lie_elsewhere_under_the_same_name() {
+    let place = Place::new()
+        .command("built/tool.wasm", "tool")
+        .file("scenarios/one/scenario.toml", "plugin = \"plugins/tool.wasm\"");
+    assert_eq!(place.ids(), ["one"]);
+}
+
+#[test]
+fn a_plugin_is_what_a_link_or_a_detour_leads_to() {
+    let place = Place::new()
+        .typed("built/a.wasm", "a", &[("one", &[Grant::Session])])
+        .file("scenarios/one/scenario.toml", "plugin = \"plugins/../built/../linked.wasm\"\n[grants]\nsession = true")
+        .file("plugins/x", "");
+    std::os::unix::fs::symlink("built/a.wasm", place.folder.path().join("linked.wasm")).unwrap();
+    assert!(place.resolve().unwrap()[0].grants.has(Grant::Session));
+}
+
+#[test]
+fn thousands_of_folders_and_plugins_are_brought_together_at_once() {
+    let mut place = Place::new();
+    for index in 0..300 {
+        place = place.command(&format!("p{index}.wasm"), &format!("p{index}")).file(
+            &format!("scenarios/s{index:03}/scenario.toml"),
+            &format!("plugin = \"p{index}.wasm\"\ntags = [\"a\", \"b\", \"a\"]"),
+        );
+    }
+    let scenarios = place.resolve().unwrap();
+    assert_eq!(scenarios.len(), 300);
+    assert!(scenarios.iter().enumerate().all(|(index, it)| it.name == format!("s{index:03}") && it.tags == ["a", "b"]));
+}
+
+#[test]
+fn a_command_is_one_scenario_for_each_folder_that_names_it() {
+    let place = Place::new()
+        .command("tool.wasm", "tool")
+        .file("scenarios/first/scenario.toml", "plugin = \"tool.wasm\"\nargs = [\"1\"]\nsummary = \"the first\"")
+        .file("scenarios/second/scenario.toml", "plugin = \"tool.wasm\"\nargs = [\"2\"]")
+        .file("scenarios/tool/scenario.toml", "args = [\"by name\"]");
+    let scenarios = place.resolve().unwrap();
+    let args = |scenario: &Scenario| match &scenario.shape {
+        ScenarioShape::Command(spec) => spec.args.clone(),
+        ScenarioShape::Typed => panic!("it is a command"),
+    };
+    let found: Vec<_> = scenarios.iter().map(|scenario| (scenario.id.0.as_str(), args(scenario))).collect();
+    assert_eq!(found, [("first", vec!["1".to_owned()]), ("second", vec!["2".to_owned()])]);
+    assert_eq!(scenarios[0].summary, "the first");
+}
+
+#[test]
+fn a_command_that_no_folder_names_goes_by_its_file_name() {
+    let place =
+        Place::new().command("tool.wasm", "tool").file("scenarios/tool/scenario.toml", "[expect]\nexit-code = 3");
+    let scenarios = place.resolve().unwrap();
+    let ScenarioShape::Command(spec) = &scenarios[0].shape else { panic!("{scenarios:#?}") };
+    assert_eq!((scenarios[0].id.0.as_str(), spec.expect.clone().unwrap().exit_code), ("tool", Some(3)));
+    assert_eq!(Place::new().command("bare.wasm", "bare").ids(), ["bare"], "a folder is not needed");
+}
+
+#[test]
+fn a_command_s_file_must_be_able_to_name_a_scenario() {
+    let problem = Place::new().command("a b.wasm", "a b").problem();
+    assert!(problem.starts_with("`a b.wasm` cannot name a scenario: `a b` is no name: use up to"), "{problem}");
+    assert!(problem.ends_with("rename the file"), "{problem}");
+    let named = Place::new().command("a b.wasm", "a b").file("scenarios/ab/scenario.toml", "plugin = \"a b.wasm\"");
+    assert_eq!(named.ids(), ["ab"]);
+}
+
+#[test]
+fn keys_of_commands_are_refused_for_typed_plugins_each_in_its_place() {
+    let place = Place::new().typed("a.wasm", "a", &[("one", &[])]).file(
+        "scenarios/one/scenario.toml",
+        "summary = \"s\"\nargs = []\nstdin = \"\"\n[env]\n[session]\nprompt = \"p\"\n[expect]\n",
+    );
+    let problems = place.resolve().unwrap_err();
+    let first: Vec<&str> = problems.iter().map(|problem| problem.lines().next().unwrap()).collect();
+    assert_eq!(first.len(), 6, "{first:#?}");
+    assert_eq!(
+        first[0],
+        "scenarios/one/scenario.toml:2:8: `args` is for plain WASI commands, but `a.wasm` is of the typed world; remove it"
+    );
+    for (key, line) in [("env", 4), ("expect", 7), ("session", 5), ("stdin", 3), ("summary", 1)] {
+        let found = first
+            .iter()
+            .any(|problem| problem.contains(&format!(":{line}:")) && problem.contains(&format!("`{key}` is for")));
+        assert!(found, "{key}: {first:#?}");
+    }
+}
+
+#[test]
+fn a_command_s_session_needs_the_grant() {
+    let place = Place::new().command("one.wasm", "one");
+    let place = place.file("scenarios/one/scenario.toml", "[session]\nprompt = \"go\"");
+    assert_eq!(
+        place.problem(),
+        "scenarios/one/scenario.toml:1:1: `[session]` needs the grant `session`; add `session = true` under `[grants]`"
+    );
+    let place = place.file("scenarios/one/scenario.toml", "grants.session = true\n[session]\nprompt = \"go\"");
+    assert_eq!(place.ids(), ["one"]);
+}
+
+#[test]
+fn an_unknown_canary_is_told_with_its_place_and_the_nearest() {
+    let place = Place::new()
+        .typed("a.wasm", "a", &[("gate", &[])])
+        .file("scenarios/suite.toml", "canary = [\n  \"gate\",\n  \"gaet\",\n]");
+    assert_eq!(place.problem(), "scenarios/suite.toml:3:3: the canary `gaet` is no scenario; did you mean `gate`?");
+    let place = place.file("scenarios/suite.toml", "canary = [\"other\"]");
+    assert_eq!(place.problem(), "scenarios/suite.toml:1:11: the canary `other` is no scenario; there are `gate`");
+}
+
+#[test]
+fn a_canary_whose_plugin_was_not_given_is_known_by_its_folder() {
+    let place = Place::new()
+        .typed("a.wasm", "a", &[("gate", &[])])
+        .file("scenarios/suite.toml", "canary = [\"first\"]")
+        .file("scenarios/first/scenario.toml", "");
+    assert_eq!(place.ids(), ["gate"]);
+}
+
+#[test]
+fn everything_that_does_not_fit_is_told_at_once() {
+    let place = Place::new()
+        .typed("a.wasm", "a", &[("one", &[]), ("two", &[])])
+        .command("b c.wasm", "b c")
+        .file("scenarios/suite.toml", "canary = [\"nine\"]")
+        .file("scenarios/two/scenario.toml", "args = []");
+    assert_eq!(place.resolve().unwrap_err().len(), 3);
+}
+
+/// A canary is a scenario of one plugin, and not whatever lists its name.
+#[test]
+fn a_canary_is_meant_by_its_plugin_where_something_says_which() {
+    let two = || {
+        Place::new().typed("ours.wasm", "ours", &[("smoke", &[]), ("gate", &[])]).typed(
+            "theirs.wasm",
+            "theirs",
+            &[("smoke", &[])],
+        )
+    };
+    let guards = |place: Place| -> Vec<(String, String)> {
+        let scenarios = place.resolve().unwrap();
+        scenarios.into_iter().filter_map(|it| Some((it.id.0, it.canary?))).collect()
+    };
+    let pair = |id: &str, entry: &str| (id.to_owned(), entry.to_owned());
+    let by_name = two().file("scenarios/suite.toml", "canary = [\"smoke\"]");
+    assert_eq!(guards(by_name), [pair("ours::smoke", "smoke"), pair("theirs::smoke", "smoke")]);
+    let named = two().file("scenarios/suite.toml", "canary = [\"ours::smoke\"]");
+    assert_eq!(guards(named), [pair("ours::smoke", "ours::smoke")]);
+    let tied = two()
+        .file("scenarios/suite.toml", "canary = [\"smoke\"]")
+        .file("scenarios/smoke/scenario.toml", "plugin = \"ours.wasm\"");
+    assert_eq!(guards(tied), [pair("ours::smoke", "smoke")]);
+    // With one plugin alone the longer name is as good.
+    let one = Place::new().typed("ours.wasm", "ours", &[("smoke", &[])]);
+    assert_eq!(guards(one.file("scenarios/suite.toml", "canary = [\"ours::smoke\"]")), [pair("smoke", "ours::smoke")]);
+    let unknown = two().file("scenarios/suite.toml", "canary = [\"our::smoke\"]");
+    assert_eq!(
+        unknown.problem(),
+        "scenarios/suite.toml:1:11: the canary `our::smoke` is no scenario; did you mean `ours::smoke`?"
+    );
+}

@@ -1,0 +1,243 @@
+//! Adapts and compiles in a process of its own.
+//!
+//! What reads a plugin can recurse until the stack ends, which no handler catches, or take all memory or time that there
+//! is: in the host's own process one bad file would take the whole run with it.
+
+use std::{
+    io::{self, Read, Write},
+    os::unix::process::ExitStatusExt,
+    path::Path,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use super::load::LoadProblem;
+use host_model::CompileLimits;
+
+/// The host's own program, even if its file was replaced or removed since it started.
+const PROGRAM: &str = "/proc/self/exe";
+/// What adapting may take, in time and, by the child's own limits, on the processor.
+const ADAPT_TIMEOUT: Duration = Duration::from_secs(30);
+/// The most that is read from a child. Compiled code is a few times as large as the plugin.
+const MAX_OUTPUT: u64 = 4 << 30;
+/// How much of its words is kept.
+const MAX_WORDS: u64 = 16 << 10;
+/// Threads that compile one plugin. Each holds a function and what becomes of it.
+const MAX_THREADS: usize = 8;
+
+/// The hidden mode of the host that reads a core module from stdin and writes the component to stdout.
+pub const ADAPT_MODE: &str = "adapt";
+/// The hidden mode of the host that reads a plugin from stdin and writes its compiled code to stdout.
+pub const COMPILE_MODE: &str = "compile";
+/// What the child says before it ends itself because it takes too much memory.
+pub const OVER_MEMORY: &str = "over the limit of memory";
+/// What the standard library says when there is no more memory.
+const NO_MEMORY: &str = "memory allocation of";
+/// The code that a panic ends a process with.
+const PANICKED: i32 = 101;
+
+/// [`super::adapt`], done by `host adapt`.
+///
+/// # Errors
+/// What completes "`FILE` is a core module that …".
+pub(super) fn adapt_apart(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
+    let kind = if command { "--command" } else { "--world" };
+    adapt_with(program(Path::new(PROGRAM)).args([ADAPT_MODE, kind]), module, ADAPT_TIMEOUT)
+}
+
+fn adapt_with(program: &mut Command, module: &[u8], timeout: Duration) -> Result<Vec<u8>, String> {
+    run(program, module, timeout).map_err(|failed| match failed {
+        Failed::Start(error) => format!("cannot be adapted: no process can be started for it: {error}"),
+        Failed::Io(error) => format!("cannot be adapted: {error}"),
+        Failed::Timeout => format!("keeps the encoder busy: it does not end within {timeout:?}"),
+        Failed::TooLarge => format!("becomes a component of more than {MAX_OUTPUT} bytes"),
+        Failed::Ended(ended, words) => match ended.signal() {
+            Some(signal) => format!("makes the encoder fail: it ended by {}", signal_name(signal)),
+            None => format!("does not fit its world or WASI 0.1: {words}"),
+        },
+    })
+}
+
+/// [`super::compile`], done by `host compile` within `limits`, for an engine of little address space where `small`.
+///
+/// # Errors
+/// Why there is no code.
+pub(super) fn compile_apart(plugin: &[u8], small: bool, limits: &CompileLimits) -> Result<Vec<u8>, LoadProblem> {
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
+    let mut program = program(Path::new(PROGRAM));
+    program.args([COMPILE_MODE, "--max-memory", &limits.max_memory.to_string()]);
+    program.args(small.then_some("--small")).env("RAYON_NUM_THREADS", threads.to_string());
+    compile_with(&mut program, plugin, limits)
+}
+
+fn compile_with(program: &mut Command, plugin: &[u8], limits: &CompileLimits) -> Result<Vec<u8>, LoadProblem> {
+    run(program, plugin, limits.timeout).map_err(|failed| match failed {
+        Failed::Start(error) => LoadProblem::Compile(format!("no process can be started for it: {error}")),
+        Failed::Io(error) => LoadProblem::Compile(error.to_string()),
+        Failed::Timeout => LoadProblem::CompileTime(limits.timeout),
+        Failed::TooLarge => LoadProblem::Compile(format!("its code has more than {MAX_OUTPUT} bytes")),
+        Failed::Ended(_, words) if words.contains(OVER_MEMORY) || words.starts_with(NO_MEMORY) => {
+            LoadProblem::CompileMemory(limits.max_memory)
+        }
+        Failed::Ended(ended, words) => match (ended.code(), ended.signal()) {
+            (Some(PANICKED), _) => LoadProblem::Panic { reason: words },
+            (_, Some(signal)) => LoadProblem::Compile(format!("the compiler ended by {}", signal_name(signal))),
+            (_, None) => LoadProblem::Refused(words),
+        },
+    })
+}
+
+/// The program with nothing of this process but its descriptors for input and output.
+fn program(path: &Path) -> Command {
+    let mut program = Command::new(path);
+    program.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    program
+}
+
+/// Why nothing came of a child.
+enum Failed {
+    Start(io::Error),
+    Io(io::Error),
+    Timeout,
+    TooLarge,
+    /// How it ended, and what it said.
+    Ended(ExitStatus, String),
+}
+
+/// What the child makes of `input`.
+fn run(program: &mut Command, input: &[u8], timeout: Duration) -> Result<Vec<u8>, Failed> {
+    let mut child = program.spawn().map_err(Failed::Start)?;
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    thread::scope(|scope| {
+        let start = || {
+            let builder = thread::Builder::new;
+            // A child that ends early reads no more; how it ended says why.
+            builder().spawn_scoped(scope, move || stdin.map(|mut stdin| stdin.write_all(input)))?;
+            let words = builder().spawn_scoped(scope, move || all_of(stderr, MAX_WORDS).unwrap_or_default())?;
+            let (sender, receiver) = mpsc::channel();
+            builder().spawn_scoped(scope, move || sender.send(all_of(stdout, MAX_OUTPUT + 1)))?;
+            Ok((words, receiver))
+        };
+        let (words, receiver) = match start() {
+            Ok(started) => started,
+            Err(error) => {
+                let error: io::Error = error;
+                // Else the threads that could be had would wait for it.
+                let _ = end(&mut child, true);
+                return Err(Failed::Start(error));
+            }
+        };
+        let output = receiver.recv_timeout(timeout);
+        let ended = end(&mut child, output.is_err());
+        let words = String::from_utf8_lossy(&words.join().unwrap_or_default()).trim_end().to_owned();
+        let ended = ended.map_err(Failed::Io)?;
+        match output {
+            Err(_) => Err(Failed::Timeout),
+            Ok(_) if !ended.success() => Err(Failed::Ended(ended, words)),
+            Ok(Err(error)) => Err(Failed::Io(error)),
+            Ok(Ok(output)) if output.len() as u64 > MAX_OUTPUT => Err(Failed::TooLarge),
+            Ok(Ok(output)) => Ok(output),
+        }
+    })
+}
+
+/// Waits for the child's end, which it is brought to where it does not come by itself.
+fn end(child: &mut Child, overdue: bool) -> io::Result<ExitStatus> {
+    if overdue {
+        child.kill()?;
+    }
+    child.wait()
+}
+
+fn all_of(stream: Option<impl Read>, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    if let Some(stream) = stream {
+        stream.take(most).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+fn signal_name(signal: i32) -> String {
+    let name = match signal {
+        libc::SIGABRT => "SIGABRT",
+        libc::SIGSEGV => "SIGSEGV",
+        libc::SIGBUS => "SIGBUS",
+        libc::SIGILL => "SIGILL",
+        libc::SIGKILL => "SIGKILL",
+        libc::SIGXCPU => "SIGXCPU",
+        _ => return format!("signal {signal}"),
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A shell in the host's place.
+    fn shell(script: &str, module: &[u8]) -> Result<Vec<u8>, String> {
+        adapt_with(program(Path::new("/bin/sh")).args(["-c", script]), module, Duration::from_secs(20))
+    }
+
+    /// The same, of what compiles.
+    fn compiled(script: &str, timeout: Duration) -> String {
+        let limits = CompileLimits { max_memory: 3 << 30, timeout };
+        compile_with(program(Path::new("/bin/sh")).args(["-c", script]), b"", &limits).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_the_child_writes_is_the_component() {
+        let module = vec![7; 1 << 20];
+        assert_eq!(shell("cat", &module).unwrap(), module);
+    }
+
+    #[test]
+    fn words_of_a_child_that_ends_by_itself_are_told() {
+        assert_eq!(shell("echo no >&2; exit 1", b"").unwrap_err(), "does not fit its world or WASI 0.1: no");
+        let large = vec![7; 1 << 20];
+        assert!(shell("echo unread >&2; exit 1", &large).unwrap_err().ends_with("unread"));
+    }
+
+    #[test]
+    fn a_child_that_dies_or_hangs_is_told_by_how_it_ended() {
+        assert_eq!(shell("kill -ABRT $$", b"").unwrap_err(), "makes the encoder fail: it ended by SIGABRT");
+        // None that a test run under `nohup` ignores.
+        assert_eq!(shell("kill -USR2 $$", b"").unwrap_err(), "makes the encoder fail: it ended by signal 12");
+        let hangs = adapt_with(program(Path::new("/bin/sleep")).arg("60"), b"", Duration::from_millis(50));
+        assert_eq!(hangs.unwrap_err(), "keeps the encoder busy: it does not end within 50ms");
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_told() {
+        let gone = adapt_with(&mut program(Path::new("/nowhere/host")), b"", ADAPT_TIMEOUT);
+        assert!(gone.unwrap_err().contains("no process can be started"));
+    }
+
+    #[test]
+    fn an_exceeded_limit_is_named_with_its_setting() {
+        let long = Duration::from_secs(20);
+        let memory = "needs more than 3 GiB of memory to be compiled";
+        for script in [
+            "echo over the limit of memory >&2; kill -KILL $$",
+            "echo memory allocation of 7 bytes failed >&2; kill -ABRT $$",
+        ] {
+            let told = compiled(script, long);
+            assert!(told.starts_with(memory) && told.contains("`max-memory` under `[compile]`"), "{told}");
+        }
+        let told = compiled("exec /bin/sleep 60", Duration::from_millis(50));
+        assert!(
+            told.starts_with("is not compiled within 50ms") && told.contains("`timeout` under `[compile]`"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn the_words_of_a_compiler_that_fails_are_told() {
+        let long = Duration::from_secs(20);
+        assert_eq!(compiled("echo is empty >&2; exit 1", long), "is empty");
+        assert_eq!(compiled("kill -USR2 $$", long), "cannot be compiled: the compiler ended by signal 12");
+        assert!(compiled("echo at the end >&2; exit 101", long).ends_with("please report it: at the end"));
+    }
+}

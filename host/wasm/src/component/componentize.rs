@@ -1,0 +1,123 @@
+//! Turns a core module into a component that can be kept: what the host does in memory, as a command.
+
+use std::path::{Path, PathBuf};
+
+use wit_component::{StringEncoding, embed_component_metadata};
+use wit_parser::{Resolve, WorldId};
+
+use super::{
+    IdentifyError, Shape,
+    apart::adapt_apart,
+    identify::{core_shape, is_scenarios, top_level},
+    world::{PLUGIN, SCENARIOS},
+};
+use host_model::shown;
+
+/// A component, and what it was made for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Componentized {
+    /// The component.
+    pub component: Vec<u8>,
+    /// What it is, for a person.
+    pub kind: &'static str,
+}
+
+/// Why a file cannot be turned into a component. Completes "`FILE` …".
+#[derive(Debug, thiserror::Error)]
+pub enum ComponentizeError {
+    /// It is no WebAssembly.
+    #[error("{0}")]
+    Identify(#[from] IdentifyError),
+    /// Nothing is to be done.
+    #[error("is a component already; use it as it is")]
+    Component,
+    /// Two worlds.
+    #[error("has a world embedded already, by its bindings; leave `--world` out")]
+    WorldTwice,
+    /// Neither a command nor a plugin.
+    #[error(
+        "is a core module without `_start` and without the exports of a plugin (`{SCENARIOS}@0.1.0#list` and `#run`); \
+         build it as a command (with `main`), export them, or give the WIT of its world with `--world`"
+    )]
+    Library,
+    /// The WIT cannot be used.
+    #[error("cannot be made a component of the world in `{}`: {reason}", shown(path))]
+    World {
+        /// The WIT's file or folder.
+        path: PathBuf,
+        /// The parser's words.
+        reason: String,
+    },
+    /// The encoder refuses it.
+    #[error("is a core module that {0}")]
+    Adapt(String),
+}
+
+/// Turns a core module into a component: of the world that is embedded in it, or else of the one in `wit`, or else what
+/// the host makes of it when it runs it. What it takes from WASI 0.1 is adapted, as a command where it has `_start` and
+/// is no plugin, and as a reactor elsewhere.
+///
+/// # Errors
+/// [`ComponentizeError`].
+pub fn componentize(module: &[u8], wit: Option<&Path>) -> Result<Componentized, ComponentizeError> {
+    let top = top_level(module)?;
+    if top.component {
+        return Err(ComponentizeError::Component);
+    }
+    let typed = top.exports.iter().any(|export| is_scenarios(export));
+    let command = !typed && top.exports.iter().any(|export| export == "_start");
+    let mut module = module.to_vec();
+    match wit {
+        Some(_) if top.world_embedded => return Err(ComponentizeError::WorldTwice),
+        Some(path) => embed(&mut module, path)
+            .map_err(|error| ComponentizeError::World { path: path.to_owned(), reason: format!("{error:#}") })?,
+        // Any world can be one of somebody.
+        None if top.world_embedded => {}
+        None => match core_shape(&top) {
+            Ok(Shape::Typed | Shape::Command(_)) => {}
+            Err(IdentifyError::Library) => return Err(ComponentizeError::Library),
+            Err(other) => return Err(other.into()),
+        },
+    }
+    let component = adapt_apart(&module, command).map_err(ComponentizeError::Adapt)?;
+    let kind = match (typed, command) {
+        (true, _) => "a plugin of the world scenario:host/plugin",
+        (false, true) => "a command of WASI 0.2",
+        (false, false) => "a component of its own world",
+    };
+    Ok(Componentized { component, kind })
+}
+
+/// Embeds the world `plugin` of a WIT file or folder, or else its only one.
+fn embed(module: &mut Vec<u8>, path: &Path) -> anyhow::Result<()> {
+    let (resolve, world) = world_in(path)?;
+    embed_component_metadata(module, &resolve, world, StringEncoding::UTF8)
+}
+
+fn world_in(path: &Path) -> anyhow::Result<(Resolve, WorldId)> {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_path(path)?;
+    let name = resolve.packages[package].worlds.contains_key(PLUGIN).then_some(PLUGIN);
+    let world = resolve.select_world(&[package], name)?;
+    Ok((resolve, world))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(text: &str, wit: Option<&Path>) -> String {
+        componentize(&wat::parse_str(text).unwrap(), wit).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_no_core_module_of_anything_known_is_refused() {
+        assert!(problem("(component)", None).starts_with("is a component already"));
+        assert!(problem("(module)", None).starts_with("is a core module without `_start`"));
+        assert!(componentize(b"text", None).unwrap_err().to_string().starts_with("is no WebAssembly but text"));
+        let missing = problem("(module)", Some(Path::new("/nowhere")));
+        assert!(missing.starts_with("cannot be made a component of the world in `/nowhere`"), "{missing}");
+        let embedded = r#"(module (@custom "component-type:x" ""))"#;
+        assert!(problem(embedded, Some(Path::new("/nowhere"))).starts_with("has a world embedded already"));
+    }
+}

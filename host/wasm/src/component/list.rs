@@ -1,0 +1,300 @@
+//! Asks a plugin for its scenarios. Discovery is powerless: no files, no environment, no network, no session.
+
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
+use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+
+use super::{
+    Plugin,
+    bindings::{self, SessionHandle, scenario::host as imports},
+    unlinked,
+};
+use crate::engine::{self, Account, Engine, HTTP_CHUNK, Limiter};
+use host_model::{BadName, Clause, DeclaredScenario, Grant, Limits, UnknownGrant, check_name};
+
+const DEADLINE: Duration = Duration::from_secs(10);
+const MEMORY: u64 = 256 << 20;
+const HANDLES: usize = 100;
+const SCENARIOS: usize = 10_000;
+/// Bytes that one call may copy into the host.
+const COPIED: usize = 8 << 20;
+
+/// Why a plugin's list cannot be used. Completes "`FILE` …".
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// It imports what the host does not have.
+    #[error("needs something that this host does not offer: {reason}")]
+    Link {
+        /// The linker's words.
+        reason: String,
+    },
+    /// It trapped, or used what discovery denies.
+    #[error("fails when asked for its scenarios: {reason}")]
+    Trap {
+        /// What happened.
+        reason: String,
+    },
+    /// It took too long.
+    #[error("does not list its scenarios within {DEADLINE:?}")]
+    Deadline,
+    /// It lists none, or far too many.
+    #[error("lists {count} scenarios; a plugin contains 1 to {SCENARIOS}")]
+    Count {
+        /// How many.
+        count: usize,
+    },
+    /// A name cannot be used.
+    #[error("lists a scenario with a bad name: {source}")]
+    Name {
+        /// Why not.
+        #[source]
+        source: BadName,
+    },
+    /// A clause's code cannot be used.
+    #[error("lists a clause of `{scenario}` with a bad code: {source}")]
+    Code {
+        /// The scenario.
+        scenario: String,
+        /// Why not.
+        #[source]
+        source: BadName,
+    },
+    /// A name is listed twice.
+    #[error("lists `{name}` twice")]
+    Twice {
+        /// The name.
+        name: String,
+    },
+    /// A clause's code is listed twice.
+    #[error("lists the clause `{code}` of `{scenario}` twice; give each clause a code of its own")]
+    ClauseTwice {
+        /// The scenario.
+        scenario: String,
+        /// The code.
+        code: String,
+    },
+    /// A grant that this host does not know.
+    #[error(
+        "says that `{scenario}` needs the grant `{}`, which this host does not have (it has {}); correct the name, \
+         or update `host`", grant.escape_debug(), Grant::ALL.map(|known| format!("`{known}`")).join(", ")
+    )]
+    UnknownGrant {
+        /// The scenario.
+        scenario: String,
+        /// The grant's name.
+        grant: String,
+    },
+}
+
+/// Lists the scenarios of plugins.
+pub struct Lister {
+    linkers: Vec<Linker<Powerless>>,
+}
+
+impl Lister {
+    /// A lister for plugins of `engine`.
+    ///
+    /// # Errors
+    /// wasmtime's, if its own interfaces do not link: a bug of the host.
+    pub fn new(engine: &Engine) -> wasmtime::Result<Self> {
+        let linkers = engine.wasmtime().map(|engine| {
+            let mut linker = Linker::new(engine);
+            engine::add_wasi(&mut linker)?;
+            bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
+            Ok(linker)
+        });
+        Ok(Self { linkers: linkers.into_iter().collect::<wasmtime::Result<_>>()? })
+    }
+
+    /// What the typed `plugin` lists.
+    ///
+    /// # Errors
+    /// [`ListError`].
+    pub async fn list(&self, plugin: &Plugin) -> Result<Vec<DeclaredScenario>, ListError> {
+        let listed = host_clock::timeout(DEADLINE, self.call(plugin)).await.map_err(|_| ListError::Deadline)??;
+        if listed.is_empty() || listed.len() > SCENARIOS {
+            return Err(ListError::Count { count: listed.len() });
+        }
+        let mut scenarios: Vec<DeclaredScenario> = Vec::with_capacity(listed.len());
+        let mut names = std::collections::HashSet::new();
+        for info in listed {
+            let scenario = check(info)?;
+            if !names.insert(scenario.name.clone()) {
+                return Err(ListError::Twice { name: scenario.name });
+            }
+            scenarios.push(scenario);
+        }
+        Ok(scenarios)
+    }
+
+    async fn call(
+        &self,
+        plugin: &Plugin,
+    ) -> Result<Vec<bindings::exports::scenario::host::scenarios::ScenarioInfo>, ListError> {
+        let no_component = || ListError::Link { reason: "it is no component".into() };
+        let component = plugin.code.component().ok_or_else(no_component)?;
+        let compiled_for = component.engine();
+        let linker = self.linkers.iter().find(|linker| wasmtime::Engine::same(linker.engine(), compiled_for));
+        let linker = linker.ok_or_else(|| ListError::Link { reason: "it was compiled for another engine".into() })?;
+        let imports = &plugin.contents.imports;
+        let link = |error: wasmtime::Error| ListError::Link { reason: unlinked(imports, &error) };
+        let pre = linker.instantiate_pre(component).and_then(bindings::PluginPre::new).map_err(link)?;
+        let limits = Limits { memory: MEMORY, ..Limits::default() };
+        // The trap that follows a breach tells it.
+        let account = Account::new(&limits, plugin.engine.mappings(), drop);
+        let trap = |error: wasmtime::Error| ListError::Trap { reason: engine::causes(&error).join(": ") };
+        let powerless = Powerless::new(Limiter::new(&limits, Arc::clone(&account)));
+        let _instances = account
+            .take(plugin.survey.instance_bytes(limits.instances), "its instances")
+            .map_err(|exceeded| trap(exceeded.into()))?;
+        let mut store = engine::store(compiled_for, powerless, HANDLES, COPIED, |state| &mut state.limiter);
+        let listed = async {
+            let bound = pre.instantiate_async(&mut store).await?;
+            bound.scenario_host_scenarios().call_list(&mut store).await
+        };
+        account.scope(listed).await.map_err(trap)
+    }
+}
+
+fn check(info: bindings::exports::scenario::host::scenarios::ScenarioInfo) -> Result<DeclaredScenario, ListError> {
+    check_name(&info.name).map_err(|source| ListError::Name { source })?;
+    let needs = info.needs.iter().map(|need| {
+        Grant::from_str(need)
+            .map_err(|UnknownGrant(grant)| ListError::UnknownGrant { scenario: info.name.clone(), grant })
+    });
+    let mut codes = std::collections::HashSet::new();
+    let clauses = info.clauses.into_iter().map(|clause| {
+        if !codes.insert(clause.code.clone()) {
+            return Err(ListError::ClauseTwice {
+                scenario: info.name.clone(),
+                code: clause.code.escape_debug().to_string(),
+            });
+        }
+        check_name(&clause.code).map_err(|source| ListError::Code { scenario: info.name.clone(), source })?;
+        Ok(Clause { code: clause.code, requires: clause.requires })
+    });
+    Ok(DeclaredScenario {
+        needs: needs.collect::<Result<_, _>>()?,
+        clauses: clauses.collect::<Result<_, ListError>>()?,
+        name: info.name,
+        summary: info.summary,
+        tags: info.tags,
+    })
+}
+
+/// What a component has while it is asked for its scenarios: WASI's calls, and nothing behind them.
+struct Powerless {
+    wasi: WasiCtx,
+    http: WasiHttpCtx,
+    no_requests: NoRequests,
+    table: ResourceTable,
+    limiter: Limiter,
+}
+
+impl Powerless {
+    fn new(limiter: Limiter) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(HANDLES);
+        let mut wasi = WasiCtx::builder();
+        wasi.allow_tcp(false).allow_udp(false);
+        Self { wasi: wasi.build(), http: engine::http_ctx(), no_requests: NoRequests, table, limiter }
+    }
+}
+
+impl WasiView for Powerless {
+    fn ctx(&mut self) -> WasiCtxView<'_> {
+        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+    }
+}
+
+/// Refuses every request.
+struct NoRequests;
+
+/// What drives the connection that a response comes over.
+type Driving = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+impl WasiHttpHooks for NoRequests {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        HTTP_CHUNK
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        HTTP_CHUNK
+    }
+
+    fn send_request(
+        &mut self,
+        _request: http::Request<WasiBody>,
+        _options: Option<RequestOptions>,
+        _processed: Driving,
+    ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Driving), Error>> + Send> {
+        Box::new(async { Err(Error::HttpRequestDenied) })
+    }
+}
+
+impl WasiHttpView for Powerless {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        WasiHttpCtxView { hooks: &mut self.no_requests, table: &mut self.table, ctx: &mut self.http }
+    }
+}
+
+fn denied<T>(what: &str) -> wasmtime::Result<T> {
+    Err(wasmtime::Error::msg(format!("`{what}` cannot be used in `list`")))
+}
+
+impl imports::agent::Host for Powerless {}
+
+impl imports::agent::HostSession for Powerless {
+    async fn start(
+        &mut self,
+        _prompt: String,
+    ) -> wasmtime::Result<Result<Resource<SessionHandle>, imports::agent::SessionFault>> {
+        denied("session.start")
+    }
+
+    async fn next_event(
+        &mut self,
+        _session: Resource<SessionHandle>,
+    ) -> wasmtime::Result<Result<Option<imports::agent::Event>, imports::agent::SessionFault>> {
+        denied("session.next-event")
+    }
+
+    async fn send(
+        &mut self,
+        _session: Resource<SessionHandle>,
+        _message: String,
+    ) -> wasmtime::Result<Result<(), imports::agent::SessionFault>> {
+        denied("session.send")
+    }
+
+    async fn conclude(
+        &mut self,
+        _session: Resource<SessionHandle>,
+    ) -> wasmtime::Result<Result<imports::agent::Conclusion, imports::agent::SessionFault>> {
+        denied("session.conclude")
+    }
+
+    async fn drop(&mut self, _session: Resource<SessionHandle>) -> wasmtime::Result<()> {
+        Ok(())
+    }
+}
+
+impl imports::report::Host for Powerless {
+    async fn step(&mut self, _name: String) -> wasmtime::Result<()> {
+        denied("report.step")
+    }
+
+    async fn note(&mut self, _text: String) -> wasmtime::Result<()> {
+        denied("report.note")
+    }
+
+    async fn metric(&mut self, _name: String, _value: f64, _unit: String) -> wasmtime::Result<()> {
+        denied("report.metric")
+    }
+
+    async fn attach(&mut self, _name: String, _media_type: String, _content: Vec<u8>) -> wasmtime::Result<()> {
+        denied("report.attach")
+    }
+}

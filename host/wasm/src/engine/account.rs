@@ -1,0 +1,234 @@
+//! One sum of all that an attempt makes the host hold in memory, bounded by its limit `memory`.
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use host_model::Limits;
+
+/// Stacks that every attempt may have: one for its call, and one that the engine keeps for the next.
+const FREE_STACKS: u64 = 2;
+/// What one more stack counts to `memory`: as much of it as guest code can fill.
+const STACK: u64 = super::MAX_WASM_STACK as u64;
+
+tokio::task_local! {
+    static CURRENT: Arc<Account>;
+}
+
+/// What one attempt makes the host hold. Everything that takes memory of the host on behalf of a component is taken
+/// here first, and given back when it is dropped. The first step beyond a bound is told to the attempt, which ends.
+pub struct Account {
+    held: AtomicU64,
+    bound: u64,
+    stacks: AtomicU64,
+    most_stacks: u64,
+    memories: u32,
+    breached: Box<dyn Fn(String) + Send + Sync>,
+}
+
+/// Something that an attempt may not have. The attempt was told.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Exceeded(String);
+
+/// A part of what an attempt makes the host hold; it is given back when this is dropped.
+pub struct Held {
+    account: Arc<Account>,
+    bytes: u64,
+    stack: bool,
+}
+
+impl Account {
+    /// An account for an attempt with these `limits`, which may have `mappings` of the process's address space.
+    /// `breached` is called with the first step beyond a bound.
+    #[must_use]
+    pub fn new(limits: &Limits, mappings: Mappings, breached: impl Fn(String) + Send + Sync + 'static) -> Arc<Self> {
+        Arc::new(Self {
+            held: AtomicU64::new(0),
+            bound: limits.memory,
+            stacks: AtomicU64::new(0),
+            most_stacks: mappings.stacks(),
+            memories: mappings.memories(limits.instances),
+            breached: Box::new(breached),
+        })
+    }
+
+    /// Carries out `task`, whose stacks are counted here.
+    pub async fn scope<F: Future>(self: &Arc<Self>, task: F) -> F::Output {
+        CURRENT.scope(Arc::clone(self), task).await
+    }
+
+    /// The account of the attempt that is being carried out on this thread.
+    pub(super) fn current() -> Option<Arc<Self>> {
+        CURRENT.try_with(Arc::clone).ok()
+    }
+
+    /// Takes `bytes` for `what`, until what is returned is dropped.
+    ///
+    /// # Errors
+    /// [`Exceeded`] where the limit `memory` does not allow it.
+    pub fn take(self: &Arc<Self>, bytes: u64, what: impl fmt::Display) -> Result<Held, Exceeded> {
+        self.add(bytes, |total, bound| {
+            format!("the component needs {total} bytes of memory, including {what}; its limit `memory` is {bound}")
+        })?;
+        Ok(Held { account: Arc::clone(self), bytes, stack: false })
+    }
+
+    /// Takes memory that is given back only when the attempt ends.
+    pub(super) fn add(&self, bytes: u64, told: impl Fn(u64, u64) -> String) -> Result<(), Exceeded> {
+        let bound = self.bound;
+        let added = self.held.try_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
+            held.checked_add(bytes).filter(|total| *total <= bound)
+        });
+        match added {
+            Ok(_) => Ok(()),
+            Err(held) => Err(self.refuse(told(held.saturating_add(bytes), bound))),
+        }
+    }
+
+    /// Gives back what [`Account::add`] took.
+    pub(super) fn give_back(&self, bytes: u64) {
+        self.held.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
+    /// Takes a stack for a call.
+    pub(super) fn stack(self: &Arc<Self>) -> Result<Held, Exceeded> {
+        let count = self.stacks.fetch_add(1, Ordering::Relaxed) + 1;
+        let mut held = Held { account: Arc::clone(self), bytes: 0, stack: true };
+        if count > self.most_stacks {
+            let most = self.most_stacks;
+            return Err(self.refuse(format!(
+                "the component has {count} calls under way that each need a stack, but an attempt may have {most} of \
+                 them with this many attempts at once; lower `jobs`"
+            )));
+        }
+        if count > FREE_STACKS {
+            self.add(STACK, |total, bound| {
+                format!(
+                    "the component needs {total} bytes of memory, with the stacks of {count} calls that \
+                     are under way; its limit `memory` is {bound}"
+                )
+            })?;
+            held.bytes = STACK;
+        }
+        Ok(held)
+    }
+
+    /// How many memories a component may have.
+    pub(super) fn memories(&self) -> u32 {
+        self.memories
+    }
+
+    /// Ends the attempt.
+    pub(super) fn refuse(&self, what: String) -> Exceeded {
+        (self.breached)(what.clone());
+        Exceeded(what)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.account.give_back(self.bytes);
+        if self.stack {
+            self.account.stacks.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// How many mappings of the process's address space one attempt may have. The kernel gives a process only so many
+/// (`vm.max_map_count`), and an attempt that took them all would have its neighbors fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mappings(u64);
+
+impl Mappings {
+    /// What every attempt may have, however many run at once.
+    const LEAST: u64 = 48;
+    /// What the pool takes for one slot.
+    const POOLED: u64 = 8;
+    /// What Linux gives a process where nobody has changed it.
+    const USUAL: u64 = 65_530;
+
+    /// The share of one of `attempts`.
+    #[must_use]
+    pub fn share(attempts: u32) -> Self {
+        let setting = std::fs::read_to_string("/proc/sys/vm/max_map_count");
+        let all = setting.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(Self::USUAL);
+        Self::of(all, attempts)
+    }
+
+    /// A quarter stays for threads, libraries and the host's own heap.
+    fn of(all: u64, attempts: u32) -> Self {
+        let attempts = u64::from(attempts.max(1));
+        let room = (all - all / 4).saturating_sub(attempts.saturating_mul(Self::POOLED));
+        Self((room / attempts).max(Self::LEAST))
+    }
+
+    /// Half of the share is for memories: each has its guards and the image of its data.
+    fn memories(self, instances: u32) -> u32 {
+        instances.min(u32::try_from(self.0 / 2 / 3).unwrap_or(u32::MAX))
+    }
+
+    /// The other half is for stacks, each with a guard.
+    fn stacks(self) -> u64 {
+        self.0 / 2 / 2
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+
+    fn account(memory: u64, mappings: Mappings) -> (Arc<Account>, Arc<Mutex<Vec<String>>>) {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let tell = Arc::clone(&told);
+        let limits = Limits { memory, ..Limits::default() };
+        (Account::new(&limits, mappings, move |what| tell.lock().unwrap().push(what)), told)
+    }
+
+    #[test]
+    fn everything_is_added_up_and_given_back() {
+        let (account, told) = account(1000, Mappings::of(Mappings::USUAL, 1));
+        let first = account.take(600, "a listing").unwrap();
+        let second = account.take(400, "another").unwrap();
+        let refused = account.take(1, "a third").err().unwrap();
+        assert_eq!(
+            refused.to_string(),
+            "the component needs 1001 bytes of memory, including a third; its limit `memory` is 1000"
+        );
+        assert_eq!(*told.lock().unwrap(), [refused.to_string()]);
+        drop(first);
+        drop(account.take(600, "once more").unwrap());
+        drop(second);
+        assert_eq!(account.held.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn stacks_beyond_the_first_count_to_the_limit_of_memory() {
+        let (account, _) = account(3 * STACK, Mappings::of(Mappings::USUAL, 1));
+        let mut stacks: Vec<_> = (0..FREE_STACKS + 3).map(|_| account.stack().unwrap()).collect();
+        let refused = account.stack().err().unwrap().to_string();
+        assert!(refused.contains("the stacks of 6 calls") && refused.contains("`memory`"), "{refused}");
+        stacks.pop();
+        assert!(account.stack().is_ok(), "what is dropped is given back");
+        drop(stacks);
+        assert_eq!((account.held.load(Ordering::Relaxed), account.stacks.load(Ordering::Relaxed)), (0, 0));
+    }
+
+    #[test]
+    fn mappings_are_shared_among_the_attempts() {
+        assert_eq!(Mappings::of(Mappings::USUAL, 12).memories(100), 100);
+        assert_eq!(Mappings::of(Mappings::USUAL, 256).memories(100), 30);
+        assert_eq!(Mappings::of(Mappings::USUAL, 5_000), Mappings(Mappings::LEAST));
+        assert!(Mappings(Mappings::LEAST).memories(100) >= 8 && Mappings(Mappings::LEAST).stacks() >= 8);
+        let (account, _) = account(u64::MAX, Mappings(Mappings::LEAST));
+        let _stacks: Vec<_> = (0..12).map(|_| account.stack().unwrap()).collect();
+        let refused = account.stack().err().unwrap().to_string();
+        assert!(refused.contains("13 calls") && refused.contains("`jobs`"), "{refused}");
+    }
+}

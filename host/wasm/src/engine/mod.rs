@@ -1,0 +1,260 @@
+//! The only place that configures wasmtime: pooling, epochs, limits and the compile cache.
+
+mod account;
+mod cache;
+mod code;
+mod http_words;
+mod limiter;
+mod proposals;
+mod stacks;
+mod survey;
+mod ticker;
+mod untrusted;
+mod words;
+
+use std::{
+    num::NonZeroUsize,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+pub use account::{Account, Exceeded, Held, Mappings};
+use cache::Artefact;
+pub use cache::{Cache, CacheError, ContentKey};
+pub use code::{Code, CodeKind};
+pub use limiter::Limiter;
+pub use proposals::{features, missing_proposals};
+use stacks::Stacks;
+pub use survey::Survey;
+use ticker::Ticker;
+pub use untrusted::{HTTP_CHUNK, add_wasi, http_ctx, store};
+use wasmtime::{Collector, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
+pub use words::causes;
+
+/// The engine's version.
+pub const WASMTIME_VERSION: &str = "48.0.8";
+
+/// The most attempts that one engine runs at once.
+pub const MAX_SLOTS: usize = host_model::MAX_JOBS;
+
+/// How often guest code is interrupted to let others run and to notice that its attempt has ended.
+pub const EPOCH: Duration = Duration::from_millis(5);
+
+/// Frames of a trap's backtrace, from the innermost on.
+const BACKTRACE_FRAMES: usize = 64;
+
+/// Bytes of a stack that guest code can fill.
+const MAX_WASM_STACK: usize = 512 << 10;
+
+/// Slots beyond one for each attempt, for what the kernel is still clearing.
+const SPARE_SLOTS: u32 = 8;
+/// What a pooled slot holds for one component instance; larger components are allocated on demand.
+const POOLED_CORE_INSTANCES: u32 = 5;
+const POOLED_MEMORIES: u32 = 1;
+/// The heap of garbage-collected objects, which every store has that needs one, takes the place of a memory.
+const POOLED_GC_HEAPS: u32 = 1;
+const POOLED_TABLES: u32 = 2;
+const POOLED_TABLE_ELEMENTS: usize = 20_000;
+
+/// Compiles and runs components and core modules. Cheap to clone; every clone shares the same engines.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+/// A plugin that was compiled before.
+pub struct Kept {
+    /// Its code.
+    pub code: Code,
+    /// SHA-256 of what it was made from, in hexadecimal digits.
+    pub source_digest: String,
+}
+
+struct Inner {
+    pooled: wasmtime::Engine,
+    on_demand: wasmtime::Engine,
+    shortage: Option<String>,
+    mappings: Mappings,
+    _ticker: Ticker,
+}
+
+/// The engine could not be set up on this machine.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up the WebAssembly engine")]
+pub struct EngineError(#[source] pub wasmtime::Error);
+
+impl Engine {
+    /// An engine that can run `slots` attempts at once out of its pool, up to [`MAX_SLOTS`]. Where address space is
+    /// too short for the pool, there is none ([`Engine::shortage`]).
+    ///
+    /// # Errors
+    /// [`EngineError`] when the processor is not supported.
+    pub fn new(slots: usize) -> Result<Self, EngineError> {
+        // Guests cause errors of WASI by the thousand, and with RUST_BACKTRACE=1 each would walk the host's stack.
+        // Nobody ever sees what it finds; what guest code did is in `WasmBacktrace`.
+        wasmtime::error::disable_backtrace();
+        let slots = u32::try_from(slots.clamp(1, MAX_SLOTS)).unwrap_or(u32::MAX);
+        let (pooled, on_demand, shortage) = match wasmtime::Engine::new(config().allocation_strategy(pool(slots))) {
+            Ok(pooled) => (pooled, wasmtime::Engine::new(&config()).map_err(EngineError)?, None),
+            Err(short) => {
+                let small = || wasmtime::Engine::new(&small_config()).map_err(EngineError);
+                (small()?, small()?, Some(format!("{short:#}")))
+            }
+        };
+        let ticker = Ticker::start(&[&pooled, &on_demand], EPOCH).map_err(|error| EngineError(error.into()))?;
+        let mappings = Mappings::share(slots);
+        Ok(Self { inner: Arc::new(Inner { pooled, on_demand, shortage, mappings, _ticker: ticker }) })
+    }
+
+    /// Why there is no pool, where there is none.
+    #[must_use]
+    pub fn shortage(&self) -> Option<&str> {
+        self.inner.shortage.as_deref()
+    }
+
+    /// How many mappings of the process's address space one attempt may have.
+    #[must_use]
+    pub fn mappings(&self) -> Mappings {
+        self.inner.mappings
+    }
+
+    /// What `cache` has of a component made from `key`, if it is sound. It is `pooled` or not as when it was compiled.
+    #[must_use]
+    pub fn kept(&self, key: &ContentKey, pooled: bool, cache: Option<&Cache>) -> Option<Kept> {
+        let (artefact, source_digest) = cache?.find(&self.inner.on_demand, key)?;
+        Some(Kept { code: self.load(&artefact, pooled)?, source_digest })
+    }
+
+    /// Loads compiled code, and saves it in `cache` for [`Engine::kept`]. It runs out of the pool where it may
+    /// (`pooled`, see [`Survey::fits_pool`]) and fits a slot, and is allocated on demand where not. The `artifact` must be of [`precompile`], as the host's own process
+    /// for that has written it. It was made from `key`, and `source_digest` is the SHA-256 of its source in hexadecimal
+    /// digits.
+    ///
+    /// # Errors
+    /// It is not for this engine. A cache that cannot be written only costs time.
+    pub fn load_compiled(
+        &self,
+        kind: CodeKind,
+        artifact: &[u8],
+        key: &ContentKey,
+        source_digest: &str,
+        pooled: bool,
+        cache: Option<&Cache>,
+    ) -> wasmtime::Result<Code> {
+        let engine = &self.inner.on_demand;
+        let kept = cache.and_then(|cache| cache.keep(engine, key, source_digest, artifact));
+        if let Some(code) = kept.and_then(|kept| self.load(&kept, pooled)) {
+            return Ok(code);
+        }
+        // SAFETY: these bytes were just made by an engine with the same compiler settings.
+        let deserialized = |engine| unsafe { kind.deserialize(engine, artifact) };
+        let in_pool = pooled.then(|| deserialized(&self.inner.pooled).ok()).flatten();
+        in_pool.map_or_else(|| deserialized(engine), Ok)
+    }
+
+    fn load(&self, artefact: &Artefact, pooled: bool) -> Option<Code> {
+        // The pool refuses a component that needs more than a slot has.
+        let in_pool = pooled.then(|| artefact.map(&self.inner.pooled)).flatten();
+        in_pool.or_else(|| artefact.map(&self.inner.on_demand))
+    }
+
+    /// The wasmtime engines, those of the pool first; linkers are needed for each.
+    #[must_use]
+    pub fn wasmtime(&self) -> [&wasmtime::Engine; 2] {
+        [&self.inner.pooled, &self.inner.on_demand]
+    }
+}
+
+/// Whether the compiler has its threads. It would make them itself, and panic where it cannot.
+fn has_compiler_threads() -> bool {
+    static MADE: OnceLock<bool> = OnceLock::new();
+    *MADE.get_or_init(|| rayon_core::ThreadPoolBuilder::new().build_global().is_ok())
+}
+
+/// Compiles a component or a core module for every [`Engine`]; for one with a shortage of address space where `small`.
+///
+/// # Errors
+/// The compiler's error.
+pub fn precompile(kind: CodeKind, small: bool, bytes: &[u8]) -> wasmtime::Result<Vec<u8>> {
+    let mut config = if small { small_config() } else { config() };
+    config.parallel_compilation(has_compiler_threads());
+    kind.precompile(&wasmtime::Engine::new(&config)?, bytes)
+}
+
+/// The proposals of WebAssembly are those that [`features`] names: wasmtime's own choice.
+fn config() -> Config {
+    let mut config = Config::new();
+    config
+        // Frees cycles too, which counting references would keep. The heap grows by leave of the store's limiter.
+        .collector(Collector::Copying)
+        .epoch_interruption(true)
+        .async_stack_size(2 << 20)
+        .max_wasm_stack(MAX_WASM_STACK)
+        .with_host_stack(Arc::new(Stacks))
+        .parallel_compilation(true)
+        .memory_init_cow(true)
+        // Costs nothing until a trap.
+        .coredump_on_trap(true)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES))
+        .wasm_component_model_async(true)
+        .concurrency_support(true);
+    config
+}
+
+/// For little address space: memories take no more of it than they use, and every access is checked.
+fn small_config() -> Config {
+    let mut config = config();
+    config.memory_reservation(0).memory_guard_size(0).memory_reservation_for_growth(1 << 20);
+    config
+}
+
+fn pool(attempts: u32) -> InstanceAllocationStrategy {
+    let slots = attempts.saturating_add(SPARE_SLOTS);
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(slots)
+        .total_core_instances(slots.saturating_mul(POOLED_CORE_INSTANCES))
+        .max_core_instances_per_component(POOLED_CORE_INSTANCES)
+        .total_memories(slots.saturating_mul(POOLED_MEMORIES + POOLED_GC_HEAPS))
+        .total_gc_heaps(slots.saturating_mul(POOLED_GC_HEAPS))
+        .max_memories_per_component(POOLED_MEMORIES)
+        .max_memories_per_module(POOLED_MEMORIES)
+        .total_tables(slots.saturating_mul(POOLED_TABLES))
+        .max_tables_per_component(POOLED_TABLES)
+        .max_tables_per_module(POOLED_TABLES)
+        .table_elements(POOLED_TABLE_ELEMENTS)
+        .total_stacks(slots.saturating_mul(2))
+        .linear_memory_keep_resident(128 << 10)
+        .pagemap_scan(Enabled::Auto)
+        // A slot must be free again when its attempt has ended: batched, it would come free some attempts later, and
+        // a full pool is an error.
+        .decommit_batch_size(1);
+    InstanceAllocationStrategy::Pooling(pool)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It runs itself again with the variable set: what the standard library makes of it is decided once.
+    #[test]
+    fn errors_of_guests_do_not_walk_the_hosts_stack() {
+        const NAME: &str = "engine::tests::errors_of_guests_do_not_walk_the_hosts_stack";
+        use std::backtrace::{Backtrace, BacktraceStatus};
+        if std::env::var_os("RUST_BACKTRACE").is_none_or(|value| value != "1") {
+            let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+            again.args(["--exact", NAME]).env("RUST_BACKTRACE", "1").env_remove("RUST_LIB_BACKTRACE");
+            let output = again.output().unwrap();
+            assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+            return;
+        }
+        assert_eq!(Backtrace::capture().status(), BacktraceStatus::Captured, "a panic still has one");
+        let _engine = Engine::new(1).unwrap();
+        assert_eq!(wasmtime::Error::msg("an error").backtrace().status(), BacktraceStatus::Disabled);
+    }
+
+    #[test]
+    fn the_version_told_is_the_one_linked() {
+        let lock = include_str!("../../../../Cargo.lock");
+        assert!(lock.contains(&format!("name = \"wasmtime\"\nversion = \"{WASMTIME_VERSION}\"")));
+    }
+}

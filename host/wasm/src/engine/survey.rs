@@ -1,0 +1,383 @@
+//! What a plugin's bytes say of the resources that its instances take: how it is allocated, and what of it no
+//! `ResourceLimiter` is asked about.
+
+use wasmparser::{
+    CanonicalFunction, CanonicalOption, ComponentAlias, ComponentExternalKind, ComponentInstance,
+    ComponentOuterAliasKind, ComponentTypeRef, ElementItems, ElementKind, Instance, Parser, Payload, TypeRef,
+};
+
+use super::POOLED_TABLE_ELEMENTS;
+
+/// Bytes that the engine keeps for each entity of an instance, about, and never less.
+const FUNCTION: u64 = 32;
+const IMPORT: u64 = 32;
+const TABLE_OR_MEMORY: u64 = 256;
+const ELEMENT: u64 = 16;
+/// A global takes 16 bytes, and a trap makes the engine list all of them for the core dump.
+const GLOBAL: u64 = 64;
+/// A function of a component's own, and one of its instances.
+const LIFTED: u64 = 64;
+const PART: u64 = 512;
+/// Bytes of instances that every component may have.
+const FREE: u64 = 1 << 20;
+
+/// What a component or a core module needs, as far as its bytes tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Survey {
+    /// Whether several of its calls can be under way, each with a stack of its own.
+    concurrent: bool,
+    /// Whether a table of it may grow beyond what a slot of the pool holds.
+    grows: bool,
+    /// Bytes of all instances together.
+    instances: Size,
+    /// Bytes of one instance of its largest module.
+    largest: u64,
+    /// Whether it instantiates something that is known only when it is linked.
+    unknown: bool,
+}
+
+/// Bytes of core instances, of which there may only be so many, and of what the component model adds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Size {
+    core: u64,
+    own: u64,
+}
+
+impl Size {
+    fn add(&mut self, other: Self) {
+        self.core = self.core.saturating_add(other.core);
+        self.own = self.own.saturating_add(other.own);
+    }
+}
+
+/// A component under way.
+#[derive(Default)]
+struct Frame {
+    /// The bytes of an instance of each core module; `None` for one that comes from elsewhere.
+    modules: Vec<Option<u64>>,
+    /// The bytes of all instances within an instance of each component.
+    components: Vec<Option<Size>>,
+    instances: Size,
+}
+
+/// What is being parsed.
+enum Part {
+    Component(Frame),
+    Module(u64),
+}
+
+impl Survey {
+    /// Looks at `bytes`. They are validated elsewhere: what cannot be parsed is left out.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut survey = Self::default();
+        let mut parts: Vec<Part> = Vec::new();
+        for payload in Parser::new(0).parse_all(bytes) {
+            let Ok(payload) = payload else { break };
+            if survey.take_in(&mut parts, &payload).is_err() {
+                break;
+            }
+        }
+        survey
+    }
+
+    /// Whether a slot of the pool is enough for it, as far as this can tell: a slot has one stack for each call and
+    /// small tables.
+    #[must_use]
+    pub fn fits_pool(&self) -> bool {
+        !self.concurrent && !self.grows
+    }
+
+    /// Bytes that its instances make the host hold beyond what every component may, where it may have up to `most` of
+    /// them.
+    #[must_use]
+    pub fn instance_bytes(&self, most: u32) -> u64 {
+        let bound = self.largest.saturating_mul(u64::from(most));
+        let core = if self.unknown { bound } else { self.instances.core.min(bound) };
+        core.saturating_add(self.instances.own).saturating_sub(FREE)
+    }
+
+    fn take_in(&mut self, parts: &mut Vec<Part>, payload: &Payload<'_>) -> wasmparser::Result<()> {
+        match payload {
+            Payload::Version { encoding: wasmparser::Encoding::Component, .. } => {
+                parts.push(Part::Component(Frame::default()));
+            }
+            Payload::Version { .. } => parts.push(Part::Module(0)),
+            Payload::End(_) => self.ended(parts),
+            payload => match parts.last_mut() {
+                Some(Part::Module(size)) => *size = size.saturating_add(self.of_module(payload)?),
+                Some(Part::Component(_)) => self.of_component(parts, payload)?,
+                None => {}
+            },
+        }
+        Ok(())
+    }
+
+    fn ended(&mut self, parts: &mut Vec<Part>) {
+        match (parts.pop(), parts.last_mut()) {
+            (Some(Part::Module(size)), outer) => {
+                self.largest = self.largest.max(size);
+                match outer {
+                    Some(Part::Component(frame)) => frame.modules.push(Some(size)),
+                    _ => self.instances = Size { core: size, own: 0 },
+                }
+            }
+            (Some(Part::Component(frame)), Some(Part::Component(outer))) => {
+                outer.components.push(Some(frame.instances));
+            }
+            (Some(Part::Component(frame)), _) => self.instances = frame.instances,
+            (None, _) => {}
+        }
+    }
+
+    /// What a part of a core module adds to each instance of it.
+    fn of_module(&mut self, payload: &Payload<'_>) -> wasmparser::Result<u64> {
+        let times = |count: u32, bytes: u64| u64::from(count).saturating_mul(bytes);
+        Ok(match payload {
+            Payload::ImportSection(imports) => {
+                let mut bytes: u64 = 0;
+                for import in imports.clone().into_imports() {
+                    let global = matches!(import?.ty, TypeRef::Global(_));
+                    bytes = bytes.saturating_add(if global { GLOBAL } else { IMPORT });
+                }
+                bytes
+            }
+            Payload::FunctionSection(functions) => times(functions.count(), FUNCTION),
+            Payload::MemorySection(memories) => times(memories.count(), TABLE_OR_MEMORY),
+            Payload::GlobalSection(globals) => times(globals.count(), GLOBAL),
+            Payload::TagSection(tags) => times(tags.count(), IMPORT),
+            Payload::TableSection(tables) => {
+                for table in tables.clone() {
+                    let most = table?.ty.maximum;
+                    self.grows |= most.is_none_or(|most| most > POOLED_TABLE_ELEMENTS as u64);
+                }
+                times(tables.count(), TABLE_OR_MEMORY)
+            }
+            Payload::ElementSection(segments) => {
+                let mut bytes: u64 = 0;
+                for segment in segments.clone() {
+                    let segment = segment?;
+                    if matches!(segment.kind, ElementKind::Passive) {
+                        let count = match segment.items {
+                            ElementItems::Functions(functions) => functions.count(),
+                            ElementItems::Expressions(_, expressions) => expressions.count(),
+                        };
+                        bytes = bytes.saturating_add(times(count, ELEMENT));
+                    }
+                    bytes = bytes.saturating_add(ELEMENT);
+                }
+                bytes
+            }
+            _ => 0,
+        })
+    }
+
+    fn of_component(&mut self, parts: &mut [Part], payload: &Payload<'_>) -> wasmparser::Result<()> {
+        match payload {
+            Payload::ComponentAliasSection(aliases) => {
+                for alias in aliases.clone() {
+                    aliased(parts, &alias?);
+                }
+            }
+            Payload::ComponentCanonicalSection(functions) => {
+                for function in functions.clone() {
+                    self.concurrent |= is_concurrent(&function?);
+                }
+                if let Some(Part::Component(frame)) = parts.last_mut() {
+                    let own = u64::from(functions.count()).saturating_mul(LIFTED);
+                    frame.instances.add(Size { core: 0, own });
+                }
+            }
+            payload => {
+                if let Some(Part::Component(frame)) = parts.last_mut() {
+                    self.in_frame(frame, payload)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn in_frame(&mut self, frame: &mut Frame, payload: &Payload<'_>) -> wasmparser::Result<()> {
+        let mut instantiated = |size: Option<Size>| {
+            self.unknown |= size.is_none();
+            frame.instances.add(size.unwrap_or_default());
+        };
+        match payload {
+            Payload::InstanceSection(instances) => {
+                for instance in instances.clone() {
+                    if let Instance::Instantiate { module_index, .. } = instance? {
+                        instantiated(get(&frame.modules, module_index).map(|core| Size { core, own: 0 }));
+                    }
+                }
+            }
+            Payload::ComponentInstanceSection(instances) => {
+                for instance in instances.clone() {
+                    if let ComponentInstance::Instantiate { component_index, .. } = instance? {
+                        instantiated(get(&frame.components, component_index));
+                        instantiated(Some(Size { core: 0, own: PART }));
+                    }
+                }
+            }
+            Payload::ComponentImportSection(imports) => {
+                for import in imports.clone() {
+                    match import?.ty {
+                        ComponentTypeRef::Module(_) => frame.modules.push(None),
+                        ComponentTypeRef::Component(_) => frame.components.push(None),
+                        _ => {}
+                    }
+                }
+            }
+            // What is exported has an index once more.
+            Payload::ComponentExportSection(exports) => {
+                for export in exports.clone() {
+                    let export = export?;
+                    match export.kind {
+                        ComponentExternalKind::Module => frame.modules.push(get(&frame.modules, export.index)),
+                        ComponentExternalKind::Component => {
+                            frame.components.push(get(&frame.components, export.index));
+                        }
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn get<S: Copy>(list: &[Option<S>], index: u32) -> Option<S> {
+    list.get(index as usize).copied().flatten()
+}
+
+fn aliased(parts: &mut [Part], alias: &ComponentAlias<'_>) {
+    let (module, component) = match alias {
+        ComponentAlias::InstanceExport { kind: ComponentExternalKind::Module, .. } => (Some(None), None),
+        ComponentAlias::InstanceExport { kind: ComponentExternalKind::Component, .. } => (None, Some(None)),
+        ComponentAlias::Outer { kind, count, index } => {
+            let outer = parts.len().checked_sub(1 + *count as usize).and_then(|place| parts.get(place));
+            let Some(Part::Component(outer)) = outer else { return };
+            match kind {
+                ComponentOuterAliasKind::CoreModule => (outer.modules.get(*index as usize).copied(), None),
+                ComponentOuterAliasKind::Component => (None, outer.components.get(*index as usize).copied()),
+                _ => return,
+            }
+        }
+        _ => return,
+    };
+    if let Some(Part::Component(frame)) = parts.last_mut() {
+        frame.modules.extend(module);
+        frame.components.extend(component);
+    }
+}
+
+/// Whether a component with this function can have several calls under way: anything of the asynchronous ABI.
+fn is_concurrent(function: &CanonicalFunction) -> bool {
+    match function {
+        CanonicalFunction::Lift { options, .. } | CanonicalFunction::Lower { options, .. } => {
+            options.iter().any(|option| matches!(option, CanonicalOption::Async))
+        }
+        CanonicalFunction::ResourceNew { .. }
+        | CanonicalFunction::ResourceDrop { .. }
+        | CanonicalFunction::ResourceRep { .. } => false,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn survey(text: &str) -> Survey {
+        Survey::of(&wat::parse_str(text).unwrap())
+    }
+
+    #[test]
+    fn only_components_whose_tables_stay_small_fit_the_pool() {
+        for (table, fits) in [
+            ("1 1", true),
+            ("0 20000", true),
+            ("0 20001", false),
+            ("1", false),
+            ("i64 1", false),
+            ("30000 30000", false),
+        ] {
+            let module = format!("(module (table {table} funcref))");
+            assert_eq!(survey(&module).fits_pool(), fits, "{table}");
+            let component = format!("(component (core {}", &module[1..]) + ")";
+            assert_eq!(survey(&component).fits_pool(), fits, "{table} in a component");
+        }
+        assert!(survey("(component)").fits_pool());
+    }
+
+    #[test]
+    fn components_of_the_asynchronous_abi_do_not_fit_the_pool() {
+        let fibers = include_str!("../../../tests/fixtures/fibers.wat");
+        assert!(!survey(fibers).fits_pool());
+        for (function, fits) in [
+            ("(core func (canon lower (func $f)))", true),
+            ("(core func (canon lower (func $f) async))", false),
+            ("(core func (canon waitable-set.new))", false),
+            ("(type $s (stream u8)) (core func (canon stream.new $s))", false),
+        ] {
+            let component = format!("(component (import \"f\" (func $f async)) {function})");
+            assert_eq!(survey(&component).fits_pool(), fits, "{function}");
+        }
+    }
+
+    /// A module with so many globals, in a component that instantiates it so often.
+    fn globals(count: usize, instances: usize) -> String {
+        let module = format!("(core module $m {})", "(global (mut i32) (i32.const 0))".repeat(count));
+        format!("(component {module} {})", "(core instance (instantiate $m))".repeat(instances))
+    }
+
+    #[test]
+    fn globals_of_all_instances_are_counted() {
+        let bytes = |count, instances| survey(&globals(count, instances)).instance_bytes(100);
+        assert_eq!(bytes(100, 10), 0, "every component may have a little");
+        assert_eq!(bytes(10_000, 10), 10_000 * 10 * GLOBAL - FREE);
+        assert_eq!(
+            survey(&globals(10_000, 10)).instance_bytes(5),
+            10_000 * 5 * GLOBAL - FREE,
+            "no more than may be made"
+        );
+    }
+
+    #[test]
+    fn instances_within_components_are_counted_as_often_as_they_are_made() {
+        let globals = "(global (mut i32) (i32.const 0))".repeat(10_000);
+        let nested = |inner: &str| {
+            format!(
+                "(component $outer (core module $m {globals}) (component $c {inner}) (instance (instantiate $c)) (instance (instantiate $c)))"
+            )
+        };
+        let twice = "(alias outer $outer $m (core module $n)) (core instance (instantiate $n)) (core instance (instantiate $n))";
+        assert_eq!(survey(&nested(twice)).instance_bytes(100), 10_000 * 4 * GLOBAL + 2 * PART - FREE);
+        let unknown = format!(
+            "(component (core module $m {globals}) \
+             (component $c (import \"m\" (core module $n)) (core instance (instantiate $n))) \
+             (instance (instantiate $c (with \"m\" (core module $m)))))"
+        );
+        assert_eq!(survey(&unknown).instance_bytes(7), 10_000 * 7 * GLOBAL + PART - FREE, "as many as may be made");
+    }
+
+    #[test]
+    fn parts_that_multiply_are_counted() {
+        let mut component = String::from("(component $c0)");
+        for level in 1..=6 {
+            let inner = "(instance (instantiate $c))".repeat(10);
+            component =
+                format!("(component $c{level} {} {inner})", component.replacen(&format!("$c{}", level - 1), "$c", 1));
+        }
+        let parts: u64 = (1..=6).map(|level| 10_u64.pow(level)).sum();
+        assert_eq!(survey(&component).instance_bytes(100), parts * PART - FREE);
+    }
+
+    #[test]
+    fn passive_elements_are_counted() {
+        let items = "$f ".repeat(100_000);
+        let module = format!("(module (func $f) (elem func {items}))");
+        assert!(survey(&module).instance_bytes(1) > 100_000 * ELEMENT - FREE);
+        assert_eq!(survey(&module.replace("(elem func", "(elem declare func")).instance_bytes(1), 0);
+    }
+}

@@ -1,0 +1,172 @@
+use std::{collections::BTreeMap, ffi::OsString};
+
+use http::HeaderValue;
+
+use host_model::{GrantItem, Grants, SHORTEST_SECRET, SecretHeader};
+
+/// What a scenario is granted, with what of it comes from the host's environment. Empty by default.
+#[derive(Default)]
+pub struct Granted {
+    grants: Grants,
+    secrets: BTreeMap<String, String>,
+    env: BTreeMap<String, String>,
+}
+
+/// A grant that cannot be kept.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GrantError {
+    /// A secret is not there.
+    #[error("the secret of `{item}` is not there: the variable `{name}` is not set; set it for `host`")]
+    NoSecret {
+        /// The variable.
+        name: String,
+        /// The grant.
+        item: Box<GrantItem>,
+    },
+    /// A secret can be in no header.
+    #[error("the variable `{name}` holds what no header can (a line break, or no ASCII); correct it")]
+    NoHeader {
+        /// The variable.
+        name: String,
+    },
+    /// A secret is so short that it cannot be looked for.
+    #[error(
+        "the secret in the variable `{name}` has fewer than {SHORTEST_SECRET} characters, so that no report could be freed \
+         of it; use a longer one"
+    )]
+    Short {
+        /// The variable.
+        name: String,
+    },
+    /// A variable is no text.
+    #[error("the variable `{name}`, which is granted, holds no UTF-8; correct it, or remove it from `env`")]
+    NoText {
+        /// The variable.
+        name: String,
+    },
+}
+
+impl Granted {
+    /// What `grants` come to; `variable` is the host's environment. A variable of `env` that is not set is handed to
+    /// nobody.
+    ///
+    /// # Errors
+    /// Everything that cannot be kept.
+    pub fn new(grants: &Grants, variable: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, Vec<GrantError>> {
+        let (mut secrets, mut env, mut problems) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
+        for item in grants.items() {
+            match &item {
+                GrantItem::Http(http) => {
+                    let Some(header) = &http.header else { continue };
+                    match secret(header, &item, variable) {
+                        Ok(secret) => drop(secrets.insert(header.secret.clone(), secret)),
+                        Err(problem) => problems.push(problem),
+                    }
+                }
+                GrantItem::Env(name) => match variable(name).map(OsString::into_string) {
+                    Some(Ok(value)) => drop(env.insert(name.clone(), value)),
+                    Some(Err(_)) => problems.push(GrantError::NoText { name: name.clone() }),
+                    None => {}
+                },
+                _ => {}
+            }
+        }
+        let granted = Self { grants: grants.clone(), secrets, env };
+        if problems.is_empty() { Ok(granted) } else { Err(problems) }
+    }
+
+    /// What is granted.
+    #[must_use]
+    pub fn grants(&self) -> &Grants {
+        &self.grants
+    }
+
+    /// The variables that the component gets.
+    #[must_use]
+    pub fn env(&self) -> &BTreeMap<String, String> {
+        &self.env
+    }
+
+    /// The secrets that the component must not see.
+    pub fn secrets(&self) -> impl Iterator<Item = &str> {
+        self.secrets.values().map(String::as_str)
+    }
+
+    /// The value of a header with its secret; `None` for one that is not granted.
+    pub(super) fn header(&self, header: &SecretHeader) -> Option<HeaderValue> {
+        value(header, self.secrets.get(&header.secret)?)
+    }
+}
+
+fn secret(
+    header: &SecretHeader,
+    item: &GrantItem,
+    variable: &dyn Fn(&str) -> Option<OsString>,
+) -> Result<String, GrantError> {
+    let name = || header.secret.clone();
+    let found = variable(&header.secret).filter(|value| !value.is_empty());
+    let found = found.ok_or_else(|| GrantError::NoSecret { name: name(), item: Box::new(item.clone()) })?;
+    let text = found.into_string().map_err(|_| GrantError::NoHeader { name: name() })?;
+    // A file that was read into a variable ends with a line break.
+    let secret = text.trim().to_owned();
+    if secret.len() < SHORTEST_SECRET {
+        return Err(GrantError::Short { name: name() });
+    }
+    value(header, &secret).map(|_| secret).ok_or_else(|| GrantError::NoHeader { name: name() })
+}
+
+fn value(header: &SecretHeader, secret: &str) -> Option<HeaderValue> {
+    let printable = secret.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+    let mut value = HeaderValue::from_str(&header.value.replacen("{}", secret, 1)).ok().filter(|_| printable)?;
+    value.set_sensitive(true);
+    Some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host_model::HttpGrant;
+
+    fn grants() -> Grants {
+        let header = SecretHeader {
+            name: "authorization".into(),
+            secret: "API_KEY".into(),
+            value: "Bearer {}".into(),
+            cleartext: false,
+        };
+        let http = HttpGrant { to: "https://api.example.com".parse().unwrap(), header: Some(header) };
+        [GrantItem::Http(http), GrantItem::Env("GIVEN".into()), GrantItem::Env("UNSET".into())].into_iter().collect()
+    }
+
+    fn granted(key: &'static str) -> Result<Granted, Vec<GrantError>> {
+        Granted::new(&grants(), &|name| match name {
+            "API_KEY" => Some(key.into()),
+            "GIVEN" => Some("value".into()),
+            _ => None,
+        })
+    }
+
+    #[test]
+    fn what_is_granted_comes_from_the_environment_and_nothing_else_does() {
+        let granted = granted("s3cr3t-value\n").unwrap_or_else(|problems| panic!("{problems:?}"));
+        assert_eq!(granted.env(), &[("GIVEN".to_owned(), "value".to_owned())].into());
+        assert_eq!(granted.secrets().collect::<Vec<_>>(), ["s3cr3t-value"]);
+        let header = grants().http[0].header.clone().unwrap();
+        let value = granted.header(&header).unwrap();
+        assert_eq!((value.as_bytes(), value.is_sensitive()), (&b"Bearer s3cr3t-value"[..], true));
+        assert_eq!(granted.header(&SecretHeader { secret: "GIVEN".into(), ..header }), None);
+    }
+
+    #[test]
+    fn a_secret_that_is_not_there_or_no_header_is_told_without_its_value() {
+        let told = |key| {
+            let problems = granted(key).err().unwrap();
+            problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+        };
+        assert!(told("").contains("the variable `API_KEY` is not set"));
+        let problem = told("two\nlines");
+        assert!(problem.contains("`API_KEY` holds what no header can") && !problem.contains("two"), "{problem}");
+        assert!(told("short").contains("fewer than 8 characters"));
+        assert!(told("schlüssel").contains("`API_KEY` holds what no header can"));
+    }
+}

@@ -1,0 +1,159 @@
+//! Outgoing HTTP of `wasi:http` 0.2 and 0.3: judged, given its secret header, and sent to an address that was judged.
+//!
+//! The host follows no redirect: what the server answers goes to the component, whose next request is judged anew. It
+//! uses no proxy, keeps no connection for another request and no TLS session for another attempt.
+
+mod body;
+mod connection;
+
+use std::{future::Future, net::IpAddr, sync::Arc, time::Duration};
+
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri, header::HOST, uri::PathAndQuery};
+use http_body_util::BodyExt;
+use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+
+use self::{
+    body::{Outgoing, Pace, Patient},
+    connection::{answered, connected},
+};
+use super::network::{HTTP, Network, NoAddress, Place};
+use crate::engine::HTTP_CHUNK;
+use host_clock::timeout;
+use host_model::{GrantItem, HttpGrant, HttpTarget, Scheme, SecretHeader};
+
+/// How long each part of a request may take that the component sets no time for; the attempt's deadline holds anyway.
+const PATIENCE: Duration = Duration::from_secs(600);
+/// Bytes of the host's memory that a request takes while it is under way: a part of its body, and of the answer.
+const REQUEST: u64 = (HTTP_CHUNK + connection::HELD) as u64;
+/// Characters of a method or an authority in messages.
+const SHOWN: usize = 100;
+
+/// What stands between a component's `wasi:http` and the network.
+pub(super) struct HttpGate(pub(super) Arc<Network>);
+
+/// What drives the connection that a response comes over.
+type Driving = Box<dyn Future<Output = Result<(), Error>> + Send>;
+
+impl WasiHttpHooks for HttpGate {
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        HTTP_CHUNK
+    }
+
+    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
+        HTTP_CHUNK
+    }
+
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        // How the component liked the response: nobody else wants to know.
+        _processed: Driving,
+    ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Driving), Error>> + Send> {
+        let network = Arc::clone(&self.0);
+        // At once, so that nothing is held of a request that is refused.
+        let judged = Judged::new(&network, request);
+        Box::new(async move { judged?.send(&network, options.unwrap_or_default()).await })
+    }
+}
+
+/// A request that is granted.
+struct Judged {
+    request: Request<WasiBody>,
+    asked: HttpTarget,
+    /// How it is told.
+    what: String,
+    headers: Vec<SecretHeader>,
+    /// Its place among what may be under way.
+    place: Place,
+}
+
+impl Judged {
+    fn new(network: &Network, request: Request<WasiBody>) -> Result<Self, Error> {
+        let authority = request.uri().authority().map_or("", |authority| authority.as_str());
+        let scheme = match request.uri().scheme_str() {
+            Some("https") => Scheme::Https,
+            Some("http") => Scheme::Http,
+            _ => return Err(Error::HttpRequestUriInvalid),
+        };
+        let method = shown(request.method().as_str());
+        let Ok(asked) = HttpTarget::asked(scheme, authority) else {
+            let what = format!("{method} {}://{}, which is no host", scheme.as_str(), shown(authority));
+            network.refuse(HTTP, &what, None);
+            return Err(Error::HttpRequestDenied);
+        };
+        let what = format!("{method} {asked}");
+        if is_granted_to_nobody(request.method()) {
+            network.refuse(HTTP, &format!("{what}, a method that nobody is granted"), None);
+            return Err(Error::HttpRequestDenied);
+        }
+        let Some(headers) = network.granted().grants().http(&asked) else {
+            network.refuse(HTTP, &what, Some(GrantItem::Http(HttpGrant::to(asked))));
+            return Err(Error::HttpRequestDenied);
+        };
+        let headers = headers.into_iter().cloned().collect();
+        let place = network.place(HTTP, &what, REQUEST).ok_or(Error::ConnectionLimitReached)?;
+        Ok(Self { request, asked, what, headers, place })
+    }
+
+    async fn send(self, network: &Network, options: RequestOptions) -> Result<(Response<WasiBody>, Driving), Error> {
+        let Self { request, asked, what, headers, place } = self;
+        // The one that was judged, whatever the component wrote.
+        let host = asked.to_string();
+        let host = host.split_once("://").map_or(host.as_str(), |(_, host)| host);
+        let mut written = vec![(HOST, HeaderValue::from_str(host).map_err(|_| Error::HttpRequestUriInvalid)?)];
+        for header in &headers {
+            let name = HeaderName::from_bytes(header.name.as_bytes()).map_err(|_| Error::ConfigurationError)?;
+            written.push((name, network.granted().header(header).ok_or(Error::ConfigurationError)?));
+        }
+        let pace = Arc::new(Pace::default());
+        let reserved = written.iter().map(|(name, _)| name.clone()).collect();
+        let mut request = request.map(|body| Outgoing::new(body, reserved, Arc::clone(&pace)));
+        for (name, value) in written {
+            request.headers_mut().insert(name, value);
+        }
+        let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        *request.uri_mut() = Uri::from(path);
+        let connecting = async {
+            let addresses = addresses(network, &asked, &what).await?;
+            network.sends(&what, &asked, &headers, &addresses);
+            connected(&asked, &addresses).await
+        };
+        let patience = options.connect_timeout.unwrap_or(PATIENCE);
+        let (sender, connection) = timeout(patience, connecting).await.map_err(|_| Error::ConnectionTimeout)??;
+        let mut connection = Some(Box::pin(connection));
+        let first = options.first_byte_timeout.unwrap_or(PATIENCE);
+        let response = answered(sender, &mut connection, request, &pace, first).await?;
+        let between = options.between_bytes_timeout.unwrap_or(PATIENCE);
+        let place = Arc::new(place);
+        let response = response.map(|body| Patient::new(body, first, between, Arc::clone(&place)).boxed_unsync());
+        let driving = async move {
+            // Free again when neither the connection nor the body is there any more.
+            let _place = place;
+            match connection {
+                Some(connection) => connection.await.map_err(Error::from),
+                None => Ok(()),
+            }
+        };
+        Ok((response, Box::new(driving)))
+    }
+}
+
+async fn addresses(network: &Network, asked: &HttpTarget, what: &str) -> Result<Vec<IpAddr>, Error> {
+    network.http_addresses(asked, what).await.map_err(|error| match error {
+        NoAddress::Refused => Error::DestinationIpProhibited,
+        NoAddress::Unknown => Error::DnsError { rcode: None, info_code: None },
+        NoAddress::TooSlow => Error::DnsTimeout,
+        NoAddress::TooMany => Error::ConnectionLimitReached,
+    })
+}
+
+/// One makes a tunnel to anywhere; the others have the server send back the headers, and a secret with them. Methods
+/// have a case, which not every server keeps to.
+fn is_granted_to_nobody(method: &Method) -> bool {
+    ["CONNECT", "TRACE", "TRACK"].iter().any(|refused| method.as_str().eq_ignore_ascii_case(refused))
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN).collect::<String>().escape_debug().to_string()
+}

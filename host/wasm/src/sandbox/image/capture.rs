@@ -1,0 +1,291 @@
+//! Takes images.
+
+use std::{
+    collections::VecDeque,
+    ffi::OsStr,
+    fs::File,
+    io::{self, BufWriter, Read},
+    os::{fd::OwnedFd, unix::ffi::OsStrExt, unix::fs::OpenOptionsExt},
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use rustix::{
+    fs::{AtFlags, CWD, FileType, OFlags, Stat, readlinkat, statat},
+    io::Errno,
+};
+use tar::{Builder, EntryType, Header};
+
+use super::{ImageLimits, Part, open_directory, open_from};
+use host_fs::{list_quietly, open_quietly};
+
+/// A file that was changed less than this ago may be changed again without its times telling.
+const SETTLED: Duration = Duration::from_millis(50);
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// The trees hold what no image can, or too much of it.
+    #[error("{0}")]
+    Unfit(String),
+    /// The image cannot be written.
+    #[error("cannot write {}", path.display())]
+    Write {
+        /// The image.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// What trees held at one moment, by their directory entries; their content is read by [`Captured::write`].
+#[derive(Debug)]
+pub struct Captured {
+    entries: Vec<Entry>,
+    at: SystemTime,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Entry {
+    /// The part's place, and the path in it; empty for the part itself.
+    part: usize,
+    path: PathBuf,
+    kind: Kind,
+    mode: u32,
+    mtime: i64,
+    /// What changes with the entry, whatever is done to its times.
+    marks: (u64, i64, u64),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Directory,
+    File(u64),
+    Link(Vec<u8>),
+    Pipe,
+}
+
+impl Captured {
+    /// Looks at `parts`. Links are not followed, and nothing makes it wait.
+    ///
+    /// # Errors
+    /// [`ImageError::Unfit`].
+    pub fn look(parts: &[Part<'_>], limits: ImageLimits) -> Result<Self, ImageError> {
+        let at = SystemTime::now();
+        let mut look = Look { limits, bytes: 0, entries: Vec::new() };
+        for (part, Part { name, folder }) in parts.iter().enumerate() {
+            look.part(part, folder).map_err(|(path, reason)| {
+                let path = Path::new(name).join(path);
+                ImageError::Unfit(format!("{}: {reason}", path.as_os_str().as_bytes().escape_ascii()))
+            })?;
+        }
+        Ok(Self { entries: look.entries, at })
+    }
+
+    /// Whether nothing has changed since `earlier`, for certain.
+    #[must_use]
+    pub fn is_still(&self, earlier: &Self) -> bool {
+        self.entries == earlier.entries && earlier.is_settled()
+    }
+
+    /// The kernel's clock for files goes in steps: within one, a second change leaves the times as they are.
+    fn is_settled(&self) -> bool {
+        let until = self.at.checked_sub(SETTLED).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let until = until.map_or(0, |at| {
+            i64::try_from(at.as_secs()).unwrap_or(0).saturating_mul(1000) + i64::from(at.subsec_millis())
+        });
+        self.entries.iter().all(|entry| {
+            let (_, seconds, nanoseconds) = entry.marks;
+            seconds.saturating_mul(1000) + i64::try_from(nanoseconds / 1_000_000).unwrap_or(0) < until
+        })
+    }
+
+    /// Writes the image to the new file `to`, readable by the user alone, and returns its size in bytes. `parts` are
+    /// those that were looked at. Of a failure no file is left.
+    ///
+    /// # Errors
+    /// [`ImageError`]; a file that changes meanwhile has no image.
+    pub fn write(&self, parts: &[Part<'_>], to: &Path) -> Result<u64, ImageError> {
+        let written = self.try_write(parts, to);
+        if written.is_err() {
+            // The failure is what is told.
+            let _ = std::fs::remove_file(to);
+        }
+        written
+    }
+
+    fn try_write(&self, parts: &[Part<'_>], to: &Path) -> Result<u64, ImageError> {
+        let failed = |source| ImageError::Write { path: to.into(), source };
+        let file = File::options().write(true).create_new(true).mode(0o600).open(to).map_err(failed)?;
+        let mut tar = Builder::new(BufWriter::with_capacity(64 << 10, file));
+        let mut opened: Option<((usize, PathBuf), OwnedFd)> = None;
+        for entry in &self.entries {
+            let named = Path::new(parts[entry.part].name).join(&entry.path);
+            let mut header = entry.header();
+            match &entry.kind {
+                Kind::Directory | Kind::Pipe => tar.append_data(&mut header, &named, io::empty()).map_err(failed)?,
+                Kind::Link(target) => {
+                    tar.append_link(&mut header, &named, OsStr::from_bytes(target)).map_err(failed)?;
+                }
+                Kind::File(size) => {
+                    let changed = |what: String| {
+                        ImageError::Unfit(format!("{}: {what}", named.as_os_str().as_bytes().escape_ascii()))
+                    };
+                    let folder = (entry.part, entry.path.parent().unwrap_or(Path::new("")).to_owned());
+                    // The files of a folder follow one another.
+                    let directory = match opened.take() {
+                        Some((known, directory)) if known == folder => directory,
+                        _ => open_beneath(parts[folder.0].folder, &folder.1).map_err(|error| changed(reason(error)))?,
+                    };
+                    let name = entry.path.file_name().unwrap_or_default();
+                    let file = open_quietly(&directory, name, OFlags::RDONLY);
+                    let file = file.map_err(|error| changed(reason(error)))?;
+                    let mut exactly = Exactly { file: File::from(file).take(*size), left: *size };
+                    tar.append_data(&mut header, &named, &mut exactly).map_err(failed)?;
+                    if exactly.left > 0 {
+                        return Err(changed("changed while it was copied".into()));
+                    }
+                    opened = Some((folder, directory));
+                }
+            }
+        }
+        let file = tar.into_inner().and_then(|buffered| buffered.into_inner().map_err(io::Error::from));
+        file.and_then(|file| file.metadata()).map(|metadata| metadata.len()).map_err(failed)
+    }
+}
+
+impl Entry {
+    fn header(&self) -> Header {
+        let mut header = Header::new_gnu();
+        header.set_mode(self.mode & 0o7777);
+        header.set_mtime(u64::try_from(self.mtime).unwrap_or(0));
+        let (kind, size) = match self.kind {
+            Kind::Directory => (EntryType::Directory, 0),
+            Kind::File(size) => (EntryType::Regular, size),
+            Kind::Link(_) => (EntryType::Symlink, 0),
+            Kind::Pipe => (EntryType::Fifo, 0),
+        };
+        header.set_entry_type(kind);
+        header.set_size(size);
+        header
+    }
+}
+
+/// A file of a known size: what is missing is made up with zeros, and noted in `left`.
+struct Exactly {
+    file: io::Take<File>,
+    left: u64,
+}
+
+impl Read for Exactly {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.left -= read as u64;
+        if read > 0 || self.file.limit() == 0 || buffer.is_empty() {
+            return Ok(read);
+        }
+        let missing = usize::try_from(self.file.limit()).unwrap_or(usize::MAX).min(buffer.len());
+        buffer[..missing].fill(0);
+        self.file.set_limit(self.file.limit() - missing as u64);
+        Ok(missing)
+    }
+}
+
+struct Look {
+    limits: ImageLimits,
+    bytes: u64,
+    entries: Vec<Entry>,
+}
+
+impl Look {
+    fn part(&mut self, part: usize, folder: &Path) -> Result<(), (PathBuf, String)> {
+        let at_root = |error| (PathBuf::new(), reason(error));
+        let root = open_directory(CWD, folder.as_os_str()).map_err(at_root)?;
+        let stat = rustix::fs::fstat(&root).map_err(at_root)?;
+        self.entries.push(entry(part, PathBuf::new(), Kind::Directory, &stat));
+        let mut waiting = VecDeque::from([PathBuf::new()]);
+        while let Some(folder) = waiting.pop_front() {
+            let first = self.entries.len();
+            let unreadable = |error| (folder.clone(), reason(error));
+            let directory = open_from(&root, &folder).map_err(unreadable)?;
+            for found in list_quietly(&directory).map_err(unreadable)? {
+                let found = found.map_err(unreadable)?;
+                let name = found.file_name();
+                if matches!(name.to_bytes(), b"." | b"..") {
+                    continue;
+                }
+                let path = folder.join(OsStr::from_bytes(name.to_bytes()));
+                let stat = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)
+                    .map_err(|error| (path.clone(), reason(error)))?;
+                let kind = self.kind(&directory, &path, &stat).map_err(|reason| (path.clone(), reason))?;
+                self.entries.push(entry(part, path, kind, &stat));
+                if self.entries.len() > self.limits.entries {
+                    return Err((folder, format!("there are more than {} entries", self.limits.entries)));
+                }
+            }
+            // In an order of its own, so that equal trees are equal.
+            self.entries[first..].sort_by(|a, b| a.path.cmp(&b.path));
+            let folders = self.entries[first..].iter().filter(|entry| entry.kind == Kind::Directory);
+            waiting.extend(folders.map(|entry| entry.path.clone()));
+        }
+        Ok(())
+    }
+
+    fn kind(&mut self, directory: &OwnedFd, path: &Path, stat: &Stat) -> Result<Kind, String> {
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::RegularFile => {
+                let size = u64::try_from(stat.st_size).unwrap_or(u64::MAX);
+                self.bytes = self.bytes.saturating_add(size);
+                if self.bytes > self.limits.bytes {
+                    return Err(format!("with it there are more than {} bytes", self.limits.bytes));
+                }
+                Ok(Kind::File(size))
+            }
+            FileType::Directory if path.components().count() > self.limits.depth => {
+                Err(format!("deeper than {} directories", self.limits.depth))
+            }
+            FileType::Directory => Ok(Kind::Directory),
+            FileType::Symlink => {
+                let target = readlinkat(directory, path.file_name().unwrap_or_default(), Vec::new()).map_err(reason)?;
+                Ok(Kind::Link(target.into_bytes()))
+            }
+            FileType::Fifo => Ok(Kind::Pipe),
+            FileType::Socket => Err("a socket".into()),
+            _ => Err("a device".into()),
+        }
+    }
+}
+
+fn entry(part: usize, path: PathBuf, kind: Kind, stat: &Stat) -> Entry {
+    let marks = (stat.st_ino, stat.st_ctime, stat.st_ctime_nsec);
+    Entry { part, path, kind, mode: stat.st_mode, mtime: stat.st_mtime, marks }
+}
+
+fn open_beneath(root: &Path, folder: &Path) -> Result<OwnedFd, Errno> {
+    open_from(&open_directory(CWD, root.as_os_str())?, folder)
+}
+
+fn reason(error: Errno) -> String {
+    io::Error::from(error).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_not_changed_is_known_once_the_clock_for_files_has_gone_on() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "1").unwrap();
+        let look = || Captured::look(&[Part { name: "root", folder: folder.path() }], ImageLimits::default()).unwrap();
+        let mut seen = look();
+        assert!(!look().is_still(&seen), "a second change at once would not show");
+        seen.at += Duration::from_secs(1);
+        assert!(look().is_still(&seen));
+        // Not even an agent that sets back the time of a file hides what it did.
+        let file = File::options().write(true).open(folder.path().join("file")).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        assert!(!look().is_still(&seen));
+    }
+}

@@ -1,0 +1,302 @@
+//! The loopback addresses that one attempt holds: where it may listen, and what it may talk with because it listens.
+//!
+//! A port on loopback is everybody's: what listens there can be another attempt, or a service of the machine. So what an
+//! attempt may reach there without a grant of its own is what its own sockets hold at that time, and nothing that was
+//! its own once: a port that is given back is soon somebody else's.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::{IpAddr, SocketAddr},
+};
+
+use host_model::ListenTarget;
+
+/// Senders that are remembered; anybody on the machine can send from any number of ports.
+const SENDERS: usize = 1_000;
+
+/// What a socket speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Protocol {
+    Tcp,
+    Udp,
+}
+
+/// What one attempt holds of the loopback addresses.
+#[derive(Debug, Default)]
+pub(super) struct Loopback {
+    /// What listens or receives, by the handle of its socket.
+    held: HashMap<u32, (Protocol, SocketAddr)>,
+    /// Every address that the system has chosen the port of. A socket may be bound there once more.
+    chosen: HashSet<(Protocol, SocketAddr)>,
+    /// Every address that a socket was bound to.
+    own: HashSet<(Protocol, SocketAddr)>,
+    /// Where TCP sockets are being connected to, by handle.
+    connecting: HashMap<u32, SocketAddr>,
+    /// Whose datagrams were received.
+    senders: HashSet<SocketAddr>,
+    /// The UDP ports that the attempt's sockets have, on loopback or all addresses, by handle.
+    ports: HashMap<u32, Port>,
+    /// Those that they have or had. Nobody there is remembered as a sender: once its socket is closed, a port can be
+    /// somebody else's.
+    own_ports: HashSet<Port>,
+    /// The ports that the system gave to its sockets, on whatever address.
+    given_ports: HashSet<u16>,
+}
+
+/// A UDP port, of IPv4 (`true`) or IPv6.
+type Port = (bool, u16);
+
+fn port_of(address: SocketAddr) -> Port {
+    (address.is_ipv4(), address.port())
+}
+
+impl Loopback {
+    /// The grant among `granted` by which a socket may be bound to `address`, and listen there.
+    pub(super) fn listening(
+        &self,
+        granted: &[ListenTarget],
+        protocol: Protocol,
+        address: SocketAddr,
+    ) -> Option<ListenTarget> {
+        let asked = ListenTarget::asked(address)?;
+        if granted.contains(&asked) {
+            return Some(asked);
+        }
+        let any = asked.any_port();
+        (granted.contains(&any) && self.chosen.contains(&(protocol, asked.socket_address()))).then_some(any)
+    }
+
+    /// The grant by which `address` may be talked with: a socket of this attempt listens or receives there, or has
+    /// received a datagram from there.
+    pub(super) fn reachable(
+        &self,
+        granted: &[ListenTarget],
+        protocol: Protocol,
+        address: SocketAddr,
+    ) -> Option<ListenTarget> {
+        if self.held.values().any(|held| *held == (protocol, address)) {
+            return self.listening(granted, protocol, address);
+        }
+        let port = port_of(address);
+        let answers = protocol == Protocol::Udp
+            && (self.senders.contains(&address) || self.ports.values().any(|own| *own == port));
+        answers.then(|| hears(granted, address.ip())).flatten()
+    }
+
+    /// Whether a datagram from `sender` may be received. Whoever receives it may answer.
+    pub(super) fn receives(&mut self, granted: &[ListenTarget], sender: SocketAddr) -> bool {
+        if hears(granted, sender.ip()).is_none() {
+            return false;
+        }
+        if self.own_ports.contains(&port_of(sender)) {
+            return true;
+        }
+        if self.senders.len() >= SENDERS && !self.senders.contains(&sender) {
+            self.senders.clear();
+        }
+        self.senders.insert(sender);
+        true
+    }
+
+    /// Whether the system gave this port to a socket of the attempt.
+    pub(super) fn gave(&self, port: u16) -> bool {
+        self.given_ports.contains(&port)
+    }
+
+    /// A socket was bound to `address`, whose port the system chose unless it is `asked`.
+    pub(super) fn bound(&mut self, handle: u32, protocol: Protocol, asked_port: u16, address: SocketAddr) {
+        if protocol == Protocol::Udp {
+            self.has_port(handle, address);
+        }
+        if asked_port == 0 {
+            self.given_ports.insert(address.port());
+        }
+        if !address.ip().is_loopback() {
+            return;
+        }
+        self.own.insert((protocol, address));
+        if asked_port == 0 {
+            self.chosen.insert((protocol, address));
+        }
+        // Of TCP only who listens has an address for itself.
+        if protocol == Protocol::Udp {
+            self.held.insert(handle, (protocol, address));
+        }
+    }
+
+    /// A socket listens on `address`.
+    pub(super) fn listens(&mut self, handle: u32, address: SocketAddr) {
+        if address.ip().is_loopback() {
+            self.held.insert(handle, (Protocol::Tcp, address));
+        }
+    }
+
+    /// A UDP socket was connected or disconnected, and is at `address` since then; `None` where it has none. On Linux one
+    /// that is disconnected gives back a port of the system's choice.
+    pub(super) fn moved(&mut self, handle: u32, address: Option<SocketAddr>) {
+        self.ports.remove(&handle);
+        if let Some(address) = address {
+            self.has_port(handle, address);
+        }
+        if self.held.get(&handle).is_some_and(|(_, held)| Some(*held) != address) {
+            self.held.remove(&handle);
+        }
+    }
+
+    /// Whether `address` was this attempt's own, as far as it can know. That nobody is there any more is what it would
+    /// hear of a port that it has closed; who may be there now, it does not hear.
+    pub(super) fn was_own(&self, protocol: Protocol, address: SocketAddr) -> bool {
+        let implicit = protocol == Protocol::Udp && address.ip().is_loopback();
+        self.own.contains(&(protocol, address)) || (implicit && self.own_ports.contains(&port_of(address)))
+    }
+
+    /// A TCP socket is being connected to `address`.
+    pub(super) fn connects(&mut self, handle: u32, address: SocketAddr) {
+        self.connecting.insert(handle, address);
+    }
+
+    /// Where a TCP socket was being connected to.
+    pub(super) fn connected(&mut self, handle: u32) -> Option<SocketAddr> {
+        self.connecting.remove(&handle)
+    }
+
+    /// The socket is gone.
+    pub(super) fn closed(&mut self, handle: u32) {
+        self.connecting.remove(&handle);
+        self.held.remove(&handle);
+        self.ports.remove(&handle);
+    }
+
+    fn has_port(&mut self, handle: u32, address: SocketAddr) {
+        let port = port_of(address);
+        if port.1 != 0 {
+            self.ports.insert(handle, port);
+            self.own_ports.insert(port);
+            self.senders.retain(|sender| port_of(*sender) != port);
+        }
+    }
+}
+
+/// The grant by which datagrams come from `sender`.
+fn hears(granted: &[ListenTarget], sender: IpAddr) -> Option<ListenTarget> {
+    let near = |target: &&ListenTarget| target.socket_address().is_ipv4() == sender.is_ipv4();
+    granted.iter().find(near).copied().filter(|_| sender.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Protocol::*, *};
+
+    fn address(text: &str) -> SocketAddr {
+        text.parse().unwrap()
+    }
+
+    fn granted(texts: &[&str]) -> Vec<ListenTarget> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_socket_is_bound_where_a_grant_says_and_to_ports_that_the_system_has_chosen() {
+        let granted = granted(&["127.0.0.1:0", "[::1]:8080"]);
+        let mut own = Loopback::default();
+        own.bound(1, Tcp, 0, address("127.0.0.1:40000"));
+        own.bound(2, Tcp, 0, address("0.0.0.0:40001"));
+        own.closed(1);
+        let may = |protocol, to: &str| own.listening(&granted, protocol, address(to)).map(|target| target.to_string());
+        assert_eq!(may(Tcp, "127.0.0.1:0").as_deref(), Some("127.0.0.1:0"));
+        assert_eq!(may(Tcp, "127.0.0.1:40000").as_deref(), Some("127.0.0.1:0"));
+        assert_eq!(may(Udp, "[::1]:8080").as_deref(), Some("[::1]:8080"));
+        for (protocol, other) in [
+            (Udp, "127.0.0.1:40000"),
+            (Tcp, "127.0.0.1:40001"),
+            (Tcp, "127.0.0.2:40000"),
+            (Tcp, "127.0.0.1:5432"),
+            (Tcp, "[::1]:0"),
+            (Tcp, "0.0.0.0:0"),
+            (Tcp, "0.0.0.0:40000"),
+            (Tcp, "192.168.0.1:0"),
+        ] {
+            assert_eq!(may(protocol, other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn only_what_a_socket_of_its_own_holds_now_is_reached() {
+        let granted = granted(&["127.0.0.1:0"]);
+        let mut own = Loopback::default();
+        let (server, client) = (address("127.0.0.1:40000"), address("127.0.0.1:40002"));
+        own.bound(1, Tcp, 0, server);
+        assert_eq!(own.reachable(&granted, Tcp, server), None, "nobody listens there yet, so it can be another's");
+        own.listens(1, server);
+        assert!(own.reachable(&granted, Tcp, server).is_some());
+        assert_eq!(own.reachable(&granted, Udp, server), None);
+        assert_eq!(own.reachable(&granted, Tcp, client), None);
+        own.closed(1);
+        assert_eq!(own.reachable(&granted, Tcp, server), None);
+        own.bound(2, Udp, 0, server);
+        assert!(own.reachable(&granted, Udp, server).is_some());
+        assert_eq!(own.reachable(&granted, Udp, client), None);
+        assert!(own.receives(&granted, client) && own.reachable(&granted, Udp, client).is_some(), "it may be answered");
+        assert!(
+            !own.receives(&granted, address("192.168.0.1:40000")) && !own.receives(&granted, address("[::1]:40000"))
+        );
+        assert!(!own.receives(&[], client));
+        own.moved(2, Some(server));
+        assert!(own.reachable(&granted, Udp, server).is_some());
+        own.moved(2, Some(address("127.0.0.1:0")));
+        assert_eq!(own.reachable(&granted, Udp, server), None, "its port was given back");
+    }
+
+    #[test]
+    fn a_port_of_its_own_is_answered_while_it_is_open_and_not_after() {
+        let granted = granted(&["127.0.0.1:0"]);
+        let mut own = Loopback::default();
+        let (client, late) = (address("127.0.0.1:40002"), address("127.0.0.1:40003"));
+        // Bound to all addresses, its datagrams come from loopback.
+        own.bound(3, Udp, 0, address("0.0.0.0:40002"));
+        assert!(own.receives(&granted, client) && own.reachable(&granted, Udp, client).is_some());
+        assert_eq!(own.reachable(&granted, Tcp, client), None);
+        assert_eq!(own.reachable(&granted, Udp, address("[::1]:40002")), None, "that can be another's");
+        own.closed(3);
+        assert_eq!(own.reachable(&granted, Udp, client), None);
+        // A datagram can be received after that, too.
+        assert!(own.receives(&granted, client));
+        assert_eq!(own.reachable(&granted, Udp, client), None);
+        // One that was bound by sending is known when it is closed.
+        assert!(own.receives(&granted, late) && own.reachable(&granted, Udp, late).is_some());
+        own.moved(4, Some(address("0.0.0.0:40003")));
+        own.closed(4);
+        assert_eq!(own.reachable(&granted, Udp, late), None);
+    }
+
+    #[test]
+    fn a_closed_port_was_its_own_and_another_was_not() {
+        let mut own = Loopback::default();
+        let (tcp, udp, implicit) = (address("127.0.0.1:40000"), address("[::1]:40001"), address("127.0.0.1:40002"));
+        own.bound(1, Tcp, 0, tcp);
+        own.bound(2, Udp, 40001, udp);
+        own.moved(3, Some(address("0.0.0.0:40002")));
+        (1..=3).for_each(|handle| own.closed(handle));
+        assert!(own.was_own(Tcp, tcp) && own.was_own(Udp, udp) && own.was_own(Udp, implicit));
+        for (protocol, other) in [
+            (Udp, tcp),
+            (Tcp, udp),
+            (Tcp, implicit),
+            (Tcp, address("127.0.0.2:40000")),
+            (Udp, address("[::1]:40002")),
+            (Udp, address("192.0.2.1:40002")),
+        ] {
+            assert!(!own.was_own(protocol, other), "{protocol:?} {other}");
+        }
+    }
+
+    #[test]
+    fn senders_that_are_remembered_are_bounded() {
+        let granted = granted(&["127.0.0.1:0"]);
+        let mut own = Loopback::default();
+        for port in 1..=u16::MAX {
+            own.receives(&granted, SocketAddr::from(([127, 0, 0, 1], port)));
+        }
+        assert!(own.senders.len() <= SENDERS && own.senders.contains(&address("127.0.0.1:65535")));
+    }
+}

@@ -1,0 +1,112 @@
+//! Removes the workspaces that killed runs left behind.
+
+use std::{
+    fs, io,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use rustix::process::geteuid;
+
+use super::{
+    claim::{self, Found, Owner},
+    workspace::{remove_workspace, run_of},
+};
+use host_clock::Instant;
+
+/// How long to wait before a folder is tried again in which processes were still at work.
+const ROUND: Duration = Duration::from_millis(20);
+
+/// What a sweep did.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Sweep {
+    /// Runs whose workspaces were removed.
+    pub dead: Vec<DeadRun>,
+    /// Workspaces that would not go; the next sweep tries again.
+    pub problems: Vec<SweepProblem>,
+}
+
+/// A run that is no more, and had not cleared up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeadRun {
+    /// Its id.
+    pub run: String,
+    /// Its run directory.
+    pub directory: Option<PathBuf>,
+}
+
+/// Why a workspace of a dead run is still there.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot remove {}, which the dead run {run} left: {reason}", folder.display())]
+pub struct SweepProblem {
+    run: String,
+    folder: PathBuf,
+    reason: String,
+}
+
+/// Removes from `parent` every workspace of this user whose run is dead, but for those that are to be kept.
+///
+/// Supervisors outlive a killed host for a moment, and what they are killing may still write. A folder that does not
+/// get empty is tried again until `patience` is over, which is counted once for all folders. Blocks.
+#[must_use]
+pub fn sweep(parent: &Path, patience: Duration) -> Sweep {
+    let until = Instant::now() + patience;
+    let mut swept = Sweep::default();
+    // What cannot be listed holds nothing that could be told to be ours.
+    let Ok(entries) = fs::read_dir(parent) else { return swept };
+    if !is_safe(parent) {
+        return swept;
+    }
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let Some(run) = name.to_str().and_then(run_of) else { continue };
+        let folder = entry.path();
+        match claim::inspect(&folder, run) {
+            Found::NotOurs => {}
+            // Its run, should it live, makes another one.
+            Found::Empty => drop(fs::remove_dir(&folder)),
+            // The lock is held until the folder is gone: no other sweep interferes.
+            Found::Dead(_lock, owner) => match (remove(&folder, until), owner) {
+                (Ok(()), Some(Owner { run, directory, .. })) => swept.dead.push(DeadRun { run, directory }),
+                // It had not begun, or has just begun and makes another one.
+                (Ok(()), None) => {}
+                (Err(error), _) => {
+                    let reason = error.to_string();
+                    swept.problems.push(SweepProblem { run: run.to_owned(), folder, reason });
+                }
+            },
+        }
+    }
+    swept.dead.sort_by(|one, other| one.run.cmp(&other.run));
+    swept
+}
+
+/// Whether nobody else can put something else in the place of a folder of this user.
+fn is_safe(parent: &Path) -> bool {
+    const STICKY: u32 = 0o1000;
+    fs::metadata(parent).is_ok_and(|metadata| {
+        let own = [0, geteuid().as_raw()].contains(&metadata.uid());
+        own && (metadata.mode() & 0o022 == 0 || metadata.mode() & STICKY != 0)
+    })
+}
+
+fn remove(folder: &Path, until: Instant) -> io::Result<()> {
+    loop {
+        match remove_workspace(folder) {
+            // A run that has lost its new folder removes it too.
+            Err(_) if fs::symlink_metadata(folder).is_err() => return Ok(()),
+            Err(error) if is_disturbed(&error) && Instant::now() < until => thread::sleep(ROUND),
+            removed => return removed,
+        }
+    }
+}
+
+/// Whether somebody else was at work in the tree.
+fn is_disturbed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,163 @@
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use tokio::sync::Notify;
+
+use host_model::{Fault, FaultClass};
+
+/// How many denied uses are told one by one; a component can try any number of times.
+const TOLD: usize = 20;
+/// Bytes of each: the path of a request can be long.
+const SHOWN: usize = 2 << 10;
+
+/// How many file names that are not UTF-8 are reported one by one.
+const ODD_NAMES: usize = 5;
+
+/// Notes what the sandbox saw a component do that it may not. The first breach of a bound ends the attempt; a
+/// denied use is refused and noted, and the component may go on.
+#[derive(Default)]
+pub struct Tripwire {
+    noted: Mutex<Noted>,
+    breached: Notify,
+}
+
+#[derive(Default)]
+struct Noted {
+    breach: Option<Fault>,
+    denied: Vec<String>,
+    denied_uncounted: u64,
+    crowded: Option<Crowded>,
+    odd_names: BTreeSet<Vec<u8>>,
+    more_odd_names: bool,
+}
+
+/// Requests and look-ups that there was no place for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crowded {
+    /// How many.
+    pub refused: u64,
+    /// How many may be under way at once.
+    pub at_once: u32,
+}
+
+impl fmt::Display for Crowded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { refused, at_once } = self;
+        write!(f, "{refused} requests and look-ups beyond {at_once} at once; the limit is `handles`")
+    }
+}
+
+impl Tripwire {
+    /// A bound was breached, which ends the attempt as `limit`.
+    pub fn limit(&self, what: impl Into<String>) {
+        self.breach(Fault::new(FaultClass::Limit, what));
+    }
+
+    /// Ends the attempt with `fault`. Only the first one counts.
+    pub fn breach(&self, fault: Fault) {
+        let mut noted = self.lock();
+        if noted.breach.is_none() {
+            noted.breach = Some(fault);
+        }
+        drop(noted);
+        self.breached.notify_one();
+    }
+
+    /// Something that was not granted was tried and refused.
+    pub fn denied(&self, mut what: String) {
+        if what.len() > SHOWN {
+            what.truncate(what.floor_char_boundary(SHOWN));
+            what.push_str(" …");
+        }
+        let mut noted = self.lock();
+        if noted.denied.contains(&what) || noted.denied.len() >= TOLD {
+            noted.denied_uncounted += 1;
+        } else {
+            noted.denied.push(what);
+        }
+    }
+
+    /// A request or a look-up was refused, since `at_once` of them were under way.
+    pub(super) fn crowded(&self, at_once: u32) {
+        let mut noted = self.lock();
+        noted.crowded.get_or_insert(Crowded { refused: 0, at_once }).refused += 1;
+    }
+
+    /// The requests and look-ups that there was no place for, if there were any.
+    #[must_use]
+    pub fn crowd(&self) -> Option<Crowded> {
+        self.lock().crowded
+    }
+
+    /// A listing showed the component a file name that is not UTF-8.
+    pub(super) fn odd_name(&self, name: &[u8]) {
+        let mut noted = self.lock();
+        if noted.odd_names.len() < ODD_NAMES {
+            noted.odd_names.insert(name.to_owned());
+        } else if !noted.odd_names.contains(name) {
+            noted.more_odd_names = true;
+        }
+    }
+
+    /// What a component could not see as it is: the file names that are not UTF-8, for a person.
+    #[must_use]
+    pub fn odd_names(&self) -> Option<String> {
+        let noted = self.lock();
+        if noted.odd_names.is_empty() {
+            return None;
+        }
+        let names: Vec<String> = noted.odd_names.iter().map(|name| format!("`{}`", name.escape_ascii())).collect();
+        let more = if noted.more_odd_names { " and more" } else { "" };
+        Some(format!(
+            "file names that are not UTF-8, which the component sees with U+FFFD in them: {}{more}",
+            names.join(", ")
+        ))
+    }
+
+    /// The first breach.
+    #[must_use]
+    pub fn breached(&self) -> Option<Fault> {
+        self.lock().breach.clone()
+    }
+
+    /// Waits for the first breach.
+    pub async fn wait(&self) -> Fault {
+        loop {
+            if let Some(fault) = self.breached() {
+                return fault;
+            }
+            self.breached.notified().await;
+        }
+    }
+
+    /// The denied uses, each once, and how many more there were.
+    #[must_use]
+    pub fn denials(&self) -> (Vec<String>, u64) {
+        let noted = self.lock();
+        (noted.denied.clone(), noted.denied_uncounted)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Noted> {
+        // Every change is complete by itself, so what a panicking thread left is sound.
+        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn denials_are_told_up_to_a_bound_in_number_and_length() {
+        let tripwire = Tripwire::default();
+        for number in 0..100 {
+            tripwire.denied(format!("{number}: {}", "é".repeat(100_000)));
+        }
+        let (told, more) = tripwire.denials();
+        assert_eq!((told.len(), more), (TOLD, 80));
+        assert!(told.iter().all(|what| what.len() < SHOWN + 10 && what.ends_with(" …")));
+    }
+}

@@ -1,0 +1,370 @@
+use std::{
+    collections::hash_map::RandomState,
+    fs::{self, DirBuilder, File, Permissions},
+    hash::BuildHasher,
+    io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use host_model::View;
+
+use super::{
+    Halt, Snapshot,
+    claim::{self, CLAIM, Owner, Taken},
+    copying::at,
+    remove_tree,
+};
+
+/// Folders made for a new workspace before giving up: a sweep can take one that was just made for a dead run's.
+const TRIES: usize = 16;
+
+/// The folder, outside every repository, that holds the directories of a run's attempts. It is private to
+/// this user and is removed with the run, or by the next one (`sweep`) if this one is killed.
+///
+/// An agent is a process of the same user: it can change the mode and times of any file whose path it knows, and have the
+/// kernel report names in any directory whose path it knows (inotify). It knows its own path, and so the workspace's. So
+/// everything else lies in directories with names that cannot be guessed, and those are made before any agent runs, when
+/// nobody can see a name come up. An attempt is made in one of these, its slot, that no living agent knows.
+#[derive(Debug)]
+pub struct Workspace {
+    folder: PathBuf,
+    fixtures: PathBuf,
+    /// Slots that no attempt has now.
+    slots: Mutex<Vec<PathBuf>>,
+    attempts: AtomicU64,
+    keep: bool,
+    /// Says that the run lives, as long as it is open.
+    _claim: Option<File>,
+}
+
+/// The directories that one attempt owns.
+#[derive(Debug)]
+pub struct AttemptDirs {
+    /// Holds all the others.
+    pub base: PathBuf,
+    /// Seen by the component as `/`; the agent's working directory.
+    pub root: PathBuf,
+    /// Seen by the component as `/host/config`; the agent's config dir.
+    pub config: PathBuf,
+    /// The attempt's own copies of the scenario's further folders, where it has some.
+    pub folders: PathBuf,
+    /// The agent's HOME.
+    pub home: PathBuf,
+    /// The agent's TMPDIR.
+    pub tmp: PathBuf,
+    /// Bytes that the host itself has put there: the attempt is not to blame for them.
+    pub own: AtomicU64,
+}
+
+impl Workspace {
+    /// Makes the workspace of a run below `parent`, usually the system's folder for temporary files. Should the run
+    /// be killed, the next one can tell from it that `directory` is its run directory. With `keep`, it and the
+    /// attempts' directories stay.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn create(parent: &Path, run: &str, directory: &Path, keep: bool) -> io::Result<Self> {
+        let directory = std::path::absolute(directory)?;
+        // The claim is text.
+        let directory = directory.to_str().map(PathBuf::from);
+        Self::claimed(parent, &Owner { run: run.to_owned(), directory, keep })
+    }
+
+    /// Makes that of a `host check`, which has no run: should it be killed, the next run or check removes it, and can tell
+    /// from `output`, the folder for runs of its suite, whose check it was.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn for_check(parent: &Path, output: &Path) -> io::Result<Self> {
+        let directory = std::path::absolute(output)?.to_str().map(PathBuf::from);
+        Self::claimed(parent, &Owner { run: CHECK.to_owned(), directory, keep: false })
+    }
+
+    fn claimed(parent: &Path, owner: &Owner) -> io::Result<Self> {
+        for _ in 0..TRIES {
+            // Removes itself unless it is kept.
+            let made = tempfile::Builder::new()
+                .prefix(&format!("{PREFIX}{}-", owner.run))
+                .permissions(Permissions::from_mode(0o700))
+                .tempdir_in(parent)?;
+            let claim = match claim::take(made.path(), owner)? {
+                Taken::Held(claim) => Some(claim),
+                Taken::Unlockable => None,
+                Taken::Lost => continue,
+            };
+            let folder = made.path().canonicalize()?;
+            let fixtures = create_secret(&folder)?;
+            // The name lasts as long as the workspace.
+            let _ = made.keep();
+            let slots = Mutex::default();
+            return Ok(Self { folder, fixtures, slots, attempts: AtomicU64::new(0), keep: owner.keep, _claim: claim });
+        }
+        Err(io::Error::other("other runs remove the new folder again and again"))
+    }
+
+    /// Where the workspace is.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The directory for snapshots of fixtures. No agent knows its path.
+    #[must_use]
+    pub fn fixtures(&self) -> &Path {
+        &self.fixtures
+    }
+
+    /// Makes room for so many attempts at a time. To be called before the first agent starts.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn reserve(&self, attempts: usize) -> io::Result<()> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        while slots.len() < attempts {
+            slots.push(create_secret(&self.folder)?);
+        }
+        Ok(())
+    }
+
+    /// Whether what is in it stays.
+    #[must_use]
+    pub fn keeps(&self) -> bool {
+        self.keep
+    }
+
+    /// Makes the directories of one attempt. Root and config dir start as `snapshot` says, or empty; with
+    /// `own_folders` it has copies of the further folders too.
+    ///
+    /// # Errors
+    /// The file system's; any when `halt` asks for the end.
+    pub fn attempt(&self, snapshot: Option<&Snapshot>, own_folders: bool, halt: Halt<'_>) -> io::Result<AttemptDirs> {
+        let number = self.attempts.fetch_add(1, Ordering::Relaxed);
+        let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let slot = slot.map_or_else(|| create_secret(&self.folder), Ok)?;
+        let made = Self::attempt_in(slot.join(format!("a{number}")), snapshot, own_folders, halt);
+        if made.is_err() {
+            self.slots.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
+        }
+        made
+    }
+
+    fn attempt_in(
+        base: PathBuf,
+        snapshot: Option<&Snapshot>,
+        own_folders: bool,
+        halt: Halt<'_>,
+    ) -> io::Result<AttemptDirs> {
+        create_private(&base).map_err(|error| at(&base, error))?;
+        let unfinished = Unfinished(&base);
+        let dirs = AttemptDirs {
+            root: base.join("root"),
+            config: base.join("config"),
+            folders: base.join("folders"),
+            home: base.join("home"),
+            tmp: base.join("tmp"),
+            own: AtomicU64::new(0),
+            base: base.clone(),
+        };
+        for folder in [&dirs.root, &dirs.config] {
+            create_private(folder).map_err(|error| at(folder, error))?;
+        }
+        if let Some(snapshot) = snapshot {
+            snapshot.copy_to(&dirs.root, &dirs.config, halt)?;
+            if own_folders {
+                snapshot.copy_folders_to(&dirs.folders, halt)?;
+            }
+        }
+        std::mem::forget(unfinished);
+        Ok(dirs)
+    }
+
+    /// Removes an attempt's directories, unless they are kept. Where a process of the attempt may have survived
+    /// (`unwatched` is false) nothing else is made in its slot.
+    ///
+    /// # Errors
+    /// The first entry that would not go.
+    pub fn release(&self, dirs: &AttemptDirs, unwatched: bool) -> io::Result<Option<PathBuf>> {
+        if self.keep {
+            return Ok(Some(dirs.base.clone()));
+        }
+        remove_tree(&dirs.base)?;
+        let slot = dirs.base.parent().map(Path::to_owned).filter(|_| unwatched);
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner).extend(slot);
+        Ok(None)
+    }
+
+    /// Removes the workspace, unless it is kept.
+    ///
+    /// # Errors
+    /// The first entry that would not go.
+    pub fn close(&self) -> io::Result<()> {
+        if self.keep { Ok(()) } else { remove_workspace(&self.folder) }
+    }
+}
+
+/// A folder that is being filled. Should that fail, or panic, what is there is removed: a full disk would stay full.
+struct Unfinished<'a>(&'a Path);
+
+impl Drop for Unfinished<'_> {
+    fn drop(&mut self) {
+        // What is left goes with the run's folder.
+        let _ = remove_tree(self.0);
+    }
+}
+
+/// What stands in the place of a run where a `host check` made the workspace.
+pub const CHECK: &str = "check";
+
+/// What the name of a workspace begins with.
+const PREFIX: &str = "host-";
+
+/// The run in the name of a workspace: `host-20261122-231500-qkzr-a1B2c3`, or [`CHECK`] in `host-check-a1B2c3`. Other
+/// names are none of ours.
+pub(super) fn run_of(name: &str) -> Option<&str> {
+    let (run, random) = name.strip_prefix(PREFIX)?.rsplit_once('-')?;
+    let all = |text: &str, length, is: fn(&u8) -> bool| text.len() == length && text.bytes().all(|byte| is(&byte));
+    let is_run = || {
+        let mut parts = run.split('-');
+        all(parts.next()?, 8, u8::is_ascii_digit).then_some(())?;
+        all(parts.next()?, 6, u8::is_ascii_digit).then_some(())?;
+        all(parts.next()?, 4, u8::is_ascii_lowercase).then_some(())?;
+        parts.next().is_none().then_some(())
+    };
+    let named = all(random, 6, u8::is_ascii_alphanumeric) && (run == CHECK || is_run().is_some());
+    named.then_some(run)
+}
+
+/// Removes a workspace. Its claim goes last: if the remover is killed, the next sweep still knows whose the rest is.
+///
+/// # Errors
+/// The first entry that would not go.
+pub(super) fn remove_workspace(folder: &Path) -> io::Result<()> {
+    match open_up(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    }
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        // `file_type` does not follow links.
+        if entry.file_type()?.is_dir() {
+            remove_tree(&entry.path())?;
+        } else if entry.file_name() != CLAIM {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    // A sweep may take the folder for one that has just been made, and come first.
+    gone(fs::remove_file(folder.join(CLAIM)))?;
+    gone(fs::remove_dir(folder))
+}
+
+/// An agent may have taken the permissions of the folder.
+fn open_up(folder: &Path) -> io::Result<()> {
+    if fs::symlink_metadata(folder)?.permissions().mode() & 0o700 == 0o700 {
+        return Ok(());
+    }
+    fs::set_permissions(folder, Permissions::from_mode(0o700))
+}
+
+/// What is not there is removed already.
+fn gone(removed: io::Result<()>) -> io::Result<()> {
+    removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+}
+
+impl AttemptDirs {
+    /// What the attempt's agents see of the workspace.
+    #[must_use]
+    pub fn view(&self) -> Option<View> {
+        let hidden = self.base.parent()?.parent()?.to_owned();
+        Some(View { hidden, shown: self.base.clone() })
+    }
+
+    /// Makes the directories that only an agent needs.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn for_agent(&self) -> io::Result<()> {
+        for folder in [&self.home, &self.tmp] {
+            match create_private(folder) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(at(folder, error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Workspace {
+    fn drop(&mut self) {
+        // `close` tells what went wrong; this is for the paths that never came to it.
+        let _ = self.close();
+    }
+}
+
+/// Makes a directory whose name nobody can guess.
+fn create_secret(within: &Path) -> io::Result<PathBuf> {
+    /// Of 36 characters each: 2^62 names, and short, since the paths of sockets are.
+    const LENGTH: usize = 12;
+    // Keyed by the system's random numbers.
+    let random = RandomState::new();
+    let mut number = u128::from(random.hash_one(0_u8)) << 64 | u128::from(random.hash_one(1_u8));
+    let mut name = String::with_capacity(LENGTH);
+    for _ in 0..LENGTH {
+        name.extend(char::from_digit((number % 36) as u32, 36));
+        number /= 36;
+    }
+    let path = within.join(name);
+    create_private(&path).map_err(|error| at(&path, error))?;
+    Ok(path)
+}
+
+fn create_private(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().mode(0o700).create(folder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host_model::{Fixture, Shortage};
+
+    /// A copy that cannot be made to its end, as on a full disk.
+    #[test]
+    fn what_an_attempt_began_to_make_is_removed_where_that_fails() {
+        let here = tempfile::tempdir().unwrap();
+        let root = here.path().join("root");
+        fs::create_dir(&root).unwrap();
+        fs::write(root.join("first"), "x").unwrap();
+        let workspace = Workspace::for_check(here.path(), here.path()).unwrap();
+        let fixture = Fixture { root: Some(root), ..Fixture::default() };
+        let into = workspace.folder().join("f1");
+        let snapshot = Snapshot::take(&fixture, &into, 1 << 20, &|| false).unwrap();
+        let attempt = || workspace.attempt(Some(&snapshot), false, &|| false);
+        let made = attempt().unwrap();
+        assert!(made.root.join("first").is_file());
+        workspace.release(&made, true).unwrap();
+        // A socket is nothing that can be copied.
+        let _socket = std::os::unix::net::UnixListener::bind(into.join("before/second")).unwrap();
+        attempt().unwrap_err();
+        let panics = || workspace.attempt(Some(&snapshot), false, &|| panic!("it fell over"));
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(panics)).unwrap_err();
+        let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().map(|it| it.unwrap().path());
+        // The slots stay, and are empty.
+        let slots = entries(workspace.folder()).filter(|path| *path != into);
+        let left: Vec<_> = slots.flat_map(|slot| entries(&slot).collect::<Vec<_>>()).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+
+    /// `/dev/full` is always out of room.
+    #[test]
+    fn an_error_with_its_path_still_tells_the_shortage() {
+        let written = fs::write("/dev/full", "x").unwrap_err();
+        let error = at(Path::new("/a/b"), written);
+        assert!(error.to_string().starts_with("/a/b: No space left"), "{error}");
+        assert_eq!(Shortage::of(&error), Some(Shortage::Room));
+        assert_eq!(Shortage::of(&at(Path::new("/a"), error)), Some(Shortage::Room));
+    }
+}
