@@ -43,7 +43,7 @@ pub use confine::confinement_available;
 pub use external::{
     AgentVersion, VersionProblem, find_program, missing_credentials, secrets, shadowed, short_secrets, version,
 };
-pub use observer::{Intake, Observer};
+pub use observer::{Intake, Observer, Reading};
 pub use orphans::{SESSION_MARKER, become_subreaper, kill_orphans};
 pub use process::HostProgram;
 pub use replay::{Replay, Replayable, Restore, replayable};

@@ -210,10 +210,10 @@ pub enum Declared {
     Command,
 }
 
-#[cfg(test)]
 impl Scenario {
     /// A typed scenario of this name, with nothing else.
-    pub(crate) fn named(name: &str) -> Self {
+    #[must_use]
+    pub fn named(name: &str) -> Self {
         Self {
             id: ScenarioId(name.into()),
             plugin: PluginId(0),

@@ -1,6 +1,9 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValue};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValue, PossibleValuesParser, TypedValueParser},
+};
 
 use super::{caps::CapsArgs, given::Given, policy_args::PolicyArgs};
 use host_model::CompileLimits;
@@ -209,7 +212,7 @@ pub(super) struct RunArgs {
     pub(super) no_tests: NoTests,
 
     /// How to report to the terminal or a pipe; may be repeated [default: the suite's `reporters`, or human]
-    #[arg(long = "reporter", value_enum, value_name = "KIND", value_delimiter = ',')]
+    #[arg(long = "reporter", value_parser = reporter_kind(), value_name = "KIND", value_delimiter = ',')]
     pub(super) reporters: Vec<ReporterKind>,
 }
 
@@ -409,7 +412,7 @@ pub(super) struct RegradeArgs {
     pub(super) quiet: bool,
 
     /// How to report to the terminal or a pipe; may be repeated [default: human]
-    #[arg(long = "reporter", value_enum, value_name = "KIND", value_delimiter = ',')]
+    #[arg(long = "reporter", value_parser = reporter_kind(), value_name = "KIND", value_delimiter = ',')]
     pub(super) reporters: Vec<ReporterKind>,
 
     /// Only trials of scenarios whose name contains one of these texts
@@ -535,23 +538,24 @@ pub(super) enum NoTests {
     Pass,
 }
 
-impl ValueEnum for ReporterKind {
-    fn value_variants<'a>() -> &'a [Self] {
-        &Self::ALL
-    }
-
-    fn to_possible_value(&self) -> Option<PossibleValue> {
-        Some(PossibleValue::new(self.as_str()).help(match self {
-            Self::Human => "For people: live on a terminal, plain lines elsewhere",
-            Self::Jsonl => "The event stream, one JSON object a line, on stdout",
-            Self::Junit => "`junit.xml` in the run directory, as Jenkins reads it",
-            Self::Github => {
+/// Parses a kind of report by its word.
+fn reporter_kind() -> impl TypedValueParser<Value = ReporterKind> {
+    let values = ReporterKind::ALL.map(|kind| {
+        PossibleValue::new(kind.as_str()).help(match kind {
+            ReporterKind::Human => "For people: live on a terminal, plain lines elsewhere",
+            ReporterKind::Jsonl => "The event stream, one JSON object a line, on stdout",
+            ReporterKind::Junit => "`junit.xml` in the run directory, as Jenkins reads it",
+            ReporterKind::Github => {
                 "Groups, annotations, step summary and outputs for GitHub Actions, on stdout and in the files that it \
                  names"
             }
-            Self::Silent => "Nothing but the run directory",
-        }))
-    }
+            ReporterKind::Silent => "Nothing but the run directory",
+        })
+    });
+    PossibleValuesParser::new(values).try_map(|word| {
+        let kind = ReporterKind::ALL.into_iter().find(|kind| kind.as_str() == word);
+        kind.ok_or_else(|| format!("there is no report `{word}`"))
+    })
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

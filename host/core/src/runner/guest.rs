@@ -7,7 +7,7 @@ use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::{executor::Feed, sessions::Sessions, text::shortened};
-use host_model::{Fault, FaultClass, GrantItem, Report, SessionEventKind};
+use host_model::{Fault, FaultClass, GrantItem, Report};
 use host_wasm::component::bindings::{
     self, SessionHandle,
     scenario::host::{agent, report},
@@ -199,56 +199,4 @@ impl report::Host for Guest {
 
 fn bounded(text: String) -> String {
     shortened(text, REPORT_TEXT)
-}
-
-impl From<Fault> for agent::SessionFault {
-    fn from(fault: Fault) -> Self {
-        Self { class: fault.class.as_str().to_owned(), message: fault.message }
-    }
-}
-
-impl From<host_model::Usage> for agent::Usage {
-    fn from(usage: host_model::Usage) -> Self {
-        Self {
-            input_tokens: usage.input_tokens,
-            cached_input_tokens: usage.cached_input_tokens,
-            output_tokens: usage.output_tokens,
-            cost_micro_usd: usage.cost_micro_usd,
-        }
-    }
-}
-
-impl From<host_model::Conclusion> for agent::Conclusion {
-    fn from(conclusion: host_model::Conclusion) -> Self {
-        Self {
-            final_message: conclusion.final_message,
-            stop_reason: conclusion.stop_reason,
-            turns: conclusion.turns,
-            usage: conclusion.usage.into(),
-            duration_ms: u64::try_from(conclusion.duration.as_millis()).unwrap_or(u64::MAX),
-        }
-    }
-}
-
-impl From<host_model::SessionEvent> for agent::Event {
-    fn from(event: host_model::SessionEvent) -> Self {
-        let kind = match event.kind {
-            SessionEventKind::Started { session_id, model } => {
-                agent::EventKind::Started(agent::Started { session_id, model })
-            }
-            SessionEventKind::Message { text } => agent::EventKind::Message(text),
-            SessionEventKind::ToolCall { id, name, input } => {
-                agent::EventKind::ToolCall(agent::ToolCall { id, name, input: input.to_string() })
-            }
-            SessionEventKind::ToolResult { id, is_error, output } => {
-                agent::EventKind::ToolResult(agent::ToolResult { id, is_error, output })
-            }
-            SessionEventKind::Usage(usage) => agent::EventKind::Usage(usage.into()),
-            SessionEventKind::BackOff(host_model::BackOff { attempt, delay_ms, reason }) => {
-                agent::EventKind::BackOff(agent::BackOff { attempt, delay_ms, reason })
-            }
-            SessionEventKind::Raw { line } => agent::EventKind::Raw(line),
-        };
-        Self { at_ms: event.at_ms, kind }
-    }
 }

@@ -8,6 +8,7 @@ mod command_entry;
 mod compile;
 mod componentize;
 mod contract;
+mod convert;
 mod custom_sections;
 mod discover;
 mod go_heap;
