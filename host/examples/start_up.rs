@@ -26,10 +26,7 @@ use host::{
 };
 use rustix::process::{Pid, Signal, kill_process_group};
 
-#[path = "../tests/support/model_server/mod.rs"]
-mod model_server;
-
-use model_server::{ModelServer, Scripts, Session};
+use host_testing::model_server::{ModelServer, Scripts, Session};
 
 type Failure = Box<dyn std::error::Error>;
 
