@@ -8,10 +8,7 @@
 
 use std::{io, net::Ipv4Addr};
 
-#[path = "../tests/support/model_server/mod.rs"]
-mod model_server;
-
-use model_server::{ModelServer, Scripts, Session};
+use host_testing::model_server::{ModelServer, Scripts, Session};
 
 #[tokio::main]
 async fn main() -> io::Result<()> {

@@ -24,10 +24,7 @@ use host_agents::{Guard, HostProgram, LaneKind, SessionLimits, SessionSpec, lane
 use host_model::{AgentSettings, Confinement, Ports, Provider, SessionEventKind};
 use rustix::process::{Pid, Signal, kill_process_group};
 
-#[path = "../tests/support/model_server/mod.rs"]
-mod model_server;
-
-use model_server::{ModelServer, Scripts, Session};
+use host_testing::model_server::{ModelServer, Scripts, Session};
 
 type Failure = Box<dyn std::error::Error>;
 

@@ -24,7 +24,7 @@
 //!
 //! The messages are read by hand, and not with the types of the crate `agent-client-protocol`: a line must be kept as it
 //! came and an unknown kind, field or version of it do no harm, and the crate would own both ends of the pipe. What is
-//! sent and understood is held to that crate by `host/tests/acp_library.rs`.
+//! sent and understood is held to that crate by `host/tests/agents/acp_library.rs`.
 //!
 //! An error as answer is a fault, see [`super::external::Refusal`]; -32000 means that a login is in want, and what is
 //! not known otherwise is a fault of class `launch` before the first prompt. A turn that the agent's own bound ends

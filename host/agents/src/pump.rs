@@ -413,8 +413,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_holds_the_streams_open_does_not_hold_the_observer() {
-        let mut survivor = tokio::process::Command::new("sleep")
-            .arg("1013")
+        let mut survivor = tokio::process::Command::new("sh")
+            .args(["-c", "echo up; exec sleep 1013"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
@@ -431,7 +431,7 @@ mod tests {
         let context = TurnContext { journal: Arc::new(Mutex::new(journal)), observer, limits };
         let (_known, state) = watch::channel(ProcessState::default());
         let turn = Turn::start(state, streams, Box::new(Deaf), context, "", None);
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        timeout(Duration::from_secs(5), observed.recv()).await.unwrap().expect("it is read");
         drop(turn);
         assert!(timeout(Duration::from_secs(5), observed.recv()).await.expect("nobody holds it").is_none());
         assert!(survivor.try_wait().unwrap().is_none());

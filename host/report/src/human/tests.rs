@@ -716,9 +716,13 @@ fn on_a_terminal_lines_live_below_the_results_and_go_at_the_end() {
     for event in &events[5..9] {
         human.event(event).unwrap();
     }
-    std::thread::sleep(Duration::from_millis(350));
+    // Another thread draws the lines.
+    let begun = std::time::Instant::now();
+    while !terminal.text().contains("1 of 5 done, 4 running, 0 waiting") {
+        assert!(begun.elapsed() < Duration::from_secs(30), "{}", terminal.text());
+        std::thread::yield_now();
+    }
     let midway = terminal.text();
-    assert!(midway.contains("1 of 5 done, 4 running, 0 waiting"), "{midway}");
     assert!(midway.contains("] scripted/merge-hook"), "{midway}");
     assert!(midway.contains("      PASS [   1.21s] scripted/ensign-cycle (canary)\n"), "{midway}");
     assert!(!midway.contains("Start"), "live lines show the starts");
