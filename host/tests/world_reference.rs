@@ -50,7 +50,10 @@ fn the_reference_is_what_the_contract_says() {
         fs::write(&file, &text).unwrap();
     }
     let kept = fs::read_to_string(&file).unwrap_or_default();
-    assert!(kept == text, "docs/reference/world.md does not match wit/: UPDATE_WORLD=1 cargo test --test world_reference");
+    assert!(
+        kept == text,
+        "docs/reference/world.md does not match wit/: UPDATE_WORLD=1 cargo test --test world_reference"
+    );
 }
 
 fn tell_interface(resolve: &Resolve, interface: &Interface, text: &mut String) {
