@@ -181,7 +181,7 @@ pub(crate) fn hint(stderr: &str) -> &'static str {
     if REFUSED.iter().any(|words| stderr.contains(words)) {
         "\n(a confined agent reaches only what its lane lists: `readable`, `writable`, `connect-ports`)"
     } else if SHORT.iter().any(|words| stderr.contains(words)) {
-        "\n(the machine may have run out of something: see `resources` in docs/troubleshooting.md, or lower `--jobs`)"
+        "\n(the machine may have run out of something: see `resources` in docs/guides/troubleshooting.md, or lower `--jobs`)"
     } else {
         ""
     }

@@ -41,7 +41,7 @@ mod tests {
 
     #[test]
     fn the_file_is_what_the_types_say() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/events.schema.json");
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/events.schema.json");
         let made = format!("{:#}\n", event_schema());
         if std::env::var_os("UPDATE_SCHEMA").is_some() {
             fs::write(&path, &made).unwrap();
@@ -49,8 +49,8 @@ mod tests {
         let kept = fs::read_to_string(&path).unwrap_or_default();
         assert!(
             kept == made,
-            "docs/events.schema.json is not what the model says: `UPDATE_SCHEMA=1 cargo test -p host-report schema` writes \
-             it anew; where a reader must know of the change, raise SCHEMA_VERSION"
+            "docs/reference/events.schema.json does not match the model: `UPDATE_SCHEMA=1 cargo test -p host-report schema` writes \
+             it again; where a reader must know of the change, raise SCHEMA_VERSION"
         );
     }
 

@@ -90,7 +90,7 @@ fn the_reference_has_every_flag_and_no_other() {
         }
     }
     let mut written = BTreeSet::new();
-    for row in rows(&read("docs/cli.md"), "## Flags") {
+    for row in rows(&read("docs/reference/cli.md"), "## Flags") {
         for command in row[1].split(", ") {
             written.extend(quoted(&row[0]).iter().flat_map(|cell| flags(cell)).map(|flag| (command.to_owned(), flag)));
         }
@@ -100,7 +100,7 @@ fn the_reference_has_every_flag_and_no_other() {
 
 #[test]
 fn the_reference_has_every_command_and_no_other() {
-    let rows = rows(&read("docs/cli.md"), "# Command line");
+    let rows = rows(&read("docs/reference/cli.md"), "# Command line");
     let written: BTreeSet<String> =
         first_cells(&rows).iter().map(|usage| usage.split(' ').nth(1).unwrap().to_owned()).collect();
     assert_eq!(written, commands());
@@ -108,12 +108,12 @@ fn the_reference_has_every_command_and_no_other() {
 
 #[test]
 fn the_reference_has_every_variable() {
-    let written = first_cells(&rows(&read("docs/cli.md"), "## Environment"));
+    let written = first_cells(&rows(&read("docs/reference/cli.md"), "## Environment"));
     for command in commands() {
         let help = help(&[&command]);
         for named in help.split("[env: ").skip(1) {
             let name = named.split('=').next().unwrap();
-            assert!(written.contains(name), "docs/cli.md lacks `{name}`");
+            assert!(written.contains(name), "docs/reference/cli.md lacks `{name}`");
         }
     }
     let sources = sources();
@@ -131,11 +131,9 @@ fn exit_codes() -> Vec<String> {
 }
 
 #[test]
-fn exit_codes_are_the_same_everywhere() {
-    for (file, heading) in [("docs/cli.md", "## Exit codes"), ("README.md", "## Exit codes")] {
-        let written: Vec<String> = rows(&read(file), heading).into_iter().map(|row| row[0].clone()).collect();
-        assert_eq!(written, exit_codes(), "{file}");
-    }
+fn exit_codes_are_the_same_in_the_help_and_the_reference() {
+    let rows = rows(&read("docs/reference/verdicts.md"), "## Exit codes");
+    assert_eq!(rows.into_iter().map(|row| row[0].clone()).collect::<Vec<_>>(), exit_codes());
 }
 
 /// What serde says is known in place of a name that is not.
@@ -147,8 +145,8 @@ fn known_variants<T: DeserializeOwned>(document: &str) -> BTreeSet<String> {
 
 #[test]
 fn verdicts_and_fault_classes_are_the_same_as_in_the_model() {
-    let text = read("docs/cli.md");
-    let tables = rows(&text, "## Verdicts");
+    let text = read("docs/reference/verdicts.md");
+    let tables = [rows(&text, "## Verdicts"), rows(&text, "## Fault classes")].concat();
     let verdicts = known_variants::<host_model::Verdict>(&format!(r#"{{"verdict":"{NOTHING}"}}"#));
     let classes = known_variants::<host_model::FaultClass>(&format!(r#""{NOTHING}""#));
     assert_eq!(first_cells(&tables), verdicts.union(&classes).cloned().collect());
@@ -190,14 +188,27 @@ fn all_keys(file: &str, free: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_guide_has_every_key_and_no_other() {
-    let guide = read("docs/authoring.md");
-    for (heading, file, free) in [
-        ("## `scenario.toml`", "scenarios/a/scenario.toml", &[][..]),
-        ("## `suite.toml`", "scenarios/suite.toml", &["lane", "profile"][..]),
+fn the_reference_has_every_key_and_no_other() {
+    for (page, file, free) in [
+        ("docs/reference/scenario-toml.md", "scenarios/a/scenario.toml", &[][..]),
+        ("docs/reference/suite-toml.md", "scenarios/suite.toml", &["lane", "profile"][..]),
     ] {
-        assert_eq!(first_cells(&rows(&guide, heading)), all_keys(file, free), "{heading}");
+        assert_eq!(first_cells(&key_rows(&read(page))), all_keys(file, free), "{page}");
     }
+}
+
+/// The rows of all tables of a page whose first column is called `key`.
+fn key_rows(text: &str) -> Vec<Vec<String>> {
+    let mut rows = Vec::new();
+    let mut in_table = false;
+    for line in text.lines() {
+        in_table = line.starts_with("| key |") || in_table && line.starts_with('|');
+        if in_table && line.starts_with("| `") {
+            rows.push(line.trim_matches('|').split('|').map(|cell| cell.trim().to_owned()).collect());
+        }
+    }
+    assert!(!rows.is_empty(), "there is no table of keys");
+    rows
 }
 
 /// The keys that a cell names; what stands in parentheses are defaults.
@@ -216,11 +227,11 @@ fn own_keys(cell: &str) -> Vec<String> {
 }
 
 #[test]
-fn the_guide_has_every_step_and_fault_and_no_other() {
+fn the_reference_has_every_step_and_fault_and_no_other() {
     const SCRIPT: &str = "summary = \"s\"\nexpect = { verdict = \"pass\" }\n[[step]]\n";
     const FILE: &str = "scenarios/a/agents/b.toml";
-    let guide = read("docs/authoring.md");
-    let (steps, faults) = (rows(&guide, "### Steps"), rows(&guide, "### Faults"));
+    let page = read("docs/reference/scripted-agents.md");
+    let (steps, faults) = (rows(&page, "## Steps"), rows(&page, "## Faults"));
     let mut written = first_cells(&steps);
     written.extend(steps.iter().chain(&faults).flat_map(|row| own_keys(&row[1])));
     let message = complaint(FILE, &format!("{SCRIPT}{NOTHING} = 1\n"));
@@ -254,7 +265,7 @@ fn every_script_in_the_documentation_is_one() {
 
 #[test]
 fn every_kind_of_event_has_an_example_that_is_one() {
-    let text = read("docs/events.md");
+    let text = read("docs/reference/events.md");
     let mut shown = BTreeSet::new();
     for line in blocks(&text, "json").iter().flat_map(|block| block.lines()) {
         let event: Event = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
@@ -285,7 +296,7 @@ fn properties(schema: &serde_json::Value, found: &mut BTreeSet<String>) {
 
 #[test]
 fn every_event_has_a_section_with_all_its_keys_and_no_other() {
-    let text = read("docs/events.md");
+    let text = read("docs/reference/events.md");
     let schema = event_schema();
     let kinds = schema["oneOf"].as_array().unwrap();
     assert!(kinds.len() > 10);
@@ -302,7 +313,7 @@ fn every_event_has_a_section_with_all_its_keys_and_no_other() {
     let mut all = BTreeSet::new();
     properties(&schema, &mut all);
     let named: BTreeSet<String> = quoted(&text.replace("```", "")).into_iter().collect();
-    assert_eq!(all.difference(&named).collect::<Vec<_>>(), [""; 0], "keys that docs/events.md does not name");
+    assert_eq!(all.difference(&named).collect::<Vec<_>>(), [""; 0], "keys that docs/reference/events.md does not name");
 }
 
 /// The words that are headings of a level, in backquotes.
@@ -314,10 +325,10 @@ fn headed(text: &str, level: &str) -> BTreeSet<String> {
 #[test]
 fn every_verdict_and_every_class_of_fault_has_its_section() {
     let verdicts = known_variants::<host_model::Verdict>(&format!(r#"{{"verdict":"{NOTHING}"}}"#));
-    assert_eq!(headed(&read("docs/reading-a-run.md"), "###"), verdicts);
+    assert_eq!(headed(&read("docs/guides/reading-a-run.md"), "###"), verdicts);
     let mut troubles = known_variants::<host_model::FaultClass>(&format!(r#""{NOTHING}""#));
     troubles.extend(["blocked", "cancelled", "flaky"].map(str::to_owned));
-    assert_eq!(headed(&read("docs/troubleshooting.md"), "##"), troubles);
+    assert_eq!(headed(&read("docs/guides/troubleshooting.md"), "##"), troubles);
 }
 
 /// Everything below `folder` that `wanted` takes, without what is built or downloaded.
@@ -428,15 +439,17 @@ fn the_documentation_names_no_place_of_one_machine_and_no_registry() {
 fn every_test_that_the_documentation_names_is_there() {
     let sources = sources();
     let mut named = 0;
-    for file in ["docs/security.md", "docs/architecture.md"] {
+    for file in ["docs/explanation/security-tests.md", "docs/explanation/architecture.md"] {
         for word in quoted(&read(file)) {
-            let test = word.matches('_').count() >= 3
-                && word.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit());
-            if test {
+            // `module::test_name`
+            let Some((_, test)) = word.rsplit_once("::") else { continue };
+            let is_test = test.matches('_').count() >= 2
+                && test.chars().all(|c| c.is_ascii_lowercase() || c == '_' || c.is_ascii_digit());
+            if is_test {
                 named += 1;
-                assert!(sources.values().any(|text| text.contains(&format!("fn {word}("))), "{file}: `{word}`");
+                assert!(sources.values().any(|text| text.contains(&format!("fn {test}("))), "{file}: `{word}`");
             }
         }
     }
-    assert!(named > 40, "only {named} tests were found");
+    assert!(named > 150, "only {named} tests were found");
 }

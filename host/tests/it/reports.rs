@@ -365,7 +365,7 @@ fn a_full_disk_below_the_run_directory_loses_no_verdict() {
 
 #[test]
 fn event_logs_of_real_runs_and_the_examples_keep_to_the_schema() {
-    let kept = fs::read_to_string(repository().join("docs/events.schema.json")).unwrap();
+    let kept = fs::read_to_string(repository().join("docs/reference/events.schema.json")).unwrap();
     let printed = Suite::new().host(["schema"]);
     printed.exits(0);
     assert_eq!(printed.stdout, kept, "`host schema` prints the file of the documentation");
@@ -392,7 +392,7 @@ fn event_logs_of_real_runs_and_the_examples_keep_to_the_schema() {
     typed.host_in(&repository(), ["run", plugin("gate").to_str().unwrap(), "--no-canary"]).exits(0);
     holds_all(&typed);
 
-    let page = fs::read_to_string(repository().join("docs/events.md")).unwrap();
+    let page = fs::read_to_string(repository().join("docs/reference/events.md")).unwrap();
     page.lines().filter(|line| line.starts_with("{\"seq\"")).for_each(holds);
 }
 

@@ -1,4 +1,4 @@
-//! `docs/world.md` is what `wit/` says. `UPDATE_WORLD=1 cargo test --test it world_reference` writes it anew.
+//! `docs/reference/world.md` matches `wit/`. `UPDATE_WORLD=1 cargo test --test it world_reference` writes it again.
 
 use host_testing::repository;
 use std::{fmt::Write as _, fs};
@@ -9,9 +9,9 @@ use wit_parser::{
 
 const HEAD: &str = "# The world `scenario:host/plugin`
 
-Every interface, type and function of the contract, as the files in [`wit/`](../wit/world.wit) have it. This page is made
-of them by a test (`host/tests/it/world_reference.rs`); do not edit it. [The contract](contract.md) says how the parts work
-together, which bounds hold, and how versions go on.
+Every interface, type and function of the contract. This page is generated from the files in
+[`wit/`](../../wit/world.wit) by the test `world_reference`; do not edit it. [The contract](../explanation/contract.md)
+explains how the parts work together, which bounds apply, and how versions evolve.
 ";
 
 #[test]
@@ -38,12 +38,15 @@ fn the_reference_is_what_the_contract_says() {
     for interface in package.interfaces.values().map(|id| &resolve.interfaces[*id]) {
         tell_interface(&resolve, interface, &mut text);
     }
-    let file = repository().join("docs/world.md");
+    let file = repository().join("docs/reference/world.md");
     if std::env::var_os("UPDATE_WORLD").is_some() {
         fs::write(&file, &text).unwrap();
     }
     let kept = fs::read_to_string(&file).unwrap_or_default();
-    assert!(kept == text, "docs/world.md is not what wit/ says: UPDATE_WORLD=1 cargo test --test it world_reference");
+    assert!(
+        kept == text,
+        "docs/reference/world.md does not match wit/: UPDATE_WORLD=1 cargo test --test it world_reference"
+    );
 }
 
 fn tell_interface(resolve: &Resolve, interface: &Interface, text: &mut String) {
