@@ -210,7 +210,8 @@ impl Running<'_> {
         let read = |name| String::from_utf8(fs::read(out(name)).unwrap()).expect("output is UTF-8");
         assert!(ended, "host hangs:\n{}", read("stderr"));
         let events = self.suite.last_run().map_or_else(Vec::new, |run| events_of(&run));
-        Finished { code: status.code(), stdout: read("stdout"), stderr: read("stderr"), events, peak_memory }
+        let folder = self.suite.path("").components().collect();
+        Finished { code: status.code(), stdout: read("stdout"), stderr: read("stderr"), events, peak_memory, folder }
     }
 }
 
@@ -241,6 +242,8 @@ pub struct Finished {
     pub events: Vec<Event>,
     /// The most memory, in bytes, that the host itself had resident at once.
     pub peak_memory: u64,
+    /// The directory of its suite.
+    pub(crate) folder: PathBuf,
 }
 
 impl Finished {

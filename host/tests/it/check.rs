@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use host_testing::{Finished, Listed, Suite, plain_module, typed_module};
+use host_testing::{Finished, Listed, Suite, host_snapshot, plain_module, typed_module};
 
 /// A sound suite with the typed plugin `gate.wasm` and the command `tool.wasm`.
 fn suite() -> Suite {
@@ -25,22 +25,27 @@ fn expect_fail(lane: &str, codes: &str, until: &str) -> String {
     )
 }
 
-/// stderr, with the suite's folder as `[SUITE]`.
-fn told(suite: &Suite, finished: &Finished) -> String {
+/// A call that ends before anything runs.
+fn idle<'a>(suite: &Suite, args: impl IntoIterator<Item = &'a str>) -> Finished {
+    let finished = suite.host(args);
     assert!(finished.events.is_empty(), "nothing ran");
-    finished.stderr.replace(suite.path("").to_str().unwrap().trim_end_matches('/'), "[SUITE]")
+    finished
 }
 
 #[test]
 fn a_sound_suite_is_told_briefly() {
     let suite = suite();
-    let finished = suite.host(["check"]);
-    assert_eq!(told(&suite, finished.exits(0)), "");
-    assert_eq!(
-        finished.stdout,
-        "suite      scenarios/suite.toml\nlanes      one, two\nfolders    2\nplugins    2\n\
-         scenarios  gate, tool\nsound\n"
-    );
+    host_snapshot!(idle(&suite, ["check"]), @"
+    exit code: 0
+    ----- stdout -----
+    suite      scenarios/suite.toml
+    lanes      one, two
+    folders    2
+    plugins    2
+    scenarios  gate, tool
+    sound
+    ----- stderr -----
+    ");
     assert_eq!(suite.leftovers(), [""; 0]);
 }
 
@@ -49,21 +54,45 @@ fn a_sound_suite_is_told_briefly() {
 fn a_scenario_without_the_agents_that_it_needs_is_a_problem() {
     let suite = suite();
     fs::remove_dir_all(suite.path("scenarios/gate/agents")).unwrap();
-    for command in ["check", "run"] {
-        let finished = suite.host([command]);
-        let told = told(&suite, finished.exits(96));
-        assert!(told.contains("the scenario `gate` has no agents; add the file `agents/right.toml`"), "{told}");
-    }
+    host_snapshot!(idle(&suite, ["check"]), @"
+    exit code: 96
+    ----- stdout -----
+    suite      scenarios/suite.toml
+    lanes      one, two
+    folders    2
+    plugins    2
+    scenarios  gate, tool
+    not sound: 2 errors
+    ----- stderr -----
+    error: the lane `one` plays the agent `right`, but the scenario `gate` has no agents; add the file `agents/right.toml` to its folder
+    error: the lane `two` plays the agent `right`, but the scenario `gate` has no agents; add the file `agents/right.toml` to its folder
+    ");
+    host_snapshot!(idle(&suite, ["run"]), @"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: the lane `one` plays the agent `right`, but the scenario `gate` has no agents; add the file `agents/right.toml` to its folder
+    error: the lane `two` plays the agent `right`, but the scenario `gate` has no agents; add the file `agents/right.toml` to its folder
+    ");
 }
 
 #[test]
 fn a_scenario_in_the_place_of_a_plugin_or_a_filter_for_none_is_answered() {
     let suite = suite();
-    let finished = suite.host(["run", "gate"]);
-    let told = told(&suite, finished.exits(96));
-    assert!(told.contains("there is no plugin `gate`") && told.contains("`host run -- gate`"), "{told}");
-    let finished = suite.host(["list", "--", "gaet"]);
-    assert!(finished.exits(0).stderr.contains("warning: no scenario's name contains `gaet`"), "{}", finished.stderr);
+    host_snapshot!(idle(&suite, ["run", "gate"]), @"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: there is no plugin `gate`; to select the scenario of that name, write it behind `--` (`host run -- gate`)
+    ");
+    host_snapshot!(idle(&suite, ["list", "--", "gaet"]), @"
+    exit code: 0
+    ----- stdout -----
+    lane one (scripted): 0 scenarios
+    lane two (scripted): 0 scenarios
+    ----- stderr -----
+    warning: no scenario's name contains `gaet`
+    ");
 }
 
 #[test]
@@ -76,21 +105,26 @@ fn every_problem_of_a_suite_is_told() {
     suite.file("scenarios/tool/root/host/x", "");
     fs::create_dir(suite.path("scenarios/tool/agent")).unwrap();
     fs::create_dir(suite.path("scenarios/tools")).unwrap();
-    let finished = suite.host(["check"]);
-    assert_eq!(
-        told(&suite, finished.exits(96)),
-        r#"warning: scenarios/gate/scenario.toml:8:9: expected until 2020-01-31, which is over: it fails again; ask ada
-  |
-8 | until = 2020-01-31
-  |         ^^^^^^^^^^
-warning: scenarios/tool/agent is not read; did you mean `agents`?
-warning: scenarios/tools is not used: no plugin of the suite has a scenario `tools`
-error: the fixture [SUITE]/scenarios/tool/root contains `host`, which is reserved in a root; rename it
-error: scenarios/gate/agents/wrong.toml expects the finding `hold`, but the scenario `gate` has none of that code; did you mean `held`?
-error: the lane `one` plays the agent `rihgt`, but the scenario `gate` has only `right`, `wrong`; did you mean `right`?
-"#
-    );
-    assert!(finished.stdout.ends_with("not sound: 3 errors and 3 warnings\n"), "{}", finished.stdout);
+    host_snapshot!(idle(&suite, ["check"]), @"
+    exit code: 96
+    ----- stdout -----
+    suite      scenarios/suite.toml
+    lanes      one
+    folders    3
+    plugins    2
+    scenarios  gate, tool
+    not sound: 3 errors and 3 warnings
+    ----- stderr -----
+    warning: scenarios/gate/scenario.toml:8:9: expected until 2020-01-31, which is over: it fails again; ask ada
+      |
+    8 | until = 2020-01-31
+      |         ^^^^^^^^^^
+    warning: scenarios/tool/agent is not read; did you mean `agents`?
+    warning: scenarios/tools is not used: no plugin of the suite has a scenario `tools`
+    error: the fixture [SUITE]/scenarios/tool/root contains `host`, which is reserved in a root; rename it
+    error: scenarios/gate/agents/wrong.toml expects the finding `hold`, but the scenario `gate` has none of that code; did you mean `held`?
+    error: the lane `one` plays the agent `rihgt`, but the scenario `gate` has only `right`, `wrong`; did you mean `right`?
+    ");
     assert_eq!(suite.leftovers(), [""; 0]);
 }
 
@@ -99,22 +133,45 @@ fn lanes_and_profiles_that_a_run_would_not_take_are_checked_too() {
     let suite = suite();
     let lanes = "lanes = [\"one\"]\n[lane.one]\n[lane.two]\nagent = \"left\"\n";
     suite.file("scenarios/suite.toml", format!("plugins = [\"*.wasm\"]\n{lanes}"));
-    assert!(told(&suite, suite.host(["check"]).exits(96)).contains("the lane `two` plays the agent `left`"));
+    host_snapshot!(idle(&suite, ["check"]), @"
+    exit code: 96
+    ----- stdout -----
+    suite      scenarios/suite.toml
+    lanes      one, two
+    folders    2
+    plugins    2
+    scenarios  gate, tool
+    not sound: 1 error
+    ----- stderr -----
+    error: the lane `two` plays the agent `left`, but the scenario `gate` has only `right`
+    ");
     suite.file("scenarios/suite.toml", "plugins = [\"*.wasm\"]\n[profile.ci]\nlanes = [\"thre\"]\n");
-    assert!(
-        told(&suite, suite.host(["check"]).exits(96)).starts_with("error: scenarios/suite.toml:3:10: there is no lane")
-    );
+    host_snapshot!(idle(&suite, ["check"]), @r#"
+    exit code: 96
+    ----- stdout -----
+    not sound: 1 error
+    ----- stderr -----
+    error: scenarios/suite.toml:3:10: there is no lane `thre`; there is only `scripted`
+      |
+    3 | lanes = ["thre"]
+      |          ^^^^^^
+    "#);
 }
 
 #[test]
 fn a_broken_plugin_is_told() {
     let suite = suite();
     suite.file("tool.wasm", "#!/bin/sh");
-    let finished = suite.host(["check"]);
-    assert_eq!(
-        told(&suite, finished.exits(96)),
-        "error: `tool.wasm` is no WebAssembly but a script; give a `.wasm` component or core module\n"
-    );
+    host_snapshot!(idle(&suite, ["check"]), @"
+    exit code: 96
+    ----- stdout -----
+    suite      scenarios/suite.toml
+    lanes      one, two
+    folders    2
+    not sound: 1 error
+    ----- stderr -----
+    error: `tool.wasm` is no WebAssembly but a script; give a `.wasm` component or core module
+    ");
 }
 
 #[test]
@@ -148,20 +205,21 @@ fn the_list_shows_retries_and_expected_failures() {
         "[[expect-fail]]\nlane = \"two\"\nfindings = \"held\"\nowner = \"bob\"\nreason = \"r\"\nuntil = {over}\n"
     );
     suite.scenario("gate", &format!("{open}{expired}"));
-    let finished = suite.host(["list"]);
-    assert_eq!(
-        finished.exits(0).stdout,
-        "lane one (scripted): 1 scenario\n  \
-           gate  deadline 10m  grant session\n        \
-                 Asks first.\n        \
-                 expected to fail: asked, held, until 2999-12-31; ada: issue 7\n        \
-                 in gate.wasm\n\
-         lane two (scripted): 1 scenario\n  \
-           gate  deadline 10m  grant session  retries 2\n        \
-                 Asks first.\n        \
-                 expected to fail: held, until 2020-12-31, EXPIRED; bob: r\n        \
-                 in gate.wasm\n"
-    );
+    host_snapshot!(suite.host(["list"]), @"
+    exit code: 0
+    ----- stdout -----
+    lane one (scripted): 1 scenario
+      gate  deadline 10m  grant session
+            Asks first.
+            expected to fail: asked, held, until 2999-12-31; ada: issue 7
+            in gate.wasm
+    lane two (scripted): 1 scenario
+      gate  deadline 10m  grant session  retries 2
+            Asks first.
+            expected to fail: held, until 2020-12-31, EXPIRED; bob: r
+            in gate.wasm
+    ----- stderr -----
+    ");
     let document: Value = serde_json::from_str(&suite.host(["list", "--format", "json"]).exits(0).stdout).unwrap();
     let (one, two) = (&document["lanes"][0]["scenarios"][0], &document["lanes"][1]["scenarios"][0]);
     assert_eq!(

@@ -1,6 +1,6 @@
 //! What a person sees when a suite, a scenario, a script or a flag is wrong: exit code, stdout and stderr together.
 
-use host_testing::{Listed, Suite, plain_module, typed_module};
+use host_testing::{Finished, Listed, Suite, host_snapshot, plain_module, typed_module};
 
 const SCRIPT: &str = "summary = \"s\"\nexpect = { verdict = \"pass\" }\n";
 
@@ -13,239 +13,204 @@ fn suite() -> Suite {
     suite
 }
 
-/// All that a call showed, with the suite's folder as `[SUITE]`.
-fn shown(suite: &Suite, args: &[&str]) -> String {
+/// A call that ends before anything runs.
+fn refused(suite: &Suite, args: &[&str]) -> Finished {
     let finished = suite.host(args.iter().copied());
-    let folder = suite.path("").display().to_string();
-    let text = format!(
-        "exit code: {}\n----- stdout -----\n{}----- stderr -----\n{}",
-        finished.code.map_or("none".to_owned(), |code| code.to_string()),
-        finished.stdout,
-        finished.stderr
-    );
     assert!(finished.events.is_empty(), "nothing ran");
-    text.replace(folder.trim_end_matches('/'), "[SUITE]")
+    finished
 }
 
 #[test]
 fn an_unknown_key_offers_the_nearest() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "canary = []\nplugin = [\"*.wasm\"]\n");
-    assert_eq!(
-        shown(&suite, &["run"]),
-        r#"exit code: 96
------ stdout -----
------ stderr -----
-error: scenarios/suite.toml:2:1: unknown key `plugin`; did you mean `plugins`?
-  |
-2 | plugin = ["*.wasm"]
-  | ^^^^^^
-"#
-    );
+    host_snapshot!(refused(&suite, &["run"]), @r#"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/suite.toml:2:1: unknown key `plugin`; did you mean `plugins`?
+      |
+    2 | plugin = ["*.wasm"]
+      | ^^^^^^
+    "#);
 }
 
 #[test]
 fn an_unknown_value_offers_the_nearest() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "[lane.mine]\nkind = \"scriptd\"\n");
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm"]),
-        r#"exit code: 96
------ stdout -----
------ stderr -----
-error: scenarios/suite.toml:2:8: unknown kind of lane `scriptd`; did you mean `scripted`?
-  |
-2 | kind = "scriptd"
-  |        ^^^^^^^^^
-"#
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r#"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/suite.toml:2:8: unknown kind of lane `scriptd`; did you mean `scripted`?
+      |
+    2 | kind = "scriptd"
+      |        ^^^^^^^^^
+    "#);
 }
 
 #[test]
 fn a_wrong_type_is_told_in_plain_words() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "# Two at once.\njobs = \"two\"\n");
-    assert_eq!(
-        shown(&suite, &["list", "tool.wasm"]),
-        r#"exit code: 96
------ stdout -----
------ stderr -----
-error: scenarios/suite.toml:2:8: expected a whole number from 0 up, found the text "two"
-  |
-2 | jobs = "two"
-  |        ^^^^^
-"#
-    );
+    host_snapshot!(refused(&suite, &["list", "tool.wasm"]), @r#"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/suite.toml:2:8: expected a whole number from 0 up, found the text "two"
+      |
+    2 | jobs = "two"
+      |        ^^^^^
+    "#);
 }
 
 #[test]
 fn a_bad_duration_shows_how_to_write_one() {
     let suite = suite();
     suite.scenario("tool", "tags = [\"slow\"]\ndeadline = \"2 minuets\"\n");
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm"]),
-        r#"exit code: 96
------ stdout -----
------ stderr -----
-error: scenarios/tool/scenario.toml:2:12: `2 minuets` is no duration; write `500ms`, `90s`, `1m 30s` or `1h`
-  |
-2 | deadline = "2 minuets"
-  |            ^^^^^^^^^^^
-"#
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r#"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/tool/scenario.toml:2:12: `2 minuets` is no duration; write `500ms`, `90s`, `1m 30s` or `1h`
+      |
+    2 | deadline = "2 minuets"
+      |            ^^^^^^^^^^^
+    "#);
 }
 
 #[test]
 fn a_bad_size_shows_how_to_write_one() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "[defaults]\nmemory = \"64 megs\"\n");
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm"]),
-        r#"exit code: 96
------ stdout -----
------ stderr -----
-error: scenarios/suite.toml:2:10: `64 megs` is no size; write `64MiB`, `1GB` or a number of bytes
-  |
-2 | memory = "64 megs"
-  |          ^^^^^^^^^
-"#
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r#"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/suite.toml:2:10: `64 megs` is no size; write `64MiB`, `1GB` or a number of bytes
+      |
+    2 | memory = "64 megs"
+      |          ^^^^^^^^^
+    "#);
 }
 
 #[test]
 fn an_unknown_lane_of_the_suite_is_shown_in_its_place() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "lanes = [\"claude\", \"code\"]\n\n[lane.claude]\n[lane.codex]\n");
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm"]),
-        r#"exit code: 96
------ stdout -----
------ stderr -----
-error: scenarios/suite.toml:1:20: there is no lane `code`; did you mean `codex`?
-  |
-1 | lanes = ["claude", "code"]
-  |                    ^^^^^^
-"#
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r#"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/suite.toml:1:20: there is no lane `code`; did you mean `codex`?
+      |
+    1 | lanes = ["claude", "code"]
+      |                    ^^^^^^
+    "#);
 }
 
 #[test]
 fn an_unknown_lane_of_a_flag_offers_the_nearest() {
     let suite = suite();
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm", "--lane", "script"]),
-        r"exit code: 96
------ stdout -----
------ stderr -----
-error: there is no lane `script`; did you mean `scripted`?
-"
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm", "--lane", "script"]), @r"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: there is no lane `script`; did you mean `scripted`?
+    ");
 }
 
 #[test]
 fn an_unknown_agent_offers_the_nearest() {
     let suite = suite();
     suite.agent("gate", "").file("scenarios/gate/agents/wrong-silent.toml", SCRIPT);
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm", "--agent", "wrong-silnet"]),
-        r"exit code: 96
------ stdout -----
------ stderr -----
-error: no scenario has a scripted agent `wrong-silnet`; did you mean `wrong-silent`?
-"
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm", "--agent", "wrong-silnet"]), @r"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: no scenario has a scripted agent `wrong-silnet`; did you mean `wrong-silent`?
+    ");
 }
 
 #[test]
 fn a_missing_grant_is_told_with_the_file_to_give_it_in() {
     let suite = suite();
     suite.scenario("gate", "");
-    assert_eq!(
-        shown(&suite, &["run", "gate.wasm"]),
-        r"exit code: 96
------ stdout -----
------ stderr -----
-error: the scenario `gate` of `gate.wasm` needs the grant `session`, which it is not given; if you trust it, add `session = true` under `[grants]` in scenarios/gate/scenario.toml
-"
-    );
+    host_snapshot!(refused(&suite, &["run", "gate.wasm"]), @r"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: the scenario `gate` of `gate.wasm` needs the grant `session`, which it is not given; if you trust it, add `session = true` under `[grants]` in scenarios/gate/scenario.toml
+    ");
 }
 
 #[test]
 fn a_session_without_its_grant_is_shown_in_its_place() {
     let suite = suite();
     suite.scenario("tool", "[session]\nprompt = \"go\"\n");
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm"]),
-        r"exit code: 96
------ stdout -----
------ stderr -----
-error: scenarios/tool/scenario.toml:1:1: `[session]` needs the grant `session`; add `session = true` under `[grants]`
-  |
-1 | [session]
-  | ^^^^^^^^^
-"
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/tool/scenario.toml:1:1: `[session]` needs the grant `session`; add `session = true` under `[grants]`
+      |
+    1 | [session]
+      | ^^^^^^^^^
+    ");
 }
 
 #[test]
 fn an_unknown_canary_offers_the_nearest() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "canary = [\"tol\"]\n");
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm"]),
-        r#"exit code: 96
------ stdout -----
------ stderr -----
-error: scenarios/suite.toml:1:11: the canary `tol` is no scenario; did you mean `tool`?
-  |
-1 | canary = ["tol"]
-  |           ^^^^^
-"#
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r#"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/suite.toml:1:11: the canary `tol` is no scenario; did you mean `tool`?
+      |
+    1 | canary = ["tol"]
+      |           ^^^^^
+    "#);
 }
 
 #[test]
 fn a_name_of_the_host_s_in_a_fixture_is_refused() {
     let suite = suite();
     suite.file("scenarios/tool/root/host/notes.txt", "");
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm"]),
-        r"exit code: 96
------ stdout -----
------ stderr -----
-error: the fixture [SUITE]/scenarios/tool/root contains `host`, which is reserved in a root; rename it
-"
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: the fixture [SUITE]/scenarios/tool/root contains `host`, which is reserved in a root; rename it
+    ");
 }
 
 #[test]
 fn a_bad_step_of_a_script_is_shown_in_its_place() {
     let suite = suite();
     suite.agent("tool", "[[step]]\nsay = \"hello\"\n\n[[step]]\nwrite = \"a.txt\"\n");
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm"]),
-        r"exit code: 96
------ stdout -----
------ stderr -----
-error: scenarios/tool/agents/right.toml:6:1: a step with `write` needs `text`
-  |
-6 | [[step]]
-  | ^^^^^^^^
-"
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/tool/agents/right.toml:6:1: a step with `write` needs `text`
+      |
+    6 | [[step]]
+      | ^^^^^^^^
+    ");
 }
 
 #[test]
 fn a_suite_that_is_not_there_is_told_with_what_to_give() {
     let suite = suite();
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm", "--suite", "nightly"]),
-        r"exit code: 96
------ stdout -----
------ stderr -----
-error: there is no suite at nightly; `--suite` takes a `suite.toml` or the folder that holds it
-"
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm", "--suite", "nightly"]), @r"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: there is no suite at nightly; `--suite` takes a `suite.toml` or the folder that holds it
+    ");
 }
 
 #[test]
@@ -253,56 +218,50 @@ fn everything_that_is_wrong_is_told_at_once() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "jobs = 0\n");
     suite.scenario("tool", "memory = 0\n").file("scenarios/gate/root", "");
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm"]),
-        r"exit code: 96
------ stdout -----
------ stderr -----
-error: scenarios/suite.toml:1:8: `jobs` must be from 1 to 5000
-  |
-1 | jobs = 0
-  |        ^
-error: scenarios/gate/root must be a folder; move it away or rename it
-error: scenarios/tool/scenario.toml:1:10: no component can run with a limit of zero; raise it, or remove the key
-  |
-1 | memory = 0
-  |          ^
-"
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/suite.toml:1:8: `jobs` must be from 1 to 5000
+      |
+    1 | jobs = 0
+      |        ^
+    error: scenarios/gate/root must be a folder; move it away or rename it
+    error: scenarios/tool/scenario.toml:1:10: no component can run with a limit of zero; raise it, or remove the key
+      |
+    1 | memory = 0
+      |          ^
+    ");
 }
 
 #[test]
 fn a_number_without_a_unit_shows_how_to_write_one() {
     let suite = suite();
     suite.scenario("tool", "deadline = 30\n");
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm"]),
-        r#"exit code: 96
------ stdout -----
------ stderr -----
-error: scenarios/tool/scenario.toml:1:12: a duration needs a unit, in quotes: `"30s"` for seconds, `"30m"` for minutes
-  |
-1 | deadline = 30
-  |            ^^
-"#
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r#"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/tool/scenario.toml:1:12: a duration needs a unit, in quotes: `"30s"` for seconds, `"30m"` for minutes
+      |
+    1 | deadline = 30
+      |            ^^
+    "#);
 }
 
 #[test]
 fn a_step_in_single_brackets_shows_the_double_ones() {
     let suite = suite();
     suite.agent("tool", "[step]\nsay = \"hello\"\n");
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm"]),
-        r"exit code: 96
------ stdout -----
------ stderr -----
-error: scenarios/tool/agents/right.toml:3:1: `[step]` is a single table; write `[[step]]`, once for each
-  |
-3 | [step]
-  | ^^^^^^
-"
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/tool/agents/right.toml:3:1: `[step]` is a single table; write `[[step]]`, once for each
+      |
+    3 | [step]
+      | ^^^^^^
+    ");
 }
 
 #[test]
@@ -310,78 +269,76 @@ fn a_plugin_that_a_file_names_and_nobody_finds_is_shown_in_its_place() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "plugins = [\"tool.wasm\", \"gates.wasm\", \"*.wsam\"]\n");
     suite.scenario("gate", "plugin = \"built/gate.wasm\"\n");
-    assert_eq!(
-        shown(&suite, &["run"]),
-        r#"exit code: 96
------ stdout -----
------ stderr -----
-error: scenarios/suite.toml:1:25: cannot read the plugin `[SUITE]/gates.wasm`: No such file or directory (os error 2)
-  |
-1 | plugins = ["tool.wasm", "gates.wasm", "*.wsam"]
-  |                         ^^^^^^^^^^^^
-error: scenarios/suite.toml:1:39: `*.wsam` matches no file; build the plugins first, or correct the pattern
-  |
-1 | plugins = ["tool.wasm", "gates.wasm", "*.wsam"]
-  |                                       ^^^^^^^^
-error: scenarios/gate/scenario.toml:1:10: cannot read the plugin `[SUITE]/built/gate.wasm`: No such file or directory (os error 2)
-  |
-1 | plugin = "built/gate.wasm"
-  |          ^^^^^^^^^^^^^^^^^
-"#
-    );
+    host_snapshot!(refused(&suite, &["run"]), @r#"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/suite.toml:1:25: cannot read the plugin `[SUITE]/gates.wasm`: No such file or directory (os error 2)
+      |
+    1 | plugins = ["tool.wasm", "gates.wasm", "*.wsam"]
+      |                         ^^^^^^^^^^^^
+    error: scenarios/suite.toml:1:39: `*.wsam` matches no file; build the plugins first, or correct the pattern
+      |
+    1 | plugins = ["tool.wasm", "gates.wasm", "*.wsam"]
+      |                                       ^^^^^^^^
+    error: scenarios/gate/scenario.toml:1:10: cannot read the plugin `[SUITE]/built/gate.wasm`: No such file or directory (os error 2)
+      |
+    1 | plugin = "built/gate.wasm"
+      |          ^^^^^^^^^^^^^^^^^
+    "#);
 }
 
 #[test]
 fn an_unknown_cause_for_a_retry_offers_the_nearest() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "[defaults]\nretry-on = [\"stall\", \"overlaod\"]\n");
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm"]),
-        r#"exit code: 96
------ stdout -----
------ stderr -----
-error: scenarios/suite.toml:2:22: nothing ends as `overlaod`; did you mean `overload`?
-  |
-2 | retry-on = ["stall", "overlaod"]
-  |                      ^^^^^^^^^^
-"#
-    );
-    let by_flag = shown(&suite, &["run", "tool.wasm", "--retry-on", "stall,overlaod"]);
-    assert!(
-        by_flag.starts_with("exit code: 2\n") && by_flag.contains("a similar value exists: 'overload'"),
-        "{by_flag}"
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r#"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/suite.toml:2:22: nothing ends as `overlaod`; did you mean `overload`?
+      |
+    2 | retry-on = ["stall", "overlaod"]
+      |                      ^^^^^^^^^^
+    "#);
+    host_snapshot!(refused(&suite, &["run", "tool.wasm", "--retry-on", "stall,overlaod"]), @"
+    exit code: 2
+    ----- stdout -----
+    ----- stderr -----
+    error: invalid value 'overlaod' for '--retry-on <CLASS>'
+      [possible values: launch, overload, stall, deadline, crash, trap, denied, limit, protocol, resources, internal, fail]
+
+      tip: a similar value exists: 'overload'
+
+    For more information, try '--help'.
+    ");
 }
 
 #[test]
 fn an_unknown_profile_offers_the_nearest() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "[profile.nightly]\n[profile.ci]\n");
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm", "--profile", "nihgtly"]),
-        r"exit code: 96
------ stdout -----
------ stderr -----
-error: there is no profile `nihgtly`; did you mean `nightly`?
-"
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm", "--profile", "nihgtly"]), @r"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: there is no profile `nihgtly`; did you mean `nightly`?
+    ");
 }
 
 #[test]
 fn a_profile_has_no_keys_of_the_suite_alone() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "[profile.ci]\ncanary = []\n");
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm"]),
-        r"exit code: 96
------ stdout -----
------ stderr -----
-error: scenarios/suite.toml:2:1: unknown key `canary` in `[profile.ci]`; known are `lanes`, `jobs`, `flaky-result`, `xpass`, `max-fail`, `fail-fast`, `repeat-each`, `reporters`, `defaults`, `lane`
-  |
-2 | canary = []
-  | ^^^^^^
-"
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/suite.toml:2:1: unknown key `canary` in `[profile.ci]`; known are `lanes`, `jobs`, `flaky-result`, `xpass`, `max-fail`, `fail-fast`, `repeat-each`, `reporters`, `defaults`, `lane`
+      |
+    2 | canary = []
+      | ^^^^^^
+    ");
 }
 
 const EXPECT_FAIL: &str = "[[expect-fail]]\nowner = \"ada\"\nreason = \"issue 7\"\nuntil = 2999-12-31\n";
@@ -390,17 +347,15 @@ const EXPECT_FAIL: &str = "[[expect-fail]]\nowner = \"ada\"\nreason = \"issue 7\
 fn an_expected_failure_without_its_owner_is_shown_in_its_place() {
     let suite = suite();
     suite.scenario("tool", "tags = []\n\n[[expect-fail]]\nfindings = \"exit-code\"\n");
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm"]),
-        r"exit code: 96
------ stdout -----
------ stderr -----
-error: scenarios/tool/scenario.toml:3:1: the key `owner` is missing; add it
-  |
-3 | [[expect-fail]]
-  | ^^^^^^^^^^^^^^^
-"
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/tool/scenario.toml:3:1: the key `owner` is missing; add it
+      |
+    3 | [[expect-fail]]
+      | ^^^^^^^^^^^^^^^
+    ");
 }
 
 #[test]
@@ -408,17 +363,15 @@ fn an_expected_failure_of_an_unknown_lane_offers_the_nearest() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "lanes = [\"codex\"]\n[lane.codex]\n[lane.claude]\n");
     suite.scenario("tool", &format!("{EXPECT_FAIL}findings = \"exit-code\"\nlane = [\"codex\", \"cluade\"]\n"));
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm"]),
-        r#"exit code: 96
------ stdout -----
------ stderr -----
-error: scenarios/tool/scenario.toml:6:18: there is no lane `cluade`; did you mean `claude`?
-  |
-6 | lane = ["codex", "cluade"]
-  |                  ^^^^^^^^
-"#
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r#"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/tool/scenario.toml:6:18: there is no lane `cluade`; did you mean `claude`?
+      |
+    6 | lane = ["codex", "cluade"]
+      |                  ^^^^^^^^
+    "#);
 }
 
 #[test]
@@ -428,21 +381,19 @@ fn an_expected_finding_that_cannot_come_offers_the_nearest() {
     suite.file("held.wasm", typed_module(&[held], "", "", ""));
     suite.scenario("held", &format!("{EXPECT_FAIL}findings = [\"gate-asked\", \"gate-hold\"]\n"));
     suite.scenario("tool", &format!("{EXPECT_FAIL}findings = \"stdout\"\n"));
-    assert_eq!(
-        shown(&suite, &["run", "held.wasm", "tool.wasm"]),
-        r#"exit code: 96
------ stdout -----
------ stderr -----
-error: scenarios/held/scenario.toml:5:27: the scenario `held` has no finding `gate-hold`; did you mean `gate-held`?
-  |
-5 | findings = ["gate-asked", "gate-hold"]
-  |                           ^^^^^^^^^^^
-error: scenarios/tool/scenario.toml:5:12: the scenario `tool` has no finding `stdout`; there are `exit-code`
-  |
-5 | findings = "stdout"
-  |            ^^^^^^^^
-"#
-    );
+    host_snapshot!(refused(&suite, &["run", "held.wasm", "tool.wasm"]), @r#"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/held/scenario.toml:5:27: the scenario `held` has no finding `gate-hold`; did you mean `gate-held`?
+      |
+    5 | findings = ["gate-asked", "gate-hold"]
+      |                           ^^^^^^^^^^^
+    error: scenarios/tool/scenario.toml:5:12: the scenario `tool` has no finding `stdout`; there are `exit-code`
+      |
+    5 | findings = "stdout"
+      |            ^^^^^^^^
+    "#);
 }
 
 #[test]
@@ -450,32 +401,28 @@ fn a_day_that_is_none_shows_how_to_write_one() {
     let suite = suite();
     let text = "[[expect-fail]]\nfindings = \"exit-code\"\nowner = \"ada\"\nreason = \"r\"\nuntil = \"31.12.2026\"\n";
     suite.scenario("tool", text);
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm"]),
-        r#"exit code: 96
------ stdout -----
------ stderr -----
-error: scenarios/tool/scenario.toml:5:9: `31.12.2026` is no day; write year, month and day: `2026-12-31`
-  |
-5 | until = "31.12.2026"
-  |         ^^^^^^^^^^^^
-"#
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r#"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/tool/scenario.toml:5:9: `31.12.2026` is no day; write year, month and day: `2026-12-31`
+      |
+    5 | until = "31.12.2026"
+      |         ^^^^^^^^^^^^
+    "#);
 }
 
 #[test]
 fn two_words_for_one_bound_are_told() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "[profile.ci]\nmax-fail = 3\nfail-fast = true\n");
-    assert_eq!(
-        shown(&suite, &["run", "tool.wasm"]),
-        r"exit code: 96
------ stdout -----
------ stderr -----
-error: scenarios/suite.toml:3:13: `fail-fast` is a `max-fail` of 1 or of none; keep one of the two
-  |
-3 | fail-fast = true
-  |             ^^^^
-"
-    );
+    host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/suite.toml:3:13: `fail-fast` is a `max-fail` of 1 or of none; keep one of the two
+      |
+    3 | fail-fast = true
+      |             ^^^^
+    ");
 }

@@ -10,29 +10,31 @@ use std::{
     process::{Command, Output},
 };
 
-use host_testing::{Listed, Suite, host_binary, plain_module, probe, typed_module};
+use host_testing::{Listed, Suite, host_binary, host_snapshot, plain_module, probe, typed_module};
 
-/// `inspect`, `list` and `run` refuse the file `name` in these words, and name it.
+/// `inspect`, `list` and `run` refuse the file `name` with the same error, which is returned.
 #[track_caller]
-fn refused_in(suite: &Suite, name: &str, words: &[&str]) {
-    for command in ["inspect", "list", "run"] {
+fn refused_in(suite: &Suite, name: &str) -> String {
+    let errors = ["inspect", "list", "run"].map(|command| {
         let finished = suite.host([command, name]);
         finished.exits(96);
         assert_eq!(finished.stdout, "", "{command}");
-        for word in [name].iter().chain(words) {
-            assert!(finished.stderr.contains(word), "{command}: `{word}` is not in {}", finished.stderr);
-        }
+        assert!(finished.stderr.contains(name), "{command}: {}", finished.stderr);
         assert_eq!(finished.stderr.matches("error: ").count(), 1, "{}", finished.stderr);
         assert!(finished.events.is_empty());
-    }
+        finished.shown_stderr()
+    });
     assert_eq!(suite.leftovers(), [""; 0]);
+    let [error, others @ ..] = errors;
+    assert!(others.iter().all(|other| *other == error), "{error}{others:?}");
+    error
 }
 
 #[track_caller]
-fn refused(content: impl AsRef<[u8]>, words: &[&str]) {
+fn refused(content: impl AsRef<[u8]>) -> String {
     let suite = Suite::new();
     suite.file("given.wasm", content);
-    refused_in(&suite, "given.wasm", words);
+    refused_in(&suite, "given.wasm")
 }
 
 fn component(text: &str) -> Vec<u8> {
@@ -41,59 +43,58 @@ fn component(text: &str) -> Vec<u8> {
 
 #[test]
 fn garbage() {
-    refused([0xff, 0x00, 0x12, 0x99], &["is no WebAssembly but unknown bytes", "give a `.wasm` component"]);
+    host_snapshot!(refused([0xff, 0x00, 0x12, 0x99]), @"error: `given.wasm` is no WebAssembly but unknown bytes; give a `.wasm` component or core module");
 }
 
 #[test]
 fn an_empty_file() {
-    refused("", &["is empty", "build it again"]);
+    host_snapshot!(refused(""), @"error: `given.wasm` is empty; build it again");
 }
 
 #[test]
 fn text() {
-    refused("hello\n", &["is no WebAssembly but text"]);
+    host_snapshot!(refused("hello\n"), @"error: `given.wasm` is no WebAssembly but text; give a `.wasm` component or core module");
 }
 
 #[test]
 fn webassembly_text() {
-    refused("(module)", &["is WebAssembly text", "wasm-tools parse"]);
+    host_snapshot!(refused("(module)"), @"error: `given.wasm` is WebAssembly text; turn it into a binary first, for example with `wasm-tools parse`");
 }
 
 #[test]
 fn a_native_program() {
-    refused(fs::read(host_binary()).unwrap(), &["a native program"]);
+    host_snapshot!(refused(fs::read(host_binary()).unwrap()), @"error: `given.wasm` is no WebAssembly but a native program of this system; give a `.wasm` component or core module");
 }
 
 #[test]
 fn a_script() {
-    refused("#!/bin/sh\nexit\n", &["a script"]);
+    host_snapshot!(refused("#!/bin/sh\nexit\n"), @"error: `given.wasm` is no WebAssembly but a script; give a `.wasm` component or core module");
 }
 
 #[test]
 fn a_component_that_is_cut_short() {
     let whole = fs::read(probe("probe-noop")).unwrap();
-    refused(&whole[..whole.len() / 2], &["is damaged"]);
+    let error = refused(&whole[..whole.len() / 2]);
+    assert!(error.contains("is damaged"), "{error}");
 }
 
 #[test]
 fn a_component_with_a_flipped_byte() {
     let mut bytes = fs::read(probe("probe-noop")).unwrap();
     bytes[9] ^= 0xff;
-    refused(bytes, &["is damaged"]);
+    let error = refused(bytes);
+    assert!(error.contains("is damaged"), "{error}");
 }
 
 #[test]
 fn a_core_module_without_start() {
-    refused(
-        component("(module (func (export \"f\")))"),
-        &["is a core module without `_start`", "build it as a command"],
-    );
+    host_snapshot!(refused(component("(module (func (export \"f\")))")), @"error: `given.wasm` is a core module without `_start`, a library; build it as a command (with `main`), or as a component of the world `scenario:host/plugin`");
 }
 
 #[test]
 fn a_core_module_for_something_else() {
     let module = "(module (import \"env\" \"f\" (func)) (func (export \"_start\")))";
-    refused(component(module), &["imports `env`", "wasm32-wasip1 or wasm32-wasip2"]);
+    host_snapshot!(refused(component(module)), @"error: `given.wasm` is a core module that imports `env`, which is no WASI 0.1; build it for wasm32-wasip1 or wasm32-wasip2");
 }
 
 #[test]
@@ -103,17 +104,14 @@ fn a_core_module_that_imports_what_wasi_0_1_does_not_have() {
             "(module (import \"wasi_snapshot_preview1\" {import}) (memory (export \"memory\") 1) (func (export \"_start\")))"
         ))
     };
-    let needs = "needs something that this host does not offer: it imports";
-    let unknown = format!("{needs} `wasi_snapshot_preview1.sock_dance`, which WASI 0.1 does not have; build it with");
-    cannot_run(&module("\"sock_dance\" (func)"), &unknown);
-    let other = format!("{needs} a function of WASI 0.1 by another type: incompatible import type for");
-    cannot_run(&module("\"fd_close\" (func)"), &other);
+    host_snapshot!(cannot_run(&module("\"sock_dance\" (func)")), @"error: `given.wasm` needs something that this host does not offer: it imports `wasi_snapshot_preview1.sock_dance`, which WASI 0.1 does not have; build it with a current toolchain (wasm32-wasip1)");
+    host_snapshot!(cannot_run(&module("\"fd_close\" (func)")), @"error: `given.wasm` needs something that this host does not offer: it imports a function of WASI 0.1 by another type: incompatible import type for `wasi_snapshot_preview1::fd_close`: types incompatible: expected type `(func)`, found type `(func (param i32) (result i32))`; build it with a current toolchain (wasm32-wasip1)");
 }
 
 #[test]
 fn a_core_module_of_the_version_before_wasi_0_1() {
     let module = "(module (import \"wasi_unstable\" \"proc_exit\" (func (param i32))) (func (export \"_start\")))";
-    refused(component(module), &["imports `wasi_unstable`, the version of WASI before 0.1", "current toolchain"]);
+    host_snapshot!(refused(component(module)), @"error: `given.wasm` is a core module that imports `wasi_unstable`, the version of WASI before 0.1, which this host does not have; build it with a current toolchain (wasm32-wasip1)");
 }
 
 #[test]
@@ -124,8 +122,8 @@ fn a_core_module_whose_memory_has_other_addresses_or_is_shared() {
                 (memory (export \"memory\") {memory}) (func (export \"_start\")))"
         ))
     };
-    refused(module("i64 1"), &["exports as `memory` one of 64-bit addresses"]);
-    refused(module("1 1 shared"), &["uses the threads proposal of WebAssembly, which this host does not run"]);
+    host_snapshot!(refused(module("i64 1")), @"error: `given.wasm` is a core module that exports as `memory` one of 64-bit addresses; WASI 0.1 needs a memory of 32-bit addresses there");
+    host_snapshot!(refused(module("1 1 shared")), @"error: `given.wasm` uses the threads proposal of WebAssembly, which this host does not run; build it without");
 }
 
 /// A module that says of its world that an interface uses a type of itself. `wit-component` follows that for ever.
@@ -148,27 +146,29 @@ fn module_that_overflows_the_encoder() -> Vec<u8> {
 
 #[test]
 fn a_core_module_that_overflows_the_encoder_s_stack_does_not_take_the_host_with_it() {
-    refused(module_that_overflows_the_encoder(), &["cannot be compiled: the compiler ended by SIGABRT"]);
+    host_snapshot!(refused(module_that_overflows_the_encoder()), @"error: `given.wasm` cannot be compiled: the compiler ended by SIGABRT");
 }
 
 #[test]
 fn a_component_of_another_world() {
     let other = "(component (instance $i) (export \"wasi:http/incoming-handler@0.2.0\" (instance $i)))";
-    refused(component(other), &["is a component of another world", "wasi:http/incoming-handler", "`wasi:cli/run`"]);
+    host_snapshot!(refused(component(other)), @"error: `given.wasm` is a component of another world, an HTTP server: it exports `wasi:http/incoming-handler@0.2.0`, and answers the requests that a server program such as `wasmtime serve` gives it; `host` runs no servers, only plugins, which export `scenario:host/scenarios` or `wasi:cli/run`. To test it, serve it, and write a plugin that sends it requests with the grant `http`");
 }
 
 #[test]
 fn a_server_of_http() {
-    for export in ["wasi:http/incoming-handler@0.2.3", "wasi:http/handler@0.3.0"] {
-        let server = format!("(component (instance $i) (export \"{export}\" (instance $i)))");
-        refused(component(&server), &["an HTTP server: it exports", export, "`wasmtime serve`", "the grant `http`"]);
-    }
+    let errors = ["wasi:http/incoming-handler@0.2.3", "wasi:http/handler@0.3.0"]
+        .map(|export| refused(component(&format!("(component (instance $i) (export \"{export}\" (instance $i)))"))));
+    host_snapshot!(errors.concat(), @"
+    error: `given.wasm` is a component of another world, an HTTP server: it exports `wasi:http/incoming-handler@0.2.3`, and answers the requests that a server program such as `wasmtime serve` gives it; `host` runs no servers, only plugins, which export `scenario:host/scenarios` or `wasi:cli/run`. To test it, serve it, and write a plugin that sends it requests with the grant `http`
+    error: `given.wasm` is a component of another world, an HTTP server: it exports `wasi:http/handler@0.3.0`, and answers the requests that a server program such as `wasmtime serve` gives it; `host` runs no servers, only plugins, which export `scenario:host/scenarios` or `wasi:cli/run`. To test it, serve it, and write a plugin that sends it requests with the grant `http`
+    ");
 }
 
 #[test]
 fn a_plugin_for_a_newer_host() {
     let newer = "(component (instance $i) (export \"scenario:host/scenarios@0.2.0\" (instance $i)))";
-    refused(component(newer), &["`scenario:host@0.2.0`", "this host speaks `0.1.x`", "update `host`"]);
+    host_snapshot!(refused(component(newer)), @"error: `given.wasm` is a plugin for `scenario:host@0.2.0`, but this host speaks `0.1.x`; update `host`");
 }
 
 #[test]
@@ -176,45 +176,43 @@ fn a_component_that_needs_what_the_host_does_not_have() {
     let importing = "(component
         (import \"wasi:keyvalue/store@0.2.0\" (instance (export \"f\" (func))))
         (instance $i) (export \"scenario:host/scenarios@0.1.0\" (instance $i)))";
-    let words = "needs something that this host does not offer: it imports `wasi:keyvalue/store@0.2.0`; this host has no \
-                 such thing, and no grant gives it";
-    cannot_run(&component(importing), words);
+    host_snapshot!(cannot_run(&component(importing)), @"error: `given.wasm` needs something that this host does not offer: it imports `wasi:keyvalue/store@0.2.0`; this host has no such thing, and no grant gives it; build the plugin without it");
 }
 
 #[test]
 fn a_folder() {
     let suite = Suite::new();
     fs::create_dir(suite.path("given.wasm")).unwrap();
-    refused_in(&suite, "given.wasm", &["is a folder", "given.wasm/*.wasm"]);
+    host_snapshot!(refused_in(&suite, "given.wasm"), @"error: the plugin `given.wasm` is a folder; name its files, for example `given.wasm/*.wasm`");
 }
 
 #[test]
 fn a_file_that_is_not_there() {
-    refused_in(&Suite::new(), "given.wasm", &["cannot read the plugin", "No such file"]);
+    host_snapshot!(refused_in(&Suite::new(), "given.wasm"), @"error: cannot read the plugin `given.wasm`: No such file or directory (os error 2)");
 }
 
 #[test]
 fn a_pattern_that_matches_nothing() {
-    refused_in(&Suite::new(), "plugins/*.wasm", &["matches no file", "build the plugins first"]);
+    host_snapshot!(refused_in(&Suite::new(), "plugins/*.wasm"), @"error: `plugins/*.wasm` matches no file; build the plugins first, or correct the pattern");
 }
 
 #[test]
 fn a_link_that_leads_nowhere() {
     let suite = Suite::new();
     symlink("gone.wasm", suite.path("given.wasm")).unwrap();
-    refused_in(&suite, "given.wasm", &["cannot read the plugin"]);
+    host_snapshot!(refused_in(&suite, "given.wasm"), @"error: cannot read the plugin `given.wasm`: No such file or directory (os error 2)");
 }
 
 #[test]
 fn a_named_pipe_does_not_make_it_wait() {
     let suite = Suite::new();
     rustix::fs::mkfifoat(rustix::fs::CWD, suite.path("given.wasm"), rustix::fs::Mode::RWXU).unwrap();
-    refused_in(&suite, "given.wasm", &["cannot read the plugin", "not a regular file"]);
+    host_snapshot!(refused_in(&suite, "given.wasm"), @"error: cannot read the plugin `given.wasm`: not a regular file");
 }
 
 #[test]
 fn a_device() {
-    refused_in(&Suite::new(), "/dev/zero", &["cannot read the plugin", "not a regular file"]);
+    host_snapshot!(refused_in(&Suite::new(), "/dev/zero"), @"error: cannot read the plugin `/dev/zero`: not a regular file");
 }
 
 #[test]
@@ -223,8 +221,9 @@ fn a_file_that_may_not_be_read() {
     suite.file("given.wasm", "x");
     fs::set_permissions(suite.path("given.wasm"), fs::Permissions::from_mode(0o000)).unwrap();
     // Root reads it all the same.
-    let words: &[&str] = if fs::read(suite.path("given.wasm")).is_ok() { &["but text"] } else { &["cannot read"] };
-    refused_in(&suite, "given.wasm", words);
+    let words = if fs::read(suite.path("given.wasm")).is_ok() { "but text" } else { "cannot read" };
+    let error = refused_in(&suite, "given.wasm");
+    assert!(error.contains(words), "{error}");
 }
 
 #[test]
@@ -270,19 +269,29 @@ fn a_handmade_plugin_is_listed_inspected_and_run() {
 
 #[test]
 fn a_plugin_that_lists_nothing() {
-    refused(plugin_listing(&[]), &["lists 0 scenarios"]);
+    host_snapshot!(refused(plugin_listing(&[])), @"error: `given.wasm` lists 0 scenarios; a plugin contains 1 to 10000");
 }
 
 #[test]
 fn a_plugin_that_lists_a_name_twice() {
-    refused(plugin_listing(&[named("same"), named("other"), named("same")]), &["lists `same` twice"]);
+    host_snapshot!(refused(plugin_listing(&[named("same"), named("other"), named("same")])), @"error: `given.wasm` lists `same` twice");
 }
 
 #[test]
 fn a_plugin_that_lists_names_that_lead_elsewhere() {
-    for name in ["", "..", "../planted", "a/b", "/tmp/planted", "-rf", ".hidden", "a b", "a::b"] {
-        refused(plugin_listing(&[named(name)]), &["lists a scenario with a bad name"]);
-    }
+    let errors = ["", "..", "../planted", "a/b", "/tmp/planted", "-rf", ".hidden", "a b", "a::b"]
+        .map(|name| refused(plugin_listing(&[named(name)])));
+    host_snapshot!(errors.concat(), @"
+    error: `given.wasm` lists a scenario with a bad name: `` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
+    error: `given.wasm` lists a scenario with a bad name: `..` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
+    error: `given.wasm` lists a scenario with a bad name: `../planted` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
+    error: `given.wasm` lists a scenario with a bad name: `a/b` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
+    error: `given.wasm` lists a scenario with a bad name: `/tmp/planted` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
+    error: `given.wasm` lists a scenario with a bad name: `-rf` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
+    error: `given.wasm` lists a scenario with a bad name: `.hidden` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
+    error: `given.wasm` lists a scenario with a bad name: `a b` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
+    error: `given.wasm` lists a scenario with a bad name: `a::b` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
+    ");
 }
 
 #[test]
@@ -309,55 +318,61 @@ fn a_summary_and_clauses_that_play_tricks_on_a_terminal_are_shown_harmlessly() {
 
 #[test]
 fn a_plugin_that_lists_a_clause_with_a_bad_code() {
-    refused(
-        plugin_listing(&[Listed { codes: &["../code"], ..named("one") }]),
-        &["lists a clause of `one`", "bad code"],
-    );
+    host_snapshot!(refused(plugin_listing(&[Listed { codes: &["../code"], ..named("one") }])), @"error: `given.wasm` lists a clause of `one` with a bad code: `../code` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit");
 }
 
 #[test]
 fn a_plugin_that_needs_an_unknown_grant() {
     let needing = Listed { needs: &["launch-missiles"], ..named("one") };
-    refused(plugin_listing(&[needing]), &["needs the grant `launch-missiles`", "update `host`"]);
+    host_snapshot!(refused(plugin_listing(&[needing])), @"error: `given.wasm` says that `one` needs the grant `launch-missiles`, which this host does not have (it has `session`, `http`, `tcp`, `udp`, `listen`, `env`, `deterministic`); correct the name, or update `host`");
 }
 
 #[test]
 fn a_list_that_traps() {
-    refused(
-        typed_module(&[named("one")], "unreachable", "", ""),
-        &["fails when asked for its scenarios", "unreachable"],
-    );
+    host_snapshot!(refused(typed_module(&[named("one")], "unreachable", "", "")), @"
+    error: `given.wasm` fails when asked for its scenarios: error while executing at wasm backtrace:
+        0:     0xa1 - <unknown>!<wasm function 1>: wasm trap: wasm `unreachable` instruction executed
+    ");
 }
 
 #[test]
 fn a_list_that_points_out_of_its_memory() {
-    refused(typed_module(&[named("one")], "(return (i32.const -8))", "", ""), &["fails when asked for its scenarios"]);
+    host_snapshot!(refused(typed_module(&[named("one")], "(return (i32.const -8))", "", "")), @"error: `given.wasm` fails when asked for its scenarios: pointer out of bounds of memory");
 }
 
 #[test]
 fn a_list_that_fills_memory() {
     let growing = "(loop (drop (memory.grow (i32.const 16))) (br 0))";
-    refused(typed_module(&[named("one")], growing, "", ""), &["fails when asked for its scenarios", "memory"]);
+    host_snapshot!(refused(typed_module(&[named("one")], growing, "", "")), @"
+    error: `given.wasm` fails when asked for its scenarios: error while executing at wasm backtrace:
+        0:     0xa6 - <unknown>!<wasm function 1>: the component wants 268500992 bytes of memory; its limit `memory` is 268435456
+    ");
 }
 
 #[test]
 fn a_list_that_fills_memory_with_objects() {
     let growing = "(local $all (ref null $n)) (loop (local.set $all (struct.new $n (local.get $all))) (br 0))";
     let plugin = typed_module(&[named("one")], growing, "", "(type $n (struct (field (ref null $n))))");
-    refused(plugin, &["fails when asked for its scenarios", "memory"]);
+    host_snapshot!(refused(plugin), @"
+    error: `given.wasm` fails when asked for its scenarios: error while executing at wasm backtrace:
+        0:     0xae - <unknown>!<wasm function 1>: GC heap out of memory: no capacity for allocation of 64 bytes
+    ");
 }
 
 #[test]
 fn a_list_that_fills_tables_outside_of_the_pool() {
     let growing = "(loop (drop (table.grow (ref.null func) (i32.const 100000))) (br 0))";
     let plugin = typed_module(&[named("one")], growing, "", "(table 30000 funcref)");
-    refused(plugin, &["fails when asked for its scenarios", "table"]);
+    host_snapshot!(refused(plugin), @"
+    error: `given.wasm` fails when asked for its scenarios: error while executing at wasm backtrace:
+        0:     0xb2 - <unknown>!<wasm function 1>: the component wants 1030000 table elements; its limit `table-elements` is 1000000
+    ");
 }
 
 #[test]
 fn memories_are_counted_together_while_a_plugin_lists() {
     let memories: String = (0..64).map(|_| "(memory 1024)").collect();
-    refused(typed_module(&[named("one")], "", "", &memories), &["fails when asked for its scenarios", "memory"]);
+    host_snapshot!(refused(typed_module(&[named("one")], "", "", &memories)), @"error: `given.wasm` fails when asked for its scenarios: the component wants 268500992 bytes of memory; its limit `memory` is 268435456");
 }
 
 #[test]
@@ -450,59 +465,64 @@ const RUNS: &str = "(core module $m (func (export \"f\") (result i32) (i32.const
     (func $run (result (result)) (canon lift (core func $c \"f\")))
     (instance $e (export \"run\" (func $run)))";
 
-/// Every command refuses such a command in the same words, and `inspect` shows what it is all the same.
+/// Every command refuses such a command with the same error, which is returned; `inspect` still shows what it is.
 #[track_caller]
-fn cannot_run(plugin: &[u8], words: &str) {
+fn cannot_run(plugin: &[u8]) -> String {
     let suite = Suite::new();
     suite.file("given.wasm", plugin).file("good.wasm", plain_module("", ""));
-    for args in [&["inspect", "given.wasm"][..], &["list", "given.wasm"], &["check", "given.wasm"], &["run", "*.wasm"]]
-    {
+    let commands =
+        [&["inspect", "given.wasm"][..], &["list", "given.wasm"], &["check", "given.wasm"], &["run", "*.wasm"]];
+    let errors = commands.map(|args| {
         let finished = suite.host(args.iter().copied());
         finished.exits(96);
-        let error = format!("error: `given.wasm` {words}");
-        assert!(finished.stderr.contains(&error), "{args:?}: `{error}` is not in {}", finished.stderr);
         assert_eq!(finished.stderr.matches("error: ").count(), 1, "{}", finished.stderr);
         assert!(finished.events.is_empty());
         assert_eq!(finished.stdout.contains("\n  kind  "), args[0] == "inspect", "{}", finished.told());
-    }
+        let stderr = finished.shown_stderr();
+        let error = stderr.lines().find(|line| line.starts_with("error: `given.wasm` "));
+        format!("{}\n", error.unwrap_or_else(|| panic!("{args:?}: {stderr}")))
+    });
     assert_eq!(suite.leftovers(), [""; 0]);
+    let [error, others @ ..] = errors;
+    assert!(others.iter().all(|other| *other == error), "{error}{others:?}");
+    error
 }
 
 #[test]
 fn a_command_that_imports_what_the_host_does_not_have_is_told_by_whoever_looks_at_it() {
-    let needs = "needs something that this host does not offer: it imports";
-    let versions = "but this host has `wasi:clocks` 0.2 up to 0.2.12, and 0.3.0";
-    for (import, told) in [
-        ("foo:bar/baz@1.0.0", "; it is none of WASI"),
-        ("wasi:nn/tensor@0.2.0-rc-2024-10-28", "; this host has no such thing"),
-        ("wasi:keyvalue/store@0.2.0", "; this host has no such thing"),
-        ("wasi:clocks/monotonic-clock@0.4.0", &format!(", {versions}")),
-        ("wasi:clocks/monotonic-clock@0.3.0-rc-2026-01-06", &format!(", {versions}")),
-    ] {
-        let plugin = command(&format!("(import \"{import}\" (instance (export \"f\" (func)))) {RUNS}"));
-        cannot_run(&plugin, &format!("{needs} `{import}`{told}"));
-    }
-    cannot_run(&command(&format!("(import \"parts\" (core module)) {RUNS}")), &format!("{needs} `parts`; it is none"));
+    let errors = [
+        "foo:bar/baz@1.0.0",
+        "wasi:nn/tensor@0.2.0-rc-2024-10-28",
+        "wasi:keyvalue/store@0.2.0",
+        "wasi:clocks/monotonic-clock@0.4.0",
+        "wasi:clocks/monotonic-clock@0.3.0-rc-2026-01-06",
+    ]
+    .map(|import| cannot_run(&command(&format!("(import \"{import}\" (instance (export \"f\" (func)))) {RUNS}"))));
+    host_snapshot!(errors.concat(), @"
+    error: `given.wasm` needs something that this host does not offer: it imports `foo:bar/baz@1.0.0`; it is none of WASI, and no grant gives it; link a component that exports it into the plugin (`wac plug`), or build the plugin without it
+    error: `given.wasm` needs something that this host does not offer: it imports `wasi:nn/tensor@0.2.0-rc-2024-10-28`; this host has no such thing, and no grant gives it; build the plugin without it
+    error: `given.wasm` needs something that this host does not offer: it imports `wasi:keyvalue/store@0.2.0`; this host has no such thing, and no grant gives it; build the plugin without it
+    error: `given.wasm` needs something that this host does not offer: it imports `wasi:clocks/monotonic-clock@0.4.0`, but this host has `wasi:clocks` 0.2 up to 0.2.12, and 0.3.0 (component imports instance `wasi:clocks/monotonic-clock@0.4.0`, but a matching implementation was not found in the linker: instance export `f` has the wrong type: function implementation is missing); build it for those
+    error: `given.wasm` needs something that this host does not offer: it imports `wasi:clocks/monotonic-clock@0.3.0-rc-2026-01-06`, but this host has `wasi:clocks` 0.2 up to 0.2.12, and 0.3.0 (component imports instance `wasi:clocks/monotonic-clock@0.3.0-rc-2026-01-06`, but a matching implementation was not found in the linker: instance export `f` has the wrong type: function implementation is missing); build it for those
+    ");
+    host_snapshot!(cannot_run(&command(&format!("(import \"parts\" (core module)) {RUNS}"))), @"error: `given.wasm` needs something that this host does not offer: it imports `parts`; it is none of WASI, and no grant gives it; link a component that exports it into the plugin (`wac plug`), or build the plugin without it");
 }
 
 #[test]
 fn a_command_whose_run_cannot_be_called_is_told_by_the_version_that_it_has() {
     let returning = RUNS.replace("(result (result))", "(result u32)");
-    for (parts, told) in
-        [("(instance $e)", "has no `run`"), (&returning, "has a `run` that does not return a `result`")]
-    {
-        cannot_run(&command(parts), &format!("cannot be run: its `wasi:cli/run@0.2.0` {told}"));
-    }
+    host_snapshot!(cannot_run(&command("(instance $e)")), @"error: `given.wasm` cannot be run: its `wasi:cli/run@0.2.0` has no `run`; that of a command has `run: func() -> result`");
+    host_snapshot!(cannot_run(&command(&returning)), @"error: `given.wasm` cannot be run: its `wasi:cli/run@0.2.0` has a `run` that does not return a `result`; that of a command has `run: func() -> result`");
     let plugin = component("(component (instance $e) (export \"wasi:cli/run@0.3.0\" (instance $e)))");
-    cannot_run(&plugin, "cannot be run: its `wasi:cli/run@0.3.0` has no `run`");
+    host_snapshot!(cannot_run(&plugin), @"error: `given.wasm` cannot be run: its `wasi:cli/run@0.3.0` has no `run`; that of a command has `run: func() -> result`");
 }
 
 #[test]
 fn a_command_without_a_version_and_a_start_of_another_type_are_told_in_words() {
     let unversioned = "(component (instance $e) (export \"wasi:cli/run\" (instance $e)))";
-    refused(component(unversioned), &["is a command for `wasi:cli` without a version, but this host runs 0.2 and 0.3"]);
+    host_snapshot!(refused(component(unversioned)), @"error: `given.wasm` is a command for `wasi:cli` without a version, but this host runs 0.2 and 0.3; build it for one of them");
     let start = "(module (memory (export \"memory\") 1) (func (export \"_start\") (result i32) unreachable))";
-    refused(component(start), &["is a core module whose `_start` returns 1 value"]);
+    host_snapshot!(refused(component(start)), @"error: `given.wasm` is a core module whose `_start` returns 1 value; that of a command is a function that takes and returns nothing");
 }
 
 #[test]
@@ -517,5 +537,5 @@ fn a_core_module_needs_a_memory_only_where_its_calls_do() {
     suite.host(["run", "*.wasm"]).exits(0).passes("none").passes("own").passes("other").passes("nothing");
     let writes = "(import \"wasi_snapshot_preview1\" \"fd_write\" (func (param i32 i32 i32 i32) (result i32)))";
     let module = format!("(module {writes} (memory (export \"mem\") 1) (func (export \"_start\")))");
-    refused(component(&module), &["calls `fd_write` of WASI 0.1, which needs its memory, but exports it as `mem`"]);
+    host_snapshot!(refused(component(&module)), @"error: `given.wasm` is a core module that calls `fd_write` of WASI 0.1, which needs its memory, but exports it as `mem`; export it as `memory`");
 }

@@ -3,7 +3,7 @@
 
 use host_model::{CountsAs, EventKind, FaultClass, PassRate, Verdict};
 
-use host_testing::{Finished, Listed, Suite, host_binary, plain_module, typed_module, write_program};
+use host_testing::{Finished, Listed, Suite, host_binary, host_snapshot, plain_module, typed_module, write_program};
 
 /// A suite with the plugins `passes.wasm` and `fails.wasm`, which exits with 3.
 fn suite() -> Suite {
@@ -135,8 +135,15 @@ fn a_fault_that_was_expected_is_no_failure() {
     suite.scenario("passes", &expected("trap", "2999-12-31"));
     assert!(matches!(suite.host(["run", "passes.wasm"]).exits(0).verdict("passes"), Verdict::Xpass { .. }));
     suite.scenario("traps", &expected("launch", "2999-12-31"));
-    let refused = suite.host(["run", "traps.wasm"]);
-    assert!(refused.exits(96).stderr.contains("a fault of class `launch` cannot be expected"), "{}", refused.told());
+    host_snapshot!(suite.host(["run", "traps.wasm"]), @r#"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/traps/scenario.toml:2:9: a fault of class `launch` cannot be expected: it comes from the provider, the machine or the host, and says nothing about the scenario
+      |
+    2 | class = "launch"
+      |         ^^^^^^^^
+    "#);
 }
 
 #[test]
@@ -419,8 +426,12 @@ fn a_run_of_nothing_reports_itself_and_never_an_earlier_one() {
     suite.host(["run", "passes.wasm"]).exits(0);
     suite.host(["run", "passes.wasm", "--", "none-such"]).exits(4);
     assert_eq!(latest(), None);
-    let regraded = suite.host(["regrade"]);
-    assert!(regraded.exits(96).stderr.contains("the last `host run` did not begin"), "{}", regraded.told());
+    host_snapshot!(suite.host(["regrade"]), @"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: there is no latest run in [SUITE]/.host: the last `host run` did not begin; name an earlier one (`host regrade [RUN]`)
+    ");
     for (file, text) in [("scenarios/suite.toml", "nonsense"), ("scenarios/passes/scenario.toml", "memory = \"none\"")]
     {
         suite.host(["run", "passes.wasm"]).exits(0);
@@ -438,17 +449,27 @@ fn folders_that_are_gone_or_have_odd_names_are_told() {
     use std::os::unix::ffi::OsStrExt;
     let suite = suite();
     let plugin = suite.path("passes.wasm").display().to_string();
-    for command in ["run", "list", "check", "prove", "regrade"] {
+    let refused = ["run", "list", "check", "prove", "regrade"].map(|command| {
         let gone = suite.path("gone");
         std::fs::create_dir(&gone).unwrap();
         // The shell removes the folder that it is in.
         let mut shell = suite.command("sh");
         let script = format!("rmdir ../gone && exec {} {command}", host_binary());
         shell.args(["-c", &script]).current_dir(&gone);
-        let finished = suite.start_command(shell).finish();
-        let told = "error: the current folder does not exist any more";
-        assert!(finished.exits(96).stderr.contains(told), "{command}: {}", finished.told());
-    }
+        suite.start_command(shell).finish().exits(96).shown_stderr()
+    });
+    host_snapshot!(refused.concat(), @"
+    error: the current folder does not exist any more: it was removed or moved
+    help: change to a folder that exists (`cd`)
+    error: the current folder does not exist any more: it was removed or moved
+    help: change to a folder that exists (`cd`)
+    error: the current folder does not exist any more: it was removed or moved
+    help: change to a folder that exists (`cd`)
+    error: the current folder does not exist any more: it was removed or moved
+    help: change to a folder that exists (`cd`)
+    error: the current folder does not exist any more: it was removed or moved
+    help: change to a folder that exists (`cd`)
+    ");
     let odd = suite.path("").join(std::ffi::OsStr::from_bytes(b"odd-\xff"));
     std::fs::create_dir_all(odd.join("scenarios")).unwrap();
     std::fs::write(odd.join("scenarios/suite.toml"), "").unwrap();
@@ -458,8 +479,13 @@ fn folders_that_are_gone_or_have_odd_names_are_told() {
     let mut host = suite.host_command(&odd, ["run", &plugin]);
     host.env_remove("HOST_OUTPUT");
     let finished = suite.start_command(host).finish();
-    let told = "its path is not UTF-8, so reports could not name it\nhelp: rename the folder";
-    assert!(finished.exits(96).stderr.contains(told), "{}", finished.told());
+    host_snapshot!(finished, @"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: cannot use the folder for the runs, [SUITE]/odd-�/.host: its path is not UTF-8, so reports could not name it
+    help: rename the folder, or name another one with `--output DIR`
+    ");
 }
 
 /// A suite of thousands is checked in lines that a person can read.

@@ -4,7 +4,7 @@ use std::fs;
 
 use host_model::FaultClass;
 
-use host_testing::{Finished, Suite, preview1::*, probe};
+use host_testing::{Finished, Suite, host_snapshot, preview1::*, probe};
 
 const FILE: Arg<'static> = Arg::Fd("file");
 
@@ -115,12 +115,15 @@ fn the_record_of_a_session_comes_after_what_is_named() {
     let session = "[session]\nprompt = \"go\"\n[grants]\nsession = true\n";
     run(&suite, &p, &format!("preopens = [{{ from = \"root\", to = \"/work\" }}]\n{session}")).exits(0).passes("calls");
     let taken = format!("preopens = [{{ from = \"root\", to = \"/host/session\" }}]\n{session}");
-    let finished = run(&suite, &p, &taken);
-    assert!(
-        finished.exits(96).stderr.contains("scenario.toml:1:35: \"/host/session\" is given already"),
-        "{}",
-        finished.told()
-    );
+    host_snapshot!(run(&suite, &p, &taken), @r#"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/calls/scenario.toml:1:35: "/host/session" is given already; each preopen needs a name of its own
+      |
+    1 | preopens = [{ from = "root", to = "/host/session" }]
+      |                                   ^^^^^^^^^^^^^^^
+    "#);
 }
 
 #[test]
@@ -128,22 +131,47 @@ fn what_cannot_be_given_is_told_with_its_place() {
     let suite = Suite::new();
     suite.file("scenarios/calls/data/file", "");
     let p = Program::default();
-    for (entry, told) in [
-        (
-            "{ from = \"dota\", to = \"/\" }",
-            "scenario.toml:1:22: \"dota\" is no folder of the scenario; did you mean `data`?",
-        ),
-        ("{ from = \"data\" }", "scenario.toml:1:13: the key `to` is missing; add it"),
-        ("{ from = \"data\", to = \"/\", mode = \"r\" }", "unknown value `r`; did you mean `rw`?"),
-        ("{ from = \"data\", to = \"/\", name = \"x\" }", "unknown key `name`"),
-        ("{ from = \"before\", to = \"/\" }", "the scenario has no `root/`, so nothing was before"),
-    ] {
-        let finished = run(&suite, &p, &format!("preopens = [{entry}]"));
-        assert!(finished.exits(96).stderr.contains(told), "{told}: {}", finished.told());
-    }
+    let refused = [
+        "{ from = \"dota\", to = \"/\" }",
+        "{ from = \"data\" }",
+        "{ from = \"data\", to = \"/\", mode = \"r\" }",
+        "{ from = \"data\", to = \"/\", name = \"x\" }",
+        "{ from = \"before\", to = \"/\" }",
+    ]
+    .map(|entry| run(&suite, &p, &format!("preopens = [{entry}]")).exits(96).shown_stderr());
+    host_snapshot!(refused.concat(), @r#"
+    error: scenarios/calls/scenario.toml:1:22: "dota" is no folder of the scenario; did you mean `data`?
+      |
+    1 | preopens = [{ from = "dota", to = "/" }]
+      |                      ^^^^^^
+    error: scenarios/calls/scenario.toml:1:13: the key `to` is missing; add it
+      |
+    1 | preopens = [{ from = "data" }]
+      |             ^^^^^^^^^^^^^^^^^
+    error: scenarios/calls/scenario.toml:1:47: unknown value `r`; did you mean `rw`?
+      |
+    1 | preopens = [{ from = "data", to = "/", mode = "r" }]
+      |                                               ^^^
+    error: scenarios/calls/scenario.toml:1:40: unknown key `name`; known are `from`, `to`, `mode`
+      |
+    1 | preopens = [{ from = "data", to = "/", name = "x" }]
+      |                                        ^^^^
+    error: scenarios/calls/scenario.toml:1:22: the scenario has no `root/`, so nothing was before; add one, or name another folder
+      |
+    1 | preopens = [{ from = "before", to = "/" }]
+      |                      ^^^^^^^^
+    "#);
     suite.file("scenarios/calls/root/file", "");
     let finished = run(&suite, &p, "preopens = [{ from = \"before\", to = \"/\", mode = \"rw\" }]");
-    assert!(finished.exits(96).stderr.contains("what was before the agent is read-only"), "{}", finished.told());
+    host_snapshot!(finished, @r#"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/calls/scenario.toml:1:49: what was before the agent is read-only; write `mode = "ro"`, or leave it out
+      |
+    1 | preopens = [{ from = "before", to = "/", mode = "rw" }]
+      |                                                 ^^^^
+    "#);
 }
 
 #[test]
@@ -152,8 +180,15 @@ fn a_typed_plugin_has_no_preopens_of_its_own() {
     let plugin = probe("probe-noop");
     suite.scenario("noop", "preopens = []");
     let finished = suite.host(["run", plugin.to_str().unwrap()]);
-    let told = "scenario.toml:1:12: `preopens` is for plain WASI commands";
-    assert!(finished.exits(96).stderr.contains(told), "{}", finished.told());
+    host_snapshot!(finished, @"
+    exit code: 96
+    ----- stdout -----
+    ----- stderr -----
+    error: scenarios/noop/scenario.toml:1:12: `preopens` is for plain WASI commands, but `[REPOSITORY]/plugins/target/probes/probe-noop.wasm` is of the typed world; remove it
+      |
+    1 | preopens = []
+      |            ^^
+    ");
 }
 
 #[test]
@@ -204,11 +239,7 @@ fn a_regrade_has_the_folders_as_they_were() {
     // A folder that came later cannot be made again.
     suite.file("scenarios/calls/later/file", "text").scenario("calls", &toml("later"));
     let finished = suite.host(["regrade"]);
-    assert!(
-        finished.fault("calls").message.contains("the folder `later` of `preopens` was not recorded"),
-        "{}",
-        finished.told()
-    );
+    host_snapshot!(finished.fault("calls").message.clone(), @"the folder `later` of `preopens` was not recorded with that run; run the scenario again");
 }
 
 #[test]
@@ -216,9 +247,28 @@ fn fixtures_under_other_names_are_no_strays_where_they_are_used() {
     let suite = Suite::new();
     suite.file("scenarios/calls/files/file", "").file("calls.wasm", Program::default().module());
     suite.scenario("calls", "");
-    let told = suite.host(["check", "calls.wasm"]);
-    assert!(told.told().contains("files is not read; did you mean `root`?"), "{}", told.told());
+    host_snapshot!(suite.host(["check", "calls.wasm"]), @"
+    exit code: 0
+    ----- stdout -----
+    suite      none
+    lanes      scripted
+    folders    1
+    plugins    1
+    scenarios  calls
+    sound, with 1 warning
+    ----- stderr -----
+    warning: scenarios/calls/files is not read; did you mean `root`?
+    ");
     suite.scenario("calls", "preopens = [{ from = \"files\", to = \"/\" }]");
-    let told = suite.host(["check", "calls.wasm"]);
-    assert!(!told.told().contains("is not read"), "{}", told.told());
+    host_snapshot!(suite.host(["check", "calls.wasm"]), @"
+    exit code: 0
+    ----- stdout -----
+    suite      none
+    lanes      scripted
+    folders    1
+    plugins    1
+    scenarios  calls
+    sound
+    ----- stderr -----
+    ");
 }

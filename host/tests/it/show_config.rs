@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use host_testing::{Suite, host_binary, plain_module};
+use host_testing::{Suite, host_binary, host_snapshot, plain_module};
 
 const SUITE: &str = r#"plugins = ["tool.wasm"]
 canary = ["tool"]
@@ -65,56 +65,54 @@ fn a_variable_that_is_set_to_nothing_says_nothing() {
 fn every_setting_is_shown_with_who_says_it() {
     let variables = [("HOST_PROFILE", "ci"), ("HOST_JOBS", "3"), ("HOST_XPASS", "fail"), ("HOST_OUTPUT", "out")];
     let text = shown(&suite(), &["-j", "5", "--repeat-each", "2", "--no-canary"], &variables);
-    assert_eq!(
-        text,
-        r#"# What `host run` would use, and who says so. As a suite.toml it gives the same again.
-# suite: scenarios/suite.toml (default)
-# output: out (HOST_OUTPUT)
-# profile: ci (HOST_PROFILE)
-# canaries: they guard nothing (--no-canary)
+    host_snapshot!(text, @r##"
+    # What `host run` would use, and who says so. As a suite.toml it gives the same again.
+    # suite: scenarios/suite.toml (default)
+    # output: out (HOST_OUTPUT)
+    # profile: ci (HOST_PROFILE)
+    # canaries: they guard nothing (--no-canary)
 
-plugins = ["tool.wasm"]  # scenarios/suite.toml:1:11
-canary = ["tool"]  # scenarios/suite.toml:2:10
-lanes = ["mine"]  # scenarios/suite.toml:18:9 ([profile.ci])
-jobs = 5  # --jobs
-max-fail = 1  # scenarios/suite.toml:19:13 ([profile.ci])
-repeat-each = 2  # --repeat-each
-flaky-result = "pass"  # default
-xpass = "fail"  # HOST_XPASS
-reporters = ["human", "junit"]  # scenarios/suite.toml:20:13 ([profile.ci])
+    plugins = ["tool.wasm"]  # scenarios/suite.toml:1:11
+    canary = ["tool"]  # scenarios/suite.toml:2:10
+    lanes = ["mine"]  # scenarios/suite.toml:18:9 ([profile.ci])
+    jobs = 5  # --jobs
+    max-fail = 1  # scenarios/suite.toml:19:13 ([profile.ci])
+    repeat-each = 2  # --repeat-each
+    flaky-result = "pass"  # default
+    xpass = "fail"  # HOST_XPASS
+    reporters = ["human", "junit"]  # scenarios/suite.toml:20:13 ([profile.ci])
 
-[defaults]
-deadline = "1m 30s"  # scenarios/suite.toml:6:12
-quiet = "5m"  # default
-back-off = "5m"  # default
-memory = "64MiB"  # scenarios/suite.toml:7:10
-table-elements = 1000000  # default
-instances = 100  # default
-output = "16MiB"  # default
-disk = "2GiB"  # default
-handles = 1000  # default
-retries = 1  # scenarios/suite.toml:23:11 ([profile.ci])
-retry-on = ["launch", "overload", "stall", "crash"]  # default
-retry-delay = "5s"  # scenarios/suite.toml:24:15 ([profile.ci])
+    [defaults]
+    deadline = "1m 30s"  # scenarios/suite.toml:6:12
+    quiet = "5m"  # default
+    back-off = "5m"  # default
+    memory = "64MiB"  # scenarios/suite.toml:7:10
+    table-elements = 1000000  # default
+    instances = 100  # default
+    output = "16MiB"  # default
+    disk = "2GiB"  # default
+    handles = 1000  # default
+    retries = 1  # scenarios/suite.toml:23:11 ([profile.ci])
+    retry-on = ["launch", "overload", "stall", "crash"]  # default
+    retry-delay = "5s"  # scenarios/suite.toml:24:15 ([profile.ci])
 
-[compile]
-max-memory = "4GiB"  # default
-timeout = "10m"  # default
+    [compile]
+    max-memory = "4GiB"  # default
+    timeout = "10m"  # default
 
-[lane.mine]
-kind = "scripted"  # default
-agent = "slow"  # scenarios/suite.toml:10:9
-confine = "landlock"  # default
-breaker = 3  # default
-retries = 2  # scenarios/suite.toml:11:11
+    [lane.mine]
+    kind = "scripted"  # default
+    agent = "slow"  # scenarios/suite.toml:10:9
+    confine = "landlock"  # default
+    breaker = 3  # default
+    retries = 2  # scenarios/suite.toml:11:11
 
-# In scenarios/tool/scenario.toml:
-#   plugin = "tool.wasm"  # scenarios/tool/scenario.toml:1:10
-#   deadline = "5m"  # scenarios/tool/scenario.toml:2:12
-#   retries = 4  # scenarios/tool/scenario.toml:3:11
-#   retry-on = ["stall", "fail"]  # scenarios/tool/scenario.toml:4:12
-"#
-    );
+    # In scenarios/tool/scenario.toml:
+    #   plugin = "tool.wasm"  # scenarios/tool/scenario.toml:1:10
+    #   deadline = "5m"  # scenarios/tool/scenario.toml:2:12
+    #   retries = 4  # scenarios/tool/scenario.toml:3:11
+    #   retry-on = ["stall", "fail"]  # scenarios/tool/scenario.toml:4:12
+    "##);
 }
 
 /// The settings without their comments.
@@ -166,11 +164,45 @@ fn a_flag_beats_a_variable_for_the_bound_on_failures_too() {
 fn without_a_suite_the_defaults_are_shown() {
     let suite = Suite::new();
     let text = shown(&suite, &["x.wasm"], &[]);
-    assert!(text.contains("# suite: none\n# output: .host (default)\n"), "{text}");
-    assert!(
-        text.contains("plugins = [\"x.wasm\"]  # command line\n") && text.contains("jobs = 16  # default"),
-        "{text}"
-    );
+    host_snapshot!(text, @r#"
+    # What `host run` would use, and who says so. As a suite.toml it gives the same again.
+    # suite: none
+    # output: .host (default)
+
+    plugins = ["x.wasm"]  # command line
+    canary = []  # default
+    lanes = ["scripted"]  # default
+    jobs = 16  # default
+    fail-fast = false  # default
+    repeat-each = 1  # default
+    flaky-result = "pass"  # default
+    xpass = "pass"  # default
+    reporters = ["human"]  # default
+
+    [defaults]
+    deadline = "10m"  # default
+    quiet = "5m"  # default
+    back-off = "5m"  # default
+    memory = "512MiB"  # default
+    table-elements = 1000000  # default
+    instances = 100  # default
+    output = "16MiB"  # default
+    disk = "2GiB"  # default
+    handles = 1000  # default
+    retries = 0  # default
+    retry-on = ["launch", "overload", "stall", "crash"]  # default
+    retry-delay = "1s"  # default
+
+    [compile]
+    max-memory = "4GiB"  # default
+    timeout = "10m"  # default
+
+    [lane.scripted]
+    kind = "scripted"  # default
+    agent = "right"  # default
+    confine = "landlock"  # default
+    breaker = 3  # default
+    "#);
 }
 
 #[test]

@@ -8,7 +8,9 @@ use std::{
 
 use rustix::process::Signal;
 
-use host_testing::{Finished, Running, Suite, plain_module, preview1::Program, wait_until, write_program};
+use host_testing::{
+    Finished, Running, Suite, host_snapshot, plain_module, preview1::Program, wait_until, write_program,
+};
 
 const SECRET: &str = "the key of the machine";
 
@@ -20,19 +22,23 @@ fn suite() -> Suite {
     suite
 }
 
-/// `host check` and `host run` judge alike: both refuse, with these words, and leave nothing.
-fn refused(suite: &Suite, words: &str) {
-    for command in ["check", "run"] {
+/// `host check` and `host run` refuse with the same errors, which are returned, and leave nothing.
+fn refused(suite: &Suite) -> String {
+    let [checked, run] = ["check", "run"].map(|command| {
         let finished = suite.host([command, "calls.wasm"]);
-        let told = &finished.exits(96).stderr;
-        assert!(told.contains(words) && !finished.told().contains(SECRET), "{command}: {}", finished.told());
+        finished.exits(96);
+        assert!(!finished.told().contains(SECRET), "{command}: {}", finished.told());
         assert_eq!(suite.leftovers(), [""; 0]);
-    }
+        finished.shown_stderr()
+    });
+    // `check` has warnings too.
+    assert!(checked.ends_with(&run), "{checked}{run}");
+    run
 }
 
 #[test]
 fn no_link_of_a_suite_leads_to_the_machine() {
-    for (name, target) in [
+    let refused = [
         ("scenarios/calls/root", "../../outside"),
         ("scenarios/calls/config", "../../outside"),
         ("scenarios/calls/bin", "../../outside"),
@@ -41,14 +47,25 @@ fn no_link_of_a_suite_leads_to_the_machine() {
         ("scenarios/calls/scenario.toml", "../../outside/scenario.toml"),
         ("scenarios/other", "../outside"),
         ("scenarios/suite.toml", "../outside/scenario.toml"),
-    ] {
+    ]
+    .map(|(name, target)| {
         let suite = suite();
         let link = suite.path(name);
         fs::create_dir_all(link.parent().unwrap()).unwrap();
         let _ = fs::remove_file(&link);
         symlink(target, link).unwrap();
-        refused(&suite, &format!("{name} is, or lies behind, a link that leads out of the suite, to outside"));
-    }
+        refused(&suite)
+    });
+    host_snapshot!(refused.concat(), @"
+    error: scenarios/calls/root is, or lies behind, a link that leads out of the suite, to outside; copy what is there into scenarios, or let the link lead to a place in that folder
+    error: scenarios/calls/config is, or lies behind, a link that leads out of the suite, to outside; copy what is there into scenarios, or let the link lead to a place in that folder
+    error: scenarios/calls/bin is, or lies behind, a link that leads out of the suite, to outside; copy what is there into scenarios, or let the link lead to a place in that folder
+    error: scenarios/calls/agents is, or lies behind, a link that leads out of the suite, to outside; copy what is there into scenarios, or let the link lead to a place in that folder
+    error: scenarios/calls/agents/right.toml is, or lies behind, a link that leads out of the suite, to outside/scenario.toml; copy what is there into scenarios, or let the link lead to a place in that folder
+    error: scenarios/calls/scenario.toml is, or lies behind, a link that leads out of the suite, to outside/scenario.toml; copy what is there into scenarios, or let the link lead to a place in that folder
+    error: scenarios/other is, or lies behind, a link that leads out of the suite, to outside; copy what is there into scenarios, or let the link lead to a place in that folder
+    error: scenarios/suite.toml is, or lies behind, a link that leads out of the suite, to outside/scenario.toml; copy what is there into scenarios, or let the link lead to a place in that folder
+    ");
 }
 
 #[test]
@@ -65,20 +82,32 @@ fn a_link_to_what_scenarios_share_is_followed() {
 
 #[test]
 fn a_file_that_never_ends_is_not_waited_for() {
+    let mut shown = String::new();
     for name in ["scenarios/calls/scenario.toml", "scenarios/suite.toml", "scenarios/calls/agents/right.toml"] {
         let suite = suite();
         let path = suite.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         let _ = fs::remove_file(&path);
         rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
-        refused(&suite, &format!("cannot read {name}: it is no regular file but a pipe"));
+        shown += &refused(&suite);
         fs::remove_file(&path).unwrap();
         symlink("/dev/zero", &path).unwrap();
-        refused(&suite, "leads out of the suite, to /dev/zero");
+        shown += &refused(&suite);
         fs::remove_file(&path).unwrap();
         File::create(&path).unwrap().set_len(1 << 40).unwrap();
-        refused(&suite, &format!("cannot read {name}: it has more than the 16777216 bytes"));
+        shown += &refused(&suite);
     }
+    host_snapshot!(shown, @"
+    error: cannot read scenarios/calls/scenario.toml: it is no regular file but a pipe, a socket or a device; put a file in its place
+    error: scenarios/calls/scenario.toml is, or lies behind, a link that leads out of the suite, to /dev/zero; copy what is there into scenarios, or let the link lead to a place in that folder
+    error: cannot read scenarios/calls/scenario.toml: it has more than the 16777216 bytes that are read of such a file; make it smaller
+    error: cannot read scenarios/suite.toml: it is no regular file but a pipe, a socket or a device; put a file in its place
+    error: scenarios/suite.toml is, or lies behind, a link that leads out of the suite, to /dev/zero; copy what is there into scenarios, or let the link lead to a place in that folder
+    error: cannot read scenarios/suite.toml: it has more than the 16777216 bytes that are read of such a file; make it smaller
+    error: cannot read scenarios/calls/agents/right.toml: it is no regular file but a pipe, a socket or a device; put a file in its place
+    error: scenarios/calls/agents/right.toml is, or lies behind, a link that leads out of the suite, to /dev/zero; copy what is there into scenarios, or let the link lead to a place in that folder
+    error: cannot read scenarios/calls/agents/right.toml: it has more than the 16777216 bytes that are read of such a file; make it smaller
+    ");
     let suite = suite();
     for policy in ["/dev/zero", "/dev/stdin"] {
         for command in ["check", "run"] {
@@ -95,6 +124,7 @@ fn sparse(path: PathBuf, bytes: u64) {
 
 #[test]
 fn a_fixture_over_disk_is_refused_before_it_is_copied() {
+    let mut shown = String::new();
     for name in ["root", "config", "data"] {
         for mode in ["ro", "rw"] {
             let suite = suite();
@@ -102,15 +132,29 @@ fn a_fixture_over_disk_is_refused_before_it_is_copied() {
             fs::create_dir_all(suite.path("scenarios/calls/data")).unwrap();
             let preopens = format!("preopens = [{{ from = \"data\", to = \"/\", mode = \"{mode}\" }}]\n");
             suite.scenario("calls", &preopens);
-            refused(&suite, &format!("scenarios/calls/{name} has more bytes than the limit `disk`, 2147483648,"));
+            shown += &refused(&suite);
             sparse(suite.path(&format!("scenarios/calls/{name}/sparse")), 2_000_000);
             suite.scenario("calls", &format!("disk = \"1MB\"\n{preopens}"));
-            refused(&suite, &format!("scenarios/calls/{name} has more bytes than the limit `disk`, 1000000,"));
+            shown += &refused(&suite);
             suite.scenario("calls", &format!("disk = \"3MB\"\n{preopens}"));
             suite.host(["check", "calls.wasm"]).exits(0);
             suite.host(["run", "calls.wasm"]).exits(0).passes("calls");
         }
     }
+    host_snapshot!(shown, @"
+    error: the fixture [SUITE]/scenarios/calls/root has more bytes than the limit `disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `disk`
+    error: the fixture [SUITE]/scenarios/calls/root has more bytes than the limit `disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `disk`
+    error: the fixture [SUITE]/scenarios/calls/root has more bytes than the limit `disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `disk`
+    error: the fixture [SUITE]/scenarios/calls/root has more bytes than the limit `disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `disk`
+    error: the fixture [SUITE]/scenarios/calls/config has more bytes than the limit `disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `disk`
+    error: the fixture [SUITE]/scenarios/calls/config has more bytes than the limit `disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `disk`
+    error: the fixture [SUITE]/scenarios/calls/config has more bytes than the limit `disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `disk`
+    error: the fixture [SUITE]/scenarios/calls/config has more bytes than the limit `disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `disk`
+    error: the fixture [SUITE]/scenarios/calls/data has more bytes than the limit `disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `disk`
+    error: the fixture [SUITE]/scenarios/calls/data has more bytes than the limit `disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `disk`
+    error: the fixture [SUITE]/scenarios/calls/data has more bytes than the limit `disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `disk`
+    error: the fixture [SUITE]/scenarios/calls/data has more bytes than the limit `disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `disk`
+    ");
 }
 
 /// A suite whose fixture waits for git, which tells that it has begun, and goes on when `go` is there.
@@ -189,23 +233,52 @@ fn what_the_suite_names_in_vain_is_told_also_beside_a_plugin_that_is_named() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "plugins = [\"nope/*.wasm\"]\n");
     suite.scenario("other", "plugin = \"plugins/other.wasm\"\n");
-    let finished = suite.host(["check", "calls.wasm"]);
-    let told = &finished.exits(0).stderr;
-    assert!(told.contains("warning: scenarios/suite.toml:1:12: `nope/*.wasm` matches no file"), "{told}");
-    let other = "warning: scenarios/other/scenario.toml:1:10: there is no plugin `plugins/other.wasm`, so this folder is \
-                 not used";
-    assert!(told.contains(other), "{told}");
+    host_snapshot!(suite.host(["check", "calls.wasm"]), @r#"
+    exit code: 0
+    ----- stdout -----
+    suite      scenarios/suite.toml
+    lanes      scripted
+    folders    2
+    plugins    1
+    scenarios  calls
+    sound, with 2 warnings
+    ----- stderr -----
+    warning: scenarios/suite.toml:1:12: `nope/*.wasm` matches no file; build the plugins first, or correct the pattern
+      |
+    1 | plugins = ["nope/*.wasm"]
+      |            ^^^^^^^^^^^^^
+    warning: scenarios/other/scenario.toml:1:10: there is no plugin `plugins/other.wasm`, so this folder is not used; build it, or correct its name
+      |
+    1 | plugin = "plugins/other.wasm"
+      |          ^^^^^^^^^^^^^^^^^^^^
+    "#);
     suite.host(["run", "calls.wasm"]).exits(0).passes("calls");
 
     suite.file("scenarios/suite.toml", "plugins = [\"[.wasm\"]\n");
-    refused(&suite, "scenarios/suite.toml:1:12: `[.wasm` is no pattern");
+    host_snapshot!(refused(&suite), @r#"
+    error: scenarios/suite.toml:1:12: `[.wasm` is no pattern: Pattern syntax error near position [N]: invalid range pattern
+      |
+    1 | plugins = ["[.wasm"]
+      |            ^^^^^^^^
+    "#);
     suite.file("scenarios/suite.toml", "jobs = 100000\n");
-    refused(&suite, "scenarios/suite.toml:1:8: `jobs` must be from 1 to 5000");
+    host_snapshot!(refused(&suite), @"
+    error: scenarios/suite.toml:1:8: `jobs` must be from 1 to 5000
+      |
+    1 | jobs = 100000
+      |        ^^^^^^
+    ");
     suite.file("scenarios/suite.toml", "").scenario("calls", "plugin = \"\"\n");
-    refused(&suite, "scenarios/calls/scenario.toml:1:10: `plugin` is empty; write the plugin's path");
+    host_snapshot!(refused(&suite), @r#"
+    error: scenarios/calls/scenario.toml:1:10: `plugin` is empty; write the plugin's path, or remove the key
+      |
+    1 | plugin = ""
+      |          ^^
+    "#);
     for plugin in ["nope.wasm", "."] {
         suite.scenario("calls", &format!("plugin = \"{plugin}\"\n"));
-        refused(&suite, "scenarios/calls/scenario.toml:1:10: there is no plugin `");
+        let error = refused(&suite);
+        assert!(error.contains("scenarios/calls/scenario.toml:1:10: there is no plugin `"), "{error}");
     }
     suite.scenario("calls", "plugin = \"built/elsewhere/calls.wasm\"\n");
     let finished = suite.host(["check", "calls.wasm"]);
