@@ -6,8 +6,8 @@
 //! | Landlock | the files, devices and TCP ports that are listed; signals and abstract sockets within its own processes |
 //! | no new privileges | setuid programs and file capabilities give it nothing |
 //! | capabilities | as root, it keeps those that concern the files it can reach |
-//! | a filter of system calls | no ways around Landlock: see `calls` |
-//! | a mount namespace, where the host may make one | the directories of other attempts are not there: see `view` |
+//! | a filter of system calls | no ways around Landlock: see `seccomp` |
+//! | a mount namespace, where the host may make one | the directories of other attempts are not there: see `mount_view` |
 //! | resource limits | the bounds of [`ProcessLimits`](host_model::ProcessLimits); no core dumps |
 //!
 //! Landlock also guards processes outside: what needs the right to trace one (`/proc/PID/environ`, `mem`, `maps`,
@@ -17,9 +17,9 @@
 //! listening on a TCP port that the system picks, sockets with a path, what others can see of a process (`cmdline`,
 //! `status`), System V IPC.
 
-mod calls;
-mod system;
-mod view;
+mod mount_view;
+mod seccomp;
+mod system_paths;
 
 use std::{
     ffi::OsString,
@@ -38,7 +38,7 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use self::calls::Calls;
+use crate::confine::seccomp::Calls;
 use host_model::{Confinement, ConfinementMode, Ports, ProcessLimits};
 
 /// The newest Landlock whose rights are asked for. A kernel that has less gives what it has.
@@ -64,7 +64,7 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
 
 /// A [`Confinement`] on its way to the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Policy {
+pub(crate) struct Policy {
     mode: ConfinementMode,
     // Paths need not be text.
     writable: Vec<OsString>,
@@ -81,10 +81,10 @@ impl Policy {
     ///
     /// # Errors
     /// It has a part of it only.
-    pub(super) fn enter_view(&self) -> io::Result<()> {
+    pub(crate) fn enter_view(&self) -> io::Result<()> {
         match &self.view {
             Some((hidden, shown)) if self.mode != ConfinementMode::None => {
-                view::enter(Path::new(hidden), Path::new(shown))
+                mount_view::enter(Path::new(hidden), Path::new(shown))
             }
             _ => Ok(()),
         }
@@ -117,7 +117,7 @@ pub(crate) enum Confined {
 
 /// A policy, made ready to be entered.
 #[derive(Debug)]
-pub(super) struct Cage {
+pub(crate) struct Cage {
     /// None where it is not to be confined.
     walls: Option<Walls>,
     confined: Confined,
@@ -139,12 +139,12 @@ impl Cage {
     ///
     /// # Errors
     /// A path cannot be opened, or the kernel cannot do what the policy requires.
-    pub(super) fn prepare(policy: &Policy, program: &Path) -> Result<Self, String> {
+    pub(crate) fn prepare(policy: &Policy, program: &Path) -> Result<Self, String> {
         let limits = policy.limits.clone();
         if policy.mode == ConfinementMode::None {
             return Ok(Self { walls: None, confined: Confined::AsAsked, limits });
         }
-        let (version, filters) = (landlock_version(), calls::available());
+        let (version, filters) = (landlock_version(), seccomp::available());
         let confined = match shortfall(version, filters) {
             Some(why) if policy.mode == ConfinementMode::Required => {
                 return Err(format!("`confine = \"required\"`, but {why}"));
@@ -158,12 +158,12 @@ impl Cage {
     }
 
     /// How far it confines.
-    pub(super) fn confined(&self) -> &Confined {
+    pub(crate) fn confined(&self) -> &Confined {
         &self.confined
     }
 
     /// Confines the calling thread, for good. Makes system calls only, unless it fails.
-    pub(super) fn enter(&mut self) -> io::Result<()> {
+    pub(crate) fn enter(&mut self) -> io::Result<()> {
         // A dump of an agent's memory has its credentials.
         limit(Resource::Core, Some(0))?;
         limit(Resource::Nproc, self.limits.processes)?;
@@ -201,7 +201,7 @@ fn landlock_version() -> i32 {
 /// # Errors
 /// What a kernel that cannot, or not fully, leaves open.
 pub fn confinement_available() -> Result<(), String> {
-    shortfall(landlock_version(), calls::available()).map_or(Ok(()), Err)
+    shortfall(landlock_version(), seccomp::available()).map_or(Ok(()), Err)
 }
 
 /// What a kernel with this version of Landlock, and with filters of system calls or without, does not hold an agent to.
@@ -231,13 +231,13 @@ fn shortfall(version: i32, filters: bool) -> Option<String> {
 
 fn ruleset(policy: &Policy, program: &Path) -> Result<RulesetCreated, String> {
     let mut ruleset = create(policy).map_err(|error| format!("Landlock refuses the policy: {error}"))?;
-    for path in system::PROGRAMS {
+    for path in system_paths::PROGRAMS {
         ruleset = allow(ruleset, Path::new(path), RUN, Missing::Fine)?;
     }
-    for path in system::READABLE {
+    for path in system_paths::READABLE {
         ruleset = allow(ruleset, Path::new(path), READ, Missing::Fine)?;
     }
-    for path in system::DEVICES {
+    for path in system_paths::DEVICES {
         ruleset = allow(ruleset, Path::new(path), READ | AccessFs::WriteFile | AccessFs::IoctlDev, Missing::Fine)?;
     }
     // The host itself may be the agent, or be what a wrapper of it starts.

@@ -6,16 +6,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::super::{SYSTEM_PATH, SessionSpec, agent::CONFIG_DIR_VARIABLE};
+use crate::{lane::SessionSpec, scripted_agent::CONFIG_DIR_VARIABLE};
 use host_model::{AgentSettings, Credential, SHORTEST_SECRET};
 
+/// Where an agent finds the system's programs; the caller's own `PATH` is not for it.
+pub(crate) const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// A variable of the host's own environment, if it is set and not empty.
-pub(super) fn own(name: &str) -> Option<OsString> {
+pub(crate) fn own(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// Everything that the agent's environment holds, but for the session's marker.
-pub(super) fn environment(
+pub(crate) fn environment(
     settings: &AgentSettings,
     spec: &SessionSpec,
     own: Vec<(&'static str, OsString)>,
@@ -50,7 +53,7 @@ pub(crate) fn search_path<'a>(folders: impl Iterator<Item = &'a PathBuf>) -> OsS
 ///
 /// # Errors
 /// Which of all credentials are missing.
-pub(super) fn credentials(
+pub(crate) fn credentials(
     settings: &AgentSettings,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Vec<(String, OsString)>, String> {

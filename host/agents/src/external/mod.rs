@@ -13,121 +13,36 @@
 //! | the lane's credentials | from the host's environment, under the same names |
 //! | `HOST_SESSION` | marks the processes of the session |
 
-mod binary;
-mod confined;
+mod confinement;
+mod elf;
 mod env_command;
-mod environment;
-mod program;
-mod refusal;
+pub(crate) mod environment;
+pub(crate) mod program;
 mod seeds;
-mod shadowed;
+pub(crate) mod shadowed;
 mod shebang;
-#[cfg(test)]
-pub(super) mod tests;
-mod thread;
-mod values;
-mod version;
+pub(crate) mod version;
 
-use std::{
-    ffi::OsString,
-    fs,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{ffi::OsString, fs, path::PathBuf, sync::Arc};
 
 use tokio::sync::OnceCell;
 
 use self::seeds::PlantError;
-use super::{
-    Answer, Guard, HostProgram, Lane, LaneKind, Session, SessionSpec, acp, claude, codex, command, pi,
-    process::{AgentCommand, AgentExit},
-    scripted::new_session_id,
-    session::{TurnAgent, TurnSession},
-    turn::{Dialect, Said, hint},
+use crate::{
+    agent_program::{Asked, Invocation, Program},
+    conversation::Thread,
+    dialect::Dialect,
+    lane::{Answer, Guard, Lane, Session, SessionSpec},
+    session::{
+        id::new_session_id,
+        process::{AgentCommand, HostProgram},
+        turn_session::{TurnAgent, TurnSession},
+    },
 };
-use host_model::{AgentSettings, Confinement, Fault, FaultClass, Redactor, Shortage};
-
-pub use environment::{missing_credentials, secrets, short_secrets};
-pub use shadowed::shadowed;
-pub use version::{AgentVersion, VersionProblem, version};
-
-pub(super) use environment::search_path;
-pub(super) use refusal::Refusal;
-pub(super) use thread::Thread;
-pub(super) use values::{decimal, flag, integer, list, name, part, text, texts_of, whole};
-
-/// What a kind of agent must say to be run as a program of its own.
-pub(super) trait Program: Send + Sync {
-    /// Its kind.
-    fn kind(&self) -> LaneKind;
-
-    /// The name of its program, where it has one.
-    fn name(&self) -> Option<&'static str>;
-
-    /// Its own variables, the one of its config dir included. The lane's come over them.
-    fn variables(&self, settings: &AgentSettings, config_dir: &Path) -> Vec<(&'static str, OsString)>;
-
-    /// Writes what it needs into its config dir. Called before every session, also where another one has run.
-    fn prepare(&self, _settings: &AgentSettings, _config_dir: &Path) -> Result<(), String> {
-        Ok(())
-    }
-
-    /// What to start for a message.
-    fn invocation(&self, asked: &Asked<'_>) -> Result<Invocation, Fault>;
-
-    /// Whether it takes further messages on its standard input, instead of being started again.
-    fn is_persistent(&self) -> bool {
-        false
-    }
-
-    /// How the output of the next turn is read.
-    fn dialect(&self, thread: &Thread, settings: &AgentSettings) -> Box<dyn Dialect>;
-}
-
-/// A message that a program is to be started for.
-pub(super) struct Asked<'a> {
-    pub(super) settings: &'a AgentSettings,
-    /// From 1.
-    pub(super) turn: u32,
-    pub(super) message: &'a str,
-    /// The agent's own name for the session, once it has told it.
-    pub(super) thread: Option<String>,
-    /// Where a file for this turn may be put.
-    pub(super) tmp: &'a Path,
-    /// The host's name for the session.
-    pub(super) session: &'a str,
-}
-
-/// How a program is started for a message.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Invocation {
-    pub(super) args: Vec<OsString>,
-    /// The file that is its standard input; empty when absent.
-    pub(super) stdin: Option<PathBuf>,
-}
-
-/// The program of a kind; none for the embedded agent.
-pub(super) fn program(kind: LaneKind) -> Option<&'static dyn Program> {
-    match kind {
-        LaneKind::Scripted => None,
-        LaneKind::Claude => Some(&claude::Claude),
-        LaneKind::Codex => Some(&codex::Codex),
-        LaneKind::Pi => Some(&pi::Pi),
-        LaneKind::Acp => Some(&acp::Acp),
-        LaneKind::Command => Some(&command::Command),
-    }
-}
-
-/// The program that a lane starts, or whose script it has an interpreter run.
-///
-/// # Errors
-/// Where it was looked for, and what to do.
-pub fn find_program(settings: &AgentSettings) -> Result<PathBuf, String> {
-    Ok(program::find(program(settings.kind).and_then(Program::name), settings)?.program)
-}
+use host_model::{AgentSettings, Confinement, Fault, FaultClass, LaneKind, Redactor, Shortage};
 
 /// Starts agents of one lane.
-pub(super) struct ExternalLane {
+pub(crate) struct ExternalLane {
     program: &'static dyn Program,
     settings: Arc<AgentSettings>,
     host: HostProgram,
@@ -137,7 +52,7 @@ pub(super) struct ExternalLane {
 }
 
 impl ExternalLane {
-    pub(super) fn new(program: &'static dyn Program, settings: AgentSettings, host: HostProgram, guard: Guard) -> Self {
+    pub(crate) fn new(program: &'static dyn Program, settings: AgentSettings, host: HostProgram, guard: Guard) -> Self {
         Self { program, settings: Arc::new(settings), host, guard, version: OnceCell::new() }
     }
 
@@ -150,13 +65,15 @@ impl ExternalLane {
         }
         let credentials = environment::credentials(settings, environment::own).map_err(launch)?;
         let found = program::find(self.program.name(), settings).map_err(launch)?;
-        if let Some(problem) = spec.bin.as_deref().and_then(|bin| shadowed(settings, bin)) {
+        if let Some(problem) =
+            spec.bin.as_deref().and_then(|bin| shadowed::shadowed(self.program.name(), settings, bin))
+        {
             // The scenario's fault: the lane serves others.
             return Err(Fault::new(FaultClass::Protocol, problem));
         }
         if settings.version.is_some() {
             let asked = || async {
-                match version::meets(settings, self.host.clone(), &self.guard.confinement).await {
+                match version::meets(self.program.name(), settings, self.host.clone(), &self.guard.confinement).await {
                     // It says nothing of the agent: the next session asks again.
                     Err(problem) if Shortage::of_ending(&problem).is_some() => Err(problem),
                     answer => Ok(answer),
@@ -174,7 +91,7 @@ impl ExternalLane {
         self.program.prepare(settings, &spec.config_dir).map_err(|problem| Fault::of_problem(class, problem))?;
         let own = self.program.variables(settings, &spec.config_dir);
         let dirs = [&spec.root, &spec.config_dir, &spec.home, &spec.tmp].map(Clone::clone);
-        let confinement = confined::to(&self.guard.confinement, settings, &found);
+        let confinement = confinement::to(&self.guard.confinement, settings, &found);
         let confinement = confinement.and(dirs, spec.bin.clone()).with_view(spec.view.clone());
         let program::Found { executable, before, .. } = found;
         Ok(ExternalAgent {
@@ -260,19 +177,5 @@ impl TurnAgent for ExternalAgent {
 
     fn gone(&self) -> Result<(), String> {
         seeds::put_away(&self.settings, &self.config_dir, &self.home)
-    }
-}
-
-/// What it means that an agent ended before it had finished its turn, if that is no crash: a program that gives up by
-/// itself before its model has answered once did not take its arguments, its configuration or its login.
-pub(super) fn refused_to_start(exit: &AgentExit, stderr: &str, answered: bool) -> Vec<Said> {
-    match exit {
-        // Shells and programs that catch signals answer with 128 and the signal.
-        AgentExit::Code(1..128) if !answered => {
-            let words = if stderr.is_empty() { "it wrote nothing to stderr".to_owned() } else { stderr.to_owned() };
-            let message = format!("the agent did not start its work: {exit}; {words}{}", hint(stderr));
-            vec![Said::Broken(Fault::new(FaultClass::Launch, message))]
-        }
-        _ => Vec::new(),
     }
 }

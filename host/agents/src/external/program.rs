@@ -8,9 +8,9 @@ use std::{
 
 use rustix::fs::{Access, access};
 
-use super::{
-    super::SYSTEM_PATH,
+use crate::external::{
     env_command::{self, EnvCommand},
+    environment::{self, SYSTEM_PATH},
     shebang::{Start, start_of},
 };
 use host_model::AgentSettings;
@@ -20,26 +20,26 @@ const MAX_INTERPRETERS: usize = 5;
 
 /// A program that can be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Found {
+pub(crate) struct Found {
     /// The lane's program.
-    pub(super) program: PathBuf,
+    pub(crate) program: PathBuf,
     /// What is started: the program, or its interpreter.
-    pub(super) executable: PathBuf,
+    pub(crate) executable: PathBuf,
     /// Arguments before all others, which end with the program, where `executable` is its interpreter.
-    pub(super) before: Vec<OsString>,
+    pub(crate) before: Vec<OsString>,
     /// The program and all its interpreters, in the order in which they are found: what the kernel opens.
-    pub(super) files: Vec<PathBuf>,
+    pub(crate) files: Vec<PathBuf>,
     /// Those of `files` that have interpreters.
-    pub(super) scripts: Vec<Script>,
+    pub(crate) scripts: Vec<Script>,
 }
 
 /// A script, and what it is started by in the end, where that is `env`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Script {
-    pub(super) file: PathBuf,
-    pub(super) interpreter: PathBuf,
+pub(crate) struct Script {
+    pub(crate) file: PathBuf,
+    pub(crate) interpreter: PathBuf,
     /// What stands behind the interpreter in the first line.
-    pub(super) argument: OsString,
+    pub(crate) argument: OsString,
 }
 
 /// The program of a lane.
@@ -50,7 +50,7 @@ pub(super) struct Script {
 ///
 /// # Errors
 /// Where it was looked for, or why it cannot be started, and what to do.
-pub(super) fn find(name: Option<&str>, settings: &AgentSettings) -> Result<Found, String> {
+pub(crate) fn find(name: Option<&str>, settings: &AgentSettings) -> Result<Found, String> {
     let asked = settings.command.as_deref().or(name).ok_or("the lane names no `command`")?;
     let program = look_up(asked, &settings.path, "the agent")?;
     Chain { settings, files: Vec::new(), scripts: Vec::new(), kept: Vec::new(), started: None }.follow(program)
@@ -179,7 +179,7 @@ impl Chain<'_> {
     /// A variable as it is known before the start.
     fn variable(&self, name: &str) -> Option<String> {
         match name {
-            "PATH" => super::environment::search_path(self.settings.path.iter()).into_string().ok(),
+            "PATH" => environment::search_path(self.settings.path.iter()).into_string().ok(),
             _ => self.settings.env.get(name).cloned(),
         }
     }

@@ -10,7 +10,7 @@ use std::{
 
 use rustix::fs::FileType;
 
-use super::super::folder::Folder;
+use crate::safe_dir::Folder;
 use host_model::{AgentSettings, Credential};
 
 /// Where the files to log in with lie in the agent's HOME. A component sees the config dir and its transcripts are

@@ -10,8 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    Program, env_command,
+use crate::external::{
+    env_command,
     program::{self, Script},
     shebang::{Start, start_of},
 };
@@ -40,10 +40,9 @@ const MAX_LAUNCHER: usize = 16 << 10;
 /// The largest script that is looked through. A wrapper is short.
 const MAX_WRAPPER: u64 = 256 << 10;
 
-/// What in a scenario's directory `bin` may run in the place of the lane's agent; `None` where nothing does, and where
-/// the lane has no credentials.
-#[must_use]
-pub fn shadowed(settings: &AgentSettings, bin: &Path) -> Option<String> {
+/// What in a scenario's directory `bin` may run in the place of the lane's agent, whose program is called `name` unless the
+/// lane names another one.
+pub(crate) fn shadowed(name: Option<&str>, settings: &AgentSettings, bin: &Path) -> Option<String> {
     if settings.credentials.is_empty() {
         return None;
     }
@@ -56,7 +55,7 @@ pub fn shadowed(settings: &AgentSettings, bin: &Path) -> Option<String> {
         return None;
     }
     // A program that is missing is reported elsewhere.
-    let found = program::find(super::program(settings.kind).and_then(Program::name), settings).ok()?;
+    let found = program::find(name, settings).ok()?;
     let (name, why) = (found.scripts.iter().find_map(|script| by_script(script, &names)))
         .or_else(|| by_arguments(settings, &found.program, &names))
         .or_else(|| by_adapter(settings, &found.program, &names))?;
@@ -283,7 +282,7 @@ mod tests {
         fn shadowed(&self, stub: &str) -> Option<String> {
             let stub = format!("bin/{stub}");
             self.program(&stub, "#!/bin/sh\n");
-            let shadowed = shadowed(&self.settings, &self.folder.path().join("bin"));
+            let shadowed = shadowed(None, &self.settings, &self.folder.path().join("bin"));
             fs::remove_file(self.folder.path().join(stub)).unwrap();
             shadowed
         }

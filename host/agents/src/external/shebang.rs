@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::binary;
+use crate::external::elf;
 
 /// As much as the kernel reads of a file to decide how to start it.
 const FIRST_BYTES: usize = 256;
@@ -53,7 +53,7 @@ pub(super) fn start_of(file: &Path) -> Result<Start, String> {
         return interpreter_in(file, line);
     }
     if first.starts_with(b"\x7fELF") {
-        return binary::problem(file, &opened).map_or(Ok(Start::Binary), Err);
+        return elf::problem(file, &opened).map_or(Ok(Start::Binary), Err);
     }
     if other_formats() {
         return Ok(Start::Binary);

@@ -4,14 +4,16 @@ use std::{ffi::OsString, time::Duration};
 
 use tokio::io::AsyncReadExt;
 
-use super::{
-    super::{
-        HostProgram,
-        process::{AgentCommand, AgentExit, AgentProcess},
-        scripted::new_session_id,
+use crate::{
+    exit::AgentExit,
+    external::{
+        confinement, environment,
+        program::{self, Found},
     },
-    confined, environment,
-    program::{self, Found},
+    session::{
+        id::new_session_id,
+        process::{AgentCommand, AgentProcess, HostProgram},
+    },
 };
 use host_clock::timeout;
 use host_model::{AgentSettings, Confinement, WrittenVersion, version_in, version_requirement};
@@ -56,19 +58,15 @@ pub enum VersionProblem {
     },
 }
 
-/// Runs the agent's program with `--version`, for at most 20 s, with nothing in its environment but a `PATH` and folders
-/// that are removed afterwards, confined as the lane's agents are, and compares what it says with what the lane asks for.
-///
-/// # Errors
-/// There is no such program, it tells no version, or one that will not do.
-pub async fn version(
+/// Runs the program that the lane starts, or `name`, with `--version`, and compares what it says with what the lane asks for.
+pub(crate) async fn version(
+    name: Option<&str>,
     settings: &AgentSettings,
     host: HostProgram,
     confinement: &Confinement,
 ) -> Result<AgentVersion, VersionProblem> {
-    let name = super::program(settings.kind).and_then(super::Program::name);
     let found = program::find(name, settings).map_err(VersionProblem::NotFound)?;
-    let confinement = confined::to(confinement, settings, &found);
+    let confinement = confinement::to(confinement, settings, &found);
     let Found { program, executable, before: mut args, .. } = found;
     let shown = program.display().to_string();
     args.push("--version".into());
@@ -85,12 +83,13 @@ pub async fn version(
 }
 
 /// The same, for who only wants to start it.
-pub(super) async fn meets(
+pub(crate) async fn meets(
+    name: Option<&str>,
     settings: &AgentSettings,
     host: HostProgram,
     confinement: &Confinement,
 ) -> Result<(), String> {
-    version(settings, host, confinement).await.map(drop).map_err(|problem| problem.to_string())
+    version(name, settings, host, confinement).await.map(drop).map_err(|problem| problem.to_string())
 }
 
 async fn ask(

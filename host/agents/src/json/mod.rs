@@ -11,30 +11,22 @@
 //! What is not JSON for all that is given as it is, with the members before the damage, so that a request can be
 //! answered.
 
+pub(crate) mod line;
 mod parser;
-mod shape;
+pub(crate) mod shape;
 mod tail;
 #[cfg(test)]
-pub(super) mod tests;
+pub(crate) mod tests;
 mod text;
 mod tree;
-
-use serde_json::Value;
+pub(crate) mod values;
 
 use self::parser::{Parser, Step};
-pub(super) use self::shape::Wanted;
-use super::lines::{Content, Line};
+use self::{
+    line::{Content, Line, Read},
+    shape::Wanted,
+};
 use host_model::Redactor;
-
-/// A value as far as it was read.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Read {
-    pub(crate) value: Value,
-    /// How many bytes of its texts and members were left out.
-    pub(crate) left_out: u64,
-    /// Its `id` as it was written, if that is a number: the answer must repeat it exactly.
-    pub(crate) id: Option<String>,
-}
 
 /// Where the reader is outside of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,7 +54,7 @@ enum Place {
 
 /// Finds the values in a stream.
 #[derive(Debug)]
-pub(super) struct JsonLines {
+pub(crate) struct JsonLines {
     wanted: &'static Wanted,
     redactor: Redactor,
     place: Place,
@@ -76,7 +68,7 @@ pub(super) struct JsonLines {
 
 impl JsonLines {
     /// Keeps the first `max_head` bytes of each line as they came.
-    pub(super) fn new(wanted: &'static Wanted, max_head: usize, redactor: Redactor) -> Self {
+    pub(crate) fn new(wanted: &'static Wanted, max_head: usize, redactor: Redactor) -> Self {
         Self {
             wanted,
             redactor,
@@ -90,7 +82,7 @@ impl JsonLines {
     }
 
     /// Takes bytes up to the end of a value or line: how many, and what ended.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> (usize, Option<Line>) {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> (usize, Option<Line>) {
         let mut used = 0;
         while used < bytes.len() {
             let rest = &bytes[used..];
@@ -112,7 +104,7 @@ impl JsonLines {
     }
 
     /// What came of a line whose end did not come.
-    pub(super) fn take_rest(&mut self) -> Option<Line> {
+    pub(crate) fn take_rest(&mut self) -> Option<Line> {
         let content = match std::mem::replace(&mut self.place, Place::Outside) {
             Place::Outside if !self.prose => {
                 self.begin();

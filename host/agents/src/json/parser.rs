@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{
-    Read,
+use crate::json::{
+    line::Read,
     shape::{Spot, Wanted},
     text::TextBuffer,
     tree::{Budget, Frame, Node, plain},

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::Read;
+use crate::json::line::Read;
 
 /// How much of the end is looked at.
 const LONGEST: usize = 256;

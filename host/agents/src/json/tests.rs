@@ -1,10 +1,10 @@
 use proptest::prelude::*;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use super::{
-    super::lines::cut_text,
-    tree::{BUDGET, MAX_TEXT},
-    *,
+use super::*;
+use crate::{
+    json::tree::{BUDGET, MAX_TEXT},
+    text::cut_text,
 };
 
 const WANTED: Wanted = Wanted { facts: &["type", "id", "usage.*", "list.name"], texts: &["text", "list.text"] };

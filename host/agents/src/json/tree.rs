@@ -7,10 +7,12 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Number, Value};
 
-use super::{
-    super::lines::cut_text,
-    shape::{Rank, Spot},
-    text::TextBuffer,
+use crate::{
+    json::{
+        shape::{Rank, Spot},
+        text::TextBuffer,
+    },
+    text::cut_text,
 };
 use host_model::Redactor;
 

@@ -3,7 +3,7 @@ use std::fs;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::SessionLimits;
+use crate::lane::SessionLimits;
 use host_model::{REPLAY_SCHEMA, SessionEventKind, Usage};
 
 /// A record of an attempt, and what restoring was asked for.

@@ -1,0 +1,39 @@
+//! How an agent's process ended.
+
+use std::fmt;
+
+/// How an agent's process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum AgentExit {
+    Code(i32),
+    Signal(i32),
+    /// It never ran, and why.
+    NotStarted(String),
+    /// Its supervisor ended before it could tell.
+    Unknown,
+}
+
+impl fmt::Display for AgentExit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Code(code) => write!(f, "exit code {code}"),
+            Self::Signal(signal) => write!(f, "killed by signal {signal}{}", signal_name(*signal)),
+            Self::NotStarted(reason) => f.write_str(reason),
+            Self::Unknown => f.write_str("its supervisor was killed, and it with it"),
+        }
+    }
+}
+
+fn signal_name(signal: i32) -> &'static str {
+    match signal {
+        libc::SIGABRT => " (SIGABRT)",
+        libc::SIGBUS => " (SIGBUS)",
+        libc::SIGILL => " (SIGILL)",
+        libc::SIGINT => " (SIGINT)",
+        libc::SIGKILL => " (SIGKILL)",
+        libc::SIGPIPE => " (SIGPIPE)",
+        libc::SIGSEGV => " (SIGSEGV)",
+        libc::SIGTERM => " (SIGTERM)",
+        _ => "",
+    }
+}

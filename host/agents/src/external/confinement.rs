@@ -1,0 +1,53 @@
+//! What an agent's program needs of the machine, besides what its lane lists.
+
+use std::path::{Path, PathBuf};
+
+use crate::external::program::Found;
+use host_model::{AgentSettings, Confinement};
+
+/// The confinement of a lane's agents, and what the program `found` is made of: itself, its interpreters, the folders of
+/// the lane's `path`, and the packages that a script of Node's is loaded from.
+pub(super) fn to(confinement: &Confinement, settings: &AgentSettings, found: &Found) -> Confinement {
+    let own = found.files.iter().flat_map(|path| std::iter::once(path.clone()).chain(packages(path)));
+    // A folder of `path` that is not there is no fault: it is just not looked into.
+    let path = settings.path.iter().filter(|folder| folder.exists()).cloned();
+    let readable: Vec<PathBuf> = own.chain(path).collect();
+    confinement.clone().and([], readable)
+}
+
+/// The outermost `node_modules` that a program lies in, wherever a link to it is: it loads its neighbours.
+fn packages(program: &Path) -> Option<PathBuf> {
+    let program = program.canonicalize().ok()?;
+    program.ancestors().filter(|folder| folder.ends_with("node_modules")).last().map(Path::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::symlink};
+
+    use super::*;
+    use host_model::LaneKind;
+
+    #[test]
+    fn a_script_may_load_its_packages_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().canonicalize().unwrap().join(name);
+        fs::create_dir_all(at("node_modules/pi/node_modules/deep")).unwrap();
+        fs::create_dir(at("bin")).unwrap();
+        fs::write(at("node_modules/pi/node_modules/deep/cli.js"), "").unwrap();
+        symlink(at("node_modules/pi/node_modules/deep/cli.js"), at("bin/pi")).unwrap();
+        let found = Found {
+            program: at("bin/pi"),
+            executable: "/usr/bin/env".into(),
+            before: vec![at("bin/pi").into()],
+            files: vec!["/usr/bin/env".into(), at("bin/pi")],
+            scripts: Vec::new(),
+        };
+        let mut settings = AgentSettings::new(LaneKind::Pi);
+        settings.path = vec![at("bin"), "/nowhere".into()];
+        let confinement = to(&Confinement::default(), &settings, &found);
+        let expected = ["/usr/bin/env".into(), at("bin/pi"), at("node_modules"), at("bin")];
+        assert_eq!(confinement.readable, expected);
+        assert_eq!(confinement.writable, [""; 0].map(PathBuf::from));
+    }
+}

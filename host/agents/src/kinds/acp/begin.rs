@@ -1,0 +1,72 @@
+//! How a session and each of its turns begin.
+
+use serde_json::{Value, json};
+
+use crate::{
+    dialect::Said,
+    json::values::{list, name, part, text},
+    kinds::acp::{
+        AcpDialect, NEW_SESSION, SET_MODE,
+        messages::{model, request, words},
+    },
+};
+use host_model::{Fault, FaultClass, SessionEventKind};
+
+/// Modes in which adapters ask for nothing: of `claude-agent-acp` and of `codex-acp`. What an agent may do is the
+/// confinement's to say.
+const ASKS_NOTHING: [&str; 2] = ["bypassPermissions", "agent-full-access"];
+
+impl AcpDialect {
+    pub(super) fn prompt(&mut self, message: &str) -> Said {
+        self.prompt = self.prompt.max(NEW_SESSION) + 1;
+        self.busy = true;
+        (self.acted, self.failed, self.ended) = (false, false, None);
+        let session = self.thread.id().unwrap_or_default();
+        let prompt = json!([{ "type": "text", "text": message }]);
+        request(self.prompt, "session/prompt", &json!({ "sessionId": session, "prompt": prompt }))
+    }
+
+    pub(super) fn started(&mut self, result: &Value) -> Vec<Said> {
+        let id = name(result, "sessionId");
+        if id.is_empty() {
+            let message = "the agent did not name the session in its answer to `session/new`";
+            return vec![Said::Broken(Fault::new(FaultClass::Protocol, message))];
+        }
+        self.thread.set_id(&id);
+        let started = SessionEventKind::Started { session_id: id.clone(), model: model(result) };
+        let next = match self.wanted_mode(part(result, "modes")) {
+            Ok(Some(mode)) => request(SET_MODE, "session/set_mode", &json!({ "sessionId": id, "modeId": mode })),
+            Ok(None) => {
+                let first = self.first.take().unwrap_or_default();
+                self.prompt(&first)
+            }
+            Err(problem) => Said::Broken(Fault::new(FaultClass::Launch, problem)),
+        };
+        vec![Said::Event(started), next]
+    }
+
+    /// The mode that the session is to be put into, if it is not in it.
+    fn wanted_mode(&self, modes: &Value) -> Result<Option<String>, String> {
+        let offered: Vec<&str> = list(modes, "availableModes").iter().map(|mode| text(mode, "id")).collect();
+        let wanted = match self.mode.as_deref() {
+            Some(mode) if !offered.contains(&mode) => {
+                let offered =
+                    if offered.is_empty() { "none".to_owned() } else { format!("`{}`", offered.join("`, `")) };
+                return Err(format!("the lane asks for the mode `{mode}`, but the agent offers {offered}"));
+            }
+            Some(mode) => Some(mode),
+            None => ASKS_NOTHING.into_iter().find(|mode| offered.contains(mode)),
+        };
+        Ok(wanted.filter(|mode| *mode != text(modes, "currentModeId")).map(str::to_owned))
+    }
+
+    /// An error before the first prompt. What nobody knows better is the lane's: it would be the same again.
+    pub(super) fn not_begun(&self, error: &Value) -> Said {
+        let mut fault = self.refusal(error, "");
+        if fault.class == FaultClass::Crash {
+            fault =
+                Fault::new(FaultClass::Launch, format!("the agent did not begin its session: {}", words(error, "")));
+        }
+        Said::Broken(fault)
+    }
+}

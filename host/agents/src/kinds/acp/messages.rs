@@ -1,0 +1,128 @@
+//! The messages of the protocol: those that the host sends, and what is told in several places of others.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use crate::{
+    dialect::Said,
+    json::{
+        shape::Wanted,
+        values::{list, part, text, texts_of, whole},
+    },
+};
+
+/// What of a line is needed.
+pub(super) const WANTED: Wanted = Wanted {
+    facts: &[
+        "id",
+        "method",
+        "error.code",
+        "error.message",
+        "params.sessionId",
+        "params.options.*",
+        "params.update.sessionUpdate",
+        "params.update.messageId",
+        "params.update.toolCallId",
+        "params.update.status",
+        "params.update.kind",
+        "params.update.name",
+        "params.update.title",
+        "params.update._meta.codex.threadStatus.type",
+        "params.update._meta.codex.error.*",
+        "params.update._meta.terminal_exit.exit_code",
+        "result.protocolVersion",
+        "result.sessionId",
+        "result.stopReason",
+        "result.usage.*",
+        "result.modes.*",
+        "result.models.currentModelId",
+        "result.configOptions.category",
+        "result.configOptions.currentValue",
+    ],
+    texts: &["params.update.content", "params.update.content.text"],
+};
+
+/// The model that the session says it uses, in either of the places for it.
+pub(super) fn model(session: &Value) -> Option<String> {
+    let options = list(session, "configOptions").iter();
+    let option = options.filter(|option| text(option, "category") == "model").map(|it| text(it, "currentValue"));
+    let told = std::iter::once(text(part(session, "models"), "currentModelId")).chain(option);
+    told.into_iter().find(|model| !model.is_empty()).map(str::to_owned)
+}
+
+/// What an error says in words; `message` is what else was said of it.
+pub(super) fn words(error: &Value, message: &str) -> String {
+    let details = texts_of(part(error, "data"));
+    let words = [text(error, "message"), &details, message];
+    words.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(": ")
+}
+
+/// The number or name of a request, as it is written.
+#[derive(Debug)]
+pub(super) struct Id(Option<String>, Option<u64>);
+
+impl Id {
+    /// That of `message`. `written` is how a number was written.
+    pub(super) fn of(message: &Value, written: Option<&str>) -> Self {
+        let Some(id) = message.get("id") else { return Self(None, None) };
+        let plain = written.filter(|it| it.parse::<f64>().is_ok() && serde_json::from_str::<Value>(it).is_ok());
+        let written = plain.map_or_else(|| id.to_string(), str::to_owned);
+        Self(Some(written), whole(id))
+    }
+
+    /// Whether there is one: what has none is a notification.
+    pub(super) fn is_some(&self) -> bool {
+        self.0.is_some()
+    }
+
+    pub(super) fn number(&self) -> Option<u64> {
+        self.1
+    }
+
+    /// Answers the request with `body`, which holds a result or an error.
+    pub(super) fn answer(&self, body: &Value) -> Said {
+        let body = body.to_string();
+        Said::Answer(format!("{{\"jsonrpc\":\"2.0\",\"id\":{self},{}", &body[1..]))
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_deref().unwrap_or("null"))
+    }
+}
+
+/// Answers a request of the agent's.
+pub(super) fn asked(method: &str, id: &Id, params: &Value) -> Said {
+    if method != "session/request_permission" {
+        return refused(id, -32601, "this client has no such method");
+    }
+    let outcome = match allowed(list(params, "options")) {
+        Some(option) => json!({ "outcome": "selected", "optionId": part(option, "optionId") }),
+        None => json!({ "outcome": "cancelled" }),
+    };
+    id.answer(&json!({ "result": { "outcome": outcome } }))
+}
+
+/// The option that allows; where none says so in the words of the protocol, the first that does not refuse.
+fn allowed(options: &[Value]) -> Option<&Value> {
+    let mut named = options.iter().filter(|option| !part(option, "optionId").is_null());
+    let allows = named.clone().find(|option| text(option, "kind").starts_with("allow"));
+    allows.or_else(|| {
+        named.find(|option| {
+            let words = ["kind", "optionId", "name"].map(|key| text(option, key).to_lowercase()).join(" ");
+            let refuses = ["reject", "deny", "refuse", "cancel", "abort", "disallow", "never", "stop"];
+            !refuses.iter().any(|word| words.contains(word)) && !words.split(' ').any(|word| word == "no")
+        })
+    })
+}
+
+/// Answers a request with an error.
+pub(super) fn refused(id: &Id, code: i32, message: &str) -> Said {
+    id.answer(&json!({ "error": { "code": code, "message": message } }))
+}
+
+pub(super) fn request(id: u64, method: &str, params: &Value) -> Said {
+    Said::Answer(json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string())
+}

@@ -1,0 +1,442 @@
+use super::*;
+use crate::kinds::tests::{recorded, shown};
+use host_model::Provider;
+
+/// What a recorded session of `turns` means: the next message is sent when the turn before is over.
+fn session(version: &str, case: &str, turns: usize) -> Vec<Said> {
+    let mut dialect = Acp.dialect(&Thread::in_root(Path::new("/root")), &AgentSettings::new(LaneKind::Acp));
+    let mut said = dialect.begin("first");
+    let mut begun = 1;
+    for line in recorded("acp", version, case).lines() {
+        let mut heard = dialect.read(line);
+        let set_mode = heard.iter().any(|said| matches!(said, Said::Answer(line) if line.contains("session/set_mode")));
+        if set_mode {
+            heard.extend(dialect.read(&json!({ "id": SET_MODE, "result": {} }).to_string()));
+        }
+        if heard.iter().any(|said| matches!(said, Said::Settling { .. })) {
+            heard.retain(|said| !matches!(said, Said::Settling { .. }));
+            heard.extend(dialect.settled());
+        }
+        let over = heard.iter().any(|said| matches!(said, Said::Finished { .. }));
+        said.extend(if heard.is_empty() {
+            vec![Said::Event(SessionEventKind::Raw { line: line.into() })]
+        } else {
+            heard
+        });
+        if over && begun < turns {
+            begun += 1;
+            said.extend(dialect.begin("next"));
+        }
+    }
+    said
+}
+
+#[test]
+fn recorded_sessions_have_their_meaning() {
+    for version in ["claude-agent-acp-0.101.0", "codex-acp-2.6.0", "pi-acp-0.0.34"] {
+        insta::assert_snapshot!(format!("{version}-turns"), shown(&session(version, "turns", 2)));
+        insta::assert_snapshot!(format!("{version}-http-401"), shown(&session(version, "http-401", 1)));
+    }
+    insta::assert_snapshot!("pi-acp-0.0.34-http-529", shown(&session("pi-acp-0.0.34", "http-529", 1)));
+}
+
+#[test]
+fn other_versions_and_agents_mean_the_same() {
+    let event = |said: &[Said], wanted: fn(&SessionEventKind) -> bool| {
+        said.iter().filter(|said| matches!(said, Said::Event(kind) if wanted(kind))).count()
+    };
+    let messages = |said: &[Said]| -> Vec<String> {
+        let text = |said: &Said| match said {
+            Said::Event(SessionEventKind::Message { text }) => Some(text.clone()),
+            _ => None,
+        };
+        said.iter().filter_map(text).collect()
+    };
+    for version in [
+        "claude-agent-acp-0.24.2",
+        "claude-agent-acp-0.60.0",
+        "codex-acp-1.0.0",
+        "codex-acp-2.0.1",
+        "pi-acp-0.0.23",
+        "pi-acp-0.0.24",
+        "opencode-1.1.65",
+        "opencode-1.18.33",
+    ] {
+        let turns = session(version, "turns", 2);
+        match version {
+            // Its last words come behind the end of the turn. The grace for them takes time, which a recording has not.
+            "opencode-1.1.65" => assert_eq!(messages(&turns), ["All", "is done.second"], "{version}"),
+            _ => assert_eq!(messages(&turns), ["All is done.", "second"], "{version}"),
+        }
+        let ends =
+            turns.iter().filter(|said| matches!(said, Said::Finished { stop_reason } if stop_reason == "end_turn"));
+        assert_eq!(ends.count(), 2, "{version}: {turns:?}");
+        let called = event(
+            &turns,
+            |kind| matches!(kind, SessionEventKind::ToolCall { input, .. } if input.to_string().contains("echo hello from a tool")),
+        );
+        let answered = event(
+            &turns,
+            |kind| matches!(kind, SessionEventKind::ToolResult { is_error: false, output, .. } if output.contains("hello from a tool")),
+        );
+        let expected = match version {
+            // It does not show the call.
+            "codex-acp-1.0.0" => (0, 0),
+            // It refused the arguments of the call.
+            "opencode-1.1.65" => (1, 0),
+            // Its first update of the call has other arguments than the last one, and a call is reported once.
+            "opencode-1.18.33" => (0, 1),
+            _ => (1, 1),
+        };
+        assert_eq!((called, answered), expected, "{version}: {turns:?}");
+        let quiet = session(version, "quiet", 1);
+        assert_eq!(messages(&quiet), [""; 0], "{version}");
+        assert!(quiet.iter().any(|said| matches!(said, Said::Finished { .. })), "{version}: {quiet:?}");
+        let refused = session(version, "http-401", 1);
+        match refused.iter().find(|said| matches!(said, Said::Finished { .. } | Said::Broken(_))) {
+            // It calls the refusal an internal error, and gives no status.
+            Some(Said::Broken(fault)) if version == "opencode-1.18.33" => {
+                assert_eq!(fault.class, FaultClass::Crash, "{version}: {fault}");
+            }
+            Some(Said::Broken(fault)) => assert_eq!(fault.class, FaultClass::Launch, "{version}: {fault}"),
+            // It keeps the error to itself.
+            Some(Said::Finished { .. }) if ["pi-acp-0.0.23", "pi-acp-0.0.24", "opencode-1.1.65"].contains(&version) => {
+            }
+            other => panic!("{version}: {other:?}"),
+        }
+        assert_eq!(messages(&refused), [""; 0], "{version}");
+    }
+}
+
+#[test]
+fn a_failed_turn_that_codex_acp_ends_well_is_a_fault() {
+    for (case, class, says) in [
+        ("http-400", FaultClass::Launch, "the request is not valid"),
+        ("http-429", FaultClass::Overload, "last status: 429"),
+        ("http-529", FaultClass::Overload, "status 529"),
+    ] {
+        let said = session("codex-acp-2.6.0", case, 1);
+        let Some(Said::Broken(fault)) = said.last() else { panic!("{case}: {said:?}") };
+        assert!(fault.class == class && fault.message.contains(says), "{case}: {fault}");
+        assert!(!said.iter().any(|it| matches!(it, Said::Event(SessionEventKind::Message { .. }))), "{case}: {said:?}");
+        let back_offs = said.iter().filter_map(|it| match it {
+            Said::Event(SessionEventKind::BackOff(back_off)) => Some(back_off),
+            _ => None,
+        });
+        let attempts: Vec<_> = back_offs.clone().map(|it| it.attempt).collect();
+        let expected: &[Option<u32>] =
+            if case == "http-529" { &[Some(1), Some(2), Some(3), Some(4), Some(5)] } else { &[] };
+        assert_eq!(attempts, expected, "{case}");
+        assert!(back_offs.clone().all(|it| it.reason.contains("529")), "{case}");
+    }
+}
+
+/// In a session named `s`, with the first prompt sent: its number is 2.
+fn prompted() -> Box<dyn Dialect> {
+    let mut dialect = Acp.dialect(&Thread::default(), &AgentSettings::new(LaneKind::Acp));
+    dialect.begin("do it");
+    dialect.read(r#"{"id":0,"result":{"protocolVersion":1}}"#);
+    dialect.read(r#"{"id":1,"result":{"sessionId":"s"}}"#);
+    dialect
+}
+
+/// What `line` means, and the silence that follows it.
+fn settled(dialect: &mut Box<dyn Dialect>, line: &str) -> Vec<Said> {
+    let mut said = dialect.read(line);
+    said.extend(dialect.settled());
+    said.retain(|said| !matches!(said, Said::Settling { .. }));
+    said
+}
+
+fn update(session: &str, update: &Value) -> String {
+    json!({ "method": "session/update", "params": { "sessionId": session, "update": update } }).to_string()
+}
+
+fn chunk(session: &str, id: &str, text: &str) -> String {
+    let content = json!({ "type": "text", "text": text });
+    update(session, &json!({ "sessionUpdate": "agent_message_chunk", "messageId": id, "content": content }))
+}
+
+#[test]
+fn a_stop_reason_decides_how_a_turn_has_ended() {
+    let ended = |result: Value| {
+        let mut dialect = prompted();
+        dialect.read(&chunk("s", "m", "a word"));
+        settled(&mut dialect, &json!({ "id": 2, "result": result }).to_string()).pop().unwrap()
+    };
+    for reason in ["end_turn", "max_tokens", "refusal", "a_reason_of_the_future"] {
+        assert_eq!(ended(json!({ "stopReason": reason })), Said::Finished { stop_reason: reason.into() });
+    }
+    for (result, class) in [
+        (json!({ "stopReason": "cancelled" }), FaultClass::Crash),
+        (json!({ "stopReason": "max_turn_requests" }), FaultClass::Limit),
+        (json!({}), FaultClass::Protocol),
+    ] {
+        assert!(matches!(ended(result.clone()), Said::Broken(fault) if fault.class == class), "{result}");
+    }
+}
+
+#[test]
+fn a_session_that_does_not_begin_is_the_lanes_fault() {
+    let answered = |line: &str| {
+        let mut dialect = Acp.dialect(&Thread::default(), &AgentSettings::new(LaneKind::Acp));
+        dialect.begin("do it");
+        dialect.read(r#"{"id":0,"result":{"protocolVersion":1}}"#);
+        match &dialect.read(line)[..] {
+            [Said::Broken(fault)] => fault.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    for (line, class, says) in [
+        (r#"{"id":1,"error":{"code":-32603,"message":"no such folder"}}"#, FaultClass::Launch, "no such folder"),
+        (r#"{"id":1,"error":{"code":-32603,"message":"529 overloaded"}}"#, FaultClass::Overload, "529"),
+        (r#"{"id":1,"error":{"code":-32000,"message":"log in"}}"#, FaultClass::Launch, "log in"),
+        (r#"{"id":1,"error":{}}"#, FaultClass::Launch, "did not begin"),
+        (r#"{"id":1,"result":{}}"#, FaultClass::Protocol, "did not name the session"),
+    ] {
+        let fault = answered(line);
+        assert!(fault.class == class && fault.message.contains(says), "{line}: {fault}");
+    }
+}
+
+#[test]
+fn what_is_of_another_session_is_raw() {
+    let mut dialect = prompted();
+    dialect.read(&chunk("s", "m", "mine"));
+    assert_eq!(dialect.read(&chunk("t", "m", "another's")), []);
+    let said = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
+    assert_eq!(said[0], Said::Event(SessionEventKind::Message { text: "mine".into() }));
+}
+
+#[test]
+fn a_message_that_is_too_long_is_cut_and_that_is_said() {
+    let mut dialect = prompted();
+    let much = "é".repeat(MESSAGE / 3);
+    for text in [&much, &much, "late"] {
+        dialect.read(&chunk("s", "m", text));
+    }
+    let said = dialect.read(&chunk("s", "n", "short"));
+    let Said::Event(SessionEventKind::Message { text }) = &said[0] else { panic!("it is another event") };
+    assert!(text.len() < MESSAGE + 40 && text.ends_with("é … [cut after 1 MiB]"), "{}", text.len());
+    let said = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
+    assert_eq!(said[0], Said::Event(SessionEventKind::Message { text: "short".into() }), "the next one is whole");
+}
+
+#[test]
+fn calls_that_never_end_are_not_kept_for_ever() {
+    let mut dialect = prompted();
+    let call = |id: usize, status: &str| {
+        let input = json!({ "n": id });
+        update(
+            "s",
+            &json!({ "sessionUpdate": "tool_call", "toolCallId": format!("{id:05}"), "status": status, "rawInput": input }),
+        )
+    };
+    for id in 0..5_000 {
+        assert!(matches!(&dialect.read(&call(id, "pending"))[..], [Said::Event(SessionEventKind::ToolCall { .. })]));
+    }
+    // The last ones are known: there is only the result in want.
+    assert!(matches!(&dialect.read(&call(4_999, "completed"))[..], [Said::Event(SessionEventKind::ToolResult { .. })]));
+    // The first ones are not: they would be told anew.
+    assert_eq!(dialect.read(&call(0, "completed")).len(), 2);
+}
+
+#[test]
+fn codex_is_given_a_provider_where_the_lane_has_one_and_its_key() {
+    let config = |url: Option<&str>, key: Option<&str>| {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        let provider = Provider { base_url: text(url), key_variable: text(key), ..Provider::default() };
+        let settings = AgentSettings { provider: Some(provider), ..AgentSettings::new(LaneKind::Acp) };
+        let variables = Acp.variables(&settings, Path::new("/config"));
+        let config = variables.into_iter().find(|(name, _)| *name == "CODEX_CONFIG");
+        config.map(|(_, value)| serde_json::from_str::<Value>(value.to_str().unwrap()).unwrap())
+    };
+    let keys = json!({ "name": "host", "base_url": "http://x/v1", "wire_api": "responses", "env_key": "KEY" });
+    let expected = json!({ "model_provider": "host", "model_providers": { "host": keys } });
+    assert_eq!(config(Some("http://x/"), Some("KEY")), Some(expected));
+    // Its own configuration may name a provider, which this must not come over.
+    assert_eq!((config(Some("http://x"), None), config(None, Some("KEY"))), (None, None));
+}
+
+#[test]
+fn a_session_is_put_into_the_mode_that_the_lane_or_the_adapter_has() {
+    let asked = |mode: Option<&str>, current: &str, offered: &[&str]| {
+        let settings = AgentSettings { mode: mode.map(str::to_owned), ..AgentSettings::new(LaneKind::Acp) };
+        let mut dialect = Acp.dialect(&Thread::default(), &settings);
+        dialect.begin("do it");
+        dialect.read(r#"{"id":0,"result":{"protocolVersion":1}}"#);
+        let offered: Vec<Value> = offered.iter().map(|id| json!({ "id": id })).collect();
+        let modes = json!({ "currentModeId": current, "availableModes": offered });
+        let said = dialect.read(&json!({ "id": 1, "result": { "sessionId": "s", "modes": modes } }).to_string());
+        match &said[1] {
+            Said::Answer(line) => {
+                let line: Value = serde_json::from_str(line).unwrap();
+                format!("{} {}", text(&line, "method"), text(part(&line, "params"), "modeId"))
+            }
+            Said::Broken(fault) => fault.to_string(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(asked(None, "auto", &["auto", "bypassPermissions"]), "session/set_mode bypassPermissions");
+    assert_eq!(asked(None, "agent", &["agent", "agent-full-access"]), "session/set_mode agent-full-access");
+    assert_eq!(asked(None, "off", &["off", "on"]), "session/prompt ");
+    assert_eq!(asked(Some("on"), "off", &["off", "on"]), "session/set_mode on");
+    assert_eq!(asked(Some("off"), "off", &["off", "on"]), "session/prompt ");
+    let problem = asked(Some("yes"), "off", &["off", "on"]);
+    assert!(problem.contains("`yes`") && problem.contains("`off`, `on`"), "{problem}");
+}
+
+#[test]
+fn a_permission_is_granted_and_nothing_else() {
+    let answer = |line: &str| match &Acp.dialect(&Thread::default(), &AgentSettings::new(LaneKind::Acp)).read(line)[..]
+    {
+        [Said::Answer(line)] => serde_json::from_str::<Value>(line).unwrap(),
+        other => panic!("{other:?}"),
+    };
+    let options = r#"[{"optionId":"no","kind":"reject_once"},{"optionId":"yes","kind":"allow_once"}]"#;
+    let granted = answer(&format!(
+        r#"{{"jsonrpc":"2.0","id":"a","method":"session/request_permission","params":{{"options":{options}}}}}"#
+    ));
+    assert_eq!(granted["result"]["outcome"], json!({ "outcome": "selected", "optionId": "yes" }));
+    assert_eq!(granted["id"], "a");
+    let none = answer(r#"{"id":1,"method":"session/request_permission","params":{"options":[]}}"#);
+    assert_eq!(none["result"]["outcome"], json!({ "outcome": "cancelled" }));
+    let files = answer(r#"{"id":2,"method":"fs/read_text_file","params":{"path":"/etc/passwd"}}"#);
+    assert_eq!(files["error"]["code"], -32601);
+}
+
+#[test]
+fn words_right_behind_the_end_belong_to_the_turn() {
+    let mut dialect = prompted();
+    let end = r#"{"id":2,"result":{"stopReason":"end_turn"}}"#;
+    assert_eq!(dialect.read(end), [Said::Settling { silence: SILENCE[1] }]);
+    assert_eq!(dialect.read(&chunk("s", "m", "the ")), [Said::Known]);
+    dialect.read(&chunk("s", "m", "answer"));
+    assert_eq!(dialect.read(end).len(), 0, "the first answer counts");
+    let message = Said::Event(SessionEventKind::Message { text: "the answer".into() });
+    assert_eq!(dialect.settled(), [message, Said::Finished { stop_reason: "end_turn".into() }]);
+    assert_eq!(dialect.settled(), [], "it is over once");
+    dialect.begin("again");
+    dialect.read(&chunk("s", "m", "before"));
+    let end = r#"{"id":3,"result":{"stopReason":"end_turn"}}"#;
+    assert_eq!(dialect.read(end), [Said::Settling { silence: SILENCE[0] }]);
+}
+
+#[test]
+fn a_turn_without_a_word_is_not_a_fault_of_the_dialect() {
+    let mut dialect = prompted();
+    let said = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
+    assert_eq!(said, [Said::Finished { stop_reason: "end_turn".into() }]);
+}
+
+/// The answer to `line` in a session that has begun.
+fn answer(line: &str) -> Value {
+    match &prompted().read(line)[..] {
+        [.., Said::Answer(line)] => serde_json::from_str::<Value>(line).unwrap(),
+        other => panic!("{line}: {other:?}"),
+    }
+}
+
+#[test]
+fn every_request_is_answered() {
+    let diff = "x".repeat(3 << 20);
+    let deep = format!("{}{}", "[".repeat(5_000), "]".repeat(5_000));
+    let options = r#""options":[{"optionId":"no","kind":"reject_once"},{"optionId":"yes","kind":"allow_once"}]"#;
+    for params in [
+        format!(r#"{{"toolCall":{{"content":[{{"newText":"{diff}"}}]}},{options}}}"#),
+        format!(r#"{{{options},"toolCall":{{"content":[{{"newText":"{diff}"}}]}}}}"#),
+        format!(r#"{{"toolCall":{deep},{options}}}"#),
+        format!(r#"{{"toolCall":{{"title":"\ud83d","n":1e999}},{options},"options":null,{options}}}"#),
+    ] {
+        for line in [
+            format!(r#"{{"id":"a","method":"session/request_permission","params":{params}}}"#),
+            format!(r#"{{"params":{params},"method":"session/request_permission","id":"a"}}"#),
+        ] {
+            let answer = answer(&line);
+            assert_eq!(answer["result"]["outcome"]["optionId"], "yes", "{}", &line[..60]);
+            assert_eq!(answer["id"], "a");
+        }
+    }
+    for (line, code, id) in [
+        (r#"{"id":7,"method":"fs/read_text_file","params":{}}"#, -32601, "7"),
+        (r#"{"id":null,"method":"x"}"#, -32601, "null"),
+        (r#"{"id":-1.5,"method":"x"}"#, -32601, "-1.5"),
+        (r#"{"id":123456789012345678901234567890,"method":"x"}"#, -32601, "123456789012345678901234567890"),
+        (r#"{"id":7,"method":null}"#, -32600, "7"),
+        (r#"{"id":7,"method":{"name":"x"}}"#, -32600, "7"),
+        (r#"{"id":7}"#, -32600, "7"),
+        (r#"{"id":7,"method":"x","params":{"a":b}}"#, -32700, "7"),
+        (r#"{"method":"x","params":{"a":?},"id":7}"#, -32700, "7"),
+        (r#"{"method":"x","params":{"a":"b"#, -32700, ""),
+    ] {
+        let mut dialect = prompted();
+        let said = dialect.read(line);
+        let answers: Vec<&String> =
+            said.iter().filter_map(|said| if let Said::Answer(line) = said { Some(line) } else { None }).collect();
+        if id.is_empty() {
+            assert_eq!(answers.len(), 0, "nobody knows whom to answer");
+            continue;
+        }
+        let [written] = &answers[..] else { panic!("{line}: {said:?}") };
+        assert!(written.contains(&format!("\"id\":{id},")), "{line}: {written}");
+        let answer: Value = serde_json::from_str(written).unwrap();
+        assert_eq!((&answer["error"]["code"], &answer["jsonrpc"]), (&json!(code), &json!("2.0")), "{line}");
+    }
+}
+
+#[test]
+fn an_answer_may_be_written_in_several_ways() {
+    for line in [
+        r#"{"id":2,"result":{"stopReason":"end_turn"},"error":null}"#,
+        r#"{"id":"2","result":{"stopReason":"end_turn"}}"#,
+        r#"{"id":2.0,"result":{"stopReason":"end_turn"}}"#,
+        r#"[{"jsonrpc":"2.0","id":2,"result":{"stopReason":"end_turn"}}]"#,
+    ] {
+        let said = settled(&mut prompted(), line);
+        assert_eq!(said, [Said::Finished { stop_reason: "end_turn".into() }], "{line}");
+    }
+    for (line, class) in [
+        (r#"{"id":2}"#, FaultClass::Protocol),
+        (r#"{"id":2,"result":null}"#, FaultClass::Protocol),
+        (r#"{"id":2,"result":{"stopReason":?}}"#, FaultClass::Protocol),
+        (r#"{"id":2,"error":{"code":"-32000","message":"log in"}}"#, FaultClass::Launch),
+    ] {
+        let said = settled(&mut prompted(), line);
+        assert!(matches!(said.last(), Some(Said::Broken(fault)) if fault.class == class), "{line}: {said:?}");
+    }
+}
+
+#[test]
+fn an_update_that_wants_an_answer_gets_one_and_counts() {
+    let content = json!({ "type": "text", "text": "a word" });
+    let update = json!({ "sessionUpdate": "agent_message_chunk", "content": content });
+    let line = json!({ "id": 9, "method": "session/update", "params": { "sessionId": "s", "update": update } });
+    let mut dialect = prompted();
+    let said = dialect.read(&line.to_string());
+    assert_eq!(said[1..], [Said::Answer(r#"{"jsonrpc":"2.0","id":9,"result":null}"#.into())]);
+    let said = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
+    assert_eq!(said[0], Said::Event(SessionEventKind::Message { text: "a word".into() }));
+}
+
+#[test]
+fn an_option_that_does_not_refuse_allows() {
+    let chosen = |options: &str| {
+        let line = format!(r#"{{"id":7,"method":"session/request_permission","params":{{"options":{options}}}}}"#);
+        answer(&line)["result"]["outcome"].clone()
+    };
+    let selected = |id: Value| json!({ "outcome": "selected", "optionId": id });
+    let kinds = r#"[{"optionId":"a","kind":"reject_always"},{"optionId":"b","kind":"a_kind_of_the_future"}]"#;
+    assert_eq!(chosen(kinds), selected("b".into()));
+    assert_eq!(chosen(r#"[{"optionId":1,"name":"No"},{"optionId":2,"name":"Yes"}]"#), selected(2.into()));
+    for none in [r#"[{"optionId":"a","kind":"reject_once"}]"#, r#"[{"kind":"allow_once"}]"#, "null", r#"["x",3]"#] {
+        assert_eq!(chosen(none), json!({ "outcome": "cancelled" }), "{none}");
+    }
+}
+
+#[test]
+fn another_version_of_the_protocol_is_told() {
+    let mut dialect = Acp.dialect(&Thread::default(), &AgentSettings::new(LaneKind::Acp));
+    dialect.begin("do it");
+    let said = dialect.read(r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":2}}"#);
+    assert!(matches!(&said[..], [Said::Broken(fault)] if fault.message.contains("version 2")), "{said:?}");
+}

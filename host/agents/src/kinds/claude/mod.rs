@@ -1,0 +1,340 @@
+//! The lane kind `claude`: Claude Code, one `claude -p` a turn.
+//!
+//! | line | event |
+//! |---|---|
+//! | `system` / `init` | started |
+//! | `system` / `api_retry` | back-off |
+//! | `assistant`, a block `text` | message, unless it is a sub-agent's, or the words of a provider's error |
+//! | `assistant`, a block `tool_use`; `user`, a block `tool_result` | tool call and its result, a sub-agent's too |
+//! | `result` | its words, if the turn's last step had none; usage, then the end of the turn, unless another `init` comes |
+//! | anything else, blocks `thinking` included | raw |
+//!
+//! One message of the model comes as several lines, a block each.
+//!
+//! Where a worker that was sent a message ends after the turn, Claude Code begins anew by itself, with another `init`
+//! and another `result`: the last one counts.
+//!
+//! `is_error` tells a failure, and so does a `subtype` that begins with `error_`, whatever the other says. A turn that the agent's own bounds end (`--max-turns`,
+//! `--max-budget-usd`) is a fault of class `limit`; for the others see [`crate::kinds::refusal::Refusal`].
+//!
+//! Usage is summed over the models of `model_usage_since_last_result`; `usage` beside it counts failed tries and no
+//! sub-agents. A cost counts only if every model's price is known: for a model that it does not know Claude Code
+//! makes a price up, and says so in `costBasis`.
+
+use std::{ffi::OsString, path::Path};
+
+use serde_json::Value;
+
+use crate::{
+    agent_program::{Asked, Invocation, Program},
+    conversation::Thread,
+    dialect::{Dialect, Said},
+    exit::AgentExit,
+    json::{
+        line::Read,
+        shape::Wanted,
+        values::{decimal, flag, integer, list, name, part, text, texts_of},
+    },
+    kinds::refusal::{Refusal, refused_to_start},
+};
+use host_model::{AgentSettings, BackOff, Fault, FaultClass, LaneKind, SessionEventKind, Usage};
+
+#[cfg(test)]
+mod tests;
+
+/// What it prints in the place of an answer without a word (up to 2.1).
+const NO_WORDS: &str = "(no content)";
+/// The model of messages that no model wrote, such as errors.
+const SYNTHETIC: &str = "<synthetic>";
+/// What of a line is needed.
+const WANTED: Wanted = Wanted {
+    facts: &[
+        "type",
+        "subtype",
+        "session_id",
+        "model",
+        "error",
+        "error_status",
+        "attempt",
+        "retry_delay_ms",
+        "is_api_error_message",
+        "parent_tool_use_id",
+        "is_error",
+        "stop_reason",
+        "terminal_reason",
+        "errors",
+        "api_error",
+        "api_error_type",
+        "api_error_status",
+        "total_cost_usd",
+        "usage.*",
+        "modelUsage.*",
+        "model_usage_since_last_result.*",
+        "message.model",
+        "message.content.type",
+        "message.content.id",
+        "message.content.name",
+        "message.content.tool_use_id",
+        "message.content.is_error",
+    ],
+    texts: &["result", "message.content", "message.content.text"],
+};
+
+/// Claude Code.
+pub(crate) struct Claude;
+
+impl Program for Claude {
+    fn kind(&self) -> LaneKind {
+        LaneKind::Claude
+    }
+
+    fn name(&self) -> Option<&'static str> {
+        Some("claude")
+    }
+
+    fn variables(&self, settings: &AgentSettings, config_dir: &Path) -> Vec<(&'static str, OsString)> {
+        let mut variables: Vec<(&str, OsString)> = vec![("CLAUDE_CONFIG_DIR", config_dir.into())];
+        let quiet = [
+            "DISABLE_TELEMETRY",
+            "DISABLE_AUTOUPDATER",
+            "DISABLE_ERROR_REPORTING",
+            "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC",
+        ];
+        variables.extend(quiet.map(|name| (name, "1".into())));
+        if rustix::process::geteuid().is_root() {
+            // Else it refuses to run without asking for permissions.
+            variables.push(("IS_SANDBOX", "1".into()));
+        }
+        if let Some(url) = settings.provider.as_ref().and_then(|provider| provider.base_url.as_ref()) {
+            variables.push(("ANTHROPIC_BASE_URL", url.into()));
+        }
+        variables
+    }
+
+    fn invocation(&self, asked: &Asked<'_>) -> Result<Invocation, Fault> {
+        let mut args: Vec<OsString> =
+            ["-p", "--output-format", "stream-json", "--verbose", "--permission-mode", "bypassPermissions"]
+                .map(OsString::from)
+                .into();
+        if let Some(model) = &asked.settings.model {
+            args.extend(["--model".into(), model.into()]);
+        }
+        if let Some(thread) = &asked.thread {
+            args.extend(["--resume".into(), thread.into()]);
+        }
+        args.extend(asked.settings.args.iter().map(OsString::from));
+        // A message that looks like a flag is none.
+        args.extend(["--".into(), asked.message.into()]);
+        Ok(Invocation { args, stdin: None })
+    }
+
+    fn dialect(&self, thread: &Thread, _settings: &AgentSettings) -> Box<dyn Dialect> {
+        Box::new(ClaudeDialect { thread: thread.clone(), error: String::new(), last: String::new(), spoken: false })
+    }
+}
+
+struct ClaudeDialect {
+    thread: Thread,
+    /// The last error that was told by a word.
+    error: String,
+    /// The last message of this turn, and whether no tool was called after it.
+    last: String,
+    spoken: bool,
+}
+
+impl Dialect for ClaudeDialect {
+    fn wanted(&self) -> Option<&'static Wanted> {
+        Some(&WANTED)
+    }
+
+    fn json(&mut self, read: &Read) -> Vec<Said> {
+        let value = &read.value;
+        match (text(value, "type"), text(value, "subtype")) {
+            ("system", "init") => self.init(value),
+            ("system", "api_retry") => vec![Said::Event(SessionEventKind::BackOff(self.back_off(value)))],
+            ("assistant", _) => self.assistant(value),
+            ("user", _) => results(value),
+            ("result", _) => self.result(value),
+            _ => Vec::new(),
+        }
+    }
+
+    fn damaged(&mut self, read: &Read) -> Vec<Said> {
+        if text(&read.value, "type") == "assistant" { vec![Said::Lost] } else { Vec::new() }
+    }
+
+    fn ended(&mut self, exit: &AgentExit, stderr: &str) -> Vec<Said> {
+        refused_to_start(exit, stderr, self.thread.answered())
+    }
+}
+
+impl ClaudeDialect {
+    fn init(&mut self, value: &Value) -> Vec<Said> {
+        let session_id = name(value, "session_id");
+        if session_id.is_empty() {
+            return Vec::new();
+        }
+        self.thread.set_id(&session_id);
+        let model = Some(text(value, "model")).filter(|model| !model.is_empty()).map(str::to_owned);
+        vec![Said::Event(SessionEventKind::Started { session_id, model })]
+    }
+
+    fn back_off(&mut self, value: &Value) -> BackOff {
+        let error = text(value, "error");
+        self.error = error.to_owned();
+        let reason = match integer(value, "error_status") {
+            Some(status) => format!("{error} ({status})"),
+            None => error.to_owned(),
+        };
+        let attempt = integer(value, "attempt").and_then(|attempt| u32::try_from(attempt).ok());
+        BackOff { attempt, delay_ms: integer(value, "retry_delay_ms"), reason }
+    }
+
+    fn assistant(&mut self, value: &Value) -> Vec<Said> {
+        let synthetic = text(part(value, "message"), "model") == SYNTHETIC;
+        if synthetic || flag(value, "is_api_error_message") == Some(true) {
+            // Not the model's words. The `result` that follows says what it means.
+            self.error = text(value, "error").to_owned();
+            return Vec::new();
+        }
+        let for_person = part(value, "parent_tool_use_id").is_null();
+        let content = part(part(value, "message"), "content");
+        if let (Some(text), true) = (content.as_str(), for_person) {
+            self.thread.set_answered();
+            return self.message(text).into_iter().collect();
+        }
+        let blocks = content.as_array().map_or(&[][..], Vec::as_slice);
+        if !blocks.is_empty() {
+            self.thread.set_answered();
+        }
+        let mut said = Vec::new();
+        for block in blocks {
+            match text(block, "type") {
+                "text" if for_person => said.extend(self.message(text(block, "text"))),
+                "tool_use" => {
+                    self.spoken = false;
+                    said.push(Said::Event(SessionEventKind::ToolCall {
+                        id: name(block, "id"),
+                        name: text(block, "name").to_owned(),
+                        input: part(block, "input").clone(),
+                    }));
+                }
+                _ => {}
+            }
+        }
+        said
+    }
+
+    /// The message, unless it is empty.
+    fn message(&mut self, text: &str) -> Option<Said> {
+        if matches!(text.trim(), "" | NO_WORDS) {
+            return None;
+        }
+        (self.last, self.spoken) = (text.to_owned(), true);
+        Some(Said::Event(SessionEventKind::Message { text: text.to_owned() }))
+    }
+
+    fn result(&mut self, value: &Value) -> Vec<Said> {
+        let mut said = Vec::new();
+        let used = usage(value);
+        if !used.is_unknown() {
+            said.push(Said::Event(SessionEventKind::Usage(self.thread.add_usage(&used))));
+        }
+        let subtype = text(value, "subtype");
+        let is_error = flag(value, "is_error").unwrap_or(subtype != "success") || subtype.starts_with("error_");
+        let words = text(value, "result");
+        let told = self.spoken || words.trim() == self.last.trim();
+        if !is_error && !told {
+            said.splice(0..0, self.message(words));
+        }
+        // Whatever follows is another turn.
+        (self.last, self.spoken) = (String::new(), false);
+        said.push(if !is_error {
+            let reasons = [text(value, "stop_reason"), text(value, "terminal_reason"), subtype];
+            let stop_reason = reasons.into_iter().find(|reason| !reason.is_empty()).unwrap_or_default().to_owned();
+            Said::Idle { stop_reason }
+        } else if subtype.starts_with("error_max") {
+            let message = format!("the agent ran into its own bound: {}", errors(value));
+            Said::Broken(Fault::new(FaultClass::Limit, message))
+        } else {
+            let (kind, connection) = (text(value, "api_error_type"), text(value, "api_error"));
+            let code = [kind, connection, &self.error].join(" ");
+            let refusal = Refusal {
+                status: integer(value, "api_error_status"),
+                code: &code,
+                words: &errors(value),
+                answered: self.thread.answered(),
+            };
+            Said::Broken(refusal.fault())
+        });
+        said
+    }
+}
+
+fn results(value: &Value) -> Vec<Said> {
+    let blocks = list(part(value, "message"), "content").iter();
+    let results = blocks.filter(|block| text(block, "type") == "tool_result");
+    let events = results.map(|block| SessionEventKind::ToolResult {
+        id: name(block, "tool_use_id"),
+        is_error: flag(block, "is_error").unwrap_or(false),
+        output: texts_of(part(block, "content")),
+    });
+    events.map(Said::Event).collect()
+}
+
+/// What a `result` says in words.
+fn errors(value: &Value) -> String {
+    let errors: Vec<&str> = list(value, "errors").iter().filter_map(Value::as_str).collect();
+    match text(value, "result") {
+        "" if errors.is_empty() => text(value, "subtype").to_owned(),
+        "" => errors.join("; "),
+        result => result.to_owned(),
+    }
+}
+
+/// What this turn used. Nothing but zeros means that no model was reached.
+fn usage(value: &Value) -> Usage {
+    let models = ["model_usage_since_last_result", "modelUsage"].map(|key| part(value, key).as_object());
+    let used = match models.into_iter().flatten().find(|models| !models.is_empty()) {
+        Some(models) => {
+            let count = |key: &str| models.values().filter_map(|model| integer(model, key)).reduce(u64::saturating_add);
+            let known = models.values().all(|model| text(model, "costBasis") != "unknown");
+            let costs: Option<Vec<f64>> = models.values().map(|model| decimal(model, "costUSD")).collect();
+            Usage {
+                input_tokens: sum([
+                    count("inputTokens"),
+                    count("cacheReadInputTokens"),
+                    count("cacheCreationInputTokens"),
+                ]),
+                cached_input_tokens: count("cacheReadInputTokens"),
+                output_tokens: count("outputTokens"),
+                cost_micro_usd: costs.filter(|_| known).and_then(|costs| micro_usd(costs.iter().sum())),
+            }
+        }
+        None => {
+            let usage = part(value, "usage");
+            let count = |key: &str| integer(usage, key);
+            Usage {
+                input_tokens: sum([
+                    count("input_tokens"),
+                    count("cache_read_input_tokens"),
+                    count("cache_creation_input_tokens"),
+                ]),
+                cached_input_tokens: count("cache_read_input_tokens"),
+                output_tokens: count("output_tokens"),
+                cost_micro_usd: decimal(value, "total_cost_usd").and_then(micro_usd),
+            }
+        }
+    };
+    let none = used.input_tokens.unwrap_or(0) == 0 && used.output_tokens.unwrap_or(0) == 0;
+    if none { Usage::default() } else { used }
+}
+
+fn sum(parts: [Option<u64>; 3]) -> Option<u64> {
+    parts.into_iter().flatten().reduce(u64::saturating_add)
+}
+
+/// Millionths of a dollar.
+fn micro_usd(usd: f64) -> Option<u64> {
+    (usd.is_finite() && usd >= 0.0).then(|| (usd * 1e6).round() as u64)
+}

@@ -1,0 +1,316 @@
+//! The lane kind `codex`: Codex, one `codex exec` a turn.
+//!
+//! | line | event |
+//! |---|---|
+//! | `thread.started` | started; it does not tell its model |
+//! | `item.completed` of `agent_message` | message |
+//! | `item.started` and `item.completed` of `command_execution`, `file_change`, `mcp_tool_call`, `web_search`, `collab_tool_call` (workers, by the name of its `tool`) and other tools | tool call, then its result |
+//! | `error`, `Reconnecting... N/M` | back-off; Codex does not tell how long it waits |
+//! | `turn.completed` | usage, then the end of the turn, once it has left: it still writes to its databases |
+//! | `turn.failed` | the end of the turn, see [`crate::kinds::refusal::Refusal`] |
+//! | anything else: `reasoning`, `todo_list`, items `error`, which are warnings | raw |
+//!
+//! `usage` counts the whole thread, turns before included (0.169). A cost is never told.
+
+use std::{collections::HashSet, ffi::OsString, path::Path};
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    agent_program::{Asked, Invocation, Program},
+    conversation::Thread,
+    dialect::{Dialect, Said},
+    exit::AgentExit,
+    json::{
+        line::Read,
+        shape::Wanted,
+        values::{integer, name, part, text, texts_of},
+    },
+    kinds::refusal::{Refusal, refused_to_start},
+};
+use host_model::{AgentSettings, BackOff, Fault, FaultClass, LaneKind, Provider, SessionEventKind, Usage};
+
+#[cfg(test)]
+mod tests;
+
+/// What of a line is needed.
+const WANTED: Wanted = Wanted {
+    facts: &[
+        "type",
+        "thread_id",
+        "message",
+        "error.message",
+        "usage.*",
+        "item.id",
+        "item.type",
+        "item.status",
+        "item.exit_code",
+        "item.server",
+        "item.tool",
+        "item.error.message",
+    ],
+    texts: &["item.text"],
+};
+
+/// Codex.
+pub(crate) struct Codex;
+
+impl Program for Codex {
+    fn kind(&self) -> LaneKind {
+        LaneKind::Codex
+    }
+
+    fn name(&self) -> Option<&'static str> {
+        Some("codex")
+    }
+
+    fn variables(&self, _settings: &AgentSettings, config_dir: &Path) -> Vec<(&'static str, OsString)> {
+        vec![("CODEX_HOME", config_dir.into())]
+    }
+
+    fn invocation(&self, asked: &Asked<'_>) -> Result<Invocation, Fault> {
+        let mut args: Vec<OsString> = vec!["exec".into()];
+        if asked.thread.is_some() {
+            args.push("resume".into());
+        }
+        args.extend(
+            ["--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"].map(OsString::from),
+        );
+        if let Some(model) = &asked.settings.model {
+            args.extend(["--model".into(), model.into()]);
+        }
+        // On the command line, so that a `config.toml` among the seeds stays as it is.
+        args.extend(overrides(asked.settings).into_iter().flat_map(|setting| ["-c".into(), setting.into()]));
+        args.extend(asked.settings.args.iter().map(OsString::from));
+        if let Some(thread) = &asked.thread {
+            args.push(thread.into());
+        }
+        // A message that looks like a flag is none, and a dash alone is not for the standard input.
+        let message = if asked.message == "-" { " -" } else { asked.message };
+        args.extend(["--".into(), message.into()]);
+        Ok(Invocation { args, stdin: None })
+    }
+
+    fn dialect(&self, thread: &Thread, _settings: &AgentSettings) -> Box<dyn Dialect> {
+        Box::new(CodexDialect { thread: thread.clone(), called: HashSet::new(), error: String::new(), too_old: false })
+    }
+}
+
+/// Settings of `config.toml`.
+fn overrides(settings: &AgentSettings) -> Vec<String> {
+    let off = ["check_for_update_on_startup", "analytics.enabled", "feedback.enabled", "features.plugins"];
+    let mut overrides: Vec<String> = off.map(|key| format!("{key}=false")).into();
+    let Some(provider) = &settings.provider else { return overrides };
+    // A text of JSON is one of TOML.
+    let quoted = |text: &str| Value::from(text).to_string();
+    if let Some(name) = provider.name() {
+        overrides.push(format!("model_provider={}", quoted(name)));
+        let keys = provider_keys(provider);
+        overrides.extend(keys.iter().map(|(key, value)| format!("model_providers.{name}.{key}={}", quoted(value))));
+    }
+    overrides
+}
+
+/// What `config.toml` says of a provider that has a URL.
+fn provider_keys(provider: &Provider) -> Vec<(&'static str, String)> {
+    let (Some(name), Some(url)) = (provider.name(), &provider.base_url) else { return Vec::new() };
+    let url = format!("{}/v1", url.trim_end_matches('/'));
+    let mut keys = vec![("name", name.to_owned()), ("base_url", url), ("wire_api", "responses".to_owned())];
+    keys.extend(provider.key_variable.clone().map(|variable| ("env_key", variable)));
+    keys
+}
+
+/// The same for codex-acp, in its variable `CODEX_CONFIG`, where the lane names both URL and key: without a provider of
+/// its own, Codex asks OpenAI which models there are, and waits for the answer.
+pub(crate) fn config_of_adapter(settings: &AgentSettings) -> Option<String> {
+    let provider = settings.provider.as_ref().filter(|it| it.base_url.is_some() && it.key_variable.is_some())?;
+    let name = provider.name()?;
+    let keys: Map<String, Value> =
+        provider_keys(provider).into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
+    Some(json!({ "model_provider": name, "model_providers": { name: keys } }).to_string())
+}
+
+struct CodexDialect {
+    thread: Thread,
+    /// Items whose call was told, and that are not over. Their names begin anew in each turn.
+    called: HashSet<String>,
+    /// The last error that was no back-off.
+    error: String,
+    /// Whether it prints `{"id":…,"msg":{…}}`, in which neither the session nor the end of a turn is told.
+    too_old: bool,
+}
+
+impl Dialect for CodexDialect {
+    fn wanted(&self) -> Option<&'static Wanted> {
+        Some(&WANTED)
+    }
+
+    fn json(&mut self, read: &Read) -> Vec<Said> {
+        let value = &read.value;
+        if part(value, "msg").is_object() && part(value, "type").is_null() {
+            self.too_old = true;
+        }
+        match text(value, "type") {
+            "thread.started" => self.started(&name(value, "thread_id")),
+            "item.started" => self.item(part(value, "item"), false),
+            "item.completed" => self.item(part(value, "item"), true),
+            "error" => self.error(text(value, "message")),
+            "turn.completed" => self.completed(part(value, "usage")),
+            "turn.failed" => {
+                let error = part(value, "error");
+                let words = error.as_str().unwrap_or_else(|| text(error, "message"));
+                vec![self.broken(words)]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn damaged(&mut self, read: &Read) -> Vec<Said> {
+        let (value, item) = (&read.value, part(&read.value, "item"));
+        let is_message = text(value, "type") == "item.completed" && text(item, "type") == "agent_message";
+        if is_message { vec![Said::Lost] } else { Vec::new() }
+    }
+
+    fn ended(&mut self, exit: &AgentExit, stderr: &str) -> Vec<Said> {
+        if self.too_old {
+            let message =
+                "this version of Codex prints its events in an older format (0.39 does so); install a newer one";
+            return vec![Said::Broken(Fault::new(FaultClass::Launch, message))];
+        }
+        if !self.error.is_empty() && matches!(exit, AgentExit::Code(1..128)) {
+            return vec![self.broken("")];
+        }
+        refused_to_start(exit, stderr, self.thread.answered())
+    }
+}
+
+impl CodexDialect {
+    fn started(&mut self, id: &str) -> Vec<Said> {
+        if id.is_empty() {
+            return Vec::new();
+        }
+        self.thread.set_id(id);
+        vec![Said::Event(SessionEventKind::Started { session_id: id.to_owned(), model: None })]
+    }
+
+    fn item(&mut self, item: &Value, completed: bool) -> Vec<Said> {
+        let kind = text(item, "type");
+        match kind {
+            "agent_message" if completed => {
+                self.thread.set_answered();
+                if text(item, "text").trim().is_empty() {
+                    return vec![Said::Known];
+                }
+                vec![Said::Event(SessionEventKind::Message { text: text(item, "text").to_owned() })]
+            }
+            // Words, plans and warnings are no tools.
+            "" | "agent_message" | "reasoning" | "todo_list" | "error" | "user_message" => Vec::new(),
+            _ => {
+                self.thread.set_answered();
+                self.tool(kind, item, completed)
+            }
+        }
+    }
+
+    /// Some tools are told only when they are done.
+    fn tool(&mut self, kind: &str, item: &Value, completed: bool) -> Vec<Said> {
+        let id = name(item, "id");
+        let mut said = Vec::new();
+        if self.called.insert(id.clone()) {
+            let (name, input) = call(kind, item);
+            said.push(Said::Event(SessionEventKind::ToolCall { id: id.clone(), name, input }));
+        }
+        if completed {
+            // What is over is not told again.
+            self.called.remove(&id);
+            let failed = matches!(text(item, "status"), "failed" | "declined");
+            let code = name(item, "exit_code");
+            let is_error = failed || !matches!(code.trim(), "" | "0");
+            said.push(Said::Event(SessionEventKind::ToolResult { id, is_error, output: output(item) }));
+        }
+        // An `item.started` that was told before.
+        if said.is_empty() { vec![Said::Known] } else { said }
+    }
+
+    fn error(&mut self, message: &str) -> Vec<Said> {
+        match back_off(message) {
+            Some(back_off) => vec![Said::Event(SessionEventKind::BackOff(back_off))],
+            None => {
+                self.error = message.to_owned();
+                Vec::new()
+            }
+        }
+    }
+
+    fn completed(&mut self, usage: &Value) -> Vec<Said> {
+        let count = |key: &str| integer(usage, key);
+        let used = Usage {
+            input_tokens: count("input_tokens"),
+            cached_input_tokens: count("cached_input_tokens"),
+            output_tokens: count("output_tokens"),
+            cost_micro_usd: None,
+        };
+        let mut said = Vec::new();
+        // Nothing but zeros means that the provider did not say.
+        if used.input_tokens.unwrap_or(0) > 0 || used.output_tokens.unwrap_or(0) > 0 {
+            self.thread.set_usage(&used);
+            said.push(Said::Event(SessionEventKind::Usage(used)));
+        }
+        said.push(Said::Idle { stop_reason: "completed".into() });
+        said
+    }
+
+    fn broken(&self, words: &str) -> Said {
+        let words = if words.is_empty() { &self.error } else { words };
+        Said::Broken(Refusal { words, answered: self.thread.answered(), ..Refusal::default() }.fault())
+    }
+}
+
+/// The name and arguments of a tool, from its item.
+fn call(kind: &str, item: &Value) -> (String, Value) {
+    let keep = |key: &str| part(item, key).clone();
+    match kind {
+        "command_execution" => (kind.into(), json!({ "command": keep("command") })),
+        "file_change" => (kind.into(), json!({ "changes": keep("changes") })),
+        "web_search" => (kind.into(), json!({ "query": keep("query") })),
+        // Tools for workers: `spawn_agent`, `send_input`, `wait`.
+        "collab_tool_call" if !text(item, "tool").is_empty() => {
+            let input = json!({ "prompt": keep("prompt"), "receiver_thread_ids": keep("receiver_thread_ids") });
+            (text(item, "tool").into(), input)
+        }
+        "mcp_tool_call" => (format!("{}.{}", text(item, "server"), text(item, "tool")), keep("arguments")),
+        _ => {
+            let mut input = item.as_object().cloned().unwrap_or_default();
+            input.retain(|key, _| !matches!(key.as_str(), "id" | "type" | "status"));
+            (kind.into(), Value::Object(input))
+        }
+    }
+}
+
+/// What a tool answered.
+fn output(item: &Value) -> String {
+    let error = text(part(item, "error"), "message");
+    if error.is_empty() && text(item, "type") == "collab_tool_call" {
+        let keep = |key: &str| part(item, key).clone();
+        let (receivers, states) = (keep("receiver_thread_ids"), keep("agents_states"));
+        return json!({ "receiver_thread_ids": receivers, "agents_states": states }).to_string();
+    }
+    match (part(item, "aggregated_output"), part(item, "result")) {
+        _ if !error.is_empty() => error.to_owned(),
+        (Value::String(output), _) => output.clone(),
+        (_, Value::Null) => text(item, "status").to_owned(),
+        (_, result) => match part(result, "content") {
+            Value::Null => texts_of(result),
+            content => texts_of(content),
+        },
+    }
+}
+
+/// `Reconnecting... 1/5 (reason)`; `Re-connecting... 1/5` in 0.47.
+pub(crate) fn back_off(message: &str) -> Option<BackOff> {
+    let rest =
+        ["Reconnecting...", "Re-connecting..."].iter().find_map(|words| message.strip_prefix(words))?.trim_start();
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let reason = rest.split_once('(').map_or(rest, |(_, reason)| reason.strip_suffix(')').unwrap_or(reason));
+    Some(BackOff { attempt: rest[..digits].parse().ok(), delay_ms: None, reason: reason.to_owned() })
+}

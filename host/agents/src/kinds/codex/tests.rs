@@ -1,0 +1,159 @@
+use super::*;
+use crate::kinds::tests::{arguments, heard, recorded, shown};
+use host_model::Provider;
+
+const VERSION: &str = "0.169.0";
+
+fn said(case: &str) -> Vec<Said> {
+    heard(&Codex, &Thread::default(), &recorded("codex", VERSION, case))
+}
+
+#[test]
+fn recorded_streams_have_their_meaning() {
+    for case in [
+        "turn",
+        "tool-fails",
+        "retried",
+        "http-400",
+        "http-401",
+        "http-404",
+        "http-429",
+        "http-500",
+        "http-529",
+        "dropped",
+        "bad-json",
+        "quota",
+        "at-capacity",
+        "no-key",
+    ] {
+        insta::assert_snapshot!(case, shown(&said(case)));
+    }
+}
+
+#[test]
+fn what_a_second_turn_tells_of_usage_counts_the_first_too() {
+    let thread = Thread::default();
+    for case in ["turn", "turn-2"] {
+        heard(&Codex, &thread, &recorded("codex", VERSION, case));
+    }
+    let usage = thread.usage();
+    assert_eq!((usage.input_tokens, usage.output_tokens, usage.cost_micro_usd), (Some(400), Some(80), None));
+}
+
+#[test]
+fn usage_of_nothing_but_zeros_is_unknown() {
+    let completed = |usage: &str| {
+        let line = format!(r#"{{"type":"turn.completed","usage":{usage}}}"#);
+        heard(&Codex, &Thread::default(), &line)
+    };
+    let idle = Said::Idle { stop_reason: "completed".into() };
+    for usage in [r#"{"input_tokens":0,"cached_input_tokens":0,"output_tokens":0}"#, "{}", "null"] {
+        assert_eq!(completed(usage), std::slice::from_ref(&idle), "{usage}");
+    }
+    assert_eq!(completed(r#"{"input_tokens":1,"output_tokens":0}"#).len(), 2);
+}
+
+#[test]
+fn a_dash_alone_is_a_message() {
+    let settings = AgentSettings::new(LaneKind::Codex);
+    let asked =
+        Asked { settings: &settings, turn: 1, message: "-", thread: None, tmp: Path::new("/nowhere"), session: "s" };
+    assert_eq!(Codex.invocation(&asked).unwrap().args.last().unwrap(), " -");
+}
+
+#[test]
+fn workers_are_told_as_plugins_look_for_them() {
+    let said = said("workers");
+    let calls: Vec<(&str, &Value)> = said
+        .iter()
+        .filter_map(|said| match said {
+            Said::Event(SessionEventKind::ToolCall { name, input, .. }) if name != "command_execution" => {
+                Some((name.as_str(), input))
+            }
+            _ => None,
+        })
+        .collect();
+    let names: Vec<&str> = calls.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names[..6], ["spawn_agent", "wait", "spawn_agent", "wait", "send_input", "wait"], "{names:?}");
+    assert!(text(calls[0].1, "prompt").starts_with("Stage: implementation."), "{calls:?}");
+    let receiver = part(calls[4].1, "receiver_thread_ids")[0].as_str().unwrap();
+    let answered = said.iter().find_map(|said| match said {
+        Said::Event(SessionEventKind::ToolResult { id, output, .. }) if id == "item_1" => Some(output),
+        _ => None,
+    });
+    assert!(answered.unwrap().contains(receiver), "the worker is known by what its start was answered with");
+}
+
+#[test]
+fn every_kind_of_tool_is_called_once_and_answers() {
+    let read = |lines: &str| shown(&heard(&Codex, &Thread::default(), lines));
+    insta::assert_snapshot!(
+        "tools",
+        read(concat!(
+            r#"{"type":"item.completed","item":{"id":"1","type":"file_change","changes":[{"path":"a","kind":"add"}],"status":"completed"}}"#,
+            "\n",
+            r#"{"type":"item.started","item":{"id":"2","type":"mcp_tool_call","server":"s","tool":"t","arguments":{"x":1},"status":"in_progress"}}"#,
+            "\n",
+            r#"{"type":"item.updated","item":{"id":"2","type":"mcp_tool_call"}}"#,
+            "\n",
+            r#"{"type":"item.completed","item":{"id":"2","type":"mcp_tool_call","server":"s","tool":"t","result":{"content":[{"type":"text","text":"found"}]},"status":"completed"}}"#,
+            "\n",
+            r#"{"type":"item.completed","item":{"id":"3","type":"mcp_tool_call","server":"s","tool":"t","error":{"message":"no"},"status":"failed"}}"#,
+            "\n",
+            r#"{"type":"item.completed","item":{"id":"4","type":"web_search","query":"q"}}"#,
+            "\n",
+            r#"{"type":"item.completed","item":{"id":"5","type":"a_later_tool","what":"x","status":"completed"}}"#,
+            "\n",
+            r#"{"type":"item.completed","item":{"id":"6","type":"reasoning","text":"hm"}}"#,
+        ))
+    );
+}
+
+/// As 0.39.0 printed it.
+#[test]
+fn a_version_with_an_older_format_is_named_as_that() {
+    let mut dialect = Codex.dialect(&Thread::default(), &AgentSettings::new(LaneKind::Codex));
+    for line in [
+        r#"{"provider":"host","sandbox":"danger-full-access","workdir":"/attempt/root","approval":"never","model":"m"}"#,
+        r#"{"id":"0","msg":{"type":"task_started","model_context_window":null}}"#,
+        r#"{"id":"0","msg":{"type":"agent_message","message":"All is done."}}"#,
+    ] {
+        assert_eq!(dialect.read(line), []);
+    }
+    let said = dialect.ended(&AgentExit::Code(0), "");
+    assert!(matches!(&said[..], [Said::Broken(fault)] if fault.message.contains("older format")), "{said:?}");
+}
+
+#[test]
+fn an_agent_that_dies_after_an_error_says_why() {
+    let mut dialect = Codex.dialect(&Thread::default(), &AgentSettings::new(LaneKind::Codex));
+    dialect.read(r#"{"type":"error","message":"unexpected status 401 Unauthorized"}"#);
+    let said = dialect.ended(&AgentExit::Code(1), "");
+    assert!(matches!(&said[..], [Said::Broken(fault)] if fault.message.contains("401")), "{said:?}");
+    assert_eq!(dialect.ended(&AgentExit::Signal(9), ""), []);
+}
+
+#[test]
+fn the_command_line_names_the_provider_and_has_the_prompt_last() {
+    let mut settings = AgentSettings::new(LaneKind::Codex);
+    let start = "exec --json --skip-git-repo-check --dangerously-bypass-approvals-and-sandbox";
+    let quiet = "-c check_for_update_on_startup=false -c analytics.enabled=false -c feedback.enabled=false \
+                 -c features.plugins=false";
+    assert_eq!(arguments(&Codex, &settings, None), format!("{start} {quiet} -- --do it"));
+    settings.model = Some("m".into());
+    settings.args = vec!["--search".into()];
+    settings.provider = Some(Provider {
+        base_url: Some("http://127.0.0.1:1/".into()),
+        key_variable: Some("KEY".into()),
+        ..Provider::default()
+    });
+    assert_eq!(
+        arguments(&Codex, &settings, Some("id")),
+        format!(
+            "{} --model m {quiet} -c model_provider=\"host\" -c model_providers.host.name=\"host\" \
+             -c model_providers.host.base_url=\"http://127.0.0.1:1/v1\" -c model_providers.host.wire_api=\"responses\" \
+             -c model_providers.host.env_key=\"KEY\" --search id -- --do it",
+            start.replace("exec", "exec resume")
+        )
+    );
+}

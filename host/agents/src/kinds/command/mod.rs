@@ -1,0 +1,132 @@
+//! The lane kind `command`: any program that takes a prompt, prints lines and exits.
+//!
+//! The lane's `args` are its arguments. In each of them `{prompt}` stands for the prompt, `{prompt-file}` for the path
+//! of a file that holds it, and `{model}` for the lane's model; without the first two, the prompt is its standard input.
+//!
+//! Every line of stdout is a raw event. Exit code 0 is the end of the turn, and the end of stdout, at most 64 KiB of
+//! whole lines, is the final message (of a line of over 1 MiB its beginning); any other exit is a crash. It has no tool calls, usage, back-off or second turn.
+
+use std::{collections::VecDeque, ffi::OsString, path::Path};
+
+use crate::{
+    agent_program::{Asked, Invocation, Program},
+    conversation::Thread,
+    dialect::{Dialect, Said},
+    exit::AgentExit,
+    json::shape::Wanted,
+    safe_dir::write_new,
+};
+use host_model::{AgentSettings, Fault, FaultClass, LaneKind, SessionEventKind};
+
+#[cfg(test)]
+mod tests;
+
+/// How much of stdout the final message is.
+const FINAL_MESSAGE: usize = 64 << 10;
+
+/// Any program.
+pub(crate) struct Command;
+
+impl Program for Command {
+    fn kind(&self) -> LaneKind {
+        LaneKind::Command
+    }
+
+    fn name(&self) -> Option<&'static str> {
+        None
+    }
+
+    fn variables(&self, _settings: &AgentSettings, _config_dir: &Path) -> Vec<(&'static str, OsString)> {
+        Vec::new()
+    }
+
+    fn invocation(&self, asked: &Asked<'_>) -> Result<Invocation, Fault> {
+        if asked.turn > 1 {
+            let message = "a lane of the kind `command` has one turn a session, and the scenario sends another message";
+            return Err(Fault::new(FaultClass::Protocol, message));
+        }
+        let settings = asked.settings;
+        let has = |mark: &str| settings.args.iter().any(|arg| arg.contains(mark));
+        let mut file = None;
+        if has("{prompt-file}") || !has("{prompt}") {
+            let path = asked.tmp.join(format!("prompt-{}.txt", asked.session));
+            write_new(&path, asked.message.as_bytes()).map_err(|error| {
+                Fault::of_host(format_args!("cannot write the prompt to {}", path.display()), &error)
+            })?;
+            file = Some(path);
+        }
+        let shown = file.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        let model = settings.model.as_deref().unwrap_or_default();
+        let marks = [("{prompt}", asked.message), ("{prompt-file}", shown.as_str()), ("{model}", model)];
+        let args = settings.args.iter().map(|arg| filled(arg, &marks).into()).collect();
+        let stdin = file.filter(|_| !has("{prompt-file}"));
+        Ok(Invocation { args, stdin })
+    }
+
+    fn dialect(&self, _thread: &Thread, _settings: &AgentSettings) -> Box<dyn Dialect> {
+        Box::new(CommandDialect::default())
+    }
+}
+
+/// `text` with every mark replaced, once: what a prompt holds is no mark.
+fn filled(text: &str, marks: &[(&str, &str)]) -> String {
+    let mut filled = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('{') {
+        filled.push_str(&rest[..at]);
+        rest = &rest[at..];
+        match marks.iter().find(|(mark, _)| rest.starts_with(mark)) {
+            Some((mark, value)) => {
+                filled.push_str(value);
+                rest = &rest[mark.len()..];
+            }
+            None => {
+                filled.push('{');
+                rest = &rest[1..];
+            }
+        }
+    }
+    filled + rest
+}
+
+#[derive(Default)]
+struct CommandDialect {
+    /// The last lines.
+    lines: VecDeque<String>,
+    bytes: usize,
+}
+
+impl CommandDialect {
+    fn keep(&mut self, line: String) {
+        self.bytes += line.len() + 1;
+        self.lines.push_back(line);
+        while self.bytes > FINAL_MESSAGE && self.lines.len() > 1 {
+            self.bytes -= self.lines.pop_front().map_or(0, |first| first.len() + 1);
+        }
+    }
+}
+
+impl Dialect for CommandDialect {
+    fn wanted(&self) -> Option<&'static Wanted> {
+        None
+    }
+
+    fn text(&mut self, line: &str) -> Vec<Said> {
+        self.keep(line.to_owned());
+        Vec::new()
+    }
+
+    fn ended(&mut self, exit: &AgentExit, _stderr: &str) -> Vec<Said> {
+        if *exit != AgentExit::Code(0) {
+            return Vec::new();
+        }
+        let mut said = Vec::new();
+        let lines: Vec<String> = std::mem::take(&mut self.lines).into();
+        let text = lines.join("\n").trim().to_owned();
+        if !text.is_empty() {
+            said.push(Said::Event(SessionEventKind::Message { text }));
+        }
+        said.push(Said::Finished { stop_reason: "exit code 0".into() });
+        said
+    }
+}

@@ -1,0 +1,289 @@
+//! The lane kind `pi`: Pi, one `pi --mode json` a turn.
+//!
+//! | line | event |
+//! |---|---|
+//! | `session` | started; the model is told later, with each answer |
+//! | `message_end` of the assistant | message with its texts, unless it broke off; usage |
+//! | `tool_execution_start`, `tool_execution_end` | tool call, its result |
+//! | `auto_retry_start`, `summarization_retry_scheduled` | back-off |
+//! | `agent_settled` | the end of the turn: the last answer's `stopReason` tells which. Before 0.80 it is the program's end after `agent_end` |
+//! | `message_update`, `tool_execution_update` | one of twenty raw, so that an agent that writes a long answer is not silent |
+//! | `agent_start`, `turn_start`, `message_start`, `turn_end`, `agent_end`, other `message_end` | none: they repeat what is told |
+//! | anything else | raw |
+//!
+//! Pi exits with 0 whatever happens. Usage is the sum over all answers, broken ones included; a cost of zero means that
+//! Pi knows no prices for the model.
+
+use std::{ffi::OsString, path::Path};
+
+use serde_json::{Map, Value, json};
+
+use crate::{
+    agent_program::{Asked, Invocation, Program},
+    conversation::Thread,
+    dialect::{Dialect, Said},
+    exit::AgentExit,
+    json::{
+        line::Read,
+        shape::Wanted,
+        values::{decimal, flag, integer, name, part, text, texts_of},
+    },
+    kinds::refusal::{Refusal, refused_to_start},
+    safe_dir::Folder,
+};
+use host_model::{AgentSettings, BackOff, Fault, FaultClass, LaneKind, SessionEventKind, Usage};
+
+#[cfg(test)]
+mod tests;
+
+/// The file of its config dir that names providers.
+const MODELS: &str = "models.json";
+/// No seed is longer.
+const LARGEST_MODELS: u64 = 4 << 20;
+/// How many pieces of an answer or of a tool's output make one event.
+const PIECES: u32 = 20;
+
+/// What of a line is needed.
+const WANTED: Wanted = Wanted {
+    facts: &[
+        "type",
+        "id",
+        "message.role",
+        "message.stopReason",
+        "message.errorMessage",
+        "message.usage.*",
+        "message.content.type",
+        "toolCallId",
+        "toolName",
+        "isError",
+        "attempt",
+        "delayMs",
+        "errorMessage",
+    ],
+    texts: &["message.content", "message.content.text"],
+};
+
+/// Pi.
+pub(crate) struct Pi;
+
+impl Program for Pi {
+    fn kind(&self) -> LaneKind {
+        LaneKind::Pi
+    }
+
+    fn name(&self) -> Option<&'static str> {
+        Some("pi")
+    }
+
+    fn variables(&self, _settings: &AgentSettings, config_dir: &Path) -> Vec<(&'static str, OsString)> {
+        vec![
+            ("PI_CODING_AGENT_DIR", config_dir.into()),
+            ("PI_OFFLINE", "1".into()),
+            ("PI_TELEMETRY", "0".into()),
+            ("PI_SKIP_VERSION_CHECK", "1".into()),
+        ]
+    }
+
+    /// A provider's URL can be given in `models.json` only.
+    fn prepare(&self, settings: &AgentSettings, config_dir: &Path) -> Result<(), String> {
+        let Some(provider) = &settings.provider else { return Ok(()) };
+        let (Some(name), Some(url)) = (provider.name(), &provider.base_url) else { return Ok(()) };
+        let path = config_dir.join(MODELS);
+        let told = |what: String| format!("cannot name the provider in {}: {what}", path.display());
+        let folder = Folder::open(config_dir).map_err(|error| told(error.to_string()))?;
+        let mut models: Value = match folder.read(MODELS, LARGEST_MODELS).map_err(|error| told(error.to_string()))? {
+            Some(text) => serde_json::from_str(&text).map_err(|error| told(error.to_string()))?,
+            None => json!({}),
+        };
+        let api = provider.api.as_deref().unwrap_or("anthropic-messages");
+        let url = url.trim_end_matches('/');
+        // As the clients of these APIs expect it.
+        let url = if api.starts_with("openai") { format!("{url}/v1") } else { url.to_owned() };
+        let mut entry = Map::from_iter([("baseUrl".into(), url.into()), ("api".into(), api.into())]);
+        // A provider without a key is none to Pi.
+        let key = provider.key_variable.as_ref().map_or("none".to_owned(), |variable| format!("${variable}"));
+        entry.insert("apiKey".into(), key.into());
+        if let Some(model) = &settings.model {
+            entry.insert("models".into(), json!([{ "id": model }]));
+        }
+        let object = models.as_object_mut().ok_or_else(|| told("it is no JSON object".into()))?;
+        let providers = object.entry("providers").or_insert_with(|| json!({})).as_object_mut();
+        let known = providers.ok_or_else(|| told("its `providers` is no JSON object".into()))?;
+        match known.get_mut(name).and_then(Value::as_object_mut) {
+            // What the seeds say of it, such as prices, stays.
+            Some(seeded) => entry.into_iter().for_each(|(key, value)| {
+                if key != "models" || !seeded.contains_key("models") {
+                    seeded.insert(key, value);
+                }
+            }),
+            None => drop(known.insert(name.to_owned(), Value::Object(entry))),
+        }
+        folder.replace(MODELS, models.to_string().as_bytes()).map_err(|error| told(error.to_string()))
+    }
+
+    fn invocation(&self, asked: &Asked<'_>) -> Result<Invocation, Fault> {
+        let mut args: Vec<OsString> = vec!["--mode".into(), "json".into()];
+        let provider = asked.settings.provider.as_ref().and_then(|provider| provider.name());
+        if let Some(provider) = provider {
+            args.extend(["--provider".into(), provider.into()]);
+        }
+        if let Some(model) = &asked.settings.model {
+            args.extend(["--model".into(), model.into()]);
+        }
+        if let Some(thread) = &asked.thread {
+            args.extend(["--session".into(), thread.into()]);
+        }
+        args.extend(asked.settings.args.iter().map(OsString::from));
+        // A message that looks like a flag is none, and one that begins with `@` names no file. Not every version knows
+        // `--`.
+        let taken = asked.message.starts_with(['@', '-']);
+        let message = if taken { format!(" {}", asked.message) } else { asked.message.to_owned() };
+        args.push(message.into());
+        Ok(Invocation { args, stdin: None })
+    }
+
+    fn dialect(&self, thread: &Thread, _settings: &AgentSettings) -> Box<dyn Dialect> {
+        Box::new(PiDialect { thread: thread.clone(), ..PiDialect::default() })
+    }
+}
+
+#[derive(Default)]
+struct PiDialect {
+    thread: Thread,
+    /// Pieces since one was an event.
+    pieces: u32,
+    /// Why the last answer ended.
+    stop_reason: String,
+    /// What its error was.
+    error: String,
+    /// Whether it has done what it was asked, as far as is known.
+    ended: bool,
+}
+
+impl Dialect for PiDialect {
+    fn wanted(&self) -> Option<&'static Wanted> {
+        Some(&WANTED)
+    }
+
+    fn damaged(&mut self, read: &Read) -> Vec<Said> {
+        let (value, message) = (&read.value, part(&read.value, "message"));
+        let is_answer = text(value, "type") == "message_end" && matches!(text(message, "role"), "assistant" | "");
+        if is_answer { vec![Said::Lost] } else { Vec::new() }
+    }
+
+    fn json(&mut self, read: &Read) -> Vec<Said> {
+        let value = &read.value;
+        match text(value, "type") {
+            "session" => self.started(&name(value, "id")),
+            "message_end" => self.message(part(value, "message")),
+            "tool_execution_start" => vec![Said::Event(SessionEventKind::ToolCall {
+                id: name(value, "toolCallId"),
+                name: text(value, "toolName").to_owned(),
+                input: part(value, "args").clone(),
+            })],
+            "tool_execution_end" => vec![Said::Event(SessionEventKind::ToolResult {
+                id: name(value, "toolCallId"),
+                is_error: flag(value, "isError").unwrap_or(false),
+                output: texts_of(part(part(value, "result"), "content")),
+            })],
+            "auto_retry_start" | "summarization_retry_scheduled" => {
+                vec![Said::Event(SessionEventKind::BackOff(BackOff {
+                    attempt: integer(value, "attempt").and_then(|attempt| u32::try_from(attempt).ok()),
+                    delay_ms: integer(value, "delayMs"),
+                    reason: text(value, "errorMessage").to_owned(),
+                }))]
+            }
+            "agent_settled" => vec![self.end_of_turn()],
+            "message_update" | "tool_execution_update" => self.piece(),
+            "agent_start" | "agent_end" => {
+                self.ended = text(value, "type") == "agent_end";
+                vec![Said::Known]
+            }
+            "turn_start" | "message_start" | "turn_end" | "auto_retry_end" => vec![Said::Known],
+            _ => Vec::new(),
+        }
+    }
+
+    fn ended(&mut self, exit: &AgentExit, stderr: &str) -> Vec<Said> {
+        if self.ended && *exit == AgentExit::Code(0) {
+            return vec![match self.end_of_turn() {
+                Said::Idle { stop_reason } => Said::Finished { stop_reason },
+                other => other,
+            }];
+        }
+        refused_to_start(exit, stderr, self.thread.answered())
+    }
+}
+
+impl PiDialect {
+    fn started(&mut self, id: &str) -> Vec<Said> {
+        if id.is_empty() {
+            return Vec::new();
+        }
+        self.thread.set_id(id);
+        vec![Said::Event(SessionEventKind::Started { session_id: id.to_owned(), model: None })]
+    }
+
+    fn piece(&mut self) -> Vec<Said> {
+        self.pieces = (self.pieces + 1) % PIECES;
+        if self.pieces == 0 { Vec::new() } else { vec![Said::Known] }
+    }
+
+    fn message(&mut self, message: &Value) -> Vec<Said> {
+        if text(message, "role") != "assistant" {
+            return vec![Said::Known];
+        }
+        self.stop_reason = text(message, "stopReason").to_owned();
+        self.error = text(message, "errorMessage").to_owned();
+        let mut said = Vec::new();
+        if !matches!(self.stop_reason.as_str(), "error" | "aborted") {
+            self.thread.set_answered();
+            let texts: Vec<&str> = match part(message, "content") {
+                Value::String(text) => vec![text],
+                content => {
+                    let blocks = content.as_array().into_iter().flatten();
+                    blocks.filter(|block| text(block, "type") == "text").map(|block| text(block, "text")).collect()
+                }
+            };
+            let texts: Vec<&str> = texts.into_iter().filter(|it| !it.is_empty()).collect();
+            if !texts.is_empty() {
+                said.push(Said::Event(SessionEventKind::Message { text: texts.join("\n") }));
+            }
+        }
+        let used = usage(part(message, "usage"));
+        if !used.is_unknown() {
+            said.push(Said::Event(SessionEventKind::Usage(self.thread.add_usage(&used))));
+        }
+        if said.is_empty() { vec![Said::Known] } else { said }
+    }
+
+    fn end_of_turn(&self) -> Said {
+        match self.stop_reason.as_str() {
+            "error" => {
+                let (words, answered) = (self.error.as_str(), self.thread.answered());
+                Said::Broken(Refusal { words, answered, ..Refusal::default() }.fault())
+            }
+            "aborted" => Said::Broken(Fault::new(FaultClass::Crash, "the agent broke off: its turn was interrupted")),
+            // There was no answer at all.
+            "" => Said::Idle { stop_reason: "settled".to_owned() },
+            reason => Said::Idle { stop_reason: reason.to_owned() },
+        }
+    }
+}
+
+/// What one answer used; nothing but zeros means that the provider was not reached or did not say.
+fn usage(usage: &Value) -> Usage {
+    let count = |key: &str| integer(usage, key);
+    let parts = [count("input"), count("cacheRead"), count("cacheWrite")];
+    let input = parts.into_iter().flatten().reduce(u64::saturating_add);
+    if input.unwrap_or(0) == 0 && count("output").unwrap_or(0) == 0 {
+        return Usage::default();
+    }
+    let cost = decimal(part(usage, "cost"), "total").filter(|usd| *usd > 0.0);
+    Usage {
+        input_tokens: input,
+        cached_input_tokens: count("cacheRead"),
+        output_tokens: count("output"),
+        cost_micro_usd: cost.map(|usd| (usd * 1e6).round() as u64),
+    }
+}

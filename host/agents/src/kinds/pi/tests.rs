@@ -1,0 +1,135 @@
+use std::fs;
+
+use super::*;
+use crate::kinds::tests::{arguments, heard, recorded, shown};
+use host_model::Provider;
+
+const VERSION: &str = "0.87.1";
+
+fn said(case: &str) -> Vec<Said> {
+    heard(&Pi, &Thread::default(), &recorded("pi", VERSION, case))
+}
+
+#[test]
+fn recorded_streams_have_their_meaning() {
+    for case in ["turn", "retried", "http-400", "http-401", "http-529", "drop-mid"] {
+        insta::assert_snapshot!(case, shown(&said(case)));
+    }
+}
+
+#[test]
+fn a_second_turn_adds_to_what_was_used() {
+    let thread = Thread::default();
+    for case in ["turn", "turn-2"] {
+        heard(&Pi, &thread, &recorded("pi", VERSION, case));
+    }
+    let usage = thread.usage();
+    // Prices of a model that Pi does not know are zero, and a cost of zero is none.
+    assert_eq!((usage.input_tokens, usage.output_tokens, usage.cost_micro_usd), (Some(400), Some(80), None));
+}
+
+#[test]
+fn a_long_answer_is_not_silence() {
+    let piece = r#"{"type":"message_update","assistantMessageEvent":{"type":"text_delta","delta":"x"}}"#;
+    let said = heard(&Pi, &Thread::default(), &format!("{piece}\n").repeat(100));
+    assert_eq!(said.iter().filter(|said| matches!(said, Said::Event(SessionEventKind::Raw { .. }))).count(), 5);
+}
+
+#[test]
+fn the_last_answer_decides_the_end() {
+    let end = |reason: &str| {
+        let lines = format!(
+            "{{\"type\":\"message_end\",\"message\":{{\"role\":\"assistant\",\"stopReason\":\"{reason}\"}}}}\n\
+             {{\"type\":\"agent_settled\"}}"
+        );
+        heard(&Pi, &Thread::default(), &lines).pop().unwrap()
+    };
+    assert_eq!(end("length"), Said::Idle { stop_reason: "length".into() });
+    assert!(matches!(end("aborted"), Said::Broken(fault) if fault.class == FaultClass::Crash));
+    let nothing = heard(&Pi, &Thread::default(), r#"{"type":"agent_settled"}"#);
+    assert_eq!(nothing, [Said::Idle { stop_reason: "settled".into() }]);
+}
+
+#[test]
+fn a_price_that_is_known_is_a_cost() {
+    let line = r#"{"type":"message_end","message":{"role":"assistant","stopReason":"stop","usage":{"input":1,"output":2,"cacheRead":3,"cacheWrite":4,"cost":{"total":0.0125}}}}"#;
+    let expected = Usage {
+        input_tokens: Some(8),
+        cached_input_tokens: Some(3),
+        output_tokens: Some(2),
+        cost_micro_usd: Some(12_500),
+    };
+    assert_eq!(heard(&Pi, &Thread::default(), line), [Said::Event(SessionEventKind::Usage(expected))]);
+}
+
+#[test]
+fn the_command_line_has_the_prompt_last() {
+    let mut settings = AgentSettings::new(LaneKind::Pi);
+    assert_eq!(arguments(&Pi, &settings, None), "--mode json  --do it");
+    settings.model = Some("m".into());
+    settings.provider = Some(Provider { name: Some("openai".into()), ..Provider::default() });
+    settings.args = vec!["--thinking".into(), "off".into()];
+    assert_eq!(
+        arguments(&Pi, &settings, Some("id")),
+        "--mode json --provider openai --model m --session id --thinking off  --do it"
+    );
+}
+
+#[test]
+fn a_prompt_that_looks_like_a_file_is_none() {
+    let settings = AgentSettings::new(LaneKind::Pi);
+    let asked =
+        Asked { settings: &settings, turn: 1, message: "@team, look", thread: None, tmp: Path::new("/"), session: "s" };
+    assert_eq!(Pi.invocation(&asked).unwrap().args.last().unwrap(), " @team, look");
+}
+
+#[test]
+fn a_provider_is_named_in_models_json_beside_what_is_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("models.json");
+    let read = || serde_json::from_str::<Value>(&fs::read_to_string(&file).unwrap()).unwrap();
+    let mut settings = AgentSettings::new(LaneKind::Pi);
+    Pi.prepare(&settings, folder.path()).unwrap();
+    assert!(!file.exists(), "nothing is written for nothing");
+    settings.model = Some("m".into());
+    settings.provider = Some(Provider {
+        base_url: Some("http://127.0.0.1:1".into()),
+        key_variable: Some("KEY".into()),
+        ..Provider::default()
+    });
+    Pi.prepare(&settings, folder.path()).unwrap();
+    let entry = json!({
+        "baseUrl": "http://127.0.0.1:1", "api": "anthropic-messages", "apiKey": "$KEY", "models": [{ "id": "m" }],
+    });
+    assert_eq!(read(), json!({ "providers": { "host": entry } }));
+
+    let seeded =
+        json!({ "x": 1, "providers": { "other": {}, "host": { "api": "?", "models": [{ "id": "m", "cost": 1 }] } } });
+    fs::write(&file, seeded.to_string()).unwrap();
+    let provider = settings.provider.as_mut().unwrap();
+    provider.api = Some("openai-responses".into());
+    provider.key_variable = None;
+    Pi.prepare(&settings, folder.path()).unwrap();
+    let entry = json!({
+        "baseUrl": "http://127.0.0.1:1/v1", "api": "openai-responses", "apiKey": "none",
+        "models": [{ "id": "m", "cost": 1 }],
+    });
+    assert_eq!(read(), json!({ "x": 1, "providers": { "other": {}, "host": entry } }));
+
+    for wrong in ["{", "[]", r#"{"providers":3}"#] {
+        fs::write(&file, wrong).unwrap();
+        let problem = Pi.prepare(&settings, folder.path()).unwrap_err();
+        assert!(problem.contains("models.json"), "{problem}");
+    }
+
+    // A component, or the agent of an earlier session, may have put a link there.
+    let elsewhere = folder.path().join("elsewhere");
+    for content in [None, Some("{}")] {
+        fs::remove_file(&file).unwrap();
+        std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
+        content.into_iter().for_each(|content| fs::write(&elsewhere, content).unwrap());
+        let problem = Pi.prepare(&settings, folder.path()).unwrap_err();
+        assert!(problem.contains("models.json: it is a link"), "{problem}");
+        assert_eq!(fs::read_to_string(&elsewhere).ok().as_deref(), content);
+    }
+}

@@ -1,0 +1,230 @@
+//! What it means that an agent could not go on because of its provider.
+//!
+//! Agents say it in words, with a status of HTTP where they have one. The class is decided by the status first, and by
+//! words that the agents were seen to use where there is none:
+//!
+//! | what the agent reports | class | because |
+//! |---|---|---|
+//! | 401, 402, 403, 404; no key, not logged in; unknown model; a quota or credit that is used up | `launch` | the lane was refused, and would be again |
+//! | 400 and other 4xx before the model has answered once | `launch` | the lane's model or configuration is refused |
+//! | the same later | `crash` | this conversation is refused (it may be too long), not the lane |
+//! | 408, 429, 5xx; overloaded, at capacity, rate limit | `overload` | the agent has waited and given up |
+//! | connection refused, dropped, timed out, broken stream, again and again | `overload` | the same: it was the provider's turn, the agent lives, and all of the lane suffers |
+//! | anything else | `crash` | nobody knows |
+//!
+//! An agent that dies without a word is a `crash`, too. See [`refused_to_start`] for one that leaves at once.
+
+use host_model::{Fault, FaultClass};
+
+use crate::{
+    dialect::{Said, hint},
+    exit::AgentExit,
+};
+
+/// How much of the agent's words a fault shows.
+const WORDS: usize = 2 << 10;
+
+/// Why an agent gave up.
+#[derive(Debug, Default)]
+pub(crate) struct Refusal<'a> {
+    /// The status of HTTP, where the agent tells it apart; else it is looked for in its words.
+    pub(crate) status: Option<u64>,
+    /// Words that are for programs, such as `rate_limit_error`.
+    pub(crate) code: &'a str,
+    /// Words that are for people.
+    pub(crate) words: &'a str,
+    /// Whether the model has answered in this session.
+    pub(crate) answered: bool,
+}
+
+const REFUSED: [&str; 16] = [
+    "authentication_failed",
+    "authentication_error",
+    "permission_error",
+    "invalid_api_key",
+    "model_not_found",
+    "not_found_error",
+    "billing",
+    "insufficient_quota",
+    "quota exceeded",
+    "usage limit",
+    "credit balance",
+    "not logged in",
+    "no api key",
+    "missing environment variable",
+    "unauthorized",
+    "forbidden",
+];
+
+const OVERLOADED: [&str; 21] = [
+    "overloaded",
+    "rate_limit",
+    "rate limit",
+    "too many requests",
+    "high demand",
+    "at capacity",
+    "api_error",
+    "server_error",
+    "service unavailable",
+    "connection_failed",
+    "connection error",
+    "connection refused",
+    "connection dropped",
+    "econnre",
+    "disconnected",
+    "error sending request",
+    "timed out",
+    "timeout",
+    "stream ended",
+    "malformed response",
+    "fetch failed",
+];
+
+const BAD_REQUEST: [&str; 2] = ["invalid_request", "invalid request"];
+
+impl Refusal<'_> {
+    /// The fault that it is.
+    pub(crate) fn fault(&self) -> Fault {
+        let class = self.class();
+        let words = cut(self.words.trim(), WORDS);
+        let words = if words.is_empty() { cut(self.code, WORDS) } else { words };
+        Fault::new(
+            class,
+            match class {
+                FaultClass::Launch => {
+                    format!(
+                        "the provider refused the agent: {words}; look at the lane's credentials, model and provider"
+                    )
+                }
+                FaultClass::Overload => format!("the agent gave up on its provider: {words}"),
+                _ if words.is_empty() => "the agent broke off without a word".to_owned(),
+                _ => format!("the agent broke off: {words}"),
+            },
+        )
+    }
+
+    fn class(&self) -> FaultClass {
+        let request = if self.answered { FaultClass::Crash } else { FaultClass::Launch };
+        match self.status.or_else(|| status_in(self.words)) {
+            Some(401..=404) => return FaultClass::Launch,
+            Some(408 | 429 | 500..=599) => return FaultClass::Overload,
+            Some(400..=499) => return request,
+            _ => {}
+        }
+        let said = format!("{}\n{}", self.code, self.words).to_lowercase();
+        let any = |words: &[&str]| words.iter().any(|word| said.contains(word));
+        if any(&REFUSED) {
+            FaultClass::Launch
+        } else if any(&BAD_REQUEST) {
+            request
+        } else if any(&OVERLOADED) {
+            FaultClass::Overload
+        } else {
+            FaultClass::Crash
+        }
+    }
+}
+
+/// A status of HTTP in an agent's words: `API Error: 529 …`, `unexpected status 401 Unauthorized`, `last status: 429`,
+/// `Request rejected (429)`, or at the beginning.
+fn status_in(words: &str) -> Option<u64> {
+    let lower = words.to_ascii_lowercase();
+    let after = ["status: ", "status ", "api error: ", "api error (", "rejected (", "http "];
+    let places = after.iter().filter_map(|mark| lower.find(mark).map(|at| &lower[at + mark.len()..]));
+    std::iter::once(lower.as_str()).chain(places).find_map(|rest| {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        if digits == 3 { rest[..3].parse().ok().filter(|status| (400..600).contains(status)) } else { None }
+    })
+}
+
+fn cut(words: &str, bound: usize) -> String {
+    if words.len() <= bound {
+        return words.to_owned();
+    }
+    format!("{} …", &words[..words.floor_char_boundary(bound)])
+}
+
+/// What it means that an agent ended before it had finished its turn, if that is no crash: a program that gives up by
+/// itself before its model has answered once did not take its arguments, its configuration or its login.
+pub(crate) fn refused_to_start(exit: &AgentExit, stderr: &str, answered: bool) -> Vec<Said> {
+    match exit {
+        // Shells and programs that catch signals answer with 128 and the signal.
+        AgentExit::Code(1..128) if !answered => {
+            let words = if stderr.is_empty() { "it wrote nothing to stderr".to_owned() } else { stderr.to_owned() };
+            let message = format!("the agent did not start its work: {exit}; {words}{}", hint(stderr));
+            vec![Said::Broken(Fault::new(FaultClass::Launch, message))]
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn class(words: &str, answered: bool) -> FaultClass {
+        Refusal { words, answered, ..Refusal::default() }.fault().class
+    }
+
+    #[test]
+    fn what_agents_say_has_its_class() {
+        use FaultClass::{Crash, Launch, Overload};
+        for (words, expected) in [
+            ("unexpected status 401 Unauthorized: mock 401, url: http://127.0.0.1:1/m/401/v1/responses", Launch),
+            ("unexpected status 529 <unknown status code>: mock 529, url: http://x", Overload),
+            ("exceeded retry limit, last status: 429 Too Many Requests", Overload),
+            ("We’re currently experiencing high demand, which may cause temporary errors.", Overload),
+            ("Selected model is at capacity. Please try a different model.", Overload),
+            ("Quota exceeded. Check your plan and billing details.", Launch),
+            ("Missing environment variable: `MOCK_KEY`.", Launch),
+            ("stream disconnected before completion: error sending request", Overload),
+            ("{\"error\": {\"message\": \"mock 400\", \"type\": \"invalid_request_error\"}}", Launch),
+            ("403 {\"type\":\"error\",\"error\":{\"type\":\"permission_error\"}}", Launch),
+            ("500 {\"type\":\"error\"}", Overload),
+            ("{\"type\": \"error\", \"error\": {\"type\": \"overloaded_error\"}}", Overload),
+            ("Connection error.", Overload),
+            ("Anthropic stream ended before message_stop", Overload),
+            ("API Error: Request rejected (429) · mock 429", Overload),
+            ("API Error: 529 Overloaded", Overload),
+            ("API Error: Connection dropped (ECONNRESET).", Overload),
+            ("Not logged in · Please run /login", Launch),
+            ("something else", Crash),
+            ("it took 500 steps", Crash),
+            ("", Crash),
+        ] {
+            assert_eq!(class(words, false), expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn a_bad_request_in_the_middle_is_not_the_lanes() {
+        assert_eq!(class("400 prompt is too long", false), FaultClass::Launch);
+        assert_eq!(class("400 prompt is too long", true), FaultClass::Crash);
+        assert_eq!(class("401 token expired", true), FaultClass::Launch);
+    }
+
+    #[test]
+    fn long_words_are_cut_between_characters() {
+        let fault = Refusal { words: &"é".repeat(5_000), ..Refusal::default() }.fault();
+        assert!(fault.message.len() < 2_200 && fault.message.ends_with('…'), "{}", fault.message.len());
+    }
+
+    #[test]
+    fn who_leaves_at_once_did_not_start() {
+        let class = |exit: AgentExit, answered: bool| {
+            refused_to_start(&exit, "unknown option", answered).into_iter().map(|said| match said {
+                Said::Broken(fault) => fault.class,
+                other => panic!("{other:?}"),
+            })
+        };
+        assert_eq!(class(AgentExit::Code(1), false).collect::<Vec<_>>(), [FaultClass::Launch]);
+        for (exit, answered) in [
+            (AgentExit::Code(1), true),
+            (AgentExit::Code(0), false),
+            (AgentExit::Code(143), false),
+            (AgentExit::Signal(9), false),
+        ] {
+            assert_eq!(class(exit, answered).count(), 0, "a crash, as of any agent");
+        }
+    }
+}

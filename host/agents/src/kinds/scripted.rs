@@ -1,0 +1,199 @@
+//! The lane kind `scripted`: the host's own `host agent`, started like any other agent.
+
+use std::{ffi::OsString, path::PathBuf};
+
+use serde::Deserialize;
+
+use crate::{
+    dialect::{Dialect, Said},
+    external::environment::search_path,
+    json::{line::Read, shape::Wanted, values::text},
+    lane::{Answer, Guard, Lane, Session, SessionSpec},
+    session::{
+        id::new_session_id,
+        process::{AgentCommand, HostProgram},
+        turn_session::{TurnAgent, TurnSession},
+    },
+};
+use host_model::{Confinement, Fault, FaultClass, LaneKind, Redactor, SessionEventKind};
+
+/// What of a line is needed.
+const WANTED: Wanted = Wanted {
+    facts: &[
+        "type",
+        "id",
+        "name",
+        "session-id",
+        "model",
+        "attempt",
+        "delay-ms",
+        "reason",
+        "stop-reason",
+        "class",
+        "message",
+        "is-error",
+        "input-tokens",
+        "cached-input-tokens",
+        "output-tokens",
+        "cost-micro-usd",
+    ],
+    texts: &["text", "output"],
+};
+
+/// Starts scripted agents.
+#[derive(Debug)]
+pub(crate) struct ScriptedLane {
+    host: HostProgram,
+    guard: Guard,
+}
+
+impl ScriptedLane {
+    pub(crate) fn new(host: HostProgram, guard: Guard) -> Self {
+        Self { host, guard }
+    }
+}
+
+impl Lane for ScriptedLane {
+    fn kind(&self) -> LaneKind {
+        LaneKind::Scripted
+    }
+
+    fn start(&self, spec: SessionSpec) -> Answer<'_, Box<dyn Session>> {
+        Box::pin(async move {
+            let Some(script) = spec.script.clone() else {
+                let message = "a scripted lane needs a script: add `agents/NAME.toml` to the scenario's folder";
+                return Err(Fault::new(FaultClass::Launch, message));
+            };
+            let id = new_session_id();
+            let own = [&spec.root, &spec.config_dir, &spec.home, &spec.tmp].map(Clone::clone);
+            let readable = std::iter::once(script.clone()).chain(spec.bin.clone());
+            let confinement = self.guard.confinement.clone().and(own, readable).with_view(spec.view.clone());
+            let agent =
+                ScriptedAgent { host: self.host.clone(), script, id: id.clone(), spec: spec.clone(), confinement };
+            let session =
+                TurnSession::start(self.host.clone(), self.kind(), id, Box::new(agent), &spec, self.redactor()).await?;
+            Ok(Box::new(session) as Box<dyn Session>)
+        })
+    }
+
+    fn redactor(&self) -> Redactor {
+        self.guard.redactor.clone()
+    }
+}
+
+struct ScriptedAgent {
+    host: HostProgram,
+    script: PathBuf,
+    id: String,
+    spec: SessionSpec,
+    confinement: Confinement,
+}
+
+impl TurnAgent for ScriptedAgent {
+    fn command(&self, turn: u32, message: &str) -> Result<AgentCommand, Fault> {
+        let spec = &self.spec;
+        let args: Vec<OsString> = vec![
+            "agent".into(),
+            "--script".into(),
+            self.script.clone().into(),
+            "--turn".into(),
+            turn.to_string().into(),
+            "--session".into(),
+            self.id.clone().into(),
+            // Joined, so that a message that looks like a flag is none.
+            format!("--prompt={message}").into(),
+        ];
+        let env: Vec<(OsString, OsString)> = vec![
+            ("PATH".into(), search_path(spec.bin.iter())),
+            ("HOME".into(), spec.home.clone().into()),
+            ("TMPDIR".into(), spec.tmp.clone().into()),
+            ("LANG".into(), "C.UTF-8".into()),
+            (crate::scripted_agent::CONFIG_DIR_VARIABLE.into(), spec.config_dir.clone().into()),
+        ];
+        let (program, cwd) = (self.host.path().to_owned(), spec.root.clone());
+        Ok(AgentCommand { program, args, env, cwd, stdin: None, confinement: self.confinement.clone() })
+    }
+
+    fn dialect(&self) -> Box<dyn Dialect> {
+        Box::new(ScriptedDialect)
+    }
+}
+
+/// The scripted agent prints events as the model writes them, and two kinds of line more.
+struct ScriptedDialect;
+
+#[derive(Deserialize)]
+#[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+enum Ending {
+    Finished { stop_reason: String },
+    Error { class: String, message: String },
+}
+
+impl Dialect for ScriptedDialect {
+    fn wanted(&self) -> Option<&'static Wanted> {
+        Some(&WANTED)
+    }
+
+    fn json(&mut self, read: &Read) -> Vec<Said> {
+        match SessionEventKind::deserialize(&read.value) {
+            // Not the agent's to say: the line itself is what was received.
+            Ok(SessionEventKind::Raw { .. }) => Vec::new(),
+            Ok(kind) => vec![Said::Event(kind)],
+            Err(_) => match Ending::deserialize(&read.value) {
+                Ok(Ending::Finished { stop_reason }) => vec![Said::Finished { stop_reason }],
+                Ok(Ending::Error { class, message }) => vec![Said::Broken(fault(&class, &message))],
+                Err(_) => Vec::new(),
+            },
+        }
+    }
+
+    fn damaged(&mut self, read: &Read) -> Vec<Said> {
+        if text(&read.value, "type") == "message" { vec![Said::Lost] } else { Vec::new() }
+    }
+}
+
+fn fault(class: &str, message: &str) -> Fault {
+    match class {
+        "unauthorized" => Fault::new(FaultClass::Launch, format!("the provider refused the agent's login: {message}")),
+        "overloaded" => Fault::new(FaultClass::Overload, format!("the agent gave up on its provider: {message}")),
+        "script" => Fault::new(FaultClass::Protocol, format!("the agent's script cannot be carried out: {message}")),
+        other => Fault::new(FaultClass::Crash, format!("the agent broke off ({other}): {message}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(line: &str) -> Vec<Said> {
+        ScriptedDialect.read(line)
+    }
+
+    #[test]
+    fn every_kind_of_line_is_understood() {
+        let usage = r#"{"type":"usage","input-tokens":3}"#;
+        assert!(
+            matches!(&read(usage)[..], [Said::Event(SessionEventKind::Usage(usage))] if usage.input_tokens == Some(3))
+        );
+        let finished = read(r#"{"stop-reason":"end-turn","type":"finished"}"#);
+        assert_eq!(finished, [Said::Finished { stop_reason: "end-turn".into() }]);
+        for (class, expected) in [
+            ("unauthorized", FaultClass::Launch),
+            ("overloaded", FaultClass::Overload),
+            ("script", FaultClass::Protocol),
+            ("boom", FaultClass::Crash),
+        ] {
+            let line = format!(r#"{{"type":"error","class":"{class}","message":"why"}}"#);
+            let said = read(&line);
+            assert!(matches!(&said[..], [Said::Broken(it)] if it.class == expected && it.message.contains("why")));
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_means_nothing() {
+        let deep = "[".repeat(100_000);
+        for line in ["", "garbage", "{", r#"{"type":"later"}"#, r#"{"type":"raw","line":"x"}"#, "null", "[]", &deep] {
+            assert_eq!(read(line), [], "{}", &line[..line.len().min(40)]);
+        }
+    }
+}

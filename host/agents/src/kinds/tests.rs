@@ -1,0 +1,364 @@
+//! What holds for every dialect, and the tools of the dialects' own tests.
+
+use std::{fs, path::PathBuf};
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+use crate::{
+    agent_program::Asked,
+    conversation::Thread,
+    dialect::Said,
+    exit::AgentExit,
+    external::environment,
+    lane::{SessionLimits, SessionSpec},
+};
+use host_model::{Credential, FaultClass, SessionEventKind};
+
+/// A recorded stream.
+pub(crate) fn recorded(agent: &str, version: &str, case: &str) -> String {
+    let path = streams().join(agent).join(version).join(format!("{case}.jsonl"));
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+fn streams() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/streams")
+}
+
+/// What a recorded stream means, a line for each thing said.
+pub(crate) fn heard(program: &dyn Program, thread: &Thread, stream: &str) -> Vec<Said> {
+    let mut dialect = program.dialect(thread, &AgentSettings::new(program.kind()));
+    stream.lines().flat_map(|line| or_raw(dialect.read(line), line)).collect()
+}
+
+/// The same to the end of the program, which ended with `code`.
+fn heard_to_the_end(program: &dyn Program, stream: &str, code: i32) -> Vec<Said> {
+    let thread = Thread::default();
+    let mut dialect = program.dialect(&thread, &AgentSettings::new(program.kind()));
+    let mut said: Vec<Said> = stream.lines().flat_map(|line| or_raw(dialect.read(line), line)).collect();
+    if !said.iter().any(is_end) {
+        said.extend(dialect.ended(&AgentExit::Code(code), ""));
+    }
+    said
+}
+
+fn is_end(said: &Said) -> bool {
+    matches!(said, Said::Finished { .. } | Said::Idle { .. } | Said::Broken(_))
+}
+
+/// As the reader of a session does it.
+fn or_raw(said: Vec<Said>, line: &str) -> Vec<Said> {
+    if said.is_empty() { vec![Said::Event(SessionEventKind::Raw { line: line.to_owned() })] } else { said }
+}
+
+/// For a snapshot: one line each, cut, and repetitions of what tells nothing counted.
+pub(crate) fn shown(said: &[Said]) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let mut known = 0;
+    for said in said {
+        if *said == Said::Known {
+            known += 1;
+            continue;
+        }
+        if known > 0 {
+            lines.push(format!("({known} without an event)"));
+            known = 0;
+        }
+        lines.push(match said {
+            Said::Event(kind) => serde_json::to_string(kind).unwrap(),
+            Said::Finished { stop_reason } => format!("FINISHED {stop_reason}"),
+            Said::Idle { stop_reason } => format!("IDLE {stop_reason}"),
+            Said::Broken(fault) => format!("BROKEN {fault}"),
+            Said::Answer(line) => format!("ANSWERED {line}"),
+            Said::Settling { .. } => "SETTLING".to_owned(),
+            Said::Lost => "LOST".to_owned(),
+            Said::Known => unreachable!(),
+        });
+    }
+    let cut = |line: String| line.chars().take(200).collect::<String>();
+    lines.into_iter().map(cut).collect::<Vec<_>>().join("\n")
+}
+
+/// One turn of `asked`, as a line.
+pub(crate) fn arguments(program: &dyn Program, settings: &AgentSettings, thread: Option<&str>) -> String {
+    let asked = Asked {
+        settings,
+        turn: if thread.is_some() { 2 } else { 1 },
+        message: "--do it",
+        thread: thread.map(str::to_owned),
+        tmp: Path::new("/nowhere"),
+        session: "s",
+    };
+    let args = program.invocation(&asked).unwrap().args;
+    args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
+}
+
+fn external() -> impl Iterator<Item = &'static dyn Program> {
+    LaneKind::ALL.into_iter().filter_map(program)
+}
+
+#[test]
+fn every_recorded_turn_comes_to_an_end_that_is_told() {
+    let mut streams_read = 0;
+    for program in external().filter(|program| !matches!(program.kind(), LaneKind::Command | LaneKind::Acp)) {
+        let folder = streams().join(program.kind().as_str());
+        for file in fs::read_dir(folder).unwrap().flat_map(|version| fs::read_dir(version.unwrap().path()).unwrap()) {
+            let path = file.unwrap().path();
+            let stream = fs::read_to_string(&path).unwrap();
+            let said = heard_to_the_end(program, &stream, 0);
+            let name = path.display();
+            assert!(matches!(said[0], Said::Event(SessionEventKind::Started { .. })), "{name}");
+            // One that starts anew has not ended before.
+            let last = said.iter().rposition(|it| matches!(it, Said::Event(SessionEventKind::Started { .. })));
+            let ends = said[last.unwrap()..].iter().filter(|said| is_end(said)).count();
+            // Those that were silent for ever were killed.
+            let silent =
+                ["claude/2.1.330/silent.jsonl", "claude/2.1.330/silent-mid-stream.jsonl", "codex/0.169.0/silent.jsonl"];
+            let expected = usize::from(!silent.iter().any(|silent| path.ends_with(silent)));
+            assert_eq!(ends, expected, "{name}");
+            streams_read += 1;
+        }
+    }
+    assert!(streams_read >= 30, "{streams_read} streams are recorded");
+}
+
+/// The folders of the versions of which the same cases are recorded.
+fn versions(program: &dyn Program) -> Vec<PathBuf> {
+    let folders = fs::read_dir(streams().join(program.kind().as_str())).unwrap();
+    let folders = folders.map(|folder| folder.unwrap().path());
+    folders.filter(|folder| folder.join("tool.jsonl").is_file()).collect()
+}
+
+#[test]
+fn every_recorded_version_means_the_same() {
+    for program in external().filter(|program| !matches!(program.kind(), LaneKind::Command | LaneKind::Acp)) {
+        let versions = versions(program);
+        assert!(versions.len() >= 4, "{}: {versions:?}", program.kind());
+        for version in versions {
+            let said = |case: &str, code| {
+                let stream = fs::read_to_string(version.join(format!("{case}.jsonl"))).unwrap();
+                heard_to_the_end(program, &stream, code)
+            };
+            let name = version.display();
+            let ends_well = |said: &[Said]| matches!(said.last(), Some(Said::Idle { .. } | Said::Finished { .. }));
+            let (turn, tool, quiet) = (said("turn", 0), said("tool", 0), said("quiet", 0));
+            assert!(ends_well(&turn) && ends_well(&tool) && ends_well(&quiet), "{name}: {turn:?} {tool:?} {quiet:?}");
+            assert_eq!(messages(&turn), ["All is done."], "{name}");
+            assert_eq!(messages(&tool), ["Two commands were run."], "{name}");
+            assert_eq!(messages(&quiet), [""; 0], "{name}");
+            let used = |said: &[Said]| {
+                said.iter().rev().find_map(|said| match said {
+                    Said::Event(SessionEventKind::Usage(usage)) => Some((usage.input_tokens?, usage.output_tokens?)),
+                    _ => None,
+                })
+            };
+            // Some versions ask the model about a command first.
+            assert_eq!(used(&turn), Some((100, 20)), "{name}");
+            assert!(used(&tool) >= Some((300, 60)), "{name}: {:?}", used(&tool));
+            assert_eq!(calls(&tool), [("echo hello from a tool", false), ("ls /nowhere-at-all", true)], "{name}");
+            for (case, class) in [("http-401", FaultClass::Launch), ("http-529", FaultClass::Overload)] {
+                let said = said(case, i32::from(program.kind() != LaneKind::Pi));
+                let Some(Said::Broken(fault)) = said.last() else { panic!("{name} {case}: {said:?}") };
+                assert!(fault.class == class && fault.message.contains(&case[5..]), "{name} {case}: {fault}");
+                assert_eq!(messages(&said), [""; 0], "{name} {case}");
+            }
+            let backed_off = said("http-529", 1).iter().filter(|said| is_back_off(said)).count();
+            let tells = !name.to_string().contains("claude/1.") && !name.to_string().contains("claude/2.0");
+            assert_eq!(backed_off, if tells { 2 } else { 0 }, "{name}");
+        }
+    }
+}
+
+fn is_back_off(said: &Said) -> bool {
+    matches!(said, Said::Event(SessionEventKind::BackOff(_)))
+}
+
+fn messages(said: &[Said]) -> Vec<&str> {
+    let text = |said| match said {
+        &Said::Event(SessionEventKind::Message { ref text }) => Some(text.as_str()),
+        _ => None,
+    };
+    said.iter().filter_map(text).collect()
+}
+
+/// The two commands of a recorded turn: each was called, and has its result after it.
+fn calls(said: &[Said]) -> Vec<(&'static str, bool)> {
+    let mut found = Vec::new();
+    for command in ["echo hello from a tool", "ls /nowhere-at-all"] {
+        let call = said.iter().enumerate().find_map(|(at, said)| match said {
+            Said::Event(SessionEventKind::ToolCall { id, input, .. }) if input.to_string().contains(command) => {
+                Some((at, id))
+            }
+            _ => None,
+        });
+        let Some((at, call)) = call else { continue };
+        let result = said[at..].iter().find_map(|said| match said {
+            Said::Event(SessionEventKind::ToolResult { id, is_error, output }) if id == call => {
+                Some((is_error, output))
+            }
+            _ => None,
+        });
+        let Some((is_error, output)) = result else { continue };
+        let words = if *is_error { "No such file" } else { "hello from a tool" };
+        assert!(output.contains(words), "{output}");
+        found.push((command, *is_error));
+    }
+    found
+}
+
+fn json() -> impl Strategy<Value = Value> {
+    let known = prop::sample::select(vec![
+        "type",
+        "system",
+        "init",
+        "assistant",
+        "result",
+        "subtype",
+        "message",
+        "content",
+        "text",
+        "tool_use",
+        "item",
+        "item.completed",
+        "turn.completed",
+        "usage",
+        "message_end",
+        "role",
+        "agent_settled",
+        "error",
+        "id",
+    ]);
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        known.clone().prop_map(Value::from),
+        ".*".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(4, 32, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::btree_map(known.clone().prop_map(str::to_owned), inner, 0..6)
+                .prop_map(|map| Value::Object(map.into_iter().collect())),
+        ]
+    })
+}
+
+/// Replaces what is at the `at`-th place of a value, counted through all of it.
+fn replace(value: &mut Value, at: &mut usize, with: &Value) {
+    if *at == 0 {
+        *value = with.clone();
+        *at = usize::MAX;
+        return;
+    }
+    *at = at.saturating_sub(1);
+    let parts: Vec<&mut Value> = match value {
+        Value::Array(values) => values.iter_mut().collect(),
+        Value::Object(values) => values.values_mut().collect(),
+        _ => Vec::new(),
+    };
+    for part in parts {
+        if *at != usize::MAX {
+            replace(part, at, with);
+        }
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_line_makes_a_dialect_panic(lines in prop::collection::vec(json(), 1..8), noise in ".*") {
+        for program in external() {
+            let mut dialect = program.dialect(&Thread::default(), &AgentSettings::new(program.kind()));
+            dialect.read(&noise);
+            for line in &lines {
+                dialect.read(&line.to_string());
+            }
+            dialect.ended(&AgentExit::Code(1), &noise);
+        }
+    }
+
+    #[test]
+    fn a_stream_that_is_a_little_different_does_no_harm(at in 0_usize..60, with in json(), cut in 1_usize..2_000) {
+        for (program, version) in
+            [(&claude::Claude as &dyn Program, "2.1.330"), (&codex::Codex, "0.169.0"), (&pi::Pi, "0.87.1")]
+        {
+            let stream = recorded(program.kind().as_str(), version, "turn");
+            let mut dialect = program.dialect(&Thread::default(), &AgentSettings::new(program.kind()));
+            for line in stream.lines() {
+                let mut value: Value = serde_json::from_str(line).unwrap();
+                replace(&mut value, &mut at.clone(), &with);
+                dialect.read(&value.to_string());
+                dialect.read(&line[..line.floor_char_boundary(cut)]);
+            }
+        }
+    }
+}
+
+/// The environment of an agent of `settings`.
+fn environment_of(settings: &AgentSettings, bin: Option<&str>) -> Vec<(String, String)> {
+    let spec = SessionSpec {
+        root: "/a/root".into(),
+        config_dir: "/a/config".into(),
+        home: "/a/home".into(),
+        tmp: "/a/tmp".into(),
+        bin: bin.map(PathBuf::from),
+        view: None,
+        prompt: String::new(),
+        script: None,
+        record_dir: None,
+        limits: SessionLimits::default(),
+        observer: None,
+    };
+    let given = |name: &str| (name == "ANTHROPIC_API_KEY").then(|| "secret".into());
+    let credentials = environment::credentials(settings, given).unwrap();
+    let own = program(settings.kind).unwrap().variables(settings, &spec.config_dir);
+    let all = environment::environment(settings, &spec, own, credentials);
+    all.into_iter().map(|(name, value)| (name.into_string().unwrap(), value.into_string().unwrap())).collect()
+}
+
+#[test]
+fn an_environment_holds_what_was_named_and_nothing_else() {
+    for program in external() {
+        let kind = program.kind();
+        let mut settings = AgentSettings::new(kind);
+        settings.path = vec!["/opt/agent".into()];
+        settings.env = [("LANG".to_owned(), "en".to_owned()), ("EXTRA".into(), "1".into())].into();
+        settings.credentials = vec![Credential::Variable("ANTHROPIC_API_KEY".into())];
+        let environment = environment_of(&settings, Some("/s/bin"));
+        let value = |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+        assert_eq!(value("PATH").unwrap(), format!("/s/bin:/opt/agent:{}", environment::SYSTEM_PATH));
+        assert_eq!((value("HOME"), value("TMPDIR")), (Some("/a/home"), Some("/a/tmp")));
+        assert_eq!((value("LANG"), value("EXTRA")), (Some("en"), Some("1")), "the lane's come over the kind's");
+        assert_eq!(value("ANTHROPIC_API_KEY"), Some("secret"));
+        let config_dirs: Vec<&str> =
+            environment.iter().filter(|(_, value)| value == "/a/config").map(|(name, _)| name.as_str()).collect();
+        let expected: &[&str] = match kind {
+            LaneKind::Claude => &["CLAUDE_CONFIG_DIR", "HOST_AGENT_CONFIG_DIR"],
+            LaneKind::Codex => &["CODEX_HOME", "HOST_AGENT_CONFIG_DIR"],
+            LaneKind::Pi => &["HOST_AGENT_CONFIG_DIR", "PI_CODING_AGENT_DIR"],
+            LaneKind::Scripted | LaneKind::Acp | LaneKind::Command => &["HOST_AGENT_CONFIG_DIR"],
+        };
+        if kind == LaneKind::Acp {
+            // It may be an adapter of any of them.
+            assert_eq!(config_dirs.len(), 4);
+            continue;
+        }
+        assert_eq!(config_dirs, expected);
+        let own = ["CLAUDE_CODE_DISABLE_", "DISABLE_", "IS_SANDBOX", "PI_OFFLINE", "PI_TELEMETRY", "PI_SKIP_"];
+        let rest = environment.iter().map(|(name, _)| name.as_str()).filter(|name| {
+            let given = ["PATH", "HOME", "TMPDIR", "LANG", "EXTRA", "ANTHROPIC_API_KEY"];
+            !given.contains(name) && !expected.contains(name) && !own.iter().any(|prefix| name.starts_with(prefix))
+        });
+        assert_eq!(rest.collect::<Vec<_>>(), [""; 0], "{kind}");
+    }
+}
+
+#[test]
+fn a_kind_has_a_lane_of_that_kind() {
+    for kind in LaneKind::ALL {
+        let lane = lane(&AgentSettings::new(kind), HostProgram::this(), Guard::default());
+        assert_eq!(lane.kind(), kind);
+    }
+}

@@ -1,0 +1,364 @@
+//! Sessions of an earlier run, played again. Nothing is started: no agent, no supervisor, no process of any kind.
+
+mod steps;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use crate::replay::steps::{Steps, open_regular};
+use crate::{
+    lane::{Answer, Lane, Session, SessionSpec},
+    session::observer::Observer,
+};
+use host_model::{
+    Conclusion, Fault, FaultClass, LaneKind, REPLAY_FILE, RecordedTree, ReplayStep, SessionEvent, tree_file,
+};
+
+/// The largest file of a record that is taken over.
+const TAKEN_OVER: u64 = 80 << 20;
+/// What of a session's record is taken over into the record of its replay.
+const RECORD: &[&str] = &["stream.jsonl", "stderr.txt", "events.jsonl", "final-message.txt", "session.json"];
+
+/// Makes root and config dir of a session what a kept tree of a size in bytes has.
+pub type Restore = Arc<dyn Fn(&Path, u64, &SessionSpec) -> Result<(), String> + Send + Sync>;
+
+/// Whether an attempt can be replayed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Replayable {
+    /// Every session has its end.
+    Yes,
+    /// Something is missing: what, for a person.
+    No(String),
+}
+
+/// Looks through the record of an attempt that an earlier run has left in `folder`, which need not exist.
+#[must_use]
+pub fn replayable(folder: &Path) -> Replayable {
+    for number in 1.. {
+        let file = folder.join(format!("session-{number}")).join(REPLAY_FILE);
+        if file.parent().is_none_or(|folder| folder.symlink_metadata().is_err()) {
+            break;
+        }
+        if !is_folder(file.parent()) {
+            return Replayable::No(format!("session {number} has no folder of its own"));
+        }
+        if let Err(reason) = look_through(&file) {
+            return Replayable::No(format!("session {number} {reason}"));
+        }
+    }
+    Replayable::Yes
+}
+
+/// A link to a folder is none.
+fn is_folder(path: Option<&Path>) -> bool {
+    path.and_then(|path| path.symlink_metadata().ok()).is_some_and(|metadata| metadata.is_dir())
+}
+
+/// Reads a whole replay. The error completes "session N …".
+fn look_through(file: &Path) -> Result<(), String> {
+    let mut steps = Steps::open(file).map_err(|error| format!("has no replay: {error}"))?;
+    steps.prompt()?;
+    loop {
+        let tree = match steps.take()? {
+            None => return Err("was cut short: its record has no end".into()),
+            Some(ReplayStep::Fault { .. }) => return Ok(()),
+            Some(ReplayStep::Concluded { tree: RecordedTree::Kept { .. }, .. }) => return Ok(()),
+            Some(ReplayStep::Concluded { tree, .. } | ReplayStep::TurnEnd { tree }) => tree,
+            Some(_) => continue,
+        };
+        if let RecordedTree::Lost { reason } = tree {
+            return Err(format!("has no complete record of root and config dir: {reason}"));
+        }
+    }
+}
+
+/// Plays the sessions of one recorded attempt, in the order in which they were started.
+pub struct Replay {
+    kind: LaneKind,
+    folder: PathBuf,
+    restore: Restore,
+    shared: Arc<Mutex<Shared>>,
+}
+
+/// What the sessions of an attempt share.
+#[derive(Default)]
+struct Shared {
+    sessions: u32,
+    /// The tree that root and config dir have, from 1.
+    tree: u32,
+    diverged: Option<String>,
+}
+
+impl Replay {
+    /// Sessions of a lane of `kind` whose attempt has left its record in `folder`.
+    #[must_use]
+    pub fn new(kind: LaneKind, folder: PathBuf, restore: Restore) -> Self {
+        Self { kind, folder, restore, shared: Arc::default() }
+    }
+
+    /// Where the component asked for what the record does not have, if it did.
+    #[must_use]
+    pub fn diverged(&self) -> Option<String> {
+        lock(&self.shared).diverged.clone()
+    }
+
+    fn begin(&self, spec: SessionSpec) -> Result<ReplaySession, Fault> {
+        // A start that fails begins no session, here as in the recorded attempt.
+        let number = lock(&self.shared).sessions + 1;
+        let record = self.folder.join(format!("session-{number}"));
+        if record.symlink_metadata().is_err() {
+            let what = match number {
+                1 => "the component starts a session, but the recorded attempt had none".to_owned(),
+                _ => format!("the component starts a session {number}, but the recorded attempt had {}", number - 1),
+            };
+            return Err(diverged(&self.shared, what));
+        }
+        let unusable = |what: String| Fault::new(FaultClass::Internal, format!("session {number} {what}"));
+        if !is_folder(Some(&record)) {
+            return Err(unusable("has no folder of its own".into()));
+        }
+        let file = record.join(REPLAY_FILE);
+        let mut steps = Steps::open(&file).map_err(|error| unusable(format!("has no replay: {error}")))?;
+        let prompt = steps.prompt().map_err(unusable)?;
+        if prompt != spec.prompt {
+            let what = other_words("starts the session with another prompt", &prompt, &spec.prompt);
+            return Err(diverged(&self.shared, what));
+        }
+        if let Some(to) = &spec.record_dir {
+            take_over(&record, to).map_err(|error| unusable(format!("cannot be taken over: {error}")))?;
+        }
+        if let Some(ReplayStep::Fault { call, fault }) = steps.peek().map_err(unusable)?
+            && call == "start"
+        {
+            return Err(fault.clone());
+        }
+        lock(&self.shared).sessions = number;
+        Ok(ReplaySession {
+            steps,
+            folder: self.folder.clone(),
+            restore: Arc::clone(&self.restore),
+            shared: Arc::clone(&self.shared),
+            observer: spec.observer.clone(),
+            spec,
+            rest: false,
+            fault: None,
+            conclusion: None,
+        })
+    }
+}
+
+impl Lane for Replay {
+    fn kind(&self) -> LaneKind {
+        self.kind
+    }
+
+    fn start(&self, spec: SessionSpec) -> Answer<'_, Box<dyn Session>> {
+        Box::pin(async move { Ok(Box::new(self.begin(spec)?) as Box<dyn Session>) })
+    }
+}
+
+struct ReplaySession {
+    steps: Steps,
+    folder: PathBuf,
+    restore: Restore,
+    shared: Arc<Mutex<Shared>>,
+    observer: Option<Observer>,
+    spec: SessionSpec,
+    /// Whether the turn is over.
+    rest: bool,
+    fault: Option<Fault>,
+    conclusion: Option<Conclusion>,
+}
+
+impl ReplaySession {
+    async fn next(&mut self) -> Result<Option<SessionEvent>, Fault> {
+        self.check()?;
+        if self.rest || self.conclusion.is_some() {
+            return Ok(None);
+        }
+        match self.take()? {
+            Some(ReplayStep::Event(event)) => {
+                if let Some(observer) = &self.observer {
+                    observer.heard(&event.kind);
+                    if !observer.send(event.clone()).await {
+                        self.observer = None;
+                    }
+                }
+                Ok(Some(event))
+            }
+            Some(ReplayStep::TurnEnd { tree }) => {
+                self.turn_to(&tree)?;
+                self.rest = true;
+                Ok(None)
+            }
+            other => Err(self.unexpected(other, "waits for the agent")),
+        }
+    }
+
+    async fn send_message(&mut self, message: String) -> Result<(), Fault> {
+        while self.next().await?.is_some() {}
+        if self.conclusion.is_some() {
+            let fault = Fault::new(FaultClass::Protocol, "a message was sent to a session that is concluded");
+            return Err(self.broken(fault));
+        }
+        match self.take()? {
+            Some(ReplayStep::Send { message: recorded }) if recorded == message => {
+                self.rest = false;
+                Ok(())
+            }
+            Some(ReplayStep::Send { message: recorded }) => {
+                let what = other_words("sends another message", &recorded, &message);
+                Err(self.diverge(what))
+            }
+            other => Err(self.unexpected(other, "sends a message")),
+        }
+    }
+
+    async fn conclude_once(&mut self) -> Result<Conclusion, Fault> {
+        self.check()?;
+        if let Some(conclusion) = &self.conclusion {
+            return Ok(conclusion.clone());
+        }
+        while self.next().await?.is_some() {}
+        match self.take()? {
+            Some(ReplayStep::Concluded { final_message, stop_reason, turns, usage, duration_ms, tree }) => {
+                self.turn_to(&tree)?;
+                let duration = Duration::from_millis(duration_ms);
+                let conclusion = Conclusion { final_message, stop_reason, turns, usage, duration };
+                self.conclusion = Some(conclusion.clone());
+                Ok(conclusion)
+            }
+            other => Err(self.unexpected(other, "concludes the session")),
+        }
+    }
+
+    /// What the session broke over counts, whether the component came to it or not.
+    fn end_now(&mut self) -> Result<Option<Fault>, Fault> {
+        while let (None, None) = (&self.fault, &self.conclusion) {
+            match self.take() {
+                Ok(Some(ReplayStep::Fault { fault, .. })) => drop(self.broken(fault)),
+                Ok(Some(_)) => {}
+                Ok(None) | Err(_) => break,
+            }
+        }
+        Ok(self.fault.clone())
+    }
+
+    fn take(&mut self) -> Result<Option<ReplayStep>, Fault> {
+        let step = self.steps.take();
+        step.map_err(|what| self.broken(Fault::new(FaultClass::Internal, format!("the session {what}"))))
+    }
+
+    /// The record goes on in another way than the component does.
+    fn unexpected(&mut self, recorded: Option<ReplayStep>, does: &str) -> Fault {
+        let recorded = match recorded {
+            Some(ReplayStep::Fault { fault, .. }) => return self.broken(fault),
+            Some(ReplayStep::Send { message }) => format!("the recorded one then sent {}", excerpt(&message)),
+            Some(ReplayStep::Concluded { .. }) => "the recorded one then concluded the session".into(),
+            Some(_) => "the record holds something else there".into(),
+            None => "the record ends before".into(),
+        };
+        self.diverge(format!("the component {does}, but {recorded}"))
+    }
+
+    /// Makes root and config dir what they were. Trees are numbered over all sessions of the attempt: going back would
+    /// show a component what no agent has left there.
+    fn turn_to(&mut self, tree: &RecordedTree) -> Result<(), Fault> {
+        let (number, bytes) = match tree {
+            RecordedTree::Kept { number, bytes } => (*number, *bytes),
+            RecordedTree::Lost { reason } => {
+                let what = format!("root and config dir of this moment were not kept: {reason}");
+                return Err(self.diverge(what));
+            }
+        };
+        let now = lock(&self.shared).tree;
+        if number < now {
+            let what = "the component goes through its sessions in another order than the recorded one did";
+            return Err(self.diverge(what.to_owned()));
+        }
+        lock(&self.shared).tree = number;
+        (self.restore)(&self.folder.join(tree_file(number)), bytes, &self.spec).map_err(|reason| {
+            self.broken(Fault::new(FaultClass::Internal, format!("cannot restore root and config dir: {reason}")))
+        })
+    }
+
+    fn diverge(&mut self, what: String) -> Fault {
+        let fault = diverged(&self.shared, what);
+        self.broken(fault)
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        self.fault.clone().map_or(Ok(()), Err)
+    }
+
+    fn broken(&mut self, fault: Fault) -> Fault {
+        self.fault.get_or_insert(fault).clone()
+    }
+}
+
+impl Session for ReplaySession {
+    fn next_event(&mut self) -> Answer<'_, Option<SessionEvent>> {
+        Box::pin(self.next())
+    }
+
+    fn send(&mut self, message: String) -> Answer<'_, ()> {
+        Box::pin(self.send_message(message))
+    }
+
+    fn conclude(&mut self) -> Answer<'_, Conclusion> {
+        Box::pin(self.conclude_once())
+    }
+
+    fn end(&mut self, _grace: Duration) -> Answer<'_, Option<Fault>> {
+        Box::pin(async { self.end_now() })
+    }
+}
+
+/// The component asks for what no agent has answered: nothing can be said about it without one.
+fn diverged(shared: &Mutex<Shared>, what: String) -> Fault {
+    lock(shared).diverged.get_or_insert_with(|| what.clone());
+    Fault::new(FaultClass::Protocol, format!("this cannot be graded without an agent: {what}; use `host run`"))
+}
+
+fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+    // Every change is complete by itself.
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Says that a component does something with other words than the recorded one.
+fn other_words(does: &str, recorded: &str, now: &str) -> String {
+    let same = recorded.chars().zip(now.chars()).take_while(|(a, b)| a == b).count();
+    let from = |text: &str| excerpt(&text.chars().skip(same.saturating_sub(10)).collect::<String>());
+    format!(
+        "the component {does} than was recorded; from the first difference on it says {}, not {}",
+        from(now),
+        from(recorded)
+    )
+}
+
+fn excerpt(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let short: String = text.chars().take(LONGEST).collect();
+    let more = if short.len() < text.len() { " …" } else { "" };
+    format!("`{}`{more}", short.escape_debug())
+}
+
+/// Copies the files of a record. One that is not there is left out.
+fn take_over(from: &Path, to: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for name in RECORD {
+        let file = match open_regular(&from.join(name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened?,
+        };
+        io::copy(&mut file.take(TAKEN_OVER), &mut File::create_new(to.join(name))?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! The ways in which a scripted agent breaks. Each is done for real.
+
+use std::{
+    io::{self, BufWriter, Write},
+    os::unix::process::CommandExt,
+    process::{Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use rustix::process::{Signal, getpid, kill_process, setsid};
+
+use crate::scripted_agent::{Agent, Stop};
+use host_model::{ScriptedFault, SessionEventKind, Step};
+
+/// Exit code of a scripted crash.
+const CRASHED: u8 = 70;
+
+impl Agent<'_> {
+    pub(super) fn fault(&mut self, fault: &ScriptedFault) -> Result<(), Stop> {
+        match fault {
+            ScriptedFault::Crash { text } => {
+                if !text.is_empty() {
+                    drop(writeln!(io::stderr(), "{text}"));
+                }
+                Err(Stop::Exit(CRASHED))
+            }
+            ScriptedFault::Kill => {
+                kill_process(getpid(), Signal::KILL).map_err(io::Error::from)?;
+                sleep_for_ever()
+            }
+            ScriptedFault::Exit => Err(Stop::Exit(0)),
+            ScriptedFault::Stall | ScriptedFault::Mute => sleep_for_ever(),
+            ScriptedFault::Unauthorized => {
+                self.output.error("unauthorized", "401: the key is not valid")?;
+                Err(Stop::Exit(1))
+            }
+            ScriptedFault::Overloaded { delay } => loop {
+                self.back_off("529: the provider is overloaded", *delay)?;
+            },
+            ScriptedFault::Garbage { count } => {
+                Ok(many(*count, |out, number| writeln!(out, "}}] garbage, line {number} {{"))?)
+            }
+            ScriptedFault::HalfLine => {
+                self.output.half(br#"{"type":"message","text":"this is only ha"#)?;
+                Err(Stop::Exit(0))
+            }
+            ScriptedFault::InvalidUtf8 => {
+                Ok(self.output.raw(b"{\"type\":\"message\",\"text\":\"\xff\xfe\xc3\x28\"}")?)
+            }
+            ScriptedFault::HugeLine { bytes } => Ok(huge_line(*bytes)?),
+            ScriptedFault::Flood { count } => Ok(flood(*count)?),
+            ScriptedFault::Loop { count, delay } => self.go_round(*count, *delay),
+            ScriptedFault::IgnoreSigterm => {
+                // SAFETY: sets a disposition; no handler is involved.
+                unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
+                Ok(())
+            }
+            ScriptedFault::Daemon => Ok(daemon()?),
+        }
+    }
+}
+
+impl Agent<'_> {
+    /// Talks, and does the same again and again.
+    fn go_round(&mut self, count: Option<u64>, delay: Duration) -> Result<(), Stop> {
+        let call = Step::Tool {
+            name: "look".into(),
+            input: toml::Value::Table(toml::Table::from_iter([("at".into(), "the same".into())])),
+            output: "nothing new".into(),
+            is_error: false,
+        };
+        for round in 1.. {
+            if count.is_some_and(|count| round > count) {
+                break;
+            }
+            self.output.event(&SessionEventKind::Message { text: format!("I look once more, {round}") })?;
+            self.tool(&call)?;
+            thread::sleep(delay);
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn sleep_for_ever() -> ! {
+    loop {
+        thread::sleep(Duration::from_secs(3600));
+    }
+}
+
+/// As fast as it goes: buffered, and in no transcript.
+fn many(count: u64, line: impl Fn(&mut dyn Write, u64) -> io::Result<()>) -> io::Result<()> {
+    let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
+    for number in 1..=count {
+        line(&mut out, number)?;
+    }
+    out.flush()
+}
+
+fn flood(count: u64) -> io::Result<()> {
+    many(count, |out, number| {
+        let event = SessionEventKind::Message { text: format!("flood {number}") };
+        serde_json::to_writer(&mut *out, &event)?;
+        out.write_all(b"\n")
+    })
+}
+
+/// A message whose whole line has `bytes` bytes, without ever holding it.
+fn huge_line(bytes: u64) -> io::Result<()> {
+    let (head, tail) = (r#"{"type":"message","text":""#, r#""}"#);
+    let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
+    out.write_all(head.as_bytes())?;
+    let filling = bytes.saturating_sub((head.len() + tail.len()) as u64);
+    io::copy(&mut io::Read::take(io::repeat(b'x'), filling), &mut out)?;
+    out.write_all(tail.as_bytes())?;
+    out.write_all(b"\n")?;
+    out.flush()
+}
+
+/// Forked twice, in a session of its own, and with the agent's streams still open: as nasty as real ones are.
+fn daemon() -> io::Result<()> {
+    let mut command = Command::new("sh");
+    command.args(["-c", "sleep 1000 &"]).stdin(Stdio::null());
+    // SAFETY: the closure makes one system call.
+    unsafe { command.pre_exec(|| Ok(setsid().map(drop)?)) };
+    command.status().map(drop)
+}

@@ -1,0 +1,55 @@
+//! What an observer gets of an event: who watches many sessions at once cannot hold whatever each of them says.
+
+use serde_json::Value;
+
+use crate::text::cut_text;
+use host_model::{BackOff, SessionEvent, SessionEventKind};
+
+/// `event` with each of its texts cut to about `bound` bytes; an input of a tool that is larger becomes a text.
+pub(crate) fn observed(event: &SessionEvent, bound: usize) -> SessionEvent {
+    let cut = |text: &String| cut_text(text.as_bytes(), text.len() as u64, bound);
+    let kind = match &event.kind {
+        SessionEventKind::Started { session_id, model } => {
+            SessionEventKind::Started { session_id: cut(session_id), model: model.as_ref().map(cut) }
+        }
+        SessionEventKind::Message { text } => SessionEventKind::Message { text: cut(text) },
+        SessionEventKind::ToolCall { id, name, input } => {
+            SessionEventKind::ToolCall { id: cut(id), name: cut(name), input: cut_input(input, bound) }
+        }
+        SessionEventKind::ToolResult { id, is_error, output } => {
+            SessionEventKind::ToolResult { id: cut(id), is_error: *is_error, output: cut(output) }
+        }
+        SessionEventKind::Usage(usage) => SessionEventKind::Usage(usage.clone()),
+        SessionEventKind::BackOff(told) => {
+            SessionEventKind::BackOff(BackOff { reason: cut(&told.reason), ..told.clone() })
+        }
+        // It has a bound of its own, and says already what was cut.
+        SessionEventKind::Raw { line } => SessionEventKind::Raw { line: line.clone() },
+    };
+    SessionEvent { at_ms: event.at_ms, kind }
+}
+
+fn cut_input(input: &Value, bound: usize) -> Value {
+    let text = input.to_string();
+    if text.len() <= bound { input.clone() } else { cut_text(text.as_bytes(), text.len() as u64, bound).into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_texts_are_cut_and_small_ones_stay() {
+        let call = |input: Value| SessionEvent {
+            at_ms: 7,
+            kind: SessionEventKind::ToolCall { id: "1".into(), name: "write".into(), input },
+        };
+        let small = call(serde_json::json!({ "text": "é" }));
+        assert_eq!(observed(&small, 20), small);
+        let large = observed(&call(serde_json::json!({ "text": "x".repeat(100) })), 20);
+        assert_eq!(large, call("{\"text\":\"xxxxxxxxxxx … [cut: 111 bytes in all]".into()));
+        let said = SessionEvent { at_ms: 1, kind: SessionEventKind::Message { text: "y".repeat(30) } };
+        let SessionEventKind::Message { text } = observed(&said, 20).kind else { panic!("it is another kind") };
+        assert_eq!(text, format!("{} … [cut: 30 bytes in all]", "y".repeat(20)));
+    }
+}

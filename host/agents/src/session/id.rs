@@ -1,0 +1,18 @@
+//! Names of sessions.
+
+use std::hash::{BuildHasher, RandomState};
+
+/// 128 random bits: the keys that the standard library draws for its hash maps.
+pub(crate) fn new_session_id() -> String {
+    format!("{:016x}{:016x}", RandomState::new().hash_one(0), RandomState::new().hash_one(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sessions_have_names_of_their_own() {
+        assert_ne!(new_session_id(), new_session_id());
+    }
+}

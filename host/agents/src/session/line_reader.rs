@@ -1,0 +1,160 @@
+//! Lines of a stream in bounded memory, whatever their length.
+
+use std::io;
+
+use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
+
+use crate::json::{
+    JsonLines,
+    line::{Content, Line},
+    shape::Wanted,
+};
+use host_model::Redactor;
+
+/// Reads lines. `next` may be dropped at any await and called again.
+#[derive(Debug)]
+pub(crate) struct Lines<R> {
+    reader: BufReader<R>,
+    splitter: Splitter,
+}
+
+#[derive(Debug)]
+enum Splitter {
+    Text(TextLines),
+    Json(JsonLines),
+}
+
+impl<R: AsyncRead + Unpin> Lines<R> {
+    /// Lines of text: those of up to `longest` bytes whole, and of longer ones the first `shown`.
+    pub(crate) fn of_text(reader: R, longest: usize, shown: usize) -> Self {
+        let lines = TextLines { longest, shown: shown.min(longest), kept: Vec::new(), length: 0 };
+        Self::new(reader, Splitter::Text(lines))
+    }
+
+    /// Lines of JSON, of which `wanted` is needed; the first `shown` bytes of each are kept as they came.
+    pub(crate) fn of_json(reader: R, wanted: &'static Wanted, shown: usize, redactor: Redactor) -> Self {
+        Self::new(reader, Splitter::Json(JsonLines::new(wanted, shown, redactor)))
+    }
+
+    fn new(reader: R, splitter: Splitter) -> Self {
+        Self { reader: BufReader::with_capacity(64 << 10, reader), splitter }
+    }
+
+    /// The next line; a last one without its end counts. `tee` gets every byte as received.
+    pub(crate) async fn next(&mut self, mut tee: impl FnMut(&[u8])) -> io::Result<Option<Line>> {
+        loop {
+            let chunk = self.reader.fill_buf().await?;
+            if chunk.is_empty() {
+                return Ok(self.take_rest());
+            }
+            let (used, line) = match &mut self.splitter {
+                Splitter::Text(lines) => lines.feed(chunk),
+                Splitter::Json(lines) => lines.feed(chunk),
+            };
+            tee(&chunk[..used]);
+            self.reader.consume(used);
+            if line.is_some() {
+                return Ok(line);
+            }
+        }
+    }
+
+    /// What was received of a line whose end has not come.
+    pub(crate) fn take_rest(&mut self) -> Option<Line> {
+        match &mut self.splitter {
+            Splitter::Text(lines) => lines.take_rest(),
+            Splitter::Json(lines) => lines.take_rest(),
+        }
+    }
+}
+
+#[derive(Debug)]
+struct TextLines {
+    longest: usize,
+    shown: usize,
+    kept: Vec<u8>,
+    length: u64,
+}
+
+impl TextLines {
+    fn feed(&mut self, chunk: &[u8]) -> (usize, Option<Line>) {
+        let end = memchr::memchr(b'\n', chunk);
+        let part = &chunk[..end.unwrap_or(chunk.len())];
+        self.length += part.len() as u64;
+        if self.length <= self.longest as u64 {
+            self.kept.extend_from_slice(part);
+        } else {
+            // No more than a glimpse of it can be shown: many such lines at once must not add up.
+            let room = self.shown.saturating_sub(self.kept.len());
+            self.kept.extend_from_slice(&part[..part.len().min(room)]);
+            self.kept.truncate(self.shown);
+            self.kept.shrink_to_fit();
+        }
+        match end {
+            Some(end) => (end + 1, Some(self.take_line())),
+            None => (chunk.len(), None),
+        }
+    }
+
+    fn take_rest(&mut self) -> Option<Line> {
+        (self.length > 0).then(|| self.take_line())
+    }
+
+    fn take_line(&mut self) -> Line {
+        let (bytes, length) = (std::mem::take(&mut self.kept), std::mem::take(&mut self.length));
+        Line { bytes, length, content: Content::Text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(input: &[u8], longest: usize) -> Vec<Line> {
+        let mut lines = Lines::of_text(input, longest, longest / 2);
+        let mut seen = Vec::new();
+        let mut found = Vec::new();
+        while let Some(line) = lines.next(|bytes| seen.extend_from_slice(bytes)).await.unwrap() {
+            found.push(line);
+        }
+        assert_eq!(seen, input, "every byte is passed on");
+        found
+    }
+
+    fn line(text: &str, length: u64) -> Line {
+        Line { bytes: text.into(), length, content: Content::Text }
+    }
+
+    #[tokio::test]
+    async fn lines_are_parted_and_a_half_one_counts() {
+        let lines = read(b"one\n\nthree\nhalf", 100).await;
+        let texts: Vec<_> = lines.iter().map(|line| line.lossy(100, &Redactor::default())).collect();
+        assert_eq!(texts, ["one", "", "three", "half"]);
+    }
+
+    #[tokio::test]
+    async fn a_long_line_is_cut_and_its_length_said() {
+        let mut input = vec![b'x'; 1 << 20];
+        input.extend_from_slice(b"\nnext\n");
+        let lines = read(&input, 10).await;
+        assert_eq!(lines.len(), 2);
+        assert_eq!((lines[0].bytes.len(), lines[0].length), (5, 1 << 20));
+        assert_eq!(lines[0].lossy(4, &Redactor::default()), "xxxx … [cut: 1048576 bytes in all]");
+        assert_eq!(lines[1], line("next", 4));
+    }
+
+    #[tokio::test]
+    async fn what_is_no_utf8_is_kept_lossily() {
+        let lines = read(b"a\xff\xfeb\n", 100).await;
+        assert_eq!(lines[0].lossy(100, &Redactor::default()), "a\u{fffd}\u{fffd}b");
+    }
+
+    #[test]
+    fn a_secret_goes_before_the_line_is_cut() {
+        let redactor = Redactor::new(["s3cr3t-value".to_owned()]).unwrap();
+        let whole = line("a s3cr3t-value", 14);
+        assert_eq!(whole.lossy(100, &redactor), "a ***");
+        assert_eq!(line("a s3cr3t", 100).lossy(100, &redactor), "a  … [cut: 100 bytes in all]");
+        assert_eq!(whole.lossy(4, &redactor), "a ** … [cut: 5 bytes in all]");
+    }
+}

@@ -1,0 +1,16 @@
+//! A session with an agent: its turns, its process, the reading of its output and its record.
+
+mod event_preview;
+pub(crate) mod id;
+mod input;
+mod journal;
+mod line_reader;
+pub(crate) mod observer;
+mod output_reader;
+pub(crate) mod process;
+mod process_state;
+mod record;
+mod supervisor_client;
+mod trailing_output;
+mod turn;
+pub(crate) mod turn_session;

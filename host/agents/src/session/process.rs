@@ -1,0 +1,189 @@
+//! The host's side of an agent's process: starting it under a supervisor, and ending it with all descendants.
+
+use std::{
+    ffi::OsString,
+    io::Write,
+    os::unix::net::UnixStream as StdUnixStream,
+    path::{Path, PathBuf},
+    process::Stdio,
+    time::Duration,
+};
+
+use tokio::{
+    process::{Child, ChildStderr, ChildStdout, Command},
+    sync::watch,
+};
+
+use crate::{
+    confine::Policy,
+    exit::AgentExit,
+    session::{
+        process_state::ProcessState,
+        supervisor_client::{Minder, pid_of},
+    },
+    supervise::{orphans::SESSION_MARKER, pids, protocol::StartOrder, suspension},
+};
+use host_model::{Confinement, ConfinementMode};
+
+/// The program whose hidden modes `supervise` and `agent` are used: the host itself.
+#[derive(Clone, Debug)]
+pub struct HostProgram(PathBuf);
+
+impl HostProgram {
+    /// The running program, even if its file was replaced or removed since it started.
+    #[must_use]
+    pub fn this() -> Self {
+        Self(PathBuf::from("/proc/self/exe"))
+    }
+
+    /// Another build of the host, for tests.
+    #[must_use]
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Its path, as seen from any process that runs it.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+/// What to start, and all that it gets.
+#[derive(Clone, Debug)]
+pub(crate) struct AgentCommand {
+    pub(crate) program: PathBuf,
+    pub(crate) args: Vec<OsString>,
+    /// The whole environment; the session's marker is added.
+    pub(crate) env: Vec<(OsString, OsString)>,
+    pub(crate) cwd: PathBuf,
+    /// The file that is its standard input; empty when absent.
+    pub(crate) stdin: Option<PathBuf>,
+    /// What the operating system holds it to, its own directories included.
+    pub(crate) confinement: Confinement,
+}
+
+/// An agent under its supervisor. Dropping it kills both and all descendants, without anybody waiting.
+#[derive(Debug)]
+pub(crate) struct AgentProcess {
+    orders: watch::Sender<Option<Duration>>,
+    mode: ConfinementMode,
+    state: watch::Receiver<ProcessState>,
+}
+
+/// What an agent prints.
+#[derive(Debug)]
+pub(crate) struct AgentStreams {
+    pub(crate) stdout: ChildStdout,
+    pub(crate) stderr: ChildStderr,
+}
+
+impl AgentProcess {
+    /// Starts `command` under a supervisor of its own, without waiting for anything: whoever holds the process can
+    /// end it. `session` marks its processes.
+    pub(crate) fn spawn(
+        host: &HostProgram,
+        command: &AgentCommand,
+        session: &str,
+    ) -> Result<(Self, AgentStreams), String> {
+        let program = command.program.display().to_string();
+        pids::own().map_err(|problem| format!("cannot start {program}: {problem}"))?;
+        let _not_suspended = suspension::starting();
+        let (mut supervisor, control) =
+            spawn_supervisor(host, command, session).map_err(|error| format!("cannot start {program}: {error}"))?;
+        suspension::add(pid_of(&supervisor));
+        let streams = supervisor.stdout.take().zip(supervisor.stderr.take());
+        let (orders, heard) = watch::channel(None);
+        let (known, state) = watch::channel(ProcessState { program, ..ProcessState::default() });
+        // The task holds the control socket, and ends when `orders` is dropped.
+        tokio::spawn(Minder { supervisor, known, session: session.to_owned() }.mind(control, heard));
+        let process = Self { orders, mode: command.confinement.mode, state };
+        match streams {
+            Some((stdout, stderr)) => Ok((process, AgentStreams { stdout, stderr })),
+            None => Err(format!("cannot start {}: its streams are missing", command.program.display())),
+        }
+    }
+
+    /// Waits, a bounded time, until the agent runs or is known not to.
+    pub(crate) async fn started(&mut self) -> Result<(), String> {
+        let known = self.until(|it| it.started || it.failed.is_some() || it.gone.is_some()).await;
+        known.failed.map_or(Ok(()), Err)
+    }
+
+    /// What it is not held to, although it was asked for. Final once it has started.
+    pub(crate) fn unconfined(&self) -> Option<String> {
+        self.state.borrow().unconfined.clone()
+    }
+
+    /// How it is confined, for a person. Final once it has started.
+    pub(crate) fn confinement(&self) -> String {
+        match (self.mode, self.unconfined()) {
+            (ConfinementMode::None, _) => "none".into(),
+            (mode, None) => mode.to_string(),
+            (mode, Some(why)) => format!("{mode}: {why}"),
+        }
+    }
+
+    /// Another view on what is known, for who waits for the exit.
+    pub(crate) fn watch(&self) -> watch::Receiver<ProcessState> {
+        self.state.clone()
+    }
+
+    /// Waits until the agent itself has ended.
+    pub(crate) async fn exited(&mut self) -> AgentExit {
+        self.until(|it| it.exit.is_some()).await.exit.unwrap_or(AgentExit::Unknown)
+    }
+
+    /// How the agent itself ended, if it did so before the host's order to end reached it. Final once it has exited.
+    pub(crate) fn unasked_exit(&self) -> Option<AgentExit> {
+        let state = self.state.borrow();
+        state.exit.clone().filter(|_| state.unasked)
+    }
+
+    /// Orders the end without waiting for it.
+    pub(crate) fn request_end(&self, grace: Duration) {
+        self.orders.send_replace(Some(grace));
+    }
+
+    /// Waits until agent, descendants and supervisor are gone; `request_end` comes first.
+    pub(crate) async fn gone(&mut self) -> Result<(), String> {
+        self.until(|it| it.gone.is_some()).await.gone.unwrap_or_else(|| Err("nobody watches its processes".into()))
+    }
+
+    async fn until(&mut self, reached: impl FnMut(&ProcessState) -> bool) -> ProcessState {
+        // An error means that the task that minds the supervisor was dropped: the runtime is shutting down.
+        let reached = self.state.wait_for(reached).await.map(|state| state.clone()).ok();
+        reached.unwrap_or_else(|| self.state.borrow().clone())
+    }
+}
+
+/// The supervisor stays in the host's session, which is how `orphans` knows it, but leaves the host's process group:
+/// Ctrl-C on the terminal is for the host alone. Nothing here needs code between fork and exec, so that the standard
+/// library can use `posix_spawn`: forking a host with large mappings would be slow.
+fn spawn_supervisor(
+    host: &HostProgram,
+    command: &AgentCommand,
+    session: &str,
+) -> std::io::Result<(Child, StdUnixStream)> {
+    let (mut ours, theirs) = StdUnixStream::pair()?;
+    ours.set_nonblocking(true)?;
+    // It waits in the socket until the supervisor reads it: no agent lives by then that could forge or see it.
+    let stdin = command.stdin.clone().map(PathBuf::into_os_string);
+    let order = serde_json::to_string(&StartOrder { policy: Policy::from(&command.confinement), stdin })?;
+    ours.write_all(format!("start {order}\n").as_bytes())?;
+    let child = Command::new(host.path())
+        .args(["supervise", "--"])
+        .arg0("host")
+        .arg(&command.program)
+        .args(&command.args)
+        .env_clear()
+        .envs(command.env.iter().map(|(name, value)| (name, value)))
+        .env(SESSION_MARKER, session)
+        .current_dir(&command.cwd)
+        .stdin(Stdio::from(std::os::fd::OwnedFd::from(theirs)))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()?;
+    Ok((child, ours))
+}

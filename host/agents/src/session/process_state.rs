@@ -1,0 +1,86 @@
+//! What is known of an agent's process.
+
+use crate::exit::AgentExit;
+
+/// What is known of an agent's process; entries are only ever added.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ProcessState {
+    /// What is started, for a person.
+    pub(super) program: String,
+    pub(super) started: bool,
+    /// What it is not held to, although it was asked for.
+    pub(super) unconfined: Option<String>,
+    /// Why it could not be started.
+    pub(super) failed: Option<String>,
+    /// Whether what happens from now on may be the host's doing.
+    pub(super) ending: bool,
+    pub(super) exit: Option<AgentExit>,
+    /// Whether the exit came before the host's order to end had any effect.
+    pub(super) unasked: bool,
+    /// Set when supervisor and descendants are gone, or are known to survive.
+    pub(super) gone: Option<Result<(), String>>,
+}
+
+impl ProcessState {
+    /// How the agent itself ended, if it has.
+    pub(crate) fn exit(&self) -> Option<&AgentExit> {
+        self.exit.as_ref()
+    }
+
+    /// Takes in a line of the supervisor. Returns whether that was the last thing to hear.
+    pub(super) fn note(&mut self, line: &str) -> bool {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match word {
+            "started" => self.started = true,
+            "unconfined" => self.unconfined = Some(rest.to_owned()),
+            "failed" => self.fail(rest),
+            "ending" => self.ending = true,
+            "exited" => self.ended(rest.parse().map_or(AgentExit::Unknown, AgentExit::Code)),
+            "killed" => self.ended(rest.parse().map_or(AgentExit::Unknown, AgentExit::Signal)),
+            _ => {}
+        }
+        matches!(word, "gone" | "failed")
+    }
+
+    pub(super) fn fail(&mut self, why: &str) {
+        let failed = format!("cannot start {}: {why}", self.program);
+        self.ended(AgentExit::NotStarted(failed.clone()));
+        self.failed = Some(failed);
+    }
+
+    /// The first end is the agent's; its number may be another process's later.
+    pub(super) fn ended(&mut self, exit: AgentExit) {
+        if self.exit.is_none() {
+            self.exit = Some(exit);
+            self.unasked = !self.ending;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(lines: &[&str]) -> ProcessState {
+        let mut state = ProcessState { program: "it".into(), ..ProcessState::default() };
+        for line in lines {
+            assert_eq!(state.note(line), matches!(line.split(' ').next(), Some("gone" | "failed")), "{line}");
+        }
+        state
+    }
+
+    #[test]
+    fn the_first_exit_is_the_agents() {
+        let state = heard(&["started 7", "killed 9", "ending", "exited 0", "gone"]);
+        assert_eq!((state.exit, state.unasked), (Some(AgentExit::Signal(9)), true));
+        let state = heard(&["started 7", "ending", "exited 3", "gone"]);
+        assert_eq!((state.exit, state.unasked), (Some(AgentExit::Code(3)), false));
+    }
+
+    #[test]
+    fn what_never_ran_says_why() {
+        let state = heard(&["failed no such file"]);
+        assert_eq!(state.failed.as_deref(), Some("cannot start it: no such file"));
+        assert_eq!(state.exit.unwrap().to_string(), "cannot start it: no such file");
+    }
+}

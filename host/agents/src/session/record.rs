@@ -1,0 +1,246 @@
+//! What is kept of a session, written while it happens: what a kill leaves is what was received until then.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `stream.jsonl` | the agent's stdout as received |
+//! | `stderr.txt` | its stderr as received |
+//! | `events.jsonl` | the normalised events |
+//! | `final-message.txt` | the last message to the person; empty if a later one could not be read |
+//! | `session.json` | ids, turns, exits, usage, duration, how it ended, how many bytes each stream had |
+//!
+//! Each stream ends with a note where it was cut.
+
+use std::{
+    fs::{self, File},
+    io::{self, BufWriter, Write},
+    path::{Path, PathBuf},
+};
+
+use serde::Serialize;
+
+use crate::lane::SessionLimits;
+use host_model::{Fault, SessionEvent, Usage};
+
+/// The state of a session as `session.json` shows it.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct SessionSummary {
+    /// The kind of lane.
+    pub(crate) lane: String,
+    /// The host's name for it, which also marks its processes.
+    pub(crate) session: String,
+    /// The agent's own name for it.
+    pub(crate) agent_session: Option<String>,
+    pub(crate) model: Option<String>,
+    /// How the operating system confines the agent, in words.
+    pub(crate) confinement: String,
+    /// `running`, `concluded`, `fault` or `ended` (by the host).
+    pub(crate) state: String,
+    pub(crate) fault: Option<Fault>,
+    pub(crate) stop_reason: Option<String>,
+    pub(crate) turns: Vec<TurnSummary>,
+    pub(crate) events: u64,
+    /// Lines of damaged JSON: any of them may have been a message.
+    pub(crate) unreadable_lines: u64,
+    /// Lines that were read in part because they are long, and how much of them was left out.
+    pub(crate) shortened_lines: u64,
+    pub(crate) left_out_bytes: u64,
+    pub(crate) usage: Usage,
+    pub(crate) duration_ms: u64,
+    pub(crate) stdout_bytes: u64,
+    pub(crate) stderr_bytes: u64,
+}
+
+/// One turn of `session.json`.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct TurnSummary {
+    pub(crate) started_ms: u64,
+    pub(crate) finished_ms: Option<u64>,
+    /// How the agent's process ended, in words.
+    pub(crate) exit: Option<String>,
+}
+
+/// The open files of a record; without a folder everything is discarded.
+#[derive(Debug)]
+pub(crate) struct Record {
+    folder: Option<PathBuf>,
+    stream: Bounded,
+    stderr: Bounded,
+    events: Bounded,
+    /// The first failure to write; nothing is written after it.
+    failed: Option<Fault>,
+}
+
+impl Record {
+    /// Makes the files in `folder`, and the folder.
+    pub(crate) fn create(folder: Option<&Path>, limits: &SessionLimits) -> Result<Self, Fault> {
+        let bound = limits.max_recorded_bytes;
+        let open = |name: &str| match folder {
+            Some(folder) => {
+                let path = folder.join(name);
+                let file = File::create(&path).map_err(|error| fault(&path, &error))?;
+                Ok(Bounded {
+                    file: Some(BufWriter::with_capacity(16 << 10, file)),
+                    path,
+                    bound,
+                    received: 0,
+                    cut: false,
+                })
+            }
+            None => Ok(Bounded { file: None, path: PathBuf::new(), bound, received: 0, cut: false }),
+        };
+        if let Some(folder) = folder {
+            fs::create_dir_all(folder).map_err(|error| fault(folder, &error))?;
+        }
+        let (stream, stderr, events) = (open("stream.jsonl")?, open("stderr.txt")?, open("events.jsonl")?);
+        Ok(Self { folder: folder.map(Path::to_owned), stream, stderr, events, failed: None })
+    }
+
+    pub(crate) fn stdout(&mut self, bytes: &[u8]) {
+        self.try_to(|it| it.stream.write(bytes, |bound| format!("\n{{\"type\":\"cut\",\"after-bytes\":{bound}}}\n")));
+    }
+
+    pub(crate) fn stderr(&mut self, bytes: &[u8]) {
+        self.try_to(|it| it.stderr.write(bytes, |bound| format!("\n[cut after {bound} bytes]\n")));
+        // A person may wait for it, and it is rarely much.
+        self.flush();
+    }
+
+    pub(crate) fn event(&mut self, event: &SessionEvent) {
+        if self.folder.is_none() || self.events.cut {
+            return;
+        }
+        let mut line = serde_json::to_vec(event).unwrap_or_default();
+        line.push(b'\n');
+        let at_ms = event.at_ms;
+        let note =
+            |bound| format!("{{\"at-ms\":{at_ms},\"type\":\"raw\",\"line\":\"[host: cut after {bound} bytes]\"}}\n");
+        self.try_to(|it| it.events.write_whole(&line, note));
+    }
+
+    /// Brings what was buffered to the files.
+    pub(crate) fn flush(&mut self) {
+        self.try_to(|it| [&mut it.stream, &mut it.stderr, &mut it.events].into_iter().try_for_each(Bounded::flush));
+    }
+
+    /// Writes the small files anew; a reader sees the old or the new one, never half of it.
+    pub(crate) fn summary(&mut self, summary: &mut SessionSummary, final_message: &str) {
+        summary.stdout_bytes = self.stream.received;
+        summary.stderr_bytes = self.stderr.received;
+        self.flush();
+        let Some(folder) = self.folder.clone() else { return };
+        let json = serde_json::to_vec_pretty(summary).unwrap_or_default();
+        for (name, content) in [("final-message.txt", final_message.as_bytes()), ("session.json", &json)] {
+            let path = folder.join(name);
+            self.try_to(|_| replace(&path, content).map_err(|error| fault(&path, &error)));
+        }
+    }
+
+    /// Why the record is not complete, if it is not.
+    pub(crate) fn failure(&self) -> Option<&Fault> {
+        self.failed.as_ref()
+    }
+
+    fn try_to(&mut self, write: impl FnOnce(&mut Self) -> Result<(), Fault>) {
+        if self.failed.is_none() {
+            self.failed = write(self).err();
+        }
+    }
+}
+
+/// A file that takes so much and no more.
+#[derive(Debug)]
+struct Bounded {
+    file: Option<BufWriter<File>>,
+    path: PathBuf,
+    bound: u64,
+    received: u64,
+    cut: bool,
+}
+
+impl Bounded {
+    fn write(&mut self, bytes: &[u8], note: impl Fn(u64) -> String) -> Result<(), Fault> {
+        let room = usize::try_from(self.bound.saturating_sub(self.received)).unwrap_or(usize::MAX);
+        self.received += bytes.len() as u64;
+        let kept = &bytes[..bytes.len().min(room)];
+        self.put(kept)?;
+        if kept.len() < bytes.len() { self.cut_here(note) } else { Ok(()) }
+    }
+
+    /// Writes all of `bytes` or nothing.
+    fn write_whole(&mut self, bytes: &[u8], note: impl Fn(u64) -> String) -> Result<(), Fault> {
+        self.received += bytes.len() as u64;
+        if self.received > self.bound { self.cut_here(note) } else { self.put(bytes) }
+    }
+
+    fn cut_here(&mut self, note: impl Fn(u64) -> String) -> Result<(), Fault> {
+        if std::mem::replace(&mut self.cut, true) { Ok(()) } else { self.put(note(self.bound).as_bytes()) }
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.write_all(bytes).map_err(|error| fault(&self.path, &error))
+    }
+
+    fn flush(&mut self) -> Result<(), Fault> {
+        let Some(file) = &mut self.file else { return Ok(()) };
+        file.flush().map_err(|error| fault(&self.path, &error))
+    }
+}
+
+fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut new = path.as_os_str().to_owned();
+    new.push(".new");
+    fs::write(&new, content)?;
+    fs::rename(&new, path)
+}
+
+fn fault(path: &Path, error: &io::Error) -> Fault {
+    Fault::of_host(format_args!("cannot keep the session's record: {}", path.display()), error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host_model::{FaultClass, SessionEventKind};
+
+    fn limits(max_recorded_bytes: u64) -> SessionLimits {
+        SessionLimits { max_recorded_bytes, ..SessionLimits::default() }
+    }
+
+    #[test]
+    fn streams_are_bounded_and_the_cut_is_said_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut record = Record::create(Some(folder.path()), &limits(10)).unwrap();
+        for _ in 0..3 {
+            record.stdout(b"12345678");
+            record.stderr(b"abcdefg\n");
+        }
+        let event = SessionEvent { at_ms: 1, kind: SessionEventKind::Message { text: "long enough".into() } };
+        record.event(&event);
+        record.event(&event);
+        let mut summary = SessionSummary::default();
+        record.summary(&mut summary, "bye");
+        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        assert_eq!(read("stream.jsonl"), "1234567812\n{\"type\":\"cut\",\"after-bytes\":10}\n");
+        assert_eq!(read("stderr.txt"), "abcdefg\nab\n[cut after 10 bytes]\n");
+        assert_eq!(read("final-message.txt"), "bye");
+        let cut: SessionEvent = serde_json::from_str(&read("events.jsonl")).unwrap();
+        assert_eq!(cut.kind, SessionEventKind::Raw { line: "[host: cut after 10 bytes]".into() });
+        assert!(read("session.json").contains("\"stdout-bytes\": 24"));
+        assert!(record.failure().is_none());
+    }
+
+    #[test]
+    fn a_disk_that_is_full_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/full", folder.path().join("stream.jsonl")).unwrap();
+        let mut record = Record::create(Some(folder.path()), &limits(100)).unwrap();
+        record.stdout(b"x");
+        record.flush();
+        let failure = record.failure().unwrap();
+        assert_eq!(failure.class, FaultClass::Resources);
+        assert!(failure.message.contains("stream.jsonl"), "{failure}");
+    }
+}

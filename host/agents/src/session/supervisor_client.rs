@@ -1,0 +1,127 @@
+//! The host's side of a supervisor: it passes orders on, and takes in what the supervisor reports.
+
+use std::{os::unix::net::UnixStream as StdUnixStream, time::Duration};
+
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
+    net::UnixStream,
+    process::Child,
+    sync::watch,
+};
+
+use crate::{
+    exit::AgentExit,
+    session::process_state::ProcessState,
+    supervise::{orphans::kill_orphans, suspension},
+};
+use host_clock::{Instant, timeout};
+
+/// What a supervisor may take to start its agent, and beyond the grace to end it, before it is taken to be stuck; and
+/// again, its orphans.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Owns the supervisor, whoever is interested in it.
+pub(super) struct Minder {
+    pub(super) supervisor: Child,
+    pub(super) known: watch::Sender<ProcessState>,
+    pub(super) session: String,
+}
+
+impl Minder {
+    pub(super) async fn mind(mut self, control: StdUnixStream, orders: watch::Receiver<Option<Duration>>) {
+        let told_gone = match UnixStream::from_std(control) {
+            Ok(control) => self.talk(control, orders).await,
+            Err(_) => false,
+        };
+        if !told_gone {
+            // Stuck, stopped, or dead already; its agent dies with it.
+            drop(self.supervisor.start_kill());
+        }
+        // If it cannot even be reaped now, the sweep says what is left.
+        let pid = pid_of(&self.supervisor);
+        let reaped = timeout(PATIENCE, self.supervisor.wait()).await.is_ok();
+        suspension::remove(pid);
+        let left = if told_gone && reaped { Ok(()) } else { self.sweep().await };
+        self.known.send_modify(|known| {
+            known.ended(AgentExit::Unknown);
+            known.gone = Some(left);
+        });
+    }
+
+    /// Listens and passes orders on. Returns whether the supervisor said that no descendant is left.
+    async fn talk(&mut self, mut control: UnixStream, mut orders: watch::Receiver<Option<Duration>>) -> bool {
+        let (reader, mut writer) = control.split();
+        let mut lines = BufReader::new(reader).lines();
+        let start_by = Instant::now() + PATIENCE;
+        let mut starting = true;
+        let mut give_up: Option<Instant> = None;
+        let mut listened_to = true;
+        loop {
+            tokio::select! {
+                // What was said before an order must be heard before it.
+                biased;
+                line = lines.next_line() => match line {
+                    Ok(Some(line)) => {
+                        let mut last = false;
+                        self.known.send_modify(|known| {
+                            last = known.note(&line);
+                            starting = !known.started;
+                        });
+                        if last {
+                            return true;
+                        }
+                    }
+                    _ => return false,
+                },
+                order = orders.changed(), if listened_to => {
+                    listened_to = order.is_ok();
+                    // Whoever could order anything else is gone.
+                    let ordered = if listened_to { *orders.borrow_and_update() } else { None };
+                    let grace = ordered.unwrap_or_default();
+                    let until = Instant::now() + grace + PATIENCE;
+                    give_up = Some(give_up.map_or(until, |before| before.min(until)));
+                    self.wake_supervisor();
+                    // If it cannot be written, the supervisor is about to be seen as gone.
+                    drop(writer.write_all(format!("end {}\n", grace.as_millis()).as_bytes()).await);
+                }
+                () = sleep_until(give_up) => {
+                    self.known.send_modify(|known| known.ending = true);
+                    return false;
+                }
+                () = host_clock::sleep_until(start_by), if starting => {
+                    let why = format!("its supervisor said nothing for {} s", PATIENCE.as_secs());
+                    self.known.send_modify(|known| known.fail(&why));
+                    return false;
+                }
+            }
+        }
+    }
+
+    /// An agent may have stopped its supervisor. That is a child of this process until `mind` reaps it, so that its
+    /// number is no other process's.
+    fn wake_supervisor(&self) {
+        if let Some(pid) = rustix::process::Pid::from_raw(pid_of(&self.supervisor)) {
+            // It may have ended.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::CONT);
+        }
+    }
+
+    async fn sweep(&self) -> Result<(), String> {
+        let session = self.session.clone();
+        tokio::task::spawn_blocking(move || kill_orphans(Some(&session), PATIENCE))
+            .await
+            .unwrap_or_else(|error| Err(format!("the search for orphans failed: {error}")))
+    }
+}
+
+async fn sleep_until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => host_clock::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// The number of a process that is not reaped yet; 0 afterwards.
+pub(super) fn pid_of(child: &Child) -> i32 {
+    child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0)
+}

@@ -1,0 +1,30 @@
+//! The silence behind the end of a turn.
+
+use std::time::Duration;
+
+use host_clock::Instant;
+
+/// A turn whose end has come, and to which the words right behind it belong.
+pub(crate) struct Settling {
+    silence: Duration,
+    until: Instant,
+    /// However much comes.
+    at_most: Instant,
+}
+
+impl Settling {
+    pub(crate) fn new(silence: Duration, at_most: Duration) -> Self {
+        let now = Instant::now();
+        Self { silence, until: now + silence, at_most: now + at_most.max(silence) }
+    }
+
+    /// When the turn is over, if nothing more comes.
+    pub(crate) fn until(&self) -> Instant {
+        self.until
+    }
+
+    /// The agent has written a line.
+    pub(crate) fn heard(&mut self) {
+        self.until = (Instant::now() + self.silence).min(self.at_most);
+    }
+}

@@ -1,0 +1,425 @@
+//! A session whose every turn is a process of its own, or a message to a process that lives on.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use crate::{
+    dialect::Dialect,
+    lane::{Answer, Remarks, Session, SessionSpec},
+    session::{
+        input::Input,
+        journal::{Journal, TurnContext},
+        process::{AgentCommand, AgentProcess, HostProgram},
+        record::{Record, SessionSummary},
+        turn::Turn,
+    },
+};
+use host_clock::timeout;
+use host_model::{Conclusion, Fault, FaultClass, LaneKind, Redactor, SessionEvent};
+
+/// The longest argument that Linux passes to a program is 128 KiB, its end included.
+const MAX_ARGUMENT_BYTES: usize = (128 << 10) - 1;
+
+/// What a kind of agent must say to be run one process a turn.
+pub(crate) trait TurnAgent: Send {
+    /// What to start for a turn, from 1, that begins with `message`.
+    /// A fault is the session's.
+    fn command(&self, turn: u32, message: &str) -> Result<AgentCommand, Fault>;
+
+    /// Whether one process takes all messages, on its standard input, until that is closed.
+    fn is_persistent(&self) -> bool {
+        false
+    }
+
+    /// How its output is read.
+    fn dialect(&self) -> Box<dyn Dialect>;
+
+    /// Called when all of its processes are gone, and maybe again. An error is what it left that must not stay.
+    fn gone(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// Whether the session's end was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// It was, and what the agent had said before is looked at.
+    Ending,
+    /// What the agent does from here on is no fault of its.
+    Ended,
+}
+
+/// Drives a [`TurnAgent`].
+pub(crate) struct TurnSession {
+    host: HostProgram,
+    id: String,
+    agent: Box<dyn TurnAgent>,
+    context: TurnContext,
+    turn: Option<Turn>,
+    turns: u32,
+    /// One for each turn: what a turn leaves running in the background may live until the session ends.
+    processes: Vec<AgentProcess>,
+    /// The agent's folder for temporary files, which goes with the attempt.
+    tmp: PathBuf,
+    /// The standard input of a persistent agent.
+    input: Option<Input>,
+    /// The message of a turn whose agent is spawned and not known to run yet.
+    starting: Option<String>,
+    stage: Stage,
+    fault: Option<Fault>,
+    conclusion: Option<Conclusion>,
+}
+
+impl TurnSession {
+    /// Starts the first turn. `id` marks the session's processes; nothing that they say is told but by `redactor`.
+    pub(crate) async fn start(
+        host: HostProgram,
+        kind: LaneKind,
+        id: String,
+        agent: Box<dyn TurnAgent>,
+        spec: &SessionSpec,
+        redactor: Redactor,
+    ) -> Result<Self, Fault> {
+        let summary = SessionSummary {
+            lane: kind.to_string(),
+            session: id.clone(),
+            state: "running".into(),
+            ..SessionSummary::default()
+        };
+        let record = Record::create(spec.record_dir.as_deref(), &spec.limits)?;
+        let journal = Journal::new(record, summary, redactor);
+        let context = TurnContext {
+            journal: Arc::new(Mutex::new(journal)),
+            observer: spec.observer.clone(),
+            limits: spec.limits.clone(),
+        };
+        let mut session = Self {
+            host,
+            id,
+            agent,
+            context,
+            turn: None,
+            turns: 0,
+            processes: Vec::new(),
+            tmp: spec.tmp.clone(),
+            input: None,
+            starting: None,
+            stage: Stage::Open,
+            fault: None,
+            conclusion: None,
+        };
+        match session.send_message(&spec.prompt).await {
+            Ok(()) => Ok(session),
+            Err(fault) => {
+                // Nobody else could wait for what was spawned.
+                session.end_processes(Duration::ZERO).await?;
+                Err(fault)
+            }
+        }
+    }
+
+    /// Spawns the next turn's agent. From here on `end` knows its process; `started` waits until it runs.
+    fn spawn_turn(&mut self, message: &str) -> Result<(), Fault> {
+        let mut command = self.agent.command(self.turns + 1, message).map_err(|fault| self.broken(fault))?;
+        let mut lines = None;
+        if self.agent.is_persistent() {
+            match Input::open(&self.tmp) {
+                Ok(input) => {
+                    command.stdin = Some(input.path());
+                    lines = Some(input.lines());
+                    self.input = Some(input);
+                }
+                Err(error) => {
+                    return Err(self.broken(Fault::of_host("cannot make the agent's standard input", &error)));
+                }
+            }
+        }
+        if let Err(problem) = check_message(message, &command) {
+            return Err(self.broken(Fault::new(FaultClass::Protocol, problem)));
+        }
+        match AgentProcess::spawn(&self.host, &command, &self.id) {
+            Ok((process, streams)) => {
+                self.turns += 1;
+                let (dialect, context) = (self.agent.dialect(), self.context.clone());
+                self.turn = Some(Turn::start(process.watch(), streams, dialect, context, message, lines));
+                self.processes.push(process);
+                self.starting = Some(message.to_owned());
+                Ok(())
+            }
+            Err(problem) => Err(self.broken(Fault::of_launch(problem))),
+        }
+    }
+
+    /// Waits until the agent of this turn runs. A `send` that was dropped meanwhile is carried on here.
+    async fn started(&mut self) -> Result<(), Fault> {
+        let Some(process) = self.processes.last_mut().filter(|_| self.starting.is_some()) else { return Ok(()) };
+        let started = process.started().await;
+        self.starting = None;
+        let confinement = process.confinement();
+        self.context.journal(|journal| journal.summary.confinement = confinement);
+        started.map_err(|problem| self.broken(Fault::of_launch(problem)))
+    }
+
+    async fn next(&mut self) -> Result<Option<SessionEvent>, Fault> {
+        self.check()?;
+        self.started().await?;
+        let Some(turn) = self.turn.as_mut().filter(|_| self.conclusion.is_none()) else { return Ok(None) };
+        if let Some(event) = turn.next().await {
+            return Ok(Some(event));
+        }
+        self.finish_turn().await.map(|_| None)
+    }
+
+    async fn send_message(&mut self, message: &str) -> Result<(), Fault> {
+        self.check()?;
+        if self.conclusion.is_some() {
+            let fault = Fault::new(FaultClass::Protocol, "a message was sent to a session that is concluded");
+            return Err(self.broken(fault));
+        }
+        // Else this call was made before and dropped after it had spawned the agent.
+        if self.starting.as_deref() != Some(message) {
+            self.started().await?;
+            self.finish_turn().await?;
+            if self.agent.is_persistent() && self.turn.is_some() {
+                return self.begin_turn(message);
+            }
+            self.await_exit().await?;
+            self.spawn_turn(message)?;
+        }
+        self.started().await
+    }
+
+    /// Gives a persistent agent another message. Waits for nothing, so that nothing is sent twice.
+    fn begin_turn(&mut self, message: &str) -> Result<(), Fault> {
+        if self.turn.as_mut().is_some_and(|turn| turn.begin_another(message)) {
+            self.turns += 1;
+            return Ok(());
+        }
+        let gone = Fault::new(FaultClass::Crash, "the agent ended after its turn, before it was sent another message");
+        let fault = self.unasked_fault().unwrap_or(gone);
+        Err(self.broken(fault))
+    }
+
+    async fn finish_turn(&mut self) -> Result<String, Fault> {
+        let Some(turn) = &mut self.turn else { return Ok(String::new()) };
+        match turn.finish().await {
+            Ok(stop_reason) => Ok(stop_reason),
+            Err(fault) => Err(self.broken(fault)),
+        }
+    }
+
+    /// An agent that said its last word gets a moment to leave by itself, and is made to leave then. One that breaks
+    /// down meanwhile has not kept all of what it should.
+    async fn await_exit(&mut self) -> Result<(), Fault> {
+        let grace = self.context.limits.exit_grace;
+        // One that was told by the end of its input has answered before, and has only to leave.
+        let moment = if self.input.is_some() { grace / 4 } else { grace };
+        if let Some(input) = &self.input {
+            input.close();
+        }
+        let Some(process) = self.processes.last_mut() else { return Ok(()) };
+        if timeout(moment, process.exited()).await.is_err() {
+            process.request_end(grace);
+            process.exited().await;
+        } else if self.input.is_some() {
+            // What an adapter had started leaves behind it, and takes longer where a signal comes in between.
+            drop(timeout(moment, process.gone()).await);
+        }
+        if let Some(turn) = &mut self.turn {
+            turn.settle().await;
+        }
+        self.unasked_fault().map_or(Ok(()), |fault| Err(self.broken(fault)))
+    }
+
+    /// What it means that the last agent ended, if it did so before the host had asked it to.
+    fn unasked_fault(&self) -> Option<Fault> {
+        let exit = self.processes.last()?.unasked_exit()?;
+        self.turn.as_ref()?.fault_of(&exit)
+    }
+
+    async fn conclude_once(&mut self) -> Result<Conclusion, Fault> {
+        self.check()?;
+        if let Some(conclusion) = &self.conclusion {
+            return Ok(conclusion.clone());
+        }
+        self.started().await?;
+        let stop_reason = self.finish_turn().await?;
+        self.await_exit().await?;
+        self.end_processes(self.context.limits.exit_grace).await?;
+        let turns = self.turns;
+        let conclusion = self.context.journal(|journal| {
+            journal.summary.state = "concluded".into();
+            journal.summary.stop_reason = Some(stop_reason.clone());
+            journal.save();
+            let duration = journal.started.elapsed();
+            Conclusion {
+                final_message: journal.final_message.clone(),
+                stop_reason,
+                turns,
+                usage: journal.usage(),
+                duration,
+            }
+        });
+        if let Some(failure) = self.context.journal(|journal| journal.record.failure().cloned()) {
+            return Err(self.broken(failure));
+        }
+        self.conclusion = Some(conclusion.clone());
+        Ok(conclusion)
+    }
+
+    async fn end_now(&mut self, grace: Duration) -> Result<Option<Fault>, Fault> {
+        if self.stage != Stage::Ended {
+            self.stage = Stage::Ending;
+            if let (None, None, Some(turn)) = (&self.fault, &self.conclusion, &mut self.turn) {
+                // What the agent says before it is ended counts, what it says because of that does not.
+                turn.stop_fetching();
+                turn.catch_up().await;
+                if let Some(Err(fault)) = turn.outcome() {
+                    self.broken(fault);
+                }
+            }
+            self.stage = Stage::Ended;
+        }
+        self.end_processes(grace).await?;
+        if self.fault.is_none() && self.conclusion.is_none() {
+            match self.unasked_fault() {
+                Some(fault) => drop(self.broken(fault)),
+                None => self.context.journal(|journal| {
+                    journal.summary.state = "ended".into();
+                    journal.save();
+                }),
+            }
+        }
+        Ok(self.fault.clone())
+    }
+
+    /// The error is about what survives, whatever happened before.
+    async fn end_processes(&mut self, grace: Duration) -> Result<(), Fault> {
+        for process in &self.processes {
+            process.request_end(grace);
+        }
+        if let Some(turn) = &mut self.turn {
+            turn.stop_fetching();
+        }
+        let mut left = Vec::new();
+        for process in &mut self.processes {
+            left.extend(process.gone().await.err());
+        }
+        if let Some(turn) = &mut self.turn {
+            turn.settle().await;
+        }
+        self.context.journal(Journal::save);
+        if left.is_empty() {
+            return self.agent.gone().map_err(|problem| self.broken(Fault::new(FaultClass::Internal, problem)));
+        }
+        let message = format!("processes of the agent survive and must be killed by hand: {}", left.join("; "));
+        let survivors = Fault::new(FaultClass::Internal, message);
+        self.broken(survivors.clone());
+        Err(survivors)
+    }
+
+    fn check(&self) -> Result<(), Fault> {
+        match &self.fault {
+            Some(fault) => Err(fault.clone()),
+            None if self.stage == Stage::Open || self.conclusion.is_some() => Ok(()),
+            None => Err(Fault::new(FaultClass::Internal, "the host has ended the session")),
+        }
+    }
+
+    /// The first fault is for good. The agent is of no more use: its end begins, and `end` waits for it.
+    fn broken(&mut self, fault: Fault) -> Fault {
+        let fault = self.record_fault(fault);
+        for process in &self.processes {
+            process.request_end(Duration::ZERO);
+        }
+        fault
+    }
+
+    /// The first fault is for good, in the record too.
+    fn record_fault(&mut self, fault: Fault) -> Fault {
+        let redactor = self.context.journal(|journal| journal.redactor.clone());
+        let fault = self.fault.get_or_insert_with(|| redactor.fault(fault)).clone();
+        self.context.journal(|journal| {
+            journal.summary.state = "fault".into();
+            journal.summary.fault = Some(fault.clone());
+            journal.save();
+        });
+        fault
+    }
+}
+
+impl Session for TurnSession {
+    fn next_event(&mut self) -> Answer<'_, Option<SessionEvent>> {
+        Box::pin(self.next())
+    }
+
+    fn send(&mut self, message: String) -> Answer<'_, ()> {
+        Box::pin(async move { self.send_message(&message).await })
+    }
+
+    fn conclude(&mut self) -> Answer<'_, Conclusion> {
+        Box::pin(self.conclude_once())
+    }
+
+    fn end(&mut self, grace: Duration) -> Answer<'_, Option<Fault>> {
+        Box::pin(self.end_now(grace))
+    }
+
+    fn give_up(&mut self, fault: &Fault) -> bool {
+        let is_over = self.turn.as_ref().is_some_and(|turn| turn.outcome().is_some());
+        if self.fault.is_some() || self.conclusion.is_some() || is_over {
+            return false;
+        }
+        self.record_fault(fault.clone());
+        true
+    }
+
+    fn remarks(&mut self) -> Remarks {
+        self.context.journal(Journal::remarks)
+    }
+
+    fn unconfined(&self) -> Option<String> {
+        self.processes.iter().find_map(AgentProcess::unconfined)
+    }
+}
+
+/// A message becomes an argument of a program, alone or with more around it.
+fn check_message(message: &str, command: &AgentCommand) -> Result<(), String> {
+    if message.contains('\0') {
+        return Err("the message holds a NUL character, which no agent can be given".into());
+    }
+    let longest = command.args.iter().map(|argument| argument.len()).max().unwrap_or_default();
+    if longest <= MAX_ARGUMENT_BYTES || longest < message.len() {
+        return Ok(());
+    }
+    let (length, most) = (message.len(), MAX_ARGUMENT_BYTES.saturating_sub(longest - message.len()));
+    Err(format!(
+        "the message has {length} bytes, but this agent takes at most {most}: put the long part into a file of the root"
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use host_model::Confinement;
+
+    #[test]
+    fn a_message_must_fit_its_argument() {
+        let check = |message: &str| {
+            let args = vec!["agent".into(), format!("--prompt={message}").into()];
+            let (program, cwd) = (PathBuf::from("it"), PathBuf::from("/"));
+            let confinement = Confinement::default();
+            check_message(message, &AgentCommand { program, args, env: Vec::new(), cwd, stdin: None, confinement })
+        };
+        let most = MAX_ARGUMENT_BYTES - "--prompt=".len();
+        assert_eq!(check("do it\nnow"), Ok(()));
+        assert_eq!(check(&"x".repeat(most)), Ok(()));
+        let problem = check(&"x".repeat(most + 1)).unwrap_err();
+        assert!(problem.contains("131063 bytes") && problem.contains("at most 131062"), "{problem}");
+        assert!(check("a\0b").unwrap_err().contains("NUL"));
+    }
+}

@@ -1,0 +1,119 @@
+//! Which processes belong to the agents of an attempt.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::ffi::OsStrExt,
+    path::Path,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use rustix::process::getpid;
+
+use crate::supervise::process_tree::{self, Process};
+
+/// How long a look at all processes is used again: every attempt wants one each second.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// The agents that ran when it was looked.
+struct Seen {
+    at: Instant,
+    agents: Vec<Agent>,
+}
+
+/// A supervisor's environment, which is its agent's, and the processes below it.
+struct Agent {
+    environment: Vec<u8>,
+    processes: Vec<i32>,
+}
+
+static SEEN: Mutex<Option<Arc<Seen>>> = Mutex::new(None);
+
+/// The processes of the agents whose environment names a directory below `base`: their HOME is there, for one. Empty
+/// where `/proc` cannot be read.
+#[must_use]
+pub fn agents_processes(base: &Path) -> Vec<i32> {
+    let needle = [b"=".as_slice(), base.as_os_str().as_bytes(), b"/"].concat();
+    let belongs = |agent: &&Agent| agent.environment.split(|byte| *byte == 0).any(|entry| contains(entry, &needle));
+    seen().agents.iter().filter(belongs).flat_map(|agent| agent.processes.iter().copied()).collect()
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+fn seen() -> Arc<Seen> {
+    // Others wait for the one who looks, and use what he has seen.
+    let mut last = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(seen) = last.as_ref().filter(|seen| seen.at.elapsed() < FRESH) {
+        return Arc::clone(seen);
+    }
+    let seen = Arc::new(Seen { at: Instant::now(), agents: look() });
+    *last = Some(Arc::clone(&seen));
+    seen
+}
+
+fn look() -> Vec<Agent> {
+    let own = getpid().as_raw_nonzero().get();
+    let processes = process_tree::find(|it| it.parent == own).unwrap_or_default();
+    group(own, &processes)
+        .into_iter()
+        .map(|(child, processes)| {
+            let environment = fs::read(format!("/proc/{child}/environ")).unwrap_or_default();
+            Agent { environment, processes }
+        })
+        .collect()
+}
+
+/// The descendants of `own`, by the child that they descend from; without that child, which is a supervisor.
+fn group(own: i32, processes: &[Process]) -> BTreeMap<i32, Vec<i32>> {
+    let parents: BTreeMap<i32, i32> = processes.iter().map(|it| (it.pid, it.parent)).collect();
+    let mut groups: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
+    for process in processes {
+        let mut child = process.pid;
+        // No chain is longer than there are processes: a number may have been given again meanwhile.
+        for _ in 0..parents.len() {
+            match parents.get(&child) {
+                Some(parent) if *parent != own => child = *parent,
+                _ => break,
+            }
+        }
+        if child != process.pid && parents.get(&child) == Some(&own) {
+            groups.entry(child).or_default().push(process.pid);
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn descendants_are_told_apart_by_the_child_that_they_come_from() {
+        let of = |pid, parent| Process::for_test(pid, parent, 1);
+        let processes = [of(20, 10), of(30, 10), of(21, 20), of(22, 21), of(31, 30), of(5, 99)];
+        let groups = group(10, &processes);
+        assert_eq!(groups, BTreeMap::from([(20, vec![21, 22]), (30, vec![31])]));
+    }
+
+    #[test]
+    fn the_processes_of_an_attempt_are_found_by_its_directory() {
+        let base = tempfile::tempdir().unwrap();
+        let mut supervisor = std::process::Command::new("sh")
+            .args(["-c", "sleep 30 & sleep 30"])
+            .env("HOME", base.path().join("home"))
+            .spawn()
+            .unwrap();
+        let begun = Instant::now();
+        while agents_processes(base.path()).len() < 2 {
+            assert!(begun.elapsed() < Duration::from_secs(60), "they are not found");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        assert!(agents_processes(&base.path().join("home")).is_empty());
+        let pid = i32::try_from(supervisor.id()).unwrap();
+        process_tree::kill_all(|it| it.pid == pid).unwrap();
+        supervisor.wait().unwrap();
+    }
+}

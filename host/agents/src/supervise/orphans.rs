@@ -1,0 +1,132 @@
+//! What is left when a supervisor itself was killed, by the agent or by the kernel for want of memory.
+//!
+//! Its agent dies with it (parent-death signal), but what the agent had started is orphaned. When the host is a
+//! subreaper it becomes their parent. They can be told from the host's other children: every agent begins a
+//! session (`setsid`) of its own, and no process ever gets back into its ancestors' session, while supervisors
+//! and the host's helpers (`git`) stay in the host's. All orphans belong to sessions that broke, so it does not
+//! matter whose they are. Where the host is no subreaper, the marker in their environment finds those that
+//! have kept it.
+//!
+//! What was the host's child before it was `host` (a shell starts a daemon and becomes the host), is not one of them. Where
+//! the host is the first process of its PID namespace, it becomes the parent of orphans that others have started there:
+//! then only those with a marker count.
+//!
+//! Not covered: an agent that kills supervisor *and* host, and whose descendants drop the marker. The same of an agent that
+//! kills its supervisor where the host is the first process of its namespace; the kernel ends all of that with the host.
+
+use std::{
+    io,
+    sync::{Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use rustix::process::{WaitOptions, getpid, set_child_subreaper, waitpid};
+
+use crate::supervise::{
+    pids,
+    process_tree::{self, Process},
+};
+use host_clock::Instant;
+
+/// Names the session in the environment of its agent, for whoever must find leftovers.
+pub const SESSION_MARKER: &str = "HOST_SESSION";
+
+/// Children that this process had before it was `host`.
+static EARLIER: OnceLock<Vec<Process>> = OnceLock::new();
+
+/// One sweep at a time: a process that it reaps must not be another one's by then.
+static SWEEP: Mutex<()> = Mutex::new(());
+
+/// Makes this process the parent of whatever is orphaned below it. The composition root calls this once, before
+/// the first session starts.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn become_subreaper() -> io::Result<()> {
+    // Where that cannot be read no agent is started either.
+    if let Ok(own) = pids::own()
+        && let Ok(children) = process_tree::find(|process| process.parent == own.number)
+    {
+        EARLIER.get_or_init(|| children);
+    }
+    Ok(set_child_subreaper(Some(getpid()))?)
+}
+
+/// Kills and reaps orphans that the host has adopted, and processes marked with `session`, with all their
+/// descendants, until none is left or `patience` is over. Blocks.
+///
+/// # Errors
+/// The processes that are left, for a person.
+pub fn kill_orphans(session: Option<&str>, patience: Duration) -> Result<(), String> {
+    let _one_at_a_time = SWEEP.lock().unwrap_or_else(PoisonError::into_inner);
+    let marker = session.map(|session| format!("{SESSION_MARKER}={session}"));
+    let own = Process::read(pids::own()?.number).ok_or("cannot read the host's own entry in /proc")?;
+    let host = Host { own, is_init: getpid().is_init(), earlier: EARLIER.get().map_or(&[], Vec::as_slice) };
+    let belongs = |process: &Process| host.has_orphan(process, marker.as_deref());
+    let until = Instant::now() + patience;
+    loop {
+        let left = process_tree::find(belongs).map_err(|error| format!("cannot list processes: {error}"))?;
+        if left.is_empty() {
+            return Ok(());
+        }
+        if Instant::now() >= until {
+            return Err(process_tree::describe(&left));
+        }
+        // A failure to list shows in the next round.
+        drop(process_tree::kill_all(belongs));
+        for pid in left.iter().filter(|it| it.parent == host.own.pid).filter_map(Process::to_call) {
+            // Not a child any more is as good as reaped.
+            let _ = waitpid(Some(pid), WaitOptions::NOHANG);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What is known of the host where its orphans are looked for.
+struct Host<'a> {
+    own: Process,
+    /// Whether it is the first process of its PID namespace.
+    is_init: bool,
+    earlier: &'a [Process],
+}
+
+impl Host<'_> {
+    /// Whether `process` is the root of a tree of orphans. The host's session is 0 where its leader is outside of the
+    /// host's PID namespace, as in a container that a shell started.
+    fn has_orphan(&self, process: &Process, marker: Option<&str>) -> bool {
+        // A supervisor has its agent's environment, but it is in the host's session.
+        if process.pid == self.own.pid || process.session == self.own.session {
+            return false;
+        }
+        let is_adopted = || {
+            let is_earlier = self.earlier.iter().any(|earlier| earlier.is(process));
+            !is_earlier && (!self.is_init || process.zombie || process.was_started_with_variable(SESSION_MARKER))
+        };
+        if process.parent == self.own.pid {
+            return is_adopted();
+        }
+        !process.zombie && marker.is_some_and(|marker| process.was_started_with(marker))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hosts_children_are_told_from_orphans_whatever_its_session_is() {
+        for session in [0, 7] {
+            let earlier = [Process::for_test(14, 10, 14)];
+            let host = Host { own: Process::for_test(10, 1, session), is_init: false, earlier: &earlier };
+            let has = |pid, parent, session| host.has_orphan(&Process::for_test(pid, parent, session), None);
+            assert!(!has(10, 1, session));
+            assert!(!has(11, 10, session), "a supervisor");
+            assert!(has(12, 10, 12));
+            assert!(!has(13, 1, 13), "a child of others");
+            assert!(!has(14, 10, 14), "a child from before");
+            // There is no such process, so that nothing marks it.
+            let first = Host { is_init: true, ..host };
+            assert!(!first.has_orphan(&Process::for_test(i32::MAX, 10, 12), None), "anyone's");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The numbers of processes: those in `/proc`, and those that system calls take.
+//!
+//! They differ where `/proc` is of another PID namespace than this process, as after `unshare --pid --fork` without
+//! `--mount-proc`: a number from there, given to `kill`, is then a stranger's. Everything that is read from `/proc` is
+//! compared by its numbers; only [`to_call`] makes one of them a number for a system call.
+
+use std::{
+    fs, io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    sync::OnceLock,
+};
+
+use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
+
+/// This process, as `/proc` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Own {
+    /// Its number there.
+    pub(crate) number: i32,
+    /// How many namespaces deeper than that of `/proc` its own is.
+    depth: usize,
+}
+
+/// How `/proc` shows this process.
+///
+/// # Errors
+/// It does not: there is no `/proc`, or it is of a namespace that this process is not in. What to do is said.
+pub(crate) fn own() -> Result<Own, String> {
+    // A process never changes its namespace; `/proc` may only be mounted later.
+    static OWN: OnceLock<Own> = OnceLock::new();
+    if let Some(own) = OWN.get() {
+        return Ok(*own);
+    }
+    let link = fs::read_link("/proc/self").map_err(|error| unusable(&error))?;
+    let number = link.to_str().and_then(|number| number.parse().ok());
+    let number = number.ok_or_else(|| unusable(&io::Error::other("it names no process")))?;
+    let status = fs::read_to_string("/proc/self/status").map_err(|error| unusable(&error))?;
+    let own_number = getpid().as_raw_nonzero().get();
+    let depth = match namespace_numbers(&status) {
+        Some(numbers) if numbers.first() == Some(&number) && numbers.last() == Some(&own_number) => numbers.len() - 1,
+        // A kernel that does not tell them.
+        None if number == own_number => 0,
+        _ => return Err(unusable(&io::Error::other(format!("it shows process {own_number} as {number}")))),
+    };
+    Ok(*OWN.get_or_init(|| Own { number, depth }))
+}
+
+fn unusable(error: &io::Error) -> String {
+    format!(
+        "cannot find this process in /proc: {error}\nhelp: mount the one of its PID namespace (`mount -t proc proc \
+         /proc`, `unshare --mount-proc`)"
+    )
+}
+
+/// The number, for system calls of this process, of the process that `/proc` has under `listed`. `None` where it has
+/// none in this process's namespace.
+pub(crate) fn to_call(listed: i32) -> Option<i32> {
+    let own = own().ok()?;
+    if own.depth == 0 {
+        return Some(listed);
+    }
+    let status = fs::read_to_string(format!("/proc/{listed}/status")).ok()?;
+    namespace_numbers(&status)?.get(own.depth).copied()
+}
+
+/// The number in `/proc` of a child of this process that is not reaped yet, given its number for system calls.
+pub(crate) fn listed(child: Pid) -> Option<i32> {
+    if are_the_same() {
+        return Some(child.as_raw_nonzero().get());
+    }
+    pid_of(pidfd_open(child, PidfdFlags::empty()).ok()?.as_fd())
+}
+
+/// Whether a handle that was opened by the number of [`to_call`] is of the process that `/proc` has under `listed`: the
+/// same number may be one of another namespace's.
+pub(crate) fn is_of(handle: BorrowedFd<'_>, listed: i32) -> bool {
+    if own().is_ok_and(|own| own.depth == 0) {
+        return true;
+    }
+    pid_of(handle) == Some(listed)
+}
+
+/// The number in `/proc` of the process that a handle is of.
+fn pid_of(handle: BorrowedFd<'_>) -> Option<i32> {
+    let told = fs::read_to_string(format!("/proc/self/fdinfo/{}", handle.as_raw_fd())).ok()?;
+    line(&told, "Pid:")?.trim().parse().ok()
+}
+
+/// Whether numbers from `/proc` may be given to system calls as they are.
+pub(crate) fn are_the_same() -> bool {
+    own().is_ok_and(|own| own.depth == 0)
+}
+
+/// The numbers of a process in all namespaces from that of `/proc` down to its own.
+fn namespace_numbers(status: &str) -> Option<Vec<i32>> {
+    line(status, "NSpid:")?.split_ascii_whitespace().map(|number| number.parse().ok()).collect()
+}
+
+fn line<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_all_namespaces_are_read() {
+        assert_eq!(namespace_numbers("Name:\tx\nNSpid:\t4711\t12\t1\nNSpgid:\t4711"), Some(vec![4711, 12, 1]));
+        assert_eq!(namespace_numbers("Name:\tx\n"), None);
+        assert_eq!(namespace_numbers("NSpid:\tx\n"), None);
+    }
+
+    #[test]
+    fn this_process_has_one_number_where_proc_is_its_own() {
+        let own = own().unwrap();
+        assert_eq!(to_call(own.number), Some(getpid().as_raw_nonzero().get()));
+        let handle = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
+        assert_eq!(pid_of(handle.as_fd()), Some(own.number));
+    }
+}

@@ -1,0 +1,230 @@
+//! Who descends from whom, read from `/proc`, and how to kill them so that none gets away.
+
+use std::{collections::BTreeMap, fs, io, os::fd::AsFd};
+
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
+
+use crate::supervise::pids;
+
+/// How often a tree is looked through for processes that were forked while it was being stopped.
+const STOP_PASSES: usize = 64;
+
+/// A process as `/proc/PID/stat` shows it. All numbers are those of `/proc`, see `pids`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Process {
+    pub(crate) pid: i32,
+    pub(crate) parent: i32,
+    /// The session (`setsid`) that it belongs to.
+    pub(crate) session: i32,
+    /// Whether it is dead and only waits to be reaped.
+    pub(crate) zombie: bool,
+    /// Whether a signal has stopped it.
+    pub(crate) stopped: bool,
+    pub(crate) name: String,
+    /// Clock ticks since boot; tells it from a later process with the same number.
+    started: u64,
+}
+
+impl Process {
+    /// `None` when there is no such process (any more).
+    pub(crate) fn read(pid: i32) -> Option<Self> {
+        let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
+        Self::parse(pid, &String::from_utf8_lossy(&stat))
+    }
+
+    fn parse(pid: i32, stat: &str) -> Option<Self> {
+        // The name stands in parentheses and may itself hold any of them: the last one ends it.
+        let (head, tail) = stat.rsplit_once(')')?;
+        let fields: Vec<&str> = tail.split_ascii_whitespace().collect();
+        Some(Self {
+            pid,
+            parent: fields.get(1)?.parse().ok()?,
+            session: fields.get(3)?.parse().ok()?,
+            zombie: matches!(*fields.first()?, "Z" | "X"),
+            stopped: *fields.first()? == "T",
+            name: head.split_once('(')?.1.to_owned(),
+            started: fields.get(19)?.parse().ok()?,
+        })
+    }
+
+    /// Sends `signal` to this very process; neither a later one that was given its number nor one that has the number in
+    /// another namespace gets it.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let Some(pid) = self.to_call() else { return };
+        let same = || Self::read(self.pid).is_some_and(|now| now.started == self.started);
+        match pidfd_open(pid, PidfdFlags::empty()) {
+            // Errors below mean that it is gone, or belongs to another user; whoever waits for it will see.
+            Ok(handle) if same() && pids::is_of(handle.as_fd(), self.pid) => drop(pidfd_send_signal(handle, signal)),
+            Err(rustix::io::Errno::NOSYS) if same() && pids::are_the_same() => drop(kill_process(pid, signal)),
+            _ => {}
+        }
+    }
+
+    /// Its number for system calls, where it has one.
+    pub(crate) fn to_call(&self) -> Option<Pid> {
+        pids::to_call(self.pid).and_then(Pid::from_raw)
+    }
+
+    /// Whether it is the same process as `other`, and not a later one with its number.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        (self.pid, self.started) == (other.pid, other.started)
+    }
+
+    /// Whether the process was started with the variable `name` in its environment, whatever its value.
+    pub(crate) fn was_started_with_variable(&self, name: &str) -> bool {
+        self.environment_has(|entry| entry.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"=")))
+    }
+
+    /// Whether the process was started with `entry` (`NAME=VALUE`) in its environment.
+    pub(crate) fn was_started_with(&self, entry: &str) -> bool {
+        self.environment_has(|found| found == entry.as_bytes())
+    }
+
+    fn environment_has(&self, is: impl FnMut(&[u8]) -> bool) -> bool {
+        fs::read(format!("/proc/{}/environ", self.pid)).is_ok_and(|environ| environ.split(|byte| *byte == 0).any(is))
+    }
+}
+
+/// All processes that `belongs` picks, and all their descendants, as far as one look shows them. Each is given to
+/// `seen` at once; those in `known` are not looked at again.
+///
+/// # Errors
+/// When `/proc` cannot be listed.
+fn look(
+    known: &mut BTreeMap<i32, Process>,
+    belongs: &impl Fn(&Process) -> bool,
+    seen: impl Fn(&Process),
+) -> io::Result<()> {
+    let mut strangers: Vec<Process> = Vec::new();
+    // The kernel lists by number, so that parents mostly come before their children.
+    for pid in fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok()) {
+        if known.contains_key(&pid) {
+            continue;
+        }
+        let Some(process) = Process::read(pid) else { continue };
+        if known.contains_key(&process.parent) || belongs(&process) {
+            seen(&process);
+            known.insert(pid, process);
+        } else {
+            strangers.push(process);
+        }
+    }
+    // Where the numbers have wrapped around, a child came before its parent.
+    loop {
+        let (found, rest): (Vec<_>, Vec<_>) = strangers.into_iter().partition(|it| known.contains_key(&it.parent));
+        if found.is_empty() {
+            return Ok(());
+        }
+        for process in found {
+            seen(&process);
+            known.insert(process.pid, process);
+        }
+        strangers = rest;
+    }
+}
+
+/// All processes that `belongs` picks, and all their descendants.
+///
+/// # Errors
+/// When `/proc` cannot be listed.
+pub(crate) fn find(belongs: impl Fn(&Process) -> bool) -> io::Result<Vec<Process>> {
+    let mut known = BTreeMap::new();
+    look(&mut known, &belongs, |_| {})?;
+    Ok(known.into_values().collect())
+}
+
+/// Sends SIGKILL to all that `belongs` picks, and to all their descendants. Each is stopped as soon as it is seen,
+/// and they are looked for again until no new one turns up: a fork bomb that is only killed wins the race against
+/// its killer.
+///
+/// # Errors
+/// When `/proc` cannot be listed; those found before are killed nevertheless.
+pub(crate) fn kill_all(belongs: impl Fn(&Process) -> bool) -> io::Result<()> {
+    let mut stopped = BTreeMap::new();
+    let mut result = Ok(());
+    for _ in 0..STOP_PASSES {
+        let before = stopped.len();
+        result = look(&mut stopped, &belongs, |process| process.signal(Signal::STOP));
+        if stopped.len() == before {
+            break;
+        }
+    }
+    for process in stopped.values() {
+        process.signal(Signal::KILL);
+    }
+    result
+}
+
+/// Sends SIGSTOP to all that `belongs` picks, and to all their descendants, until no new one turns up: those that were not
+/// stopped before.
+pub(crate) fn stop_all(belongs: impl Fn(&Process) -> bool) -> Vec<Process> {
+    let mut seen = BTreeMap::new();
+    for _ in 0..STOP_PASSES {
+        let before = seen.len();
+        let looked = look(&mut seen, &belongs, |process| {
+            if !process.stopped {
+                process.signal(Signal::STOP);
+            }
+        });
+        if looked.is_err() || seen.len() == before {
+            break;
+        }
+    }
+    seen.into_values().filter(|process| !process.stopped && !process.zombie).collect()
+}
+
+/// Names processes for a person: `4711 (sleep), 4712 (sh)`, at most ten.
+pub(crate) fn describe(processes: &[Process]) -> String {
+    let mut names: Vec<String> = processes.iter().take(10).map(|it| format!("{} ({})", it.pid, it.name)).collect();
+    if processes.len() > names.len() {
+        names.push(format!("and {} more", processes.len() - names.len()));
+    }
+    names.join(", ")
+}
+
+#[cfg(test)]
+impl Process {
+    pub(crate) fn for_test(pid: i32, parent: i32, session: i32) -> Self {
+        Self { pid, parent, session, zombie: false, stopped: false, name: "p".into(), started: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stat_line_is_read_whatever_the_name_is() {
+        let tail = "S 10 11 12 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987 0 0";
+        let read = Process::parse(5, &format!("5 (a) b (c) {tail}")).unwrap();
+        assert_eq!((read.parent, read.session, read.started, read.name.as_str()), (10, 12, 987, "a) b (c"));
+        assert_eq!(Process::parse(5, "5 (cut"), None);
+        assert_eq!(Process::parse(5, "5 (cut) S 1"), None);
+    }
+
+    #[test]
+    fn a_tree_is_found_with_all_that_is_below() {
+        let mut child = std::process::Command::new("sh").args(["-c", "sleep 30 & wait"]).spawn().unwrap();
+        let root = i32::try_from(child.id()).unwrap();
+        let tree = || find(|it| it.pid == root).unwrap();
+        while tree().len() < 2 {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        kill_all(|it| it.pid == root).unwrap();
+        child.wait().unwrap();
+        assert_eq!(tree(), []);
+    }
+
+    #[test]
+    fn this_process_is_seen() {
+        let own = i32::try_from(std::process::id()).unwrap();
+        assert!(find(|it| it.pid == own).unwrap().iter().any(|it| it.pid == own && !it.zombie));
+        assert!(Process::read(own).unwrap().was_started_with(&format!("PATH={}", std::env::var("PATH").unwrap())));
+    }
+
+    #[test]
+    fn many_survivors_are_named_briefly() {
+        let many: Vec<_> = (1..=12).map(|pid| Process::for_test(pid, 0, 1)).collect();
+        assert!(describe(&many).ends_with("10 (p), and 2 more"));
+    }
+}

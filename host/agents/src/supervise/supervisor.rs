@@ -1,0 +1,318 @@
+//! The supervisor of one agent: the host's own binary in a hidden mode.
+//!
+//! It knows whose descendants are whose, because as a *child subreaper* it becomes the parent of whatever
+//! the agent orphans, and it outlives a `kill -9` of the host: the control socket that the two hold closes
+//! then, and that means the same as an order to end. It has one thread and no runtime: the parent-death
+//! signal of the agent is tied to the thread that forked it, and it must start within a few milliseconds.
+//!
+//! Standard input is the control socket; the agent's standard output and error are passed through and
+//! are never read here. Environment and working directory are the agent's too.
+//!
+//! | from the supervisor | |
+//! |---|---|
+//! | `started PID` | the agent runs |
+//! | `unconfined WHY` | the kernel cannot hold the agent to all of its policy; comes before `started` |
+//! | `failed MESSAGE` | it could not be started; the supervisor ends |
+//! | `exited CODE`, `killed SIGNAL` | the agent ended; descendants may live on |
+//! | `ending` | the host's order was heard: an exit told before it was not its doing |
+//! | `gone` | no descendant is left; the supervisor ends |
+//!
+//! | from the host | |
+//! |---|---|
+//! | `start JSON` | what is not among the arguments, see [`StartOrder`]; the first line, written before this process begins |
+//! | `end MILLISECONDS` | SIGTERM for all, SIGKILL for those left after that time; may be repeated to shorten it |
+//! | end of file | the same as `end 0` |
+//!
+//! Not covered: what another service starts at the agent's request (a container daemon, cron, systemd) is
+//! no descendant, and a process of another user (setuid) cannot be signalled; the latter is reported.
+
+use std::{
+    fs::File,
+    io::{self, Read, Write},
+    os::{
+        fd::{FromRawFd, OwnedFd},
+        unix::net::UnixStream,
+    },
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    fs::FileType,
+    process::{
+        Signal, WaitOptions, getpid, set_child_subreaper, set_parent_process_death_signal, setpriority_process, wait,
+    },
+};
+
+use crate::{
+    confine::{Cage, Confined},
+    supervise::{
+        pids,
+        process_tree::{self, Process},
+        protocol::StartOrder,
+        start::{SuperviseArgs, close_on_exec_from, let_go_of_stdio, start_agent},
+    },
+};
+
+/// How long to wait between two rounds of killing; a process in an uninterruptible wait takes its time.
+const KILL_ROUND: Duration = Duration::from_millis(20);
+
+/// A wait that takes so much longer than it should is one in which this process was stopped.
+const STOPPED: Duration = Duration::from_millis(500);
+
+/// Runs an agent until it and all its descendants are gone. Returns the exit code of the supervisor.
+#[must_use]
+pub fn supervise(args: &SuperviseArgs) -> u8 {
+    match Supervisor::prepare().and_then(|supervisor| supervisor.run(args)) {
+        Ok(()) => 0,
+        Err(error) => {
+            // Standard error still is the agent's, and thus in the session's record.
+            drop(writeln!(
+                io::stderr(),
+                "host supervise: {error}; this mode is for `host run` only, which starts it with a control socket"
+            ));
+            1
+        }
+    }
+}
+
+struct Supervisor {
+    control: UnixStream,
+    /// The agent, until it is reaped; its number may be a descendant's afterwards.
+    agent: Option<i32>,
+    /// Whether the host knows that its order was heard.
+    told_ending: bool,
+    /// Becomes readable when a child ends or somebody asks this process to end.
+    signals: File,
+    /// What came over `control` and is no whole line yet.
+    inbox: Vec<u8>,
+    /// When SIGKILL begins; `None` while nobody wants an end.
+    kill_at: Option<Instant>,
+    /// Whether the host can still say something.
+    host_listens: bool,
+}
+
+impl Supervisor {
+    fn prepare() -> io::Result<Self> {
+        let control = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)?;
+        if !FileType::from_raw_mode(rustix::fs::fstat(&control)?.st_mode).is_socket() {
+            return Err(io::Error::other("standard input is no control socket"));
+        }
+        // Else it could start an agent and end none of its descendants.
+        pids::own().map_err(io::Error::other)?;
+        set_child_subreaper(Some(getpid()))?;
+        // An agent may stop its supervisor; when the host dies the kernel lets it go on.
+        set_parent_process_death_signal(Some(Signal::CONT))?;
+        close_on_exec_from(3)?;
+        Ok(Self {
+            control: UnixStream::from(control),
+            agent: None,
+            told_ending: false,
+            signals: watch_signals()?,
+            inbox: Vec::new(),
+            kill_at: None,
+            host_listens: true,
+        })
+    }
+
+    fn run(mut self, args: &SuperviseArgs) -> io::Result<()> {
+        let StartOrder { policy, stdin } = self.read_start_order()?;
+        if let Err(error) = policy.enter_view() {
+            self.tell(&format!("failed the directories of other attempts cannot be hidden from it: {error}"));
+            return Ok(());
+        }
+        let cage = match Cage::prepare(&policy, Path::new(&args.program)) {
+            Ok(cage) => cage,
+            Err(why) => {
+                self.tell(&format!("failed {why}"));
+                return Ok(());
+            }
+        };
+        if let Confined::Short(why) = cage.confined() {
+            self.tell(&format!("unconfined {why}"));
+        }
+        let agent = match start_agent(args, stdin.as_deref().map(Path::new), cage) {
+            Ok(pid) => pid,
+            Err(error) => {
+                self.tell(&format!("failed {error}"));
+                return Ok(());
+            }
+        };
+        self.agent = Some(agent);
+        self.tell(&format!("started {agent}"));
+        let_go_of_stdio()?;
+        // An order may have come with the policy.
+        self.heed_orders()?;
+        while self.reap()? {
+            if self.kill_at.is_some_and(|at| at <= Instant::now()) {
+                // On a busy machine fifty forkers would get fifty times the supervisor's share. Where this is not
+                // allowed, the race takes longer.
+                let _ = setpriority_process(None, -20);
+                // What could not be listed now is listed in the next round: whoever gives up here lets them all go.
+                let _ = process_tree::kill_all(own_child);
+            }
+            self.wait()?;
+        }
+        self.tell("gone");
+        Ok(())
+    }
+
+    /// The first line from the host.
+    fn read_start_order(&mut self) -> io::Result<StartOrder> {
+        let mut buffer = [0; 4 << 10];
+        loop {
+            if let Some(end) = self.inbox.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = self.inbox.drain(..=end).collect();
+                let order = line.strip_prefix(b"start ").and_then(|order| serde_json::from_slice(order).ok());
+                return order
+                    .ok_or_else(|| io::Error::other("the control socket does not begin with an order to start"));
+            }
+            match self.control.read(&mut buffer) {
+                Ok(0) => return Err(io::Error::other("the control socket ends without an order to start")),
+                Ok(read) => self.inbox.extend_from_slice(&buffer[..read]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Reaps what has ended. Returns whether a child is left; a descendant whose parent ends becomes a
+    /// child, so that no child means no descendant.
+    fn reap(&mut self) -> io::Result<bool> {
+        loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some((pid, status))) if self.agent == Some(pid.as_raw_nonzero().get()) => {
+                    self.agent = None;
+                    if let Some(code) = status.exit_status() {
+                        self.tell(&format!("exited {code}"));
+                    } else if let Some(signal) = status.terminating_signal() {
+                        self.tell(&format!("killed {signal}"));
+                    }
+                }
+                Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
+                Ok(None) => return Ok(true),
+                Err(rustix::io::Errno::CHILD) => return Ok(false),
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// Waits for a signal, an order or the next thing to do.
+    fn wait(&mut self) -> io::Result<()> {
+        let wanted = self.kill_at.map(|at| at.saturating_duration_since(Instant::now()).max(KILL_ROUND));
+        let timeout =
+            wanted.map(|it| Timespec { tv_sec: it.as_secs().cast_signed(), tv_nsec: it.subsec_nanos().into() });
+        let mut ready = vec![PollFd::new(&self.signals, PollFlags::IN)];
+        if self.host_listens {
+            ready.push(PollFd::new(&self.control, PollFlags::IN));
+        }
+        let began = Instant::now();
+        match poll(&mut ready, timeout.as_ref()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        if let (Some(at), Some(wanted)) = (&mut self.kill_at, wanted) {
+            // Both it and the agent were stopped: that was no grace.
+            let over = began.elapsed().saturating_sub(wanted);
+            *at += if over > STOPPED { over } else { Duration::ZERO };
+        }
+        let signalled = !ready[0].revents().is_empty();
+        let ordered = ready.get(1).is_some_and(|it| !it.revents().is_empty());
+        if signalled && self.asked_to_end()? {
+            self.end_after(Duration::ZERO);
+        }
+        if ordered {
+            self.read_orders()?;
+        }
+        Ok(())
+    }
+
+    /// Empties the queue of signals. Returns whether one of them asked for the end.
+    fn asked_to_end(&mut self) -> io::Result<bool> {
+        const SIZE: usize = size_of::<libc::signalfd_siginfo>();
+        let mut asked = false;
+        let mut buffer = [0; SIZE];
+        loop {
+            match self.signals.read(&mut buffer) {
+                // `ssi_signo` is the first field.
+                Ok(SIZE) => asked |= buffer[..4] != (libc::SIGCHLD as u32).to_ne_bytes(),
+                Ok(_) => return Ok(asked),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(asked),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn read_orders(&mut self) -> io::Result<()> {
+        let mut buffer = [0; 256];
+        match self.control.read(&mut buffer) {
+            Ok(read) if read > 0 => self.inbox.extend_from_slice(&buffer[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // The host is gone, or wants us to think so.
+            _ => {
+                self.host_listens = false;
+                self.end_after(Duration::ZERO);
+            }
+        }
+        self.heed_orders()
+    }
+
+    /// Carries out the orders that have come as whole lines.
+    fn heed_orders(&mut self) -> io::Result<()> {
+        while let Some(end) = self.inbox.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.inbox.drain(..=end).collect();
+            let grace = String::from_utf8_lossy(&line).trim().strip_prefix("end ").and_then(|it| it.parse().ok());
+            if !self.told_ending {
+                // An agent that is dead already was not ended by the order.
+                self.reap()?;
+                self.tell("ending");
+                self.told_ending = true;
+            }
+            self.end_after(Duration::from_millis(grace.unwrap_or(0)));
+        }
+        Ok(())
+    }
+
+    fn end_after(&mut self, grace: Duration) {
+        let at = Instant::now() + grace;
+        if self.kill_at.is_none() && !grace.is_zero() {
+            for process in process_tree::find(own_child).unwrap_or_default() {
+                process.signal(Signal::TERM);
+                // A stopped process takes note of SIGTERM only when it goes on.
+                process.signal(Signal::CONT);
+            }
+        }
+        self.kill_at = Some(self.kill_at.map_or(at, |before| before.min(at)));
+    }
+
+    /// A host that is gone hears nothing; the end of the socket says so soon enough.
+    fn tell(&mut self, line: &str) {
+        let line = line.replace('\n', " ");
+        drop(self.control.write_all(format!("{line}\n").as_bytes()));
+    }
+}
+
+/// Picks the roots of the trees that are to end.
+fn own_child(process: &Process) -> bool {
+    pids::own().is_ok_and(|own| process.parent == own.number)
+}
+
+fn watch_signals() -> io::Result<File> {
+    // SAFETY: plain system calls on a set that lives here; the descriptor is new and owned by nobody else.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        for signal in [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT] {
+            libc::sigaddset(&raw mut set, signal);
+        }
+        if libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut()) < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        match libc::signalfd(-1, &raw const set, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) {
+            -1 => Err(io::Error::last_os_error()),
+            descriptor => Ok(File::from(OwnedFd::from_raw_fd(descriptor))),
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Agents are stopped with the host and continued with it. Each has a session of its own, so that the terminal's stop
+//! signal does not reach it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard},
+};
+
+use rustix::process::{Pid, Signal};
+
+use crate::supervise::{
+    pids,
+    process_tree::{self, Process},
+};
+
+/// The supervisors that run, by their numbers for system calls.
+static SUPERVISORS: Mutex<BTreeMap<i32, Process>> = Mutex::new(BTreeMap::new());
+/// Held by who starts a supervisor, against agents that start while all are stopped.
+static STARTING: RwLock<()> = RwLock::new(());
+
+fn supervisors() -> MutexGuard<'static, BTreeMap<i32, Process>> {
+    // Every change is complete by itself.
+    SUPERVISORS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// While this is held nothing is suspended.
+pub(crate) fn starting() -> RwLockReadGuard<'static, ()> {
+    STARTING.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The supervisor `pid` has been started, and is not reaped yet.
+pub(crate) fn add(pid: i32) {
+    if let Some(process) = Pid::from_raw(pid).and_then(pids::listed).and_then(Process::read) {
+        supervisors().insert(pid, process);
+    }
+}
+
+/// The supervisor `pid` is about to be reaped.
+pub(crate) fn remove(pid: i32) {
+    supervisors().remove(&pid);
+}
+
+/// Stops all agents with everything that they have started, calls `stop`, which returns when the host has been
+/// continued, and continues them. Processes that were stopped before stay so. Blocks.
+pub fn suspend_agents(stop: impl FnOnce()) {
+    let _none_starts = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+    let known: Vec<Process> = supervisors().values().cloned().collect();
+    let is_known = |process: &Process| known.iter().any(|known| known.is(process));
+    let stopped = if known.is_empty() { Vec::new() } else { process_tree::stop_all(is_known) };
+    stop();
+    for process in &stopped {
+        process.signal(Signal::CONT);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{process::Command, time::Duration};
+
+    use super::*;
+
+    /// The states of a process tree, sorted.
+    fn stopped(root: i32) -> Vec<bool> {
+        let tree = process_tree::find(|it| it.pid == root).unwrap();
+        tree.iter().map(|it| it.stopped).collect()
+    }
+
+    #[test]
+    fn a_tree_is_stopped_and_continued_as_a_whole() {
+        // The last one has stopped itself.
+        let script = "sleep 30 & sh -c 'kill -STOP $$; sleep 30' & wait";
+        let mut child = Command::new("sh").args(["-c", script]).spawn().unwrap();
+        let root = i32::try_from(child.id()).unwrap();
+        let settled = |count| {
+            for _ in 0..3000 {
+                let states = stopped(root);
+                if states.len() == 3 && states.iter().filter(|stopped| **stopped).count() == count {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            panic!("{:?} for {count} stopped", stopped(root));
+        };
+        settled(1);
+        add(root);
+        suspend_agents(|| settled(3));
+        settled(1);
+        remove(root);
+        suspend_agents(|| settled(1));
+        process_tree::kill_all(|it| it.pid == root).unwrap();
+        child.wait().unwrap();
+    }
+}
