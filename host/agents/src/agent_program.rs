@@ -7,10 +7,10 @@ use std::{
 
 use host_model::{AgentSettings, Fault, LaneKind};
 
-use crate::{conversation::Thread, dialect::Dialect};
+use crate::{conversation::Conversation, dialect::Dialect};
 
 /// What a kind of agent must say to be run as a program of its own.
-pub(crate) trait Program: Send + Sync {
+pub(crate) trait AgentProgram: Send + Sync {
     /// Its kind.
     fn kind(&self) -> LaneKind;
 
@@ -26,7 +26,7 @@ pub(crate) trait Program: Send + Sync {
     }
 
     /// What to start for a message.
-    fn invocation(&self, asked: &Asked<'_>) -> Result<Invocation, Fault>;
+    fn invocation(&self, asked: &TurnRequest<'_>) -> Result<Invocation, Fault>;
 
     /// Whether it takes further messages on its standard input, instead of being started again.
     fn is_persistent(&self) -> bool {
@@ -34,11 +34,11 @@ pub(crate) trait Program: Send + Sync {
     }
 
     /// How the output of the next turn is read.
-    fn dialect(&self, thread: &Thread, settings: &AgentSettings) -> Box<dyn Dialect>;
+    fn dialect(&self, thread: &Conversation, settings: &AgentSettings) -> Box<dyn Dialect>;
 }
 
 /// A message that a program is to be started for.
-pub(crate) struct Asked<'a> {
+pub(crate) struct TurnRequest<'a> {
     pub(crate) settings: &'a AgentSettings,
     /// From 1.
     pub(crate) turn: u32,

@@ -9,20 +9,20 @@ use host_model::Usage;
 
 /// Shared by the turns of one session.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Thread(Arc<Mutex<Known>>);
+pub(crate) struct Conversation(Arc<Mutex<ConversationState>>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct ConversationState {
     root: PathBuf,
     id: Option<String>,
     usage: Usage,
     answered: bool,
 }
 
-impl Thread {
+impl Conversation {
     /// Of an agent whose working directory is `root`.
     pub(crate) fn in_root(root: &Path) -> Self {
-        Self(Arc::new(Mutex::new(Known { root: root.to_owned(), ..Known::default() })))
+        Self(Arc::new(Mutex::new(ConversationState { root: root.to_owned(), ..ConversationState::default() })))
     }
 
     /// The agent's working directory.
@@ -30,7 +30,7 @@ impl Thread {
         self.with(|known| known.root.clone())
     }
 
-    fn with<T>(&self, with: impl FnOnce(&mut Known) -> T) -> T {
+    fn with<T>(&self, with: impl FnOnce(&mut ConversationState) -> T) -> T {
         with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -10,19 +10,19 @@ use host_model::{Fault, FaultClass, Redactor, SessionEventKind};
 use crate::{
     exit::AgentExit,
     json::{
-        line::{Content, Line, Read},
-        shape::Wanted,
+        line::{Line, LineContent, ParsedJson},
+        shape::WantedFields,
     },
 };
 
 /// What a line of an agent means.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Said {
+pub(crate) enum ParsedLine {
     Event(SessionEventKind),
     /// Nothing that an event should tell: the line is in the record of the stream only.
-    Known,
+    Ignored,
     /// This line is for the agent's standard input.
-    Answer(String),
+    Reply(String),
     /// The turn is over.
     Finished {
         stop_reason: String,
@@ -34,80 +34,80 @@ pub(crate) enum Said {
     },
     /// The turn is over once the agent has been silent for this long, or its output ends: words that belong to the turn
     /// may come right behind its end. [`Dialect::settled`] then says how it ended.
-    Settling {
+    FinishedAfterSilence {
         silence: Duration,
     },
     /// A line that may have been a message could not be read: an earlier message is not the final one.
-    Lost,
+    LostMessage,
     /// The agent cannot go on.
-    Broken(Fault),
+    Failed(Fault),
 }
 
 /// The language of a kind of agent.
 pub(crate) trait Dialect: Send {
     /// What it needs of each line of JSON. `None` if its lines are text.
-    fn wanted(&self) -> Option<&'static Wanted>;
+    fn wanted_fields(&self) -> Option<&'static WantedFields>;
 
     /// What a value means; nothing, if it is not understood. Such a line is kept as it is.
-    fn json(&mut self, _read: &Read) -> Vec<Said> {
+    fn parse_json(&mut self, _json: &ParsedJson) -> Vec<ParsedLine> {
         Vec::new()
     }
 
     /// What a line means that is not JSON.
-    fn text(&mut self, _line: &str) -> Vec<Said> {
+    fn parse_text(&mut self, _line: &str) -> Vec<ParsedLine> {
         Vec::new()
     }
 
     /// What a damaged line means, of which the members before the damage are known. It is kept as it is too.
-    fn damaged(&mut self, _read: &Read) -> Vec<Said> {
+    fn parse_damaged(&mut self, _json: &ParsedJson) -> Vec<ParsedLine> {
         Vec::new()
     }
 
     /// Begins a turn, for an agent that is told so on its standard input.
-    fn begin(&mut self, _message: &str) -> Vec<Said> {
+    fn begin_turn(&mut self, _message: &str) -> Vec<ParsedLine> {
         Vec::new()
     }
 
-    /// How a turn ended that was [`Said::Settling`].
-    fn settled(&mut self) -> Vec<Said> {
+    /// How a turn ended that was [`ParsedLine::FinishedAfterSilence`].
+    fn finish_turn(&mut self) -> Vec<ParsedLine> {
         Vec::new()
     }
 
     /// What a line means, as the reader of a session finds it.
     #[cfg(test)]
-    fn read(&mut self, line: &str) -> Vec<Said> {
-        let Some(wanted) = self.wanted() else { return self.text(line) };
+    fn parse(&mut self, line: &str) -> Vec<ParsedLine> {
+        let Some(wanted) = self.wanted_fields() else { return self.parse_text(line) };
         let lines = crate::json::tests::lines(wanted, format!("{line}\n").as_bytes());
-        lines.iter().flat_map(|line| self.take(line, &Redactor::default())).collect()
+        lines.iter().flat_map(|line| self.parse_line(line, &Redactor::default())).collect()
     }
 
     /// What a line means, of whatever sort it is.
-    fn take(&mut self, line: &Line, redactor: &Redactor) -> Vec<Said> {
+    fn parse_line(&mut self, line: &Line, redactor: &Redactor) -> Vec<ParsedLine> {
         match &line.content {
-            Content::Json(read) => self.json(read),
-            Content::Damaged(read) => self.damaged(read),
-            Content::Text => self.text(&line.text(redactor)),
-            Content::Half => Vec::new(),
+            LineContent::Json(json) => self.parse_json(json),
+            LineContent::Damaged(json) => self.parse_damaged(json),
+            LineContent::Text => self.parse_text(&line.text(redactor)),
+            LineContent::Incomplete => Vec::new(),
         }
     }
 
     /// What it means that the agent's process has ended, and all that it printed was read, before the turn was over.
     /// Nothing, if that is a crash. `stderr` is the end of what it wrote there.
-    fn ended(&mut self, _exit: &AgentExit, _stderr: &str) -> Vec<Said> {
+    fn process_exited(&mut self, _exit: &AgentExit, _stderr: &str) -> Vec<ParsedLine> {
         Vec::new()
     }
 }
 
 /// What was heard of a turn, whether the component fetched its events or not.
 #[derive(Debug, Default)]
-pub(crate) struct Heard {
+pub(crate) struct TurnState {
     /// The stop reason, or why the agent could not go on. The first end of the turn counts.
     pub(crate) outcome: Option<Result<String, Fault>>,
     /// The end of stderr.
     pub(crate) stderr: Vec<u8>,
 }
 
-impl Heard {
+impl TurnState {
     pub(crate) fn with<T>(this: &Mutex<Self>, with: impl FnOnce(&mut Self) -> T) -> T {
         with(&mut this.lock().unwrap_or_else(PoisonError::into_inner))
     }

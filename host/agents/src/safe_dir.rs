@@ -17,48 +17,48 @@ use rustix::fs::{
 
 /// A directory, whatever becomes of its name.
 #[derive(Debug)]
-pub(crate) struct Folder(OwnedFd);
+pub(crate) struct SafeDir(OwnedFd);
 
-const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-const NEW: OFlags =
+const DIR_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+const NEW_FILE_FLAGS: OFlags =
     OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
-impl Folder {
+impl SafeDir {
     /// Opens `path`, which the host made, and whose last name may be no link.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self(open(path, DIRECTORY, Mode::empty())?))
+        Ok(Self(open(path, DIR_FLAGS, Mode::empty())?))
     }
 
     /// The directory `path` within, made where it is missing.
     ///
     /// # Errors
     /// Something else has the name of a part of it, such as a link; or it leads out.
-    pub(crate) fn folder(&self, path: &Path, mode: u32) -> io::Result<Self> {
-        let mut folder = Self(openat(&self.0, ".", DIRECTORY, Mode::empty())?);
+    pub(crate) fn create_dir(&self, path: &Path, mode: u32) -> io::Result<Self> {
+        let mut folder = Self(openat(&self.0, ".", DIR_FLAGS, Mode::empty())?);
         for part in path.components() {
             let Component::Normal(name) = part else { return Err(io::ErrorKind::InvalidInput.into()) };
             match mkdirat(&folder.0, name, Mode::from_raw_mode(mode)) {
                 Ok(()) | Err(rustix::io::Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
-            folder = Self(openat(&folder.0, name, DIRECTORY, Mode::empty())?);
+            folder = Self(openat(&folder.0, name, DIR_FLAGS, Mode::empty())?);
         }
         Ok(folder)
     }
 
     /// The directory `path` within; `None` where there is none, or something else.
-    pub(crate) fn existing(&self, path: &Path) -> Option<Self> {
-        let mut folder = Self(openat(&self.0, ".", DIRECTORY, Mode::empty()).ok()?);
+    pub(crate) fn open_dir(&self, path: &Path) -> Option<Self> {
+        let mut folder = Self(openat(&self.0, ".", DIR_FLAGS, Mode::empty()).ok()?);
         for part in path.components() {
             let Component::Normal(name) = part else { return None };
-            folder = Self(openat(&folder.0, name, DIRECTORY, Mode::empty()).ok()?);
+            folder = Self(openat(&folder.0, name, DIR_FLAGS, Mode::empty()).ok()?);
         }
         Some(folder)
     }
 
     /// What `path` within is, if anything; `None` also where its folder is not one.
-    pub(crate) fn kind(&self, path: &Path) -> Option<FileType> {
-        let folder = self.existing(path.parent()?)?;
+    pub(crate) fn file_type(&self, path: &Path) -> Option<FileType> {
+        let folder = self.open_dir(path.parent()?)?;
         let stat = statat(&folder.0, path.file_name()?, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         Some(FileType::from_raw_mode(stat.st_mode))
     }
@@ -83,15 +83,15 @@ impl Folder {
     ///
     /// # Errors
     /// Something has this name.
-    pub(crate) fn create(&self, name: &OsStr, mode: u32) -> io::Result<File> {
-        Ok(File::from(openat(&self.0, name, NEW, Mode::from_raw_mode(mode))?))
+    pub(crate) fn create_file(&self, name: &OsStr, mode: u32) -> io::Result<File> {
+        Ok(File::from(openat(&self.0, name, NEW_FILE_FLAGS, Mode::from_raw_mode(mode))?))
     }
 
     /// Makes a link that says `target`.
     ///
     /// # Errors
     /// Something has this name.
-    pub(crate) fn link(&self, target: &Path, name: &OsStr) -> io::Result<()> {
+    pub(crate) fn symlink(&self, target: &Path, name: &OsStr) -> io::Result<()> {
         Ok(symlinkat(target, &self.0, name)?)
     }
 
@@ -99,14 +99,14 @@ impl Folder {
     ///
     /// # Errors
     /// Something has this name.
-    pub(crate) fn pipe(&self, name: &str) -> io::Result<File> {
+    pub(crate) fn create_pipe(&self, name: &str) -> io::Result<File> {
         mknodat(&self.0, name, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(File::from(openat(&self.0, name, flags, Mode::empty())?))
     }
 
-    /// The text of the regular file `name`, of at most `most` bytes; `None` where nothing has this name.
-    pub(crate) fn read(&self, name: &str, most: u64) -> io::Result<Option<String>> {
+    /// The text of the regular file `name`, of at most `max_bytes` bytes; `None` where nothing has this name.
+    pub(crate) fn read_file(&self, name: &str, max_bytes: u64) -> io::Result<Option<String>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = match openat(&self.0, name, flags, Mode::empty()) {
             Ok(file) => File::from(file),
@@ -115,22 +115,22 @@ impl Folder {
             Err(error) => return Err(error.into()),
         };
         let metadata = file.metadata()?;
-        if !metadata.is_file() || metadata.len() > most {
-            return Err(io::Error::other(format!("it is no regular file of at most {most} bytes")));
+        if !metadata.is_file() || metadata.len() > max_bytes {
+            return Err(io::Error::other(format!("it is no regular file of at most {max_bytes} bytes")));
         }
         let mut text = String::new();
-        file.take(most).read_to_string(&mut text)?;
+        file.take(max_bytes).read_to_string(&mut text)?;
         Ok(Some(text))
     }
 
     /// Makes the file `name` anew, in the place of whatever has this name.
-    pub(crate) fn replace(&self, name: &str, content: &[u8]) -> io::Result<()> {
+    pub(crate) fn replace_file(&self, name: &str, content: &[u8]) -> io::Result<()> {
         let new = format!(".{name}.host-new");
         match unlinkat(&self.0, new.as_str(), AtFlags::empty()) {
             Ok(()) | Err(rustix::io::Errno::NOENT) => {}
             Err(error) => return Err(error.into()),
         }
-        io::Write::write_all(&mut self.create(OsStr::new(&new), 0o600)?, content)?;
+        io::Write::write_all(&mut self.create_file(OsStr::new(&new), 0o600)?, content)?;
         Ok(renameat(&self.0, new.as_str(), &self.0, name)?)
     }
 }
@@ -139,8 +139,8 @@ impl Folder {
 ///
 /// # Errors
 /// Something has this name.
-pub(crate) fn write_new(path: &Path, content: &[u8]) -> io::Result<()> {
-    let file = openat(CWD, path, NEW, Mode::RUSR | Mode::WUSR)?;
+pub(crate) fn write_new_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let file = openat(CWD, path, NEW_FILE_FLAGS, Mode::RUSR | Mode::WUSR)?;
     io::Write::write_all(&mut File::from(file), content)
 }
 
@@ -162,27 +162,27 @@ mod tests {
         symlink(at("outside/file"), at("own/file")).unwrap();
         symlink(at("outside/none"), at("own/.models.json.host-new")).unwrap();
         symlink(at("own"), at("link")).unwrap();
-        assert!(Folder::open(&at("link")).is_err());
-        let own = Folder::open(&at("own")).unwrap();
+        assert!(SafeDir::open(&at("link")).is_err());
+        let own = SafeDir::open(&at("own")).unwrap();
         for path in ["folder", "folder/deep", "../outside", "/", "file"] {
-            assert!(own.folder(Path::new(path), 0o755).is_err(), "{path}");
+            assert!(own.create_dir(Path::new(path), 0o755).is_err(), "{path}");
         }
-        assert!(own.create(OsStr::new("file"), 0o600).is_err());
-        assert!(own.link(Path::new("x"), OsStr::new("file")).is_err());
-        assert!(own.pipe("file").is_err());
-        assert!(write_new(&at("own/file"), b"x").is_err());
-        assert_eq!(own.read("file", 100).unwrap_err().to_string(), "it is a link");
-        assert_eq!(own.read("none", 100).unwrap(), None);
-        own.replace("models.json", b"new").unwrap();
-        own.replace("file", b"new").unwrap();
-        assert_eq!(own.read("file", 3).unwrap().as_deref(), Some("new"));
-        assert!(own.read("file", 2).is_err());
+        assert!(own.create_file(OsStr::new("file"), 0o600).is_err());
+        assert!(own.symlink(Path::new("x"), OsStr::new("file")).is_err());
+        assert!(own.create_pipe("file").is_err());
+        assert!(write_new_file(&at("own/file"), b"x").is_err());
+        assert_eq!(own.read_file("file", 100).unwrap_err().to_string(), "it is a link");
+        assert_eq!(own.read_file("none", 100).unwrap(), None);
+        own.replace_file("models.json", b"new").unwrap();
+        own.replace_file("file", b"new").unwrap();
+        assert_eq!(own.read_file("file", 3).unwrap().as_deref(), Some("new"));
+        assert!(own.read_file("file", 2).is_err());
         assert_eq!(fs::read_to_string(at("outside/file")).unwrap(), "as it was");
         assert_eq!(fs::read_dir(at("outside")).unwrap().count(), 2);
-        let deep = own.folder(Path::new("a/b"), 0o700).unwrap();
-        deep.create(OsStr::new("c"), 0o600).unwrap();
-        drop(deep.pipe("d").unwrap());
+        let deep = own.create_dir(Path::new("a/b"), 0o700).unwrap();
+        deep.create_file(OsStr::new("c"), 0o600).unwrap();
+        drop(deep.create_pipe("d").unwrap());
         assert!(at("own/a/b/c").is_file() && at("own/a/b/d").exists());
-        assert!(deep.read("d", 9).unwrap_err().to_string().contains("no regular file"));
+        assert!(deep.read_file("d", 9).unwrap_err().to_string().contains("no regular file"));
     }
 }

@@ -1,7 +1,7 @@
 //! Texts that are cut to a bound.
 
 /// `bytes` (of a text of `length` bytes) as text of at most about `bound` bytes, with a note on what is missing.
-pub(crate) fn cut_text(bytes: &[u8], length: u64, bound: usize) -> String {
+pub(crate) fn truncate_text(bytes: &[u8], length: u64, bound: usize) -> String {
     let kept = &bytes[..bytes.len().min(bound)];
     let text = String::from_utf8_lossy(kept);
     if kept.len() as u64 == length {
@@ -17,7 +17,7 @@ mod tests {
 
     #[test]
     fn a_character_is_not_halved() {
-        assert_eq!(cut_text("aé".as_bytes(), 3, 2), "a … [cut: 3 bytes in all]");
-        assert_eq!(cut_text("aé".as_bytes(), 3, 3), "aé");
+        assert_eq!(truncate_text("aé".as_bytes(), 3, 2), "a … [cut: 3 bytes in all]");
+        assert_eq!(truncate_text("aé".as_bytes(), 3, 3), "aé");
     }
 }

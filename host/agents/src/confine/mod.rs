@@ -38,17 +38,17 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::confine::seccomp::Calls;
+use crate::confine::seccomp::SeccompFilter;
 use host_model::{Confinement, ConfinementMode, Ports, ProcessLimits};
 
 /// The newest Landlock whose rights are asked for. A kernel that has less gives what it has.
-const NEWEST: ABI = ABI::V9;
+const NEWEST_LANDLOCK: ABI = ABI::V9;
 
 /// What Landlock has to know for the whole policy to hold.
-const COMPLETE: i32 = 6;
+const COMPLETE_LANDLOCK: i32 = 6;
 
 /// What each version of Landlock brought that a policy needs.
-const BROUGHT: [(i32, &str); 4] = [
+const VERSION_FEATURES: [(i32, &str); 4] = [
     (3, "truncating files elsewhere"),
     (4, "TCP"),
     (5, "ioctl on devices"),
@@ -56,7 +56,7 @@ const BROUGHT: [(i32, &str); 4] = [
 ];
 
 /// Capabilities that root keeps: they concern files, which Landlock guards, and listening on low ports.
-const KEPT: CapabilitySet = CapabilitySet::CHOWN
+const KEPT_CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::FOWNER)
     .union(CapabilitySet::FSETID)
@@ -64,7 +64,7 @@ const KEPT: CapabilitySet = CapabilitySet::CHOWN
 
 /// A [`Confinement`] on its way to the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Policy {
+pub(crate) struct ConfinementSpec {
     mode: ConfinementMode,
     // Paths need not be text.
     writable: Vec<OsString>,
@@ -76,7 +76,7 @@ pub(crate) struct Policy {
     view: Option<(OsString, OsString)>,
 }
 
-impl Policy {
+impl ConfinementSpec {
     /// Gives the calling process, which has one thread, and all that it starts its view of the file system.
     ///
     /// # Errors
@@ -91,7 +91,7 @@ impl Policy {
     }
 }
 
-impl From<&Confinement> for Policy {
+impl From<&Confinement> for ConfinementSpec {
     fn from(confinement: &Confinement) -> Self {
         let names = |paths: &[PathBuf]| paths.iter().map(|path| path.clone().into_os_string()).collect();
         Self {
@@ -106,75 +106,75 @@ impl From<&Confinement> for Policy {
     }
 }
 
-/// How far an agent is confined.
+/// How far an agent is level.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Confined {
+pub(crate) enum ConfinementLevel {
     /// As its policy asks: by Landlock, or not at all.
-    AsAsked,
+    AsRequested,
     /// Less, and why.
-    Short(String),
+    Partial(String),
 }
 
 /// A policy, made ready to be entered.
 #[derive(Debug)]
-pub(crate) struct Cage {
-    /// None where it is not to be confined.
-    walls: Option<Walls>,
-    confined: Confined,
+pub(crate) struct ConfinementPlan {
+    /// None where it is not to be level.
+    rules: Option<ConfinementRules>,
+    level: ConfinementLevel,
     limits: ProcessLimits,
 }
 
 /// What the kernel holds an agent by.
 #[derive(Debug)]
-struct Walls {
+struct ConfinementRules {
     /// None once it is entered.
     ruleset: Option<RulesetCreated>,
     /// Whether the kernel has Landlock: that it then does nothing must not pass.
     landlock: bool,
-    calls: Option<Calls>,
+    seccomp: Option<SeccompFilter>,
 }
 
-impl Cage {
+impl ConfinementPlan {
     /// Opens what the policy names, so that entering it makes few system calls. `program` may be read and run too.
     ///
     /// # Errors
     /// A path cannot be opened, or the kernel cannot do what the policy requires.
-    pub(crate) fn prepare(policy: &Policy, program: &Path) -> Result<Self, String> {
+    pub(crate) fn prepare(policy: &ConfinementSpec, program: &Path) -> Result<Self, String> {
         let limits = policy.limits.clone();
         if policy.mode == ConfinementMode::None {
-            return Ok(Self { walls: None, confined: Confined::AsAsked, limits });
+            return Ok(Self { rules: None, level: ConfinementLevel::AsRequested, limits });
         }
         let (version, filters) = (landlock_version(), seccomp::available());
-        let confined = match shortfall(version, filters) {
+        let level = match missing_protection(version, filters) {
             Some(why) if policy.mode == ConfinementMode::Required => {
                 return Err(format!("`confine = \"required\"`, but {why}"));
             }
-            Some(why) => Confined::Short(why),
-            None => Confined::AsAsked,
+            Some(why) => ConfinementLevel::Partial(why),
+            None => ConfinementLevel::AsRequested,
         };
         let ruleset = Some(ruleset(policy, program)?);
-        let walls = Walls { ruleset, landlock: version > 0, calls: filters.then(Calls::new) };
-        Ok(Self { walls: Some(walls), confined, limits })
+        let rules = ConfinementRules { ruleset, landlock: version > 0, seccomp: filters.then(SeccompFilter::new) };
+        Ok(Self { rules: Some(rules), level, limits })
     }
 
     /// How far it confines.
-    pub(crate) fn confined(&self) -> &Confined {
-        &self.confined
+    pub(crate) fn level(&self) -> &ConfinementLevel {
+        &self.level
     }
 
     /// Confines the calling thread, for good. Makes system calls only, unless it fails.
     pub(crate) fn enter(&mut self) -> io::Result<()> {
         // A dump of an agent's memory has its credentials.
-        limit(Resource::Core, Some(0))?;
-        limit(Resource::Nproc, self.limits.processes)?;
-        limit(Resource::Fsize, self.limits.file_size)?;
-        limit(Resource::As, self.limits.address_space)?;
+        set_limit(Resource::Core, Some(0))?;
+        set_limit(Resource::Nproc, self.limits.processes)?;
+        set_limit(Resource::Fsize, self.limits.file_size)?;
+        set_limit(Resource::As, self.limits.address_space)?;
         rustix::thread::set_no_new_privs(true)?;
-        self.walls.as_mut().map_or(Ok(()), Walls::enter)
+        self.rules.as_mut().map_or(Ok(()), ConfinementRules::enter)
     }
 }
 
-impl Walls {
+impl ConfinementRules {
     fn enter(&mut self) -> io::Result<()> {
         if let Some(ruleset) = self.ruleset.take() {
             let status = ruleset.restrict_self().map_err(|_| io::Error::last_os_error())?;
@@ -183,7 +183,7 @@ impl Walls {
             }
         }
         drop_capabilities()?;
-        self.calls.as_ref().map_or(Ok(()), Calls::enter)
+        self.seccomp.as_ref().map_or(Ok(()), SeccompFilter::enter)
     }
 }
 
@@ -196,26 +196,27 @@ fn landlock_version() -> i32 {
     i32::try_from(answer).unwrap_or(0).max(0)
 }
 
-/// Whether agents can be confined on this machine.
+/// Whether agents can be level on this machine.
 ///
 /// # Errors
 /// What a kernel that cannot, or not fully, leaves open.
 pub fn confinement_available() -> Result<(), String> {
-    shortfall(landlock_version(), seccomp::available()).map_or(Ok(()), Err)
+    missing_protection(landlock_version(), seccomp::available()).map_or(Ok(()), Err)
 }
 
 /// What a kernel with this version of Landlock, and with filters of system calls or without, does not hold an agent to.
-fn shortfall(version: i32, filters: bool) -> Option<String> {
+fn missing_protection(version: i32, filters: bool) -> Option<String> {
     if version <= 0 {
         return Some(
             "this kernel has no Landlock (Linux 5.13, built in and switched on), so nothing is confined".into(),
         );
     }
-    let open: Vec<&str> = BROUGHT.iter().filter(|(since, _)| *since > version).map(|(_, what)| *what).collect();
+    let open: Vec<&str> =
+        VERSION_FEATURES.iter().filter(|(since, _)| *since > version).map(|(_, what)| *what).collect();
     let open = open.join(", ");
-    let old = (version < COMPLETE).then(|| {
+    let old = (version < COMPLETE_LANDLOCK).then(|| {
         format!(
-            "this kernel's Landlock is of version {version} and not {COMPLETE} (Linux 6.12): not confined is {open}"
+            "this kernel's Landlock is of version {version} and not {COMPLETE_LANDLOCK} (Linux 6.12): not confined is {open}"
         )
     });
     let unfiltered = (!filters).then(|| {
@@ -229,28 +230,29 @@ fn shortfall(version: i32, filters: bool) -> Option<String> {
     }
 }
 
-fn ruleset(policy: &Policy, program: &Path) -> Result<RulesetCreated, String> {
+fn ruleset(policy: &ConfinementSpec, program: &Path) -> Result<RulesetCreated, String> {
     let mut ruleset = create(policy).map_err(|error| format!("Landlock refuses the policy: {error}"))?;
     for path in system_paths::PROGRAMS {
-        ruleset = allow(ruleset, Path::new(path), RUN, Missing::Fine)?;
+        ruleset = allow(ruleset, Path::new(path), RUN_ACCESS, IfMissing::Skip)?;
     }
     for path in system_paths::READABLE {
-        ruleset = allow(ruleset, Path::new(path), READ, Missing::Fine)?;
+        ruleset = allow(ruleset, Path::new(path), READ_ACCESS, IfMissing::Skip)?;
     }
     for path in system_paths::DEVICES {
-        ruleset = allow(ruleset, Path::new(path), READ | AccessFs::WriteFile | AccessFs::IoctlDev, Missing::Fine)?;
+        ruleset =
+            allow(ruleset, Path::new(path), READ_ACCESS | AccessFs::WriteFile | AccessFs::IoctlDev, IfMissing::Skip)?;
     }
     // The host itself may be the agent, or be what a wrapper of it starts.
-    ruleset = allow(ruleset, Path::new("/proc/self/exe"), RUN, Missing::Fine)?;
+    ruleset = allow(ruleset, Path::new("/proc/self/exe"), RUN_ACCESS, IfMissing::Skip)?;
     if program.components().count() > 1 {
         // What is not there shows with the start.
-        ruleset = allow(ruleset, program, RUN, Missing::Fine)?;
+        ruleset = allow(ruleset, program, RUN_ACCESS, IfMissing::Skip)?;
     }
     for path in &policy.readable {
-        ruleset = allow(ruleset, Path::new(path), RUN, Missing::Wrong)?;
+        ruleset = allow(ruleset, Path::new(path), RUN_ACCESS, IfMissing::Fail)?;
     }
     for path in &policy.writable {
-        ruleset = allow(ruleset, Path::new(path), change(), Missing::Wrong)?;
+        ruleset = allow(ruleset, Path::new(path), write_access(), IfMissing::Fail)?;
     }
     for (ports, access) in [(&policy.tcp_connect, AccessNet::ConnectTcp), (&policy.tcp_bind, AccessNet::BindTcp)] {
         let Ports::Only(ports) = ports else { continue };
@@ -263,11 +265,11 @@ fn ruleset(policy: &Policy, program: &Path) -> Result<RulesetCreated, String> {
     Ok(ruleset)
 }
 
-fn create(policy: &Policy) -> Result<RulesetCreated, RulesetError> {
+fn create(policy: &ConfinementSpec) -> Result<RulesetCreated, RulesetError> {
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
-        .handle_access(AccessFs::from_all(NEWEST))?
-        .scope(Scope::from_all(NEWEST))?;
+        .handle_access(AccessFs::from_all(NEWEST_LANDLOCK))?
+        .scope(Scope::from_all(NEWEST_LANDLOCK))?;
     if policy.tcp_connect != Ports::Any {
         ruleset = ruleset.handle_access(AccessNet::ConnectTcp)?;
     }
@@ -277,31 +279,31 @@ fn create(policy: &Policy) -> Result<RulesetCreated, RulesetError> {
     ruleset.create()
 }
 
-const READ: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir});
-const RUN: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir | Execute});
+const READ_ACCESS: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir});
+const RUN_ACCESS: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir | Execute});
 
 /// Everything but making devices: a node of the disk's would be the whole disk.
-fn change() -> BitFlags<AccessFs> {
-    AccessFs::from_all(NEWEST) & !(AccessFs::MakeChar | AccessFs::MakeBlock)
+fn write_access() -> BitFlags<AccessFs> {
+    AccessFs::from_all(NEWEST_LANDLOCK) & !(AccessFs::MakeChar | AccessFs::MakeBlock)
 }
 
 /// What it means that a path is not there.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Missing {
-    Fine,
-    Wrong,
+enum IfMissing {
+    Skip,
+    Fail,
 }
 
 fn allow(
     ruleset: RulesetCreated,
     path: &Path,
     access: BitFlags<AccessFs>,
-    missing: Missing,
+    if_missing: IfMissing,
 ) -> Result<RulesetCreated, String> {
     let refused = |error: &dyn std::fmt::Display| format!("cannot let the agent use {}: {error}", path.display());
     let opened = match PathFd::new(path) {
         Ok(opened) => opened,
-        Err(_) if missing == Missing::Fine => return Ok(ruleset),
+        Err(_) if if_missing == IfMissing::Skip => return Ok(ruleset),
         Err(_) => {
             return Err(refused(
                 &std::fs::metadata(path).err().map_or("it cannot be opened".into(), |it| it.to_string()),
@@ -311,28 +313,28 @@ fn allow(
     let stat = rustix::fs::fstat(&opened).map_err(|error| refused(&error))?;
     // The other rights mean nothing for a file, and are refused by the kernel.
     let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-    let access = if is_directory { access } else { access & AccessFs::from_file(NEWEST) };
+    let access = if is_directory { access } else { access & AccessFs::from_file(NEWEST_LANDLOCK) };
     ruleset.add_rule(PathBeneath::new(opened, access)).map_err(|error| refused(&error))
 }
 
-fn limit(resource: Resource, most: Option<u64>) -> io::Result<()> {
-    let Some(most) = most else { return Ok(()) };
+fn set_limit(resource: Resource, max: Option<u64>) -> io::Result<()> {
+    let Some(max) = max else { return Ok(()) };
     // Nobody without privileges may raise what there is.
-    let most = getrlimit(resource).maximum.map_or(most, |now| now.min(most));
-    Ok(setrlimit(resource, Rlimit { current: Some(most), maximum: Some(most) })?)
+    let max = getrlimit(resource).maximum.map_or(max, |now| now.min(max));
+    Ok(setrlimit(resource, Rlimit { current: Some(max), maximum: Some(max) })?)
 }
 
 /// Root's powers beyond files (kernel modules, raw sockets, other users, the clock) are no matter of Landlock's.
 fn drop_capabilities() -> io::Result<()> {
     // A program that root runs gets what is in the bounding set. Who may not drop from it is not root.
     for number in 0..u64::BITS {
-        if KEPT.bits() & (1 << number) == 0 {
+        if KEPT_CAPABILITIES.bits() & (1 << number) == 0 {
             // SAFETY: a plain system call; an unknown number is refused, which is fine.
             unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(number), 0, 0, 0) };
         }
     }
     clear_ambient_capability_set()?;
-    let permitted = capabilities(None)?.permitted & KEPT;
+    let permitted = capabilities(None)?.permitted & KEPT_CAPABILITIES;
     set_capabilities(None, CapabilitySets { effective: permitted, permitted, inheritable: CapabilitySet::empty() })?;
     Ok(())
 }
@@ -343,15 +345,15 @@ mod tests {
 
     #[test]
     fn what_a_kernel_cannot_do_is_named() {
-        assert!(shortfall(0, true).unwrap().contains("no Landlock"));
-        let first = shortfall(1, true).unwrap();
-        assert!(BROUGHT.iter().all(|(_, what)| first.contains(what)), "{first}");
-        let fourth = shortfall(4, true).unwrap();
+        assert!(missing_protection(0, true).unwrap().contains("no Landlock"));
+        let first = missing_protection(1, true).unwrap();
+        assert!(VERSION_FEATURES.iter().all(|(_, what)| first.contains(what)), "{first}");
+        let fourth = missing_protection(4, true).unwrap();
         assert!(fourth.contains("signals") && !fourth.contains("TCP"), "{fourth}");
-        assert_eq!(shortfall(COMPLETE, true), None);
-        assert_eq!(shortfall(99, true), None);
-        assert!(shortfall(99, false).unwrap().contains("MPTCP"));
-        let neither = shortfall(4, false).unwrap();
+        assert_eq!(missing_protection(COMPLETE_LANDLOCK, true), None);
+        assert_eq!(missing_protection(99, true), None);
+        assert!(missing_protection(99, false).unwrap().contains("MPTCP"));
+        let neither = missing_protection(4, false).unwrap();
         assert!(neither.contains("signals") && neither.contains("MPTCP"), "{neither}");
     }
 
@@ -360,9 +362,9 @@ mod tests {
         use std::os::unix::ffi::OsStringExt;
         let odd = PathBuf::from(OsString::from_vec(b"/tmp/\xff\n\"".to_vec()));
         let confinement = Confinement::default().and([odd.clone()], []);
-        let text = serde_json::to_string(&Policy::from(&confinement)).unwrap();
+        let text = serde_json::to_string(&ConfinementSpec::from(&confinement)).unwrap();
         assert!(!text.contains('\n'), "{text}");
-        let policy: Policy = serde_json::from_str(&text).unwrap();
+        let policy: ConfinementSpec = serde_json::from_str(&text).unwrap();
         assert_eq!(policy.writable, [odd.into_os_string()]);
         assert_eq!(policy.tcp_connect, Ports::Only(Vec::new()));
     }
@@ -371,8 +373,8 @@ mod tests {
     fn a_listed_path_that_is_not_there_is_told() {
         for (writable, readable) in [(vec!["/nowhere/at/all".into()], vec![]), (vec![], vec!["/nowhere/at/all".into()])]
         {
-            let policy = Policy::from(&Confinement::default().and(writable, readable));
-            let problem = Cage::prepare(&policy, Path::new("sh")).unwrap_err();
+            let policy = ConfinementSpec::from(&Confinement::default().and(writable, readable));
+            let problem = ConfinementPlan::prepare(&policy, Path::new("sh")).unwrap_err();
             assert!(problem.contains("/nowhere/at/all: No such file"), "{problem}");
         }
     }

@@ -16,23 +16,23 @@ use libc::{seccomp_data, sock_filter};
 
 /// The architecture's number, and a bit that marks calls of a foreign kind in it (x32), if any.
 #[cfg(target_arch = "x86_64")]
-const OWN: (u32, Option<u32>) = (0xc000_003e, Some(0x4000_0000));
+const NATIVE_ARCH: (u32, Option<u32>) = (0xc000_003e, Some(0x4000_0000));
 #[cfg(target_arch = "aarch64")]
-const OWN: (u32, Option<u32>) = (0xc000_00b7, None);
+const NATIVE_ARCH: (u32, Option<u32>) = (0xc000_00b7, None);
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-const OWN: (u32, Option<u32>) = (0, None);
+const NATIVE_ARCH: (u32, Option<u32>) = (0, None);
 
 /// What its kernel runs besides, and what is refused there: `socketcall`, `socket`, `sendto`, `sendmsg`, `sendmmsg`,
 /// `add_key`, `request_key`, `keyctl`, `io_uring_setup`, `prlimit64`.
 #[cfg(target_arch = "x86_64")]
-const FOREIGN: (u32, &[u32]) = (0x4000_0003, &[102, 359, 369, 370, 345, 286, 287, 288, 425, 340]);
+const FOREIGN_ARCH: (u32, &[u32]) = (0x4000_0003, &[102, 359, 369, 370, 345, 286, 287, 288, 425, 340]);
 #[cfg(target_arch = "aarch64")]
-const FOREIGN: (u32, &[u32]) = (0x4000_0028, &[102, 281, 290, 296, 374, 309, 310, 311, 425, 369]);
+const FOREIGN_ARCH: (u32, &[u32]) = (0x4000_0028, &[102, 281, 290, 296, 374, 309, 310, 311, 425, 369]);
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-const FOREIGN: (u32, &[u32]) = (0, &[]);
+const FOREIGN_ARCH: (u32, &[u32]) = (0, &[]);
 
 /// What the kernel calls itself where it refuses something.
-const REFUSED: [(libc::c_long, i32); 4] = [
+const DENIED_CALLS: [(libc::c_long, i32); 4] = [
     (libc::SYS_io_uring_setup, libc::ENOSYS),
     (libc::SYS_add_key, libc::EPERM),
     (libc::SYS_request_key, libc::EPERM),
@@ -40,18 +40,19 @@ const REFUSED: [(libc::c_long, i32); 4] = [
 ];
 
 /// Where the flags of a call are among its arguments.
-const SENDING: [(libc::c_long, usize); 3] = [(libc::SYS_sendto, 3), (libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)];
+const SEND_CALLS: [(libc::c_long, usize); 3] = [(libc::SYS_sendto, 3), (libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)];
 
 /// Whether this kernel can filter calls, and they are known on its architecture.
 pub(super) fn available() -> bool {
     let action: u32 = libc::SECCOMP_RET_ERRNO;
     // SAFETY: the kernel reads the action, which lives here.
-    OWN.0 != 0 && unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) == 0 }
+    NATIVE_ARCH.0 != 0
+        && unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) == 0 }
 }
 
 /// A filter, made ready to be entered.
 #[derive(Debug)]
-pub(super) struct Calls(Vec<Instruction>);
+pub(super) struct SeccompFilter(Vec<Instruction>);
 
 /// `sock_filter` cannot be printed.
 #[repr(transparent)]
@@ -64,13 +65,17 @@ impl std::fmt::Debug for Instruction {
     }
 }
 
-impl Calls {
+impl SeccompFilter {
     pub(super) fn new() -> Self {
-        let own = own_calls();
-        let foreign: Vec<Instruction> =
-            FOREIGN.1.iter().flat_map(|call| on_call(*call, vec![refuse(libc::ENOSYS)])).chain([allow()]).collect();
-        let mut all = vec![load(offset_of!(seccomp_data, arch)), equal(OWN.0, 0, 1), jump(3 + foreign.len())];
-        all.extend([equal(FOREIGN.0, 1, 0), refuse(libc::ENOSYS), load(offset_of!(seccomp_data, nr))]);
+        let own = native_filter();
+        let foreign: Vec<Instruction> = FOREIGN_ARCH
+            .1
+            .iter()
+            .flat_map(|call| on_call(*call, vec![refuse(libc::ENOSYS)]))
+            .chain([allow()])
+            .collect();
+        let mut all = vec![load(offset_of!(seccomp_data, arch)), equal(NATIVE_ARCH.0, 0, 1), jump(3 + foreign.len())];
+        all.extend([equal(FOREIGN_ARCH.0, 1, 0), refuse(libc::ENOSYS), load(offset_of!(seccomp_data, nr))]);
         all.extend(foreign);
         all.extend(own);
         Self(all)
@@ -89,29 +94,29 @@ impl Calls {
     }
 }
 
-fn own_calls() -> Vec<Instruction> {
+fn native_filter() -> Vec<Instruction> {
     let mut all = vec![load(offset_of!(seccomp_data, nr))];
-    if let Some(bit) = OWN.1 {
+    if let Some(bit) = NATIVE_ARCH.1 {
         all.extend([any_bit(bit, 0, 1), refuse(libc::ENOSYS)]);
     }
-    for (call, error) in REFUSED {
+    for (call, error) in DENIED_CALLS {
         all.extend(on_call(number(call), vec![refuse(error)]));
     }
-    all.extend(on_call(number(libc::SYS_socket), sockets()));
-    for (call, flags) in SENDING {
+    all.extend(on_call(number(libc::SYS_socket), socket_filter()));
+    for (call, flags) in SEND_CALLS {
         let flag = libc::MSG_FASTOPEN.cast_unsigned();
         all.extend(on_call(
             number(call),
             vec![load_argument(flags), any_bit(flag, 0, 1), refuse(libc::EOPNOTSUPP), allow()],
         ));
     }
-    all.extend(on_call(number(libc::SYS_prlimit64), limits_of_others()));
+    all.extend(on_call(number(libc::SYS_prlimit64), prlimit_filter()));
     all.push(allow());
     all
 }
 
 /// UNIX, netlink, and of the internet what is no other stream than TCP.
-fn sockets() -> Vec<Instruction> {
+fn socket_filter() -> Vec<Instruction> {
     let is = |what: i32, then, or| equal(what.cast_unsigned(), then, or);
     vec![
         load_argument(0),
@@ -136,7 +141,7 @@ fn sockets() -> Vec<Instruction> {
 }
 
 /// One's own are given as process 0. To read those of others changes nothing.
-fn limits_of_others() -> Vec<Instruction> {
+fn prlimit_filter() -> Vec<Instruction> {
     let new = offset_of!(seccomp_data, args) + 2 * size_of::<u64>();
     vec![
         load_argument(0),

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::external::program::Found;
+use crate::external::program::FoundProgram;
 use host_model::{AgentSettings, Confinement};
 
 /// The confinement of a lane's agents, and what the program `found` is made of: itself, its interpreters, the folders of
 /// the lane's `path`, and the packages that a script of Node's is loaded from.
-pub(super) fn to(confinement: &Confinement, settings: &AgentSettings, found: &Found) -> Confinement {
+pub(super) fn to(confinement: &Confinement, settings: &AgentSettings, found: &FoundProgram) -> Confinement {
     let own = found.files.iter().flat_map(|path| std::iter::once(path.clone()).chain(packages(path)));
     // A folder of `path` that is not there is no fault: it is just not looked into.
     let path = settings.path.iter().filter(|folder| folder.exists()).cloned();
@@ -36,10 +36,10 @@ mod tests {
         fs::create_dir(at("bin")).unwrap();
         fs::write(at("node_modules/pi/node_modules/deep/cli.js"), "").unwrap();
         symlink(at("node_modules/pi/node_modules/deep/cli.js"), at("bin/pi")).unwrap();
-        let found = Found {
+        let found = FoundProgram {
             program: at("bin/pi"),
             executable: "/usr/bin/env".into(),
-            before: vec![at("bin/pi").into()],
+            leading_args: vec![at("bin/pi").into()],
             files: vec!["/usr/bin/env".into(), at("bin/pi")],
             scripts: Vec::new(),
         };

@@ -23,7 +23,7 @@ const MACHINES: [(u64, &str); 9] = [
 ];
 
 /// What this machine's kernel starts.
-const OWN: &[u64] = if cfg!(target_arch = "x86_64") {
+const NATIVE_MACHINES: &[u64] = if cfg!(target_arch = "x86_64") {
     &[62, 3]
 } else if cfg!(target_arch = "aarch64") {
     &[183, 40]
@@ -31,14 +31,14 @@ const OWN: &[u64] = if cfg!(target_arch = "x86_64") {
     &[]
 };
 
-/// Program headers that are looked at, and bytes of a loader's path.
+/// AgentProgram headers that are looked at, and bytes of a loader's path.
 const MAX_HEADERS: u64 = 64;
 const MAX_PATH: u64 = 4096;
 /// The type of the program header that names the loader.
-const LOADER: u64 = 3;
+const LOADER_HEADER: u64 = 3;
 
 /// Why the ELF file `opened` cannot be started here, if that is known.
-pub(super) fn problem(file: &Path, opened: &File) -> Option<String> {
+pub(super) fn startup_problem(file: &Path, opened: &File) -> Option<String> {
     let shown = file.display();
     let Some(elf) = Elf::read(opened) else {
         return Some(format!(
@@ -52,7 +52,7 @@ pub(super) fn problem(file: &Path, opened: &File) -> Option<String> {
         ));
     }
     let machine = elf.number(18, 2)?;
-    if !OWN.is_empty() && (!OWN.contains(&machine) || elf.big_endian) {
+    if !NATIVE_MACHINES.is_empty() && (!NATIVE_MACHINES.contains(&machine) || elf.big_endian) {
         if other_formats() {
             return None;
         }
@@ -79,7 +79,7 @@ pub(super) fn problem(file: &Path, opened: &File) -> Option<String> {
 
 struct Elf<'a> {
     file: &'a File,
-    wide: bool,
+    is_64_bit: bool,
     big_endian: bool,
 }
 
@@ -87,9 +87,9 @@ impl<'a> Elf<'a> {
     fn read(file: &'a File) -> Option<Self> {
         let mut start = [0; 6];
         file.read_exact_at(&mut start, 0).ok()?;
-        let elf = Self { file, wide: start[4] == 2, big_endian: start[5] == 2 };
+        let elf = Self { file, is_64_bit: start[4] == 2, big_endian: start[5] == 2 };
         // The whole header is there.
-        elf.number(if elf.wide { 62 } else { 50 }, 2).map(|_| elf)
+        elf.number(if elf.is_64_bit { 62 } else { 50 }, 2).map(|_| elf)
     }
 
     /// The number of `size` bytes, at most 8, at `offset`.
@@ -102,9 +102,9 @@ impl<'a> Elf<'a> {
         Some(u64::from_le_bytes(bytes))
     }
 
-    /// One of the wide form at the first offset, of the other at the second.
-    fn either(&self, base: u64, wide: (u64, usize), narrow: (u64, usize)) -> Option<u64> {
-        let (offset, size) = if self.wide { wide } else { narrow };
+    /// One of the is_64_bit form at the first offset, of the other at the second.
+    fn either(&self, base: u64, is_64_bit: (u64, usize), narrow: (u64, usize)) -> Option<u64> {
+        let (offset, size) = if self.is_64_bit { is_64_bit } else { narrow };
         self.number(base.checked_add(offset)?, size)
     }
 
@@ -115,7 +115,7 @@ impl<'a> Elf<'a> {
         let count = self.either(0, (56, 2), (44, 2))?.min(MAX_HEADERS);
         for number in 0..count {
             let header = headers.checked_add(number * size)?;
-            if self.number(header, 4)? == LOADER {
+            if self.number(header, 4)? == LOADER_HEADER {
                 let offset = self.either(header, (8, 8), (4, 4))?;
                 let length = self.either(header, (32, 8), (16, 4))?.min(MAX_PATH);
                 let mut path = vec![0; usize::try_from(length).ok()?];
@@ -138,7 +138,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("agent");
         fs::write(&path, content).unwrap();
-        problem(&path, &File::open(&path).unwrap())
+        startup_problem(&path, &File::open(&path).unwrap())
     }
 
     /// This test's own program, which can be started, with some bytes changed.
@@ -170,7 +170,7 @@ mod tests {
             let musl = problem_of(&musl).unwrap();
             assert!(musl.contains("needs the loader /lib/ld-musl") && musl.contains("does not exist"), "{musl}");
         }
-        if !other_formats() && !OWN.is_empty() {
+        if !other_formats() && !NATIVE_MACHINES.is_empty() {
             let foreign = problem_of(&changed(|bytes| bytes[18] = 243)).unwrap();
             assert!(foreign.contains("for riscv, and this machine is"), "{foreign}");
         }

@@ -12,7 +12,7 @@ use std::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct EnvCommand {
     /// Its options and assignments, one word each, for an `env` that is given the program's absolute path.
-    pub(super) before: Vec<OsString>,
+    pub(super) env_args: Vec<OsString>,
     /// The `PATH` that it sets, where it looks for the program then.
     pub(super) path: Option<OsString>,
     /// The program, and its arguments.
@@ -61,7 +61,7 @@ pub(super) fn parse(
     }
     if words.front().is_some_and(|word| word == "-") {
         words.pop_front();
-        parsed.before.push("-i".into());
+        parsed.env_args.push("-i".into());
     }
     while let Some(word) = words.front()
         && let Some(equals) = word.as_bytes().iter().position(|byte| *byte == b'=')
@@ -69,7 +69,7 @@ pub(super) fn parse(
         if &word.as_bytes()[..equals] == b"PATH" {
             parsed.path = Some(OsStr::from_bytes(&word.as_bytes()[equals + 1..]).to_owned());
         }
-        parsed.before.extend(words.pop_front());
+        parsed.env_args.extend(words.pop_front());
     }
     if words.is_empty() {
         return Err("`env` is given no program".into());
@@ -95,13 +95,13 @@ fn short_options(
     for (place, letter) in letters.iter().enumerate() {
         let rest = &letters[place + 1..];
         match letter {
-            b'i' => parsed.before.push("-i".into()),
+            b'i' => parsed.env_args.push("-i".into()),
             // It writes to stderr what it does.
-            b'v' => parsed.before.push("-v".into()),
+            b'v' => parsed.env_args.push("-v".into()),
             b'u' | b'C' | b'a' => {
                 let option = format!("-{}", char::from(*letter));
                 let value = value(rest, words, &option)?;
-                parsed.before.extend([option.into(), value]);
+                parsed.env_args.extend([option.into(), value]);
                 return Ok(());
             }
             b'S' => {
@@ -140,7 +140,7 @@ fn long_option(
         }
         let mut word = OsString::from(format!("--{known}="));
         word.push(value);
-        parsed.before.push(word);
+        parsed.env_args.push(word);
         return Ok(());
     }
     if given.is_some() && PLAIN.contains(known) {
@@ -151,11 +151,11 @@ fn long_option(
         word.push("=");
         word.push(OsStr::from_bytes(given));
     }
-    parsed.before.push(word);
+    parsed.env_args.push(word);
     Ok(())
 }
 
-/// Splits the value of `-S`; its words come before all others and are read as options, too.
+/// Splits the value of `-S`; its words come env_args all others and are read as options, too.
 fn split_in_front(
     text: &OsStr,
     words: &mut VecDeque<OsString>,
@@ -185,7 +185,7 @@ fn split(text: &[u8], variable: &impl Fn(&str) -> Option<String>) -> Result<Vec<
             (b' ' | b'\t' | b'\n' | b'\x0b' | b'\x0c' | b'\r', None) => words.extend(word.take()),
             (b'#', None) if word.is_none() => break,
             (b'\\', Some(b'\'')) => {
-                // Within single quotes it stands before these two only.
+                // Within single quotes it stands env_args these two only.
                 let escaped = rest.first().filter(|next| matches!(next, b'\\' | b'\''));
                 word.get_or_insert_default().push(escaped.copied().unwrap_or(b'\\'));
                 rest = &rest[usize::from(escaped.is_some())..];
@@ -255,7 +255,7 @@ mod tests {
 
     #[test]
     fn every_spelling_gives_its_program() {
-        for (arguments, before, command) in [
+        for (arguments, env_args, command) in [
             (&["node", "s"][..], &[][..], &["node", "s"][..]),
             (&["-S node --x", "s"], &[], &["node", "--x", "s"]),
             (&["-Snode", "s"], &[], &["node", "s"]),
@@ -283,8 +283,8 @@ mod tests {
         ] {
             let parsed = read(arguments).unwrap_or_else(|problem| panic!("{arguments:?}: {problem}"));
             assert_eq!(
-                (texts(&parsed.before), texts(&parsed.command)),
-                (before.to_vec(), command.to_vec()),
+                (texts(&parsed.env_args), texts(&parsed.command)),
+                (env_args.to_vec(), command.to_vec()),
                 "{arguments:?}"
             );
         }

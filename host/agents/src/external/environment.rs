@@ -9,24 +9,24 @@ use std::{
 use crate::{lane::SessionSpec, scripted_agent::CONFIG_DIR_VARIABLE};
 use host_model::{AgentSettings, Credential, SHORTEST_SECRET};
 
-/// Where an agent finds the system's programs; the caller's own `PATH` is not for it.
+/// Where an agent finds the system's programs; the caller's host_variable `PATH` is not for it.
 pub(crate) const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A variable of the host's own environment, if it is set and not empty.
-pub(crate) fn own(name: &str) -> Option<OsString> {
+/// A variable of the host's host_variable environment, if it is set and not empty.
+pub(crate) fn host_variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
 /// Everything that the agent's environment holds, but for the session's marker.
-pub(crate) fn environment(
+pub(crate) fn agent_environment(
     settings: &AgentSettings,
     spec: &SessionSpec,
-    own: Vec<(&'static str, OsString)>,
+    host_variable: Vec<(&'static str, OsString)>,
     credentials: Vec<(String, OsString)>,
 ) -> Vec<(OsString, OsString)> {
     let mut all: BTreeMap<OsString, OsString> = BTreeMap::new();
     all.insert("LANG".into(), "C.UTF-8".into());
-    all.extend(own.into_iter().map(|(name, value)| (name.into(), value)));
+    all.extend(host_variable.into_iter().map(|(name, value)| (name.into(), value)));
     all.extend(settings.env.iter().map(|(name, value)| (name.into(), value.into())));
     all.extend(credentials.into_iter().map(|(name, value)| (name.into(), value)));
     // Nothing of the above may be named like these; see `AgentSettings::problems`.
@@ -38,7 +38,7 @@ pub(crate) fn environment(
     all.into_iter().collect()
 }
 
-/// A `PATH` of `folders` and the system's own.
+/// A `PATH` of `folders` and the system's host_variable.
 pub(crate) fn search_path<'a>(folders: impl Iterator<Item = &'a PathBuf>) -> OsString {
     let mut path = OsString::new();
     for folder in folders {
@@ -79,7 +79,7 @@ pub(crate) fn credentials(
 /// [`AgentSettings::required`]'s to say.
 #[must_use]
 pub fn missing_credentials(settings: &AgentSettings) -> Option<String> {
-    credentials(settings, own).err()
+    credentials(settings, host_variable).err()
 }
 
 /// The values that a lane's agent logs in with and that must appear nowhere: of variables, and of files whole and, if
@@ -87,14 +87,14 @@ pub fn missing_credentials(settings: &AgentSettings) -> Option<String> {
 /// are left out.
 #[must_use]
 pub fn secrets(settings: &AgentSettings) -> Vec<String> {
-    secrets_from(settings, own)
+    secrets_from(settings, host_variable)
 }
 
 /// The variables whose values are too short to be found in what agents say.
 #[must_use]
 pub fn short_secrets(settings: &AgentSettings) -> Vec<String> {
     let variables = settings.credentials.iter().filter_map(Credential::variable);
-    variables.filter(|name| own(name).is_some_and(|value| value.len() < SHORTEST_SECRET)).cloned().collect()
+    variables.filter(|name| host_variable(name).is_some_and(|value| value.len() < SHORTEST_SECRET)).cloned().collect()
 }
 
 fn secrets_from(settings: &AgentSettings, variable: impl Fn(&str) -> Option<OsString>) -> Vec<String> {

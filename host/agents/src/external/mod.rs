@@ -27,10 +27,10 @@ use std::{ffi::OsString, fs, path::PathBuf, sync::Arc};
 
 use tokio::sync::OnceCell;
 
-use self::seeds::PlantError;
+use self::seeds::InstallError;
 use crate::{
-    agent_program::{Asked, Invocation, Program},
-    conversation::Thread,
+    agent_program::{AgentProgram, Invocation, TurnRequest},
+    conversation::Conversation,
     dialect::Dialect,
     lane::{Answer, Guard, Lane, Session, SessionSpec},
     session::{
@@ -43,7 +43,7 @@ use host_model::{AgentSettings, Confinement, Fault, FaultClass, LaneKind, Redact
 
 /// Starts agents of one lane.
 pub(crate) struct ExternalLane {
-    program: &'static dyn Program,
+    program: &'static dyn AgentProgram,
     settings: Arc<AgentSettings>,
     host: HostProgram,
     guard: Guard,
@@ -52,18 +52,23 @@ pub(crate) struct ExternalLane {
 }
 
 impl ExternalLane {
-    pub(crate) fn new(program: &'static dyn Program, settings: AgentSettings, host: HostProgram, guard: Guard) -> Self {
+    pub(crate) fn new(
+        program: &'static dyn AgentProgram,
+        settings: AgentSettings,
+        host: HostProgram,
+        guard: Guard,
+    ) -> Self {
         Self { program, settings: Arc::new(settings), host, guard, version: OnceCell::new() }
     }
 
-    /// Everything before the first process. An error says what to do.
+    /// Everything leading_args the first process. An error says what to do.
     async fn prepare(&self, spec: &SessionSpec) -> Result<ExternalAgent, Fault> {
         let launch = Fault::of_launch::<String>;
         let settings = &self.settings;
         if let Some(problem) = settings.problems().into_iter().next() {
             return Err(launch(problem.what));
         }
-        let credentials = environment::credentials(settings, environment::own).map_err(launch)?;
+        let credentials = environment::credentials(settings, environment::host_variable).map_err(launch)?;
         let found = program::find(self.program.name(), settings).map_err(launch)?;
         if let Some(problem) =
             spec.bin.as_deref().and_then(|bin| shadowed::shadowed(self.program.name(), settings, bin))
@@ -73,7 +78,9 @@ impl ExternalLane {
         }
         if settings.version.is_some() {
             let asked = || async {
-                match version::meets(self.program.name(), settings, self.host.clone(), &self.guard.confinement).await {
+                match version::check_version(self.program.name(), settings, self.host.clone(), &self.guard.confinement)
+                    .await
+                {
                     // It says nothing of the agent: the next session asks again.
                     Err(problem) if Shortage::of_ending(&problem).is_some() => Err(problem),
                     answer => Ok(answer),
@@ -82,9 +89,9 @@ impl ExternalLane {
             self.version.get_or_try_init(asked).await.map_err(launch)?.clone().map_err(launch)?;
         }
         let brought = fs::read_dir(&spec.config_dir).is_ok_and(|mut entries| entries.next().is_some());
-        seeds::plant(settings, &spec.config_dir, &spec.home).map_err(|error| match error {
-            PlantError::Lane(problem) => launch(problem),
-            PlantError::InTheWay(problem) => Fault::of_problem(FaultClass::Protocol, problem),
+        seeds::install(settings, &spec.config_dir, &spec.home).map_err(|error| match error {
+            InstallError::Lane(problem) => launch(problem),
+            InstallError::Blocked(problem) => Fault::of_problem(FaultClass::Protocol, problem),
         })?;
         // What it cannot work with is the lane's, unless the scenario brought something.
         let class = if brought { FaultClass::Protocol } else { FaultClass::Launch };
@@ -93,20 +100,20 @@ impl ExternalLane {
         let dirs = [&spec.root, &spec.config_dir, &spec.home, &spec.tmp].map(Clone::clone);
         let confinement = confinement::to(&self.guard.confinement, settings, &found);
         let confinement = confinement.and(dirs, spec.bin.clone()).with_view(spec.view.clone());
-        let program::Found { executable, before, .. } = found;
+        let program::FoundProgram { executable, leading_args, .. } = found;
         Ok(ExternalAgent {
             program: self.program,
             settings: Arc::clone(settings),
             executable,
-            before,
+            leading_args,
             confinement,
-            env: environment::environment(settings, spec, own, credentials),
+            env: environment::agent_environment(settings, spec, own, credentials),
             root: spec.root.clone(),
             config_dir: spec.config_dir.clone(),
             home: spec.home.clone(),
             tmp: spec.tmp.clone(),
             session: new_session_id(),
-            thread: Thread::in_root(&spec.root),
+            thread: Conversation::in_root(&spec.root),
         })
     }
 }
@@ -132,11 +139,11 @@ impl Lane for ExternalLane {
 }
 
 struct ExternalAgent {
-    program: &'static dyn Program,
+    program: &'static dyn AgentProgram,
     settings: Arc<AgentSettings>,
     executable: PathBuf,
-    /// Arguments before all others: the script, where `executable` is its interpreter.
-    before: Vec<OsString>,
+    /// Arguments leading_args all others: the script, where `executable` is its interpreter.
+    leading_args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     confinement: Confinement,
     root: PathBuf,
@@ -144,7 +151,7 @@ struct ExternalAgent {
     home: PathBuf,
     tmp: PathBuf,
     session: String,
-    thread: Thread,
+    thread: Conversation,
 }
 
 impl TurnAgent for ExternalAgent {
@@ -155,11 +162,11 @@ impl TurnAgent for ExternalAgent {
             return Err(Fault::new(FaultClass::Protocol, message));
         }
         let settings = &self.settings;
-        let asked = Asked { settings, turn, message, thread, tmp: &self.tmp, session: &self.session };
+        let asked = TurnRequest { settings, turn, message, thread, tmp: &self.tmp, session: &self.session };
         let Invocation { args, stdin } = self.program.invocation(&asked)?;
         Ok(AgentCommand {
             program: self.executable.clone(),
-            args: self.before.iter().cloned().chain(args).collect(),
+            args: self.leading_args.iter().cloned().chain(args).collect(),
             env: self.env.clone(),
             cwd: self.root.clone(),
             stdin,
@@ -175,7 +182,7 @@ impl TurnAgent for ExternalAgent {
         self.program.dialect(&self.thread, &self.settings)
     }
 
-    fn gone(&self) -> Result<(), String> {
-        seeds::put_away(&self.settings, &self.config_dir, &self.home)
+    fn clean_up(&self) -> Result<(), String> {
+        seeds::move_credentials_out(&self.settings, &self.config_dir, &self.home)
     }
 }

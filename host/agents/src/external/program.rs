@@ -1,4 +1,4 @@
-//! Finds an agent's program, and everything that is started before the agent itself runs.
+//! Finds an agent's program, and everything that is env_command_line leading_args the agent itself runs.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -11,31 +11,31 @@ use rustix::fs::{Access, access};
 use crate::external::{
     env_command::{self, EnvCommand},
     environment::{self, SYSTEM_PATH},
-    shebang::{Start, start_of},
+    shebang::{StartMethod, start_method},
 };
 use host_model::AgentSettings;
 
 /// Interpreters of interpreters. The kernel follows five.
 const MAX_INTERPRETERS: usize = 5;
 
-/// A program that can be started.
+/// A program that can be env_command_line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
+pub(crate) struct FoundProgram {
     /// The lane's program.
     pub(crate) program: PathBuf,
-    /// What is started: the program, or its interpreter.
+    /// What is env_command_line: the program, or its interpreter.
     pub(crate) executable: PathBuf,
-    /// Arguments before all others, which end with the program, where `executable` is its interpreter.
-    pub(crate) before: Vec<OsString>,
+    /// Arguments leading_args all others, which end with the program, where `executable` is its interpreter.
+    pub(crate) leading_args: Vec<OsString>,
     /// The program and all its interpreters, in the order in which they are found: what the kernel opens.
     pub(crate) files: Vec<PathBuf>,
     /// Those of `files` that have interpreters.
-    pub(crate) scripts: Vec<Script>,
+    pub(crate) scripts: Vec<ScriptFile>,
 }
 
-/// A script, and what it is started by in the end, where that is `env`.
+/// A script, and what it is env_command_line by in the end, where that is `env`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Script {
+pub(crate) struct ScriptFile {
     pub(crate) file: PathBuf,
     pub(crate) interpreter: PathBuf,
     /// What stands behind the interpreter in the first line.
@@ -45,38 +45,39 @@ pub(crate) struct Script {
 /// The program of a lane.
 ///
 /// It is looked for where the lane says and where the system has its programs, and never in the directory that a
-/// scenario puts before them: the program is given the lane's credentials. For the same reason the host reads the first
+/// scenario puts leading_args them: the program is given the lane's credentials. For the same reason the host reads the first
 /// lines of scripts as the kernel and `env` do, and starts the interpreter by its absolute path.
 ///
 /// # Errors
-/// Where it was looked for, or why it cannot be started, and what to do.
-pub(crate) fn find(name: Option<&str>, settings: &AgentSettings) -> Result<Found, String> {
+/// Where it was looked for, or why it cannot be env_command_line, and what to do.
+pub(crate) fn find(name: Option<&str>, settings: &AgentSettings) -> Result<FoundProgram, String> {
     let asked = settings.command.as_deref().or(name).ok_or("the lane names no `command`")?;
     let program = look_up(asked, &settings.path, "the agent")?;
-    Chain { settings, files: Vec::new(), scripts: Vec::new(), kept: Vec::new(), started: None }.follow(program)
+    InterpreterChain { settings, files: Vec::new(), scripts: Vec::new(), env_args: Vec::new(), env_command_line: None }
+        .follow(program)
 }
 
 /// The interpreters of a program, followed from one to the next.
-struct Chain<'a> {
+struct InterpreterChain<'a> {
     settings: &'a AgentSettings,
     files: Vec<PathBuf>,
-    scripts: Vec<Script>,
+    scripts: Vec<ScriptFile>,
     /// Whole invocations of `env` that come first, for what they change besides starting a program.
-    kept: Vec<OsString>,
+    env_args: Vec<OsString>,
     /// What the last `env` would start, with the program that was found for it. The kernel does the rest.
-    started: Option<Vec<OsString>>,
+    env_command_line: Option<Vec<OsString>>,
 }
 
-impl Chain<'_> {
-    fn follow(mut self, program: PathBuf) -> Result<Found, String> {
+impl InterpreterChain<'_> {
+    fn follow(mut self, program: PathBuf) -> Result<FoundProgram, String> {
         let mut words: Vec<OsString> = vec![program.clone().into()];
         let mut by_env = true;
         for _ in 0..=MAX_INTERPRETERS {
             let file = PathBuf::from(&words[0]);
-            let start = start_of(&file)?;
+            let start = start_method(&file)?;
             self.files.push(file.clone());
             match start {
-                Start::ShellText if !by_env => {
+                StartMethod::ShellText if !by_env => {
                     let needed = self.files.iter().rev().nth(1).unwrap_or(&program);
                     return Err(format!(
                         "{} is the interpreter of {}, but has no first line `#!…` itself\nhelp: correct one of the two",
@@ -84,14 +85,14 @@ impl Chain<'_> {
                         needed.display()
                     ));
                 }
-                Start::Script { interpreter, argument } => {
+                StartMethod::Script { interpreter, argument } => {
                     (words, by_env) = self.interpreted(&file, &interpreter, argument, words)?;
                 }
-                Start::ShellText => {
-                    self.scripts.push(Script { file, interpreter: "/bin/sh".into(), argument: OsString::new() });
+                StartMethod::ShellText => {
+                    self.scripts.push(ScriptFile { file, interpreter: "/bin/sh".into(), argument: OsString::new() });
                     return Ok(self.found(program));
                 }
-                Start::Binary => return Ok(self.found(program)),
+                StartMethod::Binary => return Ok(self.found(program)),
             }
         }
         Err(format!(
@@ -102,14 +103,14 @@ impl Chain<'_> {
         ))
     }
 
-    fn found(self, program: PathBuf) -> Found {
-        let words = match self.started {
-            Some(started) => [self.kept, started].concat(),
+    fn found(self, program: PathBuf) -> FoundProgram {
+        let words = match self.env_command_line {
+            Some(env_command_line) => [self.env_args, env_command_line].concat(),
             None => vec![program.clone().into()],
         };
         let mut words = words.into_iter();
         let executable = words.next().map_or_else(|| program.clone(), PathBuf::from);
-        Found { program, executable, before: words.collect(), files: self.files, scripts: self.scripts }
+        FoundProgram { program, executable, leading_args: words.collect(), files: self.files, scripts: self.scripts }
     }
 
     /// What starts `words`, whose first is the script `file`; and whether that is `env` and not the kernel.
@@ -120,12 +121,17 @@ impl Chain<'_> {
         argument: Option<OsString>,
         words: Vec<OsString>,
     ) -> Result<(Vec<OsString>, bool), String> {
-        check(interpreter, "it").map_err(|problem| needs(file, interpreter.as_os_str(), &problem))?;
+        check_executable(interpreter, "it")
+            .map_err(|problem| interpreter_error(file, interpreter.as_os_str(), &problem))?;
         if !env_command::is_env(interpreter) {
             let shown = argument.clone().unwrap_or_default();
-            self.scripts.push(Script { file: file.to_owned(), interpreter: interpreter.to_owned(), argument: shown });
-            let before = [Some(interpreter.into()), argument].into_iter().flatten();
-            return Ok((before.chain(words).collect(), false));
+            self.scripts.push(ScriptFile {
+                file: file.to_owned(),
+                interpreter: interpreter.to_owned(),
+                argument: shown,
+            });
+            let leading_args = [Some(interpreter.into()), argument].into_iter().flatten();
+            return Ok((leading_args.chain(words).collect(), false));
         }
         let unclear = |problem: String| {
             format!(
@@ -140,23 +146,23 @@ impl Chain<'_> {
         // One may start another.
         let (program, mut command) = loop {
             let parsed = env_command::parse(words, |name| self.variable(name)).map_err(unclear)?;
-            let EnvCommand { before, path: set, command } = parsed;
+            let EnvCommand { env_args, path: set, command } = parsed;
             path = set.or(path);
             let name = &command[0];
             let program = match &path {
                 Some(path) => look_up_in(name, &folders_of(path).map_err(unclear)?, "it"),
                 None => name.to_str().ok_or("its name is not UTF-8".to_owned()).and_then(|it| self.look_up(it)),
             };
-            let program = program.map_err(|problem| needs(file, name, &problem))?;
+            let program = program.map_err(|problem| interpreter_error(file, name, &problem))?;
             if program == file {
                 return Err(unclear("it would start itself in an endless loop".into()));
             }
-            if !before.is_empty() {
+            if !env_args.is_empty() {
                 if program.as_os_str().as_bytes().contains(&b'=') {
                     return Err(unclear(format!("`env` would take {} for a variable", program.display())));
                 }
-                self.kept.push(env.clone().into());
-                self.kept.extend(before);
+                self.env_args.push(env.clone().into());
+                self.env_args.extend(env_args);
             }
             self.files.push(env);
             if !env_command::is_env(&program) {
@@ -166,9 +172,9 @@ impl Chain<'_> {
             words = command.into_iter().skip(1).collect();
         };
         let argument = command[1..].join(OsStr::new(" "));
-        self.scripts.push(Script { file: file.to_owned(), interpreter: program.clone(), argument });
+        self.scripts.push(ScriptFile { file: file.to_owned(), interpreter: program.clone(), argument });
         command[0] = program.into();
-        self.started = Some(command.clone());
+        self.env_command_line = Some(command.clone());
         Ok((command, true))
     }
 
@@ -176,7 +182,7 @@ impl Chain<'_> {
         look_up(name, &self.settings.path, "it")
     }
 
-    /// A variable as it is known before the start.
+    /// A variable as it is known leading_args the start.
     fn variable(&self, name: &str) -> Option<String> {
         match name {
             "PATH" => environment::search_path(self.settings.path.iter()).into_string().ok(),
@@ -185,7 +191,7 @@ impl Chain<'_> {
     }
 }
 
-fn needs(file: &Path, interpreter: &OsStr, problem: &str) -> String {
+fn interpreter_error(file: &Path, interpreter: &OsStr, problem: &str) -> String {
     format!("{} needs `{}`: {problem}", file.display(), interpreter.display())
 }
 
@@ -211,10 +217,10 @@ fn look_up_in(asked: &OsStr, folders: &[PathBuf], what: &str) -> Result<PathBuf,
         if !path.is_absolute() {
             return Err(format!("`{shown}` must be an absolute path, or the name of a program"));
         }
-        return check(&path, what).map(|()| path);
+        return check_executable(&path, what).map(|()| path);
     }
     let all = || folders.iter().map(|folder| folder.join(asked));
-    if let Some(found) = all().find(|path| check(path, what).is_ok()) {
+    if let Some(found) = all().find(|path| check_executable(path, what).is_ok()) {
         return Ok(found);
     }
     let unfit = all().find(|path| path.is_file()).map(|path| format!("; {} is not executable", path.display()));
@@ -227,8 +233,8 @@ fn look_up_in(asked: &OsStr, folders: &[PathBuf], what: &str) -> Result<PathBuf,
     ))
 }
 
-/// Whether `path` is a file that may be started.
-fn check(path: &Path, what: &str) -> Result<(), String> {
+/// Whether `path` is a file that may be env_command_line.
+fn check_executable(path: &Path, what: &str) -> Result<(), String> {
     let shown = path.display();
     let metadata = match path.metadata() {
         Ok(metadata) => metadata,
@@ -286,7 +292,7 @@ mod tests {
         fn words(&self) -> String {
             let found = find(Some("pi"), &self.settings).unwrap();
             let words =
-                std::iter::once(found.executable.as_os_str()).chain(found.before.iter().map(OsString::as_os_str));
+                std::iter::once(found.executable.as_os_str()).chain(found.leading_args.iter().map(OsString::as_os_str));
             let words: Vec<_> = words.map(|word| word.to_str().unwrap()).collect();
             words.join(" ").replace(&self.path("").display().to_string(), "@/")
         }

@@ -10,75 +10,75 @@ use std::{
 
 use rustix::fs::FileType;
 
-use crate::safe_dir::Folder;
+use crate::safe_dir::SafeDir;
 use host_model::{AgentSettings, Credential};
 
 /// Where the files to log in with lie in the agent's HOME. A component sees the config dir and its transcripts are
 /// kept, so that there is only a link to them there, which neither follows.
-const CREDENTIALS: &str = ".host-credentials";
+const CREDENTIALS_DIR: &str = ".host-credentials";
 
 /// Bytes of a lane's seeds together, and what is said of more.
-const MOST: u64 = 1 << 30;
-const TOO_LARGE: &str = "the seeds have more than 1 GiB with it; make them smaller";
+const MAX_SEED_BYTES: u64 = 1 << 30;
+const SEEDS_TOO_LARGE: &str = "the seeds have more than 1 GiB with it; make them smaller";
 
 /// Copies the seeds and the files of credentials. What is in the config dir already stays: the scenario's own
 /// seeds, and what an earlier session has left. The component, or that session's agent, may have put links there.
-pub(super) fn plant(settings: &AgentSettings, config_dir: &Path, home: &Path) -> Result<(), PlantError> {
+pub(super) fn install(settings: &AgentSettings, config_dir: &Path, home: &Path) -> Result<(), InstallError> {
     let opened = |path: &Path| {
-        Folder::open(path).map_err(|error| PlantError::Lane(format!("cannot open {}: {error}", path.display())))
+        SafeDir::open(path).map_err(|error| InstallError::Lane(format!("cannot open {}: {error}", path.display())))
     };
     let config = opened(config_dir)?;
     // Before the lane's own seeds come: what is in the way now, the scenario has put there.
     for credential in &settings.credentials {
         let Credential::File { to, .. } = credential else { continue };
-        if let Some(what) = in_the_way(&config, Path::new(to)) {
-            return Err(PlantError::InTheWay(format!(
+        if let Some(what) = blocking_entry(&config, Path::new(to)) {
+            return Err(InstallError::Blocked(format!(
                 "the agent cannot be given its login {to}: {what} is in the way in the config dir (`/host/config`), where \
                  the scenario, or an earlier session, has put it"
             )));
         }
     }
     if let Some(seed) = &settings.config_seed {
-        copy_all(seed, &config, &mut { MOST })
-            .map_err(|error| PlantError::Lane(format!("cannot copy the lane's seeds of the config dir, {error}")))?;
+        copy_all(seed, &config, &mut { MAX_SEED_BYTES })
+            .map_err(|error| InstallError::Lane(format!("cannot copy the lane's seeds of the config dir, {error}")))?;
     }
     for (index, credential) in settings.credentials.iter().enumerate() {
         let Credential::File { from, to } = credential else { continue };
-        link(from, index, &opened(home)?, home, &config, Path::new(to))
-            .map_err(|error| PlantError::Lane(format!("cannot give the agent {}: {error}", from.display())))?;
+        link_credential(from, index, &opened(home)?, home, &config, Path::new(to))
+            .map_err(|error| InstallError::Lane(format!("cannot give the agent {}: {error}", from.display())))?;
     }
     Ok(())
 }
 
 /// Why an agent does not get what the lane brings.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum PlantError {
+pub(super) enum InstallError {
     /// The lane, or the machine.
     Lane(String),
     /// Something that the scenario has put into the config dir.
-    InTheWay(String),
+    Blocked(String),
 }
 
 /// What keeps `to` from becoming a file, or a link to one. A file that is there already stays, and is the login.
-fn in_the_way(config: &Folder, to: &Path) -> Option<String> {
+fn blocking_entry(config: &SafeDir, to: &Path) -> Option<String> {
     let mut parts: Vec<_> = to.components().collect();
     let name = parts.pop()?;
     let mut so_far = PathBuf::new();
     for part in parts {
         so_far.push(part);
-        match config.kind(&so_far) {
+        match config.file_type(&so_far) {
             Some(FileType::Directory) => {}
-            Some(kind) => return Some(format!("{} `{}`", told(kind), so_far.display())),
+            Some(kind) => return Some(format!("{} `{}`", describe(kind), so_far.display())),
             None => return None,
         }
     }
     so_far.push(name);
-    let kind = config.kind(&so_far)?;
+    let kind = config.file_type(&so_far)?;
     let stays = matches!(kind, FileType::RegularFile | FileType::Symlink);
-    (!stays).then(|| format!("{} `{}`", told(kind), so_far.display()))
+    (!stays).then(|| format!("{} `{}`", describe(kind), so_far.display()))
 }
 
-fn told(kind: FileType) -> &'static str {
+fn describe(kind: FileType) -> &'static str {
     match kind {
         FileType::RegularFile => "the file",
         FileType::Directory => "the folder",
@@ -89,19 +89,19 @@ fn told(kind: FileType) -> &'static str {
 
 /// Moves the files to log in with that an agent has put in the place of their links, as when it renews a login, out of
 /// the config dir again: that is kept, and nobody knows the new secrets in them.
-pub(super) fn put_away(settings: &AgentSettings, config_dir: &Path, home: &Path) -> Result<(), String> {
+pub(super) fn move_credentials_out(settings: &AgentSettings, config_dir: &Path, home: &Path) -> Result<(), String> {
     for (index, credential) in settings.credentials.iter().enumerate() {
         let Credential::File { to, .. } = credential else { continue };
         let (name, to) = (index.to_string(), Path::new(to));
         let Some((parent, at)) = to.parent().zip(to.file_name()) else { continue };
         let moved = || -> io::Result<()> {
-            let Some(folder) = Folder::open(config_dir)?.existing(parent).filter(|folder| folder.has_file(at)) else {
+            let Some(folder) = SafeDir::open(config_dir)?.open_dir(parent).filter(|folder| folder.has_file(at)) else {
                 return Ok(());
             };
-            let kept = Folder::open(home)?.folder(Path::new(CREDENTIALS), 0o700);
+            let kept = SafeDir::open(home)?.create_dir(Path::new(CREDENTIALS_DIR), 0o700);
             // An agent that has put something in the way loses its login, and no more.
             kept.and_then(|kept| folder.move_to(at, &kept, OsStr::new(&name))).or_else(|_| folder.remove(at))?;
-            folder.link(&home.join(CREDENTIALS).join(&name), at)
+            folder.symlink(&home.join(CREDENTIALS_DIR).join(&name), at)
         };
         moved().map_err(|error| format!("cannot take the login {} out of the config dir: {error}", to.display()))?;
     }
@@ -109,44 +109,51 @@ pub(super) fn put_away(settings: &AgentSettings, config_dir: &Path, home: &Path)
 }
 
 /// Copies what is in `from`, of `left` bytes at most.
-fn copy_all(from: &Path, to: &Folder, left: &mut u64) -> Result<(), String> {
-    let told = |error: io::Error| format!("{}: {error}", from.display());
-    for entry in fs::read_dir(from).map_err(told)? {
-        let entry = entry.map_err(told)?;
+fn copy_all(from: &Path, to: &SafeDir, left: &mut u64) -> Result<(), String> {
+    let context = |error: io::Error| format!("{}: {error}", from.display());
+    for entry in fs::read_dir(from).map_err(context)? {
+        let entry = entry.map_err(context)?;
         copy(&entry.path(), to, &entry.file_name(), left)?;
     }
     Ok(())
 }
 
-fn copy(from: &Path, to: &Folder, name: &OsStr, left: &mut u64) -> Result<(), String> {
-    let told = |error: io::Error| format!("{}: {error}", from.display());
+fn copy(from: &Path, to: &SafeDir, name: &OsStr, left: &mut u64) -> Result<(), String> {
+    let context = |error: io::Error| format!("{}: {error}", from.display());
     if from.is_dir() {
-        return match to.folder(Path::new(name), 0o755) {
+        return match to.create_dir(Path::new(name), 0o755) {
             Ok(to) => copy_all(from, &to, left),
             // What has its name is no folder, and stays.
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(()),
-            Err(error) => Err(told(error)),
+            Err(error) => Err(context(error)),
         };
     }
-    let (source, metadata) = host_fs::open(from).map_err(told)?;
+    let (source, metadata) = host_fs::open(from).map_err(context)?;
     let mode = metadata.permissions().mode() & 0o777;
-    *left = left.checked_sub(metadata.len()).ok_or_else(|| told(io::Error::other(TOO_LARGE)))?;
-    match to.create(name, mode | 0o600) {
-        Ok(mut copy) => io::copy(&mut source.take(metadata.len()), &mut copy).map(drop).map_err(told),
+    *left = left.checked_sub(metadata.len()).ok_or_else(|| context(io::Error::other(SEEDS_TOO_LARGE)))?;
+    match to.create_file(name, mode | 0o600) {
+        Ok(mut copy) => io::copy(&mut source.take(metadata.len()), &mut copy).map(drop).map_err(context),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(told(error)),
+        Err(error) => Err(context(error)),
     }
 }
 
-fn link(from: &Path, index: usize, home: &Folder, home_path: &Path, config_dir: &Folder, to: &Path) -> io::Result<()> {
+fn link_credential(
+    from: &Path,
+    index: usize,
+    home: &SafeDir,
+    home_path: &Path,
+    config_dir: &SafeDir,
+    to: &Path,
+) -> io::Result<()> {
     let name = index.to_string();
-    match home.folder(Path::new(CREDENTIALS), 0o700)?.create(OsStr::new(&name), 0o600) {
+    match home.create_dir(Path::new(CREDENTIALS_DIR), 0o700)?.create_file(OsStr::new(&name), 0o600) {
         Ok(mut copy) => copy.write_all(&host_fs::read(from)?)?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(error),
     }
     let (Some(parent), Some(at)) = (to.parent(), to.file_name()) else { return Ok(()) };
-    match config_dir.folder(parent, 0o755)?.link(&home_path.join(CREDENTIALS).join(name), at) {
+    match config_dir.create_dir(parent, 0o755)?.symlink(&home_path.join(CREDENTIALS_DIR).join(name), at) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         done => done,
     }
@@ -175,7 +182,7 @@ mod tests {
         settings.credentials = vec![Credential::File { from: at("auth.json"), to: "deep/auth.json".into() }];
         // Again for the next session.
         for _ in 0..2 {
-            plant(&settings, &at("config"), &at("home")).unwrap();
+            install(&settings, &at("config"), &at("home")).unwrap();
         }
         let read = |name: &str| fs::read_to_string(at(name)).unwrap();
         assert_eq!((read("config/settings.json"), read("config/deep/a")), ("scenario".into(), "a".into()));
@@ -195,8 +202,8 @@ mod tests {
         let mut settings = AgentSettings::new(LaneKind::Codex);
         settings.config_seed = Some(at("seed"));
         let refused = |settings: &AgentSettings, words: &str| {
-            let problem = plant(settings, &at("config"), &at("home")).unwrap_err();
-            assert!(matches!(&problem, PlantError::Lane(problem) if problem.contains(words)), "{problem:?}");
+            let problem = install(settings, &at("config"), &at("home")).unwrap_err();
+            assert!(matches!(&problem, InstallError::Lane(problem) if problem.contains(words)), "{problem:?}");
         };
         let fifo = rustix::fs::FileType::Fifo;
         rustix::fs::mknodat(rustix::fs::CWD, at("seed/a"), fifo, 0o600.into(), 0).unwrap();
@@ -205,7 +212,7 @@ mod tests {
         symlink("/dev/zero", at("seed/a")).unwrap();
         refused(&settings, "seed/a: it is no regular file");
         fs::remove_file(at("seed/a")).unwrap();
-        fs::File::create(at("seed/a")).unwrap().set_len(MOST + 1).unwrap();
+        fs::File::create(at("seed/a")).unwrap().set_len(MAX_SEED_BYTES + 1).unwrap();
         refused(&settings, "seed/a: the seeds have more than 1 GiB with it");
         assert_eq!(fs::read_dir(at("config")).unwrap().count(), 0);
         settings.config_seed = None;
@@ -229,21 +236,21 @@ mod tests {
         symlink(at("outside"), at("config/deep")).unwrap();
         let mut settings = AgentSettings::new(LaneKind::Codex);
         settings.config_seed = Some(at("seed"));
-        plant(&settings, &at("config"), &at("home")).unwrap();
+        install(&settings, &at("config"), &at("home")).unwrap();
         settings.credentials = vec![Credential::File { from: at("auth.json"), to: "deep/auth.json".into() }];
-        let problem = plant(&settings, &at("config"), &at("home")).unwrap_err();
+        let problem = install(&settings, &at("config"), &at("home")).unwrap_err();
         assert!(
-            matches!(&problem, PlantError::InTheWay(what) if what.contains("the link `deep` is in the way")),
+            matches!(&problem, InstallError::Blocked(what) if what.contains("the link `deep` is in the way")),
             "{problem:?}"
         );
         fs::remove_file(at("config/deep")).unwrap();
         symlink(at("outside"), at("home/.host-credentials")).unwrap();
-        assert!(matches!(plant(&settings, &at("config"), &at("home")), Err(PlantError::Lane(_))));
+        assert!(matches!(install(&settings, &at("config"), &at("home")), Err(InstallError::Lane(_))));
         fs::remove_file(at("home/.host-credentials")).unwrap();
-        plant(&settings, &at("config"), &at("home")).unwrap();
+        install(&settings, &at("config"), &at("home")).unwrap();
         fs::remove_dir_all(at("home/.host-credentials")).unwrap();
         symlink(at("outside"), at("home/.host-credentials")).unwrap();
-        assert!(plant(&settings, &at("config"), &at("home")).is_err());
+        assert!(install(&settings, &at("config"), &at("home")).is_err());
         assert_eq!(fs::read_dir(at("outside")).unwrap().count(), 0);
         assert_eq!(fs::metadata(at("outside")).unwrap().permissions().mode() & 0o777, 0o755);
     }
@@ -258,25 +265,25 @@ mod tests {
         fs::write(at("auth.json"), "old").unwrap();
         let mut settings = AgentSettings::new(LaneKind::Codex);
         settings.credentials = vec![Credential::File { from: at("auth.json"), to: "deep/auth.json".into() }];
-        put_away(&settings, &at("config"), &at("home")).unwrap();
-        plant(&settings, &at("config"), &at("home")).unwrap();
+        move_credentials_out(&settings, &at("config"), &at("home")).unwrap();
+        install(&settings, &at("config"), &at("home")).unwrap();
         let is_link = || at("config/deep/auth.json").symlink_metadata().unwrap().is_symlink();
-        put_away(&settings, &at("config"), &at("home")).unwrap();
+        move_credentials_out(&settings, &at("config"), &at("home")).unwrap();
         assert!(is_link());
         fs::write(at("config/new"), "new").unwrap();
         fs::rename(at("config/new"), at("config/deep/auth.json")).unwrap();
         assert!(!is_link());
-        put_away(&settings, &at("config"), &at("home")).unwrap();
+        move_credentials_out(&settings, &at("config"), &at("home")).unwrap();
         assert!(is_link());
         // For the next session.
-        plant(&settings, &at("config"), &at("home")).unwrap();
+        install(&settings, &at("config"), &at("home")).unwrap();
         assert_eq!(fs::read_to_string(at("config/deep/auth.json")).unwrap(), "new");
         assert_eq!(fs::read_to_string(at("auth.json")).unwrap(), "old", "the user's own");
         fs::remove_dir_all(at("home/.host-credentials")).unwrap();
         symlink(folder.path(), at("home/.host-credentials")).unwrap();
         fs::remove_file(at("config/deep/auth.json")).unwrap();
         fs::write(at("config/deep/auth.json"), "newer").unwrap();
-        put_away(&settings, &at("config"), &at("home")).unwrap();
+        move_credentials_out(&settings, &at("config"), &at("home")).unwrap();
         assert!(is_link() && !at("0").exists());
     }
 
@@ -298,7 +305,7 @@ mod tests {
             let path = at("config").join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             put(&path);
-            plant(&settings, &at("config"), &at("home"))
+            install(&settings, &at("config"), &at("home"))
         };
         let file: &dyn Fn(&Path) = &|path| fs::write(path, "x").unwrap();
         let link: &dyn Fn(&Path) = &|path| symlink("elsewhere", path).unwrap();
@@ -312,7 +319,10 @@ mod tests {
             ("deep/er/auth.json", &fifo, "the pipe, socket or device `deep/er/auth.json`"),
         ] {
             let problem = tried(name, put).unwrap_err();
-            assert!(matches!(&problem, PlantError::InTheWay(told) if told.contains(what)), "{what}: {problem:?}");
+            assert!(
+                matches!(&problem, InstallError::Blocked(problem) if problem.contains(what)),
+                "{what}: {problem:?}"
+            );
         }
         for (name, put) in [("deep/er", directory), ("other", file), ("deep/er/auth.json", file)] {
             assert_eq!(tried(name, put), Ok(()), "{name}");
@@ -325,7 +335,7 @@ mod tests {
             fs::remove_dir_all(at(name)).unwrap();
             fs::create_dir(at(name)).unwrap();
         }
-        assert!(matches!(plant(&seeded, &at("config"), &at("home")), Err(PlantError::Lane(_))));
+        assert!(matches!(install(&seeded, &at("config"), &at("home")), Err(InstallError::Lane(_))));
     }
 
     #[test]
@@ -333,7 +343,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = AgentSettings::new(LaneKind::Codex);
         settings.config_seed = Some(folder.path().join("none"));
-        let problem = plant(&settings, folder.path(), folder.path()).unwrap_err();
-        assert!(matches!(&problem, PlantError::Lane(problem) if problem.contains("none")), "{problem:?}");
+        let problem = install(&settings, folder.path(), folder.path()).unwrap_err();
+        assert!(matches!(&problem, InstallError::Lane(problem) if problem.contains("none")), "{problem:?}");
     }
 }

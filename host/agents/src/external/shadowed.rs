@@ -12,8 +12,8 @@ use std::{
 
 use crate::external::{
     env_command,
-    program::{self, Script},
-    shebang::{Start, start_of},
+    program::{self, ScriptFile},
+    shebang::{StartMethod, start_method},
 };
 use host_model::{AgentSettings, LaneKind};
 
@@ -90,7 +90,7 @@ fn name_of(path: &Path) -> String {
 const MULTICALL: [&str; 2] = ["busybox", "toybox"];
 
 /// What the interpreter of a script may take.
-fn by_script(script: &Script, names: &BTreeSet<String>) -> Option<(String, String)> {
+fn by_script(script: &ScriptFile, names: &BTreeSet<String>) -> Option<(String, String)> {
     let shown = script.file.display();
     let argument = script.argument.to_string_lossy();
     if is_shell(&script.interpreter, &argument) {
@@ -197,7 +197,7 @@ fn is_word(c: char) -> bool {
 }
 
 /// Whether the name of a program that a line of a shell's script starts cannot be told from its text.
-fn is_opaque(line: &str) -> bool {
+fn has_computed_command(line: &str) -> bool {
     line.split([';', '|', '&', '(', '{', '`']).any(|part| {
         let command = part.split_whitespace().find(|word| !is_assignment(word) && !is_keyword(word));
         command.is_some_and(|word| word == "eval" || word.starts_with('$') || word.contains(['\\', '"', '\'']))
@@ -221,10 +221,10 @@ fn started_in_shell(text: &str, names: &BTreeSet<String>) -> Option<String> {
     for line in lines {
         let words = words_of(line);
         let hands_over = words.contains(&"exec")
-            || is_opaque(line)
+            || has_computed_command(line)
             || ["$@", "$*", "${@", "${*"].iter().any(|all| line.contains(all));
         let named = names.iter().find(|name| words.contains(&name.as_str()) && (hands_over || is_well_known(name)));
-        if let Some(name) = named.or(well_known.filter(|_| hands_over && !is_settled(line))) {
+        if let Some(name) = named.or(well_known.filter(|_| hands_over && !starts_only_a_binary(line))) {
             return Some(name.clone());
         }
     }
@@ -232,7 +232,7 @@ fn started_in_shell(text: &str, names: &BTreeSet<String>) -> Option<String> {
 }
 
 /// Whether a line that hands over does so to a program that looks for nothing, or only redirects.
-fn is_settled(line: &str) -> bool {
+fn starts_only_a_binary(line: &str) -> bool {
     let after = line.split_once("exec ").map_or(line, |(_, after)| after).trim_start();
     if after.starts_with(['<', '>', '&'])
         || after.trim_start_matches(|c: char| c.is_ascii_digit()).starts_with(['<', '>'])
@@ -243,7 +243,7 @@ fn is_settled(line: &str) -> bool {
     let program = PathBuf::from(program);
     let name = name_of(&program);
     program.is_absolute()
-        && matches!(start_of(&program), Ok(Start::Binary))
+        && matches!(start_method(&program), Ok(StartMethod::Binary))
         && !is_one_of(&name, &SHELLS)
         && !is_one_of(&name, &LAUNCHERS)
         && !env_command::is_env(&program)
@@ -256,12 +256,12 @@ mod tests {
     use super::*;
     use host_model::Credential;
 
-    struct Lane {
+    struct LaneFixture {
         folder: tempfile::TempDir,
         settings: AgentSettings,
     }
 
-    impl Lane {
+    impl LaneFixture {
         fn new(kind: LaneKind, agent: &str) -> Self {
             let folder = tempfile::tempdir().unwrap();
             fs::create_dir(folder.path().join("bin")).unwrap();
@@ -324,7 +324,7 @@ mod tests {
             if interpreter.starts_with("/usr/bin/p") && !Path::new(interpreter).exists() {
                 continue;
             }
-            let lane = Lane::new(LaneKind::Command, agent);
+            let lane = LaneFixture::new(LaneKind::Command, agent);
             let problem = lane.shadowed(stub).unwrap_or_else(|| panic!("{agent}"));
             assert!(problem.contains(&format!("/bin/{stub} could run")) && problem.contains("\nhelp: "), "{problem}");
             assert_eq!(lane.shadowed("deploy"), None, "{agent}");
@@ -333,7 +333,7 @@ mod tests {
 
     #[test]
     fn a_command_that_starts_its_arguments_refuses_what_they_name() {
-        let mut lane = Lane::new(LaneKind::Command, "");
+        let mut lane = LaneFixture::new(LaneKind::Command, "");
         let wrapper = lane.folder.path().join("wrapper").display().to_string();
         lane.program("wrapper", "exec node x\n");
         for (command, args, stub) in [
@@ -364,9 +364,9 @@ mod tests {
             if !Path::new("/usr/bin/python3").exists() && agent.contains("python3") {
                 continue;
             }
-            assert_eq!(Lane::new(LaneKind::Command, agent).shadowed(stub), None, "{agent}");
+            assert_eq!(LaneFixture::new(LaneKind::Command, agent).shadowed(stub), None, "{agent}");
         }
-        let mut lane = Lane::new(LaneKind::Command, "#!/bin/sh\nexec node x\n");
+        let mut lane = LaneFixture::new(LaneKind::Command, "#!/bin/sh\nexec node x\n");
         assert!(lane.shadowed("node").is_some());
         lane.settings.credentials.clear();
         assert_eq!(lane.shadowed("node"), None, "there is nothing to be given away");
@@ -374,7 +374,7 @@ mod tests {
 
     #[test]
     fn an_adapter_refuses_agents_that_it_may_start_by_name() {
-        let mut lane = Lane::new(LaneKind::Acp, "#!/bin/sh\necho\n");
+        let mut lane = LaneFixture::new(LaneKind::Acp, "#!/bin/sh\necho\n");
         for stub in ["claude", "node", "codex"] {
             assert!(lane.shadowed(stub).unwrap().contains("is an adapter"), "{stub}");
         }

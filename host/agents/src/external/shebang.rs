@@ -15,7 +15,7 @@ const FIRST_BYTES: usize = 256;
 
 /// How a file is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Start {
+pub(super) enum StartMethod {
     /// By the kernel itself, or by a handler of `binfmt_misc`.
     Binary,
     /// By an interpreter.
@@ -32,12 +32,12 @@ pub(super) enum Start {
 ///
 /// # Errors
 /// The file cannot be started by this machine. The text names the file and says what to do.
-pub(super) fn start_of(file: &Path) -> Result<Start, String> {
+pub(super) fn start_method(file: &Path) -> Result<StartMethod, String> {
     let shown = file.display();
     let (mut opened, metadata) = match host_fs::open(file) {
         Ok(opened) => opened,
         // A program need not be readable to be run; a script must be, so that it has no interpreter either.
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Ok(Start::Binary),
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Ok(StartMethod::Binary),
         Err(error) => return Err(format!("cannot open {shown}: {error}")),
     };
     if metadata.len() == 0 {
@@ -53,21 +53,21 @@ pub(super) fn start_of(file: &Path) -> Result<Start, String> {
         return interpreter_in(file, line);
     }
     if first.starts_with(b"\x7fELF") {
-        return elf::problem(file, &opened).map_or(Ok(Start::Binary), Err);
+        return elf::startup_problem(file, &opened).map_or(Ok(StartMethod::Binary), Err);
     }
     if other_formats() {
-        return Ok(Start::Binary);
+        return Ok(StartMethod::Binary);
     }
     if first.contains(&0) {
         return Err(format!(
             "{shown} is neither a program for Linux nor a script\nhelp: install the agent for this system again"
         ));
     }
-    Ok(Start::ShellText)
+    Ok(StartMethod::ShellText)
 }
 
 /// What `line`, the rest of the first line, makes the kernel start for the script `file`.
-fn interpreter_in(file: &Path, line: &[u8]) -> Result<Start, String> {
+fn interpreter_in(file: &Path, line: &[u8]) -> Result<StartMethod, String> {
     let shown = file.display();
     let is_whole = line.contains(&b'\n') || line.len() + 2 < FIRST_BYTES;
     let line = line.split(|byte| *byte == b'\n').next().unwrap_or_default();
@@ -96,7 +96,7 @@ fn interpreter_in(file: &Path, line: &[u8]) -> Result<Start, String> {
             interpreter.display()
         ));
     }
-    Ok(Start::Script { interpreter, argument })
+    Ok(StartMethod::Script { interpreter, argument })
 }
 
 fn trim(mut bytes: &[u8]) -> &[u8] {
@@ -116,15 +116,15 @@ pub(super) fn other_formats() -> bool {
 mod tests {
     use super::*;
 
-    fn start(content: &[u8]) -> Result<Start, String> {
+    fn start(content: &[u8]) -> Result<StartMethod, String> {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("agent");
         fs::write(&file, content).unwrap();
-        start_of(&file)
+        start_method(&file)
     }
 
-    fn script(interpreter: &str, argument: Option<&str>) -> Result<Start, String> {
-        Ok(Start::Script { interpreter: interpreter.into(), argument: argument.map(Into::into) })
+    fn script(interpreter: &str, argument: Option<&str>) -> Result<StartMethod, String> {
+        Ok(StartMethod::Script { interpreter: interpreter.into(), argument: argument.map(Into::into) })
     }
 
     #[test]
@@ -132,7 +132,7 @@ mod tests {
         assert_eq!(start(b"#!/bin/sh"), script("/bin/sh", None));
         assert_eq!(start(b"#! \t/bin/sh \t\nexit"), script("/bin/sh", None));
         assert_eq!(start(b"#!/usr/bin/env -S  node --x  \nx"), script("/usr/bin/env", Some("-S  node --x")));
-        assert_eq!(start(b"echo hello\n"), Ok(Start::ShellText));
+        assert_eq!(start(b"echo hello\n"), Ok(StartMethod::ShellText));
     }
 
     #[test]

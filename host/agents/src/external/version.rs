@@ -8,7 +8,7 @@ use crate::{
     exit::AgentExit,
     external::{
         confinement, environment,
-        program::{self, Found},
+        program::{self, FoundProgram},
     },
     session::{
         id::new_session_id,
@@ -19,9 +19,9 @@ use host_clock::timeout;
 use host_model::{AgentSettings, Confinement, WrittenVersion, version_in, version_requirement};
 
 /// A program that takes longer to tell its version is stuck.
-const PATIENCE: Duration = Duration::from_secs(20);
+const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
 /// How much of its answer is looked at.
-const ANSWER: u64 = 16 << 10;
+const MAX_ANSWER_BYTES: u64 = 16 << 10;
 
 /// A program and its version.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,11 +67,11 @@ pub(crate) async fn version(
 ) -> Result<AgentVersion, VersionProblem> {
     let found = program::find(name, settings).map_err(VersionProblem::NotFound)?;
     let confinement = confinement::to(confinement, settings, &found);
-    let Found { program, executable, before: mut args, .. } = found;
+    let FoundProgram { program, executable, leading_args: mut args, .. } = found;
     let shown = program.display().to_string();
     args.push("--version".into());
     let no_answer = |what: String| VersionProblem::NoAnswer { program: shown.clone(), what };
-    let told = ask(settings, &host, executable, args, confinement).await.map_err(no_answer)?;
+    let told = run_version_command(settings, &host, executable, args, confinement).await.map_err(no_answer)?;
     let WrittenVersion { version, written } =
         version_in(&told).ok_or_else(|| no_answer(format!("tells no version: `{}`", told.trim())))?;
     match settings.version.as_deref() {
@@ -83,7 +83,7 @@ pub(crate) async fn version(
 }
 
 /// The same, for who only wants to start it.
-pub(crate) async fn meets(
+pub(crate) async fn check_version(
     name: Option<&str>,
     settings: &AgentSettings,
     host: HostProgram,
@@ -92,7 +92,7 @@ pub(crate) async fn meets(
     version(name, settings, host, confinement).await.map(drop).map_err(|problem| problem.to_string())
 }
 
-async fn ask(
+async fn run_version_command(
     settings: &AgentSettings,
     host: &HostProgram,
     program: std::path::PathBuf,
@@ -112,18 +112,18 @@ async fn ask(
     let command = AgentCommand { program, args, env, cwd: folder.path().to_owned(), stdin: None, confinement };
     let cannot = |problem: String| format!("cannot be run: {problem}");
     let (mut process, streams) = AgentProcess::spawn(host, &command, &new_session_id()).map_err(cannot)?;
-    let (mut stdout, mut stderr) = (streams.stdout.take(ANSWER), streams.stderr.take(ANSWER));
+    let (mut stdout, mut stderr) = (streams.stdout.take(MAX_ANSWER_BYTES), streams.stderr.take(MAX_ANSWER_BYTES));
     let (mut answer, mut noise) = (Vec::new(), Vec::new());
-    let answered = timeout(PATIENCE, async {
-        process.started().await.map_err(cannot)?;
+    let answered = timeout(VERSION_TIMEOUT, async {
+        process.wait_started().await.map_err(cannot)?;
         // The streams end with the process, or with what it has left behind.
         let (out, err) = tokio::join!(stdout.read_to_end(&mut answer), stderr.read_to_end(&mut noise));
         out.and(err).map_err(|error| format!("cannot be read: {error}"))?;
-        Ok(process.exited().await)
+        Ok(process.wait_exit().await)
     })
     .await;
     process.request_end(Duration::ZERO);
-    process.gone().await.map_err(|left| format!("leaves processes behind: {left}"))?;
+    process.wait_gone().await.map_err(|left| format!("leaves processes behind: {left}"))?;
     match answered {
         // Some write it to stderr.
         Ok(Ok(AgentExit::Code(0))) => {
@@ -132,6 +132,6 @@ async fn ask(
         }
         Ok(Ok(exit)) => Err(format!("failed: {exit}; {}", String::from_utf8_lossy(&noise).trim())),
         Ok(Err(problem)) => Err(problem),
-        Err(_) => Err(format!("gave no answer within {} s", PATIENCE.as_secs())),
+        Err(_) => Err(format!("gave no answer within {} s", VERSION_TIMEOUT.as_secs())),
     }
 }

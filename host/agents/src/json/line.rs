@@ -3,7 +3,7 @@
 use host_model::Redactor;
 use serde_json::Value;
 
-use crate::text::cut_text;
+use crate::text::truncate_text;
 
 /// One line, without its end, or one value of a line with several.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -12,20 +12,20 @@ pub(crate) struct Line {
     pub(crate) bytes: Vec<u8>,
     /// Its whole length.
     pub(crate) length: u64,
-    pub(crate) content: Content,
+    pub(crate) content: LineContent,
 }
 
 /// What a line holds.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) enum Content {
+pub(crate) enum LineContent {
     /// No JSON, or none that was looked for.
     #[default]
     Text,
-    Json(Read),
+    Json(ParsedJson),
     /// An object that is damaged: what came before the damage.
-    Damaged(Read),
+    Damaged(ParsedJson),
     /// An object or list that the end of the stream cut off.
-    Half,
+    Incomplete,
 }
 
 impl Line {
@@ -34,11 +34,11 @@ impl Line {
     }
 
     /// How many bytes of it no event can show.
-    pub(crate) fn left_out(&self) -> u64 {
+    pub(crate) fn omitted_bytes(&self) -> u64 {
         match &self.content {
-            Content::Json(read) => read.left_out,
-            Content::Text => self.length - self.bytes.len() as u64,
-            Content::Damaged(_) | Content::Half => 0,
+            LineContent::Json(read) => read.omitted_bytes,
+            LineContent::Text => self.length - self.bytes.len() as u64,
+            LineContent::Damaged(_) | LineContent::Incomplete => 0,
         }
     }
 
@@ -54,19 +54,19 @@ impl Line {
     pub(crate) fn lossy(&self, bound: usize, redactor: &Redactor) -> String {
         if !self.is_cut() {
             let shown = redactor.bytes(&self.bytes);
-            return cut_text(&shown, shown.len() as u64, bound);
+            return truncate_text(&shown, shown.len() as u64, bound);
         }
         // Without what may be the beginning of a secret that was cut.
-        cut_text(&redactor.stream().push(&self.bytes), self.length, bound)
+        truncate_text(&redactor.stream().push(&self.bytes), self.length, bound)
     }
 }
 
 /// A value as far as it was read.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Read {
+pub(crate) struct ParsedJson {
     pub(crate) value: Value,
     /// How many bytes of its texts and members were left out.
-    pub(crate) left_out: u64,
+    pub(crate) omitted_bytes: u64,
     /// Its `id` as it was written, if that is a number: the answer must repeat it exactly.
     pub(crate) id: Option<String>,
 }

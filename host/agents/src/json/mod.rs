@@ -4,7 +4,7 @@
 //! with it the message or the end of a turn. So this one
 //! - takes a value wherever it begins: behind a byte order mark, control characters, terminal sequences, a carriage
 //!   return, or another value on the same line, and without waiting for the end of the line;
-//! - keeps what a dialect needs (see [`Wanted`]) and as much of the rest as fits, and says how much it left out;
+//! - keeps what a dialect needs (see [`WantedFields`]) and as much of the rest as fits, and says how much it left out;
 //! - reads lone surrogates, unknown escapes, bytes that are not UTF-8, numbers out of range, `NaN`, control characters,
 //!   trailing commas, repeated members (the last one counts, as in JavaScript and Python) and any depth.
 //!
@@ -21,16 +21,16 @@ mod text;
 mod tree;
 pub(crate) mod values;
 
-use self::parser::{Parser, Step};
+use self::parser::{ParseStep, Parser};
 use self::{
-    line::{Content, Line, Read},
-    shape::Wanted,
+    line::{Line, LineContent, ParsedJson},
+    shape::WantedFields,
 };
 use host_model::Redactor;
 
 /// Where the reader is outside of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Terminal {
+enum TerminalState {
     #[default]
     Text,
     /// After an escape character.
@@ -45,38 +45,38 @@ enum Terminal {
 
 /// Where the reader is in a line.
 #[derive(Debug)]
-enum Place {
+enum LineState {
     Outside,
     Inside(Box<Parser>),
     /// Behind the damage of a value, up to the end of the line; with the end of what was skipped.
-    Damaged(Read, Vec<u8>),
+    Damaged(ParsedJson, Vec<u8>),
 }
 
 /// Finds the values in a stream.
 #[derive(Debug)]
 pub(crate) struct JsonLines {
-    wanted: &'static Wanted,
+    wanted: &'static WantedFields,
     redactor: Redactor,
-    place: Place,
-    terminal: Terminal,
+    place: LineState,
+    terminal: TerminalState,
     /// Whether text that is not JSON came before, which a terminal would show.
-    prose: bool,
-    head: Vec<u8>,
-    max_head: usize,
+    has_text: bool,
+    raw: Vec<u8>,
+    max_raw: usize,
     length: u64,
 }
 
 impl JsonLines {
-    /// Keeps the first `max_head` bytes of each line as they came.
-    pub(crate) fn new(wanted: &'static Wanted, max_head: usize, redactor: Redactor) -> Self {
+    /// Keeps the first `max_raw` bytes of each line as they came.
+    pub(crate) fn new(wanted: &'static WantedFields, max_raw: usize, redactor: Redactor) -> Self {
         Self {
             wanted,
             redactor,
-            place: Place::Outside,
-            terminal: Terminal::Text,
-            prose: false,
-            head: Vec::new(),
-            max_head,
+            place: LineState::Outside,
+            terminal: TerminalState::Text,
+            has_text: false,
+            raw: Vec::new(),
+            max_raw,
             length: 0,
         }
     }
@@ -87,13 +87,13 @@ impl JsonLines {
         while used < bytes.len() {
             let rest = &bytes[used..];
             let (taken, line) = match &mut self.place {
-                Place::Outside => self.outside(rest),
-                Place::Inside(parser) => {
+                LineState::Outside => self.outside(rest),
+                LineState::Inside(parser) => {
                     let (taken, step) = parser.feed(rest);
-                    self.keep(&rest[..taken]);
+                    self.record(&rest[..taken]);
                     (taken, self.stepped(step))
                 }
-                Place::Damaged(..) => self.damaged(rest),
+                LineState::Damaged(..) => self.damaged(rest),
             };
             used += taken;
             if line.is_some() {
@@ -105,13 +105,13 @@ impl JsonLines {
 
     /// What came of a line whose end did not come.
     pub(crate) fn take_rest(&mut self) -> Option<Line> {
-        let content = match std::mem::replace(&mut self.place, Place::Outside) {
-            Place::Outside if !self.prose => {
+        let content = match std::mem::replace(&mut self.place, LineState::Outside) {
+            LineState::Outside if !self.has_text => {
                 self.begin();
                 return None;
             }
-            Place::Outside => Content::Text,
-            Place::Inside(_) | Place::Damaged(..) => Content::Half,
+            LineState::Outside => LineContent::Text,
+            LineState::Inside(_) | LineState::Damaged(..) => LineContent::Incomplete,
         };
         Some(self.line(content))
     }
@@ -119,106 +119,106 @@ impl JsonLines {
     fn outside(&mut self, bytes: &[u8]) -> (usize, Option<Line>) {
         for (at, byte) in bytes.iter().enumerate() {
             if *byte == b'\n' {
-                self.keep(&bytes[..at]);
-                let prose = self.prose;
-                let line = self.line(Content::Text);
-                return (at + 1, prose.then_some(line));
+                self.record(&bytes[..at]);
+                let has_text = self.has_text;
+                let line = self.line(LineContent::Text);
+                return (at + 1, has_text.then_some(line));
             }
             if self.begins_value(*byte) {
                 self.begin();
-                self.place = Place::Inside(Box::new(Parser::new(self.wanted)));
+                self.place = LineState::Inside(Box::new(Parser::new(self.wanted)));
                 return (at, None);
             }
         }
-        self.keep(bytes);
+        self.record(bytes);
         (bytes.len(), None)
     }
 
     /// Follows what a terminal would do with a byte outside of a value.
     fn begins_value(&mut self, byte: u8) -> bool {
         self.terminal = match (self.terminal, byte) {
-            (Terminal::Text | Terminal::Escape, 0x1b) => Terminal::Escape,
-            (Terminal::Text, b'\r') => {
+            (TerminalState::Text | TerminalState::Escape, 0x1b) => TerminalState::Escape,
+            (TerminalState::Text, b'\r') => {
                 // What follows is written over what came before.
-                self.prose = false;
-                Terminal::Text
+                self.has_text = false;
+                TerminalState::Text
             }
             // Control characters, and the bytes of a byte order mark.
-            (Terminal::Text, 0..=b' ' | 0x7f) => Terminal::Text,
-            (Terminal::Text, 0xef | 0xbb | 0xbf) if !self.prose => Terminal::Text,
-            (Terminal::Text, b'{' | b'[') if !self.prose => return true,
-            (Terminal::Text, _) => {
-                self.prose = true;
-                Terminal::Text
+            (TerminalState::Text, 0..=b' ' | 0x7f) => TerminalState::Text,
+            (TerminalState::Text, 0xef | 0xbb | 0xbf) if !self.has_text => TerminalState::Text,
+            (TerminalState::Text, b'{' | b'[') if !self.has_text => return true,
+            (TerminalState::Text, _) => {
+                self.has_text = true;
+                TerminalState::Text
             }
-            (Terminal::Escape, b'[') => Terminal::Control,
-            (Terminal::Escape, b']' | b'P' | b'_' | b'^' | b'X') => Terminal::String,
-            (Terminal::Escape, b' '..=b'/') => Terminal::Escape,
-            (Terminal::Escape, _) => Terminal::Text,
-            (Terminal::Control, b'@'..=b'~') => {
+            (TerminalState::Escape, b'[') => TerminalState::Control,
+            (TerminalState::Escape, b']' | b'P' | b'_' | b'^' | b'X') => TerminalState::String,
+            (TerminalState::Escape, b' '..=b'/') => TerminalState::Escape,
+            (TerminalState::Escape, _) => TerminalState::Text,
+            (TerminalState::Control, b'@'..=b'~') => {
                 if matches!(byte, b'G' | b'H' | b'J' | b'K' | b'f') {
                     // Goes back in the line or erases it.
-                    self.prose = false;
+                    self.has_text = false;
                 }
-                Terminal::Text
+                TerminalState::Text
             }
-            (Terminal::Control, 0x1b) => Terminal::Escape,
-            (Terminal::Control, _) => Terminal::Control,
-            (Terminal::String | Terminal::StringEscape, 0x07) => Terminal::Text,
-            (Terminal::String | Terminal::StringEscape, 0x1b) => Terminal::StringEscape,
-            (Terminal::String, _) => Terminal::String,
-            (Terminal::StringEscape, b'[') => Terminal::Control,
-            (Terminal::StringEscape, b']') => Terminal::String,
-            (Terminal::StringEscape, _) => Terminal::Text,
+            (TerminalState::Control, 0x1b) => TerminalState::Escape,
+            (TerminalState::Control, _) => TerminalState::Control,
+            (TerminalState::String | TerminalState::StringEscape, 0x07) => TerminalState::Text,
+            (TerminalState::String | TerminalState::StringEscape, 0x1b) => TerminalState::StringEscape,
+            (TerminalState::String, _) => TerminalState::String,
+            (TerminalState::StringEscape, b'[') => TerminalState::Control,
+            (TerminalState::StringEscape, b']') => TerminalState::String,
+            (TerminalState::StringEscape, _) => TerminalState::Text,
         };
         false
     }
 
-    fn stepped(&mut self, step: Step) -> Option<Line> {
-        if step == Step::More {
+    fn stepped(&mut self, step: ParseStep) -> Option<Line> {
+        if step == ParseStep::More {
             return None;
         }
-        let Place::Inside(parser) = std::mem::replace(&mut self.place, Place::Outside) else { return None };
+        let LineState::Inside(parser) = std::mem::replace(&mut self.place, LineState::Outside) else { return None };
         let read = parser.finish(&self.redactor);
-        if step == Step::Done {
-            return Some(self.line(Content::Json(read)));
+        if step == ParseStep::Done {
+            return Some(self.line(LineContent::Json(read)));
         }
-        self.place = Place::Damaged(read, Vec::new());
+        self.place = LineState::Damaged(read, Vec::new());
         None
     }
 
     fn damaged(&mut self, bytes: &[u8]) -> (usize, Option<Line>) {
         let end = memchr::memchr(b'\n', bytes);
         let part = &bytes[..end.unwrap_or(bytes.len())];
-        self.keep(part);
-        if let Place::Damaged(_, tail) = &mut self.place {
-            tail::keep(tail, part);
+        self.record(part);
+        if let LineState::Damaged(_, tail) = &mut self.place {
+            tail::append(tail, part);
         }
         let Some(end) = end else { return (bytes.len(), None) };
-        let content = match std::mem::replace(&mut self.place, Place::Outside) {
-            Place::Damaged(mut read, tail) if read.value.is_object() => {
+        let content = match std::mem::replace(&mut self.place, LineState::Outside) {
+            LineState::Damaged(mut read, tail) if read.value.is_object() => {
                 tail::find_id(&mut read, &tail);
-                Content::Damaged(read)
+                LineContent::Damaged(read)
             }
             // Such as `[12:30:01] a line of a log`.
-            _ => Content::Text,
+            _ => LineContent::Text,
         };
         (end + 1, Some(self.line(content)))
     }
 
-    fn keep(&mut self, bytes: &[u8]) {
+    fn record(&mut self, bytes: &[u8]) {
         self.length += bytes.len() as u64;
-        let room = self.max_head.saturating_sub(self.head.len());
-        self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        let room = self.max_raw.saturating_sub(self.raw.len());
+        self.raw.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
     fn begin(&mut self) {
-        (self.head, self.length) = (Vec::new(), 0);
-        (self.prose, self.terminal) = (false, Terminal::Text);
+        (self.raw, self.length) = (Vec::new(), 0);
+        (self.has_text, self.terminal) = (false, TerminalState::Text);
     }
 
-    fn line(&mut self, content: Content) -> Line {
-        let line = Line { bytes: std::mem::take(&mut self.head), length: self.length, content };
+    fn line(&mut self, content: LineContent) -> Line {
+        let line = Line { bytes: std::mem::take(&mut self.raw), length: self.length, content };
         self.begin();
         line
     }

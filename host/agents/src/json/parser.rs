@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::json::{
-    line::Read,
-    shape::{Spot, Wanted},
+    line::ParsedJson,
+    shape::{FieldPosition, WantedFields},
     text::TextBuffer,
-    tree::{Budget, Frame, Node, plain},
+    tree::{Budget, Frame, Node, scalar},
 };
 use host_model::Redactor;
 
@@ -21,7 +21,7 @@ const MAX_TOKEN: usize = 1 << 10;
 
 /// How far a piece has brought the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum ParseStep {
     More,
     Done,
     Damaged,
@@ -47,7 +47,7 @@ enum Token {
     /// Of `\uXXXX` so many digits, and their value.
     Unicode(u8, u16),
     /// A number or a word.
-    Plain,
+    Scalar,
     /// A list or object that is read over: within a string of it, or after an escape there.
     SkippedText,
     SkippedEscape,
@@ -56,15 +56,15 @@ enum Token {
 /// Reads one object or list.
 #[derive(Debug)]
 pub(super) struct Parser {
-    wanted: &'static Wanted,
+    wanted: &'static WantedFields,
     frames: Vec<Frame>,
     expect: Expect,
     token: Token,
     /// The string that is being read, where it is, and whether it is a member's name.
     text: TextBuffer,
-    text_spot: Spot,
+    text_position: FieldPosition,
     is_key: bool,
-    plain: Vec<u8>,
+    scalar: Vec<u8>,
     /// How many lists and objects deep in one that is read over, and whether that is because it is nested too deep.
     skipped: u64,
     too_deep: bool,
@@ -74,16 +74,16 @@ pub(super) struct Parser {
 }
 
 impl Parser {
-    pub(super) fn new(wanted: &'static Wanted) -> Self {
+    pub(super) fn new(wanted: &'static WantedFields) -> Self {
         Self {
             wanted,
             frames: Vec::new(),
             expect: Expect::Value,
             token: Token::None,
             text: TextBuffer::default(),
-            text_spot: Spot::default(),
+            text_position: FieldPosition::default(),
             is_key: false,
-            plain: Vec::new(),
+            scalar: Vec::new(),
             skipped: 0,
             too_deep: false,
             budget: Budget::default(),
@@ -93,44 +93,44 @@ impl Parser {
     }
 
     /// Takes bytes up to the end of the value, or of the line: how many, and what has come of it.
-    pub(super) fn feed(&mut self, bytes: &[u8]) -> (usize, Step) {
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> (usize, ParseStep) {
         let mut at = 0;
         while at < bytes.len() {
             let step = match self.token {
                 Token::Text | Token::SkippedText => self.in_text(bytes, &mut at),
                 _ => self.byte(bytes[at], &mut at),
             };
-            if step != Step::More {
+            if step != ParseStep::More {
                 return (at, step);
             }
         }
-        (at, Step::More)
+        (at, ParseStep::More)
     }
 
     /// What was read. Lists and objects that are not over hold what came of them.
-    pub(super) fn finish(mut self, redactor: &Redactor) -> Read {
+    pub(super) fn finish(mut self, redactor: &Redactor) -> ParsedJson {
         while self.root.is_none() && !self.frames.is_empty() {
             self.close();
         }
-        let mut left_out = self.budget.left_out;
-        let value = self.root.map_or(Value::Null, |root| root.into_value(redactor, &mut left_out));
-        Read { value, left_out, id: self.id }
+        let mut omitted_bytes = self.budget.omitted;
+        let value = self.root.map_or(Value::Null, |root| root.into_value(redactor, &mut omitted_bytes));
+        ParsedJson { value, omitted_bytes, id: self.id }
     }
 
     /// In a string: up to what ends or escapes.
-    fn in_text(&mut self, bytes: &[u8], at: &mut usize) -> Step {
+    fn in_text(&mut self, bytes: &[u8], at: &mut usize) -> ParseStep {
         let rest = &bytes[*at..];
         let end = memchr::memchr3(b'"', b'\\', b'\n', rest).unwrap_or(rest.len());
         *at += end;
         let skipped = self.token == Token::SkippedText;
         if skipped {
-            self.budget.left_out += end as u64;
+            self.budget.omitted += end as u64;
         } else {
             self.push(&rest[..end]);
         }
         match rest.get(end) {
-            None => return Step::More,
-            Some(b'\n') => return Step::Damaged,
+            None => return ParseStep::More,
+            Some(b'\n') => return ParseStep::Damaged,
             Some(b'\\') => self.token = if skipped { Token::SkippedEscape } else { Token::Escape },
             Some(_) => {
                 self.token = Token::None;
@@ -140,7 +140,7 @@ impl Parser {
             }
         }
         *at += 1;
-        Step::More
+        ParseStep::More
     }
 
     fn push(&mut self, bytes: &[u8]) {
@@ -153,33 +153,33 @@ impl Parser {
 
     /// A text that grows may make others shorter, and itself.
     fn fit_text(&mut self) {
-        if !self.is_key && !self.text_spot.is_wanted() {
+        if !self.is_key && !self.text_position.is_wanted() {
             self.budget.fit(&mut self.text, &mut self.frames);
         }
     }
 
-    /// A byte outside of plain text, which moves `at` on unless it is to be looked at again.
-    fn byte(&mut self, byte: u8, at: &mut usize) -> Step {
+    /// A byte outside of scalar text, which moves `at` on unless it is to be looked at again.
+    fn byte(&mut self, byte: u8, at: &mut usize) -> ParseStep {
         if byte == b'\n' {
-            return Step::Damaged;
+            return ParseStep::Damaged;
         }
         match self.token {
             Token::Escape => self.escape(byte),
             Token::Unicode(digits, value) => return self.unicode(digits, value, byte, at),
-            Token::Plain => match byte {
+            Token::Scalar => match byte {
                 b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'-' | b'.' | b'_' => {
-                    if self.plain.len() < MAX_TOKEN {
-                        self.plain.push(byte);
+                    if self.scalar.len() < MAX_TOKEN {
+                        self.scalar.push(byte);
                     }
                 }
                 // Looked at again.
-                _ => return self.end_plain(),
+                _ => return self.end_scalar(),
             },
             Token::SkippedEscape => self.token = Token::SkippedText,
             _ if self.skipped > 0 => self.skip(byte),
             _ => {
                 let step = self.structure(byte);
-                if step == Step::Damaged {
+                if step == ParseStep::Damaged {
                     return step;
                 }
                 *at += 1;
@@ -187,7 +187,7 @@ impl Parser {
             }
         }
         *at += 1;
-        Step::More
+        ParseStep::More
     }
 
     fn escape(&mut self, byte: u8) {
@@ -206,13 +206,13 @@ impl Parser {
         self.push(&[character]);
     }
 
-    fn unicode(&mut self, digits: u8, value: u16, byte: u8, at: &mut usize) -> Step {
+    fn unicode(&mut self, digits: u8, value: u16, byte: u8, at: &mut usize) -> ParseStep {
         let Some(digit) = char::from(byte).to_digit(16) else {
             // No escape: as it stands.
             let written = format!("{value:04x}");
             self.push(format!("\\u{}", &written[4 - usize::from(digits)..]).as_bytes());
             self.token = Token::Text;
-            return Step::More;
+            return ParseStep::More;
         };
         *at += 1;
         let value = value << 4 | digit as u16;
@@ -223,12 +223,12 @@ impl Parser {
         } else {
             self.token = Token::Unicode(digits + 1, value);
         }
-        Step::More
+        ParseStep::More
     }
 
     /// Reads over a list or object.
     fn skip(&mut self, byte: u8) {
-        self.budget.left_out += 1;
+        self.budget.omitted += 1;
         match byte {
             b'"' => self.token = Token::SkippedText,
             b'{' | b'[' => self.skipped += 1,
@@ -236,7 +236,7 @@ impl Parser {
                 self.skipped -= 1;
                 if self.skipped == 0 {
                     let note = "[cut: nested too deep]";
-                    let node = self.too_deep.then(|| Node::Plain(note.into()));
+                    let node = self.too_deep.then(|| Node::Scalar(note.into()));
                     self.attach(node);
                 }
             }
@@ -244,7 +244,7 @@ impl Parser {
         }
     }
 
-    fn structure(&mut self, byte: u8) -> Step {
+    fn structure(&mut self, byte: u8) -> ParseStep {
         match (self.expect, byte) {
             // Control characters do no harm between tokens.
             (_, 0..=b' ' | 0x7f) => {}
@@ -252,8 +252,8 @@ impl Parser {
             (Expect::Value | Expect::Comma, b']') if !self.in_object() => return self.closed(),
             (Expect::Key | Expect::Comma, b'}') if self.in_object() => return self.closed(),
             (Expect::Value, b'"') => {
-                self.text_spot = self.spot();
-                self.text = TextBuffer::new(self.budget.text_bound(self.text_spot));
+                self.text_position = self.position();
+                self.text = TextBuffer::new(self.budget.text_bound(self.text_position));
                 (self.token, self.is_key) = (Token::Text, false);
             }
             (Expect::Key, b'"') => {
@@ -261,14 +261,14 @@ impl Parser {
                 (self.token, self.is_key) = (Token::Text, true);
             }
             (Expect::Value, b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'-' | b'+' | b'.') => {
-                self.token = Token::Plain;
-                self.plain = vec![byte];
+                self.token = Token::Scalar;
+                self.scalar = vec![byte];
             }
             (Expect::Colon, b':') => self.expect = Expect::Value,
             (Expect::Comma, b',') => self.expect = if self.in_object() { Expect::Key } else { Expect::Value },
-            _ => return Step::Damaged,
+            _ => return ParseStep::Damaged,
         }
-        Step::More
+        ParseStep::More
     }
 
     fn in_object(&self) -> bool {
@@ -276,41 +276,41 @@ impl Parser {
     }
 
     /// Where the next value is.
-    fn spot(&self) -> Spot {
+    fn position(&self) -> FieldPosition {
         match self.frames.last() {
             None => self.wanted.root(),
             Some(frame) => match frame.node {
-                Node::Object { .. } => self.wanted.member(frame.spot, &frame.key),
-                _ => frame.spot.item(),
+                Node::Object { .. } => self.wanted.member(frame.position, &frame.key),
+                _ => frame.position.item(),
             },
         }
     }
 
     /// Whether the value that comes next has room.
-    fn admit(&mut self, spot: Spot, size: usize) -> bool {
+    fn admit(&mut self, position: FieldPosition, size: usize) -> bool {
         let size = size + self.frames.last().map_or(0, |frame| frame.key.len());
-        self.budget.admit(spot, size, &mut self.frames)
+        self.budget.admit(position, size, &mut self.frames)
     }
 
     fn open(&mut self, object: bool) {
-        let spot = self.spot();
+        let position = self.position();
         self.too_deep = self.frames.len() >= MAX_DEPTH;
-        if self.too_deep || !self.admit(spot, 0) {
+        if self.too_deep || !self.admit(position, 0) {
             self.skipped = 1;
-            self.budget.left_out += 1;
+            self.budget.omitted += 1;
             return;
         }
         let node = match object {
-            true => Node::Object { members: BTreeMap::new(), left_out: 0 },
-            false => Node::List { items: Vec::new(), left_out: 0 },
+            true => Node::Object { members: BTreeMap::new(), omitted: 0 },
+            false => Node::List { items: Vec::new(), omitted: 0 },
         };
-        self.frames.push(Frame { node, spot, key: String::new() });
+        self.frames.push(Frame { node, position, key: String::new() });
         self.expect = if object { Expect::Key } else { Expect::Value };
     }
 
-    fn closed(&mut self) -> Step {
+    fn closed(&mut self) -> ParseStep {
         self.close();
-        if self.root.is_some() { Step::Done } else { Step::More }
+        if self.root.is_some() { ParseStep::Done } else { ParseStep::More }
     }
 
     fn close(&mut self) {
@@ -329,32 +329,32 @@ impl Parser {
             }
             return;
         }
-        let spot = self.text_spot;
-        let fits = self.admit(spot, text.bytes.len());
+        let position = self.text_position;
+        let fits = self.admit(position, text.bytes.len());
         if !fits {
-            self.budget.left_out += text.length;
+            self.budget.omitted += text.length;
         }
-        self.attach(fits.then_some(Node::Text { bytes: text.bytes, length: text.length, rank: spot.rank }));
+        self.attach(fits.then_some(Node::Text { bytes: text.bytes, length: text.length, rank: position.rank }));
     }
 
-    fn end_plain(&mut self) -> Step {
+    fn end_scalar(&mut self) -> ParseStep {
         self.token = Token::None;
-        let token = std::mem::take(&mut self.plain);
-        let Some(token) = std::str::from_utf8(&token).ok() else { return Step::Damaged };
-        let Some(value) = plain(token) else { return Step::Damaged };
+        let token = std::mem::take(&mut self.scalar);
+        let Some(token) = std::str::from_utf8(&token).ok() else { return ParseStep::Damaged };
+        let Some(value) = scalar(token) else { return ParseStep::Damaged };
         if let [Frame { key, .. }] = &self.frames[..]
             && key == "id"
             && self.in_object()
         {
             self.id = value.is_number().then(|| token.to_owned());
         }
-        let spot = self.spot();
-        let fits = self.admit(spot, 0);
+        let position = self.position();
+        let fits = self.admit(position, 0);
         if !fits {
-            self.budget.left_out += token.len() as u64;
+            self.budget.omitted += token.len() as u64;
         }
-        self.attach(fits.then_some(Node::Plain(value)));
-        Step::More
+        self.attach(fits.then_some(Node::Scalar(value)));
+        ParseStep::More
     }
 
     /// Puts a value where it belongs; `None` if it was left out.
@@ -367,8 +367,8 @@ impl Parser {
         match (&mut frame.node, node) {
             (Node::Object { members, .. }, Some(node)) => drop(members.insert(std::mem::take(&mut frame.key), node)),
             (Node::List { items, .. }, Some(node)) => items.push(node),
-            (Node::Object { left_out, .. } | Node::List { left_out, .. }, None) => *left_out += 1,
-            (Node::Plain(_) | Node::Text { .. }, _) => {}
+            (Node::Object { omitted, .. } | Node::List { omitted, .. }, None) => *omitted += 1,
+            (Node::Scalar(_) | Node::Text { .. }, _) => {}
         }
     }
 }

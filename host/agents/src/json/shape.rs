@@ -5,7 +5,7 @@
 ///
 /// They are kept before anything else. The rest of a line is kept as far as it fits.
 #[derive(Debug)]
-pub(crate) struct Wanted {
+pub(crate) struct WantedFields {
     /// Names, numbers, states.
     pub(crate) facts: &'static [&'static str],
     /// Words for a person, which may be long.
@@ -14,7 +14,7 @@ pub(crate) struct Wanted {
 
 /// How much a value is needed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Rank {
+pub(super) enum FieldRank {
     /// Kept as far as it fits.
     #[default]
     Other,
@@ -24,22 +24,22 @@ pub(super) enum Rank {
 
 /// Where a value is, as far as the paths know it.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Spot {
+pub(super) struct FieldPosition {
     /// The paths that lead on from here, by their places.
     live: u64,
     /// How many members deep it is.
     depth: usize,
-    pub(super) rank: Rank,
+    pub(super) rank: FieldRank,
     /// Whether all that is below is needed too.
     all: bool,
     /// Whether it is one of several, in a list.
     pub(super) plural: bool,
 }
 
-impl Spot {
+impl FieldPosition {
     /// Whether it or something in it is needed.
     pub(super) fn is_wanted(&self) -> bool {
-        self.live != 0 || self.rank != Rank::Other
+        self.live != 0 || self.rank != FieldRank::Other
     }
 
     /// An item of a list that is here.
@@ -48,30 +48,31 @@ impl Spot {
     }
 }
 
-impl Wanted {
-    fn paths(&self) -> impl Iterator<Item = (&'static str, Rank)> {
-        let facts = self.facts.iter().map(|path| (*path, Rank::Fact));
-        facts.chain(self.texts.iter().map(|path| (*path, Rank::Text)))
+impl WantedFields {
+    fn paths(&self) -> impl Iterator<Item = (&'static str, FieldRank)> {
+        let facts = self.facts.iter().map(|path| (*path, FieldRank::Fact));
+        facts.chain(self.texts.iter().map(|path| (*path, FieldRank::Text)))
     }
 
     /// The whole value.
-    pub(super) fn root(&self) -> Spot {
+    pub(super) fn root(&self) -> FieldPosition {
         let count = self.paths().count();
         debug_assert!(count < 64, "there is a bit for each path");
-        Spot { live: (1 << count) - 1, ..Spot::default() }
+        FieldPosition { live: (1 << count) - 1, ..FieldPosition::default() }
     }
 
-    /// The member `key` of an object that is at `spot`.
-    pub(super) fn member(&self, spot: Spot, key: &str) -> Spot {
-        let mut member = Spot { depth: spot.depth + 1, plural: spot.plural, ..Spot::default() };
-        if spot.all {
-            return Spot { rank: spot.rank, all: true, plural: true, ..member };
+    /// The member `key` of an object that is at `position`.
+    pub(super) fn member(&self, position: FieldPosition, key: &str) -> FieldPosition {
+        let mut member =
+            FieldPosition { depth: position.depth + 1, plural: position.plural, ..FieldPosition::default() };
+        if position.all {
+            return FieldPosition { rank: position.rank, all: true, plural: true, ..member };
         }
-        if spot.live == 0 {
+        if position.live == 0 {
             return member;
         }
-        for (place, (path, rank)) in self.paths().enumerate().filter(|(place, _)| spot.live >> place & 1 == 1) {
-            let mut parts = path.split('.').skip(spot.depth);
+        for (place, (path, rank)) in self.paths().enumerate().filter(|(place, _)| position.live >> place & 1 == 1) {
+            let mut parts = path.split('.').skip(position.depth);
             match (parts.next(), parts.next()) {
                 // There may be any number of them.
                 (Some("*"), _) => (member.rank, member.all, member.plural) = (rank, true, true),
@@ -92,13 +93,13 @@ mod tests {
 
     #[test]
     fn paths_lead_through_lists_and_end_at_their_members() {
-        let wanted = Wanted { facts: &["type", "usage.*", "content.type"], texts: &["content.text", "content"] };
+        let wanted = WantedFields { facts: &["type", "usage.*", "content.type"], texts: &["content.text", "content"] };
         let root = wanted.root();
-        let member = |keys: &[&str]| keys.iter().fold(root, |spot, key| wanted.member(spot.item(), key));
-        assert_eq!(member(&["type"]).rank, Rank::Fact);
-        assert_eq!(member(&["usage", "a", "b"]).rank, Rank::Fact);
-        assert_eq!(member(&["content"]).rank, Rank::Text);
-        assert_eq!(member(&["content", "text"]).rank, Rank::Text);
+        let member = |keys: &[&str]| keys.iter().fold(root, |position, key| wanted.member(position.item(), key));
+        assert_eq!(member(&["type"]).rank, FieldRank::Fact);
+        assert_eq!(member(&["usage", "a", "b"]).rank, FieldRank::Fact);
+        assert_eq!(member(&["content"]).rank, FieldRank::Text);
+        assert_eq!(member(&["content", "text"]).rank, FieldRank::Text);
         assert!(!member(&["content", "data"]).is_wanted() && !member(&["type", "text"]).is_wanted());
         assert!(!member(&["other"]).is_wanted());
     }

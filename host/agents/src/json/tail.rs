@@ -2,21 +2,21 @@
 
 use serde_json::Value;
 
-use crate::json::line::Read;
+use crate::json::line::ParsedJson;
 
 /// How much of the end is looked at.
-const LONGEST: usize = 256;
+const MAX_TAIL: usize = 256;
 
 /// Adds `bytes` to what is known of the end.
-pub(super) fn keep(tail: &mut Vec<u8>, bytes: &[u8]) {
-    let new = &bytes[bytes.len().saturating_sub(LONGEST)..];
-    let surplus = (tail.len() + new.len()).saturating_sub(LONGEST);
+pub(super) fn append(tail: &mut Vec<u8>, bytes: &[u8]) {
+    let new = &bytes[bytes.len().saturating_sub(MAX_TAIL)..];
+    let surplus = (tail.len() + new.len()).saturating_sub(MAX_TAIL);
     tail.drain(..surplus.min(tail.len()));
     tail.extend_from_slice(new);
 }
 
 /// Takes the `id` from the end of the line if it is the last member there and none came before the damage.
-pub(super) fn find_id(read: &mut Read, tail: &[u8]) {
+pub(super) fn find_id(read: &mut ParsedJson, tail: &[u8]) {
     let Value::Object(members) = &mut read.value else { return };
     if members.contains_key("id") {
         return;

@@ -4,18 +4,19 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     json::tree::{BUDGET, MAX_TEXT},
-    text::cut_text,
+    text::truncate_text,
 };
 
-const WANTED: Wanted = Wanted { facts: &["type", "id", "usage.*", "list.name"], texts: &["text", "list.text"] };
+const WANTED: WantedFields =
+    WantedFields { facts: &["type", "id", "usage.*", "list.name"], texts: &["text", "list.text"] };
 
 /// The lines of a stream.
-pub(crate) fn lines(wanted: &'static Wanted, stream: &[u8]) -> Vec<Line> {
+pub(crate) fn lines(wanted: &'static WantedFields, stream: &[u8]) -> Vec<Line> {
     in_pieces(wanted, &Redactor::default(), [stream])
 }
 
 fn in_pieces<'a>(
-    wanted: &'static Wanted,
+    wanted: &'static WantedFields,
     redactor: &Redactor,
     pieces: impl IntoIterator<Item = &'a [u8]>,
 ) -> Vec<Line> {
@@ -33,10 +34,10 @@ fn in_pieces<'a>(
 }
 
 /// The only line of `stream`, which must be JSON.
-fn read(stream: impl AsRef<[u8]>) -> Read {
+fn read(stream: impl AsRef<[u8]>) -> ParsedJson {
     let found = lines(&WANTED, stream.as_ref());
     match &found[..] {
-        [Line { content: Content::Json(read), .. }] => read.clone(),
+        [Line { content: LineContent::Json(read), .. }] => read.clone(),
         other => panic!("{}: {other:?}", String::from_utf8_lossy(stream.as_ref())),
     }
 }
@@ -103,7 +104,7 @@ fn what_stands_around_json_does_no_harm() {
         let found = lines(&WANTED, stream.as_bytes());
         let [line] = &found[..] else { panic!("{around:?}: {found:?}") };
         assert_eq!(String::from_utf8_lossy(&line.bytes), value, "{around:?}");
-        assert!(matches!(&line.content, Content::Json(read) if read.value == json!({ "type": "x" })), "{around:?}");
+        assert!(matches!(&line.content, LineContent::Json(read) if read.value == json!({ "type": "x" })), "{around:?}");
     }
 }
 
@@ -114,10 +115,10 @@ fn several_values_and_other_text_share_a_line() {
     let shown: Vec<String> = found
         .iter()
         .map(|line| match &line.content {
-            Content::Json(read) => read.value.to_string(),
-            Content::Text => format!("text {}", String::from_utf8_lossy(&line.bytes)),
-            Content::Half => format!("half {}", String::from_utf8_lossy(&line.bytes)),
-            Content::Damaged(_) => "damaged".to_owned(),
+            LineContent::Json(read) => read.value.to_string(),
+            LineContent::Text => format!("text {}", String::from_utf8_lossy(&line.bytes)),
+            LineContent::Incomplete => format!("half {}", String::from_utf8_lossy(&line.bytes)),
+            LineContent::Damaged(_) => "damaged".to_owned(),
         })
         .collect();
     assert_eq!(
@@ -156,9 +157,9 @@ fn damage_ends_with_its_line_and_keeps_what_came_before() {
     ] {
         let found = lines(&WANTED, format!("{damaged}\n{{\"type\":\"next\"}}\n").as_bytes());
         let [first, second] = &found[..] else { panic!("{damaged}: {found:?}") };
-        let Content::Damaged(read) = &first.content else { panic!("{damaged}: {first:?}") };
+        let LineContent::Damaged(read) = &first.content else { panic!("{damaged}: {first:?}") };
         assert_eq!((&read.value, first.length), (&before, damaged.len() as u64), "{damaged}");
-        assert!(matches!(&second.content, Content::Json(_)), "{damaged}");
+        assert!(matches!(&second.content, LineContent::Json(_)), "{damaged}");
     }
 }
 
@@ -168,7 +169,7 @@ fn weight(value: &Value) -> usize {
 }
 
 /// A line of `count` times `piece` between `start` and `end`.
-fn long(start: &str, piece: &str, count: usize, end: &str) -> Read {
+fn long(start: &str, piece: &str, count: usize, end: &str) -> ParsedJson {
     let block = piece.repeat((64 << 10) / piece.len());
     let blocks = (count * piece.len()).div_ceil(block.len());
     let pieces = std::iter::once(start.as_bytes())
@@ -176,7 +177,7 @@ fn long(start: &str, piece: &str, count: usize, end: &str) -> Read {
         .chain([end.as_bytes(), b"\n"]);
     let found = in_pieces(&WANTED, &Redactor::default(), pieces);
     match &found[..] {
-        [Line { content: Content::Json(read), .. }] => read.clone(),
+        [Line { content: LineContent::Json(read), .. }] => read.clone(),
         other => panic!("{start}: {} lines", other.len()),
     }
 }
@@ -203,7 +204,7 @@ fn a_long_line_keeps_what_is_needed_wherever_it_stands() {
             let read = long(&head, piece, LONG / piece.len(), &tail);
             let mut value = read.value;
             assert!(weight(&value) < 3 * BUDGET, "{start}: {}", weight(&value));
-            assert!(read.left_out > 0 || !piece.contains('x'), "{start}");
+            assert!(read.omitted_bytes > 0 || !piece.contains('x'), "{start}");
             value.as_object_mut().unwrap().remove("bulk");
             let expected: Value = serde_json::from_str(&format!("{{{needed}}}")).unwrap();
             assert_eq!(value, expected, "{start} {order}");
@@ -225,7 +226,7 @@ fn what_is_needed_is_bounded_too() {
         let read = long(start, piece, LONG / piece.len(), end);
         assert!(weight(&read.value) < 3 * BUDGET, "{start}: {}", weight(&read.value));
         assert_eq!(read.value["type"], "t", "{start}");
-        assert!(read.left_out > 0 || piece.contains("usage") || start.contains("usage"), "{start}");
+        assert!(read.omitted_bytes > 0 || piece.contains("usage") || start.contains("usage"), "{start}");
     }
 }
 
@@ -237,7 +238,7 @@ fn any_depth_is_read_over() {
             format!("{{\"deep\":{}1{},\"type\":\"t\",\"text\":\"words\"}}\n", open.repeat(depth), close.repeat(depth));
         let read = read(&stream);
         assert_eq!((&read.value["type"], &read.value["text"]), (&json!("t"), &json!("words")));
-        assert!(read.value["deep"].to_string().contains("nested too deep") && read.left_out > 0);
+        assert!(read.value["deep"].to_string().contains("nested too deep") && read.omitted_bytes > 0);
     }
 }
 
@@ -247,7 +248,7 @@ fn a_secret_goes_before_a_text_is_cut() {
     let before = "x".repeat(MAX_TEXT - 10);
     let stream = format!("{{\"text\":\"{before}s3cr3t-value-of-the-lane\"}}\n");
     let found = in_pieces(&WANTED, &redactor, [stream.as_bytes()]);
-    let Content::Json(read) = &found[0].content else { panic!("{found:?}") };
+    let LineContent::Json(read) = &found[0].content else { panic!("{found:?}") };
     let text = read.value["text"].as_str().unwrap();
     assert!(text.starts_with(&before) && !text.contains("s3cr"), "{}", &text[MAX_TEXT - 20..]);
 }
@@ -256,7 +257,7 @@ fn a_secret_goes_before_a_text_is_cut() {
 fn texts_are_shortened_evenly_and_say_so() {
     let (a, b) = ("a".repeat(1_500_000), "b".repeat(1_200_000));
     let value = read(format!("{{\"small\":\"s\",\"a\":\"{a}\",\"b\":\"{b}\",\"c\":\"c\"}}\n")).value;
-    let shortened = |text: &str| cut_text(&text.as_bytes()[..256 << 10], text.len() as u64, usize::MAX);
+    let shortened = |text: &str| truncate_text(&text.as_bytes()[..256 << 10], text.len() as u64, usize::MAX);
     assert_eq!(value, json!({ "small": "s", "a": shortened(&a), "b": shortened(&b), "c": "c" }));
 }
 
@@ -344,7 +345,7 @@ proptest! {
     fn good_json_is_read_as_it_is(value in any_json()) {
         let value = json!({ "value": value });
         let read = read(format!("{value}\n"));
-        prop_assert_eq!(read.left_out, 0);
+        prop_assert_eq!(read.omitted_bytes, 0);
         // A negative zero is a zero.
         prop_assert_eq!(read.value.to_string().replace("-0.0", "0.0"), value.to_string().replace("-0.0", "0.0"));
     }

@@ -16,13 +16,13 @@ pub(crate) fn name(value: &Value, key: &str) -> String {
     }
 }
 
-/// The whole number under `key`; one that came as a decimal or as a text counts too.
+/// The as_integer number under `key`; one that came as a decimal or as a text counts too.
 pub(crate) fn integer(value: &Value, key: &str) -> Option<u64> {
-    whole(value.get(key)?)
+    as_integer(value.get(key)?)
 }
 
-/// A whole number, however it is written.
-pub(crate) fn whole(value: &Value) -> Option<u64> {
+/// A as_integer number, however it is written.
+pub(crate) fn as_integer(value: &Value) -> Option<u64> {
     if let Some(number) = value.as_u64() {
         return Some(number);
     }
@@ -60,7 +60,7 @@ pub(crate) fn flag(value: &Value, key: &str) -> Option<bool> {
 }
 
 /// What is under `key`; null when there is nothing.
-pub(crate) fn part<'a>(value: &'a Value, key: &str) -> &'a Value {
+pub(crate) fn member<'a>(value: &'a Value, key: &str) -> &'a Value {
     value.get(key).unwrap_or(&Value::Null)
 }
 
@@ -70,7 +70,7 @@ pub(crate) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
 }
 
 /// A tool's answer as text: a text, or a list of blocks with texts; anything else as JSON.
-pub(crate) fn texts_of(content: &Value) -> String {
+pub(crate) fn content_text(content: &Value) -> String {
     match content {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),

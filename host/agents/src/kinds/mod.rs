@@ -5,7 +5,7 @@ mod claude;
 mod codex;
 mod command;
 mod pi;
-mod refusal;
+mod provider_error;
 mod scripted;
 #[cfg(test)]
 mod tests;
@@ -18,7 +18,7 @@ use std::{
 use host_model::{AgentSettings, Confinement, LaneKind};
 
 use crate::{
-    agent_program::Program,
+    agent_program::AgentProgram,
     external::{
         self, ExternalLane,
         version::{AgentVersion, VersionProblem},
@@ -38,14 +38,14 @@ pub fn lane(settings: &AgentSettings, host: HostProgram, guard: Guard) -> Arc<dy
 }
 
 /// The program of a kind; none for the embedded agent.
-fn program(kind: LaneKind) -> Option<&'static dyn Program> {
+fn program(kind: LaneKind) -> Option<&'static dyn AgentProgram> {
     match kind {
         LaneKind::Scripted => None,
         LaneKind::Claude => Some(&claude::Claude),
         LaneKind::Codex => Some(&codex::Codex),
         LaneKind::Pi => Some(&pi::Pi),
         LaneKind::Acp => Some(&acp::Acp),
-        LaneKind::Command => Some(&command::Command),
+        LaneKind::Command => Some(&command::CommandProgram),
     }
 }
 
@@ -79,5 +79,5 @@ pub fn shadowed(settings: &AgentSettings, bin: &Path) -> Option<String> {
 
 /// The name of the lane's program where the kind has one.
 fn program_name(settings: &AgentSettings) -> Option<&'static str> {
-    program(settings.kind).and_then(Program::name)
+    program(settings.kind).and_then(AgentProgram::name)
 }

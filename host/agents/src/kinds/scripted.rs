@@ -5,9 +5,9 @@ use std::{ffi::OsString, path::PathBuf};
 use serde::Deserialize;
 
 use crate::{
-    dialect::{Dialect, Said},
+    dialect::{Dialect, ParsedLine},
     external::environment::search_path,
-    json::{line::Read, shape::Wanted, values::text},
+    json::{line::ParsedJson, shape::WantedFields, values::text},
     lane::{Answer, Guard, Lane, Session, SessionSpec},
     session::{
         id::new_session_id,
@@ -18,7 +18,7 @@ use crate::{
 use host_model::{Confinement, Fault, FaultClass, LaneKind, Redactor, SessionEventKind};
 
 /// What of a line is needed.
-const WANTED: Wanted = Wanted {
+const WANTED: WantedFields = WantedFields {
     facts: &[
         "type",
         "id",
@@ -124,31 +124,31 @@ struct ScriptedDialect;
 
 #[derive(Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
-enum Ending {
+enum FinalLine {
     Finished { stop_reason: String },
     Error { class: String, message: String },
 }
 
 impl Dialect for ScriptedDialect {
-    fn wanted(&self) -> Option<&'static Wanted> {
+    fn wanted_fields(&self) -> Option<&'static WantedFields> {
         Some(&WANTED)
     }
 
-    fn json(&mut self, read: &Read) -> Vec<Said> {
-        match SessionEventKind::deserialize(&read.value) {
+    fn parse_json(&mut self, json: &ParsedJson) -> Vec<ParsedLine> {
+        match SessionEventKind::deserialize(&json.value) {
             // Not the agent's to say: the line itself is what was received.
             Ok(SessionEventKind::Raw { .. }) => Vec::new(),
-            Ok(kind) => vec![Said::Event(kind)],
-            Err(_) => match Ending::deserialize(&read.value) {
-                Ok(Ending::Finished { stop_reason }) => vec![Said::Finished { stop_reason }],
-                Ok(Ending::Error { class, message }) => vec![Said::Broken(fault(&class, &message))],
+            Ok(kind) => vec![ParsedLine::Event(kind)],
+            Err(_) => match FinalLine::deserialize(&json.value) {
+                Ok(FinalLine::Finished { stop_reason }) => vec![ParsedLine::Finished { stop_reason }],
+                Ok(FinalLine::Error { class, message }) => vec![ParsedLine::Failed(fault(&class, &message))],
                 Err(_) => Vec::new(),
             },
         }
     }
 
-    fn damaged(&mut self, read: &Read) -> Vec<Said> {
-        if text(&read.value, "type") == "message" { vec![Said::Lost] } else { Vec::new() }
+    fn parse_damaged(&mut self, json: &ParsedJson) -> Vec<ParsedLine> {
+        if text(&json.value, "type") == "message" { vec![ParsedLine::LostMessage] } else { Vec::new() }
     }
 }
 
@@ -165,18 +165,18 @@ fn fault(class: &str, message: &str) -> Fault {
 mod tests {
     use super::*;
 
-    fn read(line: &str) -> Vec<Said> {
-        ScriptedDialect.read(line)
+    fn read(line: &str) -> Vec<ParsedLine> {
+        ScriptedDialect.parse(line)
     }
 
     #[test]
     fn every_kind_of_line_is_understood() {
         let usage = r#"{"type":"usage","input-tokens":3}"#;
         assert!(
-            matches!(&read(usage)[..], [Said::Event(SessionEventKind::Usage(usage))] if usage.input_tokens == Some(3))
+            matches!(&read(usage)[..], [ParsedLine::Event(SessionEventKind::Usage(usage))] if usage.input_tokens == Some(3))
         );
         let finished = read(r#"{"stop-reason":"end-turn","type":"finished"}"#);
-        assert_eq!(finished, [Said::Finished { stop_reason: "end-turn".into() }]);
+        assert_eq!(finished, [ParsedLine::Finished { stop_reason: "end-turn".into() }]);
         for (class, expected) in [
             ("unauthorized", FaultClass::Launch),
             ("overloaded", FaultClass::Overload),
@@ -185,7 +185,9 @@ mod tests {
         ] {
             let line = format!(r#"{{"type":"error","class":"{class}","message":"why"}}"#);
             let said = read(&line);
-            assert!(matches!(&said[..], [Said::Broken(it)] if it.class == expected && it.message.contains("why")));
+            assert!(
+                matches!(&said[..], [ParsedLine::Failed(it)] if it.class == expected && it.message.contains("why"))
+            );
         }
     }
 

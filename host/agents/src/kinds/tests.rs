@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    agent_program::Asked,
-    conversation::Thread,
-    dialect::Said,
+    agent_program::TurnRequest,
+    conversation::Conversation,
+    dialect::ParsedLine,
     exit::AgentExit,
     external::environment,
     lane::{SessionLimits, SessionSpec},
@@ -27,37 +27,37 @@ fn streams() -> PathBuf {
 }
 
 /// What a recorded stream means, a line for each thing said.
-pub(crate) fn heard(program: &dyn Program, thread: &Thread, stream: &str) -> Vec<Said> {
+pub(crate) fn heard(program: &dyn AgentProgram, thread: &Conversation, stream: &str) -> Vec<ParsedLine> {
     let mut dialect = program.dialect(thread, &AgentSettings::new(program.kind()));
-    stream.lines().flat_map(|line| or_raw(dialect.read(line), line)).collect()
+    stream.lines().flat_map(|line| or_raw(dialect.parse(line), line)).collect()
 }
 
 /// The same to the end of the program, which ended with `code`.
-fn heard_to_the_end(program: &dyn Program, stream: &str, code: i32) -> Vec<Said> {
-    let thread = Thread::default();
+fn heard_to_the_end(program: &dyn AgentProgram, stream: &str, code: i32) -> Vec<ParsedLine> {
+    let thread = Conversation::default();
     let mut dialect = program.dialect(&thread, &AgentSettings::new(program.kind()));
-    let mut said: Vec<Said> = stream.lines().flat_map(|line| or_raw(dialect.read(line), line)).collect();
+    let mut said: Vec<ParsedLine> = stream.lines().flat_map(|line| or_raw(dialect.parse(line), line)).collect();
     if !said.iter().any(is_end) {
-        said.extend(dialect.ended(&AgentExit::Code(code), ""));
+        said.extend(dialect.process_exited(&AgentExit::Code(code), ""));
     }
     said
 }
 
-fn is_end(said: &Said) -> bool {
-    matches!(said, Said::Finished { .. } | Said::Idle { .. } | Said::Broken(_))
+fn is_end(said: &ParsedLine) -> bool {
+    matches!(said, ParsedLine::Finished { .. } | ParsedLine::Idle { .. } | ParsedLine::Failed(_))
 }
 
 /// As the reader of a session does it.
-fn or_raw(said: Vec<Said>, line: &str) -> Vec<Said> {
-    if said.is_empty() { vec![Said::Event(SessionEventKind::Raw { line: line.to_owned() })] } else { said }
+fn or_raw(said: Vec<ParsedLine>, line: &str) -> Vec<ParsedLine> {
+    if said.is_empty() { vec![ParsedLine::Event(SessionEventKind::Raw { line: line.to_owned() })] } else { said }
 }
 
 /// For a snapshot: one line each, cut, and repetitions of what tells nothing counted.
-pub(crate) fn shown(said: &[Said]) -> String {
+pub(crate) fn shown(said: &[ParsedLine]) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut known = 0;
     for said in said {
-        if *said == Said::Known {
+        if *said == ParsedLine::Ignored {
             known += 1;
             continue;
         }
@@ -66,14 +66,14 @@ pub(crate) fn shown(said: &[Said]) -> String {
             known = 0;
         }
         lines.push(match said {
-            Said::Event(kind) => serde_json::to_string(kind).unwrap(),
-            Said::Finished { stop_reason } => format!("FINISHED {stop_reason}"),
-            Said::Idle { stop_reason } => format!("IDLE {stop_reason}"),
-            Said::Broken(fault) => format!("BROKEN {fault}"),
-            Said::Answer(line) => format!("ANSWERED {line}"),
-            Said::Settling { .. } => "SETTLING".to_owned(),
-            Said::Lost => "LOST".to_owned(),
-            Said::Known => unreachable!(),
+            ParsedLine::Event(kind) => serde_json::to_string(kind).unwrap(),
+            ParsedLine::Finished { stop_reason } => format!("FINISHED {stop_reason}"),
+            ParsedLine::Idle { stop_reason } => format!("IDLE {stop_reason}"),
+            ParsedLine::Failed(fault) => format!("BROKEN {fault}"),
+            ParsedLine::Reply(line) => format!("ANSWERED {line}"),
+            ParsedLine::FinishedAfterSilence { .. } => "SETTLING".to_owned(),
+            ParsedLine::LostMessage => "LOST".to_owned(),
+            ParsedLine::Ignored => unreachable!(),
         });
     }
     let cut = |line: String| line.chars().take(200).collect::<String>();
@@ -81,8 +81,8 @@ pub(crate) fn shown(said: &[Said]) -> String {
 }
 
 /// One turn of `asked`, as a line.
-pub(crate) fn arguments(program: &dyn Program, settings: &AgentSettings, thread: Option<&str>) -> String {
-    let asked = Asked {
+pub(crate) fn arguments(program: &dyn AgentProgram, settings: &AgentSettings, thread: Option<&str>) -> String {
+    let asked = TurnRequest {
         settings,
         turn: if thread.is_some() { 2 } else { 1 },
         message: "--do it",
@@ -94,7 +94,7 @@ pub(crate) fn arguments(program: &dyn Program, settings: &AgentSettings, thread:
     args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
 }
 
-fn external() -> impl Iterator<Item = &'static dyn Program> {
+fn external() -> impl Iterator<Item = &'static dyn AgentProgram> {
     LaneKind::ALL.into_iter().filter_map(program)
 }
 
@@ -108,9 +108,9 @@ fn every_recorded_turn_comes_to_an_end_that_is_told() {
             let stream = fs::read_to_string(&path).unwrap();
             let said = heard_to_the_end(program, &stream, 0);
             let name = path.display();
-            assert!(matches!(said[0], Said::Event(SessionEventKind::Started { .. })), "{name}");
+            assert!(matches!(said[0], ParsedLine::Event(SessionEventKind::Started { .. })), "{name}");
             // One that starts anew has not ended before.
-            let last = said.iter().rposition(|it| matches!(it, Said::Event(SessionEventKind::Started { .. })));
+            let last = said.iter().rposition(|it| matches!(it, ParsedLine::Event(SessionEventKind::Started { .. })));
             let ends = said[last.unwrap()..].iter().filter(|said| is_end(said)).count();
             // Those that were silent for ever were killed.
             let silent =
@@ -124,7 +124,7 @@ fn every_recorded_turn_comes_to_an_end_that_is_told() {
 }
 
 /// The folders of the versions of which the same cases are recorded.
-fn versions(program: &dyn Program) -> Vec<PathBuf> {
+fn versions(program: &dyn AgentProgram) -> Vec<PathBuf> {
     let folders = fs::read_dir(streams().join(program.kind().as_str())).unwrap();
     let folders = folders.map(|folder| folder.unwrap().path());
     folders.filter(|folder| folder.join("tool.jsonl").is_file()).collect()
@@ -141,15 +141,19 @@ fn every_recorded_version_means_the_same() {
                 heard_to_the_end(program, &stream, code)
             };
             let name = version.display();
-            let ends_well = |said: &[Said]| matches!(said.last(), Some(Said::Idle { .. } | Said::Finished { .. }));
+            let ends_well = |said: &[ParsedLine]| {
+                matches!(said.last(), Some(ParsedLine::Idle { .. } | ParsedLine::Finished { .. }))
+            };
             let (turn, tool, quiet) = (said("turn", 0), said("tool", 0), said("quiet", 0));
             assert!(ends_well(&turn) && ends_well(&tool) && ends_well(&quiet), "{name}: {turn:?} {tool:?} {quiet:?}");
             assert_eq!(messages(&turn), ["All is done."], "{name}");
             assert_eq!(messages(&tool), ["Two commands were run."], "{name}");
             assert_eq!(messages(&quiet), [""; 0], "{name}");
-            let used = |said: &[Said]| {
+            let used = |said: &[ParsedLine]| {
                 said.iter().rev().find_map(|said| match said {
-                    Said::Event(SessionEventKind::Usage(usage)) => Some((usage.input_tokens?, usage.output_tokens?)),
+                    ParsedLine::Event(SessionEventKind::Usage(usage)) => {
+                        Some((usage.input_tokens?, usage.output_tokens?))
+                    }
                     _ => None,
                 })
             };
@@ -159,7 +163,7 @@ fn every_recorded_version_means_the_same() {
             assert_eq!(calls(&tool), [("echo hello from a tool", false), ("ls /nowhere-at-all", true)], "{name}");
             for (case, class) in [("http-401", FaultClass::Launch), ("http-529", FaultClass::Overload)] {
                 let said = said(case, i32::from(program.kind() != LaneKind::Pi));
-                let Some(Said::Broken(fault)) = said.last() else { panic!("{name} {case}: {said:?}") };
+                let Some(ParsedLine::Failed(fault)) = said.last() else { panic!("{name} {case}: {said:?}") };
                 assert!(fault.class == class && fault.message.contains(&case[5..]), "{name} {case}: {fault}");
                 assert_eq!(messages(&said), [""; 0], "{name} {case}");
             }
@@ -170,31 +174,31 @@ fn every_recorded_version_means_the_same() {
     }
 }
 
-fn is_back_off(said: &Said) -> bool {
-    matches!(said, Said::Event(SessionEventKind::BackOff(_)))
+fn is_back_off(said: &ParsedLine) -> bool {
+    matches!(said, ParsedLine::Event(SessionEventKind::BackOff(_)))
 }
 
-fn messages(said: &[Said]) -> Vec<&str> {
+fn messages(said: &[ParsedLine]) -> Vec<&str> {
     let text = |said| match said {
-        &Said::Event(SessionEventKind::Message { ref text }) => Some(text.as_str()),
+        &ParsedLine::Event(SessionEventKind::Message { ref text }) => Some(text.as_str()),
         _ => None,
     };
     said.iter().filter_map(text).collect()
 }
 
 /// The two commands of a recorded turn: each was called, and has its result after it.
-fn calls(said: &[Said]) -> Vec<(&'static str, bool)> {
+fn calls(said: &[ParsedLine]) -> Vec<(&'static str, bool)> {
     let mut found = Vec::new();
     for command in ["echo hello from a tool", "ls /nowhere-at-all"] {
         let call = said.iter().enumerate().find_map(|(at, said)| match said {
-            Said::Event(SessionEventKind::ToolCall { id, input, .. }) if input.to_string().contains(command) => {
+            ParsedLine::Event(SessionEventKind::ToolCall { id, input, .. }) if input.to_string().contains(command) => {
                 Some((at, id))
             }
             _ => None,
         });
         let Some((at, call)) = call else { continue };
         let result = said[at..].iter().find_map(|said| match said {
-            Said::Event(SessionEventKind::ToolResult { id, is_error, output }) if id == call => {
+            ParsedLine::Event(SessionEventKind::ToolResult { id, is_error, output }) if id == call => {
                 Some((is_error, output))
             }
             _ => None,
@@ -270,27 +274,27 @@ proptest! {
     #[test]
     fn no_line_makes_a_dialect_panic(lines in prop::collection::vec(json(), 1..8), noise in ".*") {
         for program in external() {
-            let mut dialect = program.dialect(&Thread::default(), &AgentSettings::new(program.kind()));
-            dialect.read(&noise);
+            let mut dialect = program.dialect(&Conversation::default(), &AgentSettings::new(program.kind()));
+            dialect.parse(&noise);
             for line in &lines {
-                dialect.read(&line.to_string());
+                dialect.parse(&line.to_string());
             }
-            dialect.ended(&AgentExit::Code(1), &noise);
+            dialect.process_exited(&AgentExit::Code(1), &noise);
         }
     }
 
     #[test]
     fn a_stream_that_is_a_little_different_does_no_harm(at in 0_usize..60, with in json(), cut in 1_usize..2_000) {
         for (program, version) in
-            [(&claude::Claude as &dyn Program, "2.1.330"), (&codex::Codex, "0.169.0"), (&pi::Pi, "0.87.1")]
+            [(&claude::Claude as &dyn AgentProgram, "2.1.330"), (&codex::Codex, "0.169.0"), (&pi::Pi, "0.87.1")]
         {
             let stream = recorded(program.kind().as_str(), version, "turn");
-            let mut dialect = program.dialect(&Thread::default(), &AgentSettings::new(program.kind()));
+            let mut dialect = program.dialect(&Conversation::default(), &AgentSettings::new(program.kind()));
             for line in stream.lines() {
                 let mut value: Value = serde_json::from_str(line).unwrap();
                 replace(&mut value, &mut at.clone(), &with);
-                dialect.read(&value.to_string());
-                dialect.read(&line[..line.floor_char_boundary(cut)]);
+                dialect.parse(&value.to_string());
+                dialect.parse(&line[..line.floor_char_boundary(cut)]);
             }
         }
     }
@@ -314,7 +318,7 @@ fn environment_of(settings: &AgentSettings, bin: Option<&str>) -> Vec<(String, S
     let given = |name: &str| (name == "ANTHROPIC_API_KEY").then(|| "secret".into());
     let credentials = environment::credentials(settings, given).unwrap();
     let own = program(settings.kind).unwrap().variables(settings, &spec.config_dir);
-    let all = environment::environment(settings, &spec, own, credentials);
+    let all = environment::agent_environment(settings, &spec, own, credentials);
     all.into_iter().map(|(name, value)| (name.into_string().unwrap(), value.into_string().unwrap())).collect()
 }
 

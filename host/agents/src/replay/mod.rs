@@ -1,6 +1,6 @@
 //! Sessions of an earlier run, played again. Nothing is started: no agent, no supervisor, no process of any kind.
 
-mod steps;
+mod reader;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use crate::replay::steps::{Steps, open_regular};
+use crate::replay::reader::{ReplayReader, open_regular};
 use crate::{
     lane::{Answer, Lane, Session, SessionSpec},
     session::observer::Observer,
@@ -22,9 +22,9 @@ use host_model::{
 };
 
 /// The largest file of a record that is taken over.
-const TAKEN_OVER: u64 = 80 << 20;
+const MAX_COPIED_BYTES: u64 = 80 << 20;
 /// What of a session's record is taken over into the record of its replay.
-const RECORD: &[&str] = &["stream.jsonl", "stderr.txt", "events.jsonl", "final-message.txt", "session.json"];
+const RECORD_FILES: &[&str] = &["stream.jsonl", "stderr.txt", "events.jsonl", "final-message.txt", "session.json"];
 
 /// Makes root and config dir of a session what a kept tree of a size in bytes has.
 pub type Restore = Arc<dyn Fn(&Path, u64, &SessionSpec) -> Result<(), String> + Send + Sync>;
@@ -49,7 +49,7 @@ pub fn replayable(folder: &Path) -> Replayable {
         if !is_folder(file.parent()) {
             return Replayable::No(format!("session {number} has no folder of its own"));
         }
-        if let Err(reason) = look_through(&file) {
+        if let Err(reason) = check_replay(&file) {
             return Replayable::No(format!("session {number} {reason}"));
         }
     }
@@ -62,8 +62,8 @@ fn is_folder(path: Option<&Path>) -> bool {
 }
 
 /// Reads a whole replay. The error completes "session N …".
-fn look_through(file: &Path) -> Result<(), String> {
-    let mut steps = Steps::open(file).map_err(|error| format!("has no replay: {error}"))?;
+fn check_replay(file: &Path) -> Result<(), String> {
+    let mut steps = ReplayReader::open(file).map_err(|error| format!("has no replay: {error}"))?;
     steps.prompt()?;
     loop {
         let tree = match steps.take()? {
@@ -84,12 +84,12 @@ pub struct Replay {
     kind: LaneKind,
     folder: PathBuf,
     restore: Restore,
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Mutex<ReplayState>>,
 }
 
 /// What the sessions of an attempt share.
 #[derive(Default)]
-struct Shared {
+struct ReplayState {
     sessions: u32,
     /// The tree that root and config dir have, from 1.
     tree: u32,
@@ -125,14 +125,14 @@ impl Replay {
             return Err(unusable("has no folder of its own".into()));
         }
         let file = record.join(REPLAY_FILE);
-        let mut steps = Steps::open(&file).map_err(|error| unusable(format!("has no replay: {error}")))?;
+        let mut steps = ReplayReader::open(&file).map_err(|error| unusable(format!("has no replay: {error}")))?;
         let prompt = steps.prompt().map_err(unusable)?;
         if prompt != spec.prompt {
-            let what = other_words("starts the session with another prompt", &prompt, &spec.prompt);
+            let what = describe_difference("starts the session with another prompt", &prompt, &spec.prompt);
             return Err(diverged(&self.shared, what));
         }
         if let Some(to) = &spec.record_dir {
-            take_over(&record, to).map_err(|error| unusable(format!("cannot be taken over: {error}")))?;
+            copy_record(&record, to).map_err(|error| unusable(format!("cannot be taken over: {error}")))?;
         }
         if let Some(ReplayStep::Fault { call, fault }) = steps.peek().map_err(unusable)?
             && call == "start"
@@ -147,7 +147,7 @@ impl Replay {
             shared: Arc::clone(&self.shared),
             observer: spec.observer.clone(),
             spec,
-            rest: false,
+            turn_over: false,
             fault: None,
             conclusion: None,
         })
@@ -165,28 +165,28 @@ impl Lane for Replay {
 }
 
 struct ReplaySession {
-    steps: Steps,
+    steps: ReplayReader,
     folder: PathBuf,
     restore: Restore,
-    shared: Arc<Mutex<Shared>>,
+    shared: Arc<Mutex<ReplayState>>,
     observer: Option<Observer>,
     spec: SessionSpec,
     /// Whether the turn is over.
-    rest: bool,
+    turn_over: bool,
     fault: Option<Fault>,
     conclusion: Option<Conclusion>,
 }
 
 impl ReplaySession {
     async fn next(&mut self) -> Result<Option<SessionEvent>, Fault> {
-        self.check()?;
-        if self.rest || self.conclusion.is_some() {
+        self.check_open()?;
+        if self.turn_over || self.conclusion.is_some() {
             return Ok(None);
         }
         match self.take()? {
             Some(ReplayStep::Event(event)) => {
                 if let Some(observer) = &self.observer {
-                    observer.heard(&event.kind);
+                    observer.notify(&event.kind);
                     if !observer.send(event.clone()).await {
                         self.observer = None;
                     }
@@ -194,8 +194,8 @@ impl ReplaySession {
                 Ok(Some(event))
             }
             Some(ReplayStep::TurnEnd { tree }) => {
-                self.turn_to(&tree)?;
-                self.rest = true;
+                self.restore_tree(&tree)?;
+                self.turn_over = true;
                 Ok(None)
             }
             other => Err(self.unexpected(other, "waits for the agent")),
@@ -206,15 +206,15 @@ impl ReplaySession {
         while self.next().await?.is_some() {}
         if self.conclusion.is_some() {
             let fault = Fault::new(FaultClass::Protocol, "a message was sent to a session that is concluded");
-            return Err(self.broken(fault));
+            return Err(self.fail(fault));
         }
         match self.take()? {
             Some(ReplayStep::Send { message: recorded }) if recorded == message => {
-                self.rest = false;
+                self.turn_over = false;
                 Ok(())
             }
             Some(ReplayStep::Send { message: recorded }) => {
-                let what = other_words("sends another message", &recorded, &message);
+                let what = describe_difference("sends another message", &recorded, &message);
                 Err(self.diverge(what))
             }
             other => Err(self.unexpected(other, "sends a message")),
@@ -222,14 +222,14 @@ impl ReplaySession {
     }
 
     async fn conclude_once(&mut self) -> Result<Conclusion, Fault> {
-        self.check()?;
+        self.check_open()?;
         if let Some(conclusion) = &self.conclusion {
             return Ok(conclusion.clone());
         }
         while self.next().await?.is_some() {}
         match self.take()? {
             Some(ReplayStep::Concluded { final_message, stop_reason, turns, usage, duration_ms, tree }) => {
-                self.turn_to(&tree)?;
+                self.restore_tree(&tree)?;
                 let duration = Duration::from_millis(duration_ms);
                 let conclusion = Conclusion { final_message, stop_reason, turns, usage, duration };
                 self.conclusion = Some(conclusion.clone());
@@ -243,7 +243,7 @@ impl ReplaySession {
     fn end_now(&mut self) -> Result<Option<Fault>, Fault> {
         while let (None, None) = (&self.fault, &self.conclusion) {
             match self.take() {
-                Ok(Some(ReplayStep::Fault { fault, .. })) => drop(self.broken(fault)),
+                Ok(Some(ReplayStep::Fault { fault, .. })) => drop(self.fail(fault)),
                 Ok(Some(_)) => {}
                 Ok(None) | Err(_) => break,
             }
@@ -253,13 +253,13 @@ impl ReplaySession {
 
     fn take(&mut self) -> Result<Option<ReplayStep>, Fault> {
         let step = self.steps.take();
-        step.map_err(|what| self.broken(Fault::new(FaultClass::Internal, format!("the session {what}"))))
+        step.map_err(|what| self.fail(Fault::new(FaultClass::Internal, format!("the session {what}"))))
     }
 
     /// The record goes on in another way than the component does.
     fn unexpected(&mut self, recorded: Option<ReplayStep>, does: &str) -> Fault {
         let recorded = match recorded {
-            Some(ReplayStep::Fault { fault, .. }) => return self.broken(fault),
+            Some(ReplayStep::Fault { fault, .. }) => return self.fail(fault),
             Some(ReplayStep::Send { message }) => format!("the recorded one then sent {}", excerpt(&message)),
             Some(ReplayStep::Concluded { .. }) => "the recorded one then concluded the session".into(),
             Some(_) => "the record holds something else there".into(),
@@ -270,7 +270,7 @@ impl ReplaySession {
 
     /// Makes root and config dir what they were. Trees are numbered over all sessions of the attempt: going back would
     /// show a component what no agent has left there.
-    fn turn_to(&mut self, tree: &RecordedTree) -> Result<(), Fault> {
+    fn restore_tree(&mut self, tree: &RecordedTree) -> Result<(), Fault> {
         let (number, bytes) = match tree {
             RecordedTree::Kept { number, bytes } => (*number, *bytes),
             RecordedTree::Lost { reason } => {
@@ -285,20 +285,20 @@ impl ReplaySession {
         }
         lock(&self.shared).tree = number;
         (self.restore)(&self.folder.join(tree_file(number)), bytes, &self.spec).map_err(|reason| {
-            self.broken(Fault::new(FaultClass::Internal, format!("cannot restore root and config dir: {reason}")))
+            self.fail(Fault::new(FaultClass::Internal, format!("cannot restore root and config dir: {reason}")))
         })
     }
 
     fn diverge(&mut self, what: String) -> Fault {
         let fault = diverged(&self.shared, what);
-        self.broken(fault)
+        self.fail(fault)
     }
 
-    fn check(&self) -> Result<(), Fault> {
+    fn check_open(&self) -> Result<(), Fault> {
         self.fault.clone().map_or(Ok(()), Err)
     }
 
-    fn broken(&mut self, fault: Fault) -> Fault {
+    fn fail(&mut self, fault: Fault) -> Fault {
         self.fault.get_or_insert(fault).clone()
     }
 }
@@ -322,18 +322,18 @@ impl Session for ReplaySession {
 }
 
 /// The component asks for what no agent has answered: nothing can be said about it without one.
-fn diverged(shared: &Mutex<Shared>, what: String) -> Fault {
+fn diverged(shared: &Mutex<ReplayState>, what: String) -> Fault {
     lock(shared).diverged.get_or_insert_with(|| what.clone());
     Fault::new(FaultClass::Protocol, format!("this cannot be graded without an agent: {what}; use `host run`"))
 }
 
-fn lock(shared: &Mutex<Shared>) -> MutexGuard<'_, Shared> {
+fn lock(shared: &Mutex<ReplayState>) -> MutexGuard<'_, ReplayState> {
     // Every change is complete by itself.
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Says that a component does something with other words than the recorded one.
-fn other_words(does: &str, recorded: &str, now: &str) -> String {
+fn describe_difference(does: &str, recorded: &str, now: &str) -> String {
     let same = recorded.chars().zip(now.chars()).take_while(|(a, b)| a == b).count();
     let from = |text: &str| excerpt(&text.chars().skip(same.saturating_sub(10)).collect::<String>());
     format!(
@@ -351,14 +351,14 @@ fn excerpt(text: &str) -> String {
 }
 
 /// Copies the files of a record. One that is not there is left out.
-fn take_over(from: &Path, to: &Path) -> io::Result<()> {
+fn copy_record(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::create_dir_all(to)?;
-    for name in RECORD {
+    for name in RECORD_FILES {
         let file = match open_regular(&from.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             opened => opened?,
         };
-        io::copy(&mut file.take(TAKEN_OVER), &mut File::create_new(to.join(name))?)?;
+        io::copy(&mut file.take(MAX_COPIED_BYTES), &mut File::create_new(to.join(name))?)?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use crate::scripted_agent::{Agent, Stop};
 use host_model::{ScriptedFault, SessionEventKind, Step};
 
 /// Exit code of a scripted crash.
-const CRASHED: u8 = 70;
+const CRASH_EXIT_CODE: u8 = 70;
 
 impl Agent<'_> {
     pub(super) fn fault(&mut self, fault: &ScriptedFault) -> Result<(), Stop> {
@@ -23,14 +23,14 @@ impl Agent<'_> {
                 if !text.is_empty() {
                     drop(writeln!(io::stderr(), "{text}"));
                 }
-                Err(Stop::Exit(CRASHED))
+                Err(Stop::Exit(CRASH_EXIT_CODE))
             }
             ScriptedFault::Kill => {
                 kill_process(getpid(), Signal::KILL).map_err(io::Error::from)?;
-                sleep_for_ever()
+                sleep_forever()
             }
             ScriptedFault::Exit => Err(Stop::Exit(0)),
-            ScriptedFault::Stall | ScriptedFault::Mute => sleep_for_ever(),
+            ScriptedFault::Stall | ScriptedFault::Mute => sleep_forever(),
             ScriptedFault::Unauthorized => {
                 self.output.error("unauthorized", "401: the key is not valid")?;
                 Err(Stop::Exit(1))
@@ -39,7 +39,7 @@ impl Agent<'_> {
                 self.back_off("529: the provider is overloaded", *delay)?;
             },
             ScriptedFault::Garbage { count } => {
-                Ok(many(*count, |out, number| writeln!(out, "}}] garbage, line {number} {{"))?)
+                Ok(print_many(*count, |out, number| writeln!(out, "}}] garbage, line {number} {{"))?)
             }
             ScriptedFault::HalfLine => {
                 self.output.half(br#"{"type":"message","text":"this is only ha"#)?;
@@ -50,7 +50,7 @@ impl Agent<'_> {
             }
             ScriptedFault::HugeLine { bytes } => Ok(huge_line(*bytes)?),
             ScriptedFault::Flood { count } => Ok(flood(*count)?),
-            ScriptedFault::Loop { count, delay } => self.go_round(*count, *delay),
+            ScriptedFault::Loop { count, delay } => self.repeat_call(*count, *delay),
             ScriptedFault::IgnoreSigterm => {
                 // SAFETY: sets a disposition; no handler is involved.
                 unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
@@ -63,7 +63,7 @@ impl Agent<'_> {
 
 impl Agent<'_> {
     /// Talks, and does the same again and again.
-    fn go_round(&mut self, count: Option<u64>, delay: Duration) -> Result<(), Stop> {
+    fn repeat_call(&mut self, count: Option<u64>, delay: Duration) -> Result<(), Stop> {
         let call = Step::Tool {
             name: "look".into(),
             input: toml::Value::Table(toml::Table::from_iter([("at".into(), "the same".into())])),
@@ -82,14 +82,14 @@ impl Agent<'_> {
     }
 }
 
-pub(super) fn sleep_for_ever() -> ! {
+pub(super) fn sleep_forever() -> ! {
     loop {
         thread::sleep(Duration::from_secs(3600));
     }
 }
 
 /// As fast as it goes: buffered, and in no transcript.
-fn many(count: u64, line: impl Fn(&mut dyn Write, u64) -> io::Result<()>) -> io::Result<()> {
+fn print_many(count: u64, line: impl Fn(&mut dyn Write, u64) -> io::Result<()>) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
     for number in 1..=count {
         line(&mut out, number)?;
@@ -98,7 +98,7 @@ fn many(count: u64, line: impl Fn(&mut dyn Write, u64) -> io::Result<()>) -> io:
 }
 
 fn flood(count: u64) -> io::Result<()> {
-    many(count, |out, number| {
+    print_many(count, |out, number| {
         let event = SessionEventKind::Message { text: format!("flood {number}") };
         serde_json::to_writer(&mut *out, &event)?;
         out.write_all(b"\n")

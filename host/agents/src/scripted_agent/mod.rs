@@ -22,7 +22,7 @@ use output::Output;
 pub(crate) const CONFIG_DIR_VARIABLE: &str = "HOST_AGENT_CONFIG_DIR";
 
 /// Exit code when the script is no script, or a step of it cannot be done.
-const BAD_SCRIPT: u8 = 2;
+const BAD_SCRIPT_EXIT_CODE: u8 = 2;
 
 /// What `host agent` is given.
 #[derive(Clone, Debug)]
@@ -68,14 +68,14 @@ pub fn run_agent(args: &AgentArgs) -> u8 {
             return 1;
         }
     };
-    match play(args, session, &mut output) {
+    match run_turn(args, session, &mut output) {
         Ok(()) => 0,
         Err(Stop::Exit(code)) => code,
         Err(Stop::Script(message)) => {
             drop(writeln!(io::stderr(), "host agent: {message}"));
             // Who reads only the events shall know as well.
             drop(output.error("script", &message));
-            BAD_SCRIPT
+            BAD_SCRIPT_EXIT_CODE
         }
         Err(Stop::Io(error)) => {
             drop(writeln!(io::stderr(), "host agent: {error}"));
@@ -84,13 +84,13 @@ pub fn run_agent(args: &AgentArgs) -> u8 {
     }
 }
 
-fn play(args: &AgentArgs, session: String, output: &mut Output) -> Result<(), Stop> {
+fn run_turn(args: &AgentArgs, session: String, output: &mut Output) -> Result<(), Stop> {
     output.transcribe_prompt(args.turn, &args.prompt)?;
     let script = read_script(args)?;
     let mut agent = Agent { output, turn: args.turn, calls: 0, back_offs: 0 };
-    let steps = turn_of(&script.steps, args.turn)?;
+    let steps = steps_of_turn(&script.steps, args.turn)?;
     if let Some((_, Step::Fault(ScriptedFault::Mute))) = steps.first() {
-        faults::sleep_for_ever();
+        faults::sleep_forever();
     }
     agent.output.event(&SessionEventKind::Started { session_id: session, model: Some("scripted".into()) })?;
     for (number, step) in steps {
@@ -122,7 +122,7 @@ fn position(text: &str, byte: usize) -> (usize, usize) {
 }
 
 /// The steps of a turn with their numbers in the file, from 1.
-fn turn_of(steps: &[Step], turn: u32) -> Result<Vec<(usize, &Step)>, Stop> {
+fn steps_of_turn(steps: &[Step], turn: u32) -> Result<Vec<(usize, &Step)>, Stop> {
     let mut turns: Vec<Vec<(usize, &Step)>> = vec![Vec::new()];
     for (index, step) in steps.iter().enumerate() {
         match (step, turns.last_mut()) {
@@ -156,7 +156,7 @@ impl Agent<'_> {
             Step::BackOff { reason, delay } => self.back_off(reason, *delay)?,
             Step::Raw(line) => self.output.raw(line.as_bytes())?,
             Step::Fault(fault) => self.fault(fault)?,
-            // Parts turns; `turn_of` leaves it out.
+            // Parts turns; `steps_of_turn` leaves it out.
             Step::AwaitMessage => {}
             tool => self.tool(tool)?,
         }
@@ -185,7 +185,8 @@ mod tests {
     fn turns_are_parted_by_await_message() {
         let say = |text: &str| Step::Say(text.into());
         let steps = [say("a"), Step::AwaitMessage, say("b"), say("c"), Step::AwaitMessage];
-        let numbers = |turn| turn_of(&steps, turn).map(|it| it.iter().map(|(number, _)| *number).collect::<Vec<_>>());
+        let numbers =
+            |turn| steps_of_turn(&steps, turn).map(|it| it.iter().map(|(number, _)| *number).collect::<Vec<_>>());
         assert_eq!(numbers(1).ok().unwrap(), [1]);
         assert_eq!(numbers(2).ok().unwrap(), [3, 4]);
         assert_eq!(numbers(3).ok().unwrap(), [0; 0]);

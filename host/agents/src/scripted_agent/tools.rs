@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     scripted_agent::{Agent, Stop},
-    text::cut_text,
+    text::truncate_text,
 };
 use host_model::{SessionEventKind, Step};
 
@@ -19,7 +19,7 @@ use host_model::{SessionEventKind, Step};
 const MAX_OUTPUT: u64 = 64 << 10;
 
 /// What a tool answers.
-struct Answered {
+struct ToolOutput {
     output: String,
     is_error: bool,
 }
@@ -59,42 +59,42 @@ fn describe(step: &Step) -> Result<(String, Value), Stop> {
     Ok((name.to_owned(), input))
 }
 
-fn perform(step: &Step) -> Result<Answered, String> {
-    let done = |output: String| Ok(Answered { output, is_error: false });
+fn perform(step: &Step) -> Result<ToolOutput, String> {
+    let done = |output: String| Ok(ToolOutput { output, is_error: false });
     match step {
         Step::Shell(command) => shell(command).map_err(|error| format!("`sh -c` cannot be run: {error}")),
         Step::Write { path, text } => {
-            in_root(path).and_then(|file| told(path, fs::write(file, text)))?;
+            path_in_root(path).and_then(|file| with_path(path, fs::write(file, text)))?;
             done(format!("wrote {path}"))
         }
         Step::Append { path, text } => {
             let append =
                 |file: PathBuf| fs::File::options().create(true).append(true).open(file)?.write_all(text.as_bytes());
-            in_root(path).and_then(|file| told(path, append(file)))?;
+            path_in_root(path).and_then(|file| with_path(path, append(file)))?;
             done(format!("appended to {path}"))
         }
         Step::Replace { path, from, to } => {
-            let file = in_root(path)?;
-            let text = told(path, host_fs::read_text(&file))?;
+            let file = path_in_root(path)?;
+            let text = with_path(path, host_fs::read_text(&file))?;
             match text.matches(from.as_str()).count() {
-                1 => told(path, fs::write(&file, text.replacen(from.as_str(), to, 1)))?,
+                1 => with_path(path, fs::write(&file, text.replacen(from.as_str(), to, 1)))?,
                 count => return Err(format!("{path}: `from` stands there {count} times, not once: {from:?}")),
             }
             done(format!("replaced in {path}"))
         }
         Step::Dispatch { worker, .. } => done(format!("worker {worker} started")),
         Step::MessageWorker { worker, .. } => done(format!("worker {worker} told")),
-        Step::Tool { output, is_error, .. } => Ok(Answered { output: output.clone(), is_error: *is_error }),
+        Step::Tool { output, is_error, .. } => Ok(ToolOutput { output: output.clone(), is_error: *is_error }),
         other => Err(format!("{other:?} is no tool")),
     }
 }
 
-fn told<T>(path: &str, result: io::Result<T>) -> Result<T, String> {
+fn with_path<T>(path: &str, result: io::Result<T>) -> Result<T, String> {
     result.map_err(|error| format!("{path}: {error}"))
 }
 
 /// The file that `path` names in the root; its folders are made.
-fn in_root(path: &str) -> Result<PathBuf, String> {
+fn path_in_root(path: &str) -> Result<PathBuf, String> {
     let root = env::current_dir().and_then(fs::canonicalize).map_err(|error| format!("the root: {error}"))?;
     resolve(&root, path)
 }
@@ -112,8 +112,8 @@ fn resolve(root: &Path, path: &str) -> Result<PathBuf, String> {
     if !existing.starts_with(root) {
         return Err(outside(&existing));
     }
-    told(path, fs::create_dir_all(&folder))?;
-    let file = told(path, fs::canonicalize(&folder))?.join(name);
+    with_path(path, fs::create_dir_all(&folder))?;
+    let file = with_path(path, fs::canonicalize(&folder))?.join(name);
     match fs::canonicalize(&file) {
         Ok(real) if !real.starts_with(root) => Err(outside(&real)),
         Err(_) if file.is_symlink() => Err(format!("{path:?} is a symlink that leads nowhere")),
@@ -122,7 +122,7 @@ fn resolve(root: &Path, path: &str) -> Result<PathBuf, String> {
 }
 
 /// The output goes to a file and not through a pipe: a job left in the background must not keep the agent waiting.
-fn shell(command: &str) -> io::Result<Answered> {
+fn shell(command: &str) -> io::Result<ToolOutput> {
     let mut captured = tempfile::tempfile()?;
     let status = Command::new("sh")
         .arg("-c")
@@ -135,14 +135,14 @@ fn shell(command: &str) -> io::Result<Answered> {
     captured.rewind()?;
     let mut kept = Vec::new();
     captured.take(MAX_OUTPUT).read_to_end(&mut kept)?;
-    let mut output = cut_text(&kept, length.max(kept.len() as u64), usize::MAX);
+    let mut output = truncate_text(&kept, length.max(kept.len() as u64), usize::MAX);
     if !status.success() {
         if !output.is_empty() && !output.ends_with('\n') {
             output.push('\n');
         }
         output.push_str(&format!("[{status}]"));
     }
-    Ok(Answered { output, is_error: !status.success() })
+    Ok(ToolOutput { output, is_error: !status.success() })
 }
 
 #[cfg(test)]

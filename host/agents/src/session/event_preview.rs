@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use crate::text::cut_text;
+use crate::text::truncate_text;
 use host_model::{BackOff, SessionEvent, SessionEventKind};
 
 /// `event` with each of its texts cut to about `bound` bytes; an input of a tool that is larger becomes a text.
-pub(crate) fn observed(event: &SessionEvent, bound: usize) -> SessionEvent {
-    let cut = |text: &String| cut_text(text.as_bytes(), text.len() as u64, bound);
+pub(crate) fn preview(event: &SessionEvent, bound: usize) -> SessionEvent {
+    let cut = |text: &String| truncate_text(text.as_bytes(), text.len() as u64, bound);
     let kind = match &event.kind {
         SessionEventKind::Started { session_id, model } => {
             SessionEventKind::Started { session_id: cut(session_id), model: model.as_ref().map(cut) }
@@ -31,7 +31,7 @@ pub(crate) fn observed(event: &SessionEvent, bound: usize) -> SessionEvent {
 
 fn cut_input(input: &Value, bound: usize) -> Value {
     let text = input.to_string();
-    if text.len() <= bound { input.clone() } else { cut_text(text.as_bytes(), text.len() as u64, bound).into() }
+    if text.len() <= bound { input.clone() } else { truncate_text(text.as_bytes(), text.len() as u64, bound).into() }
 }
 
 #[cfg(test)]
@@ -45,11 +45,11 @@ mod tests {
             kind: SessionEventKind::ToolCall { id: "1".into(), name: "write".into(), input },
         };
         let small = call(serde_json::json!({ "text": "é" }));
-        assert_eq!(observed(&small, 20), small);
-        let large = observed(&call(serde_json::json!({ "text": "x".repeat(100) })), 20);
+        assert_eq!(preview(&small, 20), small);
+        let large = preview(&call(serde_json::json!({ "text": "x".repeat(100) })), 20);
         assert_eq!(large, call("{\"text\":\"xxxxxxxxxxx … [cut: 111 bytes in all]".into()));
         let said = SessionEvent { at_ms: 1, kind: SessionEventKind::Message { text: "y".repeat(30) } };
-        let SessionEventKind::Message { text } = observed(&said, 20).kind else { panic!("it is another kind") };
+        let SessionEventKind::Message { text } = preview(&said, 20).kind else { panic!("it is another kind") };
         assert_eq!(text, format!("{} … [cut: 30 bytes in all]", "y".repeat(20)));
     }
 }

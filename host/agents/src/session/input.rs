@@ -9,10 +9,10 @@ use std::{io, path::Path};
 use tempfile::TempDir;
 use tokio::{io::AsyncWriteExt, net::unix::pipe, sync::mpsc, task::JoinHandle};
 
-use crate::safe_dir::Folder;
+use crate::safe_dir::SafeDir;
 
 /// How many lines may wait for an agent that does not read: some ask many things before they read an answer.
-const WAITING: usize = 4096;
+const MAX_QUEUED_LINES: usize = 4096;
 
 /// An agent's standard input. Dropping it closes it, whatever was not written yet.
 #[derive(Debug)]
@@ -37,8 +37,8 @@ impl Input {
     /// Makes the pipe in a folder of its own below `tmp`.
     pub(crate) fn open(tmp: &Path) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("host-input-").tempdir_in(tmp)?;
-        let pipe = pipe::Sender::from_file(Folder::open(folder.path())?.pipe("stdin")?)?;
-        let (lines, queue) = mpsc::channel(WAITING);
+        let pipe = pipe::Sender::from_file(SafeDir::open(folder.path())?.create_pipe("stdin")?)?;
+        let (lines, queue) = mpsc::channel(MAX_QUEUED_LINES);
         Ok(Self { folder, lines: InputLines(lines), writer: tokio::spawn(write(pipe, queue)) })
     }
 

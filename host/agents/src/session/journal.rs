@@ -52,11 +52,11 @@ impl Journal {
         record.summary(summary, final_message);
     }
 
-    /// A line was read of which `left_out` bytes are in no event, or that is damaged.
-    pub(crate) fn read_in_part(&mut self, left_out: u64, damaged: bool) {
+    /// A line was read of which `omitted_bytes` bytes are in no event, or that is damaged.
+    pub(crate) fn count_partial_line(&mut self, omitted_bytes: u64, damaged: bool) {
         self.summary.unreadable_lines += u64::from(damaged);
-        self.summary.shortened_lines += u64::from(left_out > 0);
-        self.summary.left_out_bytes += left_out;
+        self.summary.shortened_lines += u64::from(omitted_bytes > 0);
+        self.summary.left_out_bytes += omitted_bytes;
     }
 
     /// What is remarkable about the session, each once.
@@ -67,7 +67,7 @@ impl Journal {
     }
 
     /// Takes an event in and keeps it.
-    pub(crate) fn note(&mut self, kind: SessionEventKind) -> SessionEvent {
+    pub(crate) fn record_event(&mut self, kind: SessionEventKind) -> SessionEvent {
         let kind = self.redactor.event(kind);
         match &kind {
             SessionEventKind::Started { session_id, model } => {

@@ -1,4 +1,4 @@
-//! Lines of a stream in bounded memory, whatever their length.
+//! LineReader of a stream in bounded memory, whatever their length.
 
 use std::io;
 
@@ -6,14 +6,14 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
 use crate::json::{
     JsonLines,
-    line::{Content, Line},
-    shape::Wanted,
+    line::{Line, LineContent},
+    shape::WantedFields,
 };
 use host_model::Redactor;
 
 /// Reads lines. `next` may be dropped at any await and called again.
 #[derive(Debug)]
-pub(crate) struct Lines<R> {
+pub(crate) struct LineReader<R> {
     reader: BufReader<R>,
     splitter: Splitter,
 }
@@ -24,15 +24,15 @@ enum Splitter {
     Json(JsonLines),
 }
 
-impl<R: AsyncRead + Unpin> Lines<R> {
-    /// Lines of text: those of up to `longest` bytes whole, and of longer ones the first `shown`.
+impl<R: AsyncRead + Unpin> LineReader<R> {
+    /// LineReader of text: those of up to `longest` bytes whole, and of longer ones the first `shown`.
     pub(crate) fn of_text(reader: R, longest: usize, shown: usize) -> Self {
         let lines = TextLines { longest, shown: shown.min(longest), kept: Vec::new(), length: 0 };
         Self::new(reader, Splitter::Text(lines))
     }
 
-    /// Lines of JSON, of which `wanted` is needed; the first `shown` bytes of each are kept as they came.
-    pub(crate) fn of_json(reader: R, wanted: &'static Wanted, shown: usize, redactor: Redactor) -> Self {
+    /// LineReader of JSON, of which `wanted` is needed; the first `shown` bytes of each are kept as they came.
+    pub(crate) fn of_json(reader: R, wanted: &'static WantedFields, shown: usize, redactor: Redactor) -> Self {
         Self::new(reader, Splitter::Json(JsonLines::new(wanted, shown, redactor)))
     }
 
@@ -102,7 +102,7 @@ impl TextLines {
 
     fn take_line(&mut self) -> Line {
         let (bytes, length) = (std::mem::take(&mut self.kept), std::mem::take(&mut self.length));
-        Line { bytes, length, content: Content::Text }
+        Line { bytes, length, content: LineContent::Text }
     }
 }
 
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     async fn read(input: &[u8], longest: usize) -> Vec<Line> {
-        let mut lines = Lines::of_text(input, longest, longest / 2);
+        let mut lines = LineReader::of_text(input, longest, longest / 2);
         let mut seen = Vec::new();
         let mut found = Vec::new();
         while let Some(line) = lines.next(|bytes| seen.extend_from_slice(bytes)).await.unwrap() {
@@ -122,7 +122,7 @@ mod tests {
     }
 
     fn line(text: &str, length: u64) -> Line {
-        Line { bytes: text.into(), length, content: Content::Text }
+        Line { bytes: text.into(), length, content: LineContent::Text }
     }
 
     #[tokio::test]

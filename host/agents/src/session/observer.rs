@@ -25,38 +25,38 @@ impl Observer {
     }
 
     /// Passes `event` on. Returns whether anybody still follows.
-    pub async fn send(&self, event: SessionEvent) -> bool {
+    pub(crate) async fn send(&self, event: SessionEvent) -> bool {
         if let Err(error) = self.events.try_send(event) {
             let mpsc::error::TrySendError::Full(event) = error else { return false };
-            let _held = Held::new(&self.intake);
+            let _held = BlockedGuard::new(&self.intake);
             return self.events.send(event).await.is_ok();
         }
         true
     }
 
     /// What is said of an event the moment that it is read.
-    pub fn heard(&self, event: &SessionEventKind) {
-        (self.intake.heard)(event);
+    pub(crate) fn notify(&self, event: &SessionEventKind) {
+        (self.intake.on_event)(event);
     }
 
     /// A reader begins its work.
-    pub fn reading(&self) -> Reading {
+    pub(crate) fn reading(&self) -> ReaderGuard {
         self.intake.state.send_modify(|state| state.readers += 1);
-        Reading { intake: Arc::clone(&self.intake), state: self.intake.state.subscribe() }
+        ReaderGuard { intake: Arc::clone(&self.intake), state: self.intake.state.subscribe() }
     }
 }
 
 /// What is known of the reading of a session's output.
 pub struct Intake {
-    heard: Box<dyn Fn(&SessionEventKind) + Send + Sync>,
-    state: watch::Sender<State>,
+    on_event: Box<dyn Fn(&SessionEventKind) + Send + Sync>,
+    state: watch::Sender<IntakeState>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct State {
+struct IntakeState {
     readers: usize,
     /// Whether a reader waits for the host to take an event.
-    held: bool,
+    blocked: bool,
     /// The number of the last request to catch up, and of the last one that was met.
     asked: u64,
     caught_up: u64,
@@ -75,9 +75,9 @@ impl Default for Intake {
 }
 
 impl Intake {
-    /// `heard` is called with each event when it is read, on the reader's task.
-    pub fn new(heard: impl Fn(&SessionEventKind) + Send + Sync + 'static) -> Self {
-        Self { heard: Box::new(heard), state: watch::Sender::new(State::default()) }
+    /// `on_event` is called with each event when it is read, on the reader's task.
+    pub fn new(on_event: impl Fn(&SessionEventKind) + Send + Sync + 'static) -> Self {
+        Self { on_event: Box::new(on_event), state: watch::Sender::new(IntakeState::default()) }
     }
 
     /// Waits until all that the agent has written by now is read, and its end is known if it has ended. Takes a bounded
@@ -92,7 +92,7 @@ impl Intake {
         loop {
             let caught_up = state.wait_for(|state| state.readers == 0 || state.caught_up >= asked);
             let in_time = host_clock::timeout(CATCH_UP_TIMEOUT, caught_up).await.is_ok();
-            if in_time || !self.state.borrow().held {
+            if in_time || !self.state.borrow().blocked {
                 return;
             }
         }
@@ -100,42 +100,42 @@ impl Intake {
 }
 
 /// A reader at work, until it is dropped.
-pub struct Reading {
+pub(crate) struct ReaderGuard {
     intake: Arc<Intake>,
-    state: watch::Receiver<State>,
+    state: watch::Receiver<IntakeState>,
 }
 
-impl Reading {
+impl ReaderGuard {
     /// Waits until somebody asks the reader to catch up. To be awaited when nothing is there to be read.
-    pub async fn asked(&mut self) {
+    pub(crate) async fn requested(&mut self) {
         // The sender lives as long as this.
         drop(self.state.wait_for(|state| state.asked > state.caught_up).await);
     }
 
     /// All is read.
-    pub fn caught_up(&self) {
+    pub(crate) fn caught_up(&self) {
         self.intake.state.send_modify(|state| state.caught_up = state.asked);
     }
 }
 
-impl Drop for Reading {
+impl Drop for ReaderGuard {
     fn drop(&mut self) {
         self.intake.state.send_modify(|state| state.readers = state.readers.saturating_sub(1));
     }
 }
 
-struct Held<'a>(&'a Intake);
+struct BlockedGuard<'a>(&'a Intake);
 
-impl<'a> Held<'a> {
+impl<'a> BlockedGuard<'a> {
     fn new(intake: &'a Intake) -> Self {
-        intake.state.send_modify(|state| state.held = true);
+        intake.state.send_modify(|state| state.blocked = true);
         Self(intake)
     }
 }
 
-impl Drop for Held<'_> {
+impl Drop for BlockedGuard<'_> {
     fn drop(&mut self) {
-        self.0.state.send_modify(|state| state.held = false);
+        self.0.state.send_modify(|state| state.blocked = false);
     }
 }
 
@@ -160,7 +160,7 @@ mod tests {
         let (observer, _received, intake) = observer(1);
         let mut reading = observer.reading();
         let reader = async {
-            reading.asked().await;
+            reading.requested().await;
             sleep(CATCH_UP_TIMEOUT / 2).await;
             reading.caught_up();
         };
@@ -188,7 +188,7 @@ mod tests {
         observer.send(event()).await;
         let reader = async {
             observer.send(event()).await;
-            reading.asked().await;
+            reading.requested().await;
             reading.caught_up();
         };
         let host = async {

@@ -15,11 +15,11 @@ use tokio::{
 };
 
 use crate::{
-    confine::Policy,
+    confine::ConfinementSpec,
     exit::AgentExit,
     session::{
         process_state::ProcessState,
-        supervisor_client::{Minder, pid_of},
+        supervisor_client::{SupervisorClient, pid_of},
     },
     supervise::{orphans::SESSION_MARKER, pids, protocol::StartOrder, suspension},
 };
@@ -87,16 +87,16 @@ impl AgentProcess {
         session: &str,
     ) -> Result<(Self, AgentStreams), String> {
         let program = command.program.display().to_string();
-        pids::own().map_err(|problem| format!("cannot start {program}: {problem}"))?;
-        let _not_suspended = suspension::starting();
+        pids::own_process().map_err(|problem| format!("cannot start {program}: {problem}"))?;
+        let _not_suspended = suspension::prevent();
         let (mut supervisor, control) =
             spawn_supervisor(host, command, session).map_err(|error| format!("cannot start {program}: {error}"))?;
-        suspension::add(pid_of(&supervisor));
+        suspension::register(pid_of(&supervisor));
         let streams = supervisor.stdout.take().zip(supervisor.stderr.take());
         let (orders, heard) = watch::channel(None);
         let (known, state) = watch::channel(ProcessState { program, ..ProcessState::default() });
         // The task holds the control socket, and ends when `orders` is dropped.
-        tokio::spawn(Minder { supervisor, known, session: session.to_owned() }.mind(control, heard));
+        tokio::spawn(SupervisorClient { supervisor, known, session: session.to_owned() }.run(control, heard));
         let process = Self { orders, mode: command.confinement.mode, state };
         match streams {
             Some((stdout, stderr)) => Ok((process, AgentStreams { stdout, stderr })),
@@ -105,8 +105,8 @@ impl AgentProcess {
     }
 
     /// Waits, a bounded time, until the agent runs or is known not to.
-    pub(crate) async fn started(&mut self) -> Result<(), String> {
-        let known = self.until(|it| it.started || it.failed.is_some() || it.gone.is_some()).await;
+    pub(crate) async fn wait_started(&mut self) -> Result<(), String> {
+        let known = self.wait_until(|it| it.started || it.failed.is_some() || it.gone.is_some()).await;
         known.failed.map_or(Ok(()), Err)
     }
 
@@ -125,19 +125,19 @@ impl AgentProcess {
     }
 
     /// Another view on what is known, for who waits for the exit.
-    pub(crate) fn watch(&self) -> watch::Receiver<ProcessState> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<ProcessState> {
         self.state.clone()
     }
 
     /// Waits until the agent itself has ended.
-    pub(crate) async fn exited(&mut self) -> AgentExit {
-        self.until(|it| it.exit.is_some()).await.exit.unwrap_or(AgentExit::Unknown)
+    pub(crate) async fn wait_exit(&mut self) -> AgentExit {
+        self.wait_until(|it| it.exit.is_some()).await.exit.unwrap_or(AgentExit::Unknown)
     }
 
     /// How the agent itself ended, if it did so before the host's order to end reached it. Final once it has exited.
-    pub(crate) fn unasked_exit(&self) -> Option<AgentExit> {
+    pub(crate) fn unrequested_exit(&self) -> Option<AgentExit> {
         let state = self.state.borrow();
-        state.exit.clone().filter(|_| state.unasked)
+        state.exit.clone().filter(|_| state.unrequested)
     }
 
     /// Orders the end without waiting for it.
@@ -146,11 +146,11 @@ impl AgentProcess {
     }
 
     /// Waits until agent, descendants and supervisor are gone; `request_end` comes first.
-    pub(crate) async fn gone(&mut self) -> Result<(), String> {
-        self.until(|it| it.gone.is_some()).await.gone.unwrap_or_else(|| Err("nobody watches its processes".into()))
+    pub(crate) async fn wait_gone(&mut self) -> Result<(), String> {
+        self.wait_until(|it| it.gone.is_some()).await.gone.unwrap_or_else(|| Err("nobody watches its processes".into()))
     }
 
-    async fn until(&mut self, reached: impl FnMut(&ProcessState) -> bool) -> ProcessState {
+    async fn wait_until(&mut self, reached: impl FnMut(&ProcessState) -> bool) -> ProcessState {
         // An error means that the task that minds the supervisor was dropped: the runtime is shutting down.
         let reached = self.state.wait_for(reached).await.map(|state| state.clone()).ok();
         reached.unwrap_or_else(|| self.state.borrow().clone())
@@ -169,7 +169,7 @@ fn spawn_supervisor(
     ours.set_nonblocking(true)?;
     // It waits in the socket until the supervisor reads it: no agent lives by then that could forge or see it.
     let stdin = command.stdin.clone().map(PathBuf::into_os_string);
-    let order = serde_json::to_string(&StartOrder { policy: Policy::from(&command.confinement), stdin })?;
+    let order = serde_json::to_string(&StartOrder { policy: ConfinementSpec::from(&command.confinement), stdin })?;
     ours.write_all(format!("start {order}\n").as_bytes())?;
     let child = Command::new(host.path())
         .args(["supervise", "--"])

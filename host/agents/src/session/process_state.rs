@@ -16,7 +16,7 @@ pub(crate) struct ProcessState {
     pub(super) ending: bool,
     pub(super) exit: Option<AgentExit>,
     /// Whether the exit came before the host's order to end had any effect.
-    pub(super) unasked: bool,
+    pub(super) unrequested: bool,
     /// Set when supervisor and descendants are gone, or are known to survive.
     pub(super) gone: Option<Result<(), String>>,
 }
@@ -28,31 +28,31 @@ impl ProcessState {
     }
 
     /// Takes in a line of the supervisor. Returns whether that was the last thing to hear.
-    pub(super) fn note(&mut self, line: &str) -> bool {
+    pub(super) fn apply(&mut self, line: &str) -> bool {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {
             "started" => self.started = true,
             "unconfined" => self.unconfined = Some(rest.to_owned()),
-            "failed" => self.fail(rest),
+            "failed" => self.set_failed(rest),
             "ending" => self.ending = true,
-            "exited" => self.ended(rest.parse().map_or(AgentExit::Unknown, AgentExit::Code)),
-            "killed" => self.ended(rest.parse().map_or(AgentExit::Unknown, AgentExit::Signal)),
+            "exited" => self.set_exit(rest.parse().map_or(AgentExit::Unknown, AgentExit::Code)),
+            "killed" => self.set_exit(rest.parse().map_or(AgentExit::Unknown, AgentExit::Signal)),
             _ => {}
         }
         matches!(word, "gone" | "failed")
     }
 
-    pub(super) fn fail(&mut self, why: &str) {
+    pub(super) fn set_failed(&mut self, why: &str) {
         let failed = format!("cannot start {}: {why}", self.program);
-        self.ended(AgentExit::NotStarted(failed.clone()));
+        self.set_exit(AgentExit::NotStarted(failed.clone()));
         self.failed = Some(failed);
     }
 
     /// The first end is the agent's; its number may be another process's later.
-    pub(super) fn ended(&mut self, exit: AgentExit) {
+    pub(super) fn set_exit(&mut self, exit: AgentExit) {
         if self.exit.is_none() {
             self.exit = Some(exit);
-            self.unasked = !self.ending;
+            self.unrequested = !self.ending;
         }
     }
 }
@@ -64,7 +64,7 @@ mod tests {
     fn heard(lines: &[&str]) -> ProcessState {
         let mut state = ProcessState { program: "it".into(), ..ProcessState::default() };
         for line in lines {
-            assert_eq!(state.note(line), matches!(line.split(' ').next(), Some("gone" | "failed")), "{line}");
+            assert_eq!(state.apply(line), matches!(line.split(' ').next(), Some("gone" | "failed")), "{line}");
         }
         state
     }
@@ -72,9 +72,9 @@ mod tests {
     #[test]
     fn the_first_exit_is_the_agents() {
         let state = heard(&["started 7", "killed 9", "ending", "exited 0", "gone"]);
-        assert_eq!((state.exit, state.unasked), (Some(AgentExit::Signal(9)), true));
+        assert_eq!((state.exit, state.unrequested), (Some(AgentExit::Signal(9)), true));
         let state = heard(&["started 7", "ending", "exited 3", "gone"]);
-        assert_eq!((state.exit, state.unasked), (Some(AgentExit::Code(3)), false));
+        assert_eq!((state.exit, state.unrequested), (Some(AgentExit::Code(3)), false));
     }
 
     #[test]

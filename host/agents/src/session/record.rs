@@ -40,9 +40,9 @@ pub(crate) struct SessionSummary {
     pub(crate) stop_reason: Option<String>,
     pub(crate) turns: Vec<TurnSummary>,
     pub(crate) events: u64,
-    /// Lines of damaged JSON: any of them may have been a message.
+    /// LineReader of damaged JSON: any of them may have been a message.
     pub(crate) unreadable_lines: u64,
-    /// Lines that were read in part because they are long, and how much of them was left out.
+    /// LineReader that were read in part because they are long, and how much of them was left out.
     pub(crate) shortened_lines: u64,
     pub(crate) left_out_bytes: u64,
     pub(crate) usage: Usage,
@@ -65,9 +65,9 @@ pub(crate) struct TurnSummary {
 #[derive(Debug)]
 pub(crate) struct Record {
     folder: Option<PathBuf>,
-    stream: Bounded,
-    stderr: Bounded,
-    events: Bounded,
+    stream: BoundedFile,
+    stderr: BoundedFile,
+    events: BoundedFile,
     /// The first failure to write; nothing is written after it.
     failed: Option<Fault>,
 }
@@ -75,34 +75,36 @@ pub(crate) struct Record {
 impl Record {
     /// Makes the files in `folder`, and the folder.
     pub(crate) fn create(folder: Option<&Path>, limits: &SessionLimits) -> Result<Self, Fault> {
-        let bound = limits.max_recorded_bytes;
+        let max_bytes = limits.max_recorded_bytes;
         let open = |name: &str| match folder {
             Some(folder) => {
                 let path = folder.join(name);
-                let file = File::create(&path).map_err(|error| fault(&path, &error))?;
-                Ok(Bounded {
+                let file = File::create(&path).map_err(|error| record_fault(&path, &error))?;
+                Ok(BoundedFile {
                     file: Some(BufWriter::with_capacity(16 << 10, file)),
                     path,
-                    bound,
+                    max_bytes,
                     received: 0,
                     cut: false,
                 })
             }
-            None => Ok(Bounded { file: None, path: PathBuf::new(), bound, received: 0, cut: false }),
+            None => Ok(BoundedFile { file: None, path: PathBuf::new(), max_bytes, received: 0, cut: false }),
         };
         if let Some(folder) = folder {
-            fs::create_dir_all(folder).map_err(|error| fault(folder, &error))?;
+            fs::create_dir_all(folder).map_err(|error| record_fault(folder, &error))?;
         }
         let (stream, stderr, events) = (open("stream.jsonl")?, open("stderr.txt")?, open("events.jsonl")?);
         Ok(Self { folder: folder.map(Path::to_owned), stream, stderr, events, failed: None })
     }
 
     pub(crate) fn stdout(&mut self, bytes: &[u8]) {
-        self.try_to(|it| it.stream.write(bytes, |bound| format!("\n{{\"type\":\"cut\",\"after-bytes\":{bound}}}\n")));
+        self.try_to(|it| {
+            it.stream.write(bytes, |max_bytes| format!("\n{{\"type\":\"cut\",\"after-bytes\":{max_bytes}}}\n"))
+        });
     }
 
     pub(crate) fn stderr(&mut self, bytes: &[u8]) {
-        self.try_to(|it| it.stderr.write(bytes, |bound| format!("\n[cut after {bound} bytes]\n")));
+        self.try_to(|it| it.stderr.write(bytes, |max_bytes| format!("\n[cut after {max_bytes} bytes]\n")));
         // A person may wait for it, and it is rarely much.
         self.flush();
     }
@@ -114,14 +116,15 @@ impl Record {
         let mut line = serde_json::to_vec(event).unwrap_or_default();
         line.push(b'\n');
         let at_ms = event.at_ms;
-        let note =
-            |bound| format!("{{\"at-ms\":{at_ms},\"type\":\"raw\",\"line\":\"[host: cut after {bound} bytes]\"}}\n");
+        let note = |max_bytes| {
+            format!("{{\"at-ms\":{at_ms},\"type\":\"raw\",\"line\":\"[host: cut after {max_bytes} bytes]\"}}\n")
+        };
         self.try_to(|it| it.events.write_whole(&line, note));
     }
 
     /// Brings what was buffered to the files.
     pub(crate) fn flush(&mut self) {
-        self.try_to(|it| [&mut it.stream, &mut it.stderr, &mut it.events].into_iter().try_for_each(Bounded::flush));
+        self.try_to(|it| [&mut it.stream, &mut it.stderr, &mut it.events].into_iter().try_for_each(BoundedFile::flush));
     }
 
     /// Writes the small files anew; a reader sees the old or the new one, never half of it.
@@ -133,7 +136,7 @@ impl Record {
         let json = serde_json::to_vec_pretty(summary).unwrap_or_default();
         for (name, content) in [("final-message.txt", final_message.as_bytes()), ("session.json", &json)] {
             let path = folder.join(name);
-            self.try_to(|_| replace(&path, content).map_err(|error| fault(&path, &error)));
+            self.try_to(|_| replace(&path, content).map_err(|error| record_fault(&path, &error)));
         }
     }
 
@@ -151,41 +154,41 @@ impl Record {
 
 /// A file that takes so much and no more.
 #[derive(Debug)]
-struct Bounded {
+struct BoundedFile {
     file: Option<BufWriter<File>>,
     path: PathBuf,
-    bound: u64,
+    max_bytes: u64,
     received: u64,
     cut: bool,
 }
 
-impl Bounded {
+impl BoundedFile {
     fn write(&mut self, bytes: &[u8], note: impl Fn(u64) -> String) -> Result<(), Fault> {
-        let room = usize::try_from(self.bound.saturating_sub(self.received)).unwrap_or(usize::MAX);
+        let room = usize::try_from(self.max_bytes.saturating_sub(self.received)).unwrap_or(usize::MAX);
         self.received += bytes.len() as u64;
         let kept = &bytes[..bytes.len().min(room)];
-        self.put(kept)?;
-        if kept.len() < bytes.len() { self.cut_here(note) } else { Ok(()) }
+        self.append(kept)?;
+        if kept.len() < bytes.len() { self.mark_cut(note) } else { Ok(()) }
     }
 
     /// Writes all of `bytes` or nothing.
     fn write_whole(&mut self, bytes: &[u8], note: impl Fn(u64) -> String) -> Result<(), Fault> {
         self.received += bytes.len() as u64;
-        if self.received > self.bound { self.cut_here(note) } else { self.put(bytes) }
+        if self.received > self.max_bytes { self.mark_cut(note) } else { self.append(bytes) }
     }
 
-    fn cut_here(&mut self, note: impl Fn(u64) -> String) -> Result<(), Fault> {
-        if std::mem::replace(&mut self.cut, true) { Ok(()) } else { self.put(note(self.bound).as_bytes()) }
+    fn mark_cut(&mut self, note: impl Fn(u64) -> String) -> Result<(), Fault> {
+        if std::mem::replace(&mut self.cut, true) { Ok(()) } else { self.append(note(self.max_bytes).as_bytes()) }
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), Fault> {
+    fn append(&mut self, bytes: &[u8]) -> Result<(), Fault> {
         let Some(file) = &mut self.file else { return Ok(()) };
-        file.write_all(bytes).map_err(|error| fault(&self.path, &error))
+        file.write_all(bytes).map_err(|error| record_fault(&self.path, &error))
     }
 
     fn flush(&mut self) -> Result<(), Fault> {
         let Some(file) = &mut self.file else { return Ok(()) };
-        file.flush().map_err(|error| fault(&self.path, &error))
+        file.flush().map_err(|error| record_fault(&self.path, &error))
     }
 }
 
@@ -196,7 +199,7 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     fs::rename(&new, path)
 }
 
-fn fault(path: &Path, error: &io::Error) -> Fault {
+fn record_fault(path: &Path, error: &io::Error) -> Fault {
     Fault::of_host(format_args!("cannot keep the session's record: {}", path.display()), error)
 }
 

@@ -11,26 +11,26 @@ use tokio::{
 
 use crate::{
     exit::AgentExit,
-    session::process_state::ProcessState,
+    session::{process_state::ProcessState, timer::sleep_until},
     supervise::{orphans::kill_orphans, suspension},
 };
 use host_clock::{Instant, timeout};
 
 /// What a supervisor may take to start its agent, and beyond the grace to end it, before it is taken to be stuck; and
 /// again, its orphans.
-const PATIENCE: Duration = Duration::from_secs(5);
+const SUPERVISOR_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Owns the supervisor, whoever is interested in it.
-pub(super) struct Minder {
+pub(super) struct SupervisorClient {
     pub(super) supervisor: Child,
     pub(super) known: watch::Sender<ProcessState>,
     pub(super) session: String,
 }
 
-impl Minder {
-    pub(super) async fn mind(mut self, control: StdUnixStream, orders: watch::Receiver<Option<Duration>>) {
+impl SupervisorClient {
+    pub(super) async fn run(mut self, control: StdUnixStream, orders: watch::Receiver<Option<Duration>>) {
         let told_gone = match UnixStream::from_std(control) {
-            Ok(control) => self.talk(control, orders).await,
+            Ok(control) => self.relay(control, orders).await,
             Err(_) => false,
         };
         if !told_gone {
@@ -39,20 +39,20 @@ impl Minder {
         }
         // If it cannot even be reaped now, the sweep says what is left.
         let pid = pid_of(&self.supervisor);
-        let reaped = timeout(PATIENCE, self.supervisor.wait()).await.is_ok();
-        suspension::remove(pid);
+        let reaped = timeout(SUPERVISOR_TIMEOUT, self.supervisor.wait()).await.is_ok();
+        suspension::unregister(pid);
         let left = if told_gone && reaped { Ok(()) } else { self.sweep().await };
         self.known.send_modify(|known| {
-            known.ended(AgentExit::Unknown);
+            known.set_exit(AgentExit::Unknown);
             known.gone = Some(left);
         });
     }
 
     /// Listens and passes orders on. Returns whether the supervisor said that no descendant is left.
-    async fn talk(&mut self, mut control: UnixStream, mut orders: watch::Receiver<Option<Duration>>) -> bool {
+    async fn relay(&mut self, mut control: UnixStream, mut orders: watch::Receiver<Option<Duration>>) -> bool {
         let (reader, mut writer) = control.split();
         let mut lines = BufReader::new(reader).lines();
-        let start_by = Instant::now() + PATIENCE;
+        let start_by = Instant::now() + SUPERVISOR_TIMEOUT;
         let mut starting = true;
         let mut give_up: Option<Instant> = None;
         let mut listened_to = true;
@@ -64,7 +64,7 @@ impl Minder {
                     Ok(Some(line)) => {
                         let mut last = false;
                         self.known.send_modify(|known| {
-                            last = known.note(&line);
+                            last = known.apply(&line);
                             starting = !known.started;
                         });
                         if last {
@@ -78,7 +78,7 @@ impl Minder {
                     // Whoever could order anything else is gone.
                     let ordered = if listened_to { *orders.borrow_and_update() } else { None };
                     let grace = ordered.unwrap_or_default();
-                    let until = Instant::now() + grace + PATIENCE;
+                    let until = Instant::now() + grace + SUPERVISOR_TIMEOUT;
                     give_up = Some(give_up.map_or(until, |before| before.min(until)));
                     self.wake_supervisor();
                     // If it cannot be written, the supervisor is about to be seen as gone.
@@ -89,8 +89,8 @@ impl Minder {
                     return false;
                 }
                 () = host_clock::sleep_until(start_by), if starting => {
-                    let why = format!("its supervisor said nothing for {} s", PATIENCE.as_secs());
-                    self.known.send_modify(|known| known.fail(&why));
+                    let why = format!("its supervisor said nothing for {} s", SUPERVISOR_TIMEOUT.as_secs());
+                    self.known.send_modify(|known| known.set_failed(&why));
                     return false;
                 }
             }
@@ -108,16 +108,9 @@ impl Minder {
 
     async fn sweep(&self) -> Result<(), String> {
         let session = self.session.clone();
-        tokio::task::spawn_blocking(move || kill_orphans(Some(&session), PATIENCE))
+        tokio::task::spawn_blocking(move || kill_orphans(Some(&session), SUPERVISOR_TIMEOUT))
             .await
             .unwrap_or_else(|error| Err(format!("the search for orphans failed: {error}")))
-    }
-}
-
-async fn sleep_until(instant: Option<Instant>) {
-    match instant {
-        Some(instant) => host_clock::sleep_until(instant).await,
-        None => std::future::pending().await,
     }
 }
 

@@ -5,14 +5,14 @@ use std::time::Duration;
 use host_clock::Instant;
 
 /// A turn whose end has come, and to which the words right behind it belong.
-pub(crate) struct Settling {
+pub(crate) struct TrailingOutput {
     silence: Duration,
     until: Instant,
     /// However much comes.
     at_most: Instant,
 }
 
-impl Settling {
+impl TrailingOutput {
     pub(crate) fn new(silence: Duration, at_most: Duration) -> Self {
         let now = Instant::now();
         Self { silence, until: now + silence, at_most: now + at_most.max(silence) }
@@ -24,7 +24,7 @@ impl Settling {
     }
 
     /// The agent has written a line.
-    pub(crate) fn heard(&mut self) {
+    pub(crate) fn line_received(&mut self) {
         self.until = (Instant::now() + self.silence).min(self.at_most);
     }
 }

@@ -8,12 +8,12 @@ use tokio::{
 };
 
 use crate::{
-    dialect::{Dialect, Heard},
+    dialect::{Dialect, TurnState},
     exit::AgentExit,
     session::{
         input::InputLines,
         journal::TurnContext,
-        output_reader::{Ask, LEFTOVER_TIME, Pump, Waiting},
+        output_reader::{LEFTOVER_TIMEOUT, OutputReader, QueuedEvent, ReaderRequest},
         process::AgentStreams,
         process_state::ProcessState,
     },
@@ -26,14 +26,14 @@ const MAX_WAITING_EVENTS: usize = 1024;
 
 /// A turn that runs or is over. Dropping it stops the reading.
 #[derive(Debug)]
-pub(crate) struct Turn {
-    waiting: mpsc::Receiver<Waiting>,
-    asks: mpsc::Sender<Ask>,
-    heard: Arc<Mutex<Heard>>,
-    pump: JoinHandle<()>,
+pub(crate) struct AgentTurn {
+    events: mpsc::Receiver<QueuedEvent>,
+    requests: mpsc::Sender<ReaderRequest>,
+    state: Arc<Mutex<TurnState>>,
+    reader: JoinHandle<()>,
 }
 
-impl Turn {
+impl AgentTurn {
     pub(crate) fn start(
         process: watch::Receiver<ProcessState>,
         streams: AgentStreams,
@@ -42,30 +42,30 @@ impl Turn {
         message: &str,
         input: Option<InputLines>,
     ) -> Self {
-        let (queue, waiting) = mpsc::channel(MAX_WAITING_EVENTS);
-        let (asks, asked) = mpsc::channel(2);
-        let heard = Arc::new(Mutex::new(Heard::default()));
-        let pump = Pump::new(dialect, context, queue, heard.clone(), input);
-        let pump = tokio::spawn(pump.run(process, streams, asked, message.to_owned()));
-        Self { waiting, asks, heard, pump }
+        let (queue, events) = mpsc::channel(MAX_WAITING_EVENTS);
+        let (requests, received) = mpsc::channel(2);
+        let state = Arc::new(Mutex::new(TurnState::default()));
+        let reader = OutputReader::new(dialect, context, queue, state.clone(), input);
+        let reader = tokio::spawn(reader.run(process, streams, received, message.to_owned()));
+        Self { events, requests, state, reader }
     }
 
     /// Begins another turn of an agent that lives on, when this one is over. Waits for nothing. Returns whether the
     /// agent's output is still read.
     pub(crate) fn begin_another(&mut self, message: &str) -> bool {
-        let (queue, waiting) = mpsc::channel(MAX_WAITING_EVENTS);
-        let before = Heard::with(&self.heard, |heard| heard.outcome.take());
-        self.waiting = waiting;
-        let asked = self.asks.try_send(Ask::Begin(message.to_owned(), queue)).is_ok();
-        if !asked {
-            Heard::with(&self.heard, |heard| heard.outcome = before);
+        let (queue, events) = mpsc::channel(MAX_WAITING_EVENTS);
+        let before = TurnState::with(&self.state, |state| state.outcome.take());
+        self.events = events;
+        let received = self.requests.try_send(ReaderRequest::Begin(message.to_owned(), queue)).is_ok();
+        if !received {
+            TurnState::with(&self.state, |state| state.outcome = before);
         }
-        asked
+        received
     }
 
     /// The next event, `None` when the turn is over.
     pub(crate) async fn next(&mut self) -> Option<SessionEvent> {
-        self.waiting.recv().await.map(|waiting| waiting.event)
+        self.events.recv().await.map(|events| events.event)
     }
 
     /// Waits for the end of the turn, dropping its events: the agent's stop reason.
@@ -73,7 +73,7 @@ impl Turn {
         while self.next().await.is_some() {}
         if self.outcome().is_none() {
             // The agent ended before it could begin.
-            self.settle().await;
+            self.wait_recorded().await;
         }
         self.outcome().unwrap_or_else(|| {
             Err(Fault::new(FaultClass::Internal, "the reader of the agent's output stopped before its end"))
@@ -82,22 +82,22 @@ impl Turn {
 
     /// How the turn ended, as far as the output was read.
     pub(crate) fn outcome(&self) -> Option<Result<String, Fault>> {
-        Heard::with(&self.heard, |heard| heard.outcome.clone())
+        TurnState::with(&self.state, |state| state.outcome.clone())
     }
 
-    /// What it means that the agent ended in this way, when nobody had asked it to.
+    /// What it means that the agent ended in this way, when nobody had received it to.
     pub(crate) fn fault_of(&self, exit: &AgentExit) -> Option<Fault> {
-        Heard::with(&self.heard, |heard| {
+        TurnState::with(&self.state, |state| {
             // Who left in peace may have said its last word where it was not read in time.
-            let unread = heard.outcome.is_none() && *exit == AgentExit::Code(0);
-            if unread { None } else { heard.fault_of(exit) }
+            let unread = state.outcome.is_none() && *exit == AgentExit::Code(0);
+            if unread { None } else { state.fault_of(exit) }
         })
     }
 
     /// Nothing is fetched any more: what still comes is observed and recorded only.
     pub(crate) fn stop_fetching(&mut self) {
-        self.waiting.close();
-        while self.waiting.try_recv().is_ok() {}
+        self.events.close();
+        while self.events.try_recv().is_ok() {}
     }
 
     /// Waits, a bounded time, until all that the agent has said by now is read.
@@ -105,23 +105,23 @@ impl Turn {
         let (tell, told) = oneshot::channel();
         let caught_up = async {
             // An error means that all output was read already.
-            if self.asks.send(Ask::CatchUp(tell)).await.is_ok() {
+            if self.requests.send(ReaderRequest::CatchUp(tell)).await.is_ok() {
                 drop(told.await);
             }
         };
-        drop(timeout(LEFTOVER_TIME, caught_up).await);
+        drop(timeout(LEFTOVER_TIMEOUT, caught_up).await);
     }
 
     /// Waits, a bounded time, until the last of the output is recorded.
-    pub(crate) async fn settle(&mut self) {
-        if !self.pump.is_finished() && timeout(LEFTOVER_TIME, &mut self.pump).await.is_err() {
-            self.pump.abort();
+    pub(crate) async fn wait_recorded(&mut self) {
+        if !self.reader.is_finished() && timeout(LEFTOVER_TIMEOUT, &mut self.reader).await.is_err() {
+            self.reader.abort();
         }
     }
 }
 
-impl Drop for Turn {
+impl Drop for AgentTurn {
     fn drop(&mut self) {
-        self.pump.abort();
+        self.reader.abort();
     }
 }

@@ -12,16 +12,14 @@ use crate::{
     session::{
         input::Input,
         journal::{Journal, TurnContext},
+        message::check_message,
         process::{AgentCommand, AgentProcess, HostProgram},
         record::{Record, SessionSummary},
-        turn::Turn,
+        turn::AgentTurn,
     },
 };
 use host_clock::timeout;
 use host_model::{Conclusion, Fault, FaultClass, LaneKind, Redactor, SessionEvent};
-
-/// The longest argument that Linux passes to a program is 128 KiB, its end included.
-const MAX_ARGUMENT_BYTES: usize = (128 << 10) - 1;
 
 /// What a kind of agent must say to be run one process a turn.
 pub(crate) trait TurnAgent: Send {
@@ -38,14 +36,14 @@ pub(crate) trait TurnAgent: Send {
     fn dialect(&self) -> Box<dyn Dialect>;
 
     /// Called when all of its processes are gone, and maybe again. An error is what it left that must not stay.
-    fn gone(&self) -> Result<(), String> {
+    fn clean_up(&self) -> Result<(), String> {
         Ok(())
     }
 }
 
 /// Whether the session's end was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
+enum EndStage {
     Open,
     /// It was, and what the agent had said before is looked at.
     Ending,
@@ -59,7 +57,7 @@ pub(crate) struct TurnSession {
     id: String,
     agent: Box<dyn TurnAgent>,
     context: TurnContext,
-    turn: Option<Turn>,
+    turn: Option<AgentTurn>,
     turns: u32,
     /// One for each turn: what a turn leaves running in the background may live until the session ends.
     processes: Vec<AgentProcess>,
@@ -69,7 +67,7 @@ pub(crate) struct TurnSession {
     input: Option<Input>,
     /// The message of a turn whose agent is spawned and not known to run yet.
     starting: Option<String>,
-    stage: Stage,
+    stage: EndStage,
     fault: Option<Fault>,
     conclusion: Option<Conclusion>,
 }
@@ -108,7 +106,7 @@ impl TurnSession {
             tmp: spec.tmp.clone(),
             input: None,
             starting: None,
-            stage: Stage::Open,
+            stage: EndStage::Open,
             fault: None,
             conclusion: None,
         };
@@ -124,7 +122,7 @@ impl TurnSession {
 
     /// Spawns the next turn's agent. From here on `end` knows its process; `started` waits until it runs.
     fn spawn_turn(&mut self, message: &str) -> Result<(), Fault> {
-        let mut command = self.agent.command(self.turns + 1, message).map_err(|fault| self.broken(fault))?;
+        let mut command = self.agent.command(self.turns + 1, message).map_err(|fault| self.fail(fault))?;
         let mut lines = None;
         if self.agent.is_persistent() {
             match Input::open(&self.tmp) {
@@ -134,39 +132,39 @@ impl TurnSession {
                     self.input = Some(input);
                 }
                 Err(error) => {
-                    return Err(self.broken(Fault::of_host("cannot make the agent's standard input", &error)));
+                    return Err(self.fail(Fault::of_host("cannot make the agent's standard input", &error)));
                 }
             }
         }
         if let Err(problem) = check_message(message, &command) {
-            return Err(self.broken(Fault::new(FaultClass::Protocol, problem)));
+            return Err(self.fail(Fault::new(FaultClass::Protocol, problem)));
         }
         match AgentProcess::spawn(&self.host, &command, &self.id) {
             Ok((process, streams)) => {
                 self.turns += 1;
                 let (dialect, context) = (self.agent.dialect(), self.context.clone());
-                self.turn = Some(Turn::start(process.watch(), streams, dialect, context, message, lines));
+                self.turn = Some(AgentTurn::start(process.subscribe(), streams, dialect, context, message, lines));
                 self.processes.push(process);
                 self.starting = Some(message.to_owned());
                 Ok(())
             }
-            Err(problem) => Err(self.broken(Fault::of_launch(problem))),
+            Err(problem) => Err(self.fail(Fault::of_launch(problem))),
         }
     }
 
     /// Waits until the agent of this turn runs. A `send` that was dropped meanwhile is carried on here.
-    async fn started(&mut self) -> Result<(), Fault> {
+    async fn wait_started(&mut self) -> Result<(), Fault> {
         let Some(process) = self.processes.last_mut().filter(|_| self.starting.is_some()) else { return Ok(()) };
-        let started = process.started().await;
+        let started = process.wait_started().await;
         self.starting = None;
         let confinement = process.confinement();
         self.context.journal(|journal| journal.summary.confinement = confinement);
-        started.map_err(|problem| self.broken(Fault::of_launch(problem)))
+        started.map_err(|problem| self.fail(Fault::of_launch(problem)))
     }
 
     async fn next(&mut self) -> Result<Option<SessionEvent>, Fault> {
-        self.check()?;
-        self.started().await?;
+        self.check_open()?;
+        self.wait_started().await?;
         let Some(turn) = self.turn.as_mut().filter(|_| self.conclusion.is_none()) else { return Ok(None) };
         if let Some(event) = turn.next().await {
             return Ok(Some(event));
@@ -175,14 +173,14 @@ impl TurnSession {
     }
 
     async fn send_message(&mut self, message: &str) -> Result<(), Fault> {
-        self.check()?;
+        self.check_open()?;
         if self.conclusion.is_some() {
             let fault = Fault::new(FaultClass::Protocol, "a message was sent to a session that is concluded");
-            return Err(self.broken(fault));
+            return Err(self.fail(fault));
         }
         // Else this call was made before and dropped after it had spawned the agent.
         if self.starting.as_deref() != Some(message) {
-            self.started().await?;
+            self.wait_started().await?;
             self.finish_turn().await?;
             if self.agent.is_persistent() && self.turn.is_some() {
                 return self.begin_turn(message);
@@ -190,7 +188,7 @@ impl TurnSession {
             self.await_exit().await?;
             self.spawn_turn(message)?;
         }
-        self.started().await
+        self.wait_started().await
     }
 
     /// Gives a persistent agent another message. Waits for nothing, so that nothing is sent twice.
@@ -200,15 +198,15 @@ impl TurnSession {
             return Ok(());
         }
         let gone = Fault::new(FaultClass::Crash, "the agent ended after its turn, before it was sent another message");
-        let fault = self.unasked_fault().unwrap_or(gone);
-        Err(self.broken(fault))
+        let fault = self.unrequested_fault().unwrap_or(gone);
+        Err(self.fail(fault))
     }
 
     async fn finish_turn(&mut self) -> Result<String, Fault> {
         let Some(turn) = &mut self.turn else { return Ok(String::new()) };
         match turn.finish().await {
             Ok(stop_reason) => Ok(stop_reason),
-            Err(fault) => Err(self.broken(fault)),
+            Err(fault) => Err(self.fail(fault)),
         }
     }
 
@@ -222,31 +220,31 @@ impl TurnSession {
             input.close();
         }
         let Some(process) = self.processes.last_mut() else { return Ok(()) };
-        if timeout(moment, process.exited()).await.is_err() {
+        if timeout(moment, process.wait_exit()).await.is_err() {
             process.request_end(grace);
-            process.exited().await;
+            process.wait_exit().await;
         } else if self.input.is_some() {
             // What an adapter had started leaves behind it, and takes longer where a signal comes in between.
-            drop(timeout(moment, process.gone()).await);
+            drop(timeout(moment, process.wait_gone()).await);
         }
         if let Some(turn) = &mut self.turn {
-            turn.settle().await;
+            turn.wait_recorded().await;
         }
-        self.unasked_fault().map_or(Ok(()), |fault| Err(self.broken(fault)))
+        self.unrequested_fault().map_or(Ok(()), |fault| Err(self.fail(fault)))
     }
 
     /// What it means that the last agent ended, if it did so before the host had asked it to.
-    fn unasked_fault(&self) -> Option<Fault> {
-        let exit = self.processes.last()?.unasked_exit()?;
+    fn unrequested_fault(&self) -> Option<Fault> {
+        let exit = self.processes.last()?.unrequested_exit()?;
         self.turn.as_ref()?.fault_of(&exit)
     }
 
     async fn conclude_once(&mut self) -> Result<Conclusion, Fault> {
-        self.check()?;
+        self.check_open()?;
         if let Some(conclusion) = &self.conclusion {
             return Ok(conclusion.clone());
         }
-        self.started().await?;
+        self.wait_started().await?;
         let stop_reason = self.finish_turn().await?;
         self.await_exit().await?;
         self.end_processes(self.context.limits.exit_grace).await?;
@@ -265,29 +263,29 @@ impl TurnSession {
             }
         });
         if let Some(failure) = self.context.journal(|journal| journal.record.failure().cloned()) {
-            return Err(self.broken(failure));
+            return Err(self.fail(failure));
         }
         self.conclusion = Some(conclusion.clone());
         Ok(conclusion)
     }
 
     async fn end_now(&mut self, grace: Duration) -> Result<Option<Fault>, Fault> {
-        if self.stage != Stage::Ended {
-            self.stage = Stage::Ending;
+        if self.stage != EndStage::Ended {
+            self.stage = EndStage::Ending;
             if let (None, None, Some(turn)) = (&self.fault, &self.conclusion, &mut self.turn) {
                 // What the agent says before it is ended counts, what it says because of that does not.
                 turn.stop_fetching();
                 turn.catch_up().await;
                 if let Some(Err(fault)) = turn.outcome() {
-                    self.broken(fault);
+                    self.fail(fault);
                 }
             }
-            self.stage = Stage::Ended;
+            self.stage = EndStage::Ended;
         }
         self.end_processes(grace).await?;
         if self.fault.is_none() && self.conclusion.is_none() {
-            match self.unasked_fault() {
-                Some(fault) => drop(self.broken(fault)),
+            match self.unrequested_fault() {
+                Some(fault) => drop(self.fail(fault)),
                 None => self.context.journal(|journal| {
                     journal.summary.state = "ended".into();
                     journal.save();
@@ -307,31 +305,31 @@ impl TurnSession {
         }
         let mut left = Vec::new();
         for process in &mut self.processes {
-            left.extend(process.gone().await.err());
+            left.extend(process.wait_gone().await.err());
         }
         if let Some(turn) = &mut self.turn {
-            turn.settle().await;
+            turn.wait_recorded().await;
         }
         self.context.journal(Journal::save);
         if left.is_empty() {
-            return self.agent.gone().map_err(|problem| self.broken(Fault::new(FaultClass::Internal, problem)));
+            return self.agent.clean_up().map_err(|problem| self.fail(Fault::new(FaultClass::Internal, problem)));
         }
         let message = format!("processes of the agent survive and must be killed by hand: {}", left.join("; "));
         let survivors = Fault::new(FaultClass::Internal, message);
-        self.broken(survivors.clone());
+        self.fail(survivors.clone());
         Err(survivors)
     }
 
-    fn check(&self) -> Result<(), Fault> {
+    fn check_open(&self) -> Result<(), Fault> {
         match &self.fault {
             Some(fault) => Err(fault.clone()),
-            None if self.stage == Stage::Open || self.conclusion.is_some() => Ok(()),
+            None if self.stage == EndStage::Open || self.conclusion.is_some() => Ok(()),
             None => Err(Fault::new(FaultClass::Internal, "the host has ended the session")),
         }
     }
 
     /// The first fault is for good. The agent is of no more use: its end begins, and `end` waits for it.
-    fn broken(&mut self, fault: Fault) -> Fault {
+    fn fail(&mut self, fault: Fault) -> Fault {
         let fault = self.record_fault(fault);
         for process in &self.processes {
             process.request_end(Duration::ZERO);
@@ -384,42 +382,5 @@ impl Session for TurnSession {
 
     fn unconfined(&self) -> Option<String> {
         self.processes.iter().find_map(AgentProcess::unconfined)
-    }
-}
-
-/// A message becomes an argument of a program, alone or with more around it.
-fn check_message(message: &str, command: &AgentCommand) -> Result<(), String> {
-    if message.contains('\0') {
-        return Err("the message holds a NUL character, which no agent can be given".into());
-    }
-    let longest = command.args.iter().map(|argument| argument.len()).max().unwrap_or_default();
-    if longest <= MAX_ARGUMENT_BYTES || longest < message.len() {
-        return Ok(());
-    }
-    let (length, most) = (message.len(), MAX_ARGUMENT_BYTES.saturating_sub(longest - message.len()));
-    Err(format!(
-        "the message has {length} bytes, but this agent takes at most {most}: put the long part into a file of the root"
-    ))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use host_model::Confinement;
-
-    #[test]
-    fn a_message_must_fit_its_argument() {
-        let check = |message: &str| {
-            let args = vec!["agent".into(), format!("--prompt={message}").into()];
-            let (program, cwd) = (PathBuf::from("it"), PathBuf::from("/"));
-            let confinement = Confinement::default();
-            check_message(message, &AgentCommand { program, args, env: Vec::new(), cwd, stdin: None, confinement })
-        };
-        let most = MAX_ARGUMENT_BYTES - "--prompt=".len();
-        assert_eq!(check("do it\nnow"), Ok(()));
-        assert_eq!(check(&"x".repeat(most)), Ok(()));
-        let problem = check(&"x".repeat(most + 1)).unwrap_err();
-        assert!(problem.contains("131063 bytes") && problem.contains("at most 131062"), "{problem}");
-        assert!(check("a\0b").unwrap_err().contains("NUL"));
     }
 }

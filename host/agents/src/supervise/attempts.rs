@@ -14,54 +14,55 @@ use rustix::process::getpid;
 use crate::supervise::process_tree::{self, Process};
 
 /// How long a look at all processes is used again: every attempt wants one each second.
-const FRESH: Duration = Duration::from_millis(500);
+const CACHE_DURATION: Duration = Duration::from_millis(500);
 
 /// The agents that ran when it was looked.
-struct Seen {
+struct Snapshot {
     at: Instant,
-    agents: Vec<Agent>,
+    agents: Vec<SupervisedAgent>,
 }
 
 /// A supervisor's environment, which is its agent's, and the processes below it.
-struct Agent {
+struct SupervisedAgent {
     environment: Vec<u8>,
     processes: Vec<i32>,
 }
 
-static SEEN: Mutex<Option<Arc<Seen>>> = Mutex::new(None);
+static LAST_SNAPSHOT: Mutex<Option<Arc<Snapshot>>> = Mutex::new(None);
 
 /// The processes of the agents whose environment names a directory below `base`: their HOME is there, for one. Empty
 /// where `/proc` cannot be read.
 #[must_use]
 pub fn agents_processes(base: &Path) -> Vec<i32> {
     let needle = [b"=".as_slice(), base.as_os_str().as_bytes(), b"/"].concat();
-    let belongs = |agent: &&Agent| agent.environment.split(|byte| *byte == 0).any(|entry| contains(entry, &needle));
-    seen().agents.iter().filter(belongs).flat_map(|agent| agent.processes.iter().copied()).collect()
+    let belongs =
+        |agent: &&SupervisedAgent| agent.environment.split(|byte| *byte == 0).any(|entry| contains(entry, &needle));
+    snapshot().agents.iter().filter(belongs).flat_map(|agent| agent.processes.iter().copied()).collect()
 }
 
 fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-fn seen() -> Arc<Seen> {
-    // Others wait for the one who looks, and use what he has seen.
-    let mut last = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(seen) = last.as_ref().filter(|seen| seen.at.elapsed() < FRESH) {
-        return Arc::clone(seen);
+fn snapshot() -> Arc<Snapshot> {
+    // Others wait for the one who looks, and use what he has snapshot.
+    let mut last = LAST_SNAPSHOT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(snapshot) = last.as_ref().filter(|snapshot| snapshot.at.elapsed() < CACHE_DURATION) {
+        return Arc::clone(snapshot);
     }
-    let seen = Arc::new(Seen { at: Instant::now(), agents: look() });
-    *last = Some(Arc::clone(&seen));
-    seen
+    let snapshot = Arc::new(Snapshot { at: Instant::now(), agents: find_agents() });
+    *last = Some(Arc::clone(&snapshot));
+    snapshot
 }
 
-fn look() -> Vec<Agent> {
+fn find_agents() -> Vec<SupervisedAgent> {
     let own = getpid().as_raw_nonzero().get();
     let processes = process_tree::find(|it| it.parent == own).unwrap_or_default();
     group(own, &processes)
         .into_iter()
         .map(|(child, processes)| {
             let environment = fs::read(format!("/proc/{child}/environ")).unwrap_or_default();
-            Agent { environment, processes }
+            SupervisedAgent { environment, processes }
         })
         .collect()
 }

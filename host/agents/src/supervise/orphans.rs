@@ -32,10 +32,10 @@ use host_clock::Instant;
 pub const SESSION_MARKER: &str = "HOST_SESSION";
 
 /// Children that this process had before it was `host`.
-static EARLIER: OnceLock<Vec<Process>> = OnceLock::new();
+static INHERITED_CHILDREN: OnceLock<Vec<Process>> = OnceLock::new();
 
 /// One sweep at a time: a process that it reaps must not be another one's by then.
-static SWEEP: Mutex<()> = Mutex::new(());
+static SWEEP_LOCK: Mutex<()> = Mutex::new(());
 
 /// Makes this process the parent of whatever is orphaned below it. The composition root calls this once, before
 /// the first session starts.
@@ -44,26 +44,30 @@ static SWEEP: Mutex<()> = Mutex::new(());
 /// When the kernel refuses.
 pub fn become_subreaper() -> io::Result<()> {
     // Where that cannot be read no agent is started either.
-    if let Ok(own) = pids::own()
+    if let Ok(own) = pids::own_process()
         && let Ok(children) = process_tree::find(|process| process.parent == own.number)
     {
-        EARLIER.get_or_init(|| children);
+        INHERITED_CHILDREN.get_or_init(|| children);
     }
     Ok(set_child_subreaper(Some(getpid()))?)
 }
 
 /// Kills and reaps orphans that the host has adopted, and processes marked with `session`, with all their
-/// descendants, until none is left or `patience` is over. Blocks.
+/// descendants, until none is left or `timeout` is over. Blocks.
 ///
 /// # Errors
 /// The processes that are left, for a person.
-pub fn kill_orphans(session: Option<&str>, patience: Duration) -> Result<(), String> {
-    let _one_at_a_time = SWEEP.lock().unwrap_or_else(PoisonError::into_inner);
+pub fn kill_orphans(session: Option<&str>, timeout: Duration) -> Result<(), String> {
+    let _one_at_a_time = SWEEP_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let marker = session.map(|session| format!("{SESSION_MARKER}={session}"));
-    let own = Process::read(pids::own()?.number).ok_or("cannot read the host's own entry in /proc")?;
-    let host = Host { own, is_init: getpid().is_init(), earlier: EARLIER.get().map_or(&[], Vec::as_slice) };
+    let own = Process::read(pids::own_process()?.number).ok_or("cannot read the host's own entry in /proc")?;
+    let host = HostProcess {
+        own,
+        is_init: getpid().is_init(),
+        inherited: INHERITED_CHILDREN.get().map_or(&[], Vec::as_slice),
+    };
     let belongs = |process: &Process| host.has_orphan(process, marker.as_deref());
-    let until = Instant::now() + patience;
+    let until = Instant::now() + timeout;
     loop {
         let left = process_tree::find(belongs).map_err(|error| format!("cannot list processes: {error}"))?;
         if left.is_empty() {
@@ -74,7 +78,7 @@ pub fn kill_orphans(session: Option<&str>, patience: Duration) -> Result<(), Str
         }
         // A failure to list shows in the next round.
         drop(process_tree::kill_all(belongs));
-        for pid in left.iter().filter(|it| it.parent == host.own.pid).filter_map(Process::to_call) {
+        for pid in left.iter().filter(|it| it.parent == host.own.pid).filter_map(Process::syscall_pid) {
             // Not a child any more is as good as reaped.
             let _ = waitpid(Some(pid), WaitOptions::NOHANG);
         }
@@ -83,14 +87,14 @@ pub fn kill_orphans(session: Option<&str>, patience: Duration) -> Result<(), Str
 }
 
 /// What is known of the host where its orphans are looked for.
-struct Host<'a> {
+struct HostProcess<'a> {
     own: Process,
     /// Whether it is the first process of its PID namespace.
     is_init: bool,
-    earlier: &'a [Process],
+    inherited: &'a [Process],
 }
 
-impl Host<'_> {
+impl HostProcess<'_> {
     /// Whether `process` is the root of a tree of orphans. The host's session is 0 where its leader is outside of the
     /// host's PID namespace, as in a container that a shell started.
     fn has_orphan(&self, process: &Process, marker: Option<&str>) -> bool {
@@ -99,7 +103,7 @@ impl Host<'_> {
             return false;
         }
         let is_adopted = || {
-            let is_earlier = self.earlier.iter().any(|earlier| earlier.is(process));
+            let is_earlier = self.inherited.iter().any(|inherited| inherited.is_same(process));
             !is_earlier && (!self.is_init || process.zombie || process.was_started_with_variable(SESSION_MARKER))
         };
         if process.parent == self.own.pid {
@@ -116,8 +120,8 @@ mod tests {
     #[test]
     fn the_hosts_children_are_told_from_orphans_whatever_its_session_is() {
         for session in [0, 7] {
-            let earlier = [Process::for_test(14, 10, 14)];
-            let host = Host { own: Process::for_test(10, 1, session), is_init: false, earlier: &earlier };
+            let inherited = [Process::for_test(14, 10, 14)];
+            let host = HostProcess { own: Process::for_test(10, 1, session), is_init: false, inherited: &inherited };
             let has = |pid, parent, session| host.has_orphan(&Process::for_test(pid, parent, session), None);
             assert!(!has(10, 1, session));
             assert!(!has(11, 10, session), "a supervisor");
@@ -125,7 +129,7 @@ mod tests {
             assert!(!has(13, 1, 13), "a child of others");
             assert!(!has(14, 10, 14), "a child from before");
             // There is no such process, so that nothing marks it.
-            let first = Host { is_init: true, ..host };
+            let first = HostProcess { is_init: true, ..host };
             assert!(!first.has_orphan(&Process::for_test(i32::MAX, 10, 12), None), "anyone's");
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! They differ where `/proc` is of another PID namespace than this process, as after `unshare --pid --fork` without
 //! `--mount-proc`: a number from there, given to `kill`, is then a stranger's. Everything that is read from `/proc` is
-//! compared by its numbers; only [`to_call`] makes one of them a number for a system call.
+//! compared by its numbers; only [`to_syscall_pid`] makes one of them a number for a system call.
 
 use std::{
     fs, io,
@@ -14,7 +14,7 @@ use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
 
 /// This process, as `/proc` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Own {
+pub(crate) struct OwnProcess {
     /// Its number there.
     pub(crate) number: i32,
     /// How many namespaces deeper than that of `/proc` its own is.
@@ -25,9 +25,9 @@ pub(crate) struct Own {
 ///
 /// # Errors
 /// It does not: there is no `/proc`, or it is of a namespace that this process is not in. What to do is said.
-pub(crate) fn own() -> Result<Own, String> {
+pub(crate) fn own_process() -> Result<OwnProcess, String> {
     // A process never changes its namespace; `/proc` may only be mounted later.
-    static OWN: OnceLock<Own> = OnceLock::new();
+    static OWN: OnceLock<OwnProcess> = OnceLock::new();
     if let Some(own) = OWN.get() {
         return Ok(*own);
     }
@@ -42,7 +42,7 @@ pub(crate) fn own() -> Result<Own, String> {
         None if number == own_number => 0,
         _ => return Err(unusable(&io::Error::other(format!("it shows process {own_number} as {number}")))),
     };
-    Ok(*OWN.get_or_init(|| Own { number, depth }))
+    Ok(*OWN.get_or_init(|| OwnProcess { number, depth }))
 }
 
 fn unusable(error: &io::Error) -> String {
@@ -52,32 +52,32 @@ fn unusable(error: &io::Error) -> String {
     )
 }
 
-/// The number, for system calls of this process, of the process that `/proc` has under `listed`. `None` where it has
+/// The number, for system calls of this process, of the process that `/proc` has under `proc_pid`. `None` where it has
 /// none in this process's namespace.
-pub(crate) fn to_call(listed: i32) -> Option<i32> {
-    let own = own().ok()?;
+pub(crate) fn to_syscall_pid(proc_pid: i32) -> Option<i32> {
+    let own = own_process().ok()?;
     if own.depth == 0 {
-        return Some(listed);
+        return Some(proc_pid);
     }
-    let status = fs::read_to_string(format!("/proc/{listed}/status")).ok()?;
+    let status = fs::read_to_string(format!("/proc/{proc_pid}/status")).ok()?;
     namespace_numbers(&status)?.get(own.depth).copied()
 }
 
 /// The number in `/proc` of a child of this process that is not reaped yet, given its number for system calls.
-pub(crate) fn listed(child: Pid) -> Option<i32> {
-    if are_the_same() {
+pub(crate) fn proc_pid(child: Pid) -> Option<i32> {
+    if same_numbers() {
         return Some(child.as_raw_nonzero().get());
     }
     pid_of(pidfd_open(child, PidfdFlags::empty()).ok()?.as_fd())
 }
 
-/// Whether a handle that was opened by the number of [`to_call`] is of the process that `/proc` has under `listed`: the
+/// Whether a handle that was opened by the number of [`to_syscall_pid`] is of the process that `/proc` has under `proc_pid`: the
 /// same number may be one of another namespace's.
-pub(crate) fn is_of(handle: BorrowedFd<'_>, listed: i32) -> bool {
-    if own().is_ok_and(|own| own.depth == 0) {
+pub(crate) fn handle_matches(handle: BorrowedFd<'_>, proc_pid: i32) -> bool {
+    if own_process().is_ok_and(|own| own.depth == 0) {
         return true;
     }
-    pid_of(handle) == Some(listed)
+    pid_of(handle) == Some(proc_pid)
 }
 
 /// The number in `/proc` of the process that a handle is of.
@@ -87,8 +87,8 @@ fn pid_of(handle: BorrowedFd<'_>) -> Option<i32> {
 }
 
 /// Whether numbers from `/proc` may be given to system calls as they are.
-pub(crate) fn are_the_same() -> bool {
-    own().is_ok_and(|own| own.depth == 0)
+pub(crate) fn same_numbers() -> bool {
+    own_process().is_ok_and(|own| own.depth == 0)
 }
 
 /// The numbers of a process in all namespaces from that of `/proc` down to its own.
@@ -113,8 +113,8 @@ mod tests {
 
     #[test]
     fn this_process_has_one_number_where_proc_is_its_own() {
-        let own = own().unwrap();
-        assert_eq!(to_call(own.number), Some(getpid().as_raw_nonzero().get()));
+        let own = own_process().unwrap();
+        assert_eq!(to_syscall_pid(own.number), Some(getpid().as_raw_nonzero().get()));
         let handle = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
         assert_eq!(pid_of(handle.as_fd()), Some(own.number));
     }

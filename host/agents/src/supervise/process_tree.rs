@@ -50,23 +50,25 @@ impl Process {
     /// Sends `signal` to this very process; neither a later one that was given its number nor one that has the number in
     /// another namespace gets it.
     pub(crate) fn signal(&self, signal: Signal) {
-        let Some(pid) = self.to_call() else { return };
+        let Some(pid) = self.syscall_pid() else { return };
         let same = || Self::read(self.pid).is_some_and(|now| now.started == self.started);
         match pidfd_open(pid, PidfdFlags::empty()) {
             // Errors below mean that it is gone, or belongs to another user; whoever waits for it will see.
-            Ok(handle) if same() && pids::is_of(handle.as_fd(), self.pid) => drop(pidfd_send_signal(handle, signal)),
-            Err(rustix::io::Errno::NOSYS) if same() && pids::are_the_same() => drop(kill_process(pid, signal)),
+            Ok(handle) if same() && pids::handle_matches(handle.as_fd(), self.pid) => {
+                let _ = pidfd_send_signal(handle, signal);
+            }
+            Err(rustix::io::Errno::NOSYS) if same() && pids::same_numbers() => drop(kill_process(pid, signal)),
             _ => {}
         }
     }
 
     /// Its number for system calls, where it has one.
-    pub(crate) fn to_call(&self) -> Option<Pid> {
-        pids::to_call(self.pid).and_then(Pid::from_raw)
+    pub(crate) fn syscall_pid(&self) -> Option<Pid> {
+        pids::to_syscall_pid(self.pid).and_then(Pid::from_raw)
     }
 
     /// Whether it is the same process as `other`, and not a later one with its number.
-    pub(crate) fn is(&self, other: &Self) -> bool {
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
         (self.pid, self.started) == (other.pid, other.started)
     }
 
@@ -90,7 +92,7 @@ impl Process {
 ///
 /// # Errors
 /// When `/proc` cannot be listed.
-fn look(
+fn scan(
     known: &mut BTreeMap<i32, Process>,
     belongs: &impl Fn(&Process) -> bool,
     seen: impl Fn(&Process),
@@ -129,7 +131,7 @@ fn look(
 /// When `/proc` cannot be listed.
 pub(crate) fn find(belongs: impl Fn(&Process) -> bool) -> io::Result<Vec<Process>> {
     let mut known = BTreeMap::new();
-    look(&mut known, &belongs, |_| {})?;
+    scan(&mut known, &belongs, |_| {})?;
     Ok(known.into_values().collect())
 }
 
@@ -144,7 +146,7 @@ pub(crate) fn kill_all(belongs: impl Fn(&Process) -> bool) -> io::Result<()> {
     let mut result = Ok(());
     for _ in 0..STOP_PASSES {
         let before = stopped.len();
-        result = look(&mut stopped, &belongs, |process| process.signal(Signal::STOP));
+        result = scan(&mut stopped, &belongs, |process| process.signal(Signal::STOP));
         if stopped.len() == before {
             break;
         }
@@ -161,7 +163,7 @@ pub(crate) fn stop_all(belongs: impl Fn(&Process) -> bool) -> Vec<Process> {
     let mut seen = BTreeMap::new();
     for _ in 0..STOP_PASSES {
         let before = seen.len();
-        let looked = look(&mut seen, &belongs, |process| {
+        let looked = scan(&mut seen, &belongs, |process| {
             if !process.stopped {
                 process.signal(Signal::STOP);
             }

@@ -16,11 +16,11 @@ use rustix::{
     },
 };
 
-use crate::confine::Cage;
+use crate::confine::ConfinementPlan;
 
 /// The soft limit of open files that programs expect. With the host's own, far higher one, those that close every
 /// descriptor take for ever, and `select` breaks.
-const OPEN_FILES: u64 = 1024;
+const OPEN_FILES_LIMIT: u64 = 1024;
 
 /// What `host supervise -- PROGRAM ARGS…` is given.
 #[derive(Clone, Debug)]
@@ -31,15 +31,16 @@ pub struct SuperviseArgs {
     pub args: Vec<OsString>,
 }
 
-pub(super) fn start_agent(args: &SuperviseArgs, stdin: Option<&Path>, mut cage: Cage) -> io::Result<i32> {
+pub(super) fn start_agent(args: &SuperviseArgs, stdin: Option<&Path>, mut plan: ConfinementPlan) -> io::Result<i32> {
     // What the standard library says of one that is missing names no file.
     drop(open_null()?);
     let supervisor = getpid();
     let mut command = Command::new(&args.program);
     command.args(&args.args).stdin(Stdio::null());
-    let stdin = stdin.map(readable_name).transpose()?;
+    let stdin = stdin.map(stdin_path).transpose()?;
     let most = getrlimit(Resource::Nofile).maximum;
-    let open_files = Rlimit { current: Some(most.map_or(OPEN_FILES, |most| most.min(OPEN_FILES))), maximum: most };
+    let open_files =
+        Rlimit { current: Some(most.map_or(OPEN_FILES_LIMIT, |most| most.min(OPEN_FILES_LIMIT))), maximum: most };
     // SAFETY: the closure makes system calls only; it neither allocates nor takes locks.
     unsafe {
         command.pre_exec(move || {
@@ -47,7 +48,7 @@ pub(super) fn start_agent(args: &SuperviseArgs, stdin: Option<&Path>, mut cage: 
             setsid()?;
             default_signals();
             setrlimit(Resource::Nofile, open_files)?;
-            cage.enter()?;
+            plan.enter()?;
             if let Some(stdin) = &stdin {
                 // Only now: another agent of the attempt may have put a link there, or a device. A pipe, which is how
                 // ACP gets its requests, is opened without waiting for somebody who writes to it.
@@ -73,7 +74,7 @@ pub(super) fn start_agent(args: &SuperviseArgs, stdin: Option<&Path>, mut cage: 
 }
 
 /// The name of a file that is there, as the kernel takes it.
-fn readable_name(path: &Path) -> io::Result<CString> {
+fn stdin_path(path: &Path) -> io::Result<CString> {
     let told = |error: io::Error| {
         io::Error::new(error.kind(), format!("cannot open {} as its standard input: {error}", path.display()))
     };
@@ -115,7 +116,7 @@ fn open_null() -> io::Result<File> {
 }
 
 /// Else the host would not see the agent's streams end while this process lives.
-pub(super) fn let_go_of_stdio() -> io::Result<()> {
+pub(super) fn release_stdio() -> io::Result<()> {
     let null = open_null()?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;

@@ -46,20 +46,20 @@ use rustix::{
 };
 
 use crate::{
-    confine::{Cage, Confined},
+    confine::{ConfinementLevel, ConfinementPlan},
     supervise::{
         pids,
         process_tree::{self, Process},
         protocol::StartOrder,
-        start::{SuperviseArgs, close_on_exec_from, let_go_of_stdio, start_agent},
+        start::{SuperviseArgs, close_on_exec_from, release_stdio, start_agent},
     },
 };
 
 /// How long to wait between two rounds of killing; a process in an uninterruptible wait takes its time.
-const KILL_ROUND: Duration = Duration::from_millis(20);
+const KILL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// A wait that takes so much longer than it should is one in which this process was stopped.
-const STOPPED: Duration = Duration::from_millis(500);
+const STOPPED_THRESHOLD: Duration = Duration::from_millis(500);
 
 /// Runs an agent until it and all its descendants are gone. Returns the exit code of the supervisor.
 #[must_use]
@@ -82,7 +82,7 @@ struct Supervisor {
     /// The agent, until it is reaped; its number may be a descendant's afterwards.
     agent: Option<i32>,
     /// Whether the host knows that its order was heard.
-    told_ending: bool,
+    end_acknowledged: bool,
     /// Becomes readable when a child ends or somebody asks this process to end.
     signals: File,
     /// What came over `control` and is no whole line yet.
@@ -90,7 +90,7 @@ struct Supervisor {
     /// When SIGKILL begins; `None` while nobody wants an end.
     kill_at: Option<Instant>,
     /// Whether the host can still say something.
-    host_listens: bool,
+    host_connected: bool,
 }
 
 impl Supervisor {
@@ -100,7 +100,7 @@ impl Supervisor {
             return Err(io::Error::other("standard input is no control socket"));
         }
         // Else it could start an agent and end none of its descendants.
-        pids::own().map_err(io::Error::other)?;
+        pids::own_process().map_err(io::Error::other)?;
         set_child_subreaper(Some(getpid()))?;
         // An agent may stop its supervisor; when the host dies the kernel lets it go on.
         set_parent_process_death_signal(Some(Signal::CONT))?;
@@ -108,53 +108,53 @@ impl Supervisor {
         Ok(Self {
             control: UnixStream::from(control),
             agent: None,
-            told_ending: false,
+            end_acknowledged: false,
             signals: watch_signals()?,
             inbox: Vec::new(),
             kill_at: None,
-            host_listens: true,
+            host_connected: true,
         })
     }
 
     fn run(mut self, args: &SuperviseArgs) -> io::Result<()> {
         let StartOrder { policy, stdin } = self.read_start_order()?;
         if let Err(error) = policy.enter_view() {
-            self.tell(&format!("failed the directories of other attempts cannot be hidden from it: {error}"));
+            self.report(&format!("failed the directories of other attempts cannot be hidden from it: {error}"));
             return Ok(());
         }
-        let cage = match Cage::prepare(&policy, Path::new(&args.program)) {
-            Ok(cage) => cage,
+        let plan = match ConfinementPlan::prepare(&policy, Path::new(&args.program)) {
+            Ok(plan) => plan,
             Err(why) => {
-                self.tell(&format!("failed {why}"));
+                self.report(&format!("failed {why}"));
                 return Ok(());
             }
         };
-        if let Confined::Short(why) = cage.confined() {
-            self.tell(&format!("unconfined {why}"));
+        if let ConfinementLevel::Partial(why) = plan.level() {
+            self.report(&format!("unconfined {why}"));
         }
-        let agent = match start_agent(args, stdin.as_deref().map(Path::new), cage) {
+        let agent = match start_agent(args, stdin.as_deref().map(Path::new), plan) {
             Ok(pid) => pid,
             Err(error) => {
-                self.tell(&format!("failed {error}"));
+                self.report(&format!("failed {error}"));
                 return Ok(());
             }
         };
         self.agent = Some(agent);
-        self.tell(&format!("started {agent}"));
-        let_go_of_stdio()?;
+        self.report(&format!("started {agent}"));
+        release_stdio()?;
         // An order may have come with the policy.
-        self.heed_orders()?;
+        self.process_orders()?;
         while self.reap()? {
             if self.kill_at.is_some_and(|at| at <= Instant::now()) {
                 // On a busy machine fifty forkers would get fifty times the supervisor's share. Where this is not
                 // allowed, the race takes longer.
                 let _ = setpriority_process(None, -20);
                 // What could not be listed now is listed in the next round: whoever gives up here lets them all go.
-                let _ = process_tree::kill_all(own_child);
+                let _ = process_tree::kill_all(is_own_child);
             }
             self.wait()?;
         }
-        self.tell("gone");
+        self.report("gone");
         Ok(())
     }
 
@@ -185,9 +185,9 @@ impl Supervisor {
                 Ok(Some((pid, status))) if self.agent == Some(pid.as_raw_nonzero().get()) => {
                     self.agent = None;
                     if let Some(code) = status.exit_status() {
-                        self.tell(&format!("exited {code}"));
+                        self.report(&format!("exited {code}"));
                     } else if let Some(signal) = status.terminating_signal() {
-                        self.tell(&format!("killed {signal}"));
+                        self.report(&format!("killed {signal}"));
                     }
                 }
                 Ok(Some(_)) | Err(rustix::io::Errno::INTR) => {}
@@ -200,11 +200,11 @@ impl Supervisor {
 
     /// Waits for a signal, an order or the next thing to do.
     fn wait(&mut self) -> io::Result<()> {
-        let wanted = self.kill_at.map(|at| at.saturating_duration_since(Instant::now()).max(KILL_ROUND));
+        let wanted = self.kill_at.map(|at| at.saturating_duration_since(Instant::now()).max(KILL_INTERVAL));
         let timeout =
             wanted.map(|it| Timespec { tv_sec: it.as_secs().cast_signed(), tv_nsec: it.subsec_nanos().into() });
         let mut ready = vec![PollFd::new(&self.signals, PollFlags::IN)];
-        if self.host_listens {
+        if self.host_connected {
             ready.push(PollFd::new(&self.control, PollFlags::IN));
         }
         let began = Instant::now();
@@ -215,11 +215,11 @@ impl Supervisor {
         if let (Some(at), Some(wanted)) = (&mut self.kill_at, wanted) {
             // Both it and the agent were stopped: that was no grace.
             let over = began.elapsed().saturating_sub(wanted);
-            *at += if over > STOPPED { over } else { Duration::ZERO };
+            *at += if over > STOPPED_THRESHOLD { over } else { Duration::ZERO };
         }
         let signalled = !ready[0].revents().is_empty();
         let ordered = ready.get(1).is_some_and(|it| !it.revents().is_empty());
-        if signalled && self.asked_to_end()? {
+        if signalled && self.end_requested()? {
             self.end_after(Duration::ZERO);
         }
         if ordered {
@@ -229,7 +229,7 @@ impl Supervisor {
     }
 
     /// Empties the queue of signals. Returns whether one of them asked for the end.
-    fn asked_to_end(&mut self) -> io::Result<bool> {
+    fn end_requested(&mut self) -> io::Result<bool> {
         const SIZE: usize = size_of::<libc::signalfd_siginfo>();
         let mut asked = false;
         let mut buffer = [0; SIZE];
@@ -252,23 +252,23 @@ impl Supervisor {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // The host is gone, or wants us to think so.
             _ => {
-                self.host_listens = false;
+                self.host_connected = false;
                 self.end_after(Duration::ZERO);
             }
         }
-        self.heed_orders()
+        self.process_orders()
     }
 
     /// Carries out the orders that have come as whole lines.
-    fn heed_orders(&mut self) -> io::Result<()> {
+    fn process_orders(&mut self) -> io::Result<()> {
         while let Some(end) = self.inbox.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.inbox.drain(..=end).collect();
             let grace = String::from_utf8_lossy(&line).trim().strip_prefix("end ").and_then(|it| it.parse().ok());
-            if !self.told_ending {
+            if !self.end_acknowledged {
                 // An agent that is dead already was not ended by the order.
                 self.reap()?;
-                self.tell("ending");
-                self.told_ending = true;
+                self.report("ending");
+                self.end_acknowledged = true;
             }
             self.end_after(Duration::from_millis(grace.unwrap_or(0)));
         }
@@ -278,7 +278,7 @@ impl Supervisor {
     fn end_after(&mut self, grace: Duration) {
         let at = Instant::now() + grace;
         if self.kill_at.is_none() && !grace.is_zero() {
-            for process in process_tree::find(own_child).unwrap_or_default() {
+            for process in process_tree::find(is_own_child).unwrap_or_default() {
                 process.signal(Signal::TERM);
                 // A stopped process takes note of SIGTERM only when it goes on.
                 process.signal(Signal::CONT);
@@ -288,15 +288,15 @@ impl Supervisor {
     }
 
     /// A host that is gone hears nothing; the end of the socket says so soon enough.
-    fn tell(&mut self, line: &str) {
+    fn report(&mut self, line: &str) {
         let line = line.replace('\n', " ");
         drop(self.control.write_all(format!("{line}\n").as_bytes()));
     }
 }
 
 /// Picks the roots of the trees that are to end.
-fn own_child(process: &Process) -> bool {
-    pids::own().is_ok_and(|own| process.parent == own.number)
+fn is_own_child(process: &Process) -> bool {
+    pids::own_process().is_ok_and(|own| process.parent == own.number)
 }
 
 fn watch_signals() -> io::Result<File> {

@@ -16,7 +16,7 @@ use crate::supervise::{
 /// The supervisors that run, by their numbers for system calls.
 static SUPERVISORS: Mutex<BTreeMap<i32, Process>> = Mutex::new(BTreeMap::new());
 /// Held by who starts a supervisor, against agents that start while all are stopped.
-static STARTING: RwLock<()> = RwLock::new(());
+static START_LOCK: RwLock<()> = RwLock::new(());
 
 fn supervisors() -> MutexGuard<'static, BTreeMap<i32, Process>> {
     // Every change is complete by itself.
@@ -24,28 +24,28 @@ fn supervisors() -> MutexGuard<'static, BTreeMap<i32, Process>> {
 }
 
 /// While this is held nothing is suspended.
-pub(crate) fn starting() -> RwLockReadGuard<'static, ()> {
-    STARTING.read().unwrap_or_else(PoisonError::into_inner)
+pub(crate) fn prevent() -> RwLockReadGuard<'static, ()> {
+    START_LOCK.read().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The supervisor `pid` has been started, and is not reaped yet.
-pub(crate) fn add(pid: i32) {
-    if let Some(process) = Pid::from_raw(pid).and_then(pids::listed).and_then(Process::read) {
+pub(crate) fn register(pid: i32) {
+    if let Some(process) = Pid::from_raw(pid).and_then(pids::proc_pid).and_then(Process::read) {
         supervisors().insert(pid, process);
     }
 }
 
 /// The supervisor `pid` is about to be reaped.
-pub(crate) fn remove(pid: i32) {
+pub(crate) fn unregister(pid: i32) {
     supervisors().remove(&pid);
 }
 
 /// Stops all agents with everything that they have started, calls `stop`, which returns when the host has been
 /// continued, and continues them. Processes that were stopped before stay so. Blocks.
 pub fn suspend_agents(stop: impl FnOnce()) {
-    let _none_starts = STARTING.write().unwrap_or_else(PoisonError::into_inner);
+    let _none_starts = START_LOCK.write().unwrap_or_else(PoisonError::into_inner);
     let known: Vec<Process> = supervisors().values().cloned().collect();
-    let is_known = |process: &Process| known.iter().any(|known| known.is(process));
+    let is_known = |process: &Process| known.iter().any(|known| known.is_same(process));
     let stopped = if known.is_empty() { Vec::new() } else { process_tree::stop_all(is_known) };
     stop();
     for process in &stopped {
@@ -82,10 +82,10 @@ mod tests {
             panic!("{:?} for {count} stopped", stopped(root));
         };
         settled(1);
-        add(root);
+        register(root);
         suspend_agents(|| settled(3));
         settled(1);
-        remove(root);
+        unregister(root);
         suspend_agents(|| settled(1));
         process_tree::kill_all(|it| it.pid == root).unwrap();
         child.wait().unwrap();

@@ -5,15 +5,15 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::{
-    dialect::Said,
+    dialect::ParsedLine,
     json::{
-        shape::Wanted,
-        values::{list, part, text, texts_of, whole},
+        shape::WantedFields,
+        values::{as_integer, content_text, list, member, text},
     },
 };
 
 /// What of a line is needed.
-pub(super) const WANTED: Wanted = Wanted {
+pub(super) const WANTED: WantedFields = WantedFields {
     facts: &[
         "id",
         "method",
@@ -47,28 +47,28 @@ pub(super) const WANTED: Wanted = Wanted {
 pub(super) fn model(session: &Value) -> Option<String> {
     let options = list(session, "configOptions").iter();
     let option = options.filter(|option| text(option, "category") == "model").map(|it| text(it, "currentValue"));
-    let told = std::iter::once(text(part(session, "models"), "currentModelId")).chain(option);
+    let told = std::iter::once(text(member(session, "models"), "currentModelId")).chain(option);
     told.into_iter().find(|model| !model.is_empty()).map(str::to_owned)
 }
 
 /// What an error says in words; `message` is what else was said of it.
-pub(super) fn words(error: &Value, message: &str) -> String {
-    let details = texts_of(part(error, "data"));
+pub(super) fn error_text(error: &Value, message: &str) -> String {
+    let details = content_text(member(error, "data"));
     let words = [text(error, "message"), &details, message];
     words.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(": ")
 }
 
 /// The number or name of a request, as it is written.
 #[derive(Debug)]
-pub(super) struct Id(Option<String>, Option<u64>);
+pub(super) struct RequestId(Option<String>, Option<u64>);
 
-impl Id {
+impl RequestId {
     /// That of `message`. `written` is how a number was written.
     pub(super) fn of(message: &Value, written: Option<&str>) -> Self {
         let Some(id) = message.get("id") else { return Self(None, None) };
         let plain = written.filter(|it| it.parse::<f64>().is_ok() && serde_json::from_str::<Value>(it).is_ok());
         let written = plain.map_or_else(|| id.to_string(), str::to_owned);
-        Self(Some(written), whole(id))
+        Self(Some(written), as_integer(id))
     }
 
     /// Whether there is one: what has none is a notification.
@@ -81,25 +81,25 @@ impl Id {
     }
 
     /// Answers the request with `body`, which holds a result or an error.
-    pub(super) fn answer(&self, body: &Value) -> Said {
+    pub(super) fn answer(&self, body: &Value) -> ParsedLine {
         let body = body.to_string();
-        Said::Answer(format!("{{\"jsonrpc\":\"2.0\",\"id\":{self},{}", &body[1..]))
+        ParsedLine::Reply(format!("{{\"jsonrpc\":\"2.0\",\"id\":{self},{}", &body[1..]))
     }
 }
 
-impl fmt::Display for Id {
+impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.0.as_deref().unwrap_or("null"))
     }
 }
 
 /// Answers a request of the agent's.
-pub(super) fn asked(method: &str, id: &Id, params: &Value) -> Said {
+pub(super) fn answer_request(method: &str, id: &RequestId, params: &Value) -> ParsedLine {
     if method != "session/request_permission" {
-        return refused(id, -32601, "this client has no such method");
+        return error_reply(id, -32601, "this client has no such method");
     }
     let outcome = match allowed(list(params, "options")) {
-        Some(option) => json!({ "outcome": "selected", "optionId": part(option, "optionId") }),
+        Some(option) => json!({ "outcome": "selected", "optionId": member(option, "optionId") }),
         None => json!({ "outcome": "cancelled" }),
     };
     id.answer(&json!({ "result": { "outcome": outcome } }))
@@ -107,7 +107,7 @@ pub(super) fn asked(method: &str, id: &Id, params: &Value) -> Said {
 
 /// The option that allows; where none says so in the words of the protocol, the first that does not refuse.
 fn allowed(options: &[Value]) -> Option<&Value> {
-    let mut named = options.iter().filter(|option| !part(option, "optionId").is_null());
+    let mut named = options.iter().filter(|option| !member(option, "optionId").is_null());
     let allows = named.clone().find(|option| text(option, "kind").starts_with("allow"));
     allows.or_else(|| {
         named.find(|option| {
@@ -119,10 +119,10 @@ fn allowed(options: &[Value]) -> Option<&Value> {
 }
 
 /// Answers a request with an error.
-pub(super) fn refused(id: &Id, code: i32, message: &str) -> Said {
+pub(super) fn error_reply(id: &RequestId, code: i32, message: &str) -> ParsedLine {
     id.answer(&json!({ "error": { "code": code, "message": message } }))
 }
 
-pub(super) fn request(id: u64, method: &str, params: &Value) -> Said {
-    Said::Answer(json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string())
+pub(super) fn request(id: u64, method: &str, params: &Value) -> ParsedLine {
+    ParsedLine::Reply(json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params }).to_string())
 }

@@ -2,7 +2,7 @@
 //!
 //! The host is the client: `initialize`, `session/new`, `session/set_mode` where the agent has a mode that asks for
 //! nothing, then `session/prompt` for each message. It offers neither files nor terminals, and grants every permission
-//! that is asked for all the same, as the other kinds do.
+//! that is answer_request for all the same, as the other kinds do.
 //!
 //! | line | event |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | `tool_call`, `tool_call_update` | tool call, once its arguments are known, then its result |
 //! | answer to `session/prompt` | usage where it is told, then the end of the turn |
 //! | `session_info_update` of codex-acp | back-off, and whether the turn has failed |
-//! | pieces of messages and thoughts, states | one of twenty raw |
+//! | chunks of messages and thoughts, states | one of twenty raw |
 //! | anything else, and whatever is of another session | raw |
 //!
 //! Some adapters tell as messages what are none: that they try again, warnings, a banner. Those that were seen are told
@@ -26,14 +26,14 @@
 //! came and an unknown kind, field or version of it do no harm, and the crate would own both ends of the pipe. What is
 //! sent and understood is held to that crate by `host/tests/agents/acp_library.rs`.
 //!
-//! An error as answer is a fault, see [`crate::kinds::refusal::Refusal`]; -32000 means that a login is in want, and what is
+//! An error as answer is a fault, see [`crate::kinds::provider_error::ProviderError`]; -32000 means that a login is in want, and what is
 //! not known otherwise is a fault of class `launch` before the first prompt. A turn that the agent's own bound ends
 //! (`max_turn_requests`) is one of class `limit`. A cost is not taken over: adapters tell one also for models whose
 //! price they do not know.
 
-mod begin;
 mod messages;
 mod notices;
+mod start;
 #[cfg(test)]
 mod tests;
 mod tool_calls;
@@ -43,42 +43,42 @@ use std::{ffi::OsString, path::Path, time::Duration};
 use serde_json::{Value, json};
 
 use crate::kinds::acp::{
-    messages::{Id, WANTED, asked, refused, request, words},
-    notices::{Notice, OfCodex, notice, of_codex},
-    tool_calls::Calls,
+    messages::{RequestId, WANTED, answer_request, error_reply, error_text, request},
+    notices::{CodexNotice, Notice, codex_notice, notice},
+    tool_calls::ToolCalls,
 };
 use crate::{
-    agent_program::{Asked, Invocation, Program},
-    conversation::Thread,
-    dialect::{Dialect, Said},
+    agent_program::{AgentProgram, Invocation, TurnRequest},
+    conversation::Conversation,
+    dialect::{Dialect, ParsedLine},
     exit::AgentExit,
     json::{
-        line::Read,
-        shape::Wanted,
-        values::{integer, name, part, text, texts_of},
+        line::ParsedJson,
+        shape::WantedFields,
+        values::{content_text, integer, member, name, text},
     },
-    kinds::refusal::{Refusal, refused_to_start},
+    kinds::provider_error::{ProviderError, launch_failure},
 };
 use host_model::{AgentSettings, Fault, FaultClass, LaneKind, SessionEventKind, Usage};
 
-/// How many pieces of a message make one event.
-const PIECES: u32 = 20;
+/// How many chunks of a message make one event.
+const CHUNKS_PER_EVENT: u32 = 20;
 /// How much of one message is kept.
-const MESSAGE: usize = 1 << 20;
+const MAX_MESSAGE_BYTES: usize = 1 << 20;
 /// How long an agent must be silent behind the end of its turn: where it has said or done something, and where it has
 /// not, so that more is to be expected.
-const SILENCE: [Duration; 2] = [Duration::from_millis(150), Duration::from_secs(1)];
+const TRAILING_SILENCE: [Duration; 2] = [Duration::from_millis(150), Duration::from_secs(1)];
 /// The numbers of the two requests before the first prompt's.
 const INITIALIZE: u64 = 0;
 const NEW_SESSION: u64 = 1;
 /// The number of another one, above those of all prompts.
 const SET_MODE: u64 = 1 << 32;
 /// The error that says that the agent must be logged in.
-const LOGIN_WANTED: &str = "-32000";
+const LOGIN_REQUIRED: &str = "-32000";
 /// Any agent that speaks ACP.
 pub(crate) struct Acp;
 
-impl Program for Acp {
+impl AgentProgram for Acp {
     fn kind(&self) -> LaneKind {
         LaneKind::Acp
     }
@@ -90,28 +90,28 @@ impl Program for Acp {
     /// It may be an adapter of any agent, so that every agent's variables are set.
     fn variables(&self, settings: &AgentSettings, config_dir: &Path) -> Vec<(&'static str, OsString)> {
         let adapted =
-            [&crate::kinds::claude::Claude as &dyn Program, &crate::kinds::codex::Codex, &crate::kinds::pi::Pi];
+            [&crate::kinds::claude::Claude as &dyn AgentProgram, &crate::kinds::codex::Codex, &crate::kinds::pi::Pi];
         let own = adapted.into_iter().flat_map(|program| program.variables(settings, config_dir));
         own.chain(crate::kinds::codex::config_of_adapter(settings).map(|config| ("CODEX_CONFIG", config.into())))
             .collect()
     }
 
-    fn invocation(&self, asked: &Asked<'_>) -> Result<Invocation, Fault> {
-        Ok(Invocation { args: asked.settings.args.iter().map(OsString::from).collect(), stdin: None })
+    fn invocation(&self, answer_request: &TurnRequest<'_>) -> Result<Invocation, Fault> {
+        Ok(Invocation { args: answer_request.settings.args.iter().map(OsString::from).collect(), stdin: None })
     }
 
     fn is_persistent(&self) -> bool {
         true
     }
 
-    fn dialect(&self, thread: &Thread, settings: &AgentSettings) -> Box<dyn Dialect> {
+    fn dialect(&self, thread: &Conversation, settings: &AgentSettings) -> Box<dyn Dialect> {
         Box::new(AcpDialect { thread: thread.clone(), mode: settings.mode.clone(), ..AcpDialect::default() })
     }
 }
 
 #[derive(Default)]
 struct AcpDialect {
-    thread: Thread,
+    thread: Conversation,
     /// The mode that the lane asks for.
     mode: Option<String>,
     /// The first message, until the session is there.
@@ -126,8 +126,8 @@ struct AcpDialect {
     message: String,
     cut: bool,
     message_id: String,
-    calls: Calls,
-    pieces: u32,
+    calls: ToolCalls,
+    chunks: u32,
     /// Whether the model has done anything in this turn.
     acted: bool,
     /// Whether the adapter tells that the turn has failed, however it ends it.
@@ -135,7 +135,7 @@ struct AcpDialect {
 }
 
 impl Dialect for AcpDialect {
-    fn begin(&mut self, message: &str) -> Vec<Said> {
+    fn begin_turn(&mut self, message: &str) -> Vec<ParsedLine> {
         if self.thread.id().is_some() {
             return vec![self.prompt(message)];
         }
@@ -144,53 +144,53 @@ impl Dialect for AcpDialect {
         vec![request(INITIALIZE, "initialize", &json!({ "protocolVersion": 1, "clientCapabilities": capabilities }))]
     }
 
-    fn wanted(&self) -> Option<&'static Wanted> {
+    fn wanted_fields(&self) -> Option<&'static WantedFields> {
         Some(&WANTED)
     }
 
-    fn json(&mut self, read: &Read) -> Vec<Said> {
-        match &read.value {
+    fn parse_json(&mut self, json: &ParsedJson) -> Vec<ParsedLine> {
+        match &json.value {
             // Messages in a batch, as older versions of JSON-RPC have them.
             Value::Array(messages) => {
                 let messages = messages.iter().filter(|message| message.is_object());
-                messages.flat_map(|message| self.received(message, &Id::of(message, None))).collect()
+                messages.flat_map(|message| self.received(message, &RequestId::of(message, None))).collect()
             }
-            message => self.received(message, &Id::of(message, read.id.as_deref())),
+            message => self.received(message, &RequestId::of(message, json.id.as_deref())),
         }
     }
 
-    fn damaged(&mut self, read: &Read) -> Vec<Said> {
-        let message = &read.value;
-        let id = Id::of(message, read.id.as_deref());
+    fn parse_damaged(&mut self, json: &ParsedJson) -> Vec<ParsedLine> {
+        let message = &json.value;
+        let id = RequestId::of(message, json.id.as_deref());
         if message.get("method").is_some() {
             let problem = "the request is not JSON that can be read";
-            return id.is_some().then(|| refused(&id, -32700, problem)).into_iter().collect();
+            return id.is_some().then(|| error_reply(&id, -32700, problem)).into_iter().collect();
         }
-        if self.waits_for(&id) {
+        if self.expects_reply(&id) {
             let problem = format!("the agent's answer to request {id} is not JSON that can be read");
-            return vec![Said::Broken(Fault::new(FaultClass::Protocol, problem))];
+            return vec![ParsedLine::Failed(Fault::new(FaultClass::Protocol, problem))];
         }
-        vec![Said::Lost]
+        vec![ParsedLine::LostMessage]
     }
 
-    fn settled(&mut self) -> Vec<Said> {
+    fn finish_turn(&mut self) -> Vec<ParsedLine> {
         let Some(result) = self.ended.take() else { return Vec::new() };
         self.busy = false;
         self.finished(&result)
     }
 
-    fn ended(&mut self, exit: &AgentExit, stderr: &str) -> Vec<Said> {
-        let why = refused_to_start(exit, stderr, self.thread.answered());
+    fn process_exited(&mut self, exit: &AgentExit, stderr: &str) -> Vec<ParsedLine> {
+        let why = launch_failure(exit, stderr, self.thread.answered());
         // What has come of a message is told, although its end is missing.
-        let mut said = self.tell_message();
+        let mut said = self.flush_message();
         said.extend(why);
         said
     }
 }
 
 impl AcpDialect {
-    fn received(&mut self, message: &Value, id: &Id) -> Vec<Said> {
-        let params = part(message, "params");
+    fn received(&mut self, message: &Value, id: &RequestId) -> Vec<ParsedLine> {
+        let params = member(message, "params");
         match message.get("method") {
             Some(Value::String(method)) if method == "session/update" => {
                 let mut said = self.notified(params);
@@ -199,20 +199,20 @@ impl AcpDialect {
                 said
             }
             Some(Value::String(_)) if !id.is_some() => Vec::new(),
-            Some(Value::String(method)) => vec![asked(method, id, params)],
-            Some(_) if id.is_some() => vec![refused(id, -32600, "the method of a request is a text")],
+            Some(Value::String(method)) => vec![answer_request(method, id, params)],
+            Some(_) if id.is_some() => vec![error_reply(id, -32600, "the method of a request is a text")],
             Some(_) => Vec::new(),
-            None if self.waits_for(id) => self.answer(id.number(), message),
+            None if self.expects_reply(id) => self.answer(id.number(), message),
             // Neither a request nor an answer.
             None if id.is_some() && message.get("result").is_none() && message.get("error").is_none() => {
-                vec![refused(id, -32600, "a request has a method")]
+                vec![error_reply(id, -32600, "a request has a method")]
             }
             None => Vec::new(),
         }
     }
 
     /// Whether the agent owes an answer to the request `id`.
-    fn waits_for(&self, id: &Id) -> bool {
+    fn expects_reply(&self, id: &RequestId) -> bool {
         match id.number() {
             Some(INITIALIZE | NEW_SESSION | SET_MODE) => self.first.is_some(),
             Some(id) => self.busy && self.ended.is_none() && id == self.prompt,
@@ -220,21 +220,24 @@ impl AcpDialect {
         }
     }
 
-    fn answer(&mut self, id: Option<u64>, value: &Value) -> Vec<Said> {
-        let result = part(value, "result");
+    fn answer(&mut self, id: Option<u64>, value: &Value) -> Vec<ParsedLine> {
+        let result = member(value, "result");
         // Some write both, one of them as null.
         let error = value.get("error").filter(|error| !error.is_null());
         match (id, error) {
-            (Some(INITIALIZE | NEW_SESSION | SET_MODE), Some(error)) => vec![self.not_begun(error)],
+            (Some(INITIALIZE | NEW_SESSION | SET_MODE), Some(error)) => vec![self.start_error(error)],
             (Some(INITIALIZE), None) => match integer(result, "protocolVersion") {
                 Some(1) => {
                     let cwd = self.thread.root().display().to_string();
-                    vec![request(NEW_SESSION, "session/new", &json!({ "cwd": cwd, "mcpServers": [] })), Said::Known]
+                    vec![
+                        request(NEW_SESSION, "session/new", &json!({ "cwd": cwd, "mcpServers": [] })),
+                        ParsedLine::Ignored,
+                    ]
                 }
                 version => {
                     let told = version.map_or("none".to_owned(), |version| version.to_string());
                     let message = format!("the agent speaks version {told} of ACP, but this host speaks version 1");
-                    vec![Said::Broken(Fault::new(FaultClass::Launch, message))]
+                    vec![ParsedLine::Failed(Fault::new(FaultClass::Launch, message))]
                 }
             },
             (Some(NEW_SESSION), None) => self.started(result),
@@ -250,17 +253,17 @@ impl AcpDialect {
                     self.busy = false;
                     return self.finished(result);
                 }
-                let silence = SILENCE[usize::from(!self.acted && self.message.trim().is_empty())];
+                let silence = TRAILING_SILENCE[usize::from(!self.acted && self.message.trim().is_empty())];
                 self.ended = Some(result.clone());
-                vec![Said::Settling { silence }]
+                vec![ParsedLine::FinishedAfterSilence { silence }]
             }
         }
     }
 
-    fn finished(&mut self, result: &Value) -> Vec<Said> {
+    fn finished(&mut self, result: &Value) -> Vec<ParsedLine> {
         let error = (self.failed && self.message_id.is_empty()).then(|| std::mem::take(&mut self.message));
-        let mut said = self.tell_message();
-        let used = part(result, "usage");
+        let mut said = self.flush_message();
+        let used = member(result, "usage");
         let output = integer(used, "outputTokens");
         let total = integer(used, "totalTokens").filter(|total| *total > 0);
         if let Some(total) = total {
@@ -271,46 +274,46 @@ impl AcpDialect {
                 output_tokens: output,
                 cost_micro_usd: None,
             };
-            said.push(Said::Event(SessionEventKind::Usage(self.thread.add_usage(&this))));
+            said.push(ParsedLine::Event(SessionEventKind::Usage(self.thread.add_usage(&this))));
         }
-        let broken = |class, message: &str| Said::Broken(Fault::new(class, message));
+        let broken = |class, message: &str| ParsedLine::Failed(Fault::new(class, message));
         said.push(match text(result, "stopReason") {
             "" => broken(FaultClass::Protocol, "the agent ended its turn without a stop reason"),
             _ if self.failed => {
                 let (words, answered) = (error.as_deref().unwrap_or_default(), self.thread.answered());
-                Said::Broken(Refusal { words, answered, ..Refusal::default() }.fault())
+                ParsedLine::Failed(ProviderError { words, answered, ..ProviderError::default() }.fault())
             }
             "cancelled" => broken(FaultClass::Crash, "the agent broke off its turn: stop reason `cancelled`"),
             "max_turn_requests" => {
                 broken(FaultClass::Limit, "the agent ran into its own bound: stop reason `max_turn_requests`")
             }
-            reason => Said::Finished { stop_reason: reason.to_owned() },
+            reason => ParsedLine::Finished { stop_reason: reason.to_owned() },
         });
         said
     }
 
     /// The words of an error may have come as a message.
-    fn broken(&mut self, error: &Value) -> Said {
+    fn broken(&mut self, error: &Value) -> ParsedLine {
         let message = std::mem::take(&mut self.message);
-        Said::Broken(self.refusal(error, message.trim()))
+        ParsedLine::Failed(self.provider_error(error, message.trim()))
     }
 
-    fn refusal(&self, error: &Value, message: &str) -> Fault {
-        let status = (name(error, "code").trim() == LOGIN_WANTED).then_some(401);
-        Refusal { status, code: "", words: &words(error, message), answered: self.thread.answered() }.fault()
+    fn provider_error(&self, error: &Value, message: &str) -> Fault {
+        let status = (name(error, "code").trim() == LOGIN_REQUIRED).then_some(401);
+        ProviderError { status, code: "", words: &error_text(error, message), answered: self.thread.answered() }.fault()
     }
 
-    fn notified(&mut self, params: &Value) -> Vec<Said> {
+    fn notified(&mut self, params: &Value) -> Vec<ParsedLine> {
         let session = name(params, "sessionId");
         // Another session, such as a sub-agent's, is not the person's.
         let known = self.thread.id();
         if known.is_some_and(|known| !session.is_empty() && session != known) {
             return Vec::new();
         }
-        self.update(part(params, "update"))
+        self.update(member(params, "update"))
     }
 
-    fn update(&mut self, update: &Value) -> Vec<Said> {
+    fn update(&mut self, update: &Value) -> Vec<ParsedLine> {
         match text(update, "sessionUpdate") {
             "agent_message_chunk" if self.busy => self.chunk(update),
             "tool_call" | "tool_call_update" => self.call(update),
@@ -321,75 +324,77 @@ impl AcpDialect {
             | "usage_update"
             | "available_commands_update"
             | "current_mode_update"
-            | "config_option_update" => self.piece(),
+            | "config_option_update" => self.chunk_event(),
             _ => Vec::new(),
         }
     }
 
-    fn piece(&mut self) -> Vec<Said> {
-        self.pieces = (self.pieces + 1) % PIECES;
-        if self.pieces == 0 { Vec::new() } else { vec![Said::Known] }
+    fn chunk_event(&mut self) -> Vec<ParsedLine> {
+        self.chunks = (self.chunks + 1) % CHUNKS_PER_EVENT;
+        if self.chunks == 0 { Vec::new() } else { vec![ParsedLine::Ignored] }
     }
 
-    fn state(&mut self, update: &Value) -> Vec<Said> {
-        match of_codex(update) {
-            Some(OfCodex::BackOff(back_off)) => return vec![Said::Event(SessionEventKind::BackOff(back_off))],
-            Some(OfCodex::Failed) => self.failed = true,
-            Some(OfCodex::Active) => self.failed = false,
+    fn state(&mut self, update: &Value) -> Vec<ParsedLine> {
+        match codex_notice(update) {
+            Some(CodexNotice::BackOff(back_off)) => {
+                return vec![ParsedLine::Event(SessionEventKind::BackOff(back_off))];
+            }
+            Some(CodexNotice::Failed) => self.failed = true,
+            Some(CodexNotice::Active) => self.failed = false,
             None => {}
         }
-        self.piece()
+        self.chunk_event()
     }
 
-    fn chunk(&mut self, update: &Value) -> Vec<Said> {
+    fn chunk(&mut self, update: &Value) -> Vec<ParsedLine> {
         let id = name(update, "messageId");
-        let content = part(update, "content");
+        let content = member(update, "content");
         let words = match content {
             Value::Object(_) => text(content, "text").to_owned(),
-            content => texts_of(content),
+            content => content_text(content),
         };
         let words = words.as_str();
         if id.is_empty() {
             match notice(words) {
-                Some(Notice::BackOff(back_off)) => return vec![Said::Event(SessionEventKind::BackOff(back_off))],
+                Some(Notice::BackOff(back_off)) => return vec![ParsedLine::Event(SessionEventKind::BackOff(back_off))],
                 Some(Notice::Noise) => return Vec::new(),
                 None => {}
             }
         }
-        let mut said = if id == self.message_id { Vec::new() } else { self.tell_message() };
+        let mut said = if id == self.message_id { Vec::new() } else { self.flush_message() };
         self.message_id = id;
         if !self.message_id.is_empty() {
             // One without a name may be the adapter's.
             self.thread.set_answered();
         }
-        let room = if self.cut { 0 } else { MESSAGE.saturating_sub(self.message.len()) };
+        let room = if self.cut { 0 } else { MAX_MESSAGE_BYTES.saturating_sub(self.message.len()) };
         self.cut |= words.len() > room;
         self.message.push_str(&words[..words.floor_char_boundary(room)]);
         if said.is_empty() {
-            said = self.piece();
+            said = self.chunk_event();
         }
         said
     }
 
     /// The message that has come in, if there is one.
-    fn tell_message(&mut self) -> Vec<Said> {
+    fn flush_message(&mut self) -> Vec<ParsedLine> {
         let mut text = std::mem::take(&mut self.message).trim().to_owned();
         if text.is_empty() {
             return Vec::new();
         }
         if std::mem::take(&mut self.cut) {
-            text.push_str(&format!(" … [cut after {} MiB]", MESSAGE >> 20));
+            text.push_str(&format!(" … [cut after {} MiB]", MAX_MESSAGE_BYTES >> 20));
         }
         self.acted = true;
         self.thread.set_answered();
-        vec![Said::Event(SessionEventKind::Message { text })]
+        vec![ParsedLine::Event(SessionEventKind::Message { text })]
     }
 
-    fn call(&mut self, update: &Value) -> Vec<Said> {
-        let mut said = self.tell_message();
+    fn call(&mut self, update: &Value) -> Vec<ParsedLine> {
+        let mut said = self.flush_message();
         self.acted = true;
         self.thread.set_answered();
         said.extend(self.calls.update(update));
-        if said.is_empty() { self.piece() } else { said }
+        if said.is_empty() { self.chunk_event() } else { said }
     }
 }

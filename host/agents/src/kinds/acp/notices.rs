@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::{
-    json::values::{part, text},
+    json::values::{member, text},
     kinds::codex,
 };
 use host_model::BackOff;
@@ -33,7 +33,7 @@ pub(super) fn notice(words: &str) -> Option<Notice> {
 
 /// What codex-acp 2.6 tells of Codex in a `session_info_update`.
 #[derive(Debug, PartialEq)]
-pub(super) enum OfCodex {
+pub(super) enum CodexNotice {
     BackOff(BackOff),
     /// Its turn goes on.
     Active,
@@ -41,15 +41,15 @@ pub(super) enum OfCodex {
     Failed,
 }
 
-pub(super) fn of_codex(update: &Value) -> Option<OfCodex> {
-    let codex = part(part(update, "_meta"), "codex");
-    match text(part(codex, "threadStatus"), "type") {
-        "active" => return Some(OfCodex::Active),
-        "systemError" => return Some(OfCodex::Failed),
+pub(super) fn codex_notice(update: &Value) -> Option<CodexNotice> {
+    let codex = member(member(update, "_meta"), "codex");
+    match text(member(codex, "threadStatus"), "type") {
+        "active" => return Some(CodexNotice::Active),
+        "systemError" => return Some(CodexNotice::Failed),
         _ => {}
     }
-    let error = part(codex, "error");
-    if part(error, "willRetry") != &Value::Bool(true) {
+    let error = member(codex, "error");
+    if member(error, "willRetry") != &Value::Bool(true) {
         return None;
     }
     let message = text(error, "message");
@@ -59,5 +59,5 @@ pub(super) fn of_codex(update: &Value) -> Option<OfCodex> {
     if !details.is_empty() {
         back_off.reason = details.to_owned();
     }
-    Some(OfCodex::BackOff(back_off))
+    Some(CodexNotice::BackOff(back_off))
 }

@@ -3,29 +3,30 @@ use crate::kinds::tests::{recorded, shown};
 use host_model::Provider;
 
 /// What a recorded session of `turns` means: the next message is sent when the turn before is over.
-fn session(version: &str, case: &str, turns: usize) -> Vec<Said> {
-    let mut dialect = Acp.dialect(&Thread::in_root(Path::new("/root")), &AgentSettings::new(LaneKind::Acp));
-    let mut said = dialect.begin("first");
+fn session(version: &str, case: &str, turns: usize) -> Vec<ParsedLine> {
+    let mut dialect = Acp.dialect(&Conversation::in_root(Path::new("/root")), &AgentSettings::new(LaneKind::Acp));
+    let mut said = dialect.begin_turn("first");
     let mut begun = 1;
     for line in recorded("acp", version, case).lines() {
-        let mut heard = dialect.read(line);
-        let set_mode = heard.iter().any(|said| matches!(said, Said::Answer(line) if line.contains("session/set_mode")));
+        let mut heard = dialect.parse(line);
+        let set_mode =
+            heard.iter().any(|said| matches!(said, ParsedLine::Reply(line) if line.contains("session/set_mode")));
         if set_mode {
-            heard.extend(dialect.read(&json!({ "id": SET_MODE, "result": {} }).to_string()));
+            heard.extend(dialect.parse(&json!({ "id": SET_MODE, "result": {} }).to_string()));
         }
-        if heard.iter().any(|said| matches!(said, Said::Settling { .. })) {
-            heard.retain(|said| !matches!(said, Said::Settling { .. }));
-            heard.extend(dialect.settled());
+        if heard.iter().any(|said| matches!(said, ParsedLine::FinishedAfterSilence { .. })) {
+            heard.retain(|said| !matches!(said, ParsedLine::FinishedAfterSilence { .. }));
+            heard.extend(dialect.finish_turn());
         }
-        let over = heard.iter().any(|said| matches!(said, Said::Finished { .. }));
+        let over = heard.iter().any(|said| matches!(said, ParsedLine::Finished { .. }));
         said.extend(if heard.is_empty() {
-            vec![Said::Event(SessionEventKind::Raw { line: line.into() })]
+            vec![ParsedLine::Event(SessionEventKind::Raw { line: line.into() })]
         } else {
             heard
         });
         if over && begun < turns {
             begun += 1;
-            said.extend(dialect.begin("next"));
+            said.extend(dialect.begin_turn("next"));
         }
     }
     said
@@ -42,12 +43,12 @@ fn recorded_sessions_have_their_meaning() {
 
 #[test]
 fn other_versions_and_agents_mean_the_same() {
-    let event = |said: &[Said], wanted: fn(&SessionEventKind) -> bool| {
-        said.iter().filter(|said| matches!(said, Said::Event(kind) if wanted(kind))).count()
+    let event = |said: &[ParsedLine], wanted: fn(&SessionEventKind) -> bool| {
+        said.iter().filter(|said| matches!(said, ParsedLine::Event(kind) if wanted(kind))).count()
     };
-    let messages = |said: &[Said]| -> Vec<String> {
-        let text = |said: &Said| match said {
-            Said::Event(SessionEventKind::Message { text }) => Some(text.clone()),
+    let messages = |said: &[ParsedLine]| -> Vec<String> {
+        let text = |said: &ParsedLine| match said {
+            ParsedLine::Event(SessionEventKind::Message { text }) => Some(text.clone()),
             _ => None,
         };
         said.iter().filter_map(text).collect()
@@ -68,8 +69,9 @@ fn other_versions_and_agents_mean_the_same() {
             "opencode-1.1.65" => assert_eq!(messages(&turns), ["All", "is done.second"], "{version}"),
             _ => assert_eq!(messages(&turns), ["All is done.", "second"], "{version}"),
         }
-        let ends =
-            turns.iter().filter(|said| matches!(said, Said::Finished { stop_reason } if stop_reason == "end_turn"));
+        let ends = turns
+            .iter()
+            .filter(|said| matches!(said, ParsedLine::Finished { stop_reason } if stop_reason == "end_turn"));
         assert_eq!(ends.count(), 2, "{version}: {turns:?}");
         let called = event(
             &turns,
@@ -91,17 +93,17 @@ fn other_versions_and_agents_mean_the_same() {
         assert_eq!((called, answered), expected, "{version}: {turns:?}");
         let quiet = session(version, "quiet", 1);
         assert_eq!(messages(&quiet), [""; 0], "{version}");
-        assert!(quiet.iter().any(|said| matches!(said, Said::Finished { .. })), "{version}: {quiet:?}");
+        assert!(quiet.iter().any(|said| matches!(said, ParsedLine::Finished { .. })), "{version}: {quiet:?}");
         let refused = session(version, "http-401", 1);
-        match refused.iter().find(|said| matches!(said, Said::Finished { .. } | Said::Broken(_))) {
+        match refused.iter().find(|said| matches!(said, ParsedLine::Finished { .. } | ParsedLine::Failed(_))) {
             // It calls the refusal an internal error, and gives no status.
-            Some(Said::Broken(fault)) if version == "opencode-1.18.33" => {
+            Some(ParsedLine::Failed(fault)) if version == "opencode-1.18.33" => {
                 assert_eq!(fault.class, FaultClass::Crash, "{version}: {fault}");
             }
-            Some(Said::Broken(fault)) => assert_eq!(fault.class, FaultClass::Launch, "{version}: {fault}"),
+            Some(ParsedLine::Failed(fault)) => assert_eq!(fault.class, FaultClass::Launch, "{version}: {fault}"),
             // It keeps the error to itself.
-            Some(Said::Finished { .. }) if ["pi-acp-0.0.23", "pi-acp-0.0.24", "opencode-1.1.65"].contains(&version) => {
-            }
+            Some(ParsedLine::Finished { .. })
+                if ["pi-acp-0.0.23", "pi-acp-0.0.24", "opencode-1.1.65"].contains(&version) => {}
             other => panic!("{version}: {other:?}"),
         }
         assert_eq!(messages(&refused), [""; 0], "{version}");
@@ -116,11 +118,14 @@ fn a_failed_turn_that_codex_acp_ends_well_is_a_fault() {
         ("http-529", FaultClass::Overload, "status 529"),
     ] {
         let said = session("codex-acp-2.6.0", case, 1);
-        let Some(Said::Broken(fault)) = said.last() else { panic!("{case}: {said:?}") };
+        let Some(ParsedLine::Failed(fault)) = said.last() else { panic!("{case}: {said:?}") };
         assert!(fault.class == class && fault.message.contains(says), "{case}: {fault}");
-        assert!(!said.iter().any(|it| matches!(it, Said::Event(SessionEventKind::Message { .. }))), "{case}: {said:?}");
+        assert!(
+            !said.iter().any(|it| matches!(it, ParsedLine::Event(SessionEventKind::Message { .. }))),
+            "{case}: {said:?}"
+        );
         let back_offs = said.iter().filter_map(|it| match it {
-            Said::Event(SessionEventKind::BackOff(back_off)) => Some(back_off),
+            ParsedLine::Event(SessionEventKind::BackOff(back_off)) => Some(back_off),
             _ => None,
         });
         let attempts: Vec<_> = back_offs.clone().map(|it| it.attempt).collect();
@@ -133,18 +138,18 @@ fn a_failed_turn_that_codex_acp_ends_well_is_a_fault() {
 
 /// In a session named `s`, with the first prompt sent: its number is 2.
 fn prompted() -> Box<dyn Dialect> {
-    let mut dialect = Acp.dialect(&Thread::default(), &AgentSettings::new(LaneKind::Acp));
-    dialect.begin("do it");
-    dialect.read(r#"{"id":0,"result":{"protocolVersion":1}}"#);
-    dialect.read(r#"{"id":1,"result":{"sessionId":"s"}}"#);
+    let mut dialect = Acp.dialect(&Conversation::default(), &AgentSettings::new(LaneKind::Acp));
+    dialect.begin_turn("do it");
+    dialect.parse(r#"{"id":0,"result":{"protocolVersion":1}}"#);
+    dialect.parse(r#"{"id":1,"result":{"sessionId":"s"}}"#);
     dialect
 }
 
 /// What `line` means, and the silence that follows it.
-fn settled(dialect: &mut Box<dyn Dialect>, line: &str) -> Vec<Said> {
-    let mut said = dialect.read(line);
-    said.extend(dialect.settled());
-    said.retain(|said| !matches!(said, Said::Settling { .. }));
+fn settled(dialect: &mut Box<dyn Dialect>, line: &str) -> Vec<ParsedLine> {
+    let mut said = dialect.parse(line);
+    said.extend(dialect.finish_turn());
+    said.retain(|said| !matches!(said, ParsedLine::FinishedAfterSilence { .. }));
     said
 }
 
@@ -161,29 +166,29 @@ fn chunk(session: &str, id: &str, text: &str) -> String {
 fn a_stop_reason_decides_how_a_turn_has_ended() {
     let ended = |result: Value| {
         let mut dialect = prompted();
-        dialect.read(&chunk("s", "m", "a word"));
+        dialect.parse(&chunk("s", "m", "a word"));
         settled(&mut dialect, &json!({ "id": 2, "result": result }).to_string()).pop().unwrap()
     };
     for reason in ["end_turn", "max_tokens", "refusal", "a_reason_of_the_future"] {
-        assert_eq!(ended(json!({ "stopReason": reason })), Said::Finished { stop_reason: reason.into() });
+        assert_eq!(ended(json!({ "stopReason": reason })), ParsedLine::Finished { stop_reason: reason.into() });
     }
     for (result, class) in [
         (json!({ "stopReason": "cancelled" }), FaultClass::Crash),
         (json!({ "stopReason": "max_turn_requests" }), FaultClass::Limit),
         (json!({}), FaultClass::Protocol),
     ] {
-        assert!(matches!(ended(result.clone()), Said::Broken(fault) if fault.class == class), "{result}");
+        assert!(matches!(ended(result.clone()), ParsedLine::Failed(fault) if fault.class == class), "{result}");
     }
 }
 
 #[test]
 fn a_session_that_does_not_begin_is_the_lanes_fault() {
     let answered = |line: &str| {
-        let mut dialect = Acp.dialect(&Thread::default(), &AgentSettings::new(LaneKind::Acp));
-        dialect.begin("do it");
-        dialect.read(r#"{"id":0,"result":{"protocolVersion":1}}"#);
-        match &dialect.read(line)[..] {
-            [Said::Broken(fault)] => fault.clone(),
+        let mut dialect = Acp.dialect(&Conversation::default(), &AgentSettings::new(LaneKind::Acp));
+        dialect.begin_turn("do it");
+        dialect.parse(r#"{"id":0,"result":{"protocolVersion":1}}"#);
+        match &dialect.parse(line)[..] {
+            [ParsedLine::Failed(fault)] => fault.clone(),
             other => panic!("{other:?}"),
         }
     };
@@ -202,24 +207,24 @@ fn a_session_that_does_not_begin_is_the_lanes_fault() {
 #[test]
 fn what_is_of_another_session_is_raw() {
     let mut dialect = prompted();
-    dialect.read(&chunk("s", "m", "mine"));
-    assert_eq!(dialect.read(&chunk("t", "m", "another's")), []);
+    dialect.parse(&chunk("s", "m", "mine"));
+    assert_eq!(dialect.parse(&chunk("t", "m", "another's")), []);
     let said = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
-    assert_eq!(said[0], Said::Event(SessionEventKind::Message { text: "mine".into() }));
+    assert_eq!(said[0], ParsedLine::Event(SessionEventKind::Message { text: "mine".into() }));
 }
 
 #[test]
 fn a_message_that_is_too_long_is_cut_and_that_is_said() {
     let mut dialect = prompted();
-    let much = "é".repeat(MESSAGE / 3);
+    let much = "é".repeat(MAX_MESSAGE_BYTES / 3);
     for text in [&much, &much, "late"] {
-        dialect.read(&chunk("s", "m", text));
+        dialect.parse(&chunk("s", "m", text));
     }
-    let said = dialect.read(&chunk("s", "n", "short"));
-    let Said::Event(SessionEventKind::Message { text }) = &said[0] else { panic!("it is another event") };
-    assert!(text.len() < MESSAGE + 40 && text.ends_with("é … [cut after 1 MiB]"), "{}", text.len());
+    let said = dialect.parse(&chunk("s", "n", "short"));
+    let ParsedLine::Event(SessionEventKind::Message { text }) = &said[0] else { panic!("it is another event") };
+    assert!(text.len() < MAX_MESSAGE_BYTES + 40 && text.ends_with("é … [cut after 1 MiB]"), "{}", text.len());
     let said = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
-    assert_eq!(said[0], Said::Event(SessionEventKind::Message { text: "short".into() }), "the next one is whole");
+    assert_eq!(said[0], ParsedLine::Event(SessionEventKind::Message { text: "short".into() }), "the next one is whole");
 }
 
 #[test]
@@ -233,12 +238,18 @@ fn calls_that_never_end_are_not_kept_for_ever() {
         )
     };
     for id in 0..5_000 {
-        assert!(matches!(&dialect.read(&call(id, "pending"))[..], [Said::Event(SessionEventKind::ToolCall { .. })]));
+        assert!(matches!(
+            &dialect.parse(&call(id, "pending"))[..],
+            [ParsedLine::Event(SessionEventKind::ToolCall { .. })]
+        ));
     }
     // The last ones are known: there is only the result in want.
-    assert!(matches!(&dialect.read(&call(4_999, "completed"))[..], [Said::Event(SessionEventKind::ToolResult { .. })]));
+    assert!(matches!(
+        &dialect.parse(&call(4_999, "completed"))[..],
+        [ParsedLine::Event(SessionEventKind::ToolResult { .. })]
+    ));
     // The first ones are not: they would be told anew.
-    assert_eq!(dialect.read(&call(0, "completed")).len(), 2);
+    assert_eq!(dialect.parse(&call(0, "completed")).len(), 2);
 }
 
 #[test]
@@ -262,18 +273,18 @@ fn codex_is_given_a_provider_where_the_lane_has_one_and_its_key() {
 fn a_session_is_put_into_the_mode_that_the_lane_or_the_adapter_has() {
     let asked = |mode: Option<&str>, current: &str, offered: &[&str]| {
         let settings = AgentSettings { mode: mode.map(str::to_owned), ..AgentSettings::new(LaneKind::Acp) };
-        let mut dialect = Acp.dialect(&Thread::default(), &settings);
-        dialect.begin("do it");
-        dialect.read(r#"{"id":0,"result":{"protocolVersion":1}}"#);
+        let mut dialect = Acp.dialect(&Conversation::default(), &settings);
+        dialect.begin_turn("do it");
+        dialect.parse(r#"{"id":0,"result":{"protocolVersion":1}}"#);
         let offered: Vec<Value> = offered.iter().map(|id| json!({ "id": id })).collect();
         let modes = json!({ "currentModeId": current, "availableModes": offered });
-        let said = dialect.read(&json!({ "id": 1, "result": { "sessionId": "s", "modes": modes } }).to_string());
+        let said = dialect.parse(&json!({ "id": 1, "result": { "sessionId": "s", "modes": modes } }).to_string());
         match &said[1] {
-            Said::Answer(line) => {
+            ParsedLine::Reply(line) => {
                 let line: Value = serde_json::from_str(line).unwrap();
-                format!("{} {}", text(&line, "method"), text(part(&line, "params"), "modeId"))
+                format!("{} {}", text(&line, "method"), text(member(&line, "params"), "modeId"))
             }
-            Said::Broken(fault) => fault.to_string(),
+            ParsedLine::Failed(fault) => fault.to_string(),
             other => panic!("{other:?}"),
         }
     };
@@ -288,11 +299,11 @@ fn a_session_is_put_into_the_mode_that_the_lane_or_the_adapter_has() {
 
 #[test]
 fn a_permission_is_granted_and_nothing_else() {
-    let answer = |line: &str| match &Acp.dialect(&Thread::default(), &AgentSettings::new(LaneKind::Acp)).read(line)[..]
-    {
-        [Said::Answer(line)] => serde_json::from_str::<Value>(line).unwrap(),
-        other => panic!("{other:?}"),
-    };
+    let answer =
+        |line: &str| match &Acp.dialect(&Conversation::default(), &AgentSettings::new(LaneKind::Acp)).parse(line)[..] {
+            [ParsedLine::Reply(line)] => serde_json::from_str::<Value>(line).unwrap(),
+            other => panic!("{other:?}"),
+        };
     let options = r#"[{"optionId":"no","kind":"reject_once"},{"optionId":"yes","kind":"allow_once"}]"#;
     let granted = answer(&format!(
         r#"{{"jsonrpc":"2.0","id":"a","method":"session/request_permission","params":{{"options":{options}}}}}"#
@@ -309,30 +320,30 @@ fn a_permission_is_granted_and_nothing_else() {
 fn words_right_behind_the_end_belong_to_the_turn() {
     let mut dialect = prompted();
     let end = r#"{"id":2,"result":{"stopReason":"end_turn"}}"#;
-    assert_eq!(dialect.read(end), [Said::Settling { silence: SILENCE[1] }]);
-    assert_eq!(dialect.read(&chunk("s", "m", "the ")), [Said::Known]);
-    dialect.read(&chunk("s", "m", "answer"));
-    assert_eq!(dialect.read(end).len(), 0, "the first answer counts");
-    let message = Said::Event(SessionEventKind::Message { text: "the answer".into() });
-    assert_eq!(dialect.settled(), [message, Said::Finished { stop_reason: "end_turn".into() }]);
-    assert_eq!(dialect.settled(), [], "it is over once");
-    dialect.begin("again");
-    dialect.read(&chunk("s", "m", "before"));
+    assert_eq!(dialect.parse(end), [ParsedLine::FinishedAfterSilence { silence: TRAILING_SILENCE[1] }]);
+    assert_eq!(dialect.parse(&chunk("s", "m", "the ")), [ParsedLine::Ignored]);
+    dialect.parse(&chunk("s", "m", "answer"));
+    assert_eq!(dialect.parse(end).len(), 0, "the first answer counts");
+    let message = ParsedLine::Event(SessionEventKind::Message { text: "the answer".into() });
+    assert_eq!(dialect.finish_turn(), [message, ParsedLine::Finished { stop_reason: "end_turn".into() }]);
+    assert_eq!(dialect.finish_turn(), [], "it is over once");
+    dialect.begin_turn("again");
+    dialect.parse(&chunk("s", "m", "before"));
     let end = r#"{"id":3,"result":{"stopReason":"end_turn"}}"#;
-    assert_eq!(dialect.read(end), [Said::Settling { silence: SILENCE[0] }]);
+    assert_eq!(dialect.parse(end), [ParsedLine::FinishedAfterSilence { silence: TRAILING_SILENCE[0] }]);
 }
 
 #[test]
 fn a_turn_without_a_word_is_not_a_fault_of_the_dialect() {
     let mut dialect = prompted();
     let said = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
-    assert_eq!(said, [Said::Finished { stop_reason: "end_turn".into() }]);
+    assert_eq!(said, [ParsedLine::Finished { stop_reason: "end_turn".into() }]);
 }
 
 /// The answer to `line` in a session that has begun.
 fn answer(line: &str) -> Value {
-    match &prompted().read(line)[..] {
-        [.., Said::Answer(line)] => serde_json::from_str::<Value>(line).unwrap(),
+    match &prompted().parse(line)[..] {
+        [.., ParsedLine::Reply(line)] => serde_json::from_str::<Value>(line).unwrap(),
         other => panic!("{line}: {other:?}"),
     }
 }
@@ -370,9 +381,9 @@ fn every_request_is_answered() {
         (r#"{"method":"x","params":{"a":"b"#, -32700, ""),
     ] {
         let mut dialect = prompted();
-        let said = dialect.read(line);
+        let said = dialect.parse(line);
         let answers: Vec<&String> =
-            said.iter().filter_map(|said| if let Said::Answer(line) = said { Some(line) } else { None }).collect();
+            said.iter().filter_map(|said| if let ParsedLine::Reply(line) = said { Some(line) } else { None }).collect();
         if id.is_empty() {
             assert_eq!(answers.len(), 0, "nobody knows whom to answer");
             continue;
@@ -393,7 +404,7 @@ fn an_answer_may_be_written_in_several_ways() {
         r#"[{"jsonrpc":"2.0","id":2,"result":{"stopReason":"end_turn"}}]"#,
     ] {
         let said = settled(&mut prompted(), line);
-        assert_eq!(said, [Said::Finished { stop_reason: "end_turn".into() }], "{line}");
+        assert_eq!(said, [ParsedLine::Finished { stop_reason: "end_turn".into() }], "{line}");
     }
     for (line, class) in [
         (r#"{"id":2}"#, FaultClass::Protocol),
@@ -402,7 +413,7 @@ fn an_answer_may_be_written_in_several_ways() {
         (r#"{"id":2,"error":{"code":"-32000","message":"log in"}}"#, FaultClass::Launch),
     ] {
         let said = settled(&mut prompted(), line);
-        assert!(matches!(said.last(), Some(Said::Broken(fault)) if fault.class == class), "{line}: {said:?}");
+        assert!(matches!(said.last(), Some(ParsedLine::Failed(fault)) if fault.class == class), "{line}: {said:?}");
     }
 }
 
@@ -412,10 +423,10 @@ fn an_update_that_wants_an_answer_gets_one_and_counts() {
     let update = json!({ "sessionUpdate": "agent_message_chunk", "content": content });
     let line = json!({ "id": 9, "method": "session/update", "params": { "sessionId": "s", "update": update } });
     let mut dialect = prompted();
-    let said = dialect.read(&line.to_string());
-    assert_eq!(said[1..], [Said::Answer(r#"{"jsonrpc":"2.0","id":9,"result":null}"#.into())]);
+    let said = dialect.parse(&line.to_string());
+    assert_eq!(said[1..], [ParsedLine::Reply(r#"{"jsonrpc":"2.0","id":9,"result":null}"#.into())]);
     let said = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
-    assert_eq!(said[0], Said::Event(SessionEventKind::Message { text: "a word".into() }));
+    assert_eq!(said[0], ParsedLine::Event(SessionEventKind::Message { text: "a word".into() }));
 }
 
 #[test]
@@ -435,8 +446,8 @@ fn an_option_that_does_not_refuse_allows() {
 
 #[test]
 fn another_version_of_the_protocol_is_told() {
-    let mut dialect = Acp.dialect(&Thread::default(), &AgentSettings::new(LaneKind::Acp));
-    dialect.begin("do it");
-    let said = dialect.read(r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":2}}"#);
-    assert!(matches!(&said[..], [Said::Broken(fault)] if fault.message.contains("version 2")), "{said:?}");
+    let mut dialect = Acp.dialect(&Conversation::default(), &AgentSettings::new(LaneKind::Acp));
+    dialect.begin_turn("do it");
+    let said = dialect.parse(r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":2}}"#);
+    assert!(matches!(&said[..], [ParsedLine::Failed(fault)] if fault.message.contains("version 2")), "{said:?}");
 }

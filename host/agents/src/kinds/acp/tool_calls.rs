@@ -1,31 +1,31 @@
-//! The tool calls of an ACP session: what is told of one comes in several updates.
+//! The tool calls of an ACP session: what is reported of one comes in several updates.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use crate::{
-    dialect::Said,
-    json::values::{list, name, part, text, texts_of},
+    dialect::ParsedLine,
+    json::values::{content_text, list, member, name, text},
 };
 use host_model::SessionEventKind;
 
 /// How many calls may be under way at once; of more the oldest are forgotten, by their names.
-const UNDER_WAY: usize = 1024;
+const MAX_OPEN_CALLS: usize = 1024;
 /// Bytes that are kept of what the terminal of one call shows, and of those of all calls that are under way.
-const OUTPUT: usize = 1 << 20;
-const ALL_OUTPUT: usize = 8 << 20;
+const MAX_OUTPUT: usize = 1 << 20;
+const MAX_TOTAL_OUTPUT: usize = 8 << 20;
 /// Bytes of a call's number, name or kind, and of arguments that are kept until the call is over.
-const WORD: usize = 1 << 10;
+const MAX_WORD: usize = 1 << 10;
 /// Bytes of its title, which for some adapters is the command.
-const TITLE: usize = 16 << 10;
+const MAX_TITLE: usize = 16 << 10;
 
 /// The calls that are not over.
 #[derive(Default)]
-pub(super) struct Calls {
-    under_way: BTreeMap<String, Call>,
-    /// Bytes that their terminals have shown.
-    shown: usize,
+pub(super) struct ToolCalls {
+    open: BTreeMap<String, Call>,
+    /// Bytes that their terminals have output_bytes.
+    output_bytes: usize,
 }
 
 /// A tool call as far as it is known.
@@ -38,38 +38,38 @@ struct Call {
     /// Bytes of the output that there was no room for.
     cut: usize,
     failed: bool,
-    told: bool,
+    reported: bool,
 }
 
-impl Calls {
+impl ToolCalls {
     /// What an update tells of a call: the call, once its arguments are known, then its result.
-    pub(super) fn update(&mut self, update: &Value) -> Vec<Said> {
+    pub(super) fn update(&mut self, update: &Value) -> Vec<ParsedLine> {
         let id = word(&name(update, "toolCallId"));
-        if self.under_way.len() >= UNDER_WAY && !self.under_way.contains_key(&id) {
-            let forgotten = self.under_way.pop_first();
-            self.shown -= forgotten.map_or(0, |(_, call)| call.output.len());
+        if self.open.len() >= MAX_OPEN_CALLS && !self.open.contains_key(&id) {
+            let forgotten = self.open.pop_first();
+            self.output_bytes -= forgotten.map_or(0, |(_, call)| call.output.len());
         }
-        let call = self.under_way.entry(id.clone()).or_default();
-        self.shown += call.take_in(update, ALL_OUTPUT - self.shown);
+        let call = self.open.entry(id.clone()).or_default();
+        self.output_bytes += call.apply(update, MAX_TOTAL_OUTPUT - self.output_bytes);
         let status = text(update, "status");
         let over = matches!(status, "completed" | "failed");
         let known = call.input.as_object().is_some_and(|input| !input.is_empty());
         let mut said = Vec::new();
-        if !call.told && (known || over) {
-            call.told = true;
-            call.settle();
+        if !call.reported && (known || over) {
+            call.reported = true;
+            call.infer_command();
             // Nobody asks for its arguments again.
             let (name, input) = (call.name.clone(), call.input.take());
-            said.push(Said::Event(SessionEventKind::ToolCall { id: id.clone(), name, input }));
+            said.push(ParsedLine::Event(SessionEventKind::ToolCall { id: id.clone(), name, input }));
         }
-        if over && let Some(mut call) = self.under_way.remove(&id) {
-            self.shown -= call.output.len();
+        if over && let Some(mut call) = self.open.remove(&id) {
+            self.output_bytes -= call.output.len();
             let is_error = status == "failed" || call.failed;
             if call.cut > 0 {
                 call.output.push_str(&format!(" … ({} bytes cut)", call.cut));
             }
             let output = output(update, call.output);
-            said.push(Said::Event(SessionEventKind::ToolResult { id, is_error, output }));
+            said.push(ParsedLine::Event(SessionEventKind::ToolResult { id, is_error, output }));
         }
         said
     }
@@ -77,63 +77,64 @@ impl Calls {
 
 impl Call {
     /// pi-acp tells a command as the title of a call without arguments.
-    fn settle(&mut self) {
+    fn infer_command(&mut self) {
         if self.kind == "execute" && self.input.as_object().is_none_or(serde_json::Map::is_empty) {
             self.input = json!({ "command": std::mem::replace(&mut self.name, self.kind.clone()) });
         }
     }
 
     /// Takes in an update, and no more than `room` bytes of output; returns how many.
-    fn take_in(&mut self, update: &Value, room: usize) -> usize {
+    fn apply(&mut self, update: &Value, room: usize) -> usize {
         let titles = ["name", "title", "kind"].map(|key| text(update, key));
         if self.name.is_empty() {
-            self.name = beginning(titles.iter().find(|it| !it.is_empty()).copied().unwrap_or_default(), TITLE);
+            self.name = beginning(titles.iter().find(|it| !it.is_empty()).copied().unwrap_or_default(), MAX_TITLE);
         }
         if self.kind.is_empty() {
             self.kind = word(text(update, "kind"));
         }
-        let input = part(update, "rawInput");
-        let is_first = self.input.is_null() && !input.is_null() && !self.told;
+        let input = member(update, "rawInput");
+        let is_first = self.input.is_null() && !input.is_null() && !self.reported;
         if input.as_object().is_some_and(|input| !input.is_empty()) {
-            self.input = if self.told { Value::Null } else { input.clone() };
+            self.input = if self.reported { Value::Null } else { input.clone() };
         } else if is_first {
             // It is kept until the call is over: arguments that are no object may be replaced.
             let text = input.to_string();
-            self.input = if text.len() <= WORD { input.clone() } else { json!(word(&text)) };
+            self.input = if text.len() <= MAX_WORD { input.clone() } else { json!(word(&text)) };
         }
-        let meta = part(update, "_meta");
+        let meta = member(update, "_meta");
         let before = self.output.len();
         for key in ["terminal_output", "terminal_output_delta"] {
-            let shown = text(part(meta, key), "data");
-            let room = OUTPUT.saturating_sub(self.output.len()).min(room.saturating_sub(self.output.len() - before));
-            let kept = shown.floor_char_boundary(room);
-            self.output.push_str(&shown[..kept]);
-            self.cut += shown.len() - kept;
+            let output_bytes = text(member(meta, key), "data");
+            let room =
+                MAX_OUTPUT.saturating_sub(self.output.len()).min(room.saturating_sub(self.output.len() - before));
+            let kept = output_bytes.floor_char_boundary(room);
+            self.output.push_str(&output_bytes[..kept]);
+            self.cut += output_bytes.len() - kept;
         }
-        self.failed |= part(part(meta, "terminal_exit"), "exit_code").as_i64().is_some_and(|code| code != 0);
+        self.failed |= member(member(meta, "terminal_exit"), "exit_code").as_i64().is_some_and(|code| code != 0);
         self.output.len() - before
     }
 }
 
 /// The beginning of a text that is kept until its call is over.
 fn word(text: &str) -> String {
-    beginning(text, WORD)
+    beginning(text, MAX_WORD)
 }
 
 fn beginning(text: &str, most: usize) -> String {
     text[..text.floor_char_boundary(most)].to_owned()
 }
 
-/// What a tool answered: as the agent got it, what its terminal showed, or what is shown to a person.
+/// What a tool answered: as the agent got it, what its terminal showed, or what is output_bytes to a person.
 fn output(update: &Value, terminal: String) -> String {
-    match part(update, "rawOutput") {
+    match member(update, "rawOutput") {
         Value::String(output) => output.clone(),
         _ if !terminal.is_empty() => terminal,
         Value::Null => {
-            let shown = list(update, "content").iter().map(|content| text(part(content, "content"), "text"));
-            shown.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
+            let output_bytes = list(update, "content").iter().map(|content| text(member(content, "content"), "text"));
+            output_bytes.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
         }
-        output => texts_of(output),
+        output => content_text(output),
     }
 }
 
@@ -142,18 +143,18 @@ mod tests {
     use super::*;
 
     /// Bytes that are held of calls that are not over.
-    fn held(calls: &Calls) -> usize {
+    fn held(calls: &ToolCalls) -> usize {
         let of = |(id, call): (&String, &Call)| {
             id.len() + call.name.len() + call.kind.len() + call.output.len() + call.input.to_string().len()
         };
-        calls.under_way.iter().map(of).sum()
+        calls.open.iter().map(of).sum()
     }
 
     #[test]
     fn open_calls_of_any_number_and_size_hold_little() {
         let long = "x".repeat(1 << 20);
-        let mut calls = Calls::default();
-        for number in 0..2 * UNDER_WAY {
+        let mut calls = ToolCalls::default();
+        for number in 0..2 * MAX_OPEN_CALLS {
             let id = format!("{number:04}{long}");
             let update = match number % 3 {
                 0 => json!({ "toolCallId": id, "title": long, "rawInput": { "path": long } }),
@@ -162,31 +163,31 @@ mod tests {
             };
             calls.update(&update);
         }
-        assert_eq!(calls.under_way.len(), UNDER_WAY);
-        assert!(held(&calls) < ALL_OUTPUT + UNDER_WAY * (TITLE + 4 * WORD), "{}", held(&calls));
+        assert_eq!(calls.open.len(), MAX_OPEN_CALLS);
+        assert!(held(&calls) < MAX_TOTAL_OUTPUT + MAX_OPEN_CALLS * (MAX_TITLE + 4 * MAX_WORD), "{}", held(&calls));
     }
 
     #[test]
     fn output_beyond_the_bound_is_cut_and_said_and_room_comes_free() {
-        let data = "x".repeat(OUTPUT);
-        let shown =
+        let data = "x".repeat(MAX_OUTPUT);
+        let output_bytes =
             |id: usize| json!({ "toolCallId": format!("{id:02}"), "_meta": { "terminal_output": { "data": data } } });
         let over = |id: usize| json!({ "toolCallId": format!("{id:02}"), "status": "completed" });
-        let ended = |calls: &mut Calls, id: usize| {
+        let ended = |calls: &mut ToolCalls, id: usize| {
             let said = calls.update(&over(id));
-            let Some(Said::Event(SessionEventKind::ToolResult { output, .. })) = said.last() else {
+            let Some(ParsedLine::Event(SessionEventKind::ToolResult { output, .. })) = said.last() else {
                 panic!("no result")
             };
             output.clone()
         };
-        let mut calls = Calls::default();
+        let mut calls = ToolCalls::default();
         for id in 0..10 {
-            calls.update(&shown(id));
+            calls.update(&output_bytes(id));
         }
-        assert_eq!(ended(&mut calls, 9), format!(" … ({OUTPUT} bytes cut)"));
-        assert_eq!(ended(&mut calls, 0).len(), OUTPUT);
-        calls.update(&shown(10));
-        assert_eq!(ended(&mut calls, 10).len(), OUTPUT, "what is over makes room");
-        assert_eq!(calls.shown, held(&calls) - 8 * "02null".len());
+        assert_eq!(ended(&mut calls, 9), format!(" … ({MAX_OUTPUT} bytes cut)"));
+        assert_eq!(ended(&mut calls, 0).len(), MAX_OUTPUT);
+        calls.update(&output_bytes(10));
+        assert_eq!(ended(&mut calls, 10).len(), MAX_OUTPUT, "what is over makes room");
+        assert_eq!(calls.output_bytes, held(&calls) - 8 * "02null".len());
     }
 }

@@ -15,7 +15,7 @@
 //! and another `result`: the last one counts.
 //!
 //! `is_error` tells a failure, and so does a `subtype` that begins with `error_`, whatever the other says. A turn that the agent's own bounds end (`--max-turns`,
-//! `--max-budget-usd`) is a fault of class `limit`; for the others see [`crate::kinds::refusal::Refusal`].
+//! `--max-budget-usd`) is a fault of class `limit`; for the others see [`crate::kinds::provider_error::ProviderError`].
 //!
 //! Usage is summed over the models of `model_usage_since_last_result`; `usage` beside it counts failed tries and no
 //! sub-agents. A cost counts only if every model's price is known: for a model that it does not know Claude Code
@@ -26,16 +26,16 @@ use std::{ffi::OsString, path::Path};
 use serde_json::Value;
 
 use crate::{
-    agent_program::{Asked, Invocation, Program},
-    conversation::Thread,
-    dialect::{Dialect, Said},
+    agent_program::{AgentProgram, Invocation, TurnRequest},
+    conversation::Conversation,
+    dialect::{Dialect, ParsedLine},
     exit::AgentExit,
     json::{
-        line::Read,
-        shape::Wanted,
-        values::{decimal, flag, integer, list, name, part, text, texts_of},
+        line::ParsedJson,
+        shape::WantedFields,
+        values::{content_text, decimal, flag, integer, list, member, name, text},
     },
-    kinds::refusal::{Refusal, refused_to_start},
+    kinds::provider_error::{ProviderError, launch_failure},
 };
 use host_model::{AgentSettings, BackOff, Fault, FaultClass, LaneKind, SessionEventKind, Usage};
 
@@ -43,11 +43,11 @@ use host_model::{AgentSettings, BackOff, Fault, FaultClass, LaneKind, SessionEve
 mod tests;
 
 /// What it prints in the place of an answer without a word (up to 2.1).
-const NO_WORDS: &str = "(no content)";
+const NO_CONTENT: &str = "(no content)";
 /// The model of messages that no model wrote, such as errors.
-const SYNTHETIC: &str = "<synthetic>";
+const SYNTHETIC_MODEL: &str = "<synthetic>";
 /// What of a line is needed.
-const WANTED: Wanted = Wanted {
+const WANTED: WantedFields = WantedFields {
     facts: &[
         "type",
         "subtype",
@@ -83,7 +83,7 @@ const WANTED: Wanted = Wanted {
 /// Claude Code.
 pub(crate) struct Claude;
 
-impl Program for Claude {
+impl AgentProgram for Claude {
     fn kind(&self) -> LaneKind {
         LaneKind::Claude
     }
@@ -111,7 +111,7 @@ impl Program for Claude {
         variables
     }
 
-    fn invocation(&self, asked: &Asked<'_>) -> Result<Invocation, Fault> {
+    fn invocation(&self, asked: &TurnRequest<'_>) -> Result<Invocation, Fault> {
         let mut args: Vec<OsString> =
             ["-p", "--output-format", "stream-json", "--verbose", "--permission-mode", "bypassPermissions"]
                 .map(OsString::from)
@@ -128,13 +128,13 @@ impl Program for Claude {
         Ok(Invocation { args, stdin: None })
     }
 
-    fn dialect(&self, thread: &Thread, _settings: &AgentSettings) -> Box<dyn Dialect> {
+    fn dialect(&self, thread: &Conversation, _settings: &AgentSettings) -> Box<dyn Dialect> {
         Box::new(ClaudeDialect { thread: thread.clone(), error: String::new(), last: String::new(), spoken: false })
     }
 }
 
 struct ClaudeDialect {
-    thread: Thread,
+    thread: Conversation,
     /// The last error that was told by a word.
     error: String,
     /// The last message of this turn, and whether no tool was called after it.
@@ -143,15 +143,15 @@ struct ClaudeDialect {
 }
 
 impl Dialect for ClaudeDialect {
-    fn wanted(&self) -> Option<&'static Wanted> {
+    fn wanted_fields(&self) -> Option<&'static WantedFields> {
         Some(&WANTED)
     }
 
-    fn json(&mut self, read: &Read) -> Vec<Said> {
-        let value = &read.value;
+    fn parse_json(&mut self, json: &ParsedJson) -> Vec<ParsedLine> {
+        let value = &json.value;
         match (text(value, "type"), text(value, "subtype")) {
             ("system", "init") => self.init(value),
-            ("system", "api_retry") => vec![Said::Event(SessionEventKind::BackOff(self.back_off(value)))],
+            ("system", "api_retry") => vec![ParsedLine::Event(SessionEventKind::BackOff(self.back_off(value)))],
             ("assistant", _) => self.assistant(value),
             ("user", _) => results(value),
             ("result", _) => self.result(value),
@@ -159,24 +159,24 @@ impl Dialect for ClaudeDialect {
         }
     }
 
-    fn damaged(&mut self, read: &Read) -> Vec<Said> {
-        if text(&read.value, "type") == "assistant" { vec![Said::Lost] } else { Vec::new() }
+    fn parse_damaged(&mut self, json: &ParsedJson) -> Vec<ParsedLine> {
+        if text(&json.value, "type") == "assistant" { vec![ParsedLine::LostMessage] } else { Vec::new() }
     }
 
-    fn ended(&mut self, exit: &AgentExit, stderr: &str) -> Vec<Said> {
-        refused_to_start(exit, stderr, self.thread.answered())
+    fn process_exited(&mut self, exit: &AgentExit, stderr: &str) -> Vec<ParsedLine> {
+        launch_failure(exit, stderr, self.thread.answered())
     }
 }
 
 impl ClaudeDialect {
-    fn init(&mut self, value: &Value) -> Vec<Said> {
+    fn init(&mut self, value: &Value) -> Vec<ParsedLine> {
         let session_id = name(value, "session_id");
         if session_id.is_empty() {
             return Vec::new();
         }
         self.thread.set_id(&session_id);
         let model = Some(text(value, "model")).filter(|model| !model.is_empty()).map(str::to_owned);
-        vec![Said::Event(SessionEventKind::Started { session_id, model })]
+        vec![ParsedLine::Event(SessionEventKind::Started { session_id, model })]
     }
 
     fn back_off(&mut self, value: &Value) -> BackOff {
@@ -190,15 +190,15 @@ impl ClaudeDialect {
         BackOff { attempt, delay_ms: integer(value, "retry_delay_ms"), reason }
     }
 
-    fn assistant(&mut self, value: &Value) -> Vec<Said> {
-        let synthetic = text(part(value, "message"), "model") == SYNTHETIC;
+    fn assistant(&mut self, value: &Value) -> Vec<ParsedLine> {
+        let synthetic = text(member(value, "message"), "model") == SYNTHETIC_MODEL;
         if synthetic || flag(value, "is_api_error_message") == Some(true) {
             // Not the model's words. The `result` that follows says what it means.
             self.error = text(value, "error").to_owned();
             return Vec::new();
         }
-        let for_person = part(value, "parent_tool_use_id").is_null();
-        let content = part(part(value, "message"), "content");
+        let for_person = member(value, "parent_tool_use_id").is_null();
+        let content = member(member(value, "message"), "content");
         if let (Some(text), true) = (content.as_str(), for_person) {
             self.thread.set_answered();
             return self.message(text).into_iter().collect();
@@ -213,10 +213,10 @@ impl ClaudeDialect {
                 "text" if for_person => said.extend(self.message(text(block, "text"))),
                 "tool_use" => {
                     self.spoken = false;
-                    said.push(Said::Event(SessionEventKind::ToolCall {
+                    said.push(ParsedLine::Event(SessionEventKind::ToolCall {
                         id: name(block, "id"),
                         name: text(block, "name").to_owned(),
-                        input: part(block, "input").clone(),
+                        input: member(block, "input").clone(),
                     }));
                 }
                 _ => {}
@@ -226,19 +226,19 @@ impl ClaudeDialect {
     }
 
     /// The message, unless it is empty.
-    fn message(&mut self, text: &str) -> Option<Said> {
-        if matches!(text.trim(), "" | NO_WORDS) {
+    fn message(&mut self, text: &str) -> Option<ParsedLine> {
+        if matches!(text.trim(), "" | NO_CONTENT) {
             return None;
         }
         (self.last, self.spoken) = (text.to_owned(), true);
-        Some(Said::Event(SessionEventKind::Message { text: text.to_owned() }))
+        Some(ParsedLine::Event(SessionEventKind::Message { text: text.to_owned() }))
     }
 
-    fn result(&mut self, value: &Value) -> Vec<Said> {
+    fn result(&mut self, value: &Value) -> Vec<ParsedLine> {
         let mut said = Vec::new();
         let used = usage(value);
         if !used.is_unknown() {
-            said.push(Said::Event(SessionEventKind::Usage(self.thread.add_usage(&used))));
+            said.push(ParsedLine::Event(SessionEventKind::Usage(self.thread.add_usage(&used))));
         }
         let subtype = text(value, "subtype");
         let is_error = flag(value, "is_error").unwrap_or(subtype != "success") || subtype.starts_with("error_");
@@ -252,34 +252,34 @@ impl ClaudeDialect {
         said.push(if !is_error {
             let reasons = [text(value, "stop_reason"), text(value, "terminal_reason"), subtype];
             let stop_reason = reasons.into_iter().find(|reason| !reason.is_empty()).unwrap_or_default().to_owned();
-            Said::Idle { stop_reason }
+            ParsedLine::Idle { stop_reason }
         } else if subtype.starts_with("error_max") {
             let message = format!("the agent ran into its own bound: {}", errors(value));
-            Said::Broken(Fault::new(FaultClass::Limit, message))
+            ParsedLine::Failed(Fault::new(FaultClass::Limit, message))
         } else {
             let (kind, connection) = (text(value, "api_error_type"), text(value, "api_error"));
             let code = [kind, connection, &self.error].join(" ");
-            let refusal = Refusal {
+            let provider_error = ProviderError {
                 status: integer(value, "api_error_status"),
                 code: &code,
                 words: &errors(value),
                 answered: self.thread.answered(),
             };
-            Said::Broken(refusal.fault())
+            ParsedLine::Failed(provider_error.fault())
         });
         said
     }
 }
 
-fn results(value: &Value) -> Vec<Said> {
-    let blocks = list(part(value, "message"), "content").iter();
+fn results(value: &Value) -> Vec<ParsedLine> {
+    let blocks = list(member(value, "message"), "content").iter();
     let results = blocks.filter(|block| text(block, "type") == "tool_result");
     let events = results.map(|block| SessionEventKind::ToolResult {
         id: name(block, "tool_use_id"),
         is_error: flag(block, "is_error").unwrap_or(false),
-        output: texts_of(part(block, "content")),
+        output: content_text(member(block, "content")),
     });
-    events.map(Said::Event).collect()
+    events.map(ParsedLine::Event).collect()
 }
 
 /// What a `result` says in words.
@@ -294,7 +294,7 @@ fn errors(value: &Value) -> String {
 
 /// What this turn used. Nothing but zeros means that no model was reached.
 fn usage(value: &Value) -> Usage {
-    let models = ["model_usage_since_last_result", "modelUsage"].map(|key| part(value, key).as_object());
+    let models = ["model_usage_since_last_result", "modelUsage"].map(|key| member(value, key).as_object());
     let used = match models.into_iter().flatten().find(|models| !models.is_empty()) {
         Some(models) => {
             let count = |key: &str| models.values().filter_map(|model| integer(model, key)).reduce(u64::saturating_add);
@@ -312,7 +312,7 @@ fn usage(value: &Value) -> Usage {
             }
         }
         None => {
-            let usage = part(value, "usage");
+            let usage = member(value, "usage");
             let count = |key: &str| integer(usage, key);
             Usage {
                 input_tokens: sum([

@@ -4,8 +4,8 @@ use host_model::Provider;
 
 const VERSION: &str = "2.1.330";
 
-fn said(case: &str) -> Vec<Said> {
-    heard(&Claude, &Thread::default(), &recorded("claude", VERSION, case))
+fn said(case: &str) -> Vec<ParsedLine> {
+    heard(&Claude, &Conversation::default(), &recorded("claude", VERSION, case))
 }
 
 #[test]
@@ -31,7 +31,7 @@ fn recorded_streams_have_their_meaning() {
 
 #[test]
 fn a_second_turn_adds_to_what_was_used() {
-    let thread = Thread::default();
+    let thread = Conversation::default();
     for case in ["turn", "turn-2"] {
         heard(&Claude, &thread, &recorded("claude", VERSION, case));
     }
@@ -44,8 +44,8 @@ fn a_second_turn_adds_to_what_was_used() {
 fn a_cost_counts_only_when_every_price_is_known() {
     let result = |models: &str| {
         let line = format!(r#"{{"type":"result","is_error":false,"total_cost_usd":9,"modelUsage":{{{models}}}}}"#);
-        match &heard(&Claude, &Thread::default(), &line)[0] {
-            Said::Event(SessionEventKind::Usage(usage)) => usage.clone(),
+        match &heard(&Claude, &Conversation::default(), &line)[0] {
+            ParsedLine::Event(SessionEventKind::Usage(usage)) => usage.clone(),
             other => panic!("{other:?}"),
         }
     };
@@ -64,14 +64,17 @@ fn a_cost_counts_only_when_every_price_is_known() {
 #[test]
 fn a_result_without_models_tells_its_own_usage() {
     let line = r#"{"type":"result","subtype":"success","total_cost_usd":0.5,"usage":{"input_tokens":1,"cache_read_input_tokens":2,"output_tokens":3}}"#;
-    let said = heard(&Claude, &Thread::default(), line);
+    let said = heard(&Claude, &Conversation::default(), line);
     let expected = Usage {
         input_tokens: Some(3),
         cached_input_tokens: Some(2),
         output_tokens: Some(3),
         cost_micro_usd: Some(500_000),
     };
-    assert_eq!(said, [Said::Event(SessionEventKind::Usage(expected)), Said::Idle { stop_reason: "success".into() },]);
+    assert_eq!(
+        said,
+        [ParsedLine::Event(SessionEventKind::Usage(expected)), ParsedLine::Idle { stop_reason: "success".into() },]
+    );
 }
 
 #[test]
@@ -84,7 +87,7 @@ fn what_a_sub_agent_says_is_not_for_the_person() {
         .replace('\n', "")
     };
     let kinds = |line: String| -> Vec<String> {
-        heard(&Claude, &Thread::default(), &line).iter().map(|said| shown(std::slice::from_ref(said))).collect()
+        heard(&Claude, &Conversation::default(), &line).iter().map(|said| shown(std::slice::from_ref(said))).collect()
     };
     assert_eq!(
         kinds(line("null")),
@@ -99,9 +102,9 @@ fn what_a_sub_agent_says_is_not_for_the_person() {
 fn an_error_is_one_whether_the_flag_or_the_subtype_says_it() {
     let class = |fields: &str| {
         let line = format!(r#"{{"type":"result",{fields}}}"#);
-        match heard(&Claude, &Thread::default(), &line).pop().unwrap() {
-            Said::Broken(fault) => Some(fault.class),
-            Said::Idle { .. } => None,
+        match heard(&Claude, &Conversation::default(), &line).pop().unwrap() {
+            ParsedLine::Failed(fault) => Some(fault.class),
+            ParsedLine::Idle { .. } => None,
             other => panic!("{other:?}"),
         }
     };
@@ -131,10 +134,10 @@ fn words_that_only_the_result_has_are_the_message() {
     let text = |words: &str| block(&format!(r#"{{"type":"text","text":"{words}"}}"#));
     let call = block(r#"{"type":"tool_use","id":"t","name":"n","input":{}}"#);
     let messages = |lines: &[&str]| -> Vec<String> {
-        let said = heard(&Claude, &Thread::default(), &lines.join("\n"));
+        let said = heard(&Claude, &Conversation::default(), &lines.join("\n"));
         said.into_iter()
             .filter_map(|said| match said {
-                Said::Event(SessionEventKind::Message { text }) => Some(text),
+                ParsedLine::Event(SessionEventKind::Message { text }) => Some(text),
                 _ => None,
             })
             .collect()
@@ -152,8 +155,11 @@ fn words_that_only_the_result_has_are_the_message() {
 
 #[test]
 fn a_damaged_message_is_lost_and_other_damage_is_not() {
-    let read = |line: &str| Claude.dialect(&Thread::default(), &AgentSettings::new(LaneKind::Claude)).read(line);
-    assert_eq!(read(r#"{"type":"assistant","message":{"content":[{"type":"text","text":"a" b}]}}"#), [Said::Lost]);
+    let read = |line: &str| Claude.dialect(&Conversation::default(), &AgentSettings::new(LaneKind::Claude)).parse(line);
+    assert_eq!(
+        read(r#"{"type":"assistant","message":{"content":[{"type":"text","text":"a" b}]}}"#),
+        [ParsedLine::LostMessage]
+    );
     assert_eq!(read(r#"{"type":"system","subtype":?}"#), []);
     assert_eq!(read("{words in braces}"), []);
 }
@@ -162,7 +168,7 @@ fn a_damaged_message_is_lost_and_other_damage_is_not() {
 fn a_tool_may_answer_with_blocks() {
     let line = r#"{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"t","is_error":true,"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}]}}"#;
     let expected = SessionEventKind::ToolResult { id: "t".into(), is_error: true, output: "a\nb".into() };
-    assert_eq!(heard(&Claude, &Thread::default(), line), [Said::Event(expected)]);
+    assert_eq!(heard(&Claude, &Conversation::default(), line), [ParsedLine::Event(expected)]);
 }
 
 #[test]

@@ -7,7 +7,7 @@
 //! | `item.started` and `item.completed` of `command_execution`, `file_change`, `mcp_tool_call`, `web_search`, `collab_tool_call` (workers, by the name of its `tool`) and other tools | tool call, then its result |
 //! | `error`, `Reconnecting... N/M` | back-off; Codex does not tell how long it waits |
 //! | `turn.completed` | usage, then the end of the turn, once it has left: it still writes to its databases |
-//! | `turn.failed` | the end of the turn, see [`crate::kinds::refusal::Refusal`] |
+//! | `turn.failed` | the end of the turn, see [`crate::kinds::provider_error::ProviderError`] |
 //! | anything else: `reasoning`, `todo_list`, items `error`, which are warnings | raw |
 //!
 //! `usage` counts the whole thread, turns before included (0.169). A cost is never told.
@@ -17,16 +17,16 @@ use std::{collections::HashSet, ffi::OsString, path::Path};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    agent_program::{Asked, Invocation, Program},
-    conversation::Thread,
-    dialect::{Dialect, Said},
+    agent_program::{AgentProgram, Invocation, TurnRequest},
+    conversation::Conversation,
+    dialect::{Dialect, ParsedLine},
     exit::AgentExit,
     json::{
-        line::Read,
-        shape::Wanted,
-        values::{integer, name, part, text, texts_of},
+        line::ParsedJson,
+        shape::WantedFields,
+        values::{content_text, integer, member, name, text},
     },
-    kinds::refusal::{Refusal, refused_to_start},
+    kinds::provider_error::{ProviderError, launch_failure},
 };
 use host_model::{AgentSettings, BackOff, Fault, FaultClass, LaneKind, Provider, SessionEventKind, Usage};
 
@@ -34,7 +34,7 @@ use host_model::{AgentSettings, BackOff, Fault, FaultClass, LaneKind, Provider, 
 mod tests;
 
 /// What of a line is needed.
-const WANTED: Wanted = Wanted {
+const WANTED: WantedFields = WantedFields {
     facts: &[
         "type",
         "thread_id",
@@ -55,7 +55,7 @@ const WANTED: Wanted = Wanted {
 /// Codex.
 pub(crate) struct Codex;
 
-impl Program for Codex {
+impl AgentProgram for Codex {
     fn kind(&self) -> LaneKind {
         LaneKind::Codex
     }
@@ -68,7 +68,7 @@ impl Program for Codex {
         vec![("CODEX_HOME", config_dir.into())]
     }
 
-    fn invocation(&self, asked: &Asked<'_>) -> Result<Invocation, Fault> {
+    fn invocation(&self, asked: &TurnRequest<'_>) -> Result<Invocation, Fault> {
         let mut args: Vec<OsString> = vec!["exec".into()];
         if asked.thread.is_some() {
             args.push("resume".into());
@@ -91,7 +91,7 @@ impl Program for Codex {
         Ok(Invocation { args, stdin: None })
     }
 
-    fn dialect(&self, thread: &Thread, _settings: &AgentSettings) -> Box<dyn Dialect> {
+    fn dialect(&self, thread: &Conversation, _settings: &AgentSettings) -> Box<dyn Dialect> {
         Box::new(CodexDialect { thread: thread.clone(), called: HashSet::new(), error: String::new(), too_old: false })
     }
 }
@@ -131,7 +131,7 @@ pub(crate) fn config_of_adapter(settings: &AgentSettings) -> Option<String> {
 }
 
 struct CodexDialect {
-    thread: Thread,
+    thread: Conversation,
     /// Items whose call was told, and that are not over. Their names begin anew in each turn.
     called: HashSet<String>,
     /// The last error that was no back-off.
@@ -141,23 +141,23 @@ struct CodexDialect {
 }
 
 impl Dialect for CodexDialect {
-    fn wanted(&self) -> Option<&'static Wanted> {
+    fn wanted_fields(&self) -> Option<&'static WantedFields> {
         Some(&WANTED)
     }
 
-    fn json(&mut self, read: &Read) -> Vec<Said> {
-        let value = &read.value;
-        if part(value, "msg").is_object() && part(value, "type").is_null() {
+    fn parse_json(&mut self, json: &ParsedJson) -> Vec<ParsedLine> {
+        let value = &json.value;
+        if member(value, "msg").is_object() && member(value, "type").is_null() {
             self.too_old = true;
         }
         match text(value, "type") {
             "thread.started" => self.started(&name(value, "thread_id")),
-            "item.started" => self.item(part(value, "item"), false),
-            "item.completed" => self.item(part(value, "item"), true),
+            "item.started" => self.item(member(value, "item"), false),
+            "item.completed" => self.item(member(value, "item"), true),
             "error" => self.error(text(value, "message")),
-            "turn.completed" => self.completed(part(value, "usage")),
+            "turn.completed" => self.completed(member(value, "usage")),
             "turn.failed" => {
-                let error = part(value, "error");
+                let error = member(value, "error");
                 let words = error.as_str().unwrap_or_else(|| text(error, "message"));
                 vec![self.broken(words)]
             }
@@ -165,43 +165,43 @@ impl Dialect for CodexDialect {
         }
     }
 
-    fn damaged(&mut self, read: &Read) -> Vec<Said> {
-        let (value, item) = (&read.value, part(&read.value, "item"));
+    fn parse_damaged(&mut self, json: &ParsedJson) -> Vec<ParsedLine> {
+        let (value, item) = (&json.value, member(&json.value, "item"));
         let is_message = text(value, "type") == "item.completed" && text(item, "type") == "agent_message";
-        if is_message { vec![Said::Lost] } else { Vec::new() }
+        if is_message { vec![ParsedLine::LostMessage] } else { Vec::new() }
     }
 
-    fn ended(&mut self, exit: &AgentExit, stderr: &str) -> Vec<Said> {
+    fn process_exited(&mut self, exit: &AgentExit, stderr: &str) -> Vec<ParsedLine> {
         if self.too_old {
             let message =
                 "this version of Codex prints its events in an older format (0.39 does so); install a newer one";
-            return vec![Said::Broken(Fault::new(FaultClass::Launch, message))];
+            return vec![ParsedLine::Failed(Fault::new(FaultClass::Launch, message))];
         }
         if !self.error.is_empty() && matches!(exit, AgentExit::Code(1..128)) {
             return vec![self.broken("")];
         }
-        refused_to_start(exit, stderr, self.thread.answered())
+        launch_failure(exit, stderr, self.thread.answered())
     }
 }
 
 impl CodexDialect {
-    fn started(&mut self, id: &str) -> Vec<Said> {
+    fn started(&mut self, id: &str) -> Vec<ParsedLine> {
         if id.is_empty() {
             return Vec::new();
         }
         self.thread.set_id(id);
-        vec![Said::Event(SessionEventKind::Started { session_id: id.to_owned(), model: None })]
+        vec![ParsedLine::Event(SessionEventKind::Started { session_id: id.to_owned(), model: None })]
     }
 
-    fn item(&mut self, item: &Value, completed: bool) -> Vec<Said> {
+    fn item(&mut self, item: &Value, completed: bool) -> Vec<ParsedLine> {
         let kind = text(item, "type");
         match kind {
             "agent_message" if completed => {
                 self.thread.set_answered();
                 if text(item, "text").trim().is_empty() {
-                    return vec![Said::Known];
+                    return vec![ParsedLine::Ignored];
                 }
-                vec![Said::Event(SessionEventKind::Message { text: text(item, "text").to_owned() })]
+                vec![ParsedLine::Event(SessionEventKind::Message { text: text(item, "text").to_owned() })]
             }
             // Words, plans and warnings are no tools.
             "" | "agent_message" | "reasoning" | "todo_list" | "error" | "user_message" => Vec::new(),
@@ -213,12 +213,12 @@ impl CodexDialect {
     }
 
     /// Some tools are told only when they are done.
-    fn tool(&mut self, kind: &str, item: &Value, completed: bool) -> Vec<Said> {
+    fn tool(&mut self, kind: &str, item: &Value, completed: bool) -> Vec<ParsedLine> {
         let id = name(item, "id");
         let mut said = Vec::new();
         if self.called.insert(id.clone()) {
             let (name, input) = call(kind, item);
-            said.push(Said::Event(SessionEventKind::ToolCall { id: id.clone(), name, input }));
+            said.push(ParsedLine::Event(SessionEventKind::ToolCall { id: id.clone(), name, input }));
         }
         if completed {
             // What is over is not told again.
@@ -226,15 +226,15 @@ impl CodexDialect {
             let failed = matches!(text(item, "status"), "failed" | "declined");
             let code = name(item, "exit_code");
             let is_error = failed || !matches!(code.trim(), "" | "0");
-            said.push(Said::Event(SessionEventKind::ToolResult { id, is_error, output: output(item) }));
+            said.push(ParsedLine::Event(SessionEventKind::ToolResult { id, is_error, output: output(item) }));
         }
         // An `item.started` that was told before.
-        if said.is_empty() { vec![Said::Known] } else { said }
+        if said.is_empty() { vec![ParsedLine::Ignored] } else { said }
     }
 
-    fn error(&mut self, message: &str) -> Vec<Said> {
+    fn error(&mut self, message: &str) -> Vec<ParsedLine> {
         match back_off(message) {
-            Some(back_off) => vec![Said::Event(SessionEventKind::BackOff(back_off))],
+            Some(back_off) => vec![ParsedLine::Event(SessionEventKind::BackOff(back_off))],
             None => {
                 self.error = message.to_owned();
                 Vec::new()
@@ -242,7 +242,7 @@ impl CodexDialect {
         }
     }
 
-    fn completed(&mut self, usage: &Value) -> Vec<Said> {
+    fn completed(&mut self, usage: &Value) -> Vec<ParsedLine> {
         let count = |key: &str| integer(usage, key);
         let used = Usage {
             input_tokens: count("input_tokens"),
@@ -254,21 +254,23 @@ impl CodexDialect {
         // Nothing but zeros means that the provider did not say.
         if used.input_tokens.unwrap_or(0) > 0 || used.output_tokens.unwrap_or(0) > 0 {
             self.thread.set_usage(&used);
-            said.push(Said::Event(SessionEventKind::Usage(used)));
+            said.push(ParsedLine::Event(SessionEventKind::Usage(used)));
         }
-        said.push(Said::Idle { stop_reason: "completed".into() });
+        said.push(ParsedLine::Idle { stop_reason: "completed".into() });
         said
     }
 
-    fn broken(&self, words: &str) -> Said {
+    fn broken(&self, words: &str) -> ParsedLine {
         let words = if words.is_empty() { &self.error } else { words };
-        Said::Broken(Refusal { words, answered: self.thread.answered(), ..Refusal::default() }.fault())
+        ParsedLine::Failed(
+            ProviderError { words, answered: self.thread.answered(), ..ProviderError::default() }.fault(),
+        )
     }
 }
 
 /// The name and arguments of a tool, from its item.
 fn call(kind: &str, item: &Value) -> (String, Value) {
-    let keep = |key: &str| part(item, key).clone();
+    let keep = |key: &str| member(item, key).clone();
     match kind {
         "command_execution" => (kind.into(), json!({ "command": keep("command") })),
         "file_change" => (kind.into(), json!({ "changes": keep("changes") })),
@@ -289,19 +291,19 @@ fn call(kind: &str, item: &Value) -> (String, Value) {
 
 /// What a tool answered.
 fn output(item: &Value) -> String {
-    let error = text(part(item, "error"), "message");
+    let error = text(member(item, "error"), "message");
     if error.is_empty() && text(item, "type") == "collab_tool_call" {
-        let keep = |key: &str| part(item, key).clone();
+        let keep = |key: &str| member(item, key).clone();
         let (receivers, states) = (keep("receiver_thread_ids"), keep("agents_states"));
         return json!({ "receiver_thread_ids": receivers, "agents_states": states }).to_string();
     }
-    match (part(item, "aggregated_output"), part(item, "result")) {
+    match (member(item, "aggregated_output"), member(item, "result")) {
         _ if !error.is_empty() => error.to_owned(),
         (Value::String(output), _) => output.clone(),
         (_, Value::Null) => text(item, "status").to_owned(),
-        (_, result) => match part(result, "content") {
-            Value::Null => texts_of(result),
-            content => texts_of(content),
+        (_, result) => match member(result, "content") {
+            Value::Null => content_text(result),
+            content => content_text(content),
         },
     }
 }

@@ -4,8 +4,8 @@ use host_model::Provider;
 
 const VERSION: &str = "0.169.0";
 
-fn said(case: &str) -> Vec<Said> {
-    heard(&Codex, &Thread::default(), &recorded("codex", VERSION, case))
+fn said(case: &str) -> Vec<ParsedLine> {
+    heard(&Codex, &Conversation::default(), &recorded("codex", VERSION, case))
 }
 
 #[test]
@@ -32,7 +32,7 @@ fn recorded_streams_have_their_meaning() {
 
 #[test]
 fn what_a_second_turn_tells_of_usage_counts_the_first_too() {
-    let thread = Thread::default();
+    let thread = Conversation::default();
     for case in ["turn", "turn-2"] {
         heard(&Codex, &thread, &recorded("codex", VERSION, case));
     }
@@ -44,9 +44,9 @@ fn what_a_second_turn_tells_of_usage_counts_the_first_too() {
 fn usage_of_nothing_but_zeros_is_unknown() {
     let completed = |usage: &str| {
         let line = format!(r#"{{"type":"turn.completed","usage":{usage}}}"#);
-        heard(&Codex, &Thread::default(), &line)
+        heard(&Codex, &Conversation::default(), &line)
     };
-    let idle = Said::Idle { stop_reason: "completed".into() };
+    let idle = ParsedLine::Idle { stop_reason: "completed".into() };
     for usage in [r#"{"input_tokens":0,"cached_input_tokens":0,"output_tokens":0}"#, "{}", "null"] {
         assert_eq!(completed(usage), std::slice::from_ref(&idle), "{usage}");
     }
@@ -56,8 +56,14 @@ fn usage_of_nothing_but_zeros_is_unknown() {
 #[test]
 fn a_dash_alone_is_a_message() {
     let settings = AgentSettings::new(LaneKind::Codex);
-    let asked =
-        Asked { settings: &settings, turn: 1, message: "-", thread: None, tmp: Path::new("/nowhere"), session: "s" };
+    let asked = TurnRequest {
+        settings: &settings,
+        turn: 1,
+        message: "-",
+        thread: None,
+        tmp: Path::new("/nowhere"),
+        session: "s",
+    };
     assert_eq!(Codex.invocation(&asked).unwrap().args.last().unwrap(), " -");
 }
 
@@ -67,7 +73,7 @@ fn workers_are_told_as_plugins_look_for_them() {
     let calls: Vec<(&str, &Value)> = said
         .iter()
         .filter_map(|said| match said {
-            Said::Event(SessionEventKind::ToolCall { name, input, .. }) if name != "command_execution" => {
+            ParsedLine::Event(SessionEventKind::ToolCall { name, input, .. }) if name != "command_execution" => {
                 Some((name.as_str(), input))
             }
             _ => None,
@@ -76,9 +82,9 @@ fn workers_are_told_as_plugins_look_for_them() {
     let names: Vec<&str> = calls.iter().map(|(name, _)| *name).collect();
     assert_eq!(names[..6], ["spawn_agent", "wait", "spawn_agent", "wait", "send_input", "wait"], "{names:?}");
     assert!(text(calls[0].1, "prompt").starts_with("Stage: implementation."), "{calls:?}");
-    let receiver = part(calls[4].1, "receiver_thread_ids")[0].as_str().unwrap();
+    let receiver = member(calls[4].1, "receiver_thread_ids")[0].as_str().unwrap();
     let answered = said.iter().find_map(|said| match said {
-        Said::Event(SessionEventKind::ToolResult { id, output, .. }) if id == "item_1" => Some(output),
+        ParsedLine::Event(SessionEventKind::ToolResult { id, output, .. }) if id == "item_1" => Some(output),
         _ => None,
     });
     assert!(answered.unwrap().contains(receiver), "the worker is known by what its start was answered with");
@@ -86,7 +92,7 @@ fn workers_are_told_as_plugins_look_for_them() {
 
 #[test]
 fn every_kind_of_tool_is_called_once_and_answers() {
-    let read = |lines: &str| shown(&heard(&Codex, &Thread::default(), lines));
+    let read = |lines: &str| shown(&heard(&Codex, &Conversation::default(), lines));
     insta::assert_snapshot!(
         "tools",
         read(concat!(
@@ -112,25 +118,25 @@ fn every_kind_of_tool_is_called_once_and_answers() {
 /// As 0.39.0 printed it.
 #[test]
 fn a_version_with_an_older_format_is_named_as_that() {
-    let mut dialect = Codex.dialect(&Thread::default(), &AgentSettings::new(LaneKind::Codex));
+    let mut dialect = Codex.dialect(&Conversation::default(), &AgentSettings::new(LaneKind::Codex));
     for line in [
         r#"{"provider":"host","sandbox":"danger-full-access","workdir":"/attempt/root","approval":"never","model":"m"}"#,
         r#"{"id":"0","msg":{"type":"task_started","model_context_window":null}}"#,
         r#"{"id":"0","msg":{"type":"agent_message","message":"All is done."}}"#,
     ] {
-        assert_eq!(dialect.read(line), []);
+        assert_eq!(dialect.parse(line), []);
     }
-    let said = dialect.ended(&AgentExit::Code(0), "");
-    assert!(matches!(&said[..], [Said::Broken(fault)] if fault.message.contains("older format")), "{said:?}");
+    let said = dialect.process_exited(&AgentExit::Code(0), "");
+    assert!(matches!(&said[..], [ParsedLine::Failed(fault)] if fault.message.contains("older format")), "{said:?}");
 }
 
 #[test]
 fn an_agent_that_dies_after_an_error_says_why() {
-    let mut dialect = Codex.dialect(&Thread::default(), &AgentSettings::new(LaneKind::Codex));
-    dialect.read(r#"{"type":"error","message":"unexpected status 401 Unauthorized"}"#);
-    let said = dialect.ended(&AgentExit::Code(1), "");
-    assert!(matches!(&said[..], [Said::Broken(fault)] if fault.message.contains("401")), "{said:?}");
-    assert_eq!(dialect.ended(&AgentExit::Signal(9), ""), []);
+    let mut dialect = Codex.dialect(&Conversation::default(), &AgentSettings::new(LaneKind::Codex));
+    dialect.parse(r#"{"type":"error","message":"unexpected status 401 Unauthorized"}"#);
+    let said = dialect.process_exited(&AgentExit::Code(1), "");
+    assert!(matches!(&said[..], [ParsedLine::Failed(fault)] if fault.message.contains("401")), "{said:?}");
+    assert_eq!(dialect.process_exited(&AgentExit::Signal(9), ""), []);
 }
 
 #[test]

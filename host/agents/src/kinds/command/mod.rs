@@ -9,12 +9,12 @@
 use std::{collections::VecDeque, ffi::OsString, path::Path};
 
 use crate::{
-    agent_program::{Asked, Invocation, Program},
-    conversation::Thread,
-    dialect::{Dialect, Said},
+    agent_program::{AgentProgram, Invocation, TurnRequest},
+    conversation::Conversation,
+    dialect::{Dialect, ParsedLine},
     exit::AgentExit,
-    json::shape::Wanted,
-    safe_dir::write_new,
+    json::shape::WantedFields,
+    safe_dir::write_new_file,
 };
 use host_model::{AgentSettings, Fault, FaultClass, LaneKind, SessionEventKind};
 
@@ -22,12 +22,12 @@ use host_model::{AgentSettings, Fault, FaultClass, LaneKind, SessionEventKind};
 mod tests;
 
 /// How much of stdout the final message is.
-const FINAL_MESSAGE: usize = 64 << 10;
+const MAX_FINAL_MESSAGE: usize = 64 << 10;
 
 /// Any program.
-pub(crate) struct Command;
+pub(crate) struct CommandProgram;
 
-impl Program for Command {
+impl AgentProgram for CommandProgram {
     fn kind(&self) -> LaneKind {
         LaneKind::Command
     }
@@ -40,7 +40,7 @@ impl Program for Command {
         Vec::new()
     }
 
-    fn invocation(&self, asked: &Asked<'_>) -> Result<Invocation, Fault> {
+    fn invocation(&self, asked: &TurnRequest<'_>) -> Result<Invocation, Fault> {
         if asked.turn > 1 {
             let message = "a lane of the kind `command` has one turn a session, and the scenario sends another message";
             return Err(Fault::new(FaultClass::Protocol, message));
@@ -50,43 +50,43 @@ impl Program for Command {
         let mut file = None;
         if has("{prompt-file}") || !has("{prompt}") {
             let path = asked.tmp.join(format!("prompt-{}.txt", asked.session));
-            write_new(&path, asked.message.as_bytes()).map_err(|error| {
+            write_new_file(&path, asked.message.as_bytes()).map_err(|error| {
                 Fault::of_host(format_args!("cannot write the prompt to {}", path.display()), &error)
             })?;
             file = Some(path);
         }
         let shown = file.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
         let model = settings.model.as_deref().unwrap_or_default();
-        let marks = [("{prompt}", asked.message), ("{prompt-file}", shown.as_str()), ("{model}", model)];
-        let args = settings.args.iter().map(|arg| filled(arg, &marks).into()).collect();
+        let placeholders = [("{prompt}", asked.message), ("{prompt-file}", shown.as_str()), ("{model}", model)];
+        let args = settings.args.iter().map(|arg| substitute(arg, &placeholders).into()).collect();
         let stdin = file.filter(|_| !has("{prompt-file}"));
         Ok(Invocation { args, stdin })
     }
 
-    fn dialect(&self, _thread: &Thread, _settings: &AgentSettings) -> Box<dyn Dialect> {
+    fn dialect(&self, _thread: &Conversation, _settings: &AgentSettings) -> Box<dyn Dialect> {
         Box::new(CommandDialect::default())
     }
 }
 
 /// `text` with every mark replaced, once: what a prompt holds is no mark.
-fn filled(text: &str, marks: &[(&str, &str)]) -> String {
-    let mut filled = String::new();
+fn substitute(text: &str, placeholders: &[(&str, &str)]) -> String {
+    let mut substitute = String::new();
     let mut rest = text;
     while let Some(at) = rest.find('{') {
-        filled.push_str(&rest[..at]);
+        substitute.push_str(&rest[..at]);
         rest = &rest[at..];
-        match marks.iter().find(|(mark, _)| rest.starts_with(mark)) {
+        match placeholders.iter().find(|(mark, _)| rest.starts_with(mark)) {
             Some((mark, value)) => {
-                filled.push_str(value);
+                substitute.push_str(value);
                 rest = &rest[mark.len()..];
             }
             None => {
-                filled.push('{');
+                substitute.push('{');
                 rest = &rest[1..];
             }
         }
     }
-    filled + rest
+    substitute + rest
 }
 
 #[derive(Default)]
@@ -100,23 +100,23 @@ impl CommandDialect {
     fn keep(&mut self, line: String) {
         self.bytes += line.len() + 1;
         self.lines.push_back(line);
-        while self.bytes > FINAL_MESSAGE && self.lines.len() > 1 {
+        while self.bytes > MAX_FINAL_MESSAGE && self.lines.len() > 1 {
             self.bytes -= self.lines.pop_front().map_or(0, |first| first.len() + 1);
         }
     }
 }
 
 impl Dialect for CommandDialect {
-    fn wanted(&self) -> Option<&'static Wanted> {
+    fn wanted_fields(&self) -> Option<&'static WantedFields> {
         None
     }
 
-    fn text(&mut self, line: &str) -> Vec<Said> {
+    fn parse_text(&mut self, line: &str) -> Vec<ParsedLine> {
         self.keep(line.to_owned());
         Vec::new()
     }
 
-    fn ended(&mut self, exit: &AgentExit, _stderr: &str) -> Vec<Said> {
+    fn process_exited(&mut self, exit: &AgentExit, _stderr: &str) -> Vec<ParsedLine> {
         if *exit != AgentExit::Code(0) {
             return Vec::new();
         }
@@ -124,9 +124,9 @@ impl Dialect for CommandDialect {
         let lines: Vec<String> = std::mem::take(&mut self.lines).into();
         let text = lines.join("\n").trim().to_owned();
         if !text.is_empty() {
-            said.push(Said::Event(SessionEventKind::Message { text }));
+            said.push(ParsedLine::Event(SessionEventKind::Message { text }));
         }
-        said.push(Said::Finished { stop_reason: "exit code 0".into() });
+        said.push(ParsedLine::Finished { stop_reason: "exit code 0".into() });
         said
     }
 }

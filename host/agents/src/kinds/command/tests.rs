@@ -6,8 +6,8 @@ fn invocation(args: &[&str], message: &str, tmp: &Path) -> Invocation {
     let mut settings = AgentSettings::new(LaneKind::Command);
     settings.args = args.iter().map(|arg| (*arg).to_owned()).collect();
     settings.model = Some("m".into());
-    let asked = Asked { settings: &settings, turn: 1, message, thread: None, tmp, session: "s" };
-    Command.invocation(&asked).unwrap()
+    let asked = TurnRequest { settings: &settings, turn: 1, message, thread: None, tmp, session: "s" };
+    CommandProgram.invocation(&asked).unwrap()
 }
 
 #[test]
@@ -36,8 +36,8 @@ fn a_prompt_is_not_written_through_a_link() {
     let elsewhere = tmp.path().join("elsewhere");
     std::os::unix::fs::symlink(&elsewhere, tmp.path().join("prompt-s.txt")).unwrap();
     let settings = AgentSettings::new(LaneKind::Command);
-    let asked = Asked { settings: &settings, turn: 1, message: "x", thread: None, tmp: tmp.path(), session: "s" };
-    let fault = Command.invocation(&asked).unwrap_err();
+    let asked = TurnRequest { settings: &settings, turn: 1, message: "x", thread: None, tmp: tmp.path(), session: "s" };
+    let fault = CommandProgram.invocation(&asked).unwrap_err();
     assert!(fault.class == FaultClass::Internal && fault.message.contains("prompt-s.txt"), "{fault}");
     assert!(!elsewhere.exists());
 }
@@ -46,27 +46,27 @@ fn a_prompt_is_not_written_through_a_link() {
 fn a_second_message_is_a_clear_fault() {
     let settings = AgentSettings::new(LaneKind::Command);
     let asked =
-        Asked { settings: &settings, turn: 2, message: "more", thread: None, tmp: Path::new("/"), session: "s" };
-    let fault = Command.invocation(&asked).unwrap_err();
+        TurnRequest { settings: &settings, turn: 2, message: "more", thread: None, tmp: Path::new("/"), session: "s" };
+    let fault = CommandProgram.invocation(&asked).unwrap_err();
     assert_eq!(fault.class, FaultClass::Protocol);
     assert!(fault.message.contains("one turn"), "{fault}");
 }
 
-fn ended(lines: &[&str], exit: &AgentExit) -> Vec<Said> {
+fn ended(lines: &[&str], exit: &AgentExit) -> Vec<ParsedLine> {
     let mut dialect = CommandDialect::default();
     for line in lines {
-        assert_eq!(dialect.read(line), [], "every line is raw");
+        assert_eq!(dialect.parse(line), [], "every line is raw");
     }
-    dialect.ended(exit, "")
+    dialect.process_exited(exit, "")
 }
 
 #[test]
 fn what_was_printed_is_the_final_message() {
-    let finished = Said::Finished { stop_reason: "exit code 0".into() };
-    let message = |text: &str| Said::Event(SessionEventKind::Message { text: text.into() });
+    let finished = ParsedLine::Finished { stop_reason: "exit code 0".into() };
+    let message = |text: &str| ParsedLine::Event(SessionEventKind::Message { text: text.into() });
     assert_eq!(ended(&["one", "", "two", ""], &AgentExit::Code(0)), [message("one\n\ntwo"), finished.clone()]);
     assert_eq!(ended(&[], &AgentExit::Code(0)), std::slice::from_ref(&finished));
     assert_eq!(ended(&["one"], &AgentExit::Code(1)), []);
-    let long = "x".repeat(FINAL_MESSAGE / 2);
+    let long = "x".repeat(MAX_FINAL_MESSAGE / 2);
     assert_eq!(ended(&["first", &long, &long], &AgentExit::Code(0)), [message(&long), finished]);
 }

@@ -19,17 +19,17 @@ use std::{ffi::OsString, path::Path};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    agent_program::{Asked, Invocation, Program},
-    conversation::Thread,
-    dialect::{Dialect, Said},
+    agent_program::{AgentProgram, Invocation, TurnRequest},
+    conversation::Conversation,
+    dialect::{Dialect, ParsedLine},
     exit::AgentExit,
     json::{
-        line::Read,
-        shape::Wanted,
-        values::{decimal, flag, integer, name, part, text, texts_of},
+        line::ParsedJson,
+        shape::WantedFields,
+        values::{content_text, decimal, flag, integer, member, name, text},
     },
-    kinds::refusal::{Refusal, refused_to_start},
-    safe_dir::Folder,
+    kinds::provider_error::{ProviderError, launch_failure},
+    safe_dir::SafeDir,
 };
 use host_model::{AgentSettings, BackOff, Fault, FaultClass, LaneKind, SessionEventKind, Usage};
 
@@ -37,14 +37,14 @@ use host_model::{AgentSettings, BackOff, Fault, FaultClass, LaneKind, SessionEve
 mod tests;
 
 /// The file of its config dir that names providers.
-const MODELS: &str = "models.json";
+const MODELS_FILE: &str = "models.json";
 /// No seed is longer.
-const LARGEST_MODELS: u64 = 4 << 20;
-/// How many pieces of an answer or of a tool's output make one event.
-const PIECES: u32 = 20;
+const MAX_MODELS_BYTES: u64 = 4 << 20;
+/// How many chunks of an answer or of a tool's output make one event.
+const CHUNKS_PER_EVENT: u32 = 20;
 
 /// What of a line is needed.
-const WANTED: Wanted = Wanted {
+const WANTED: WantedFields = WantedFields {
     facts: &[
         "type",
         "id",
@@ -66,7 +66,7 @@ const WANTED: Wanted = Wanted {
 /// Pi.
 pub(crate) struct Pi;
 
-impl Program for Pi {
+impl AgentProgram for Pi {
     fn kind(&self) -> LaneKind {
         LaneKind::Pi
     }
@@ -88,13 +88,14 @@ impl Program for Pi {
     fn prepare(&self, settings: &AgentSettings, config_dir: &Path) -> Result<(), String> {
         let Some(provider) = &settings.provider else { return Ok(()) };
         let (Some(name), Some(url)) = (provider.name(), &provider.base_url) else { return Ok(()) };
-        let path = config_dir.join(MODELS);
+        let path = config_dir.join(MODELS_FILE);
         let told = |what: String| format!("cannot name the provider in {}: {what}", path.display());
-        let folder = Folder::open(config_dir).map_err(|error| told(error.to_string()))?;
-        let mut models: Value = match folder.read(MODELS, LARGEST_MODELS).map_err(|error| told(error.to_string()))? {
-            Some(text) => serde_json::from_str(&text).map_err(|error| told(error.to_string()))?,
-            None => json!({}),
-        };
+        let folder = SafeDir::open(config_dir).map_err(|error| told(error.to_string()))?;
+        let mut models: Value =
+            match folder.read_file(MODELS_FILE, MAX_MODELS_BYTES).map_err(|error| told(error.to_string()))? {
+                Some(text) => serde_json::from_str(&text).map_err(|error| told(error.to_string()))?,
+                None => json!({}),
+            };
         let api = provider.api.as_deref().unwrap_or("anthropic-messages");
         let url = url.trim_end_matches('/');
         // As the clients of these APIs expect it.
@@ -118,10 +119,10 @@ impl Program for Pi {
             }),
             None => drop(known.insert(name.to_owned(), Value::Object(entry))),
         }
-        folder.replace(MODELS, models.to_string().as_bytes()).map_err(|error| told(error.to_string()))
+        folder.replace_file(MODELS_FILE, models.to_string().as_bytes()).map_err(|error| told(error.to_string()))
     }
 
-    fn invocation(&self, asked: &Asked<'_>) -> Result<Invocation, Fault> {
+    fn invocation(&self, asked: &TurnRequest<'_>) -> Result<Invocation, Fault> {
         let mut args: Vec<OsString> = vec!["--mode".into(), "json".into()];
         let provider = asked.settings.provider.as_ref().and_then(|provider| provider.name());
         if let Some(provider) = provider {
@@ -142,16 +143,16 @@ impl Program for Pi {
         Ok(Invocation { args, stdin: None })
     }
 
-    fn dialect(&self, thread: &Thread, _settings: &AgentSettings) -> Box<dyn Dialect> {
+    fn dialect(&self, thread: &Conversation, _settings: &AgentSettings) -> Box<dyn Dialect> {
         Box::new(PiDialect { thread: thread.clone(), ..PiDialect::default() })
     }
 }
 
 #[derive(Default)]
 struct PiDialect {
-    thread: Thread,
+    thread: Conversation,
     /// Pieces since one was an event.
-    pieces: u32,
+    chunks: u32,
     /// Why the last answer ended.
     stop_reason: String,
     /// What its error was.
@@ -161,84 +162,84 @@ struct PiDialect {
 }
 
 impl Dialect for PiDialect {
-    fn wanted(&self) -> Option<&'static Wanted> {
+    fn wanted_fields(&self) -> Option<&'static WantedFields> {
         Some(&WANTED)
     }
 
-    fn damaged(&mut self, read: &Read) -> Vec<Said> {
-        let (value, message) = (&read.value, part(&read.value, "message"));
+    fn parse_damaged(&mut self, json: &ParsedJson) -> Vec<ParsedLine> {
+        let (value, message) = (&json.value, member(&json.value, "message"));
         let is_answer = text(value, "type") == "message_end" && matches!(text(message, "role"), "assistant" | "");
-        if is_answer { vec![Said::Lost] } else { Vec::new() }
+        if is_answer { vec![ParsedLine::LostMessage] } else { Vec::new() }
     }
 
-    fn json(&mut self, read: &Read) -> Vec<Said> {
-        let value = &read.value;
+    fn parse_json(&mut self, json: &ParsedJson) -> Vec<ParsedLine> {
+        let value = &json.value;
         match text(value, "type") {
             "session" => self.started(&name(value, "id")),
-            "message_end" => self.message(part(value, "message")),
-            "tool_execution_start" => vec![Said::Event(SessionEventKind::ToolCall {
+            "message_end" => self.message(member(value, "message")),
+            "tool_execution_start" => vec![ParsedLine::Event(SessionEventKind::ToolCall {
                 id: name(value, "toolCallId"),
                 name: text(value, "toolName").to_owned(),
-                input: part(value, "args").clone(),
+                input: member(value, "args").clone(),
             })],
-            "tool_execution_end" => vec![Said::Event(SessionEventKind::ToolResult {
+            "tool_execution_end" => vec![ParsedLine::Event(SessionEventKind::ToolResult {
                 id: name(value, "toolCallId"),
                 is_error: flag(value, "isError").unwrap_or(false),
-                output: texts_of(part(part(value, "result"), "content")),
+                output: content_text(member(member(value, "result"), "content")),
             })],
             "auto_retry_start" | "summarization_retry_scheduled" => {
-                vec![Said::Event(SessionEventKind::BackOff(BackOff {
+                vec![ParsedLine::Event(SessionEventKind::BackOff(BackOff {
                     attempt: integer(value, "attempt").and_then(|attempt| u32::try_from(attempt).ok()),
                     delay_ms: integer(value, "delayMs"),
                     reason: text(value, "errorMessage").to_owned(),
                 }))]
             }
             "agent_settled" => vec![self.end_of_turn()],
-            "message_update" | "tool_execution_update" => self.piece(),
+            "message_update" | "tool_execution_update" => self.chunk_event(),
             "agent_start" | "agent_end" => {
                 self.ended = text(value, "type") == "agent_end";
-                vec![Said::Known]
+                vec![ParsedLine::Ignored]
             }
-            "turn_start" | "message_start" | "turn_end" | "auto_retry_end" => vec![Said::Known],
+            "turn_start" | "message_start" | "turn_end" | "auto_retry_end" => vec![ParsedLine::Ignored],
             _ => Vec::new(),
         }
     }
 
-    fn ended(&mut self, exit: &AgentExit, stderr: &str) -> Vec<Said> {
+    fn process_exited(&mut self, exit: &AgentExit, stderr: &str) -> Vec<ParsedLine> {
         if self.ended && *exit == AgentExit::Code(0) {
             return vec![match self.end_of_turn() {
-                Said::Idle { stop_reason } => Said::Finished { stop_reason },
+                ParsedLine::Idle { stop_reason } => ParsedLine::Finished { stop_reason },
                 other => other,
             }];
         }
-        refused_to_start(exit, stderr, self.thread.answered())
+        launch_failure(exit, stderr, self.thread.answered())
     }
 }
 
 impl PiDialect {
-    fn started(&mut self, id: &str) -> Vec<Said> {
+    fn started(&mut self, id: &str) -> Vec<ParsedLine> {
         if id.is_empty() {
             return Vec::new();
         }
         self.thread.set_id(id);
-        vec![Said::Event(SessionEventKind::Started { session_id: id.to_owned(), model: None })]
+        vec![ParsedLine::Event(SessionEventKind::Started { session_id: id.to_owned(), model: None })]
     }
 
-    fn piece(&mut self) -> Vec<Said> {
-        self.pieces = (self.pieces + 1) % PIECES;
-        if self.pieces == 0 { Vec::new() } else { vec![Said::Known] }
+    fn chunk_event(&mut self) -> Vec<ParsedLine> {
+        self.chunks = (self.chunks + 1) % CHUNKS_PER_EVENT;
+        if self.chunks == 0 { Vec::new() } else { vec![ParsedLine::Ignored] }
     }
 
-    fn message(&mut self, message: &Value) -> Vec<Said> {
+    fn message(&mut self, message: &Value) -> Vec<ParsedLine> {
         if text(message, "role") != "assistant" {
-            return vec![Said::Known];
+            return vec![ParsedLine::Ignored];
         }
         self.stop_reason = text(message, "stopReason").to_owned();
         self.error = text(message, "errorMessage").to_owned();
         let mut said = Vec::new();
         if !matches!(self.stop_reason.as_str(), "error" | "aborted") {
             self.thread.set_answered();
-            let texts: Vec<&str> = match part(message, "content") {
+            let texts: Vec<&str> = match member(message, "content") {
                 Value::String(text) => vec![text],
                 content => {
                     let blocks = content.as_array().into_iter().flatten();
@@ -247,26 +248,28 @@ impl PiDialect {
             };
             let texts: Vec<&str> = texts.into_iter().filter(|it| !it.is_empty()).collect();
             if !texts.is_empty() {
-                said.push(Said::Event(SessionEventKind::Message { text: texts.join("\n") }));
+                said.push(ParsedLine::Event(SessionEventKind::Message { text: texts.join("\n") }));
             }
         }
-        let used = usage(part(message, "usage"));
+        let used = usage(member(message, "usage"));
         if !used.is_unknown() {
-            said.push(Said::Event(SessionEventKind::Usage(self.thread.add_usage(&used))));
+            said.push(ParsedLine::Event(SessionEventKind::Usage(self.thread.add_usage(&used))));
         }
-        if said.is_empty() { vec![Said::Known] } else { said }
+        if said.is_empty() { vec![ParsedLine::Ignored] } else { said }
     }
 
-    fn end_of_turn(&self) -> Said {
+    fn end_of_turn(&self) -> ParsedLine {
         match self.stop_reason.as_str() {
             "error" => {
                 let (words, answered) = (self.error.as_str(), self.thread.answered());
-                Said::Broken(Refusal { words, answered, ..Refusal::default() }.fault())
+                ParsedLine::Failed(ProviderError { words, answered, ..ProviderError::default() }.fault())
             }
-            "aborted" => Said::Broken(Fault::new(FaultClass::Crash, "the agent broke off: its turn was interrupted")),
+            "aborted" => {
+                ParsedLine::Failed(Fault::new(FaultClass::Crash, "the agent broke off: its turn was interrupted"))
+            }
             // There was no answer at all.
-            "" => Said::Idle { stop_reason: "settled".to_owned() },
-            reason => Said::Idle { stop_reason: reason.to_owned() },
+            "" => ParsedLine::Idle { stop_reason: "settled".to_owned() },
+            reason => ParsedLine::Idle { stop_reason: reason.to_owned() },
         }
     }
 }
@@ -279,7 +282,7 @@ fn usage(usage: &Value) -> Usage {
     if input.unwrap_or(0) == 0 && count("output").unwrap_or(0) == 0 {
         return Usage::default();
     }
-    let cost = decimal(part(usage, "cost"), "total").filter(|usd| *usd > 0.0);
+    let cost = decimal(member(usage, "cost"), "total").filter(|usd| *usd > 0.0);
     Usage {
         input_tokens: input,
         cached_input_tokens: count("cacheRead"),

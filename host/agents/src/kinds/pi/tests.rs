@@ -6,8 +6,8 @@ use host_model::Provider;
 
 const VERSION: &str = "0.87.1";
 
-fn said(case: &str) -> Vec<Said> {
-    heard(&Pi, &Thread::default(), &recorded("pi", VERSION, case))
+fn said(case: &str) -> Vec<ParsedLine> {
+    heard(&Pi, &Conversation::default(), &recorded("pi", VERSION, case))
 }
 
 #[test]
@@ -19,7 +19,7 @@ fn recorded_streams_have_their_meaning() {
 
 #[test]
 fn a_second_turn_adds_to_what_was_used() {
-    let thread = Thread::default();
+    let thread = Conversation::default();
     for case in ["turn", "turn-2"] {
         heard(&Pi, &thread, &recorded("pi", VERSION, case));
     }
@@ -31,8 +31,8 @@ fn a_second_turn_adds_to_what_was_used() {
 #[test]
 fn a_long_answer_is_not_silence() {
     let piece = r#"{"type":"message_update","assistantMessageEvent":{"type":"text_delta","delta":"x"}}"#;
-    let said = heard(&Pi, &Thread::default(), &format!("{piece}\n").repeat(100));
-    assert_eq!(said.iter().filter(|said| matches!(said, Said::Event(SessionEventKind::Raw { .. }))).count(), 5);
+    let said = heard(&Pi, &Conversation::default(), &format!("{piece}\n").repeat(100));
+    assert_eq!(said.iter().filter(|said| matches!(said, ParsedLine::Event(SessionEventKind::Raw { .. }))).count(), 5);
 }
 
 #[test]
@@ -42,12 +42,12 @@ fn the_last_answer_decides_the_end() {
             "{{\"type\":\"message_end\",\"message\":{{\"role\":\"assistant\",\"stopReason\":\"{reason}\"}}}}\n\
              {{\"type\":\"agent_settled\"}}"
         );
-        heard(&Pi, &Thread::default(), &lines).pop().unwrap()
+        heard(&Pi, &Conversation::default(), &lines).pop().unwrap()
     };
-    assert_eq!(end("length"), Said::Idle { stop_reason: "length".into() });
-    assert!(matches!(end("aborted"), Said::Broken(fault) if fault.class == FaultClass::Crash));
-    let nothing = heard(&Pi, &Thread::default(), r#"{"type":"agent_settled"}"#);
-    assert_eq!(nothing, [Said::Idle { stop_reason: "settled".into() }]);
+    assert_eq!(end("length"), ParsedLine::Idle { stop_reason: "length".into() });
+    assert!(matches!(end("aborted"), ParsedLine::Failed(fault) if fault.class == FaultClass::Crash));
+    let nothing = heard(&Pi, &Conversation::default(), r#"{"type":"agent_settled"}"#);
+    assert_eq!(nothing, [ParsedLine::Idle { stop_reason: "settled".into() }]);
 }
 
 #[test]
@@ -59,7 +59,7 @@ fn a_price_that_is_known_is_a_cost() {
         output_tokens: Some(2),
         cost_micro_usd: Some(12_500),
     };
-    assert_eq!(heard(&Pi, &Thread::default(), line), [Said::Event(SessionEventKind::Usage(expected))]);
+    assert_eq!(heard(&Pi, &Conversation::default(), line), [ParsedLine::Event(SessionEventKind::Usage(expected))]);
 }
 
 #[test]
@@ -78,8 +78,14 @@ fn the_command_line_has_the_prompt_last() {
 #[test]
 fn a_prompt_that_looks_like_a_file_is_none() {
     let settings = AgentSettings::new(LaneKind::Pi);
-    let asked =
-        Asked { settings: &settings, turn: 1, message: "@team, look", thread: None, tmp: Path::new("/"), session: "s" };
+    let asked = TurnRequest {
+        settings: &settings,
+        turn: 1,
+        message: "@team, look",
+        thread: None,
+        tmp: Path::new("/"),
+        session: "s",
+    };
     assert_eq!(Pi.invocation(&asked).unwrap().args.last().unwrap(), " @team, look");
 }
 

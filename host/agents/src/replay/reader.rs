@@ -11,15 +11,15 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use host_model::{REPLAY_SCHEMA, ReplayStep};
 
 /// The longest line of a replay: an event holds no more than a line of an agent and what is around it.
-const LINE: u64 = 16 << 20;
+const MAX_LINE_BYTES: u64 = 16 << 20;
 /// The lines of a replay, read one by one.
-pub(super) struct Steps {
+pub(super) struct ReplayReader {
     lines: BufReader<File>,
     number: u64,
     next: Option<ReplayStep>,
 }
 
-impl Steps {
+impl ReplayReader {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self { lines: BufReader::new(open_regular(path)?), number: 0, next: None })
     }
@@ -64,9 +64,9 @@ impl Steps {
     fn line(&mut self) -> Result<Option<Vec<u8>>, String> {
         self.number += 1;
         let mut line = Vec::new();
-        let read = (&mut self.lines).take(LINE).read_until(b'\n', &mut line);
+        let read = (&mut self.lines).take(MAX_LINE_BYTES).read_until(b'\n', &mut line);
         read.map_err(|error| format!("has a replay whose line {} cannot be read: {error}", self.number))?;
-        if line.len() as u64 == LINE {
+        if line.len() as u64 == MAX_LINE_BYTES {
             return Err(format!("has a replay whose line {} is too long", self.number));
         }
         Ok(line.ends_with(b"\n").then_some(line))

@@ -3,21 +3,21 @@
 use serde_json::{Value, json};
 
 use crate::{
-    dialect::Said,
-    json::values::{list, name, part, text},
+    dialect::ParsedLine,
+    json::values::{list, member, name, text},
     kinds::acp::{
         AcpDialect, NEW_SESSION, SET_MODE,
-        messages::{model, request, words},
+        messages::{error_text, model, request},
     },
 };
 use host_model::{Fault, FaultClass, SessionEventKind};
 
 /// Modes in which adapters ask for nothing: of `claude-agent-acp` and of `codex-acp`. What an agent may do is the
 /// confinement's to say.
-const ASKS_NOTHING: [&str; 2] = ["bypassPermissions", "agent-full-access"];
+const UNRESTRICTED_MODES: [&str; 2] = ["bypassPermissions", "agent-full-access"];
 
 impl AcpDialect {
-    pub(super) fn prompt(&mut self, message: &str) -> Said {
+    pub(super) fn prompt(&mut self, message: &str) -> ParsedLine {
         self.prompt = self.prompt.max(NEW_SESSION) + 1;
         self.busy = true;
         (self.acted, self.failed, self.ended) = (false, false, None);
@@ -26,23 +26,23 @@ impl AcpDialect {
         request(self.prompt, "session/prompt", &json!({ "sessionId": session, "prompt": prompt }))
     }
 
-    pub(super) fn started(&mut self, result: &Value) -> Vec<Said> {
+    pub(super) fn started(&mut self, result: &Value) -> Vec<ParsedLine> {
         let id = name(result, "sessionId");
         if id.is_empty() {
             let message = "the agent did not name the session in its answer to `session/new`";
-            return vec![Said::Broken(Fault::new(FaultClass::Protocol, message))];
+            return vec![ParsedLine::Failed(Fault::new(FaultClass::Protocol, message))];
         }
         self.thread.set_id(&id);
         let started = SessionEventKind::Started { session_id: id.clone(), model: model(result) };
-        let next = match self.wanted_mode(part(result, "modes")) {
+        let next = match self.wanted_mode(member(result, "modes")) {
             Ok(Some(mode)) => request(SET_MODE, "session/set_mode", &json!({ "sessionId": id, "modeId": mode })),
             Ok(None) => {
                 let first = self.first.take().unwrap_or_default();
                 self.prompt(&first)
             }
-            Err(problem) => Said::Broken(Fault::new(FaultClass::Launch, problem)),
+            Err(problem) => ParsedLine::Failed(Fault::new(FaultClass::Launch, problem)),
         };
-        vec![Said::Event(started), next]
+        vec![ParsedLine::Event(started), next]
     }
 
     /// The mode that the session is to be put into, if it is not in it.
@@ -55,18 +55,20 @@ impl AcpDialect {
                 return Err(format!("the lane asks for the mode `{mode}`, but the agent offers {offered}"));
             }
             Some(mode) => Some(mode),
-            None => ASKS_NOTHING.into_iter().find(|mode| offered.contains(mode)),
+            None => UNRESTRICTED_MODES.into_iter().find(|mode| offered.contains(mode)),
         };
         Ok(wanted.filter(|mode| *mode != text(modes, "currentModeId")).map(str::to_owned))
     }
 
     /// An error before the first prompt. What nobody knows better is the lane's: it would be the same again.
-    pub(super) fn not_begun(&self, error: &Value) -> Said {
-        let mut fault = self.refusal(error, "");
+    pub(super) fn start_error(&self, error: &Value) -> ParsedLine {
+        let mut fault = self.provider_error(error, "");
         if fault.class == FaultClass::Crash {
-            fault =
-                Fault::new(FaultClass::Launch, format!("the agent did not begin its session: {}", words(error, "")));
+            fault = Fault::new(
+                FaultClass::Launch,
+                format!("the agent did not begin its session: {}", error_text(error, "")),
+            );
         }
-        Said::Broken(fault)
+        ParsedLine::Failed(fault)
     }
 }

@@ -12,21 +12,21 @@
 //! | connection refused, dropped, timed out, broken stream, again and again | `overload` | the same: it was the provider's turn, the agent lives, and all of the lane suffers |
 //! | anything else | `crash` | nobody knows |
 //!
-//! An agent that dies without a word is a `crash`, too. See [`refused_to_start`] for one that leaves at once.
+//! An agent that dies without a word is a `crash`, too. See [`launch_failure`] for one that leaves at once.
 
 use host_model::{Fault, FaultClass};
 
 use crate::{
-    dialect::{Said, hint},
+    dialect::{ParsedLine, hint},
     exit::AgentExit,
 };
 
 /// How much of the agent's words a fault shows.
-const WORDS: usize = 2 << 10;
+const MAX_SHOWN_BYTES: usize = 2 << 10;
 
 /// Why an agent gave up.
 #[derive(Debug, Default)]
-pub(crate) struct Refusal<'a> {
+pub(crate) struct ProviderError<'a> {
     /// The status of HTTP, where the agent tells it apart; else it is looked for in its words.
     pub(crate) status: Option<u64>,
     /// Words that are for programs, such as `rate_limit_error`.
@@ -37,7 +37,7 @@ pub(crate) struct Refusal<'a> {
     pub(crate) answered: bool,
 }
 
-const REFUSED: [&str; 16] = [
+const REFUSAL_WORDS: [&str; 16] = [
     "authentication_failed",
     "authentication_error",
     "permission_error",
@@ -56,7 +56,7 @@ const REFUSED: [&str; 16] = [
     "forbidden",
 ];
 
-const OVERLOADED: [&str; 21] = [
+const OVERLOAD_WORDS: [&str; 21] = [
     "overloaded",
     "rate_limit",
     "rate limit",
@@ -80,14 +80,14 @@ const OVERLOADED: [&str; 21] = [
     "fetch failed",
 ];
 
-const BAD_REQUEST: [&str; 2] = ["invalid_request", "invalid request"];
+const BAD_REQUEST_WORDS: [&str; 2] = ["invalid_request", "invalid request"];
 
-impl Refusal<'_> {
+impl ProviderError<'_> {
     /// The fault that it is.
     pub(crate) fn fault(&self) -> Fault {
         let class = self.class();
-        let words = cut(self.words.trim(), WORDS);
-        let words = if words.is_empty() { cut(self.code, WORDS) } else { words };
+        let words = cut(self.words.trim(), MAX_SHOWN_BYTES);
+        let words = if words.is_empty() { cut(self.code, MAX_SHOWN_BYTES) } else { words };
         Fault::new(
             class,
             match class {
@@ -113,11 +113,11 @@ impl Refusal<'_> {
         }
         let said = format!("{}\n{}", self.code, self.words).to_lowercase();
         let any = |words: &[&str]| words.iter().any(|word| said.contains(word));
-        if any(&REFUSED) {
+        if any(&REFUSAL_WORDS) {
             FaultClass::Launch
-        } else if any(&BAD_REQUEST) {
+        } else if any(&BAD_REQUEST_WORDS) {
             request
-        } else if any(&OVERLOADED) {
+        } else if any(&OVERLOAD_WORDS) {
             FaultClass::Overload
         } else {
             FaultClass::Crash
@@ -146,13 +146,13 @@ fn cut(words: &str, bound: usize) -> String {
 
 /// What it means that an agent ended before it had finished its turn, if that is no crash: a program that gives up by
 /// itself before its model has answered once did not take its arguments, its configuration or its login.
-pub(crate) fn refused_to_start(exit: &AgentExit, stderr: &str, answered: bool) -> Vec<Said> {
+pub(crate) fn launch_failure(exit: &AgentExit, stderr: &str, answered: bool) -> Vec<ParsedLine> {
     match exit {
         // Shells and programs that catch signals answer with 128 and the signal.
         AgentExit::Code(1..128) if !answered => {
             let words = if stderr.is_empty() { "it wrote nothing to stderr".to_owned() } else { stderr.to_owned() };
             let message = format!("the agent did not start its work: {exit}; {words}{}", hint(stderr));
-            vec![Said::Broken(Fault::new(FaultClass::Launch, message))]
+            vec![ParsedLine::Failed(Fault::new(FaultClass::Launch, message))]
         }
         _ => Vec::new(),
     }
@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     fn class(words: &str, answered: bool) -> FaultClass {
-        Refusal { words, answered, ..Refusal::default() }.fault().class
+        ProviderError { words, answered, ..ProviderError::default() }.fault().class
     }
 
     #[test]
@@ -205,15 +205,15 @@ mod tests {
 
     #[test]
     fn long_words_are_cut_between_characters() {
-        let fault = Refusal { words: &"é".repeat(5_000), ..Refusal::default() }.fault();
+        let fault = ProviderError { words: &"é".repeat(5_000), ..ProviderError::default() }.fault();
         assert!(fault.message.len() < 2_200 && fault.message.ends_with('…'), "{}", fault.message.len());
     }
 
     #[test]
     fn who_leaves_at_once_did_not_start() {
         let class = |exit: AgentExit, answered: bool| {
-            refused_to_start(&exit, "unknown option", answered).into_iter().map(|said| match said {
-                Said::Broken(fault) => fault.class,
+            launch_failure(&exit, "unknown option", answered).into_iter().map(|said| match said {
+                ParsedLine::Failed(fault) => fault.class,
                 other => panic!("{other:?}"),
             })
         };

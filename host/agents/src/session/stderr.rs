@@ -1,0 +1,32 @@
+//! Records what an agent writes to stderr.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use crate::{dialect::TurnState, session::journal::Journal};
+use host_model::RedactingStream;
+
+/// How much of stderr a fault's message shows.
+const STDERR_TAIL: usize = 4 << 10;
+/// Knows nobody but the journal: while a descendant that survives holds stderr open, nobody else waits for it.
+pub(super) async fn record_stderr(
+    mut stderr: impl AsyncRead + Unpin,
+    mut shown: RedactingStream,
+    journal: Arc<Mutex<Journal>>,
+    heard: Arc<Mutex<TurnState>>,
+) {
+    let keep = |bytes: &[u8]| {
+        Journal::with(&journal, |journal| journal.record.stderr(bytes));
+        TurnState::with(&heard, |heard| {
+            heard.stderr.extend_from_slice(bytes);
+            let surplus = heard.stderr.len().saturating_sub(STDERR_TAIL);
+            heard.stderr.drain(..surplus);
+        });
+    };
+    let mut buffer = vec![0; 8 << 10];
+    while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
+        keep(&shown.push(&buffer[..read]));
+    }
+    keep(&shown.finish());
+}

@@ -1,0 +1,11 @@
+//! Waiting for a moment that may not come.
+
+use host_clock::Instant;
+
+/// Waits until `instant`, or forever where there is none.
+pub(super) async fn sleep_until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => host_clock::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
