@@ -26,7 +26,7 @@ pub(crate) trait AgentProgram: Send + Sync {
     }
 
     /// What to start for a message.
-    fn invocation(&self, asked: &TurnRequest<'_>) -> Result<Invocation, Fault>;
+    fn invocation(&self, request: &TurnRequest<'_>) -> Result<Invocation, Fault>;
 
     /// Whether it takes further messages on its standard input, instead of being started again.
     fn is_persistent(&self) -> bool {
@@ -43,12 +43,12 @@ pub(crate) struct TurnRequest<'a> {
     /// From 1.
     pub(crate) turn: u32,
     pub(crate) message: &'a str,
-    /// The agent's own name for the session, once it has told it.
-    pub(crate) thread: Option<String>,
+    /// The agent's own name for the session, once it is known.
+    pub(crate) conversation_id: Option<String>,
     /// Where a file for this turn may be put.
-    pub(crate) tmp: &'a Path,
+    pub(crate) tmp_dir: &'a Path,
     /// The host's name for the session.
-    pub(crate) session: &'a str,
+    pub(crate) session_id: &'a str,
 }
 
 /// How a program is started for a message.

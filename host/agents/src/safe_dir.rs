@@ -151,7 +151,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_written_or_read_through_a_link() {
+    fn links_are_not_followed() {
         let outer = tempfile::tempdir().unwrap();
         let at = |name: &str| outer.path().join(name);
         for name in ["own", "outside", "outside/deep"] {

@@ -344,7 +344,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_kernel_cannot_do_is_named() {
+    fn missing_kernel_features_are_named() {
         assert!(missing_protection(0, true).unwrap().contains("no Landlock"));
         let first = missing_protection(1, true).unwrap();
         assert!(VERSION_FEATURES.iter().all(|(_, what)| first.contains(what)), "{first}");
@@ -358,7 +358,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_travels_whatever_its_paths_are() {
+    fn unusual_paths_are_serialized() {
         use std::os::unix::ffi::OsStringExt;
         let odd = PathBuf::from(OsString::from_vec(b"/tmp/\xff\n\"".to_vec()));
         let confinement = Confinement::default().and([odd.clone()], []);
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_listed_path_that_is_not_there_is_told() {
+    fn a_missing_listed_path_is_an_error() {
         for (writable, readable) in [(vec!["/nowhere/at/all".into()], vec![]), (vec![], vec!["/nowhere/at/all".into()])]
         {
             let policy = ConfinementSpec::from(&Confinement::default().and(writable, readable));

@@ -29,7 +29,7 @@ mod tests {
     use host_model::LaneKind;
 
     #[test]
-    fn a_script_may_load_its_packages_and_nothing_else() {
+    fn a_script_may_only_load_its_packages() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().canonicalize().unwrap().join(name);
         fs::create_dir_all(at("node_modules/pi/node_modules/deep")).unwrap();

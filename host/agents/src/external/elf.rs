@@ -151,12 +151,12 @@ mod tests {
     }
 
     #[test]
-    fn a_program_of_this_machine_is_fine() {
+    fn a_native_program_has_no_problem() {
         assert_eq!(problem_of(&changed(|_| {})), None);
     }
 
     #[test]
-    fn programs_that_cannot_be_started_are_described() {
+    fn programs_that_cannot_start_are_explained() {
         let cut = problem_of(b"\x7fELF\x02\x01").unwrap();
         assert!(cut.contains("is truncated"), "{cut}");
         let object = problem_of(&changed(|bytes| bytes[16] = 1)).unwrap();

@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn every_spelling_gives_its_program() {
+    fn every_spelling_is_parsed() {
         for (arguments, env_args, command) in [
             (&["node", "s"][..], &[][..], &["node", "s"][..]),
             (&["-S node --x", "s"], &[], &["node", "--x", "s"]),
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_spelling_is_refused() {
+    fn unknown_spellings_are_refused() {
         for (arguments, says) in [
             (&["--weird", "node"][..], "`--weird` of `env` is not known"),
             (&["-P/x", "node"], "`-P/x` of `env` is not known"),

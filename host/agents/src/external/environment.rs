@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn every_missing_credential_is_told_and_no_value() {
+    fn missing_credentials_are_reported_without_values() {
         let mut settings = AgentSettings::new(LaneKind::Claude);
         settings.credentials = vec![Credential::Variable("KEY".into())];
         assert_eq!(credentials(&settings, given), Ok(vec![("KEY".into(), "sk-12345678".into())]));
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn the_secrets_of_a_file_are_its_texts() {
+    fn secrets_of_a_json_file_are_its_texts() {
         let folder = tempfile::tempdir().unwrap();
         let from = folder.path().join("auth.json");
         fs::write(&from, r#"{"mode":"key","tokens":[{"access":"aaaa-bbbb-cccc"}],"n":12345678901}"#).unwrap();
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn the_secrets_of_a_file_that_is_no_json_are_its_values() {
+    fn secrets_of_other_files_are_their_values() {
         let folder = tempfile::tempdir().unwrap();
         let from = folder.path().join("credentials");
         let lines = [

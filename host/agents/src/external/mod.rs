@@ -77,7 +77,7 @@ impl ExternalLane {
             return Err(Fault::new(FaultClass::Protocol, problem));
         }
         if settings.version.is_some() {
-            let asked = || async {
+            let check = || async {
                 match version::check_version(self.program.name(), settings, self.host.clone(), &self.guard.confinement)
                     .await
                 {
@@ -86,15 +86,15 @@ impl ExternalLane {
                     answer => Ok(answer),
                 }
             };
-            self.version.get_or_try_init(asked).await.map_err(launch)?.clone().map_err(launch)?;
+            self.version.get_or_try_init(check).await.map_err(launch)?.clone().map_err(launch)?;
         }
-        let brought = fs::read_dir(&spec.config_dir).is_ok_and(|mut entries| entries.next().is_some());
+        let had_config = fs::read_dir(&spec.config_dir).is_ok_and(|mut entries| entries.next().is_some());
         seeds::install(settings, &spec.config_dir, &spec.home).map_err(|error| match error {
             InstallError::Lane(problem) => launch(problem),
             InstallError::Blocked(problem) => Fault::of_problem(FaultClass::Protocol, problem),
         })?;
         // What it cannot work with is the lane's, unless the scenario brought something.
-        let class = if brought { FaultClass::Protocol } else { FaultClass::Launch };
+        let class = if had_config { FaultClass::Protocol } else { FaultClass::Launch };
         self.program.prepare(settings, &spec.config_dir).map_err(|problem| Fault::of_problem(class, problem))?;
         let own = self.program.variables(settings, &spec.config_dir);
         let dirs = [&spec.root, &spec.config_dir, &spec.home, &spec.tmp].map(Clone::clone);
@@ -113,7 +113,7 @@ impl ExternalLane {
             home: spec.home.clone(),
             tmp: spec.tmp.clone(),
             session: new_session_id(),
-            thread: Conversation::in_root(&spec.root),
+            conversation: Conversation::in_root(&spec.root),
         })
     }
 }
@@ -151,19 +151,20 @@ struct ExternalAgent {
     home: PathBuf,
     tmp: PathBuf,
     session: String,
-    thread: Conversation,
+    conversation: Conversation,
 }
 
 impl TurnAgent for ExternalAgent {
     fn command(&self, turn: u32, message: &str) -> Result<AgentCommand, Fault> {
-        let thread = self.thread.id();
-        if turn > 1 && thread.is_none() && self.settings.kind != LaneKind::Command {
+        let conversation_id = self.conversation.id();
+        if turn > 1 && conversation_id.is_none() && self.settings.kind != LaneKind::Command {
             let message = "the agent never told the name of its session, so that it cannot be sent another message";
             return Err(Fault::new(FaultClass::Protocol, message));
         }
         let settings = &self.settings;
-        let asked = TurnRequest { settings, turn, message, thread, tmp: &self.tmp, session: &self.session };
-        let Invocation { args, stdin } = self.program.invocation(&asked)?;
+        let request =
+            TurnRequest { settings, turn, message, conversation_id, tmp_dir: &self.tmp, session_id: &self.session };
+        let Invocation { args, stdin } = self.program.invocation(&request)?;
         Ok(AgentCommand {
             program: self.executable.clone(),
             args: self.leading_args.iter().cloned().chain(args).collect(),
@@ -179,7 +180,7 @@ impl TurnAgent for ExternalAgent {
     }
 
     fn dialect(&self) -> Box<dyn Dialect> {
-        self.program.dialect(&self.thread, &self.settings)
+        self.program.dialect(&self.conversation, &self.settings)
     }
 
     fn clean_up(&self) -> Result<(), String> {

@@ -51,8 +51,8 @@ pub(crate) struct ScriptFile {
 /// # Errors
 /// Where it was looked for, or why it cannot be env_command_line, and what to do.
 pub(crate) fn find(name: Option<&str>, settings: &AgentSettings) -> Result<FoundProgram, String> {
-    let asked = settings.command.as_deref().or(name).ok_or("the lane names no `command`")?;
-    let program = look_up(asked, &settings.path, "the agent")?;
+    let name = settings.command.as_deref().or(name).ok_or("the lane names no `command`")?;
+    let program = look_up(name, &settings.path, "the agent")?;
     InterpreterChain { settings, files: Vec::new(), scripts: Vec::new(), env_args: Vec::new(), env_command_line: None }
         .follow(program)
 }
@@ -205,21 +205,21 @@ fn folders_of(path: &OsStr) -> Result<Vec<PathBuf>, String> {
 }
 
 /// `what` is installed if it is missing, in a help.
-fn look_up(asked: &str, folders: &[PathBuf], what: &str) -> Result<PathBuf, String> {
+fn look_up(name: &str, folders: &[PathBuf], what: &str) -> Result<PathBuf, String> {
     let system = SYSTEM_PATH.split(':').map(PathBuf::from);
-    look_up_in(OsStr::new(asked), &folders.iter().cloned().chain(system).collect::<Vec<_>>(), what)
+    look_up_in(OsStr::new(name), &folders.iter().cloned().chain(system).collect::<Vec<_>>(), what)
 }
 
-fn look_up_in(asked: &OsStr, folders: &[PathBuf], what: &str) -> Result<PathBuf, String> {
-    let shown = asked.display();
-    if asked.as_bytes().contains(&b'/') {
-        let path = PathBuf::from(asked);
+fn look_up_in(name: &OsStr, folders: &[PathBuf], what: &str) -> Result<PathBuf, String> {
+    let shown = name.display();
+    if name.as_bytes().contains(&b'/') {
+        let path = PathBuf::from(name);
         if !path.is_absolute() {
             return Err(format!("`{shown}` must be an absolute path, or the name of a program"));
         }
         return check_executable(&path, what).map(|()| path);
     }
-    let all = || folders.iter().map(|folder| folder.join(asked));
+    let all = || folders.iter().map(|folder| folder.join(name));
     if let Some(found) = all().find(|path| check_executable(path, what).is_ok()) {
         return Ok(found);
     }
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lanes_directories_come_before_the_systems() {
+    fn lane_directories_come_before_the_systems() {
         let mut programs = Programs::new();
         let shadowed = programs.add("sh", "#!/bin/sh\n");
         assert_eq!(find(Some("sh"), &programs.settings).unwrap().executable, shadowed);
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interpreter_is_found_like_the_program() {
+    fn interpreters_are_found_like_programs() {
         let programs = Programs::new();
         programs.add("node", "#!/bin/sh\n");
         for (first, words) in [
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn interpreters_that_are_scripts_are_followed() {
+    fn script_interpreters_are_followed() {
         let programs = Programs::new();
         programs.add("bash", "#!/bin/sh\n");
         let node = programs.add("node", "#!/usr/bin/env -S bash -e\n");
@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interpreter_that_cannot_be_started_is_named() {
+    fn broken_interpreters_are_named() {
         let programs = Programs::new();
         programs.add("text", "echo text\n");
         let text = programs.path("text").display().to_string();
@@ -380,7 +380,7 @@ mod tests {
     }
 
     #[test]
-    fn a_program_that_cannot_be_started_is_named_with_the_remedy() {
+    fn broken_programs_are_named_with_a_fix() {
         let mut programs = Programs::new();
         let problem = find(Some("no-such-agent"), &programs.settings).unwrap_err();
         assert!(

@@ -167,7 +167,7 @@ mod tests {
     use host_model::LaneKind;
 
     #[test]
-    fn seeds_are_copied_and_what_is_there_stays() {
+    fn seeds_do_not_overwrite_existing_files() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         for name in ["seed/deep", "config", "home"] {
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn seeds_and_logins_that_never_end_or_are_too_large_are_refused() {
+    fn endless_or_oversized_seeds_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         for name in ["seed", "config", "home"] {
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn links_that_an_earlier_session_left_lead_nowhere() {
+    fn links_of_an_earlier_session_are_not_followed() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         for name in ["seed/deep", "config", "home", "outside"] {
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_login_that_is_renewed_does_not_stay_in_the_config_dir() {
+    fn renewed_logins_leave_the_config_dir() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         for name in ["config", "home"] {
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_scenario_put_in_the_way_of_a_login_is_its_own_fault() {
+    fn a_login_blocked_by_the_scenario_is_its_fault() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::write(folder.path().join("auth.json"), "secret").unwrap();
@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn seeds_that_are_missing_are_told() {
+    fn missing_seeds_are_reported() {
         let folder = tempfile::tempdir().unwrap();
         let mut settings = AgentSettings::new(LaneKind::Codex);
         settings.config_seed = Some(folder.path().join("none"));

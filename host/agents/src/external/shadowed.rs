@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn wrappers_and_launchers_refuse_what_they_may_take_for_the_agent() {
+    fn wrappers_and_launchers_may_be_shadowed() {
         for (agent, stub) in [
             ("#!/bin/sh\nexec node \"$basedir/cli.js\" \"$@\"\n", "node"),
             // As npm writes it for other shells.
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_starts_its_arguments_refuses_what_they_name() {
+    fn a_command_may_be_shadowed_by_its_arguments() {
         let mut lane = LaneFixture::new(LaneKind::Command, "");
         let wrapper = lane.folder.path().join("wrapper").display().to_string();
         lane.program("wrapper", "exec node x\n");
@@ -353,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_taken_for_the_agent_is_allowed() {
+    fn harmless_stubs_are_allowed() {
         for (agent, stub) in [
             ("#!/bin/sh\n# runs node\necho agent ran\n", "node"),
             ("#!/usr/bin/env -S bash -e\necho agent ran\n", "bash"),
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn an_adapter_refuses_agents_that_it_may_start_by_name() {
+    fn agents_of_an_adapter_may_be_shadowed() {
         let mut lane = LaneFixture::new(LaneKind::Acp, "#!/bin/sh\necho\n");
         for stub in ["claude", "node", "codex"] {
             assert!(lane.shadowed(stub).unwrap().contains("is an adapter"), "{stub}");

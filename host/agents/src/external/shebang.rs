@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn a_first_line_is_read_as_the_kernel_reads_it() {
+    fn first_lines_are_parsed_like_the_kernel_does() {
         assert_eq!(start(b"#!/bin/sh"), script("/bin/sh", None));
         assert_eq!(start(b"#! \t/bin/sh \t\nexit"), script("/bin/sh", None));
         assert_eq!(start(b"#!/usr/bin/env -S  node --x  \nx"), script("/usr/bin/env", Some("-S  node --x")));
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_started_is_named_with_its_fault() {
+    fn files_that_cannot_start_are_explained() {
         let long = format!("#!/{}\n", "x".repeat(300));
         for (content, says) in [
             (&b""[..], "is empty"),

@@ -71,9 +71,9 @@ pub(crate) async fn version(
     let shown = program.display().to_string();
     args.push("--version".into());
     let no_answer = |what: String| VersionProblem::NoAnswer { program: shown.clone(), what };
-    let told = run_version_command(settings, &host, executable, args, confinement).await.map_err(no_answer)?;
+    let output = run_version_command(settings, &host, executable, args, confinement).await.map_err(no_answer)?;
     let WrittenVersion { version, written } =
-        version_in(&told).ok_or_else(|| no_answer(format!("tells no version: `{}`", told.trim())))?;
+        version_in(&output).ok_or_else(|| no_answer(format!("tells no version: `{}`", output.trim())))?;
     match settings.version.as_deref() {
         Some(requirement) if !version_requirement(requirement).is_ok_and(|it| it.matches(&version)) => {
             Err(VersionProblem::NotMet { program: shown, version: written, requirement: requirement.to_owned() })
@@ -100,37 +100,38 @@ async fn run_version_command(
     confinement: Confinement,
 ) -> Result<String, String> {
     let folder = tempfile::tempdir().map_err(|error| format!("needs a folder for temporary files: {error}"))?;
-    let own = |name: &str| (OsString::from(name), OsString::from(folder.path()));
+    let dir = |name: &str| (OsString::from(name), OsString::from(folder.path()));
     let mut env = vec![
         (OsString::from("PATH"), environment::search_path(settings.path.iter())),
         (OsString::from("LANG"), OsString::from("C.UTF-8")),
-        own("HOME"),
-        own("TMPDIR"),
+        dir("HOME"),
+        dir("TMPDIR"),
     ];
-    env.extend(["CLAUDE_CONFIG_DIR", "CODEX_HOME", "PI_CODING_AGENT_DIR"].map(own));
+    env.extend(["CLAUDE_CONFIG_DIR", "CODEX_HOME", "PI_CODING_AGENT_DIR"].map(dir));
     let confinement = confinement.and([folder.path().to_owned()], []);
     let command = AgentCommand { program, args, env, cwd: folder.path().to_owned(), stdin: None, confinement };
     let cannot = |problem: String| format!("cannot be run: {problem}");
     let (mut process, streams) = AgentProcess::spawn(host, &command, &new_session_id()).map_err(cannot)?;
     let (mut stdout, mut stderr) = (streams.stdout.take(MAX_ANSWER_BYTES), streams.stderr.take(MAX_ANSWER_BYTES));
-    let (mut answer, mut noise) = (Vec::new(), Vec::new());
-    let answered = timeout(VERSION_TIMEOUT, async {
+    let (mut answer, mut stderr_bytes) = (Vec::new(), Vec::new());
+    let result = timeout(VERSION_TIMEOUT, async {
         process.wait_started().await.map_err(cannot)?;
         // The streams end with the process, or with what it has left behind.
-        let (out, err) = tokio::join!(stdout.read_to_end(&mut answer), stderr.read_to_end(&mut noise));
+        let (out, err) = tokio::join!(stdout.read_to_end(&mut answer), stderr.read_to_end(&mut stderr_bytes));
         out.and(err).map_err(|error| format!("cannot be read: {error}"))?;
         Ok(process.wait_exit().await)
     })
     .await;
     process.request_end(Duration::ZERO);
     process.wait_gone().await.map_err(|left| format!("leaves processes behind: {left}"))?;
-    match answered {
+    match result {
         // Some write it to stderr.
         Ok(Ok(AgentExit::Code(0))) => {
-            let [answer, noise] = [answer, noise].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-            Ok(if version_in(&answer).is_none() && version_in(&noise).is_some() { noise } else { answer })
+            let [answer, stderr_bytes] =
+                [answer, stderr_bytes].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            Ok(if version_in(&answer).is_none() && version_in(&stderr_bytes).is_some() { stderr_bytes } else { answer })
         }
-        Ok(Ok(exit)) => Err(format!("failed: {exit}; {}", String::from_utf8_lossy(&noise).trim())),
+        Ok(Ok(exit)) => Err(format!("failed: {exit}; {}", String::from_utf8_lossy(&stderr_bytes).trim())),
         Ok(Err(problem)) => Err(problem),
         Err(_) => Err(format!("gave no answer within {} s", VERSION_TIMEOUT.as_secs())),
     }

@@ -51,13 +51,13 @@ impl Line {
     }
 
     /// At most `bound` bytes of it, without secrets, as text; what was cut is said.
-    pub(crate) fn lossy(&self, bound: usize, redactor: &Redactor) -> String {
+    pub(crate) fn lossy(&self, max_bytes: usize, redactor: &Redactor) -> String {
         if !self.is_cut() {
             let shown = redactor.bytes(&self.bytes);
-            return truncate_text(&shown, shown.len() as u64, bound);
+            return truncate_text(&shown, shown.len() as u64, max_bytes);
         }
         // Without what may be the beginning of a secret that was cut.
-        truncate_text(&redactor.stream().push(&self.bytes), self.length, bound)
+        truncate_text(&redactor.stream().push(&self.bytes), self.length, max_bytes)
     }
 }
 

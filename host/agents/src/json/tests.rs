@@ -43,7 +43,7 @@ fn read(stream: impl AsRef<[u8]>) -> ParsedJson {
 }
 
 #[test]
-fn strings_are_read_whatever_is_in_them() {
+fn unusual_strings_are_parsed() {
     for (written, expected) in [
         (&br#""half \ud83d""#[..], "half \u{fffd}"),
         (br#""\ude00 other half""#, "\u{fffd} other half"),
@@ -61,7 +61,7 @@ fn strings_are_read_whatever_is_in_them() {
 }
 
 #[test]
-fn numbers_and_words_are_read_whatever_they_are() {
+fn unusual_numbers_and_words_are_parsed() {
     for (written, expected) in [
         ("-0", json!(0)),
         ("18446744073709551615", json!(u64::MAX)),
@@ -86,7 +86,7 @@ fn numbers_and_words_are_read_whatever_they_are() {
 }
 
 #[test]
-fn what_stands_around_json_does_no_harm() {
+fn text_around_json_is_ignored() {
     let value = r#"{"type":"x"}"#;
     for around in [
         "\u{feff}@\r\n",
@@ -137,14 +137,14 @@ fn several_values_and_other_text_share_a_line() {
 }
 
 #[test]
-fn small_errors_are_forgiven_and_the_last_of_several_members_counts() {
+fn small_errors_are_tolerated() {
     assert_eq!(read("{\"a\":[1,2,],\"b\":{},}\n").value, json!({ "a": [1, 2], "b": {} }));
     assert_eq!(read("{\"type\":\"a\",\"type\":\"b\"}\n").value, json!({ "type": "b" }));
     assert_eq!(read("{ \"a\" :\r\t\0 1 }\n").value, json!({ "a": 1 }));
 }
 
 #[test]
-fn damage_ends_with_its_line_and_keeps_what_came_before() {
+fn damage_ends_with_its_line() {
     for (damaged, before) in [
         (r#"{"type":"a","text":"b" "c"}"#, json!({ "type": "a", "text": "b" })),
         (r#"{"type":"a","list":[{"name":"n"} x"#, json!({ "type": "a", "list": [{ "name": "n" }] })),
@@ -185,7 +185,7 @@ fn long(start: &str, piece: &str, count: usize, end: &str) -> ParsedJson {
 const LONG: usize = 16 << 20;
 
 #[test]
-fn a_long_line_keeps_what_is_needed_wherever_it_stands() {
+fn long_lines_keep_wanted_fields() {
     let needed = r#""type":"t","id":5,"text":"words","usage":{"in":1},"list":[{"name":"n","text":"more"}]"#;
     let string = "x".repeat(64);
     for (start, piece, end) in [
@@ -213,7 +213,7 @@ fn a_long_line_keeps_what_is_needed_wherever_it_stands() {
 }
 
 #[test]
-fn what_is_needed_is_bounded_too() {
+fn wanted_fields_are_bounded() {
     let read_text = long("{\"text\":\"", "y", LONG, "\",\"type\":\"t\"}");
     let text = read_text.value["text"].as_str().unwrap();
     assert!(text.len() < MAX_TEXT + 40 && text.ends_with(" bytes in all]"), "{}", text.len());
@@ -231,7 +231,7 @@ fn what_is_needed_is_bounded_too() {
 }
 
 #[test]
-fn any_depth_is_read_over() {
+fn deep_nesting_is_skipped() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
         let depth = 100_000;
         let stream =
@@ -243,7 +243,7 @@ fn any_depth_is_read_over() {
 }
 
 #[test]
-fn a_secret_goes_before_a_text_is_cut() {
+fn secrets_are_redacted_before_cutting() {
     let redactor = Redactor::new(["s3cr3t-value-of-the-lane".to_owned()]).unwrap();
     let before = "x".repeat(MAX_TEXT - 10);
     let stream = format!("{{\"text\":\"{before}s3cr3t-value-of-the-lane\"}}\n");
@@ -254,7 +254,7 @@ fn a_secret_goes_before_a_text_is_cut() {
 }
 
 #[test]
-fn texts_are_shortened_evenly_and_say_so() {
+fn texts_are_shortened_evenly_with_a_note() {
     let (a, b) = ("a".repeat(1_500_000), "b".repeat(1_200_000));
     let value = read(format!("{{\"small\":\"s\",\"a\":\"{a}\",\"b\":\"{b}\",\"c\":\"c\"}}\n")).value;
     let shortened = |text: &str| truncate_text(&text.as_bytes()[..256 << 10], text.len() as u64, usize::MAX);
@@ -322,7 +322,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn no_piece_boundary_changes_what_is_read(
+    fn chunk_boundaries_do_not_matter(
         parts in prop::collection::vec(part(), 0..40),
         sizes in prop::collection::vec(1_usize..5, 1..60),
     ) {
@@ -342,7 +342,7 @@ proptest! {
     }
 
     #[test]
-    fn good_json_is_read_as_it_is(value in any_json()) {
+    fn valid_json_is_unchanged(value in any_json()) {
         let value = json!({ "value": value });
         let read = read(format!("{value}\n"));
         prop_assert_eq!(read.omitted_bytes, 0);
@@ -351,7 +351,7 @@ proptest! {
     }
 
     #[test]
-    fn a_long_line_is_read_alike_in_any_pieces(
+    fn long_lines_do_not_depend_on_chunks(
         texts in prop::collection::vec((1_usize..700_000, any::<bool>()), 1..8),
         size in 1_usize..90_000,
     ) {

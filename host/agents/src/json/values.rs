@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_flags_may_be_written_in_several_ways() {
+    fn numbers_and_flags_are_parsed_leniently() {
         let values = json!({
             "int": 3, "decimal": 2.6, "text": " 7 ", "negative": -1, "big": "18446744073709551615", "huge": "1e999",
             "word": "many", "none": null, "yes": "True", "one": 1, "no": false,

@@ -32,7 +32,7 @@ pub(crate) struct ProviderError<'a> {
     /// Words that are for programs, such as `rate_limit_error`.
     pub(crate) code: &'a str,
     /// Words that are for people.
-    pub(crate) words: &'a str,
+    pub(crate) message: &'a str,
     /// Whether the model has answered in this session.
     pub(crate) answered: bool,
 }
@@ -86,33 +86,33 @@ impl ProviderError<'_> {
     /// The fault that it is.
     pub(crate) fn fault(&self) -> Fault {
         let class = self.class();
-        let words = cut(self.words.trim(), MAX_SHOWN_BYTES);
-        let words = if words.is_empty() { cut(self.code, MAX_SHOWN_BYTES) } else { words };
+        let message = cut(self.message.trim(), MAX_SHOWN_BYTES);
+        let message = if message.is_empty() { cut(self.code, MAX_SHOWN_BYTES) } else { message };
         Fault::new(
             class,
             match class {
                 FaultClass::Launch => {
                     format!(
-                        "the provider refused the agent: {words}; look at the lane's credentials, model and provider"
+                        "the provider refused the agent: {message}; look at the lane's credentials, model and provider"
                     )
                 }
-                FaultClass::Overload => format!("the agent gave up on its provider: {words}"),
-                _ if words.is_empty() => "the agent broke off without a word".to_owned(),
-                _ => format!("the agent broke off: {words}"),
+                FaultClass::Overload => format!("the agent gave up on its provider: {message}"),
+                _ if message.is_empty() => "the agent broke off without a word".to_owned(),
+                _ => format!("the agent broke off: {message}"),
             },
         )
     }
 
     fn class(&self) -> FaultClass {
         let request = if self.answered { FaultClass::Crash } else { FaultClass::Launch };
-        match self.status.or_else(|| status_in(self.words)) {
+        match self.status.or_else(|| http_status_in(self.message)) {
             Some(401..=404) => return FaultClass::Launch,
             Some(408 | 429 | 500..=599) => return FaultClass::Overload,
             Some(400..=499) => return request,
             _ => {}
         }
-        let said = format!("{}\n{}", self.code, self.words).to_lowercase();
-        let any = |words: &[&str]| words.iter().any(|word| said.contains(word));
+        let parsed = format!("{}\n{}", self.code, self.message).to_lowercase();
+        let any = |message: &[&str]| message.iter().any(|word| parsed.contains(word));
         if any(&REFUSAL_WORDS) {
             FaultClass::Launch
         } else if any(&BAD_REQUEST_WORDS) {
@@ -127,8 +127,8 @@ impl ProviderError<'_> {
 
 /// A status of HTTP in an agent's words: `API Error: 529 …`, `unexpected status 401 Unauthorized`, `last status: 429`,
 /// `Request rejected (429)`, or at the beginning.
-fn status_in(words: &str) -> Option<u64> {
-    let lower = words.to_ascii_lowercase();
+fn http_status_in(message: &str) -> Option<u64> {
+    let lower = message.to_ascii_lowercase();
     let after = ["status: ", "status ", "api error: ", "api error (", "rejected (", "http "];
     let places = after.iter().filter_map(|mark| lower.find(mark).map(|at| &lower[at + mark.len()..]));
     std::iter::once(lower.as_str()).chain(places).find_map(|rest| {
@@ -137,11 +137,11 @@ fn status_in(words: &str) -> Option<u64> {
     })
 }
 
-fn cut(words: &str, bound: usize) -> String {
-    if words.len() <= bound {
-        return words.to_owned();
+fn cut(message: &str, bound: usize) -> String {
+    if message.len() <= bound {
+        return message.to_owned();
     }
-    format!("{} …", &words[..words.floor_char_boundary(bound)])
+    format!("{} …", &message[..message.floor_char_boundary(bound)])
 }
 
 /// What it means that an agent ended before it had finished its turn, if that is no crash: a program that gives up by
@@ -150,8 +150,8 @@ pub(crate) fn launch_failure(exit: &AgentExit, stderr: &str, answered: bool) -> 
     match exit {
         // Shells and programs that catch signals answer with 128 and the signal.
         AgentExit::Code(1..128) if !answered => {
-            let words = if stderr.is_empty() { "it wrote nothing to stderr".to_owned() } else { stderr.to_owned() };
-            let message = format!("the agent did not start its work: {exit}; {words}{}", hint(stderr));
+            let message = if stderr.is_empty() { "it wrote nothing to stderr".to_owned() } else { stderr.to_owned() };
+            let message = format!("the agent did not start its work: {exit}; {message}{}", hint(stderr));
             vec![ParsedLine::Failed(Fault::new(FaultClass::Launch, message))]
         }
         _ => Vec::new(),
@@ -162,14 +162,14 @@ pub(crate) fn launch_failure(exit: &AgentExit, stderr: &str, answered: bool) -> 
 mod tests {
     use super::*;
 
-    fn class(words: &str, answered: bool) -> FaultClass {
-        ProviderError { words, answered, ..ProviderError::default() }.fault().class
+    fn class(message: &str, answered: bool) -> FaultClass {
+        ProviderError { message, answered, ..ProviderError::default() }.fault().class
     }
 
     #[test]
-    fn what_agents_say_has_its_class() {
+    fn provider_errors_are_classified() {
         use FaultClass::{Crash, Launch, Overload};
-        for (words, expected) in [
+        for (message, expected) in [
             ("unexpected status 401 Unauthorized: mock 401, url: http://127.0.0.1:1/m/401/v1/responses", Launch),
             ("unexpected status 529 <unknown status code>: mock 529, url: http://x", Overload),
             ("exceeded retry limit, last status: 429 Too Many Requests", Overload),
@@ -192,27 +192,27 @@ mod tests {
             ("it took 500 steps", Crash),
             ("", Crash),
         ] {
-            assert_eq!(class(words, false), expected, "{words}");
+            assert_eq!(class(message, false), expected, "{message}");
         }
     }
 
     #[test]
-    fn a_bad_request_in_the_middle_is_not_the_lanes() {
+    fn a_bad_request_after_an_answer_is_a_crash() {
         assert_eq!(class("400 prompt is too long", false), FaultClass::Launch);
         assert_eq!(class("400 prompt is too long", true), FaultClass::Crash);
         assert_eq!(class("401 token expired", true), FaultClass::Launch);
     }
 
     #[test]
-    fn long_words_are_cut_between_characters() {
-        let fault = ProviderError { words: &"é".repeat(5_000), ..ProviderError::default() }.fault();
+    fn long_errors_are_cut_between_characters() {
+        let fault = ProviderError { message: &"é".repeat(5_000), ..ProviderError::default() }.fault();
         assert!(fault.message.len() < 2_200 && fault.message.ends_with('…'), "{}", fault.message.len());
     }
 
     #[test]
-    fn who_leaves_at_once_did_not_start() {
+    fn an_early_exit_is_a_launch_fault() {
         let class = |exit: AgentExit, answered: bool| {
-            launch_failure(&exit, "unknown option", answered).into_iter().map(|said| match said {
+            launch_failure(&exit, "unknown option", answered).into_iter().map(|parsed| match parsed {
                 ParsedLine::Failed(fault) => fault.class,
                 other => panic!("{other:?}"),
             })

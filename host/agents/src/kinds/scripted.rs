@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_of_line_is_understood() {
+    fn every_kind_of_line_is_parsed() {
         let usage = r#"{"type":"usage","input-tokens":3}"#;
         assert!(
             matches!(&read(usage)[..], [ParsedLine::Event(SessionEventKind::Usage(usage))] if usage.input_tokens == Some(3))
@@ -184,15 +184,15 @@ mod tests {
             ("boom", FaultClass::Crash),
         ] {
             let line = format!(r#"{{"type":"error","class":"{class}","message":"why"}}"#);
-            let said = read(&line);
+            let parsed = read(&line);
             assert!(
-                matches!(&said[..], [ParsedLine::Failed(it)] if it.class == expected && it.message.contains("why"))
+                matches!(&parsed[..], [ParsedLine::Failed(it)] if it.class == expected && it.message.contains("why"))
             );
         }
     }
 
     #[test]
-    fn what_is_not_understood_means_nothing() {
+    fn unknown_lines_are_ignored() {
         let deep = "[".repeat(100_000);
         for line in ["", "garbage", "{", r#"{"type":"later"}"#, r#"{"type":"raw","line":"x"}"#, "null", "[]", &deep] {
             assert_eq!(read(line), [], "{}", &line[..line.len().min(40)]);

@@ -27,37 +27,37 @@ fn streams() -> PathBuf {
 }
 
 /// What a recorded stream means, a line for each thing said.
-pub(crate) fn heard(program: &dyn AgentProgram, thread: &Conversation, stream: &str) -> Vec<ParsedLine> {
-    let mut dialect = program.dialect(thread, &AgentSettings::new(program.kind()));
+pub(crate) fn parse_stream(program: &dyn AgentProgram, conversation: &Conversation, stream: &str) -> Vec<ParsedLine> {
+    let mut dialect = program.dialect(conversation, &AgentSettings::new(program.kind()));
     stream.lines().flat_map(|line| or_raw(dialect.parse(line), line)).collect()
 }
 
 /// The same to the end of the program, which ended with `code`.
-fn heard_to_the_end(program: &dyn AgentProgram, stream: &str, code: i32) -> Vec<ParsedLine> {
-    let thread = Conversation::default();
-    let mut dialect = program.dialect(&thread, &AgentSettings::new(program.kind()));
-    let mut said: Vec<ParsedLine> = stream.lines().flat_map(|line| or_raw(dialect.parse(line), line)).collect();
-    if !said.iter().any(is_end) {
-        said.extend(dialect.process_exited(&AgentExit::Code(code), ""));
+fn parse_stream_to_end(program: &dyn AgentProgram, stream: &str, code: i32) -> Vec<ParsedLine> {
+    let conversation = Conversation::default();
+    let mut dialect = program.dialect(&conversation, &AgentSettings::new(program.kind()));
+    let mut parsed: Vec<ParsedLine> = stream.lines().flat_map(|line| or_raw(dialect.parse(line), line)).collect();
+    if !parsed.iter().any(is_end) {
+        parsed.extend(dialect.process_exited(&AgentExit::Code(code), ""));
     }
-    said
+    parsed
 }
 
-fn is_end(said: &ParsedLine) -> bool {
-    matches!(said, ParsedLine::Finished { .. } | ParsedLine::Idle { .. } | ParsedLine::Failed(_))
+fn is_end(parsed: &ParsedLine) -> bool {
+    matches!(parsed, ParsedLine::Finished { .. } | ParsedLine::Idle { .. } | ParsedLine::Failed(_))
 }
 
 /// As the reader of a session does it.
-fn or_raw(said: Vec<ParsedLine>, line: &str) -> Vec<ParsedLine> {
-    if said.is_empty() { vec![ParsedLine::Event(SessionEventKind::Raw { line: line.to_owned() })] } else { said }
+fn or_raw(parsed: Vec<ParsedLine>, line: &str) -> Vec<ParsedLine> {
+    if parsed.is_empty() { vec![ParsedLine::Event(SessionEventKind::Raw { line: line.to_owned() })] } else { parsed }
 }
 
 /// For a snapshot: one line each, cut, and repetitions of what tells nothing counted.
-pub(crate) fn shown(said: &[ParsedLine]) -> String {
+pub(crate) fn render(parsed: &[ParsedLine]) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut known = 0;
-    for said in said {
-        if *said == ParsedLine::Ignored {
+    for parsed in parsed {
+        if *parsed == ParsedLine::Ignored {
             known += 1;
             continue;
         }
@@ -65,7 +65,7 @@ pub(crate) fn shown(said: &[ParsedLine]) -> String {
             lines.push(format!("({known} without an event)"));
             known = 0;
         }
-        lines.push(match said {
+        lines.push(match parsed {
             ParsedLine::Event(kind) => serde_json::to_string(kind).unwrap(),
             ParsedLine::Finished { stop_reason } => format!("FINISHED {stop_reason}"),
             ParsedLine::Idle { stop_reason } => format!("IDLE {stop_reason}"),
@@ -81,16 +81,16 @@ pub(crate) fn shown(said: &[ParsedLine]) -> String {
 }
 
 /// One turn of `asked`, as a line.
-pub(crate) fn arguments(program: &dyn AgentProgram, settings: &AgentSettings, thread: Option<&str>) -> String {
-    let asked = TurnRequest {
+pub(crate) fn arguments(program: &dyn AgentProgram, settings: &AgentSettings, conversation: Option<&str>) -> String {
+    let request = TurnRequest {
         settings,
-        turn: if thread.is_some() { 2 } else { 1 },
+        turn: if conversation.is_some() { 2 } else { 1 },
         message: "--do it",
-        thread: thread.map(str::to_owned),
-        tmp: Path::new("/nowhere"),
-        session: "s",
+        conversation_id: conversation.map(str::to_owned),
+        tmp_dir: Path::new("/nowhere"),
+        session_id: "s",
     };
-    let args = program.invocation(&asked).unwrap().args;
+    let args = program.invocation(&request).unwrap().args;
     args.iter().map(|arg| arg.to_str().unwrap()).collect::<Vec<_>>().join(" ")
 }
 
@@ -99,19 +99,19 @@ fn external() -> impl Iterator<Item = &'static dyn AgentProgram> {
 }
 
 #[test]
-fn every_recorded_turn_comes_to_an_end_that_is_told() {
+fn every_recorded_turn_ends() {
     let mut streams_read = 0;
     for program in external().filter(|program| !matches!(program.kind(), LaneKind::Command | LaneKind::Acp)) {
         let folder = streams().join(program.kind().as_str());
         for file in fs::read_dir(folder).unwrap().flat_map(|version| fs::read_dir(version.unwrap().path()).unwrap()) {
             let path = file.unwrap().path();
             let stream = fs::read_to_string(&path).unwrap();
-            let said = heard_to_the_end(program, &stream, 0);
+            let parsed = parse_stream_to_end(program, &stream, 0);
             let name = path.display();
-            assert!(matches!(said[0], ParsedLine::Event(SessionEventKind::Started { .. })), "{name}");
+            assert!(matches!(parsed[0], ParsedLine::Event(SessionEventKind::Started { .. })), "{name}");
             // One that starts anew has not ended before.
-            let last = said.iter().rposition(|it| matches!(it, ParsedLine::Event(SessionEventKind::Started { .. })));
-            let ends = said[last.unwrap()..].iter().filter(|said| is_end(said)).count();
+            let last = parsed.iter().rposition(|it| matches!(it, ParsedLine::Event(SessionEventKind::Started { .. })));
+            let ends = parsed[last.unwrap()..].iter().filter(|parsed| is_end(parsed)).count();
             // Those that were silent for ever were killed.
             let silent =
                 ["claude/2.1.330/silent.jsonl", "claude/2.1.330/silent-mid-stream.jsonl", "codex/0.169.0/silent.jsonl"];
@@ -131,26 +131,26 @@ fn versions(program: &dyn AgentProgram) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_recorded_version_means_the_same() {
+fn all_recorded_versions_parse_alike() {
     for program in external().filter(|program| !matches!(program.kind(), LaneKind::Command | LaneKind::Acp)) {
         let versions = versions(program);
         assert!(versions.len() >= 4, "{}: {versions:?}", program.kind());
         for version in versions {
-            let said = |case: &str, code| {
+            let parsed = |case: &str, code| {
                 let stream = fs::read_to_string(version.join(format!("{case}.jsonl"))).unwrap();
-                heard_to_the_end(program, &stream, code)
+                parse_stream_to_end(program, &stream, code)
             };
             let name = version.display();
-            let ends_well = |said: &[ParsedLine]| {
-                matches!(said.last(), Some(ParsedLine::Idle { .. } | ParsedLine::Finished { .. }))
+            let ends_well = |parsed: &[ParsedLine]| {
+                matches!(parsed.last(), Some(ParsedLine::Idle { .. } | ParsedLine::Finished { .. }))
             };
-            let (turn, tool, quiet) = (said("turn", 0), said("tool", 0), said("quiet", 0));
+            let (turn, tool, quiet) = (parsed("turn", 0), parsed("tool", 0), parsed("quiet", 0));
             assert!(ends_well(&turn) && ends_well(&tool) && ends_well(&quiet), "{name}: {turn:?} {tool:?} {quiet:?}");
             assert_eq!(messages(&turn), ["All is done."], "{name}");
             assert_eq!(messages(&tool), ["Two commands were run."], "{name}");
             assert_eq!(messages(&quiet), [""; 0], "{name}");
-            let used = |said: &[ParsedLine]| {
-                said.iter().rev().find_map(|said| match said {
+            let used = |parsed: &[ParsedLine]| {
+                parsed.iter().rev().find_map(|parsed| match parsed {
                     ParsedLine::Event(SessionEventKind::Usage(usage)) => {
                         Some((usage.input_tokens?, usage.output_tokens?))
                     }
@@ -162,42 +162,42 @@ fn every_recorded_version_means_the_same() {
             assert!(used(&tool) >= Some((300, 60)), "{name}: {:?}", used(&tool));
             assert_eq!(calls(&tool), [("echo hello from a tool", false), ("ls /nowhere-at-all", true)], "{name}");
             for (case, class) in [("http-401", FaultClass::Launch), ("http-529", FaultClass::Overload)] {
-                let said = said(case, i32::from(program.kind() != LaneKind::Pi));
-                let Some(ParsedLine::Failed(fault)) = said.last() else { panic!("{name} {case}: {said:?}") };
+                let parsed = parsed(case, i32::from(program.kind() != LaneKind::Pi));
+                let Some(ParsedLine::Failed(fault)) = parsed.last() else { panic!("{name} {case}: {parsed:?}") };
                 assert!(fault.class == class && fault.message.contains(&case[5..]), "{name} {case}: {fault}");
-                assert_eq!(messages(&said), [""; 0], "{name} {case}");
+                assert_eq!(messages(&parsed), [""; 0], "{name} {case}");
             }
-            let backed_off = said("http-529", 1).iter().filter(|said| is_back_off(said)).count();
+            let backed_off = parsed("http-529", 1).iter().filter(|parsed| is_back_off(parsed)).count();
             let tells = !name.to_string().contains("claude/1.") && !name.to_string().contains("claude/2.0");
             assert_eq!(backed_off, if tells { 2 } else { 0 }, "{name}");
         }
     }
 }
 
-fn is_back_off(said: &ParsedLine) -> bool {
-    matches!(said, ParsedLine::Event(SessionEventKind::BackOff(_)))
+fn is_back_off(parsed: &ParsedLine) -> bool {
+    matches!(parsed, ParsedLine::Event(SessionEventKind::BackOff(_)))
 }
 
-fn messages(said: &[ParsedLine]) -> Vec<&str> {
-    let text = |said| match said {
+fn messages(parsed: &[ParsedLine]) -> Vec<&str> {
+    let text = |parsed| match parsed {
         &ParsedLine::Event(SessionEventKind::Message { ref text }) => Some(text.as_str()),
         _ => None,
     };
-    said.iter().filter_map(text).collect()
+    parsed.iter().filter_map(text).collect()
 }
 
 /// The two commands of a recorded turn: each was called, and has its result after it.
-fn calls(said: &[ParsedLine]) -> Vec<(&'static str, bool)> {
+fn calls(parsed: &[ParsedLine]) -> Vec<(&'static str, bool)> {
     let mut found = Vec::new();
     for command in ["echo hello from a tool", "ls /nowhere-at-all"] {
-        let call = said.iter().enumerate().find_map(|(at, said)| match said {
+        let call = parsed.iter().enumerate().find_map(|(at, parsed)| match parsed {
             ParsedLine::Event(SessionEventKind::ToolCall { id, input, .. }) if input.to_string().contains(command) => {
                 Some((at, id))
             }
             _ => None,
         });
         let Some((at, call)) = call else { continue };
-        let result = said[at..].iter().find_map(|said| match said {
+        let result = parsed[at..].iter().find_map(|parsed| match parsed {
             ParsedLine::Event(SessionEventKind::ToolResult { id, is_error, output }) if id == call => {
                 Some((is_error, output))
             }
@@ -284,7 +284,7 @@ proptest! {
     }
 
     #[test]
-    fn a_stream_that_is_a_little_different_does_no_harm(at in 0_usize..60, with in json(), cut in 1_usize..2_000) {
+    fn slightly_different_streams_are_tolerated(at in 0_usize..60, with in json(), cut in 1_usize..2_000) {
         for (program, version) in
             [(&claude::Claude as &dyn AgentProgram, "2.1.330"), (&codex::Codex, "0.169.0"), (&pi::Pi, "0.87.1")]
         {
@@ -323,7 +323,7 @@ fn environment_of(settings: &AgentSettings, bin: Option<&str>) -> Vec<(String, S
 }
 
 #[test]
-fn an_environment_holds_what_was_named_and_nothing_else() {
+fn the_environment_has_only_configured_variables() {
     for program in external() {
         let kind = program.kind();
         let mut settings = AgentSettings::new(kind);
@@ -360,7 +360,7 @@ fn an_environment_holds_what_was_named_and_nothing_else() {
 }
 
 #[test]
-fn a_kind_has_a_lane_of_that_kind() {
+fn each_kind_has_a_lane() {
     for kind in LaneKind::ALL {
         let lane = lane(&AgentSettings::new(kind), HostProgram::this(), Guard::default());
         assert_eq!(lane.kind(), kind);

@@ -105,7 +105,7 @@ fn spec(prompt: &str) -> SessionSpec {
 }
 
 #[tokio::test]
-async fn a_conversation_is_played_as_it_was() {
+async fn a_conversation_is_replayed() {
     let steps =
         [start(), event("one"), event("two"), turn_end(1), send("more"), event("three"), turn_end(2), concluded(2)];
     let recorded = Recorded::new(&[&steps]);
@@ -139,7 +139,7 @@ async fn a_conversation_is_played_as_it_was() {
 }
 
 #[tokio::test]
-async fn a_fault_comes_back_where_it_came_and_whatever_the_component_does() {
+async fn faults_are_replayed() {
     let start_fault = Recorded::new(&[&[start(), broke("start")]]);
     let lane = start_fault.lane();
     for _ in 0..2 {
@@ -165,7 +165,7 @@ async fn a_fault_comes_back_where_it_came_and_whatever_the_component_does() {
 }
 
 #[tokio::test]
-async fn what_was_not_recorded_is_no_verdict_but_a_divergence() {
+async fn unrecorded_calls_diverge() {
     let recorded = Recorded::new(&[&[start(), turn_end(1), send("more"), turn_end(2), concluded(2)]]);
     let diverged = |lane: &Replay, fault: Fault, words: &str| {
         assert_eq!(fault.class, FaultClass::Protocol, "{fault}");
@@ -200,7 +200,7 @@ async fn what_was_not_recorded_is_no_verdict_but_a_divergence() {
 }
 
 #[tokio::test]
-async fn trees_never_go_back() {
+async fn trees_are_never_restored_backwards() {
     let recorded = Recorded::new(&[&[start(), turn_end(1), concluded(3)], &[start(), turn_end(2), concluded(4)]]);
     let lane = recorded.lane();
     let mut first = lane.start(spec("go")).await.unwrap();
@@ -212,7 +212,7 @@ async fn trees_never_go_back() {
 }
 
 #[test]
-fn what_cannot_be_replayed_is_said_beforehand() {
+fn incomplete_records_are_not_replayable() {
     let lost = || RecordedTree::Lost { reason: "a socket".into() };
     let said = |steps: &[ReplayStep]| Recorded::new(&[&[start(), turn_end(1), concluded(1)], steps]).replayable();
     assert_eq!(said(&[start(), event("one")]), "session 2 was cut short: its record has no end");
@@ -241,7 +241,7 @@ fn what_cannot_be_replayed_is_said_beforehand() {
 }
 
 #[tokio::test]
-async fn a_record_is_taken_over_without_following_links() {
+async fn copying_a_record_does_not_follow_links() {
     let recorded = Recorded::new(&[&[start(), turn_end(1), concluded(1)]]);
     let from = recorded.folder.path().join("session-1");
     fs::write(from.join("final-message.txt"), "bye").unwrap();

@@ -182,7 +182,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turns_are_parted_by_await_message() {
+    fn await_message_separates_turns() {
         let say = |text: &str| Step::Say(text.into());
         let steps = [say("a"), Step::AwaitMessage, say("b"), say("c"), Step::AwaitMessage];
         let numbers =
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_script_is_located() {
+    fn script_errors_have_a_position() {
         let folder = tempfile::tempdir().unwrap();
         let script = folder.path().join("bad.toml");
         fs::write(&script, "summary = \"s\"\nexpect = { verdict = \"pass\" }\n\n[[step]]\nsays = \"x\"\n").unwrap();

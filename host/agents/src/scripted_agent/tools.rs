@@ -166,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_answers_with_its_output_and_its_failure() {
+    fn a_command_returns_output_and_failure() {
         let fine = shell("echo out; echo err >&2").unwrap();
         assert_eq!((fine.output.as_str(), fine.is_error), ("out\nerr\n", false));
         let failed = shell("printf no; exit 3").unwrap();
@@ -174,13 +174,13 @@ mod tests {
     }
 
     #[test]
-    fn much_output_is_cut_and_that_is_said() {
+    fn long_output_is_cut_with_a_note() {
         let much = shell("head -c 100000 /dev/zero | tr '\\0' x").unwrap().output;
         assert!(much.len() < 66_000 && much.ends_with("[cut: 100000 bytes in all]"), "{}", much.len());
     }
 
     #[test]
-    fn a_background_job_is_not_waited_for() {
+    fn background_jobs_are_not_awaited() {
         let begun = std::time::Instant::now();
         let job = shell("sleep 20 & echo $!").unwrap().output;
         assert!(begun.elapsed().as_secs() < 10);

@@ -6,22 +6,22 @@ use crate::text::truncate_text;
 use host_model::{BackOff, SessionEvent, SessionEventKind};
 
 /// `event` with each of its texts cut to about `bound` bytes; an input of a tool that is larger becomes a text.
-pub(crate) fn preview(event: &SessionEvent, bound: usize) -> SessionEvent {
-    let cut = |text: &String| truncate_text(text.as_bytes(), text.len() as u64, bound);
+pub(crate) fn preview(event: &SessionEvent, max_bytes: usize) -> SessionEvent {
+    let cut = |text: &String| truncate_text(text.as_bytes(), text.len() as u64, max_bytes);
     let kind = match &event.kind {
         SessionEventKind::Started { session_id, model } => {
             SessionEventKind::Started { session_id: cut(session_id), model: model.as_ref().map(cut) }
         }
         SessionEventKind::Message { text } => SessionEventKind::Message { text: cut(text) },
         SessionEventKind::ToolCall { id, name, input } => {
-            SessionEventKind::ToolCall { id: cut(id), name: cut(name), input: cut_input(input, bound) }
+            SessionEventKind::ToolCall { id: cut(id), name: cut(name), input: cut_input(input, max_bytes) }
         }
         SessionEventKind::ToolResult { id, is_error, output } => {
             SessionEventKind::ToolResult { id: cut(id), is_error: *is_error, output: cut(output) }
         }
         SessionEventKind::Usage(usage) => SessionEventKind::Usage(usage.clone()),
-        SessionEventKind::BackOff(told) => {
-            SessionEventKind::BackOff(BackOff { reason: cut(&told.reason), ..told.clone() })
+        SessionEventKind::BackOff(back_off) => {
+            SessionEventKind::BackOff(BackOff { reason: cut(&back_off.reason), ..back_off.clone() })
         }
         // It has a bound of its own, and says already what was cut.
         SessionEventKind::Raw { line } => SessionEventKind::Raw { line: line.clone() },
@@ -29,9 +29,13 @@ pub(crate) fn preview(event: &SessionEvent, bound: usize) -> SessionEvent {
     SessionEvent { at_ms: event.at_ms, kind }
 }
 
-fn cut_input(input: &Value, bound: usize) -> Value {
+fn cut_input(input: &Value, max_bytes: usize) -> Value {
     let text = input.to_string();
-    if text.len() <= bound { input.clone() } else { truncate_text(text.as_bytes(), text.len() as u64, bound).into() }
+    if text.len() <= max_bytes {
+        input.clone()
+    } else {
+        truncate_text(text.as_bytes(), text.len() as u64, max_bytes).into()
+    }
 }
 
 #[cfg(test)]
@@ -39,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn large_texts_are_cut_and_small_ones_stay() {
+    fn only_large_texts_are_cut() {
         let call = |input: Value| SessionEvent {
             at_ms: 7,
             kind: SessionEventKind::ToolCall { id: "1".into(), name: "write".into(), input },

@@ -12,7 +12,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sessions_have_names_of_their_own() {
+    fn session_ids_are_unique() {
         assert_ne!(new_session_id(), new_session_id());
     }
 }

@@ -26,14 +26,14 @@ enum Splitter {
 
 impl<R: AsyncRead + Unpin> LineReader<R> {
     /// LineReader of text: those of up to `longest` bytes whole, and of longer ones the first `shown`.
-    pub(crate) fn of_text(reader: R, longest: usize, shown: usize) -> Self {
-        let lines = TextLines { longest, shown: shown.min(longest), kept: Vec::new(), length: 0 };
+    pub(crate) fn of_text(reader: R, max_line: usize, max_preview: usize) -> Self {
+        let lines = TextLines { max_line, max_preview: max_preview.min(max_line), buffer: Vec::new(), length: 0 };
         Self::new(reader, Splitter::Text(lines))
     }
 
     /// LineReader of JSON, of which `wanted` is needed; the first `shown` bytes of each are kept as they came.
-    pub(crate) fn of_json(reader: R, wanted: &'static WantedFields, shown: usize, redactor: Redactor) -> Self {
-        Self::new(reader, Splitter::Json(JsonLines::new(wanted, shown, redactor)))
+    pub(crate) fn of_json(reader: R, wanted: &'static WantedFields, max_preview: usize, redactor: Redactor) -> Self {
+        Self::new(reader, Splitter::Json(JsonLines::new(wanted, max_preview, redactor)))
     }
 
     fn new(reader: R, splitter: Splitter) -> Self {
@@ -70,9 +70,9 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
 
 #[derive(Debug)]
 struct TextLines {
-    longest: usize,
-    shown: usize,
-    kept: Vec<u8>,
+    max_line: usize,
+    max_preview: usize,
+    buffer: Vec<u8>,
     length: u64,
 }
 
@@ -81,14 +81,14 @@ impl TextLines {
         let end = memchr::memchr(b'\n', chunk);
         let part = &chunk[..end.unwrap_or(chunk.len())];
         self.length += part.len() as u64;
-        if self.length <= self.longest as u64 {
-            self.kept.extend_from_slice(part);
+        if self.length <= self.max_line as u64 {
+            self.buffer.extend_from_slice(part);
         } else {
             // No more than a glimpse of it can be shown: many such lines at once must not add up.
-            let room = self.shown.saturating_sub(self.kept.len());
-            self.kept.extend_from_slice(&part[..part.len().min(room)]);
-            self.kept.truncate(self.shown);
-            self.kept.shrink_to_fit();
+            let room = self.max_preview.saturating_sub(self.buffer.len());
+            self.buffer.extend_from_slice(&part[..part.len().min(room)]);
+            self.buffer.truncate(self.max_preview);
+            self.buffer.shrink_to_fit();
         }
         match end {
             Some(end) => (end + 1, Some(self.take_line())),
@@ -101,7 +101,7 @@ impl TextLines {
     }
 
     fn take_line(&mut self) -> Line {
-        let (bytes, length) = (std::mem::take(&mut self.kept), std::mem::take(&mut self.length));
+        let (bytes, length) = (std::mem::take(&mut self.buffer), std::mem::take(&mut self.length));
         Line { bytes, length, content: LineContent::Text }
     }
 }
@@ -110,8 +110,8 @@ impl TextLines {
 mod tests {
     use super::*;
 
-    async fn read(input: &[u8], longest: usize) -> Vec<Line> {
-        let mut lines = LineReader::of_text(input, longest, longest / 2);
+    async fn read(input: &[u8], max_line: usize) -> Vec<Line> {
+        let mut lines = LineReader::of_text(input, max_line, max_line / 2);
         let mut seen = Vec::new();
         let mut found = Vec::new();
         while let Some(line) = lines.next(|bytes| seen.extend_from_slice(bytes)).await.unwrap() {
@@ -126,14 +126,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_are_parted_and_a_half_one_counts() {
+    async fn lines_are_split_and_the_last_may_be_partial() {
         let lines = read(b"one\n\nthree\nhalf", 100).await;
         let texts: Vec<_> = lines.iter().map(|line| line.lossy(100, &Redactor::default())).collect();
         assert_eq!(texts, ["one", "", "three", "half"]);
     }
 
     #[tokio::test]
-    async fn a_long_line_is_cut_and_its_length_said() {
+    async fn long_lines_are_cut_with_their_length() {
         let mut input = vec![b'x'; 1 << 20];
         input.extend_from_slice(b"\nnext\n");
         let lines = read(&input, 10).await;
@@ -144,13 +144,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_no_utf8_is_kept_lossily() {
+    async fn invalid_utf8_is_replaced() {
         let lines = read(b"a\xff\xfeb\n", 100).await;
         assert_eq!(lines[0].lossy(100, &Redactor::default()), "a\u{fffd}\u{fffd}b");
     }
 
     #[test]
-    fn a_secret_goes_before_the_line_is_cut() {
+    fn lines_are_redacted_before_cutting() {
         let redactor = Redactor::new(["s3cr3t-value".to_owned()]).unwrap();
         let whole = line("a s3cr3t-value", 14);
         assert_eq!(whole.lossy(100, &redactor), "a ***");

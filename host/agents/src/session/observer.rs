@@ -58,7 +58,7 @@ struct IntakeState {
     /// Whether a reader waits for the host to take an event.
     blocked: bool,
     /// The number of the last request to catch up, and of the last one that was met.
-    asked: u64,
+    requested: u64,
     caught_up: u64,
 }
 
@@ -84,13 +84,13 @@ impl Intake {
     /// time, unless it is the host itself that holds up the reader.
     pub async fn catch_up(&self) {
         let mut state = self.state.subscribe();
-        let mut asked = 0;
+        let mut requested = 0;
         self.state.send_modify(|state| {
-            state.asked += 1;
-            asked = state.asked;
+            state.requested += 1;
+            requested = state.requested;
         });
         loop {
-            let caught_up = state.wait_for(|state| state.readers == 0 || state.caught_up >= asked);
+            let caught_up = state.wait_for(|state| state.readers == 0 || state.caught_up >= requested);
             let in_time = host_clock::timeout(CATCH_UP_TIMEOUT, caught_up).await.is_ok();
             if in_time || !self.state.borrow().blocked {
                 return;
@@ -109,12 +109,12 @@ impl ReaderGuard {
     /// Waits until somebody asks the reader to catch up. To be awaited when nothing is there to be read.
     pub(crate) async fn requested(&mut self) {
         // The sender lives as long as this.
-        drop(self.state.wait_for(|state| state.asked > state.caught_up).await);
+        drop(self.state.wait_for(|state| state.requested > state.caught_up).await);
     }
 
     /// All is read.
     pub(crate) fn caught_up(&self) {
-        self.intake.state.send_modify(|state| state.caught_up = state.asked);
+        self.intake.state.send_modify(|state| state.caught_up = state.requested);
     }
 }
 
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reader_that_does_not_catch_up_is_waited_for_a_bounded_time() {
+    async fn catching_up_has_a_timeout() {
         let (observer, _received, intake) = observer(1);
         let _reading = observer.reading();
         let began = Instant::now();
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_reader_that_the_host_holds_up_is_waited_for() {
+    async fn a_reader_blocked_by_the_host_is_awaited() {
         let (observer, mut received, intake) = observer(1);
         let mut reading = observer.reading();
         observer.send(event()).await;

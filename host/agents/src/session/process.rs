@@ -93,10 +93,13 @@ impl AgentProcess {
             spawn_supervisor(host, command, session).map_err(|error| format!("cannot start {program}: {error}"))?;
         suspension::register(pid_of(&supervisor));
         let streams = supervisor.stdout.take().zip(supervisor.stderr.take());
-        let (orders, heard) = watch::channel(None);
-        let (known, state) = watch::channel(ProcessState { program, ..ProcessState::default() });
+        let (orders, order_receiver) = watch::channel(None);
+        let (state_sender, state) = watch::channel(ProcessState { program, ..ProcessState::default() });
         // The task holds the control socket, and ends when `orders` is dropped.
-        tokio::spawn(SupervisorClient { supervisor, known, session: session.to_owned() }.run(control, heard));
+        tokio::spawn(
+            SupervisorClient { supervisor, state: state_sender, session: session.to_owned() }
+                .run(control, order_receiver),
+        );
         let process = Self { orders, mode: command.confinement.mode, state };
         match streams {
             Some((stdout, stderr)) => Ok((process, AgentStreams { stdout, stderr })),
@@ -106,8 +109,8 @@ impl AgentProcess {
 
     /// Waits, a bounded time, until the agent runs or is known not to.
     pub(crate) async fn wait_started(&mut self) -> Result<(), String> {
-        let known = self.wait_until(|it| it.started || it.failed.is_some() || it.gone.is_some()).await;
-        known.failed.map_or(Ok(()), Err)
+        let state_sender = self.wait_until(|it| it.started || it.failed.is_some() || it.gone.is_some()).await;
+        state_sender.failed.map_or(Ok(()), Err)
     }
 
     /// What it is not held to, although it was asked for. Final once it has started.

@@ -61,7 +61,7 @@ impl ProcessState {
 mod tests {
     use super::*;
 
-    fn heard(lines: &[&str]) -> ProcessState {
+    fn apply_lines(lines: &[&str]) -> ProcessState {
         let mut state = ProcessState { program: "it".into(), ..ProcessState::default() };
         for line in lines {
             assert_eq!(state.apply(line), matches!(line.split(' ').next(), Some("gone" | "failed")), "{line}");
@@ -71,15 +71,15 @@ mod tests {
 
     #[test]
     fn the_first_exit_is_the_agents() {
-        let state = heard(&["started 7", "killed 9", "ending", "exited 0", "gone"]);
+        let state = apply_lines(&["started 7", "killed 9", "ending", "exited 0", "gone"]);
         assert_eq!((state.exit, state.unrequested), (Some(AgentExit::Signal(9)), true));
-        let state = heard(&["started 7", "ending", "exited 3", "gone"]);
+        let state = apply_lines(&["started 7", "ending", "exited 3", "gone"]);
         assert_eq!((state.exit, state.unrequested), (Some(AgentExit::Code(3)), false));
     }
 
     #[test]
-    fn what_never_ran_says_why() {
-        let state = heard(&["failed no such file"]);
+    fn a_failed_start_has_a_reason() {
+        let state = apply_lines(&["failed no such file"]);
         assert_eq!(state.failed.as_deref(), Some("cannot start it: no such file"));
         assert_eq!(state.exit.unwrap().to_string(), "cannot start it: no such file");
     }

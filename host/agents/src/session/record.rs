@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn streams_are_bounded_and_the_cut_is_said_once() {
+    fn streams_are_bounded_with_one_note() {
         let folder = tempfile::tempdir().unwrap();
         let mut record = Record::create(Some(folder.path()), &limits(10)).unwrap();
         for _ in 0..3 {
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn a_disk_that_is_full_is_told() {
+    fn a_full_disk_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink("/dev/full", folder.path().join("stream.jsonl")).unwrap();
         let mut record = Record::create(Some(folder.path()), &limits(100)).unwrap();

@@ -12,21 +12,21 @@ const STDERR_TAIL: usize = 4 << 10;
 /// Knows nobody but the journal: while a descendant that survives holds stderr open, nobody else waits for it.
 pub(super) async fn record_stderr(
     mut stderr: impl AsyncRead + Unpin,
-    mut shown: RedactingStream,
+    mut redacted: RedactingStream,
     journal: Arc<Mutex<Journal>>,
-    heard: Arc<Mutex<TurnState>>,
+    state: Arc<Mutex<TurnState>>,
 ) {
-    let keep = |bytes: &[u8]| {
+    let record = |bytes: &[u8]| {
         Journal::with(&journal, |journal| journal.record.stderr(bytes));
-        TurnState::with(&heard, |heard| {
-            heard.stderr.extend_from_slice(bytes);
-            let surplus = heard.stderr.len().saturating_sub(STDERR_TAIL);
-            heard.stderr.drain(..surplus);
+        TurnState::with(&state, |state| {
+            state.stderr.extend_from_slice(bytes);
+            let surplus = state.stderr.len().saturating_sub(STDERR_TAIL);
+            state.stderr.drain(..surplus);
         });
     };
     let mut buffer = vec![0; 8 << 10];
     while let Ok(read @ 1..) = stderr.read(&mut buffer).await {
-        keep(&shown.push(&buffer[..read]));
+        record(&redacted.push(&buffer[..read]));
     }
-    keep(&shown.finish());
+    record(&redacted.finish());
 }

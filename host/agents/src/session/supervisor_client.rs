@@ -23,17 +23,17 @@ const SUPERVISOR_TIMEOUT: Duration = Duration::from_secs(5);
 /// Owns the supervisor, whoever is interested in it.
 pub(super) struct SupervisorClient {
     pub(super) supervisor: Child,
-    pub(super) known: watch::Sender<ProcessState>,
+    pub(super) state: watch::Sender<ProcessState>,
     pub(super) session: String,
 }
 
 impl SupervisorClient {
     pub(super) async fn run(mut self, control: StdUnixStream, orders: watch::Receiver<Option<Duration>>) {
-        let told_gone = match UnixStream::from_std(control) {
+        let reported_gone = match UnixStream::from_std(control) {
             Ok(control) => self.relay(control, orders).await,
             Err(_) => false,
         };
-        if !told_gone {
+        if !reported_gone {
             // Stuck, stopped, or dead already; its agent dies with it.
             drop(self.supervisor.start_kill());
         }
@@ -41,10 +41,10 @@ impl SupervisorClient {
         let pid = pid_of(&self.supervisor);
         let reaped = timeout(SUPERVISOR_TIMEOUT, self.supervisor.wait()).await.is_ok();
         suspension::unregister(pid);
-        let left = if told_gone && reaped { Ok(()) } else { self.sweep().await };
-        self.known.send_modify(|known| {
-            known.set_exit(AgentExit::Unknown);
-            known.gone = Some(left);
+        let survivors = if reported_gone && reaped { Ok(()) } else { self.sweep().await };
+        self.state.send_modify(|state| {
+            state.set_exit(AgentExit::Unknown);
+            state.gone = Some(survivors);
         });
     }
 
@@ -55,7 +55,7 @@ impl SupervisorClient {
         let start_by = Instant::now() + SUPERVISOR_TIMEOUT;
         let mut starting = true;
         let mut give_up: Option<Instant> = None;
-        let mut listened_to = true;
+        let mut orders_open = true;
         loop {
             tokio::select! {
                 // What was said before an order must be heard before it.
@@ -63,9 +63,9 @@ impl SupervisorClient {
                 line = lines.next_line() => match line {
                     Ok(Some(line)) => {
                         let mut last = false;
-                        self.known.send_modify(|known| {
-                            last = known.apply(&line);
-                            starting = !known.started;
+                        self.state.send_modify(|state| {
+                            last = state.apply(&line);
+                            starting = !state.started;
                         });
                         if last {
                             return true;
@@ -73,10 +73,10 @@ impl SupervisorClient {
                     }
                     _ => return false,
                 },
-                order = orders.changed(), if listened_to => {
-                    listened_to = order.is_ok();
+                order = orders.changed(), if orders_open => {
+                    orders_open = order.is_ok();
                     // Whoever could order anything else is gone.
-                    let ordered = if listened_to { *orders.borrow_and_update() } else { None };
+                    let ordered = if orders_open { *orders.borrow_and_update() } else { None };
                     let grace = ordered.unwrap_or_default();
                     let until = Instant::now() + grace + SUPERVISOR_TIMEOUT;
                     give_up = Some(give_up.map_or(until, |before| before.min(until)));
@@ -85,12 +85,12 @@ impl SupervisorClient {
                     drop(writer.write_all(format!("end {}\n", grace.as_millis()).as_bytes()).await);
                 }
                 () = sleep_until(give_up) => {
-                    self.known.send_modify(|known| known.ending = true);
+                    self.state.send_modify(|state| state.ending = true);
                     return false;
                 }
                 () = host_clock::sleep_until(start_by), if starting => {
                     let why = format!("its supervisor said nothing for {} s", SUPERVISOR_TIMEOUT.as_secs());
-                    self.known.send_modify(|known| known.set_failed(&why));
+                    self.state.send_modify(|state| state.set_failed(&why));
                     return false;
                 }
             }

@@ -102,11 +102,11 @@ impl AgentTurn {
 
     /// Waits, a bounded time, until all that the agent has said by now is read.
     pub(crate) async fn catch_up(&self) {
-        let (tell, told) = oneshot::channel();
+        let (reply, replied) = oneshot::channel();
         let caught_up = async {
             // An error means that all output was read already.
-            if self.requests.send(ReaderRequest::CatchUp(tell)).await.is_ok() {
-                drop(told.await);
+            if self.requests.send(ReaderRequest::CatchUp(reply)).await.is_ok() {
+                drop(replied.await);
             }
         };
         drop(timeout(LEFTOVER_TIMEOUT, caught_up).await);

@@ -92,7 +92,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn descendants_are_told_apart_by_the_child_that_they_come_from() {
+    fn descendants_are_grouped_by_child() {
         let of = |pid, parent| Process::for_test(pid, parent, 1);
         let processes = [of(20, 10), of(30, 10), of(21, 20), of(22, 21), of(31, 30), of(5, 99)];
         let groups = group(10, &processes);
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn the_processes_of_an_attempt_are_found_by_its_directory() {
+    fn processes_are_found_by_attempt_directory() {
         let base = tempfile::tempdir().unwrap();
         let mut supervisor = std::process::Command::new("sh")
             .args(["-c", "sleep 30 & sleep 30"])

@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hosts_children_are_told_from_orphans_whatever_its_session_is() {
+    fn orphans_differ_from_the_hosts_children() {
         for session in [0, 7] {
             let inherited = [Process::for_test(14, 10, 14)];
             let host = HostProcess { own: Process::for_test(10, 1, session), is_init: false, inherited: &inherited };

@@ -82,8 +82,8 @@ pub(crate) fn handle_matches(handle: BorrowedFd<'_>, proc_pid: i32) -> bool {
 
 /// The number in `/proc` of the process that a handle is of.
 fn pid_of(handle: BorrowedFd<'_>) -> Option<i32> {
-    let told = fs::read_to_string(format!("/proc/self/fdinfo/{}", handle.as_raw_fd())).ok()?;
-    line(&told, "Pid:")?.trim().parse().ok()
+    let fdinfo = fs::read_to_string(format!("/proc/self/fdinfo/{}", handle.as_raw_fd())).ok()?;
+    line(&fdinfo, "Pid:")?.trim().parse().ok()
 }
 
 /// Whether numbers from `/proc` may be given to system calls as they are.
@@ -105,14 +105,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_of_all_namespaces_are_read() {
+    fn pids_of_all_namespaces_are_parsed() {
         assert_eq!(namespace_numbers("Name:\tx\nNSpid:\t4711\t12\t1\nNSpgid:\t4711"), Some(vec![4711, 12, 1]));
         assert_eq!(namespace_numbers("Name:\tx\n"), None);
         assert_eq!(namespace_numbers("NSpid:\tx\n"), None);
     }
 
     #[test]
-    fn this_process_has_one_number_where_proc_is_its_own() {
+    fn this_process_has_one_pid_in_its_own_proc() {
         let own = own_process().unwrap();
         assert_eq!(to_syscall_pid(own.number), Some(getpid().as_raw_nonzero().get()));
         let handle = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();

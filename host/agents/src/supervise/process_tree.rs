@@ -95,9 +95,9 @@ impl Process {
 fn scan(
     known: &mut BTreeMap<i32, Process>,
     belongs: &impl Fn(&Process) -> bool,
-    seen: impl Fn(&Process),
+    on_found: impl Fn(&Process),
 ) -> io::Result<()> {
-    let mut strangers: Vec<Process> = Vec::new();
+    let mut others: Vec<Process> = Vec::new();
     // The kernel lists by number, so that parents mostly come before their children.
     for pid in fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok()) {
         if known.contains_key(&pid) {
@@ -105,23 +105,23 @@ fn scan(
         }
         let Some(process) = Process::read(pid) else { continue };
         if known.contains_key(&process.parent) || belongs(&process) {
-            seen(&process);
+            on_found(&process);
             known.insert(pid, process);
         } else {
-            strangers.push(process);
+            others.push(process);
         }
     }
     // Where the numbers have wrapped around, a child came before its parent.
     loop {
-        let (found, rest): (Vec<_>, Vec<_>) = strangers.into_iter().partition(|it| known.contains_key(&it.parent));
+        let (found, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|it| known.contains_key(&it.parent));
         if found.is_empty() {
             return Ok(());
         }
         for process in found {
-            seen(&process);
+            on_found(&process);
             known.insert(process.pid, process);
         }
-        strangers = rest;
+        others = rest;
     }
 }
 
@@ -160,19 +160,19 @@ pub(crate) fn kill_all(belongs: impl Fn(&Process) -> bool) -> io::Result<()> {
 /// Sends SIGSTOP to all that `belongs` picks, and to all their descendants, until no new one turns up: those that were not
 /// stopped before.
 pub(crate) fn stop_all(belongs: impl Fn(&Process) -> bool) -> Vec<Process> {
-    let mut seen = BTreeMap::new();
+    let mut found = BTreeMap::new();
     for _ in 0..STOP_PASSES {
-        let before = seen.len();
-        let looked = scan(&mut seen, &belongs, |process| {
+        let before = found.len();
+        let scanned = scan(&mut found, &belongs, |process| {
             if !process.stopped {
                 process.signal(Signal::STOP);
             }
         });
-        if looked.is_err() || seen.len() == before {
+        if scanned.is_err() || found.len() == before {
             break;
         }
     }
-    seen.into_values().filter(|process| !process.stopped && !process.zombie).collect()
+    found.into_values().filter(|process| !process.stopped && !process.zombie).collect()
 }
 
 /// Names processes for a person: `4711 (sleep), 4712 (sh)`, at most ten.
@@ -196,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stat_line_is_read_whatever_the_name_is() {
+    fn stat_lines_are_parsed_with_any_name() {
         let tail = "S 10 11 12 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 987 0 0";
         let read = Process::parse(5, &format!("5 (a) b (c) {tail}")).unwrap();
         assert_eq!((read.parent, read.session, read.started, read.name.as_str()), (10, 12, 987, "a) b (c"));
@@ -205,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_is_found_with_all_that_is_below() {
+    fn a_tree_includes_all_descendants() {
         let mut child = std::process::Command::new("sh").args(["-c", "sleep 30 & wait"]).spawn().unwrap();
         let root = i32::try_from(child.id()).unwrap();
         let tree = || find(|it| it.pid == root).unwrap();
@@ -218,14 +218,14 @@ mod tests {
     }
 
     #[test]
-    fn this_process_is_seen() {
+    fn this_process_is_found() {
         let own = i32::try_from(std::process::id()).unwrap();
         assert!(find(|it| it.pid == own).unwrap().iter().any(|it| it.pid == own && !it.zombie));
         assert!(Process::read(own).unwrap().was_started_with(&format!("PATH={}", std::env::var("PATH").unwrap())));
     }
 
     #[test]
-    fn many_survivors_are_named_briefly() {
+    fn long_process_lists_are_abbreviated() {
         let many: Vec<_> = (1..=12).map(|pid| Process::for_test(pid, 0, 1)).collect();
         assert!(describe(&many).ends_with("10 (p), and 2 more"));
     }

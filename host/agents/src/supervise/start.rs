@@ -38,9 +38,9 @@ pub(super) fn start_agent(args: &SuperviseArgs, stdin: Option<&Path>, mut plan: 
     let mut command = Command::new(&args.program);
     command.args(&args.args).stdin(Stdio::null());
     let stdin = stdin.map(stdin_path).transpose()?;
-    let most = getrlimit(Resource::Nofile).maximum;
+    let max = getrlimit(Resource::Nofile).maximum;
     let open_files =
-        Rlimit { current: Some(most.map_or(OPEN_FILES_LIMIT, |most| most.min(OPEN_FILES_LIMIT))), maximum: most };
+        Rlimit { current: Some(max.map_or(OPEN_FILES_LIMIT, |max| max.min(OPEN_FILES_LIMIT))), maximum: max };
     // SAFETY: the closure makes system calls only; it neither allocates nor takes locks.
     unsafe {
         command.pre_exec(move || {
@@ -75,11 +75,11 @@ pub(super) fn start_agent(args: &SuperviseArgs, stdin: Option<&Path>, mut plan: 
 
 /// The name of a file that is there, as the kernel takes it.
 fn stdin_path(path: &Path) -> io::Result<CString> {
-    let told = |error: io::Error| {
+    let context = |error: io::Error| {
         io::Error::new(error.kind(), format!("cannot open {} as its standard input: {error}", path.display()))
     };
-    path.metadata().map_err(told)?;
-    CString::new(path.as_os_str().as_bytes()).map_err(|error| told(error.into()))
+    path.metadata().map_err(context)?;
+    CString::new(path.as_os_str().as_bytes()).map_err(|error| context(error.into()))
 }
 
 /// Whatever the host was started with (`nohup`), and what is blocked here, does not reach the agent.

@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_is_stopped_and_continued_as_a_whole() {
+    fn a_process_tree_is_stopped_and_continued() {
         // The last one has stopped itself.
         let script = "sleep 30 & sh -c 'kill -STOP $$; sleep 30' & wait";
         let mut child = Command::new("sh").args(["-c", script]).spawn().unwrap();

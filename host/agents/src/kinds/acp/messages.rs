@@ -47,8 +47,8 @@ pub(super) const WANTED: WantedFields = WantedFields {
 pub(super) fn model(session: &Value) -> Option<String> {
     let options = list(session, "configOptions").iter();
     let option = options.filter(|option| text(option, "category") == "model").map(|it| text(it, "currentValue"));
-    let told = std::iter::once(text(member(session, "models"), "currentModelId")).chain(option);
-    told.into_iter().find(|model| !model.is_empty()).map(str::to_owned)
+    let candidates = std::iter::once(text(member(session, "models"), "currentModelId")).chain(option);
+    candidates.into_iter().find(|model| !model.is_empty()).map(str::to_owned)
 }
 
 /// What an error says in words; `message` is what else was said of it.

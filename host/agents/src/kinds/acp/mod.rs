@@ -104,27 +104,31 @@ impl AgentProgram for Acp {
         true
     }
 
-    fn dialect(&self, thread: &Conversation, settings: &AgentSettings) -> Box<dyn Dialect> {
-        Box::new(AcpDialect { thread: thread.clone(), mode: settings.mode.clone(), ..AcpDialect::default() })
+    fn dialect(&self, conversation: &Conversation, settings: &AgentSettings) -> Box<dyn Dialect> {
+        Box::new(AcpDialect {
+            conversation: conversation.clone(),
+            mode: settings.mode.clone(),
+            ..AcpDialect::default()
+        })
     }
 }
 
 #[derive(Default)]
 struct AcpDialect {
-    thread: Conversation,
+    conversation: Conversation,
     /// The mode that the lane asks for.
     mode: Option<String>,
     /// The first message, until the session is there.
-    first: Option<String>,
+    first_message: Option<String>,
     /// The number of the last prompt.
-    prompt: u64,
+    prompt_id: u64,
     /// Whether its turn is not over.
     busy: bool,
     /// Its answer, once it has come.
-    ended: Option<Value>,
+    final_result: Option<Value>,
     /// The message that is coming in, whether there was too much of it, and its name.
     message: String,
-    cut: bool,
+    message_cut: bool,
     message_id: String,
     calls: ToolCalls,
     chunks: u32,
@@ -136,10 +140,10 @@ struct AcpDialect {
 
 impl Dialect for AcpDialect {
     fn begin_turn(&mut self, message: &str) -> Vec<ParsedLine> {
-        if self.thread.id().is_some() {
+        if self.conversation.id().is_some() {
             return vec![self.prompt(message)];
         }
-        self.first = Some(message.to_owned());
+        self.first_message = Some(message.to_owned());
         let capabilities = json!({ "fs": { "readTextFile": false, "writeTextFile": false }, "terminal": false });
         vec![request(INITIALIZE, "initialize", &json!({ "protocolVersion": 1, "clientCapabilities": capabilities }))]
     }
@@ -174,17 +178,17 @@ impl Dialect for AcpDialect {
     }
 
     fn finish_turn(&mut self) -> Vec<ParsedLine> {
-        let Some(result) = self.ended.take() else { return Vec::new() };
+        let Some(result) = self.final_result.take() else { return Vec::new() };
         self.busy = false;
         self.finished(&result)
     }
 
     fn process_exited(&mut self, exit: &AgentExit, stderr: &str) -> Vec<ParsedLine> {
-        let why = launch_failure(exit, stderr, self.thread.answered());
+        let why = launch_failure(exit, stderr, self.conversation.answered());
         // What has come of a message is told, although its end is missing.
-        let mut said = self.flush_message();
-        said.extend(why);
-        said
+        let mut parsed = self.flush_message();
+        parsed.extend(why);
+        parsed
     }
 }
 
@@ -193,10 +197,10 @@ impl AcpDialect {
         let params = member(message, "params");
         match message.get("method") {
             Some(Value::String(method)) if method == "session/update" => {
-                let mut said = self.notified(params);
+                let mut parsed = self.notified(params);
                 // A notification that asks for an answer.
-                said.extend(id.is_some().then(|| id.answer(&json!({ "result": null }))));
-                said
+                parsed.extend(id.is_some().then(|| id.answer(&json!({ "result": null }))));
+                parsed
             }
             Some(Value::String(_)) if !id.is_some() => Vec::new(),
             Some(Value::String(method)) => vec![answer_request(method, id, params)],
@@ -214,8 +218,8 @@ impl AcpDialect {
     /// Whether the agent owes an answer to the request `id`.
     fn expects_reply(&self, id: &RequestId) -> bool {
         match id.number() {
-            Some(INITIALIZE | NEW_SESSION | SET_MODE) => self.first.is_some(),
-            Some(id) => self.busy && self.ended.is_none() && id == self.prompt,
+            Some(INITIALIZE | NEW_SESSION | SET_MODE) => self.first_message.is_some(),
+            Some(id) => self.busy && self.final_result.is_none() && id == self.prompt_id,
             None => false,
         }
     }
@@ -228,20 +232,22 @@ impl AcpDialect {
             (Some(INITIALIZE | NEW_SESSION | SET_MODE), Some(error)) => vec![self.start_error(error)],
             (Some(INITIALIZE), None) => match integer(result, "protocolVersion") {
                 Some(1) => {
-                    let cwd = self.thread.root().display().to_string();
+                    let cwd = self.conversation.root().display().to_string();
                     vec![
                         request(NEW_SESSION, "session/new", &json!({ "cwd": cwd, "mcpServers": [] })),
                         ParsedLine::Ignored,
                     ]
                 }
                 version => {
-                    let told = version.map_or("none".to_owned(), |version| version.to_string());
-                    let message = format!("the agent speaks version {told} of ACP, but this host speaks version 1");
+                    let shown = version.map_or("none".to_owned(), |version| version.to_string());
+                    let message = format!("the agent speaks version {shown} of ACP, but this host speaks version 1");
                     vec![ParsedLine::Failed(Fault::new(FaultClass::Launch, message))]
                 }
             },
             (Some(NEW_SESSION), None) => self.started(result),
-            (Some(SET_MODE), None) => self.first.take().map(|first| self.prompt(&first)).into_iter().collect(),
+            (Some(SET_MODE), None) => {
+                self.first_message.take().map(|first_message| self.prompt(&first_message)).into_iter().collect()
+            }
             (_, Some(error)) => {
                 self.busy = false;
                 vec![self.broken(error)]
@@ -254,7 +260,7 @@ impl AcpDialect {
                     return self.finished(result);
                 }
                 let silence = TRAILING_SILENCE[usize::from(!self.acted && self.message.trim().is_empty())];
-                self.ended = Some(result.clone());
+                self.final_result = Some(result.clone());
                 vec![ParsedLine::FinishedAfterSilence { silence }]
             }
         }
@@ -262,7 +268,7 @@ impl AcpDialect {
 
     fn finished(&mut self, result: &Value) -> Vec<ParsedLine> {
         let error = (self.failed && self.message_id.is_empty()).then(|| std::mem::take(&mut self.message));
-        let mut said = self.flush_message();
+        let mut parsed = self.flush_message();
         let used = member(result, "usage");
         let output = integer(used, "outputTokens");
         let total = integer(used, "totalTokens").filter(|total| *total > 0);
@@ -274,14 +280,14 @@ impl AcpDialect {
                 output_tokens: output,
                 cost_micro_usd: None,
             };
-            said.push(ParsedLine::Event(SessionEventKind::Usage(self.thread.add_usage(&this))));
+            parsed.push(ParsedLine::Event(SessionEventKind::Usage(self.conversation.add_usage(&this))));
         }
         let broken = |class, message: &str| ParsedLine::Failed(Fault::new(class, message));
-        said.push(match text(result, "stopReason") {
+        parsed.push(match text(result, "stopReason") {
             "" => broken(FaultClass::Protocol, "the agent ended its turn without a stop reason"),
             _ if self.failed => {
-                let (words, answered) = (error.as_deref().unwrap_or_default(), self.thread.answered());
-                ParsedLine::Failed(ProviderError { words, answered, ..ProviderError::default() }.fault())
+                let (message, answered) = (error.as_deref().unwrap_or_default(), self.conversation.answered());
+                ParsedLine::Failed(ProviderError { message, answered, ..ProviderError::default() }.fault())
             }
             "cancelled" => broken(FaultClass::Crash, "the agent broke off its turn: stop reason `cancelled`"),
             "max_turn_requests" => {
@@ -289,7 +295,7 @@ impl AcpDialect {
             }
             reason => ParsedLine::Finished { stop_reason: reason.to_owned() },
         });
-        said
+        parsed
     }
 
     /// The words of an error may have come as a message.
@@ -300,13 +306,14 @@ impl AcpDialect {
 
     fn provider_error(&self, error: &Value, message: &str) -> Fault {
         let status = (name(error, "code").trim() == LOGIN_REQUIRED).then_some(401);
-        ProviderError { status, code: "", words: &error_text(error, message), answered: self.thread.answered() }.fault()
+        ProviderError { status, code: "", message: &error_text(error, message), answered: self.conversation.answered() }
+            .fault()
     }
 
     fn notified(&mut self, params: &Value) -> Vec<ParsedLine> {
         let session = name(params, "sessionId");
         // Another session, such as a sub-agent's, is not the person's.
-        let known = self.thread.id();
+        let known = self.conversation.id();
         if known.is_some_and(|known| !session.is_empty() && session != known) {
             return Vec::new();
         }
@@ -349,31 +356,31 @@ impl AcpDialect {
     fn chunk(&mut self, update: &Value) -> Vec<ParsedLine> {
         let id = name(update, "messageId");
         let content = member(update, "content");
-        let words = match content {
+        let chunk = match content {
             Value::Object(_) => text(content, "text").to_owned(),
             content => content_text(content),
         };
-        let words = words.as_str();
+        let chunk = chunk.as_str();
         if id.is_empty() {
-            match notice(words) {
+            match notice(chunk) {
                 Some(Notice::BackOff(back_off)) => return vec![ParsedLine::Event(SessionEventKind::BackOff(back_off))],
                 Some(Notice::Noise) => return Vec::new(),
                 None => {}
             }
         }
-        let mut said = if id == self.message_id { Vec::new() } else { self.flush_message() };
+        let mut parsed = if id == self.message_id { Vec::new() } else { self.flush_message() };
         self.message_id = id;
         if !self.message_id.is_empty() {
             // One without a name may be the adapter's.
-            self.thread.set_answered();
+            self.conversation.set_answered();
         }
-        let room = if self.cut { 0 } else { MAX_MESSAGE_BYTES.saturating_sub(self.message.len()) };
-        self.cut |= words.len() > room;
-        self.message.push_str(&words[..words.floor_char_boundary(room)]);
-        if said.is_empty() {
-            said = self.chunk_event();
+        let room = if self.message_cut { 0 } else { MAX_MESSAGE_BYTES.saturating_sub(self.message.len()) };
+        self.message_cut |= chunk.len() > room;
+        self.message.push_str(&chunk[..chunk.floor_char_boundary(room)]);
+        if parsed.is_empty() {
+            parsed = self.chunk_event();
         }
-        said
+        parsed
     }
 
     /// The message that has come in, if there is one.
@@ -382,19 +389,19 @@ impl AcpDialect {
         if text.is_empty() {
             return Vec::new();
         }
-        if std::mem::take(&mut self.cut) {
+        if std::mem::take(&mut self.message_cut) {
             text.push_str(&format!(" … [cut after {} MiB]", MAX_MESSAGE_BYTES >> 20));
         }
         self.acted = true;
-        self.thread.set_answered();
+        self.conversation.set_answered();
         vec![ParsedLine::Event(SessionEventKind::Message { text })]
     }
 
     fn call(&mut self, update: &Value) -> Vec<ParsedLine> {
-        let mut said = self.flush_message();
+        let mut parsed = self.flush_message();
         self.acted = true;
-        self.thread.set_answered();
-        said.extend(self.calls.update(update));
-        if said.is_empty() { self.chunk_event() } else { said }
+        self.conversation.set_answered();
+        parsed.extend(self.calls.update(update));
+        if parsed.is_empty() { self.chunk_event() } else { parsed }
     }
 }

@@ -18,12 +18,12 @@ const UNRESTRICTED_MODES: [&str; 2] = ["bypassPermissions", "agent-full-access"]
 
 impl AcpDialect {
     pub(super) fn prompt(&mut self, message: &str) -> ParsedLine {
-        self.prompt = self.prompt.max(NEW_SESSION) + 1;
+        self.prompt_id = self.prompt_id.max(NEW_SESSION) + 1;
         self.busy = true;
-        (self.acted, self.failed, self.ended) = (false, false, None);
-        let session = self.thread.id().unwrap_or_default();
+        (self.acted, self.failed, self.final_result) = (false, false, None);
+        let session = self.conversation.id().unwrap_or_default();
         let prompt = json!([{ "type": "text", "text": message }]);
-        request(self.prompt, "session/prompt", &json!({ "sessionId": session, "prompt": prompt }))
+        request(self.prompt_id, "session/prompt", &json!({ "sessionId": session, "prompt": prompt }))
     }
 
     pub(super) fn started(&mut self, result: &Value) -> Vec<ParsedLine> {
@@ -32,13 +32,13 @@ impl AcpDialect {
             let message = "the agent did not name the session in its answer to `session/new`";
             return vec![ParsedLine::Failed(Fault::new(FaultClass::Protocol, message))];
         }
-        self.thread.set_id(&id);
+        self.conversation.set_id(&id);
         let started = SessionEventKind::Started { session_id: id.clone(), model: model(result) };
         let next = match self.wanted_mode(member(result, "modes")) {
             Ok(Some(mode)) => request(SET_MODE, "session/set_mode", &json!({ "sessionId": id, "modeId": mode })),
             Ok(None) => {
-                let first = self.first.take().unwrap_or_default();
-                self.prompt(&first)
+                let first_message = self.first_message.take().unwrap_or_default();
+                self.prompt(&first_message)
             }
             Err(problem) => ParsedLine::Failed(Fault::new(FaultClass::Launch, problem)),
         };

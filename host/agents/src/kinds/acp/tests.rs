@@ -1,57 +1,58 @@
 use super::*;
-use crate::kinds::tests::{recorded, shown};
+use crate::kinds::tests::{recorded, render};
 use host_model::Provider;
 
 /// What a recorded session of `turns` means: the next message is sent when the turn before is over.
 fn session(version: &str, case: &str, turns: usize) -> Vec<ParsedLine> {
     let mut dialect = Acp.dialect(&Conversation::in_root(Path::new("/root")), &AgentSettings::new(LaneKind::Acp));
-    let mut said = dialect.begin_turn("first");
+    let mut parsed = dialect.begin_turn("first");
     let mut begun = 1;
     for line in recorded("acp", version, case).lines() {
-        let mut heard = dialect.parse(line);
-        let set_mode =
-            heard.iter().any(|said| matches!(said, ParsedLine::Reply(line) if line.contains("session/set_mode")));
+        let mut line_parsed = dialect.parse(line);
+        let set_mode = line_parsed
+            .iter()
+            .any(|parsed| matches!(parsed, ParsedLine::Reply(line) if line.contains("session/set_mode")));
         if set_mode {
-            heard.extend(dialect.parse(&json!({ "id": SET_MODE, "result": {} }).to_string()));
+            line_parsed.extend(dialect.parse(&json!({ "id": SET_MODE, "result": {} }).to_string()));
         }
-        if heard.iter().any(|said| matches!(said, ParsedLine::FinishedAfterSilence { .. })) {
-            heard.retain(|said| !matches!(said, ParsedLine::FinishedAfterSilence { .. }));
-            heard.extend(dialect.finish_turn());
+        if line_parsed.iter().any(|parsed| matches!(parsed, ParsedLine::FinishedAfterSilence { .. })) {
+            line_parsed.retain(|parsed| !matches!(parsed, ParsedLine::FinishedAfterSilence { .. }));
+            line_parsed.extend(dialect.finish_turn());
         }
-        let over = heard.iter().any(|said| matches!(said, ParsedLine::Finished { .. }));
-        said.extend(if heard.is_empty() {
+        let over = line_parsed.iter().any(|parsed| matches!(parsed, ParsedLine::Finished { .. }));
+        parsed.extend(if line_parsed.is_empty() {
             vec![ParsedLine::Event(SessionEventKind::Raw { line: line.into() })]
         } else {
-            heard
+            line_parsed
         });
         if over && begun < turns {
             begun += 1;
-            said.extend(dialect.begin_turn("next"));
+            parsed.extend(dialect.begin_turn("next"));
         }
     }
-    said
+    parsed
 }
 
 #[test]
-fn recorded_sessions_have_their_meaning() {
+fn recorded_sessions_are_parsed() {
     for version in ["claude-agent-acp-0.101.0", "codex-acp-2.6.0", "pi-acp-0.0.34"] {
-        insta::assert_snapshot!(format!("{version}-turns"), shown(&session(version, "turns", 2)));
-        insta::assert_snapshot!(format!("{version}-http-401"), shown(&session(version, "http-401", 1)));
+        insta::assert_snapshot!(format!("{version}-turns"), render(&session(version, "turns", 2)));
+        insta::assert_snapshot!(format!("{version}-http-401"), render(&session(version, "http-401", 1)));
     }
-    insta::assert_snapshot!("pi-acp-0.0.34-http-529", shown(&session("pi-acp-0.0.34", "http-529", 1)));
+    insta::assert_snapshot!("pi-acp-0.0.34-http-529", render(&session("pi-acp-0.0.34", "http-529", 1)));
 }
 
 #[test]
-fn other_versions_and_agents_mean_the_same() {
-    let event = |said: &[ParsedLine], wanted: fn(&SessionEventKind) -> bool| {
-        said.iter().filter(|said| matches!(said, ParsedLine::Event(kind) if wanted(kind))).count()
+fn other_adapters_parse_alike() {
+    let event = |parsed: &[ParsedLine], wanted: fn(&SessionEventKind) -> bool| {
+        parsed.iter().filter(|parsed| matches!(parsed, ParsedLine::Event(kind) if wanted(kind))).count()
     };
-    let messages = |said: &[ParsedLine]| -> Vec<String> {
-        let text = |said: &ParsedLine| match said {
+    let messages = |parsed: &[ParsedLine]| -> Vec<String> {
+        let text = |parsed: &ParsedLine| match parsed {
             ParsedLine::Event(SessionEventKind::Message { text }) => Some(text.clone()),
             _ => None,
         };
-        said.iter().filter_map(text).collect()
+        parsed.iter().filter_map(text).collect()
     };
     for version in [
         "claude-agent-acp-0.24.2",
@@ -71,7 +72,7 @@ fn other_versions_and_agents_mean_the_same() {
         }
         let ends = turns
             .iter()
-            .filter(|said| matches!(said, ParsedLine::Finished { stop_reason } if stop_reason == "end_turn"));
+            .filter(|parsed| matches!(parsed, ParsedLine::Finished { stop_reason } if stop_reason == "end_turn"));
         assert_eq!(ends.count(), 2, "{version}: {turns:?}");
         let called = event(
             &turns,
@@ -93,9 +94,9 @@ fn other_versions_and_agents_mean_the_same() {
         assert_eq!((called, answered), expected, "{version}: {turns:?}");
         let quiet = session(version, "quiet", 1);
         assert_eq!(messages(&quiet), [""; 0], "{version}");
-        assert!(quiet.iter().any(|said| matches!(said, ParsedLine::Finished { .. })), "{version}: {quiet:?}");
+        assert!(quiet.iter().any(|parsed| matches!(parsed, ParsedLine::Finished { .. })), "{version}: {quiet:?}");
         let refused = session(version, "http-401", 1);
-        match refused.iter().find(|said| matches!(said, ParsedLine::Finished { .. } | ParsedLine::Failed(_))) {
+        match refused.iter().find(|parsed| matches!(parsed, ParsedLine::Finished { .. } | ParsedLine::Failed(_))) {
             // It calls the refusal an internal error, and gives no status.
             Some(ParsedLine::Failed(fault)) if version == "opencode-1.18.33" => {
                 assert_eq!(fault.class, FaultClass::Crash, "{version}: {fault}");
@@ -111,20 +112,20 @@ fn other_versions_and_agents_mean_the_same() {
 }
 
 #[test]
-fn a_failed_turn_that_codex_acp_ends_well_is_a_fault() {
+fn a_failed_turn_of_codex_acp_is_a_fault() {
     for (case, class, says) in [
         ("http-400", FaultClass::Launch, "the request is not valid"),
         ("http-429", FaultClass::Overload, "last status: 429"),
         ("http-529", FaultClass::Overload, "status 529"),
     ] {
-        let said = session("codex-acp-2.6.0", case, 1);
-        let Some(ParsedLine::Failed(fault)) = said.last() else { panic!("{case}: {said:?}") };
+        let parsed = session("codex-acp-2.6.0", case, 1);
+        let Some(ParsedLine::Failed(fault)) = parsed.last() else { panic!("{case}: {parsed:?}") };
         assert!(fault.class == class && fault.message.contains(says), "{case}: {fault}");
         assert!(
-            !said.iter().any(|it| matches!(it, ParsedLine::Event(SessionEventKind::Message { .. }))),
-            "{case}: {said:?}"
+            !parsed.iter().any(|it| matches!(it, ParsedLine::Event(SessionEventKind::Message { .. }))),
+            "{case}: {parsed:?}"
         );
-        let back_offs = said.iter().filter_map(|it| match it {
+        let back_offs = parsed.iter().filter_map(|it| match it {
             ParsedLine::Event(SessionEventKind::BackOff(back_off)) => Some(back_off),
             _ => None,
         });
@@ -147,10 +148,10 @@ fn prompted() -> Box<dyn Dialect> {
 
 /// What `line` means, and the silence that follows it.
 fn settled(dialect: &mut Box<dyn Dialect>, line: &str) -> Vec<ParsedLine> {
-    let mut said = dialect.parse(line);
-    said.extend(dialect.finish_turn());
-    said.retain(|said| !matches!(said, ParsedLine::FinishedAfterSilence { .. }));
-    said
+    let mut parsed = dialect.parse(line);
+    parsed.extend(dialect.finish_turn());
+    parsed.retain(|parsed| !matches!(parsed, ParsedLine::FinishedAfterSilence { .. }));
+    parsed
 }
 
 fn update(session: &str, update: &Value) -> String {
@@ -163,7 +164,7 @@ fn chunk(session: &str, id: &str, text: &str) -> String {
 }
 
 #[test]
-fn a_stop_reason_decides_how_a_turn_has_ended() {
+fn the_stop_reason_decides_the_outcome() {
     let ended = |result: Value| {
         let mut dialect = prompted();
         dialect.parse(&chunk("s", "m", "a word"));
@@ -182,7 +183,7 @@ fn a_stop_reason_decides_how_a_turn_has_ended() {
 }
 
 #[test]
-fn a_session_that_does_not_begin_is_the_lanes_fault() {
+fn a_session_that_does_not_start_is_a_launch_fault() {
     let answered = |line: &str| {
         let mut dialect = Acp.dialect(&Conversation::default(), &AgentSettings::new(LaneKind::Acp));
         dialect.begin_turn("do it");
@@ -205,30 +206,34 @@ fn a_session_that_does_not_begin_is_the_lanes_fault() {
 }
 
 #[test]
-fn what_is_of_another_session_is_raw() {
+fn updates_of_other_sessions_are_raw() {
     let mut dialect = prompted();
     dialect.parse(&chunk("s", "m", "mine"));
     assert_eq!(dialect.parse(&chunk("t", "m", "another's")), []);
-    let said = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
-    assert_eq!(said[0], ParsedLine::Event(SessionEventKind::Message { text: "mine".into() }));
+    let parsed = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
+    assert_eq!(parsed[0], ParsedLine::Event(SessionEventKind::Message { text: "mine".into() }));
 }
 
 #[test]
-fn a_message_that_is_too_long_is_cut_and_that_is_said() {
+fn long_messages_are_cut_with_a_note() {
     let mut dialect = prompted();
     let much = "é".repeat(MAX_MESSAGE_BYTES / 3);
     for text in [&much, &much, "late"] {
         dialect.parse(&chunk("s", "m", text));
     }
-    let said = dialect.parse(&chunk("s", "n", "short"));
-    let ParsedLine::Event(SessionEventKind::Message { text }) = &said[0] else { panic!("it is another event") };
+    let parsed = dialect.parse(&chunk("s", "n", "short"));
+    let ParsedLine::Event(SessionEventKind::Message { text }) = &parsed[0] else { panic!("it is another event") };
     assert!(text.len() < MAX_MESSAGE_BYTES + 40 && text.ends_with("é … [cut after 1 MiB]"), "{}", text.len());
-    let said = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
-    assert_eq!(said[0], ParsedLine::Event(SessionEventKind::Message { text: "short".into() }), "the next one is whole");
+    let parsed = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
+    assert_eq!(
+        parsed[0],
+        ParsedLine::Event(SessionEventKind::Message { text: "short".into() }),
+        "the next one is whole"
+    );
 }
 
 #[test]
-fn calls_that_never_end_are_not_kept_for_ever() {
+fn unfinished_calls_are_forgotten_eventually() {
     let mut dialect = prompted();
     let call = |id: usize, status: &str| {
         let input = json!({ "n": id });
@@ -253,7 +258,7 @@ fn calls_that_never_end_are_not_kept_for_ever() {
 }
 
 #[test]
-fn codex_is_given_a_provider_where_the_lane_has_one_and_its_key() {
+fn codex_gets_the_provider_with_its_key() {
     let config = |url: Option<&str>, key: Option<&str>| {
         let text = |text: Option<&str>| text.map(str::to_owned);
         let provider = Provider { base_url: text(url), key_variable: text(key), ..Provider::default() };
@@ -270,16 +275,16 @@ fn codex_is_given_a_provider_where_the_lane_has_one_and_its_key() {
 }
 
 #[test]
-fn a_session_is_put_into_the_mode_that_the_lane_or_the_adapter_has() {
-    let asked = |mode: Option<&str>, current: &str, offered: &[&str]| {
+fn the_session_mode_is_set() {
+    let requested_mode = |mode: Option<&str>, current: &str, offered: &[&str]| {
         let settings = AgentSettings { mode: mode.map(str::to_owned), ..AgentSettings::new(LaneKind::Acp) };
         let mut dialect = Acp.dialect(&Conversation::default(), &settings);
         dialect.begin_turn("do it");
         dialect.parse(r#"{"id":0,"result":{"protocolVersion":1}}"#);
         let offered: Vec<Value> = offered.iter().map(|id| json!({ "id": id })).collect();
         let modes = json!({ "currentModeId": current, "availableModes": offered });
-        let said = dialect.parse(&json!({ "id": 1, "result": { "sessionId": "s", "modes": modes } }).to_string());
-        match &said[1] {
+        let parsed = dialect.parse(&json!({ "id": 1, "result": { "sessionId": "s", "modes": modes } }).to_string());
+        match &parsed[1] {
             ParsedLine::Reply(line) => {
                 let line: Value = serde_json::from_str(line).unwrap();
                 format!("{} {}", text(&line, "method"), text(member(&line, "params"), "modeId"))
@@ -288,17 +293,17 @@ fn a_session_is_put_into_the_mode_that_the_lane_or_the_adapter_has() {
             other => panic!("{other:?}"),
         }
     };
-    assert_eq!(asked(None, "auto", &["auto", "bypassPermissions"]), "session/set_mode bypassPermissions");
-    assert_eq!(asked(None, "agent", &["agent", "agent-full-access"]), "session/set_mode agent-full-access");
-    assert_eq!(asked(None, "off", &["off", "on"]), "session/prompt ");
-    assert_eq!(asked(Some("on"), "off", &["off", "on"]), "session/set_mode on");
-    assert_eq!(asked(Some("off"), "off", &["off", "on"]), "session/prompt ");
-    let problem = asked(Some("yes"), "off", &["off", "on"]);
+    assert_eq!(requested_mode(None, "auto", &["auto", "bypassPermissions"]), "session/set_mode bypassPermissions");
+    assert_eq!(requested_mode(None, "agent", &["agent", "agent-full-access"]), "session/set_mode agent-full-access");
+    assert_eq!(requested_mode(None, "off", &["off", "on"]), "session/prompt ");
+    assert_eq!(requested_mode(Some("on"), "off", &["off", "on"]), "session/set_mode on");
+    assert_eq!(requested_mode(Some("off"), "off", &["off", "on"]), "session/prompt ");
+    let problem = requested_mode(Some("yes"), "off", &["off", "on"]);
     assert!(problem.contains("`yes`") && problem.contains("`off`, `on`"), "{problem}");
 }
 
 #[test]
-fn a_permission_is_granted_and_nothing_else() {
+fn permissions_are_granted_and_files_refused() {
     let answer =
         |line: &str| match &Acp.dialect(&Conversation::default(), &AgentSettings::new(LaneKind::Acp)).parse(line)[..] {
             [ParsedLine::Reply(line)] => serde_json::from_str::<Value>(line).unwrap(),
@@ -317,7 +322,7 @@ fn a_permission_is_granted_and_nothing_else() {
 }
 
 #[test]
-fn words_right_behind_the_end_belong_to_the_turn() {
+fn trailing_messages_belong_to_the_turn() {
     let mut dialect = prompted();
     let end = r#"{"id":2,"result":{"stopReason":"end_turn"}}"#;
     assert_eq!(dialect.parse(end), [ParsedLine::FinishedAfterSilence { silence: TRAILING_SILENCE[1] }]);
@@ -334,10 +339,10 @@ fn words_right_behind_the_end_belong_to_the_turn() {
 }
 
 #[test]
-fn a_turn_without_a_word_is_not_a_fault_of_the_dialect() {
+fn an_empty_turn_finishes_normally() {
     let mut dialect = prompted();
-    let said = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
-    assert_eq!(said, [ParsedLine::Finished { stop_reason: "end_turn".into() }]);
+    let parsed = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
+    assert_eq!(parsed, [ParsedLine::Finished { stop_reason: "end_turn".into() }]);
 }
 
 /// The answer to `line` in a session that has begun.
@@ -381,14 +386,16 @@ fn every_request_is_answered() {
         (r#"{"method":"x","params":{"a":"b"#, -32700, ""),
     ] {
         let mut dialect = prompted();
-        let said = dialect.parse(line);
-        let answers: Vec<&String> =
-            said.iter().filter_map(|said| if let ParsedLine::Reply(line) = said { Some(line) } else { None }).collect();
+        let parsed = dialect.parse(line);
+        let answers: Vec<&String> = parsed
+            .iter()
+            .filter_map(|parsed| if let ParsedLine::Reply(line) = parsed { Some(line) } else { None })
+            .collect();
         if id.is_empty() {
             assert_eq!(answers.len(), 0, "nobody knows whom to answer");
             continue;
         }
-        let [written] = &answers[..] else { panic!("{line}: {said:?}") };
+        let [written] = &answers[..] else { panic!("{line}: {parsed:?}") };
         assert!(written.contains(&format!("\"id\":{id},")), "{line}: {written}");
         let answer: Value = serde_json::from_str(written).unwrap();
         assert_eq!((&answer["error"]["code"], &answer["jsonrpc"]), (&json!(code), &json!("2.0")), "{line}");
@@ -396,15 +403,15 @@ fn every_request_is_answered() {
 }
 
 #[test]
-fn an_answer_may_be_written_in_several_ways() {
+fn responses_are_parsed_leniently() {
     for line in [
         r#"{"id":2,"result":{"stopReason":"end_turn"},"error":null}"#,
         r#"{"id":"2","result":{"stopReason":"end_turn"}}"#,
         r#"{"id":2.0,"result":{"stopReason":"end_turn"}}"#,
         r#"[{"jsonrpc":"2.0","id":2,"result":{"stopReason":"end_turn"}}]"#,
     ] {
-        let said = settled(&mut prompted(), line);
-        assert_eq!(said, [ParsedLine::Finished { stop_reason: "end_turn".into() }], "{line}");
+        let parsed = settled(&mut prompted(), line);
+        assert_eq!(parsed, [ParsedLine::Finished { stop_reason: "end_turn".into() }], "{line}");
     }
     for (line, class) in [
         (r#"{"id":2}"#, FaultClass::Protocol),
@@ -412,25 +419,25 @@ fn an_answer_may_be_written_in_several_ways() {
         (r#"{"id":2,"result":{"stopReason":?}}"#, FaultClass::Protocol),
         (r#"{"id":2,"error":{"code":"-32000","message":"log in"}}"#, FaultClass::Launch),
     ] {
-        let said = settled(&mut prompted(), line);
-        assert!(matches!(said.last(), Some(ParsedLine::Failed(fault)) if fault.class == class), "{line}: {said:?}");
+        let parsed = settled(&mut prompted(), line);
+        assert!(matches!(parsed.last(), Some(ParsedLine::Failed(fault)) if fault.class == class), "{line}: {parsed:?}");
     }
 }
 
 #[test]
-fn an_update_that_wants_an_answer_gets_one_and_counts() {
+fn an_update_with_an_id_is_answered() {
     let content = json!({ "type": "text", "text": "a word" });
     let update = json!({ "sessionUpdate": "agent_message_chunk", "content": content });
     let line = json!({ "id": 9, "method": "session/update", "params": { "sessionId": "s", "update": update } });
     let mut dialect = prompted();
-    let said = dialect.parse(&line.to_string());
-    assert_eq!(said[1..], [ParsedLine::Reply(r#"{"jsonrpc":"2.0","id":9,"result":null}"#.into())]);
-    let said = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
-    assert_eq!(said[0], ParsedLine::Event(SessionEventKind::Message { text: "a word".into() }));
+    let parsed = dialect.parse(&line.to_string());
+    assert_eq!(parsed[1..], [ParsedLine::Reply(r#"{"jsonrpc":"2.0","id":9,"result":null}"#.into())]);
+    let parsed = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
+    assert_eq!(parsed[0], ParsedLine::Event(SessionEventKind::Message { text: "a word".into() }));
 }
 
 #[test]
-fn an_option_that_does_not_refuse_allows() {
+fn an_option_that_does_not_refuse_is_chosen() {
     let chosen = |options: &str| {
         let line = format!(r#"{{"id":7,"method":"session/request_permission","params":{{"options":{options}}}}}"#);
         answer(&line)["result"]["outcome"].clone()
@@ -445,9 +452,9 @@ fn an_option_that_does_not_refuse_allows() {
 }
 
 #[test]
-fn another_version_of_the_protocol_is_told() {
+fn another_protocol_version_is_a_fault() {
     let mut dialect = Acp.dialect(&Conversation::default(), &AgentSettings::new(LaneKind::Acp));
     dialect.begin_turn("do it");
-    let said = dialect.parse(r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":2}}"#);
-    assert!(matches!(&said[..], [ParsedLine::Failed(fault)] if fault.message.contains("version 2")), "{said:?}");
+    let parsed = dialect.parse(r#"{"jsonrpc":"2.0","id":0,"result":{"protocolVersion":2}}"#);
+    assert!(matches!(&parsed[..], [ParsedLine::Failed(fault)] if fault.message.contains("version 2")), "{parsed:?}");
 }

@@ -54,13 +54,13 @@ impl ToolCalls {
         let status = text(update, "status");
         let over = matches!(status, "completed" | "failed");
         let known = call.input.as_object().is_some_and(|input| !input.is_empty());
-        let mut said = Vec::new();
+        let mut parsed = Vec::new();
         if !call.reported && (known || over) {
             call.reported = true;
             call.infer_command();
             // Nobody asks for its arguments again.
             let (name, input) = (call.name.clone(), call.input.take());
-            said.push(ParsedLine::Event(SessionEventKind::ToolCall { id: id.clone(), name, input }));
+            parsed.push(ParsedLine::Event(SessionEventKind::ToolCall { id: id.clone(), name, input }));
         }
         if over && let Some(mut call) = self.open.remove(&id) {
             self.output_bytes -= call.output.len();
@@ -69,9 +69,9 @@ impl ToolCalls {
                 call.output.push_str(&format!(" … ({} bytes cut)", call.cut));
             }
             let output = output(update, call.output);
-            said.push(ParsedLine::Event(SessionEventKind::ToolResult { id, is_error, output }));
+            parsed.push(ParsedLine::Event(SessionEventKind::ToolResult { id, is_error, output }));
         }
-        said
+        parsed
     }
 }
 
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn open_calls_of_any_number_and_size_hold_little() {
+    fn open_calls_use_bounded_memory() {
         let long = "x".repeat(1 << 20);
         let mut calls = ToolCalls::default();
         for number in 0..2 * MAX_OPEN_CALLS {
@@ -168,14 +168,14 @@ mod tests {
     }
 
     #[test]
-    fn output_beyond_the_bound_is_cut_and_said_and_room_comes_free() {
+    fn excess_output_is_cut_and_space_is_freed() {
         let data = "x".repeat(MAX_OUTPUT);
         let output_bytes =
             |id: usize| json!({ "toolCallId": format!("{id:02}"), "_meta": { "terminal_output": { "data": data } } });
         let over = |id: usize| json!({ "toolCallId": format!("{id:02}"), "status": "completed" });
         let ended = |calls: &mut ToolCalls, id: usize| {
-            let said = calls.update(&over(id));
-            let Some(ParsedLine::Event(SessionEventKind::ToolResult { output, .. })) = said.last() else {
+            let parsed = calls.update(&over(id));
+            let Some(ParsedLine::Event(SessionEventKind::ToolResult { output, .. })) = parsed.last() else {
                 panic!("no result")
             };
             output.clone()

@@ -111,35 +111,40 @@ impl AgentProgram for Claude {
         variables
     }
 
-    fn invocation(&self, asked: &TurnRequest<'_>) -> Result<Invocation, Fault> {
+    fn invocation(&self, request: &TurnRequest<'_>) -> Result<Invocation, Fault> {
         let mut args: Vec<OsString> =
             ["-p", "--output-format", "stream-json", "--verbose", "--permission-mode", "bypassPermissions"]
                 .map(OsString::from)
                 .into();
-        if let Some(model) = &asked.settings.model {
+        if let Some(model) = &request.settings.model {
             args.extend(["--model".into(), model.into()]);
         }
-        if let Some(thread) = &asked.thread {
-            args.extend(["--resume".into(), thread.into()]);
+        if let Some(conversation) = &request.conversation_id {
+            args.extend(["--resume".into(), conversation.into()]);
         }
-        args.extend(asked.settings.args.iter().map(OsString::from));
+        args.extend(request.settings.args.iter().map(OsString::from));
         // A message that looks like a flag is none.
-        args.extend(["--".into(), asked.message.into()]);
+        args.extend(["--".into(), request.message.into()]);
         Ok(Invocation { args, stdin: None })
     }
 
-    fn dialect(&self, thread: &Conversation, _settings: &AgentSettings) -> Box<dyn Dialect> {
-        Box::new(ClaudeDialect { thread: thread.clone(), error: String::new(), last: String::new(), spoken: false })
+    fn dialect(&self, conversation: &Conversation, _settings: &AgentSettings) -> Box<dyn Dialect> {
+        Box::new(ClaudeDialect {
+            conversation: conversation.clone(),
+            error: String::new(),
+            last_message: String::new(),
+            ends_with_message: false,
+        })
     }
 }
 
 struct ClaudeDialect {
-    thread: Conversation,
+    conversation: Conversation,
     /// The last error that was told by a word.
     error: String,
     /// The last message of this turn, and whether no tool was called after it.
-    last: String,
-    spoken: bool,
+    last_message: String,
+    ends_with_message: bool,
 }
 
 impl Dialect for ClaudeDialect {
@@ -164,7 +169,7 @@ impl Dialect for ClaudeDialect {
     }
 
     fn process_exited(&mut self, exit: &AgentExit, stderr: &str) -> Vec<ParsedLine> {
-        launch_failure(exit, stderr, self.thread.answered())
+        launch_failure(exit, stderr, self.conversation.answered())
     }
 }
 
@@ -174,7 +179,7 @@ impl ClaudeDialect {
         if session_id.is_empty() {
             return Vec::new();
         }
-        self.thread.set_id(&session_id);
+        self.conversation.set_id(&session_id);
         let model = Some(text(value, "model")).filter(|model| !model.is_empty()).map(str::to_owned);
         vec![ParsedLine::Event(SessionEventKind::Started { session_id, model })]
     }
@@ -197,23 +202,23 @@ impl ClaudeDialect {
             self.error = text(value, "error").to_owned();
             return Vec::new();
         }
-        let for_person = member(value, "parent_tool_use_id").is_null();
+        let is_main_agent = member(value, "parent_tool_use_id").is_null();
         let content = member(member(value, "message"), "content");
-        if let (Some(text), true) = (content.as_str(), for_person) {
-            self.thread.set_answered();
+        if let (Some(text), true) = (content.as_str(), is_main_agent) {
+            self.conversation.set_answered();
             return self.message(text).into_iter().collect();
         }
         let blocks = content.as_array().map_or(&[][..], Vec::as_slice);
         if !blocks.is_empty() {
-            self.thread.set_answered();
+            self.conversation.set_answered();
         }
-        let mut said = Vec::new();
+        let mut parsed = Vec::new();
         for block in blocks {
             match text(block, "type") {
-                "text" if for_person => said.extend(self.message(text(block, "text"))),
+                "text" if is_main_agent => parsed.extend(self.message(text(block, "text"))),
                 "tool_use" => {
-                    self.spoken = false;
-                    said.push(ParsedLine::Event(SessionEventKind::ToolCall {
+                    self.ends_with_message = false;
+                    parsed.push(ParsedLine::Event(SessionEventKind::ToolCall {
                         id: name(block, "id"),
                         name: text(block, "name").to_owned(),
                         input: member(block, "input").clone(),
@@ -222,7 +227,7 @@ impl ClaudeDialect {
                 _ => {}
             }
         }
-        said
+        parsed
     }
 
     /// The message, unless it is empty.
@@ -230,26 +235,26 @@ impl ClaudeDialect {
         if matches!(text.trim(), "" | NO_CONTENT) {
             return None;
         }
-        (self.last, self.spoken) = (text.to_owned(), true);
+        (self.last_message, self.ends_with_message) = (text.to_owned(), true);
         Some(ParsedLine::Event(SessionEventKind::Message { text: text.to_owned() }))
     }
 
     fn result(&mut self, value: &Value) -> Vec<ParsedLine> {
-        let mut said = Vec::new();
+        let mut parsed = Vec::new();
         let used = usage(value);
         if !used.is_unknown() {
-            said.push(ParsedLine::Event(SessionEventKind::Usage(self.thread.add_usage(&used))));
+            parsed.push(ParsedLine::Event(SessionEventKind::Usage(self.conversation.add_usage(&used))));
         }
         let subtype = text(value, "subtype");
         let is_error = flag(value, "is_error").unwrap_or(subtype != "success") || subtype.starts_with("error_");
-        let words = text(value, "result");
-        let told = self.spoken || words.trim() == self.last.trim();
-        if !is_error && !told {
-            said.splice(0..0, self.message(words));
+        let result = text(value, "result");
+        let known = self.ends_with_message || result.trim() == self.last_message.trim();
+        if !is_error && !known {
+            parsed.splice(0..0, self.message(result));
         }
         // Whatever follows is another turn.
-        (self.last, self.spoken) = (String::new(), false);
-        said.push(if !is_error {
+        (self.last_message, self.ends_with_message) = (String::new(), false);
+        parsed.push(if !is_error {
             let reasons = [text(value, "stop_reason"), text(value, "terminal_reason"), subtype];
             let stop_reason = reasons.into_iter().find(|reason| !reason.is_empty()).unwrap_or_default().to_owned();
             ParsedLine::Idle { stop_reason }
@@ -262,12 +267,12 @@ impl ClaudeDialect {
             let provider_error = ProviderError {
                 status: integer(value, "api_error_status"),
                 code: &code,
-                words: &errors(value),
-                answered: self.thread.answered(),
+                message: &errors(value),
+                answered: self.conversation.answered(),
             };
             ParsedLine::Failed(provider_error.fault())
         });
-        said
+        parsed
     }
 }
 

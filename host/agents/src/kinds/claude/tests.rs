@@ -1,15 +1,15 @@
 use super::*;
-use crate::kinds::tests::{arguments, heard, recorded, shown};
+use crate::kinds::tests::{arguments, parse_stream, recorded, render};
 use host_model::Provider;
 
 const VERSION: &str = "2.1.330";
 
-fn said(case: &str) -> Vec<ParsedLine> {
-    heard(&Claude, &Conversation::default(), &recorded("claude", VERSION, case))
+fn parsed(case: &str) -> Vec<ParsedLine> {
+    parse_stream(&Claude, &Conversation::default(), &recorded("claude", VERSION, case))
 }
 
 #[test]
-fn recorded_streams_have_their_meaning() {
+fn recorded_streams_are_parsed() {
     for case in [
         "turn",
         "tool-fails",
@@ -25,26 +25,26 @@ fn recorded_streams_have_their_meaning() {
         "no-key",
         "max-turns",
     ] {
-        insta::assert_snapshot!(case, shown(&said(case)));
+        insta::assert_snapshot!(case, render(&parsed(case)));
     }
 }
 
 #[test]
-fn a_second_turn_adds_to_what_was_used() {
-    let thread = Conversation::default();
+fn usage_of_turns_is_added_up() {
+    let conversation = Conversation::default();
     for case in ["turn", "turn-2"] {
-        heard(&Claude, &thread, &recorded("claude", VERSION, case));
+        parse_stream(&Claude, &conversation, &recorded("claude", VERSION, case));
     }
-    let usage = thread.usage();
+    let usage = conversation.usage();
     assert_eq!((usage.input_tokens, usage.output_tokens), (Some(400), Some(80)));
-    assert_eq!(thread.id().as_deref(), Some("42c117b9-bb54-4e5b-8a83-6fd3e29e52ec"));
+    assert_eq!(conversation.id().as_deref(), Some("42c117b9-bb54-4e5b-8a83-6fd3e29e52ec"));
 }
 
 #[test]
-fn a_cost_counts_only_when_every_price_is_known() {
+fn a_cost_needs_every_price() {
     let result = |models: &str| {
         let line = format!(r#"{{"type":"result","is_error":false,"total_cost_usd":9,"modelUsage":{{{models}}}}}"#);
-        match &heard(&Claude, &Conversation::default(), &line)[0] {
+        match &parse_stream(&Claude, &Conversation::default(), &line)[0] {
             ParsedLine::Event(SessionEventKind::Usage(usage)) => usage.clone(),
             other => panic!("{other:?}"),
         }
@@ -62,9 +62,9 @@ fn a_cost_counts_only_when_every_price_is_known() {
 }
 
 #[test]
-fn a_result_without_models_tells_its_own_usage() {
+fn a_result_without_models_has_usage() {
     let line = r#"{"type":"result","subtype":"success","total_cost_usd":0.5,"usage":{"input_tokens":1,"cache_read_input_tokens":2,"output_tokens":3}}"#;
-    let said = heard(&Claude, &Conversation::default(), line);
+    let parsed = parse_stream(&Claude, &Conversation::default(), line);
     let expected = Usage {
         input_tokens: Some(3),
         cached_input_tokens: Some(2),
@@ -72,13 +72,13 @@ fn a_result_without_models_tells_its_own_usage() {
         cost_micro_usd: Some(500_000),
     };
     assert_eq!(
-        said,
+        parsed,
         [ParsedLine::Event(SessionEventKind::Usage(expected)), ParsedLine::Idle { stop_reason: "success".into() },]
     );
 }
 
 #[test]
-fn what_a_sub_agent_says_is_not_for_the_person() {
+fn sub_agent_messages_are_not_shown() {
     let line = |parent: &str| {
         format!(
             r#"{{"type":"assistant","parent_tool_use_id":{parent},"message":{{"content":[{{"type":"thinking","thinking":"hm"}},
@@ -87,7 +87,10 @@ fn what_a_sub_agent_says_is_not_for_the_person() {
         .replace('\n', "")
     };
     let kinds = |line: String| -> Vec<String> {
-        heard(&Claude, &Conversation::default(), &line).iter().map(|said| shown(std::slice::from_ref(said))).collect()
+        parse_stream(&Claude, &Conversation::default(), &line)
+            .iter()
+            .map(|parsed| render(std::slice::from_ref(parsed)))
+            .collect()
     };
     assert_eq!(
         kinds(line("null")),
@@ -99,10 +102,10 @@ fn what_a_sub_agent_says_is_not_for_the_person() {
 }
 
 #[test]
-fn an_error_is_one_whether_the_flag_or_the_subtype_says_it() {
+fn flag_and_subtype_both_mark_errors() {
     let class = |fields: &str| {
         let line = format!(r#"{{"type":"result",{fields}}}"#);
-        match heard(&Claude, &Conversation::default(), &line).pop().unwrap() {
+        match parse_stream(&Claude, &Conversation::default(), &line).pop().unwrap() {
             ParsedLine::Failed(fault) => Some(fault.class),
             ParsedLine::Idle { .. } => None,
             other => panic!("{other:?}"),
@@ -127,16 +130,17 @@ fn an_error_is_one_whether_the_flag_or_the_subtype_says_it() {
 }
 
 #[test]
-fn words_that_only_the_result_has_are_the_message() {
+fn a_result_may_hold_the_only_message() {
     let result =
         |words: &str| format!(r#"{{"type":"result","subtype":"success","is_error":false,"result":"{words}"}}"#);
     let block = |block: &str| format!(r#"{{"type":"assistant","message":{{"content":[{block}]}}}}"#);
     let text = |words: &str| block(&format!(r#"{{"type":"text","text":"{words}"}}"#));
     let call = block(r#"{"type":"tool_use","id":"t","name":"n","input":{}}"#);
     let messages = |lines: &[&str]| -> Vec<String> {
-        let said = heard(&Claude, &Conversation::default(), &lines.join("\n"));
-        said.into_iter()
-            .filter_map(|said| match said {
+        let parsed = parse_stream(&Claude, &Conversation::default(), &lines.join("\n"));
+        parsed
+            .into_iter()
+            .filter_map(|parsed| match parsed {
                 ParsedLine::Event(SessionEventKind::Message { text }) => Some(text),
                 _ => None,
             })
@@ -154,7 +158,7 @@ fn words_that_only_the_result_has_are_the_message() {
 }
 
 #[test]
-fn a_damaged_message_is_lost_and_other_damage_is_not() {
+fn only_damaged_messages_are_lost() {
     let read = |line: &str| Claude.dialect(&Conversation::default(), &AgentSettings::new(LaneKind::Claude)).parse(line);
     assert_eq!(
         read(r#"{"type":"assistant","message":{"content":[{"type":"text","text":"a" b}]}}"#),
@@ -165,14 +169,14 @@ fn a_damaged_message_is_lost_and_other_damage_is_not() {
 }
 
 #[test]
-fn a_tool_may_answer_with_blocks() {
+fn a_tool_result_may_have_blocks() {
     let line = r#"{"type":"user","message":{"content":[{"type":"tool_result","tool_use_id":"t","is_error":true,"content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}]}}"#;
     let expected = SessionEventKind::ToolResult { id: "t".into(), is_error: true, output: "a\nb".into() };
-    assert_eq!(heard(&Claude, &Conversation::default(), line), [ParsedLine::Event(expected)]);
+    assert_eq!(parse_stream(&Claude, &Conversation::default(), line), [ParsedLine::Event(expected)]);
 }
 
 #[test]
-fn the_command_line_has_the_prompt_last() {
+fn the_command_line_ends_with_the_prompt() {
     let mut settings = AgentSettings::new(LaneKind::Claude);
     let start = "-p --output-format stream-json --verbose --permission-mode bypassPermissions";
     assert_eq!(arguments(&Claude, &settings, None), format!("{start} -- --do it"));
@@ -185,7 +189,7 @@ fn the_command_line_has_the_prompt_last() {
 }
 
 #[test]
-fn a_provider_is_named_in_the_environment() {
+fn the_provider_is_set_in_the_environment() {
     let mut settings = AgentSettings::new(LaneKind::Claude);
     settings.provider = Some(Provider { base_url: Some("http://127.0.0.1:1".into()), ..Provider::default() });
     let variables = Claude.variables(&settings, Path::new("/c"));

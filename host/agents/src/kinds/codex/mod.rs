@@ -68,31 +68,36 @@ impl AgentProgram for Codex {
         vec![("CODEX_HOME", config_dir.into())]
     }
 
-    fn invocation(&self, asked: &TurnRequest<'_>) -> Result<Invocation, Fault> {
+    fn invocation(&self, request: &TurnRequest<'_>) -> Result<Invocation, Fault> {
         let mut args: Vec<OsString> = vec!["exec".into()];
-        if asked.thread.is_some() {
+        if request.conversation_id.is_some() {
             args.push("resume".into());
         }
         args.extend(
             ["--json", "--skip-git-repo-check", "--dangerously-bypass-approvals-and-sandbox"].map(OsString::from),
         );
-        if let Some(model) = &asked.settings.model {
+        if let Some(model) = &request.settings.model {
             args.extend(["--model".into(), model.into()]);
         }
         // On the command line, so that a `config.toml` among the seeds stays as it is.
-        args.extend(overrides(asked.settings).into_iter().flat_map(|setting| ["-c".into(), setting.into()]));
-        args.extend(asked.settings.args.iter().map(OsString::from));
-        if let Some(thread) = &asked.thread {
-            args.push(thread.into());
+        args.extend(overrides(request.settings).into_iter().flat_map(|setting| ["-c".into(), setting.into()]));
+        args.extend(request.settings.args.iter().map(OsString::from));
+        if let Some(conversation) = &request.conversation_id {
+            args.push(conversation.into());
         }
         // A message that looks like a flag is none, and a dash alone is not for the standard input.
-        let message = if asked.message == "-" { " -" } else { asked.message };
+        let message = if request.message == "-" { " -" } else { request.message };
         args.extend(["--".into(), message.into()]);
         Ok(Invocation { args, stdin: None })
     }
 
-    fn dialect(&self, thread: &Conversation, _settings: &AgentSettings) -> Box<dyn Dialect> {
-        Box::new(CodexDialect { thread: thread.clone(), called: HashSet::new(), error: String::new(), too_old: false })
+    fn dialect(&self, conversation: &Conversation, _settings: &AgentSettings) -> Box<dyn Dialect> {
+        Box::new(CodexDialect {
+            conversation: conversation.clone(),
+            open_items: HashSet::new(),
+            error: String::new(),
+            too_old: false,
+        })
     }
 }
 
@@ -131,9 +136,9 @@ pub(crate) fn config_of_adapter(settings: &AgentSettings) -> Option<String> {
 }
 
 struct CodexDialect {
-    thread: Conversation,
+    conversation: Conversation,
     /// Items whose call was told, and that are not over. Their names begin anew in each turn.
-    called: HashSet<String>,
+    open_items: HashSet<String>,
     /// The last error that was no back-off.
     error: String,
     /// Whether it prints `{"id":…,"msg":{…}}`, in which neither the session nor the end of a turn is told.
@@ -158,8 +163,8 @@ impl Dialect for CodexDialect {
             "turn.completed" => self.completed(member(value, "usage")),
             "turn.failed" => {
                 let error = member(value, "error");
-                let words = error.as_str().unwrap_or_else(|| text(error, "message"));
-                vec![self.broken(words)]
+                let message = error.as_str().unwrap_or_else(|| text(error, "message"));
+                vec![self.broken(message)]
             }
             _ => Vec::new(),
         }
@@ -180,7 +185,7 @@ impl Dialect for CodexDialect {
         if !self.error.is_empty() && matches!(exit, AgentExit::Code(1..128)) {
             return vec![self.broken("")];
         }
-        launch_failure(exit, stderr, self.thread.answered())
+        launch_failure(exit, stderr, self.conversation.answered())
     }
 }
 
@@ -189,7 +194,7 @@ impl CodexDialect {
         if id.is_empty() {
             return Vec::new();
         }
-        self.thread.set_id(id);
+        self.conversation.set_id(id);
         vec![ParsedLine::Event(SessionEventKind::Started { session_id: id.to_owned(), model: None })]
     }
 
@@ -197,7 +202,7 @@ impl CodexDialect {
         let kind = text(item, "type");
         match kind {
             "agent_message" if completed => {
-                self.thread.set_answered();
+                self.conversation.set_answered();
                 if text(item, "text").trim().is_empty() {
                     return vec![ParsedLine::Ignored];
                 }
@@ -206,7 +211,7 @@ impl CodexDialect {
             // Words, plans and warnings are no tools.
             "" | "agent_message" | "reasoning" | "todo_list" | "error" | "user_message" => Vec::new(),
             _ => {
-                self.thread.set_answered();
+                self.conversation.set_answered();
                 self.tool(kind, item, completed)
             }
         }
@@ -215,21 +220,21 @@ impl CodexDialect {
     /// Some tools are told only when they are done.
     fn tool(&mut self, kind: &str, item: &Value, completed: bool) -> Vec<ParsedLine> {
         let id = name(item, "id");
-        let mut said = Vec::new();
-        if self.called.insert(id.clone()) {
+        let mut parsed = Vec::new();
+        if self.open_items.insert(id.clone()) {
             let (name, input) = call(kind, item);
-            said.push(ParsedLine::Event(SessionEventKind::ToolCall { id: id.clone(), name, input }));
+            parsed.push(ParsedLine::Event(SessionEventKind::ToolCall { id: id.clone(), name, input }));
         }
         if completed {
             // What is over is not told again.
-            self.called.remove(&id);
+            self.open_items.remove(&id);
             let failed = matches!(text(item, "status"), "failed" | "declined");
             let code = name(item, "exit_code");
             let is_error = failed || !matches!(code.trim(), "" | "0");
-            said.push(ParsedLine::Event(SessionEventKind::ToolResult { id, is_error, output: output(item) }));
+            parsed.push(ParsedLine::Event(SessionEventKind::ToolResult { id, is_error, output: output(item) }));
         }
         // An `item.started` that was told before.
-        if said.is_empty() { vec![ParsedLine::Ignored] } else { said }
+        if parsed.is_empty() { vec![ParsedLine::Ignored] } else { parsed }
     }
 
     fn error(&mut self, message: &str) -> Vec<ParsedLine> {
@@ -250,37 +255,37 @@ impl CodexDialect {
             output_tokens: count("output_tokens"),
             cost_micro_usd: None,
         };
-        let mut said = Vec::new();
+        let mut parsed = Vec::new();
         // Nothing but zeros means that the provider did not say.
         if used.input_tokens.unwrap_or(0) > 0 || used.output_tokens.unwrap_or(0) > 0 {
-            self.thread.set_usage(&used);
-            said.push(ParsedLine::Event(SessionEventKind::Usage(used)));
+            self.conversation.set_usage(&used);
+            parsed.push(ParsedLine::Event(SessionEventKind::Usage(used)));
         }
-        said.push(ParsedLine::Idle { stop_reason: "completed".into() });
-        said
+        parsed.push(ParsedLine::Idle { stop_reason: "completed".into() });
+        parsed
     }
 
-    fn broken(&self, words: &str) -> ParsedLine {
-        let words = if words.is_empty() { &self.error } else { words };
+    fn broken(&self, message: &str) -> ParsedLine {
+        let message = if message.is_empty() { &self.error } else { message };
         ParsedLine::Failed(
-            ProviderError { words, answered: self.thread.answered(), ..ProviderError::default() }.fault(),
+            ProviderError { message, answered: self.conversation.answered(), ..ProviderError::default() }.fault(),
         )
     }
 }
 
 /// The name and arguments of a tool, from its item.
 fn call(kind: &str, item: &Value) -> (String, Value) {
-    let keep = |key: &str| member(item, key).clone();
+    let copy = |key: &str| member(item, key).clone();
     match kind {
-        "command_execution" => (kind.into(), json!({ "command": keep("command") })),
-        "file_change" => (kind.into(), json!({ "changes": keep("changes") })),
-        "web_search" => (kind.into(), json!({ "query": keep("query") })),
+        "command_execution" => (kind.into(), json!({ "command": copy("command") })),
+        "file_change" => (kind.into(), json!({ "changes": copy("changes") })),
+        "web_search" => (kind.into(), json!({ "query": copy("query") })),
         // Tools for workers: `spawn_agent`, `send_input`, `wait`.
         "collab_tool_call" if !text(item, "tool").is_empty() => {
-            let input = json!({ "prompt": keep("prompt"), "receiver_thread_ids": keep("receiver_thread_ids") });
+            let input = json!({ "prompt": copy("prompt"), "receiver_thread_ids": copy("receiver_thread_ids") });
             (text(item, "tool").into(), input)
         }
-        "mcp_tool_call" => (format!("{}.{}", text(item, "server"), text(item, "tool")), keep("arguments")),
+        "mcp_tool_call" => (format!("{}.{}", text(item, "server"), text(item, "tool")), copy("arguments")),
         _ => {
             let mut input = item.as_object().cloned().unwrap_or_default();
             input.retain(|key, _| !matches!(key.as_str(), "id" | "type" | "status"));
@@ -293,8 +298,8 @@ fn call(kind: &str, item: &Value) -> (String, Value) {
 fn output(item: &Value) -> String {
     let error = text(member(item, "error"), "message");
     if error.is_empty() && text(item, "type") == "collab_tool_call" {
-        let keep = |key: &str| member(item, key).clone();
-        let (receivers, states) = (keep("receiver_thread_ids"), keep("agents_states"));
+        let copy = |key: &str| member(item, key).clone();
+        let (receivers, states) = (copy("receiver_thread_ids"), copy("agents_states"));
         return json!({ "receiver_thread_ids": receivers, "agents_states": states }).to_string();
     }
     match (member(item, "aggregated_output"), member(item, "result")) {
@@ -311,7 +316,7 @@ fn output(item: &Value) -> String {
 /// `Reconnecting... 1/5 (reason)`; `Re-connecting... 1/5` in 0.47.
 pub(crate) fn back_off(message: &str) -> Option<BackOff> {
     let rest =
-        ["Reconnecting...", "Re-connecting..."].iter().find_map(|words| message.strip_prefix(words))?.trim_start();
+        ["Reconnecting...", "Re-connecting..."].iter().find_map(|prefix| message.strip_prefix(prefix))?.trim_start();
     let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
     let reason = rest.split_once('(').map_or(rest, |(_, reason)| reason.strip_suffix(')').unwrap_or(reason));
     Some(BackOff { attempt: rest[..digits].parse().ok(), delay_ms: None, reason: reason.to_owned() })

@@ -1,15 +1,15 @@
 use super::*;
-use crate::kinds::tests::{arguments, heard, recorded, shown};
+use crate::kinds::tests::{arguments, parse_stream, recorded, render};
 use host_model::Provider;
 
 const VERSION: &str = "0.169.0";
 
-fn said(case: &str) -> Vec<ParsedLine> {
-    heard(&Codex, &Conversation::default(), &recorded("codex", VERSION, case))
+fn parsed(case: &str) -> Vec<ParsedLine> {
+    parse_stream(&Codex, &Conversation::default(), &recorded("codex", VERSION, case))
 }
 
 #[test]
-fn recorded_streams_have_their_meaning() {
+fn recorded_streams_are_parsed() {
     for case in [
         "turn",
         "tool-fails",
@@ -26,25 +26,25 @@ fn recorded_streams_have_their_meaning() {
         "at-capacity",
         "no-key",
     ] {
-        insta::assert_snapshot!(case, shown(&said(case)));
+        insta::assert_snapshot!(case, render(&parsed(case)));
     }
 }
 
 #[test]
-fn what_a_second_turn_tells_of_usage_counts_the_first_too() {
-    let thread = Conversation::default();
+fn usage_of_a_second_turn_includes_the_first() {
+    let conversation = Conversation::default();
     for case in ["turn", "turn-2"] {
-        heard(&Codex, &thread, &recorded("codex", VERSION, case));
+        parse_stream(&Codex, &conversation, &recorded("codex", VERSION, case));
     }
-    let usage = thread.usage();
+    let usage = conversation.usage();
     assert_eq!((usage.input_tokens, usage.output_tokens, usage.cost_micro_usd), (Some(400), Some(80), None));
 }
 
 #[test]
-fn usage_of_nothing_but_zeros_is_unknown() {
+fn usage_of_zeros_is_unknown() {
     let completed = |usage: &str| {
         let line = format!(r#"{{"type":"turn.completed","usage":{usage}}}"#);
-        heard(&Codex, &Conversation::default(), &line)
+        parse_stream(&Codex, &Conversation::default(), &line)
     };
     let idle = ParsedLine::Idle { stop_reason: "completed".into() };
     for usage in [r#"{"input_tokens":0,"cached_input_tokens":0,"output_tokens":0}"#, "{}", "null"] {
@@ -54,25 +54,25 @@ fn usage_of_nothing_but_zeros_is_unknown() {
 }
 
 #[test]
-fn a_dash_alone_is_a_message() {
+fn a_single_dash_is_a_message() {
     let settings = AgentSettings::new(LaneKind::Codex);
-    let asked = TurnRequest {
+    let request = TurnRequest {
         settings: &settings,
         turn: 1,
         message: "-",
-        thread: None,
-        tmp: Path::new("/nowhere"),
-        session: "s",
+        conversation_id: None,
+        tmp_dir: Path::new("/nowhere"),
+        session_id: "s",
     };
-    assert_eq!(Codex.invocation(&asked).unwrap().args.last().unwrap(), " -");
+    assert_eq!(Codex.invocation(&request).unwrap().args.last().unwrap(), " -");
 }
 
 #[test]
-fn workers_are_told_as_plugins_look_for_them() {
-    let said = said("workers");
-    let calls: Vec<(&str, &Value)> = said
+fn worker_calls_have_the_expected_shape() {
+    let parsed = parsed("workers");
+    let calls: Vec<(&str, &Value)> = parsed
         .iter()
-        .filter_map(|said| match said {
+        .filter_map(|parsed| match parsed {
             ParsedLine::Event(SessionEventKind::ToolCall { name, input, .. }) if name != "command_execution" => {
                 Some((name.as_str(), input))
             }
@@ -83,7 +83,7 @@ fn workers_are_told_as_plugins_look_for_them() {
     assert_eq!(names[..6], ["spawn_agent", "wait", "spawn_agent", "wait", "send_input", "wait"], "{names:?}");
     assert!(text(calls[0].1, "prompt").starts_with("Stage: implementation."), "{calls:?}");
     let receiver = member(calls[4].1, "receiver_thread_ids")[0].as_str().unwrap();
-    let answered = said.iter().find_map(|said| match said {
+    let answered = parsed.iter().find_map(|parsed| match parsed {
         ParsedLine::Event(SessionEventKind::ToolResult { id, output, .. }) if id == "item_1" => Some(output),
         _ => None,
     });
@@ -91,8 +91,8 @@ fn workers_are_told_as_plugins_look_for_them() {
 }
 
 #[test]
-fn every_kind_of_tool_is_called_once_and_answers() {
-    let read = |lines: &str| shown(&heard(&Codex, &Conversation::default(), lines));
+fn every_tool_has_one_call_and_one_result() {
+    let read = |lines: &str| render(&parse_stream(&Codex, &Conversation::default(), lines));
     insta::assert_snapshot!(
         "tools",
         read(concat!(
@@ -117,7 +117,7 @@ fn every_kind_of_tool_is_called_once_and_answers() {
 
 /// As 0.39.0 printed it.
 #[test]
-fn a_version_with_an_older_format_is_named_as_that() {
+fn an_older_output_format_is_reported() {
     let mut dialect = Codex.dialect(&Conversation::default(), &AgentSettings::new(LaneKind::Codex));
     for line in [
         r#"{"provider":"host","sandbox":"danger-full-access","workdir":"/attempt/root","approval":"never","model":"m"}"#,
@@ -126,21 +126,21 @@ fn a_version_with_an_older_format_is_named_as_that() {
     ] {
         assert_eq!(dialect.parse(line), []);
     }
-    let said = dialect.process_exited(&AgentExit::Code(0), "");
-    assert!(matches!(&said[..], [ParsedLine::Failed(fault)] if fault.message.contains("older format")), "{said:?}");
+    let parsed = dialect.process_exited(&AgentExit::Code(0), "");
+    assert!(matches!(&parsed[..], [ParsedLine::Failed(fault)] if fault.message.contains("older format")), "{parsed:?}");
 }
 
 #[test]
-fn an_agent_that_dies_after_an_error_says_why() {
+fn an_exit_after_an_error_reports_the_error() {
     let mut dialect = Codex.dialect(&Conversation::default(), &AgentSettings::new(LaneKind::Codex));
     dialect.parse(r#"{"type":"error","message":"unexpected status 401 Unauthorized"}"#);
-    let said = dialect.process_exited(&AgentExit::Code(1), "");
-    assert!(matches!(&said[..], [ParsedLine::Failed(fault)] if fault.message.contains("401")), "{said:?}");
+    let parsed = dialect.process_exited(&AgentExit::Code(1), "");
+    assert!(matches!(&parsed[..], [ParsedLine::Failed(fault)] if fault.message.contains("401")), "{parsed:?}");
     assert_eq!(dialect.process_exited(&AgentExit::Signal(9), ""), []);
 }
 
 #[test]
-fn the_command_line_names_the_provider_and_has_the_prompt_last() {
+fn the_command_line_has_provider_and_prompt() {
     let mut settings = AgentSettings::new(LaneKind::Codex);
     let start = "exec --json --skip-git-repo-check --dangerously-bypass-approvals-and-sandbox";
     let quiet = "-c check_for_update_on_startup=false -c analytics.enabled=false -c feedback.enabled=false \

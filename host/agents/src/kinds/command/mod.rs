@@ -40,24 +40,24 @@ impl AgentProgram for CommandProgram {
         Vec::new()
     }
 
-    fn invocation(&self, asked: &TurnRequest<'_>) -> Result<Invocation, Fault> {
-        if asked.turn > 1 {
+    fn invocation(&self, request: &TurnRequest<'_>) -> Result<Invocation, Fault> {
+        if request.turn > 1 {
             let message = "a lane of the kind `command` has one turn a session, and the scenario sends another message";
             return Err(Fault::new(FaultClass::Protocol, message));
         }
-        let settings = asked.settings;
+        let settings = request.settings;
         let has = |mark: &str| settings.args.iter().any(|arg| arg.contains(mark));
         let mut file = None;
         if has("{prompt-file}") || !has("{prompt}") {
-            let path = asked.tmp.join(format!("prompt-{}.txt", asked.session));
-            write_new_file(&path, asked.message.as_bytes()).map_err(|error| {
+            let path = request.tmp_dir.join(format!("prompt-{}.txt", request.session_id));
+            write_new_file(&path, request.message.as_bytes()).map_err(|error| {
                 Fault::of_host(format_args!("cannot write the prompt to {}", path.display()), &error)
             })?;
             file = Some(path);
         }
         let shown = file.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
         let model = settings.model.as_deref().unwrap_or_default();
-        let placeholders = [("{prompt}", asked.message), ("{prompt-file}", shown.as_str()), ("{model}", model)];
+        let placeholders = [("{prompt}", request.message), ("{prompt-file}", shown.as_str()), ("{model}", model)];
         let args = settings.args.iter().map(|arg| substitute(arg, &placeholders).into()).collect();
         let stdin = file.filter(|_| !has("{prompt-file}"));
         Ok(Invocation { args, stdin })
@@ -97,7 +97,7 @@ struct CommandDialect {
 }
 
 impl CommandDialect {
-    fn keep(&mut self, line: String) {
+    fn push_line(&mut self, line: String) {
         self.bytes += line.len() + 1;
         self.lines.push_back(line);
         while self.bytes > MAX_FINAL_MESSAGE && self.lines.len() > 1 {
@@ -112,7 +112,7 @@ impl Dialect for CommandDialect {
     }
 
     fn parse_text(&mut self, line: &str) -> Vec<ParsedLine> {
-        self.keep(line.to_owned());
+        self.push_line(line.to_owned());
         Vec::new()
     }
 
@@ -120,13 +120,13 @@ impl Dialect for CommandDialect {
         if *exit != AgentExit::Code(0) {
             return Vec::new();
         }
-        let mut said = Vec::new();
+        let mut parsed = Vec::new();
         let lines: Vec<String> = std::mem::take(&mut self.lines).into();
         let text = lines.join("\n").trim().to_owned();
         if !text.is_empty() {
-            said.push(ParsedLine::Event(SessionEventKind::Message { text }));
+            parsed.push(ParsedLine::Event(SessionEventKind::Message { text }));
         }
-        said.push(ParsedLine::Finished { stop_reason: "exit code 0".into() });
-        said
+        parsed.push(ParsedLine::Finished { stop_reason: "exit code 0".into() });
+        parsed
     }
 }

@@ -6,12 +6,13 @@ fn invocation(args: &[&str], message: &str, tmp: &Path) -> Invocation {
     let mut settings = AgentSettings::new(LaneKind::Command);
     settings.args = args.iter().map(|arg| (*arg).to_owned()).collect();
     settings.model = Some("m".into());
-    let asked = TurnRequest { settings: &settings, turn: 1, message, thread: None, tmp, session: "s" };
-    CommandProgram.invocation(&asked).unwrap()
+    let request =
+        TurnRequest { settings: &settings, turn: 1, message, conversation_id: None, tmp_dir: tmp, session_id: "s" };
+    CommandProgram.invocation(&request).unwrap()
 }
 
 #[test]
-fn a_prompt_is_an_argument_a_file_or_the_input() {
+fn the_prompt_is_an_argument_file_or_stdin() {
     let tmp = tempfile::tempdir().unwrap();
     let file = tmp.path().join("prompt-s.txt");
     let args = |given: &[&str]| -> Vec<OsString> { given.iter().map(OsString::from).collect() };
@@ -31,23 +32,36 @@ fn a_prompt_is_an_argument_a_file_or_the_input() {
 }
 
 #[test]
-fn a_prompt_is_not_written_through_a_link() {
+fn the_prompt_file_does_not_follow_links() {
     let tmp = tempfile::tempdir().unwrap();
     let elsewhere = tmp.path().join("elsewhere");
     std::os::unix::fs::symlink(&elsewhere, tmp.path().join("prompt-s.txt")).unwrap();
     let settings = AgentSettings::new(LaneKind::Command);
-    let asked = TurnRequest { settings: &settings, turn: 1, message: "x", thread: None, tmp: tmp.path(), session: "s" };
-    let fault = CommandProgram.invocation(&asked).unwrap_err();
+    let request = TurnRequest {
+        settings: &settings,
+        turn: 1,
+        message: "x",
+        conversation_id: None,
+        tmp_dir: tmp.path(),
+        session_id: "s",
+    };
+    let fault = CommandProgram.invocation(&request).unwrap_err();
     assert!(fault.class == FaultClass::Internal && fault.message.contains("prompt-s.txt"), "{fault}");
     assert!(!elsewhere.exists());
 }
 
 #[test]
-fn a_second_message_is_a_clear_fault() {
+fn a_second_message_is_a_fault() {
     let settings = AgentSettings::new(LaneKind::Command);
-    let asked =
-        TurnRequest { settings: &settings, turn: 2, message: "more", thread: None, tmp: Path::new("/"), session: "s" };
-    let fault = CommandProgram.invocation(&asked).unwrap_err();
+    let request = TurnRequest {
+        settings: &settings,
+        turn: 2,
+        message: "more",
+        conversation_id: None,
+        tmp_dir: Path::new("/"),
+        session_id: "s",
+    };
+    let fault = CommandProgram.invocation(&request).unwrap_err();
     assert_eq!(fault.class, FaultClass::Protocol);
     assert!(fault.message.contains("one turn"), "{fault}");
 }
@@ -61,7 +75,7 @@ fn ended(lines: &[&str], exit: &AgentExit) -> Vec<ParsedLine> {
 }
 
 #[test]
-fn what_was_printed_is_the_final_message() {
+fn stdout_is_the_final_message() {
     let finished = ParsedLine::Finished { stop_reason: "exit code 0".into() };
     let message = |text: &str| ParsedLine::Event(SessionEventKind::Message { text: text.into() });
     assert_eq!(ended(&["one", "", "two", ""], &AgentExit::Code(0)), [message("one\n\ntwo"), finished.clone()]);

@@ -89,11 +89,11 @@ impl AgentProgram for Pi {
         let Some(provider) = &settings.provider else { return Ok(()) };
         let (Some(name), Some(url)) = (provider.name(), &provider.base_url) else { return Ok(()) };
         let path = config_dir.join(MODELS_FILE);
-        let told = |what: String| format!("cannot name the provider in {}: {what}", path.display());
-        let folder = SafeDir::open(config_dir).map_err(|error| told(error.to_string()))?;
+        let context = |what: String| format!("cannot name the provider in {}: {what}", path.display());
+        let folder = SafeDir::open(config_dir).map_err(|error| context(error.to_string()))?;
         let mut models: Value =
-            match folder.read_file(MODELS_FILE, MAX_MODELS_BYTES).map_err(|error| told(error.to_string()))? {
-                Some(text) => serde_json::from_str(&text).map_err(|error| told(error.to_string()))?,
+            match folder.read_file(MODELS_FILE, MAX_MODELS_BYTES).map_err(|error| context(error.to_string()))? {
+                Some(text) => serde_json::from_str(&text).map_err(|error| context(error.to_string()))?,
                 None => json!({}),
             };
         let api = provider.api.as_deref().unwrap_or("anthropic-messages");
@@ -107,9 +107,9 @@ impl AgentProgram for Pi {
         if let Some(model) = &settings.model {
             entry.insert("models".into(), json!([{ "id": model }]));
         }
-        let object = models.as_object_mut().ok_or_else(|| told("it is no JSON object".into()))?;
+        let object = models.as_object_mut().ok_or_else(|| context("it is no JSON object".into()))?;
         let providers = object.entry("providers").or_insert_with(|| json!({})).as_object_mut();
-        let known = providers.ok_or_else(|| told("its `providers` is no JSON object".into()))?;
+        let known = providers.ok_or_else(|| context("its `providers` is no JSON object".into()))?;
         match known.get_mut(name).and_then(Value::as_object_mut) {
             // What the seeds say of it, such as prices, stays.
             Some(seeded) => entry.into_iter().for_each(|(key, value)| {
@@ -119,38 +119,38 @@ impl AgentProgram for Pi {
             }),
             None => drop(known.insert(name.to_owned(), Value::Object(entry))),
         }
-        folder.replace_file(MODELS_FILE, models.to_string().as_bytes()).map_err(|error| told(error.to_string()))
+        folder.replace_file(MODELS_FILE, models.to_string().as_bytes()).map_err(|error| context(error.to_string()))
     }
 
-    fn invocation(&self, asked: &TurnRequest<'_>) -> Result<Invocation, Fault> {
+    fn invocation(&self, request: &TurnRequest<'_>) -> Result<Invocation, Fault> {
         let mut args: Vec<OsString> = vec!["--mode".into(), "json".into()];
-        let provider = asked.settings.provider.as_ref().and_then(|provider| provider.name());
+        let provider = request.settings.provider.as_ref().and_then(|provider| provider.name());
         if let Some(provider) = provider {
             args.extend(["--provider".into(), provider.into()]);
         }
-        if let Some(model) = &asked.settings.model {
+        if let Some(model) = &request.settings.model {
             args.extend(["--model".into(), model.into()]);
         }
-        if let Some(thread) = &asked.thread {
-            args.extend(["--session".into(), thread.into()]);
+        if let Some(conversation) = &request.conversation_id {
+            args.extend(["--session".into(), conversation.into()]);
         }
-        args.extend(asked.settings.args.iter().map(OsString::from));
+        args.extend(request.settings.args.iter().map(OsString::from));
         // A message that looks like a flag is none, and one that begins with `@` names no file. Not every version knows
         // `--`.
-        let taken = asked.message.starts_with(['@', '-']);
-        let message = if taken { format!(" {}", asked.message) } else { asked.message.to_owned() };
+        let is_special = request.message.starts_with(['@', '-']);
+        let message = if is_special { format!(" {}", request.message) } else { request.message.to_owned() };
         args.push(message.into());
         Ok(Invocation { args, stdin: None })
     }
 
-    fn dialect(&self, thread: &Conversation, _settings: &AgentSettings) -> Box<dyn Dialect> {
-        Box::new(PiDialect { thread: thread.clone(), ..PiDialect::default() })
+    fn dialect(&self, conversation: &Conversation, _settings: &AgentSettings) -> Box<dyn Dialect> {
+        Box::new(PiDialect { conversation: conversation.clone(), ..PiDialect::default() })
     }
 }
 
 #[derive(Default)]
 struct PiDialect {
-    thread: Conversation,
+    conversation: Conversation,
     /// Pieces since one was an event.
     chunks: u32,
     /// Why the last answer ended.
@@ -212,7 +212,7 @@ impl Dialect for PiDialect {
                 other => other,
             }];
         }
-        launch_failure(exit, stderr, self.thread.answered())
+        launch_failure(exit, stderr, self.conversation.answered())
     }
 }
 
@@ -221,7 +221,7 @@ impl PiDialect {
         if id.is_empty() {
             return Vec::new();
         }
-        self.thread.set_id(id);
+        self.conversation.set_id(id);
         vec![ParsedLine::Event(SessionEventKind::Started { session_id: id.to_owned(), model: None })]
     }
 
@@ -236,9 +236,9 @@ impl PiDialect {
         }
         self.stop_reason = text(message, "stopReason").to_owned();
         self.error = text(message, "errorMessage").to_owned();
-        let mut said = Vec::new();
+        let mut parsed = Vec::new();
         if !matches!(self.stop_reason.as_str(), "error" | "aborted") {
-            self.thread.set_answered();
+            self.conversation.set_answered();
             let texts: Vec<&str> = match member(message, "content") {
                 Value::String(text) => vec![text],
                 content => {
@@ -248,21 +248,21 @@ impl PiDialect {
             };
             let texts: Vec<&str> = texts.into_iter().filter(|it| !it.is_empty()).collect();
             if !texts.is_empty() {
-                said.push(ParsedLine::Event(SessionEventKind::Message { text: texts.join("\n") }));
+                parsed.push(ParsedLine::Event(SessionEventKind::Message { text: texts.join("\n") }));
             }
         }
         let used = usage(member(message, "usage"));
         if !used.is_unknown() {
-            said.push(ParsedLine::Event(SessionEventKind::Usage(self.thread.add_usage(&used))));
+            parsed.push(ParsedLine::Event(SessionEventKind::Usage(self.conversation.add_usage(&used))));
         }
-        if said.is_empty() { vec![ParsedLine::Ignored] } else { said }
+        if parsed.is_empty() { vec![ParsedLine::Ignored] } else { parsed }
     }
 
     fn end_of_turn(&self) -> ParsedLine {
         match self.stop_reason.as_str() {
             "error" => {
-                let (words, answered) = (self.error.as_str(), self.thread.answered());
-                ParsedLine::Failed(ProviderError { words, answered, ..ProviderError::default() }.fault())
+                let (message, answered) = (self.error.as_str(), self.conversation.answered());
+                ParsedLine::Failed(ProviderError { message, answered, ..ProviderError::default() }.fault())
             }
             "aborted" => {
                 ParsedLine::Failed(Fault::new(FaultClass::Crash, "the agent broke off: its turn was interrupted"))

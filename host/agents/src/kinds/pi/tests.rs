@@ -1,57 +1,60 @@
 use std::fs;
 
 use super::*;
-use crate::kinds::tests::{arguments, heard, recorded, shown};
+use crate::kinds::tests::{arguments, parse_stream, recorded, render};
 use host_model::Provider;
 
 const VERSION: &str = "0.87.1";
 
-fn said(case: &str) -> Vec<ParsedLine> {
-    heard(&Pi, &Conversation::default(), &recorded("pi", VERSION, case))
+fn parsed(case: &str) -> Vec<ParsedLine> {
+    parse_stream(&Pi, &Conversation::default(), &recorded("pi", VERSION, case))
 }
 
 #[test]
-fn recorded_streams_have_their_meaning() {
+fn recorded_streams_are_parsed() {
     for case in ["turn", "retried", "http-400", "http-401", "http-529", "drop-mid"] {
-        insta::assert_snapshot!(case, shown(&said(case)));
+        insta::assert_snapshot!(case, render(&parsed(case)));
     }
 }
 
 #[test]
-fn a_second_turn_adds_to_what_was_used() {
-    let thread = Conversation::default();
+fn usage_of_turns_is_added_up() {
+    let conversation = Conversation::default();
     for case in ["turn", "turn-2"] {
-        heard(&Pi, &thread, &recorded("pi", VERSION, case));
+        parse_stream(&Pi, &conversation, &recorded("pi", VERSION, case));
     }
-    let usage = thread.usage();
+    let usage = conversation.usage();
     // Prices of a model that Pi does not know are zero, and a cost of zero is none.
     assert_eq!((usage.input_tokens, usage.output_tokens, usage.cost_micro_usd), (Some(400), Some(80), None));
 }
 
 #[test]
-fn a_long_answer_is_not_silence() {
+fn a_streamed_answer_produces_raw_events() {
     let piece = r#"{"type":"message_update","assistantMessageEvent":{"type":"text_delta","delta":"x"}}"#;
-    let said = heard(&Pi, &Conversation::default(), &format!("{piece}\n").repeat(100));
-    assert_eq!(said.iter().filter(|said| matches!(said, ParsedLine::Event(SessionEventKind::Raw { .. }))).count(), 5);
+    let parsed = parse_stream(&Pi, &Conversation::default(), &format!("{piece}\n").repeat(100));
+    assert_eq!(
+        parsed.iter().filter(|parsed| matches!(parsed, ParsedLine::Event(SessionEventKind::Raw { .. }))).count(),
+        5
+    );
 }
 
 #[test]
-fn the_last_answer_decides_the_end() {
+fn the_last_answer_decides_the_stop_reason() {
     let end = |reason: &str| {
         let lines = format!(
             "{{\"type\":\"message_end\",\"message\":{{\"role\":\"assistant\",\"stopReason\":\"{reason}\"}}}}\n\
              {{\"type\":\"agent_settled\"}}"
         );
-        heard(&Pi, &Conversation::default(), &lines).pop().unwrap()
+        parse_stream(&Pi, &Conversation::default(), &lines).pop().unwrap()
     };
     assert_eq!(end("length"), ParsedLine::Idle { stop_reason: "length".into() });
     assert!(matches!(end("aborted"), ParsedLine::Failed(fault) if fault.class == FaultClass::Crash));
-    let nothing = heard(&Pi, &Conversation::default(), r#"{"type":"agent_settled"}"#);
+    let nothing = parse_stream(&Pi, &Conversation::default(), r#"{"type":"agent_settled"}"#);
     assert_eq!(nothing, [ParsedLine::Idle { stop_reason: "settled".into() }]);
 }
 
 #[test]
-fn a_price_that_is_known_is_a_cost() {
+fn a_known_price_is_a_cost() {
     let line = r#"{"type":"message_end","message":{"role":"assistant","stopReason":"stop","usage":{"input":1,"output":2,"cacheRead":3,"cacheWrite":4,"cost":{"total":0.0125}}}}"#;
     let expected = Usage {
         input_tokens: Some(8),
@@ -59,11 +62,14 @@ fn a_price_that_is_known_is_a_cost() {
         output_tokens: Some(2),
         cost_micro_usd: Some(12_500),
     };
-    assert_eq!(heard(&Pi, &Conversation::default(), line), [ParsedLine::Event(SessionEventKind::Usage(expected))]);
+    assert_eq!(
+        parse_stream(&Pi, &Conversation::default(), line),
+        [ParsedLine::Event(SessionEventKind::Usage(expected))]
+    );
 }
 
 #[test]
-fn the_command_line_has_the_prompt_last() {
+fn the_command_line_ends_with_the_prompt() {
     let mut settings = AgentSettings::new(LaneKind::Pi);
     assert_eq!(arguments(&Pi, &settings, None), "--mode json  --do it");
     settings.model = Some("m".into());
@@ -76,21 +82,21 @@ fn the_command_line_has_the_prompt_last() {
 }
 
 #[test]
-fn a_prompt_that_looks_like_a_file_is_none() {
+fn a_prompt_that_looks_like_a_file_is_escaped() {
     let settings = AgentSettings::new(LaneKind::Pi);
-    let asked = TurnRequest {
+    let request = TurnRequest {
         settings: &settings,
         turn: 1,
         message: "@team, look",
-        thread: None,
-        tmp: Path::new("/"),
-        session: "s",
+        conversation_id: None,
+        tmp_dir: Path::new("/"),
+        session_id: "s",
     };
-    assert_eq!(Pi.invocation(&asked).unwrap().args.last().unwrap(), " @team, look");
+    assert_eq!(Pi.invocation(&request).unwrap().args.last().unwrap(), " @team, look");
 }
 
 #[test]
-fn a_provider_is_named_in_models_json_beside_what_is_there() {
+fn the_provider_is_merged_into_models_json() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("models.json");
     let read = || serde_json::from_str::<Value>(&fs::read_to_string(&file).unwrap()).unwrap();
