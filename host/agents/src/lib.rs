@@ -30,7 +30,7 @@ pub use lane::{Answer, Guard, Lane, Remarks, Session, SessionLimits, SessionSpec
 pub use replay::{Replay, Replayable, Restore, replayable};
 pub use scripted_agent::{AgentArgs, run_agent};
 pub use session::{
-    observer::{Intake, Observer, Reading},
+    observer::{Intake, Observer, ReaderGuard},
     process::HostProgram,
 };
 pub use supervise::{

@@ -25,7 +25,7 @@ impl Observer {
     }
 
     /// Passes `event` on. Returns whether anybody still follows.
-    pub(crate) async fn send(&self, event: SessionEvent) -> bool {
+    pub async fn send(&self, event: SessionEvent) -> bool {
         if let Err(error) = self.events.try_send(event) {
             let mpsc::error::TrySendError::Full(event) = error else { return false };
             let _held = BlockedGuard::new(&self.intake);
@@ -35,12 +35,12 @@ impl Observer {
     }
 
     /// What is said of an event the moment that it is read.
-    pub(crate) fn notify(&self, event: &SessionEventKind) {
+    pub fn notify(&self, event: &SessionEventKind) {
         (self.intake.on_event)(event);
     }
 
     /// A reader begins its work.
-    pub(crate) fn reading(&self) -> ReaderGuard {
+    pub fn reading(&self) -> ReaderGuard {
         self.intake.state.send_modify(|state| state.readers += 1);
         ReaderGuard { intake: Arc::clone(&self.intake), state: self.intake.state.subscribe() }
     }
@@ -100,20 +100,20 @@ impl Intake {
 }
 
 /// A reader at work, until it is dropped.
-pub(crate) struct ReaderGuard {
+pub struct ReaderGuard {
     intake: Arc<Intake>,
     state: watch::Receiver<IntakeState>,
 }
 
 impl ReaderGuard {
     /// Waits until somebody asks the reader to catch up. To be awaited when nothing is there to be read.
-    pub(crate) async fn requested(&mut self) {
+    pub async fn requested(&mut self) {
         // The sender lives as long as this.
         drop(self.state.wait_for(|state| state.requested > state.caught_up).await);
     }
 
     /// All is read.
-    pub(crate) fn caught_up(&self) {
+    pub fn caught_up(&self) {
         self.intake.state.send_modify(|state| state.caught_up = state.requested);
     }
 }

@@ -412,8 +412,8 @@ mod tests {
 
     #[tokio::test]
     async fn open_streams_do_not_keep_the_observer() {
-        let mut survivor = tokio::process::Command::new("sleep")
-            .arg("1013")
+        let mut survivor = tokio::process::Command::new("sh")
+            .args(["-c", "echo up; exec sleep 1013"])
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true)
@@ -430,7 +430,7 @@ mod tests {
         let context = TurnContext { journal: Arc::new(Mutex::new(journal)), observer, limits };
         let (_known, state) = watch::channel(ProcessState::default());
         let turn = AgentTurn::start(state, streams, Box::new(IgnoringDialect), context, "", None);
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        timeout(Duration::from_secs(5), observed.recv()).await.unwrap().expect("it is read");
         drop(turn);
         assert!(timeout(Duration::from_secs(5), observed.recv()).await.expect("nobody holds it").is_none());
         assert!(survivor.try_wait().unwrap().is_none());
