@@ -1,4 +1,4 @@
-//! The trait that every kind of agent that is a program of its own implements.
+//! The trait of agents that are external programs.
 
 use std::{
     ffi::OsString,
@@ -9,52 +9,53 @@ use host_model::{AgentSettings, Fault, LaneKind};
 
 use crate::{conversation::Conversation, dialect::Dialect};
 
-/// What a kind of agent must say to be run as a program of its own.
+/// A kind of agent that runs as an external program.
 pub(crate) trait AgentProgram: Send + Sync {
-    /// Its kind.
+    /// The kind of lane.
     fn kind(&self) -> LaneKind;
 
-    /// The name of its program, where it has one.
+    /// The default name of the program, if the kind has one.
     fn name(&self) -> Option<&'static str>;
 
-    /// Its own variables, the one of its config dir included. The lane's come over them.
+    /// The variables this kind sets, including the one for its config dir. The lane's own variables override them.
     fn variables(&self, settings: &AgentSettings, config_dir: &Path) -> Vec<(&'static str, OsString)>;
 
-    /// Writes what it needs into its config dir. Called before every session, also where another one has run.
+    /// Writes what the agent needs into its config dir. Called before every session, including later ones of an
+    /// attempt.
     fn prepare(&self, _settings: &AgentSettings, _config_dir: &Path) -> Result<(), String> {
         Ok(())
     }
 
-    /// What to start for a message.
+    /// The command line for a message.
     fn invocation(&self, request: &TurnRequest<'_>) -> Result<Invocation, Fault>;
 
-    /// Whether it takes further messages on its standard input, instead of being started again.
+    /// Whether one process takes all messages on its standard input.
     fn is_persistent(&self) -> bool {
         false
     }
 
-    /// How the output of the next turn is read.
-    fn dialect(&self, thread: &Conversation, settings: &AgentSettings) -> Box<dyn Dialect>;
+    /// Returns the parser for the output of the next turn.
+    fn dialect(&self, conversation: &Conversation, settings: &AgentSettings) -> Box<dyn Dialect>;
 }
 
-/// A message that a program is to be started for.
+/// A message to start a program for.
 pub(crate) struct TurnRequest<'a> {
     pub(crate) settings: &'a AgentSettings,
-    /// From 1.
+    /// Counted from 1.
     pub(crate) turn: u32,
     pub(crate) message: &'a str,
-    /// The agent's own name for the session, once it is known.
+    /// The agent's own id of the session, once it is known.
     pub(crate) conversation_id: Option<String>,
-    /// Where a file for this turn may be put.
+    /// A directory for temporary files of this turn.
     pub(crate) tmp_dir: &'a Path,
-    /// The host's name for the session.
+    /// The host's id of the session.
     pub(crate) session_id: &'a str,
 }
 
-/// How a program is started for a message.
+/// How to start a program for a message.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Invocation {
     pub(crate) args: Vec<OsString>,
-    /// The file that is its standard input; empty when absent.
+    /// The file to use as standard input; empty input if absent.
     pub(crate) stdin: Option<PathBuf>,
 }

@@ -1,4 +1,4 @@
-//! What the turns of a session know of each other: each is a process and a dialect of its own.
+//! State that the turns of a session share: each turn has its own process and parser.
 
 use std::{
     path::{Path, PathBuf},
@@ -7,7 +7,7 @@ use std::{
 
 use host_model::Usage;
 
-/// Shared by the turns of one session.
+/// A handle to the shared state of one session.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Conversation(Arc<Mutex<ConversationState>>);
 
@@ -20,7 +20,7 @@ struct ConversationState {
 }
 
 impl Conversation {
-    /// Of an agent whose working directory is `root`.
+    /// The conversation of an agent whose working directory is `root`.
     pub(crate) fn in_root(root: &Path) -> Self {
         Self(Arc::new(Mutex::new(ConversationState { root: root.to_owned(), ..ConversationState::default() })))
     }
@@ -34,7 +34,7 @@ impl Conversation {
         with(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The agent's own name for the session.
+    /// The agent's own id of the session.
     pub(crate) fn id(&self) -> Option<String> {
         self.with(|known| known.id.clone())
     }
@@ -43,13 +43,13 @@ impl Conversation {
         self.with(|known| known.id = Some(id.to_owned()));
     }
 
-    /// What the session has used.
+    /// The usage of the whole session.
     #[cfg(test)]
     pub(crate) fn usage(&self) -> Usage {
         self.with(|known| known.usage.clone())
     }
 
-    /// Adds to it, and returns the sum.
+    /// Adds to the usage and returns the sum.
     pub(crate) fn add_usage(&self, more: &Usage) -> Usage {
         self.with(|known| {
             known.usage = known.usage.plus(more);
@@ -61,7 +61,7 @@ impl Conversation {
         self.with(|known| known.usage.clone_from(usage));
     }
 
-    /// Whether the model has answered at all: before that, a refusal is one of the login, the model or the
+    /// Whether the model has answered yet. Before that, a refusal is caused by the login, the model or the
     /// configuration.
     pub(crate) fn answered(&self) -> bool {
         self.with(|known| known.answered)

@@ -1,4 +1,4 @@
-//! The language of a kind of agent: what a line of its output means.
+//! The output format of a kind of agent: what each line means.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -15,65 +15,65 @@ use crate::{
     },
 };
 
-/// What a line of an agent means.
+/// The meaning of a line of output.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum ParsedLine {
     Event(SessionEventKind),
-    /// Nothing that an event should tell: the line is in the record of the stream only.
+    /// The line produces no event; it is only in the recorded stream.
     Ignored,
-    /// This line is for the agent's standard input.
+    /// Write this line to the agent's standard input.
     Reply(String),
     /// The turn is over.
     Finished {
         stop_reason: String,
     },
-    /// The turn is over once the agent's output ends or it is silent for `exit_grace`: until then it may still write to
-    /// its files, or start anew by itself. Of several ones the last counts.
+    /// The turn is over once the agent's output ends or pauses for `exit_grace`: until then the agent may still write
+    /// files or resume on its own. The last one counts.
     Idle {
         stop_reason: String,
     },
-    /// The turn is over once the agent has been silent for this long, or its output ends: words that belong to the turn
-    /// may come right behind its end. [`Dialect::settled`] then says how it ended.
+    /// The turn is over once the agent's output ends or pauses for `silence`: messages that belong to the turn may
+    /// follow its end. [`Dialect::finish_turn`] then decides the outcome.
     FinishedAfterSilence {
         silence: Duration,
     },
-    /// A line that may have been a message could not be read: an earlier message is not the final one.
+    /// A line that may have been a message could not be parsed, so an earlier message is not the final one.
     LostMessage,
-    /// The agent cannot go on.
+    /// The agent cannot continue.
     Failed(Fault),
 }
 
-/// The language of a kind of agent.
+/// Parses the output of a kind of agent.
 pub(crate) trait Dialect: Send {
-    /// What it needs of each line of JSON. `None` if its lines are text.
+    /// The fields this dialect needs of each JSON line. `None` if lines are text.
     fn wanted_fields(&self) -> Option<&'static WantedFields>;
 
-    /// What a value means; nothing, if it is not understood. Such a line is kept as it is.
+    /// Parses a JSON value. Returns nothing if it is unknown; the line then becomes a raw event.
     fn parse_json(&mut self, _json: &ParsedJson) -> Vec<ParsedLine> {
         Vec::new()
     }
 
-    /// What a line means that is not JSON.
+    /// Parses a line that is not JSON.
     fn parse_text(&mut self, _line: &str) -> Vec<ParsedLine> {
         Vec::new()
     }
 
-    /// What a damaged line means, of which the members before the damage are known. It is kept as it is too.
+    /// Parses the fields before the damage in a damaged line. The line also becomes a raw event.
     fn parse_damaged(&mut self, _json: &ParsedJson) -> Vec<ParsedLine> {
         Vec::new()
     }
 
-    /// Begins a turn, for an agent that is told so on its standard input.
+    /// Begins a turn of an agent that reads messages from its standard input.
     fn begin_turn(&mut self, _message: &str) -> Vec<ParsedLine> {
         Vec::new()
     }
 
-    /// How a turn ended that was [`ParsedLine::FinishedAfterSilence`].
+    /// Finishes a turn that ended with [`ParsedLine::FinishedAfterSilence`].
     fn finish_turn(&mut self) -> Vec<ParsedLine> {
         Vec::new()
     }
 
-    /// What a line means, as the reader of a session finds it.
+    /// Parses a line the way a session does.
     #[cfg(test)]
     fn parse(&mut self, line: &str) -> Vec<ParsedLine> {
         let Some(wanted) = self.wanted_fields() else { return self.parse_text(line) };
@@ -81,7 +81,7 @@ pub(crate) trait Dialect: Send {
         lines.iter().flat_map(|line| self.parse_line(line, &Redactor::default())).collect()
     }
 
-    /// What a line means, of whatever sort it is.
+    /// Parses any line.
     fn parse_line(&mut self, line: &Line, redactor: &Redactor) -> Vec<ParsedLine> {
         match &line.content {
             LineContent::Json(json) => self.parse_json(json),
@@ -91,17 +91,17 @@ pub(crate) trait Dialect: Send {
         }
     }
 
-    /// What it means that the agent's process has ended, and all that it printed was read, before the turn was over.
-    /// Nothing, if that is a crash. `stderr` is the end of what it wrote there.
+    /// Called when the process exited before the turn was over and all of its output was read. Returns nothing if that
+    /// is a crash. `stderr` is the end of its stderr.
     fn process_exited(&mut self, _exit: &AgentExit, _stderr: &str) -> Vec<ParsedLine> {
         Vec::new()
     }
 }
 
-/// What was heard of a turn, whether the component fetched its events or not.
+/// What is known of a turn, even if the component has not fetched its events.
 #[derive(Debug, Default)]
 pub(crate) struct TurnState {
-    /// The stop reason, or why the agent could not go on. The first end of the turn counts.
+    /// The stop reason, or why the agent could not continue. The first end of the turn counts.
     pub(crate) outcome: Option<Result<String, Fault>>,
     /// The end of stderr.
     pub(crate) stderr: Vec<u8>,
@@ -112,7 +112,7 @@ impl TurnState {
         with(&mut this.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What it means that the agent ended in this way, when nobody had asked it to.
+    /// The fault of an agent that exited like this without being asked to.
     pub(crate) fn fault_of(&self, exit: &AgentExit) -> Option<Fault> {
         let (class, mut message) = match (&self.outcome, exit) {
             (Some(Err(fault)), _) => return Some(fault.clone()),
@@ -132,7 +132,7 @@ impl TurnState {
     }
 }
 
-/// What to do about a refusal that an agent tells of.
+/// A hint for an error that an agent printed.
 pub(crate) fn hint(stderr: &str) -> &'static str {
     const REFUSED: [&str; 4] = ["Permission denied", "permission denied", "EACCES", "Operation not permitted"];
     const SHORT: [&str; 6] = [

@@ -1,4 +1,4 @@
-//! How an agent's process ended.
+//! The exit of an agent's process.
 
 use std::fmt;
 
@@ -7,9 +7,9 @@ use std::fmt;
 pub(crate) enum AgentExit {
     Code(i32),
     Signal(i32),
-    /// It never ran, and why.
+    /// It never started, for this reason.
     NotStarted(String),
-    /// Its supervisor ended before it could tell.
+    /// Its supervisor ended before it could report the exit.
     Unknown,
 }
 

@@ -1,4 +1,4 @@
-//! What every lane and session offers, whatever its kind.
+//! The interface of all lanes and sessions.
 
 use std::{future::Future, path::PathBuf, pin::Pin, time::Duration};
 
@@ -6,29 +6,29 @@ use host_model::{Conclusion, Confinement, Fault, LaneKind, Redactor, SessionEven
 
 use crate::session::observer::Observer;
 
-/// How a lane guards what is around its agents. The default confines them, and knows no secret.
+/// How a lane protects its surroundings. By default agents are confined and there are no secrets.
 #[derive(Clone, Debug, Default)]
 pub struct Guard {
-    /// What agents may use besides their attempt's own directories, and their script.
+    /// What agents may access in addition to their attempt's directories and their script.
     pub confinement: Confinement,
-    /// The secrets that agents are given, which no record or event may show.
+    /// The secrets agents receive; no record or event may contain them.
     pub redactor: Redactor,
 }
 
-/// The bounds of one session.
+/// The limits of one session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionLimits {
-    /// A longer line of an agent that prints text is cut. One of JSON may have any length.
+    /// Longer text lines are cut. JSON lines may have any length.
     pub max_line_bytes: usize,
-    /// How much of a line a `raw` event holds.
+    /// How many bytes of a line a `raw` event holds.
     pub max_raw_bytes: usize,
-    /// How much of each text of an event the observer gets; the record has it all.
+    /// How many bytes of each text of an event the observer receives; the record has all of it.
     pub max_observed_bytes: usize,
-    /// How much each recorded stream holds on disk.
+    /// How many bytes of each stream are recorded on disk.
     pub max_recorded_bytes: u64,
-    /// How much may wait until the component fetches it; beyond it the agent is made to wait.
+    /// How many bytes of events may wait for the component before the agent is blocked.
     pub max_waiting_bytes: u32,
-    /// How long an agent that finished its last turn may take to exit, and its leftovers to heed SIGTERM.
+    /// How long an agent may take to exit after its last turn, and its descendants after SIGTERM.
     pub exit_grace: Duration,
 }
 
@@ -56,83 +56,84 @@ pub struct SessionSpec {
     pub home: PathBuf,
     /// The agent's `TMPDIR`.
     pub tmp: PathBuf,
-    /// A folder of programs that come before all others in the agent's `PATH`: stubs and shims of the scenario. The
-    /// agent itself is not looked for there.
+    /// A directory of programs that comes first in the agent's `PATH`: the scenario's stubs and shims. The agent itself
+    /// is not looked up there.
     pub bin: Option<PathBuf>,
-    /// What the agent does not see, see [`View`].
+    /// Which files are hidden from the agent, see [`View`].
     pub view: Option<View>,
     /// The first message.
     pub prompt: String,
     /// The script of a scripted agent.
     pub script: Option<PathBuf>,
-    /// Where the streams are kept; out of the agent's reach.
+    /// Where the streams are recorded; agents have no access to it.
     pub record_dir: Option<PathBuf>,
-    /// The bounds.
+    /// The limits.
     pub limits: SessionLimits,
-    /// Follows the session, whether the component fetches its events or not.
+    /// Receives every event, whether the component fetches it or not.
     pub observer: Option<Observer>,
 }
 
-/// The answer of a lane or session. It may be dropped at any await, and the call made again.
+/// The result of a call to a lane or session. The future may be dropped at any await, and the call made again.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
 
-/// A kind of agent, configured.
+/// A configured kind of agent.
 pub trait Lane: Send + Sync {
-    /// Which kind it is.
+    /// The kind of the lane.
     fn kind(&self) -> LaneKind;
 
-    /// Starts an agent and gives it its first message.
+    /// Starts an agent and sends it the first message.
     fn start(&self, spec: SessionSpec) -> Answer<'_, Box<dyn Session>>;
 
-    /// What its agents know and nobody else may. Its sessions keep to that themselves; files that agents leave do not.
+    /// The secrets of its agents. Sessions redact them on their own; files that agents leave behind are not redacted.
     fn redactor(&self) -> Redactor {
         Redactor::default()
     }
 }
 
-/// What is remarkable about a session, though it is not a fault.
+/// Remarks about a session that are not faults.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remarks {
-    /// For a person.
+    /// Notes for people.
     pub notes: Vec<String>,
-    /// What of its agent's output no event shows.
+    /// Describes output of the agent that no event contains.
     pub cut: Option<String>,
 }
 
-/// A live conversation. A fault is for good: every later call answers with the same one. Dropping a session kills
-/// the agent with all its descendants, without anybody waiting for it.
+/// A live conversation. A fault is final: every later call returns the same one. Dropping a session kills the agent and
+/// all its descendants without waiting.
 pub trait Session: Send {
     /// Waits for the next event; `None` when the agent has finished its turn.
     fn next_event(&mut self) -> Answer<'_, Option<SessionEvent>>;
 
-    /// Waits for the end of the turn, dropping its events, and gives the agent another message.
+    /// Waits for the end of the turn, discards its events, and sends the agent another message.
     fn send(&mut self, message: String) -> Answer<'_, ()>;
 
-    /// Waits for the end of the turn and ends the agent with all its descendants. The answer stays the same.
+    /// Waits for the end of the turn and ends the agent with all its descendants. Repeated calls return the same
+    /// result.
     fn conclude(&mut self) -> Answer<'_, Conclusion>;
 
-    /// Ends the agent with all its descendants: SIGTERM, and SIGKILL after `grace`. Returns when none is left,
-    /// and at the latest some 17 s after `grace`. It may be called again, also to shorten the grace.
+    /// Ends the agent with all its descendants: SIGTERM, then SIGKILL after `grace`. Returns when none is left, at the
+    /// latest about 17 s after `grace`. May be called again, also to shorten the grace.
     ///
-    /// Answers with the fault that had happened before this was called, whether an earlier call answered with it or
-    /// not: the agent had crashed, had ended without finishing its turn, or had reported an error. An agent that was
-    /// still busy, and what it does because it is ended, is no fault.
+    /// Returns a fault that happened before this call, even if it was returned before: the agent crashed, exited
+    /// without finishing its turn, or reported an error. It is not a fault that an agent was still busy, nor what it
+    /// does because it is ended.
     ///
-    /// An error names processes that survive all the same.
+    /// An error names processes that survived.
     fn end(&mut self, grace: Duration) -> Answer<'_, Option<Fault>>;
 
-    /// The host ends the session because of `fault`, which goes into its record. Returns false where the session had
-    /// come to an end, or the turn had, before that: then the next answer is there already.
+    /// Ends the session because of `fault`, which is recorded. Returns false if the session or the turn had already
+    /// ended: then the next result is already available.
     fn give_up(&mut self, _fault: &Fault) -> bool {
         true
     }
 
-    /// What is remarkable about it, each once.
+    /// Takes the remarks: each is returned once.
     fn remarks(&mut self) -> Remarks {
         Remarks::default()
     }
 
-    /// What the operating system does not hold its agent to, although the lane asks for it.
+    /// Describes which part of the requested confinement the operating system cannot enforce.
     fn unconfined(&self) -> Option<String> {
         None
     }

@@ -1,7 +1,7 @@
-//! Writing below a directory that an agent or a component may have changed before, or changes meanwhile.
+//! Writes below directories that an agent or a component can change at any time.
 //!
-//! The host is not confined: through a link that was put there it would write anywhere. So each directory is opened
-//! from the one above it, no link is followed, and a file is made anew or not at all.
+//! The host is not confined, so a link placed there could make it write anywhere. Each directory is therefore opened
+//! relative to its parent, links are not followed, and files are created or the call fails.
 
 use std::{
     ffi::OsStr,
@@ -15,7 +15,7 @@ use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, mkdirat, mknodat, open, openat, renameat, statat, symlinkat, unlinkat,
 };
 
-/// A directory, whatever becomes of its name.
+/// An open directory, independent of its path.
 #[derive(Debug)]
 pub(crate) struct SafeDir(OwnedFd);
 
@@ -24,15 +24,15 @@ const NEW_FILE_FLAGS: OFlags =
     OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
 impl SafeDir {
-    /// Opens `path`, which the host made, and whose last name may be no link.
+    /// Opens `path`, which the host created; its last component must not be a link.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         Ok(Self(open(path, DIR_FLAGS, Mode::empty())?))
     }
 
-    /// The directory `path` within, made where it is missing.
+    /// Opens the subdirectory `path` and creates missing parts.
     ///
     /// # Errors
-    /// Something else has the name of a part of it, such as a link; or it leads out.
+    /// A part of the path is not a directory, such as a link, or the path leads outside.
     pub(crate) fn create_dir(&self, path: &Path, mode: u32) -> io::Result<Self> {
         let mut folder = Self(openat(&self.0, ".", DIR_FLAGS, Mode::empty())?);
         for part in path.components() {
@@ -46,7 +46,7 @@ impl SafeDir {
         Ok(folder)
     }
 
-    /// The directory `path` within; `None` where there is none, or something else.
+    /// Opens the subdirectory `path`; `None` if it is missing or not a directory.
     pub(crate) fn open_dir(&self, path: &Path) -> Option<Self> {
         let mut folder = Self(openat(&self.0, ".", DIR_FLAGS, Mode::empty()).ok()?);
         for part in path.components() {
@@ -56,7 +56,7 @@ impl SafeDir {
         Some(folder)
     }
 
-    /// What `path` within is, if anything; `None` also where its folder is not one.
+    /// The type of the file `path`; `None` if it or its parent directory does not exist.
     pub(crate) fn file_type(&self, path: &Path) -> Option<FileType> {
         let folder = self.open_dir(path.parent()?)?;
         let stat = statat(&folder.0, path.file_name()?, AtFlags::SYMLINK_NOFOLLOW).ok()?;
@@ -69,43 +69,43 @@ impl SafeDir {
             .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
     }
 
-    /// Moves the file `name` to another directory, in the place of what has its new name there.
+    /// Moves the file `name` to another directory and replaces an existing file `new` there.
     pub(crate) fn move_to(&self, name: &OsStr, to: &Self, new: &OsStr) -> io::Result<()> {
         Ok(renameat(&self.0, name, &to.0, new)?)
     }
 
-    /// Removes `name`, which is no directory.
+    /// Removes `name`, which is not a directory.
     pub(crate) fn remove(&self, name: &OsStr) -> io::Result<()> {
         Ok(unlinkat(&self.0, name, AtFlags::empty())?)
     }
 
-    /// Makes the file `name`.
+    /// Creates the file `name`.
     ///
     /// # Errors
-    /// Something has this name.
+    /// The name is taken.
     pub(crate) fn create_file(&self, name: &OsStr, mode: u32) -> io::Result<File> {
         Ok(File::from(openat(&self.0, name, NEW_FILE_FLAGS, Mode::from_raw_mode(mode))?))
     }
 
-    /// Makes a link that says `target`.
+    /// Creates a symbolic link to `target`.
     ///
     /// # Errors
-    /// Something has this name.
+    /// The name is taken.
     pub(crate) fn symlink(&self, target: &Path, name: &OsStr) -> io::Result<()> {
         Ok(symlinkat(target, &self.0, name)?)
     }
 
-    /// Makes a named pipe and opens it for both ends.
+    /// Creates a named pipe and opens it for reading and writing.
     ///
     /// # Errors
-    /// Something has this name.
+    /// The name is taken.
     pub(crate) fn create_pipe(&self, name: &str) -> io::Result<File> {
         mknodat(&self.0, name, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
         let flags = OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         Ok(File::from(openat(&self.0, name, flags, Mode::empty())?))
     }
 
-    /// The text of the regular file `name`, of at most `max_bytes` bytes; `None` where nothing has this name.
+    /// Reads the regular file `name` of at most `max_bytes` bytes; `None` if it does not exist.
     pub(crate) fn read_file(&self, name: &str, max_bytes: u64) -> io::Result<Option<String>> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
         let file = match openat(&self.0, name, flags, Mode::empty()) {
@@ -123,7 +123,7 @@ impl SafeDir {
         Ok(Some(text))
     }
 
-    /// Makes the file `name` anew, in the place of whatever has this name.
+    /// Writes the file `name`, replacing what has this name.
     pub(crate) fn replace_file(&self, name: &str, content: &[u8]) -> io::Result<()> {
         let new = format!(".{name}.host-new");
         match unlinkat(&self.0, new.as_str(), AtFlags::empty()) {
@@ -135,10 +135,10 @@ impl SafeDir {
     }
 }
 
-/// Makes the file `path` in a directory that the host made.
+/// Creates the file `path` in a directory that the host created.
 ///
 /// # Errors
-/// Something has this name.
+/// The name is taken.
 pub(crate) fn write_new_file(path: &Path, content: &[u8]) -> io::Result<()> {
     let file = openat(CWD, path, NEW_FILE_FLAGS, Mode::RUSR | Mode::WUSR)?;
     io::Write::write_all(&mut File::from(file), content)

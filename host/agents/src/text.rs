@@ -1,13 +1,14 @@
-//! Texts that are cut to a bound.
+//! Truncates texts.
 
-/// `bytes` (of a text of `length` bytes) as text of at most about `bound` bytes, with a note on what is missing.
+/// Converts `bytes`, the beginning of a text of `length` bytes, to a string of about `max_bytes` bytes, with a note if
+/// something is missing.
 pub(crate) fn truncate_text(bytes: &[u8], length: u64, max_bytes: usize) -> String {
     let kept = &bytes[..bytes.len().min(max_bytes)];
     let text = String::from_utf8_lossy(kept);
     if kept.len() as u64 == length {
         return text.into_owned();
     }
-    // A character that the cut went through is no fault of the text.
+    // The cut may have split a character.
     format!("{} … [cut: {length} bytes in all]", text.trim_end_matches('\u{fffd}'))
 }
 

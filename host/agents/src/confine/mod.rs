@@ -1,20 +1,20 @@
-//! Holds an agent to its [`Confinement`], by means of the Linux kernel. It is done in the process that becomes the
-//! agent, just before its program starts, and cannot be undone by it or by anything it starts.
+//! Enforces an agent's [`Confinement`] with the Linux kernel. The process that becomes the agent confines itself just
+//! before the program starts; neither the agent nor anything it starts can undo that.
 //!
-//! | means | holds it to |
+//! | mechanism | limits the agent to |
 //! |---|---|
-//! | Landlock | the files, devices and TCP ports that are listed; signals and abstract sockets within its own processes |
-//! | no new privileges | setuid programs and file capabilities give it nothing |
-//! | capabilities | as root, it keeps those that concern the files it can reach |
-//! | a filter of system calls | no ways around Landlock: see `seccomp` |
-//! | a mount namespace, where the host may make one | the directories of other attempts are not there: see `mount_view` |
-//! | resource limits | the bounds of [`ProcessLimits`](host_model::ProcessLimits); no core dumps |
+//! | Landlock | the listed files, devices and TCP ports; signals and abstract sockets within its own processes |
+//! | no new privileges | setuid programs and file capabilities have no effect |
+//! | capabilities | root keeps only those that concern accessible files |
+//! | a system call filter | no ways around Landlock: see `seccomp` |
+//! | a mount namespace, if the host may create one | no directories of other attempts: see `mount_view` |
+//! | resource limits | the limits of [`ProcessLimits`](host_model::ProcessLimits); no core dumps |
 //!
-//! Landlock also guards processes outside: what needs the right to trace one (`/proc/PID/environ`, `mem`, `maps`,
-//! `fd`, `cwd`) is refused, although `/proc` itself can be read. The host's environment may hold secrets.
+//! Landlock also protects outside processes: access that requires the right to trace them (`/proc/PID/environ`, `mem`,
+//! `maps`, `fd`, `cwd`) is denied, although `/proc` itself is readable. The host's environment may contain secrets.
 //!
-//! Not covered, as the kernel has no means for it or not yet: changing mode, owner and times of files elsewhere, UDP,
-//! listening on a TCP port that the system picks, sockets with a path, what others can see of a process (`cmdline`,
+//! Not covered, because the kernel has no mechanism or not yet: changing mode, owner and times of other files, UDP,
+//! listening on a TCP port picked by the system, sockets with a path, what others can see of a process (`cmdline`,
 //! `status`), System V IPC.
 
 mod mount_view;
@@ -41,13 +41,13 @@ use serde::{Deserialize, Serialize};
 use crate::confine::seccomp::SeccompFilter;
 use host_model::{Confinement, ConfinementMode, Ports, ProcessLimits};
 
-/// The newest Landlock whose rights are asked for. A kernel that has less gives what it has.
+/// The newest Landlock ABI whose rights are requested. An older kernel enforces the ones it has.
 const NEWEST_LANDLOCK: ABI = ABI::V9;
 
-/// What Landlock has to know for the whole policy to hold.
+/// The Landlock ABI that can enforce all confinement rules.
 const COMPLETE_LANDLOCK: i32 = 6;
 
-/// What each version of Landlock brought that a policy needs.
+/// The features that each Landlock ABI added, as far as the rules need them.
 const VERSION_FEATURES: [(i32, &str); 4] = [
     (3, "truncating files elsewhere"),
     (4, "TCP"),
@@ -55,32 +55,32 @@ const VERSION_FEATURES: [(i32, &str); 4] = [
     (6, "signals to other processes and abstract sockets"),
 ];
 
-/// Capabilities that root keeps: they concern files, which Landlock guards, and listening on low ports.
+/// Capabilities that root keeps: for files, which Landlock protects, and for listening on low ports.
 const KEPT_CAPABILITIES: CapabilitySet = CapabilitySet::CHOWN
     .union(CapabilitySet::DAC_OVERRIDE)
     .union(CapabilitySet::FOWNER)
     .union(CapabilitySet::FSETID)
     .union(CapabilitySet::NET_BIND_SERVICE);
 
-/// A [`Confinement`] on its way to the supervisor.
+/// A [`Confinement`] as it is sent to the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct ConfinementSpec {
     mode: ConfinementMode,
-    // Paths need not be text.
+    // Paths may not be valid UTF-8.
     writable: Vec<OsString>,
     readable: Vec<OsString>,
     tcp_connect: Ports,
     tcp_bind: Ports,
     limits: ProcessLimits,
-    /// What is hidden, and what of it is shown.
+    /// The hidden directory, and the part of it that is visible.
     view: Option<(OsString, OsString)>,
 }
 
 impl ConfinementSpec {
-    /// Gives the calling process, which has one thread, and all that it starts its view of the file system.
+    /// Hides other attempts' directories from the calling process, which must have one thread, and its children.
     ///
     /// # Errors
-    /// It has a part of it only.
+    /// The view was only partly set up.
     pub(crate) fn enter_view(&self) -> io::Result<()> {
         match &self.view {
             Some((hidden, shown)) if self.mode != ConfinementMode::None => {
@@ -106,39 +106,40 @@ impl From<&Confinement> for ConfinementSpec {
     }
 }
 
-/// How far an agent is level.
+/// To what extent an agent is confined.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ConfinementLevel {
-    /// As its policy asks: by Landlock, or not at all.
+    /// As requested: by Landlock, or not at all.
     AsRequested,
-    /// Less, and why.
+    /// Less than requested, for this reason.
     Partial(String),
 }
 
-/// A policy, made ready to be entered.
+/// Prepared confinement rules.
 #[derive(Debug)]
 pub(crate) struct ConfinementPlan {
-    /// None where it is not to be level.
+    /// `None` for an agent that is not confined.
     rules: Option<ConfinementRules>,
     level: ConfinementLevel,
     limits: ProcessLimits,
 }
 
-/// What the kernel holds an agent by.
+/// What the kernel will enforce.
 #[derive(Debug)]
 struct ConfinementRules {
-    /// None once it is entered.
+    /// `None` once it is enforced.
     ruleset: Option<RulesetCreated>,
-    /// Whether the kernel has Landlock: that it then does nothing must not pass.
+    /// Whether the kernel supports Landlock: failing to enforce the rules is an error then.
     landlock: bool,
     seccomp: Option<SeccompFilter>,
 }
 
 impl ConfinementPlan {
-    /// Opens what the policy names, so that entering it makes few system calls. `program` may be read and run too.
+    /// Opens the paths of `policy`, so that entering it takes few system calls. The agent may also read and run
+    /// `program`.
     ///
     /// # Errors
-    /// A path cannot be opened, or the kernel cannot do what the policy requires.
+    /// A path cannot be opened, or the kernel cannot enforce the required rules.
     pub(crate) fn prepare(policy: &ConfinementSpec, program: &Path) -> Result<Self, String> {
         let limits = policy.limits.clone();
         if policy.mode == ConfinementMode::None {
@@ -157,14 +158,14 @@ impl ConfinementPlan {
         Ok(Self { rules: Some(rules), level, limits })
     }
 
-    /// How far it confines.
+    /// To what extent it confines.
     pub(crate) fn level(&self) -> &ConfinementLevel {
         &self.level
     }
 
-    /// Confines the calling thread, for good. Makes system calls only, unless it fails.
+    /// Confines the calling thread permanently. Makes only system calls unless it fails.
     pub(crate) fn enter(&mut self) -> io::Result<()> {
-        // A dump of an agent's memory has its credentials.
+        // A core dump would contain the agent's credentials.
         set_limit(Resource::Core, Some(0))?;
         set_limit(Resource::Nproc, self.limits.processes)?;
         set_limit(Resource::Fsize, self.limits.file_size)?;
@@ -187,24 +188,24 @@ impl ConfinementRules {
     }
 }
 
-/// The version of Landlock that this kernel has; 0 where there is none, it is off or not allowed.
+/// The Landlock ABI of this kernel; 0 if there is none, or it is disabled or not allowed.
 fn landlock_version() -> i32 {
     const VERSION: libc::c_uint = 1;
     let no_attributes = std::ptr::null::<libc::c_void>();
-    // SAFETY: asks for the version; the kernel reads and writes no memory for that.
+    // SAFETY: queries the version; the kernel accesses no memory for that.
     let answer = unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, no_attributes, 0_usize, VERSION) };
     i32::try_from(answer).unwrap_or(0).max(0)
 }
 
-/// Whether agents can be level on this machine.
+/// Checks whether agents can be confined on this machine.
 ///
 /// # Errors
-/// What a kernel that cannot, or not fully, leaves open.
+/// Describes what the kernel cannot enforce.
 pub fn confinement_available() -> Result<(), String> {
     missing_protection(landlock_version(), seccomp::available()).map_or(Ok(()), Err)
 }
 
-/// What a kernel with this version of Landlock, and with filters of system calls or without, does not hold an agent to.
+/// Describes what a kernel with this Landlock ABI, and with or without system call filters, cannot enforce.
 fn missing_protection(version: i32, filters: bool) -> Option<String> {
     if version <= 0 {
         return Some(
@@ -242,10 +243,10 @@ fn ruleset(policy: &ConfinementSpec, program: &Path) -> Result<RulesetCreated, S
         ruleset =
             allow(ruleset, Path::new(path), READ_ACCESS | AccessFs::WriteFile | AccessFs::IoctlDev, IfMissing::Skip)?;
     }
-    // The host itself may be the agent, or be what a wrapper of it starts.
+    // The host itself may be the agent, or a wrapper may start it.
     ruleset = allow(ruleset, Path::new("/proc/self/exe"), RUN_ACCESS, IfMissing::Skip)?;
     if program.components().count() > 1 {
-        // What is not there shows with the start.
+        // If it is missing, starting it reports that.
         ruleset = allow(ruleset, program, RUN_ACCESS, IfMissing::Skip)?;
     }
     for path in &policy.readable {
@@ -282,12 +283,12 @@ fn create(policy: &ConfinementSpec) -> Result<RulesetCreated, RulesetError> {
 const READ_ACCESS: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir});
 const RUN_ACCESS: BitFlags<AccessFs> = make_bitflags!(AccessFs::{ReadFile | ReadDir | Execute});
 
-/// Everything but making devices: a node of the disk's would be the whole disk.
+/// Everything except creating devices: a device node of the disk would give access to the whole disk.
 fn write_access() -> BitFlags<AccessFs> {
     AccessFs::from_all(NEWEST_LANDLOCK) & !(AccessFs::MakeChar | AccessFs::MakeBlock)
 }
 
-/// What it means that a path is not there.
+/// What to do about a missing path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum IfMissing {
     Skip,
@@ -311,7 +312,7 @@ fn allow(
         }
     };
     let stat = rustix::fs::fstat(&opened).map_err(|error| refused(&error))?;
-    // The other rights mean nothing for a file, and are refused by the kernel.
+    // The kernel refuses rights for a file that only apply to directories.
     let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
     let access = if is_directory { access } else { access & AccessFs::from_file(NEWEST_LANDLOCK) };
     ruleset.add_rule(PathBeneath::new(opened, access)).map_err(|error| refused(&error))
@@ -319,14 +320,14 @@ fn allow(
 
 fn set_limit(resource: Resource, max: Option<u64>) -> io::Result<()> {
     let Some(max) = max else { return Ok(()) };
-    // Nobody without privileges may raise what there is.
+    // Raising a hard limit requires privileges.
     let max = getrlimit(resource).maximum.map_or(max, |now| now.min(max));
     Ok(setrlimit(resource, Rlimit { current: Some(max), maximum: Some(max) })?)
 }
 
-/// Root's powers beyond files (kernel modules, raw sockets, other users, the clock) are no matter of Landlock's.
+/// Landlock does not cover root's powers beyond files (kernel modules, raw sockets, other users, the clock).
 fn drop_capabilities() -> io::Result<()> {
-    // A program that root runs gets what is in the bounding set. Who may not drop from it is not root.
+    // A program that root runs gets the bounding set. A process that may not drop from it is not root.
     for number in 0..u64::BITS {
         if KEPT_CAPABILITIES.bits() & (1 << number) == 0 {
             // SAFETY: a plain system call; an unknown number is refused, which is fine.

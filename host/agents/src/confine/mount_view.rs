@@ -1,9 +1,9 @@
-//! An agent's own view of the file system, in which the directories of all other attempts are not there.
+//! Hides the directories of other attempts from an agent.
 //!
-//! Landlock keeps an agent from reading and writing them, and from nothing that the kernel asks no right for: their mode,
-//! owner and times, and what is reported of names. Where this process may mount (root does, unless a container takes that
-//! away), an empty file system lies over the run's workspace, with the attempt's own directories in it. Elsewhere the
-//! names of the directories, which cannot be guessed, have to do.
+//! Landlock prevents reading and writing them, but not operations for which the kernel checks no Landlock right:
+//! querying mode, owner and times, and the existence of names. If this process may mount (root may, except in some
+//! containers), an empty file system is mounted over the run's workspace, and the attempt's own directories are mounted
+//! into it. Otherwise the unguessable names of the directories have to suffice.
 
 use std::{
     env,
@@ -17,18 +17,19 @@ use std::{
 /// Room for a few empty directories.
 const OPTIONS: &str = "mode=0711,size=64k,nr_inodes=64";
 
-/// Gives this process, which has one thread, and all that it starts the view. Nothing changes where it may not mount.
+/// Sets up the view for this process, which must have one thread, and its children. Without the right to mount, nothing
+/// changes.
 ///
 /// # Errors
-/// It was changed only in part.
+/// The view was only partly set up.
 pub(super) fn enter(hidden: &Path, shown: &Path) -> io::Result<()> {
     let Ok(within) = shown.strip_prefix(hidden) else { return Ok(()) };
     let here = env::current_dir()?;
-    // SAFETY: plain system calls; this process has one thread.
+    // SAFETY: a plain system call; this process has one thread.
     if unsafe { libc::unshare(libc::CLONE_NEWNS) } < 0 {
         return Ok(());
     }
-    // What is mounted from here on is this process's own. Where `/` is not a mount point nothing may be mounted at all.
+    // Later mounts are private to this process. If `/` is not a mount point, nothing can be mounted at all.
     if mount("none", Path::new("/"), "", libc::MS_SLAVE | libc::MS_REC, "").is_err() {
         return Ok(());
     }
@@ -44,10 +45,10 @@ pub(super) fn enter(hidden: &Path, shown: &Path) -> io::Result<()> {
     });
     if let Err(error) = put {
         let path = c_string(hidden.as_os_str())?;
-        // SAFETY: a plain system call with a text that lives here.
+        // SAFETY: a plain system call with a string that lives here.
         return if unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH) } < 0 { Err(error) } else { Ok(()) };
     }
-    // The old one lies below the new file system, and from there `..` leads to what is hidden.
+    // The old working directory is below the new file system, and its `..` leads to the hidden directory.
     env::set_current_dir(here)
 }
 
@@ -55,7 +56,7 @@ fn mount(source: &str, target: &Path, kind: &str, flags: libc::c_ulong, options:
     let [source, kind, options] = [source, kind, options].map(OsStr::new).map(c_string);
     let (source, kind, options) = (source?, kind?, options?);
     let target = c_string(target.as_os_str())?;
-    // SAFETY: a plain system call with texts that live here.
+    // SAFETY: a plain system call with strings that live here.
     let done = unsafe { libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags, options.as_ptr().cast()) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

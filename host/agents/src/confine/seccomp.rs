@@ -1,20 +1,20 @@
-//! System calls that go around what Landlock guards, refused by a filter (seccomp) in the words of a kernel that does
-//! not have them, so that programs do without.
+//! A seccomp filter for system calls that bypass Landlock. They fail as on a kernel without them, so that programs fall
+//! back.
 //!
-//! | call | what it would be good for |
+//! | call | what it could be used for |
 //! |---|---|
-//! | `socket` of MPTCP, SCTP and the like, or of other families than UNIX, IPv4, IPv6 and netlink | reaching any port: Landlock knows TCP only, and MPTCP falls back to it |
-//! | `sendto`, `sendmsg`, `sendmmsg` with `MSG_FASTOPEN` | the same: TCP connects without `connect` |
-//! | `io_uring_setup` | the same: what it sends passes no filter |
-//! | `prlimit64` of another process | killing the host with a limit of processor time, or stopping its record with one of file size |
-//! | `add_key`, `request_key`, `keyctl` | the keyrings of the user, which the host's session shares |
+//! | `socket` of MPTCP, SCTP and the like, or of families other than UNIX, IPv4, IPv6 and netlink | reaching any port: Landlock only covers TCP, and MPTCP falls back to it |
+//! | `sendto`, `sendmsg`, `sendmmsg` with `MSG_FASTOPEN` | the same: a TCP connection without `connect` |
+//! | `io_uring_setup` | the same: its operations bypass filters |
+//! | `prlimit64` of another process | killing the host with a CPU time limit, or stopping its record with a file size limit |
+//! | `add_key`, `request_key`, `keyctl` | the user's keyrings, which the host's session shares |
 //! | all of these of another architecture | the same in 32 bits |
 
 use std::{io, mem::offset_of};
 
 use libc::{seccomp_data, sock_filter};
 
-/// The architecture's number, and a bit that marks calls of a foreign kind in it (x32), if any.
+/// The architecture's number, and the bit that marks calls of a foreign ABI (x32), if any.
 #[cfg(target_arch = "x86_64")]
 const NATIVE_ARCH: (u32, Option<u32>) = (0xc000_003e, Some(0x4000_0000));
 #[cfg(target_arch = "aarch64")]
@@ -22,8 +22,8 @@ const NATIVE_ARCH: (u32, Option<u32>) = (0xc000_00b7, None);
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const NATIVE_ARCH: (u32, Option<u32>) = (0, None);
 
-/// What its kernel runs besides, and what is refused there: `socketcall`, `socket`, `sendto`, `sendmsg`, `sendmmsg`,
-/// `add_key`, `request_key`, `keyctl`, `io_uring_setup`, `prlimit64`.
+/// The other architecture its kernel supports, and the calls denied there: `socketcall`, `socket`, `sendto`, `sendmsg`,
+/// `sendmmsg`, `add_key`, `request_key`, `keyctl`, `io_uring_setup`, `prlimit64`.
 #[cfg(target_arch = "x86_64")]
 const FOREIGN_ARCH: (u32, &[u32]) = (0x4000_0003, &[102, 359, 369, 370, 345, 286, 287, 288, 425, 340]);
 #[cfg(target_arch = "aarch64")]
@@ -31,7 +31,7 @@ const FOREIGN_ARCH: (u32, &[u32]) = (0x4000_0028, &[102, 281, 290, 296, 374, 309
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 const FOREIGN_ARCH: (u32, &[u32]) = (0, &[]);
 
-/// What the kernel calls itself where it refuses something.
+/// Calls that are denied, with the error the kernel uses for that.
 const DENIED_CALLS: [(libc::c_long, i32); 4] = [
     (libc::SYS_io_uring_setup, libc::ENOSYS),
     (libc::SYS_add_key, libc::EPERM),
@@ -39,10 +39,10 @@ const DENIED_CALLS: [(libc::c_long, i32); 4] = [
     (libc::SYS_keyctl, libc::EPERM),
 ];
 
-/// Where the flags of a call are among its arguments.
+/// The index of the flags among the call's arguments.
 const SEND_CALLS: [(libc::c_long, usize); 3] = [(libc::SYS_sendto, 3), (libc::SYS_sendmsg, 2), (libc::SYS_sendmmsg, 3)];
 
-/// Whether this kernel can filter calls, and they are known on its architecture.
+/// Whether this kernel supports filters, and the calls of its architecture are known.
 pub(super) fn available() -> bool {
     let action: u32 = libc::SECCOMP_RET_ERRNO;
     // SAFETY: the kernel reads the action, which lives here.
@@ -50,11 +50,11 @@ pub(super) fn available() -> bool {
         && unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) == 0 }
 }
 
-/// A filter, made ready to be entered.
+/// A prepared filter.
 #[derive(Debug)]
 pub(super) struct SeccompFilter(Vec<Instruction>);
 
-/// `sock_filter` cannot be printed.
+/// `sock_filter` does not implement `Debug`.
 #[repr(transparent)]
 struct Instruction(sock_filter);
 
@@ -81,13 +81,13 @@ impl SeccompFilter {
         Self(all)
     }
 
-    /// Filters the calls of the calling thread, for good, which has no new privileges. One system call.
+    /// Filters the calls of the calling thread, which must have no new privileges, permanently. Makes one system call.
     pub(super) fn enter(&self) -> io::Result<()> {
         let length = u16::try_from(self.0.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
         let program = libc::sock_fprog { len: length, filter: self.0.as_ptr().cast::<sock_filter>().cast_mut() };
-        // No slower than before: it has nothing to do with speculation.
+        // Avoids mitigations that would slow the agent down; the filter is not about speculation.
         let flags = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-        // SAFETY: the kernel copies the program, which lives until then, and changes nothing of it.
+        // SAFETY: the kernel copies the program, which lives until then, and does not change it.
         let done =
             unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
         if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
@@ -115,7 +115,7 @@ fn native_filter() -> Vec<Instruction> {
     all
 }
 
-/// UNIX, netlink, and of the internet what is no other stream than TCP.
+/// Allows UNIX and netlink sockets, and of the internet's stream sockets only TCP.
 fn socket_filter() -> Vec<Instruction> {
     let is = |what: i32, then, or| equal(what.cast_unsigned(), then, or);
     vec![
@@ -127,7 +127,7 @@ fn socket_filter() -> Vec<Instruction> {
         refuse(libc::EAFNOSUPPORT),
         allow(),
         load_argument(1),
-        // The rest are flags.
+        // The remaining bits are flags.
         bits(0xf),
         is(libc::SOCK_DGRAM, 6, 0),
         is(libc::SOCK_RAW, 5, 0),
@@ -140,7 +140,7 @@ fn socket_filter() -> Vec<Instruction> {
     ]
 }
 
-/// One's own are given as process 0. To read those of others changes nothing.
+/// A process refers to itself as pid 0. Reading the limits of others is harmless.
 fn prlimit_filter() -> Vec<Instruction> {
     let new = offset_of!(seccomp_data, args) + 2 * size_of::<u64>();
     vec![
@@ -155,7 +155,7 @@ fn prlimit_filter() -> Vec<Instruction> {
     ]
 }
 
-/// `then`, which ends with an answer, for the call with this number, which is loaded.
+/// Runs `then`, which must end with a return, if the loaded call number is `call`.
 fn on_call(call: u32, then: Vec<Instruction>) -> Vec<Instruction> {
     let skipped = u8::try_from(then.len()).unwrap_or(u8::MAX);
     std::iter::once(equal(call, 0, skipped)).chain(then).collect()
@@ -173,7 +173,7 @@ fn load(offset: usize) -> Instruction {
     instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset as u32, 0, 0)
 }
 
-/// The lower half of an argument: of an `int` the kernel looks at no more. These architectures store it first.
+/// Loads the lower half of an argument: for an `int` the kernel ignores the rest. These architectures store it first.
 fn load_argument(index: usize) -> Instruction {
     load(offset_of!(seccomp_data, args) + index * size_of::<u64>())
 }

@@ -1,10 +1,10 @@
-//! What every agent may use of the system it runs on: programs, libraries, and what those expect to find. A path that
-//! is not there is left out; one that is a link stands for what it leads to.
+//! The parts of the system that every agent may use: programs, libraries and the files they expect. Missing paths are
+//! skipped; links stand for their targets.
 //!
-//! Not on the list, on purpose: home folders, `/tmp`, `/var`, `/run`, `/srv`, `/mnt`, and of `/etc` whatever may hold
-//! a secret (keys, password hashes, service configuration). `/dev/shm` and terminals are shared with others.
+//! Deliberately not listed: home directories, `/tmp`, `/var`, `/run`, `/srv`, `/mnt`, and files in `/etc` that may
+//! contain secrets (keys, password hashes, service configuration). `/dev/shm` and terminals are shared with others.
 
-/// May be read and run.
+/// Readable and executable.
 pub(super) const PROGRAMS: &[&str] = &[
     "/usr",
     "/bin",
@@ -13,16 +13,16 @@ pub(super) const PROGRAMS: &[&str] = &[
     "/lib32",
     "/lib64",
     "/libx32",
-    // Where CI runners and vendors put their toolchains.
+    // CI runners and vendors install toolchains here.
     "/opt",
     "/nix/store",
     "/gnu/store",
     "/snap",
 ];
 
-/// May be read.
+/// Readable.
 pub(super) const READABLE: &[&str] = &[
-    // Of a process that is not the agent's, the kernel shows no more than what `ps` does: see `confine`.
+    // The kernel shows no more of other processes than `ps` does: see `confine`.
     "/proc",
     "/sys/devices/system",
     "/sys/fs/cgroup",
@@ -57,7 +57,7 @@ pub(super) const READABLE: &[&str] = &[
     "/etc/ssl/cert.pem",
     "/etc/ssl/certs",
     "/etc/ssl/openssl.cnf",
-    // What the system is, its time and its language.
+    // The system's name, time and language.
     "/etc/debian_version",
     "/etc/default/locale",
     "/etc/locale.conf",
@@ -81,5 +81,5 @@ pub(super) const READABLE: &[&str] = &[
     "/etc/terminfo",
 ];
 
-/// May be read and written; nobody else reads what is written there.
+/// Readable and writable; nobody else can read what is written there.
 pub(super) const DEVICES: &[&str] = &["/dev/full", "/dev/null", "/dev/tty", "/dev/zero"];

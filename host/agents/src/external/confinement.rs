@@ -1,21 +1,21 @@
-//! What an agent's program needs of the machine, besides what its lane lists.
+//! The files an agent's program needs in addition to those its lane lists.
 
 use std::path::{Path, PathBuf};
 
 use crate::external::program::FoundProgram;
 use host_model::{AgentSettings, Confinement};
 
-/// The confinement of a lane's agents, and what the program `found` is made of: itself, its interpreters, the folders of
-/// the lane's `path`, and the packages that a script of Node's is loaded from.
+/// Extends a lane's confinement with the program `found`: the program itself, its interpreters, the directories of the
+/// lane's `path`, and the packages a Node script loads.
 pub(super) fn to(confinement: &Confinement, settings: &AgentSettings, found: &FoundProgram) -> Confinement {
     let own = found.files.iter().flat_map(|path| std::iter::once(path.clone()).chain(packages(path)));
-    // A folder of `path` that is not there is no fault: it is just not looked into.
+    // A missing directory in `path` is not an error; it is skipped during the search.
     let path = settings.path.iter().filter(|folder| folder.exists()).cloned();
     let readable: Vec<PathBuf> = own.chain(path).collect();
     confinement.clone().and([], readable)
 }
 
-/// The outermost `node_modules` that a program lies in, wherever a link to it is: it loads its neighbours.
+/// The outermost `node_modules` directory of a program after resolving links: scripts load packages next to their own.
 fn packages(program: &Path) -> Option<PathBuf> {
     let program = program.canonicalize().ok()?;
     program.ancestors().filter(|folder| folder.ends_with("node_modules")).last().map(Path::to_owned)

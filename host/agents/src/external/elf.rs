@@ -1,4 +1,4 @@
-//! Programs for another machine, or for a C library that is not here. The kernel's own words for them name neither.
+//! Explains why ELF programs for another machine or C library cannot start. The kernel's own errors do not.
 
 use std::{
     ffi::OsStr,
@@ -9,7 +9,7 @@ use std::{
 
 use crate::external::shebang::other_formats;
 
-/// The machines of ELF files that agents are built for.
+/// ELF machine numbers of platforms that agents are built for.
 const MACHINES: [(u64, &str); 9] = [
     (3, "i386"),
     (8, "mips"),
@@ -22,7 +22,7 @@ const MACHINES: [(u64, &str); 9] = [
     (243, "riscv"),
 ];
 
-/// What this machine's kernel starts.
+/// The machines whose programs this kernel runs.
 const NATIVE_MACHINES: &[u64] = if cfg!(target_arch = "x86_64") {
     &[62, 3]
 } else if cfg!(target_arch = "aarch64") {
@@ -31,13 +31,13 @@ const NATIVE_MACHINES: &[u64] = if cfg!(target_arch = "x86_64") {
     &[]
 };
 
-/// AgentProgram headers that are looked at, and bytes of a loader's path.
+/// Limits of the program headers to check, and of the loader's path.
 const MAX_HEADERS: u64 = 64;
 const MAX_PATH: u64 = 4096;
-/// The type of the program header that names the loader.
+/// The type of the program header that names the loader (`PT_INTERP`).
 const LOADER_HEADER: u64 = 3;
 
-/// Why the ELF file `opened` cannot be started here, if that is known.
+/// Why the ELF file `opened` cannot start here, if known.
 pub(super) fn startup_problem(file: &Path, opened: &File) -> Option<String> {
     let shown = file.display();
     let Some(elf) = Elf::read(opened) else {
@@ -88,11 +88,11 @@ impl<'a> Elf<'a> {
         let mut start = [0; 6];
         file.read_exact_at(&mut start, 0).ok()?;
         let elf = Self { file, is_64_bit: start[4] == 2, big_endian: start[5] == 2 };
-        // The whole header is there.
+        // The whole header is present.
         elf.number(if elf.is_64_bit { 62 } else { 50 }, 2).map(|_| elf)
     }
 
-    /// The number of `size` bytes, at most 8, at `offset`.
+    /// Reads a number of `size` bytes, at most 8, at `offset`.
     fn number(&self, offset: u64, size: usize) -> Option<u64> {
         let mut bytes = [0; 8];
         self.file.read_exact_at(bytes.get_mut(..size)?, offset).ok()?;
@@ -102,13 +102,13 @@ impl<'a> Elf<'a> {
         Some(u64::from_le_bytes(bytes))
     }
 
-    /// One of the is_64_bit form at the first offset, of the other at the second.
+    /// Reads a number at one place in 64-bit files and at another in 32-bit files.
     fn either(&self, base: u64, is_64_bit: (u64, usize), narrow: (u64, usize)) -> Option<u64> {
         let (offset, size) = if self.is_64_bit { is_64_bit } else { narrow };
         self.number(base.checked_add(offset)?, size)
     }
 
-    /// The path of the loader of a program that is linked dynamically.
+    /// The path of a dynamically linked program's loader.
     fn loader(&self) -> Option<Vec<u8>> {
         let headers = self.either(0, (32, 8), (28, 4))?;
         let size = self.either(0, (54, 2), (42, 2))?;
@@ -141,7 +141,7 @@ mod tests {
         startup_problem(&path, &File::open(&path).unwrap())
     }
 
-    /// This test's own program, which can be started, with some bytes changed.
+    /// The beginning of this test's own program, which can start, with some bytes changed.
     fn changed(change: impl FnOnce(&mut Vec<u8>)) -> Vec<u8> {
         let file = File::open(std::env::current_exe().unwrap()).unwrap();
         let mut bytes = vec![0; 16 << 10];

@@ -1,5 +1,5 @@
-//! What `env` in a script's first line starts. The host reads it in `env`'s place, so that the program is looked for
-//! where the lane has its programs and never in a scenario's `bin`.
+//! Parses the `env` of a script's first line. The host does that instead of `env`, so that the program is only searched
+//! for in the lane's directories and never in a scenario's `bin`.
 
 use std::{
     collections::VecDeque,
@@ -11,15 +11,15 @@ use std::{
 /// An invocation of `env`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct EnvCommand {
-    /// Its options and assignments, one word each, for an `env` that is given the program's absolute path.
+    /// Its options and assignments, one word each, for an `env` that receives the program's absolute path.
     pub(super) env_args: Vec<OsString>,
-    /// The `PATH` that it sets, where it looks for the program then.
+    /// The `PATH` that it sets, in which it then looks for the program.
     pub(super) path: Option<OsString>,
-    /// The program, and its arguments.
+    /// The program and its arguments.
     pub(super) command: Vec<OsString>,
 }
 
-/// Whether `interpreter` is `env`, by whatever name.
+/// Whether `interpreter` is `env`, whatever its name.
 pub(super) fn is_env(interpreter: &Path) -> bool {
     let named = |path: &Path| path.file_name().is_some_and(|name| name == "env");
     if named(interpreter) || interpreter.canonicalize().is_ok_and(|path| named(&path)) {
@@ -30,15 +30,15 @@ pub(super) fn is_env(interpreter: &Path) -> bool {
         let id = |path: &Path| path.metadata().map(|it| (it.dev(), it.ino())).ok();
         id(one).is_some_and(|known| id(Path::new(other)) == Some(known))
     };
-    // A hard link. A program of many names (busybox) is `env` under that name only.
+    // Compares inodes to find hard links. A multi-call program (busybox) is `env` only under that name.
     let multicall = |path: &Path| path.canonicalize().is_ok_and(|it| !named(&it));
     ["/usr/bin/env", "/bin/env"].iter().any(|env| !multicall(Path::new(env)) && same(interpreter, env))
 }
 
-/// Reads the `arguments` of an `env`. `variable` gives the values of variables, which `-S` may ask for.
+/// Parses the `arguments` of an `env`. `variable` returns the values of variables that `-S` refers to.
 ///
 /// # Errors
-/// What completes "cannot tell what FILE starts: …".
+/// The text completes "cannot tell what FILE starts: …".
 pub(super) fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<String>,
@@ -78,7 +78,7 @@ pub(super) fn parse(
     Ok(parsed)
 }
 
-/// What follows an option's letter, or the next word.
+/// The rest of an option's word, or the next word.
 fn value(rest: &[u8], words: &mut VecDeque<OsString>, option: &str) -> Result<OsString, String> {
     if !rest.is_empty() {
         return Ok(OsStr::from_bytes(rest).to_owned());
@@ -96,7 +96,7 @@ fn short_options(
         let rest = &letters[place + 1..];
         match letter {
             b'i' => parsed.env_args.push("-i".into()),
-            // It writes to stderr what it does.
+            // It logs to stderr.
             b'v' => parsed.env_args.push("-v".into()),
             b'u' | b'C' | b'a' => {
                 let option = format!("-{}", char::from(*letter));
@@ -127,7 +127,7 @@ fn long_option(
     let (name, given) = equals.map_or((option, None), |at| (&option[..at], Some(&option[at + 1..])));
     let unknown = || format!("the option `--{}` of `env` is not known here", option.escape_ascii());
     let all = PLAIN.iter().chain(&WITH_VALUE).chain(&WITH_OPTIONAL);
-    // As `getopt_long` does, which takes the beginning of a name for it.
+    // Like `getopt_long`, which accepts unique prefixes.
     let mut meant = all.filter(|known| known.as_bytes().starts_with(name) && !name.is_empty());
     let (Some(known), None) = (meant.next(), meant.next()) else { return Err(unknown()) };
     if WITH_VALUE.contains(known) {
@@ -155,7 +155,7 @@ fn long_option(
     Ok(())
 }
 
-/// Splits the value of `-S`; its words come env_args all others and are read as options, too.
+/// Splits the value of `-S`. Its words come before all others and may be options, too.
 fn split_in_front(
     text: &OsStr,
     words: &mut VecDeque<OsString>,
@@ -167,7 +167,7 @@ fn split_in_front(
     Ok(())
 }
 
-/// Splits as `env -S` does: blanks separate, quotes hold together, `\` escapes, `${NAME}` is a variable, and a word that
+/// Splits like `env -S`: blanks separate words, quotes group, `\` escapes, `${NAME}` is a variable, and a word that
 /// begins with `#` begins a comment.
 fn split(text: &[u8], variable: &impl Fn(&str) -> Option<String>) -> Result<Vec<Vec<u8>>, String> {
     let mut words = Vec::new();
@@ -185,7 +185,7 @@ fn split(text: &[u8], variable: &impl Fn(&str) -> Option<String>) -> Result<Vec<
             (b' ' | b'\t' | b'\n' | b'\x0b' | b'\x0c' | b'\r', None) => words.extend(word.take()),
             (b'#', None) if word.is_none() => break,
             (b'\\', Some(b'\'')) => {
-                // Within single quotes it stands env_args these two only.
+                // Within single quotes, it only escapes these two.
                 let escaped = rest.first().filter(|next| matches!(next, b'\\' | b'\''));
                 word.get_or_insert_default().push(escaped.copied().unwrap_or(b'\\'));
                 rest = &rest[usize::from(escaped.is_some())..];
@@ -309,7 +309,7 @@ mod tests {
         }
     }
 
-    /// Holds the reader to the system's own `env`, where that knows `-S`.
+    /// Compares the parser to the system's own `env`, if that supports `-S`.
     #[test]
     fn words_are_split_as_env_splits_them() {
         let env = |text: &str| {

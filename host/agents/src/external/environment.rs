@@ -1,4 +1,4 @@
-//! The environment of an agent, built from nothing, and what of it is secret.
+//! Builds the environment of an agent from scratch, and finds the secrets in it.
 
 use std::{
     collections::BTreeMap,
@@ -9,15 +9,15 @@ use std::{
 use crate::{lane::SessionSpec, scripted_agent::CONFIG_DIR_VARIABLE};
 use host_model::{AgentSettings, Credential, SHORTEST_SECRET};
 
-/// Where an agent finds the system's programs; the caller's host_variable `PATH` is not for it.
+/// Where an agent finds the system's programs. The host's own `PATH` is not passed on.
 pub(crate) const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A variable of the host's host_variable environment, if it is set and not empty.
+/// A variable of the host's own environment, if it is set and not empty.
 pub(crate) fn host_variable(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())
 }
 
-/// Everything that the agent's environment holds, but for the session's marker.
+/// The agent's whole environment, except for the session's marker.
 pub(crate) fn agent_environment(
     settings: &AgentSettings,
     spec: &SessionSpec,
@@ -29,16 +29,16 @@ pub(crate) fn agent_environment(
     all.extend(host_variable.into_iter().map(|(name, value)| (name.into(), value)));
     all.extend(settings.env.iter().map(|(name, value)| (name.into(), value.into())));
     all.extend(credentials.into_iter().map(|(name, value)| (name.into(), value)));
-    // Nothing of the above may be named like these; see `AgentSettings::problems`.
+    // The variables above cannot have these names; see `AgentSettings::problems`.
     all.insert("PATH".into(), search_path(spec.bin.iter().chain(&settings.path)));
     all.insert("HOME".into(), spec.home.clone().into());
     all.insert("TMPDIR".into(), spec.tmp.clone().into());
-    // Under one name whatever the kind, so that a scenario's programs can log outside of the root.
+    // The same name for all kinds, so that a scenario's programs can log outside of the root.
     all.insert(CONFIG_DIR_VARIABLE.into(), spec.config_dir.clone().into());
     all.into_iter().collect()
 }
 
-/// A `PATH` of `folders` and the system's host_variable.
+/// A `PATH` of `folders` and the system's directories.
 pub(crate) fn search_path<'a>(folders: impl Iterator<Item = &'a PathBuf>) -> OsString {
     let mut path = OsString::new();
     for folder in folders {
@@ -52,7 +52,7 @@ pub(crate) fn search_path<'a>(folders: impl Iterator<Item = &'a PathBuf>) -> OsS
 /// The credentials that are variables, with their values.
 ///
 /// # Errors
-/// Which of all credentials are missing.
+/// Lists all missing credentials.
 pub(crate) fn credentials(
     settings: &AgentSettings,
     variable: impl Fn(&str) -> Option<OsString>,
@@ -75,22 +75,22 @@ pub(crate) fn credentials(
     if missing.is_empty() { Ok(found) } else { Err(format!("a credential is missing: {}", missing.join("; "))) }
 }
 
-/// Which credentials of a lane are missing, in words; `None` when all are there. What that means is
-/// [`AgentSettings::required`]'s to say.
+/// Describes which credentials of a lane are missing; `None` if all are present. [`AgentSettings::required`] decides
+/// what that means.
 #[must_use]
 pub fn missing_credentials(settings: &AgentSettings) -> Option<String> {
     credentials(settings, host_variable).err()
 }
 
-/// The values that a lane's agent logs in with and that must appear nowhere: of variables, and of files whole and, if
-/// they are JSON, of each text in them, else of each value and each word with a digit. Those of fewer than 8 characters
-/// are left out.
+/// The values a lane's agent logs in with, which must not appear anywhere: the values of variables and the contents of
+/// files, and of JSON files also each string, of other files each value and each word with a digit. Values shorter than
+/// 8 characters are left out.
 #[must_use]
 pub fn secrets(settings: &AgentSettings) -> Vec<String> {
     secrets_from(settings, host_variable)
 }
 
-/// The variables whose values are too short to be found in what agents say.
+/// The variables whose values are too short to be redacted.
 #[must_use]
 pub fn short_secrets(settings: &AgentSettings) -> Vec<String> {
     let variables = settings.credentials.iter().filter_map(Credential::variable);
@@ -138,14 +138,14 @@ fn texts_in(json: serde_json::Value) -> Vec<String> {
     texts
 }
 
-/// What may be a secret of a line of another file (`key = "value"`, `NAME=value`, `name: value`, `password value`): the
-/// value, and every word with a digit.
+/// Possible secrets in a line of a file that is not JSON (`key = "value"`, `NAME=value`, `name: value`, `password
+/// value`): the value, and every word with a digit.
 fn words_in(line: &str) -> Vec<&str> {
     let quotes = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | ',' | ';');
     let value = line.split_once(['=', ':']).map(|(_, value)| value.trim_matches(quotes));
     let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
     let words = line.split(quotes).map(|word| match word.split_once('=') {
-        // What ends in it may be base64.
+        // A trailing `=` may be base64 padding.
         Some((name, value)) if !name.is_empty() && name.chars().all(is_name) && !value.trim_matches('=').is_empty() => {
             value
         }

@@ -1,17 +1,17 @@
-//! Agents that are programs of their own: what every kind of them has in common.
+//! Lanes of agents that are external programs.
 //!
-//! A turn is a process. Its environment holds what is named here and nothing else, so that no marker of an outer
-//! agent or CI and no secret of the user reaches it: there is no list of what is removed.
+//! A turn is a process. Its environment is built from scratch, so that it contains neither markers of an outer agent or
+//! CI nor the user's secrets; there is no list of variables to remove.
 //!
 //! | variable | value |
 //! |---|---|
-//! | `PATH` | the scenario's `bin`, the lane's `path`, the system's folders |
+//! | `PATH` | the scenario's `bin`, the lane's `path`, the system's directories |
 //! | `HOME`, `TMPDIR` | the attempt's own |
 //! | `LANG` | `C.UTF-8` |
-//! | the kind's own | its config dir, its provider, no telemetry, no updates |
-//! | the lane's `env` | as written there |
-//! | the lane's credentials | from the host's environment, under the same names |
-//! | `HOST_SESSION` | marks the processes of the session |
+//! | set by the kind | its config dir, its provider, no telemetry, no updates |
+//! | the lane's `env` | as configured |
+//! | the lane's credentials | from the host's environment, with the same names |
+//! | `HOST_SESSION` | marks the session's processes |
 
 mod confinement;
 mod elf;
@@ -47,7 +47,7 @@ pub(crate) struct ExternalLane {
     settings: Arc<AgentSettings>,
     host: HostProgram,
     guard: Guard,
-    /// What the agent's version is, once it was asked for.
+    /// Whether the agent has the required version, once that was checked.
     version: OnceCell<Result<(), String>>,
 }
 
@@ -61,7 +61,7 @@ impl ExternalLane {
         Self { program, settings: Arc::new(settings), host, guard, version: OnceCell::new() }
     }
 
-    /// Everything leading_args the first process. An error says what to do.
+    /// Prepares everything before the first process starts.
     async fn prepare(&self, spec: &SessionSpec) -> Result<ExternalAgent, Fault> {
         let launch = Fault::of_launch::<String>;
         let settings = &self.settings;
@@ -73,7 +73,7 @@ impl ExternalLane {
         if let Some(problem) =
             spec.bin.as_deref().and_then(|bin| shadowed::shadowed(self.program.name(), settings, bin))
         {
-            // The scenario's fault: the lane serves others.
+            // The scenario is at fault: other scenarios can use the lane.
             return Err(Fault::new(FaultClass::Protocol, problem));
         }
         if settings.version.is_some() {
@@ -81,7 +81,7 @@ impl ExternalLane {
                 match version::check_version(self.program.name(), settings, self.host.clone(), &self.guard.confinement)
                     .await
                 {
-                    // It says nothing of the agent: the next session asks again.
+                    // A shortage says nothing about the agent: the next session checks again.
                     Err(problem) if Shortage::of_ending(&problem).is_some() => Err(problem),
                     answer => Ok(answer),
                 }
@@ -93,7 +93,7 @@ impl ExternalLane {
             InstallError::Lane(problem) => launch(problem),
             InstallError::Blocked(problem) => Fault::of_problem(FaultClass::Protocol, problem),
         })?;
-        // What it cannot work with is the lane's, unless the scenario brought something.
+        // A config dir the program cannot use is the lane's fault, unless the scenario put something there.
         let class = if had_config { FaultClass::Protocol } else { FaultClass::Launch };
         self.program.prepare(settings, &spec.config_dir).map_err(|problem| Fault::of_problem(class, problem))?;
         let own = self.program.variables(settings, &spec.config_dir);
@@ -142,7 +142,7 @@ struct ExternalAgent {
     program: &'static dyn AgentProgram,
     settings: Arc<AgentSettings>,
     executable: PathBuf,
-    /// Arguments leading_args all others: the script, where `executable` is its interpreter.
+    /// Arguments that come first: the script, if `executable` is its interpreter.
     leading_args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     confinement: Confinement,

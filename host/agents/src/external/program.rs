@@ -1,4 +1,4 @@
-//! Finds an agent's program, and everything that is env_command_line leading_args the agent itself runs.
+//! Finds an agent's program and its interpreters.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -15,41 +15,41 @@ use crate::external::{
 };
 use host_model::AgentSettings;
 
-/// Interpreters of interpreters. The kernel follows five.
+/// The limit of nested interpreters. The kernel allows five.
 const MAX_INTERPRETERS: usize = 5;
 
-/// A program that can be env_command_line.
+/// A program that can be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FoundProgram {
     /// The lane's program.
     pub(crate) program: PathBuf,
-    /// What is env_command_line: the program, or its interpreter.
+    /// What to start: the program or its interpreter.
     pub(crate) executable: PathBuf,
-    /// Arguments leading_args all others, which end with the program, where `executable` is its interpreter.
+    /// Arguments that come first and end with the program, if `executable` is its interpreter.
     pub(crate) leading_args: Vec<OsString>,
-    /// The program and all its interpreters, in the order in which they are found: what the kernel opens.
+    /// The program and all its interpreters, in the order in which they are found: the files the kernel opens.
     pub(crate) files: Vec<PathBuf>,
     /// Those of `files` that have interpreters.
     pub(crate) scripts: Vec<ScriptFile>,
 }
 
-/// A script, and what it is env_command_line by in the end, where that is `env`.
+/// A script and its interpreter; if that is `env`, the program it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ScriptFile {
     pub(crate) file: PathBuf,
     pub(crate) interpreter: PathBuf,
-    /// What stands behind the interpreter in the first line.
+    /// The rest of the first line after the interpreter.
     pub(crate) argument: OsString,
 }
 
-/// The program of a lane.
+/// Finds the program of a lane.
 ///
-/// It is looked for where the lane says and where the system has its programs, and never in the directory that a
-/// scenario puts leading_args them: the program is given the lane's credentials. For the same reason the host reads the first
-/// lines of scripts as the kernel and `env` do, and starts the interpreter by its absolute path.
+/// It is only searched for in the lane's and the system's directories, and never in the directory that a scenario puts
+/// before them: the program receives the lane's credentials. For the same reason the host parses the first lines of
+/// scripts like the kernel and `env` do, and starts the interpreter by its absolute path.
 ///
 /// # Errors
-/// Where it was looked for, or why it cannot be env_command_line, and what to do.
+/// Where it was searched for or why it cannot start, and a fix.
 pub(crate) fn find(name: Option<&str>, settings: &AgentSettings) -> Result<FoundProgram, String> {
     let name = settings.command.as_deref().or(name).ok_or("the lane names no `command`")?;
     let program = look_up(name, &settings.path, "the agent")?;
@@ -57,14 +57,14 @@ pub(crate) fn find(name: Option<&str>, settings: &AgentSettings) -> Result<Found
         .follow(program)
 }
 
-/// The interpreters of a program, followed from one to the next.
+/// Follows the interpreters of a program, one after the other.
 struct InterpreterChain<'a> {
     settings: &'a AgentSettings,
     files: Vec<PathBuf>,
     scripts: Vec<ScriptFile>,
-    /// Whole invocations of `env` that come first, for what they change besides starting a program.
+    /// Complete invocations of `env` that come first because they change more than the program to start.
     env_args: Vec<OsString>,
-    /// What the last `env` would start, with the program that was found for it. The kernel does the rest.
+    /// The command line of the last `env`, with the absolute path of its program. The kernel does the rest.
     env_command_line: Option<Vec<OsString>>,
 }
 
@@ -113,7 +113,8 @@ impl InterpreterChain<'_> {
         FoundProgram { program, executable, leading_args: words.collect(), files: self.files, scripts: self.scripts }
     }
 
-    /// What starts `words`, whose first is the script `file`; and whether that is `env` and not the kernel.
+    /// The command line that starts `words`, whose first word is the script `file`; and whether `env` and not the
+    /// kernel starts it.
     fn interpreted(
         &mut self,
         file: &Path,
@@ -143,7 +144,7 @@ impl InterpreterChain<'_> {
         let mut words: Vec<OsString> = argument.into_iter().chain(words).collect();
         let mut env = interpreter.to_owned();
         let mut path = None;
-        // One may start another.
+        // One `env` may start another.
         let (program, mut command) = loop {
             let parsed = env_command::parse(words, |name| self.variable(name)).map_err(unclear)?;
             let EnvCommand { env_args, path: set, command } = parsed;
@@ -182,7 +183,7 @@ impl InterpreterChain<'_> {
         look_up(name, &self.settings.path, "it")
     }
 
-    /// A variable as it is known leading_args the start.
+    /// A variable's value before the start, if known.
     fn variable(&self, name: &str) -> Option<String> {
         match name {
             "PATH" => environment::search_path(self.settings.path.iter()).into_string().ok(),
@@ -195,7 +196,7 @@ fn interpreter_error(file: &Path, interpreter: &OsStr, problem: &str) -> String 
     format!("{} needs `{}`: {problem}", file.display(), interpreter.display())
 }
 
-/// The folders of a `PATH` that a first line sets.
+/// The directories of a `PATH` set in a first line.
 fn folders_of(path: &OsStr) -> Result<Vec<PathBuf>, String> {
     let folders: Vec<PathBuf> = std::env::split_paths(path).collect();
     match folders.iter().find(|folder| !folder.is_absolute()) {
@@ -204,7 +205,7 @@ fn folders_of(path: &OsStr) -> Result<Vec<PathBuf>, String> {
     }
 }
 
-/// `what` is installed if it is missing, in a help.
+/// `what` names the program to install in the help.
 fn look_up(name: &str, folders: &[PathBuf], what: &str) -> Result<PathBuf, String> {
     let system = SYSTEM_PATH.split(':').map(PathBuf::from);
     look_up_in(OsStr::new(name), &folders.iter().cloned().chain(system).collect::<Vec<_>>(), what)
@@ -233,7 +234,7 @@ fn look_up_in(name: &OsStr, folders: &[PathBuf], what: &str) -> Result<PathBuf, 
     ))
 }
 
-/// Whether `path` is a file that may be env_command_line.
+/// Checks that `path` is an executable file.
 fn check_executable(path: &Path, what: &str) -> Result<(), String> {
     let shown = path.display();
     let metadata = match path.metadata() {
@@ -263,7 +264,7 @@ mod tests {
     use super::*;
     use host_model::LaneKind;
 
-    /// A directory of programs, on the lane's `path`.
+    /// A directory of programs in the lane's `path`.
     struct Programs {
         folder: tempfile::TempDir,
         settings: AgentSettings,
@@ -288,7 +289,7 @@ mod tests {
             self.folder.path().join(name)
         }
 
-        /// What starts `pi`, in words, with the directory as `@`.
+        /// The command line for `pi`, with the directory as `@`.
         fn words(&self) -> String {
             let found = find(Some("pi"), &self.settings).unwrap();
             let words =
@@ -327,7 +328,7 @@ mod tests {
                 "#!/usr/bin/env -S A=1 env -S 'B=2 /usr/bin/env node -x'",
                 "/usr/bin/env A=1 /usr/bin/env B=2 @/node -x @/pi",
             ),
-            // The kernel starts these by itself.
+            // The kernel starts these on its own.
             ("#!/bin/sh -e", "@/pi"),
             ("echo no first line", "@/pi"),
         ] {

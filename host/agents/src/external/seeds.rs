@@ -1,4 +1,4 @@
-//! Puts into an agent's config dir what the lane brings: seeds, and files to log in with.
+//! Installs the lane's seeds and credential files in an agent's config dir.
 
 use std::{
     ffi::OsStr,
@@ -13,22 +13,22 @@ use rustix::fs::FileType;
 use crate::safe_dir::SafeDir;
 use host_model::{AgentSettings, Credential};
 
-/// Where the files to log in with lie in the agent's HOME. A component sees the config dir and its transcripts are
-/// kept, so that there is only a link to them there, which neither follows.
+/// Where credential files are in the agent's HOME. The config dir only has links to them, because components can read
+/// it and its transcripts are saved; neither follows links.
 const CREDENTIALS_DIR: &str = ".host-credentials";
 
-/// Bytes of a lane's seeds together, and what is said of more.
+/// The size limit of all seeds of a lane, and the error beyond it.
 const MAX_SEED_BYTES: u64 = 1 << 30;
 const SEEDS_TOO_LARGE: &str = "the seeds have more than 1 GiB with it; make them smaller";
 
-/// Copies the seeds and the files of credentials. What is in the config dir already stays: the scenario's own
-/// seeds, and what an earlier session has left. The component, or that session's agent, may have put links there.
+/// Copies seeds and credential files. Existing files in the config dir stay: the scenario's seeds, and files of an
+/// earlier session. The component or that session's agent may have put links there.
 pub(super) fn install(settings: &AgentSettings, config_dir: &Path, home: &Path) -> Result<(), InstallError> {
     let opened = |path: &Path| {
         SafeDir::open(path).map_err(|error| InstallError::Lane(format!("cannot open {}: {error}", path.display())))
     };
     let config = opened(config_dir)?;
-    // Before the lane's own seeds come: what is in the way now, the scenario has put there.
+    // Checked before the lane's seeds are copied: a blocking entry is from the scenario.
     for credential in &settings.credentials {
         let Credential::File { to, .. } = credential else { continue };
         if let Some(what) = blocking_entry(&config, Path::new(to)) {
@@ -50,16 +50,16 @@ pub(super) fn install(settings: &AgentSettings, config_dir: &Path, home: &Path) 
     Ok(())
 }
 
-/// Why an agent does not get what the lane brings.
+/// Why the lane's files could not be installed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum InstallError {
-    /// The lane, or the machine.
+    /// Caused by the lane or the machine.
     Lane(String),
-    /// Something that the scenario has put into the config dir.
+    /// Something that the scenario put into the config dir is in the way.
     Blocked(String),
 }
 
-/// What keeps `to` from becoming a file, or a link to one. A file that is there already stays, and is the login.
+/// What prevents `to` from becoming a file or a link to one. An existing file stays and is used as the login.
 fn blocking_entry(config: &SafeDir, to: &Path) -> Option<String> {
     let mut parts: Vec<_> = to.components().collect();
     let name = parts.pop()?;
@@ -87,8 +87,8 @@ fn describe(kind: FileType) -> &'static str {
     }
 }
 
-/// Moves the files to log in with that an agent has put in the place of their links, as when it renews a login, out of
-/// the config dir again: that is kept, and nobody knows the new secrets in them.
+/// Moves credential files with which an agent replaced their links, for example when it renewed a login, out of the
+/// config dir: the config dir is saved, and their new secrets are unknown to the redactor.
 pub(super) fn move_credentials_out(settings: &AgentSettings, config_dir: &Path, home: &Path) -> Result<(), String> {
     for (index, credential) in settings.credentials.iter().enumerate() {
         let Credential::File { to, .. } = credential else { continue };
@@ -99,7 +99,7 @@ pub(super) fn move_credentials_out(settings: &AgentSettings, config_dir: &Path, 
                 return Ok(());
             };
             let kept = SafeDir::open(home)?.create_dir(Path::new(CREDENTIALS_DIR), 0o700);
-            // An agent that has put something in the way loses its login, and no more.
+            // An agent that put something in the way only loses its login.
             kept.and_then(|kept| folder.move_to(at, &kept, OsStr::new(&name))).or_else(|_| folder.remove(at))?;
             folder.symlink(&home.join(CREDENTIALS_DIR).join(&name), at)
         };
@@ -108,7 +108,7 @@ pub(super) fn move_credentials_out(settings: &AgentSettings, config_dir: &Path, 
     Ok(())
 }
 
-/// Copies what is in `from`, of `left` bytes at most.
+/// Copies the contents of `from`, at most `left` bytes.
 fn copy_all(from: &Path, to: &SafeDir, left: &mut u64) -> Result<(), String> {
     let context = |error: io::Error| format!("{}: {error}", from.display());
     for entry in fs::read_dir(from).map_err(context)? {
@@ -123,7 +123,7 @@ fn copy(from: &Path, to: &SafeDir, name: &OsStr, left: &mut u64) -> Result<(), S
     if from.is_dir() {
         return match to.create_dir(Path::new(name), 0o755) {
             Ok(to) => copy_all(from, &to, left),
-            // What has its name is no folder, and stays.
+            // An existing file with that name stays.
             Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(()),
             Err(error) => Err(context(error)),
         };

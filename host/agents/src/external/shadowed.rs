@@ -1,9 +1,9 @@
-//! Programs in a scenario's `bin` that could run instead of the agent, with the lane's credentials.
+//! Finds programs in a scenario's `bin` that could run instead of the agent, with the lane's credentials.
 //!
-//! The host finds the agent's program and its interpreters itself, see [`super::program`]. Some programs only start
-//! the agent: a wrapper in a shell, a launcher such as `nice`, an adapter. They look up what they start in the `PATH`
-//! of the agent, which begins with the scenario's `bin`. The host cannot do that for them. So where such a program may
-//! take something of `bin` for the agent or its interpreter, a lane with credentials refuses the scenario.
+//! The host itself finds the agent's program and its interpreters, see [`super::program`]. But some programs only start
+//! the agent: a shell wrapper, a launcher such as `nice`, an adapter. They search the agent's `PATH`, which begins with
+//! the scenario's `bin`, and the host cannot prevent that. If such a program might find something in `bin` instead of
+//! the agent or its interpreter, a lane with credentials refuses the scenario.
 
 use std::{
     collections::BTreeSet,
@@ -19,13 +19,13 @@ use host_model::{AgentSettings, LaneKind};
 
 const SHELLS: [&str; 10] = ["sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "busybox", "toybox"];
 
-/// Interpreters that run a script themselves, and do not look for another program to do it.
+/// Interpreters that run a script themselves instead of searching for another program.
 const RUNTIMES: [&str; 16] = [
     "node", "nodejs", "deno", "bun", "python", "pypy", "ruby", "perl", "php", "lua", "luajit", "java", "guile",
     "julia", "tclsh", "Rscript",
 ];
 
-/// Programs that find an interpreter or another program by its name, and start it.
+/// Programs that search for an interpreter or another program by name and start it.
 const LAUNCHERS: [&str; 24] = [
     "env", "npx", "npm", "bunx", "tsx", "uv", "uvx", "pipx", "dotnet", "mise", "asdf", "nvm", "fnm", "volta", "pyenv",
     "rbenv", "nice", "nohup", "setsid", "stdbuf", "timeout", "time", "xargs", "sudo",
@@ -34,14 +34,14 @@ const LAUNCHERS: [&str; 24] = [
 /// Agents that adapters start.
 const AGENTS: [&str; 6] = ["claude", "codex", "pi", "gemini", "opencode", "goose"];
 
-/// The longest script of another language that is taken for a launcher.
+/// The size limit of scripts in other languages that are treated as launchers.
 const MAX_LAUNCHER: usize = 16 << 10;
 
-/// The largest script that is looked through. A wrapper is short.
+/// The size limit of scripts to examine. Wrappers are short.
 const MAX_WRAPPER: u64 = 256 << 10;
 
-/// What in a scenario's directory `bin` may run in the place of the lane's agent, whose program is called `name` unless the
-/// lane names another one.
+/// Explains which program in a scenario's `bin` directory could run instead of the lane's agent, whose program is
+/// called `name` unless the lane sets another one.
 pub(crate) fn shadowed(name: Option<&str>, settings: &AgentSettings, bin: &Path) -> Option<String> {
     if settings.credentials.is_empty() {
         return None;
@@ -54,7 +54,7 @@ pub(crate) fn shadowed(name: Option<&str>, settings: &AgentSettings, bin: &Path)
     if names.is_empty() {
         return None;
     }
-    // A program that is missing is reported elsewhere.
+    // A missing program is reported elsewhere.
     let found = program::find(name, settings).ok()?;
     let (name, why) = (found.scripts.iter().find_map(|script| by_script(script, &names)))
         .or_else(|| by_arguments(settings, &found.program, &names))
@@ -67,7 +67,7 @@ pub(crate) fn shadowed(name: Option<&str>, settings: &AgentSettings, bin: &Path)
     ))
 }
 
-/// A program's name without its version: of `python3.11` it is `python`.
+/// The name of a program without its version: `python` for `python3.11`.
 fn family(name: &str) -> &str {
     let family = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
     if family.is_empty() { name } else { family }
@@ -77,7 +77,7 @@ fn is_one_of(name: &str, known: &[&str]) -> bool {
     known.contains(&name) || known.contains(&family(name))
 }
 
-/// Whether agents and their interpreters have such names.
+/// Whether it is a typical name of an agent or an interpreter.
 fn is_well_known(name: &str) -> bool {
     [&SHELLS[..], &RUNTIMES, &LAUNCHERS, &AGENTS].iter().any(|known| is_one_of(name, known))
 }
@@ -86,10 +86,10 @@ fn name_of(path: &Path) -> String {
     path.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }
 
-/// A program of many names, as which it looks for others.
+/// Programs with many names that search for others.
 const MULTICALL: [&str; 2] = ["busybox", "toybox"];
 
-/// What the interpreter of a script may take.
+/// A program that the interpreter of a script might start.
 fn by_script(script: &ScriptFile, names: &BTreeSet<String>) -> Option<(String, String)> {
     let shown = script.file.display();
     let argument = script.argument.to_string_lossy();
@@ -116,11 +116,11 @@ fn by_script(script: &ScriptFile, names: &BTreeSet<String>) -> Option<(String, S
     Some((name, why))
 }
 
-/// What the lane's `command` may take where it starts what its `args` say: `env`, `nice`, `sh -c`, `npx`.
+/// A program that the lane's `command` might start because of its `args`: `env`, `nice`, `sh -c`, `npx`.
 fn by_arguments(settings: &AgentSettings, program: &Path, names: &BTreeSet<String>) -> Option<(String, String)> {
     let arguments = settings.args.join(" ");
     let name = if is_shell(program, &arguments) {
-        // Also the text of a script that it is given.
+        // Includes the text of a script among the arguments.
         let scripts = settings.args.iter().filter(|arg| arg.starts_with('/')).filter_map(|arg| wrapper(Path::new(arg)));
         let texts = settings.args.iter().cloned().chain(scripts);
         texts.into_iter().find_map(|text| started_in_shell(&text, names))
@@ -137,7 +137,7 @@ fn is_multicall(program: &Path) -> bool {
     MULTICALL.contains(&name_of(program).as_str())
 }
 
-/// Whether `program` runs a script of a shell, given these arguments.
+/// Whether `program` runs a shell script with these arguments.
 fn is_shell(program: &Path, arguments: &str) -> bool {
     if is_multicall(program) {
         return words_of(arguments)
@@ -147,13 +147,13 @@ fn is_shell(program: &Path, arguments: &str) -> bool {
     is_one_of(&name_of(program), &SHELLS)
 }
 
-/// A launcher starts what is among its arguments, or an interpreter of that.
+/// A launcher starts one of its arguments, or an interpreter of it.
 fn started_by_launcher(arguments: &str, names: &BTreeSet<String>) -> Option<String> {
     let words = words_of(arguments);
     names.iter().find(|name| is_well_known(name) || words.contains(&name.as_str())).cloned()
 }
 
-/// Adapters start agents, and agents their interpreters, by name unless they are given a path.
+/// Adapters start agents, and agents start interpreters, by name unless they have a path.
 fn by_adapter(settings: &AgentSettings, program: &Path, names: &BTreeSet<String>) -> Option<(String, String)> {
     if settings.kind != LaneKind::Acp {
         return None;
@@ -169,7 +169,7 @@ fn by_adapter(settings: &AgentSettings, program: &Path, names: &BTreeSet<String>
     Some((name.clone(), why))
 }
 
-/// The text of a wrapper; `None` where it is too long to be looked through.
+/// The text of a wrapper; `None` if it is too long to examine.
 fn wrapper(file: &Path) -> Option<String> {
     let is_short = file.metadata().is_ok_and(|metadata| metadata.len() <= MAX_WRAPPER);
     let content = host_fs::read(file).ok().filter(|_| is_short)?;
@@ -181,7 +181,7 @@ fn words_of(line: &str) -> Vec<&str> {
     line.split(|c| !is_part(c)).filter(|word| !word.is_empty()).collect()
 }
 
-/// Which of `names` a short script of another language may replace itself by: Python's `os.execvp`, Perl's `exec`.
+/// A program that a short script in another language might replace itself with: Python's `os.execvp`, Perl's `exec`.
 fn replaced_by(text: &str, names: &BTreeSet<String>) -> Option<String> {
     if text.len() > MAX_LAUNCHER {
         return None;
@@ -196,7 +196,7 @@ fn is_word(c: char) -> bool {
     c.is_alphanumeric() || "_-+@".contains(c)
 }
 
-/// Whether the name of a program that a line of a shell's script starts cannot be told from its text.
+/// Whether a line of a shell script starts a program whose name is computed.
 fn has_computed_command(line: &str) -> bool {
     line.split([';', '|', '&', '(', '{', '`']).any(|part| {
         let command = part.split_whitespace().find(|word| !is_assignment(word) && !is_keyword(word));
@@ -213,8 +213,8 @@ fn is_keyword(word: &str) -> bool {
     ["if", "then", "else", "elif", "do", "while", "until", "!", "command", "builtin"].contains(&word)
 }
 
-/// Which of `names` a script of a shell may start in the agent's place: an interpreter or agent that it names, whatever
-/// it hands its arguments over to, and any interpreter where that cannot be told.
+/// A program that a shell script might start instead of the agent: an interpreter or agent that it names, whatever
+/// receives its arguments, and any interpreter if the name is unknown.
 fn started_in_shell(text: &str, names: &BTreeSet<String>) -> Option<String> {
     let well_known = names.iter().find(|name| is_well_known(name));
     let lines = text.lines().map(str::trim_start).filter(|line| !line.starts_with('#'));
@@ -231,7 +231,7 @@ fn started_in_shell(text: &str, names: &BTreeSet<String>) -> Option<String> {
     None
 }
 
-/// Whether a line that hands over does so to a program that looks for nothing, or only redirects.
+/// Whether a line only passes its arguments to a binary by absolute path, or only redirects.
 fn starts_only_a_binary(line: &str) -> bool {
     let after = line.split_once("exec ").map_or(line, |(_, after)| after).trim_start();
     if after.starts_with(['<', '>', '&'])

@@ -1,4 +1,4 @@
-//! The beginning of a program's file: how the kernel would start it.
+//! Determines from the first bytes of a file how the kernel starts it.
 
 use std::{
     ffi::OsString,
@@ -10,33 +10,33 @@ use std::{
 
 use crate::external::elf;
 
-/// As much as the kernel reads of a file to decide how to start it.
+/// How many bytes the kernel reads to decide how to start a file.
 const FIRST_BYTES: usize = 256;
 
 /// How a file is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum StartMethod {
-    /// By the kernel itself, or by a handler of `binfmt_misc`.
+    /// By the kernel itself or a `binfmt_misc` handler.
     Binary,
     /// By an interpreter.
     Script {
         interpreter: PathBuf,
-        /// All the rest of the line: the kernel does not split it.
+        /// The rest of the line, which the kernel does not split.
         argument: Option<OsString>,
     },
-    /// Text without a first line `#!…`: the kernel refuses it, and shells and `execvp` have `/bin/sh` run it.
+    /// Text without a `#!` line: the kernel refuses it, but shells and `execvp` run it with `/bin/sh`.
     ShellText,
 }
 
-/// Reads how `file` is started.
+/// Determines how `file` is started.
 ///
 /// # Errors
-/// The file cannot be started by this machine. The text names the file and says what to do.
+/// This machine cannot start the file. The text names the file and a fix.
 pub(super) fn start_method(file: &Path) -> Result<StartMethod, String> {
     let shown = file.display();
     let (mut opened, metadata) = match host_fs::open(file) {
         Ok(opened) => opened,
-        // A program need not be readable to be run; a script must be, so that it has no interpreter either.
+        // Programs need not be readable to run, but scripts must be, so this one has no interpreter.
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Ok(StartMethod::Binary),
         Err(error) => return Err(format!("cannot open {shown}: {error}")),
     };
@@ -66,7 +66,7 @@ pub(super) fn start_method(file: &Path) -> Result<StartMethod, String> {
     Ok(StartMethod::ShellText)
 }
 
-/// What `line`, the rest of the first line, makes the kernel start for the script `file`.
+/// The interpreter that the kernel starts for the script `file`, from `line`, the rest of its first line.
 fn interpreter_in(file: &Path, line: &[u8]) -> Result<StartMethod, String> {
     let shown = file.display();
     let is_whole = line.contains(&b'\n') || line.len() + 2 < FIRST_BYTES;
@@ -106,7 +106,7 @@ fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// Whether the kernel may know further formats, for which it has handlers (Wine, Java, qemu).
+/// Whether the kernel may support other formats through handlers (Wine, Java, qemu).
 pub(super) fn other_formats() -> bool {
     let Ok(entries) = fs::read_dir("/proc/sys/fs/binfmt_misc") else { return false };
     entries.flatten().any(|entry| !matches!(entry.file_name().as_bytes(), b"register" | b"status"))

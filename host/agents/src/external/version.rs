@@ -1,4 +1,4 @@
-//! Asks an agent's program for its version.
+//! Runs an agent's program to find out its version.
 
 use std::{ffi::OsString, time::Duration};
 
@@ -18,9 +18,9 @@ use crate::{
 use host_clock::timeout;
 use host_model::{AgentSettings, Confinement, WrittenVersion, version_in, version_requirement};
 
-/// A program that takes longer to tell its version is stuck.
+/// A program that takes longer to print its version is stuck.
 const VERSION_TIMEOUT: Duration = Duration::from_secs(20);
-/// How much of its answer is looked at.
+/// How many bytes of its output are read.
 const MAX_ANSWER_BYTES: u64 = 16 << 10;
 
 /// A program and its version.
@@ -28,17 +28,17 @@ const MAX_ANSWER_BYTES: u64 = 16 << 10;
 pub struct AgentVersion {
     /// The program.
     pub program: std::path::PathBuf,
-    /// As the program writes it.
+    /// The version as printed.
     pub version: String,
 }
 
-/// Why nothing is known of a program's version, or why it will not do.
+/// Why a program's version is unknown or does not match.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VersionProblem {
     /// There is no such program.
     #[error("{0}")]
     NotFound(String),
-    /// It gave no version.
+    /// It printed no version.
     #[error("{program} --version {what}")]
     NoAnswer {
         /// The program.
@@ -46,19 +46,20 @@ pub enum VersionProblem {
         /// What it did instead.
         what: String,
     },
-    /// The version is not one that the lane asks for.
+    /// The version is not one that the lane requires.
     #[error("{program} has the version {version}, but the lane asks for `{requirement}`")]
     NotMet {
         /// The program.
         program: String,
-        /// What it has, as it writes it.
+        /// Its version as printed.
         version: String,
-        /// What is asked for.
+        /// The lane's requirement.
         requirement: String,
     },
 }
 
-/// Runs the program that the lane starts, or `name`, with `--version`, and compares what it says with what the lane asks for.
+/// Runs the lane's program, by default `name`, with `--version` and compares the version with the one the lane
+/// requires.
 pub(crate) async fn version(
     name: Option<&str>,
     settings: &AgentSettings,
@@ -82,7 +83,7 @@ pub(crate) async fn version(
     }
 }
 
-/// The same, for who only wants to start it.
+/// Only checks the version.
 pub(crate) async fn check_version(
     name: Option<&str>,
     settings: &AgentSettings,
@@ -116,7 +117,7 @@ async fn run_version_command(
     let (mut answer, mut stderr_bytes) = (Vec::new(), Vec::new());
     let result = timeout(VERSION_TIMEOUT, async {
         process.wait_started().await.map_err(cannot)?;
-        // The streams end with the process, or with what it has left behind.
+        // The streams end with the process, or with processes it left behind.
         let (out, err) = tokio::join!(stdout.read_to_end(&mut answer), stderr.read_to_end(&mut stderr_bytes));
         out.and(err).map_err(|error| format!("cannot be read: {error}"))?;
         Ok(process.wait_exit().await)
@@ -125,7 +126,7 @@ async fn run_version_command(
     process.request_end(Duration::ZERO);
     process.wait_gone().await.map_err(|left| format!("leaves processes behind: {left}"))?;
     match result {
-        // Some write it to stderr.
+        // Some programs print it to stderr.
         Ok(Ok(AgentExit::Code(0))) => {
             let [answer, stderr_bytes] =
                 [answer, stderr_bytes].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());

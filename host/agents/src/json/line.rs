@@ -1,30 +1,30 @@
-//! A line of an agent, and the JSON that was read of it.
+//! A line of an agent's output and the JSON parsed from it.
 
 use host_model::Redactor;
 use serde_json::Value;
 
 use crate::text::truncate_text;
 
-/// One line, without its end, or one value of a line with several.
+/// One line without its newline, or one of several values of a line.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Line {
-    /// All of it; of one that is too long, its first bytes.
+    /// The line, or only its beginning if it is too long.
     pub(crate) bytes: Vec<u8>,
-    /// Its whole length.
+    /// The length of the whole line.
     pub(crate) length: u64,
     pub(crate) content: LineContent,
 }
 
-/// What a line holds.
+/// The content of a line.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum LineContent {
-    /// No JSON, or none that was looked for.
+    /// Not JSON, or not parsed as JSON.
     #[default]
     Text,
     Json(ParsedJson),
-    /// An object that is damaged: what came before the damage.
+    /// A damaged object: what came before the damage.
     Damaged(ParsedJson),
-    /// An object or list that the end of the stream cut off.
+    /// An object or list cut off by the end of the stream.
     Incomplete,
 }
 
@@ -33,7 +33,7 @@ impl Line {
         self.length > self.bytes.len() as u64
     }
 
-    /// How many bytes of it no event can show.
+    /// How many bytes of the line no event can contain.
     pub(crate) fn omitted_bytes(&self) -> u64 {
         match &self.content {
             LineContent::Json(read) => read.omitted_bytes,
@@ -42,7 +42,7 @@ impl Line {
         }
     }
 
-    /// What was kept of it, as text. Secrets are in it unless it was cut.
+    /// The kept part as text. It is only redacted if the line was cut.
     pub(crate) fn text(&self, redactor: &Redactor) -> String {
         match self.is_cut() {
             true => self.lossy(self.bytes.len(), redactor),
@@ -50,23 +50,23 @@ impl Line {
         }
     }
 
-    /// At most `bound` bytes of it, without secrets, as text; what was cut is said.
+    /// At most `max_bytes` bytes of the line as redacted text, with a note if it was cut.
     pub(crate) fn lossy(&self, max_bytes: usize, redactor: &Redactor) -> String {
         if !self.is_cut() {
             let shown = redactor.bytes(&self.bytes);
             return truncate_text(&shown, shown.len() as u64, max_bytes);
         }
-        // Without what may be the beginning of a secret that was cut.
+        // Leaves out what may be the beginning of a cut secret.
         truncate_text(&redactor.stream().push(&self.bytes), self.length, max_bytes)
     }
 }
 
-/// A value as far as it was read.
+/// A parsed value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ParsedJson {
     pub(crate) value: Value,
     /// How many bytes of its texts and members were left out.
     pub(crate) omitted_bytes: u64,
-    /// Its `id` as it was written, if that is a number: the answer must repeat it exactly.
+    /// Its `id` exactly as written, if that is a number: the response must repeat it.
     pub(crate) id: Option<String>,
 }

@@ -1,15 +1,15 @@
-//! Reads the JSON lines of an agent: a line of any length, in bounded memory, in pieces of any size, tolerantly.
+//! Parses an agent's JSON lines leniently: lines of any length, in bounded memory, in chunks of any size.
 //!
-//! Agents print through many writers, and others write to the same stream. A strict reader would lose the line, and
-//! with it the message or the end of a turn. So this one
-//! - takes a value wherever it begins: behind a byte order mark, control characters, terminal sequences, a carriage
-//!   return, or another value on the same line, and without waiting for the end of the line;
-//! - keeps what a dialect needs (see [`WantedFields`]) and as much of the rest as fits, and says how much it left out;
-//! - reads lone surrogates, unknown escapes, bytes that are not UTF-8, numbers out of range, `NaN`, control characters,
-//!   trailing commas, repeated members (the last one counts, as in JavaScript and Python) and any depth.
+//! Agents print through several writers, and other programs write to the same stream. A strict parser would lose the
+//! line, and with it the message or the end of a turn. So this one
+//! - accepts a value wherever it begins: after a byte order mark, control characters, terminal sequences, a carriage
+//!   return, or another value on the same line, and without waiting for the newline;
+//! - keeps the fields a dialect needs (see [`WantedFields`]) and as much of the rest as fits, and counts what it leaves
+//!   out;
+//! - accepts lone surrogates, unknown escapes, invalid UTF-8, numbers out of range, `NaN`, control characters, trailing
+//!   commas, duplicate members (the last one counts, as in JavaScript and Python) and any depth.
 //!
-//! What is not JSON for all that is given as it is, with the members before the damage, so that a request can be
-//! answered.
+//! Anything else is returned as text, with the members before the damage, so that a request can be answered.
 
 pub(crate) mod line;
 mod parser;
@@ -28,7 +28,7 @@ use self::{
 };
 use host_model::Redactor;
 
-/// Where the reader is outside of a value.
+/// The state of a terminal outside of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum TerminalState {
     #[default]
@@ -37,29 +37,29 @@ enum TerminalState {
     Escape,
     /// In a control sequence.
     Control,
-    /// In a string for the terminal, such as its title.
+    /// In a terminal string such as a title.
     String,
     /// After an escape character in such a string.
     StringEscape,
 }
 
-/// Where the reader is in a line.
+/// The position in a line.
 #[derive(Debug)]
 enum LineState {
     Outside,
     Inside(Box<Parser>),
-    /// Behind the damage of a value, up to the end of the line; with the end of what was skipped.
+    /// After the damage of a value, up to the newline; with the end of the skipped text.
     Damaged(ParsedJson, Vec<u8>),
 }
 
-/// Finds the values in a stream.
+/// Finds the JSON values in a stream.
 #[derive(Debug)]
 pub(crate) struct JsonLines {
     wanted: &'static WantedFields,
     redactor: Redactor,
     place: LineState,
     terminal: TerminalState,
-    /// Whether text that is not JSON came before, which a terminal would show.
+    /// Whether other text came before, which a terminal would show.
     has_text: bool,
     raw: Vec<u8>,
     max_raw: usize,
@@ -67,7 +67,7 @@ pub(crate) struct JsonLines {
 }
 
 impl JsonLines {
-    /// Keeps the first `max_raw` bytes of each line as they came.
+    /// Keeps the first `max_raw` bytes of each line as received.
     pub(crate) fn new(wanted: &'static WantedFields, max_raw: usize, redactor: Redactor) -> Self {
         Self {
             wanted,
@@ -81,7 +81,7 @@ impl JsonLines {
         }
     }
 
-    /// Takes bytes up to the end of a value or line: how many, and what ended.
+    /// Takes bytes up to the end of a value or line. Returns how many, and what ended.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> (usize, Option<Line>) {
         let mut used = 0;
         while used < bytes.len() {
@@ -103,7 +103,7 @@ impl JsonLines {
         (used, None)
     }
 
-    /// What came of a line whose end did not come.
+    /// The rest of a line without a newline.
     pub(crate) fn take_rest(&mut self) -> Option<Line> {
         let content = match std::mem::replace(&mut self.place, LineState::Outside) {
             LineState::Outside if !self.has_text => {
@@ -139,7 +139,7 @@ impl JsonLines {
         self.terminal = match (self.terminal, byte) {
             (TerminalState::Text | TerminalState::Escape, 0x1b) => TerminalState::Escape,
             (TerminalState::Text, b'\r') => {
-                // What follows is written over what came before.
+                // What follows overwrites what came before.
                 self.has_text = false;
                 TerminalState::Text
             }
@@ -157,7 +157,7 @@ impl JsonLines {
             (TerminalState::Escape, _) => TerminalState::Text,
             (TerminalState::Control, b'@'..=b'~') => {
                 if matches!(byte, b'G' | b'H' | b'J' | b'K' | b'f') {
-                    // Goes back in the line or erases it.
+                    // Moves back in the line or erases it.
                     self.has_text = false;
                 }
                 TerminalState::Text
@@ -200,7 +200,7 @@ impl JsonLines {
                 tail::find_id(&mut read, &tail);
                 LineContent::Damaged(read)
             }
-            // Such as `[12:30:01] a line of a log`.
+            // For example, `[12:30:01] a line of a log`.
             _ => LineContent::Text,
         };
         (end + 1, Some(self.line(content)))

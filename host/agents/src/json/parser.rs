@@ -1,4 +1,4 @@
-//! A tolerant reader of one JSON value, which takes bytes in pieces of any size.
+//! A lenient parser of one JSON value that takes bytes in chunks of any size.
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ use crate::json::{
 };
 use host_model::Redactor;
 
-/// How deep values are kept; deeper ones are read over.
+/// Values nested deeper are skipped.
 const MAX_DEPTH: usize = 100;
-/// How much of a member's name is kept.
+/// The size limit of a member's name.
 const MAX_KEY: usize = 1 << 10;
-/// How much of a number is kept.
+/// The size limit of a number.
 const MAX_TOKEN: usize = 1 << 10;
 
-/// How far a piece has brought the value.
+/// The result of parsing a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ParseStep {
     More,
@@ -27,7 +27,7 @@ pub(super) enum ParseStep {
     Damaged,
 }
 
-/// What comes next between tokens.
+/// What is expected between tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expect {
     /// A value, or the end of a list.
@@ -38,34 +38,34 @@ enum Expect {
     Comma,
 }
 
-/// The token that is being read.
+/// The current token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
     None,
     Text,
     Escape,
-    /// Of `\uXXXX` so many digits, and their value.
+    /// The number of digits of `\uXXXX` so far, and their value.
     Unicode(u8, u16),
     /// A number or a word.
     Scalar,
-    /// A list or object that is read over: within a string of it, or after an escape there.
+    /// In a string of a skipped list or object, or after an escape there.
     SkippedText,
     SkippedEscape,
 }
 
-/// Reads one object or list.
+/// Parses one object or list.
 #[derive(Debug)]
 pub(super) struct Parser {
     wanted: &'static WantedFields,
     frames: Vec<Frame>,
     expect: Expect,
     token: Token,
-    /// The string that is being read, where it is, and whether it is a member's name.
+    /// The current string, its position, and whether it is a member's name.
     text: TextBuffer,
     text_position: FieldPosition,
     is_key: bool,
     scalar: Vec<u8>,
-    /// How many lists and objects deep in one that is read over, and whether that is because it is nested too deep.
+    /// The depth within a skipped list or object, and whether it is skipped because it is nested too deep.
     skipped: u64,
     too_deep: bool,
     budget: Budget,
@@ -92,7 +92,7 @@ impl Parser {
         }
     }
 
-    /// Takes bytes up to the end of the value, or of the line: how many, and what has come of it.
+    /// Takes bytes up to the end of the value or of the line. Returns how many, and the result.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> (usize, ParseStep) {
         let mut at = 0;
         while at < bytes.len() {
@@ -107,7 +107,7 @@ impl Parser {
         (at, ParseStep::More)
     }
 
-    /// What was read. Lists and objects that are not over hold what came of them.
+    /// The value. Unfinished lists and objects contain what was parsed of them.
     pub(super) fn finish(mut self, redactor: &Redactor) -> ParsedJson {
         while self.root.is_none() && !self.frames.is_empty() {
             self.close();
@@ -117,7 +117,7 @@ impl Parser {
         ParsedJson { value, omitted_bytes, id: self.id }
     }
 
-    /// In a string: up to what ends or escapes.
+    /// Parses a string up to its end or an escape.
     fn in_text(&mut self, bytes: &[u8], at: &mut usize) -> ParseStep {
         let rest = &bytes[*at..];
         let end = memchr::memchr3(b'"', b'\\', b'\n', rest).unwrap_or(rest.len());
@@ -144,21 +144,21 @@ impl Parser {
     }
 
     fn push(&mut self, bytes: &[u8]) {
-        // Nothing between two escapes does not part them.
+        // No text between two escapes does not separate a surrogate pair.
         if !bytes.is_empty() {
             self.text.push(bytes);
             self.fit_text();
         }
     }
 
-    /// A text that grows may make others shorter, and itself.
+    /// A growing text may shorten others and itself.
     fn fit_text(&mut self) {
         if !self.is_key && !self.text_position.is_wanted() {
             self.budget.fit(&mut self.text, &mut self.frames);
         }
     }
 
-    /// A byte outside of scalar text, which moves `at` on unless it is to be looked at again.
+    /// Parses a byte outside of plain text and advances `at`, unless the byte must be parsed again.
     fn byte(&mut self, byte: u8, at: &mut usize) -> ParseStep {
         if byte == b'\n' {
             return ParseStep::Damaged;
@@ -172,7 +172,7 @@ impl Parser {
                         self.scalar.push(byte);
                     }
                 }
-                // Looked at again.
+                // The byte is parsed again.
                 _ => return self.end_scalar(),
             },
             Token::SkippedEscape => self.token = Token::SkippedText,
@@ -200,7 +200,7 @@ impl Parser {
             b'n' => b'\n',
             b'r' => b'\r',
             b't' => b'\t',
-            // No escape of JSON: as it stands.
+            // Not a JSON escape: kept as written.
             _ => return self.push(&[b'\\', byte]),
         };
         self.push(&[character]);
@@ -208,7 +208,7 @@ impl Parser {
 
     fn unicode(&mut self, digits: u8, value: u16, byte: u8, at: &mut usize) -> ParseStep {
         let Some(digit) = char::from(byte).to_digit(16) else {
-            // No escape: as it stands.
+            // Not an escape: kept as written.
             let written = format!("{value:04x}");
             self.push(format!("\\u{}", &written[4 - usize::from(digits)..]).as_bytes());
             self.token = Token::Text;
@@ -226,7 +226,7 @@ impl Parser {
         ParseStep::More
     }
 
-    /// Reads over a list or object.
+    /// Skips a list or object.
     fn skip(&mut self, byte: u8) {
         self.budget.omitted += 1;
         match byte {
@@ -246,7 +246,7 @@ impl Parser {
 
     fn structure(&mut self, byte: u8) -> ParseStep {
         match (self.expect, byte) {
-            // Control characters do no harm between tokens.
+            // Control characters between tokens are harmless.
             (_, 0..=b' ' | 0x7f) => {}
             (Expect::Value, b'{' | b'[') => self.open(byte == b'{'),
             (Expect::Value | Expect::Comma, b']') if !self.in_object() => return self.closed(),
@@ -275,7 +275,7 @@ impl Parser {
         matches!(self.frames.last(), Some(Frame { node: Node::Object { .. }, .. }))
     }
 
-    /// Where the next value is.
+    /// The position of the next value.
     fn position(&self) -> FieldPosition {
         match self.frames.last() {
             None => self.wanted.root(),
@@ -286,7 +286,7 @@ impl Parser {
         }
     }
 
-    /// Whether the value that comes next has room.
+    /// Whether there is room for the next value.
     fn admit(&mut self, position: FieldPosition, size: usize) -> bool {
         let size = size + self.frames.last().map_or(0, |frame| frame.key.len());
         self.budget.admit(position, size, &mut self.frames)
@@ -357,7 +357,7 @@ impl Parser {
         ParseStep::More
     }
 
-    /// Puts a value where it belongs; `None` if it was left out.
+    /// Adds a value to its parent; `None` if it was left out.
     fn attach(&mut self, node: Option<Node>) {
         self.expect = Expect::Comma;
         let Some(frame) = self.frames.last_mut() else {

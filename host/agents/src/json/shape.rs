@@ -1,18 +1,18 @@
-//! Which parts of a line a dialect needs.
+//! The fields of a line that a dialect needs.
 
-/// The members that a dialect needs, by their paths: `message.content.text`. Lists on the way are not named. A path that
-/// ends in `*` means all that is below.
+/// The members that a dialect needs, as paths such as `message.content.text`. Paths pass through lists without naming
+/// them. A path that ends in `*` includes everything below.
 ///
-/// They are kept before anything else. The rest of a line is kept as far as it fits.
+/// These members are kept first; the rest of a line is kept as far as it fits.
 #[derive(Debug)]
 pub(crate) struct WantedFields {
     /// Names, numbers, states.
     pub(crate) facts: &'static [&'static str],
-    /// Words for a person, which may be long.
+    /// Texts for people, which may be long.
     pub(crate) texts: &'static [&'static str],
 }
 
-/// How much a value is needed.
+/// How important a value is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum FieldRank {
     /// Kept as far as it fits.
@@ -22,17 +22,17 @@ pub(super) enum FieldRank {
     Text,
 }
 
-/// Where a value is, as far as the paths know it.
+/// The position of a value, relative to the paths.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FieldPosition {
-    /// The paths that lead on from here, by their places.
+    /// The paths that continue from here, as bits.
     live: u64,
-    /// How many members deep it is.
+    /// The number of members above it.
     depth: usize,
     pub(super) rank: FieldRank,
-    /// Whether all that is below is needed too.
+    /// Whether everything below is needed too.
     all: bool,
-    /// Whether it is one of several, in a list.
+    /// Whether it is one of several values, in a list.
     pub(super) plural: bool,
 }
 
@@ -42,7 +42,7 @@ impl FieldPosition {
         self.live != 0 || self.rank != FieldRank::Other
     }
 
-    /// An item of a list that is here.
+    /// An item of a list at this position.
     pub(super) fn item(self) -> Self {
         Self { plural: true, ..self }
     }
@@ -54,14 +54,14 @@ impl WantedFields {
         facts.chain(self.texts.iter().map(|path| (*path, FieldRank::Text)))
     }
 
-    /// The whole value.
+    /// The position of the whole value.
     pub(super) fn root(&self) -> FieldPosition {
         let count = self.paths().count();
         debug_assert!(count < 64, "there is a bit for each path");
         FieldPosition { live: (1 << count) - 1, ..FieldPosition::default() }
     }
 
-    /// The member `key` of an object that is at `position`.
+    /// The position of the member `key` of an object at `position`.
     pub(super) fn member(&self, position: FieldPosition, key: &str) -> FieldPosition {
         let mut member =
             FieldPosition { depth: position.depth + 1, plural: position.plural, ..FieldPosition::default() };

@@ -1,13 +1,13 @@
-//! The end of a line whose JSON is damaged: a request may have its `id` there.
+//! The end of a line of damaged JSON: a request may have its `id` there.
 
 use serde_json::Value;
 
 use crate::json::line::ParsedJson;
 
-/// How much of the end is looked at.
+/// How many bytes of the end are kept.
 const MAX_TAIL: usize = 256;
 
-/// Adds `bytes` to what is known of the end.
+/// Appends `bytes` and keeps only the end.
 pub(super) fn append(tail: &mut Vec<u8>, bytes: &[u8]) {
     let new = &bytes[bytes.len().saturating_sub(MAX_TAIL)..];
     let surplus = (tail.len() + new.len()).saturating_sub(MAX_TAIL);
@@ -15,7 +15,7 @@ pub(super) fn append(tail: &mut Vec<u8>, bytes: &[u8]) {
     tail.extend_from_slice(new);
 }
 
-/// Takes the `id` from the end of the line if it is the last member there and none came before the damage.
+/// Finds an `id` that is the last member of the line, unless one came before the damage.
 pub(super) fn find_id(read: &mut ParsedJson, tail: &[u8]) {
     let Value::Object(members) = &mut read.value else { return };
     if members.contains_key("id") {
@@ -25,7 +25,7 @@ pub(super) fn find_id(read: &mut ParsedJson, tail: &[u8]) {
     let Some(rest) = tail.trim_end().strip_suffix('}') else { return };
     let Some((before, id)) = rest.rsplit_once("\"id\"") else { return };
     let Some(id) = id.trim_start().strip_prefix(':').map(str::trim) else { return };
-    // Of a nested object it would not be the last one.
+    // In a nested object it would not be the last one.
     if !before.trim_end().ends_with([',', '{']) {
         return;
     }

@@ -163,12 +163,12 @@ fn damage_ends_with_its_line() {
     }
 }
 
-/// How many bytes a value holds.
+/// The size of a value in bytes.
 fn weight(value: &Value) -> usize {
     value.to_string().len()
 }
 
-/// A line of `count` times `piece` between `start` and `end`.
+/// Parses a line of `count` times `piece` between `start` and `end`.
 fn long(start: &str, piece: &str, count: usize, end: &str) -> ParsedJson {
     let block = piece.repeat((64 << 10) / piece.len());
     let blocks = (count * piece.len()).div_ceil(block.len());
@@ -261,7 +261,7 @@ fn texts_are_shortened_evenly_with_a_note() {
     assert_eq!(value, json!({ "small": "s", "a": shortened(&a), "b": shortened(&b), "c": "c" }));
 }
 
-/// Parts of streams, so that every state is met.
+/// Parts of streams that reach every state.
 fn part() -> impl Strategy<Value = Vec<u8>> {
     let known: Vec<&'static [u8]> = vec![
         b"{",

@@ -1,13 +1,13 @@
-//! A string while it is read.
+//! A string that is being parsed.
 
-/// A string of which no more than a bound is kept.
+/// A string with a size limit.
 #[derive(Debug, Default)]
 pub(super) struct TextBuffer {
     pub(super) bytes: Vec<u8>,
-    /// Its whole length.
+    /// The length of the whole string.
     pub(super) length: u64,
     pub(super) bound: usize,
-    /// The first half of a pair of surrogates.
+    /// The first half of a surrogate pair.
     high: Option<u16>,
 }
 
@@ -29,7 +29,8 @@ impl TextBuffer {
         self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    /// The character of `\uXXXX`; half of one waits for the other half, and becomes U+FFFD where that does not come.
+    /// Appends the character of `\uXXXX`. Half of a pair waits for the other half, and becomes U+FFFD if that is
+    /// missing.
     pub(super) fn push_unit(&mut self, unit: u16) {
         let mut utf8 = [0; 4];
         match (unit, self.high) {
@@ -50,7 +51,7 @@ impl TextBuffer {
         }
     }
 
-    /// Keeps no more than `bound` from here on.
+    /// Lowers the limit to `bound`.
     pub(super) fn shorten(&mut self, bound: usize) {
         if bound < self.bound {
             self.bound = bound;

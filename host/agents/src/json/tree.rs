@@ -1,7 +1,7 @@
-//! What is kept of a value while it is read, within a budget.
+//! The kept part of a value that is being parsed, within a budget.
 //!
-//! What a dialect needs is kept first. The rest is kept whole while it fits. When it does not, its long texts are
-//! shortened, in several steps, those that were read before too; when that is not enough, what comes is left out.
+//! Wanted fields are kept first, the rest as long as it fits. When it does not fit anymore, long texts are shortened in
+//! several steps, including earlier ones; after the last step, further values are left out.
 
 use std::collections::BTreeMap;
 
@@ -16,15 +16,15 @@ use crate::{
 };
 use host_model::Redactor;
 
-/// How much is kept of what is not needed, and of what is needed in lists, each with the cost of its nodes.
+/// The budget for unwanted values, and for wanted values in lists, including the cost of nodes.
 pub(super) const BUDGET: usize = 2 << 20;
-/// What a node costs besides its text.
+/// The cost of a node without its text.
 const NODE_COST: usize = 40;
-/// How much of a text that is not needed is kept, in steps.
+/// The size limits of unwanted texts, in steps.
 const TEXT_BOUNDS: [usize; 7] = [1 << 20, 256 << 10, 64 << 10, 16 << 10, 4 << 10, 1 << 10, 256];
-/// How much of a fact is kept.
+/// The size limit of a fact.
 const MAX_FACT: usize = 64 << 10;
-/// How much of a text for a person is kept.
+/// The size limit of a text for people.
 pub(crate) const MAX_TEXT: usize = 1 << 20;
 
 /// A value.
@@ -36,29 +36,29 @@ pub(super) enum Node {
     Object { members: BTreeMap<String, Node>, omitted: u64 },
 }
 
-/// A list or object that is not over.
+/// An unfinished list or object.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) node: Node,
     pub(super) position: FieldPosition,
-    /// The member that is being read.
+    /// The current member.
     pub(super) key: String,
 }
 
-/// What has room.
+/// The used part of the budget.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     other: usize,
     needed: usize,
     step: usize,
-    /// Nothing more fits that is not needed.
+    /// Whether no more unwanted values fit.
     full: bool,
     /// Bytes of members and items that were left out.
     pub(super) omitted: u64,
 }
 
 impl Budget {
-    /// How much of a text at `position` is kept.
+    /// The size limit of a text at `position`.
     pub(super) fn text_bound(&self, position: FieldPosition) -> usize {
         match position.rank {
             FieldRank::Text => MAX_TEXT,
@@ -68,8 +68,8 @@ impl Budget {
         }
     }
 
-    /// Whether a value at `position` has room, for which the texts in `frames` may become shorter. `size` is that of its key
-    /// and text.
+    /// Whether there is room for a value at `position`, for which the texts in `frames` may be shortened. `size` is
+    /// that of its key and text.
     pub(super) fn admit(&mut self, position: FieldPosition, size: usize, frames: &mut [Frame]) -> bool {
         let size = NODE_COST + size;
         if position.is_wanted() {
@@ -85,14 +85,14 @@ impl Budget {
         !self.full
     }
 
-    /// Makes room for a text that is not needed and that grows. It may become shorter itself.
+    /// Makes room for a growing unwanted text, which may be shortened itself.
     pub(super) fn fit(&mut self, text: &mut TextBuffer, frames: &mut [Frame]) {
         while self.other + NODE_COST + text.bytes.len() > BUDGET && self.shorten(frames) {
             text.shorten(TEXT_BOUNDS[self.step]);
         }
     }
 
-    /// Shortens all texts that are not needed by one step. Returns whether there was one.
+    /// Shortens all unwanted texts by one step. Returns false after the last step.
     fn shorten(&mut self, frames: &mut [Frame]) -> bool {
         if self.full || self.step + 1 == TEXT_BOUNDS.len() {
             self.full = true;
@@ -106,7 +106,7 @@ impl Budget {
 }
 
 impl Node {
-    /// Keeps no more than `bound` of each text that is not needed: how many bytes that frees.
+    /// Shortens each unwanted text to `bound` bytes. Returns how many bytes that frees.
     fn shorten(&mut self, bound: usize) -> usize {
         match self {
             Self::Text { bytes, rank: FieldRank::Other, .. } if bytes.len() > bound => {
@@ -121,7 +121,7 @@ impl Node {
         }
     }
 
-    /// The value, with a note at each place where something was left out, whose bytes are added to `omitted`.
+    /// Converts the node to a value with a note wherever something was left out. Adds the omitted bytes to `omitted`.
     pub(super) fn into_value(self, redactor: &Redactor, omitted: &mut u64) -> Value {
         match self {
             Self::Scalar(value) => value,
@@ -131,7 +131,7 @@ impl Node {
             }
             Self::Text { bytes, length, .. } => {
                 *omitted += length - bytes.len() as u64;
-                // Without what may be the beginning of a secret that was cut.
+                // Leaves out what may be the beginning of a cut secret.
                 Value::String(truncate_text(&redactor.stream().push(&bytes), length, usize::MAX))
             }
             Self::List { items, omitted: items_out } => {
@@ -151,7 +151,7 @@ impl Node {
     }
 }
 
-/// The value of a word or number; `None` if it is neither.
+/// Parses a word or number; `None` if it is neither.
 pub(super) fn scalar(token: &str) -> Option<Value> {
     Some(match token {
         "true" | "True" => true.into(),
@@ -169,7 +169,7 @@ pub(super) fn scalar(token: &str) -> Option<Value> {
             let number = token.parse::<f64>().ok()?;
             match Number::from_f64(number) {
                 Some(number) => number.into(),
-                // Out of range: as it was written.
+                // Out of range: kept as written.
                 None => token.into(),
             }
         }

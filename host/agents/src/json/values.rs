@@ -1,13 +1,13 @@
-//! Looks into JSON of which nothing is certain: what is missing, or of another type, is not there.
+//! Accessors for unreliable JSON: a value of another type counts as missing.
 
 use serde_json::Value;
 
-/// The text under `key`; empty when there is none.
+/// The string under `key`; empty if there is none.
 pub(crate) fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// What names something under `key`: a text, or a number as one; empty when there is none.
+/// A string or number under `key` as a string; empty if there is none.
 pub(crate) fn name(value: &Value, key: &str) -> String {
     match value.get(key) {
         Some(Value::String(name)) => name.clone(),
@@ -16,12 +16,12 @@ pub(crate) fn name(value: &Value, key: &str) -> String {
     }
 }
 
-/// The as_integer number under `key`; one that came as a decimal or as a text counts too.
+/// The integer under `key`, also if it is written as a decimal or a string.
 pub(crate) fn integer(value: &Value, key: &str) -> Option<u64> {
     as_integer(value.get(key)?)
 }
 
-/// A as_integer number, however it is written.
+/// An integer, however it is written.
 pub(crate) fn as_integer(value: &Value) -> Option<u64> {
     if let Some(number) = value.as_u64() {
         return Some(number);
@@ -36,7 +36,7 @@ pub(crate) fn as_integer(value: &Value) -> Option<u64> {
     (number >= 0.0 && number.is_finite()).then(|| number.round() as u64)
 }
 
-/// The decimal number under `key`, also where it came as a text.
+/// The decimal number under `key`, also if it is written as a string.
 pub(crate) fn decimal(value: &Value, key: &str) -> Option<f64> {
     let number = match value.get(key)? {
         Value::String(text) => text.trim().parse().ok()?,
@@ -45,7 +45,7 @@ pub(crate) fn decimal(value: &Value, key: &str) -> Option<f64> {
     Some(number).filter(|it: &f64| it.is_finite())
 }
 
-/// Whether something is so under `key`, also where it came as a text or number; `None` when it is not said.
+/// The boolean under `key`, also if it is written as a string or number; `None` if there is none.
 pub(crate) fn flag(value: &Value, key: &str) -> Option<bool> {
     match value.get(key)? {
         Value::Bool(flag) => Some(*flag),
@@ -59,17 +59,17 @@ pub(crate) fn flag(value: &Value, key: &str) -> Option<bool> {
     }
 }
 
-/// What is under `key`; null when there is nothing.
+/// The value under `key`; null if there is none.
 pub(crate) fn member<'a>(value: &'a Value, key: &str) -> &'a Value {
     value.get(key).unwrap_or(&Value::Null)
 }
 
-/// The list under `key`; empty when there is none.
+/// The list under `key`; empty if there is none.
 pub(crate) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
-/// A tool's answer as text: a text, or a list of blocks with texts; anything else as JSON.
+/// A tool's output as text: a string or a list of blocks with texts; anything else as JSON.
 pub(crate) fn content_text(content: &Value) -> String {
     match content {
         Value::Null => String::new(),

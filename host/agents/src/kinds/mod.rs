@@ -1,4 +1,4 @@
-//! The kinds of lanes: one module per kind, and the registry that finds it.
+//! The kinds of lanes: one module per kind, and the registry.
 
 mod acp;
 mod claude;
@@ -27,8 +27,8 @@ use crate::{
     session::process::HostProgram,
 };
 
-/// The lane of an agent. `host` is the program whose hidden modes supervise agents. Of a scripted agent the kind alone
-/// counts.
+/// Creates the lane of an agent. `host` is the program whose hidden modes supervise agents. For a scripted agent only
+/// the kind matters.
 #[must_use]
 pub fn lane(settings: &AgentSettings, host: HostProgram, guard: Guard) -> Arc<dyn Lane> {
     match program(settings.kind) {
@@ -37,7 +37,7 @@ pub fn lane(settings: &AgentSettings, host: HostProgram, guard: Guard) -> Arc<dy
     }
 }
 
-/// The program of a kind; none for the embedded agent.
+/// The program of a kind; `None` for the scripted agent.
 fn program(kind: LaneKind) -> Option<&'static dyn AgentProgram> {
     match kind {
         LaneKind::Scripted => None,
@@ -49,19 +49,19 @@ fn program(kind: LaneKind) -> Option<&'static dyn AgentProgram> {
     }
 }
 
-/// The program that a lane starts, or whose script it has an interpreter run.
+/// Finds the program that a lane starts, or the script it starts with an interpreter.
 ///
 /// # Errors
-/// Where it was looked for, and what to do.
+/// The program was not found; the text names the directories and a fix.
 pub fn find_program(settings: &AgentSettings) -> Result<PathBuf, String> {
     Ok(external::program::find(program_name(settings), settings)?.program)
 }
 
-/// Runs the agent's program with `--version`, for at most 20 s, with nothing in its environment but a `PATH` and folders
-/// that are removed afterwards, confined as the lane's agents are, and compares what it says with what the lane asks for.
+/// Runs the agent's program with `--version` for at most 20 s and compares the version with the one the lane requires.
+/// The environment has only a `PATH` and temporary directories, and the program is confined like the lane's agents.
 ///
 /// # Errors
-/// There is no such program, it tells no version, or one that will not do.
+/// There is no such program, it reports no version, or the version does not match.
 pub async fn version(
     settings: &AgentSettings,
     host: HostProgram,
@@ -70,14 +70,14 @@ pub async fn version(
     external::version::version(program_name(settings), settings, host, confinement).await
 }
 
-/// What in a scenario's directory `bin` may run in the place of the lane's agent; `None` where nothing does, and where
-/// the lane has no credentials.
+/// Explains which program in a scenario's `bin` directory could run instead of the lane's agent. `None` if there is
+/// none, or if the lane has no credentials.
 #[must_use]
 pub fn shadowed(settings: &AgentSettings, bin: &Path) -> Option<String> {
     external::shadowed::shadowed(program_name(settings), settings, bin)
 }
 
-/// The name of the lane's program where the kind has one.
+/// The default name of the lane's program.
 fn program_name(settings: &AgentSettings) -> Option<&'static str> {
     program(settings.kind).and_then(AgentProgram::name)
 }

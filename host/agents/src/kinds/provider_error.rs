@@ -1,18 +1,18 @@
-//! What it means that an agent could not go on because of its provider.
+//! Classifies the errors of agents whose provider failed.
 //!
-//! Agents say it in words, with a status of HTTP where they have one. The class is decided by the status first, and by
-//! words that the agents were seen to use where there is none:
+//! Agents report such an error as text, some with an HTTP status. The status decides the class; without one, well-known
+//! phrases do:
 //!
-//! | what the agent reports | class | because |
+//! | reported error | class | reason |
 //! |---|---|---|
-//! | 401, 402, 403, 404; no key, not logged in; unknown model; a quota or credit that is used up | `launch` | the lane was refused, and would be again |
-//! | 400 and other 4xx before the model has answered once | `launch` | the lane's model or configuration is refused |
+//! | 401, 402, 403, 404; no key, not logged in; unknown model; a used-up quota or credit | `launch` | the lane was refused and would be again |
+//! | 400 and other 4xx before the model's first answer | `launch` | the lane's model or configuration is refused |
 //! | the same later | `crash` | this conversation is refused (it may be too long), not the lane |
-//! | 408, 429, 5xx; overloaded, at capacity, rate limit | `overload` | the agent has waited and given up |
-//! | connection refused, dropped, timed out, broken stream, again and again | `overload` | the same: it was the provider's turn, the agent lives, and all of the lane suffers |
-//! | anything else | `crash` | nobody knows |
+//! | 408, 429, 5xx; overloaded, at capacity, rate limit | `overload` | the agent has retried and given up |
+//! | connection refused, dropped, timed out, broken stream, repeatedly | `overload` | the same: the provider failed, not the agent, and the whole lane is affected |
+//! | anything else | `crash` | unknown |
 //!
-//! An agent that dies without a word is a `crash`, too. See [`launch_failure`] for one that leaves at once.
+//! An agent that dies silently is a `crash`, too. For one that exits at once see [`launch_failure`].
 
 use host_model::{Fault, FaultClass};
 
@@ -21,17 +21,17 @@ use crate::{
     exit::AgentExit,
 };
 
-/// How much of the agent's words a fault shows.
+/// How many bytes of the error a fault shows.
 const MAX_SHOWN_BYTES: usize = 2 << 10;
 
-/// Why an agent gave up.
+/// An error that made an agent give up.
 #[derive(Debug, Default)]
 pub(crate) struct ProviderError<'a> {
-    /// The status of HTTP, where the agent tells it apart; else it is looked for in its words.
+    /// The HTTP status, if the agent reports it separately; otherwise it is searched for in the message.
     pub(crate) status: Option<u64>,
-    /// Words that are for programs, such as `rate_limit_error`.
+    /// Machine-readable codes such as `rate_limit_error`.
     pub(crate) code: &'a str,
-    /// Words that are for people.
+    /// The text for people.
     pub(crate) message: &'a str,
     /// Whether the model has answered in this session.
     pub(crate) answered: bool,
@@ -83,7 +83,7 @@ const OVERLOAD_WORDS: [&str; 21] = [
 const BAD_REQUEST_WORDS: [&str; 2] = ["invalid_request", "invalid request"];
 
 impl ProviderError<'_> {
-    /// The fault that it is.
+    /// Converts the error to a fault.
     pub(crate) fn fault(&self) -> Fault {
         let class = self.class();
         let message = cut(self.message.trim(), MAX_SHOWN_BYTES);
@@ -125,8 +125,8 @@ impl ProviderError<'_> {
     }
 }
 
-/// A status of HTTP in an agent's words: `API Error: 529 …`, `unexpected status 401 Unauthorized`, `last status: 429`,
-/// `Request rejected (429)`, or at the beginning.
+/// Finds an HTTP status in an error message: `API Error: 529 …`, `unexpected status 401 Unauthorized`, `last status:
+/// 429`, `Request rejected (429)`, or at the beginning.
 fn http_status_in(message: &str) -> Option<u64> {
     let lower = message.to_ascii_lowercase();
     let after = ["status: ", "status ", "api error: ", "api error (", "rejected (", "http "];
@@ -144,11 +144,11 @@ fn cut(message: &str, bound: usize) -> String {
     format!("{} …", &message[..message.floor_char_boundary(bound)])
 }
 
-/// What it means that an agent ended before it had finished its turn, if that is no crash: a program that gives up by
-/// itself before its model has answered once did not take its arguments, its configuration or its login.
+/// The fault of an agent that exited before it finished its turn, unless that is a crash: a program that exits on its
+/// own before its model has answered did not accept its arguments, its configuration or its login.
 pub(crate) fn launch_failure(exit: &AgentExit, stderr: &str, answered: bool) -> Vec<ParsedLine> {
     match exit {
-        // Shells and programs that catch signals answer with 128 and the signal.
+        // Shells and programs that catch signals exit with 128 plus the signal.
         AgentExit::Code(1..128) if !answered => {
             let message = if stderr.is_empty() { "it wrote nothing to stderr".to_owned() } else { stderr.to_owned() };
             let message = format!("the agent did not start its work: {exit}; {message}{}", hint(stderr));

@@ -17,7 +17,7 @@ use crate::{
 };
 use host_model::{Confinement, Fault, FaultClass, LaneKind, Redactor, SessionEventKind};
 
-/// What of a line is needed.
+/// The fields to keep of each line.
 const WANTED: WantedFields = WantedFields {
     facts: &[
         "type",
@@ -100,7 +100,7 @@ impl TurnAgent for ScriptedAgent {
             turn.to_string().into(),
             "--session".into(),
             self.id.clone().into(),
-            // Joined, so that a message that looks like a flag is none.
+            // Joined, so that a message that looks like a flag is not one.
             format!("--prompt={message}").into(),
         ];
         let env: Vec<(OsString, OsString)> = vec![
@@ -119,7 +119,7 @@ impl TurnAgent for ScriptedAgent {
     }
 }
 
-/// The scripted agent prints events as the model writes them, and two kinds of line more.
+/// The scripted agent prints events in the model's format, and two more kinds of lines.
 struct ScriptedDialect;
 
 #[derive(Deserialize)]
@@ -136,7 +136,7 @@ impl Dialect for ScriptedDialect {
 
     fn parse_json(&mut self, json: &ParsedJson) -> Vec<ParsedLine> {
         match SessionEventKind::deserialize(&json.value) {
-            // Not the agent's to say: the line itself is what was received.
+            // Agents do not send raw events: the line itself becomes one.
             Ok(SessionEventKind::Raw { .. }) => Vec::new(),
             Ok(kind) => vec![ParsedLine::Event(kind)],
             Err(_) => match FinalLine::deserialize(&json.value) {

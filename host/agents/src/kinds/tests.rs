@@ -1,4 +1,4 @@
-//! What holds for every dialect, and the tools of the dialects' own tests.
+//! Tests of all dialects, and helpers for the tests of each.
 
 use std::{fs, path::PathBuf};
 
@@ -26,13 +26,13 @@ fn streams() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/streams")
 }
 
-/// What a recorded stream means, a line for each thing said.
+/// Parses a recorded stream.
 pub(crate) fn parse_stream(program: &dyn AgentProgram, conversation: &Conversation, stream: &str) -> Vec<ParsedLine> {
     let mut dialect = program.dialect(conversation, &AgentSettings::new(program.kind()));
     stream.lines().flat_map(|line| or_raw(dialect.parse(line), line)).collect()
 }
 
-/// The same to the end of the program, which ended with `code`.
+/// Parses a recorded stream and the exit of the program with `code`.
 fn parse_stream_to_end(program: &dyn AgentProgram, stream: &str, code: i32) -> Vec<ParsedLine> {
     let conversation = Conversation::default();
     let mut dialect = program.dialect(&conversation, &AgentSettings::new(program.kind()));
@@ -47,12 +47,12 @@ fn is_end(parsed: &ParsedLine) -> bool {
     matches!(parsed, ParsedLine::Finished { .. } | ParsedLine::Idle { .. } | ParsedLine::Failed(_))
 }
 
-/// As the reader of a session does it.
+/// Adds a raw event for unknown lines, as a session does.
 fn or_raw(parsed: Vec<ParsedLine>, line: &str) -> Vec<ParsedLine> {
     if parsed.is_empty() { vec![ParsedLine::Event(SessionEventKind::Raw { line: line.to_owned() })] } else { parsed }
 }
 
-/// For a snapshot: one line each, cut, and repetitions of what tells nothing counted.
+/// Renders parsed lines for a snapshot: shortened, and with repeated ignored lines counted.
 pub(crate) fn render(parsed: &[ParsedLine]) -> String {
     let mut lines: Vec<String> = Vec::new();
     let mut known = 0;
@@ -80,7 +80,7 @@ pub(crate) fn render(parsed: &[ParsedLine]) -> String {
     lines.into_iter().map(cut).collect::<Vec<_>>().join("\n")
 }
 
-/// One turn of `asked`, as a line.
+/// The command line of a turn.
 pub(crate) fn arguments(program: &dyn AgentProgram, settings: &AgentSettings, conversation: Option<&str>) -> String {
     let request = TurnRequest {
         settings,
@@ -109,10 +109,10 @@ fn every_recorded_turn_ends() {
             let parsed = parse_stream_to_end(program, &stream, 0);
             let name = path.display();
             assert!(matches!(parsed[0], ParsedLine::Event(SessionEventKind::Started { .. })), "{name}");
-            // One that starts anew has not ended before.
+            // A turn that is resumed has not ended before.
             let last = parsed.iter().rposition(|it| matches!(it, ParsedLine::Event(SessionEventKind::Started { .. })));
             let ends = parsed[last.unwrap()..].iter().filter(|parsed| is_end(parsed)).count();
-            // Those that were silent for ever were killed.
+            // Agents that were silent forever were killed.
             let silent =
                 ["claude/2.1.330/silent.jsonl", "claude/2.1.330/silent-mid-stream.jsonl", "codex/0.169.0/silent.jsonl"];
             let expected = usize::from(!silent.iter().any(|silent| path.ends_with(silent)));
@@ -123,7 +123,7 @@ fn every_recorded_turn_ends() {
     assert!(streams_read >= 30, "{streams_read} streams are recorded");
 }
 
-/// The folders of the versions of which the same cases are recorded.
+/// The directories of versions for which the same cases are recorded.
 fn versions(program: &dyn AgentProgram) -> Vec<PathBuf> {
     let folders = fs::read_dir(streams().join(program.kind().as_str())).unwrap();
     let folders = folders.map(|folder| folder.unwrap().path());
@@ -157,7 +157,7 @@ fn all_recorded_versions_parse_alike() {
                     _ => None,
                 })
             };
-            // Some versions ask the model about a command first.
+            // Some versions first ask the model about a command.
             assert_eq!(used(&turn), Some((100, 20)), "{name}");
             assert!(used(&tool) >= Some((300, 60)), "{name}: {:?}", used(&tool));
             assert_eq!(calls(&tool), [("echo hello from a tool", false), ("ls /nowhere-at-all", true)], "{name}");
@@ -186,7 +186,7 @@ fn messages(parsed: &[ParsedLine]) -> Vec<&str> {
     parsed.iter().filter_map(text).collect()
 }
 
-/// The two commands of a recorded turn: each was called, and has its result after it.
+/// The two commands of a recorded turn: each must have a call and a later result.
 fn calls(parsed: &[ParsedLine]) -> Vec<(&'static str, bool)> {
     let mut found = Vec::new();
     for command in ["echo hello from a tool", "ls /nowhere-at-all"] {
@@ -250,7 +250,7 @@ fn json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Replaces what is at the `at`-th place of a value, counted through all of it.
+/// Replaces the `at`-th part of a value, in depth-first order.
 fn replace(value: &mut Value, at: &mut usize, with: &Value) {
     if *at == 0 {
         *value = with.clone();

@@ -1,4 +1,4 @@
-//! Sessions of an earlier run, played again. Nothing is started: no agent, no supervisor, no process of any kind.
+//! Replays the sessions of an earlier run. No process of any kind is started.
 
 mod reader;
 #[cfg(test)]
@@ -21,24 +21,24 @@ use host_model::{
     Conclusion, Fault, FaultClass, LaneKind, REPLAY_FILE, RecordedTree, ReplayStep, SessionEvent, tree_file,
 };
 
-/// The largest file of a record that is taken over.
+/// The size limit of a copied file.
 const MAX_COPIED_BYTES: u64 = 80 << 20;
-/// What of a session's record is taken over into the record of its replay.
+/// The files that are copied from a session's record to the record of its replay.
 const RECORD_FILES: &[&str] = &["stream.jsonl", "stderr.txt", "events.jsonl", "final-message.txt", "session.json"];
 
-/// Makes root and config dir of a session what a kept tree of a size in bytes has.
+/// Restores root and config dir of a session from a saved tree of the given size in bytes.
 pub type Restore = Arc<dyn Fn(&Path, u64, &SessionSpec) -> Result<(), String> + Send + Sync>;
 
 /// Whether an attempt can be replayed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Replayable {
-    /// Every session has its end.
+    /// Every session is complete.
     Yes,
-    /// Something is missing: what, for a person.
+    /// Something is missing; the text is for people.
     No(String),
 }
 
-/// Looks through the record of an attempt that an earlier run has left in `folder`, which need not exist.
+/// Checks the record that an earlier run left in `folder`, which need not exist.
 #[must_use]
 pub fn replayable(folder: &Path) -> Replayable {
     for number in 1.. {
@@ -56,7 +56,7 @@ pub fn replayable(folder: &Path) -> Replayable {
     Replayable::Yes
 }
 
-/// A link to a folder is none.
+/// A link to a directory does not count.
 fn is_folder(path: Option<&Path>) -> bool {
     path.and_then(|path| path.symlink_metadata().ok()).is_some_and(|metadata| metadata.is_dir())
 }
@@ -79,7 +79,7 @@ fn check_replay(file: &Path) -> Result<(), String> {
     }
 }
 
-/// Plays the sessions of one recorded attempt, in the order in which they were started.
+/// Replays the sessions of one recorded attempt in their original order.
 pub struct Replay {
     kind: LaneKind,
     folder: PathBuf,
@@ -87,30 +87,30 @@ pub struct Replay {
     shared: Arc<Mutex<ReplayState>>,
 }
 
-/// What the sessions of an attempt share.
+/// State shared by the sessions of an attempt.
 #[derive(Default)]
 struct ReplayState {
     sessions: u32,
-    /// The tree that root and config dir have, from 1.
+    /// The number of the restored tree, counted from 1.
     tree: u32,
     diverged: Option<String>,
 }
 
 impl Replay {
-    /// Sessions of a lane of `kind` whose attempt has left its record in `folder`.
+    /// Replays sessions of a lane of `kind` from the attempt's record in `folder`.
     #[must_use]
     pub fn new(kind: LaneKind, folder: PathBuf, restore: Restore) -> Self {
         Self { kind, folder, restore, shared: Arc::default() }
     }
 
-    /// Where the component asked for what the record does not have, if it did.
+    /// Where the component diverged from the record, if it did.
     #[must_use]
     pub fn diverged(&self) -> Option<String> {
         lock(&self.shared).diverged.clone()
     }
 
     fn begin(&self, spec: SessionSpec) -> Result<ReplaySession, Fault> {
-        // A start that fails begins no session, here as in the recorded attempt.
+        // A failed start does not count as a session, as in the recorded attempt.
         let number = lock(&self.shared).sessions + 1;
         let record = self.folder.join(format!("session-{number}"));
         if record.symlink_metadata().is_err() {
@@ -239,7 +239,7 @@ impl ReplaySession {
         }
     }
 
-    /// What the session broke over counts, whether the component came to it or not.
+    /// A fault that broke the session counts, even if the component did not reach it.
     fn end_now(&mut self) -> Result<Option<Fault>, Fault> {
         while let (None, None) = (&self.fault, &self.conclusion) {
             match self.take() {
@@ -256,7 +256,7 @@ impl ReplaySession {
         step.map_err(|what| self.fail(Fault::new(FaultClass::Internal, format!("the session {what}"))))
     }
 
-    /// The record goes on in another way than the component does.
+    /// The fault of a component that diverges from the record.
     fn unexpected(&mut self, recorded: Option<ReplayStep>, does: &str) -> Fault {
         let recorded = match recorded {
             Some(ReplayStep::Fault { fault, .. }) => return self.fail(fault),
@@ -268,8 +268,8 @@ impl ReplaySession {
         self.diverge(format!("the component {does}, but {recorded}"))
     }
 
-    /// Makes root and config dir what they were. Trees are numbered over all sessions of the attempt: going back would
-    /// show a component what no agent has left there.
+    /// Restores root and config dir. Trees are numbered across all sessions of the attempt: going back would show the
+    /// component a state that no agent left behind.
     fn restore_tree(&mut self, tree: &RecordedTree) -> Result<(), Fault> {
         let (number, bytes) = match tree {
             RecordedTree::Kept { number, bytes } => (*number, *bytes),
@@ -321,7 +321,7 @@ impl Session for ReplaySession {
     }
 }
 
-/// The component asks for what no agent has answered: nothing can be said about it without one.
+/// A component that makes a call which was not recorded cannot be judged without an agent.
 fn diverged(shared: &Mutex<ReplayState>, what: String) -> Fault {
     lock(shared).diverged.get_or_insert_with(|| what.clone());
     Fault::new(FaultClass::Protocol, format!("this cannot be graded without an agent: {what}; use `host run`"))
@@ -332,7 +332,7 @@ fn lock(shared: &Mutex<ReplayState>) -> MutexGuard<'_, ReplayState> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Says that a component does something with other words than the recorded one.
+/// Describes that a component uses another text than recorded.
 fn describe_difference(does: &str, recorded: &str, now: &str) -> String {
     let same = recorded.chars().zip(now.chars()).take_while(|(a, b)| a == b).count();
     let from = |text: &str| excerpt(&text.chars().skip(same.saturating_sub(10)).collect::<String>());
@@ -350,7 +350,7 @@ fn excerpt(text: &str) -> String {
     format!("`{}`{more}", short.escape_debug())
 }
 
-/// Copies the files of a record. One that is not there is left out.
+/// Copies the files of a record. Missing ones are skipped.
 fn copy_record(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::create_dir_all(to)?;
     for name in RECORD_FILES {

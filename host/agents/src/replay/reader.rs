@@ -10,9 +10,9 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 
 use host_model::{REPLAY_SCHEMA, ReplayStep};
 
-/// The longest line of a replay: an event holds no more than a line of an agent and what is around it.
+/// The size limit of a line: an event holds at most a line of an agent and a little more.
 const MAX_LINE_BYTES: u64 = 16 << 20;
-/// The lines of a replay, read one by one.
+/// Reads the lines of a replay one by one.
 pub(super) struct ReplayReader {
     lines: BufReader<File>,
     number: u64,
@@ -24,9 +24,9 @@ impl ReplayReader {
         Ok(Self { lines: BufReader::new(open_regular(path)?), number: 0, next: None })
     }
 
-    /// Reads the first line: the prompt. The error completes "session N …".
+    /// Reads the prompt from the first line. The error completes "session N …".
     pub(super) fn prompt(&mut self) -> Result<String, String> {
-        // A line of another version may be unlike any that is known.
+        // A line of another version may have any other fields.
         #[derive(serde::Deserialize)]
         struct Versioned {
             schema: u32,
@@ -51,7 +51,7 @@ impl ReplayReader {
         Ok(self.next.as_ref())
     }
 
-    /// The next step; `None` at the last full line.
+    /// The next step; `None` after the last complete line.
     pub(super) fn take(&mut self) -> Result<Option<ReplayStep>, String> {
         if let Some(step) = self.next.take() {
             return Ok(Some(step));
@@ -73,7 +73,7 @@ impl ReplayReader {
     }
 }
 
-/// Opens a file of a run directory, which may be anybody's: no link is followed, and no pipe waited for.
+/// Opens a file of a run directory, which may come from anyone: does not follow links or wait for pipes.
 pub(super) fn open_regular(path: &Path) -> io::Result<File> {
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(openat(CWD, path, flags, Mode::empty())?);

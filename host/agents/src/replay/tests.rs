@@ -6,7 +6,7 @@ use super::*;
 use crate::lane::SessionLimits;
 use host_model::{REPLAY_SCHEMA, SessionEventKind, Usage};
 
-/// A record of an attempt, and what restoring was asked for.
+/// The record of an attempt, and the trees that were restored.
 struct Recorded {
     folder: tempfile::TempDir,
     restored: Arc<Mutex<Vec<String>>>,
@@ -119,7 +119,7 @@ async fn a_conversation_is_replayed() {
     let ReplayStep::Event(first) = event("one") else { unreachable!() };
     assert_eq!(session.next_event().await.unwrap(), Some(first.clone()));
     assert_eq!(recorded.restored(), [""; 0], "the turn is not over");
-    // Drops the other event for the component, as a live session does.
+    // Discards the other event for the component, as a live session does.
     session.send("more".into()).await.unwrap();
     assert!(session.next_event().await.unwrap().is_some());
     assert_eq!(session.next_event().await.unwrap(), None);

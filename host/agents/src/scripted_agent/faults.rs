@@ -1,4 +1,4 @@
-//! The ways in which a scripted agent breaks. Each is done for real.
+//! The scripted faults. Each is caused for real.
 
 use std::{
     io::{self, BufWriter, Write},
@@ -62,7 +62,7 @@ impl Agent<'_> {
 }
 
 impl Agent<'_> {
-    /// Talks, and does the same again and again.
+    /// Repeats the same message and tool call.
     fn repeat_call(&mut self, count: Option<u64>, delay: Duration) -> Result<(), Stop> {
         let call = Step::Tool {
             name: "look".into(),
@@ -88,7 +88,7 @@ pub(super) fn sleep_forever() -> ! {
     }
 }
 
-/// As fast as it goes: buffered, and in no transcript.
+/// Prints as fast as possible: buffered, and without a transcript.
 fn print_many(count: u64, line: impl Fn(&mut dyn Write, u64) -> io::Result<()>) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
     for number in 1..=count {
@@ -105,7 +105,7 @@ fn flood(count: u64) -> io::Result<()> {
     })
 }
 
-/// A message whose whole line has `bytes` bytes, without ever holding it.
+/// Prints a message whose line has `bytes` bytes, without holding it in memory.
 fn huge_line(bytes: u64) -> io::Result<()> {
     let (head, tail) = (r#"{"type":"message","text":""#, r#""}"#);
     let mut out = BufWriter::with_capacity(64 << 10, io::stdout().lock());
@@ -117,7 +117,7 @@ fn huge_line(bytes: u64) -> io::Result<()> {
     out.flush()
 }
 
-/// Forked twice, in a session of its own, and with the agent's streams still open: as nasty as real ones are.
+/// Forked twice, in its own session, and with the agent's streams still open, as real daemons are.
 fn daemon() -> io::Result<()> {
     let mut command = Command::new("sh");
     command.args(["-c", "sleep 1000 &"]).stdin(Stdio::null());

@@ -1,8 +1,8 @@
-//! The scripted agent, `host agent --script FILE`: a small real agent process that carries out a script in its working
-//! directory, prints its events as JSON lines and writes a transcript under its config dir, as real agents do.
+//! The scripted agent, `host agent --script FILE`: a small real agent process that runs a script in its working
+//! directory, prints its events as JSON lines and writes a transcript to its config dir, as real agents do.
 //!
-//! Its tools: `shell` {command}, `write` and `append` {path, text}, `replace` {path, from, to}, `dispatch`
-//! {worker, task}, `message-worker` {worker, text}, and whatever a `tool` step names.
+//! Its tools: `shell` {command}, `write` and `append` {path, text}, `replace` {path, from, to}, `dispatch` {worker,
+//! task}, `message-worker` {worker, text}, and any tool that a `tool` step names.
 
 mod faults;
 mod output;
@@ -18,20 +18,20 @@ use std::{
 use host_model::{BackOff, Script, ScriptedFault, SessionEventKind, Step};
 use output::Output;
 
-/// Names the config dir to the scripted agent, as `CLAUDE_CONFIG_DIR` does to another.
+/// The variable with the scripted agent's config dir, like `CLAUDE_CONFIG_DIR` for Claude Code.
 pub(crate) const CONFIG_DIR_VARIABLE: &str = "HOST_AGENT_CONFIG_DIR";
 
-/// Exit code when the script is no script, or a step of it cannot be done.
+/// The exit code if the script is invalid or one of its steps fails.
 const BAD_SCRIPT_EXIT_CODE: u8 = 2;
 
-/// What `host agent` is given.
+/// The arguments of `host agent`.
 #[derive(Clone, Debug)]
 pub struct AgentArgs {
     /// The script.
     pub script: PathBuf,
-    /// Which turn of the conversation this process plays, from 1.
+    /// The turn of the conversation to run, counted from 1.
     pub turn: u32,
-    /// The session's name; drawn from the process id when absent.
+    /// The session's id; derived from the process id if absent.
     pub session: Option<String>,
     /// The message that begins the turn.
     pub prompt: String,
@@ -39,11 +39,11 @@ pub struct AgentArgs {
 
 /// Why an agent stops before the end of its turn.
 enum Stop {
-    /// The script is at fault.
+    /// The script is invalid.
     Script(String),
-    /// A scripted end, with this exit code.
+    /// A scripted exit with this code.
     Exit(u8),
-    /// Nobody listens any more.
+    /// The output was closed.
     Io(io::Error),
 }
 
@@ -53,7 +53,7 @@ impl From<io::Error> for Stop {
     }
 }
 
-/// Plays one turn of the script. Returns the exit code.
+/// Runs one turn of the script. Returns the exit code.
 #[must_use]
 pub fn run_agent(args: &AgentArgs) -> u8 {
     let session = args.session.clone().unwrap_or_else(|| format!("agent-{}", std::process::id()));
@@ -73,7 +73,7 @@ pub fn run_agent(args: &AgentArgs) -> u8 {
         Err(Stop::Exit(code)) => code,
         Err(Stop::Script(message)) => {
             drop(writeln!(io::stderr(), "host agent: {message}"));
-            // Who reads only the events shall know as well.
+            // Readers of the events should see it, too.
             drop(output.error("script", &message));
             BAD_SCRIPT_EXIT_CODE
         }
@@ -114,14 +114,14 @@ fn read_script(args: &AgentArgs) -> Result<Script, Stop> {
     })
 }
 
-/// Line and column, both from 1, of a byte of `text`.
+/// The line and column of a byte of `text`, both counted from 1.
 fn position(text: &str, byte: usize) -> (usize, usize) {
     let before = text.get(..byte).unwrap_or_default();
     let line_start = before.rfind('\n').map_or(0, |end| end + 1);
     (before.matches('\n').count() + 1, before[line_start..].chars().count() + 1)
 }
 
-/// The steps of a turn with their numbers in the file, from 1.
+/// The steps of a turn with their numbers in the file, counted from 1.
 fn steps_of_turn(steps: &[Step], turn: u32) -> Result<Vec<(usize, &Step)>, Stop> {
     let mut turns: Vec<Vec<(usize, &Step)>> = vec![Vec::new()];
     for (index, step) in steps.iter().enumerate() {
@@ -156,7 +156,7 @@ impl Agent<'_> {
             Step::BackOff { reason, delay } => self.back_off(reason, *delay)?,
             Step::Raw(line) => self.output.raw(line.as_bytes())?,
             Step::Fault(fault) => self.fault(fault)?,
-            // Parts turns; `steps_of_turn` leaves it out.
+            // Separates turns; `steps_of_turn` leaves it out.
             Step::AwaitMessage => {}
             tool => self.tool(tool)?,
         }

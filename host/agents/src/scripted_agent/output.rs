@@ -1,4 +1,4 @@
-//! The two places where a scripted agent says what it does: its stdout, and its transcript.
+//! The output of a scripted agent: its stdout and its transcript.
 
 use std::{
     fs::{self, File},
@@ -10,13 +10,13 @@ use serde_json::json;
 
 use host_model::SessionEventKind;
 
-/// Prints lines, each at once, and keeps a transcript of those that are events.
+/// Prints lines unbuffered, and writes those that are events to a transcript.
 pub(super) struct Output {
     transcript: Option<File>,
 }
 
 impl Output {
-    /// The transcript is `sessions/SESSION.jsonl` of `config_dir`; a later turn continues it.
+    /// The transcript is `sessions/SESSION.jsonl` in `config_dir`; later turns append to it.
     pub(super) fn open(config_dir: Option<&Path>, session: &str) -> io::Result<Self> {
         let Some(config_dir) = config_dir else { return Ok(Self { transcript: None }) };
         if session.contains('/') {
@@ -36,17 +36,17 @@ impl Output {
         self.line(&serde_json::to_string(event)?)
     }
 
-    /// The last line of a turn.
+    /// Prints the last line of a turn.
     pub(super) fn finished(&mut self, stop_reason: &str) -> io::Result<()> {
         self.line(&json!({ "type": "finished", "stop-reason": stop_reason }).to_string())
     }
 
-    /// The last line of an agent that cannot go on.
+    /// Prints the last line of an agent that cannot continue.
     pub(super) fn error(&mut self, class: &str, message: &str) -> io::Result<()> {
         self.line(&json!({ "type": "error", "class": class, "message": message }).to_string())
     }
 
-    /// A line of bytes that are printed as they are and are in no transcript.
+    /// Prints bytes as a line, which is not in the transcript.
     pub(super) fn raw(&mut self, line: &[u8]) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         stdout.write_all(line)?;
@@ -54,7 +54,7 @@ impl Output {
         stdout.flush()
     }
 
-    /// Half a line: nothing ends it.
+    /// Prints bytes without a newline.
     pub(super) fn half(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         stdout.write_all(bytes)?;

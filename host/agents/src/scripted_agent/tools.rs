@@ -15,17 +15,17 @@ use crate::{
 };
 use host_model::{SessionEventKind, Step};
 
-/// How much of a command's output its result holds.
+/// The size limit of a command's output.
 const MAX_OUTPUT: u64 = 64 << 10;
 
-/// What a tool answers.
+/// The result of a tool.
 struct ToolOutput {
     output: String,
     is_error: bool,
 }
 
 impl Agent<'_> {
-    /// Calls a tool: an event before and one after. What cannot be done is an error of the script.
+    /// Runs a tool with an event before and one after. A tool that fails to run is an error of the script.
     pub(super) fn tool(&mut self, step: &Step) -> Result<(), Stop> {
         let (name, input) = describe(step)?;
         self.calls += 1;
@@ -93,13 +93,13 @@ fn with_path<T>(path: &str, result: io::Result<T>) -> Result<T, String> {
     result.map_err(|error| format!("{path}: {error}"))
 }
 
-/// The file that `path` names in the root; its folders are made.
+/// The path of a file in the root. Creates its parent directories.
 fn path_in_root(path: &str) -> Result<PathBuf, String> {
     let root = env::current_dir().and_then(fs::canonicalize).map_err(|error| format!("the root: {error}"))?;
     resolve(&root, path)
 }
 
-/// A path of a script stays in the root, also through symlinks that lie there.
+/// Resolves a script's path, which must stay in the root even if it has symlinks.
 fn resolve(root: &Path, path: &str) -> Result<PathBuf, String> {
     let inside = Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     let Some(name) = Path::new(path).file_name().filter(|_| inside) else {
@@ -107,7 +107,7 @@ fn resolve(root: &Path, path: &str) -> Result<PathBuf, String> {
     };
     let outside = |it: &Path| format!("{path:?} leads out of the root, to {}", it.display());
     let folder = root.join(path).parent().map_or_else(|| root.to_owned(), Path::to_owned);
-    // Before anything is made: the part that exists must not lead out.
+    // Checked before anything is created: the existing part must not lead outside.
     let existing = folder.ancestors().find_map(|it| fs::canonicalize(it).ok()).unwrap_or_default();
     if !existing.starts_with(root) {
         return Err(outside(&existing));
@@ -121,7 +121,7 @@ fn resolve(root: &Path, path: &str) -> Result<PathBuf, String> {
     }
 }
 
-/// The output goes to a file and not through a pipe: a job left in the background must not keep the agent waiting.
+/// The output goes to a file instead of a pipe, so that a background job does not block the agent.
 fn shell(command: &str) -> io::Result<ToolOutput> {
     let mut captured = tempfile::tempfile()?;
     let status = Command::new("sh")

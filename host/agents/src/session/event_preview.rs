@@ -1,11 +1,11 @@
-//! What an observer gets of an event: who watches many sessions at once cannot hold whatever each of them says.
+//! Limits the size of events for observers, which may follow many sessions.
 
 use serde_json::Value;
 
 use crate::text::truncate_text;
 use host_model::{BackOff, SessionEvent, SessionEventKind};
 
-/// `event` with each of its texts cut to about `bound` bytes; an input of a tool that is larger becomes a text.
+/// Cuts each text of `event` to about `max_bytes` bytes. A larger tool input becomes a text.
 pub(crate) fn preview(event: &SessionEvent, max_bytes: usize) -> SessionEvent {
     let cut = |text: &String| truncate_text(text.as_bytes(), text.len() as u64, max_bytes);
     let kind = match &event.kind {
@@ -23,7 +23,7 @@ pub(crate) fn preview(event: &SessionEvent, max_bytes: usize) -> SessionEvent {
         SessionEventKind::BackOff(back_off) => {
             SessionEventKind::BackOff(BackOff { reason: cut(&back_off.reason), ..back_off.clone() })
         }
-        // It has a bound of its own, and says already what was cut.
+        // It is already limited and has a note on what was cut.
         SessionEventKind::Raw { line } => SessionEventKind::Raw { line: line.clone() },
     };
     SessionEvent { at_ms: event.at_ms, kind }

@@ -1,8 +1,8 @@
-//! Names of sessions.
+//! Session ids.
 
 use std::hash::{BuildHasher, RandomState};
 
-/// 128 random bits: the keys that the standard library draws for its hash maps.
+/// Returns 128 random bits: the keys that the standard library generates for its hash maps.
 pub(crate) fn new_session_id() -> String {
     format!("{:016x}{:016x}", RandomState::new().hash_one(0), RandomState::new().hash_one(1))
 }

@@ -1,8 +1,8 @@
-//! The standard input of an agent that takes its messages there, line by line.
+//! The standard input of an agent that reads its messages from it, line by line.
 //!
-//! It is a named pipe, since the standard input of the supervisor that starts the agent is the control socket. It lies
-//! in a folder of its own that only this user can enter and that goes with the attempt. It is held open for reading too,
-//! so that opening it waits for nobody, and the agent sees its end when the host closes it.
+//! It is a named pipe, since the standard input of the agent's supervisor is the control socket. The pipe is in its own
+//! directory, which only this user can enter and which is removed with the attempt. The host also opens it for reading
+//! so that opening does not block; the agent sees the end of the input when the host closes it.
 
 use std::{io, path::Path};
 
@@ -11,10 +11,10 @@ use tokio::{io::AsyncWriteExt, net::unix::pipe, sync::mpsc, task::JoinHandle};
 
 use crate::safe_dir::SafeDir;
 
-/// How many lines may wait for an agent that does not read: some ask many things before they read an answer.
+/// How many lines may be queued for an agent that does not read: some send many requests before they read a response.
 const MAX_QUEUED_LINES: usize = 4096;
 
-/// An agent's standard input. Dropping it closes it, whatever was not written yet.
+/// An agent's standard input. Dropping it closes it and discards queued lines.
 #[derive(Debug)]
 pub(crate) struct Input {
     folder: TempDir,
@@ -22,19 +22,19 @@ pub(crate) struct Input {
     writer: JoinHandle<()>,
 }
 
-/// Takes lines for an agent.
+/// Queues lines for an agent.
 #[derive(Clone, Debug)]
 pub(crate) struct InputLines(mpsc::Sender<Option<String>>);
 
 impl InputLines {
-    /// Queues a line. Returns whether there was room for it.
+    /// Queues a line. Returns false if the queue is full.
     pub(crate) fn write(&self, line: String) -> bool {
         self.0.try_send(Some(line)).is_ok()
     }
 }
 
 impl Input {
-    /// Makes the pipe in a folder of its own below `tmp`.
+    /// Creates the pipe in its own directory below `tmp`.
     pub(crate) fn open(tmp: &Path) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("host-input-").tempdir_in(tmp)?;
         let pipe = pipe::Sender::from_file(SafeDir::open(folder.path())?.create_pipe("stdin")?)?;
@@ -42,7 +42,7 @@ impl Input {
         Ok(Self { folder, lines: InputLines(lines), writer: tokio::spawn(write(pipe, queue)) })
     }
 
-    /// The pipe, to be opened for reading.
+    /// The path of the pipe, to be opened for reading.
     pub(crate) fn path(&self) -> std::path::PathBuf {
         Path::join(self.folder.path(), "stdin")
     }
@@ -51,7 +51,7 @@ impl Input {
         self.lines.clone()
     }
 
-    /// Closes it after what was queued. An agent that does not read holds nobody up.
+    /// Closes the pipe after the queued lines. Does not wait for an agent that does not read.
     pub(crate) fn close(&self) {
         if self.lines.0.try_send(None).is_err() {
             self.writer.abort();

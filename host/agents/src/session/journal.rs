@@ -1,4 +1,4 @@
-//! What is known of a session while it runs, for all of its turns.
+//! The state of a running session, across all of its turns.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -14,16 +14,16 @@ use crate::{
 };
 use host_model::{Redactor, SessionEvent, SessionEventKind, Usage};
 
-/// What the turns of a session share.
+/// The state that the turns of a session share.
 #[derive(Debug)]
 pub(crate) struct Journal {
     pub(crate) started: Instant,
     pub(crate) record: Record,
     pub(crate) summary: SessionSummary,
     pub(crate) final_message: String,
-    /// All that an agent says goes through it before it is kept or told.
+    /// Redacts the agent's output before it is recorded or reported.
     pub(crate) redactor: Redactor,
-    /// What is remarkable about the session, for whoever reads the run.
+    /// Remarks about the session for people.
     pub(crate) notes: Vec<String>,
 }
 
@@ -45,28 +45,28 @@ impl Journal {
         self.summary.usage.clone()
     }
 
-    /// Brings the small files up to date.
+    /// Updates the small files of the record.
     pub(crate) fn save(&mut self) {
         self.summary.duration_ms = self.now_ms();
         let Self { record, summary, final_message, .. } = self;
         record.summary(summary, final_message);
     }
 
-    /// A line was read of which `omitted_bytes` bytes are in no event, or that is damaged.
+    /// Counts a line that is damaged, or of which no event contains `omitted_bytes` bytes.
     pub(crate) fn count_partial_line(&mut self, omitted_bytes: u64, damaged: bool) {
         self.summary.unreadable_lines += u64::from(damaged);
         self.summary.shortened_lines += u64::from(omitted_bytes > 0);
         self.summary.left_out_bytes += omitted_bytes;
     }
 
-    /// What is remarkable about the session, each once.
+    /// Takes the remarks: each is returned once.
     pub(crate) fn remarks(&mut self) -> Remarks {
         let (lines, bytes) = (self.summary.shortened_lines, self.summary.left_out_bytes);
         let cut = format!("{lines} long lines of its agent were read in part: {bytes} bytes are only in its record");
         Remarks { notes: std::mem::take(&mut self.notes), cut: (lines > 0).then_some(cut) }
     }
 
-    /// Takes an event in and keeps it.
+    /// Redacts and records an event.
     pub(crate) fn record_event(&mut self, kind: SessionEventKind) -> SessionEvent {
         let kind = self.redactor.event(kind);
         match &kind {
@@ -85,7 +85,7 @@ impl Journal {
     }
 }
 
-/// What all turns of a session are given.
+/// What every turn of a session needs.
 #[derive(Clone, Debug)]
 pub(crate) struct TurnContext {
     pub(crate) journal: Arc<Mutex<Journal>>,
@@ -98,7 +98,7 @@ impl TurnContext {
         Journal::with(&self.journal, with)
     }
 
-    /// Enters a turn in the journal: its place there.
+    /// Adds a turn to the journal and returns its index.
     pub(crate) fn enter_turn(&self) -> usize {
         self.journal(|journal| {
             let started_ms = journal.now_ms();

@@ -1,4 +1,4 @@
-//! LineReader of a stream in bounded memory, whatever their length.
+//! Reads the lines of a stream in bounded memory, whatever their length.
 
 use std::io;
 
@@ -25,13 +25,13 @@ enum Splitter {
 }
 
 impl<R: AsyncRead + Unpin> LineReader<R> {
-    /// LineReader of text: those of up to `longest` bytes whole, and of longer ones the first `shown`.
+    /// Reads text lines: the first `max_preview` bytes of those longer than `max_line` bytes.
     pub(crate) fn of_text(reader: R, max_line: usize, max_preview: usize) -> Self {
         let lines = TextLines { max_line, max_preview: max_preview.min(max_line), buffer: Vec::new(), length: 0 };
         Self::new(reader, Splitter::Text(lines))
     }
 
-    /// LineReader of JSON, of which `wanted` is needed; the first `shown` bytes of each are kept as they came.
+    /// Reads JSON lines with the fields `wanted`, and keeps the first `max_preview` bytes of each as received.
     pub(crate) fn of_json(reader: R, wanted: &'static WantedFields, max_preview: usize, redactor: Redactor) -> Self {
         Self::new(reader, Splitter::Json(JsonLines::new(wanted, max_preview, redactor)))
     }
@@ -40,7 +40,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         Self { reader: BufReader::with_capacity(64 << 10, reader), splitter }
     }
 
-    /// The next line; a last one without its end counts. `tee` gets every byte as received.
+    /// The next line; the last one may lack its newline. `tee` receives every byte.
     pub(crate) async fn next(&mut self, mut tee: impl FnMut(&[u8])) -> io::Result<Option<Line>> {
         loop {
             let chunk = self.reader.fill_buf().await?;
@@ -59,7 +59,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         }
     }
 
-    /// What was received of a line whose end has not come.
+    /// What was received of an incomplete line.
     pub(crate) fn take_rest(&mut self) -> Option<Line> {
         match &mut self.splitter {
             Splitter::Text(lines) => lines.take_rest(),
@@ -84,7 +84,7 @@ impl TextLines {
         if self.length <= self.max_line as u64 {
             self.buffer.extend_from_slice(part);
         } else {
-            // No more than a glimpse of it can be shown: many such lines at once must not add up.
+            // Only a preview of it can be shown: many such lines at once must not add up.
             let room = self.max_preview.saturating_sub(self.buffer.len());
             self.buffer.extend_from_slice(&part[..part.len().min(room)]);
             self.buffer.truncate(self.max_preview);

@@ -1,11 +1,11 @@
-//! What a message must be to be given to an agent.
+//! Validates messages to agents.
 
 use crate::session::process::AgentCommand;
 
-/// The longest argument that Linux passes to a program is 128 KiB, its end included.
+/// Linux limits an argument to 128 KiB, including its terminator.
 const MAX_ARGUMENT_BYTES: usize = (128 << 10) - 1;
 
-/// A message becomes an argument of a program, alone or with more around it.
+/// A message is passed as an argument of the program, alone or as a part of one.
 pub(super) fn check_message(message: &str, command: &AgentCommand) -> Result<(), String> {
     if message.contains('\0') {
         return Err("the message holds a NUL character, which no agent can be given".into());

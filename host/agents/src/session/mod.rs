@@ -1,4 +1,4 @@
-//! A session with an agent: its turns, its process, the reading of its output and its record.
+//! Sessions with agents: turns, processes, reading of the output and the record.
 
 mod event_preview;
 pub(crate) mod id;

@@ -1,12 +1,12 @@
-//! How others follow a session: they get its events, hear of each the moment it is read, and can wait until nothing
-//! that the agent has written is unread.
+//! Observers of sessions: they receive events, are notified as soon as one is read, and can wait until all output of
+//! the agent has been read.
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use host_model::{SessionEvent, SessionEventKind};
 use tokio::sync::{mpsc, watch};
 
-/// How long the reader may take for what lies in the pipe.
+/// How long the reader may take to read the contents of the pipe.
 const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Follows one session.
@@ -17,14 +17,14 @@ pub struct Observer {
 }
 
 impl Observer {
-    /// `events` gets every event as it is received, its texts bounded, whether the component fetches it or not. While
-    /// it is full the agent waits; `intake` hears of the event before that.
+    /// `events` receives every event with its texts cut, whether the component fetches it or not. The agent is blocked
+    /// while it is full; `intake` is notified before that.
     #[must_use]
     pub fn new(events: mpsc::Sender<SessionEvent>, intake: Arc<Intake>) -> Self {
         Self { events, intake }
     }
 
-    /// Passes `event` on. Returns whether anybody still follows.
+    /// Sends `event`. Returns false if there is no receiver anymore.
     pub async fn send(&self, event: SessionEvent) -> bool {
         if let Err(error) = self.events.try_send(event) {
             let mpsc::error::TrySendError::Full(event) = error else { return false };
@@ -34,19 +34,19 @@ impl Observer {
         true
     }
 
-    /// What is said of an event the moment that it is read.
+    /// Notifies of an event as soon as it is read.
     pub fn notify(&self, event: &SessionEventKind) {
         (self.intake.on_event)(event);
     }
 
-    /// A reader begins its work.
+    /// Registers a reader.
     pub fn reading(&self) -> ReaderGuard {
         self.intake.state.send_modify(|state| state.readers += 1);
         ReaderGuard { intake: Arc::clone(&self.intake), state: self.intake.state.subscribe() }
     }
 }
 
-/// What is known of the reading of a session's output.
+/// The state of reading a session's output.
 pub struct Intake {
     on_event: Box<dyn Fn(&SessionEventKind) + Send + Sync>,
     state: watch::Sender<IntakeState>,
@@ -57,7 +57,7 @@ struct IntakeState {
     readers: usize,
     /// Whether a reader waits for the host to take an event.
     blocked: bool,
-    /// The number of the last request to catch up, and of the last one that was met.
+    /// The numbers of the last catch-up request and of the last completed one.
     requested: u64,
     caught_up: u64,
 }
@@ -80,8 +80,8 @@ impl Intake {
         Self { on_event: Box::new(on_event), state: watch::Sender::new(IntakeState::default()) }
     }
 
-    /// Waits until all that the agent has written by now is read, and its end is known if it has ended. Takes a bounded
-    /// time, unless it is the host itself that holds up the reader.
+    /// Waits until everything the agent has written so far is read, and its exit is known if it has exited. Has a
+    /// timeout, unless the host itself blocks the reader.
     pub async fn catch_up(&self) {
         let mut state = self.state.subscribe();
         let mut requested = 0;
@@ -99,20 +99,20 @@ impl Intake {
     }
 }
 
-/// A reader at work, until it is dropped.
+/// Registers a reader until it is dropped.
 pub struct ReaderGuard {
     intake: Arc<Intake>,
     state: watch::Receiver<IntakeState>,
 }
 
 impl ReaderGuard {
-    /// Waits until somebody asks the reader to catch up. To be awaited when nothing is there to be read.
+    /// Waits for a catch-up request. To be awaited when there is nothing to read.
     pub async fn requested(&mut self) {
         // The sender lives as long as this.
         drop(self.state.wait_for(|state| state.requested > state.caught_up).await);
     }
 
-    /// All is read.
+    /// Completes the catch-up request: everything is read.
     pub fn caught_up(&self) {
         self.intake.state.send_modify(|state| state.caught_up = state.requested);
     }

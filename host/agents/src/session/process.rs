@@ -1,4 +1,4 @@
-//! The host's side of an agent's process: starting it under a supervisor, and ending it with all descendants.
+//! An agent's process: starts it under a supervisor, and ends it with all descendants.
 
 use std::{
     ffi::OsString,
@@ -25,7 +25,7 @@ use crate::{
 };
 use host_model::{Confinement, ConfinementMode};
 
-/// The program whose hidden modes `supervise` and `agent` are used: the host itself.
+/// The program with the hidden modes `supervise` and `agent`: the host itself.
 #[derive(Clone, Debug)]
 pub struct HostProgram(PathBuf);
 
@@ -42,28 +42,28 @@ impl HostProgram {
         Self(path.into())
     }
 
-    /// Its path, as seen from any process that runs it.
+    /// Its path, valid in every process that runs it.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
     }
 }
 
-/// What to start, and all that it gets.
+/// The command to start an agent.
 #[derive(Clone, Debug)]
 pub(crate) struct AgentCommand {
     pub(crate) program: PathBuf,
     pub(crate) args: Vec<OsString>,
-    /// The whole environment; the session's marker is added.
+    /// The whole environment; the session's marker is added to it.
     pub(crate) env: Vec<(OsString, OsString)>,
     pub(crate) cwd: PathBuf,
-    /// The file that is its standard input; empty when absent.
+    /// The file to use as standard input; empty input if absent.
     pub(crate) stdin: Option<PathBuf>,
-    /// What the operating system holds it to, its own directories included.
+    /// The confinement, including access to the agent's own directories.
     pub(crate) confinement: Confinement,
 }
 
-/// An agent under its supervisor. Dropping it kills both and all descendants, without anybody waiting.
+/// An agent under its supervisor. Dropping it kills both and all descendants without waiting.
 #[derive(Debug)]
 pub(crate) struct AgentProcess {
     orders: watch::Sender<Option<Duration>>,
@@ -71,7 +71,7 @@ pub(crate) struct AgentProcess {
     state: watch::Receiver<ProcessState>,
 }
 
-/// What an agent prints.
+/// The output streams of an agent.
 #[derive(Debug)]
 pub(crate) struct AgentStreams {
     pub(crate) stdout: ChildStdout,
@@ -79,8 +79,8 @@ pub(crate) struct AgentStreams {
 }
 
 impl AgentProcess {
-    /// Starts `command` under a supervisor of its own, without waiting for anything: whoever holds the process can
-    /// end it. `session` marks its processes.
+    /// Starts `command` under its own supervisor. Does not wait, so that the caller can end the process at any time.
+    /// `session` marks its processes.
     pub(crate) fn spawn(
         host: &HostProgram,
         command: &AgentCommand,
@@ -95,7 +95,7 @@ impl AgentProcess {
         let streams = supervisor.stdout.take().zip(supervisor.stderr.take());
         let (orders, order_receiver) = watch::channel(None);
         let (state_sender, state) = watch::channel(ProcessState { program, ..ProcessState::default() });
-        // The task holds the control socket, and ends when `orders` is dropped.
+        // The task owns the control socket, and ends when `orders` is dropped.
         tokio::spawn(
             SupervisorClient { supervisor, state: state_sender, session: session.to_owned() }
                 .run(control, order_receiver),
@@ -107,18 +107,18 @@ impl AgentProcess {
         }
     }
 
-    /// Waits, a bounded time, until the agent runs or is known not to.
+    /// Waits until the agent has started or failed to start. Has a timeout.
     pub(crate) async fn wait_started(&mut self) -> Result<(), String> {
         let state_sender = self.wait_until(|it| it.started || it.failed.is_some() || it.gone.is_some()).await;
         state_sender.failed.map_or(Ok(()), Err)
     }
 
-    /// What it is not held to, although it was asked for. Final once it has started.
+    /// Which part of the requested confinement is missing. Final once the agent has started.
     pub(crate) fn unconfined(&self) -> Option<String> {
         self.state.borrow().unconfined.clone()
     }
 
-    /// How it is confined, for a person. Final once it has started.
+    /// Describes the confinement for people. Final once the agent has started.
     pub(crate) fn confinement(&self) -> String {
         match (self.mode, self.unconfined()) {
             (ConfinementMode::None, _) => "none".into(),
@@ -127,17 +127,18 @@ impl AgentProcess {
         }
     }
 
-    /// Another view on what is known, for who waits for the exit.
+    /// Another receiver of the process state.
     pub(crate) fn subscribe(&self) -> watch::Receiver<ProcessState> {
         self.state.clone()
     }
 
-    /// Waits until the agent itself has ended.
+    /// Waits for the exit of the agent itself.
     pub(crate) async fn wait_exit(&mut self) -> AgentExit {
         self.wait_until(|it| it.exit.is_some()).await.exit.unwrap_or(AgentExit::Unknown)
     }
 
-    /// How the agent itself ended, if it did so before the host's order to end reached it. Final once it has exited.
+    /// The exit of the agent itself if it happened before the host's order to end took effect. Final once it has
+    /// exited.
     pub(crate) fn unrequested_exit(&self) -> Option<AgentExit> {
         let state = self.state.borrow();
         state.exit.clone().filter(|_| state.unrequested)
@@ -148,21 +149,21 @@ impl AgentProcess {
         self.orders.send_replace(Some(grace));
     }
 
-    /// Waits until agent, descendants and supervisor are gone; `request_end` comes first.
+    /// Waits until the agent, its descendants and the supervisor are gone. Call `request_end` first.
     pub(crate) async fn wait_gone(&mut self) -> Result<(), String> {
         self.wait_until(|it| it.gone.is_some()).await.gone.unwrap_or_else(|| Err("nobody watches its processes".into()))
     }
 
     async fn wait_until(&mut self, reached: impl FnMut(&ProcessState) -> bool) -> ProcessState {
-        // An error means that the task that minds the supervisor was dropped: the runtime is shutting down.
+        // An error means that the supervisor client's task was dropped: the runtime is shutting down.
         let reached = self.state.wait_for(reached).await.map(|state| state.clone()).ok();
         reached.unwrap_or_else(|| self.state.borrow().clone())
     }
 }
 
-/// The supervisor stays in the host's session, which is how `orphans` knows it, but leaves the host's process group:
-/// Ctrl-C on the terminal is for the host alone. Nothing here needs code between fork and exec, so that the standard
-/// library can use `posix_spawn`: forking a host with large mappings would be slow.
+/// The supervisor stays in the host's session, by which `orphans` recognizes it, but leaves the host's process group:
+/// Ctrl-C in the terminal is only for the host. No code has to run between fork and exec, so the standard library can
+/// use `posix_spawn`: forking a host with large mappings would be slow.
 fn spawn_supervisor(
     host: &HostProgram,
     command: &AgentCommand,
@@ -170,7 +171,7 @@ fn spawn_supervisor(
 ) -> std::io::Result<(Child, StdUnixStream)> {
     let (mut ours, theirs) = StdUnixStream::pair()?;
     ours.set_nonblocking(true)?;
-    // It waits in the socket until the supervisor reads it: no agent lives by then that could forge or see it.
+    // The order stays in the socket until the supervisor reads it: there is no agent yet that could forge or read it.
     let stdin = command.stdin.clone().map(PathBuf::into_os_string);
     let order = serde_json::to_string(&StartOrder { policy: ConfinementSpec::from(&command.confinement), stdin })?;
     ours.write_all(format!("start {order}\n").as_bytes())?;

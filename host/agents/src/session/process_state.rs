@@ -1,33 +1,33 @@
-//! What is known of an agent's process.
+//! The state of an agent's process.
 
 use crate::exit::AgentExit;
 
-/// What is known of an agent's process; entries are only ever added.
+/// The known state of an agent's process. Facts are only added.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ProcessState {
-    /// What is started, for a person.
+    /// The program, for messages.
     pub(super) program: String,
     pub(super) started: bool,
-    /// What it is not held to, although it was asked for.
+    /// Which part of the requested confinement is missing.
     pub(super) unconfined: Option<String>,
     /// Why it could not be started.
     pub(super) failed: Option<String>,
-    /// Whether what happens from now on may be the host's doing.
+    /// Whether the host may cause what happens from now on.
     pub(super) ending: bool,
     pub(super) exit: Option<AgentExit>,
-    /// Whether the exit came before the host's order to end had any effect.
+    /// Whether the exit happened before the host's order to end took effect.
     pub(super) unrequested: bool,
-    /// Set when supervisor and descendants are gone, or are known to survive.
+    /// Set once supervisor and descendants are gone, or are known to survive.
     pub(super) gone: Option<Result<(), String>>,
 }
 
 impl ProcessState {
-    /// How the agent itself ended, if it has.
+    /// The exit of the agent itself, if it has exited.
     pub(crate) fn exit(&self) -> Option<&AgentExit> {
         self.exit.as_ref()
     }
 
-    /// Takes in a line of the supervisor. Returns whether that was the last thing to hear.
+    /// Applies a line from the supervisor. Returns whether it is the last one.
     pub(super) fn apply(&mut self, line: &str) -> bool {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
         match word {
@@ -48,7 +48,7 @@ impl ProcessState {
         self.failed = Some(failed);
     }
 
-    /// The first end is the agent's; its number may be another process's later.
+    /// The first exit is the agent's; its pid may be reused later.
     pub(super) fn set_exit(&mut self, exit: AgentExit) {
         if self.exit.is_none() {
             self.exit = Some(exit);

@@ -1,14 +1,14 @@
-//! What is kept of a session, written while it happens: what a kill leaves is what was received until then.
+//! The record of a session. It is written during the session, so that it survives a kill.
 //!
-//! | file | holds |
+//! | file | content |
 //! |---|---|
 //! | `stream.jsonl` | the agent's stdout as received |
 //! | `stderr.txt` | its stderr as received |
-//! | `events.jsonl` | the normalised events |
-//! | `final-message.txt` | the last message to the person; empty if a later one could not be read |
-//! | `session.json` | ids, turns, exits, usage, duration, how it ended, how many bytes each stream had |
+//! | `events.jsonl` | the normalized events |
+//! | `final-message.txt` | the last message; empty if a later one was unreadable |
+//! | `session.json` | ids, turns, exits, usage, duration, outcome, size of each stream |
 //!
-//! Each stream ends with a note where it was cut.
+//! A stream that was cut ends with a note.
 
 use std::{
     fs::{self, File},
@@ -21,18 +21,18 @@ use serde::Serialize;
 use crate::lane::SessionLimits;
 use host_model::{Fault, SessionEvent, Usage};
 
-/// The state of a session as `session.json` shows it.
+/// The content of `session.json`.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct SessionSummary {
     /// The kind of lane.
     pub(crate) lane: String,
-    /// The host's name for it, which also marks its processes.
+    /// The host's id, which also marks the session's processes.
     pub(crate) session: String,
-    /// The agent's own name for it.
+    /// The agent's own id.
     pub(crate) agent_session: Option<String>,
     pub(crate) model: Option<String>,
-    /// How the operating system confines the agent, in words.
+    /// Describes how the operating system confines the agent.
     pub(crate) confinement: String,
     /// `running`, `concluded`, `fault` or `ended` (by the host).
     pub(crate) state: String,
@@ -40,9 +40,9 @@ pub(crate) struct SessionSummary {
     pub(crate) stop_reason: Option<String>,
     pub(crate) turns: Vec<TurnSummary>,
     pub(crate) events: u64,
-    /// LineReader of damaged JSON: any of them may have been a message.
+    /// Lines of damaged JSON: any of them may have been a message.
     pub(crate) unreadable_lines: u64,
-    /// LineReader that were read in part because they are long, and how much of them was left out.
+    /// Lines of which only a part was parsed because they are long, and how many bytes were left out.
     pub(crate) shortened_lines: u64,
     pub(crate) left_out_bytes: u64,
     pub(crate) usage: Usage,
@@ -57,23 +57,23 @@ pub(crate) struct SessionSummary {
 pub(crate) struct TurnSummary {
     pub(crate) started_ms: u64,
     pub(crate) finished_ms: Option<u64>,
-    /// How the agent's process ended, in words.
+    /// Describes how the agent's process exited.
     pub(crate) exit: Option<String>,
 }
 
-/// The open files of a record; without a folder everything is discarded.
+/// The open files of a record. Without a directory everything is discarded.
 #[derive(Debug)]
 pub(crate) struct Record {
     folder: Option<PathBuf>,
     stream: BoundedFile,
     stderr: BoundedFile,
     events: BoundedFile,
-    /// The first failure to write; nothing is written after it.
+    /// The first write error; nothing is written after it.
     failed: Option<Fault>,
 }
 
 impl Record {
-    /// Makes the files in `folder`, and the folder.
+    /// Creates the directory `folder` and the files in it.
     pub(crate) fn create(folder: Option<&Path>, limits: &SessionLimits) -> Result<Self, Fault> {
         let max_bytes = limits.max_recorded_bytes;
         let open = |name: &str| match folder {
@@ -105,7 +105,7 @@ impl Record {
 
     pub(crate) fn stderr(&mut self, bytes: &[u8]) {
         self.try_to(|it| it.stderr.write(bytes, |max_bytes| format!("\n[cut after {max_bytes} bytes]\n")));
-        // A person may wait for it, and it is rarely much.
+        // A person may be waiting for it, and it is rarely much.
         self.flush();
     }
 
@@ -122,12 +122,12 @@ impl Record {
         self.try_to(|it| it.events.write_whole(&line, note));
     }
 
-    /// Brings what was buffered to the files.
+    /// Flushes all files.
     pub(crate) fn flush(&mut self) {
         self.try_to(|it| [&mut it.stream, &mut it.stderr, &mut it.events].into_iter().try_for_each(BoundedFile::flush));
     }
 
-    /// Writes the small files anew; a reader sees the old or the new one, never half of it.
+    /// Replaces the small files atomically.
     pub(crate) fn summary(&mut self, summary: &mut SessionSummary, final_message: &str) {
         summary.stdout_bytes = self.stream.received;
         summary.stderr_bytes = self.stderr.received;
@@ -140,7 +140,7 @@ impl Record {
         }
     }
 
-    /// Why the record is not complete, if it is not.
+    /// Why the record is incomplete, if it is.
     pub(crate) fn failure(&self) -> Option<&Fault> {
         self.failed.as_ref()
     }
@@ -152,7 +152,7 @@ impl Record {
     }
 }
 
-/// A file that takes so much and no more.
+/// A file with a size limit.
 #[derive(Debug)]
 struct BoundedFile {
     file: Option<BufWriter<File>>,

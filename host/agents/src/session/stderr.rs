@@ -7,9 +7,9 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use crate::{dialect::TurnState, session::journal::Journal};
 use host_model::RedactingStream;
 
-/// How much of stderr a fault's message shows.
+/// How many bytes of stderr a fault's message shows.
 const STDERR_TAIL: usize = 4 << 10;
-/// Knows nobody but the journal: while a descendant that survives holds stderr open, nobody else waits for it.
+/// Holds only the journal and the turn's state: if a surviving descendant keeps stderr open, nothing else waits for it.
 pub(super) async fn record_stderr(
     mut stderr: impl AsyncRead + Unpin,
     mut redacted: RedactingStream,

@@ -1,4 +1,4 @@
-//! The host's side of a supervisor: it passes orders on, and takes in what the supervisor reports.
+//! The host's side of a supervisor: sends orders and applies its reports.
 
 use std::{os::unix::net::UnixStream as StdUnixStream, time::Duration};
 
@@ -16,11 +16,11 @@ use crate::{
 };
 use host_clock::{Instant, timeout};
 
-/// What a supervisor may take to start its agent, and beyond the grace to end it, before it is taken to be stuck; and
-/// again, its orphans.
+/// How long a supervisor may take to start its agent, and, beyond the grace, to end it, before it counts as stuck. The
+/// sweep for its orphans has the same timeout.
 const SUPERVISOR_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Owns the supervisor, whoever is interested in it.
+/// Owns the supervisor process.
 pub(super) struct SupervisorClient {
     pub(super) supervisor: Child,
     pub(super) state: watch::Sender<ProcessState>,
@@ -34,10 +34,10 @@ impl SupervisorClient {
             Err(_) => false,
         };
         if !reported_gone {
-            // Stuck, stopped, or dead already; its agent dies with it.
+            // It is stuck, stopped or dead; its agent dies with it.
             drop(self.supervisor.start_kill());
         }
-        // If it cannot even be reaped now, the sweep says what is left.
+        // If it cannot be reaped now, the sweep reports what is left.
         let pid = pid_of(&self.supervisor);
         let reaped = timeout(SUPERVISOR_TIMEOUT, self.supervisor.wait()).await.is_ok();
         suspension::unregister(pid);
@@ -48,7 +48,7 @@ impl SupervisorClient {
         });
     }
 
-    /// Listens and passes orders on. Returns whether the supervisor said that no descendant is left.
+    /// Receives reports and sends orders. Returns whether the supervisor reported that no descendant is left.
     async fn relay(&mut self, mut control: UnixStream, mut orders: watch::Receiver<Option<Duration>>) -> bool {
         let (reader, mut writer) = control.split();
         let mut lines = BufReader::new(reader).lines();
@@ -58,7 +58,7 @@ impl SupervisorClient {
         let mut orders_open = true;
         loop {
             tokio::select! {
-                // What was said before an order must be heard before it.
+                // Reports sent before an order must be applied before it.
                 biased;
                 line = lines.next_line() => match line {
                     Ok(Some(line)) => {
@@ -75,13 +75,13 @@ impl SupervisorClient {
                 },
                 order = orders.changed(), if orders_open => {
                     orders_open = order.is_ok();
-                    // Whoever could order anything else is gone.
+                    // If the sender is gone, nobody can order anything else.
                     let ordered = if orders_open { *orders.borrow_and_update() } else { None };
                     let grace = ordered.unwrap_or_default();
                     let until = Instant::now() + grace + SUPERVISOR_TIMEOUT;
                     give_up = Some(give_up.map_or(until, |before| before.min(until)));
                     self.wake_supervisor();
-                    // If it cannot be written, the supervisor is about to be seen as gone.
+                    // If the write fails, the supervisor is about to be recognized as gone.
                     drop(writer.write_all(format!("end {}\n", grace.as_millis()).as_bytes()).await);
                 }
                 () = sleep_until(give_up) => {
@@ -97,11 +97,11 @@ impl SupervisorClient {
         }
     }
 
-    /// An agent may have stopped its supervisor. That is a child of this process until `mind` reaps it, so that its
-    /// number is no other process's.
+    /// An agent may have stopped its supervisor. The supervisor is a child of this process until `run` reaps it, so its
+    /// pid cannot belong to another process.
     fn wake_supervisor(&self) {
         if let Some(pid) = rustix::process::Pid::from_raw(pid_of(&self.supervisor)) {
-            // It may have ended.
+            // It may have exited.
             let _ = rustix::process::kill_process(pid, rustix::process::Signal::CONT);
         }
     }
@@ -114,7 +114,7 @@ impl SupervisorClient {
     }
 }
 
-/// The number of a process that is not reaped yet; 0 afterwards.
+/// The pid of a process that is not reaped yet; 0 afterwards.
 pub(super) fn pid_of(child: &Child) -> i32 {
     child.id().and_then(|pid| i32::try_from(pid).ok()).unwrap_or(0)
 }

@@ -1,8 +1,8 @@
-//! Waiting for a moment that may not come.
+//! Optional deadlines.
 
 use host_clock::Instant;
 
-/// Waits until `instant`, or forever where there is none.
+/// Waits until `instant`, or forever if there is none.
 pub(super) async fn sleep_until(instant: Option<Instant>) {
     match instant {
         Some(instant) => host_clock::sleep_until(instant).await,

@@ -1,14 +1,14 @@
-//! The silence behind the end of a turn.
+//! The silence after the end of a turn.
 
 use std::time::Duration;
 
 use host_clock::Instant;
 
-/// A turn whose end has come, and to which the words right behind it belong.
+/// Waits for output that follows the end of a turn and belongs to it.
 pub(crate) struct TrailingOutput {
     silence: Duration,
     until: Instant,
-    /// However much comes.
+    /// The end, regardless of further output.
     at_most: Instant,
 }
 
@@ -18,7 +18,7 @@ impl TrailingOutput {
         Self { silence, until: now + silence, at_most: now + at_most.max(silence) }
     }
 
-    /// When the turn is over, if nothing more comes.
+    /// When the turn is over if nothing follows.
     pub(crate) fn until(&self) -> Instant {
         self.until
     }

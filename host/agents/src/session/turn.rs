@@ -1,4 +1,4 @@
-//! One turn of a session: a process whose output is read and understood, to the end of the turn.
+//! One turn of a session.
 
 use std::sync::{Arc, Mutex};
 
@@ -24,7 +24,7 @@ use host_model::{Fault, FaultClass, SessionEvent};
 /// How many events may wait for the component, whatever their size.
 const MAX_WAITING_EVENTS: usize = 1024;
 
-/// A turn that runs or is over. Dropping it stops the reading.
+/// A turn that runs or is over. Dropping it stops the reader.
 #[derive(Debug)]
 pub(crate) struct AgentTurn {
     events: mpsc::Receiver<QueuedEvent>,
@@ -50,8 +50,8 @@ impl AgentTurn {
         Self { events, requests, state, reader }
     }
 
-    /// Begins another turn of an agent that lives on, when this one is over. Waits for nothing. Returns whether the
-    /// agent's output is still read.
+    /// Begins another turn of a persistent agent after this one is over, without waiting. Returns whether the agent's
+    /// output is still read.
     pub(crate) fn begin_another(&mut self, message: &str) -> bool {
         let (queue, events) = mpsc::channel(MAX_WAITING_EVENTS);
         let before = TurnState::with(&self.state, |state| state.outcome.take());
@@ -63,16 +63,16 @@ impl AgentTurn {
         received
     }
 
-    /// The next event, `None` when the turn is over.
+    /// The next event; `None` once the turn is over.
     pub(crate) async fn next(&mut self) -> Option<SessionEvent> {
         self.events.recv().await.map(|events| events.event)
     }
 
-    /// Waits for the end of the turn, dropping its events: the agent's stop reason.
+    /// Waits for the end of the turn and discards its events. Returns the agent's stop reason.
     pub(crate) async fn finish(&mut self) -> Result<String, Fault> {
         while self.next().await.is_some() {}
         if self.outcome().is_none() {
-            // The agent ended before it could begin.
+            // The agent exited before the turn could begin.
             self.wait_recorded().await;
         }
         self.outcome().unwrap_or_else(|| {
@@ -80,31 +80,31 @@ impl AgentTurn {
         })
     }
 
-    /// How the turn ended, as far as the output was read.
+    /// The outcome of the turn, as far as the output was read.
     pub(crate) fn outcome(&self) -> Option<Result<String, Fault>> {
         TurnState::with(&self.state, |state| state.outcome.clone())
     }
 
-    /// What it means that the agent ended in this way, when nobody had received it to.
+    /// The fault of an agent that exited like this without being asked to.
     pub(crate) fn fault_of(&self, exit: &AgentExit) -> Option<Fault> {
         TurnState::with(&self.state, |state| {
-            // Who left in peace may have said its last word where it was not read in time.
+            // Its last message may not have been read in time.
             let unread = state.outcome.is_none() && *exit == AgentExit::Code(0);
             if unread { None } else { state.fault_of(exit) }
         })
     }
 
-    /// Nothing is fetched any more: what still comes is observed and recorded only.
+    /// Stops queueing events: further ones are only observed and recorded.
     pub(crate) fn stop_fetching(&mut self) {
         self.events.close();
         while self.events.try_recv().is_ok() {}
     }
 
-    /// Waits, a bounded time, until all that the agent has said by now is read.
+    /// Waits until everything the agent has written so far is read. Has a timeout.
     pub(crate) async fn catch_up(&self) {
         let (reply, replied) = oneshot::channel();
         let caught_up = async {
-            // An error means that all output was read already.
+            // An error means that all output was already read.
             if self.requests.send(ReaderRequest::CatchUp(reply)).await.is_ok() {
                 drop(replied.await);
             }
@@ -112,7 +112,7 @@ impl AgentTurn {
         drop(timeout(LEFTOVER_TIMEOUT, caught_up).await);
     }
 
-    /// Waits, a bounded time, until the last of the output is recorded.
+    /// Waits until the rest of the output is recorded. Has a timeout.
     pub(crate) async fn wait_recorded(&mut self) {
         if !self.reader.is_finished() && timeout(LEFTOVER_TIMEOUT, &mut self.reader).await.is_err() {
             self.reader.abort();

@@ -1,4 +1,4 @@
-//! A session whose every turn is a process of its own, or a message to a process that lives on.
+//! A session whose turns are either processes or messages to one persistent process.
 
 use std::{
     path::PathBuf,
@@ -21,37 +21,37 @@ use crate::{
 use host_clock::timeout;
 use host_model::{Conclusion, Fault, FaultClass, LaneKind, Redactor, SessionEvent};
 
-/// What a kind of agent must say to be run one process a turn.
+/// An agent that is started for each turn, or once for all.
 pub(crate) trait TurnAgent: Send {
-    /// What to start for a turn, from 1, that begins with `message`.
-    /// A fault is the session's.
+    /// The command for a turn, counted from 1, that begins with `message`. An error ends the session.
     fn command(&self, turn: u32, message: &str) -> Result<AgentCommand, Fault>;
 
-    /// Whether one process takes all messages, on its standard input, until that is closed.
+    /// Whether one process takes all messages on its standard input until that is closed.
     fn is_persistent(&self) -> bool {
         false
     }
 
-    /// How its output is read.
+    /// The parser for its output.
     fn dialect(&self) -> Box<dyn Dialect>;
 
-    /// Called when all of its processes are gone, and maybe again. An error is what it left that must not stay.
+    /// Called, possibly repeatedly, when all of its processes are gone. An error describes what could not be cleaned
+    /// up.
     fn clean_up(&self) -> Result<(), String> {
         Ok(())
     }
 }
 
-/// Whether the session's end was asked for.
+/// Whether the end of the session was requested.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum EndStage {
     Open,
-    /// It was, and what the agent had said before is looked at.
+    /// It was, and earlier output of the agent is still being read.
     Ending,
-    /// What the agent does from here on is no fault of its.
+    /// From here on, nothing the agent does is a fault.
     Ended,
 }
 
-/// Drives a [`TurnAgent`].
+/// Runs a [`TurnAgent`].
 pub(crate) struct TurnSession {
     host: HostProgram,
     id: String,
@@ -59,13 +59,13 @@ pub(crate) struct TurnSession {
     context: TurnContext,
     turn: Option<AgentTurn>,
     turns: u32,
-    /// One for each turn: what a turn leaves running in the background may live until the session ends.
+    /// One per started agent: background processes of a turn may live until the session ends.
     processes: Vec<AgentProcess>,
-    /// The agent's folder for temporary files, which goes with the attempt.
+    /// The agent's directory for temporary files, which is removed with the attempt.
     tmp: PathBuf,
     /// The standard input of a persistent agent.
     input: Option<Input>,
-    /// The message of a turn whose agent is spawned and not known to run yet.
+    /// The message of a turn whose agent was spawned but may not have started.
     starting: Option<String>,
     stage: EndStage,
     fault: Option<Fault>,
@@ -73,7 +73,7 @@ pub(crate) struct TurnSession {
 }
 
 impl TurnSession {
-    /// Starts the first turn. `id` marks the session's processes; nothing that they say is told but by `redactor`.
+    /// Starts the first turn. `id` marks the session's processes; `redactor` is applied to all of their output.
     pub(crate) async fn start(
         host: HostProgram,
         kind: LaneKind,
@@ -113,14 +113,14 @@ impl TurnSession {
         match session.send_message(&spec.prompt).await {
             Ok(()) => Ok(session),
             Err(fault) => {
-                // Nobody else could wait for what was spawned.
+                // Nobody else could wait for the spawned processes.
                 session.end_processes(Duration::ZERO).await?;
                 Err(fault)
             }
         }
     }
 
-    /// Spawns the next turn's agent. From here on `end` knows its process; `started` waits until it runs.
+    /// Spawns the agent of the next turn. From here on `end` knows its process; `wait_started` waits for its start.
     fn spawn_turn(&mut self, message: &str) -> Result<(), Fault> {
         let mut command = self.agent.command(self.turns + 1, message).map_err(|fault| self.fail(fault))?;
         let mut lines = None;
@@ -152,7 +152,7 @@ impl TurnSession {
         }
     }
 
-    /// Waits until the agent of this turn runs. A `send` that was dropped meanwhile is carried on here.
+    /// Waits until the agent of this turn has started. Continues a `send` whose future was dropped.
     async fn wait_started(&mut self) -> Result<(), Fault> {
         let Some(process) = self.processes.last_mut().filter(|_| self.starting.is_some()) else { return Ok(()) };
         let started = process.wait_started().await;
@@ -178,7 +178,7 @@ impl TurnSession {
             let fault = Fault::new(FaultClass::Protocol, "a message was sent to a session that is concluded");
             return Err(self.fail(fault));
         }
-        // Else this call was made before and dropped after it had spawned the agent.
+        // Otherwise the future of this call was dropped after it had spawned the agent.
         if self.starting.as_deref() != Some(message) {
             self.wait_started().await?;
             self.finish_turn().await?;
@@ -191,7 +191,7 @@ impl TurnSession {
         self.wait_started().await
     }
 
-    /// Gives a persistent agent another message. Waits for nothing, so that nothing is sent twice.
+    /// Sends a persistent agent another message. Does not wait, so that nothing is sent twice.
     fn begin_turn(&mut self, message: &str) -> Result<(), Fault> {
         if self.turn.as_mut().is_some_and(|turn| turn.begin_another(message)) {
             self.turns += 1;
@@ -210,11 +210,11 @@ impl TurnSession {
         }
     }
 
-    /// An agent that said its last word gets a moment to leave by itself, and is made to leave then. One that breaks
-    /// down meanwhile has not kept all of what it should.
+    /// Gives an agent that finished its turn a moment to exit on its own, then ends it. If it crashes meanwhile, its
+    /// files may be incomplete.
     async fn await_exit(&mut self) -> Result<(), Fault> {
         let grace = self.context.limits.exit_grace;
-        // One that was told by the end of its input has answered before, and has only to leave.
+        // A persistent agent exits at the end of its input and has no more work to do.
         let moment = if self.input.is_some() { grace / 4 } else { grace };
         if let Some(input) = &self.input {
             input.close();
@@ -224,7 +224,7 @@ impl TurnSession {
             process.request_end(grace);
             process.wait_exit().await;
         } else if self.input.is_some() {
-            // What an adapter had started leaves behind it, and takes longer where a signal comes in between.
+            // Processes that an adapter started exit after it; a signal in between would delay them.
             drop(timeout(moment, process.wait_gone()).await);
         }
         if let Some(turn) = &mut self.turn {
@@ -233,7 +233,7 @@ impl TurnSession {
         self.unrequested_fault().map_or(Ok(()), |fault| Err(self.fail(fault)))
     }
 
-    /// What it means that the last agent ended, if it did so before the host had asked it to.
+    /// The fault of the last agent, if it exited before the host asked it to.
     fn unrequested_fault(&self) -> Option<Fault> {
         let exit = self.processes.last()?.unrequested_exit()?;
         self.turn.as_ref()?.fault_of(&exit)
@@ -273,7 +273,7 @@ impl TurnSession {
         if self.stage != EndStage::Ended {
             self.stage = EndStage::Ending;
             if let (None, None, Some(turn)) = (&self.fault, &self.conclusion, &mut self.turn) {
-                // What the agent says before it is ended counts, what it says because of that does not.
+                // What the agent reports before it is ended counts; what it reports because of that does not.
                 turn.stop_fetching();
                 turn.catch_up().await;
                 if let Some(Err(fault)) = turn.outcome() {
@@ -295,7 +295,7 @@ impl TurnSession {
         Ok(self.fault.clone())
     }
 
-    /// The error is about what survives, whatever happened before.
+    /// An error describes what survives, regardless of earlier faults.
     async fn end_processes(&mut self, grace: Duration) -> Result<(), Fault> {
         for process in &self.processes {
             process.request_end(grace);
@@ -328,7 +328,7 @@ impl TurnSession {
         }
     }
 
-    /// The first fault is for good. The agent is of no more use: its end begins, and `end` waits for it.
+    /// The first fault is final. The agent is of no further use: starts to end it; `end` waits for it.
     fn fail(&mut self, fault: Fault) -> Fault {
         let fault = self.record_fault(fault);
         for process in &self.processes {
@@ -337,7 +337,7 @@ impl TurnSession {
         fault
     }
 
-    /// The first fault is for good, in the record too.
+    /// The first fault is final, also in the record.
     fn record_fault(&mut self, fault: Fault) -> Fault {
         let redactor = self.context.journal(|journal| journal.redactor.clone());
         let fault = self.fault.get_or_insert_with(|| redactor.fault(fault)).clone();

@@ -1,4 +1,4 @@
-//! Which processes belong to the agents of an attempt.
+//! Finds the processes of an attempt's agents.
 
 use std::{
     collections::BTreeMap,
@@ -13,16 +13,16 @@ use rustix::process::getpid;
 
 use crate::supervise::process_tree::{self, Process};
 
-/// How long a look at all processes is used again: every attempt wants one each second.
+/// How long a scan of all processes is reused: every attempt needs one per second.
 const CACHE_DURATION: Duration = Duration::from_millis(500);
 
-/// The agents that ran when it was looked.
+/// The agents that were running at some time.
 struct Snapshot {
     at: Instant,
     agents: Vec<SupervisedAgent>,
 }
 
-/// A supervisor's environment, which is its agent's, and the processes below it.
+/// The environment of a supervisor, which is the same as its agent's, and the processes below it.
 struct SupervisedAgent {
     environment: Vec<u8>,
     processes: Vec<i32>,
@@ -30,8 +30,8 @@ struct SupervisedAgent {
 
 static LAST_SNAPSHOT: Mutex<Option<Arc<Snapshot>>> = Mutex::new(None);
 
-/// The processes of the agents whose environment names a directory below `base`: their HOME is there, for one. Empty
-/// where `/proc` cannot be read.
+/// The processes of the agents whose environment has a directory below `base`, such as their HOME. Empty if `/proc`
+/// cannot be read.
 #[must_use]
 pub fn agents_processes(base: &Path) -> Vec<i32> {
     let needle = [b"=".as_slice(), base.as_os_str().as_bytes(), b"/"].concat();
@@ -45,7 +45,7 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
 }
 
 fn snapshot() -> Arc<Snapshot> {
-    // Others wait for the one who looks, and use what he has snapshot.
+    // Concurrent callers wait for one scan and share its result.
     let mut last = LAST_SNAPSHOT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(snapshot) = last.as_ref().filter(|snapshot| snapshot.at.elapsed() < CACHE_DURATION) {
         return Arc::clone(snapshot);
@@ -67,13 +67,13 @@ fn find_agents() -> Vec<SupervisedAgent> {
         .collect()
 }
 
-/// The descendants of `own`, by the child that they descend from; without that child, which is a supervisor.
+/// Groups the descendants of `own` by its child above them. Leaves out the child itself, which is a supervisor.
 fn group(own: i32, processes: &[Process]) -> BTreeMap<i32, Vec<i32>> {
     let parents: BTreeMap<i32, i32> = processes.iter().map(|it| (it.pid, it.parent)).collect();
     let mut groups: BTreeMap<i32, Vec<i32>> = BTreeMap::new();
     for process in processes {
         let mut child = process.pid;
-        // No chain is longer than there are processes: a number may have been given again meanwhile.
+        // A chain is at most as long as the list; a reused pid could form a loop.
         for _ in 0..parents.len() {
             match parents.get(&child) {
                 Some(parent) if *parent != own => child = *parent,

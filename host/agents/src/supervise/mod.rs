@@ -1,4 +1,4 @@
-//! Agents and everything that they start, kept under control by a supervisor each.
+//! Supervision of agents and everything they start: each agent has its own supervisor process.
 
 pub(crate) mod attempts;
 pub(crate) mod orphans;

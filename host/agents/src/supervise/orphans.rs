@@ -1,18 +1,18 @@
-//! What is left when a supervisor itself was killed, by the agent or by the kernel for want of memory.
+//! Cleans up after supervisors that were killed, by the agent or by the kernel for lack of memory.
 //!
-//! Its agent dies with it (parent-death signal), but what the agent had started is orphaned. When the host is a
-//! subreaper it becomes their parent. They can be told from the host's other children: every agent begins a
-//! session (`setsid`) of its own, and no process ever gets back into its ancestors' session, while supervisors
-//! and the host's helpers (`git`) stay in the host's. All orphans belong to sessions that broke, so it does not
-//! matter whose they are. Where the host is no subreaper, the marker in their environment finds those that
-//! have kept it.
+//! The agent dies with its supervisor (parent-death signal), but processes the agent started are orphaned. If the host
+//! is a subreaper, it becomes their parent. They differ from the host's other children: every agent begins its own
+//! session (`setsid`), and no process can return to an earlier session, while supervisors and helpers such as `git`
+//! stay in the host's session. All orphans belong to broken sessions, so it does not matter to which one. If the host
+//! is not a subreaper, orphans are found by the marker in their environment, if they kept it.
 //!
-//! What was the host's child before it was `host` (a shell starts a daemon and becomes the host), is not one of them. Where
-//! the host is the first process of its PID namespace, it becomes the parent of orphans that others have started there:
-//! then only those with a marker count.
+//! Processes that were children of this process before it became `host` (a shell starts a daemon and then executes the
+//! host) are not orphans. If the host is the first process of its PID namespace, it also becomes the parent of
+//! unrelated orphans; then only those with a marker count.
 //!
-//! Not covered: an agent that kills supervisor *and* host, and whose descendants drop the marker. The same of an agent that
-//! kills its supervisor where the host is the first process of its namespace; the kernel ends all of that with the host.
+//! Not covered: an agent that kills supervisor *and* host and whose descendants drop the marker; and one that kills its
+//! supervisor where the host is the first process of its namespace. In the latter case the kernel ends all of them with
+//! the host.
 
 use std::{
     io,
@@ -28,22 +28,21 @@ use crate::supervise::{
 };
 use host_clock::Instant;
 
-/// Names the session in the environment of its agent, for whoever must find leftovers.
+/// Names the session in the environment of its agent, to find leftover processes.
 pub const SESSION_MARKER: &str = "HOST_SESSION";
 
-/// Children that this process had before it was `host`.
+/// Children that this process had before it became `host`.
 static INHERITED_CHILDREN: OnceLock<Vec<Process>> = OnceLock::new();
 
-/// One sweep at a time: a process that it reaps must not be another one's by then.
+/// Only one sweep may run: it must not wait for a pid that another one reaped and that is in use again.
 static SWEEP_LOCK: Mutex<()> = Mutex::new(());
 
-/// Makes this process the parent of whatever is orphaned below it. The composition root calls this once, before
-/// the first session starts.
+/// Makes this process the parent of orphaned descendants. Call it once, before the first session starts.
 ///
 /// # Errors
-/// When the kernel refuses.
+/// The kernel refused.
 pub fn become_subreaper() -> io::Result<()> {
-    // Where that cannot be read no agent is started either.
+    // If that fails, no agent can be started either.
     if let Ok(own) = pids::own_process()
         && let Ok(children) = process_tree::find(|process| process.parent == own.number)
     {
@@ -52,11 +51,11 @@ pub fn become_subreaper() -> io::Result<()> {
     Ok(set_child_subreaper(Some(getpid()))?)
 }
 
-/// Kills and reaps orphans that the host has adopted, and processes marked with `session`, with all their
-/// descendants, until none is left or `timeout` is over. Blocks.
+/// Kills and reaps orphans that the host adopted, and processes marked with `session`, with all their descendants,
+/// until none is left or `timeout` has passed. Blocks.
 ///
 /// # Errors
-/// The processes that are left, for a person.
+/// Lists the processes that are left.
 pub fn kill_orphans(session: Option<&str>, timeout: Duration) -> Result<(), String> {
     let _one_at_a_time = SWEEP_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let marker = session.map(|session| format!("{SESSION_MARKER}={session}"));
@@ -76,17 +75,17 @@ pub fn kill_orphans(session: Option<&str>, timeout: Duration) -> Result<(), Stri
         if Instant::now() >= until {
             return Err(process_tree::describe(&left));
         }
-        // A failure to list shows in the next round.
+        // If listing fails, the next round reports it.
         drop(process_tree::kill_all(belongs));
         for pid in left.iter().filter(|it| it.parent == host.own.pid).filter_map(Process::syscall_pid) {
-            // Not a child any more is as good as reaped.
+            // An error means that it is not a child anymore, which is just as good.
             let _ = waitpid(Some(pid), WaitOptions::NOHANG);
         }
         std::thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// What is known of the host where its orphans are looked for.
+/// The host, as far as it matters to recognize its orphans.
 struct HostProcess<'a> {
     own: Process,
     /// Whether it is the first process of its PID namespace.
@@ -95,10 +94,10 @@ struct HostProcess<'a> {
 }
 
 impl HostProcess<'_> {
-    /// Whether `process` is the root of a tree of orphans. The host's session is 0 where its leader is outside of the
-    /// host's PID namespace, as in a container that a shell started.
+    /// Whether `process` is the root of a tree of orphans. The host's session is 0 if the session leader is outside of
+    /// the host's PID namespace, as in a container started by a shell.
     fn has_orphan(&self, process: &Process, marker: Option<&str>) -> bool {
-        // A supervisor has its agent's environment, but it is in the host's session.
+        // A supervisor has its agent's environment, but is in the host's session.
         if process.pid == self.own.pid || process.session == self.own.session {
             return false;
         }
@@ -128,7 +127,7 @@ mod tests {
             assert!(has(12, 10, 12));
             assert!(!has(13, 1, 13), "a child of others");
             assert!(!has(14, 10, 14), "a child from before");
-            // There is no such process, so that nothing marks it.
+            // No such process exists, so it has no marker.
             let first = HostProcess { is_init: true, ..host };
             assert!(!first.has_orphan(&Process::for_test(i32::MAX, 10, 12), None), "anyone's");
         }

@@ -1,8 +1,8 @@
-//! The numbers of processes: those in `/proc`, and those that system calls take.
+//! Pids in `/proc`, and pids for system calls.
 //!
-//! They differ where `/proc` is of another PID namespace than this process, as after `unshare --pid --fork` without
-//! `--mount-proc`: a number from there, given to `kill`, is then a stranger's. Everything that is read from `/proc` is
-//! compared by its numbers; only [`to_syscall_pid`] makes one of them a number for a system call.
+//! They differ if `/proc` belongs to another PID namespace than this process, for example after `unshare --pid --fork`
+//! without `--mount-proc`. Passing a pid from there to `kill` would then hit an unrelated process. Everything read from
+//! `/proc` is compared by its pids there; only [`to_syscall_pid`] converts one for a system call.
 
 use std::{
     fs, io,
@@ -15,18 +15,18 @@ use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
 /// This process, as `/proc` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OwnProcess {
-    /// Its number there.
+    /// Its pid there.
     pub(crate) number: i32,
-    /// How many namespaces deeper than that of `/proc` its own is.
+    /// How many levels its own namespace is below that of `/proc`.
     depth: usize,
 }
 
-/// How `/proc` shows this process.
+/// Finds this process in `/proc`.
 ///
 /// # Errors
-/// It does not: there is no `/proc`, or it is of a namespace that this process is not in. What to do is said.
+/// There is no `/proc`, or it belongs to a namespace without this process. The text includes a fix.
 pub(crate) fn own_process() -> Result<OwnProcess, String> {
-    // A process never changes its namespace; `/proc` may only be mounted later.
+    // A process never changes its PID namespace, but `/proc` may be mounted later.
     static OWN: OnceLock<OwnProcess> = OnceLock::new();
     if let Some(own) = OWN.get() {
         return Ok(*own);
@@ -38,7 +38,7 @@ pub(crate) fn own_process() -> Result<OwnProcess, String> {
     let own_number = getpid().as_raw_nonzero().get();
     let depth = match namespace_numbers(&status) {
         Some(numbers) if numbers.first() == Some(&number) && numbers.last() == Some(&own_number) => numbers.len() - 1,
-        // A kernel that does not tell them.
+        // An older kernel does not show them.
         None if number == own_number => 0,
         _ => return Err(unusable(&io::Error::other(format!("it shows process {own_number} as {number}")))),
     };
@@ -52,8 +52,8 @@ fn unusable(error: &io::Error) -> String {
     )
 }
 
-/// The number, for system calls of this process, of the process that `/proc` has under `proc_pid`. `None` where it has
-/// none in this process's namespace.
+/// The pid for system calls of this process, given a pid in `/proc`. `None` if the process is not in this process's
+/// namespace.
 pub(crate) fn to_syscall_pid(proc_pid: i32) -> Option<i32> {
     let own = own_process().ok()?;
     if own.depth == 0 {
@@ -63,7 +63,7 @@ pub(crate) fn to_syscall_pid(proc_pid: i32) -> Option<i32> {
     namespace_numbers(&status)?.get(own.depth).copied()
 }
 
-/// The number in `/proc` of a child of this process that is not reaped yet, given its number for system calls.
+/// The pid in `/proc` of a child that is not reaped yet, given its pid for system calls.
 pub(crate) fn proc_pid(child: Pid) -> Option<i32> {
     if same_numbers() {
         return Some(child.as_raw_nonzero().get());
@@ -71,8 +71,8 @@ pub(crate) fn proc_pid(child: Pid) -> Option<i32> {
     pid_of(pidfd_open(child, PidfdFlags::empty()).ok()?.as_fd())
 }
 
-/// Whether a handle that was opened by the number of [`to_syscall_pid`] is of the process that `/proc` has under `proc_pid`: the
-/// same number may be one of another namespace's.
+/// Whether a handle opened with the pid from [`to_syscall_pid`] belongs to the process that `/proc` lists as
+/// `proc_pid`: the same pid may exist in several namespaces.
 pub(crate) fn handle_matches(handle: BorrowedFd<'_>, proc_pid: i32) -> bool {
     if own_process().is_ok_and(|own| own.depth == 0) {
         return true;
@@ -80,18 +80,18 @@ pub(crate) fn handle_matches(handle: BorrowedFd<'_>, proc_pid: i32) -> bool {
     pid_of(handle) == Some(proc_pid)
 }
 
-/// The number in `/proc` of the process that a handle is of.
+/// The pid in `/proc` of a handle's process.
 fn pid_of(handle: BorrowedFd<'_>) -> Option<i32> {
     let fdinfo = fs::read_to_string(format!("/proc/self/fdinfo/{}", handle.as_raw_fd())).ok()?;
     line(&fdinfo, "Pid:")?.trim().parse().ok()
 }
 
-/// Whether numbers from `/proc` may be given to system calls as they are.
+/// Whether pids from `/proc` can be passed to system calls unchanged.
 pub(crate) fn same_numbers() -> bool {
     own_process().is_ok_and(|own| own.depth == 0)
 }
 
-/// The numbers of a process in all namespaces from that of `/proc` down to its own.
+/// The pids of a process in all namespaces from that of `/proc` down to its own.
 fn namespace_numbers(status: &str) -> Option<Vec<i32>> {
     line(status, "NSpid:")?.split_ascii_whitespace().map(|number| number.parse().ok()).collect()
 }

@@ -1,4 +1,4 @@
-//! Who descends from whom, read from `/proc`, and how to kill them so that none gets away.
+//! Reads the process tree from `/proc` and kills trees of processes so that none escapes.
 
 use std::{collections::BTreeMap, fs, io, os::fd::AsFd};
 
@@ -6,34 +6,34 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_s
 
 use crate::supervise::pids;
 
-/// How often a tree is looked through for processes that were forked while it was being stopped.
+/// How many times to scan for processes that were forked while a tree was being stopped.
 const STOP_PASSES: usize = 64;
 
-/// A process as `/proc/PID/stat` shows it. All numbers are those of `/proc`, see `pids`.
+/// A process as `/proc/PID/stat` shows it. All pids are those of `/proc`, see `pids`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Process {
     pub(crate) pid: i32,
     pub(crate) parent: i32,
-    /// The session (`setsid`) that it belongs to.
+    /// Its session (`setsid`).
     pub(crate) session: i32,
-    /// Whether it is dead and only waits to be reaped.
+    /// Whether it is dead and waits to be reaped.
     pub(crate) zombie: bool,
-    /// Whether a signal has stopped it.
+    /// Whether a signal stopped it.
     pub(crate) stopped: bool,
     pub(crate) name: String,
-    /// Clock ticks since boot; tells it from a later process with the same number.
+    /// Clock ticks since boot; distinguishes it from a later process with the same pid.
     started: u64,
 }
 
 impl Process {
-    /// `None` when there is no such process (any more).
+    /// `None` if there is no such process (anymore).
     pub(crate) fn read(pid: i32) -> Option<Self> {
         let stat = fs::read(format!("/proc/{pid}/stat")).ok()?;
         Self::parse(pid, &String::from_utf8_lossy(&stat))
     }
 
     fn parse(pid: i32, stat: &str) -> Option<Self> {
-        // The name stands in parentheses and may itself hold any of them: the last one ends it.
+        // The name is in parentheses and may contain parentheses itself: the last one ends it.
         let (head, tail) = stat.rsplit_once(')')?;
         let fields: Vec<&str> = tail.split_ascii_whitespace().collect();
         Some(Self {
@@ -47,13 +47,12 @@ impl Process {
         })
     }
 
-    /// Sends `signal` to this very process; neither a later one that was given its number nor one that has the number in
-    /// another namespace gets it.
+    /// Sends `signal` to exactly this process, and never to one that has the same pid later or in another namespace.
     pub(crate) fn signal(&self, signal: Signal) {
         let Some(pid) = self.syscall_pid() else { return };
         let same = || Self::read(self.pid).is_some_and(|now| now.started == self.started);
         match pidfd_open(pid, PidfdFlags::empty()) {
-            // Errors below mean that it is gone, or belongs to another user; whoever waits for it will see.
+            // Errors mean that it is gone or belongs to another user; the caller will notice.
             Ok(handle) if same() && pids::handle_matches(handle.as_fd(), self.pid) => {
                 let _ = pidfd_send_signal(handle, signal);
             }
@@ -62,17 +61,17 @@ impl Process {
         }
     }
 
-    /// Its number for system calls, where it has one.
+    /// Its pid for system calls, if it has one.
     pub(crate) fn syscall_pid(&self) -> Option<Pid> {
         pids::to_syscall_pid(self.pid).and_then(Pid::from_raw)
     }
 
-    /// Whether it is the same process as `other`, and not a later one with its number.
+    /// Whether `other` is the same process, and not a later one with the same pid.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         (self.pid, self.started) == (other.pid, other.started)
     }
 
-    /// Whether the process was started with the variable `name` in its environment, whatever its value.
+    /// Whether the process was started with the variable `name`, whatever its value.
     pub(crate) fn was_started_with_variable(&self, name: &str) -> bool {
         self.environment_has(|entry| entry.strip_prefix(name.as_bytes()).is_some_and(|rest| rest.starts_with(b"=")))
     }
@@ -87,18 +86,18 @@ impl Process {
     }
 }
 
-/// All processes that `belongs` picks, and all their descendants, as far as one look shows them. Each is given to
-/// `seen` at once; those in `known` are not looked at again.
+/// Finds all processes that match `belongs`, and all their descendants, in one scan. Calls `on_found` for each
+/// immediately; those in `known` are skipped.
 ///
 /// # Errors
-/// When `/proc` cannot be listed.
+/// `/proc` cannot be listed.
 fn scan(
     known: &mut BTreeMap<i32, Process>,
     belongs: &impl Fn(&Process) -> bool,
     on_found: impl Fn(&Process),
 ) -> io::Result<()> {
     let mut others: Vec<Process> = Vec::new();
-    // The kernel lists by number, so that parents mostly come before their children.
+    // The kernel lists by pid, so parents mostly come before their children.
     for pid in fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok()) {
         if known.contains_key(&pid) {
             continue;
@@ -111,7 +110,7 @@ fn scan(
             others.push(process);
         }
     }
-    // Where the numbers have wrapped around, a child came before its parent.
+    // After pids have wrapped around, a child may come before its parent.
     loop {
         let (found, rest): (Vec<_>, Vec<_>) = others.into_iter().partition(|it| known.contains_key(&it.parent));
         if found.is_empty() {
@@ -125,22 +124,21 @@ fn scan(
     }
 }
 
-/// All processes that `belongs` picks, and all their descendants.
+/// Finds all processes that match `belongs`, and all their descendants.
 ///
 /// # Errors
-/// When `/proc` cannot be listed.
+/// `/proc` cannot be listed.
 pub(crate) fn find(belongs: impl Fn(&Process) -> bool) -> io::Result<Vec<Process>> {
     let mut known = BTreeMap::new();
     scan(&mut known, &belongs, |_| {})?;
     Ok(known.into_values().collect())
 }
 
-/// Sends SIGKILL to all that `belongs` picks, and to all their descendants. Each is stopped as soon as it is seen,
-/// and they are looked for again until no new one turns up: a fork bomb that is only killed wins the race against
-/// its killer.
+/// Sends SIGKILL to all processes that match `belongs`, and to all their descendants. Each one is stopped as soon as it
+/// is found, and scans are repeated until they find no new one: a fork bomb would win the race against a plain kill.
 ///
 /// # Errors
-/// When `/proc` cannot be listed; those found before are killed nevertheless.
+/// `/proc` cannot be listed; processes found before are killed nevertheless.
 pub(crate) fn kill_all(belongs: impl Fn(&Process) -> bool) -> io::Result<()> {
     let mut stopped = BTreeMap::new();
     let mut result = Ok(());
@@ -157,8 +155,8 @@ pub(crate) fn kill_all(belongs: impl Fn(&Process) -> bool) -> io::Result<()> {
     result
 }
 
-/// Sends SIGSTOP to all that `belongs` picks, and to all their descendants, until no new one turns up: those that were not
-/// stopped before.
+/// Sends SIGSTOP to all processes that match `belongs`, and to all their descendants, until no new one is found.
+/// Returns those that were not stopped before.
 pub(crate) fn stop_all(belongs: impl Fn(&Process) -> bool) -> Vec<Process> {
     let mut found = BTreeMap::new();
     for _ in 0..STOP_PASSES {
@@ -175,7 +173,7 @@ pub(crate) fn stop_all(belongs: impl Fn(&Process) -> bool) -> Vec<Process> {
     found.into_values().filter(|process| !process.stopped && !process.zombie).collect()
 }
 
-/// Names processes for a person: `4711 (sleep), 4712 (sh)`, at most ten.
+/// Lists at most ten processes for people: `4711 (sleep), 4712 (sh)`.
 pub(crate) fn describe(processes: &[Process]) -> String {
     let mut names: Vec<String> = processes.iter().take(10).map(|it| format!("{} ({})", it.pid, it.name)).collect();
     if processes.len() > names.len() {

@@ -1,4 +1,4 @@
-//! What the host orders a supervisor to start.
+//! The order to start an agent.
 
 use std::ffi::OsString;
 
@@ -6,12 +6,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::confine::ConfinementSpec;
 
-/// How an agent is to be started. Every process of the machine can read this one's arguments, and this is for none of
-/// them: it has paths of the attempt.
+/// What a supervisor must know to start its agent. It is not passed as arguments, because every process of the machine
+/// can read those, and it contains paths of the attempt.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct StartOrder {
-    /// What the operating system holds it to, see `confine`.
+    /// How to confine the agent, see `confine`.
     pub(crate) policy: ConfinementSpec,
-    /// The file that is its standard input; `/dev/null` when absent, since standard input here is the control socket.
+    /// The file to use as the agent's standard input; `/dev/null` if absent, since the supervisor's own is the control
+    /// socket.
     pub(crate) stdin: Option<OsString>,
 }

@@ -1,30 +1,30 @@
 //! The supervisor of one agent: the host's own binary in a hidden mode.
 //!
-//! It knows whose descendants are whose, because as a *child subreaper* it becomes the parent of whatever
-//! the agent orphans, and it outlives a `kill -9` of the host: the control socket that the two hold closes
-//! then, and that means the same as an order to end. It has one thread and no runtime: the parent-death
-//! signal of the agent is tied to the thread that forked it, and it must start within a few milliseconds.
+//! As a *child subreaper*, it becomes the parent of all processes the agent orphans, so it knows its agent's
+//! descendants. It survives a `kill -9` of the host: the control socket between the two then closes, which has the same
+//! effect as an order to end. It has one thread and no async runtime: the agent's parent-death signal is tied to the
+//! thread that forked it, and the supervisor must start within a few milliseconds.
 //!
-//! Standard input is the control socket; the agent's standard output and error are passed through and
-//! are never read here. Environment and working directory are the agent's too.
+//! Standard input is the control socket. The agent inherits standard output and error, which are never read here, and
+//! environment and working directory.
 //!
 //! | from the supervisor | |
 //! |---|---|
 //! | `started PID` | the agent runs |
-//! | `unconfined WHY` | the kernel cannot hold the agent to all of its policy; comes before `started` |
-//! | `failed MESSAGE` | it could not be started; the supervisor ends |
-//! | `exited CODE`, `killed SIGNAL` | the agent ended; descendants may live on |
-//! | `ending` | the host's order was heard: an exit told before it was not its doing |
-//! | `gone` | no descendant is left; the supervisor ends |
+//! | `unconfined WHY` | the kernel cannot enforce the whole confinement; sent before `started` |
+//! | `failed MESSAGE` | the agent could not be started; the supervisor exits |
+//! | `exited CODE`, `killed SIGNAL` | the agent exited; descendants may live on |
+//! | `ending` | the host's order was received: an exit reported before was not caused by it |
+//! | `gone` | no descendant is left; the supervisor exits |
 //!
 //! | from the host | |
 //! |---|---|
-//! | `start JSON` | what is not among the arguments, see [`StartOrder`]; the first line, written before this process begins |
+//! | `start JSON` | see [`StartOrder`]; the first line, written before this process begins |
 //! | `end MILLISECONDS` | SIGTERM for all, SIGKILL for those left after that time; may be repeated to shorten it |
-//! | end of file | the same as `end 0` |
+//! | end of file | same as `end 0` |
 //!
-//! Not covered: what another service starts at the agent's request (a container daemon, cron, systemd) is
-//! no descendant, and a process of another user (setuid) cannot be signalled; the latter is reported.
+//! Not covered: processes that another service starts at the agent's request (a container daemon, cron, systemd) are
+//! not descendants, and processes of another user (setuid) cannot be signaled; the latter are reported.
 
 use std::{
     fs::File,
@@ -55,10 +55,10 @@ use crate::{
     },
 };
 
-/// How long to wait between two rounds of killing; a process in an uninterruptible wait takes its time.
+/// How long to wait between two rounds of killing; a process in an uninterruptible wait needs time.
 const KILL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// A wait that takes so much longer than it should is one in which this process was stopped.
+/// If a wait takes this much longer than requested, this process was stopped meanwhile.
 const STOPPED_THRESHOLD: Duration = Duration::from_millis(500);
 
 /// Runs an agent until it and all its descendants are gone. Returns the exit code of the supervisor.
@@ -67,7 +67,7 @@ pub fn supervise(args: &SuperviseArgs) -> u8 {
     match Supervisor::prepare().and_then(|supervisor| supervisor.run(args)) {
         Ok(()) => 0,
         Err(error) => {
-            // Standard error still is the agent's, and thus in the session's record.
+            // Standard error is still the agent's, and thus recorded.
             drop(writeln!(
                 io::stderr(),
                 "host supervise: {error}; this mode is for `host run` only, which starts it with a control socket"
@@ -79,17 +79,17 @@ pub fn supervise(args: &SuperviseArgs) -> u8 {
 
 struct Supervisor {
     control: UnixStream,
-    /// The agent, until it is reaped; its number may be a descendant's afterwards.
+    /// The agent's pid until it is reaped; a descendant may have the same pid afterwards.
     agent: Option<i32>,
-    /// Whether the host knows that its order was heard.
+    /// Whether the order to end was acknowledged.
     end_acknowledged: bool,
-    /// Becomes readable when a child ends or somebody asks this process to end.
+    /// Readable when a child exits or a signal asks this process to end.
     signals: File,
-    /// What came over `control` and is no whole line yet.
+    /// Incomplete input from `control`.
     inbox: Vec<u8>,
-    /// When SIGKILL begins; `None` while nobody wants an end.
+    /// When SIGKILL begins; `None` until the end is requested.
     kill_at: Option<Instant>,
-    /// Whether the host can still say something.
+    /// Whether the host may still send orders.
     host_connected: bool,
 }
 
@@ -99,10 +99,10 @@ impl Supervisor {
         if !FileType::from_raw_mode(rustix::fs::fstat(&control)?.st_mode).is_socket() {
             return Err(io::Error::other("standard input is no control socket"));
         }
-        // Else it could start an agent and end none of its descendants.
+        // Without it, the descendants of an agent could not be ended.
         pids::own_process().map_err(io::Error::other)?;
         set_child_subreaper(Some(getpid()))?;
-        // An agent may stop its supervisor; when the host dies the kernel lets it go on.
+        // An agent may stop its supervisor; the kernel continues it when the host dies.
         set_parent_process_death_signal(Some(Signal::CONT))?;
         close_on_exec_from(3)?;
         Ok(Self {
@@ -142,14 +142,14 @@ impl Supervisor {
         self.agent = Some(agent);
         self.report(&format!("started {agent}"));
         release_stdio()?;
-        // An order may have come with the policy.
+        // An order may have been sent together with the start order.
         self.process_orders()?;
         while self.reap()? {
             if self.kill_at.is_some_and(|at| at <= Instant::now()) {
-                // On a busy machine fifty forkers would get fifty times the supervisor's share. Where this is not
-                // allowed, the race takes longer.
+                // On a busy machine, fifty forking processes would get fifty times the supervisor's CPU share. If
+                // raising the priority is not allowed, the race takes longer.
                 let _ = setpriority_process(None, -20);
-                // What could not be listed now is listed in the next round: whoever gives up here lets them all go.
+                // If listing fails, the next round tries again: giving up would let all of them go.
                 let _ = process_tree::kill_all(is_own_child);
             }
             self.wait()?;
@@ -158,7 +158,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// The first line from the host.
+    /// Reads the first line from the host.
     fn read_start_order(&mut self) -> io::Result<StartOrder> {
         let mut buffer = [0; 4 << 10];
         loop {
@@ -177,8 +177,8 @@ impl Supervisor {
         }
     }
 
-    /// Reaps what has ended. Returns whether a child is left; a descendant whose parent ends becomes a
-    /// child, so that no child means no descendant.
+    /// Reaps exited children. Returns whether a child is left. Orphaned descendants become children, so no child means
+    /// no descendant.
     fn reap(&mut self) -> io::Result<bool> {
         loop {
             match wait(WaitOptions::NOHANG) {
@@ -198,7 +198,7 @@ impl Supervisor {
         }
     }
 
-    /// Waits for a signal, an order or the next thing to do.
+    /// Waits for a signal, an order or the next deadline.
     fn wait(&mut self) -> io::Result<()> {
         let wanted = self.kill_at.map(|at| at.saturating_duration_since(Instant::now()).max(KILL_INTERVAL));
         let timeout =
@@ -213,7 +213,7 @@ impl Supervisor {
             Err(error) => return Err(error.into()),
         }
         if let (Some(at), Some(wanted)) = (&mut self.kill_at, wanted) {
-            // Both it and the agent were stopped: that was no grace.
+            // The supervisor and the agent were stopped; that time does not count as grace.
             let over = began.elapsed().saturating_sub(wanted);
             *at += if over > STOPPED_THRESHOLD { over } else { Duration::ZERO };
         }
@@ -228,7 +228,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Empties the queue of signals. Returns whether one of them asked for the end.
+    /// Empties the signal queue. Returns whether a signal asked for the end.
     fn end_requested(&mut self) -> io::Result<bool> {
         const SIZE: usize = size_of::<libc::signalfd_siginfo>();
         let mut asked = false;
@@ -250,7 +250,7 @@ impl Supervisor {
         match self.control.read(&mut buffer) {
             Ok(read) if read > 0 => self.inbox.extend_from_slice(&buffer[..read]),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            // The host is gone, or wants us to think so.
+            // The host is gone, or pretends to be.
             _ => {
                 self.host_connected = false;
                 self.end_after(Duration::ZERO);
@@ -259,13 +259,13 @@ impl Supervisor {
         self.process_orders()
     }
 
-    /// Carries out the orders that have come as whole lines.
+    /// Executes the complete orders received so far.
     fn process_orders(&mut self) -> io::Result<()> {
         while let Some(end) = self.inbox.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.inbox.drain(..=end).collect();
             let grace = String::from_utf8_lossy(&line).trim().strip_prefix("end ").and_then(|it| it.parse().ok());
             if !self.end_acknowledged {
-                // An agent that is dead already was not ended by the order.
+                // An agent that has already exited was not ended by the order.
                 self.reap()?;
                 self.report("ending");
                 self.end_acknowledged = true;
@@ -280,27 +280,27 @@ impl Supervisor {
         if self.kill_at.is_none() && !grace.is_zero() {
             for process in process_tree::find(is_own_child).unwrap_or_default() {
                 process.signal(Signal::TERM);
-                // A stopped process takes note of SIGTERM only when it goes on.
+                // A stopped process only handles SIGTERM after it continues.
                 process.signal(Signal::CONT);
             }
         }
         self.kill_at = Some(self.kill_at.map_or(at, |before| before.min(at)));
     }
 
-    /// A host that is gone hears nothing; the end of the socket says so soon enough.
+    /// Sends a line to the host. If the host is gone, the end of the socket will show that.
     fn report(&mut self, line: &str) {
         let line = line.replace('\n', " ");
         drop(self.control.write_all(format!("{line}\n").as_bytes()));
     }
 }
 
-/// Picks the roots of the trees that are to end.
+/// Matches the roots of the trees to end.
 fn is_own_child(process: &Process) -> bool {
     pids::own_process().is_ok_and(|own| process.parent == own.number)
 }
 
 fn watch_signals() -> io::Result<File> {
-    // SAFETY: plain system calls on a set that lives here; the descriptor is new and owned by nobody else.
+    // SAFETY: plain system calls on a set that lives here; the descriptor is new and has no other owner.
     unsafe {
         let mut set = std::mem::zeroed();
         libc::sigemptyset(&raw mut set);

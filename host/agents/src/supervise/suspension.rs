@@ -1,5 +1,5 @@
-//! Agents are stopped with the host and continued with it. Each has a session of its own, so that the terminal's stop
-//! signal does not reach it.
+//! Stops and continues agents together with the host. Each agent has its own session, so the terminal's stop signal
+//! does not reach it.
 
 use std::{
     collections::BTreeMap,
@@ -13,9 +13,9 @@ use crate::supervise::{
     process_tree::{self, Process},
 };
 
-/// The supervisors that run, by their numbers for system calls.
+/// The running supervisors, by their pids for system calls.
 static SUPERVISORS: Mutex<BTreeMap<i32, Process>> = Mutex::new(BTreeMap::new());
-/// Held by who starts a supervisor, against agents that start while all are stopped.
+/// Held while a supervisor starts, so that no agent starts while all are stopped.
 static START_LOCK: RwLock<()> = RwLock::new(());
 
 fn supervisors() -> MutexGuard<'static, BTreeMap<i32, Process>> {
@@ -23,25 +23,25 @@ fn supervisors() -> MutexGuard<'static, BTreeMap<i32, Process>> {
     SUPERVISORS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// While this is held nothing is suspended.
+/// Prevents suspension while the result is held.
 pub(crate) fn prevent() -> RwLockReadGuard<'static, ()> {
     START_LOCK.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The supervisor `pid` has been started, and is not reaped yet.
+/// Registers the supervisor `pid`, which was started and not reaped yet.
 pub(crate) fn register(pid: i32) {
     if let Some(process) = Pid::from_raw(pid).and_then(pids::proc_pid).and_then(Process::read) {
         supervisors().insert(pid, process);
     }
 }
 
-/// The supervisor `pid` is about to be reaped.
+/// Unregisters the supervisor `pid`, which is about to be reaped.
 pub(crate) fn unregister(pid: i32) {
     supervisors().remove(&pid);
 }
 
-/// Stops all agents with everything that they have started, calls `stop`, which returns when the host has been
-/// continued, and continues them. Processes that were stopped before stay so. Blocks.
+/// Stops all agents with everything they started, calls `stop`, which returns when the host continues, and continues
+/// them. Processes that were already stopped stay stopped. Blocks.
 pub fn suspend_agents(stop: impl FnOnce()) {
     let _none_starts = START_LOCK.write().unwrap_or_else(PoisonError::into_inner);
     let known: Vec<Process> = supervisors().values().cloned().collect();
@@ -59,7 +59,7 @@ mod tests {
 
     use super::*;
 
-    /// The states of a process tree, sorted.
+    /// Whether each process of a tree is stopped.
     fn stopped(root: i32) -> Vec<bool> {
         let tree = process_tree::find(|it| it.pid == root).unwrap();
         tree.iter().map(|it| it.stopped).collect()
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn a_process_tree_is_stopped_and_continued() {
-        // The last one has stopped itself.
+        // The last one stops itself.
         let script = "sleep 30 & sh -c 'kill -STOP $$; sleep 30' & wait";
         let mut child = Command::new("sh").args(["-c", script]).spawn().unwrap();
         let root = i32::try_from(child.id()).unwrap();

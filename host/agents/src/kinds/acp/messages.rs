@@ -1,4 +1,4 @@
-//! The messages of the protocol: those that the host sends, and what is told in several places of others.
+//! The protocol's messages: those the host sends, and fields that appear in several places of others.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// What of a line is needed.
+/// The fields to keep of each line.
 pub(super) const WANTED: WantedFields = WantedFields {
     facts: &[
         "id",
@@ -43,7 +43,7 @@ pub(super) const WANTED: WantedFields = WantedFields {
     texts: &["params.update.content", "params.update.content.text"],
 };
 
-/// The model that the session says it uses, in either of the places for it.
+/// The model of the session, from either of the places for it.
 pub(super) fn model(session: &Value) -> Option<String> {
     let options = list(session, "configOptions").iter();
     let option = options.filter(|option| text(option, "category") == "model").map(|it| text(it, "currentValue"));
@@ -51,19 +51,19 @@ pub(super) fn model(session: &Value) -> Option<String> {
     candidates.into_iter().find(|model| !model.is_empty()).map(str::to_owned)
 }
 
-/// What an error says in words; `message` is what else was said of it.
+/// The text of an error; `message` is an error text reported elsewhere.
 pub(super) fn error_text(error: &Value, message: &str) -> String {
     let details = content_text(member(error, "data"));
     let words = [text(error, "message"), &details, message];
     words.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(": ")
 }
 
-/// The number or name of a request, as it is written.
+/// A request's number or name, exactly as written.
 #[derive(Debug)]
 pub(super) struct RequestId(Option<String>, Option<u64>);
 
 impl RequestId {
-    /// That of `message`. `written` is how a number was written.
+    /// The id of `message`. `written` is how a number was written.
     pub(super) fn of(message: &Value, written: Option<&str>) -> Self {
         let Some(id) = message.get("id") else { return Self(None, None) };
         let plain = written.filter(|it| it.parse::<f64>().is_ok() && serde_json::from_str::<Value>(it).is_ok());
@@ -71,7 +71,7 @@ impl RequestId {
         Self(Some(written), as_integer(id))
     }
 
-    /// Whether there is one: what has none is a notification.
+    /// Whether there is an id. A message without one is a notification.
     pub(super) fn is_some(&self) -> bool {
         self.0.is_some()
     }
@@ -80,7 +80,7 @@ impl RequestId {
         self.1
     }
 
-    /// Answers the request with `body`, which holds a result or an error.
+    /// Answers the request with `body`, a result or an error.
     pub(super) fn answer(&self, body: &Value) -> ParsedLine {
         let body = body.to_string();
         ParsedLine::Reply(format!("{{\"jsonrpc\":\"2.0\",\"id\":{self},{}", &body[1..]))
@@ -93,7 +93,7 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Answers a request of the agent's.
+/// Answers a request of the agent.
 pub(super) fn answer_request(method: &str, id: &RequestId, params: &Value) -> ParsedLine {
     if method != "session/request_permission" {
         return error_reply(id, -32601, "this client has no such method");
@@ -105,7 +105,7 @@ pub(super) fn answer_request(method: &str, id: &RequestId, params: &Value) -> Pa
     id.answer(&json!({ "result": { "outcome": outcome } }))
 }
 
-/// The option that allows; where none says so in the words of the protocol, the first that does not refuse.
+/// The option that allows the action: one that the protocol marks as such, or else the first that does not refuse.
 fn allowed(options: &[Value]) -> Option<&Value> {
     let mut named = options.iter().filter(|option| !member(option, "optionId").is_null());
     let allows = named.clone().find(|option| text(option, "kind").starts_with("allow"));

@@ -1,35 +1,35 @@
 //! The lane kind `acp`: any agent that speaks the Agent Client Protocol, version 1. One process takes all messages.
 //!
-//! The host is the client: `initialize`, `session/new`, `session/set_mode` where the agent has a mode that asks for
-//! nothing, then `session/prompt` for each message. It offers neither files nor terminals, and grants every permission
-//! that is answer_request for all the same, as the other kinds do.
+//! The host is the client. It sends `initialize`, `session/new`, `session/set_mode` if the agent has a mode without
+//! permission requests, then `session/prompt` for each message. It offers neither files nor terminals, and grants every
+//! permission, as the other kinds do.
 //!
 //! | line | event |
 //! |---|---|
-//! | answer to `session/new` | started |
-//! | `agent_message_chunk` | message, when it is whole: before a tool call, another message or the end |
+//! | response to `session/new` | started |
+//! | `agent_message_chunk` | message, once complete: before a tool call, another message or the end |
 //! | `tool_call`, `tool_call_update` | tool call, once its arguments are known, then its result |
-//! | answer to `session/prompt` | usage where it is told, then the end of the turn |
+//! | response to `session/prompt` | usage if reported, then the end of the turn |
 //! | `session_info_update` of codex-acp | back-off, and whether the turn has failed |
-//! | chunks of messages and thoughts, states | one of twenty raw |
-//! | anything else, and whatever is of another session | raw |
+//! | chunks of messages and thoughts, states | every twentieth is raw |
+//! | anything else, and updates of other sessions | raw |
 //!
-//! Some adapters tell as messages what are none: that they try again, warnings, a banner. Those that were seen are told
-//! by their words, see `notices`. codex-acp ends a failed turn well, too, and tells the error as a message.
+//! Some adapters send retries, warnings and banners as messages. Known ones are recognized by their text, see
+//! `notices`. codex-acp also ends failed turns normally and sends the error as a message.
 //!
-//! Some agents write the last words right behind the answer to the prompt. They belong to the turn, which is over after
-//! a short silence.
+//! Some agents send the last message right after the response to the prompt. It belongs to the turn, which ends after a
+//! short silence.
 //!
-//! Every request is answered: one that is not understood with an error, as long as its number is.
+//! Every request is answered, an unknown one with an error, as long as its id is readable.
 //!
-//! The messages are read by hand, and not with the types of the crate `agent-client-protocol`: a line must be kept as it
-//! came and an unknown kind, field or version of it do no harm, and the crate would own both ends of the pipe. What is
-//! sent and understood is held to that crate by `host/tests/agents/acp_library.rs`.
+//! Messages are parsed by hand instead of with the types of the crate `agent-client-protocol`: lines must be recorded
+//! as received, unknown kinds, fields and versions must do no harm, and the crate would own both ends of the pipe.
+//! `host/tests/agents/acp_library.rs` checks the messages against that crate.
 //!
-//! An error as answer is a fault, see [`crate::kinds::provider_error::ProviderError`]; -32000 means that a login is in want, and what is
-//! not known otherwise is a fault of class `launch` before the first prompt. A turn that the agent's own bound ends
-//! (`max_turn_requests`) is one of class `limit`. A cost is not taken over: adapters tell one also for models whose
-//! price they do not know.
+//! An error response is a fault, see [`crate::kinds::provider_error::ProviderError`]; -32000 means that a login is
+//! required. Before the first prompt, unknown errors are faults of class `launch`. A turn that exceeds the agent's own
+//! limit (`max_turn_requests`) is a fault of class `limit`. Costs are ignored: adapters report them even for models
+//! whose price they do not know.
 
 mod messages;
 mod notices;
@@ -61,19 +61,19 @@ use crate::{
 };
 use host_model::{AgentSettings, Fault, FaultClass, LaneKind, SessionEventKind, Usage};
 
-/// How many chunks of a message make one event.
+/// How many chunks of a message produce one event.
 const CHUNKS_PER_EVENT: u32 = 20;
-/// How much of one message is kept.
+/// The size limit of one message.
 const MAX_MESSAGE_BYTES: usize = 1 << 20;
-/// How long an agent must be silent behind the end of its turn: where it has said or done something, and where it has
-/// not, so that more is to be expected.
+/// How long an agent must be silent after the end of its turn: if it said or did something, and if it did not, so that
+/// more is expected.
 const TRAILING_SILENCE: [Duration; 2] = [Duration::from_millis(150), Duration::from_secs(1)];
-/// The numbers of the two requests before the first prompt's.
+/// The ids of the two requests before the first prompt.
 const INITIALIZE: u64 = 0;
 const NEW_SESSION: u64 = 1;
-/// The number of another one, above those of all prompts.
+/// The id of another request, above those of all prompts.
 const SET_MODE: u64 = 1 << 32;
-/// The error that says that the agent must be logged in.
+/// The error code of an agent that requires a login.
 const LOGIN_REQUIRED: &str = "-32000";
 /// Any agent that speaks ACP.
 pub(crate) struct Acp;
@@ -87,7 +87,7 @@ impl AgentProgram for Acp {
         None
     }
 
-    /// It may be an adapter of any agent, so that every agent's variables are set.
+    /// It may be an adapter of any agent, so the variables of all agents are set.
     fn variables(&self, settings: &AgentSettings, config_dir: &Path) -> Vec<(&'static str, OsString)> {
         let adapted =
             [&crate::kinds::claude::Claude as &dyn AgentProgram, &crate::kinds::codex::Codex, &crate::kinds::pi::Pi];
@@ -116,25 +116,25 @@ impl AgentProgram for Acp {
 #[derive(Default)]
 struct AcpDialect {
     conversation: Conversation,
-    /// The mode that the lane asks for.
+    /// The mode that the lane requests.
     mode: Option<String>,
-    /// The first message, until the session is there.
+    /// The first message, until the session has started.
     first_message: Option<String>,
-    /// The number of the last prompt.
+    /// The id of the last prompt.
     prompt_id: u64,
-    /// Whether its turn is not over.
+    /// Whether its turn is running.
     busy: bool,
-    /// Its answer, once it has come.
+    /// Its response, once received.
     final_result: Option<Value>,
-    /// The message that is coming in, whether there was too much of it, and its name.
+    /// The message being received, whether it was cut, and its id.
     message: String,
     message_cut: bool,
     message_id: String,
     calls: ToolCalls,
     chunks: u32,
-    /// Whether the model has done anything in this turn.
+    /// Whether the model did anything in this turn.
     acted: bool,
-    /// Whether the adapter tells that the turn has failed, however it ends it.
+    /// Whether the adapter reported that the turn failed, however it ends it.
     failed: bool,
 }
 
@@ -154,7 +154,7 @@ impl Dialect for AcpDialect {
 
     fn parse_json(&mut self, json: &ParsedJson) -> Vec<ParsedLine> {
         match &json.value {
-            // Messages in a batch, as older versions of JSON-RPC have them.
+            // A batch of messages, as older versions of JSON-RPC have them.
             Value::Array(messages) => {
                 let messages = messages.iter().filter(|message| message.is_object());
                 messages.flat_map(|message| self.received(message, &RequestId::of(message, None))).collect()
@@ -185,7 +185,7 @@ impl Dialect for AcpDialect {
 
     fn process_exited(&mut self, exit: &AgentExit, stderr: &str) -> Vec<ParsedLine> {
         let why = launch_failure(exit, stderr, self.conversation.answered());
-        // What has come of a message is told, although its end is missing.
+        // An incomplete message is reported, too.
         let mut parsed = self.flush_message();
         parsed.extend(why);
         parsed
@@ -198,7 +198,7 @@ impl AcpDialect {
         match message.get("method") {
             Some(Value::String(method)) if method == "session/update" => {
                 let mut parsed = self.notified(params);
-                // A notification that asks for an answer.
+                // A notification that expects a response.
                 parsed.extend(id.is_some().then(|| id.answer(&json!({ "result": null }))));
                 parsed
             }
@@ -207,7 +207,7 @@ impl AcpDialect {
             Some(_) if id.is_some() => vec![error_reply(id, -32600, "the method of a request is a text")],
             Some(_) => Vec::new(),
             None if self.expects_reply(id) => self.answer(id.number(), message),
-            // Neither a request nor an answer.
+            // Neither a request nor a response.
             None if id.is_some() && message.get("result").is_none() && message.get("error").is_none() => {
                 vec![error_reply(id, -32600, "a request has a method")]
             }
@@ -215,7 +215,7 @@ impl AcpDialect {
         }
     }
 
-    /// Whether the agent owes an answer to the request `id`.
+    /// Whether the agent owes a response to the request `id`.
     fn expects_reply(&self, id: &RequestId) -> bool {
         match id.number() {
             Some(INITIALIZE | NEW_SESSION | SET_MODE) => self.first_message.is_some(),
@@ -226,7 +226,7 @@ impl AcpDialect {
 
     fn answer(&mut self, id: Option<u64>, value: &Value) -> Vec<ParsedLine> {
         let result = member(value, "result");
-        // Some write both, one of them as null.
+        // Some agents write both, one of them as null.
         let error = value.get("error").filter(|error| !error.is_null());
         match (id, error) {
             (Some(INITIALIZE | NEW_SESSION | SET_MODE), Some(error)) => vec![self.start_error(error)],
@@ -273,7 +273,7 @@ impl AcpDialect {
         let output = integer(used, "outputTokens");
         let total = integer(used, "totalTokens").filter(|total| *total > 0);
         if let Some(total) = total {
-            // Adapters differ in whether their `inputTokens` hold the cached ones; the total does.
+            // Adapters differ in whether `inputTokens` includes cached tokens; the total does.
             let this = Usage {
                 input_tokens: Some(total.saturating_sub(output.unwrap_or(0))),
                 cached_input_tokens: integer(used, "cachedReadTokens"),
@@ -298,7 +298,7 @@ impl AcpDialect {
         parsed
     }
 
-    /// The words of an error may have come as a message.
+    /// The error may have been sent as a message.
     fn broken(&mut self, error: &Value) -> ParsedLine {
         let message = std::mem::take(&mut self.message);
         ParsedLine::Failed(self.provider_error(error, message.trim()))
@@ -312,7 +312,7 @@ impl AcpDialect {
 
     fn notified(&mut self, params: &Value) -> Vec<ParsedLine> {
         let session = name(params, "sessionId");
-        // Another session, such as a sub-agent's, is not the person's.
+        // Updates of another session, such as a sub-agent's, are not for the person.
         let known = self.conversation.id();
         if known.is_some_and(|known| !session.is_empty() && session != known) {
             return Vec::new();
@@ -371,7 +371,7 @@ impl AcpDialect {
         let mut parsed = if id == self.message_id { Vec::new() } else { self.flush_message() };
         self.message_id = id;
         if !self.message_id.is_empty() {
-            // One without a name may be the adapter's.
+            // One without an id may be from the adapter.
             self.conversation.set_answered();
         }
         let room = if self.message_cut { 0 } else { MAX_MESSAGE_BYTES.saturating_sub(self.message.len()) };
@@ -383,7 +383,7 @@ impl AcpDialect {
         parsed
     }
 
-    /// The message that has come in, if there is one.
+    /// Ends the message being received, if there is one.
     fn flush_message(&mut self) -> Vec<ParsedLine> {
         let mut text = std::mem::take(&mut self.message).trim().to_owned();
         if text.is_empty() {

@@ -1,4 +1,4 @@
-//! What adapters tell beside the protocol: that they try again, that they have failed, warnings, a banner.
+//! What adapters report outside of the protocol: retries, failures, warnings, a banner.
 
 use serde_json::Value;
 
@@ -8,15 +8,15 @@ use crate::{
 };
 use host_model::BackOff;
 
-/// What a message means that is not the model's.
+/// A message that is not from the model.
 #[derive(Debug, PartialEq)]
 pub(super) enum Notice {
     BackOff(BackOff),
-    /// Nothing that matters.
+    /// Nothing of interest.
     Noise,
 }
 
-/// What a message of an adapter means that is not the model's: it comes whole, and without a name.
+/// Recognizes a message that is not from the model. Such a message is complete and has no id.
 pub(super) fn notice(words: &str) -> Option<Notice> {
     // pi-acp 0.0.34.
     if let Some(rest) = words.strip_prefix("Retrying (attempt ") {
@@ -26,18 +26,18 @@ pub(super) fn notice(words: &str) -> Option<Notice> {
         let delay_ms = delay.map(|seconds| u64::from(seconds) * 1000);
         return Some(Notice::BackOff(BackOff { attempt: number(rest), delay_ms, reason: words.to_owned() }));
     }
-    // Of the same, and codex-acp 2.6.
+    // pi-acp 0.0.34 and codex-acp 2.6.
     let banner = words.starts_with("pi v") && words.ends_with("---\n");
     (banner || words.starts_with("Retry finished") || words.starts_with("Warning: ")).then_some(Notice::Noise)
 }
 
-/// What codex-acp 2.6 tells of Codex in a `session_info_update`.
+/// What codex-acp 2.6 reports about Codex in a `session_info_update`.
 #[derive(Debug, PartialEq)]
 pub(super) enum CodexNotice {
     BackOff(BackOff),
-    /// Its turn goes on.
+    /// The turn continues.
     Active,
-    /// Its turn has failed: what follows is the error in words, as a message, and an end as if all were well.
+    /// The turn has failed: the error follows as a message, then a normal end.
     Failed,
 }
 

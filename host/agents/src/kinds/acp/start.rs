@@ -1,4 +1,4 @@
-//! How a session and each of its turns begin.
+//! The start of a session and of each of its turns.
 
 use serde_json::{Value, json};
 
@@ -12,8 +12,8 @@ use crate::{
 };
 use host_model::{Fault, FaultClass, SessionEventKind};
 
-/// Modes in which adapters ask for nothing: of `claude-agent-acp` and of `codex-acp`. What an agent may do is the
-/// confinement's to say.
+/// The modes of `claude-agent-acp` and `codex-acp` without permission requests. The confinement decides what an agent
+/// may do.
 const UNRESTRICTED_MODES: [&str; 2] = ["bypassPermissions", "agent-full-access"];
 
 impl AcpDialect {
@@ -45,7 +45,7 @@ impl AcpDialect {
         vec![ParsedLine::Event(started), next]
     }
 
-    /// The mode that the session is to be put into, if it is not in it.
+    /// The mode to switch the session to, unless it is in it already.
     fn wanted_mode(&self, modes: &Value) -> Result<Option<String>, String> {
         let offered: Vec<&str> = list(modes, "availableModes").iter().map(|mode| text(mode, "id")).collect();
         let wanted = match self.mode.as_deref() {
@@ -60,7 +60,7 @@ impl AcpDialect {
         Ok(wanted.filter(|mode| *mode != text(modes, "currentModeId")).map(str::to_owned))
     }
 
-    /// An error before the first prompt. What nobody knows better is the lane's: it would be the same again.
+    /// An error before the first prompt. An unknown one is attributed to the lane: it would happen again.
     pub(super) fn start_error(&self, error: &Value) -> ParsedLine {
         let mut fault = self.provider_error(error, "");
         if fault.class == FaultClass::Crash {

@@ -2,7 +2,7 @@ use super::*;
 use crate::kinds::tests::{recorded, render};
 use host_model::Provider;
 
-/// What a recorded session of `turns` means: the next message is sent when the turn before is over.
+/// Parses a recorded session of `turns`. The next message is sent when the previous turn is over.
 fn session(version: &str, case: &str, turns: usize) -> Vec<ParsedLine> {
     let mut dialect = Acp.dialect(&Conversation::in_root(Path::new("/root")), &AgentSettings::new(LaneKind::Acp));
     let mut parsed = dialect.begin_turn("first");
@@ -66,7 +66,7 @@ fn other_adapters_parse_alike() {
     ] {
         let turns = session(version, "turns", 2);
         match version {
-            // Its last words come behind the end of the turn. The grace for them takes time, which a recording has not.
+            // Its last message follows the end of the turn after a delay, which a recording does not have.
             "opencode-1.1.65" => assert_eq!(messages(&turns), ["All", "is done.second"], "{version}"),
             _ => assert_eq!(messages(&turns), ["All is done.", "second"], "{version}"),
         }
@@ -87,7 +87,7 @@ fn other_adapters_parse_alike() {
             "codex-acp-1.0.0" => (0, 0),
             // It refused the arguments of the call.
             "opencode-1.1.65" => (1, 0),
-            // Its first update of the call has other arguments than the last one, and a call is reported once.
+            // Its first update of the call has different arguments than the last one, and a call is reported once.
             "opencode-1.18.33" => (0, 1),
             _ => (1, 1),
         };
@@ -97,12 +97,12 @@ fn other_adapters_parse_alike() {
         assert!(quiet.iter().any(|parsed| matches!(parsed, ParsedLine::Finished { .. })), "{version}: {quiet:?}");
         let refused = session(version, "http-401", 1);
         match refused.iter().find(|parsed| matches!(parsed, ParsedLine::Finished { .. } | ParsedLine::Failed(_))) {
-            // It calls the refusal an internal error, and gives no status.
+            // It reports an internal error without a status.
             Some(ParsedLine::Failed(fault)) if version == "opencode-1.18.33" => {
                 assert_eq!(fault.class, FaultClass::Crash, "{version}: {fault}");
             }
             Some(ParsedLine::Failed(fault)) => assert_eq!(fault.class, FaultClass::Launch, "{version}: {fault}"),
-            // It keeps the error to itself.
+            // It does not report the error.
             Some(ParsedLine::Finished { .. })
                 if ["pi-acp-0.0.23", "pi-acp-0.0.24", "opencode-1.1.65"].contains(&version) => {}
             other => panic!("{version}: {other:?}"),
@@ -137,7 +137,7 @@ fn a_failed_turn_of_codex_acp_is_a_fault() {
     }
 }
 
-/// In a session named `s`, with the first prompt sent: its number is 2.
+/// A session named `s` after the first prompt was sent, with id 2.
 fn prompted() -> Box<dyn Dialect> {
     let mut dialect = Acp.dialect(&Conversation::default(), &AgentSettings::new(LaneKind::Acp));
     dialect.begin_turn("do it");
@@ -146,7 +146,7 @@ fn prompted() -> Box<dyn Dialect> {
     dialect
 }
 
-/// What `line` means, and the silence that follows it.
+/// Parses `line` and the silence that follows it.
 fn settled(dialect: &mut Box<dyn Dialect>, line: &str) -> Vec<ParsedLine> {
     let mut parsed = dialect.parse(line);
     parsed.extend(dialect.finish_turn());
@@ -248,12 +248,12 @@ fn unfinished_calls_are_forgotten_eventually() {
             [ParsedLine::Event(SessionEventKind::ToolCall { .. })]
         ));
     }
-    // The last ones are known: there is only the result in want.
+    // The last ones are known, so only the result is missing.
     assert!(matches!(
         &dialect.parse(&call(4_999, "completed"))[..],
         [ParsedLine::Event(SessionEventKind::ToolResult { .. })]
     ));
-    // The first ones are not: they would be told anew.
+    // The first ones are forgotten, so the call is reported again.
     assert_eq!(dialect.parse(&call(0, "completed")).len(), 2);
 }
 
@@ -270,7 +270,7 @@ fn codex_gets_the_provider_with_its_key() {
     let keys = json!({ "name": "host", "base_url": "http://x/v1", "wire_api": "responses", "env_key": "KEY" });
     let expected = json!({ "model_provider": "host", "model_providers": { "host": keys } });
     assert_eq!(config(Some("http://x/"), Some("KEY")), Some(expected));
-    // Its own configuration may name a provider, which this must not come over.
+    // Its own configuration may name a provider, which must not be overridden.
     assert_eq!((config(Some("http://x"), None), config(None, Some("KEY"))), (None, None));
 }
 
@@ -345,7 +345,7 @@ fn an_empty_turn_finishes_normally() {
     assert_eq!(parsed, [ParsedLine::Finished { stop_reason: "end_turn".into() }]);
 }
 
-/// The answer to `line` in a session that has begun.
+/// The response to `line` in a session that has started.
 fn answer(line: &str) -> Value {
     match &prompted().parse(line)[..] {
         [.., ParsedLine::Reply(line)] => serde_json::from_str::<Value>(line).unwrap(),

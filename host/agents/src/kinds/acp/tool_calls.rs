@@ -1,4 +1,4 @@
-//! The tool calls of an ACP session: what is reported of one comes in several updates.
+//! The tool calls of an ACP session. Each is reported in several updates.
 
 use std::collections::BTreeMap;
 
@@ -10,21 +10,21 @@ use crate::{
 };
 use host_model::SessionEventKind;
 
-/// How many calls may be under way at once; of more the oldest are forgotten, by their names.
+/// How many calls may be open at a time; beyond that, calls are forgotten, ordered by id.
 const MAX_OPEN_CALLS: usize = 1024;
-/// Bytes that are kept of what the terminal of one call shows, and of those of all calls that are under way.
+/// The size limits of the terminal output of one call, and of all open calls.
 const MAX_OUTPUT: usize = 1 << 20;
 const MAX_TOTAL_OUTPUT: usize = 8 << 20;
-/// Bytes of a call's number, name or kind, and of arguments that are kept until the call is over.
+/// The size limit of a call's id, name and kind, and of arguments kept until the call ends.
 const MAX_WORD: usize = 1 << 10;
-/// Bytes of its title, which for some adapters is the command.
+/// The size limit of a title, which for some adapters is the command.
 const MAX_TITLE: usize = 16 << 10;
 
-/// The calls that are not over.
+/// The calls that have not ended.
 #[derive(Default)]
 pub(super) struct ToolCalls {
     open: BTreeMap<String, Call>,
-    /// Bytes that their terminals have output_bytes.
+    /// The size of their terminal output.
     output_bytes: usize,
 }
 
@@ -35,14 +35,14 @@ struct Call {
     kind: String,
     input: Value,
     output: String,
-    /// Bytes of the output that there was no room for.
+    /// Bytes of the output that exceeded the limit.
     cut: usize,
     failed: bool,
     reported: bool,
 }
 
 impl ToolCalls {
-    /// What an update tells of a call: the call, once its arguments are known, then its result.
+    /// Applies an update. Returns the call once its arguments are known, then its result.
     pub(super) fn update(&mut self, update: &Value) -> Vec<ParsedLine> {
         let id = word(&name(update, "toolCallId"));
         if self.open.len() >= MAX_OPEN_CALLS && !self.open.contains_key(&id) {
@@ -58,7 +58,7 @@ impl ToolCalls {
         if !call.reported && (known || over) {
             call.reported = true;
             call.infer_command();
-            // Nobody asks for its arguments again.
+            // The arguments are not needed again.
             let (name, input) = (call.name.clone(), call.input.take());
             parsed.push(ParsedLine::Event(SessionEventKind::ToolCall { id: id.clone(), name, input }));
         }
@@ -76,14 +76,14 @@ impl ToolCalls {
 }
 
 impl Call {
-    /// pi-acp tells a command as the title of a call without arguments.
+    /// pi-acp sends a command as the title of a call without arguments.
     fn infer_command(&mut self) {
         if self.kind == "execute" && self.input.as_object().is_none_or(serde_json::Map::is_empty) {
             self.input = json!({ "command": std::mem::replace(&mut self.name, self.kind.clone()) });
         }
     }
 
-    /// Takes in an update, and no more than `room` bytes of output; returns how many.
+    /// Applies an update with at most `room` bytes of output. Returns how many were taken.
     fn apply(&mut self, update: &Value, room: usize) -> usize {
         let titles = ["name", "title", "kind"].map(|key| text(update, key));
         if self.name.is_empty() {
@@ -97,7 +97,7 @@ impl Call {
         if input.as_object().is_some_and(|input| !input.is_empty()) {
             self.input = if self.reported { Value::Null } else { input.clone() };
         } else if is_first {
-            // It is kept until the call is over: arguments that are no object may be replaced.
+            // Kept until the call ends: arguments that are not an object may be replaced.
             let text = input.to_string();
             self.input = if text.len() <= MAX_WORD { input.clone() } else { json!(word(&text)) };
         }
@@ -116,7 +116,7 @@ impl Call {
     }
 }
 
-/// The beginning of a text that is kept until its call is over.
+/// The beginning of a text that is kept until its call ends.
 fn word(text: &str) -> String {
     beginning(text, MAX_WORD)
 }
@@ -125,7 +125,7 @@ fn beginning(text: &str, most: usize) -> String {
     text[..text.floor_char_boundary(most)].to_owned()
 }
 
-/// What a tool answered: as the agent got it, what its terminal showed, or what is output_bytes to a person.
+/// The output of a tool: as the agent received it, what its terminal showed, or what is shown to people.
 fn output(update: &Value, terminal: String) -> String {
     match member(update, "rawOutput") {
         Value::String(output) => output.clone(),
@@ -142,7 +142,7 @@ fn output(update: &Value, terminal: String) -> String {
 mod tests {
     use super::*;
 
-    /// Bytes that are held of calls that are not over.
+    /// The memory used by open calls, in bytes.
     fn held(calls: &ToolCalls) -> usize {
         let of = |(id, call): (&String, &Call)| {
             id.len() + call.name.len() + call.kind.len() + call.output.len() + call.input.to_string().len()

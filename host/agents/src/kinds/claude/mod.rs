@@ -1,25 +1,26 @@
-//! The lane kind `claude`: Claude Code, one `claude -p` a turn.
+//! The lane kind `claude`: Claude Code, one `claude -p` per turn.
 //!
 //! | line | event |
 //! |---|---|
 //! | `system` / `init` | started |
 //! | `system` / `api_retry` | back-off |
-//! | `assistant`, a block `text` | message, unless it is a sub-agent's, or the words of a provider's error |
-//! | `assistant`, a block `tool_use`; `user`, a block `tool_result` | tool call and its result, a sub-agent's too |
-//! | `result` | its words, if the turn's last step had none; usage, then the end of the turn, unless another `init` comes |
-//! | anything else, blocks `thinking` included | raw |
+//! | `assistant`, block `text` | message, unless it is from a sub-agent or is a provider error |
+//! | `assistant`, block `tool_use`; `user`, block `tool_result` | tool call and its result, also of sub-agents |
+//! | `result` | its text as a message if the last step of the turn had none; usage; then the end of the turn, unless another `init` follows |
+//! | anything else, including `thinking` blocks | raw |
 //!
-//! One message of the model comes as several lines, a block each.
+//! A message of the model is printed as several lines, one per block.
 //!
-//! Where a worker that was sent a message ends after the turn, Claude Code begins anew by itself, with another `init`
-//! and another `result`: the last one counts.
+//! If a worker that received a message finishes after the turn, Claude Code resumes on its own, with another `init` and
+//! another `result`; the last one counts.
 //!
-//! `is_error` tells a failure, and so does a `subtype` that begins with `error_`, whatever the other says. A turn that the agent's own bounds end (`--max-turns`,
-//! `--max-budget-usd`) is a fault of class `limit`; for the others see [`crate::kinds::provider_error::ProviderError`].
+//! Both `is_error` and a `subtype` that begins with `error_` mark a failure, whatever the other says. A turn that
+//! exceeds the agent's own limits (`--max-turns`, `--max-budget-usd`) is a fault of class `limit`; for other failures
+//! see [`crate::kinds::provider_error::ProviderError`].
 //!
-//! Usage is summed over the models of `model_usage_since_last_result`; `usage` beside it counts failed tries and no
-//! sub-agents. A cost counts only if every model's price is known: for a model that it does not know Claude Code
-//! makes a price up, and says so in `costBasis`.
+//! Usage is the sum over the models of `model_usage_since_last_result`; the field `usage` includes failed attempts and
+//! excludes sub-agents. A cost counts only if every model's price is known: Claude Code makes up a price for models it
+//! does not know and says so in `costBasis`.
 
 use std::{ffi::OsString, path::Path};
 
@@ -42,11 +43,11 @@ use host_model::{AgentSettings, BackOff, Fault, FaultClass, LaneKind, SessionEve
 #[cfg(test)]
 mod tests;
 
-/// What it prints in the place of an answer without a word (up to 2.1).
+/// Printed instead of an empty answer (up to 2.1).
 const NO_CONTENT: &str = "(no content)";
 /// The model of messages that no model wrote, such as errors.
 const SYNTHETIC_MODEL: &str = "<synthetic>";
-/// What of a line is needed.
+/// The fields to keep of each line.
 const WANTED: WantedFields = WantedFields {
     facts: &[
         "type",
@@ -102,7 +103,7 @@ impl AgentProgram for Claude {
         ];
         variables.extend(quiet.map(|name| (name, "1".into())));
         if rustix::process::geteuid().is_root() {
-            // Else it refuses to run without asking for permissions.
+            // Otherwise it refuses to run without asking for permissions.
             variables.push(("IS_SANDBOX", "1".into()));
         }
         if let Some(url) = settings.provider.as_ref().and_then(|provider| provider.base_url.as_ref()) {
@@ -123,7 +124,7 @@ impl AgentProgram for Claude {
             args.extend(["--resume".into(), conversation.into()]);
         }
         args.extend(request.settings.args.iter().map(OsString::from));
-        // A message that looks like a flag is none.
+        // A message that looks like a flag is not one.
         args.extend(["--".into(), request.message.into()]);
         Ok(Invocation { args, stdin: None })
     }
@@ -140,7 +141,7 @@ impl AgentProgram for Claude {
 
 struct ClaudeDialect {
     conversation: Conversation,
-    /// The last error that was told by a word.
+    /// The last error code.
     error: String,
     /// The last message of this turn, and whether no tool was called after it.
     last_message: String,
@@ -198,7 +199,7 @@ impl ClaudeDialect {
     fn assistant(&mut self, value: &Value) -> Vec<ParsedLine> {
         let synthetic = text(member(value, "message"), "model") == SYNTHETIC_MODEL;
         if synthetic || flag(value, "is_api_error_message") == Some(true) {
-            // Not the model's words. The `result` that follows says what it means.
+            // Not a message of the model. The `result` that follows reports the error.
             self.error = text(value, "error").to_owned();
             return Vec::new();
         }
@@ -230,7 +231,7 @@ impl ClaudeDialect {
         parsed
     }
 
-    /// The message, unless it is empty.
+    /// A message event, unless the text is empty.
     fn message(&mut self, text: &str) -> Option<ParsedLine> {
         if matches!(text.trim(), "" | NO_CONTENT) {
             return None;
@@ -252,7 +253,7 @@ impl ClaudeDialect {
         if !is_error && !known {
             parsed.splice(0..0, self.message(result));
         }
-        // Whatever follows is another turn.
+        // Anything that follows is another turn.
         (self.last_message, self.ends_with_message) = (String::new(), false);
         parsed.push(if !is_error {
             let reasons = [text(value, "stop_reason"), text(value, "terminal_reason"), subtype];
@@ -287,7 +288,7 @@ fn results(value: &Value) -> Vec<ParsedLine> {
     events.map(ParsedLine::Event).collect()
 }
 
-/// What a `result` says in words.
+/// The error messages of a `result`.
 fn errors(value: &Value) -> String {
     let errors: Vec<&str> = list(value, "errors").iter().filter_map(Value::as_str).collect();
     match text(value, "result") {
@@ -297,7 +298,7 @@ fn errors(value: &Value) -> String {
     }
 }
 
-/// What this turn used. Nothing but zeros means that no model was reached.
+/// The usage of this turn. All zeros mean that no model was reached.
 fn usage(value: &Value) -> Usage {
     let models = ["model_usage_since_last_result", "modelUsage"].map(|key| member(value, key).as_object());
     let used = match models.into_iter().flatten().find(|models| !models.is_empty()) {

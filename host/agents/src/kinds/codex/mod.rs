@@ -1,16 +1,16 @@
-//! The lane kind `codex`: Codex, one `codex exec` a turn.
+//! The lane kind `codex`: Codex, one `codex exec` per turn.
 //!
 //! | line | event |
 //! |---|---|
-//! | `thread.started` | started; it does not tell its model |
+//! | `thread.started` | started; without the model |
 //! | `item.completed` of `agent_message` | message |
-//! | `item.started` and `item.completed` of `command_execution`, `file_change`, `mcp_tool_call`, `web_search`, `collab_tool_call` (workers, by the name of its `tool`) and other tools | tool call, then its result |
-//! | `error`, `Reconnecting... N/M` | back-off; Codex does not tell how long it waits |
-//! | `turn.completed` | usage, then the end of the turn, once it has left: it still writes to its databases |
+//! | `item.started` and `item.completed` of `command_execution`, `file_change`, `mcp_tool_call`, `web_search`, `collab_tool_call` (workers, named by its `tool`) and other tools | tool call, then its result |
+//! | `error`, `Reconnecting... N/M` | back-off; Codex does not report the delay |
+//! | `turn.completed` | usage, then the end of the turn once the process has exited: it still writes to its databases |
 //! | `turn.failed` | the end of the turn, see [`crate::kinds::provider_error::ProviderError`] |
-//! | anything else: `reasoning`, `todo_list`, items `error`, which are warnings | raw |
+//! | anything else: `reasoning`, `todo_list`, and `error` items, which are warnings | raw |
 //!
-//! `usage` counts the whole thread, turns before included (0.169). A cost is never told.
+//! `usage` covers the whole thread, including earlier turns (0.169). Codex never reports a cost.
 
 use std::{collections::HashSet, ffi::OsString, path::Path};
 
@@ -33,7 +33,7 @@ use host_model::{AgentSettings, BackOff, Fault, FaultClass, LaneKind, Provider, 
 #[cfg(test)]
 mod tests;
 
-/// What of a line is needed.
+/// The fields to keep of each line.
 const WANTED: WantedFields = WantedFields {
     facts: &[
         "type",
@@ -79,13 +79,13 @@ impl AgentProgram for Codex {
         if let Some(model) = &request.settings.model {
             args.extend(["--model".into(), model.into()]);
         }
-        // On the command line, so that a `config.toml` among the seeds stays as it is.
+        // Passed on the command line so that a seeded `config.toml` stays unchanged.
         args.extend(overrides(request.settings).into_iter().flat_map(|setting| ["-c".into(), setting.into()]));
         args.extend(request.settings.args.iter().map(OsString::from));
         if let Some(conversation) = &request.conversation_id {
             args.push(conversation.into());
         }
-        // A message that looks like a flag is none, and a dash alone is not for the standard input.
+        // A message that looks like a flag is not one, and a single dash does not mean standard input.
         let message = if request.message == "-" { " -" } else { request.message };
         args.extend(["--".into(), message.into()]);
         Ok(Invocation { args, stdin: None })
@@ -101,12 +101,12 @@ impl AgentProgram for Codex {
     }
 }
 
-/// Settings of `config.toml`.
+/// Overrides of `config.toml`.
 fn overrides(settings: &AgentSettings) -> Vec<String> {
     let off = ["check_for_update_on_startup", "analytics.enabled", "feedback.enabled", "features.plugins"];
     let mut overrides: Vec<String> = off.map(|key| format!("{key}=false")).into();
     let Some(provider) = &settings.provider else { return overrides };
-    // A text of JSON is one of TOML.
+    // A JSON string is also a TOML string.
     let quoted = |text: &str| Value::from(text).to_string();
     if let Some(name) = provider.name() {
         overrides.push(format!("model_provider={}", quoted(name)));
@@ -116,7 +116,7 @@ fn overrides(settings: &AgentSettings) -> Vec<String> {
     overrides
 }
 
-/// What `config.toml` says of a provider that has a URL.
+/// The settings in `config.toml` for a provider with a URL.
 fn provider_keys(provider: &Provider) -> Vec<(&'static str, String)> {
     let (Some(name), Some(url)) = (provider.name(), &provider.base_url) else { return Vec::new() };
     let url = format!("{}/v1", url.trim_end_matches('/'));
@@ -125,8 +125,8 @@ fn provider_keys(provider: &Provider) -> Vec<(&'static str, String)> {
     keys
 }
 
-/// The same for codex-acp, in its variable `CODEX_CONFIG`, where the lane names both URL and key: without a provider of
-/// its own, Codex asks OpenAI which models there are, and waits for the answer.
+/// The same settings for codex-acp, in its variable `CODEX_CONFIG`, if the lane sets both URL and key. Without its own
+/// provider, Codex asks OpenAI for the list of models and waits for the response.
 pub(crate) fn config_of_adapter(settings: &AgentSettings) -> Option<String> {
     let provider = settings.provider.as_ref().filter(|it| it.base_url.is_some() && it.key_variable.is_some())?;
     let name = provider.name()?;
@@ -137,11 +137,11 @@ pub(crate) fn config_of_adapter(settings: &AgentSettings) -> Option<String> {
 
 struct CodexDialect {
     conversation: Conversation,
-    /// Items whose call was told, and that are not over. Their names begin anew in each turn.
+    /// Items with a reported call and no result yet. Ids start over in each turn.
     open_items: HashSet<String>,
-    /// The last error that was no back-off.
+    /// The last error that was not a back-off.
     error: String,
-    /// Whether it prints `{"id":…,"msg":{…}}`, in which neither the session nor the end of a turn is told.
+    /// Whether it prints `{"id":…,"msg":{…}}`, a format without session id and end of turn.
     too_old: bool,
 }
 
@@ -208,7 +208,7 @@ impl CodexDialect {
                 }
                 vec![ParsedLine::Event(SessionEventKind::Message { text: text(item, "text").to_owned() })]
             }
-            // Words, plans and warnings are no tools.
+            // Messages, plans and warnings are not tools.
             "" | "agent_message" | "reasoning" | "todo_list" | "error" | "user_message" => Vec::new(),
             _ => {
                 self.conversation.set_answered();
@@ -217,7 +217,7 @@ impl CodexDialect {
         }
     }
 
-    /// Some tools are told only when they are done.
+    /// Some tools are reported only when they are done.
     fn tool(&mut self, kind: &str, item: &Value, completed: bool) -> Vec<ParsedLine> {
         let id = name(item, "id");
         let mut parsed = Vec::new();
@@ -226,14 +226,14 @@ impl CodexDialect {
             parsed.push(ParsedLine::Event(SessionEventKind::ToolCall { id: id.clone(), name, input }));
         }
         if completed {
-            // What is over is not told again.
+            // A finished item is not reported again.
             self.open_items.remove(&id);
             let failed = matches!(text(item, "status"), "failed" | "declined");
             let code = name(item, "exit_code");
             let is_error = failed || !matches!(code.trim(), "" | "0");
             parsed.push(ParsedLine::Event(SessionEventKind::ToolResult { id, is_error, output: output(item) }));
         }
-        // An `item.started` that was told before.
+        // An `item.started` that was reported before.
         if parsed.is_empty() { vec![ParsedLine::Ignored] } else { parsed }
     }
 
@@ -256,7 +256,7 @@ impl CodexDialect {
             cost_micro_usd: None,
         };
         let mut parsed = Vec::new();
-        // Nothing but zeros means that the provider did not say.
+        // All zeros mean that the provider did not report usage.
         if used.input_tokens.unwrap_or(0) > 0 || used.output_tokens.unwrap_or(0) > 0 {
             self.conversation.set_usage(&used);
             parsed.push(ParsedLine::Event(SessionEventKind::Usage(used)));
@@ -273,7 +273,7 @@ impl CodexDialect {
     }
 }
 
-/// The name and arguments of a tool, from its item.
+/// The name and arguments of a tool call.
 fn call(kind: &str, item: &Value) -> (String, Value) {
     let copy = |key: &str| member(item, key).clone();
     match kind {
@@ -294,7 +294,7 @@ fn call(kind: &str, item: &Value) -> (String, Value) {
     }
 }
 
-/// What a tool answered.
+/// The output of a tool.
 fn output(item: &Value) -> String {
     let error = text(member(item, "error"), "message");
     if error.is_empty() && text(item, "type") == "collab_tool_call" {

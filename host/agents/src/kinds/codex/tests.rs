@@ -115,7 +115,7 @@ fn every_tool_has_one_call_and_one_result() {
     );
 }
 
-/// As 0.39.0 printed it.
+/// Output of 0.39.0.
 #[test]
 fn an_older_output_format_is_reported() {
     let mut dialect = Codex.dialect(&Conversation::default(), &AgentSettings::new(LaneKind::Codex));

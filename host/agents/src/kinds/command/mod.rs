@@ -1,10 +1,12 @@
 //! The lane kind `command`: any program that takes a prompt, prints lines and exits.
 //!
-//! The lane's `args` are its arguments. In each of them `{prompt}` stands for the prompt, `{prompt-file}` for the path
-//! of a file that holds it, and `{model}` for the lane's model; without the first two, the prompt is its standard input.
+//! The lane's `args` are its arguments. In each of them, `{prompt}` is replaced by the prompt, `{prompt-file}` by the
+//! path of a file that holds it, and `{model}` by the lane's model. Without the first two, the prompt is passed on
+//! standard input.
 //!
-//! Every line of stdout is a raw event. Exit code 0 is the end of the turn, and the end of stdout, at most 64 KiB of
-//! whole lines, is the final message (of a line of over 1 MiB its beginning); any other exit is a crash. It has no tool calls, usage, back-off or second turn.
+//! Every line of stdout is a raw event. Exit code 0 ends the turn, and the last 64 KiB of stdout, in whole lines, are
+//! the final message (only the beginning of a line longer than 1 MiB); any other exit is a crash. There are no tool
+//! calls, usage, back-offs or second turns.
 
 use std::{collections::VecDeque, ffi::OsString, path::Path};
 
@@ -21,7 +23,7 @@ use host_model::{AgentSettings, Fault, FaultClass, LaneKind, SessionEventKind};
 #[cfg(test)]
 mod tests;
 
-/// How much of stdout the final message is.
+/// How many bytes of stdout the final message may have.
 const MAX_FINAL_MESSAGE: usize = 64 << 10;
 
 /// Any program.
@@ -68,7 +70,7 @@ impl AgentProgram for CommandProgram {
     }
 }
 
-/// `text` with every mark replaced, once: what a prompt holds is no mark.
+/// Replaces every placeholder in `text` once; placeholders within the values are not replaced.
 fn substitute(text: &str, placeholders: &[(&str, &str)]) -> String {
     let mut substitute = String::new();
     let mut rest = text;

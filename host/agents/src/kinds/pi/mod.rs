@@ -1,18 +1,18 @@
-//! The lane kind `pi`: Pi, one `pi --mode json` a turn.
+//! The lane kind `pi`: Pi, one `pi --mode json` per turn.
 //!
 //! | line | event |
 //! |---|---|
-//! | `session` | started; the model is told later, with each answer |
-//! | `message_end` of the assistant | message with its texts, unless it broke off; usage |
+//! | `session` | started; the model is reported later, with each answer |
+//! | `message_end` of the assistant | message with its texts, unless it was aborted; usage |
 //! | `tool_execution_start`, `tool_execution_end` | tool call, its result |
 //! | `auto_retry_start`, `summarization_retry_scheduled` | back-off |
-//! | `agent_settled` | the end of the turn: the last answer's `stopReason` tells which. Before 0.80 it is the program's end after `agent_end` |
-//! | `message_update`, `tool_execution_update` | one of twenty raw, so that an agent that writes a long answer is not silent |
-//! | `agent_start`, `turn_start`, `message_start`, `turn_end`, `agent_end`, other `message_end` | none: they repeat what is told |
+//! | `agent_settled` | the end of the turn, with the last answer's `stopReason`. Before 0.80, the exit of the program after `agent_end` |
+//! | `message_update`, `tool_execution_update` | every twentieth is raw, so that an agent that writes a long answer is not idle |
+//! | `agent_start`, `turn_start`, `message_start`, `turn_end`, `agent_end`, other `message_end` | none: they repeat other lines |
 //! | anything else | raw |
 //!
-//! Pi exits with 0 whatever happens. Usage is the sum over all answers, broken ones included; a cost of zero means that
-//! Pi knows no prices for the model.
+//! Pi always exits with 0. Usage is the sum over all answers, including failed ones; a cost of zero means that Pi has
+//! no prices for the model.
 
 use std::{ffi::OsString, path::Path};
 
@@ -36,14 +36,14 @@ use host_model::{AgentSettings, BackOff, Fault, FaultClass, LaneKind, SessionEve
 #[cfg(test)]
 mod tests;
 
-/// The file of its config dir that names providers.
+/// The file in the config dir that lists providers.
 const MODELS_FILE: &str = "models.json";
-/// No seed is longer.
+/// The size limit of the models file.
 const MAX_MODELS_BYTES: u64 = 4 << 20;
-/// How many chunks of an answer or of a tool's output make one event.
+/// How many chunks of an answer or of a tool's output produce one event.
 const CHUNKS_PER_EVENT: u32 = 20;
 
-/// What of a line is needed.
+/// The fields to keep of each line.
 const WANTED: WantedFields = WantedFields {
     facts: &[
         "type",
@@ -84,7 +84,7 @@ impl AgentProgram for Pi {
         ]
     }
 
-    /// A provider's URL can be given in `models.json` only.
+    /// A provider's URL can only be set in `models.json`.
     fn prepare(&self, settings: &AgentSettings, config_dir: &Path) -> Result<(), String> {
         let Some(provider) = &settings.provider else { return Ok(()) };
         let (Some(name), Some(url)) = (provider.name(), &provider.base_url) else { return Ok(()) };
@@ -98,10 +98,10 @@ impl AgentProgram for Pi {
             };
         let api = provider.api.as_deref().unwrap_or("anthropic-messages");
         let url = url.trim_end_matches('/');
-        // As the clients of these APIs expect it.
+        // The URL that clients of these APIs expect.
         let url = if api.starts_with("openai") { format!("{url}/v1") } else { url.to_owned() };
         let mut entry = Map::from_iter([("baseUrl".into(), url.into()), ("api".into(), api.into())]);
-        // A provider without a key is none to Pi.
+        // Pi ignores a provider without a key.
         let key = provider.key_variable.as_ref().map_or("none".to_owned(), |variable| format!("${variable}"));
         entry.insert("apiKey".into(), key.into());
         if let Some(model) = &settings.model {
@@ -111,7 +111,7 @@ impl AgentProgram for Pi {
         let providers = object.entry("providers").or_insert_with(|| json!({})).as_object_mut();
         let known = providers.ok_or_else(|| context("its `providers` is no JSON object".into()))?;
         match known.get_mut(name).and_then(Value::as_object_mut) {
-            // What the seeds say of it, such as prices, stays.
+            // Other seeded settings of the provider, such as prices, stay.
             Some(seeded) => entry.into_iter().for_each(|(key, value)| {
                 if key != "models" || !seeded.contains_key("models") {
                     seeded.insert(key, value);
@@ -135,8 +135,8 @@ impl AgentProgram for Pi {
             args.extend(["--session".into(), conversation.into()]);
         }
         args.extend(request.settings.args.iter().map(OsString::from));
-        // A message that looks like a flag is none, and one that begins with `@` names no file. Not every version knows
-        // `--`.
+        // A message that looks like a flag is not one, and one that begins with `@` is not a file. Not every version
+        // supports `--`.
         let is_special = request.message.starts_with(['@', '-']);
         let message = if is_special { format!(" {}", request.message) } else { request.message.to_owned() };
         args.push(message.into());
@@ -151,13 +151,13 @@ impl AgentProgram for Pi {
 #[derive(Default)]
 struct PiDialect {
     conversation: Conversation,
-    /// Pieces since one was an event.
+    /// Chunks since the last event.
     chunks: u32,
-    /// Why the last answer ended.
+    /// The stop reason of the last answer.
     stop_reason: String,
-    /// What its error was.
+    /// The error of the last answer.
     error: String,
-    /// Whether it has done what it was asked, as far as is known.
+    /// Whether the agent has finished, as far as is known.
     ended: bool,
 }
 
@@ -267,14 +267,14 @@ impl PiDialect {
             "aborted" => {
                 ParsedLine::Failed(Fault::new(FaultClass::Crash, "the agent broke off: its turn was interrupted"))
             }
-            // There was no answer at all.
+            // There was no answer.
             "" => ParsedLine::Idle { stop_reason: "settled".to_owned() },
             reason => ParsedLine::Idle { stop_reason: reason.to_owned() },
         }
     }
 }
 
-/// What one answer used; nothing but zeros means that the provider was not reached or did not say.
+/// The usage of one answer. All zeros mean that the provider was not reached or did not report it.
 fn usage(usage: &Value) -> Usage {
     let count = |key: &str| integer(usage, key);
     let parts = [count("input"), count("cacheRead"), count("cacheWrite")];

@@ -24,7 +24,7 @@ fn usage_of_turns_is_added_up() {
         parse_stream(&Pi, &conversation, &recorded("pi", VERSION, case));
     }
     let usage = conversation.usage();
-    // Prices of a model that Pi does not know are zero, and a cost of zero is none.
+    // Prices of models that Pi does not know are zero, and a cost of zero is unknown.
     assert_eq!((usage.input_tokens, usage.output_tokens, usage.cost_micro_usd), (Some(400), Some(80), None));
 }
 
