@@ -38,7 +38,7 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::confine::seccomp::SeccompFilter;
+use self::seccomp::SeccompFilter;
 use host_model::{Confinement, ConfinementMode, Ports, ProcessLimits};
 
 /// The newest Landlock ABI whose rights are requested. An older kernel enforces the ones it has.

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use crate::replay::reader::{ReplayReader, open_regular};
+use self::reader::{ReplayReader, open_regular};
 use crate::{
     lane::{Answer, Lane, Session, SessionSpec},
     session::observer::Observer,

@@ -26,7 +26,7 @@
 //! as received, unknown kinds, fields and versions must do no harm, and the crate would own both ends of the pipe.
 //! `host/tests/agents/acp_library.rs` checks the messages against that crate.
 //!
-//! An error response is a fault, see [`crate::kinds::provider_error::ProviderError`]; -32000 means that a login is
+//! An error response is a fault, see [`ProviderError`]; -32000 means that a login is
 //! required. Before the first prompt, unknown errors are faults of class `launch`. A turn that exceeds the agent's own
 //! limit (`max_turn_requests`) is a fault of class `limit`. Costs are ignored: adapters report them even for models
 //! whose price they do not know.
@@ -37,14 +37,14 @@ mod start;
 #[cfg(test)]
 mod tests;
 mod tool_calls;
+mod updates;
 
 use std::{ffi::OsString, path::Path, time::Duration};
 
 use serde_json::{Value, json};
 
-use crate::kinds::acp::{
+use self::{
     messages::{RequestId, WANTED, answer_request, error_reply, error_text, request},
-    notices::{CodexNotice, Notice, codex_notice, notice},
     tool_calls::ToolCalls,
 };
 use crate::{
@@ -55,9 +55,12 @@ use crate::{
     json::{
         line::ParsedJson,
         shape::WantedFields,
-        values::{content_text, integer, member, name, text},
+        values::{integer, member, name, text},
     },
-    kinds::provider_error::{ProviderError, launch_failure},
+    kinds::{
+        claude, codex, pi,
+        provider_error::{ProviderError, launch_failure},
+    },
 };
 use host_model::{AgentSettings, Fault, FaultClass, LaneKind, SessionEventKind, Usage};
 
@@ -89,15 +92,13 @@ impl AgentProgram for Acp {
 
     /// It may be an adapter of any agent, so the variables of all agents are set.
     fn variables(&self, settings: &AgentSettings, config_dir: &Path) -> Vec<(&'static str, OsString)> {
-        let adapted =
-            [&crate::kinds::claude::Claude as &dyn AgentProgram, &crate::kinds::codex::Codex, &crate::kinds::pi::Pi];
+        let adapted = [&claude::Claude as &dyn AgentProgram, &codex::Codex, &pi::Pi];
         let own = adapted.into_iter().flat_map(|program| program.variables(settings, config_dir));
-        own.chain(crate::kinds::codex::config_of_adapter(settings).map(|config| ("CODEX_CONFIG", config.into())))
-            .collect()
+        own.chain(codex::config_of_adapter(settings).map(|config| ("CODEX_CONFIG", config.into()))).collect()
     }
 
-    fn invocation(&self, answer_request: &TurnRequest<'_>) -> Result<Invocation, Fault> {
-        Ok(Invocation { args: answer_request.settings.args.iter().map(OsString::from).collect(), stdin: None })
+    fn invocation(&self, request: &TurnRequest<'_>) -> Result<Invocation, Fault> {
+        Ok(Invocation { args: request.settings.args.iter().map(OsString::from).collect(), stdin: None })
     }
 
     fn is_persistent(&self) -> bool {
@@ -308,100 +309,5 @@ impl AcpDialect {
         let status = (name(error, "code").trim() == LOGIN_REQUIRED).then_some(401);
         ProviderError { status, code: "", message: &error_text(error, message), answered: self.conversation.answered() }
             .fault()
-    }
-
-    fn notified(&mut self, params: &Value) -> Vec<ParsedLine> {
-        let session = name(params, "sessionId");
-        // Updates of another session, such as a sub-agent's, are not for the person.
-        let known = self.conversation.id();
-        if known.is_some_and(|known| !session.is_empty() && session != known) {
-            return Vec::new();
-        }
-        self.update(member(params, "update"))
-    }
-
-    fn update(&mut self, update: &Value) -> Vec<ParsedLine> {
-        match text(update, "sessionUpdate") {
-            "agent_message_chunk" if self.busy => self.chunk(update),
-            "tool_call" | "tool_call_update" => self.call(update),
-            "session_info_update" => self.state(update),
-            "agent_message_chunk"
-            | "agent_thought_chunk"
-            | "user_message_chunk"
-            | "usage_update"
-            | "available_commands_update"
-            | "current_mode_update"
-            | "config_option_update" => self.chunk_event(),
-            _ => Vec::new(),
-        }
-    }
-
-    fn chunk_event(&mut self) -> Vec<ParsedLine> {
-        self.chunks = (self.chunks + 1) % CHUNKS_PER_EVENT;
-        if self.chunks == 0 { Vec::new() } else { vec![ParsedLine::Ignored] }
-    }
-
-    fn state(&mut self, update: &Value) -> Vec<ParsedLine> {
-        match codex_notice(update) {
-            Some(CodexNotice::BackOff(back_off)) => {
-                return vec![ParsedLine::Event(SessionEventKind::BackOff(back_off))];
-            }
-            Some(CodexNotice::Failed) => self.failed = true,
-            Some(CodexNotice::Active) => self.failed = false,
-            None => {}
-        }
-        self.chunk_event()
-    }
-
-    fn chunk(&mut self, update: &Value) -> Vec<ParsedLine> {
-        let id = name(update, "messageId");
-        let content = member(update, "content");
-        let chunk = match content {
-            Value::Object(_) => text(content, "text").to_owned(),
-            content => content_text(content),
-        };
-        let chunk = chunk.as_str();
-        if id.is_empty() {
-            match notice(chunk) {
-                Some(Notice::BackOff(back_off)) => return vec![ParsedLine::Event(SessionEventKind::BackOff(back_off))],
-                Some(Notice::Noise) => return Vec::new(),
-                None => {}
-            }
-        }
-        let mut parsed = if id == self.message_id { Vec::new() } else { self.flush_message() };
-        self.message_id = id;
-        if !self.message_id.is_empty() {
-            // One without an id may be from the adapter.
-            self.conversation.set_answered();
-        }
-        let room = if self.message_cut { 0 } else { MAX_MESSAGE_BYTES.saturating_sub(self.message.len()) };
-        self.message_cut |= chunk.len() > room;
-        self.message.push_str(&chunk[..chunk.floor_char_boundary(room)]);
-        if parsed.is_empty() {
-            parsed = self.chunk_event();
-        }
-        parsed
-    }
-
-    /// Ends the message being received, if there is one.
-    fn flush_message(&mut self) -> Vec<ParsedLine> {
-        let mut text = std::mem::take(&mut self.message).trim().to_owned();
-        if text.is_empty() {
-            return Vec::new();
-        }
-        if std::mem::take(&mut self.message_cut) {
-            text.push_str(&format!(" … [cut after {} MiB]", MAX_MESSAGE_BYTES >> 20));
-        }
-        self.acted = true;
-        self.conversation.set_answered();
-        vec![ParsedLine::Event(SessionEventKind::Message { text })]
-    }
-
-    fn call(&mut self, update: &Value) -> Vec<ParsedLine> {
-        let mut parsed = self.flush_message();
-        self.acted = true;
-        self.conversation.set_answered();
-        parsed.extend(self.calls.update(update));
-        if parsed.is_empty() { self.chunk_event() } else { parsed }
     }
 }

@@ -16,7 +16,7 @@
 //!
 //! Both `is_error` and a `subtype` that begins with `error_` mark a failure, whatever the other says. A turn that
 //! exceeds the agent's own limits (`--max-turns`, `--max-budget-usd`) is a fault of class `limit`; for other failures
-//! see [`crate::kinds::provider_error::ProviderError`].
+//! see [`ProviderError`].
 //!
 //! Usage is the sum over the models of `model_usage_since_last_result`; the field `usage` includes failed attempts and
 //! excludes sub-agents. A cost counts only if every model's price is known: Claude Code makes up a price for models it

@@ -7,7 +7,7 @@
 //! | `item.started` and `item.completed` of `command_execution`, `file_change`, `mcp_tool_call`, `web_search`, `collab_tool_call` (workers, named by its `tool`) and other tools | tool call, then its result |
 //! | `error`, `Reconnecting... N/M` | back-off; Codex does not report the delay |
 //! | `turn.completed` | usage, then the end of the turn once the process has exited: it still writes to its databases |
-//! | `turn.failed` | the end of the turn, see [`crate::kinds::provider_error::ProviderError`] |
+//! | `turn.failed` | the end of the turn, see [`ProviderError`] |
 //! | anything else: `reasoning`, `todo_list`, and `error` items, which are warnings | raw |
 //!
 //! `usage` covers the whole thread, including earlier turns (0.169). Codex never reports a cost.
