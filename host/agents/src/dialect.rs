@@ -11,7 +11,7 @@ use crate::{
     exit::AgentExit,
     json::{
         line::{Line, LineContent, ParsedJson},
-        shape::WantedFields,
+        wanted_fields::WantedFields,
     },
 };
 

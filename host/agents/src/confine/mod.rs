@@ -140,20 +140,20 @@ impl ConfinementPlan {
     ///
     /// # Errors
     /// A path cannot be opened, or the kernel cannot enforce the required rules.
-    pub(crate) fn prepare(policy: &ConfinementSpec, program: &Path) -> Result<Self, String> {
-        let limits = policy.limits.clone();
-        if policy.mode == ConfinementMode::None {
+    pub(crate) fn prepare(spec: &ConfinementSpec, program: &Path) -> Result<Self, String> {
+        let limits = spec.limits.clone();
+        if spec.mode == ConfinementMode::None {
             return Ok(Self { rules: None, level: ConfinementLevel::AsRequested, limits });
         }
         let (version, filters) = (landlock_version(), seccomp::available());
         let level = match missing_protection(version, filters) {
-            Some(why) if policy.mode == ConfinementMode::Required => {
+            Some(why) if spec.mode == ConfinementMode::Required => {
                 return Err(format!("`confine = \"required\"`, but {why}"));
             }
             Some(why) => ConfinementLevel::Partial(why),
             None => ConfinementLevel::AsRequested,
         };
-        let ruleset = Some(ruleset(policy, program)?);
+        let ruleset = Some(ruleset(spec, program)?);
         let rules = ConfinementRules { ruleset, landlock: version > 0, seccomp: filters.then(SeccompFilter::new) };
         Ok(Self { rules: Some(rules), level, limits })
     }
@@ -231,8 +231,8 @@ fn missing_protection(version: i32, filters: bool) -> Option<String> {
     }
 }
 
-fn ruleset(policy: &ConfinementSpec, program: &Path) -> Result<RulesetCreated, String> {
-    let mut ruleset = create(policy).map_err(|error| format!("Landlock refuses the policy: {error}"))?;
+fn ruleset(spec: &ConfinementSpec, program: &Path) -> Result<RulesetCreated, String> {
+    let mut ruleset = create(spec).map_err(|error| format!("Landlock refuses the policy: {error}"))?;
     for path in system_paths::PROGRAMS {
         ruleset = allow(ruleset, Path::new(path), RUN_ACCESS, IfMissing::Skip)?;
     }
@@ -249,13 +249,13 @@ fn ruleset(policy: &ConfinementSpec, program: &Path) -> Result<RulesetCreated, S
         // If it is missing, starting it reports that.
         ruleset = allow(ruleset, program, RUN_ACCESS, IfMissing::Skip)?;
     }
-    for path in &policy.readable {
+    for path in &spec.readable {
         ruleset = allow(ruleset, Path::new(path), RUN_ACCESS, IfMissing::Fail)?;
     }
-    for path in &policy.writable {
+    for path in &spec.writable {
         ruleset = allow(ruleset, Path::new(path), write_access(), IfMissing::Fail)?;
     }
-    for (ports, access) in [(&policy.tcp_connect, AccessNet::ConnectTcp), (&policy.tcp_bind, AccessNet::BindTcp)] {
+    for (ports, access) in [(&spec.tcp_connect, AccessNet::ConnectTcp), (&spec.tcp_bind, AccessNet::BindTcp)] {
         let Ports::Only(ports) = ports else { continue };
         for port in ports {
             ruleset = ruleset
@@ -266,15 +266,15 @@ fn ruleset(policy: &ConfinementSpec, program: &Path) -> Result<RulesetCreated, S
     Ok(ruleset)
 }
 
-fn create(policy: &ConfinementSpec) -> Result<RulesetCreated, RulesetError> {
+fn create(spec: &ConfinementSpec) -> Result<RulesetCreated, RulesetError> {
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST_LANDLOCK))?
         .scope(Scope::from_all(NEWEST_LANDLOCK))?;
-    if policy.tcp_connect != Ports::Any {
+    if spec.tcp_connect != Ports::Any {
         ruleset = ruleset.handle_access(AccessNet::ConnectTcp)?;
     }
-    if policy.tcp_bind != Ports::Any {
+    if spec.tcp_bind != Ports::Any {
         ruleset = ruleset.handle_access(AccessNet::BindTcp)?;
     }
     ruleset.create()
@@ -365,17 +365,17 @@ mod tests {
         let confinement = Confinement::default().and([odd.clone()], []);
         let text = serde_json::to_string(&ConfinementSpec::from(&confinement)).unwrap();
         assert!(!text.contains('\n'), "{text}");
-        let policy: ConfinementSpec = serde_json::from_str(&text).unwrap();
-        assert_eq!(policy.writable, [odd.into_os_string()]);
-        assert_eq!(policy.tcp_connect, Ports::Only(Vec::new()));
+        let spec: ConfinementSpec = serde_json::from_str(&text).unwrap();
+        assert_eq!(spec.writable, [odd.into_os_string()]);
+        assert_eq!(spec.tcp_connect, Ports::Only(Vec::new()));
     }
 
     #[test]
     fn a_missing_listed_path_is_an_error() {
         for (writable, readable) in [(vec!["/nowhere/at/all".into()], vec![]), (vec![], vec!["/nowhere/at/all".into()])]
         {
-            let policy = ConfinementSpec::from(&Confinement::default().and(writable, readable));
-            let problem = ConfinementPlan::prepare(&policy, Path::new("sh")).unwrap_err();
+            let spec = ConfinementSpec::from(&Confinement::default().and(writable, readable));
+            let problem = ConfinementPlan::prepare(&spec, Path::new("sh")).unwrap_err();
             assert!(problem.contains("/nowhere/at/all: No such file"), "{problem}");
         }
     }

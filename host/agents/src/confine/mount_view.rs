@@ -22,8 +22,8 @@ const OPTIONS: &str = "mode=0711,size=64k,nr_inodes=64";
 ///
 /// # Errors
 /// The view was only partly set up.
-pub(super) fn enter(hidden: &Path, shown: &Path) -> io::Result<()> {
-    let Ok(within) = shown.strip_prefix(hidden) else { return Ok(()) };
+pub(super) fn enter(hidden: &Path, visible: &Path) -> io::Result<()> {
+    let Ok(relative) = visible.strip_prefix(hidden) else { return Ok(()) };
     let here = env::current_dir()?;
     // SAFETY: a plain system call; this process has one thread.
     if unsafe { libc::unshare(libc::CLONE_NEWNS) } < 0 {
@@ -33,14 +33,14 @@ pub(super) fn enter(hidden: &Path, shown: &Path) -> io::Result<()> {
     if mount("none", Path::new("/"), "", libc::MS_SLAVE | libc::MS_REC, "").is_err() {
         return Ok(());
     }
-    let own = File::options().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(shown)?;
+    let visible_dir = File::options().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(visible)?;
     let safe = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
     if mount("none", hidden, "tmpfs", safe, OPTIONS).is_err() {
         return Ok(());
     }
-    let place = hidden.join(within);
+    let place = hidden.join(relative);
     let put = fs::create_dir_all(&place).and_then(|()| {
-        mount(&format!("/proc/self/fd/{}", own.as_raw_fd()), &place, "", libc::MS_BIND, "")?;
+        mount(&format!("/proc/self/fd/{}", visible_dir.as_raw_fd()), &place, "", libc::MS_BIND, "")?;
         mount("none", hidden, "", libc::MS_REMOUNT | libc::MS_BIND | libc::MS_RDONLY | safe, "")
     });
     if let Err(error) = put {

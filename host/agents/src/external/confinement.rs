@@ -7,7 +7,7 @@ use host_model::{AgentSettings, Confinement};
 
 /// Extends a lane's confinement with the program `found`: the program itself, its interpreters, the directories of the
 /// lane's `path`, and the packages a Node script loads.
-pub(super) fn to(confinement: &Confinement, settings: &AgentSettings, found: &FoundProgram) -> Confinement {
+pub(super) fn for_program(confinement: &Confinement, settings: &AgentSettings, found: &FoundProgram) -> Confinement {
     let own = found.files.iter().flat_map(|path| std::iter::once(path.clone()).chain(packages(path)));
     // A missing directory in `path` is not an error; it is skipped during the search.
     let path = settings.path.iter().filter(|folder| folder.exists()).cloned();
@@ -45,7 +45,7 @@ mod tests {
         };
         let mut settings = AgentSettings::new(LaneKind::Pi);
         settings.path = vec![at("bin"), "/nowhere".into()];
-        let confinement = to(&Confinement::default(), &settings, &found);
+        let confinement = for_program(&Confinement::default(), &settings, &found);
         let expected = ["/usr/bin/env".into(), at("bin/pi"), at("node_modules"), at("bin")];
         assert_eq!(confinement.readable, expected);
         assert_eq!(confinement.writable, [""; 0].map(PathBuf::from));

@@ -98,7 +98,7 @@ impl ExternalLane {
         self.program.prepare(settings, &spec.config_dir).map_err(|problem| Fault::of_problem(class, problem))?;
         let own = self.program.variables(settings, &spec.config_dir);
         let dirs = [&spec.root, &spec.config_dir, &spec.home, &spec.tmp].map(Clone::clone);
-        let confinement = confinement::to(&self.guard.confinement, settings, &found);
+        let confinement = confinement::for_program(&self.guard.confinement, settings, &found);
         let confinement = confinement.and(dirs, spec.bin.clone()).with_view(spec.view.clone());
         let program::FoundProgram { executable, leading_args, .. } = found;
         Ok(ExternalAgent {
@@ -112,7 +112,7 @@ impl ExternalLane {
             config_dir: spec.config_dir.clone(),
             home: spec.home.clone(),
             tmp: spec.tmp.clone(),
-            session: new_session_id(),
+            session_id: new_session_id(),
             conversation: Conversation::in_root(&spec.root),
         })
     }
@@ -126,7 +126,7 @@ impl Lane for ExternalLane {
     fn start(&self, spec: SessionSpec) -> Answer<'_, Box<dyn Session>> {
         Box::pin(async move {
             let agent = self.prepare(&spec).await?;
-            let id = agent.session.clone();
+            let id = agent.session_id.clone();
             let session =
                 TurnSession::start(self.host.clone(), self.kind(), id, Box::new(agent), &spec, self.redactor()).await?;
             Ok(Box::new(session) as Box<dyn Session>)
@@ -150,7 +150,7 @@ struct ExternalAgent {
     config_dir: PathBuf,
     home: PathBuf,
     tmp: PathBuf,
-    session: String,
+    session_id: String,
     conversation: Conversation,
 }
 
@@ -163,7 +163,7 @@ impl TurnAgent for ExternalAgent {
         }
         let settings = &self.settings;
         let request =
-            TurnRequest { settings, turn, message, conversation_id, tmp_dir: &self.tmp, session_id: &self.session };
+            TurnRequest { settings, turn, message, conversation_id, tmp_dir: &self.tmp, session_id: &self.session_id };
         let Invocation { args, stdin } = self.program.invocation(&request)?;
         Ok(AgentCommand {
             program: self.executable.clone(),

@@ -98,9 +98,11 @@ pub(super) fn move_credentials_out(settings: &AgentSettings, config_dir: &Path, 
             let Some(folder) = SafeDir::open(config_dir)?.open_dir(parent).filter(|folder| folder.has_file(at)) else {
                 return Ok(());
             };
-            let kept = SafeDir::open(home)?.create_dir(Path::new(CREDENTIALS_DIR), 0o700);
+            let credentials_dir = SafeDir::open(home)?.create_dir(Path::new(CREDENTIALS_DIR), 0o700);
             // An agent that put something in the way only loses its login.
-            kept.and_then(|kept| folder.move_to(at, &kept, OsStr::new(&name))).or_else(|_| folder.remove(at))?;
+            credentials_dir
+                .and_then(|credentials_dir| folder.move_to(at, &credentials_dir, OsStr::new(&name)))
+                .or_else(|_| folder.remove(at))?;
             folder.symlink(&home.join(CREDENTIALS_DIR).join(&name), at)
         };
         moved().map_err(|error| format!("cannot take the login {} out of the config dir: {error}", to.display()))?;

@@ -67,7 +67,7 @@ pub(crate) async fn version(
     confinement: &Confinement,
 ) -> Result<AgentVersion, VersionProblem> {
     let found = program::find(name, settings).map_err(VersionProblem::NotFound)?;
-    let confinement = confinement::to(confinement, settings, &found);
+    let confinement = confinement::for_program(confinement, settings, &found);
     let FoundProgram { program, executable, leading_args: mut args, .. } = found;
     let shown = program.display().to_string();
     args.push("--version".into());

@@ -13,18 +13,18 @@
 
 pub(crate) mod line;
 mod parser;
-pub(crate) mod shape;
 mod tail;
 #[cfg(test)]
 pub(crate) mod tests;
-mod text;
+mod text_buffer;
 mod tree;
 pub(crate) mod values;
+pub(crate) mod wanted_fields;
 
 use self::parser::{ParseStep, Parser};
 use self::{
     line::{Line, LineContent, ParsedJson},
-    shape::WantedFields,
+    wanted_fields::WantedFields,
 };
 use host_model::Redactor;
 
@@ -57,7 +57,7 @@ enum LineState {
 pub(crate) struct JsonLines {
     wanted: &'static WantedFields,
     redactor: Redactor,
-    place: LineState,
+    state: LineState,
     terminal: TerminalState,
     /// Whether other text came before, which a terminal would show.
     has_text: bool,
@@ -72,7 +72,7 @@ impl JsonLines {
         Self {
             wanted,
             redactor,
-            place: LineState::Outside,
+            state: LineState::Outside,
             terminal: TerminalState::Text,
             has_text: false,
             raw: Vec::new(),
@@ -86,14 +86,14 @@ impl JsonLines {
         let mut used = 0;
         while used < bytes.len() {
             let rest = &bytes[used..];
-            let (taken, line) = match &mut self.place {
-                LineState::Outside => self.outside(rest),
+            let (taken, line) = match &mut self.state {
+                LineState::Outside => self.scan_text(rest),
                 LineState::Inside(parser) => {
                     let (taken, step) = parser.feed(rest);
-                    self.record(&rest[..taken]);
-                    (taken, self.stepped(step))
+                    self.keep_raw(&rest[..taken]);
+                    (taken, self.handle_step(step))
                 }
-                LineState::Damaged(..) => self.damaged(rest),
+                LineState::Damaged(..) => self.skip_damage(rest),
             };
             used += taken;
             if line.is_some() {
@@ -105,9 +105,9 @@ impl JsonLines {
 
     /// The rest of a line without a newline.
     pub(crate) fn take_rest(&mut self) -> Option<Line> {
-        let content = match std::mem::replace(&mut self.place, LineState::Outside) {
+        let content = match std::mem::replace(&mut self.state, LineState::Outside) {
             LineState::Outside if !self.has_text => {
-                self.begin();
+                self.reset();
                 return None;
             }
             LineState::Outside => LineContent::Text,
@@ -116,21 +116,21 @@ impl JsonLines {
         Some(self.line(content))
     }
 
-    fn outside(&mut self, bytes: &[u8]) -> (usize, Option<Line>) {
+    fn scan_text(&mut self, bytes: &[u8]) -> (usize, Option<Line>) {
         for (at, byte) in bytes.iter().enumerate() {
             if *byte == b'\n' {
-                self.record(&bytes[..at]);
+                self.keep_raw(&bytes[..at]);
                 let has_text = self.has_text;
                 let line = self.line(LineContent::Text);
                 return (at + 1, has_text.then_some(line));
             }
             if self.begins_value(*byte) {
-                self.begin();
-                self.place = LineState::Inside(Box::new(Parser::new(self.wanted)));
+                self.reset();
+                self.state = LineState::Inside(Box::new(Parser::new(self.wanted)));
                 return (at, None);
             }
         }
-        self.record(bytes);
+        self.keep_raw(bytes);
         (bytes.len(), None)
     }
 
@@ -174,28 +174,28 @@ impl JsonLines {
         false
     }
 
-    fn stepped(&mut self, step: ParseStep) -> Option<Line> {
+    fn handle_step(&mut self, step: ParseStep) -> Option<Line> {
         if step == ParseStep::More {
             return None;
         }
-        let LineState::Inside(parser) = std::mem::replace(&mut self.place, LineState::Outside) else { return None };
+        let LineState::Inside(parser) = std::mem::replace(&mut self.state, LineState::Outside) else { return None };
         let read = parser.finish(&self.redactor);
         if step == ParseStep::Done {
             return Some(self.line(LineContent::Json(read)));
         }
-        self.place = LineState::Damaged(read, Vec::new());
+        self.state = LineState::Damaged(read, Vec::new());
         None
     }
 
-    fn damaged(&mut self, bytes: &[u8]) -> (usize, Option<Line>) {
+    fn skip_damage(&mut self, bytes: &[u8]) -> (usize, Option<Line>) {
         let end = memchr::memchr(b'\n', bytes);
         let part = &bytes[..end.unwrap_or(bytes.len())];
-        self.record(part);
-        if let LineState::Damaged(_, tail) = &mut self.place {
+        self.keep_raw(part);
+        if let LineState::Damaged(_, tail) = &mut self.state {
             tail::append(tail, part);
         }
         let Some(end) = end else { return (bytes.len(), None) };
-        let content = match std::mem::replace(&mut self.place, LineState::Outside) {
+        let content = match std::mem::replace(&mut self.state, LineState::Outside) {
             LineState::Damaged(mut read, tail) if read.value.is_object() => {
                 tail::find_id(&mut read, &tail);
                 LineContent::Damaged(read)
@@ -206,20 +206,20 @@ impl JsonLines {
         (end + 1, Some(self.line(content)))
     }
 
-    fn record(&mut self, bytes: &[u8]) {
+    fn keep_raw(&mut self, bytes: &[u8]) {
         self.length += bytes.len() as u64;
         let room = self.max_raw.saturating_sub(self.raw.len());
         self.raw.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
-    fn begin(&mut self) {
+    fn reset(&mut self) {
         (self.raw, self.length) = (Vec::new(), 0);
         (self.has_text, self.terminal) = (false, TerminalState::Text);
     }
 
     fn line(&mut self, content: LineContent) -> Line {
         let line = Line { bytes: std::mem::take(&mut self.raw), length: self.length, content };
-        self.begin();
+        self.reset();
         line
     }
 }

@@ -6,9 +6,9 @@ use serde_json::Value;
 
 use crate::json::{
     line::ParsedJson,
-    shape::{FieldPosition, WantedFields},
-    text::TextBuffer,
+    text_buffer::TextBuffer,
     tree::{Budget, Frame, Node, scalar},
+    wanted_fields::{FieldPosition, WantedFields},
 };
 use host_model::Redactor;
 

@@ -9,8 +9,8 @@ use serde_json::{Map, Number, Value};
 
 use crate::{
     json::{
-        shape::{FieldPosition, FieldRank},
-        text::TextBuffer,
+        text_buffer::TextBuffer,
+        wanted_fields::{FieldPosition, FieldRank},
     },
     text::truncate_text,
 };
@@ -73,10 +73,10 @@ impl Budget {
     pub(super) fn admit(&mut self, position: FieldPosition, size: usize, frames: &mut [Frame]) -> bool {
         let size = NODE_COST + size;
         if position.is_wanted() {
-            if position.plural {
+            if position.is_repeated {
                 self.needed += size;
             }
-            return !position.plural || self.needed <= BUDGET;
+            return !position.is_repeated || self.needed <= BUDGET;
         }
         while self.other + size > BUDGET && self.shorten(frames) {}
         if !self.full {
@@ -107,17 +107,17 @@ impl Budget {
 
 impl Node {
     /// Shortens each unwanted text to `bound` bytes. Returns how many bytes that frees.
-    fn shorten(&mut self, bound: usize) -> usize {
+    fn shorten(&mut self, max_bytes: usize) -> usize {
         match self {
-            Self::Text { bytes, rank: FieldRank::Other, .. } if bytes.len() > bound => {
-                let freed = bytes.len() - bound;
-                bytes.truncate(bound);
+            Self::Text { bytes, rank: FieldRank::Other, .. } if bytes.len() > max_bytes => {
+                let freed = bytes.len() - max_bytes;
+                bytes.truncate(max_bytes);
                 bytes.shrink_to_fit();
                 freed
             }
             Self::Scalar(_) | Self::Text { .. } => 0,
-            Self::List { items, .. } => items.iter_mut().map(|item| item.shorten(bound)).sum(),
-            Self::Object { members, .. } => members.values_mut().map(|member| member.shorten(bound)).sum(),
+            Self::List { items, .. } => items.iter_mut().map(|item| item.shorten(max_bytes)).sum(),
+            Self::Object { members, .. } => members.values_mut().map(|member| member.shorten(max_bytes)).sum(),
         }
     }
 

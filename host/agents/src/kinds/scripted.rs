@@ -7,7 +7,7 @@ use serde::Deserialize;
 use crate::{
     dialect::{Dialect, ParsedLine},
     external::environment::search_path,
-    json::{line::ParsedJson, shape::WantedFields, values::text},
+    json::{line::ParsedJson, values::text, wanted_fields::WantedFields},
     lane::{Answer, Guard, Lane, Session, SessionSpec},
     session::{
         id::new_session_id,

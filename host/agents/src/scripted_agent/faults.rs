@@ -42,7 +42,7 @@ impl Agent<'_> {
                 Ok(print_many(*count, |out, number| writeln!(out, "}}] garbage, line {number} {{"))?)
             }
             ScriptedFault::HalfLine => {
-                self.output.half(br#"{"type":"message","text":"this is only ha"#)?;
+                self.output.partial(br#"{"type":"message","text":"this is only ha"#)?;
                 Err(Stop::Exit(0))
             }
             ScriptedFault::InvalidUtf8 => {

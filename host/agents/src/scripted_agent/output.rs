@@ -55,7 +55,7 @@ impl Output {
     }
 
     /// Prints bytes without a newline.
-    pub(super) fn half(&mut self, bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn partial(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         stdout.write_all(bytes)?;
         stdout.flush()

@@ -181,9 +181,9 @@ mod tests {
 
     #[test]
     fn background_jobs_are_not_awaited() {
-        let begun = std::time::Instant::now();
+        let start = std::time::Instant::now();
         let job = shell("sleep 20 & echo $!").unwrap().output;
-        assert!(begun.elapsed().as_secs() < 10);
+        assert!(start.elapsed().as_secs() < 10);
         drop(Command::new("kill").arg(job.trim()).status());
     }
 }

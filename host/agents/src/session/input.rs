@@ -16,30 +16,30 @@ const MAX_QUEUED_LINES: usize = 4096;
 
 /// An agent's standard input. Dropping it closes it and discards queued lines.
 #[derive(Debug)]
-pub(crate) struct Input {
+pub(crate) struct AgentInput {
     folder: TempDir,
-    lines: InputLines,
+    lines: InputSender,
     writer: JoinHandle<()>,
 }
 
 /// Queues lines for an agent.
 #[derive(Clone, Debug)]
-pub(crate) struct InputLines(mpsc::Sender<Option<String>>);
+pub(crate) struct InputSender(mpsc::Sender<Option<String>>);
 
-impl InputLines {
+impl InputSender {
     /// Queues a line. Returns false if the queue is full.
     pub(crate) fn write(&self, line: String) -> bool {
         self.0.try_send(Some(line)).is_ok()
     }
 }
 
-impl Input {
+impl AgentInput {
     /// Creates the pipe in its own directory below `tmp`.
     pub(crate) fn open(tmp: &Path) -> io::Result<Self> {
         let folder = tempfile::Builder::new().prefix("host-input-").tempdir_in(tmp)?;
         let pipe = pipe::Sender::from_file(SafeDir::open(folder.path())?.create_pipe("stdin")?)?;
         let (lines, queue) = mpsc::channel(MAX_QUEUED_LINES);
-        Ok(Self { folder, lines: InputLines(lines), writer: tokio::spawn(write(pipe, queue)) })
+        Ok(Self { folder, lines: InputSender(lines), writer: tokio::spawn(write(pipe, queue)) })
     }
 
     /// The path of the pipe, to be opened for reading.
@@ -47,7 +47,7 @@ impl Input {
         Path::join(self.folder.path(), "stdin")
     }
 
-    pub(crate) fn lines(&self) -> InputLines {
+    pub(crate) fn lines(&self) -> InputSender {
         self.lines.clone()
     }
 
@@ -59,7 +59,7 @@ impl Input {
     }
 }
 
-impl Drop for Input {
+impl Drop for AgentInput {
     fn drop(&mut self) {
         self.writer.abort();
     }

@@ -7,7 +7,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use crate::json::{
     JsonLines,
     line::{Line, LineContent},
-    shape::WantedFields,
+    wanted_fields::WantedFields,
 };
 use host_model::Redactor;
 
@@ -152,9 +152,9 @@ mod tests {
     #[test]
     fn lines_are_redacted_before_cutting() {
         let redactor = Redactor::new(["s3cr3t-value".to_owned()]).unwrap();
-        let whole = line("a s3cr3t-value", 14);
-        assert_eq!(whole.lossy(100, &redactor), "a ***");
+        let line_of_secret = line("a s3cr3t-value", 14);
+        assert_eq!(line_of_secret.lossy(100, &redactor), "a ***");
         assert_eq!(line("a s3cr3t", 100).lossy(100, &redactor), "a  … [cut: 100 bytes in all]");
-        assert_eq!(whole.lossy(4, &redactor), "a ** … [cut: 5 bytes in all]");
+        assert_eq!(line_of_secret.lossy(4, &redactor), "a ** … [cut: 5 bytes in all]");
     }
 }

@@ -14,9 +14,9 @@ pub(super) fn check_message(message: &str, command: &AgentCommand) -> Result<(),
     if longest <= MAX_ARGUMENT_BYTES || longest < message.len() {
         return Ok(());
     }
-    let (length, most) = (message.len(), MAX_ARGUMENT_BYTES.saturating_sub(longest - message.len()));
+    let (length, max) = (message.len(), MAX_ARGUMENT_BYTES.saturating_sub(longest - message.len()));
     Err(format!(
-        "the message has {length} bytes, but this agent takes at most {most}: put the long part into a file of the root"
+        "the message has {length} bytes, but this agent takes at most {max}: put the long part into a file of the root"
     ))
 }
 
@@ -35,10 +35,10 @@ mod tests {
             let confinement = Confinement::default();
             check_message(message, &AgentCommand { program, args, env: Vec::new(), cwd, stdin: None, confinement })
         };
-        let most = MAX_ARGUMENT_BYTES - "--prompt=".len();
+        let max = MAX_ARGUMENT_BYTES - "--prompt=".len();
         assert_eq!(check("do it\nnow"), Ok(()));
-        assert_eq!(check(&"x".repeat(most)), Ok(()));
-        let problem = check(&"x".repeat(most + 1)).unwrap_err();
+        assert_eq!(check(&"x".repeat(max)), Ok(()));
+        let problem = check(&"x".repeat(max + 1)).unwrap_err();
         assert!(problem.contains("131063 bytes") && problem.contains("at most 131062"), "{problem}");
         assert!(check("a\0b").unwrap_err().contains("NUL"));
     }

@@ -18,7 +18,7 @@ use crate::{
     json::line::{Line, LineContent},
     session::{
         event_preview::preview,
-        input::InputLines,
+        input::InputSender,
         journal::{Journal, TurnContext},
         line_reader::LineReader,
         observer::{Observer, ReaderGuard},
@@ -78,7 +78,7 @@ pub(crate) struct OutputReader {
     backed_off: bool,
     redactor: Redactor,
     /// The agent's standard input, if it has one.
-    input: Option<InputLines>,
+    input: Option<InputSender>,
 }
 
 impl OutputReader {
@@ -88,7 +88,7 @@ impl OutputReader {
         context: TurnContext,
         queue: mpsc::Sender<QueuedEvent>,
         state: Arc<Mutex<TurnState>>,
-        input: Option<InputLines>,
+        input: Option<InputSender>,
     ) -> Self {
         let room = Arc::new(Semaphore::new(context.limits.max_waiting_bytes as usize));
         let index = context.enter_turn();
@@ -208,7 +208,7 @@ impl OutputReader {
             };
             flushed = false;
             match line {
-                Ok(Some(line)) => self.line(line).await,
+                Ok(Some(line)) => self.handle_line(line).await,
                 Ok(None) => break,
                 Err(error) => {
                     self.finish(Err(Fault::of_host("cannot read the agent's output", &error)));
@@ -220,7 +220,7 @@ impl OutputReader {
             }
         }
         if let Some(line) = lines.take_rest() {
-            self.line(line).await;
+            self.handle_line(line).await;
         }
         self.context.journal(|journal| journal.record.stdout(&redacted.finish()));
     }
@@ -251,7 +251,7 @@ impl OutputReader {
         }
     }
 
-    async fn line(&mut self, line: Line) {
+    async fn handle_line(&mut self, line: Line) {
         if let Some(trailing) = &mut self.trailing {
             trailing.line_received();
         }
@@ -278,7 +278,7 @@ impl OutputReader {
                 self.idle = None;
             }
             match parsed {
-                ParsedLine::Event(kind) => self.event(kind, size).await,
+                ParsedLine::Event(kind) => self.handle_event(kind, size).await,
                 ParsedLine::Ignored => {}
                 ParsedLine::LostMessage => self.context.journal(|journal| journal.final_message.clear()),
                 ParsedLine::FinishedAfterSilence { silence } => {
@@ -299,7 +299,7 @@ impl OutputReader {
         }
     }
 
-    async fn event(&mut self, kind: SessionEventKind, size: usize) {
+    async fn handle_event(&mut self, kind: SessionEventKind, size: usize) {
         match &kind {
             SessionEventKind::Message { text } if text.trim().is_empty() => {}
             SessionEventKind::Message { .. } | SessionEventKind::ToolCall { .. } => self.acted = true,
@@ -393,7 +393,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        json::shape::WantedFields,
+        json::wanted_fields::WantedFields,
         lane::SessionLimits,
         session::{
             observer::Intake,

@@ -109,8 +109,8 @@ impl AgentProcess {
 
     /// Waits until the agent has started or failed to start. Has a timeout.
     pub(crate) async fn wait_started(&mut self) -> Result<(), String> {
-        let state_sender = self.wait_until(|it| it.started || it.failed.is_some() || it.gone.is_some()).await;
-        state_sender.failed.map_or(Ok(()), Err)
+        let state = self.wait_until(|it| it.started || it.failed.is_some() || it.gone.is_some()).await;
+        state.failed.map_or(Ok(()), Err)
     }
 
     /// Which part of the requested confinement is missing. Final once the agent has started.

@@ -98,13 +98,13 @@ impl Record {
     }
 
     pub(crate) fn stdout(&mut self, bytes: &[u8]) {
-        self.try_to(|it| {
+        self.try_write(|it| {
             it.stream.write(bytes, |max_bytes| format!("\n{{\"type\":\"cut\",\"after-bytes\":{max_bytes}}}\n"))
         });
     }
 
     pub(crate) fn stderr(&mut self, bytes: &[u8]) {
-        self.try_to(|it| it.stderr.write(bytes, |max_bytes| format!("\n[cut after {max_bytes} bytes]\n")));
+        self.try_write(|it| it.stderr.write(bytes, |max_bytes| format!("\n[cut after {max_bytes} bytes]\n")));
         // A person may be waiting for it, and it is rarely much.
         self.flush();
     }
@@ -119,12 +119,14 @@ impl Record {
         let note = |max_bytes| {
             format!("{{\"at-ms\":{at_ms},\"type\":\"raw\",\"line\":\"[host: cut after {max_bytes} bytes]\"}}\n")
         };
-        self.try_to(|it| it.events.write_whole(&line, note));
+        self.try_write(|it| it.events.write_whole(&line, note));
     }
 
     /// Flushes all files.
     pub(crate) fn flush(&mut self) {
-        self.try_to(|it| [&mut it.stream, &mut it.stderr, &mut it.events].into_iter().try_for_each(BoundedFile::flush));
+        self.try_write(|it| {
+            [&mut it.stream, &mut it.stderr, &mut it.events].into_iter().try_for_each(BoundedFile::flush)
+        });
     }
 
     /// Replaces the small files atomically.
@@ -136,7 +138,7 @@ impl Record {
         let json = serde_json::to_vec_pretty(summary).unwrap_or_default();
         for (name, content) in [("final-message.txt", final_message.as_bytes()), ("session.json", &json)] {
             let path = folder.join(name);
-            self.try_to(|_| replace(&path, content).map_err(|error| record_fault(&path, &error)));
+            self.try_write(|_| replace(&path, content).map_err(|error| record_fault(&path, &error)));
         }
     }
 
@@ -145,7 +147,7 @@ impl Record {
         self.failed.as_ref()
     }
 
-    fn try_to(&mut self, write: impl FnOnce(&mut Self) -> Result<(), Fault>) {
+    fn try_write(&mut self, write: impl FnOnce(&mut Self) -> Result<(), Fault>) {
         if self.failed.is_none() {
             self.failed = write(self).err();
         }

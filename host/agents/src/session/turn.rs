@@ -11,7 +11,7 @@ use crate::{
     dialect::{Dialect, TurnState},
     exit::AgentExit,
     session::{
-        input::InputLines,
+        input::InputSender,
         journal::TurnContext,
         output_reader::{LEFTOVER_TIMEOUT, OutputReader, QueuedEvent, ReaderRequest},
         process::AgentStreams,
@@ -40,7 +40,7 @@ impl AgentTurn {
         dialect: Box<dyn Dialect>,
         context: TurnContext,
         message: &str,
-        input: Option<InputLines>,
+        input: Option<InputSender>,
     ) -> Self {
         let (queue, events) = mpsc::channel(MAX_WAITING_EVENTS);
         let (requests, received) = mpsc::channel(2);

@@ -10,7 +10,7 @@ use crate::{
     dialect::Dialect,
     lane::{Answer, Remarks, Session, SessionSpec},
     session::{
-        input::Input,
+        input::AgentInput,
         journal::{Journal, TurnContext},
         message::check_message,
         process::{AgentCommand, AgentProcess, HostProgram},
@@ -64,7 +64,7 @@ pub(crate) struct TurnSession {
     /// The agent's directory for temporary files, which is removed with the attempt.
     tmp: PathBuf,
     /// The standard input of a persistent agent.
-    input: Option<Input>,
+    input: Option<AgentInput>,
     /// The message of a turn whose agent was spawned but may not have started.
     starting: Option<String>,
     stage: EndStage,
@@ -125,7 +125,7 @@ impl TurnSession {
         let mut command = self.agent.command(self.turns + 1, message).map_err(|fault| self.fail(fault))?;
         let mut lines = None;
         if self.agent.is_persistent() {
-            match Input::open(&self.tmp) {
+            match AgentInput::open(&self.tmp) {
                 Ok(input) => {
                     command.stdin = Some(input.path());
                     lines = Some(input.lines());

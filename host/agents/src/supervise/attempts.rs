@@ -107,9 +107,9 @@ mod tests {
             .env("HOME", base.path().join("home"))
             .spawn()
             .unwrap();
-        let begun = Instant::now();
+        let start = Instant::now();
         while agents_processes(base.path()).len() < 2 {
-            assert!(begun.elapsed() < Duration::from_secs(60), "they are not found");
+            assert!(start.elapsed() < Duration::from_secs(60), "they are not found");
             std::thread::sleep(Duration::from_millis(20));
         }
         assert!(agents_processes(&base.path().join("home")).is_empty());

@@ -44,7 +44,7 @@ static SWEEP_LOCK: Mutex<()> = Mutex::new(());
 pub fn become_subreaper() -> io::Result<()> {
     // If that fails, no agent can be started either.
     if let Ok(own) = pids::own_process()
-        && let Ok(children) = process_tree::find(|process| process.parent == own.number)
+        && let Ok(children) = process_tree::find(|process| process.parent == own.pid)
     {
         INHERITED_CHILDREN.get_or_init(|| children);
     }
@@ -59,7 +59,7 @@ pub fn become_subreaper() -> io::Result<()> {
 pub fn kill_orphans(session: Option<&str>, timeout: Duration) -> Result<(), String> {
     let _one_at_a_time = SWEEP_LOCK.lock().unwrap_or_else(PoisonError::into_inner);
     let marker = session.map(|session| format!("{SESSION_MARKER}={session}"));
-    let own = Process::read(pids::own_process()?.number).ok_or("cannot read the host's own entry in /proc")?;
+    let own = Process::read(pids::own_process()?.pid).ok_or("cannot read the host's own entry in /proc")?;
     let host = HostProcess {
         own,
         is_init: getpid().is_init(),

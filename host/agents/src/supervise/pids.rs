@@ -16,7 +16,7 @@ use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OwnProcess {
     /// Its pid there.
-    pub(crate) number: i32,
+    pub(crate) pid: i32,
     /// How many levels its own namespace is below that of `/proc`.
     depth: usize,
 }
@@ -35,14 +35,14 @@ pub(crate) fn own_process() -> Result<OwnProcess, String> {
     let number = link.to_str().and_then(|number| number.parse().ok());
     let number = number.ok_or_else(|| unusable(&io::Error::other("it names no process")))?;
     let status = fs::read_to_string("/proc/self/status").map_err(|error| unusable(&error))?;
-    let own_number = getpid().as_raw_nonzero().get();
-    let depth = match namespace_numbers(&status) {
-        Some(numbers) if numbers.first() == Some(&number) && numbers.last() == Some(&own_number) => numbers.len() - 1,
+    let own_pid = getpid().as_raw_nonzero().get();
+    let depth = match namespace_pids(&status) {
+        Some(numbers) if numbers.first() == Some(&number) && numbers.last() == Some(&own_pid) => numbers.len() - 1,
         // An older kernel does not show them.
-        None if number == own_number => 0,
-        _ => return Err(unusable(&io::Error::other(format!("it shows process {own_number} as {number}")))),
+        None if number == own_pid => 0,
+        _ => return Err(unusable(&io::Error::other(format!("it shows process {own_pid} as {number}")))),
     };
-    Ok(*OWN.get_or_init(|| OwnProcess { number, depth }))
+    Ok(*OWN.get_or_init(|| OwnProcess { pid: number, depth }))
 }
 
 fn unusable(error: &io::Error) -> String {
@@ -60,12 +60,12 @@ pub(crate) fn to_syscall_pid(proc_pid: i32) -> Option<i32> {
         return Some(proc_pid);
     }
     let status = fs::read_to_string(format!("/proc/{proc_pid}/status")).ok()?;
-    namespace_numbers(&status)?.get(own.depth).copied()
+    namespace_pids(&status)?.get(own.depth).copied()
 }
 
 /// The pid in `/proc` of a child that is not reaped yet, given its pid for system calls.
 pub(crate) fn proc_pid(child: Pid) -> Option<i32> {
-    if same_numbers() {
+    if pids_are_shared() {
         return Some(child.as_raw_nonzero().get());
     }
     pid_of(pidfd_open(child, PidfdFlags::empty()).ok()?.as_fd())
@@ -87,12 +87,12 @@ fn pid_of(handle: BorrowedFd<'_>) -> Option<i32> {
 }
 
 /// Whether pids from `/proc` can be passed to system calls unchanged.
-pub(crate) fn same_numbers() -> bool {
+pub(crate) fn pids_are_shared() -> bool {
     own_process().is_ok_and(|own| own.depth == 0)
 }
 
 /// The pids of a process in all namespaces from that of `/proc` down to its own.
-fn namespace_numbers(status: &str) -> Option<Vec<i32>> {
+fn namespace_pids(status: &str) -> Option<Vec<i32>> {
     line(status, "NSpid:")?.split_ascii_whitespace().map(|number| number.parse().ok()).collect()
 }
 
@@ -106,16 +106,16 @@ mod tests {
 
     #[test]
     fn pids_of_all_namespaces_are_parsed() {
-        assert_eq!(namespace_numbers("Name:\tx\nNSpid:\t4711\t12\t1\nNSpgid:\t4711"), Some(vec![4711, 12, 1]));
-        assert_eq!(namespace_numbers("Name:\tx\n"), None);
-        assert_eq!(namespace_numbers("NSpid:\tx\n"), None);
+        assert_eq!(namespace_pids("Name:\tx\nNSpid:\t4711\t12\t1\nNSpgid:\t4711"), Some(vec![4711, 12, 1]));
+        assert_eq!(namespace_pids("Name:\tx\n"), None);
+        assert_eq!(namespace_pids("NSpid:\tx\n"), None);
     }
 
     #[test]
     fn this_process_has_one_pid_in_its_own_proc() {
         let own = own_process().unwrap();
-        assert_eq!(to_syscall_pid(own.number), Some(getpid().as_raw_nonzero().get()));
+        assert_eq!(to_syscall_pid(own.pid), Some(getpid().as_raw_nonzero().get()));
         let handle = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
-        assert_eq!(pid_of(handle.as_fd()), Some(own.number));
+        assert_eq!(pid_of(handle.as_fd()), Some(own.pid));
     }
 }

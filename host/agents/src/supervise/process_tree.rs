@@ -56,7 +56,7 @@ impl Process {
             Ok(handle) if same() && pids::handle_matches(handle.as_fd(), self.pid) => {
                 let _ = pidfd_send_signal(handle, signal);
             }
-            Err(rustix::io::Errno::NOSYS) if same() && pids::same_numbers() => drop(kill_process(pid, signal)),
+            Err(rustix::io::Errno::NOSYS) if same() && pids::pids_are_shared() => drop(kill_process(pid, signal)),
             _ => {}
         }
     }

@@ -117,12 +117,12 @@ impl Supervisor {
     }
 
     fn run(mut self, args: &SuperviseArgs) -> io::Result<()> {
-        let StartOrder { policy, stdin } = self.read_start_order()?;
-        if let Err(error) = policy.enter_view() {
+        let StartOrder { policy: spec, stdin } = self.read_start_order()?;
+        if let Err(error) = spec.enter_view() {
             self.report(&format!("failed the directories of other attempts cannot be hidden from it: {error}"));
             return Ok(());
         }
-        let plan = match ConfinementPlan::prepare(&policy, Path::new(&args.program)) {
+        let plan = match ConfinementPlan::prepare(&spec, Path::new(&args.program)) {
             Ok(plan) => plan,
             Err(why) => {
                 self.report(&format!("failed {why}"));
@@ -231,14 +231,14 @@ impl Supervisor {
     /// Empties the signal queue. Returns whether a signal asked for the end.
     fn end_requested(&mut self) -> io::Result<bool> {
         const SIZE: usize = size_of::<libc::signalfd_siginfo>();
-        let mut asked = false;
+        let mut requested = false;
         let mut buffer = [0; SIZE];
         loop {
             match self.signals.read(&mut buffer) {
                 // `ssi_signo` is the first field.
-                Ok(SIZE) => asked |= buffer[..4] != (libc::SIGCHLD as u32).to_ne_bytes(),
-                Ok(_) => return Ok(asked),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(asked),
+                Ok(SIZE) => requested |= buffer[..4] != (libc::SIGCHLD as u32).to_ne_bytes(),
+                Ok(_) => return Ok(requested),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(requested),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -296,7 +296,7 @@ impl Supervisor {
 
 /// Matches the roots of the trees to end.
 fn is_own_child(process: &Process) -> bool {
-    pids::own_process().is_ok_and(|own| process.parent == own.number)
+    pids::own_process().is_ok_and(|own| process.parent == own.pid)
 }
 
 fn watch_signals() -> io::Result<File> {

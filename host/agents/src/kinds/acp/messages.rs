@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use crate::{
     dialect::ParsedLine,
     json::{
-        shape::WantedFields,
         values::{as_integer, content_text, list, member, text},
+        wanted_fields::WantedFields,
     },
 };
 
@@ -81,7 +81,7 @@ impl RequestId {
     }
 
     /// Answers the request with `body`, a result or an error.
-    pub(super) fn answer(&self, body: &Value) -> ParsedLine {
+    pub(super) fn reply(&self, body: &Value) -> ParsedLine {
         let body = body.to_string();
         ParsedLine::Reply(format!("{{\"jsonrpc\":\"2.0\",\"id\":{self},{}", &body[1..]))
     }
@@ -102,7 +102,7 @@ pub(super) fn answer_request(method: &str, id: &RequestId, params: &Value) -> Pa
         Some(option) => json!({ "outcome": "selected", "optionId": member(option, "optionId") }),
         None => json!({ "outcome": "cancelled" }),
     };
-    id.answer(&json!({ "result": { "outcome": outcome } }))
+    id.reply(&json!({ "result": { "outcome": outcome } }))
 }
 
 /// The option that allows the action: one that the protocol marks as such, or else the first that does not refuse.
@@ -120,7 +120,7 @@ fn allowed(options: &[Value]) -> Option<&Value> {
 
 /// Answers a request with an error.
 pub(super) fn error_reply(id: &RequestId, code: i32, message: &str) -> ParsedLine {
-    id.answer(&json!({ "error": { "code": code, "message": message } }))
+    id.reply(&json!({ "error": { "code": code, "message": message } }))
 }
 
 pub(super) fn request(id: u64, method: &str, params: &Value) -> ParsedLine {

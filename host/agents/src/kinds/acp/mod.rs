@@ -54,8 +54,8 @@ use crate::{
     exit::AgentExit,
     json::{
         line::ParsedJson,
-        shape::WantedFields,
         values::{integer, member, name, text},
+        wanted_fields::WantedFields,
     },
     kinds::{
         claude, codex, pi,
@@ -158,9 +158,9 @@ impl Dialect for AcpDialect {
             // A batch of messages, as older versions of JSON-RPC have them.
             Value::Array(messages) => {
                 let messages = messages.iter().filter(|message| message.is_object());
-                messages.flat_map(|message| self.received(message, &RequestId::of(message, None))).collect()
+                messages.flat_map(|message| self.handle_message(message, &RequestId::of(message, None))).collect()
             }
-            message => self.received(message, &RequestId::of(message, json.id.as_deref())),
+            message => self.handle_message(message, &RequestId::of(message, json.id.as_deref())),
         }
     }
 
@@ -181,7 +181,7 @@ impl Dialect for AcpDialect {
     fn finish_turn(&mut self) -> Vec<ParsedLine> {
         let Some(result) = self.final_result.take() else { return Vec::new() };
         self.busy = false;
-        self.finished(&result)
+        self.finish(&result)
     }
 
     fn process_exited(&mut self, exit: &AgentExit, stderr: &str) -> Vec<ParsedLine> {
@@ -194,20 +194,20 @@ impl Dialect for AcpDialect {
 }
 
 impl AcpDialect {
-    fn received(&mut self, message: &Value, id: &RequestId) -> Vec<ParsedLine> {
+    fn handle_message(&mut self, message: &Value, id: &RequestId) -> Vec<ParsedLine> {
         let params = member(message, "params");
         match message.get("method") {
             Some(Value::String(method)) if method == "session/update" => {
-                let mut parsed = self.notified(params);
+                let mut parsed = self.handle_notification(params);
                 // A notification that expects a response.
-                parsed.extend(id.is_some().then(|| id.answer(&json!({ "result": null }))));
+                parsed.extend(id.is_some().then(|| id.reply(&json!({ "result": null }))));
                 parsed
             }
             Some(Value::String(_)) if !id.is_some() => Vec::new(),
             Some(Value::String(method)) => vec![answer_request(method, id, params)],
             Some(_) if id.is_some() => vec![error_reply(id, -32600, "the method of a request is a text")],
             Some(_) => Vec::new(),
-            None if self.expects_reply(id) => self.answer(id.number(), message),
+            None if self.expects_reply(id) => self.handle_response(id.number(), message),
             // Neither a request nor a response.
             None if id.is_some() && message.get("result").is_none() && message.get("error").is_none() => {
                 vec![error_reply(id, -32600, "a request has a method")]
@@ -225,7 +225,7 @@ impl AcpDialect {
         }
     }
 
-    fn answer(&mut self, id: Option<u64>, value: &Value) -> Vec<ParsedLine> {
+    fn handle_response(&mut self, id: Option<u64>, value: &Value) -> Vec<ParsedLine> {
         let result = member(value, "result");
         // Some agents write both, one of them as null.
         let error = value.get("error").filter(|error| !error.is_null());
@@ -251,14 +251,14 @@ impl AcpDialect {
             }
             (_, Some(error)) => {
                 self.busy = false;
-                vec![self.broken(error)]
+                vec![self.failed_turn(error)]
             }
             (_, None) => {
                 let well =
                     !self.failed && !matches!(text(result, "stopReason"), "" | "cancelled" | "max_turn_requests");
                 if !well {
                     self.busy = false;
-                    return self.finished(result);
+                    return self.finish(result);
                 }
                 let silence = TRAILING_SILENCE[usize::from(!self.acted && self.message.trim().is_empty())];
                 self.final_result = Some(result.clone());
@@ -267,7 +267,7 @@ impl AcpDialect {
         }
     }
 
-    fn finished(&mut self, result: &Value) -> Vec<ParsedLine> {
+    fn finish(&mut self, result: &Value) -> Vec<ParsedLine> {
         let error = (self.failed && self.message_id.is_empty()).then(|| std::mem::take(&mut self.message));
         let mut parsed = self.flush_message();
         let used = member(result, "usage");
@@ -300,7 +300,7 @@ impl AcpDialect {
     }
 
     /// The error may have been sent as a message.
-    fn broken(&mut self, error: &Value) -> ParsedLine {
+    fn failed_turn(&mut self, error: &Value) -> ParsedLine {
         let message = std::mem::take(&mut self.message);
         ParsedLine::Failed(self.provider_error(error, message.trim()))
     }

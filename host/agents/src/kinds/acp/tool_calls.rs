@@ -121,8 +121,8 @@ fn word(text: &str) -> String {
     beginning(text, MAX_WORD)
 }
 
-fn beginning(text: &str, most: usize) -> String {
-    text[..text.floor_char_boundary(most)].to_owned()
+fn beginning(text: &str, max: usize) -> String {
+    text[..text.floor_char_boundary(max)].to_owned()
 }
 
 /// The output of a tool: as the agent received it, what its terminal showed, or what is shown to people.
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
 
     /// The memory used by open calls, in bytes.
-    fn held(calls: &ToolCalls) -> usize {
+    fn memory_of(calls: &ToolCalls) -> usize {
         let of = |(id, call): (&String, &Call)| {
             id.len() + call.name.len() + call.kind.len() + call.output.len() + call.input.to_string().len()
         };
@@ -164,7 +164,11 @@ mod tests {
             calls.update(&update);
         }
         assert_eq!(calls.open.len(), MAX_OPEN_CALLS);
-        assert!(held(&calls) < MAX_TOTAL_OUTPUT + MAX_OPEN_CALLS * (MAX_TITLE + 4 * MAX_WORD), "{}", held(&calls));
+        assert!(
+            memory_of(&calls) < MAX_TOTAL_OUTPUT + MAX_OPEN_CALLS * (MAX_TITLE + 4 * MAX_WORD),
+            "{}",
+            memory_of(&calls)
+        );
     }
 
     #[test]
@@ -188,6 +192,6 @@ mod tests {
         assert_eq!(ended(&mut calls, 0).len(), MAX_OUTPUT);
         calls.update(&output_bytes(10));
         assert_eq!(ended(&mut calls, 10).len(), MAX_OUTPUT, "what is over makes room");
-        assert_eq!(calls.output_bytes, held(&calls) - 8 * "02null".len());
+        assert_eq!(calls.output_bytes, memory_of(&calls) - 8 * "02null".len());
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 use host_model::SessionEventKind;
 
 impl AcpDialect {
-    pub(super) fn notified(&mut self, params: &Value) -> Vec<ParsedLine> {
+    pub(super) fn handle_notification(&mut self, params: &Value) -> Vec<ParsedLine> {
         let session = name(params, "sessionId");
         // Updates of another session, such as a sub-agent's, are not for the person.
         let known = self.conversation.id();

@@ -33,8 +33,8 @@ use crate::{
     exit::AgentExit,
     json::{
         line::ParsedJson,
-        shape::WantedFields,
         values::{content_text, decimal, flag, integer, list, member, name, text},
+        wanted_fields::WantedFields,
     },
     kinds::provider_error::{ProviderError, launch_failure},
 };

@@ -23,8 +23,8 @@ use crate::{
     exit::AgentExit,
     json::{
         line::ParsedJson,
-        shape::WantedFields,
         values::{content_text, integer, member, name, text},
+        wanted_fields::WantedFields,
     },
     kinds::provider_error::{ProviderError, launch_failure},
 };
@@ -164,7 +164,7 @@ impl Dialect for CodexDialect {
             "turn.failed" => {
                 let error = member(value, "error");
                 let message = error.as_str().unwrap_or_else(|| text(error, "message"));
-                vec![self.broken(message)]
+                vec![self.failed(message)]
             }
             _ => Vec::new(),
         }
@@ -183,7 +183,7 @@ impl Dialect for CodexDialect {
             return vec![ParsedLine::Failed(Fault::new(FaultClass::Launch, message))];
         }
         if !self.error.is_empty() && matches!(exit, AgentExit::Code(1..128)) {
-            return vec![self.broken("")];
+            return vec![self.failed("")];
         }
         launch_failure(exit, stderr, self.conversation.answered())
     }
@@ -265,7 +265,7 @@ impl CodexDialect {
         parsed
     }
 
-    fn broken(&self, message: &str) -> ParsedLine {
+    fn failed(&self, message: &str) -> ParsedLine {
         let message = if message.is_empty() { &self.error } else { message };
         ParsedLine::Failed(
             ProviderError { message, answered: self.conversation.answered(), ..ProviderError::default() }.fault(),

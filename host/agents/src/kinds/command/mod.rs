@@ -15,7 +15,7 @@ use crate::{
     conversation::Conversation,
     dialect::{Dialect, ParsedLine},
     exit::AgentExit,
-    json::shape::WantedFields,
+    json::wanted_fields::WantedFields,
     safe_dir::write_new_file,
 };
 use host_model::{AgentSettings, Fault, FaultClass, LaneKind, SessionEventKind};
@@ -48,20 +48,20 @@ impl AgentProgram for CommandProgram {
             return Err(Fault::new(FaultClass::Protocol, message));
         }
         let settings = request.settings;
-        let has = |mark: &str| settings.args.iter().any(|arg| arg.contains(mark));
+        let uses = |placeholder: &str| settings.args.iter().any(|arg| arg.contains(placeholder));
         let mut file = None;
-        if has("{prompt-file}") || !has("{prompt}") {
+        if uses("{prompt-file}") || !uses("{prompt}") {
             let path = request.tmp_dir.join(format!("prompt-{}.txt", request.session_id));
             write_new_file(&path, request.message.as_bytes()).map_err(|error| {
                 Fault::of_host(format_args!("cannot write the prompt to {}", path.display()), &error)
             })?;
             file = Some(path);
         }
-        let shown = file.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+        let path_text = file.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
         let model = settings.model.as_deref().unwrap_or_default();
-        let placeholders = [("{prompt}", request.message), ("{prompt-file}", shown.as_str()), ("{model}", model)];
+        let placeholders = [("{prompt}", request.message), ("{prompt-file}", path_text.as_str()), ("{model}", model)];
         let args = settings.args.iter().map(|arg| substitute(arg, &placeholders).into()).collect();
-        let stdin = file.filter(|_| !has("{prompt-file}"));
+        let stdin = file.filter(|_| !uses("{prompt-file}"));
         Ok(Invocation { args, stdin })
     }
 
@@ -77,10 +77,10 @@ fn substitute(text: &str, placeholders: &[(&str, &str)]) -> String {
     while let Some(at) = rest.find('{') {
         substitute.push_str(&rest[..at]);
         rest = &rest[at..];
-        match placeholders.iter().find(|(mark, _)| rest.starts_with(mark)) {
-            Some((mark, value)) => {
+        match placeholders.iter().find(|(placeholder, _)| rest.starts_with(placeholder)) {
+            Some((placeholder, value)) => {
                 substitute.push_str(value);
-                rest = &rest[mark.len()..];
+                rest = &rest[placeholder.len()..];
             }
             None => {
                 substitute.push('{');

@@ -25,8 +25,8 @@ use crate::{
     exit::AgentExit,
     json::{
         line::ParsedJson,
-        shape::WantedFields,
         values::{content_text, decimal, flag, integer, member, name, text},
+        wanted_fields::WantedFields,
     },
     kinds::provider_error::{ProviderError, launch_failure},
     safe_dir::SafeDir,

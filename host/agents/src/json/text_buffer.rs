@@ -6,14 +6,14 @@ pub(super) struct TextBuffer {
     pub(super) bytes: Vec<u8>,
     /// The length of the whole string.
     pub(super) length: u64,
-    pub(super) bound: usize,
+    pub(super) max_bytes: usize,
     /// The first half of a surrogate pair.
     high: Option<u16>,
 }
 
 impl TextBuffer {
-    pub(super) fn new(bound: usize) -> Self {
-        Self { bound, ..Self::default() }
+    pub(super) fn new(max_bytes: usize) -> Self {
+        Self { max_bytes, ..Self::default() }
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
@@ -25,7 +25,7 @@ impl TextBuffer {
 
     fn append(&mut self, bytes: &[u8]) {
         self.length += bytes.len() as u64;
-        let room = self.bound.saturating_sub(self.bytes.len());
+        let room = self.max_bytes.saturating_sub(self.bytes.len());
         self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
@@ -52,10 +52,10 @@ impl TextBuffer {
     }
 
     /// Lowers the limit to `bound`.
-    pub(super) fn shorten(&mut self, bound: usize) {
-        if bound < self.bound {
-            self.bound = bound;
-            self.bytes.truncate(bound);
+    pub(super) fn shorten(&mut self, max_bytes: usize) {
+        if max_bytes < self.max_bytes {
+            self.max_bytes = max_bytes;
+            self.bytes.truncate(max_bytes);
             self.bytes.shrink_to_fit();
         }
     }

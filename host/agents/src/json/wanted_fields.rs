@@ -26,25 +26,25 @@ pub(super) enum FieldRank {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct FieldPosition {
     /// The paths that continue from here, as bits.
-    live: u64,
+    active_paths: u64,
     /// The number of members above it.
     depth: usize,
     pub(super) rank: FieldRank,
     /// Whether everything below is needed too.
-    all: bool,
+    includes_all: bool,
     /// Whether it is one of several values, in a list.
-    pub(super) plural: bool,
+    pub(super) is_repeated: bool,
 }
 
 impl FieldPosition {
     /// Whether it or something in it is needed.
     pub(super) fn is_wanted(&self) -> bool {
-        self.live != 0 || self.rank != FieldRank::Other
+        self.active_paths != 0 || self.rank != FieldRank::Other
     }
 
     /// An item of a list at this position.
     pub(super) fn item(self) -> Self {
-        Self { plural: true, ..self }
+        Self { is_repeated: true, ..self }
     }
 }
 
@@ -58,26 +58,28 @@ impl WantedFields {
     pub(super) fn root(&self) -> FieldPosition {
         let count = self.paths().count();
         debug_assert!(count < 64, "there is a bit for each path");
-        FieldPosition { live: (1 << count) - 1, ..FieldPosition::default() }
+        FieldPosition { active_paths: (1 << count) - 1, ..FieldPosition::default() }
     }
 
     /// The position of the member `key` of an object at `position`.
     pub(super) fn member(&self, position: FieldPosition, key: &str) -> FieldPosition {
         let mut member =
-            FieldPosition { depth: position.depth + 1, plural: position.plural, ..FieldPosition::default() };
-        if position.all {
-            return FieldPosition { rank: position.rank, all: true, plural: true, ..member };
+            FieldPosition { depth: position.depth + 1, is_repeated: position.is_repeated, ..FieldPosition::default() };
+        if position.includes_all {
+            return FieldPosition { rank: position.rank, includes_all: true, is_repeated: true, ..member };
         }
-        if position.live == 0 {
+        if position.active_paths == 0 {
             return member;
         }
-        for (place, (path, rank)) in self.paths().enumerate().filter(|(place, _)| position.live >> place & 1 == 1) {
+        for (place, (path, rank)) in
+            self.paths().enumerate().filter(|(place, _)| position.active_paths >> place & 1 == 1)
+        {
             let mut parts = path.split('.').skip(position.depth);
             match (parts.next(), parts.next()) {
                 // There may be any number of them.
-                (Some("*"), _) => (member.rank, member.all, member.plural) = (rank, true, true),
+                (Some("*"), _) => (member.rank, member.includes_all, member.is_repeated) = (rank, true, true),
                 (Some(part), next) if part == key => match next {
-                    Some(_) => member.live |= 1 << place,
+                    Some(_) => member.active_paths |= 1 << place,
                     None => member.rank = member.rank.max(rank),
                 },
                 _ => {}
