@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use host_agents::{Guard, HostProgram, LaneKind, SessionLimits, SessionSpec, lane};
+use host_agents::{HostProgram, LaneKind, Protection, SessionLimits, SessionSpec, create_lane};
 use host_model::{AgentSettings, Confinement, Ports, Provider, SessionEventKind};
 use rustix::process::{Pid, Signal, kill_process_group};
 
@@ -126,7 +126,7 @@ impl Agent {
         fs::write(&recorder, RECORDER)?;
         fs::set_permissions(&recorder, fs::Permissions::from_mode(0o755))?;
         let settings = AgentSettings { command: Some(recorder.display().to_string()), ..self.settings.clone() };
-        let mut session = lane(&settings, self.host.clone(), guard()).start(attempt.spec()).await?;
+        let mut session = create_lane(&settings, self.host.clone(), guard()).start(attempt.spec()).await?;
         // It says nothing and thereby fails.
         drop(session.conclude().await);
         let read = |name: &str| fs::read(attempt.path("tmp").join(name));
@@ -141,7 +141,7 @@ impl Agent {
     /// Until the first event of a session.
     async fn hosted(&self) -> Result<f64, Failure> {
         let attempt = Attempt::new()?;
-        let lane = lane(&self.settings, self.host.clone(), guard());
+        let lane = create_lane(&self.settings, self.host.clone(), guard());
         let begun = Instant::now();
         let mut session = lane.start(attempt.spec()).await?;
         let event = tokio::time::timeout(HANGS, session.next_event()).await??;
@@ -155,8 +155,11 @@ impl Agent {
 }
 
 /// The model has a port that is not known beforehand.
-fn guard() -> Guard {
-    Guard { confinement: Confinement { tcp_connect: Ports::Any, ..Confinement::default() }, ..Guard::default() }
+fn guard() -> Protection {
+    Protection {
+        confinement: Confinement { tcp_connect: Ports::Any, ..Confinement::default() },
+        ..Protection::default()
+    }
 }
 
 fn parted(text: &[u8]) -> Vec<String> {

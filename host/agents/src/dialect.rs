@@ -10,7 +10,7 @@ use host_model::{Fault, FaultClass, Redactor, SessionEventKind};
 use crate::{
     exit::AgentExit,
     json::{
-        line::{Line, LineContent, ParsedJson},
+        line::{LineContent, OutputLine, ParsedJson},
         wanted_fields::WantedFields,
     },
 };
@@ -82,7 +82,7 @@ pub(crate) trait Dialect: Send {
     }
 
     /// Parses any line.
-    fn parse_line(&mut self, line: &Line, redactor: &Redactor) -> Vec<ParsedLine> {
+    fn parse_line(&mut self, line: &OutputLine, redactor: &Redactor) -> Vec<ParsedLine> {
         match &line.content {
             LineContent::Json(json) => self.parse_json(json),
             LineContent::Damaged(json) => self.parse_damaged(json),

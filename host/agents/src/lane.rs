@@ -8,7 +8,7 @@ use crate::session::observer::Observer;
 
 /// How a lane protects its surroundings. By default agents are confined and there are no secrets.
 #[derive(Clone, Debug, Default)]
-pub struct Guard {
+pub struct Protection {
     /// What agents may access in addition to their attempt's directories and their script.
     pub confinement: Confinement,
     /// The secrets agents receive; no record or event may contain them.
@@ -74,7 +74,7 @@ pub struct SessionSpec {
 }
 
 /// The result of a call to a lane or session. The future may be dropped at any await, and the call made again.
-pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
+pub type LaneFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, Fault>> + Send + 'a>>;
 
 /// A configured kind of agent.
 pub trait Lane: Send + Sync {
@@ -82,7 +82,7 @@ pub trait Lane: Send + Sync {
     fn kind(&self) -> LaneKind;
 
     /// Starts an agent and sends it the first message.
-    fn start(&self, spec: SessionSpec) -> Answer<'_, Box<dyn Session>>;
+    fn start(&self, spec: SessionSpec) -> LaneFuture<'_, Box<dyn Session>>;
 
     /// The secrets of its agents. Sessions redact them on their own; files that agents leave behind are not redacted.
     fn redactor(&self) -> Redactor {
@@ -103,14 +103,14 @@ pub struct Remarks {
 /// all its descendants without waiting.
 pub trait Session: Send {
     /// Waits for the next event; `None` when the agent has finished its turn.
-    fn next_event(&mut self) -> Answer<'_, Option<SessionEvent>>;
+    fn next_event(&mut self) -> LaneFuture<'_, Option<SessionEvent>>;
 
     /// Waits for the end of the turn, discards its events, and sends the agent another message.
-    fn send(&mut self, message: String) -> Answer<'_, ()>;
+    fn send(&mut self, message: String) -> LaneFuture<'_, ()>;
 
     /// Waits for the end of the turn and ends the agent with all its descendants. Repeated calls return the same
     /// result.
-    fn conclude(&mut self) -> Answer<'_, Conclusion>;
+    fn conclude(&mut self) -> LaneFuture<'_, Conclusion>;
 
     /// Ends the agent with all its descendants: SIGTERM, then SIGKILL after `grace`. Returns when none is left, at the
     /// latest about 17 s after `grace`. May be called again, also to shorten the grace.
@@ -120,11 +120,11 @@ pub trait Session: Send {
     /// does because it is ended.
     ///
     /// An error names processes that survived.
-    fn end(&mut self, grace: Duration) -> Answer<'_, Option<Fault>>;
+    fn end(&mut self, grace: Duration) -> LaneFuture<'_, Option<Fault>>;
 
     /// Ends the session because of `fault`, which is recorded. Returns false if the session or the turn had already
     /// ended: then the next result is already available.
-    fn give_up(&mut self, _fault: &Fault) -> bool {
+    fn abort(&mut self, _fault: &Fault) -> bool {
         true
     }
 

@@ -25,18 +25,18 @@ pub use external::{
     version::{AgentVersion, VersionProblem},
 };
 pub use host_model::LaneKind;
-pub use kinds::{find_program, lane, shadowed, version};
-pub use lane::{Answer, Guard, Lane, Remarks, Session, SessionLimits, SessionSpec};
+pub use kinds::{create_lane, find_program, shadowing_program, version};
+pub use lane::{Lane, LaneFuture, Protection, Remarks, Session, SessionLimits, SessionSpec};
 pub use replay::{Replay, Replayable, Restore, replayable};
-pub use scripted_agent::{AgentArgs, run_agent};
+pub use scripted_agent::{ScriptedAgentOptions, run_agent};
 pub use session::{
-    observer::{Intake, Observer, ReaderGuard},
+    observer::{Observer, ReadProgress, ReaderGuard},
     process::HostProgram,
 };
 pub use supervise::{
-    attempts::agents_processes,
+    attempts::attempt_processes,
     orphans::{SESSION_MARKER, become_subreaper, kill_orphans},
-    start::SuperviseArgs,
+    start::SupervisorOptions,
     supervisor::supervise,
     suspension::suspend_agents,
 };

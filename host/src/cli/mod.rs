@@ -40,7 +40,7 @@ use std::{
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{args::Command, failure::Failure};
-use host_agents::{AgentArgs, SuperviseArgs, run_agent, supervise};
+use host_agents::{ScriptedAgentOptions, SupervisorOptions, run_agent, supervise};
 use host_model::ExitCode;
 
 /// How long file calls that cannot be cancelled may hold up the end of the process.
@@ -81,9 +81,9 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Ending {
         Command::Supervise(args) => {
             let mut command = args.command.into_iter();
             let Some(program) = command.next() else { return ExitCode::Usage.into() };
-            Ending(supervise(&SuperviseArgs { program, args: command.collect() }))
+            Ending(supervise(&SupervisorOptions { program, args: command.collect() }))
         }
-        Command::Agent(args) => Ending(run_agent(&AgentArgs {
+        Command::Agent(args) => Ending(run_agent(&ScriptedAgentOptions {
             script: args.script,
             turn: args.turn,
             session: args.session,
@@ -97,10 +97,10 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Ending {
 
 /// What `host supervise` is asked, where it is asked as the host does: every session starts it, and the agent waits until
 /// the arguments are read. Whatever else is left to the parser of the command line, which has words for it.
-fn supervised(args: &[OsString]) -> Option<SuperviseArgs> {
+fn supervised(args: &[OsString]) -> Option<SupervisorOptions> {
     match args.get(1..)? {
         [mode, dashes, program, args @ ..] if mode == "supervise" && dashes == "--" => {
-            Some(SuperviseArgs { program: program.clone(), args: args.to_vec() })
+            Some(SupervisorOptions { program: program.clone(), args: args.to_vec() })
         }
         _ => None,
     }

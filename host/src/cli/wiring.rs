@@ -19,7 +19,7 @@ use super::{
     signals::{self, Stopping},
     terminal::{self, Stream},
 };
-use host_agents::{Guard, HostProgram, Lane};
+use host_agents::{HostProgram, Lane, Protection};
 use host_core::runner::{
     Agents, ArtifactPlace, AttemptExecutor, EventSink, RunContext, Signal, Surroundings, caught, dispatch,
 };
@@ -340,8 +340,8 @@ pub(super) fn live_lane(name: &LaneName, kind: &LaneKind, confinement: &Confinem
     let settings = kind.program().unwrap_or(&plain);
     let redactor = Redactor::new(host_agents::secrets(settings))
         .map_err(|error| Failure::setup(format!("the lane `{name}`: {error}")))?;
-    let guard = Guard { confinement: confinement.clone(), redactor };
-    Ok(host_agents::lane(settings, HostProgram::this(), guard))
+    let guard = Protection { confinement: confinement.clone(), redactor };
+    Ok(host_agents::create_lane(settings, HostProgram::this(), guard))
 }
 
 /// Refuses scenarios whose `bin` has programs that would run in the place of a lane's agent.
@@ -351,7 +351,7 @@ pub(super) fn check_bins(plan: &Plan) -> Result<(), Failure> {
         let Some(settings) = lane.kind.program() else { continue };
         let trials = lane.canaries.iter().chain(&lane.rest).map(|trial| &trial.scenario);
         let bins: BTreeSet<&Path> = trials.filter_map(|scenario| scenario.bin.as_deref()).collect();
-        let problems = bins.into_iter().filter_map(|bin| host_agents::shadowed(settings, bin));
+        let problems = bins.into_iter().filter_map(|bin| host_agents::shadowing_program(settings, bin));
         told.extend(problems.map(|problem| format!("the lane `{}`: {problem}", lane.name)));
     }
     if told.is_empty() { Ok(()) } else { Err(Failure::setups(told)) }

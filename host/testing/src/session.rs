@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use host_agents::{Guard, HostProgram, LaneKind, Session, SessionLimits, SessionSpec, lane};
+use host_agents::{HostProgram, LaneKind, Protection, Session, SessionLimits, SessionSpec, create_lane};
 use host_model::{AgentSettings, Confinement, ConfinementMode, Fault, SessionEventKind};
 use tempfile::TempDir;
 
@@ -87,22 +87,22 @@ pub async fn start(spec: SessionSpec) -> Result<Box<dyn Session>, Fault> {
 
 /// Starts with another program in the place of the host.
 pub async fn start_by(host: impl Into<PathBuf>, spec: SessionSpec) -> Result<Box<dyn Session>, Fault> {
-    start_guarded(host, spec, Guard::default()).await
+    start_guarded(host, spec, Protection::default()).await
 }
 
 /// The same, and guarded in another way.
 pub async fn start_guarded(
     host: impl Into<PathBuf>,
     spec: SessionSpec,
-    guard: Guard,
+    guard: Protection,
 ) -> Result<Box<dyn Session>, Fault> {
-    lane(&AgentSettings::new(LaneKind::Scripted), HostProgram::at(host), guard).start(spec).await
+    create_lane(&AgentSettings::new(LaneKind::Scripted), HostProgram::at(host), guard).start(spec).await
 }
 
 /// An agent that can signal its supervisor.
 pub async fn start_unconfined(spec: SessionSpec) -> Box<dyn Session> {
     let confinement = Confinement { mode: ConfinementMode::None, ..Confinement::default() };
-    start_guarded(host_binary(), spec, Guard { confinement, ..Guard::default() }).await.unwrap()
+    start_guarded(host_binary(), spec, Protection { confinement, ..Protection::default() }).await.unwrap()
 }
 
 /// All processes of the machine.

@@ -1,7 +1,7 @@
 //! The lane kind `acp` against an agent of the protocol's own library, `host/tests/acp-agent`: what the host sends is
 //! what the library takes, and what the library sends is understood.
 
-use host_agents::{Guard, HostProgram, LaneKind, Session, lane};
+use host_agents::{HostProgram, LaneKind, Protection, Session, create_lane};
 use host_model::{AgentSettings, FaultClass, SessionEventKind};
 use host_testing::{
     host_binary,
@@ -14,7 +14,7 @@ async fn start(attempt: &Attempt, prompt: &str) -> Box<dyn Session> {
     settings.command = Some(agent);
     let mut spec = attempt.spec();
     spec.prompt = prompt.into();
-    let lane = lane(&settings, HostProgram::at(host_binary()), Guard::default());
+    let lane = create_lane(&settings, HostProgram::at(host_binary()), Protection::default());
     within(30, lane.start(spec)).await.unwrap_or_else(|fault| panic!("{prompt}: {fault}"))
 }
 

@@ -5,7 +5,7 @@
 
 use std::path::PathBuf;
 
-use host_agents::{Guard, HostProgram, LaneKind, lane, version};
+use host_agents::{HostProgram, LaneKind, Protection, create_lane, version};
 use host_model::{AgentSettings, Confinement, Credential, FaultClass, Ports, Provider, SessionEventKind};
 use serde_json::{Value, json};
 
@@ -82,7 +82,7 @@ async fn two_turns_are_one_conversation() {
         let url = model.url(&session(kind.as_str()));
         let mut spec = attempt.spec();
         spec.prompt = "--first ONE".into();
-        let started = within(120, lane(&settings(kind, &url), this_host(), guard()).start(spec)).await;
+        let started = within(120, create_lane(&settings(kind, &url), this_host(), guard()).start(spec)).await;
         let mut session = started.unwrap_or_else(|fault| panic!("{kind}: {fault}"));
         let (events, fault) = within(120, all_events(&mut *session)).await;
         assert_eq!(fault, None, "{kind}: {events:?}");
@@ -110,7 +110,7 @@ async fn an_option_that_an_agent_does_not_know_is_a_launch_fault() {
         let attempt = Attempt::new("");
         let mut settings = settings(kind, "http://127.0.0.1:9");
         settings.args = vec!["--no-such-option-of-any-agent".into()];
-        let started = within(120, lane(&settings, this_host(), guard()).start(attempt.spec())).await;
+        let started = within(120, create_lane(&settings, this_host(), guard()).start(attempt.spec())).await;
         let mut session = started.unwrap_or_else(|fault| panic!("{kind}: {fault}"));
         let fault = within(120, session.conclude()).await.unwrap_err();
         assert_eq!(fault.class, FaultClass::Launch, "{kind}: {fault}");
@@ -172,7 +172,7 @@ async fn two_turns_through_acp_are_one_conversation() {
         }
         let mut spec = attempt.spec();
         spec.prompt = "first ONE".into();
-        let started = within(120, lane(&settings, this_host(), guard()).start(spec)).await;
+        let started = within(120, create_lane(&settings, this_host(), guard()).start(spec)).await;
         let mut session = started.unwrap_or_else(|fault| panic!("{adapter}: {fault}"));
         let (events, fault) = within(120, all_events(&mut *session)).await;
         assert_eq!(fault, None, "{adapter}: {events:?}");
@@ -198,14 +198,17 @@ async fn codex_reads_a_login_that_is_linked_into_its_config_dir() {
     settings.credentials = vec![Credential::File { from: file, to: "auth.json".into() }];
     settings.provider.as_mut().unwrap().key_variable = None;
     settings.args = ["-c", "model_providers.host.requires_openai_auth=true"].map(String::from).into();
-    let mut codex = within(60, lane(&settings, this_host(), guard()).start(attempt.spec())).await.unwrap();
+    let mut codex = within(60, create_lane(&settings, this_host(), guard()).start(attempt.spec())).await.unwrap();
     within(60, codex.conclude()).await.unwrap();
     asked(&model, "codex", &[]);
 }
 
 /// The model has any port.
-fn guard() -> Guard {
-    Guard { confinement: Confinement { tcp_connect: Ports::Any, ..Confinement::default() }, ..Guard::default() }
+fn guard() -> Protection {
+    Protection {
+        confinement: Confinement { tcp_connect: Ports::Any, ..Confinement::default() },
+        ..Protection::default()
+    }
 }
 
 fn this_host() -> HostProgram {

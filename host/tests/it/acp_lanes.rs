@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use host_agents::{Guard, HostProgram, LaneKind, Session, SessionLimits, lane};
+use host_agents::{HostProgram, LaneKind, Protection, Session, SessionLimits, create_lane};
 use host_model::{AgentSettings, FaultClass, SessionEventKind};
 use host_testing::{
     host_binary,
@@ -53,7 +53,7 @@ done
         let host = HostProgram::at(host_binary());
         let mut spec = attempt.spec();
         spec.limits.exit_grace = exit_grace;
-        within(30, lane(&settings, host, Guard::default()).start(spec)).await.unwrap()
+        within(30, create_lane(&settings, host, Protection::default()).start(spec)).await.unwrap()
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use host_agents::{Guard, HostProgram, LaneKind, Session, SessionSpec, VersionProblem, lane, version};
+use host_agents::{HostProgram, LaneKind, Protection, Session, SessionSpec, VersionProblem, create_lane, version};
 use host_model::{AgentSettings, Confinement, ConfinementMode, Credential, Fault, FaultClass, SessionEventKind};
 use host_testing::{
     fixture, has_test_to_itself, host_binary,
@@ -32,8 +32,8 @@ fn program(path: &Path, script: &str) -> PathBuf {
 /// Confined as by default; the recorded streams can be read too.
 async fn start(settings: &AgentSettings, spec: SessionSpec) -> Result<Box<dyn Session>, Fault> {
     let streams = fixture("streams");
-    let guard = Guard { confinement: Confinement::default().and([], [streams]), ..Guard::default() };
-    within(30, lane(settings, host_program(), guard).start(spec)).await
+    let guard = Protection { confinement: Confinement::default().and([], [streams]), ..Protection::default() };
+    within(30, create_lane(settings, host_program(), guard).start(spec)).await
 }
 
 fn recorded(path: &str) -> String {
@@ -310,8 +310,8 @@ async fn a_prompt_that_becomes_a_link_does_not_lead_out_of_the_attempt() {
             host_binary()
         );
         let host = HostProgram::at(write_program(&attempt.path("host"), &swap));
-        let guard = Guard { confinement: Confinement { mode, ..Confinement::default() }, ..Guard::default() };
-        let lane = lane(&settings(&attempt, LaneKind::Command, "cat"), host, guard);
+        let guard = Protection { confinement: Confinement { mode, ..Confinement::default() }, ..Protection::default() };
+        let lane = create_lane(&settings(&attempt, LaneKind::Command, "cat"), host, guard);
         match (within(30, lane.start(attempt.spec())).await, mode) {
             (Ok(mut session), ConfinementMode::None) => {
                 assert_eq!(within(30, session.conclude()).await.unwrap().final_message, "a key of the user");

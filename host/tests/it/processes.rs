@@ -408,7 +408,7 @@ async fn no_path_of_an_attempt_is_in_the_arguments_of_a_supervisor() {
     let mut settings = host_model::AgentSettings::new(host_agents::LaneKind::Command);
     settings.command = Some(program.display().to_string());
     let host = host_agents::HostProgram::at(host_binary());
-    let lane = host_agents::lane(&settings, host, host_agents::Guard::default());
+    let lane = host_agents::create_lane(&settings, host, host_agents::Protection::default());
     let mut session = lane.start(attempt.spec()).await.unwrap();
     wait_until(Duration::from_secs(10), || !living_with_argument("1019").is_empty()).await;
     let supervisors: Vec<i32> =

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc};
 
-use host_agents::{Guard, Observer};
+use host_agents::{Observer, Protection};
 use host_model::{Conclusion, Fault, Redactor, SessionEventKind};
 use host_testing::{host_binary, session::*};
 use tokio::sync::mpsc;
@@ -16,7 +16,7 @@ async fn run(attempt: &Attempt) -> (Vec<SessionEventKind>, Vec<SessionEventKind>
     let (observer, mut observed) = mpsc::channel(256);
     let mut spec = attempt.spec();
     spec.observer = Some(Observer::new(observer, Arc::default()));
-    let guard = Guard { redactor, ..Guard::default() };
+    let guard = Protection { redactor, ..Protection::default() };
     let mut session = start_guarded(host_binary(), spec, guard).await.unwrap();
     let (events, _) = within(10, all_events(&mut *session)).await;
     let concluded = session.conclude().await;

@@ -9,13 +9,13 @@ use std::{
     time::Duration,
 };
 
-use host_agents::{Guard, confinement_available};
+use host_agents::{Protection, confinement_available};
 use host_model::{Confinement, ConfinementMode, FaultClass, Ports, SessionEventKind};
 use host_testing::{host_binary, repository, session::*};
 
 /// What each command answered, and whether it failed.
 async fn try_all(attempt: &Attempt, confinement: Confinement) -> Vec<(String, bool)> {
-    let guard = Guard { confinement, ..Guard::default() };
+    let guard = Protection { confinement, ..Protection::default() };
     let mut session = start_guarded(host_binary(), attempt.spec(), guard).await.unwrap();
     let (events, fault) = within(60, all_events(&mut *session)).await;
     assert_eq!(fault, None);
@@ -321,7 +321,7 @@ async fn what_a_lane_lists_can_be_used() {
     assert_eq!(fs::read_to_string(away.path().join("notes")).unwrap(), "read me");
     assert_eq!(fs::metadata(attempt.path("root/large")).unwrap().len(), 2000);
 
-    let guard = Guard { confinement: required().and([], ["/nowhere/at/all".into()]), ..Guard::default() };
+    let guard = Protection { confinement: required().and([], ["/nowhere/at/all".into()]), ..Protection::default() };
     let fault = start_guarded(host_binary(), attempt.spec(), guard).await.err().unwrap();
     assert_eq!(fault.class, FaultClass::Launch);
     assert!(fault.message.contains("cannot let the agent use /nowhere/at/all: No such file"), "{fault}");
@@ -350,7 +350,8 @@ os.execv("{host}", ["host"] + sys.argv[1:])
 async fn a_kernel_that_cannot_is_told_or_refused() {
     let attempt = attempt_with(&["echo x > ../escape".into()]);
     let old = host_without_landlock(&attempt);
-    let with = |mode| Guard { confinement: Confinement { mode, ..Confinement::default() }, ..Guard::default() };
+    let with =
+        |mode| Protection { confinement: Confinement { mode, ..Confinement::default() }, ..Protection::default() };
 
     let mut session = start_guarded(&old, attempt.spec(), with(ConfinementMode::Landlock)).await.unwrap();
     let told = session.unconfined().unwrap();

@@ -32,7 +32,7 @@ use crate::{
     agent_program::{AgentProgram, Invocation, TurnRequest},
     conversation::Conversation,
     dialect::Dialect,
-    lane::{Answer, Guard, Lane, Session, SessionSpec},
+    lane::{Lane, LaneFuture, Protection, Session, SessionSpec},
     session::{
         id::new_session_id,
         process::{AgentCommand, HostProgram},
@@ -46,7 +46,7 @@ pub(crate) struct ExternalLane {
     program: &'static dyn AgentProgram,
     settings: Arc<AgentSettings>,
     host: HostProgram,
-    guard: Guard,
+    protection: Protection,
     /// Whether the agent has the required version, once that was checked.
     version: OnceCell<Result<(), String>>,
 }
@@ -56,9 +56,9 @@ impl ExternalLane {
         program: &'static dyn AgentProgram,
         settings: AgentSettings,
         host: HostProgram,
-        guard: Guard,
+        protection: Protection,
     ) -> Self {
-        Self { program, settings: Arc::new(settings), host, guard, version: OnceCell::new() }
+        Self { program, settings: Arc::new(settings), host, protection, version: OnceCell::new() }
     }
 
     /// Prepares everything before the first process starts.
@@ -71,15 +71,20 @@ impl ExternalLane {
         let credentials = environment::credentials(settings, environment::host_variable).map_err(launch)?;
         let found = program::find(self.program.name(), settings).map_err(launch)?;
         if let Some(problem) =
-            spec.bin.as_deref().and_then(|bin| shadowed::shadowed(self.program.name(), settings, bin))
+            spec.bin.as_deref().and_then(|bin| shadowed::shadowing_program(self.program.name(), settings, bin))
         {
             // The scenario is at fault: other scenarios can use the lane.
             return Err(Fault::new(FaultClass::Protocol, problem));
         }
         if settings.version.is_some() {
             let check = || async {
-                match version::check_version(self.program.name(), settings, self.host.clone(), &self.guard.confinement)
-                    .await
+                match version::check_version(
+                    self.program.name(),
+                    settings,
+                    self.host.clone(),
+                    &self.protection.confinement,
+                )
+                .await
                 {
                     // A shortage says nothing about the agent: the next session checks again.
                     Err(problem) if Shortage::of_ending(&problem).is_some() => Err(problem),
@@ -98,7 +103,7 @@ impl ExternalLane {
         self.program.prepare(settings, &spec.config_dir).map_err(|problem| Fault::of_problem(class, problem))?;
         let own = self.program.variables(settings, &spec.config_dir);
         let dirs = [&spec.root, &spec.config_dir, &spec.home, &spec.tmp].map(Clone::clone);
-        let confinement = confinement::for_program(&self.guard.confinement, settings, &found);
+        let confinement = confinement::for_program(&self.protection.confinement, settings, &found);
         let confinement = confinement.and(dirs, spec.bin.clone()).with_view(spec.view.clone());
         let program::FoundProgram { executable, leading_args, .. } = found;
         Ok(ExternalAgent {
@@ -123,7 +128,7 @@ impl Lane for ExternalLane {
         self.program.kind()
     }
 
-    fn start(&self, spec: SessionSpec) -> Answer<'_, Box<dyn Session>> {
+    fn start(&self, spec: SessionSpec) -> LaneFuture<'_, Box<dyn Session>> {
         Box::pin(async move {
             let agent = self.prepare(&spec).await?;
             let id = agent.session_id.clone();
@@ -134,7 +139,7 @@ impl Lane for ExternalLane {
     }
 
     fn redactor(&self) -> Redactor {
-        self.guard.redactor.clone()
+        self.protection.redactor.clone()
     }
 }
 

@@ -30,12 +30,12 @@ pub(crate) struct FoundProgram {
     /// The program and all its interpreters, in the order in which they are found: the files the kernel opens.
     pub(crate) files: Vec<PathBuf>,
     /// Those of `files` that have interpreters.
-    pub(crate) scripts: Vec<ScriptFile>,
+    pub(crate) scripts: Vec<InterpretedScript>,
 }
 
 /// A script and its interpreter; if that is `env`, the program it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ScriptFile {
+pub(crate) struct InterpretedScript {
     pub(crate) file: PathBuf,
     pub(crate) interpreter: PathBuf,
     /// The rest of the first line after the interpreter.
@@ -61,7 +61,7 @@ pub(crate) fn find(name: Option<&str>, settings: &AgentSettings) -> Result<Found
 struct InterpreterChain<'a> {
     settings: &'a AgentSettings,
     files: Vec<PathBuf>,
-    scripts: Vec<ScriptFile>,
+    scripts: Vec<InterpretedScript>,
     /// Complete invocations of `env` that come first because they change more than the program to start.
     env_args: Vec<OsString>,
     /// The command line of the last `env`, with the absolute path of its program. The kernel does the rest.
@@ -89,7 +89,11 @@ impl InterpreterChain<'_> {
                     (words, by_env) = self.interpreted(&file, &interpreter, argument, words)?;
                 }
                 StartMethod::ShellText => {
-                    self.scripts.push(ScriptFile { file, interpreter: "/bin/sh".into(), argument: OsString::new() });
+                    self.scripts.push(InterpretedScript {
+                        file,
+                        interpreter: "/bin/sh".into(),
+                        argument: OsString::new(),
+                    });
                     return Ok(self.found(program));
                 }
                 StartMethod::Binary => return Ok(self.found(program)),
@@ -126,7 +130,7 @@ impl InterpreterChain<'_> {
             .map_err(|problem| interpreter_error(file, interpreter.as_os_str(), &problem))?;
         if !env_command::is_env(interpreter) {
             let shown = argument.clone().unwrap_or_default();
-            self.scripts.push(ScriptFile {
+            self.scripts.push(InterpretedScript {
                 file: file.to_owned(),
                 interpreter: interpreter.to_owned(),
                 argument: shown,
@@ -173,7 +177,7 @@ impl InterpreterChain<'_> {
             words = command.into_iter().skip(1).collect();
         };
         let argument = command[1..].join(OsStr::new(" "));
-        self.scripts.push(ScriptFile { file: file.to_owned(), interpreter: program.clone(), argument });
+        self.scripts.push(InterpretedScript { file: file.to_owned(), interpreter: program.clone(), argument });
         command[0] = program.into();
         self.env_command_line = Some(command.clone());
         Ok((command, true))

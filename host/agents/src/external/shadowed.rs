@@ -12,7 +12,7 @@ use std::{
 
 use crate::external::{
     env_command,
-    program::{self, ScriptFile},
+    program::{self, InterpretedScript},
     shebang::{StartMethod, start_method},
 };
 use host_model::{AgentSettings, LaneKind};
@@ -42,7 +42,7 @@ const MAX_WRAPPER: u64 = 256 << 10;
 
 /// Explains which program in a scenario's `bin` directory could run instead of the lane's agent, whose program is
 /// called `name` unless the lane sets another one.
-pub(crate) fn shadowed(name: Option<&str>, settings: &AgentSettings, bin: &Path) -> Option<String> {
+pub(crate) fn shadowing_program(name: Option<&str>, settings: &AgentSettings, bin: &Path) -> Option<String> {
     if settings.credentials.is_empty() {
         return None;
     }
@@ -90,7 +90,7 @@ fn name_of(path: &Path) -> String {
 const MULTICALL: [&str; 2] = ["busybox", "toybox"];
 
 /// A program that the interpreter of a script might start.
-fn by_script(script: &ScriptFile, names: &BTreeSet<String>) -> Option<(String, String)> {
+fn by_script(script: &InterpretedScript, names: &BTreeSet<String>) -> Option<(String, String)> {
     let shown = script.file.display();
     let argument = script.argument.to_string_lossy();
     if is_shell(&script.interpreter, &argument) {
@@ -282,7 +282,7 @@ mod tests {
         fn shadowed(&self, stub: &str) -> Option<String> {
             let stub = format!("bin/{stub}");
             self.program(&stub, "#!/bin/sh\n");
-            let shadowed = shadowed(None, &self.settings, &self.folder.path().join("bin"));
+            let shadowed = shadowing_program(None, &self.settings, &self.folder.path().join("bin"));
             fs::remove_file(self.folder.path().join(stub)).unwrap();
             shadowed
         }

@@ -7,7 +7,7 @@ use crate::text::truncate_text;
 
 /// One line without its newline, or one of several values of a line.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Line {
+pub(crate) struct OutputLine {
     /// The line, or only its beginning if it is too long.
     pub(crate) bytes: Vec<u8>,
     /// The length of the whole line.
@@ -28,7 +28,7 @@ pub(crate) enum LineContent {
     Incomplete,
 }
 
-impl Line {
+impl OutputLine {
     fn is_cut(&self) -> bool {
         self.length > self.bytes.len() as u64
     }

@@ -23,7 +23,7 @@ pub(crate) mod wanted_fields;
 
 use self::parser::{ParseStep, Parser};
 use self::{
-    line::{Line, LineContent, ParsedJson},
+    line::{LineContent, OutputLine, ParsedJson},
     wanted_fields::WantedFields,
 };
 use host_model::Redactor;
@@ -54,7 +54,7 @@ enum LineState {
 
 /// Finds the JSON values in a stream.
 #[derive(Debug)]
-pub(crate) struct JsonLines {
+pub(crate) struct JsonLineSplitter {
     wanted: &'static WantedFields,
     redactor: Redactor,
     state: LineState,
@@ -66,7 +66,7 @@ pub(crate) struct JsonLines {
     length: u64,
 }
 
-impl JsonLines {
+impl JsonLineSplitter {
     /// Keeps the first `max_raw` bytes of each line as received.
     pub(crate) fn new(wanted: &'static WantedFields, max_raw: usize, redactor: Redactor) -> Self {
         Self {
@@ -82,7 +82,7 @@ impl JsonLines {
     }
 
     /// Takes bytes up to the end of a value or line. Returns how many, and what ended.
-    pub(crate) fn feed(&mut self, bytes: &[u8]) -> (usize, Option<Line>) {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> (usize, Option<OutputLine>) {
         let mut used = 0;
         while used < bytes.len() {
             let rest = &bytes[used..];
@@ -104,7 +104,7 @@ impl JsonLines {
     }
 
     /// The rest of a line without a newline.
-    pub(crate) fn take_rest(&mut self) -> Option<Line> {
+    pub(crate) fn take_rest(&mut self) -> Option<OutputLine> {
         let content = match std::mem::replace(&mut self.state, LineState::Outside) {
             LineState::Outside if !self.has_text => {
                 self.reset();
@@ -116,7 +116,7 @@ impl JsonLines {
         Some(self.line(content))
     }
 
-    fn scan_text(&mut self, bytes: &[u8]) -> (usize, Option<Line>) {
+    fn scan_text(&mut self, bytes: &[u8]) -> (usize, Option<OutputLine>) {
         for (at, byte) in bytes.iter().enumerate() {
             if *byte == b'\n' {
                 self.keep_raw(&bytes[..at]);
@@ -174,7 +174,7 @@ impl JsonLines {
         false
     }
 
-    fn handle_step(&mut self, step: ParseStep) -> Option<Line> {
+    fn handle_step(&mut self, step: ParseStep) -> Option<OutputLine> {
         if step == ParseStep::More {
             return None;
         }
@@ -187,7 +187,7 @@ impl JsonLines {
         None
     }
 
-    fn skip_damage(&mut self, bytes: &[u8]) -> (usize, Option<Line>) {
+    fn skip_damage(&mut self, bytes: &[u8]) -> (usize, Option<OutputLine>) {
         let end = memchr::memchr(b'\n', bytes);
         let part = &bytes[..end.unwrap_or(bytes.len())];
         self.keep_raw(part);
@@ -217,8 +217,8 @@ impl JsonLines {
         (self.has_text, self.terminal) = (false, TerminalState::Text);
     }
 
-    fn line(&mut self, content: LineContent) -> Line {
-        let line = Line { bytes: std::mem::take(&mut self.raw), length: self.length, content };
+    fn line(&mut self, content: LineContent) -> OutputLine {
+        let line = OutputLine { bytes: std::mem::take(&mut self.raw), length: self.length, content };
         self.reset();
         line
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::json::{
     line::ParsedJson,
     text_buffer::TextBuffer,
-    tree::{Budget, Frame, Node, scalar},
+    tree::{Budget, Node, OpenNode, scalar},
     wanted_fields::{FieldPosition, WantedFields},
 };
 use host_model::Redactor;
@@ -57,7 +57,7 @@ enum Token {
 #[derive(Debug)]
 pub(super) struct Parser {
     wanted: &'static WantedFields,
-    frames: Vec<Frame>,
+    frames: Vec<OpenNode>,
     expect: Expect,
     token: Token,
     /// The current string, its position, and whether it is a member's name.
@@ -272,7 +272,7 @@ impl Parser {
     }
 
     fn in_object(&self) -> bool {
-        matches!(self.frames.last(), Some(Frame { node: Node::Object { .. }, .. }))
+        matches!(self.frames.last(), Some(OpenNode { node: Node::Object { .. }, .. }))
     }
 
     /// The position of the next value.
@@ -304,7 +304,7 @@ impl Parser {
             true => Node::Object { members: BTreeMap::new(), omitted: 0 },
             false => Node::List { items: Vec::new(), omitted: 0 },
         };
-        self.frames.push(Frame { node, position, key: String::new() });
+        self.frames.push(OpenNode { node, position, key: String::new() });
         self.expect = if object { Expect::Key } else { Expect::Value };
     }
 
@@ -342,7 +342,7 @@ impl Parser {
         let token = std::mem::take(&mut self.scalar);
         let Some(token) = std::str::from_utf8(&token).ok() else { return ParseStep::Damaged };
         let Some(value) = scalar(token) else { return ParseStep::Damaged };
-        if let [Frame { key, .. }] = &self.frames[..]
+        if let [OpenNode { key, .. }] = &self.frames[..]
             && key == "id"
             && self.in_object()
         {

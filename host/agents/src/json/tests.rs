@@ -11,7 +11,7 @@ const WANTED: WantedFields =
     WantedFields { facts: &["type", "id", "usage.*", "list.name"], texts: &["text", "list.text"] };
 
 /// The lines of a stream.
-pub(crate) fn lines(wanted: &'static WantedFields, stream: &[u8]) -> Vec<Line> {
+pub(crate) fn lines(wanted: &'static WantedFields, stream: &[u8]) -> Vec<OutputLine> {
     in_pieces(wanted, &Redactor::default(), [stream])
 }
 
@@ -19,8 +19,8 @@ fn in_pieces<'a>(
     wanted: &'static WantedFields,
     redactor: &Redactor,
     pieces: impl IntoIterator<Item = &'a [u8]>,
-) -> Vec<Line> {
-    let mut reader = JsonLines::new(wanted, 64, redactor.clone());
+) -> Vec<OutputLine> {
+    let mut reader = JsonLineSplitter::new(wanted, 64, redactor.clone());
     let mut found = Vec::new();
     for mut piece in pieces {
         while !piece.is_empty() {
@@ -37,7 +37,7 @@ fn in_pieces<'a>(
 fn read(stream: impl AsRef<[u8]>) -> ParsedJson {
     let found = lines(&WANTED, stream.as_ref());
     match &found[..] {
-        [Line { content: LineContent::Json(read), .. }] => read.clone(),
+        [OutputLine { content: LineContent::Json(read), .. }] => read.clone(),
         other => panic!("{}: {other:?}", String::from_utf8_lossy(stream.as_ref())),
     }
 }
@@ -177,7 +177,7 @@ fn long(start: &str, piece: &str, count: usize, end: &str) -> ParsedJson {
         .chain([end.as_bytes(), b"\n"]);
     let found = in_pieces(&WANTED, &Redactor::default(), pieces);
     match &found[..] {
-        [Line { content: LineContent::Json(read), .. }] => read.clone(),
+        [OutputLine { content: LineContent::Json(read), .. }] => read.clone(),
         other => panic!("{start}: {} lines", other.len()),
     }
 }

@@ -38,7 +38,7 @@ pub(super) enum Node {
 
 /// An unfinished list or object.
 #[derive(Debug)]
-pub(super) struct Frame {
+pub(super) struct OpenNode {
     pub(super) node: Node,
     pub(super) position: FieldPosition,
     /// The current member.
@@ -70,7 +70,7 @@ impl Budget {
 
     /// Whether there is room for a value at `position`, for which the texts in `frames` may be shortened. `size` is
     /// that of its key and text.
-    pub(super) fn admit(&mut self, position: FieldPosition, size: usize, frames: &mut [Frame]) -> bool {
+    pub(super) fn admit(&mut self, position: FieldPosition, size: usize, frames: &mut [OpenNode]) -> bool {
         let size = NODE_COST + size;
         if position.is_wanted() {
             if position.is_repeated {
@@ -86,14 +86,14 @@ impl Budget {
     }
 
     /// Makes room for a growing unwanted text, which may be shortened itself.
-    pub(super) fn fit(&mut self, text: &mut TextBuffer, frames: &mut [Frame]) {
+    pub(super) fn fit(&mut self, text: &mut TextBuffer, frames: &mut [OpenNode]) {
         while self.other + NODE_COST + text.bytes.len() > BUDGET && self.shorten(frames) {
             text.shorten(TEXT_BOUNDS[self.step]);
         }
     }
 
     /// Shortens all unwanted texts by one step. Returns false after the last step.
-    fn shorten(&mut self, frames: &mut [Frame]) -> bool {
+    fn shorten(&mut self, frames: &mut [OpenNode]) -> bool {
         if self.full || self.step + 1 == TEXT_BOUNDS.len() {
             self.full = true;
             return false;

@@ -23,17 +23,17 @@ use crate::{
         self, ExternalLane,
         version::{AgentVersion, VersionProblem},
     },
-    lane::{Guard, Lane},
+    lane::{Lane, Protection},
     session::process::HostProgram,
 };
 
 /// Creates the lane of an agent. `host` is the program whose hidden modes supervise agents. For a scripted agent only
 /// the kind matters.
 #[must_use]
-pub fn lane(settings: &AgentSettings, host: HostProgram, guard: Guard) -> Arc<dyn Lane> {
+pub fn create_lane(settings: &AgentSettings, host: HostProgram, protection: Protection) -> Arc<dyn Lane> {
     match program(settings.kind) {
-        Some(program) => Arc::new(ExternalLane::new(program, settings.clone(), host, guard)),
-        None => Arc::new(scripted::ScriptedLane::new(host, guard)),
+        Some(program) => Arc::new(ExternalLane::new(program, settings.clone(), host, protection)),
+        None => Arc::new(scripted::ScriptedLane::new(host, protection)),
     }
 }
 
@@ -73,8 +73,8 @@ pub async fn version(
 /// Explains which program in a scenario's `bin` directory could run instead of the lane's agent. `None` if there is
 /// none, or if the lane has no credentials.
 #[must_use]
-pub fn shadowed(settings: &AgentSettings, bin: &Path) -> Option<String> {
-    external::shadowed::shadowed(program_name(settings), settings, bin)
+pub fn shadowing_program(settings: &AgentSettings, bin: &Path) -> Option<String> {
+    external::shadowed::shadowing_program(program_name(settings), settings, bin)
 }
 
 /// The default name of the lane's program.

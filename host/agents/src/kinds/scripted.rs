@@ -8,7 +8,7 @@ use crate::{
     dialect::{Dialect, ParsedLine},
     external::environment::search_path,
     json::{line::ParsedJson, values::text, wanted_fields::WantedFields},
-    lane::{Answer, Guard, Lane, Session, SessionSpec},
+    lane::{Lane, LaneFuture, Protection, Session, SessionSpec},
     session::{
         id::new_session_id,
         process::{AgentCommand, HostProgram},
@@ -44,12 +44,12 @@ const WANTED: WantedFields = WantedFields {
 #[derive(Debug)]
 pub(crate) struct ScriptedLane {
     host: HostProgram,
-    guard: Guard,
+    protection: Protection,
 }
 
 impl ScriptedLane {
-    pub(crate) fn new(host: HostProgram, guard: Guard) -> Self {
-        Self { host, guard }
+    pub(crate) fn new(host: HostProgram, protection: Protection) -> Self {
+        Self { host, protection }
     }
 }
 
@@ -58,7 +58,7 @@ impl Lane for ScriptedLane {
         LaneKind::Scripted
     }
 
-    fn start(&self, spec: SessionSpec) -> Answer<'_, Box<dyn Session>> {
+    fn start(&self, spec: SessionSpec) -> LaneFuture<'_, Box<dyn Session>> {
         Box::pin(async move {
             let Some(script) = spec.script.clone() else {
                 let message = "a scripted lane needs a script: add `agents/NAME.toml` to the scenario's folder";
@@ -67,9 +67,9 @@ impl Lane for ScriptedLane {
             let id = new_session_id();
             let own = [&spec.root, &spec.config_dir, &spec.home, &spec.tmp].map(Clone::clone);
             let readable = std::iter::once(script.clone()).chain(spec.bin.clone());
-            let confinement = self.guard.confinement.clone().and(own, readable).with_view(spec.view.clone());
+            let confinement = self.protection.confinement.clone().and(own, readable).with_view(spec.view.clone());
             let agent =
-                ScriptedAgent { host: self.host.clone(), script, id: id.clone(), spec: spec.clone(), confinement };
+                ScriptedTurnAgent { host: self.host.clone(), script, id: id.clone(), spec: spec.clone(), confinement };
             let session =
                 TurnSession::start(self.host.clone(), self.kind(), id, Box::new(agent), &spec, self.redactor()).await?;
             Ok(Box::new(session) as Box<dyn Session>)
@@ -77,11 +77,11 @@ impl Lane for ScriptedLane {
     }
 
     fn redactor(&self) -> Redactor {
-        self.guard.redactor.clone()
+        self.protection.redactor.clone()
     }
 }
 
-struct ScriptedAgent {
+struct ScriptedTurnAgent {
     host: HostProgram,
     script: PathBuf,
     id: String,
@@ -89,7 +89,7 @@ struct ScriptedAgent {
     confinement: Confinement,
 }
 
-impl TurnAgent for ScriptedAgent {
+impl TurnAgent for ScriptedTurnAgent {
     fn command(&self, turn: u32, message: &str) -> Result<AgentCommand, Fault> {
         let spec = &self.spec;
         let args: Vec<OsString> = vec![

@@ -362,7 +362,7 @@ fn the_environment_has_only_configured_variables() {
 #[test]
 fn each_kind_has_a_lane() {
     for kind in LaneKind::ALL {
-        let lane = lane(&AgentSettings::new(kind), HostProgram::this(), Guard::default());
+        let lane = create_lane(&AgentSettings::new(kind), HostProgram::this(), Protection::default());
         assert_eq!(lane.kind(), kind);
     }
 }

@@ -14,7 +14,7 @@ use std::{
 
 use self::reader::{ReplayReader, open_regular};
 use crate::{
-    lane::{Answer, Lane, Session, SessionSpec},
+    lane::{Lane, LaneFuture, Session, SessionSpec},
     session::observer::Observer,
 };
 use host_model::{
@@ -159,7 +159,7 @@ impl Lane for Replay {
         self.kind
     }
 
-    fn start(&self, spec: SessionSpec) -> Answer<'_, Box<dyn Session>> {
+    fn start(&self, spec: SessionSpec) -> LaneFuture<'_, Box<dyn Session>> {
         Box::pin(async move { Ok(Box::new(self.begin(spec)?) as Box<dyn Session>) })
     }
 }
@@ -304,19 +304,19 @@ impl ReplaySession {
 }
 
 impl Session for ReplaySession {
-    fn next_event(&mut self) -> Answer<'_, Option<SessionEvent>> {
+    fn next_event(&mut self) -> LaneFuture<'_, Option<SessionEvent>> {
         Box::pin(self.next())
     }
 
-    fn send(&mut self, message: String) -> Answer<'_, ()> {
+    fn send(&mut self, message: String) -> LaneFuture<'_, ()> {
         Box::pin(self.send_message(message))
     }
 
-    fn conclude(&mut self) -> Answer<'_, Conclusion> {
+    fn conclude(&mut self) -> LaneFuture<'_, Conclusion> {
         Box::pin(self.conclude_once())
     }
 
-    fn end(&mut self, _grace: Duration) -> Answer<'_, Option<Fault>> {
+    fn end(&mut self, _grace: Duration) -> LaneFuture<'_, Option<Fault>> {
         Box::pin(async { self.end_now() })
     }
 }

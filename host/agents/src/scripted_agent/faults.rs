@@ -10,30 +10,30 @@ use std::{
 
 use rustix::process::{Signal, getpid, kill_process, setsid};
 
-use crate::scripted_agent::{Agent, Stop};
+use crate::scripted_agent::{Agent, StopCause};
 use host_model::{ScriptedFault, SessionEventKind, Step};
 
 /// Exit code of a scripted crash.
 const CRASH_EXIT_CODE: u8 = 70;
 
 impl Agent<'_> {
-    pub(super) fn fault(&mut self, fault: &ScriptedFault) -> Result<(), Stop> {
+    pub(super) fn fault(&mut self, fault: &ScriptedFault) -> Result<(), StopCause> {
         match fault {
             ScriptedFault::Crash { text } => {
                 if !text.is_empty() {
                     drop(writeln!(io::stderr(), "{text}"));
                 }
-                Err(Stop::Exit(CRASH_EXIT_CODE))
+                Err(StopCause::Exit(CRASH_EXIT_CODE))
             }
             ScriptedFault::Kill => {
                 kill_process(getpid(), Signal::KILL).map_err(io::Error::from)?;
                 sleep_forever()
             }
-            ScriptedFault::Exit => Err(Stop::Exit(0)),
+            ScriptedFault::Exit => Err(StopCause::Exit(0)),
             ScriptedFault::Stall | ScriptedFault::Mute => sleep_forever(),
             ScriptedFault::Unauthorized => {
                 self.output.error("unauthorized", "401: the key is not valid")?;
-                Err(Stop::Exit(1))
+                Err(StopCause::Exit(1))
             }
             ScriptedFault::Overloaded { delay } => loop {
                 self.back_off("529: the provider is overloaded", *delay)?;
@@ -43,7 +43,7 @@ impl Agent<'_> {
             }
             ScriptedFault::HalfLine => {
                 self.output.partial(br#"{"type":"message","text":"this is only ha"#)?;
-                Err(Stop::Exit(0))
+                Err(StopCause::Exit(0))
             }
             ScriptedFault::InvalidUtf8 => {
                 Ok(self.output.raw(b"{\"type\":\"message\",\"text\":\"\xff\xfe\xc3\x28\"}")?)
@@ -63,7 +63,7 @@ impl Agent<'_> {
 
 impl Agent<'_> {
     /// Repeats the same message and tool call.
-    fn repeat_call(&mut self, count: Option<u64>, delay: Duration) -> Result<(), Stop> {
+    fn repeat_call(&mut self, count: Option<u64>, delay: Duration) -> Result<(), StopCause> {
         let call = Step::Tool {
             name: "look".into(),
             input: toml::Value::Table(toml::Table::from_iter([("at".into(), "the same".into())])),

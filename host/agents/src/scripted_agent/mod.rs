@@ -16,7 +16,7 @@ use std::{
 };
 
 use host_model::{BackOff, Script, ScriptedFault, SessionEventKind, Step};
-use output::Output;
+use output::AgentOutput;
 
 /// The variable with the scripted agent's config dir, like `CLAUDE_CONFIG_DIR` for Claude Code.
 pub(crate) const CONFIG_DIR_VARIABLE: &str = "HOST_AGENT_CONFIG_DIR";
@@ -26,7 +26,7 @@ const BAD_SCRIPT_EXIT_CODE: u8 = 2;
 
 /// The arguments of `host agent`.
 #[derive(Clone, Debug)]
-pub struct AgentArgs {
+pub struct ScriptedAgentOptions {
     /// The script.
     pub script: PathBuf,
     /// The turn of the conversation to run, counted from 1.
@@ -38,7 +38,7 @@ pub struct AgentArgs {
 }
 
 /// Why an agent stops before the end of its turn.
-enum Stop {
+enum StopCause {
     /// The script is invalid.
     Script(String),
     /// A scripted exit with this code.
@@ -47,7 +47,7 @@ enum Stop {
     Io(io::Error),
 }
 
-impl From<io::Error> for Stop {
+impl From<io::Error> for StopCause {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
     }
@@ -55,10 +55,10 @@ impl From<io::Error> for Stop {
 
 /// Runs one turn of the script. Returns the exit code.
 #[must_use]
-pub fn run_agent(args: &AgentArgs) -> u8 {
+pub fn run_agent(args: &ScriptedAgentOptions) -> u8 {
     let session = args.session.clone().unwrap_or_else(|| format!("agent-{}", std::process::id()));
     let config_dir = env::var_os(CONFIG_DIR_VARIABLE).map(PathBuf::from);
-    let mut output = match Output::open(config_dir.as_deref(), &session) {
+    let mut output = match AgentOutput::open(config_dir.as_deref(), &session) {
         Ok(output) => output,
         Err(error) => {
             drop(writeln!(
@@ -70,21 +70,21 @@ pub fn run_agent(args: &AgentArgs) -> u8 {
     };
     match run_turn(args, session, &mut output) {
         Ok(()) => 0,
-        Err(Stop::Exit(code)) => code,
-        Err(Stop::Script(message)) => {
+        Err(StopCause::Exit(code)) => code,
+        Err(StopCause::Script(message)) => {
             drop(writeln!(io::stderr(), "host agent: {message}"));
             // Readers of the events should see it, too.
             drop(output.error("script", &message));
             BAD_SCRIPT_EXIT_CODE
         }
-        Err(Stop::Io(error)) => {
+        Err(StopCause::Io(error)) => {
             drop(writeln!(io::stderr(), "host agent: {error}"));
             1
         }
     }
 }
 
-fn run_turn(args: &AgentArgs, session: String, output: &mut Output) -> Result<(), Stop> {
+fn run_turn(args: &ScriptedAgentOptions, session: String, output: &mut AgentOutput) -> Result<(), StopCause> {
     output.transcribe_prompt(args.turn, &args.prompt)?;
     let script = read_script(args)?;
     let mut agent = Agent { output, turn: args.turn, calls: 0, back_offs: 0 };
@@ -95,8 +95,8 @@ fn run_turn(args: &AgentArgs, session: String, output: &mut Output) -> Result<()
     agent.output.event(&SessionEventKind::Started { session_id: session, model: Some("scripted".into()) })?;
     for (number, step) in steps {
         agent.step(step).map_err(|stop| match stop {
-            Stop::Script(problem) => {
-                Stop::Script(format!("{}: step {number} cannot be done: {problem}", args.script.display()))
+            StopCause::Script(problem) => {
+                StopCause::Script(format!("{}: step {number} cannot be done: {problem}", args.script.display()))
             }
             other => other,
         })?;
@@ -104,13 +104,13 @@ fn run_turn(args: &AgentArgs, session: String, output: &mut Output) -> Result<()
     Ok(agent.output.finished("end-turn")?)
 }
 
-fn read_script(args: &AgentArgs) -> Result<Script, Stop> {
+fn read_script(args: &ScriptedAgentOptions) -> Result<Script, StopCause> {
     let file = args.script.display();
     let text = host_fs::read_text(&args.script)
-        .map_err(|error| Stop::Script(format!("{file}: cannot read the script: {error}")))?;
+        .map_err(|error| StopCause::Script(format!("{file}: cannot read the script: {error}")))?;
     toml::from_str(&text).map_err(|error| {
         let (line, column) = position(&text, error.span().map_or(0, |span| span.start));
-        Stop::Script(format!("{file}:{line}:{column}: {}", error.message()))
+        StopCause::Script(format!("{file}:{line}:{column}: {}", error.message()))
     })
 }
 
@@ -122,7 +122,7 @@ fn position(text: &str, byte: usize) -> (usize, usize) {
 }
 
 /// The steps of a turn with their numbers in the file, counted from 1.
-fn steps_of_turn(steps: &[Step], turn: u32) -> Result<Vec<(usize, &Step)>, Stop> {
+fn steps_of_turn(steps: &[Step], turn: u32) -> Result<Vec<(usize, &Step)>, StopCause> {
     let mut turns: Vec<Vec<(usize, &Step)>> = vec![Vec::new()];
     for (index, step) in steps.iter().enumerate() {
         match (step, turns.last_mut()) {
@@ -134,21 +134,21 @@ fn steps_of_turn(steps: &[Step], turn: u32) -> Result<Vec<(usize, &Step)>, Stop>
     let count = turns.len();
     let wanted = usize::try_from(turn).ok().and_then(|turn| turn.checked_sub(1));
     wanted.and_then(|index| turns.into_iter().nth(index)).ok_or_else(|| {
-        Stop::Script(format!(
+        StopCause::Script(format!(
             "turn {turn} was asked for, but the script has {count}: each `await-message = true` begins another one"
         ))
     })
 }
 
 struct Agent<'a> {
-    output: &'a mut Output,
+    output: &'a mut AgentOutput,
     turn: u32,
     calls: u32,
     back_offs: u32,
 }
 
 impl Agent<'_> {
-    fn step(&mut self, step: &Step) -> Result<(), Stop> {
+    fn step(&mut self, step: &Step) -> Result<(), StopCause> {
         match step {
             Step::Say(text) => self.output.event(&SessionEventKind::Message { text: text.clone() })?,
             Step::Sleep(time) => thread::sleep(*time),
@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(numbers(2).ok().unwrap(), [3, 4]);
         assert_eq!(numbers(3).ok().unwrap(), [0; 0]);
         for turn in [0, 4] {
-            assert!(matches!(numbers(turn), Err(Stop::Script(problem)) if problem.contains("the script has 3")));
+            assert!(matches!(numbers(turn), Err(StopCause::Script(problem)) if problem.contains("the script has 3")));
         }
     }
 
@@ -200,8 +200,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let script = folder.path().join("bad.toml");
         fs::write(&script, "summary = \"s\"\nexpect = { verdict = \"pass\" }\n\n[[step]]\nsays = \"x\"\n").unwrap();
-        let args = AgentArgs { script, turn: 1, session: None, prompt: String::new() };
-        let Err(Stop::Script(problem)) = read_script(&args) else { panic!("it was read") };
+        let args = ScriptedAgentOptions { script, turn: 1, session: None, prompt: String::new() };
+        let Err(StopCause::Script(problem)) = read_script(&args) else { panic!("it was read") };
         assert!(problem.contains("bad.toml:") && problem.contains("says"), "{problem}");
         assert_eq!(position("ab\ncd", 4), (2, 2));
     }

@@ -11,11 +11,11 @@ use serde_json::json;
 use host_model::SessionEventKind;
 
 /// Prints lines unbuffered, and writes those that are events to a transcript.
-pub(super) struct Output {
+pub(super) struct AgentOutput {
     transcript: Option<File>,
 }
 
-impl Output {
+impl AgentOutput {
     /// The transcript is `sessions/SESSION.jsonl` in `config_dir`; later turns append to it.
     pub(super) fn open(config_dir: Option<&Path>, session: &str) -> io::Result<Self> {
         let Some(config_dir) = config_dir else { return Ok(Self { transcript: None }) };

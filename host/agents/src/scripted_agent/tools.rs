@@ -10,7 +10,7 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    scripted_agent::{Agent, Stop},
+    scripted_agent::{Agent, StopCause},
     text::truncate_text,
 };
 use host_model::{SessionEventKind, Step};
@@ -26,7 +26,7 @@ struct ToolOutput {
 
 impl Agent<'_> {
     /// Runs a tool with an event before and one after. A tool that fails to run is an error of the script.
-    pub(super) fn tool(&mut self, step: &Step) -> Result<(), Stop> {
+    pub(super) fn tool(&mut self, step: &Step) -> Result<(), StopCause> {
         let (name, input) = describe(step)?;
         self.calls += 1;
         let id = format!("call-{}-{}", self.turn, self.calls);
@@ -37,12 +37,12 @@ impl Agent<'_> {
             Err(problem) => (problem.clone(), true),
         };
         self.output.event(&SessionEventKind::ToolResult { id, is_error, output })?;
-        result.map(drop).map_err(Stop::Script)
+        result.map(drop).map_err(StopCause::Script)
     }
 }
 
 /// The tool's name and its arguments.
-fn describe(step: &Step) -> Result<(String, Value), Stop> {
+fn describe(step: &Step) -> Result<(String, Value), StopCause> {
     let (name, input) = match step {
         Step::Shell(command) => ("shell", json!({ "command": command })),
         Step::Write { path, text } => ("write", json!({ "path": path, "text": text })),
@@ -51,10 +51,10 @@ fn describe(step: &Step) -> Result<(String, Value), Stop> {
         Step::Dispatch { worker, task } => ("dispatch", json!({ "worker": worker, "task": task })),
         Step::MessageWorker { worker, text } => ("message-worker", json!({ "worker": worker, "text": text })),
         Step::Tool { name, input, .. } => {
-            let input = serde_json::to_value(input).map_err(|error| Stop::Script(format!("`input`: {error}")))?;
+            let input = serde_json::to_value(input).map_err(|error| StopCause::Script(format!("`input`: {error}")))?;
             (name.as_str(), input)
         }
-        other => return Err(Stop::Script(format!("{other:?} is no tool"))),
+        other => return Err(StopCause::Script(format!("{other:?} is no tool"))),
     };
     Ok((name.to_owned(), input))
 }

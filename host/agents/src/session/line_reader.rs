@@ -5,8 +5,8 @@ use std::io;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 
 use crate::json::{
-    JsonLines,
-    line::{Line, LineContent},
+    JsonLineSplitter,
+    line::{LineContent, OutputLine},
     wanted_fields::WantedFields,
 };
 use host_model::Redactor;
@@ -21,7 +21,7 @@ pub(crate) struct LineReader<R> {
 #[derive(Debug)]
 enum Splitter {
     Text(TextLines),
-    Json(JsonLines),
+    Json(JsonLineSplitter),
 }
 
 impl<R: AsyncRead + Unpin> LineReader<R> {
@@ -33,7 +33,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
 
     /// Reads JSON lines with the fields `wanted`, and keeps the first `max_preview` bytes of each as received.
     pub(crate) fn of_json(reader: R, wanted: &'static WantedFields, max_preview: usize, redactor: Redactor) -> Self {
-        Self::new(reader, Splitter::Json(JsonLines::new(wanted, max_preview, redactor)))
+        Self::new(reader, Splitter::Json(JsonLineSplitter::new(wanted, max_preview, redactor)))
     }
 
     fn new(reader: R, splitter: Splitter) -> Self {
@@ -41,7 +41,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     }
 
     /// The next line; the last one may lack its newline. `tee` receives every byte.
-    pub(crate) async fn next(&mut self, mut tee: impl FnMut(&[u8])) -> io::Result<Option<Line>> {
+    pub(crate) async fn next(&mut self, mut tee: impl FnMut(&[u8])) -> io::Result<Option<OutputLine>> {
         loop {
             let chunk = self.reader.fill_buf().await?;
             if chunk.is_empty() {
@@ -60,7 +60,7 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
     }
 
     /// What was received of an incomplete line.
-    pub(crate) fn take_rest(&mut self) -> Option<Line> {
+    pub(crate) fn take_rest(&mut self) -> Option<OutputLine> {
         match &mut self.splitter {
             Splitter::Text(lines) => lines.take_rest(),
             Splitter::Json(lines) => lines.take_rest(),
@@ -77,7 +77,7 @@ struct TextLines {
 }
 
 impl TextLines {
-    fn feed(&mut self, chunk: &[u8]) -> (usize, Option<Line>) {
+    fn feed(&mut self, chunk: &[u8]) -> (usize, Option<OutputLine>) {
         let end = memchr::memchr(b'\n', chunk);
         let part = &chunk[..end.unwrap_or(chunk.len())];
         self.length += part.len() as u64;
@@ -96,13 +96,13 @@ impl TextLines {
         }
     }
 
-    fn take_rest(&mut self) -> Option<Line> {
+    fn take_rest(&mut self) -> Option<OutputLine> {
         (self.length > 0).then(|| self.take_line())
     }
 
-    fn take_line(&mut self) -> Line {
+    fn take_line(&mut self) -> OutputLine {
         let (bytes, length) = (std::mem::take(&mut self.buffer), std::mem::take(&mut self.length));
-        Line { bytes, length, content: LineContent::Text }
+        OutputLine { bytes, length, content: LineContent::Text }
     }
 }
 
@@ -110,7 +110,7 @@ impl TextLines {
 mod tests {
     use super::*;
 
-    async fn read(input: &[u8], max_line: usize) -> Vec<Line> {
+    async fn read(input: &[u8], max_line: usize) -> Vec<OutputLine> {
         let mut lines = LineReader::of_text(input, max_line, max_line / 2);
         let mut seen = Vec::new();
         let mut found = Vec::new();
@@ -121,8 +121,8 @@ mod tests {
         found
     }
 
-    fn line(text: &str, length: u64) -> Line {
-        Line { bytes: text.into(), length, content: LineContent::Text }
+    fn line(text: &str, length: u64) -> OutputLine {
+        OutputLine { bytes: text.into(), length, content: LineContent::Text }
     }
 
     #[tokio::test]

@@ -13,22 +13,22 @@ const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Observer {
     events: mpsc::Sender<SessionEvent>,
-    intake: Arc<Intake>,
+    progress: Arc<ReadProgress>,
 }
 
 impl Observer {
     /// `events` receives every event with its texts cut, whether the component fetches it or not. The agent is blocked
-    /// while it is full; `intake` is notified before that.
+    /// while it is full; `progress` is notified before that.
     #[must_use]
-    pub fn new(events: mpsc::Sender<SessionEvent>, intake: Arc<Intake>) -> Self {
-        Self { events, intake }
+    pub fn new(events: mpsc::Sender<SessionEvent>, progress: Arc<ReadProgress>) -> Self {
+        Self { events, progress }
     }
 
     /// Sends `event`. Returns false if there is no receiver anymore.
     pub async fn send(&self, event: SessionEvent) -> bool {
         if let Err(error) = self.events.try_send(event) {
             let mpsc::error::TrySendError::Full(event) = error else { return false };
-            let _held = BlockedGuard::new(&self.intake);
+            let _held = BlockedGuard::new(&self.progress);
             return self.events.send(event).await.is_ok();
         }
         true
@@ -36,24 +36,24 @@ impl Observer {
 
     /// Notifies of an event as soon as it is read.
     pub fn notify(&self, event: &SessionEventKind) {
-        (self.intake.on_event)(event);
+        (self.progress.on_event)(event);
     }
 
     /// Registers a reader.
     pub fn reading(&self) -> ReaderGuard {
-        self.intake.state.send_modify(|state| state.readers += 1);
-        ReaderGuard { intake: Arc::clone(&self.intake), state: self.intake.state.subscribe() }
+        self.progress.state.send_modify(|state| state.readers += 1);
+        ReaderGuard { progress: Arc::clone(&self.progress), state: self.progress.state.subscribe() }
     }
 }
 
 /// The state of reading a session's output.
-pub struct Intake {
+pub struct ReadProgress {
     on_event: Box<dyn Fn(&SessionEventKind) + Send + Sync>,
-    state: watch::Sender<IntakeState>,
+    state: watch::Sender<ReadState>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
-struct IntakeState {
+struct ReadState {
     readers: usize,
     /// Whether a reader waits for the host to take an event.
     blocked: bool,
@@ -62,22 +62,22 @@ struct IntakeState {
     caught_up: u64,
 }
 
-impl fmt::Debug for Intake {
+impl fmt::Debug for ReadProgress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Intake").field("state", &*self.state.borrow()).finish_non_exhaustive()
+        f.debug_struct("ReadProgress").field("state", &*self.state.borrow()).finish_non_exhaustive()
     }
 }
 
-impl Default for Intake {
+impl Default for ReadProgress {
     fn default() -> Self {
         Self::new(|_| {})
     }
 }
 
-impl Intake {
+impl ReadProgress {
     /// `on_event` is called with each event when it is read, on the reader's task.
     pub fn new(on_event: impl Fn(&SessionEventKind) + Send + Sync + 'static) -> Self {
-        Self { on_event: Box::new(on_event), state: watch::Sender::new(IntakeState::default()) }
+        Self { on_event: Box::new(on_event), state: watch::Sender::new(ReadState::default()) }
     }
 
     /// Waits until everything the agent has written so far is read, and its exit is known if it has exited. Has a
@@ -101,8 +101,8 @@ impl Intake {
 
 /// Registers a reader until it is dropped.
 pub struct ReaderGuard {
-    intake: Arc<Intake>,
-    state: watch::Receiver<IntakeState>,
+    progress: Arc<ReadProgress>,
+    state: watch::Receiver<ReadState>,
 }
 
 impl ReaderGuard {
@@ -114,22 +114,22 @@ impl ReaderGuard {
 
     /// Completes the catch-up request: everything is read.
     pub fn caught_up(&self) {
-        self.intake.state.send_modify(|state| state.caught_up = state.requested);
+        self.progress.state.send_modify(|state| state.caught_up = state.requested);
     }
 }
 
 impl Drop for ReaderGuard {
     fn drop(&mut self) {
-        self.intake.state.send_modify(|state| state.readers = state.readers.saturating_sub(1));
+        self.progress.state.send_modify(|state| state.readers = state.readers.saturating_sub(1));
     }
 }
 
-struct BlockedGuard<'a>(&'a Intake);
+struct BlockedGuard<'a>(&'a ReadProgress);
 
 impl<'a> BlockedGuard<'a> {
-    fn new(intake: &'a Intake) -> Self {
-        intake.state.send_modify(|state| state.blocked = true);
-        Self(intake)
+    fn new(progress: &'a ReadProgress) -> Self {
+        progress.state.send_modify(|state| state.blocked = true);
+        Self(progress)
     }
 }
 
@@ -145,10 +145,10 @@ mod tests {
 
     use super::*;
 
-    fn observer(room: usize) -> (Observer, mpsc::Receiver<SessionEvent>, Arc<Intake>) {
+    fn observer(room: usize) -> (Observer, mpsc::Receiver<SessionEvent>, Arc<ReadProgress>) {
         let (events, received) = mpsc::channel(room);
-        let intake = Arc::new(Intake::default());
-        (Observer::new(events, Arc::clone(&intake)), received, intake)
+        let progress = Arc::new(ReadProgress::default());
+        (Observer::new(events, Arc::clone(&progress)), received, progress)
     }
 
     fn event() -> SessionEvent {
@@ -157,7 +157,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn catching_up_waits_for_the_reader() {
-        let (observer, _received, intake) = observer(1);
+        let (observer, _received, progress) = observer(1);
         let mut reading = observer.reading();
         let reader = async {
             reading.requested().await;
@@ -165,25 +165,25 @@ mod tests {
             reading.caught_up();
         };
         let began = Instant::now();
-        tokio::join!(intake.catch_up(), reader);
+        tokio::join!(progress.catch_up(), reader);
         assert_eq!(began.elapsed(), CATCH_UP_TIMEOUT / 2);
         drop(reading);
-        intake.catch_up().await;
+        progress.catch_up().await;
         assert_eq!(began.elapsed(), CATCH_UP_TIMEOUT / 2, "without a reader there is nothing to wait for");
     }
 
     #[tokio::test(start_paused = true)]
     async fn catching_up_has_a_timeout() {
-        let (observer, _received, intake) = observer(1);
+        let (observer, _received, progress) = observer(1);
         let _reading = observer.reading();
         let began = Instant::now();
-        intake.catch_up().await;
+        progress.catch_up().await;
         assert!(began.elapsed() < 2 * CATCH_UP_TIMEOUT);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_reader_blocked_by_the_host_is_awaited() {
-        let (observer, mut received, intake) = observer(1);
+        let (observer, mut received, progress) = observer(1);
         let mut reading = observer.reading();
         observer.send(event()).await;
         let reader = async {
@@ -196,7 +196,7 @@ mod tests {
             received.recv().await
         };
         let began = Instant::now();
-        tokio::join!(intake.catch_up(), reader, host);
+        tokio::join!(progress.catch_up(), reader, host);
         assert!(began.elapsed() >= 100 * CATCH_UP_TIMEOUT);
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
 use crate::{
     dialect::{Dialect, ParsedLine, TurnState},
     exit::AgentExit,
-    json::line::{Line, LineContent},
+    json::line::{LineContent, OutputLine},
     session::{
         event_preview::preview,
         input::InputSender,
@@ -251,7 +251,7 @@ impl OutputReader {
         }
     }
 
-    async fn handle_line(&mut self, line: Line) {
+    async fn handle_line(&mut self, line: OutputLine) {
         if let Some(trailing) = &mut self.trailing {
             trailing.line_received();
         }
@@ -396,7 +396,7 @@ mod tests {
         json::wanted_fields::WantedFields,
         lane::SessionLimits,
         session::{
-            observer::Intake,
+            observer::ReadProgress,
             record::{Record, SessionSummary},
             turn::AgentTurn,
         },
@@ -426,7 +426,7 @@ mod tests {
         let redactor = Redactor::default();
         let journal = Journal::new(record, summary, redactor);
         let (observer, mut observed) = mpsc::channel(1);
-        let observer = Some(Observer::new(observer, Arc::new(Intake::default())));
+        let observer = Some(Observer::new(observer, Arc::new(ReadProgress::default())));
         let context = TurnContext { journal: Arc::new(Mutex::new(journal)), observer, limits };
         let (_known, state) = watch::channel(ProcessState::default());
         let turn = AgentTurn::start(state, streams, Box::new(IgnoringDialect), context, "", None);

@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     dialect::Dialect,
-    lane::{Answer, Remarks, Session, SessionSpec},
+    lane::{LaneFuture, Remarks, Session, SessionSpec},
     session::{
         input::AgentInput,
         journal::{Journal, TurnContext},
@@ -351,23 +351,23 @@ impl TurnSession {
 }
 
 impl Session for TurnSession {
-    fn next_event(&mut self) -> Answer<'_, Option<SessionEvent>> {
+    fn next_event(&mut self) -> LaneFuture<'_, Option<SessionEvent>> {
         Box::pin(self.next())
     }
 
-    fn send(&mut self, message: String) -> Answer<'_, ()> {
+    fn send(&mut self, message: String) -> LaneFuture<'_, ()> {
         Box::pin(async move { self.send_message(&message).await })
     }
 
-    fn conclude(&mut self) -> Answer<'_, Conclusion> {
+    fn conclude(&mut self) -> LaneFuture<'_, Conclusion> {
         Box::pin(self.conclude_once())
     }
 
-    fn end(&mut self, grace: Duration) -> Answer<'_, Option<Fault>> {
+    fn end(&mut self, grace: Duration) -> LaneFuture<'_, Option<Fault>> {
         Box::pin(self.end_now(grace))
     }
 
-    fn give_up(&mut self, fault: &Fault) -> bool {
+    fn abort(&mut self, fault: &Fault) -> bool {
         let is_over = self.turn.as_ref().is_some_and(|turn| turn.outcome().is_some());
         if self.fault.is_some() || self.conclusion.is_some() || is_over {
             return false;

@@ -17,7 +17,7 @@ use crate::supervise::process_tree::{self, Process};
 const CACHE_DURATION: Duration = Duration::from_millis(500);
 
 /// The agents that were running at some time.
-struct Snapshot {
+struct ProcessSnapshot {
     at: Instant,
     agents: Vec<SupervisedAgent>,
 }
@@ -28,12 +28,12 @@ struct SupervisedAgent {
     processes: Vec<i32>,
 }
 
-static LAST_SNAPSHOT: Mutex<Option<Arc<Snapshot>>> = Mutex::new(None);
+static LAST_SNAPSHOT: Mutex<Option<Arc<ProcessSnapshot>>> = Mutex::new(None);
 
 /// The processes of the agents whose environment has a directory below `base`, such as their HOME. Empty if `/proc`
 /// cannot be read.
 #[must_use]
-pub fn agents_processes(base: &Path) -> Vec<i32> {
+pub fn attempt_processes(base: &Path) -> Vec<i32> {
     let needle = [b"=".as_slice(), base.as_os_str().as_bytes(), b"/"].concat();
     let belongs =
         |agent: &&SupervisedAgent| agent.environment.split(|byte| *byte == 0).any(|entry| contains(entry, &needle));
@@ -44,13 +44,13 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-fn snapshot() -> Arc<Snapshot> {
+fn snapshot() -> Arc<ProcessSnapshot> {
     // Concurrent callers wait for one scan and share its result.
     let mut last = LAST_SNAPSHOT.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(snapshot) = last.as_ref().filter(|snapshot| snapshot.at.elapsed() < CACHE_DURATION) {
         return Arc::clone(snapshot);
     }
-    let snapshot = Arc::new(Snapshot { at: Instant::now(), agents: find_agents() });
+    let snapshot = Arc::new(ProcessSnapshot { at: Instant::now(), agents: find_agents() });
     *last = Some(Arc::clone(&snapshot));
     snapshot
 }
@@ -108,11 +108,11 @@ mod tests {
             .spawn()
             .unwrap();
         let start = Instant::now();
-        while agents_processes(base.path()).len() < 2 {
+        while attempt_processes(base.path()).len() < 2 {
             assert!(start.elapsed() < Duration::from_secs(60), "they are not found");
             std::thread::sleep(Duration::from_millis(20));
         }
-        assert!(agents_processes(&base.path().join("home")).is_empty());
+        assert!(attempt_processes(&base.path().join("home")).is_empty());
         let pid = i32::try_from(supervisor.id()).unwrap();
         process_tree::kill_all(|it| it.pid == pid).unwrap();
         supervisor.wait().unwrap();

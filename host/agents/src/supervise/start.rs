@@ -24,14 +24,18 @@ const OPEN_FILES_LIMIT: u64 = 1024;
 
 /// The arguments of `host supervise -- PROGRAM ARGS…`.
 #[derive(Clone, Debug)]
-pub struct SuperviseArgs {
+pub struct SupervisorOptions {
     /// The agent's program; searched for in `PATH` if it has no slash.
     pub program: OsString,
     /// Its arguments.
     pub args: Vec<OsString>,
 }
 
-pub(super) fn start_agent(args: &SuperviseArgs, stdin: Option<&Path>, mut plan: ConfinementPlan) -> io::Result<i32> {
+pub(super) fn start_agent(
+    args: &SupervisorOptions,
+    stdin: Option<&Path>,
+    mut plan: ConfinementPlan,
+) -> io::Result<i32> {
     // The standard library's error for a missing one does not name the file.
     drop(open_null()?);
     let supervisor = getpid();

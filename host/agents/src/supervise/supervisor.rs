@@ -51,7 +51,7 @@ use crate::{
         pids,
         process_tree::{self, Process},
         protocol::StartOrder,
-        start::{SuperviseArgs, close_on_exec_from, release_stdio, start_agent},
+        start::{SupervisorOptions, close_on_exec_from, release_stdio, start_agent},
     },
 };
 
@@ -63,7 +63,7 @@ const STOPPED_THRESHOLD: Duration = Duration::from_millis(500);
 
 /// Runs an agent until it and all its descendants are gone. Returns the exit code of the supervisor.
 #[must_use]
-pub fn supervise(args: &SuperviseArgs) -> u8 {
+pub fn supervise(args: &SupervisorOptions) -> u8 {
     match Supervisor::prepare().and_then(|supervisor| supervisor.run(args)) {
         Ok(()) => 0,
         Err(error) => {
@@ -116,7 +116,7 @@ impl Supervisor {
         })
     }
 
-    fn run(mut self, args: &SuperviseArgs) -> io::Result<()> {
+    fn run(mut self, args: &SupervisorOptions) -> io::Result<()> {
         let StartOrder { policy: spec, stdin } = self.read_start_order()?;
         if let Err(error) = spec.enter_view() {
             self.report(&format!("failed the directories of other attempts cannot be hidden from it: {error}"));

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::watch;
 
 use super::{executor::Stop, judge::internal, sessions::Sessions};
-use host_agents::agents_processes;
+use host_agents::attempt_processes;
 use host_model::{Fault, FaultClass, Limits, Outcome, Usage};
 use host_wasm::sandbox::{AttemptDirs, DiskUse, Tripwire, Uncounted};
 
@@ -70,7 +70,7 @@ async fn watch_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire
 /// What kept it from looking, which says nothing about the limit: most likely something that the machine lacks.
 pub(super) async fn look_at_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire>) -> Result<(), Fault> {
     let looked_at = Arc::clone(dirs);
-    let look = move || looked_at.disk_use(&agents_processes(&looked_at.base));
+    let look = move || looked_at.disk_use(&attempt_processes(&looked_at.base));
     match tokio::task::spawn_blocking(look).await {
         Ok(Ok(DiskUse { bytes, nameless })) if bytes > bound => {
             let nameless =

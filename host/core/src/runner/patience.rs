@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::Notify;
 
 use super::progress::Progress;
-use host_agents::Intake;
+use host_agents::ReadProgress;
 use host_clock::{Instant, settle, sleep_until};
 use host_model::{Fault, FaultClass, Limits, SessionEventKind};
 
@@ -22,7 +22,7 @@ pub(super) struct Patience {
     quiet: Duration,
     back_off: Duration,
     /// The reading of the agent's output, which tells of every event.
-    intake: Arc<Intake>,
+    intake: Arc<ReadProgress>,
     heard: Mutex<Heard>,
     /// Something of `heard` has changed that may bring the end closer.
     changed: Notify,
@@ -50,7 +50,7 @@ impl Patience {
         };
         Arc::new_cyclic(|this: &std::sync::Weak<Self>| {
             let this = this.clone();
-            let intake = Intake::new(move |event| {
+            let intake = ReadProgress::new(move |event| {
                 this.upgrade().inspect(|this| this.heard(event));
             });
             Self {
@@ -64,7 +64,7 @@ impl Patience {
     }
 
     /// The reading of the agent's output.
-    pub(super) fn intake(&self) -> Arc<Intake> {
+    pub(super) fn intake(&self) -> Arc<ReadProgress> {
         Arc::clone(&self.intake)
     }
 
@@ -262,7 +262,7 @@ mod tests {
         let reads = async {
             loop {
                 sleep(9 * SECOND).await;
-                observer.heard(&message());
+                observer.notify(&message());
             }
         };
         let answer = async {
@@ -283,13 +283,13 @@ mod tests {
         let reads = async {
             let mut reading = observer.reading();
             for _ in 0..2 {
-                observer.heard(&message());
+                observer.notify(&message());
                 observer.send(SessionEvent { at_ms: 0, kind: message() }).await;
             }
             // There was more to read all the time.
-            observer.heard(&message());
+            observer.notify(&message());
             loop {
-                reading.asked().await;
+                reading.requested().await;
                 reading.caught_up();
             }
         };
@@ -315,7 +315,7 @@ mod tests {
         let (end, ended) = tokio::sync::oneshot::channel();
         let reads = async {
             let mut reading = observer.reading();
-            reading.asked().await;
+            reading.requested().await;
             // The end of the turn, which makes no event.
             end.send(7).unwrap();
             drop(reading);

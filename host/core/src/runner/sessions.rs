@@ -22,7 +22,7 @@ use super::{
     recording::{Transcript, Trees},
     timings::Timings,
 };
-use host_agents::{Intake, Lane, Observer, Remarks, Session, SessionLimits, SessionSpec};
+use host_agents::{Lane, Observer, ReadProgress, Remarks, Session, SessionLimits, SessionSpec};
 use host_model::{Conclusion, Fault, FaultClass, Limits, Report, SessionEvent, SessionEventKind, Usage};
 use host_wasm::sandbox::AttemptDirs;
 
@@ -57,7 +57,7 @@ pub(super) struct Sessions {
     starting: tokio::sync::Mutex<Option<JoinHandle<Result<Entry, Fault>>>>,
     fault: Mutex<Option<Fault>>,
     /// How far the output of each session is read.
-    intakes: Mutex<Vec<Arc<Intake>>>,
+    intakes: Mutex<Vec<Arc<ReadProgress>>>,
     timings: Arc<Timings>,
 }
 
@@ -230,7 +230,7 @@ impl Sessions {
         let Entry { session, patience, transcript, .. } = &mut *entry;
         let answer = match patience.wait(session.send(message.clone())).await {
             Ok(answer) => answer,
-            Err(fault) if session.give_up(&fault) => Err(fault),
+            Err(fault) if session.abort(&fault) => Err(fault),
             // Its turn is over. What is left, the end of its process and the next start, has limits of its own.
             Err(_) => session.send(message.clone()).await,
         };
@@ -334,7 +334,7 @@ impl Entry {
         let answer = loop {
             match self.patience.wait(self.session.next_event()).await {
                 Ok(answer) => break answer,
-                Err(fault) if self.session.give_up(&fault) => break Err(fault),
+                Err(fault) if self.session.abort(&fault) => break Err(fault),
                 // It has come to its end just now.
                 Err(_) => {}
             }
@@ -442,19 +442,19 @@ fn not_shown(error: io::Error) -> Fault {
 struct Ended;
 
 impl Session for Ended {
-    fn next_event(&mut self) -> host_agents::Answer<'_, Option<SessionEvent>> {
+    fn next_event(&mut self) -> host_agents::LaneFuture<'_, Option<SessionEvent>> {
         Box::pin(async { Err(ended()) })
     }
 
-    fn send(&mut self, _message: String) -> host_agents::Answer<'_, ()> {
+    fn send(&mut self, _message: String) -> host_agents::LaneFuture<'_, ()> {
         Box::pin(async { Err(ended()) })
     }
 
-    fn conclude(&mut self) -> host_agents::Answer<'_, Conclusion> {
+    fn conclude(&mut self) -> host_agents::LaneFuture<'_, Conclusion> {
         Box::pin(async { Err(ended()) })
     }
 
-    fn end(&mut self, _grace: Duration) -> host_agents::Answer<'_, Option<Fault>> {
+    fn end(&mut self, _grace: Duration) -> host_agents::LaneFuture<'_, Option<Fault>> {
         Box::pin(async { Ok(None) })
     }
 }

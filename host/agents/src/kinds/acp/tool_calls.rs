@@ -23,14 +23,14 @@ const MAX_TITLE: usize = 16 << 10;
 /// The calls that have not ended.
 #[derive(Default)]
 pub(super) struct ToolCalls {
-    open: BTreeMap<String, Call>,
+    open: BTreeMap<String, ToolCallState>,
     /// The size of their terminal output.
     output_bytes: usize,
 }
 
 /// A tool call as far as it is known.
 #[derive(Default)]
-struct Call {
+struct ToolCallState {
     name: String,
     kind: String,
     input: Value,
@@ -75,7 +75,7 @@ impl ToolCalls {
     }
 }
 
-impl Call {
+impl ToolCallState {
     /// pi-acp sends a command as the title of a call without arguments.
     fn infer_command(&mut self) {
         if self.kind == "execute" && self.input.as_object().is_none_or(serde_json::Map::is_empty) {
@@ -144,7 +144,7 @@ mod tests {
 
     /// The memory used by open calls, in bytes.
     fn memory_of(calls: &ToolCalls) -> usize {
-        let of = |(id, call): (&String, &Call)| {
+        let of = |(id, call): (&String, &ToolCallState)| {
             id.len() + call.name.len() + call.kind.len() + call.output.len() + call.input.to_string().len()
         };
         calls.open.iter().map(of).sum()
