@@ -126,16 +126,17 @@ impl TurnState {
         };
         match String::from_utf8_lossy(&self.stderr).trim() {
             "" => message.push_str("; it wrote nothing to stderr"),
-            tail => message.push_str(&format!("; the end of its stderr:\n{tail}{}", hint(tail))),
+            tail => message.push_str(&format!("; the end of its stderr:\n{tail}{}", error_hint(tail))),
         }
         Some(Fault::new(class, message))
     }
 }
 
 /// A hint for an error that an agent printed.
-pub(crate) fn hint(stderr: &str) -> &'static str {
-    const REFUSED: [&str; 4] = ["Permission denied", "permission denied", "EACCES", "Operation not permitted"];
-    const SHORT: [&str; 6] = [
+pub(crate) fn error_hint(stderr: &str) -> &'static str {
+    const PERMISSION_ERRORS: [&str; 4] =
+        ["Permission denied", "permission denied", "EACCES", "Operation not permitted"];
+    const SHORTAGE_ERRORS: [&str; 6] = [
         "Resource temporarily unavailable",
         "Cannot fork",
         "Cannot allocate memory",
@@ -143,9 +144,9 @@ pub(crate) fn hint(stderr: &str) -> &'static str {
         "No space left on device",
         "Disk quota exceeded",
     ];
-    if REFUSED.iter().any(|words| stderr.contains(words)) {
+    if PERMISSION_ERRORS.iter().any(|words| stderr.contains(words)) {
         "\n(a confined agent reaches only what its lane lists: `readable`, `writable`, `connect-ports`)"
-    } else if SHORT.iter().any(|words| stderr.contains(words)) {
+    } else if SHORTAGE_ERRORS.iter().any(|words| stderr.contains(words)) {
         "\n(the machine may have run out of something: see `resources` in docs/guides/troubleshooting.md, or lower `--jobs`)"
     } else {
         ""

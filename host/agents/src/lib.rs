@@ -1,7 +1,7 @@
 //! Lanes: live conversations with configured agents. There is one module per kind of agent behind one trait.
 //!
 //! A [`Lane`] starts a [`Session`], which the runner drives for the component. Every agent runs under a supervisor (see
-//! [`supervise`]), and its output is read in bounded memory and recorded.
+//! [`supervise()`]), and its output is read in bounded memory and recorded.
 
 mod agent_program;
 mod confine;

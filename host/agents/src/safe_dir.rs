@@ -34,32 +34,32 @@ impl SafeDir {
     /// # Errors
     /// A part of the path is not a directory, such as a link, or the path leads outside.
     pub(crate) fn create_dir(&self, path: &Path, mode: u32) -> io::Result<Self> {
-        let mut folder = Self(openat(&self.0, ".", DIR_FLAGS, Mode::empty())?);
+        let mut dir = Self(openat(&self.0, ".", DIR_FLAGS, Mode::empty())?);
         for part in path.components() {
             let Component::Normal(name) = part else { return Err(io::ErrorKind::InvalidInput.into()) };
-            match mkdirat(&folder.0, name, Mode::from_raw_mode(mode)) {
+            match mkdirat(&dir.0, name, Mode::from_raw_mode(mode)) {
                 Ok(()) | Err(rustix::io::Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
-            folder = Self(openat(&folder.0, name, DIR_FLAGS, Mode::empty())?);
+            dir = Self(openat(&dir.0, name, DIR_FLAGS, Mode::empty())?);
         }
-        Ok(folder)
+        Ok(dir)
     }
 
     /// Opens the subdirectory `path`; `None` if it is missing or not a directory.
     pub(crate) fn open_dir(&self, path: &Path) -> Option<Self> {
-        let mut folder = Self(openat(&self.0, ".", DIR_FLAGS, Mode::empty()).ok()?);
+        let mut dir = Self(openat(&self.0, ".", DIR_FLAGS, Mode::empty()).ok()?);
         for part in path.components() {
             let Component::Normal(name) = part else { return None };
-            folder = Self(openat(&folder.0, name, DIR_FLAGS, Mode::empty()).ok()?);
+            dir = Self(openat(&dir.0, name, DIR_FLAGS, Mode::empty()).ok()?);
         }
-        Some(folder)
+        Some(dir)
     }
 
     /// The type of the file `path`; `None` if it or its parent directory does not exist.
     pub(crate) fn file_type(&self, path: &Path) -> Option<FileType> {
-        let folder = self.open_dir(path.parent()?)?;
-        let stat = statat(&folder.0, path.file_name()?, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+        let dir = self.open_dir(path.parent()?)?;
+        let stat = statat(&dir.0, path.file_name()?, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         Some(FileType::from_raw_mode(stat.st_mode))
     }
 

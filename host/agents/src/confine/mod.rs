@@ -8,7 +8,7 @@
 //! | capabilities | root keeps only those that concern accessible files |
 //! | a system call filter | no ways around Landlock: see `seccomp` |
 //! | a mount namespace, if the host may create one | no directories of other attempts: see `mount_view` |
-//! | resource limits | the limits of [`ProcessLimits`](host_model::ProcessLimits); no core dumps |
+//! | resource limits | the limits of [`ProcessLimits`]; no core dumps |
 //!
 //! Landlock also protects outside processes: access that requires the right to trace them (`/proc/PID/environ`, `mem`,
 //! `maps`, `fd`, `cwd`) is denied, although `/proc` itself is readable. The host's environment may contain secrets.
@@ -232,7 +232,7 @@ fn missing_protection(version: i32, filters: bool) -> Option<String> {
 }
 
 fn ruleset(spec: &ConfinementSpec, program: &Path) -> Result<RulesetCreated, String> {
-    let mut ruleset = create(spec).map_err(|error| format!("Landlock refuses the policy: {error}"))?;
+    let mut ruleset = new_ruleset(spec).map_err(|error| format!("Landlock refuses the policy: {error}"))?;
     for path in system_paths::PROGRAMS {
         ruleset = allow(ruleset, Path::new(path), RUN_ACCESS, IfMissing::Skip)?;
     }
@@ -266,7 +266,7 @@ fn ruleset(spec: &ConfinementSpec, program: &Path) -> Result<RulesetCreated, Str
     Ok(ruleset)
 }
 
-fn create(spec: &ConfinementSpec) -> Result<RulesetCreated, RulesetError> {
+fn new_ruleset(spec: &ConfinementSpec) -> Result<RulesetCreated, RulesetError> {
     let mut ruleset = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
         .handle_access(AccessFs::from_all(NEWEST_LANDLOCK))?

@@ -100,17 +100,17 @@ fn native_filter() -> Vec<Instruction> {
         all.extend([any_bit(bit, 0, 1), refuse(libc::ENOSYS)]);
     }
     for (call, error) in DENIED_CALLS {
-        all.extend(on_call(number(call), vec![refuse(error)]));
+        all.extend(on_call(call_number(call), vec![refuse(error)]));
     }
-    all.extend(on_call(number(libc::SYS_socket), socket_filter()));
+    all.extend(on_call(call_number(libc::SYS_socket), socket_filter()));
     for (call, flags) in SEND_CALLS {
         let flag = libc::MSG_FASTOPEN.cast_unsigned();
         all.extend(on_call(
-            number(call),
+            call_number(call),
             vec![load_argument(flags), any_bit(flag, 0, 1), refuse(libc::EOPNOTSUPP), allow()],
         ));
     }
-    all.extend(on_call(number(libc::SYS_prlimit64), prlimit_filter()));
+    all.extend(on_call(call_number(libc::SYS_prlimit64), prlimit_filter()));
     all.push(allow());
     all
 }
@@ -128,7 +128,7 @@ fn socket_filter() -> Vec<Instruction> {
         allow(),
         load_argument(1),
         // The remaining bits are flags.
-        bits(0xf),
+        mask_bits(0xf),
         is(libc::SOCK_DGRAM, 6, 0),
         is(libc::SOCK_RAW, 5, 0),
         is(libc::SOCK_STREAM, 0, 3),
@@ -161,7 +161,7 @@ fn on_call(call: u32, then: Vec<Instruction>) -> Vec<Instruction> {
     std::iter::once(equal(call, 0, skipped)).chain(then).collect()
 }
 
-fn number(call: libc::c_long) -> u32 {
+fn call_number(call: libc::c_long) -> u32 {
     u32::try_from(call).unwrap_or(u32::MAX)
 }
 
@@ -186,7 +186,7 @@ fn any_bit(mask: u32, then: u8, or: u8) -> Instruction {
     instruction(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, mask, then, or)
 }
 
-fn bits(mask: u32) -> Instruction {
+fn mask_bits(mask: u32) -> Instruction {
     instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, mask, 0, 0)
 }
 

@@ -10,7 +10,7 @@ use host_model::{AgentSettings, Confinement};
 pub(super) fn for_program(confinement: &Confinement, settings: &AgentSettings, found: &FoundProgram) -> Confinement {
     let own = found.files.iter().flat_map(|path| std::iter::once(path.clone()).chain(packages(path)));
     // A missing directory in `path` is not an error; it is skipped during the search.
-    let path = settings.path.iter().filter(|folder| folder.exists()).cloned();
+    let path = settings.path.iter().filter(|dir| dir.exists()).cloned();
     let readable: Vec<PathBuf> = own.chain(path).collect();
     confinement.clone().and([], readable)
 }
@@ -18,7 +18,7 @@ pub(super) fn for_program(confinement: &Confinement, settings: &AgentSettings, f
 /// The outermost `node_modules` directory of a program after resolving links: scripts load packages next to their own.
 fn packages(program: &Path) -> Option<PathBuf> {
     let program = program.canonicalize().ok()?;
-    program.ancestors().filter(|folder| folder.ends_with("node_modules")).last().map(Path::to_owned)
+    program.ancestors().filter(|dir| dir.ends_with("node_modules")).last().map(Path::to_owned)
 }
 
 #[cfg(test)]
@@ -30,8 +30,8 @@ mod tests {
 
     #[test]
     fn a_script_may_only_load_its_packages() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().canonicalize().unwrap().join(name);
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().canonicalize().unwrap().join(name);
         fs::create_dir_all(at("node_modules/pi/node_modules/deep")).unwrap();
         fs::create_dir(at("bin")).unwrap();
         fs::write(at("node_modules/pi/node_modules/deep/cli.js"), "").unwrap();

@@ -135,8 +135,8 @@ mod tests {
     use super::*;
 
     fn problem_of(content: &[u8]) -> Option<String> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("agent");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("agent");
         fs::write(&path, content).unwrap();
         startup_problem(&path, &File::open(&path).unwrap())
     }

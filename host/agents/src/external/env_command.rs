@@ -334,12 +334,12 @@ mod tests {
 
     #[test]
     fn env_is_known_by_its_links() {
-        let folder = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink("/usr/bin/env", folder.path().join("other")).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/usr/bin/env", dir.path().join("other")).unwrap();
         for (path, is) in [
             (Path::new("/usr/bin/env"), true),
             (Path::new("/nowhere/env"), true),
-            (&folder.path().join("other"), true),
+            (&dir.path().join("other"), true),
             (Path::new("/bin/sh"), false),
         ] {
             assert_eq!(is_env(path), is, "{}", path.display());

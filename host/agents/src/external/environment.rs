@@ -39,10 +39,10 @@ pub(crate) fn agent_environment(
 }
 
 /// A `PATH` of `folders` and the system's directories.
-pub(crate) fn search_path<'a>(folders: impl Iterator<Item = &'a PathBuf>) -> OsString {
+pub(crate) fn search_path<'a>(dirs: impl Iterator<Item = &'a PathBuf>) -> OsString {
     let mut path = OsString::new();
-    for folder in folders {
-        path.push(folder);
+    for dir in dirs {
+        path.push(dir);
         path.push(":");
     }
     path.push(SYSTEM_PATH);
@@ -179,8 +179,8 @@ mod tests {
 
     #[test]
     fn secrets_of_a_json_file_are_its_texts() {
-        let folder = tempfile::tempdir().unwrap();
-        let from = folder.path().join("auth.json");
+        let dir = tempfile::tempdir().unwrap();
+        let from = dir.path().join("auth.json");
         fs::write(&from, r#"{"mode":"key","tokens":[{"access":"aaaa-bbbb-cccc"}],"n":12345678901}"#).unwrap();
         let mut settings = AgentSettings::new(LaneKind::Codex);
         settings.credentials = vec![Credential::Variable("KEY".into()), Credential::File { from, to: "x".into() }];
@@ -191,8 +191,8 @@ mod tests {
 
     #[test]
     fn secrets_of_other_files_are_their_values() {
-        let folder = tempfile::tempdir().unwrap();
-        let from = folder.path().join("credentials");
+        let dir = tempfile::tempdir().unwrap();
+        let from = dir.path().join("credentials");
         let lines = [
             "[default]",
             "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/abcdefghij==",

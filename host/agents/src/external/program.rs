@@ -155,7 +155,7 @@ impl InterpreterChain<'_> {
             path = set.or(path);
             let name = &command[0];
             let program = match &path {
-                Some(path) => look_up_in(name, &folders_of(path).map_err(unclear)?, "it"),
+                Some(path) => look_up_in(name, &dirs_of(path).map_err(unclear)?, "it"),
                 None => name.to_str().ok_or("its name is not UTF-8".to_owned()).and_then(|it| self.look_up(it)),
             };
             let program = program.map_err(|problem| interpreter_error(file, name, &problem))?;
@@ -201,21 +201,21 @@ fn interpreter_error(file: &Path, interpreter: &OsStr, problem: &str) -> String 
 }
 
 /// The directories of a `PATH` set in a first line.
-fn folders_of(path: &OsStr) -> Result<Vec<PathBuf>, String> {
-    let folders: Vec<PathBuf> = std::env::split_paths(path).collect();
-    match folders.iter().find(|folder| !folder.is_absolute()) {
-        Some(folder) => Err(format!("its `PATH` has `{}`, which is not absolute", folder.display())),
-        None => Ok(folders),
+fn dirs_of(path: &OsStr) -> Result<Vec<PathBuf>, String> {
+    let dirs: Vec<PathBuf> = std::env::split_paths(path).collect();
+    match dirs.iter().find(|dir| !dir.is_absolute()) {
+        Some(dir) => Err(format!("its `PATH` has `{}`, which is not absolute", dir.display())),
+        None => Ok(dirs),
     }
 }
 
 /// `what` names the program to install in the help.
-fn look_up(name: &str, folders: &[PathBuf], what: &str) -> Result<PathBuf, String> {
+fn look_up(name: &str, dirs: &[PathBuf], what: &str) -> Result<PathBuf, String> {
     let system = SYSTEM_PATH.split(':').map(PathBuf::from);
-    look_up_in(OsStr::new(name), &folders.iter().cloned().chain(system).collect::<Vec<_>>(), what)
+    look_up_in(OsStr::new(name), &dirs.iter().cloned().chain(system).collect::<Vec<_>>(), what)
 }
 
-fn look_up_in(name: &OsStr, folders: &[PathBuf], what: &str) -> Result<PathBuf, String> {
+fn look_up_in(name: &OsStr, dirs: &[PathBuf], what: &str) -> Result<PathBuf, String> {
     let shown = name.display();
     if name.as_bytes().contains(&b'/') {
         let path = PathBuf::from(name);
@@ -224,12 +224,12 @@ fn look_up_in(name: &OsStr, folders: &[PathBuf], what: &str) -> Result<PathBuf, 
         }
         return check_executable(&path, what).map(|()| path);
     }
-    let all = || folders.iter().map(|folder| folder.join(name));
+    let all = || dirs.iter().map(|dir| dir.join(name));
     if let Some(found) = all().find(|path| check_executable(path, what).is_ok()) {
         return Ok(found);
     }
     let unfit = all().find(|path| path.is_file()).map(|path| format!("; {} is not executable", path.display()));
-    let looked: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+    let looked: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
     Err(format!(
         "there is no program `{shown}` in {}{}\nhelp: install {what}, name its directory in the lane's `path`, or name the \
          program itself as `command`",
@@ -270,16 +270,16 @@ mod tests {
 
     /// A directory of programs in the lane's `path`.
     struct Programs {
-        folder: tempfile::TempDir,
+        dir: tempfile::TempDir,
         settings: AgentSettings,
     }
 
     impl Programs {
         fn new() -> Self {
-            let folder = tempfile::tempdir().unwrap();
+            let dir = tempfile::tempdir().unwrap();
             let mut settings = AgentSettings::new(LaneKind::Pi);
-            settings.path = vec!["/nowhere".into(), folder.path().into()];
-            Self { folder, settings }
+            settings.path = vec!["/nowhere".into(), dir.path().into()];
+            Self { dir, settings }
         }
 
         fn add(&self, name: &str, text: &str) -> PathBuf {
@@ -290,7 +290,7 @@ mod tests {
         }
 
         fn path(&self, name: &str) -> PathBuf {
-            self.folder.path().join(name)
+            self.dir.path().join(name)
         }
 
         /// The command line for `pi`, with the directory as `@`.
@@ -389,7 +389,7 @@ mod tests {
         let mut programs = Programs::new();
         let problem = find(Some("no-such-agent"), &programs.settings).unwrap_err();
         assert!(
-            problem.contains(&programs.folder.path().display().to_string()) && problem.contains("install"),
+            problem.contains(&programs.dir.path().display().to_string()) && problem.contains("install"),
             "{problem}"
         );
         let plain = programs.path("plain");

@@ -95,15 +95,15 @@ pub(super) fn move_credentials_out(settings: &AgentSettings, config_dir: &Path, 
         let (name, to) = (index.to_string(), Path::new(to));
         let Some((parent, at)) = to.parent().zip(to.file_name()) else { continue };
         let moved = || -> io::Result<()> {
-            let Some(folder) = SafeDir::open(config_dir)?.open_dir(parent).filter(|folder| folder.has_file(at)) else {
+            let Some(dir) = SafeDir::open(config_dir)?.open_dir(parent).filter(|dir| dir.has_file(at)) else {
                 return Ok(());
             };
             let credentials_dir = SafeDir::open(home)?.create_dir(Path::new(CREDENTIALS_DIR), 0o700);
             // An agent that put something in the way only loses its login.
             credentials_dir
-                .and_then(|credentials_dir| folder.move_to(at, &credentials_dir, OsStr::new(&name)))
-                .or_else(|_| folder.remove(at))?;
-            folder.symlink(&home.join(CREDENTIALS_DIR).join(&name), at)
+                .and_then(|credentials_dir| dir.move_to(at, &credentials_dir, OsStr::new(&name)))
+                .or_else(|_| dir.remove(at))?;
+            dir.symlink(&home.join(CREDENTIALS_DIR).join(&name), at)
         };
         moved().map_err(|error| format!("cannot take the login {} out of the config dir: {error}", to.display()))?;
     }
@@ -170,8 +170,8 @@ mod tests {
 
     #[test]
     fn seeds_do_not_overwrite_existing_files() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
         for name in ["seed/deep", "config", "home"] {
             fs::create_dir_all(at(name)).unwrap();
         }
@@ -196,8 +196,8 @@ mod tests {
 
     #[test]
     fn endless_or_oversized_seeds_are_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
         for name in ["seed", "config", "home"] {
             fs::create_dir(at(name)).unwrap();
         }
@@ -227,8 +227,8 @@ mod tests {
 
     #[test]
     fn links_of_an_earlier_session_are_not_followed() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
         for name in ["seed/deep", "config", "home", "outside"] {
             fs::create_dir_all(at(name)).unwrap();
         }
@@ -259,8 +259,8 @@ mod tests {
 
     #[test]
     fn renewed_logins_leave_the_config_dir() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
         for name in ["config", "home"] {
             fs::create_dir_all(at(name)).unwrap();
         }
@@ -282,7 +282,7 @@ mod tests {
         assert_eq!(fs::read_to_string(at("config/deep/auth.json")).unwrap(), "new");
         assert_eq!(fs::read_to_string(at("auth.json")).unwrap(), "old", "the user's own");
         fs::remove_dir_all(at("home/.host-credentials")).unwrap();
-        symlink(folder.path(), at("home/.host-credentials")).unwrap();
+        symlink(dir.path(), at("home/.host-credentials")).unwrap();
         fs::remove_file(at("config/deep/auth.json")).unwrap();
         fs::write(at("config/deep/auth.json"), "newer").unwrap();
         move_credentials_out(&settings, &at("config"), &at("home")).unwrap();
@@ -291,9 +291,9 @@ mod tests {
 
     #[test]
     fn a_login_blocked_by_the_scenario_is_its_fault() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        fs::write(folder.path().join("auth.json"), "secret").unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::write(dir.path().join("auth.json"), "secret").unwrap();
         let mut settings = AgentSettings::new(LaneKind::Codex);
         settings.credentials = vec![Credential::File { from: at("auth.json"), to: "deep/er/auth.json".into() }];
         let fifo = |path: &Path| {
@@ -342,10 +342,10 @@ mod tests {
 
     #[test]
     fn missing_seeds_are_reported() {
-        let folder = tempfile::tempdir().unwrap();
+        let dir = tempfile::tempdir().unwrap();
         let mut settings = AgentSettings::new(LaneKind::Codex);
-        settings.config_seed = Some(folder.path().join("none"));
-        let problem = install(&settings, folder.path(), folder.path()).unwrap_err();
+        settings.config_seed = Some(dir.path().join("none"));
+        let problem = install(&settings, dir.path(), dir.path()).unwrap_err();
         assert!(matches!(&problem, InstallError::Lane(problem) if problem.contains("none")), "{problem:?}");
     }
 }

@@ -56,9 +56,9 @@ pub(crate) fn shadowing_program(name: Option<&str>, settings: &AgentSettings, bi
     }
     // A missing program is reported elsewhere.
     let found = program::find(name, settings).ok()?;
-    let (name, why) = (found.scripts.iter().find_map(|script| by_script(script, &names)))
-        .or_else(|| by_arguments(settings, &found.program, &names))
-        .or_else(|| by_adapter(settings, &found.program, &names))?;
+    let (name, why) = (found.scripts.iter().find_map(|script| shadow_of_script(script, &names)))
+        .or_else(|| shadow_of_arguments(settings, &found.program, &names))
+        .or_else(|| shadow_of_adapter(settings, &found.program, &names))?;
     let stub = bin.join(&name);
     Some(format!(
         "{} could run instead of the agent, with the lane's credentials: {why}\nhelp: name the agent's own program \
@@ -68,13 +68,13 @@ pub(crate) fn shadowing_program(name: Option<&str>, settings: &AgentSettings, bi
 }
 
 /// The name of a program without its version: `python` for `python3.11`.
-fn family(name: &str) -> &str {
-    let family = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
-    if family.is_empty() { name } else { family }
+fn base_name(name: &str) -> &str {
+    let base_name = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
+    if base_name.is_empty() { name } else { base_name }
 }
 
 fn is_one_of(name: &str, known: &[&str]) -> bool {
-    known.contains(&name) || known.contains(&family(name))
+    known.contains(&name) || known.contains(&base_name(name))
 }
 
 /// Whether it is a typical name of an agent or an interpreter.
@@ -90,7 +90,7 @@ fn name_of(path: &Path) -> String {
 const MULTICALL: [&str; 2] = ["busybox", "toybox"];
 
 /// A program that the interpreter of a script might start.
-fn by_script(script: &InterpretedScript, names: &BTreeSet<String>) -> Option<(String, String)> {
+fn shadow_of_script(script: &InterpretedScript, names: &BTreeSet<String>) -> Option<(String, String)> {
     let shown = script.file.display();
     let argument = script.argument.to_string_lossy();
     if is_shell(&script.interpreter, &argument) {
@@ -107,7 +107,7 @@ fn by_script(script: &InterpretedScript, names: &BTreeSet<String>) -> Option<(St
     }
     let interpreter = name_of(&script.interpreter);
     if is_one_of(&interpreter, &RUNTIMES) {
-        let name = replaced_by(&wrapper(&script.file)?, names)?;
+        let name = exec_target(&wrapper(&script.file)?, names)?;
         let why = format!("{shown} replaces itself by another program, which may be `{name}` of `PATH`");
         return Some((name, why));
     }
@@ -117,7 +117,7 @@ fn by_script(script: &InterpretedScript, names: &BTreeSet<String>) -> Option<(St
 }
 
 /// A program that the lane's `command` might start because of its `args`: `env`, `nice`, `sh -c`, `npx`.
-fn by_arguments(settings: &AgentSettings, program: &Path, names: &BTreeSet<String>) -> Option<(String, String)> {
+fn shadow_of_arguments(settings: &AgentSettings, program: &Path, names: &BTreeSet<String>) -> Option<(String, String)> {
     let arguments = settings.args.join(" ");
     let name = if is_shell(program, &arguments) {
         // Includes the text of a script among the arguments.
@@ -154,7 +154,7 @@ fn started_by_launcher(arguments: &str, names: &BTreeSet<String>) -> Option<Stri
 }
 
 /// Adapters start agents, and agents start interpreters, by name unless they have a path.
-fn by_adapter(settings: &AgentSettings, program: &Path, names: &BTreeSet<String>) -> Option<(String, String)> {
+fn shadow_of_adapter(settings: &AgentSettings, program: &Path, names: &BTreeSet<String>) -> Option<(String, String)> {
     if settings.kind != LaneKind::Acp {
         return None;
     }
@@ -182,7 +182,7 @@ fn words_of(line: &str) -> Vec<&str> {
 }
 
 /// A program that a short script in another language might replace itself with: Python's `os.execvp`, Perl's `exec`.
-fn replaced_by(text: &str, names: &BTreeSet<String>) -> Option<String> {
+fn exec_target(text: &str, names: &BTreeSet<String>) -> Option<String> {
     if text.len() > MAX_LAUNCHER {
         return None;
     }
@@ -257,24 +257,24 @@ mod tests {
     use host_model::Credential;
 
     struct LaneFixture {
-        folder: tempfile::TempDir,
+        dir: tempfile::TempDir,
         settings: AgentSettings,
     }
 
     impl LaneFixture {
         fn new(kind: LaneKind, agent: &str) -> Self {
-            let folder = tempfile::tempdir().unwrap();
-            fs::create_dir(folder.path().join("bin")).unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            fs::create_dir(dir.path().join("bin")).unwrap();
             let mut settings = AgentSettings::new(kind);
-            settings.command = Some(folder.path().join("agent").display().to_string());
+            settings.command = Some(dir.path().join("agent").display().to_string());
             settings.credentials = vec![Credential::Variable("KEY".into())];
-            let this = Self { folder, settings };
+            let this = Self { dir, settings };
             this.program("agent", agent);
             this
         }
 
         fn program(&self, name: &str, text: &str) {
-            let path = self.folder.path().join(name);
+            let path = self.dir.path().join(name);
             fs::write(&path, text).unwrap();
             fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         }
@@ -282,8 +282,8 @@ mod tests {
         fn shadowed(&self, stub: &str) -> Option<String> {
             let stub = format!("bin/{stub}");
             self.program(&stub, "#!/bin/sh\n");
-            let shadowed = shadowing_program(None, &self.settings, &self.folder.path().join("bin"));
-            fs::remove_file(self.folder.path().join(stub)).unwrap();
+            let shadowed = shadowing_program(None, &self.settings, &self.dir.path().join("bin"));
+            fs::remove_file(self.dir.path().join(stub)).unwrap();
             shadowed
         }
     }
@@ -334,7 +334,7 @@ mod tests {
     #[test]
     fn a_command_may_be_shadowed_by_its_arguments() {
         let mut lane = LaneFixture::new(LaneKind::Command, "");
-        let wrapper = lane.folder.path().join("wrapper").display().to_string();
+        let wrapper = lane.dir.path().join("wrapper").display().to_string();
         lane.program("wrapper", "exec node x\n");
         for (command, args, stub) in [
             ("/usr/bin/env", &["-S", "node agent.js"][..], "node"),

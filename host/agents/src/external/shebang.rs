@@ -117,8 +117,8 @@ mod tests {
     use super::*;
 
     fn start(content: &[u8]) -> Result<StartMethod, String> {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("agent");
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("agent");
         fs::write(&file, content).unwrap();
         start_method(&file)
     }

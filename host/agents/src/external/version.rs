@@ -100,17 +100,17 @@ async fn run_version_command(
     args: Vec<OsString>,
     confinement: Confinement,
 ) -> Result<String, String> {
-    let folder = tempfile::tempdir().map_err(|error| format!("needs a folder for temporary files: {error}"))?;
-    let dir = |name: &str| (OsString::from(name), OsString::from(folder.path()));
+    let tmp = tempfile::tempdir().map_err(|error| format!("needs a folder for temporary files: {error}"))?;
+    let tmp_variable = |name: &str| (OsString::from(name), OsString::from(tmp.path()));
     let mut env = vec![
         (OsString::from("PATH"), environment::search_path(settings.path.iter())),
         (OsString::from("LANG"), OsString::from("C.UTF-8")),
-        dir("HOME"),
-        dir("TMPDIR"),
+        tmp_variable("HOME"),
+        tmp_variable("TMPDIR"),
     ];
-    env.extend(["CLAUDE_CONFIG_DIR", "CODEX_HOME", "PI_CODING_AGENT_DIR"].map(dir));
-    let confinement = confinement.and([folder.path().to_owned()], []);
-    let command = AgentCommand { program, args, env, cwd: folder.path().to_owned(), stdin: None, confinement };
+    env.extend(["CLAUDE_CONFIG_DIR", "CODEX_HOME", "PI_CODING_AGENT_DIR"].map(tmp_variable));
+    let confinement = confinement.and([tmp.path().to_owned()], []);
+    let command = AgentCommand { program, args, env, cwd: tmp.path().to_owned(), stdin: None, confinement };
     let cannot = |problem: String| format!("cannot be run: {problem}");
     let (mut process, streams) = AgentProcess::spawn(host, &command, &new_session_id()).map_err(cannot)?;
     let (mut stdout, mut stderr) = (streams.stdout.take(MAX_ANSWER_BYTES), streams.stderr.take(MAX_ANSWER_BYTES));

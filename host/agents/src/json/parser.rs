@@ -97,8 +97,8 @@ impl Parser {
         let mut at = 0;
         while at < bytes.len() {
             let step = match self.token {
-                Token::Text | Token::SkippedText => self.in_text(bytes, &mut at),
-                _ => self.byte(bytes[at], &mut at),
+                Token::Text | Token::SkippedText => self.parse_text(bytes, &mut at),
+                _ => self.parse_byte(bytes[at], &mut at),
             };
             if step != ParseStep::More {
                 return (at, step);
@@ -118,7 +118,7 @@ impl Parser {
     }
 
     /// Parses a string up to its end or an escape.
-    fn in_text(&mut self, bytes: &[u8], at: &mut usize) -> ParseStep {
+    fn parse_text(&mut self, bytes: &[u8], at: &mut usize) -> ParseStep {
         let rest = &bytes[*at..];
         let end = memchr::memchr3(b'"', b'\\', b'\n', rest).unwrap_or(rest.len());
         *at += end;
@@ -159,13 +159,13 @@ impl Parser {
     }
 
     /// Parses a byte outside of plain text and advances `at`, unless the byte must be parsed again.
-    fn byte(&mut self, byte: u8, at: &mut usize) -> ParseStep {
+    fn parse_byte(&mut self, byte: u8, at: &mut usize) -> ParseStep {
         if byte == b'\n' {
             return ParseStep::Damaged;
         }
         match self.token {
-            Token::Escape => self.escape(byte),
-            Token::Unicode(digits, value) => return self.unicode(digits, value, byte, at),
+            Token::Escape => self.parse_escape(byte),
+            Token::Unicode(digits, value) => return self.parse_unicode(digits, value, byte, at),
             Token::Scalar => match byte {
                 b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z' | b'+' | b'-' | b'.' | b'_' => {
                     if self.scalar.len() < MAX_TOKEN {
@@ -178,7 +178,7 @@ impl Parser {
             Token::SkippedEscape => self.token = Token::SkippedText,
             _ if self.skipped > 0 => self.skip(byte),
             _ => {
-                let step = self.structure(byte);
+                let step = self.parse_structure(byte);
                 if step == ParseStep::Damaged {
                     return step;
                 }
@@ -190,7 +190,7 @@ impl Parser {
         ParseStep::More
     }
 
-    fn escape(&mut self, byte: u8) {
+    fn parse_escape(&mut self, byte: u8) {
         self.token = Token::Text;
         let character = match byte {
             b'u' => return self.token = Token::Unicode(0, 0),
@@ -206,7 +206,7 @@ impl Parser {
         self.push(&[character]);
     }
 
-    fn unicode(&mut self, digits: u8, value: u16, byte: u8, at: &mut usize) -> ParseStep {
+    fn parse_unicode(&mut self, digits: u8, value: u16, byte: u8, at: &mut usize) -> ParseStep {
         let Some(digit) = char::from(byte).to_digit(16) else {
             // Not an escape: kept as written.
             let written = format!("{value:04x}");
@@ -244,16 +244,16 @@ impl Parser {
         }
     }
 
-    fn structure(&mut self, byte: u8) -> ParseStep {
+    fn parse_structure(&mut self, byte: u8) -> ParseStep {
         match (self.expect, byte) {
             // Control characters between tokens are harmless.
             (_, 0..=b' ' | 0x7f) => {}
             (Expect::Value, b'{' | b'[') => self.open(byte == b'{'),
-            (Expect::Value | Expect::Comma, b']') if !self.in_object() => return self.closed(),
-            (Expect::Key | Expect::Comma, b'}') if self.in_object() => return self.closed(),
+            (Expect::Value | Expect::Comma, b']') if !self.in_object() => return self.close_value(),
+            (Expect::Key | Expect::Comma, b'}') if self.in_object() => return self.close_value(),
             (Expect::Value, b'"') => {
                 self.text_position = self.position();
-                self.text = TextBuffer::new(self.budget.text_bound(self.text_position));
+                self.text = TextBuffer::new(self.budget.text_limit(self.text_position));
                 (self.token, self.is_key) = (Token::Text, false);
             }
             (Expect::Key, b'"') => {
@@ -308,7 +308,7 @@ impl Parser {
         self.expect = if object { Expect::Key } else { Expect::Value };
     }
 
-    fn closed(&mut self) -> ParseStep {
+    fn close_value(&mut self) -> ParseStep {
         self.close();
         if self.root.is_some() { ParseStep::Done } else { ParseStep::More }
     }

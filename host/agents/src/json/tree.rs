@@ -21,7 +21,7 @@ pub(super) const BUDGET: usize = 2 << 20;
 /// The cost of a node without its text.
 const NODE_COST: usize = 40;
 /// The size limits of unwanted texts, in steps.
-const TEXT_BOUNDS: [usize; 7] = [1 << 20, 256 << 10, 64 << 10, 16 << 10, 4 << 10, 1 << 10, 256];
+const TEXT_LIMITS: [usize; 7] = [1 << 20, 256 << 10, 64 << 10, 16 << 10, 4 << 10, 1 << 10, 256];
 /// The size limit of a fact.
 const MAX_FACT: usize = 64 << 10;
 /// The size limit of a text for people.
@@ -59,12 +59,12 @@ pub(super) struct Budget {
 
 impl Budget {
     /// The size limit of a text at `position`.
-    pub(super) fn text_bound(&self, position: FieldPosition) -> usize {
+    pub(super) fn text_limit(&self, position: FieldPosition) -> usize {
         match position.rank {
             FieldRank::Text => MAX_TEXT,
             FieldRank::Fact => MAX_FACT,
             FieldRank::Other if self.full => 0,
-            FieldRank::Other => TEXT_BOUNDS[self.step],
+            FieldRank::Other => TEXT_LIMITS[self.step],
         }
     }
 
@@ -88,18 +88,18 @@ impl Budget {
     /// Makes room for a growing unwanted text, which may be shortened itself.
     pub(super) fn fit(&mut self, text: &mut TextBuffer, frames: &mut [OpenNode]) {
         while self.other + NODE_COST + text.bytes.len() > BUDGET && self.shorten(frames) {
-            text.shorten(TEXT_BOUNDS[self.step]);
+            text.shorten(TEXT_LIMITS[self.step]);
         }
     }
 
     /// Shortens all unwanted texts by one step. Returns false after the last step.
     fn shorten(&mut self, frames: &mut [OpenNode]) -> bool {
-        if self.full || self.step + 1 == TEXT_BOUNDS.len() {
+        if self.full || self.step + 1 == TEXT_LIMITS.len() {
             self.full = true;
             return false;
         }
         self.step += 1;
-        let freed: usize = frames.iter_mut().map(|frame| frame.node.shorten(TEXT_BOUNDS[self.step])).sum();
+        let freed: usize = frames.iter_mut().map(|frame| frame.node.shorten(TEXT_LIMITS[self.step])).sum();
         self.other = self.other.saturating_sub(freed);
         true
     }

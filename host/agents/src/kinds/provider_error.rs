@@ -17,7 +17,7 @@
 use host_model::{Fault, FaultClass};
 
 use crate::{
-    dialect::{ParsedLine, hint},
+    dialect::{ParsedLine, error_hint},
     exit::AgentExit,
 };
 
@@ -151,7 +151,7 @@ pub(crate) fn launch_failure(exit: &AgentExit, stderr: &str, answered: bool) -> 
         // Shells and programs that catch signals exit with 128 plus the signal.
         AgentExit::Code(1..128) if !answered => {
             let message = if stderr.is_empty() { "it wrote nothing to stderr".to_owned() } else { stderr.to_owned() };
-            let message = format!("the agent did not start its work: {exit}; {message}{}", hint(stderr));
+            let message = format!("the agent did not start its work: {exit}; {message}{}", error_hint(stderr));
             vec![ParsedLine::Failed(Fault::new(FaultClass::Launch, message))]
         }
         _ => Vec::new(),

@@ -102,8 +102,8 @@ fn external() -> impl Iterator<Item = &'static dyn AgentProgram> {
 fn every_recorded_turn_ends() {
     let mut streams_read = 0;
     for program in external().filter(|program| !matches!(program.kind(), LaneKind::Command | LaneKind::Acp)) {
-        let folder = streams().join(program.kind().as_str());
-        for file in fs::read_dir(folder).unwrap().flat_map(|version| fs::read_dir(version.unwrap().path()).unwrap()) {
+        let dir = streams().join(program.kind().as_str());
+        for file in fs::read_dir(dir).unwrap().flat_map(|version| fs::read_dir(version.unwrap().path()).unwrap()) {
             let path = file.unwrap().path();
             let stream = fs::read_to_string(&path).unwrap();
             let parsed = parse_stream_to_end(program, &stream, 0);
@@ -125,9 +125,9 @@ fn every_recorded_turn_ends() {
 
 /// The directories of versions for which the same cases are recorded.
 fn versions(program: &dyn AgentProgram) -> Vec<PathBuf> {
-    let folders = fs::read_dir(streams().join(program.kind().as_str())).unwrap();
-    let folders = folders.map(|folder| folder.unwrap().path());
-    folders.filter(|folder| folder.join("tool.jsonl").is_file()).collect()
+    let dirs = fs::read_dir(streams().join(program.kind().as_str())).unwrap();
+    let dirs = dirs.map(|dir| dir.unwrap().path());
+    dirs.filter(|dir| dir.join("tool.jsonl").is_file()).collect()
 }
 
 #[test]

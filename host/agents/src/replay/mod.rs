@@ -40,13 +40,13 @@ pub enum Replayable {
 
 /// Checks the record that an earlier run left in `folder`, which need not exist.
 #[must_use]
-pub fn replayable(folder: &Path) -> Replayable {
+pub fn replayable(dir: &Path) -> Replayable {
     for number in 1.. {
-        let file = folder.join(format!("session-{number}")).join(REPLAY_FILE);
-        if file.parent().is_none_or(|folder| folder.symlink_metadata().is_err()) {
+        let file = dir.join(format!("session-{number}")).join(REPLAY_FILE);
+        if file.parent().is_none_or(|dir| dir.symlink_metadata().is_err()) {
             break;
         }
-        if !is_folder(file.parent()) {
+        if !is_dir(file.parent()) {
             return Replayable::No(format!("session {number} has no folder of its own"));
         }
         if let Err(reason) = check_replay(&file) {
@@ -57,7 +57,7 @@ pub fn replayable(folder: &Path) -> Replayable {
 }
 
 /// A link to a directory does not count.
-fn is_folder(path: Option<&Path>) -> bool {
+fn is_dir(path: Option<&Path>) -> bool {
     path.and_then(|path| path.symlink_metadata().ok()).is_some_and(|metadata| metadata.is_dir())
 }
 
@@ -82,7 +82,7 @@ fn check_replay(file: &Path) -> Result<(), String> {
 /// Replays the sessions of one recorded attempt in their original order.
 pub struct Replay {
     kind: LaneKind,
-    folder: PathBuf,
+    dir: PathBuf,
     restore: Restore,
     shared: Arc<Mutex<ReplayState>>,
 }
@@ -99,8 +99,8 @@ struct ReplayState {
 impl Replay {
     /// Replays sessions of a lane of `kind` from the attempt's record in `folder`.
     #[must_use]
-    pub fn new(kind: LaneKind, folder: PathBuf, restore: Restore) -> Self {
-        Self { kind, folder, restore, shared: Arc::default() }
+    pub fn new(kind: LaneKind, dir: PathBuf, restore: Restore) -> Self {
+        Self { kind, dir, restore, shared: Arc::default() }
     }
 
     /// Where the component diverged from the record, if it did.
@@ -112,7 +112,7 @@ impl Replay {
     fn begin(&self, spec: SessionSpec) -> Result<ReplaySession, Fault> {
         // A failed start does not count as a session, as in the recorded attempt.
         let number = lock(&self.shared).sessions + 1;
-        let record = self.folder.join(format!("session-{number}"));
+        let record = self.dir.join(format!("session-{number}"));
         if record.symlink_metadata().is_err() {
             let what = match number {
                 1 => "the component starts a session, but the recorded attempt had none".to_owned(),
@@ -121,7 +121,7 @@ impl Replay {
             return Err(diverged(&self.shared, what));
         }
         let unusable = |what: String| Fault::new(FaultClass::Internal, format!("session {number} {what}"));
-        if !is_folder(Some(&record)) {
+        if !is_dir(Some(&record)) {
             return Err(unusable("has no folder of its own".into()));
         }
         let file = record.join(REPLAY_FILE);
@@ -142,7 +142,7 @@ impl Replay {
         lock(&self.shared).sessions = number;
         Ok(ReplaySession {
             steps,
-            folder: self.folder.clone(),
+            dir: self.dir.clone(),
             restore: Arc::clone(&self.restore),
             shared: Arc::clone(&self.shared),
             observer: spec.observer.clone(),
@@ -166,7 +166,7 @@ impl Lane for Replay {
 
 struct ReplaySession {
     steps: ReplayReader,
-    folder: PathBuf,
+    dir: PathBuf,
     restore: Restore,
     shared: Arc<Mutex<ReplayState>>,
     observer: Option<Observer>,
@@ -284,7 +284,7 @@ impl ReplaySession {
             return Err(self.diverge(what.to_owned()));
         }
         lock(&self.shared).tree = number;
-        (self.restore)(&self.folder.join(tree_file(number)), bytes, &self.spec).map_err(|reason| {
+        (self.restore)(&self.dir.join(tree_file(number)), bytes, &self.spec).map_err(|reason| {
             self.fail(Fault::new(FaultClass::Internal, format!("cannot restore root and config dir: {reason}")))
         })
     }
@@ -344,8 +344,8 @@ fn describe_difference(does: &str, recorded: &str, now: &str) -> String {
 }
 
 fn excerpt(text: &str) -> String {
-    const LONGEST: usize = 80;
-    let short: String = text.chars().take(LONGEST).collect();
+    const MAX_CHARS: usize = 80;
+    let short: String = text.chars().take(MAX_CHARS).collect();
     let more = if short.len() < text.len() { " …" } else { "" };
     format!("`{}`{more}", short.escape_debug())
 }

@@ -8,7 +8,7 @@ use host_model::{REPLAY_SCHEMA, SessionEventKind, Usage};
 
 /// The record of an attempt, and the trees that were restored.
 struct Recorded {
-    folder: tempfile::TempDir,
+    dir: tempfile::TempDir,
     restored: Arc<Mutex<Vec<String>>>,
 }
 
@@ -52,7 +52,7 @@ fn broke(call: &str) -> ReplayStep {
 
 impl Recorded {
     fn new(sessions: &[&[ReplayStep]]) -> Self {
-        let recorded = Self { folder: tempfile::tempdir().unwrap(), restored: Arc::default() };
+        let recorded = Self { dir: tempfile::tempdir().unwrap(), restored: Arc::default() };
         for (index, steps) in sessions.iter().enumerate() {
             let lines: String = steps.iter().map(|step| serde_json::to_string(step).unwrap() + "\n").collect();
             recorded.write(index + 1, lines);
@@ -61,9 +61,9 @@ impl Recorded {
     }
 
     fn write(&self, number: usize, lines: impl AsRef<[u8]>) {
-        let folder = self.folder.path().join(format!("session-{number}"));
-        fs::create_dir_all(&folder).unwrap();
-        fs::write(folder.join(REPLAY_FILE), lines).unwrap();
+        let dir = self.dir.path().join(format!("session-{number}"));
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join(REPLAY_FILE), lines).unwrap();
     }
 
     fn lane(&self) -> Replay {
@@ -73,7 +73,7 @@ impl Recorded {
             restored.lock().unwrap().push(format!("{name} {bytes}"));
             Ok(())
         });
-        Replay::new(LaneKind::Scripted, self.folder.path().to_owned(), restore)
+        Replay::new(LaneKind::Scripted, self.dir.path().to_owned(), restore)
     }
 
     fn restored(&self) -> Vec<String> {
@@ -81,7 +81,7 @@ impl Recorded {
     }
 
     fn replayable(&self) -> String {
-        match replayable(self.folder.path()) {
+        match replayable(self.dir.path()) {
             Replayable::Yes => "yes".into(),
             Replayable::No(reason) => reason,
         }
@@ -229,23 +229,23 @@ fn incomplete_records_are_not_replayable() {
     assert!(recorded.replayable().contains("cut short"));
     recorded.write(1, serde_json::to_string(&start()).unwrap() + "\n{\"step\":\"later\"}\n");
     assert!(recorded.replayable().contains("line 2 cannot be read"));
-    let file = recorded.folder.path().join("session-1").join(REPLAY_FILE);
+    let file = recorded.dir.path().join("session-1").join(REPLAY_FILE);
     fs::remove_file(&file).unwrap();
     assert!(recorded.replayable().contains("has no replay"), "a record of a host that kept none");
     std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
     assert!(recorded.replayable().contains("has no replay"));
 
     let linked = Recorded::new(&[]);
-    std::os::unix::fs::symlink("/", linked.folder.path().join("session-1")).unwrap();
+    std::os::unix::fs::symlink("/", linked.dir.path().join("session-1")).unwrap();
     assert_eq!(linked.replayable(), "session 1 has no folder of its own");
 }
 
 #[tokio::test]
 async fn copying_a_record_does_not_follow_links() {
     let recorded = Recorded::new(&[&[start(), turn_end(1), concluded(1)]]);
-    let from = recorded.folder.path().join("session-1");
+    let from = recorded.dir.path().join("session-1");
     fs::write(from.join("final-message.txt"), "bye").unwrap();
-    let to = recorded.folder.path().join("new/session-1");
+    let to = recorded.dir.path().join("new/session-1");
     let taken = || recorded.lane();
     taken().start(SessionSpec { record_dir: Some(to.clone()), ..spec("go") }).await.map(drop).unwrap();
     assert_eq!(fs::read_to_string(to.join("final-message.txt")).unwrap(), "bye");

@@ -197,8 +197,8 @@ mod tests {
 
     #[test]
     fn script_errors_have_a_position() {
-        let folder = tempfile::tempdir().unwrap();
-        let script = folder.path().join("bad.toml");
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("bad.toml");
         fs::write(&script, "summary = \"s\"\nexpect = { verdict = \"pass\" }\n\n[[step]]\nsays = \"x\"\n").unwrap();
         let args = ScriptedAgentOptions { script, turn: 1, session: None, prompt: String::new() };
         let Err(StopCause::Script(problem)) = read_script(&args) else { panic!("it was read") };

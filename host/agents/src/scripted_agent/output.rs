@@ -22,9 +22,9 @@ impl AgentOutput {
         if session.contains('/') {
             return Err(io::Error::other(format!("`{session}` is no name of a session")));
         }
-        let folder = config_dir.join("sessions");
-        fs::create_dir_all(&folder)?;
-        let file = File::options().create(true).append(true).open(folder.join(format!("{session}.jsonl")))?;
+        let dir = config_dir.join("sessions");
+        fs::create_dir_all(&dir)?;
+        let file = File::options().create(true).append(true).open(dir.join(format!("{session}.jsonl")))?;
         Ok(Self { transcript: Some(file) })
     }
 

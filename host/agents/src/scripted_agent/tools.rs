@@ -106,14 +106,14 @@ fn resolve(root: &Path, path: &str) -> Result<PathBuf, String> {
         return Err(format!("{path:?} does not name a file in the root: write a relative path without `..`"));
     };
     let outside = |it: &Path| format!("{path:?} leads out of the root, to {}", it.display());
-    let folder = root.join(path).parent().map_or_else(|| root.to_owned(), Path::to_owned);
+    let dir = root.join(path).parent().map_or_else(|| root.to_owned(), Path::to_owned);
     // Checked before anything is created: the existing part must not lead outside.
-    let existing = folder.ancestors().find_map(|it| fs::canonicalize(it).ok()).unwrap_or_default();
+    let existing = dir.ancestors().find_map(|it| fs::canonicalize(it).ok()).unwrap_or_default();
     if !existing.starts_with(root) {
         return Err(outside(&existing));
     }
-    with_path(path, fs::create_dir_all(&folder))?;
-    let file = with_path(path, fs::canonicalize(&folder))?.join(name);
+    with_path(path, fs::create_dir_all(&dir))?;
+    let file = with_path(path, fs::canonicalize(&dir))?.join(name);
     match fs::canonicalize(&file) {
         Ok(real) if !real.starts_with(root) => Err(outside(&real)),
         Err(_) if file.is_symlink() => Err(format!("{path:?} is a symlink that leads nowhere")),
@@ -151,8 +151,8 @@ mod tests {
 
     #[test]
     fn a_path_stays_in_the_root() {
-        let folder = tempfile::tempdir().unwrap();
-        let root = folder.path().canonicalize().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
         let outside = tempfile::tempdir().unwrap();
         std::os::unix::fs::symlink(outside.path(), root.join("door")).unwrap();
         std::os::unix::fs::symlink("/nowhere/at/all", root.join("dangling")).unwrap();

@@ -17,7 +17,7 @@ const MAX_QUEUED_LINES: usize = 4096;
 /// An agent's standard input. Dropping it closes it and discards queued lines.
 #[derive(Debug)]
 pub(crate) struct AgentInput {
-    folder: TempDir,
+    dir: TempDir,
     lines: InputSender,
     writer: JoinHandle<()>,
 }
@@ -36,15 +36,15 @@ impl InputSender {
 impl AgentInput {
     /// Creates the pipe in its own directory below `tmp`.
     pub(crate) fn open(tmp: &Path) -> io::Result<Self> {
-        let folder = tempfile::Builder::new().prefix("host-input-").tempdir_in(tmp)?;
-        let pipe = pipe::Sender::from_file(SafeDir::open(folder.path())?.create_pipe("stdin")?)?;
+        let dir = tempfile::Builder::new().prefix("host-input-").tempdir_in(tmp)?;
+        let pipe = pipe::Sender::from_file(SafeDir::open(dir.path())?.create_pipe("stdin")?)?;
         let (lines, queue) = mpsc::channel(MAX_QUEUED_LINES);
-        Ok(Self { folder, lines: InputSender(lines), writer: tokio::spawn(write(pipe, queue)) })
+        Ok(Self { dir, lines: InputSender(lines), writer: tokio::spawn(write(pipe, queue)) })
     }
 
     /// The path of the pipe, to be opened for reading.
     pub(crate) fn path(&self) -> std::path::PathBuf {
-        Path::join(self.folder.path(), "stdin")
+        Path::join(self.dir.path(), "stdin")
     }
 
     pub(crate) fn lines(&self) -> InputSender {

@@ -64,7 +64,7 @@ pub(crate) struct TurnSummary {
 /// The open files of a record. Without a directory everything is discarded.
 #[derive(Debug)]
 pub(crate) struct Record {
-    folder: Option<PathBuf>,
+    dir: Option<PathBuf>,
     stream: BoundedFile,
     stderr: BoundedFile,
     events: BoundedFile,
@@ -74,11 +74,11 @@ pub(crate) struct Record {
 
 impl Record {
     /// Creates the directory `folder` and the files in it.
-    pub(crate) fn create(folder: Option<&Path>, limits: &SessionLimits) -> Result<Self, Fault> {
+    pub(crate) fn create(dir: Option<&Path>, limits: &SessionLimits) -> Result<Self, Fault> {
         let max_bytes = limits.max_recorded_bytes;
-        let open = |name: &str| match folder {
-            Some(folder) => {
-                let path = folder.join(name);
+        let open = |name: &str| match dir {
+            Some(dir) => {
+                let path = dir.join(name);
                 let file = File::create(&path).map_err(|error| record_fault(&path, &error))?;
                 Ok(BoundedFile {
                     file: Some(BufWriter::with_capacity(16 << 10, file)),
@@ -90,11 +90,11 @@ impl Record {
             }
             None => Ok(BoundedFile { file: None, path: PathBuf::new(), max_bytes, received: 0, cut: false }),
         };
-        if let Some(folder) = folder {
-            fs::create_dir_all(folder).map_err(|error| record_fault(folder, &error))?;
+        if let Some(dir) = dir {
+            fs::create_dir_all(dir).map_err(|error| record_fault(dir, &error))?;
         }
         let (stream, stderr, events) = (open("stream.jsonl")?, open("stderr.txt")?, open("events.jsonl")?);
-        Ok(Self { folder: folder.map(Path::to_owned), stream, stderr, events, failed: None })
+        Ok(Self { dir: dir.map(Path::to_owned), stream, stderr, events, failed: None })
     }
 
     pub(crate) fn stdout(&mut self, bytes: &[u8]) {
@@ -110,7 +110,7 @@ impl Record {
     }
 
     pub(crate) fn event(&mut self, event: &SessionEvent) {
-        if self.folder.is_none() || self.events.cut {
+        if self.dir.is_none() || self.events.cut {
             return;
         }
         let mut line = serde_json::to_vec(event).unwrap_or_default();
@@ -134,10 +134,10 @@ impl Record {
         summary.stdout_bytes = self.stream.received;
         summary.stderr_bytes = self.stderr.received;
         self.flush();
-        let Some(folder) = self.folder.clone() else { return };
+        let Some(dir) = self.dir.clone() else { return };
         let json = serde_json::to_vec_pretty(summary).unwrap_or_default();
         for (name, content) in [("final-message.txt", final_message.as_bytes()), ("session.json", &json)] {
-            let path = folder.join(name);
+            let path = dir.join(name);
             self.try_write(|_| replace(&path, content).map_err(|error| record_fault(&path, &error)));
         }
     }
@@ -216,8 +216,8 @@ mod tests {
 
     #[test]
     fn streams_are_bounded_with_one_note() {
-        let folder = tempfile::tempdir().unwrap();
-        let mut record = Record::create(Some(folder.path()), &limits(10)).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let mut record = Record::create(Some(dir.path()), &limits(10)).unwrap();
         for _ in 0..3 {
             record.stdout(b"12345678");
             record.stderr(b"abcdefg\n");
@@ -227,7 +227,7 @@ mod tests {
         record.event(&event);
         let mut summary = SessionSummary::default();
         record.summary(&mut summary, "bye");
-        let read = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+        let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
         assert_eq!(read("stream.jsonl"), "1234567812\n{\"type\":\"cut\",\"after-bytes\":10}\n");
         assert_eq!(read("stderr.txt"), "abcdefg\nab\n[cut after 10 bytes]\n");
         assert_eq!(read("final-message.txt"), "bye");
@@ -239,9 +239,9 @@ mod tests {
 
     #[test]
     fn a_full_disk_is_reported() {
-        let folder = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink("/dev/full", folder.path().join("stream.jsonl")).unwrap();
-        let mut record = Record::create(Some(folder.path()), &limits(100)).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink("/dev/full", dir.path().join("stream.jsonl")).unwrap();
+        let mut record = Record::create(Some(dir.path()), &limits(100)).unwrap();
         record.stdout(b"x");
         record.flush();
         let failure = record.failure().unwrap();

@@ -27,8 +27,8 @@ pub(crate) struct OwnProcess {
 /// There is no `/proc`, or it belongs to a namespace without this process. The text includes a fix.
 pub(crate) fn own_process() -> Result<OwnProcess, String> {
     // A process never changes its PID namespace, but `/proc` may be mounted later.
-    static OWN: OnceLock<OwnProcess> = OnceLock::new();
-    if let Some(own) = OWN.get() {
+    static OWN_PROCESS: OnceLock<OwnProcess> = OnceLock::new();
+    if let Some(own) = OWN_PROCESS.get() {
         return Ok(*own);
     }
     let link = fs::read_link("/proc/self").map_err(|error| unusable(&error))?;
@@ -42,7 +42,7 @@ pub(crate) fn own_process() -> Result<OwnProcess, String> {
         None if number == own_pid => 0,
         _ => return Err(unusable(&io::Error::other(format!("it shows process {own_pid} as {number}")))),
     };
-    Ok(*OWN.get_or_init(|| OwnProcess { pid: number, depth }))
+    Ok(*OWN_PROCESS.get_or_init(|| OwnProcess { pid: number, depth }))
 }
 
 fn unusable(error: &io::Error) -> String {

@@ -90,9 +90,9 @@ impl AgentProgram for Pi {
         let (Some(name), Some(url)) = (provider.name(), &provider.base_url) else { return Ok(()) };
         let path = config_dir.join(MODELS_FILE);
         let context = |what: String| format!("cannot name the provider in {}: {what}", path.display());
-        let folder = SafeDir::open(config_dir).map_err(|error| context(error.to_string()))?;
+        let dir = SafeDir::open(config_dir).map_err(|error| context(error.to_string()))?;
         let mut models: Value =
-            match folder.read_file(MODELS_FILE, MAX_MODELS_BYTES).map_err(|error| context(error.to_string()))? {
+            match dir.read_file(MODELS_FILE, MAX_MODELS_BYTES).map_err(|error| context(error.to_string()))? {
                 Some(text) => serde_json::from_str(&text).map_err(|error| context(error.to_string()))?,
                 None => json!({}),
             };
@@ -119,7 +119,7 @@ impl AgentProgram for Pi {
             }),
             None => drop(known.insert(name.to_owned(), Value::Object(entry))),
         }
-        folder.replace_file(MODELS_FILE, models.to_string().as_bytes()).map_err(|error| context(error.to_string()))
+        dir.replace_file(MODELS_FILE, models.to_string().as_bytes()).map_err(|error| context(error.to_string()))
     }
 
     fn invocation(&self, request: &TurnRequest<'_>) -> Result<Invocation, Fault> {

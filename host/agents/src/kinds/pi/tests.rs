@@ -97,11 +97,11 @@ fn a_prompt_that_looks_like_a_file_is_escaped() {
 
 #[test]
 fn the_provider_is_merged_into_models_json() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("models.json");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("models.json");
     let read = || serde_json::from_str::<Value>(&fs::read_to_string(&file).unwrap()).unwrap();
     let mut settings = AgentSettings::new(LaneKind::Pi);
-    Pi.prepare(&settings, folder.path()).unwrap();
+    Pi.prepare(&settings, dir.path()).unwrap();
     assert!(!file.exists(), "nothing is written for nothing");
     settings.model = Some("m".into());
     settings.provider = Some(Provider {
@@ -109,7 +109,7 @@ fn the_provider_is_merged_into_models_json() {
         key_variable: Some("KEY".into()),
         ..Provider::default()
     });
-    Pi.prepare(&settings, folder.path()).unwrap();
+    Pi.prepare(&settings, dir.path()).unwrap();
     let entry = json!({
         "baseUrl": "http://127.0.0.1:1", "api": "anthropic-messages", "apiKey": "$KEY", "models": [{ "id": "m" }],
     });
@@ -121,7 +121,7 @@ fn the_provider_is_merged_into_models_json() {
     let provider = settings.provider.as_mut().unwrap();
     provider.api = Some("openai-responses".into());
     provider.key_variable = None;
-    Pi.prepare(&settings, folder.path()).unwrap();
+    Pi.prepare(&settings, dir.path()).unwrap();
     let entry = json!({
         "baseUrl": "http://127.0.0.1:1/v1", "api": "openai-responses", "apiKey": "none",
         "models": [{ "id": "m", "cost": 1 }],
@@ -130,17 +130,17 @@ fn the_provider_is_merged_into_models_json() {
 
     for wrong in ["{", "[]", r#"{"providers":3}"#] {
         fs::write(&file, wrong).unwrap();
-        let problem = Pi.prepare(&settings, folder.path()).unwrap_err();
+        let problem = Pi.prepare(&settings, dir.path()).unwrap_err();
         assert!(problem.contains("models.json"), "{problem}");
     }
 
     // A component, or the agent of an earlier session, may have put a link there.
-    let elsewhere = folder.path().join("elsewhere");
+    let elsewhere = dir.path().join("elsewhere");
     for content in [None, Some("{}")] {
         fs::remove_file(&file).unwrap();
         std::os::unix::fs::symlink(&elsewhere, &file).unwrap();
         content.into_iter().for_each(|content| fs::write(&elsewhere, content).unwrap());
-        let problem = Pi.prepare(&settings, folder.path()).unwrap_err();
+        let problem = Pi.prepare(&settings, dir.path()).unwrap_err();
         assert!(problem.contains("models.json: it is a link"), "{problem}");
         assert_eq!(fs::read_to_string(&elsewhere).ok().as_deref(), content);
     }
