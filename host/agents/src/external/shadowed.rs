@@ -369,7 +369,7 @@ mod tests {
         let mut lane = LaneFixture::new(LaneKind::Command, "#!/bin/sh\nexec node x\n");
         assert!(lane.shadowed("node").is_some());
         lane.settings.credentials.clear();
-        assert_eq!(lane.shadowed("node"), None, "there is nothing to be given away");
+        assert_eq!(lane.shadowed("node"), None, "there are no credentials to protect");
     }
 
     #[test]

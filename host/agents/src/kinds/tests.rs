@@ -334,7 +334,7 @@ fn the_environment_has_only_configured_variables() {
         let value = |name: &str| environment.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
         assert_eq!(value("PATH").unwrap(), format!("/s/bin:/opt/agent:{}", environment::SYSTEM_PATH));
         assert_eq!((value("HOME"), value("TMPDIR")), (Some("/a/home"), Some("/a/tmp")));
-        assert_eq!((value("LANG"), value("EXTRA")), (Some("en"), Some("1")), "the lane's come over the kind's");
+        assert_eq!((value("LANG"), value("EXTRA")), (Some("en"), Some("1")), "the lane overrides the kind");
         assert_eq!(value("ANTHROPIC_API_KEY"), Some("secret"));
         let config_dirs: Vec<&str> =
             environment.iter().filter(|(_, value)| value == "/a/config").map(|(name, _)| name.as_str()).collect();

@@ -132,7 +132,7 @@ async fn a_conversation_is_replayed() {
     assert_eq!(session.end(Duration::ZERO).await, Ok(None));
     assert_eq!(recorded.restored().len(), 3);
     assert_eq!(observed.recv().await, Some(first));
-    assert_eq!(observed.len(), 2, "the observer is told of every event");
+    assert_eq!(observed.len(), 2, "the observer receives every event");
     assert_eq!(lane.diverged(), None);
     assert_eq!(session.send("late".into()).await.unwrap_err().class, FaultClass::Protocol);
     assert_eq!(lane.diverged(), None, "a live session breaks in the same way");
@@ -157,10 +157,10 @@ async fn faults_are_replayed() {
         let mut session = recorded.lane().start(spec("go")).await.unwrap();
         assert!(session.next_event().await.unwrap().is_some());
         assert_eq!(session.conclude().await.unwrap_err().class, FaultClass::Stall);
-        assert_eq!(session.next_event().await.unwrap_err().class, FaultClass::Stall, "it is for good");
+        assert_eq!(session.next_event().await.unwrap_err().class, FaultClass::Stall, "faults are final");
         let mut session = recorded.lane().start(spec("go")).await.unwrap();
         let ended = session.end(Duration::ZERO).await.unwrap();
-        assert_eq!(ended.unwrap().class, FaultClass::Stall, "the component never asked");
+        assert_eq!(ended.unwrap().class, FaultClass::Stall, "even if the component never asked");
     }
 }
 

@@ -53,7 +53,7 @@ mod tests {
         let large = preview(&call(serde_json::json!({ "text": "x".repeat(100) })), 20);
         assert_eq!(large, call("{\"text\":\"xxxxxxxxxxx … [cut: 111 bytes in all]".into()));
         let said = SessionEvent { at_ms: 1, kind: SessionEventKind::Message { text: "y".repeat(30) } };
-        let SessionEventKind::Message { text } = preview(&said, 20).kind else { panic!("it is another kind") };
+        let SessionEventKind::Message { text } = preview(&said, 20).kind else { panic!("unexpected kind") };
         assert_eq!(text, format!("{} … [cut: 30 bytes in all]", "y".repeat(20)));
     }
 }

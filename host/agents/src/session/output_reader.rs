@@ -432,7 +432,7 @@ mod tests {
         let turn = AgentTurn::start(state, streams, Box::new(IgnoringDialect), context, "", None);
         timeout(Duration::from_secs(5), observed.recv()).await.unwrap().expect("it is read");
         drop(turn);
-        assert!(timeout(Duration::from_secs(5), observed.recv()).await.expect("nobody holds it").is_none());
+        assert!(timeout(Duration::from_secs(5), observed.recv()).await.expect("the observer is released").is_none());
         assert!(survivor.try_wait().unwrap().is_none());
     }
 }

@@ -109,7 +109,7 @@ mod tests {
             .unwrap();
         let start = Instant::now();
         while attempt_processes(base.path()).len() < 2 {
-            assert!(start.elapsed() < Duration::from_secs(60), "they are not found");
+            assert!(start.elapsed() < Duration::from_secs(60), "the processes were not found");
             std::thread::sleep(Duration::from_millis(20));
         }
         assert!(attempt_processes(&base.path().join("home")).is_empty());

@@ -222,7 +222,7 @@ fn long_messages_are_cut_with_a_note() {
         dialect.parse(&chunk("s", "m", text));
     }
     let parsed = dialect.parse(&chunk("s", "n", "short"));
-    let ParsedLine::Event(SessionEventKind::Message { text }) = &parsed[0] else { panic!("it is another event") };
+    let ParsedLine::Event(SessionEventKind::Message { text }) = &parsed[0] else { panic!("unexpected event") };
     assert!(text.len() < MAX_MESSAGE_BYTES + 40 && text.ends_with("é … [cut after 1 MiB]"), "{}", text.len());
     let parsed = settled(&mut dialect, r#"{"id":2,"result":{"stopReason":"end_turn"}}"#);
     assert_eq!(
@@ -331,7 +331,7 @@ fn trailing_messages_belong_to_the_turn() {
     assert_eq!(dialect.parse(end).len(), 0, "the first answer counts");
     let message = ParsedLine::Event(SessionEventKind::Message { text: "the answer".into() });
     assert_eq!(dialect.finish_turn(), [message, ParsedLine::Finished { stop_reason: "end_turn".into() }]);
-    assert_eq!(dialect.finish_turn(), [], "it is over once");
+    assert_eq!(dialect.finish_turn(), [], "a turn ends once");
     dialect.begin_turn("again");
     dialect.parse(&chunk("s", "m", "before"));
     let end = r#"{"id":3,"result":{"stopReason":"end_turn"}}"#;
@@ -392,7 +392,7 @@ fn every_request_is_answered() {
             .filter_map(|parsed| if let ParsedLine::Reply(line) = parsed { Some(line) } else { None })
             .collect();
         if id.is_empty() {
-            assert_eq!(answers.len(), 0, "nobody knows whom to answer");
+            assert_eq!(answers.len(), 0, "there is no id to answer");
             continue;
         }
         let [written] = &answers[..] else { panic!("{line}: {parsed:?}") };

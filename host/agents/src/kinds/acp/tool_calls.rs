@@ -191,7 +191,7 @@ mod tests {
         assert_eq!(ended(&mut calls, 9), format!(" … ({MAX_OUTPUT} bytes cut)"));
         assert_eq!(ended(&mut calls, 0).len(), MAX_OUTPUT);
         calls.update(&output_bytes(10));
-        assert_eq!(ended(&mut calls, 10).len(), MAX_OUTPUT, "what is over makes room");
+        assert_eq!(ended(&mut calls, 10).len(), MAX_OUTPUT, "finished calls free their space");
         assert_eq!(calls.output_bytes, memory_of(&calls) - 8 * "02null".len());
     }
 }

@@ -149,7 +149,7 @@ fn a_result_may_hold_the_only_message() {
     assert_eq!(messages(&[&result("done")]), ["done"]);
     assert_eq!(messages(&[&text("begin"), &call, &result("done")]), ["begin", "done"]);
     assert_eq!(messages(&[&text("done"), &result("done")]), ["done"]);
-    assert_eq!(messages(&[&text("done"), &result("all of it: done")]), ["done"], "they were told already");
+    assert_eq!(messages(&[&text("done"), &result("all of it: done")]), ["done"], "it was reported already");
     assert_eq!(messages(&[&text("done"), &call, &result("done")]), ["done"]);
     assert_eq!(messages(&[&result(" ")]), [""; 0]);
     assert_eq!(messages(&[&result("one"), &result("two")]), ["one", "two"]);

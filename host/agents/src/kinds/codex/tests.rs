@@ -87,7 +87,7 @@ fn worker_calls_have_the_expected_shape() {
         ParsedLine::Event(SessionEventKind::ToolResult { id, output, .. }) if id == "item_1" => Some(output),
         _ => None,
     });
-    assert!(answered.unwrap().contains(receiver), "the worker is known by what its start was answered with");
+    assert!(answered.unwrap().contains(receiver), "the result of its start names the worker");
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn the_provider_is_merged_into_models_json() {
     let read = || serde_json::from_str::<Value>(&fs::read_to_string(&file).unwrap()).unwrap();
     let mut settings = AgentSettings::new(LaneKind::Pi);
     Pi.prepare(&settings, dir.path()).unwrap();
-    assert!(!file.exists(), "nothing is written for nothing");
+    assert!(!file.exists(), "no provider, no file");
     settings.model = Some("m".into());
     settings.provider = Some(Provider {
         base_url: Some("http://127.0.0.1:1".into()),
