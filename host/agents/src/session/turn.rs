@@ -65,7 +65,7 @@ impl AgentTurn {
 
     /// The next event; `None` once the turn is over.
     pub(crate) async fn next(&mut self) -> Option<SessionEvent> {
-        self.events.recv().await.map(|events| events.event)
+        self.events.recv().await.map(|queued| queued.event)
     }
 
     /// Waits for the end of the turn and discards its events. Returns the agent's stop reason.
