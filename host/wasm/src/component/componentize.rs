@@ -2,16 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use wit_component::{StringEncoding, embed_component_metadata};
-use wit_parser::{Resolve, WorldId};
-
 use super::{
     IdentifyError, Shape,
     apart::adapt_apart,
-    identify::{core_shape, is_scenarios, top_level},
-    world::{PLUGIN, SCENARIOS},
+    identify::{core_shape, top_level},
 };
 use host_model::shown;
+use host_wasip1::{SCENARIOS, embed_world, is_scenarios_export};
 
 /// A component, and what it was made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,13 +61,13 @@ pub fn componentize(module: &[u8], wit: Option<&Path>) -> Result<Componentized, 
     if top.component {
         return Err(ComponentizeError::Component);
     }
-    let typed = top.exports.iter().any(|export| is_scenarios(export));
+    let typed = top.exports.iter().any(|export| is_scenarios_export(export));
     let command = !typed && top.exports.iter().any(|export| export == "_start");
     let mut module = module.to_vec();
     match wit {
         Some(_) if top.world_embedded => return Err(ComponentizeError::WorldTwice),
-        Some(path) => embed(&mut module, path)
-            .map_err(|error| ComponentizeError::World { path: path.to_owned(), reason: format!("{error:#}") })?,
+        Some(path) => embed_world(&mut module, path)
+            .map_err(|reason| ComponentizeError::World { path: path.to_owned(), reason })?,
         // Any world can be one of somebody.
         None if top.world_embedded => {}
         None => match core_shape(&top) {
@@ -86,20 +83,6 @@ pub fn componentize(module: &[u8], wit: Option<&Path>) -> Result<Componentized, 
         (false, false) => "a component of its own world",
     };
     Ok(Componentized { component, kind })
-}
-
-/// Embeds the world `plugin` of a WIT file or folder, or else its only one.
-fn embed(module: &mut Vec<u8>, path: &Path) -> anyhow::Result<()> {
-    let (resolve, world) = world_in(path)?;
-    embed_component_metadata(module, &resolve, world, StringEncoding::UTF8)
-}
-
-fn world_in(path: &Path) -> anyhow::Result<(Resolve, WorldId)> {
-    let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(path)?;
-    let name = resolve.packages[package].worlds.contains_key(PLUGIN).then_some(PLUGIN);
-    let world = resolve.select_world(&[package], name)?;
-    Ok((resolve, world))
 }
 
 #[cfg(test)]

@@ -1,14 +1,10 @@
 //! Tells what a file is, without compiling it.
 
-use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW1;
 use wasmparser::{Chunk, ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, Validator};
 
-use super::{
-    command_entry::start_problem,
-    memory::memory_problem,
-    world::{MANGLED, SCENARIOS, is_own},
-};
+use super::{command_entry::start_problem, memory::memory_problem};
 use crate::engine::{features, missing_proposals};
+use host_wasip1::{MANGLED, PREVIEW1, SCENARIOS, interface_version, is_contract_import};
 
 const RUN: &str = "wasi:cli/run";
 /// The module that commands of 2019 imported.
@@ -365,7 +361,7 @@ fn core_module(top: TopLevel) -> Result<Contents, IdentifyError> {
 
 /// How the host calls a core module, once it is adapted.
 pub(super) fn core_shape(top: &TopLevel) -> Result<Shape, IdentifyError> {
-    let versions = |interface| top.exports.iter().filter_map(move |name| mangled_version(name, interface));
+    let versions = |interface| top.exports.iter().filter_map(move |name| interface_version(name, interface));
     if let Some(version) = versions(SCENARIOS).next() {
         return spoken(version).map(|()| Shape::Typed);
     }
@@ -382,9 +378,9 @@ pub(super) fn core_shape(top: &TopLevel) -> Result<Shape, IdentifyError> {
     }
     // With a world embedded the encoder knows what it may import.
     for module in top.imports.iter().filter(|_| !top.world_embedded) {
-        if is_own(module) {
+        if is_contract_import(module) {
             let interface = module.split('@').next().unwrap_or_default();
-            mangled_version(module, interface).map_or(Ok(()), spoken)?;
+            interface_version(module, interface).map_or(Ok(()), spoken)?;
         } else if module == SNAPSHOT_0 {
             return Err(IdentifyError::Snapshot0);
         } else if module != PREVIEW1 {
@@ -392,22 +388,6 @@ pub(super) fn core_shape(top: &TopLevel) -> Result<Shape, IdentifyError> {
         }
     }
     Ok(Shape::Command(WasiVersion::P1))
-}
-
-/// Whether a core module's export of this name makes it a plugin of the typed world.
-pub(super) fn is_scenarios(export: &str) -> bool {
-    mangled_version(export, SCENARIOS).is_some()
-}
-
-/// The version of `interface` in the name of one of its functions, as a core module has it: with words before it and
-/// the function behind. An empty one where there is none.
-fn mangled_version(name: &str, interface: &str) -> Option<String> {
-    let (_, rest) = name.split_once(interface)?;
-    let version = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
-    match rest.strip_prefix('@') {
-        Some(rest) => Some(rest.chars().take_while(|c| version(*c)).collect()),
-        None => (rest.is_empty() || rest.starts_with(['#', '|'])).then(String::new),
-    }
 }
 
 /// Whether one of the exports is a handler of HTTP requests, of whatever version: `incoming-handler` of WASI 0.2, `handler`

@@ -11,13 +11,13 @@ use std::{
 
 use super::{
     Contents, IdentifyError, PluginFile,
-    adapt::adaptation,
     apart::compile_apart,
     compile::{is_command, kind},
     identify::{identify_start, identify_valid},
 };
 use crate::engine::{Cache, Code, ContentKey, Engine, Survey};
 use host_model::{CompileLimits, shown};
+use host_wasip1::recipe;
 use sha2::{Digest, Sha256};
 
 /// The largest plugin that is read; a JavaScript or Python one has 10 to 20 MB.
@@ -225,5 +225,5 @@ fn binary_size(bytes: u64) -> String {
 
 /// What the code is made from. What has been adapted once needs no process again.
 fn made(source: &Source, contents: &Contents) -> ContentKey {
-    if contents.adapted { source.key.made(&adaptation(is_command(contents))) } else { source.key.clone() }
+    if contents.adapted { source.key.made(&recipe(is_command(contents))) } else { source.key.clone() }
 }

@@ -1,7 +1,7 @@
 //! Whether the calls of a command of WASI 0.1 can reach its memory. One that makes calls that are given addresses must
 //! export it.
 
-use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW1;
+use host_wasip1::PREVIEW1;
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
 const MEMORY: &str = "memory";

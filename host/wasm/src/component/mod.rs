@@ -1,32 +1,23 @@
 //! Plugins: found, identified, adapted, compiled or loaded from the cache, and asked for their scenarios.
 
-mod adapt;
 mod apart;
 pub mod bindings;
-mod calls;
 mod command_entry;
 mod compile;
 mod componentize;
-mod contract;
 mod convert;
-mod custom_sections;
 mod discover;
-mod go_heap;
 mod identify;
-mod late_start;
 mod list;
 mod load;
 mod load_all;
 mod memory;
 mod unlinked;
-mod world;
 
-pub use adapt::{PROC_RAISE, adapt};
 pub use apart::{ADAPT_MODE, COMPILE_MODE, OVER_MEMORY};
 pub use command_entry::run_problem;
 pub use compile::compile;
 pub use componentize::{ComponentizeError, Componentized, componentize};
-pub use contract::CONTRACT;
 pub use discover::{DiscoverError, PluginFile, discover};
 pub use identify::{Contents, IdentifyError, Import, Shape, WasiVersion, identify};
 pub use list::{ListError, Lister};
@@ -35,3 +26,4 @@ pub use load_all::load_all;
 pub use unlinked::{unlinked, unlinked_module};
 
 pub use crate::engine::Code;
+pub use host_wasip1::{CONTRACT, PROC_RAISE, adapt};

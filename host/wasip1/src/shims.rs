@@ -1,12 +1,11 @@
-//! Mends what the official adapter does otherwise than WASI 0.1 says: puts functions of ours around the module's
-//! imports. `calls.wat` has them, with the reason for each.
+//! Fixes the calls for which the official adapter differs from WASI 0.1: inserts shims around the module's imports.
+//! `shims.wat` has them, with the reason for each.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
 };
 
-use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW1;
 use wasm_encoder::{
     CodeSection, FunctionSection, ImportSection, Module, TypeSection,
     reencode::{Error, Reencode, utils},
@@ -16,38 +15,40 @@ use wasmparser::{
     Payload, TypeRef, TypeSectionReader,
 };
 
-/// The source of the functions.
-pub(super) const CALLS: &str = include_str!("calls.wat");
+use crate::names::PREVIEW1;
 
-/// The module, with our functions in the place of the imports that have some.
+/// The source of the shims.
+pub(crate) const SHIMS: &str = include_str!("shims.wat");
+
+/// Replaces the imports that have a shim by the shim.
 ///
 /// # Errors
 /// The module cannot be read.
-pub(super) fn mend(module: &[u8]) -> Result<Vec<u8>, String> {
-    let calls = wat::parse_str(CALLS).map_err(|error| format!("the host's own calls cannot be read: {error}"))?;
+pub(crate) fn insert_shims(module: &[u8]) -> Result<Vec<u8>, String> {
+    let shims = wat::parse_str(SHIMS).map_err(|error| format!("the host's own calls cannot be read: {error}"))?;
     let outline = |bytes| Outline::of(bytes).map_err(|error| format!("it cannot be read: {error}"));
-    let (calls, own) = (outline(&calls)?, outline(module)?);
-    let Some(mut mended) = Mended::plan(&own, &calls) else { return Ok(module.to_owned()) };
+    let (shims, own) = (outline(&shims)?, outline(module)?);
+    let Some(mut insertion) = Insertion::plan(&own, &shims) else { return Ok(module.to_owned()) };
     let mut made = Module::new();
-    let parsed = mended.parse_core_module(&mut made, Parser::new(0), module);
+    let parsed = insertion.parse_core_module(&mut made, Parser::new(0), module);
     parsed.map_err(|error| format!("it cannot be read: {error}"))?;
     Ok(made.finish())
 }
 
-/// What a module has of each kind.
+/// The parts of a module that matter here.
 #[derive(Default)]
 struct Outline<'a> {
     types: u32,
     type_section: Option<TypeSectionReader<'a>>,
-    /// Functions of WASI 0.1, by name, with their places.
+    /// The index of each function imported from WASI 0.1, by name.
     imported: BTreeMap<&'a str, u32>,
-    /// The same, and again where one is imported more than once.
-    places: Vec<(&'a str, u32)>,
+    /// The same, including names that are imported more than once.
+    all_imported: Vec<(&'a str, u32)>,
     imports: u32,
     exported: BTreeMap<&'a str, u32>,
     memory: Option<u32>,
     signatures: Vec<u32>,
-    /// The types of the imports of WASI 0.1.
+    /// The types of the imports from WASI 0.1.
     imported_types: BTreeMap<&'a str, u32>,
     bodies: Vec<FunctionBody<'a>>,
 }
@@ -69,7 +70,7 @@ impl<'a> Outline<'a> {
                         if let TypeRef::Func(signature) | TypeRef::FuncExact(signature) = import.ty {
                             if import.module == PREVIEW1 {
                                 outline.imported.insert(import.name, outline.imports);
-                                outline.places.push((import.name, outline.imports));
+                                outline.all_imported.push((import.name, outline.imports));
                                 outline.imported_types.insert(import.name, signature);
                             }
                             outline.imports += 1;
@@ -108,63 +109,65 @@ impl<'a> Outline<'a> {
     }
 }
 
-/// A module with functions of ours.
-struct Mended<'a, 'b> {
-    calls: &'b Outline<'a>,
-    /// Our functions that it gets, by their places among the calls, in order.
+/// How shims are inserted into a module.
+struct Insertion<'a, 'b> {
+    shims: &'b Outline<'a>,
+    /// The shims that it gets, by their indices in the shims' module, ascending.
     added: Vec<u32>,
-    /// Imports that it does not have and they need, with their types among the calls.
+    /// Imports that the shims need and the module lacks, with their types in the shims' module.
     missing: Vec<(&'a str, u32)>,
-    /// What stands in for an import.
-    stand_ins: BTreeMap<u32, u32>,
+    /// The shim for an import, both by index in the new module.
+    replacements: BTreeMap<u32, u32>,
     transplant: Transplant,
     imports: u32,
 }
 
-impl<'a, 'b> Mended<'a, 'b> {
-    /// What is to be done to the module; `None` where nothing is.
-    fn plan(own: &Outline<'_>, calls: &'b Outline<'a>) -> Option<Self> {
-        // Without functions of its own it does nothing, and without a memory it can name no path.
+impl<'a, 'b> Insertion<'a, 'b> {
+    /// `None` if the module needs no shim.
+    fn plan(own: &Outline<'_>, shims: &'b Outline<'a>) -> Option<Self> {
+        // Without functions it does nothing, and without a memory it cannot pass a path.
         let memory = own.memory.filter(|_| !own.bodies.is_empty())?;
         let wrapped: Vec<(&str, u32)> =
-            calls.exported.iter().filter_map(|(name, ours)| own.imported.get(name).map(|_| (*name, *ours))).collect();
-        let mut needed: BTreeSet<u32> = wrapped.iter().map(|(_, ours)| *ours).collect();
+            shims.exported.iter().filter_map(|(name, shim)| own.imported.get(name).map(|_| (*name, *shim))).collect();
+        let mut needed: BTreeSet<u32> = wrapped.iter().map(|(_, shim)| *shim).collect();
         let mut open: Vec<u32> = needed.iter().copied().collect();
         while let Some(function) = open.pop().filter(|_| !wrapped.is_empty()) {
-            let called = calls.called_by(function).into_iter().filter(|called| needed.insert(*called));
-            open.extend(called.filter(|called| *called >= calls.imports));
+            let called = shims.called_by(function).into_iter().filter(|called| needed.insert(*called));
+            open.extend(called.filter(|called| *called >= shims.imports));
         }
-        let added: Vec<u32> = needed.iter().copied().filter(|function| *function >= calls.imports).collect();
+        let added: Vec<u32> = needed.iter().copied().filter(|function| *function >= shims.imports).collect();
         if added.is_empty() {
             return None;
         }
-        let imported = calls.imported.iter().filter(|(_, place)| needed.contains(place));
+        let imported = shims.imported.iter().filter(|(_, index)| needed.contains(index));
         let missing: Vec<(&str, u32)> = imported
             .clone()
             .filter(|(name, _)| !own.imported.contains_key(*name))
-            .map(|(name, _)| (*name, calls.imported_types[name]))
+            .map(|(name, _)| (*name, shims.imported_types[name]))
             .collect();
         let count = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
         let first = own.imports + count(missing.len()) + count(own.bodies.len());
-        let place = |name: &str| match own.imported.get(name) {
-            Some(place) => *place,
+        let index = |name: &str| match own.imported.get(name) {
+            Some(index) => *index,
             None => own.imports + count(missing.iter().position(|(missing, _)| *missing == name).unwrap_or(0)),
         };
-        let mut functions: BTreeMap<u32, u32> = imported.map(|(name, at)| (*at, place(name))).collect();
-        functions.extend(added.iter().zip(first..).map(|(ours, place)| (*ours, place)));
-        let stand_in = |name: &str| wrapped.iter().find(|(known, _)| *known == name).map(|(_, ours)| functions[ours]);
-        let stand_ins = own.places.iter().filter_map(|(name, place)| Some((*place, stand_in(name)?))).collect();
+        let mut functions: BTreeMap<u32, u32> = imported.map(|(name, at)| (*at, index(name))).collect();
+        functions.extend(added.iter().zip(first..).map(|(shim, index)| (*shim, index)));
+        let replacement =
+            |name: &str| wrapped.iter().find(|(known, _)| *known == name).map(|(_, shim)| functions[shim]);
+        let replacements =
+            own.all_imported.iter().filter_map(|(name, index)| Some((*index, replacement(name)?))).collect();
         let transplant = Transplant { functions, types: own.types, memory };
-        Some(Self { calls, added, missing, stand_ins, transplant, imports: own.imports })
+        Some(Self { shims, added, missing, replacements, transplant, imports: own.imports })
     }
 }
 
-impl Reencode for Mended<'_, '_> {
+impl Reencode for Insertion<'_, '_> {
     type Error = Infallible;
 
     fn function_index(&mut self, function: u32) -> Result<u32, Error<Infallible>> {
-        Ok(match self.stand_ins.get(&function) {
-            Some(ours) => *ours,
+        Ok(match self.replacements.get(&function) {
+            Some(shim) => *shim,
             None if function < self.imports => function,
             None => function + u32::try_from(self.missing.len()).unwrap_or(u32::MAX),
         })
@@ -176,8 +179,8 @@ impl Reencode for Mended<'_, '_> {
         section: TypeSectionReader<'_>,
     ) -> Result<(), Error<Infallible>> {
         utils::parse_type_section(self, types, section)?;
-        let ours = self.calls.type_section.clone();
-        ours.map_or(Ok(()), |section| utils::parse_type_section(&mut self.transplant, types, section))
+        let shim_types = self.shims.type_section.clone();
+        shim_types.map_or(Ok(()), |section| utils::parse_type_section(&mut self.transplant, types, section))
     }
 
     fn parse_import_section(
@@ -198,8 +201,8 @@ impl Reencode for Mended<'_, '_> {
         section: FunctionSectionReader<'_>,
     ) -> Result<(), Error<Infallible>> {
         utils::parse_function_section(self, functions, section)?;
-        for ours in &self.added {
-            let signature = self.calls.signatures[(ours - self.calls.imports) as usize];
+        for shim in &self.added {
+            let signature = self.shims.signatures[(shim - self.shims.imports) as usize];
             functions.function(self.transplant.types + signature);
         }
         Ok(())
@@ -211,15 +214,15 @@ impl Reencode for Mended<'_, '_> {
         section: CodeSectionReader<'_>,
     ) -> Result<(), Error<Infallible>> {
         utils::parse_code_section(self, code, section)?;
-        for ours in &self.added {
-            let body = self.calls.bodies[(ours - self.calls.imports) as usize].clone();
+        for shim in &self.added {
+            let body = self.shims.bodies[(shim - self.shims.imports) as usize].clone();
             self.transplant.parse_function_body(code, body)?;
         }
         Ok(())
     }
 }
 
-/// Puts what is written for the calls' own module into another.
+/// Renumbers the body of a shim for the module that it is inserted into.
 struct Transplant {
     functions: BTreeMap<u32, u32>,
     types: u32,
@@ -246,59 +249,59 @@ impl Reencode for Transplant {
 mod tests {
     use super::*;
 
-    fn mended(text: &str) -> Vec<u8> {
-        let made = mend(&wat::parse_str(text).unwrap()).unwrap();
+    fn with_shims(text: &str) -> Vec<u8> {
+        let made = insert_shims(&wat::parse_str(text).unwrap()).unwrap();
         wasmparser::validate(&made).unwrap_or_else(|error| panic!("{error}"));
         made
     }
 
-    /// The imports, and how many functions of its own the module has.
+    /// The imports, and how many functions the module defines.
     fn outline(module: &[u8]) -> (Vec<String>, usize) {
         let outline = Outline::of(module).unwrap();
         let mut imported: Vec<_> = outline.imported.iter().collect();
-        imported.sort_by_key(|(_, place)| **place);
+        imported.sort_by_key(|(_, index)| **index);
         (imported.into_iter().map(|(name, _)| (*name).to_owned()).collect(), outline.bodies.len())
     }
 
     #[test]
-    fn the_calls_are_whole_and_stand_in_for_what_they_call() {
-        let calls = wat::parse_str(CALLS).unwrap();
-        wasmparser::validate(&calls).unwrap();
-        let calls = Outline::of(&calls).unwrap();
-        for (name, ours) in &calls.exported {
-            if let Some(import) = calls.imported.get(name) {
-                assert!(calls.called_by(*ours).contains(import), "{name}");
+    fn shims_are_valid_and_call_what_they_replace() {
+        let shims = wat::parse_str(SHIMS).unwrap();
+        wasmparser::validate(&shims).unwrap();
+        let shims = Outline::of(&shims).unwrap();
+        for (name, shim) in &shims.exported {
+            if let Some(import) = shims.imported.get(name) {
+                assert!(shims.called_by(*shim).contains(import), "{name}");
             }
         }
     }
 
     #[test]
-    fn a_module_that_calls_nothing_of_it_stays_as_it_is() {
+    fn a_module_that_needs_no_shims_does_not_change() {
         for text in [
             "(module (memory (export \"memory\") 1) (func (export \"_start\")))",
             "(module (import \"wasi_snapshot_preview1\" \"fd_close\" (func (param i32) (result i32)))
                 (memory (export \"memory\") 1) (func (export \"_start\")))",
-            // Nobody can call it, or name a path.
+            // Nothing can call it, or pass a path.
             "(module (import \"wasi_snapshot_preview1\" \"sock_shutdown\" (func (param i32 i32) (result i32)))
                 (memory (export \"memory\") 1))",
             "(module (import \"wasi_snapshot_preview1\" \"sock_shutdown\" (func (param i32 i32) (result i32)))
                 (func (export \"_start\")))",
         ] {
             let module = wat::parse_str(text).unwrap();
-            assert_eq!(mend(&module).unwrap(), module, "{text}");
+            assert_eq!(insert_shims(&module).unwrap(), module, "{text}");
         }
     }
 
     #[test]
-    fn only_what_is_called_comes_with_what_it_needs() {
-        let module = mended(
+    fn only_needed_shims_and_imports_are_added() {
+        let module = with_shims(
             "(module
                 (import \"wasi_snapshot_preview1\" \"path_unlink_file\" (func $u (param i32 i32 i32) (result i32)))
                 (memory (export \"memory\") 1)
                 (func (export \"_start\") (drop (call $u (i32.const 3) (i32.const 0) (i32.const 0)))))",
         );
         assert_eq!(outline(&module), (vec!["path_unlink_file".to_owned()], 3));
-        let module = mended(
+        let module = with_shims(
             "(module
                 (import \"env\" \"other\" (func $other))
                 (import \"wasi_snapshot_preview1\" \"sock_shutdown\" (func $s (param i32 i32) (result i32)))
@@ -309,8 +312,8 @@ mod tests {
     }
 
     #[test]
-    fn every_place_that_names_a_function_names_the_same_one_afterwards() {
-        let module = mended(
+    fn all_references_to_functions_are_renumbered() {
+        let module = with_shims(
             "(module
                 (type $pair (func (param i32 i32) (result i32)))
                 (rec (type $a (func)) (type $b (func)))
@@ -327,7 +330,7 @@ mod tests {
                 (export \"s\" (func $s)))",
         );
         let outline = Outline::of(&module).unwrap();
-        // One import came, so the first function of its own has the place 2, and the stand-in the last.
+        // One import was added, so the first function of its own has index 2, and the shim the last.
         let last = outline.imports + u32::try_from(outline.bodies.len()).unwrap() - 1;
         assert_eq!((outline.imports, outline.exported["own"]), (2, 3));
         assert!(outline.exported["s"] >= last - 1, "{:?}", outline.exported);

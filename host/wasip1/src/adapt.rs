@@ -1,11 +1,10 @@
-//! Core modules for WASI 0.1, turned into components in memory.
+//! Runs the encoder of components, with what a module needs changed before.
 
 use std::borrow::Cow;
 
 use sha2::{Digest, Sha256};
 use wasi_preview1_component_adapter_provider::{
-    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW1, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
-    WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+    WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
 use wasm_encoder::{
     CodeSection, EntityType, ExportKind, ExportSection, Function, FunctionSection, ImportSection, MemoryType, Module,
@@ -15,22 +14,23 @@ use wasm_encoder::{
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-use super::{
-    CONTRACT,
-    calls::{CALLS, mend},
-    custom_sections::{without_unreadable, without_unreadable_world},
-    go_heap::with_room,
-    late_start::with_late_start,
-    world::with_world,
+use crate::{
+    contract::CONTRACT,
+    custom_sections::{strip_unreadable, strip_unreadable_world},
+    go_heap::reserve_pages,
+    names::PREVIEW1,
+    shims::{SHIMS, insert_shims},
+    start_function::defer_start,
+    world::embed_contract_world,
 };
 
-/// The encoder's version, which makes other components of the same modules.
+/// The encoder's version: another one makes other components from the same modules.
 const ENCODER: &str = "wit-component 0.254.2";
 
-/// The name under which a module finds [`exit_adapter`].
+/// The module name of [`exit_adapter`].
 const EXIT: &str = "host:exit";
 const PROC_EXIT: &str = "proc_exit";
-/// The function that a program raises a signal by. The official adapter has none, and names no reason.
+/// The function that raises a signal. The official adapter does not have it.
 pub const PROC_RAISE: &str = "proc_raise";
 const EXIT_INTERFACE: &str = "wasi:cli/exit@0.2.12";
 const EXIT_WORLD: &str = "
@@ -41,29 +41,29 @@ const EXIT_WORLD: &str = "
     }
 ";
 
-/// Makes another module of one; `None` where nothing is to be done.
+/// Changes a module; `None` if it stays as it is.
 type Change<'a> = &'a dyn Fn(&[u8]) -> Result<Option<Vec<u8>>, String>;
 
-/// Turns a core module for WASI 0.1 into a component: a command by its `_start`, or, with a world embedded, a
-/// component of that world. One that has none is of the host's own where its exports or imports say so. The exit code
-/// stays: the official adapter keeps only whether it was 0. Calls that it answers wrongly are mended.
+/// Turns a core module for WASI 0.1 into a component: a command if it has `_start`, or a component of the world that is
+/// embedded in it. Without an embedded world, its exports and imports say whether it uses the contract's. Keeps the
+/// exit code, of which the official adapter only keeps whether it was 0, and fixes the calls that the adapter gets wrong.
 ///
-/// A module can make the encoder overflow its stack, so the host does this in a process of its own.
+/// A module can make the encoder overflow its stack, so the host runs this in a subprocess.
 ///
 /// # Errors
-/// The encoder's words when the module does not fit its world or WASI 0.1.
+/// The encoder's message if the module does not fit its world or WASI 0.1.
 pub fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
-    let late_start = |module: &[u8]| with_late_start(module, command);
+    let defer_start = |module: &[u8]| defer_start(module, command);
     let mut module = Cow::Borrowed(module);
-    for cleaned in [without_unreadable, without_unreadable_world] {
-        module = cleaned(&module).map_or(module, Cow::Owned);
+    for strip in [strip_unreadable, strip_unreadable_world] {
+        module = strip(&module).map_or(module, Cow::Owned);
     }
-    // The start function is moved first: what it is moved to depends on whether the module has a world of its own.
-    let changes: [Change<'_>; 3] = [&late_start, &with_world, &with_room];
-    for changed in changes {
-        module = changed(&module)?.map_or(module, Cow::Owned);
+    // Start functions come first: where they move depends on whether the module came with a world.
+    let changes: [Change<'_>; 3] = [&defer_start, &embed_contract_world, &reserve_pages];
+    for change in changes {
+        module = change(&module)?.map_or(module, Cow::Owned);
     }
-    let (module, exits) = redirect_exit(&mend(&module)?)?;
+    let (module, exits) = redirect_exit(&insert_shims(&module)?)?;
     let encode = || {
         let mut encoder =
             ComponentEncoder::default().validate(true).module(&module)?.adapter(PREVIEW1, adapter(command))?;
@@ -75,19 +75,20 @@ pub fn adapt(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
     encode().map_err(|error| format!("{error:#}"))
 }
 
-/// Names how [`adapt`] turns modules into components: for the same module and name it gives the same component.
-pub(super) fn adaptation(command: bool) -> String {
+/// Identifies how [`adapt`] works: the same module and recipe give the same component. Compile caches use it as a key.
+#[must_use]
+pub fn recipe(command: bool) -> String {
     let mut hasher = Sha256::new();
-    // The sources are part of how it is done.
     let sources = [
         include_bytes!("adapt.rs").as_slice(),
-        include_bytes!("calls.rs"),
         include_bytes!("custom_sections.rs"),
         include_bytes!("go_heap.rs"),
-        include_bytes!("late_start.rs"),
+        include_bytes!("names.rs"),
+        include_bytes!("shims.rs"),
+        include_bytes!("start_function.rs"),
         include_bytes!("world.rs"),
     ];
-    let others = [CALLS.as_bytes(), ENCODER.as_bytes(), adapter(command), &[u8::from(command)]];
+    let others = [SHIMS.as_bytes(), ENCODER.as_bytes(), adapter(command), &[u8::from(command)]];
     let contract = CONTRACT.iter().map(|(_, text)| text.as_bytes());
     for part in sources.into_iter().chain(others).chain(contract) {
         hasher.update((part.len() as u64).to_le_bytes());
@@ -100,20 +101,20 @@ fn adapter(command: bool) -> &'static [u8] {
     if command { WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER } else { WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER }
 }
 
-/// Makes the module take `proc_exit` and `proc_raise` from [`exit_adapter`]; says whether it imports one at all.
+/// Makes the module import `proc_exit` and `proc_raise` from [`exit_adapter`]; returns whether it imports any of them.
 fn redirect_exit(module: &[u8]) -> Result<(Vec<u8>, bool), String> {
     let unreadable = |error: &dyn std::fmt::Display| format!("it cannot be read: {error}");
-    let grown = adapters_memory(module).map_err(|error| unreadable(&error))?;
-    let mut redirect = Redirect { found: false, adapted: false, grown, memories: 0 };
+    let grown = adapter_memory(module).map_err(|error| unreadable(&error))?;
+    let mut redirect = ExitRedirect { imports_exit: false, imports_wasi: false, grown, memories: 0 };
     let mut redirected = Module::new();
     redirect
         .parse_core_module(&mut redirected, wasmparser::Parser::new(0), module)
         .map_err(|error| unreadable(&error))?;
-    Ok((redirected.finish(), redirect.found))
+    Ok((redirected.finish(), redirect.imports_exit))
 }
 
-/// The memory that the adapter works in, by its index: the one that the module exports as `memory`.
-fn adapters_memory(module: &[u8]) -> wasmparser::Result<Option<u32>> {
+/// The index of the memory that the adapter works in: the one that the module exports as `memory`.
+fn adapter_memory(module: &[u8]) -> wasmparser::Result<Option<u32>> {
     for payload in wasmparser::Parser::new(0).parse_all(module) {
         let wasmparser::Payload::ExportSection(exports) = payload? else { continue };
         for export in exports {
@@ -126,34 +127,34 @@ fn adapters_memory(module: &[u8]) -> wasmparser::Result<Option<u32>> {
     Ok(None)
 }
 
-struct Redirect {
-    found: bool,
-    /// Whether it imports anything of WASI 0.1.
-    adapted: bool,
+struct ExitRedirect {
+    imports_exit: bool,
+    /// Whether the module imports anything from WASI 0.1.
+    imports_wasi: bool,
     /// The memory that the adapter grows.
     grown: Option<u32>,
-    /// Memories so far.
+    /// How many memories were met so far.
     memories: u32,
 }
 
-/// Pages that the adapter takes of the module's memory when it is first called. A module that may not grow so far would trap.
+/// Pages that the adapter allocates in the module's memory on its first call. A module whose maximum is lower would trap.
 const ADAPTER_PAGES: u64 = 4;
-/// Pages of 4 GiB, all that a 32-bit memory can have.
-const ALL_PAGES: u64 = 1 << 16;
+/// 4 GiB, the most that a 32-bit memory can have.
+const MAX_PAGES: u64 = 1 << 16;
 
-impl Reencode for Redirect {
+impl Reencode for ExitRedirect {
     type Error = std::convert::Infallible;
 
     fn memory_type(&mut self, memory: wasmparser::MemoryType) -> Result<MemoryType, reencode::Error<Self::Error>> {
         let memory = reencode::utils::memory_type(self, memory);
         let index = self.memories;
         self.memories += 1;
-        let plain = !memory.memory64 && memory.page_size_log2.is_none();
-        if !self.adapted || self.grown != Some(index) || !plain {
+        let is_plain = !memory.memory64 && memory.page_size_log2.is_none();
+        if !self.imports_wasi || self.grown != Some(index) || !is_plain {
             return Ok(memory);
         }
-        let roomier = |most: u64| most.saturating_add(ADAPTER_PAGES).min(ALL_PAGES).max(most);
-        Ok(MemoryType { maximum: memory.maximum.map(roomier), ..memory })
+        let raise = |maximum: u64| maximum.saturating_add(ADAPTER_PAGES).min(MAX_PAGES).max(maximum);
+        Ok(MemoryType { maximum: memory.maximum.map(raise), ..memory })
     }
 
     fn parse_import_section(
@@ -163,18 +164,18 @@ impl Reencode for Redirect {
     ) -> Result<(), reencode::Error<Self::Error>> {
         for import in section.into_imports() {
             let import = import?;
-            let exits = import.module == PREVIEW1 && matches!(import.name, PROC_EXIT | PROC_RAISE);
-            self.found |= exits;
-            self.adapted |= import.module == PREVIEW1;
-            let module = if exits { EXIT } else { import.module };
+            let is_exit = import.module == PREVIEW1 && matches!(import.name, PROC_EXIT | PROC_RAISE);
+            self.imports_exit |= is_exit;
+            self.imports_wasi |= import.module == PREVIEW1;
+            let module = if is_exit { EXIT } else { import.module };
             imports.import(module, import.name, self.entity_type(import.ty)?);
         }
         Ok(())
     }
 }
 
-/// A module whose `proc_exit` hands the low byte of the code to `wasi:cli/exit`, as an operating system does. Its
-/// `proc_raise` traps: WASI has no signals. The function's name is in the backtrace then.
+/// A module whose `proc_exit` passes the low byte of the code to `wasi:cli/exit`, as an operating system does. Its
+/// `proc_raise` traps, since WASI has no signals; the function's name is then in the backtrace.
 fn exit_adapter() -> anyhow::Result<Vec<u8>> {
     let mut types = TypeSection::new();
     types.ty().function([ValType::I32], []);
@@ -215,15 +216,15 @@ mod tests {
     }
 
     #[test]
-    fn the_encoder_told_is_the_one_linked() {
+    fn the_named_encoder_version_is_the_linked_one() {
         let (name, version) = ENCODER.split_once(' ').unwrap();
-        let lock = include_str!("../../../../Cargo.lock");
+        let lock = include_str!("../../../Cargo.lock");
         assert!(lock.contains(&format!("name = \"{name}\"\nversion = \"{version}\"")));
-        assert_ne!(adaptation(true), adaptation(false));
+        assert_ne!(recipe(true), recipe(false));
     }
 
     #[test]
-    fn a_module_that_exits_takes_the_exact_code_with_it() {
+    fn a_module_that_exits_keeps_its_exact_exit_code() {
         let component = adapted(
             r#"(module
                 (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
@@ -232,8 +233,8 @@ mod tests {
         )
         .unwrap();
         wasmparser::Validator::new_with_features(wasmparser::WasmFeatures::all()).validate_all(&component).unwrap();
-        let named = |name: &str| component.windows(name.len()).any(|bytes| bytes == name.as_bytes());
-        assert!(named("exit-with-code") && named(EXIT));
+        let contains = |name: &str| component.windows(name.len()).any(|bytes| bytes == name.as_bytes());
+        assert!(contains("exit-with-code") && contains(EXIT));
     }
 
     #[test]
@@ -241,7 +242,7 @@ mod tests {
         assert!(adapted(r#"(module (memory (export "memory") 1) (func (export "_start")))"#).is_ok());
     }
 
-    /// Minimum and maximum of every memory of a module that imports something of WASI 0.1.
+    /// Minimum and maximum of every memory after the redirect, in a module that imports WASI 0.1.
     fn memories(fields: &str) -> Vec<(u64, Option<u64>)> {
         let text = format!(
             r#"(module (import "wasi_snapshot_preview1" "proc_exit" (func (param i32))) {fields} (func (export "_start")))"#
@@ -255,10 +256,10 @@ mod tests {
     }
 
     #[test]
-    fn only_the_memory_that_the_adapter_grows_may_grow_further() {
+    fn only_the_memory_of_the_adapter_gets_a_higher_maximum() {
         assert_eq!(memories(r#"(memory (export "memory") 1 1)"#), [(1, Some(1 + ADAPTER_PAGES))]);
         assert_eq!(memories(r#"(memory (export "memory") 1)"#), [(1, None)]);
-        assert_eq!(memories(r#"(memory (export "memory") 1 65535)"#), [(1, Some(ALL_PAGES))]);
+        assert_eq!(memories(r#"(memory (export "memory") 1 65535)"#), [(1, Some(MAX_PAGES))]);
         assert_eq!(
             memories(
                 r#"(memory 2 2) (memory (export "memory") 1 3) (memory i64 70000 80000)
@@ -269,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_memory_of_another_kind_stays_as_it_is() {
+    fn memories_of_other_kinds_do_not_change() {
         for (memory, bounds) in [
             ("i64 70000 80000", (70_000, 80_000)),
             ("i64 1 0xffffffffffffffff (pagesize 1)", (1, u64::MAX)),
@@ -280,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_for_something_else_is_refused() {
+    fn an_unknown_import_is_refused() {
         let problem = adapted(
             r#"(module (import "wasi_snapshot_preview1" "teleport" (func)) (memory (export "memory") 1) (func (export "_start")))"#,
         );

@@ -1,9 +1,9 @@
-//! Puts off the start function of a core module until the module can call what it imports.
+//! Defers the start function of a core module until the module can call its imports.
 //!
-//! A component's parts are made one after another. The encoder gives the main module its imports by a table that is filled
-//! once the module is made, since the functions need the module's memory: what the module calls from its start function
-//! is not there yet, and traps. Here the function becomes the beginning of what the component calls first: `_start` of a
-//! command, and elsewhere `_initialize`.
+//! A component instantiates its modules one after another. The main module calls its imports through a table that is
+//! filled after the module is instantiated, because the imported functions need its memory: calls from its start function
+//! would trap. Here the start function becomes the beginning of what the component calls first: `_start` of a command,
+//! otherwise `_initialize`.
 
 use wasm_encoder::{
     CodeSection, ExportKind, ExportSection, Function, FunctionSection, Module, RawSection, TypeSection,
@@ -12,31 +12,31 @@ use wasm_encoder::{
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
 const START: &str = "_start";
-/// The names of what is called first, in the two ways of mangling names.
+/// What is called first, in the two name mangling schemes.
 const INITIALIZE: [&str; 2] = ["_initialize", "cm32p2_initialize"];
-/// What the entry was is exported still: it may be referred to only because it is.
-const BEFORE: &str = "before late start: ";
+/// The old entry point stays exported under this prefix: `ref.func` is valid only for an exported function.
+const OLD_ENTRY_PREFIX: &str = "before late start: ";
 
-/// The module without a start function; `None` where it has none, or imports no function that it could call. `_start` is
-/// called of a `command`, and not of a module that has a world of its own.
+/// Removes the start function; `None` if the module has none, or imports no function that it could call. The host calls
+/// `_start` of a `command`, but not of a module that came with a world.
 ///
 /// # Errors
 /// The module cannot be read.
-pub(super) fn with_late_start(module: &[u8], command: bool) -> Result<Option<Vec<u8>>, String> {
-    let late = LateStart::plan(module, command).map_err(|error| format!("it cannot be read: {error}"))?;
-    late.map(|late| late.made(module)).transpose().map_err(|error| format!("it cannot be read: {error}"))
+pub(crate) fn defer_start(module: &[u8], command: bool) -> Result<Option<Vec<u8>>, String> {
+    let deferred = DeferredStart::plan(module, command).map_err(|error| format!("it cannot be read: {error}"))?;
+    deferred.map(|deferred| deferred.apply(module)).transpose().map_err(|error| format!("it cannot be read: {error}"))
 }
 
-struct LateStart {
+struct DeferredStart {
     start: u32,
-    /// The export that begins with it, and the function that it named where there is one.
+    /// The export that will begin with it, and the function exported there so far.
     entry: (&'static str, Option<u32>),
     types: u32,
-    /// Imported ones too.
+    /// Includes imported ones.
     functions: u32,
 }
 
-impl LateStart {
+impl DeferredStart {
     fn plan(module: &[u8], is_command: bool) -> Result<Option<Self>, wasmparser::BinaryReaderError> {
         let (mut start, mut imported, mut own, mut types) = (None, 0, 0, 0);
         let (mut command, mut reactor, mut embedded) = (None, None, false);
@@ -73,13 +73,13 @@ impl LateStart {
             }
         }
         let Some(start) = start.filter(|_| imported > 0 && own > 0) else { return Ok(None) };
-        // What has both is initialised before it starts.
+        // A module with both is initialized before it starts.
         let command = command.filter(|_| is_command && !embedded);
         let entry = reactor.or(command).unwrap_or((INITIALIZE[0], None));
         Ok(Some(Self { start, entry, types, functions: imported + own }))
     }
 
-    fn made(&self, module: &[u8]) -> Result<Vec<u8>, wasm_encoder::reencode::Error> {
+    fn apply(&self, module: &[u8]) -> Result<Vec<u8>, wasm_encoder::reencode::Error> {
         let (mut made, mut code, mut bodies) = (Module::new(), CodeSection::new(), 0);
         for payload in Parser::new(0).parse_all(module) {
             let payload = payload?;
@@ -126,7 +126,7 @@ impl LateStart {
         for export in section {
             let export = export?;
             if export.name == self.entry.0 {
-                exports.export(&format!("{BEFORE}{}", export.name), ExportKind::Func, export.index);
+                exports.export(&format!("{OLD_ENTRY_PREFIX}{}", export.name), ExportKind::Func, export.index);
             } else {
                 RoundtripReencoder.parse_export(&mut exports, export)?;
             }
@@ -153,10 +153,10 @@ mod tests {
 
     const IMPORT: &str = r#"(import "wasi_snapshot_preview1" "sched_yield" (func $yield (result i32)))"#;
 
-    fn late(text: &str, command: bool) -> Option<Vec<u8>> {
-        let made = with_late_start(&wat::parse_str(text).unwrap(), command).unwrap()?;
+    fn deferred(text: &str, command: bool) -> Option<Vec<u8>> {
+        let made = defer_start(&wat::parse_str(text).unwrap(), command).unwrap()?;
         wasmparser::validate(&made).unwrap_or_else(|error| panic!("{error}"));
-        assert_eq!(with_late_start(&made, command).unwrap(), None, "it is done once");
+        assert_eq!(defer_start(&made, command).unwrap(), None, "it is done once");
         Some(made)
     }
 
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_entry_of_a_module_begins_with_its_start_function() {
+    fn the_entry_point_begins_with_the_start_function() {
         let module = |exported: &str| {
             format!(
                 r#"(module {IMPORT}
@@ -186,14 +186,14 @@ mod tests {
                     (data (i32.const 0) "x"))"#
             )
         };
-        let exports = |exported: &str, command: bool| exports(&late(&module(exported), command).unwrap());
+        let exports = |exported: &str, command: bool| exports(&deferred(&module(exported), command).unwrap());
         let with = |added: &[(&str, u32)]| {
             let added = added.iter().map(|(name, at)| ((*name).to_owned(), *at));
             [("memory".to_owned(), 0), ("own".to_owned(), 2)].into_iter().chain(added).collect::<Vec<_>>()
         };
         let start = r#"(func (export "_start"))"#;
         assert_eq!(exports(start, true), with(&[("before late start: _start", 3), ("_start", 4)]));
-        // Nobody calls the `_start` of what is no command.
+        // The `_start` of a module that is not a command is not called.
         assert_eq!(exports(start, false), with(&[("_start", 3), ("_initialize", 4)]));
         let world = format!(r#"{start} (@custom "component-type:w" "")"#);
         assert_eq!(exports(&world, true), with(&[("_start", 3), ("_initialize", 4)]));
@@ -205,17 +205,17 @@ mod tests {
             assert_eq!(exports(&both, true), with(&[("_start", 3), (&before, 4), (name, 5)]));
         }
         assert_eq!(exports("", false), with(&[("_initialize", 3)]));
-        // Its export is what lets the function name itself.
+        // `ref.func` needs the export.
         exports(r#"(func $s (export "_start") (drop (ref.func $s)))"#, true);
     }
 
     #[test]
-    fn what_calls_nobody_when_it_is_made_stays_as_it_is() {
+    fn modules_without_start_function_or_imports_do_not_change() {
         for text in [
             format!(r#"(module {IMPORT} (func (export "_start")))"#),
             r#"(module (func $begin) (start $begin) (func (export "_start")))"#.to_owned(),
         ] {
-            assert_eq!(late(&text, true), None, "{text}");
+            assert_eq!(deferred(&text, true), None, "{text}");
         }
     }
 }

@@ -1,39 +1,52 @@
-//! The world of a core module that says nothing of it: known by what it exports and imports.
+//! Embeds a world into a core module.
+
+use std::path::Path;
 
 use wasmparser::{Parser, Payload};
 use wit_component::{StringEncoding, embed_component_metadata};
 use wit_parser::{Resolve, WorldId};
 
-use super::{contract::push_contract, identify::is_scenarios};
+use crate::{
+    contract::push_contract,
+    names::{is_contract_import, is_scenarios_export},
+};
 
-/// What the core module of a plugin exports, in whatever way its names are mangled.
-pub(super) const SCENARIOS: &str = "scenario:host/scenarios";
-const OWN: &str = "scenario:host/";
-/// What stands before names in the other way of mangling them.
-pub(super) const MANGLED: &str = "cm32p2|";
-/// The world that a plugin is of.
-pub(super) const PLUGIN: &str = "plugin";
-/// For a command that talks to the host besides.
+/// The world of a typed plugin.
+const PLUGIN: &str = "plugin";
+/// The world of a command that also calls the host.
 const COMMAND_WORLD: &str = "
     package host:command;
     world command { import scenario:host/agent@0.1.0; import scenario:host/report@0.1.0; }
 ";
 
-/// Whether a core module imports this module from the host's contract.
-pub(super) fn is_own(module: &str) -> bool {
-    module.strip_prefix(MANGLED).unwrap_or(module).starts_with(OWN)
+/// Embeds the world `plugin` of a WIT file or directory, or its only one.
+///
+/// # Errors
+/// The message of the WIT parser.
+pub fn embed_world(module: &mut Vec<u8>, wit: &Path) -> Result<(), String> {
+    world_in(wit)
+        .and_then(|(resolve, world)| embed_component_metadata(module, &resolve, world, StringEncoding::UTF8))
+        .map_err(|error| format!("{error:#}"))
 }
 
-/// Embeds the world that the module is of by its exports or imports; `None` where it has one already, or needs none.
+fn world_in(wit: &Path) -> anyhow::Result<(Resolve, WorldId)> {
+    let mut resolve = Resolve::default();
+    let (package, _) = resolve.push_path(wit)?;
+    let name = resolve.packages[package].worlds.contains_key(PLUGIN).then_some(PLUGIN);
+    let world = resolve.select_world(&[package], name)?;
+    Ok((resolve, world))
+}
+
+/// Embeds the contract's world that fits the module's exports or imports; `None` if it has a world, or needs none.
 ///
 /// # Errors
 /// The module cannot be read, or the contract does not fit.
-pub(super) fn with_world(module: &[u8]) -> Result<Option<Vec<u8>>, String> {
+pub(crate) fn embed_contract_world(module: &[u8]) -> Result<Option<Vec<u8>>, String> {
     let facts = Facts::read(module).map_err(|error| format!("it cannot be read: {error}"))?;
     let world = match facts {
         Facts { embedded: true, .. } => return Ok(None),
-        Facts { typed: true, .. } => plugin_world(),
-        Facts { talks: true, .. } => command_world(),
+        Facts { exports_scenarios: true, .. } => plugin_world(),
+        Facts { imports_contract: true, .. } => command_world(),
         Facts { .. } => return Ok(None),
     };
     let embedded = world.and_then(|(resolve, world)| {
@@ -47,8 +60,8 @@ pub(super) fn with_world(module: &[u8]) -> Result<Option<Vec<u8>>, String> {
 #[derive(Default)]
 struct Facts {
     embedded: bool,
-    typed: bool,
-    talks: bool,
+    exports_scenarios: bool,
+    imports_contract: bool,
 }
 
 impl Facts {
@@ -59,12 +72,12 @@ impl Facts {
                 Payload::CustomSection(section) => facts.embedded |= section.name().starts_with("component-type"),
                 Payload::ImportSection(section) => {
                     for import in section.into_imports() {
-                        facts.talks |= is_own(import?.module);
+                        facts.imports_contract |= is_contract_import(import?.module);
                     }
                 }
                 Payload::ExportSection(section) => {
                     for export in section {
-                        facts.typed |= is_scenarios(export?.name);
+                        facts.exports_scenarios |= is_scenarios_export(export?.name);
                     }
                 }
                 _ => {}
@@ -94,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_contract_that_the_binary_holds_has_both_worlds() {
+    fn the_embedded_contract_has_both_worlds() {
         for world in [plugin_world(), command_world()] {
             let (resolve, world) = world.unwrap();
             assert!(resolve.worlds[world].imports.len() >= 2);
@@ -102,11 +115,11 @@ mod tests {
     }
 
     #[test]
-    fn only_a_module_of_the_contract_without_a_world_gets_one() {
-        let with = |text: &str| with_world(&wat::parse_str(text).unwrap()).unwrap();
+    fn only_modules_of_the_contract_get_a_world() {
+        let with = |text: &str| embed_contract_world(&wat::parse_str(text).unwrap()).unwrap();
         let talks = r#"(import "scenario:host/report@0.1.0" "note" (func (param i32 i32)))"#;
         let made = with(&format!("(module {talks})")).unwrap();
-        assert!(with_world(&made).unwrap().is_none(), "it is done once");
+        assert!(embed_contract_world(&made).unwrap().is_none(), "it is done once");
         assert!(with(r#"(module (import "cm32p2|scenario:host/report@0.1" "note" (func)))"#).is_some());
         assert!(with(r#"(module (func (export "scenario:host/scenarios@0.1.0#run")))"#).is_some());
         assert!(with(r#"(module (import "wasi_snapshot_preview1" "sched_yield" (func (result i32))))"#).is_none());

@@ -1,12 +1,12 @@
-//! The contract as the binary holds it, so that authors need no checkout of it.
+//! The WIT of the contract, embedded so that authors do not need a checkout.
 
 use wit_parser::{PackageId, Resolve, SourceMap};
 
 macro_rules! wit {
-    ($($path:literal),+ $(,)?) => { &[$(($path, include_str!(concat!("../../../../wit/", $path)))),+] };
+    ($($path:literal),+ $(,)?) => { &[$(($path, include_str!(concat!("../../../wit/", $path)))),+] };
 }
 
-/// Every file of `wit/`, by its path there. A package stands behind those that it uses.
+/// Every file of `wit/`, by its path there. Packages come after their dependencies.
 pub const CONTRACT: &[(&str, &str)] = wit![
     "deps/io.wit",
     "deps/clocks.wit",
@@ -20,8 +20,8 @@ pub const CONTRACT: &[(&str, &str)] = wit![
     "world.wit",
 ];
 
-/// Adds the package `scenario:host` and all that it uses.
-pub(super) fn push_contract(resolve: &mut Resolve) -> anyhow::Result<PackageId> {
+/// Adds the package `scenario:host` and its dependencies.
+pub(crate) fn push_contract(resolve: &mut Resolve) -> anyhow::Result<PackageId> {
     let mut own = SourceMap::default();
     for (path, text) in CONTRACT {
         if path.starts_with("deps/") {

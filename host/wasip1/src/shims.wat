@@ -1,5 +1,5 @@
-;; What the official adapter of WASI 0.1 does otherwise than the standard says, mended around its calls. A function that
-;; is exported here stands in for the import of that name; `calls.rs` puts it into the module.
+;; Shims around the calls for which the official adapter differs from WASI 0.1. A function that is exported here
+;; replaces the import of that name; `shims.rs` inserts it into the module.
 (module
   (import "wasi_snapshot_preview1" "clock_time_get" (func $clock_time_get (param i32 i64 i32) (result i32)))
   (import "wasi_snapshot_preview1" "fd_fdstat_get" (func $fd_fdstat_get (param i32 i32) (result i32)))
@@ -21,7 +21,7 @@
   (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))
   (import "env" "memory" (memory 0))
 
-  ;; Whether a path is UTF-8: the adapter traps over any other. What lies outside of the memory is for the call to find.
+  ;; Whether a path is UTF-8: the adapter traps on any other. A path outside the memory is left to the call to report.
   (func $text (param $at i32) (param $length i32) (result i32)
     (local $end i32) (local $byte i32) (local $more i32) (local $low i32) (local $high i32)
     (if (i64.gt_u (i64.add (i64.extend_i32_u (local.get $at)) (i64.extend_i32_u (local.get $length)))
@@ -35,8 +35,8 @@
       (br_if $next (i32.lt_u (local.get $byte) (i32.const 0x80)))
       (if (i32.or (i32.lt_u (local.get $byte) (i32.const 0xc2)) (i32.gt_u (local.get $byte) (i32.const 0xf4)))
         (then (return (i32.const 0))))
-      ;; How many bytes follow, and what the first of them may be: neither a longer form of a shorter one, nor half of
-      ;; a pair, nor beyond the last character.
+      ;; How many bytes follow, and the range of the first: no overlong form, no surrogate, nothing beyond the last
+      ;; character.
       (local.set $more
         (i32.add (i32.const 1) (i32.add (i32.ge_u (local.get $byte) (i32.const 0xe0))
                                         (i32.ge_u (local.get $byte) (i32.const 0xf0)))))
@@ -58,15 +58,15 @@
       (br $next))
     unreachable)
 
-  ;; The flags for looking up a path: a slash at its end means what a link there leads to, which the adapter follows only
-  ;; when it is told.
+  ;; The lookup flags for a path: a slash at its end means that a link is followed, which the adapter does only when the
+  ;; flag is set.
   (func $lookup (param $lookup i32) (param $at i32) (param $length i32) (result i32)
     (if (i32.eqz (local.get $length)) (then (return (local.get $lookup))))
     (i32.or (local.get $lookup)
       (i32.eq (i32.load8_u (i32.sub (i32.add (local.get $at) (local.get $length)) (i32.const 1))) (i32.const 47))))
 
-  ;; Nothing is a socket: what a descriptor is told that is open, or that it is not. The adapter traps. The answer's
-  ;; place is the module's own, which gets back what it held.
+  ;; No descriptor is a socket: returns `notsock`, or the error of a closed descriptor. The adapter traps. The result
+  ;; needs a place in the module's memory, whose bytes are restored.
   (func $no_socket (param $fd i32) (result i32)
     (local $errno i32) (local $one i64) (local $two i64) (local $three i64)
     (if (i32.eqz (memory.size)) (then (return (i32.const 8))))
@@ -84,7 +84,7 @@
   (func (export "sock_send") (param i32 i32 i32 i32 i32) (result i32) (call $no_socket (local.get 0)))
   (func (export "sock_shutdown") (param i32 i32) (result i32) (call $no_socket (local.get 0)))
 
-  ;; The adapter goes on writing where it was; it looks at the flag again once the place is set.
+  ;; The adapter continues to write at the old position; it reads the flag again after a seek.
   (func (export "fd_fdstat_set_flags") (param $fd i32) (param $flags i32) (result i32)
     (local $errno i32) (local $held i64)
     (local.set $errno (call $fd_fdstat_set_flags (local.get $fd) (local.get $flags)))
@@ -94,7 +94,7 @@
     (i64.store (i32.const 8) (local.get $held))
     (i32.const 0))
 
-  ;; The adapter sets the times of files only. A directory is named from itself.
+  ;; The adapter sets the times of files only. A directory is addressed as `.` relative to itself.
   (func (export "fd_filestat_set_times") (param $fd i32) (param $read i64) (param $changed i64) (param $flags i32)
     (result i32)
     (local $errno i32) (local $held i32)
@@ -109,15 +109,15 @@
     (i32.store8 (i32.const 8) (local.get $held))
     (select (i32.const 8) (local.get $errno) (i32.eq (local.get $errno) (i32.const 54))))
 
-  ;; An empty list of buffers the adapter takes for any descriptor, also for one that is not open.
+  ;; The adapter accepts an empty list of buffers even for a descriptor that is not open.
   (func $of_nothing (param $fd i32) (param $count i32) (result i32)
     (local $errno i32)
     (if (local.get $count) (then (return (i32.const 0))))
     (local.set $errno (call $no_socket (local.get $fd)))
     (select (i32.const 0) (local.get $errno) (i32.eq (local.get $errno) (i32.const 57))))
 
-  ;; What is set not to block is read once more as if it did: files are always ready, and so is stdin here, but the
-  ;; adapter says "again" of them at first.
+  ;; A non-blocking read is retried as a blocking one: files and stdin are always ready here, but the adapter returns
+  ;; `again` for them at first.
   (func (export "fd_read") (param $fd i32) (param $list i32) (param $count i32) (param $read i32) (result i32)
     (local $errno i32) (local $flags i32) (local $one i64) (local $two i64) (local $three i64)
     (local.set $errno (call $of_nothing (local.get $fd) (local.get $count)))
@@ -164,14 +164,14 @@
     (local.set $errno
       (call $path_open (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4) (local.get 5) (local.get 6)
         (local.get 7) (local.get 8)))
-    ;; The adapter has places for 128 descriptors, and says of one too many that there is no memory.
+    ;; The adapter has 128 descriptors, and returns `nomem` for one more.
     (select (i32.const 33) (local.get $errno) (i32.eq (local.get $errno) (i32.const 48))))
   (func (export "path_readlink") (param i32 i32 i32 i32 i32 i32) (result i32)
     (if (i32.eqz (call $text (local.get 1) (local.get 2))) (then (return (i32.const 25))))
     (call $path_readlink (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4) (local.get 5)))
   (func (export "path_remove_directory") (param i32 i32 i32) (result i32)
     (if (i32.eqz (call $text (local.get 1) (local.get 2))) (then (return (i32.const 25))))
-    ;; A slash at the end changes nothing: only a directory can be removed. The adapter refuses it.
+    ;; A slash at the end changes nothing, since only a directory can be removed, but the adapter refuses it.
     (loop $trim
       (if (i32.gt_u (local.get 2) (i32.const 1))
         (then
@@ -192,11 +192,11 @@
     (if (i32.eqz (call $text (local.get 1) (local.get 2))) (then (return (i32.const 25))))
     (call $path_unlink_file (local.get 0) (local.get 1) (local.get 2)))
 
-  ;; The adapter cannot count from now to a time of day that is over: it says "overflow" and waits for nothing. What is
-  ;; over has happened; what else has is told by the next call.
-  (func (export "poll_oneoff") (param $in i32) (param $out i32) (param $count i32) (param $told i32) (result i32)
+  ;; The adapter returns `overflow` for a time of day that has passed. Such a clock has fired; other events are reported
+  ;; by the next call.
+  (func (export "poll_oneoff") (param $in i32) (param $out i32) (param $count i32) (param $count_at i32) (result i32)
     (local $errno i32) (local $held i64) (local $now i64) (local $events i32)
-    (local.set $errno (call $poll_oneoff (local.get $in) (local.get $out) (local.get $count) (local.get $told)))
+    (local.set $errno (call $poll_oneoff (local.get $in) (local.get $out) (local.get $count) (local.get $count_at)))
     (if (i32.ne (local.get $errno) (i32.const 61)) (then (return (local.get $errno))))
     (local.set $held (i64.load (i32.const 8)))
     (drop (call $clock_time_get (i32.const 0) (i64.const 1) (i32.const 8)))
@@ -205,7 +205,7 @@
     (loop $next
       (if (local.get $count)
         (then
-          ;; A clock, that of the day, until a time: of 48 bytes those at 8, 16 and 40, and the time at 24.
+          ;; A subscription to the real-time clock with an absolute time: bytes 8, 16 and 40 of 48, and the time at 24.
           (if (i32.and
                 (i32.and (i32.eqz (i32.load8_u offset=8 (local.get $in))) (i32.eqz (i32.load offset=16 (local.get $in))))
                 (i32.and (i32.load16_u offset=40 (local.get $in))
@@ -221,5 +221,5 @@
           (local.set $count (i32.sub (local.get $count) (i32.const 1)))
           (br $next))))
     (if (i32.eqz (local.get $events)) (then (return (local.get $errno))))
-    (i32.store (local.get $told) (local.get $events))
+    (i32.store (local.get $count_at) (local.get $events))
     (i32.const 0)))
