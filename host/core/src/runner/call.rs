@@ -186,7 +186,7 @@ impl Call<'_> {
             given.for_each(|(name, item)| audit.note("env", name, Some(&item), true));
         }
         let network = Network::new(granted, resolver, Arc::clone(self.tripwire), self.audit.cloned(), limits.handles);
-        let sandbox = Sandbox::new(given, limits, outputs, Arc::clone(account), network)?;
+        let sandbox = Sandbox::new(given, limits, Some(outputs), Arc::clone(account), network)?;
         let guest = Guest {
             sandbox,
             sessions: Arc::clone(self.sessions),

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::{
     IdentifyError, Shape,
-    apart::adapt_apart,
     identify::{core_shape, top_level},
+    subprocess::adapt_in_subprocess,
 };
 use host_model::shown;
 use host_wasip1::{SCENARIOS, embed_world, is_scenarios_export};
@@ -76,7 +76,7 @@ pub fn componentize(module: &[u8], wit: Option<&Path>) -> Result<Componentized, 
             Err(other) => return Err(other.into()),
         },
     }
-    let component = adapt_apart(&module, command).map_err(ComponentizeError::Adapt)?;
+    let component = adapt_in_subprocess(&module, command).map_err(ComponentizeError::Adapt)?;
     let kind = match (typed, command) {
         (true, _) => "a plugin of the world scenario:host/plugin",
         (false, true) => "a command of WASI 0.2",

@@ -11,9 +11,9 @@ use std::{
 
 use super::{
     Contents, IdentifyError, PluginFile,
-    apart::compile_apart,
     compile::{is_command, kind},
     identify::{identify_start, identify_valid},
+    subprocess::compile_in_subprocess,
 };
 use crate::engine::{Cache, Code, ContentKey, Engine, Survey};
 use host_model::{CompileLimits, shown};
@@ -170,48 +170,49 @@ impl Loader<'_> {
         // What the cache has was valid when it was compiled; to find that again would be most of a big plugin's start.
         let contents = identify_valid(&source.bytes);
         if let Ok(contents) = &contents
-            && let Some(kept) = self.engine.kept(&made(source, contents), pooled, self.cache)
+            && let Some(cached) = self.engine.cached(&cache_key(source, contents), pooled, self.cache)
         {
-            return Ok(plugin(contents.clone(), kept.code, kept.source_digest));
+            return Ok(plugin(contents.clone(), cached.code, cached.source_digest));
         }
         let artifact = {
-            let _turn = Turn::take();
+            let _permit = CompilePermit::take();
             let _compiling = self.watch.compiling(file, source.bytes.len());
-            compile_apart(&source.bytes, self.engine.shortage().is_some(), self.limits)?
+            compile_in_subprocess(&source.bytes, self.engine.shortage().is_some(), self.limits)?
         };
         // What has been compiled can be identified.
         let contents = contents.map_err(LoadProblem::Identify)?;
         let digest = sha256(&source.bytes);
         let code = self
             .engine
-            .load_compiled(kind(&contents), &artifact, &made(source, &contents), &digest, pooled, self.cache)
+            .load_compiled(kind(&contents), &artifact, &cache_key(source, &contents), &digest, pooled, self.cache)
             .map_err(|error| LoadProblem::Compile(format!("{error:#}")))?;
         Ok(plugin(contents, code, digest))
     }
 }
 
 /// Plugins that are compiled at the same time. Each takes every core, and up to the limit of memory.
-const TURNS: usize = 2;
+const MAX_COMPILATIONS: usize = 2;
 
 /// Leave to compile a plugin, until it is dropped.
-struct Turn;
+struct CompilePermit;
 
-static TAKEN: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+static RUNNING: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
 
-impl Turn {
+impl CompilePermit {
     fn take() -> Self {
-        let (taken, freed) = &TAKEN;
-        let guard = taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut guard = freed.wait_while(guard, |taken| *taken >= TURNS).unwrap_or_else(PoisonError::into_inner);
+        let (running, freed) = &RUNNING;
+        let guard = running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard =
+            freed.wait_while(guard, |running| *running >= MAX_COMPILATIONS).unwrap_or_else(PoisonError::into_inner);
         *guard += 1;
         Self
     }
 }
 
-impl Drop for Turn {
+impl Drop for CompilePermit {
     fn drop(&mut self) {
-        let (taken, freed) = &TAKEN;
-        *taken.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        let (running, freed) = &RUNNING;
+        *running.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         freed.notify_one();
     }
 }
@@ -224,6 +225,6 @@ fn binary_size(bytes: u64) -> String {
 }
 
 /// What the code is made from. What has been adapted once needs no process again.
-fn made(source: &Source, contents: &Contents) -> ContentKey {
-    if contents.adapted { source.key.made(&recipe(is_command(contents))) } else { source.key.clone() }
+fn cache_key(source: &Source, contents: &Contents) -> ContentKey {
+    if contents.adapted { source.key.derived(&recipe(is_command(contents))) } else { source.key.clone() }
 }

@@ -14,10 +14,10 @@ use super::code::{Code, CodeKind};
 /// What the names of files begin with that are not written to their end yet.
 const UNFINISHED: &str = ".new-";
 /// How much a cache holds before what was not used for longest is removed: a hundred big plugins.
-const LIMIT: u64 = 4 << 30;
+const MAX_CACHE_BYTES: u64 = 4 << 30;
 
 /// More than a note has.
-const MAX_NOTE: u64 = 1 << 10;
+const MAX_NOTE_BYTES: u64 = 1 << 10;
 
 /// Compiled artefacts on disk, mapped again on the next run.
 ///
@@ -63,41 +63,41 @@ impl Cache {
             return Err(CacheError::NotPrivate { folder: folder.to_owned() });
         }
         remove_unfinished(folder);
-        remove_unused(folder, LIMIT);
+        remove_unused(folder, MAX_CACHE_BYTES);
         Ok(Self { folder: folder.to_owned() })
     }
 
     /// The artefact of the component made from `key`, if a sound one for this engine is there, and the source's digest.
-    pub(super) fn find(&self, engine: &wasmtime::Engine, key: &ContentKey) -> Option<(Artefact, String)> {
-        let artefact = self.artefact(engine, key);
-        let note = Note::read(&artefact)?;
+    pub(super) fn find(&self, engine: &wasmtime::Engine, key: &ContentKey) -> Option<(Artifact, String)> {
+        let artifact = self.artifact(engine, key);
+        let note = Note::read(&artifact)?;
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(open_regular(&artefact).ok()?).ok()?;
-        if hasher.finalize().to_hex().as_str() != note.artefact {
+        hasher.update_reader(open_regular(&artifact).ok()?).ok()?;
+        if hasher.finalize().to_hex().as_str() != note.artifact {
             return None;
         }
         // Its time tells when it was used last. Where it cannot be set, it is removed the sooner.
-        let _ = open_regular(&Note::file(&artefact)).map(|note| note.set_modified(SystemTime::now()));
-        Some((Artefact(artefact), note.source))
+        let _ = open_regular(&Note::file(&artifact)).map(|note| note.set_modified(SystemTime::now()));
+        Some((Artifact(artifact), note.source))
     }
 
     /// Keeps an artefact, whose source has the SHA-256 `source`. Failing to (a full disk, a read-only home) only costs
     /// the next run's time.
-    pub(super) fn keep(
+    pub(super) fn store(
         &self,
         engine: &wasmtime::Engine,
         key: &ContentKey,
         source: &str,
         bytes: &[u8],
-    ) -> Option<Artefact> {
-        let artefact = self.artefact(engine, key);
-        let note = Note { source: source.to_owned(), artefact: blake3::hash(bytes).to_hex().to_string() };
-        write_atomic(&artefact, bytes).ok()?;
-        write_atomic(&Note::file(&artefact), note.to_text().as_bytes()).ok()?;
-        Some(Artefact(artefact))
+    ) -> Option<Artifact> {
+        let artifact = self.artifact(engine, key);
+        let note = Note { source: source.to_owned(), artifact: blake3::hash(bytes).to_hex().to_string() };
+        write_atomic(&artifact, bytes).ok()?;
+        write_atomic(&Note::file(&artifact), note.to_text().as_bytes()).ok()?;
+        Some(Artifact(artifact))
     }
 
-    fn artefact(&self, engine: &wasmtime::Engine, key: &ContentKey) -> PathBuf {
+    fn artifact(&self, engine: &wasmtime::Engine, key: &ContentKey) -> PathBuf {
         // Covers wasmtime's version, its settings and the processor.
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -119,44 +119,44 @@ impl ContentKey {
 
     /// The key of what is made of this source in that way.
     #[must_use]
-    pub fn made(&self, way: &str) -> Self {
-        Self::of(format!("{} {way}", self.0).as_bytes())
+    pub fn derived(&self, recipe: &str) -> Self {
+        Self::of(format!("{} {recipe}", self.0).as_bytes())
     }
 }
 
 /// What is known of an artefact, in a file beside it: SHA-256 of its source, BLAKE3 of the artefact, BLAKE3 of both.
 struct Note {
     source: String,
-    artefact: String,
+    artifact: String,
 }
 
 impl Note {
-    fn file(artefact: &Path) -> PathBuf {
-        artefact.with_extension("note")
+    fn file(artifact: &Path) -> PathBuf {
+        artifact.with_extension("note")
     }
 
-    fn read(artefact: &Path) -> Option<Self> {
+    fn read(artifact: &Path) -> Option<Self> {
         let mut text = String::new();
-        open_regular(&Self::file(artefact)).ok()?.take(MAX_NOTE).read_to_string(&mut text).ok()?;
-        let mut words = text.split(' ').map(str::to_owned);
-        let note = Self { source: words.next()?, artefact: words.next()? };
+        open_regular(&Self::file(artifact)).ok()?.take(MAX_NOTE_BYTES).read_to_string(&mut text).ok()?;
+        let mut parts = text.split(' ').map(str::to_owned);
+        let note = Self { source: parts.next()?, artifact: parts.next()? };
         (note.to_text() == text).then_some(note)
     }
 
     fn to_text(&self) -> String {
-        let both = format!("{} {}", self.source, self.artefact);
+        let both = format!("{} {}", self.source, self.artifact);
         format!("{both} {}", blake3::hash(both.as_bytes()).to_hex())
     }
 }
 
 /// An artefact in a private folder, whose checksum held a moment ago.
-pub(super) struct Artefact(PathBuf);
+pub(super) struct Artifact(PathBuf);
 
-impl Artefact {
+impl Artifact {
     /// Maps it into `engine`; `None` when the engine does not take it.
     pub(super) fn map(&self, engine: &wasmtime::Engine) -> Option<Code> {
         // SAFETY: the folder is private to this user (checked in `Cache::open`), the artefact was written by
-        // `Cache::keep`, and its checksum holds. wasmtime itself refuses other versions and settings.
+        // `Cache::store`, and its checksum holds. wasmtime itself refuses other versions and settings.
         unsafe { CodeKind::map(engine, &self.0) }.ok()
     }
 }
@@ -250,7 +250,7 @@ mod tests {
 
     fn stored(cache: &Cache, engine: &wasmtime::Engine) -> PathBuf {
         let component = wat::parse_str("(component)").unwrap();
-        cache.keep(engine, &key(), "5ba", &engine.precompile_component(&component).unwrap()).unwrap().0
+        cache.store(engine, &key(), "5ba", &engine.precompile_component(&component).unwrap()).unwrap().0
     }
 
     #[test]
@@ -259,10 +259,10 @@ mod tests {
         let cache = Cache::open(&folder.path().join("c")).unwrap();
         let engine = engine();
         stored(&cache, &engine);
-        let (artefact, source) = cache.find(&engine, &key()).unwrap();
-        assert!(artefact.map(&engine).is_some());
+        let (artifact, source) = cache.find(&engine, &key()).unwrap();
+        assert!(artifact.map(&engine).is_some());
         assert_eq!(source, "5ba");
-        assert!(cache.find(&engine, &key().made("another way")).is_none());
+        assert!(cache.find(&engine, &key().derived("another way")).is_none());
         assert!(cache.find(&engine, &ContentKey::of(b"abd")).is_none());
     }
 
@@ -271,13 +271,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("c")).unwrap();
         let engine = engine();
-        let artefact = stored(&cache, &engine);
-        let mut bytes = fs::read(&artefact).unwrap();
+        let artifact = stored(&cache, &engine);
+        let mut bytes = fs::read(&artifact).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
-        fs::write(&artefact, &bytes).unwrap();
+        fs::write(&artifact, &bytes).unwrap();
         assert!(cache.find(&engine, &key()).is_none());
-        fs::write(&artefact, b"").unwrap();
+        fs::write(&artifact, b"").unwrap();
         assert!(cache.find(&engine, &key()).is_none());
     }
 
@@ -302,9 +302,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("c")).unwrap();
         let engine = engine();
-        let artefact = stored(&cache, &engine);
+        let artifact = stored(&cache, &engine);
         let elsewhere = folder.path().join("elsewhere");
-        for file in [artefact.clone(), Note::file(&artefact)] {
+        for file in [artifact.clone(), Note::file(&artifact)] {
             fs::copy(&file, &elsewhere).unwrap();
             let put: [&dyn Fn(); 4] = [
                 &|| rustix::fs::mknodat(rustix::fs::CWD, &file, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap(),
@@ -341,13 +341,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("c");
         let cache = Cache::open(&folder).unwrap();
-        let artefact = stored(&cache, &engine());
+        let artifact = stored(&cache, &engine());
         let (dead, living) = (folder.join(".new-dead"), folder.join(".new-living"));
         fs::write(&dead, "half").unwrap();
         let lock = File::create(&living).unwrap();
         lock.try_lock().unwrap();
         Cache::open(&folder).unwrap();
-        assert!(!dead.exists() && living.exists() && artefact.exists());
+        assert!(!dead.exists() && living.exists() && artifact.exists());
         drop(lock);
         Cache::open(&folder).unwrap();
         assert!(!living.exists());
@@ -363,13 +363,13 @@ mod tests {
         let bytes = engine.precompile_component(&wat::parse_str("(component)").unwrap()).unwrap();
         let keys = ["old", "used", "new"].map(|name| ContentKey::of(name.as_bytes()));
         for (age, key) in [3, 2, 1].into_iter().zip(&keys) {
-            let Artefact(artefact) = cache.keep(&engine, key, "5ba", &bytes).unwrap();
-            for file in [&artefact, &Note::file(&artefact)] {
+            let Artifact(artifact) = cache.store(&engine, key, "5ba", &bytes).unwrap();
+            for file in [&artifact, &Note::file(&artifact)] {
                 let time = SystemTime::now() - std::time::Duration::from_secs(age * 3600);
                 File::options().append(true).open(file).unwrap().set_modified(time).unwrap();
             }
         }
-        let there = |key| cache.artefact(&engine, key).exists() && Note::file(&cache.artefact(&engine, key)).exists();
+        let there = |key| cache.artifact(&engine, key).exists() && Note::file(&cache.artifact(&engine, key)).exists();
         let limit = |entries: u64| remove_unused(&folder, entries * (bytes.len() as u64 + 200));
         limit(3);
         assert!(keys.iter().all(there));

@@ -3,14 +3,14 @@
 mod account;
 mod cache;
 mod code;
-mod http_words;
+mod error_text;
+mod http_limits;
 mod limiter;
 mod proposals;
 mod stacks;
+mod store;
 mod survey;
 mod ticker;
-mod untrusted;
-mod words;
 
 use std::{
     num::NonZeroUsize,
@@ -18,18 +18,18 @@ use std::{
     time::Duration,
 };
 
-pub use account::{Account, Exceeded, Held, Mappings};
-use cache::Artefact;
+pub use account::{Account, Exceeded, Mappings, Reservation};
+use cache::Artifact;
 pub use cache::{Cache, CacheError, ContentKey};
 pub use code::{Code, CodeKind};
+pub use error_text::causes;
 pub use limiter::Limiter;
 pub use proposals::{features, missing_proposals};
 use stacks::Stacks;
+pub use store::{HTTP_CHUNK, add_wasi, http_ctx, store};
 pub use survey::Survey;
 use ticker::Ticker;
-pub use untrusted::{HTTP_CHUNK, add_wasi, http_ctx, store};
 use wasmtime::{Collector, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
-pub use words::causes;
 
 /// The engine's version.
 pub const WASMTIME_VERSION: &str = "48.0.8";
@@ -63,7 +63,7 @@ pub struct Engine {
 }
 
 /// A plugin that was compiled before.
-pub struct Kept {
+pub struct CachedCode {
     /// Its code.
     pub code: Code,
     /// SHA-256 of what it was made from, in hexadecimal digits.
@@ -120,12 +120,12 @@ impl Engine {
 
     /// What `cache` has of a component made from `key`, if it is sound. It is `pooled` or not as when it was compiled.
     #[must_use]
-    pub fn kept(&self, key: &ContentKey, pooled: bool, cache: Option<&Cache>) -> Option<Kept> {
-        let (artefact, source_digest) = cache?.find(&self.inner.on_demand, key)?;
-        Some(Kept { code: self.load(&artefact, pooled)?, source_digest })
+    pub fn cached(&self, key: &ContentKey, pooled: bool, cache: Option<&Cache>) -> Option<CachedCode> {
+        let (artifact, source_digest) = cache?.find(&self.inner.on_demand, key)?;
+        Some(CachedCode { code: self.load(&artifact, pooled)?, source_digest })
     }
 
-    /// Loads compiled code, and saves it in `cache` for [`Engine::kept`]. It runs out of the pool where it may
+    /// Loads compiled code, and saves it in `cache` for [`Engine::cached`]. It runs out of the pool where it may
     /// (`pooled`, see [`Survey::fits_pool`]) and fits a slot, and is allocated on demand where not. The `artifact` must be of [`precompile`], as the host's own process
     /// for that has written it. It was made from `key`, and `source_digest` is the SHA-256 of its source in hexadecimal
     /// digits.
@@ -142,8 +142,8 @@ impl Engine {
         cache: Option<&Cache>,
     ) -> wasmtime::Result<Code> {
         let engine = &self.inner.on_demand;
-        let kept = cache.and_then(|cache| cache.keep(engine, key, source_digest, artifact));
-        if let Some(code) = kept.and_then(|kept| self.load(&kept, pooled)) {
+        let cached = cache.and_then(|cache| cache.store(engine, key, source_digest, artifact));
+        if let Some(code) = cached.and_then(|cached| self.load(&cached, pooled)) {
             return Ok(code);
         }
         // SAFETY: these bytes were just made by an engine with the same compiler settings.
@@ -152,10 +152,10 @@ impl Engine {
         in_pool.map_or_else(|| deserialized(engine), Ok)
     }
 
-    fn load(&self, artefact: &Artefact, pooled: bool) -> Option<Code> {
+    fn load(&self, artifact: &Artifact, pooled: bool) -> Option<Code> {
         // The pool refuses a component that needs more than a slot has.
-        let in_pool = pooled.then(|| artefact.map(&self.inner.pooled)).flatten();
-        in_pool.or_else(|| artefact.map(&self.inner.on_demand))
+        let in_pool = pooled.then(|| artifact.map(&self.inner.pooled)).flatten();
+        in_pool.or_else(|| artifact.map(&self.inner.on_demand))
     }
 
     /// The wasmtime engines, those of the pool first; linkers are needed for each.

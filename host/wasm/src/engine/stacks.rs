@@ -5,7 +5,7 @@ use std::{ops::Range, ptr};
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 use wasmtime::{StackCreator, StackMemory};
 
-use super::account::{Account, Held};
+use super::account::{Account, Reservation};
 
 /// Makes stacks.
 pub(super) struct Stacks;
@@ -16,20 +16,20 @@ struct Stack {
     guard: usize,
     length: usize,
     /// What it counts to its attempt.
-    _held: Option<Held>,
+    _reservation: Option<Reservation>,
 }
 
 // SAFETY: each stack is a private mapping of its own, filled with zeros by the kernel, aligned to pages, and with a page
 // at its bottom that cannot be accessed.
 unsafe impl StackCreator for Stacks {
     fn new_stack(&self, size: usize, _zeroed: bool) -> wasmtime::Result<Box<dyn StackMemory>> {
-        let held = Account::current().map(|account| account.stack()).transpose()?;
+        let reservation = Account::current().map(|account| account.stack()).transpose()?;
         let page = rustix::param::page_size();
         let length = size.next_multiple_of(page) + page;
         // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
         let base =
             unsafe { mmap_anonymous(ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)? };
-        let stack = Stack { base: base as usize, guard: page, length, _held: held };
+        let stack = Stack { base: base as usize, guard: page, length, _reservation: reservation };
         // SAFETY: the page is of the mapping that was just made, and nobody has a pointer to it.
         unsafe { mprotect(base, page, MprotectFlags::empty())? };
         Ok(Box::new(stack))

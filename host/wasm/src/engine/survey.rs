@@ -9,17 +9,17 @@ use wasmparser::{
 use super::POOLED_TABLE_ELEMENTS;
 
 /// Bytes that the engine keeps for each entity of an instance, about, and never less.
-const FUNCTION: u64 = 32;
-const IMPORT: u64 = 32;
-const TABLE_OR_MEMORY: u64 = 256;
-const ELEMENT: u64 = 16;
+const FUNCTION_BYTES: u64 = 32;
+const IMPORT_BYTES: u64 = 32;
+const TABLE_OR_MEMORY_BYTES: u64 = 256;
+const ELEMENT_BYTES: u64 = 16;
 /// A global takes 16 bytes, and a trap makes the engine list all of them for the core dump.
-const GLOBAL: u64 = 64;
+const GLOBAL_BYTES: u64 = 64;
 /// A function of a component's own, and one of its instances.
-const LIFTED: u64 = 64;
-const PART: u64 = 512;
+const COMPONENT_FUNCTION_BYTES: u64 = 64;
+const COMPONENT_INSTANCE_BYTES: u64 = 512;
 /// Bytes of instances that every component may have.
-const FREE: u64 = 1 << 20;
+const FREE_BYTES: u64 = 1 << 20;
 
 /// What a component or a core module needs, as far as its bytes tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +27,7 @@ pub struct Survey {
     /// Whether several of its calls can be under way, each with a stack of its own.
     concurrent: bool,
     /// Whether a table of it may grow beyond what a slot of the pool holds.
-    grows: bool,
+    has_growing_table: bool,
     /// Bytes of all instances together.
     instances: Size,
     /// Bytes of one instance of its largest module.
@@ -61,7 +61,7 @@ struct Frame {
 }
 
 /// What is being parsed.
-enum Part {
+enum Nesting {
     Component(Frame),
     Module(u64),
 }
@@ -71,10 +71,10 @@ impl Survey {
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         let mut survey = Self::default();
-        let mut parts: Vec<Part> = Vec::new();
+        let mut parts: Vec<Nesting> = Vec::new();
         for payload in Parser::new(0).parse_all(bytes) {
             let Ok(payload) = payload else { break };
-            if survey.take_in(&mut parts, &payload).is_err() {
+            if survey.visit(&mut parts, &payload).is_err() {
                 break;
             }
         }
@@ -85,73 +85,73 @@ impl Survey {
     /// small tables.
     #[must_use]
     pub fn fits_pool(&self) -> bool {
-        !self.concurrent && !self.grows
+        !self.concurrent && !self.has_growing_table
     }
 
-    /// Bytes that its instances make the host hold beyond what every component may, where it may have up to `most` of
+    /// Bytes that its instances make the host hold beyond what every component may, where it may have up to `max` of
     /// them.
     #[must_use]
-    pub fn instance_bytes(&self, most: u32) -> u64 {
-        let bound = self.largest.saturating_mul(u64::from(most));
-        let core = if self.unknown { bound } else { self.instances.core.min(bound) };
-        core.saturating_add(self.instances.own).saturating_sub(FREE)
+    pub fn instance_bytes(&self, max: u32) -> u64 {
+        let limit = self.largest.saturating_mul(u64::from(max));
+        let core = if self.unknown { limit } else { self.instances.core.min(limit) };
+        core.saturating_add(self.instances.own).saturating_sub(FREE_BYTES)
     }
 
-    fn take_in(&mut self, parts: &mut Vec<Part>, payload: &Payload<'_>) -> wasmparser::Result<()> {
+    fn visit(&mut self, parts: &mut Vec<Nesting>, payload: &Payload<'_>) -> wasmparser::Result<()> {
         match payload {
             Payload::Version { encoding: wasmparser::Encoding::Component, .. } => {
-                parts.push(Part::Component(Frame::default()));
+                parts.push(Nesting::Component(Frame::default()));
             }
-            Payload::Version { .. } => parts.push(Part::Module(0)),
-            Payload::End(_) => self.ended(parts),
+            Payload::Version { .. } => parts.push(Nesting::Module(0)),
+            Payload::End(_) => self.visit_end(parts),
             payload => match parts.last_mut() {
-                Some(Part::Module(size)) => *size = size.saturating_add(self.of_module(payload)?),
-                Some(Part::Component(_)) => self.of_component(parts, payload)?,
+                Some(Nesting::Module(size)) => *size = size.saturating_add(self.visit_module(payload)?),
+                Some(Nesting::Component(_)) => self.visit_component(parts, payload)?,
                 None => {}
             },
         }
         Ok(())
     }
 
-    fn ended(&mut self, parts: &mut Vec<Part>) {
+    fn visit_end(&mut self, parts: &mut Vec<Nesting>) {
         match (parts.pop(), parts.last_mut()) {
-            (Some(Part::Module(size)), outer) => {
+            (Some(Nesting::Module(size)), outer) => {
                 self.largest = self.largest.max(size);
                 match outer {
-                    Some(Part::Component(frame)) => frame.modules.push(Some(size)),
+                    Some(Nesting::Component(frame)) => frame.modules.push(Some(size)),
                     _ => self.instances = Size { core: size, own: 0 },
                 }
             }
-            (Some(Part::Component(frame)), Some(Part::Component(outer))) => {
+            (Some(Nesting::Component(frame)), Some(Nesting::Component(outer))) => {
                 outer.components.push(Some(frame.instances));
             }
-            (Some(Part::Component(frame)), _) => self.instances = frame.instances,
+            (Some(Nesting::Component(frame)), _) => self.instances = frame.instances,
             (None, _) => {}
         }
     }
 
     /// What a part of a core module adds to each instance of it.
-    fn of_module(&mut self, payload: &Payload<'_>) -> wasmparser::Result<u64> {
+    fn visit_module(&mut self, payload: &Payload<'_>) -> wasmparser::Result<u64> {
         let times = |count: u32, bytes: u64| u64::from(count).saturating_mul(bytes);
         Ok(match payload {
             Payload::ImportSection(imports) => {
                 let mut bytes: u64 = 0;
                 for import in imports.clone().into_imports() {
                     let global = matches!(import?.ty, TypeRef::Global(_));
-                    bytes = bytes.saturating_add(if global { GLOBAL } else { IMPORT });
+                    bytes = bytes.saturating_add(if global { GLOBAL_BYTES } else { IMPORT_BYTES });
                 }
                 bytes
             }
-            Payload::FunctionSection(functions) => times(functions.count(), FUNCTION),
-            Payload::MemorySection(memories) => times(memories.count(), TABLE_OR_MEMORY),
-            Payload::GlobalSection(globals) => times(globals.count(), GLOBAL),
-            Payload::TagSection(tags) => times(tags.count(), IMPORT),
+            Payload::FunctionSection(functions) => times(functions.count(), FUNCTION_BYTES),
+            Payload::MemorySection(memories) => times(memories.count(), TABLE_OR_MEMORY_BYTES),
+            Payload::GlobalSection(globals) => times(globals.count(), GLOBAL_BYTES),
+            Payload::TagSection(tags) => times(tags.count(), IMPORT_BYTES),
             Payload::TableSection(tables) => {
                 for table in tables.clone() {
-                    let most = table?.ty.maximum;
-                    self.grows |= most.is_none_or(|most| most > POOLED_TABLE_ELEMENTS as u64);
+                    let max = table?.ty.maximum;
+                    self.has_growing_table |= max.is_none_or(|max| max > POOLED_TABLE_ELEMENTS as u64);
                 }
-                times(tables.count(), TABLE_OR_MEMORY)
+                times(tables.count(), TABLE_OR_MEMORY_BYTES)
             }
             Payload::ElementSection(segments) => {
                 let mut bytes: u64 = 0;
@@ -162,9 +162,9 @@ impl Survey {
                             ElementItems::Functions(functions) => functions.count(),
                             ElementItems::Expressions(_, expressions) => expressions.count(),
                         };
-                        bytes = bytes.saturating_add(times(count, ELEMENT));
+                        bytes = bytes.saturating_add(times(count, ELEMENT_BYTES));
                     }
-                    bytes = bytes.saturating_add(ELEMENT);
+                    bytes = bytes.saturating_add(ELEMENT_BYTES);
                 }
                 bytes
             }
@@ -172,33 +172,33 @@ impl Survey {
         })
     }
 
-    fn of_component(&mut self, parts: &mut [Part], payload: &Payload<'_>) -> wasmparser::Result<()> {
+    fn visit_component(&mut self, parts: &mut [Nesting], payload: &Payload<'_>) -> wasmparser::Result<()> {
         match payload {
             Payload::ComponentAliasSection(aliases) => {
                 for alias in aliases.clone() {
-                    aliased(parts, &alias?);
+                    add_alias(parts, &alias?);
                 }
             }
             Payload::ComponentCanonicalSection(functions) => {
                 for function in functions.clone() {
                     self.concurrent |= is_concurrent(&function?);
                 }
-                if let Some(Part::Component(frame)) = parts.last_mut() {
-                    let own = u64::from(functions.count()).saturating_mul(LIFTED);
+                if let Some(Nesting::Component(frame)) = parts.last_mut() {
+                    let own = u64::from(functions.count()).saturating_mul(COMPONENT_FUNCTION_BYTES);
                     frame.instances.add(Size { core: 0, own });
                 }
             }
             payload => {
-                if let Some(Part::Component(frame)) = parts.last_mut() {
-                    self.in_frame(frame, payload)?;
+                if let Some(Nesting::Component(frame)) = parts.last_mut() {
+                    self.visit_frame(frame, payload)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn in_frame(&mut self, frame: &mut Frame, payload: &Payload<'_>) -> wasmparser::Result<()> {
-        let mut instantiated = |size: Option<Size>| {
+    fn visit_frame(&mut self, frame: &mut Frame, payload: &Payload<'_>) -> wasmparser::Result<()> {
+        let mut add_instance = |size: Option<Size>| {
             self.unknown |= size.is_none();
             frame.instances.add(size.unwrap_or_default());
         };
@@ -206,15 +206,15 @@ impl Survey {
             Payload::InstanceSection(instances) => {
                 for instance in instances.clone() {
                     if let Instance::Instantiate { module_index, .. } = instance? {
-                        instantiated(get(&frame.modules, module_index).map(|core| Size { core, own: 0 }));
+                        add_instance(get(&frame.modules, module_index).map(|core| Size { core, own: 0 }));
                     }
                 }
             }
             Payload::ComponentInstanceSection(instances) => {
                 for instance in instances.clone() {
                     if let ComponentInstance::Instantiate { component_index, .. } = instance? {
-                        instantiated(get(&frame.components, component_index));
-                        instantiated(Some(Size { core: 0, own: PART }));
+                        add_instance(get(&frame.components, component_index));
+                        add_instance(Some(Size { core: 0, own: COMPONENT_INSTANCE_BYTES }));
                     }
                 }
             }
@@ -250,13 +250,13 @@ fn get<S: Copy>(list: &[Option<S>], index: u32) -> Option<S> {
     list.get(index as usize).copied().flatten()
 }
 
-fn aliased(parts: &mut [Part], alias: &ComponentAlias<'_>) {
+fn add_alias(parts: &mut [Nesting], alias: &ComponentAlias<'_>) {
     let (module, component) = match alias {
         ComponentAlias::InstanceExport { kind: ComponentExternalKind::Module, .. } => (Some(None), None),
         ComponentAlias::InstanceExport { kind: ComponentExternalKind::Component, .. } => (None, Some(None)),
         ComponentAlias::Outer { kind, count, index } => {
             let outer = parts.len().checked_sub(1 + *count as usize).and_then(|place| parts.get(place));
-            let Some(Part::Component(outer)) = outer else { return };
+            let Some(Nesting::Component(outer)) = outer else { return };
             match kind {
                 ComponentOuterAliasKind::CoreModule => (outer.modules.get(*index as usize).copied(), None),
                 ComponentOuterAliasKind::Component => (None, outer.components.get(*index as usize).copied()),
@@ -265,7 +265,7 @@ fn aliased(parts: &mut [Part], alias: &ComponentAlias<'_>) {
         }
         _ => return,
     };
-    if let Some(Part::Component(frame)) = parts.last_mut() {
+    if let Some(Nesting::Component(frame)) = parts.last_mut() {
         frame.modules.extend(module);
         frame.components.extend(component);
     }
@@ -335,10 +335,10 @@ mod tests {
     fn globals_of_all_instances_are_counted() {
         let bytes = |count, instances| survey(&globals(count, instances)).instance_bytes(100);
         assert_eq!(bytes(100, 10), 0, "every component may have a little");
-        assert_eq!(bytes(10_000, 10), 10_000 * 10 * GLOBAL - FREE);
+        assert_eq!(bytes(10_000, 10), 10_000 * 10 * GLOBAL_BYTES - FREE_BYTES);
         assert_eq!(
             survey(&globals(10_000, 10)).instance_bytes(5),
-            10_000 * 5 * GLOBAL - FREE,
+            10_000 * 5 * GLOBAL_BYTES - FREE_BYTES,
             "no more than may be made"
         );
     }
@@ -352,13 +352,20 @@ mod tests {
             )
         };
         let twice = "(alias outer $outer $m (core module $n)) (core instance (instantiate $n)) (core instance (instantiate $n))";
-        assert_eq!(survey(&nested(twice)).instance_bytes(100), 10_000 * 4 * GLOBAL + 2 * PART - FREE);
+        assert_eq!(
+            survey(&nested(twice)).instance_bytes(100),
+            10_000 * 4 * GLOBAL_BYTES + 2 * COMPONENT_INSTANCE_BYTES - FREE_BYTES
+        );
         let unknown = format!(
             "(component (core module $m {globals}) \
              (component $c (import \"m\" (core module $n)) (core instance (instantiate $n))) \
              (instance (instantiate $c (with \"m\" (core module $m)))))"
         );
-        assert_eq!(survey(&unknown).instance_bytes(7), 10_000 * 7 * GLOBAL + PART - FREE, "as many as may be made");
+        assert_eq!(
+            survey(&unknown).instance_bytes(7),
+            10_000 * 7 * GLOBAL_BYTES + COMPONENT_INSTANCE_BYTES - FREE_BYTES,
+            "as many as may be made"
+        );
     }
 
     #[test]
@@ -370,14 +377,14 @@ mod tests {
                 format!("(component $c{level} {} {inner})", component.replacen(&format!("$c{}", level - 1), "$c", 1));
         }
         let parts: u64 = (1..=6).map(|level| 10_u64.pow(level)).sum();
-        assert_eq!(survey(&component).instance_bytes(100), parts * PART - FREE);
+        assert_eq!(survey(&component).instance_bytes(100), parts * COMPONENT_INSTANCE_BYTES - FREE_BYTES);
     }
 
     #[test]
     fn passive_elements_are_counted() {
         let items = "$f ".repeat(100_000);
         let module = format!("(module (func $f) (elem func {items}))");
-        assert!(survey(&module).instance_bytes(1) > 100_000 * ELEMENT - FREE);
+        assert!(survey(&module).instance_bytes(1) > 100_000 * ELEMENT_BYTES - FREE_BYTES);
         assert_eq!(survey(&module.replace("(elem func", "(elem declare func")).instance_bytes(1), 0);
     }
 }

@@ -17,13 +17,13 @@ pub(super) struct Ticker {
 impl Ticker {
     /// # Errors
     /// No thread can be had for it.
-    pub(super) fn start(engines: &[&wasmtime::Engine], every: Duration) -> io::Result<Self> {
+    pub(super) fn start(engines: &[&wasmtime::Engine], interval: Duration) -> io::Result<Self> {
         let engines: Vec<_> = engines.iter().map(|engine| engine.weak()).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                std::thread::park_timeout(every);
+                std::thread::park_timeout(interval);
                 for engine in &engines {
                     // A component can outlive `Engine`; its epochs must go on as long as this thread does.
                     if let Some(engine) = engine.upgrade() {

@@ -11,17 +11,17 @@ use serde::Serialize;
 use host_model::GrantItem;
 
 /// Uses of one attempt that are written down; a component can make any number of them.
-const WRITTEN: usize = 10_000;
+const MAX_LINES: usize = 10_000;
 /// Bytes of them: the path of a request can be long.
-const WRITTEN_BYTES: usize = 4 << 20;
+const MAX_BYTES: usize = 4 << 20;
 /// Distinct grants that are remembered of an attempt for the proposal, and of a scenario in all its attempts.
-const REMEMBERED: usize = 1_000;
+const MAX_GRANTS: usize = 1_000;
 /// The file in an attempt's folder.
 const AUDIT_FILE: &str = "audit.jsonl";
 
 /// What one attempt used of what can be granted, and what it was refused.
 pub struct Audit {
-    began: Instant,
+    start: Instant,
     uses: Mutex<Uses>,
 }
 
@@ -46,7 +46,7 @@ impl UsedGrants {
 
     fn note(&mut self, item: GrantItem, allowed: bool) {
         let known = if allowed { &mut self.used } else { &mut self.denied };
-        if known.len() < REMEMBERED || known.contains(&item) {
+        if known.len() < MAX_GRANTS || known.contains(&item) {
             known.insert(item);
         } else {
             self.cut = self.cut.saturating_add(1);
@@ -83,18 +83,18 @@ struct Cut {
 
 impl Default for Audit {
     fn default() -> Self {
-        Self { began: Instant::now(), uses: Mutex::default() }
+        Self { start: Instant::now(), uses: Mutex::default() }
     }
 }
 
 impl Audit {
     /// Notes a use. `item` is what grants it, or would.
     pub fn note(&self, kind: &str, what: &str, item: Option<&GrantItem>, allowed: bool) {
-        let at_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let at_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let line = Line { at_ms, kind, what, allowed, grant: item.map(ToString::to_string) };
         let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         match serde_json::to_string(&line) {
-            Ok(line) if uses.lines.len() < WRITTEN && uses.bytes + line.len() <= WRITTEN_BYTES => {
+            Ok(line) if uses.lines.len() < MAX_LINES && uses.bytes + line.len() <= MAX_BYTES => {
                 uses.bytes += line.len();
                 uses.lines.push(line);
             }
@@ -130,7 +130,7 @@ mod tests {
         let audit = Audit::default();
         audit.note("session", "start", Some(&GrantItem::Session), true);
         audit.note("tcp", "listen on 0.0.0.0:1", None, false);
-        for _ in 0..WRITTEN {
+        for _ in 0..MAX_LINES {
             audit.note("env", "A", Some(&GrantItem::Env("A".into())), false);
         }
         let folder = tempfile::tempdir().unwrap();
@@ -139,11 +139,11 @@ mod tests {
         assert_eq!(grants.denied, [GrantItem::Env("A".into())].into());
         let text = fs::read_to_string(folder.path().join("attempt").join(AUDIT_FILE)).unwrap();
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(lines.len(), WRITTEN + 1);
+        assert_eq!(lines.len(), MAX_LINES + 1);
         assert_eq!(lines[0]["grant"], "session = true");
         assert_eq!((&lines[1]["use"], &lines[1]["allowed"]), (&"tcp".into(), &false.into()));
         assert!(lines[1].get("grant").is_none());
-        assert_eq!(lines[WRITTEN]["cut"], 2);
+        assert_eq!(lines[MAX_LINES]["cut"], 2);
     }
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         audit.keep(folder.path()).unwrap();
         let text = fs::read_to_string(folder.path().join(AUDIT_FILE)).unwrap();
-        assert!(text.len() < WRITTEN_BYTES + 100, "{}", text.len());
+        assert!(text.len() < MAX_BYTES + 100, "{}", text.len());
         assert_eq!(text.lines().last().unwrap(), format!("{{\"cut\":{}}}", 1_000 - (text.lines().count() - 1)));
     }
 
@@ -163,7 +163,7 @@ mod tests {
     fn grants_are_remembered_up_to_a_bound_in_all_attempts_together() {
         let attempt = |number: usize| {
             let audit = Audit::default();
-            for variable in 0..REMEMBERED + 3 {
+            for variable in 0..MAX_GRANTS + 3 {
                 let item = GrantItem::Env(format!("A{number}_{variable}"));
                 audit.note("env", "A", Some(&item), number == 0);
                 audit.note("env", "A", Some(&item), number == 0);
@@ -172,11 +172,11 @@ mod tests {
             audit.keep(folder.path()).unwrap()
         };
         let mut all = attempt(0);
-        assert_eq!((all.used.len(), all.denied.len(), all.cut), (REMEMBERED, 0, 6));
+        assert_eq!((all.used.len(), all.denied.len(), all.cut), (MAX_GRANTS, 0, 6));
         all.add(all.clone());
-        assert_eq!((all.used.len(), all.denied.len(), all.cut), (REMEMBERED, 0, 12));
+        assert_eq!((all.used.len(), all.denied.len(), all.cut), (MAX_GRANTS, 0, 12));
         all.add(attempt(1));
         all.add(attempt(2));
-        assert_eq!((all.used.len(), all.denied.len(), all.cut), (REMEMBERED, REMEMBERED, 24 + REMEMBERED as u64));
+        assert_eq!((all.used.len(), all.denied.len(), all.cut), (MAX_GRANTS, MAX_GRANTS, 24 + MAX_GRANTS as u64));
     }
 }

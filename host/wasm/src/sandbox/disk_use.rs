@@ -27,18 +27,18 @@ use rustix::{
     io::Errno,
 };
 
-use super::{AttemptDirs, copying::ENTRY};
+use super::{AttemptDirs, copying::ENTRY_BYTES};
 use host_fs::open_quietly;
 
 /// What an owner needs to look into a directory.
-const LOOK: u32 = 0o500;
+const OWNER_READ: u32 = 0o500;
 
 /// Closed folders, each in the one before, that are held open at once: descriptors of the host, which an agent must not
 /// use up.
-const MOST_OPENED_UP: usize = 64;
+const MAX_UNLOCKED: usize = 64;
 
 /// Bytes of a path in an attempt's directories: deeper ones take too long to be reached.
-const LONGEST_PATH: usize = 3_800;
+const MAX_PATH_BYTES: usize = 3_800;
 
 /// How much an attempt holds on the disk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +56,7 @@ pub enum Uncounted {
     #[error("the attempt's folders are nested too deeply to be measured")]
     TooDeep,
     /// A folder cannot be looked into.
-    #[error("cannot look into the attempt's folder {}: {reason}", named(folder))]
+    #[error("cannot look into the attempt's folder {}: {reason}", shown(folder))]
     Closed {
         /// The folder, in the attempt's directories.
         folder: PathBuf,
@@ -67,7 +67,7 @@ pub enum Uncounted {
 }
 
 /// The attempt's own folder has no name below itself.
-fn named(folder: &Path) -> Cow<'_, str> {
+fn shown(folder: &Path) -> Cow<'_, str> {
     if folder.as_os_str().is_empty() { Cow::from("`.`") } else { folder.to_string_lossy() }
 }
 
@@ -84,7 +84,7 @@ impl AttemptDirs {
             base => base.map_err(closed)?,
         };
         let base_stat = fstat(&base).map_err(closed)?;
-        let mut count = Count { base, bytes: 0, seen: HashSet::new() };
+        let mut count = Counter { base, bytes: 0, seen: HashSet::new() };
         count.tree()?;
         let nameless = nameless::bytes(processes, &self.base, &base_stat);
         let own = self.own.load(Ordering::Relaxed);
@@ -93,12 +93,12 @@ impl AttemptDirs {
 
     /// Notes a file or folder that the host has put there, so that it does not count.
     pub fn put_there(&self, entry: &Metadata) {
-        let held = if entry.is_dir() { 0 } else { entry.blocks().saturating_mul(512) };
-        self.own.fetch_add(ENTRY.saturating_add(held), Ordering::Relaxed);
+        let allocated_bytes = if entry.is_dir() { 0 } else { entry.blocks().saturating_mul(512) };
+        self.own.fetch_add(ENTRY_BYTES.saturating_add(allocated_bytes), Ordering::Relaxed);
     }
 }
 
-struct Count {
+struct Counter {
     base: OwnedFd,
     bytes: u64,
     /// Files with several names that were counted.
@@ -106,38 +106,38 @@ struct Count {
 }
 
 enum Task {
-    Look(PathBuf),
+    Count(PathBuf),
     /// Everything below was looked at: dropped, it gets its permissions back.
-    Close {
-        _opened: Opened,
+    Lock {
+        _unlocked: Unlocked,
     },
 }
 
 /// A directory that was closed to its owner.
-struct Opened {
+struct Unlocked {
     directory: OwnedFd,
     mode: u32,
 }
 
-impl Count {
+impl Counter {
     fn tree(&mut self) -> Result<(), Uncounted> {
-        let mut tasks = vec![Task::Look(PathBuf::new())];
-        let mut opened_up = 0_usize;
+        let mut tasks = vec![Task::Count(PathBuf::new())];
+        let mut unlocked = 0_usize;
         while let Some(task) = tasks.pop() {
-            let Task::Look(folder) = task else {
-                opened_up -= 1;
+            let Task::Count(folder) = task else {
+                unlocked -= 1;
                 continue;
             };
-            if folder.as_os_str().len() > LONGEST_PATH {
+            if folder.as_os_str().len() > MAX_PATH_BYTES {
                 return Err(Uncounted::TooDeep);
             }
             match self.open(&folder) {
                 Ok(directory) => self.look(directory, &folder, &mut tasks),
-                Err(Errno::ACCESS) => match Opened::up(&self.base, &folder) {
+                Err(Errno::ACCESS) => match Unlocked::unlock(&self.base, &folder) {
                     Ok(opened) => {
-                        tasks.push(Task::Close { _opened: opened });
-                        opened_up += 1;
-                        if opened_up > MOST_OPENED_UP {
+                        tasks.push(Task::Lock { _unlocked: opened });
+                        unlocked += 1;
+                        if unlocked > MAX_UNLOCKED {
                             return Err(Uncounted::TooDeep);
                         }
                         let directory = self.open(&folder);
@@ -173,11 +173,11 @@ impl Count {
                 continue;
             }
             let Ok(stat) = statat(directory.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
-            self.bytes = self.bytes.saturating_add(ENTRY);
+            self.bytes = self.bytes.saturating_add(ENTRY_BYTES);
             if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-                tasks.push(Task::Look(folder.join(OsStr::from_bytes(name.to_bytes()))));
+                tasks.push(Task::Count(folder.join(OsStr::from_bytes(name.to_bytes()))));
             } else if stat.st_nlink < 2 || self.seen.insert((stat.st_dev, stat.st_ino)) {
-                self.bytes = self.bytes.saturating_add(held(&stat));
+                self.bytes = self.bytes.saturating_add(allocated_bytes(&stat));
             }
         }
         Ok(())
@@ -185,7 +185,7 @@ impl Count {
 }
 
 /// The bytes of a file's blocks.
-fn held(stat: &Stat) -> u64 {
+fn allocated_bytes(stat: &Stat) -> u64 {
     u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512)
 }
 
@@ -204,13 +204,13 @@ fn open_below(base: impl AsFd, folder: &Path, flags: OFlags) -> Result<OwnedFd, 
     Ok(opened)
 }
 
-impl Opened {
+impl Unlocked {
     /// Opens a directory to its owner for a moment.
-    fn up(base: &OwnedFd, folder: &Path) -> Result<Self, Errno> {
+    fn unlock(base: &OwnedFd, folder: &Path) -> Result<Self, Errno> {
         let directory = open_below(base, folder, OFlags::PATH)?;
         let mode = fstat(&directory)?.st_mode & 0o7777;
         let opened = Self { directory, mode };
-        opened.set(mode | LOOK)?;
+        opened.set(mode | OWNER_READ)?;
         Ok(opened)
     }
 
@@ -222,11 +222,11 @@ impl Opened {
     }
 }
 
-impl Drop for Opened {
+impl Drop for Unlocked {
     fn drop(&mut self) {
         let now = fstat(&self.directory).map(|stat| stat.st_mode & 0o7777);
         // The agent may have set others meanwhile.
-        if now == Ok(self.mode | LOOK) {
+        if now == Ok(self.mode | OWNER_READ) {
             let _ = self.set(self.mode);
         }
     }

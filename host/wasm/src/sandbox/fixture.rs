@@ -10,7 +10,7 @@ use std::{
 use super::{
     Captured, Halt, ImageError, ImageLimits, Part, RestoreError,
     copying::{Size, copy_entries, copy_tree, create, measure},
-    repository::{commit, refused},
+    repository::{commit_all, reserved_name},
     restore,
 };
 use host_model::Fixture;
@@ -104,7 +104,7 @@ impl Snapshot {
     /// # Errors
     /// [`FixtureError`]; any when `halt` asks for the end.
     pub fn check(fixture: &Fixture, disk: u64, halt: Halt<'_>) -> Result<(), FixtureError> {
-        measured(fixture, disk, halt).map(drop)
+        measure_fixture(fixture, disk, halt).map(drop)
     }
 
     /// Takes the snapshot of `fixture`, which may have `disk` bytes, into the new folder `into`.
@@ -112,7 +112,7 @@ impl Snapshot {
     /// # Errors
     /// [`FixtureError`]; any when `halt` asks for the end.
     pub fn take(fixture: &Fixture, into: &Path, disk: u64, halt: Halt<'_>) -> Result<Self, FixtureError> {
-        let size = measured(fixture, disk, halt)?;
+        let size = measure_fixture(fixture, disk, halt)?;
         has_room(fixture, into, size)?;
         let copy = |from: &Path, to: PathBuf| match copy_tree(from, &to, halt) {
             Ok(()) => Ok(to),
@@ -135,7 +135,7 @@ impl Snapshot {
                     .map_err(|source| FixtureError::Copy { path: named.to_owned(), source })?,
                 None => create(&root).map_err(|source| FixtureError::Copy { path: named.to_owned(), source })?,
             }
-            commit(&root, &into.join("new-repository"), halt)
+            commit_all(&root, &into.join("new-repository"), halt)
                 .map_err(|reason| FixtureError::Git { path: named.to_owned(), reason })?;
             Some(root)
         } else {
@@ -151,9 +151,9 @@ impl Snapshot {
     pub fn keep(&self, to: &Path) -> Result<u64, ImageError> {
         // Without a repository the root starts as what is there before.
         let root = if self.root == self.before { &None } else { &self.root };
-        let there = [("before", &self.before), ("root", root), ("config", &self.config), ("folders", &self.folders)];
-        let there = there.iter().filter_map(|(name, folder)| Some(Part { name, folder: folder.as_deref()? }));
-        let parts: Vec<Part<'_>> = there.collect();
+        let present = [("before", &self.before), ("root", root), ("config", &self.config), ("folders", &self.folders)];
+        let present = present.iter().filter_map(|(name, folder)| Some(Part { name, folder: folder.as_deref()? }));
+        let parts: Vec<Part<'_>> = present.collect();
         Captured::look(&parts, ImageLimits::default())?.write(&parts, to)
     }
 
@@ -171,8 +171,8 @@ impl Snapshot {
         }
         let parts: Vec<Part<'_>> =
             names.into_iter().zip(&folders).map(|(name, folder)| Part { name, folder }).collect();
-        let there = restore(image, bytes, &parts, &scratch, ImageLimits::default())?;
-        let mut folders = folders.into_iter().zip(there).map(|(folder, there)| there.then_some(folder));
+        let present = restore(image, bytes, &parts, &scratch, ImageLimits::default())?;
+        let mut folders = folders.into_iter().zip(present).map(|(folder, present)| present.then_some(folder));
         let mut next = || folders.next().flatten();
         let before = next();
         Ok(Self { root: next().or_else(|| before.clone()), before, config: next(), folders: next() })
@@ -206,17 +206,17 @@ impl Snapshot {
 }
 
 /// How large a fixture is: at most `disk`, in all its folders together.
-fn measured(fixture: &Fixture, disk: u64, halt: Halt<'_>) -> Result<Size, FixtureError> {
+fn measure_fixture(fixture: &Fixture, disk: u64, halt: Halt<'_>) -> Result<Size, FixtureError> {
     if let Some(root) = fixture.root.as_deref().filter(|root| root.join("host").symlink_metadata().is_ok()) {
         return Err(FixtureError::Reserved { path: root.to_owned() });
     }
     let anything: &dyn Fn(&OsStr) -> Option<&'static str> = &|_| None;
-    let in_root = if fixture.git { &refused } else { anything };
+    let in_root = if fixture.git { &reserved_name } else { anything };
     let folders = outermost(&fixture.folders).map(|(_, folder)| (folder, anything));
     let own = fixture.root.iter().map(|root| (root, in_root)).chain(fixture.config.iter().map(|it| (it, anything)));
     let mut size = Size::default();
-    for (folder, refused) in own.chain(folders) {
-        measure(folder, &mut size, disk, refused, halt)
+    for (folder, reserved_name) in own.chain(folders) {
+        measure(folder, &mut size, disk, reserved_name, halt)
             .map_err(|source| FixtureError::Copy { path: folder.clone(), source })?;
         if size.apparent > disk {
             return Err(FixtureError::TooLarge { path: folder.clone(), disk });
@@ -227,16 +227,16 @@ fn measured(fixture: &Fixture, disk: u64, halt: Halt<'_>) -> Result<Size, Fixtur
 
 /// Whether there is room for a fixture's copy: one that fills the disk would take it from others too.
 fn has_room(fixture: &Fixture, into: &Path, size: Size) -> Result<(), FixtureError> {
-    let Some(there) = into.ancestors().find(|folder| folder.is_dir()) else { return Ok(()) };
+    let Some(present) = into.ancestors().find(|folder| folder.is_dir()) else { return Ok(()) };
     // Where that is not known, the file system tells when it is full.
-    let Ok(system) = rustix::fs::statvfs(there) else { return Ok(()) };
+    let Ok(system) = rustix::fs::statvfs(present) else { return Ok(()) };
     let free = system.f_bavail.saturating_mul(system.f_frsize);
-    if size.held <= free {
+    if size.allocated <= free {
         return Ok(());
     }
     let path = [&fixture.root, &fixture.config].into_iter().flatten().chain(fixture.folders.values()).next();
     let path = path.cloned().unwrap_or_default();
-    Err(FixtureError::NoRoom { path, bytes: size.held, into: there.to_owned(), free })
+    Err(FixtureError::NoRoom { path, bytes: size.allocated, into: present.to_owned(), free })
 }
 
 /// The folders that are in none of the others: copied with them, one that is would be there twice.
@@ -254,10 +254,10 @@ mod tests {
 
     use super::*;
 
-    const GO_ON: Halt<'static> = &|| false;
+    const NEVER: Halt<'static> = &|| false;
 
     fn take(fixture: &Fixture, into: &Path) -> Result<Snapshot, FixtureError> {
-        Snapshot::take(fixture, into, 1 << 20, GO_ON)
+        Snapshot::take(fixture, into, 1 << 20, NEVER)
     }
 
     fn fixture(git: bool) -> (tempfile::TempDir, Fixture) {
@@ -277,7 +277,7 @@ mod tests {
         let (root, config) = (folder.path().join("r"), folder.path().join("c"));
         create(&root).unwrap();
         create(&config).unwrap();
-        snapshot.copy_to(&root, &config, GO_ON).unwrap();
+        snapshot.copy_to(&root, &config, NEVER).unwrap();
         assert_eq!(fs::read_to_string(root.join("sub/file")).unwrap(), "text");
         assert_eq!(fs::read_link(root.join("link")).unwrap(), Path::new("/etc/passwd"));
         assert!(!root.join(".git").exists());
@@ -316,7 +316,7 @@ mod tests {
         let bytes = snapshot.keep(&path("i.tar")).unwrap();
         for snapshot in [snapshot, Snapshot::recorded(&path("i.tar"), bytes, &path("again")).unwrap()] {
             let copy = tempfile::tempdir().unwrap();
-            snapshot.copy_folders_to(&copy.path().join("folders"), GO_ON).unwrap();
+            snapshot.copy_folders_to(&copy.path().join("folders"), NEVER).unwrap();
             for place in [snapshot.folders().unwrap(), &copy.path().join("folders")] {
                 assert_eq!(fs::read_to_string(place.join("root/sub/file")).unwrap(), "text");
                 assert_eq!(fs::read_link(place.join("root/link")).unwrap(), Path::new("/etc/passwd"));
@@ -364,18 +364,18 @@ mod tests {
         fixture.config = Some(sparse("config"));
         let problem = take(&fixture, &path("s2")).unwrap_err().to_string();
         assert!(problem.contains("config has more bytes") && problem.contains("raise `disk`"), "{problem}");
-        assert!(Snapshot::check(&fixture, 1 << 41, GO_ON).is_err(), "both together");
-        Snapshot::check(&fixture, 1 << 42, GO_ON).unwrap();
+        assert!(Snapshot::check(&fixture, 1 << 41, NEVER).is_err(), "both together");
+        Snapshot::check(&fixture, 1 << 42, NEVER).unwrap();
         assert!(!path("s1").exists() && !path("s2").exists());
     }
 
     #[test]
     fn a_fixture_without_room_for_it_is_refused() {
         let (folder, fixture) = fixture(false);
-        let size = Size { apparent: u64::MAX, held: u64::MAX };
+        let size = Size { apparent: u64::MAX, allocated: u64::MAX };
         let problem = has_room(&fixture, &folder.path().join("new/s"), size).unwrap_err().to_string();
         assert!(problem.contains(" left; make room there, or set TMPDIR"), "{problem}");
-        has_room(&fixture, folder.path(), Size { held: 1, ..size }).unwrap();
+        has_room(&fixture, folder.path(), Size { allocated: 1, ..size }).unwrap();
     }
 
     /// What its configuration names would run as the user.
@@ -442,8 +442,8 @@ mod tests {
     fn git_is_not_waited_for_when_the_end_is_asked_for() {
         let (folder, fixture) = fixture(true);
         let root = folder.path().join("r");
-        copy_tree(fixture.root.as_deref().unwrap(), &root, GO_ON).unwrap();
-        let problem = commit(&root, &folder.path().join("new"), &|| true);
+        copy_tree(fixture.root.as_deref().unwrap(), &root, NEVER).unwrap();
+        let problem = commit_all(&root, &folder.path().join("new"), &|| true);
         // It may have ended before it was looked at.
         assert!(problem.is_ok() || problem.is_err_and(|problem| problem.contains("interrupted")));
     }

@@ -12,7 +12,7 @@ use std::{
 use host_model::ListenTarget;
 
 /// Senders that are remembered; anybody on the machine can send from any number of ports.
-const SENDERS: usize = 1_000;
+const MAX_SENDERS: usize = 1_000;
 
 /// What a socket speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -25,9 +25,9 @@ pub(super) enum Protocol {
 #[derive(Debug, Default)]
 pub(super) struct Loopback {
     /// What listens or receives, by the handle of its socket.
-    held: HashMap<u32, (Protocol, SocketAddr)>,
+    open: HashMap<u32, (Protocol, SocketAddr)>,
     /// Every address that the system has chosen the port of. A socket may be bound there once more.
-    chosen: HashSet<(Protocol, SocketAddr)>,
+    system_chosen: HashSet<(Protocol, SocketAddr)>,
     /// Every address that a socket was bound to.
     own: HashSet<(Protocol, SocketAddr)>,
     /// Where TCP sockets are being connected to, by handle.
@@ -40,7 +40,7 @@ pub(super) struct Loopback {
     /// somebody else's.
     own_ports: HashSet<Port>,
     /// The ports that the system gave to its sockets, on whatever address.
-    given_ports: HashSet<u16>,
+    system_ports: HashSet<u16>,
 }
 
 /// A UDP port, of IPv4 (`true`) or IPv6.
@@ -58,12 +58,12 @@ impl Loopback {
         protocol: Protocol,
         address: SocketAddr,
     ) -> Option<ListenTarget> {
-        let asked = ListenTarget::asked(address)?;
-        if granted.contains(&asked) {
-            return Some(asked);
+        let requested = ListenTarget::asked(address)?;
+        if granted.contains(&requested) {
+            return Some(requested);
         }
-        let any = asked.any_port();
-        (granted.contains(&any) && self.chosen.contains(&(protocol, asked.socket_address()))).then_some(any)
+        let any = requested.any_port();
+        (granted.contains(&any) && self.system_chosen.contains(&(protocol, requested.socket_address()))).then_some(any)
     }
 
     /// The grant by which `address` may be talked with: a socket of this attempt listens or receives there, or has
@@ -74,24 +74,24 @@ impl Loopback {
         protocol: Protocol,
         address: SocketAddr,
     ) -> Option<ListenTarget> {
-        if self.held.values().any(|held| *held == (protocol, address)) {
+        if self.open.values().any(|open| *open == (protocol, address)) {
             return self.listening(granted, protocol, address);
         }
         let port = port_of(address);
         let answers = protocol == Protocol::Udp
             && (self.senders.contains(&address) || self.ports.values().any(|own| *own == port));
-        answers.then(|| hears(granted, address.ip())).flatten()
+        answers.then(|| receive_grant(granted, address.ip())).flatten()
     }
 
     /// Whether a datagram from `sender` may be received. Whoever receives it may answer.
     pub(super) fn receives(&mut self, granted: &[ListenTarget], sender: SocketAddr) -> bool {
-        if hears(granted, sender.ip()).is_none() {
+        if receive_grant(granted, sender.ip()).is_none() {
             return false;
         }
         if self.own_ports.contains(&port_of(sender)) {
             return true;
         }
-        if self.senders.len() >= SENDERS && !self.senders.contains(&sender) {
+        if self.senders.len() >= MAX_SENDERS && !self.senders.contains(&sender) {
             self.senders.clear();
         }
         self.senders.insert(sender);
@@ -99,35 +99,35 @@ impl Loopback {
     }
 
     /// Whether the system gave this port to a socket of the attempt.
-    pub(super) fn gave(&self, port: u16) -> bool {
-        self.given_ports.contains(&port)
+    pub(super) fn is_system_port(&self, port: u16) -> bool {
+        self.system_ports.contains(&port)
     }
 
-    /// A socket was bound to `address`, whose port the system chose unless it is `asked`.
-    pub(super) fn bound(&mut self, handle: u32, protocol: Protocol, asked_port: u16, address: SocketAddr) {
+    /// A socket was bound to `address`, whose port the system chose unless it is `requested`.
+    pub(super) fn bound(&mut self, handle: u32, protocol: Protocol, requested_port: u16, address: SocketAddr) {
         if protocol == Protocol::Udp {
-            self.has_port(handle, address);
+            self.add_port(handle, address);
         }
-        if asked_port == 0 {
-            self.given_ports.insert(address.port());
+        if requested_port == 0 {
+            self.system_ports.insert(address.port());
         }
         if !address.ip().is_loopback() {
             return;
         }
         self.own.insert((protocol, address));
-        if asked_port == 0 {
-            self.chosen.insert((protocol, address));
+        if requested_port == 0 {
+            self.system_chosen.insert((protocol, address));
         }
         // Of TCP only who listens has an address for itself.
         if protocol == Protocol::Udp {
-            self.held.insert(handle, (protocol, address));
+            self.open.insert(handle, (protocol, address));
         }
     }
 
     /// A socket listens on `address`.
     pub(super) fn listens(&mut self, handle: u32, address: SocketAddr) {
         if address.ip().is_loopback() {
-            self.held.insert(handle, (Protocol::Tcp, address));
+            self.open.insert(handle, (Protocol::Tcp, address));
         }
     }
 
@@ -136,10 +136,10 @@ impl Loopback {
     pub(super) fn moved(&mut self, handle: u32, address: Option<SocketAddr>) {
         self.ports.remove(&handle);
         if let Some(address) = address {
-            self.has_port(handle, address);
+            self.add_port(handle, address);
         }
-        if self.held.get(&handle).is_some_and(|(_, held)| Some(*held) != address) {
-            self.held.remove(&handle);
+        if self.open.get(&handle).is_some_and(|(_, open)| Some(*open) != address) {
+            self.open.remove(&handle);
         }
     }
 
@@ -151,7 +151,7 @@ impl Loopback {
     }
 
     /// A TCP socket is being connected to `address`.
-    pub(super) fn connects(&mut self, handle: u32, address: SocketAddr) {
+    pub(super) fn connecting_to(&mut self, handle: u32, address: SocketAddr) {
         self.connecting.insert(handle, address);
     }
 
@@ -163,11 +163,11 @@ impl Loopback {
     /// The socket is gone.
     pub(super) fn closed(&mut self, handle: u32) {
         self.connecting.remove(&handle);
-        self.held.remove(&handle);
+        self.open.remove(&handle);
         self.ports.remove(&handle);
     }
 
-    fn has_port(&mut self, handle: u32, address: SocketAddr) {
+    fn add_port(&mut self, handle: u32, address: SocketAddr) {
         let port = port_of(address);
         if port.1 != 0 {
             self.ports.insert(handle, port);
@@ -178,7 +178,7 @@ impl Loopback {
 }
 
 /// The grant by which datagrams come from `sender`.
-fn hears(granted: &[ListenTarget], sender: IpAddr) -> Option<ListenTarget> {
+fn receive_grant(granted: &[ListenTarget], sender: IpAddr) -> Option<ListenTarget> {
     let near = |target: &&ListenTarget| target.socket_address().is_ipv4() == sender.is_ipv4();
     granted.iter().find(near).copied().filter(|_| sender.is_loopback())
 }
@@ -297,6 +297,6 @@ mod tests {
         for port in 1..=u16::MAX {
             own.receives(&granted, SocketAddr::from(([127, 0, 0, 1], port)));
         }
-        assert!(own.senders.len() <= SENDERS && own.senders.contains(&address("127.0.0.1:65535")));
+        assert!(own.senders.len() <= MAX_SENDERS && own.senders.contains(&address("127.0.0.1:65535")));
     }
 }

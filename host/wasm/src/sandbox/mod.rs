@@ -1,9 +1,9 @@
 //! One attempt's directories, its WASI context, its network policy and its bounds.
 
-mod answer;
 mod audit;
-mod claim;
 mod copying;
+mod denial_code;
+mod determinism;
 mod disk_use;
 mod file_calls;
 mod fingerprint;
@@ -11,8 +11,8 @@ mod fixture;
 mod granted;
 mod http;
 mod image;
-mod look_up;
 mod loopback;
+mod name_lookup;
 mod network;
 mod output;
 mod preview1;
@@ -20,13 +20,13 @@ mod programs;
 mod remove;
 mod repository;
 mod resolver;
-mod sameness;
 mod sockets;
 mod sweep;
 #[cfg(test)]
 mod tests;
-mod tripwire;
+mod violations;
 mod workspace;
+mod workspace_lock;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -46,7 +46,7 @@ pub use programs::{Installed, installed};
 pub use remove::remove_tree;
 pub use resolver::{Resolve, Resolving, SystemResolver, Turn};
 pub use sweep::{DeadRun, Sweep, SweepProblem, sweep};
-pub use tripwire::{Crowded, Tripwire};
+pub use violations::{Crowded, Tripwire};
 use wasmtime::{
     Store,
     component::{Linker, ResourceTable},
@@ -98,26 +98,28 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Opens the preopens of an attempt. Nothing is inherited; of the network it has what `network` grants, and nothing
-    /// by default.
+    /// Opens the preopens of an attempt. Nothing is inherited; without `outputs`, output is discarded.
     ///
     /// # Errors
     /// A fault of class `internal` when a directory cannot be opened.
     pub fn new(
         given: &Given,
         limits: &Limits,
-        (stdout, stderr): (OutputFile, OutputFile),
+        outputs: Option<(OutputFile, OutputFile)>,
         account: Arc<Account>,
         network: Network,
     ) -> Result<Self, Fault> {
         let mut wasi = WasiCtx::builder();
-        wasi.args(&given.args).stdout(stdout).stderr(stderr);
+        wasi.args(&given.args);
+        if let Some((stdout, stderr)) = outputs {
+            wasi.stdout(stdout).stderr(stderr);
+        }
         let own = given.env.iter().map(|(name, value)| (name, value));
         for (name, value) in own.chain(network.granted().env()) {
             wasi.env(name, value);
         }
         if let Some(seed) = network.granted().grants().deterministic {
-            sameness::fix(&mut wasi, seed);
+            determinism::make_deterministic(&mut wasi, seed);
         }
         if !given.stdin.is_empty() {
             wasi.stdin(MemoryInputPipe::new(given.stdin.clone()));
@@ -130,11 +132,11 @@ impl Sandbox {
                 Fault::of_host(what, error)
             })?;
         }
-        let network = Arc::new(network.counted(Arc::clone(&account)));
-        let judge = Arc::clone(&network);
-        // Names are looked up by `look_up` alone.
+        let network = Arc::new(network.with_account(Arc::clone(&account)));
+        let policy = Arc::clone(&network);
+        // Names are looked up by `name_lookup` alone.
         wasi.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(false).socket_addr_check(move |address, used| {
-            let allowed = judge.socket(address, used);
+            let allowed = policy.socket(address, used);
             Box::pin(async move { allowed })
         });
         let mut wasi = wasi.build_p1();
@@ -143,6 +145,15 @@ impl Sandbox {
         let gate = HttpGate(Arc::clone(&network));
         let files = FileCalls::new(network.tripwire(), account);
         Ok(Self { wasi, listings: Listings::default(), http: http_ctx(), gate, network, files, limiter })
+    }
+
+    /// A sandbox without directories, environment, arguments and network, which discards output.
+    ///
+    /// # Errors
+    /// As [`Sandbox::new`].
+    pub fn without_grants(limits: &Limits, account: Arc<Account>) -> Result<Self, Fault> {
+        let network = Network::new(Arc::default(), Arc::new(SystemResolver), Arc::default(), None, limits.handles);
+        Self::new(&Given::default(), limits, None, account, network)
     }
 
     /// What outgoing HTTP needs.
@@ -201,6 +212,6 @@ pub fn add_to_module_linker<T: HasSandbox + Send + 'static>(linker: &mut wasmtim
 pub fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     add_wasi(linker)?;
     file_calls::add_to_linker(linker)?;
-    look_up::add_to_linker(linker)?;
+    name_lookup::add_to_linker(linker)?;
     sockets::add_to_linker(linker)
 }

@@ -16,31 +16,31 @@ use wasmtime_wasi::sockets::SocketAddrUse;
 
 use super::{
     Audit, Granted, Resolve, Tripwire,
-    answer::{is_of_this_machine, is_outside},
+    denial_code::{is_of_this_machine, is_outside},
     loopback::{Loopback, Protocol},
-    resolver::Share,
+    resolver::AttemptResolver,
 };
-use crate::engine::{Account, Exceeded, Held};
+use crate::engine::{Account, Exceeded, Reservation};
 use host_clock::timeout;
 use host_model::{
     GrantItem, HostPattern, HttpGrant, HttpTarget, ListenTarget, SecretHeader, SocketGrants, SocketTarget,
 };
 
 /// Characters of a name that is none, in messages.
-const SHOWN: usize = 100;
+const MAX_SHOWN_CHARS: usize = 100;
 /// How long a component waits for a look-up.
-const LOOK_UP_PATIENCE: Duration = Duration::from_secs(30);
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
 /// Answers for one name that are remembered; whoever answers for it can send any number of them.
-const ANSWERS: usize = 1_000;
+const MAX_ANSWERS: usize = 1_000;
 
 /// The network as one attempt may use it.
 pub struct Network {
     granted: Arc<Granted>,
-    resolver: Share,
+    resolver: AttemptResolver,
     tripwire: Arc<Tripwire>,
     audit: Option<Arc<Audit>>,
     /// Places for requests and look-ups under way.
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     at_once: u32,
     account: Option<Arc<Account>>,
     /// What the component was told of names that it is granted.
@@ -50,20 +50,20 @@ pub struct Network {
 }
 
 /// A place among what may be under way, until it is dropped.
-pub(super) struct Place {
+pub(super) struct Permit {
     _permit: OwnedSemaphorePermit,
-    _held: Option<Held>,
+    _reservation: Option<Reservation>,
 }
 
 /// Why an address cannot be had.
 #[derive(Debug)]
-pub(super) enum NoAddress {
+pub(super) enum LookupError {
     /// The name leads to nothing but where it must not lead; it is noted.
     Refused,
     /// The name leads nowhere.
     Unknown,
     /// The look-up takes too long.
-    TooSlow,
+    TimedOut,
     /// Too much is under way already; it is noted.
     TooMany,
 }
@@ -100,14 +100,14 @@ impl Network {
         audit: Option<Arc<Audit>>,
         at_once: u32,
     ) -> Self {
-        let resolver = Share::of(resolver);
-        let places = Arc::new(Semaphore::new((at_once as usize).min(Semaphore::MAX_PERMITS)));
+        let resolver = AttemptResolver::of(resolver);
+        let permits = Arc::new(Semaphore::new((at_once as usize).min(Semaphore::MAX_PERMITS)));
         Self {
             granted,
             resolver,
             tripwire,
             audit,
-            places,
+            permits,
             at_once,
             account: None,
             answers: Mutex::default(),
@@ -143,14 +143,14 @@ impl Network {
             GrantItem::Listen(target) => Some(target.socket_address()),
             _ => None,
         };
-        let own = address.filter(|address| address.port() != 0 && self.loopback().gave(address.port()));
+        let own = address.filter(|address| address.port() != 0 && self.loopback().is_system_port(address.port()));
         let Some(own) = own.and_then(ListenTarget::asked) else { return Some(item) };
         let any = own.any_port();
         (!self.listen().contains(&any)).then_some(GrantItem::Listen(any))
     }
 
     /// Counts what is under way in `account`.
-    pub(super) fn counted(mut self, account: Arc<Account>) -> Self {
+    pub(super) fn with_account(mut self, account: Arc<Account>) -> Self {
         self.account = Some(account);
         self
     }
@@ -158,17 +158,17 @@ impl Network {
     /// A place among what may be under way, which takes `bytes` of the host's memory, until it is dropped. None where
     /// there is none left, which is noted: WASI 0.3 has no handle for what is under way, so that the limit of handles does
     /// not hold for it by itself.
-    pub(super) fn place(&self, kind: Kind, what: &str, bytes: u64) -> Option<Place> {
-        let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() else {
-            self.tripwire.crowded(self.at_once);
+    pub(super) fn permit(&self, kind: Kind, what: &str, bytes: u64) -> Option<Permit> {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            self.tripwire.concurrency_exceeded(self.at_once);
             self.note(kind, &format!("{what}, beyond {} at once (limit `handles`)", self.at_once), None, false);
             return None;
         };
-        Some(Place { _permit: permit, _held: self.hold(bytes, "requests that are under way").ok()? })
+        Some(Permit { _permit: permit, _reservation: self.reserve(bytes, "requests that are under way").ok()? })
     }
 
     /// Takes `bytes` of the host's memory for `what`. Where there is no room, the attempt ends.
-    pub(super) fn hold(&self, bytes: u64, what: &str) -> Result<Option<Held>, Exceeded> {
+    pub(super) fn reserve(&self, bytes: u64, what: &str) -> Result<Option<Reservation>, Exceeded> {
         self.account.as_ref().map(|account| account.take(bytes, what)).transpose()
     }
 
@@ -179,15 +179,22 @@ impl Network {
     }
 
     /// Notes that a request is sent, with the headers that the host adds.
-    pub(super) fn sends(&self, what: &str, asked: &HttpTarget, headers: &[SecretHeader], addresses: &[IpAddr]) {
-        let grant =
-            |header: Option<&SecretHeader>| GrantItem::Http(HttpGrant { to: asked.clone(), header: header.cloned() });
+    pub(super) fn note_request(
+        &self,
+        what: &str,
+        requested: &HttpTarget,
+        headers: &[SecretHeader],
+        addresses: &[IpAddr],
+    ) {
+        let grant = |header: Option<&SecretHeader>| {
+            GrantItem::Http(HttpGrant { to: requested.clone(), header: header.cloned() })
+        };
         self.note(HTTP, what, Some(&grant(headers.first())), true);
         headers.iter().skip(1).for_each(|header| self.note(HTTP, what, Some(&grant(Some(header))), true));
         // An address that is granted by itself is needed beside the name that leads to it.
         let by_itself =
-            addresses.iter().map(|address| HttpTarget { host: HostPattern::Address(*address), ..asked.clone() });
-        for target in by_itself.filter(|target| target != asked) {
+            addresses.iter().map(|address| HttpTarget { host: HostPattern::Address(*address), ..requested.clone() });
+        for target in by_itself.filter(|target| target != requested) {
             let item = GrantItem::Http(HttpGrant::to(target));
             if self.granted.grants().allows(&item) {
                 self.note(HTTP, what, Some(&item), true);
@@ -195,14 +202,14 @@ impl Network {
         }
     }
 
-    /// The addresses that a request to `asked`, which is granted, may go to. `what` is told if there are none.
-    pub(super) async fn http_addresses(&self, asked: &HttpTarget, what: &str) -> Result<Vec<IpAddr>, NoAddress> {
+    /// The addresses that a request to `requested`, which is granted, may go to. `what` is told if there are none.
+    pub(super) async fn http_addresses(&self, requested: &HttpTarget, what: &str) -> Result<Vec<IpAddr>, LookupError> {
         let grants = self.granted.grants();
-        let judge = |address| grants.http_address(asked, address);
+        let judge = |address| grants.http_address(requested, address);
         let named = |address: IpAddr| {
-            GrantItem::Http(HttpGrant::to(HttpTarget { host: HostPattern::Address(address), ..asked.clone() }))
+            GrantItem::Http(HttpGrant::to(HttpTarget { host: HostPattern::Address(address), ..requested.clone() }))
         };
-        self.addresses(&asked.host, (HTTP, what), judge, named).await
+        self.addresses(&requested.host, (HTTP, what), judge, named).await
     }
 
     async fn addresses(
@@ -211,46 +218,46 @@ impl Network {
         (kind, what): (Kind, &str),
         judge: impl Fn(IpAddr) -> Result<(), &'static str>,
         named: impl Fn(IpAddr) -> GrantItem,
-    ) -> Result<Vec<IpAddr>, NoAddress> {
+    ) -> Result<Vec<IpAddr>, LookupError> {
         let name = match host {
             HostPattern::Address(address) => return Ok(vec![*address]),
             HostPattern::Name(name) | HostPattern::Below(name) => name,
         };
-        let found = timeout(LOOK_UP_PATIENCE, self.resolver.resolve(name)).await.map_err(|_| NoAddress::TooSlow)?;
-        let found = found.map_err(|_| NoAddress::Unknown)?;
-        let (mut usable, mut refused) = (Vec::new(), None);
+        let found = timeout(LOOKUP_TIMEOUT, self.resolver.resolve(name)).await.map_err(|_| LookupError::TimedOut)?;
+        let found = found.map_err(|_| LookupError::Unknown)?;
+        let (mut matching_grant, mut refused) = (Vec::new(), None);
         for address in found.into_iter().map(|address| address.to_canonical()) {
             match judge(address) {
-                Ok(()) => usable.push(address),
+                Ok(()) => matching_grant.push(address),
                 Err(kind) => refused = refused.or(Some((address, kind))),
             }
         }
-        match (usable.is_empty(), refused) {
-            (false, _) => Ok(usable),
+        match (matching_grant.is_empty(), refused) {
+            (false, _) => Ok(matching_grant),
             (true, Some((address, special))) => {
                 let why = format!("{what}, but the name `{name}` leads to {address}, {special}");
                 self.refuse(kind, &why, Some(named(address)));
-                Err(NoAddress::Refused)
+                Err(LookupError::Refused)
             }
-            (true, None) => Err(NoAddress::Unknown),
+            (true, None) => Err(LookupError::Unknown),
         }
     }
 
     /// Looks up a name for the component, which may use the answers with its sockets.
-    pub(super) async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, NoAddress> {
+    pub(super) async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, LookupError> {
         let literal = name.parse::<IpAddr>().ok().or_else(|| HostPattern::host(name).ok()?.address());
         if let Some(address) = literal {
             return Ok(vec![address]);
         }
-        let shown = name.chars().take(SHOWN).collect::<String>().escape_debug().to_string();
+        let shown = name.chars().take(MAX_SHOWN_CHARS).collect::<String>().escape_debug().to_string();
         let (tcp, udp) = (self.tcp(), self.udp());
         let granted = |host: &HostPattern| tcp.0.iter().chain(udp.0).find(|target| target.host == *host);
         let Some(target) = HostPattern::host(name).ok().as_ref().and_then(granted) else {
             // Which port it would be used with, only the component knows.
             self.refuse(LOOK_UP, &shown, None);
-            return Err(NoAddress::Refused);
+            return Err(LookupError::Refused);
         };
-        let _place = self.place(LOOK_UP, &shown, 0).ok_or(NoAddress::TooMany)?;
+        let _permit = self.permit(LOOK_UP, &shown, 0).ok_or(LookupError::TooMany)?;
         let host = &target.host;
         let item = |target| if tcp.name(host) { GrantItem::Tcp(target) } else { GrantItem::Udp(target) };
         let judge = |address| match (tcp.name(host), udp.name(host)) {
@@ -263,7 +270,7 @@ impl Network {
         self.note(LOOK_UP, &shown, Some(&item(target.clone())), true);
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let known = answers.entry(host.clone()).or_default();
-        if known.len() > ANSWERS {
+        if known.len() > MAX_ANSWERS {
             known.clear();
         }
         known.extend(&found);
@@ -280,28 +287,28 @@ impl Network {
             return true;
         }
         match used {
-            SocketAddrUse::TcpConnect => self.sent(Protocol::Tcp, "to connect to", address),
-            SocketAddrUse::UdpSend => self.sent(Protocol::Udp, "to send to", address),
+            SocketAddrUse::TcpConnect => self.may_send(Protocol::Tcp, "to connect to", address),
+            SocketAddrUse::UdpSend => self.may_send(Protocol::Udp, "to send to", address),
             // Anybody can send one; where it is refused the component never sees it, and has not tried anything. Asked of
             // an address to connect to as well, but only after `UdpSend`.
             SocketAddrUse::UdpReceive => {
-                self.usable(self.udp(), address).is_some() || self.loopback().receives(self.listen(), address)
+                self.matching_grant(self.udp(), address).is_some() || self.loopback().receives(self.listen(), address)
             }
-            SocketAddrUse::TcpBind => self.listens_on(Protocol::Tcp, "to bind", address),
-            SocketAddrUse::UdpBind => self.listens_on(Protocol::Udp, "to bind", address),
-            SocketAddrUse::TcpListen => self.listens_on(Protocol::Tcp, "to listen on", address),
+            SocketAddrUse::TcpBind => self.may_listen(Protocol::Tcp, "to bind", address),
+            SocketAddrUse::UdpBind => self.may_listen(Protocol::Udp, "to bind", address),
+            SocketAddrUse::TcpListen => self.may_listen(Protocol::Tcp, "to listen on", address),
             // Whoever is on this machine. Others come here only by routes that somebody has made, and are none of the
             // component's doing either.
             SocketAddrUse::TcpAccept => address.ip().to_canonical().is_loopback() && !self.listen().is_empty(),
         }
     }
 
-    fn listens_on(&self, protocol: Protocol, what: &str, address: SocketAddr) -> bool {
+    fn may_listen(&self, protocol: Protocol, what: &str, address: SocketAddr) -> bool {
         let what = format!("{what} {address}");
         let granted = self.loopback().listening(self.listen(), protocol, address);
         match (granted, ListenTarget::asked(address)) {
             (Some(target), _) => self.note(protocol.kind(), &what, Some(&GrantItem::Listen(target)), true),
-            (None, Some(asked)) => self.refuse(protocol.kind(), &what, Some(GrantItem::Listen(asked))),
+            (None, Some(requested)) => self.refuse(protocol.kind(), &what, Some(GrantItem::Listen(requested))),
             // Nothing is kept from it: no one on this machine could bind that address.
             (None, None) if is_outside(address.ip()) && !is_of_this_machine(address.ip()) => {}
             (None, None) => {
@@ -312,37 +319,13 @@ impl Network {
         granted.is_some()
     }
 
-    /// The component's socket `handle` was bound to `local`, where it asked for `asked`.
-    pub(super) fn bound<E>(&self, handle: u32, protocol: Protocol, asked: SocketAddr, local: Result<SocketAddr, E>) {
-        if let Ok(local) = local {
-            self.loopback().bound(handle, protocol, asked.port(), local);
-        }
-    }
-
-    /// The component's socket `handle` listens on `local`.
-    pub(super) fn listens<E>(&self, handle: u32, local: Result<SocketAddr, E>) {
-        if let Ok(local) = local {
-            self.loopback().listens(handle, local);
-        }
-    }
-
-    /// The component's socket `handle` was connected or disconnected, and is at `local` now.
-    pub(super) fn moved<E>(&self, handle: u32, local: Result<SocketAddr, E>) {
-        self.loopback().moved(handle, local.ok());
-    }
-
-    /// The component has let go of the socket `handle`.
-    pub(super) fn closed(&self, handle: u32) {
-        self.loopback().closed(handle);
-    }
-
     /// Where a socket may listen on a port of the system's choice.
     pub(super) fn any_loopback(&self, is_ipv4: bool) -> Option<SocketAddr> {
         let mut addresses = self.listen().iter().map(|target| target.socket_address());
         addresses.find(|address| address.port() == 0 && address.is_ipv4() == is_ipv4)
     }
 
-    fn sent(&self, protocol: Protocol, what: &str, address: SocketAddr) -> bool {
+    fn may_send(&self, protocol: Protocol, what: &str, address: SocketAddr) -> bool {
         let kind = protocol.kind();
         let (granted, item): (_, fn(SocketTarget) -> GrantItem) = match protocol {
             Protocol::Tcp => (self.tcp(), GrantItem::Tcp),
@@ -350,7 +333,7 @@ impl Network {
         };
         let what = format!("{what} {address}");
         let own = || self.loopback().reachable(self.listen(), protocol, address).map(GrantItem::Listen);
-        match self.usable(granted, address).map(item).or_else(own) {
+        match self.matching_grant(granted, address).map(item).or_else(own) {
             Some(item) => self.note(kind, &what, Some(&item), true),
             None => {
                 let host = HostPattern::Address(address.ip().to_canonical());
@@ -362,7 +345,7 @@ impl Network {
     }
 
     /// The grant by which `address` may be used: its own, or that of a name that has led there.
-    fn usable(&self, granted: SocketGrants<'_>, address: SocketAddr) -> Option<SocketTarget> {
+    fn matching_grant(&self, granted: SocketGrants<'_>, address: SocketAddr) -> Option<SocketTarget> {
         let (ip, port) = (address.ip().to_canonical(), address.port());
         if granted.address(ip, port) {
             return Some(SocketTarget { host: HostPattern::Address(ip), port });

@@ -18,9 +18,9 @@ use wasmtime_wasi::{
 use super::Tripwire;
 
 /// How much of the end is kept in memory for messages.
-const TAIL: usize = 16 << 10;
+const TAIL_BYTES: usize = 16 << 10;
 /// What a component may write in one call.
-const PERMIT: usize = 64 << 10;
+const MAX_WRITE_BYTES: usize = 64 << 10;
 
 /// A component's stdout or stderr: written to a file while it happens, bounded, its end kept for messages. The
 /// file appears with the first byte. Writing past the bound is a breach.
@@ -35,7 +35,7 @@ struct Shared {
     path: PathBuf,
     file: Option<File>,
     written: u64,
-    bound: u64,
+    limit: u64,
     tail: Vec<u8>,
     error: Option<io::Error>,
 }
@@ -43,8 +43,8 @@ struct Shared {
 impl OutputFile {
     /// Output that goes to `path`, whose folders are made when they are needed. `name` is `stdout` or `stderr`.
     #[must_use]
-    pub fn new(name: &'static str, path: PathBuf, bound: u64, tripwire: &Arc<Tripwire>) -> Self {
-        let shared = Shared { name, path, file: None, written: 0, bound, tail: Vec::new(), error: None };
+    pub fn new(name: &'static str, path: PathBuf, limit: u64, tripwire: &Arc<Tripwire>) -> Self {
+        let shared = Shared { name, path, file: None, written: 0, limit, tail: Vec::new(), error: None };
         Self { shared: Arc::new(Mutex::new(shared)), tripwire: Arc::clone(tripwire) }
     }
 
@@ -58,7 +58,7 @@ impl OutputFile {
     #[must_use]
     pub fn tail(&self) -> String {
         let shared = self.lock();
-        let start = shared.tail.len().saturating_sub(TAIL);
+        let start = shared.tail.len().saturating_sub(TAIL_BYTES);
         String::from_utf8_lossy(&shared.tail[start..]).into_owned()
     }
 
@@ -80,16 +80,16 @@ impl OutputFile {
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, bytes: &[u8]) -> Result<(), String> {
+    fn append(&self, bytes: &[u8]) -> Result<(), String> {
         let mut shared = self.lock();
-        let room = usize::try_from(shared.bound - shared.written).unwrap_or(usize::MAX);
-        let kept = &bytes[..bytes.len().min(room)];
-        shared.keep(kept);
-        if kept.len() == bytes.len() {
+        let remaining = usize::try_from(shared.limit - shared.written).unwrap_or(usize::MAX);
+        let accepted = &bytes[..bytes.len().min(remaining)];
+        shared.keep(accepted);
+        if accepted.len() == bytes.len() {
             return Ok(());
         }
         let what =
-            format!("the component writes more than {} bytes to {}; its limit is `output`", shared.bound, shared.name);
+            format!("the component writes more than {} bytes to {}; its limit is `output`", shared.limit, shared.name);
         drop(shared);
         self.tripwire.limit(what.clone());
         Err(what)
@@ -100,8 +100,8 @@ impl Shared {
     fn keep(&mut self, bytes: &[u8]) {
         self.written += bytes.len() as u64;
         self.tail.extend_from_slice(bytes);
-        if self.tail.len() > 2 * TAIL {
-            self.tail.drain(..self.tail.len() - TAIL);
+        if self.tail.len() > 2 * TAIL_BYTES {
+            self.tail.drain(..self.tail.len() - TAIL_BYTES);
         }
         if self.error.is_some() || bytes.is_empty() {
             return;
@@ -150,7 +150,7 @@ impl Pollable for OutputFile {
 
 impl OutputStream for OutputFile {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.put(&bytes).map_err(|what| StreamError::Trap(wasmtime::Error::msg(what)))
+        self.append(&bytes).map_err(|what| StreamError::Trap(wasmtime::Error::msg(what)))
     }
 
     fn flush(&mut self) -> StreamResult<()> {
@@ -158,13 +158,13 @@ impl OutputStream for OutputFile {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(PERMIT)
+        Ok(MAX_WRITE_BYTES)
     }
 }
 
 impl AsyncWrite for OutputFile {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(self.put(bytes).map(|()| bytes.len()).map_err(io::Error::other))
+        Poll::Ready(self.append(bytes).map(|()| bytes.len()).map_err(io::Error::other))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -180,10 +180,10 @@ impl AsyncWrite for OutputFile {
 mod tests {
     use super::*;
 
-    fn output(bound: u64) -> (tempfile::TempDir, Arc<Tripwire>, OutputFile) {
+    fn output(limit: u64) -> (tempfile::TempDir, Arc<Tripwire>, OutputFile) {
         let folder = tempfile::tempdir().unwrap();
         let tripwire = Arc::new(Tripwire::default());
-        let output = OutputFile::new("stdout", folder.path().join("a/stdout.txt"), bound, &tripwire);
+        let output = OutputFile::new("stdout", folder.path().join("a/stdout.txt"), limit, &tripwire);
         (folder, tripwire, output)
     }
 
@@ -211,7 +211,7 @@ mod tests {
         for _ in 0..100 {
             output.write(Bytes::from(vec![b'x'; 10_000])).unwrap();
         }
-        assert_eq!(output.tail().len(), TAIL);
+        assert_eq!(output.tail().len(), TAIL_BYTES);
         assert_eq!(output.written(), 1_000_000);
     }
 

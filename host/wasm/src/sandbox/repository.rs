@@ -16,11 +16,11 @@ use super::{
 };
 
 /// How often git is looked at: whether it has ended, and whether it is to.
-const LOOK: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// What is wrong with a name in a fixture that becomes a repository: git would run what a configuration in there names,
 /// outside of every sandbox.
-pub(super) fn refused(name: &OsStr) -> Option<&'static str> {
+pub(super) fn reserved_name(name: &OsStr) -> Option<&'static str> {
     let own = "is git's own, but the host makes the repository (`git = true`); remove it, or `git = true`";
     name.eq_ignore_ascii_case(".git").then_some(own)
 }
@@ -39,12 +39,12 @@ const SETTINGS: [&str; 6] = [
 /// Makes `root` a repository whose one commit holds everything in it. Author and time are fixed, so that the
 /// same fixture gives the same commit; nothing of the user's git configuration or hooks takes part, and nothing that
 /// lies in `root` is read as configuration. The new folder `scratch` is used on the way.
-pub(super) fn commit(root: &Path, scratch: &Path, halt: Halt<'_>) -> Result<(), String> {
+pub(super) fn commit_all(root: &Path, scratch: &Path, halt: Halt<'_>) -> Result<(), String> {
     let failed = |error: io::Error| format!("cannot make the repository: {error}");
     // Made where nothing else lies: `root` itself may look like a bare repository, with a configuration of its own.
     fs::create_dir(scratch).map_err(failed)?;
-    let made = Git { folder: scratch, git_dir: None };
-    made.run(&["-c", "init.defaultBranch=main", "init", "--quiet", "--template="], halt)?;
+    let git = Git { folder: scratch, git_dir: None };
+    git.run(&["-c", "init.defaultBranch=main", "init", "--quiet", "--template="], halt)?;
     let git_dir = root.join(".git");
     fs::rename(scratch.join(".git"), &git_dir).map_err(failed)?;
     fs::remove_dir(scratch).map_err(failed)?;
@@ -65,7 +65,7 @@ struct Git<'a> {
 
 impl Git<'_> {
     fn run(&self, args: &[&str], halt: Halt<'_>) -> Result<(), String> {
-        const WHEN: &str = "2026-01-01T00:00:00Z";
+        const COMMIT_DATE: &str = "2026-01-01T00:00:00Z";
         let Installed { program, path } =
             installed("git").ok_or("there is no `git` in an absolute folder of PATH; install it")?;
         let mut git = Command::new(program);
@@ -84,10 +84,10 @@ impl Git<'_> {
             .env("GIT_CEILING_DIRECTORIES", self.folder.parent().unwrap_or(self.folder))
             .env("GIT_AUTHOR_NAME", "Fixture")
             .env("GIT_AUTHOR_EMAIL", "fixture@scenario.invalid")
-            .env("GIT_AUTHOR_DATE", WHEN)
+            .env("GIT_AUTHOR_DATE", COMMIT_DATE)
             .env("GIT_COMMITTER_NAME", "Fixture")
             .env("GIT_COMMITTER_EMAIL", "fixture@scenario.invalid")
-            .env("GIT_COMMITTER_DATE", WHEN)
+            .env("GIT_COMMITTER_DATE", COMMIT_DATE)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -95,25 +95,25 @@ impl Git<'_> {
             git.env("GIT_DIR", git_dir).env("GIT_WORK_TREE", self.folder);
         }
         let child = git.spawn().map_err(|error| format!("cannot start `git`: {error}"))?;
-        match answer(child, halt) {
+        match wait(child, halt) {
             Ok(None) => Ok(()),
-            Ok(Some(said)) => Err(format!("`git {}` failed: {}", args.join(" "), said.trim())),
+            Ok(Some(stderr_text)) => Err(format!("`git {}` failed: {}", args.join(" "), stderr_text.trim())),
             Err(error) => Err(error.to_string()),
         }
     }
 }
 
 /// Waits for git; what it says if it fails.
-fn answer(mut git: Child, halt: Halt<'_>) -> io::Result<Option<String>> {
+fn wait(mut git: Child, halt: Halt<'_>) -> io::Result<Option<String>> {
     let stderr = git.stderr.take();
-    let said = thread::Builder::new().spawn(move || {
-        let mut said = Vec::new();
+    let stderr_text = thread::Builder::new().spawn(move || {
+        let mut stderr_text = Vec::new();
         // What cannot be read is not told.
-        let _ = stderr.map(|mut stderr| stderr.read_to_end(&mut said));
-        said
+        let _ = stderr.map(|mut stderr| stderr.read_to_end(&mut stderr_text));
+        stderr_text
     });
-    let said = match said {
-        Ok(said) => said,
+    let stderr_text = match stderr_text {
+        Ok(stderr_text) => stderr_text,
         Err(error) => {
             git.kill()?;
             git.wait()?;
@@ -129,10 +129,10 @@ fn answer(mut git: Child, halt: Halt<'_>) -> io::Result<Option<String>> {
             git.wait()?;
             return Err(halted());
         }
-        thread::sleep(LOOK);
+        thread::sleep(POLL_INTERVAL);
     };
     if status.success() {
         return Ok(None);
     }
-    Ok(Some(String::from_utf8_lossy(&said.join().unwrap_or_default()).into_owned()))
+    Ok(Some(String::from_utf8_lossy(&stderr_text.join().unwrap_or_default()).into_owned()))
 }

@@ -23,14 +23,14 @@ pub trait Resolve: Send + Sync {
 pub struct Turn(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit);
 
 /// What an attempt has of a resolver: few look-ups at once, so that others' need not wait for them.
-pub(super) struct Share {
+pub(super) struct AttemptResolver {
     resolver: Arc<dyn Resolve>,
     own: Arc<Semaphore>,
 }
 
-impl Share {
+impl AttemptResolver {
     pub(super) fn of(resolver: Arc<dyn Resolve>) -> Self {
-        Self { resolver, own: Arc::new(Semaphore::new(OF_AN_ATTEMPT)) }
+        Self { resolver, own: Arc::new(Semaphore::new(MAX_ATTEMPT_LOOKUPS)) }
     }
 
     /// As [`Resolve::resolve`], when it is its turn among the attempt's own.
@@ -48,11 +48,11 @@ pub struct SystemResolver;
 
 /// Look-ups of this process at once. Each keeps one of the threads that file calls use too (tokio has 512 of them)
 /// until the system ends it, whether or not anybody still waits for the answer.
-const AT_ONCE: usize = 32;
+const MAX_LOOKUPS: usize = 32;
 /// Those of one attempt.
-const OF_AN_ATTEMPT: usize = 4;
+const MAX_ATTEMPT_LOOKUPS: usize = 4;
 
-static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(AT_ONCE)));
+static PERMITS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_LOOKUPS)));
 
 impl Resolve for SystemResolver {
     fn resolve(&self, name: &str, turn: Turn) -> Resolving {
@@ -61,28 +61,28 @@ impl Resolve for SystemResolver {
             return Box::pin(async { Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]) });
         }
         let name = name.to_owned();
-        let look = move || {
+        let lookup = move || {
             let found = (name.as_str(), 0).to_socket_addrs()?;
             Ok(found.map(|address| address.ip().to_canonical()).collect())
         };
-        Box::pin(in_turn(Arc::clone(&TURNS), turn, look))
+        Box::pin(with_permits(Arc::clone(&PERMITS), turn, lookup))
     }
 }
 
-/// Calls `look` on a thread for what blocks when it is its turn among `turns`. That and the attempt's `own` end when
-/// `look` does.
-async fn in_turn<T: Send + 'static>(
-    turns: Arc<Semaphore>,
+/// Calls `lookup` on a thread for what blocks when it is its turn among `permits`. That and the attempt's `own` end when
+/// `lookup` does.
+async fn with_permits<T: Send + 'static>(
+    permits: Arc<Semaphore>,
     own: Turn,
-    look: impl FnOnce() -> io::Result<T> + Send + 'static,
+    lookup: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let turn = turns.acquire_owned().await.map_err(io::Error::other)?;
-    let looking = spawn_blocking(move || {
-        let found = look();
+    let turn = permits.acquire_owned().await.map_err(io::Error::other)?;
+    let blocking = spawn_blocking(move || {
+        let found = lookup();
         drop((turn, own));
         found
     });
-    looking.await.map_err(io::Error::other)?
+    blocking.await.map_err(io::Error::other)?
 }
 
 #[cfg(test)]
@@ -98,7 +98,7 @@ mod tests {
 
     /// Looks up at once, but for `hangs.example`, whose look-up goes on until there is no more sender.
     struct Slow {
-        turns: Arc<Semaphore>,
+        permits: Arc<Semaphore>,
         ended: Arc<std::sync::Mutex<mpsc::Receiver<()>>>,
         begun: tokio::sync::mpsc::UnboundedSender<()>,
     }
@@ -106,7 +106,7 @@ mod tests {
     impl Resolve for Slow {
         fn resolve(&self, name: &str, turn: Turn) -> Resolving {
             let (hangs, ended, begun) = (name == "hangs.example", Arc::clone(&self.ended), self.begun.clone());
-            Box::pin(in_turn(Arc::clone(&self.turns), turn, move || {
+            Box::pin(with_permits(Arc::clone(&self.permits), turn, move || {
                 if hangs {
                     let _ = begun.send(());
                     let _ = ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
@@ -120,23 +120,23 @@ mod tests {
     async fn the_slow_look_ups_of_one_attempt_do_not_keep_those_of_another() {
         let (end, ended) = mpsc::channel::<()>();
         let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
-        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        let permits = Arc::new(Semaphore::new(MAX_LOOKUPS));
         let ended = Arc::new(std::sync::Mutex::new(ended));
-        let resolver: Arc<dyn Resolve> = Arc::new(Slow { turns: Arc::clone(&turns), ended, begun });
-        let (one, other) = (Arc::new(Share::of(Arc::clone(&resolver))), Share::of(resolver));
-        let asked: Vec<_> = (0..2 * AT_ONCE)
+        let resolver: Arc<dyn Resolve> = Arc::new(Slow { permits: Arc::clone(&permits), ended, begun });
+        let (one, other) = (Arc::new(AttemptResolver::of(Arc::clone(&resolver))), AttemptResolver::of(resolver));
+        let asked: Vec<_> = (0..2 * MAX_LOOKUPS)
             .map(|_| {
                 let one = Arc::clone(&one);
                 tokio::spawn(async move { one.resolve("hangs.example").await })
             })
             .collect();
-        for _ in 0..OF_AN_ATTEMPT {
+        for _ in 0..MAX_ATTEMPT_LOOKUPS {
             begins.recv().await.unwrap();
         }
         let waits = std::time::Duration::from_secs(60);
         let found = tokio::time::timeout(waits, other.resolve("other.example")).await;
         assert_eq!(found.expect("it waits for the other attempt's").unwrap().len(), 1);
-        assert!(begins.try_recv().is_err() && turns.available_permits() == AT_ONCE - OF_AN_ATTEMPT);
+        assert!(begins.try_recv().is_err() && permits.available_permits() == MAX_LOOKUPS - MAX_ATTEMPT_LOOKUPS);
         // Nobody waits any more, but the system still looks.
         asked.iter().for_each(tokio::task::JoinHandle::abort);
         for asked in asked {
@@ -149,10 +149,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_look_up_that_hangs_keeps_its_turn_when_nobody_waits_for_it_any_more() {
-        let turns = Arc::new(Semaphore::new(1));
+        let permits = Arc::new(Semaphore::new(1));
         let (end, ended) = mpsc::channel::<()>();
         let (start, started) = tokio::sync::oneshot::channel();
-        let hangs = tokio::spawn(in_turn(Arc::clone(&turns), own(), move || {
+        let hangs = tokio::spawn(with_permits(Arc::clone(&permits), own(), move || {
             start.send(()).unwrap();
             let _ = ended.recv();
             Ok(())
@@ -160,8 +160,8 @@ mod tests {
         started.await.unwrap();
         hangs.abort();
         assert!(hangs.await.unwrap_err().is_cancelled());
-        assert_eq!(turns.available_permits(), 0, "its thread is taken until it ends");
-        let next = tokio::spawn(in_turn(Arc::clone(&turns), own(), || Ok("found")));
+        assert_eq!(permits.available_permits(), 0, "its thread is taken until it ends");
+        let next = tokio::spawn(with_permits(Arc::clone(&permits), own(), || Ok("found")));
         end.send(()).unwrap();
         assert_eq!(next.await.unwrap().unwrap(), "found");
     }
@@ -169,21 +169,22 @@ mod tests {
     #[test]
     fn look_ups_that_hang_leave_threads_for_file_calls() {
         // One thread more than look-ups may have.
-        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(AT_ONCE + 1).build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().max_blocking_threads(MAX_LOOKUPS + 1).build().unwrap();
         let (end, ended) = mpsc::channel::<()>();
         let ended = Arc::new(std::sync::Mutex::new(ended));
         runtime.block_on(async {
-            let turns = Arc::new(Semaphore::new(AT_ONCE));
-            for _ in 0..4 * AT_ONCE {
+            let permits = Arc::new(Semaphore::new(MAX_LOOKUPS));
+            for _ in 0..4 * MAX_LOOKUPS {
                 let ended = Arc::clone(&ended);
                 let hangs = move || {
                     let _ = ended.lock().unwrap().recv();
                     Ok(())
                 };
-                tokio::spawn(in_turn(Arc::clone(&turns), own(), hangs));
+                tokio::spawn(with_permits(Arc::clone(&permits), own(), hangs));
             }
             tokio::task::yield_now().await;
-            assert_eq!(turns.available_permits(), 0);
+            assert_eq!(permits.available_permits(), 0);
             spawn_blocking(|| ()).await.unwrap();
         });
         drop(end);

@@ -11,13 +11,13 @@ use std::{
 use rustix::process::geteuid;
 
 use super::{
-    claim::{self, Found, Owner},
     workspace::{remove_workspace, run_of},
+    workspace_lock::{self, LockState, Owner},
 };
 use host_clock::Instant;
 
 /// How long to wait before a folder is tried again in which processes were still at work.
-const ROUND: Duration = Duration::from_millis(20);
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What a sweep did.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -49,10 +49,10 @@ pub struct SweepProblem {
 /// Removes from `parent` every workspace of this user whose run is dead, but for those that are to be kept.
 ///
 /// Supervisors outlive a killed host for a moment, and what they are killing may still write. A folder that does not
-/// get empty is tried again until `patience` is over, which is counted once for all folders. Blocks.
+/// get empty is tried again until `timeout` is over, which is counted once for all folders. Blocks.
 #[must_use]
-pub fn sweep(parent: &Path, patience: Duration) -> Sweep {
-    let until = Instant::now() + patience;
+pub fn sweep(parent: &Path, timeout: Duration) -> Sweep {
+    let deadline = Instant::now() + timeout;
     let mut swept = Sweep::default();
     // What cannot be listed holds nothing that could be told to be ours.
     let Ok(entries) = fs::read_dir(parent) else { return swept };
@@ -63,12 +63,12 @@ pub fn sweep(parent: &Path, patience: Duration) -> Sweep {
         let name = entry.file_name();
         let Some(run) = name.to_str().and_then(run_of) else { continue };
         let folder = entry.path();
-        match claim::inspect(&folder, run) {
-            Found::NotOurs => {}
+        match workspace_lock::inspect(&folder, run) {
+            LockState::Foreign => {}
             // Its run, should it live, makes another one.
-            Found::Empty => drop(fs::remove_dir(&folder)),
+            LockState::Empty => drop(fs::remove_dir(&folder)),
             // The lock is held until the folder is gone: no other sweep interferes.
-            Found::Dead(_lock, owner) => match (remove(&folder, until), owner) {
+            LockState::Abandoned(_lock, owner) => match (remove(&folder, deadline), owner) {
                 (Ok(()), Some(Owner { run, directory, .. })) => swept.dead.push(DeadRun { run, directory }),
                 // It had not begun, or has just begun and makes another one.
                 (Ok(()), None) => {}
@@ -92,19 +92,19 @@ fn is_safe(parent: &Path) -> bool {
     })
 }
 
-fn remove(folder: &Path, until: Instant) -> io::Result<()> {
+fn remove(folder: &Path, deadline: Instant) -> io::Result<()> {
     loop {
         match remove_workspace(folder) {
             // A run that has lost its new folder removes it too.
             Err(_) if fs::symlink_metadata(folder).is_err() => return Ok(()),
-            Err(error) if is_disturbed(&error) && Instant::now() < until => thread::sleep(ROUND),
+            Err(error) if is_retryable(&error) && Instant::now() < deadline => thread::sleep(RETRY_INTERVAL),
             removed => return removed,
         }
     }
 }
 
 /// Whether somebody else was at work in the tree.
-fn is_disturbed(error: &io::Error) -> bool {
+fn is_retryable(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 

@@ -87,7 +87,7 @@ async fn call_in(
     let outputs = (stdout.clone(), stderr.clone());
     let limits = Limits::default();
     let account = Account::new(&limits, Mappings::share(1), drop);
-    let sandbox = Sandbox::new(&given, &limits, outputs, account, network).unwrap();
+    let sandbox = Sandbox::new(&given, &limits, Some(outputs), account, network).unwrap();
 
     let mut config = wasmtime::Config::new();
     config.concurrency_support(true);

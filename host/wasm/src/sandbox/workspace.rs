@@ -15,13 +15,13 @@ use host_model::View;
 
 use super::{
     Halt, Snapshot,
-    claim::{self, CLAIM, Owner, Taken},
-    copying::at,
+    copying::with_path,
     remove_tree,
+    workspace_lock::{self, Acquired, LOCK_FILE, Owner},
 };
 
 /// Folders made for a new workspace before giving up: a sweep can take one that was just made for a dead run's.
-const TRIES: usize = 16;
+const MAX_TRIES: usize = 16;
 
 /// The folder, outside every repository, that holds the directories of a run's attempts. It is private to
 /// this user and is removed with the run, or by the next one (`sweep`) if this one is killed.
@@ -39,7 +39,7 @@ pub struct Workspace {
     attempts: AtomicU64,
     keep: bool,
     /// Says that the run lives, as long as it is open.
-    _claim: Option<File>,
+    _lock: Option<File>,
 }
 
 /// The directories that one attempt owns.
@@ -72,7 +72,7 @@ impl Workspace {
         let directory = std::path::absolute(directory)?;
         // The claim is text.
         let directory = directory.to_str().map(PathBuf::from);
-        Self::claimed(parent, &Owner { run: run.to_owned(), directory, keep })
+        Self::create_locked(parent, &Owner { run: run.to_owned(), directory, keep })
     }
 
     /// Makes that of a `host check`, which has no run: should it be killed, the next run or check removes it, and can tell
@@ -82,27 +82,27 @@ impl Workspace {
     /// The file system's.
     pub fn for_check(parent: &Path, output: &Path) -> io::Result<Self> {
         let directory = std::path::absolute(output)?.to_str().map(PathBuf::from);
-        Self::claimed(parent, &Owner { run: CHECK.to_owned(), directory, keep: false })
+        Self::create_locked(parent, &Owner { run: CHECK.to_owned(), directory, keep: false })
     }
 
-    fn claimed(parent: &Path, owner: &Owner) -> io::Result<Self> {
-        for _ in 0..TRIES {
+    fn create_locked(parent: &Path, owner: &Owner) -> io::Result<Self> {
+        for _ in 0..MAX_TRIES {
             // Removes itself unless it is kept.
             let made = tempfile::Builder::new()
                 .prefix(&format!("{PREFIX}{}-", owner.run))
                 .permissions(Permissions::from_mode(0o700))
                 .tempdir_in(parent)?;
-            let claim = match claim::take(made.path(), owner)? {
-                Taken::Held(claim) => Some(claim),
-                Taken::Unlockable => None,
-                Taken::Lost => continue,
+            let lock = match workspace_lock::acquire(made.path(), owner)? {
+                Acquired::Locked(lock) => Some(lock),
+                Acquired::Unsupported => None,
+                Acquired::Lost => continue,
             };
             let folder = made.path().canonicalize()?;
-            let fixtures = create_secret(&folder)?;
+            let fixtures = create_unguessable(&folder)?;
             // The name lasts as long as the workspace.
             let _ = made.keep();
             let slots = Mutex::default();
-            return Ok(Self { folder, fixtures, slots, attempts: AtomicU64::new(0), keep: owner.keep, _claim: claim });
+            return Ok(Self { folder, fixtures, slots, attempts: AtomicU64::new(0), keep: owner.keep, _lock: lock });
         }
         Err(io::Error::other("other runs remove the new folder again and again"))
     }
@@ -126,7 +126,7 @@ impl Workspace {
     pub fn reserve(&self, attempts: usize) -> io::Result<()> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         while slots.len() < attempts {
-            slots.push(create_secret(&self.folder)?);
+            slots.push(create_unguessable(&self.folder)?);
         }
         Ok(())
     }
@@ -145,7 +145,7 @@ impl Workspace {
     pub fn attempt(&self, snapshot: Option<&Snapshot>, own_folders: bool, halt: Halt<'_>) -> io::Result<AttemptDirs> {
         let number = self.attempts.fetch_add(1, Ordering::Relaxed);
         let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let slot = slot.map_or_else(|| create_secret(&self.folder), Ok)?;
+        let slot = slot.map_or_else(|| create_unguessable(&self.folder), Ok)?;
         let made = Self::attempt_in(slot.join(format!("a{number}")), snapshot, own_folders, halt);
         if made.is_err() {
             self.slots.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
@@ -159,8 +159,8 @@ impl Workspace {
         own_folders: bool,
         halt: Halt<'_>,
     ) -> io::Result<AttemptDirs> {
-        create_private(&base).map_err(|error| at(&base, error))?;
-        let unfinished = Unfinished(&base);
+        create_private(&base).map_err(|error| with_path(&base, error))?;
+        let unfinished = RemoveOnFailure(&base);
         let dirs = AttemptDirs {
             root: base.join("root"),
             config: base.join("config"),
@@ -171,7 +171,7 @@ impl Workspace {
             base: base.clone(),
         };
         for folder in [&dirs.root, &dirs.config] {
-            create_private(folder).map_err(|error| at(folder, error))?;
+            create_private(folder).map_err(|error| with_path(folder, error))?;
         }
         if let Some(snapshot) = snapshot {
             snapshot.copy_to(&dirs.root, &dirs.config, halt)?;
@@ -208,9 +208,9 @@ impl Workspace {
 }
 
 /// A folder that is being filled. Should that fail, or panic, what is there is removed: a full disk would stay full.
-struct Unfinished<'a>(&'a Path);
+struct RemoveOnFailure<'a>(&'a Path);
 
-impl Drop for Unfinished<'_> {
+impl Drop for RemoveOnFailure<'_> {
     fn drop(&mut self) {
         // What is left goes with the run's folder.
         let _ = remove_tree(self.0);
@@ -244,7 +244,7 @@ pub(super) fn run_of(name: &str) -> Option<&str> {
 /// # Errors
 /// The first entry that would not go.
 pub(super) fn remove_workspace(folder: &Path) -> io::Result<()> {
-    match open_up(folder) {
+    match unlock(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     }
@@ -253,17 +253,17 @@ pub(super) fn remove_workspace(folder: &Path) -> io::Result<()> {
         // `file_type` does not follow links.
         if entry.file_type()?.is_dir() {
             remove_tree(&entry.path())?;
-        } else if entry.file_name() != CLAIM {
+        } else if entry.file_name() != LOCK_FILE {
             fs::remove_file(entry.path())?;
         }
     }
     // A sweep may take the folder for one that has just been made, and come first.
-    gone(fs::remove_file(folder.join(CLAIM)))?;
-    gone(fs::remove_dir(folder))
+    ignore_not_found(fs::remove_file(folder.join(LOCK_FILE)))?;
+    ignore_not_found(fs::remove_dir(folder))
 }
 
 /// An agent may have taken the permissions of the folder.
-fn open_up(folder: &Path) -> io::Result<()> {
+fn unlock(folder: &Path) -> io::Result<()> {
     if fs::symlink_metadata(folder)?.permissions().mode() & 0o700 == 0o700 {
         return Ok(());
     }
@@ -271,7 +271,7 @@ fn open_up(folder: &Path) -> io::Result<()> {
 }
 
 /// What is not there is removed already.
-fn gone(removed: io::Result<()>) -> io::Result<()> {
+fn ignore_not_found(removed: io::Result<()>) -> io::Result<()> {
     removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
@@ -290,7 +290,7 @@ impl AttemptDirs {
     pub fn for_agent(&self) -> io::Result<()> {
         for folder in [&self.home, &self.tmp] {
             match create_private(folder) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(at(folder, error)),
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(with_path(folder, error)),
                 _ => {}
             }
         }
@@ -306,7 +306,7 @@ impl Drop for Workspace {
 }
 
 /// Makes a directory whose name nobody can guess.
-fn create_secret(within: &Path) -> io::Result<PathBuf> {
+fn create_unguessable(within: &Path) -> io::Result<PathBuf> {
     /// Of 36 characters each: 2^62 names, and short, since the paths of sockets are.
     const LENGTH: usize = 12;
     // Keyed by the system's random numbers.
@@ -318,7 +318,7 @@ fn create_secret(within: &Path) -> io::Result<PathBuf> {
         number /= 36;
     }
     let path = within.join(name);
-    create_private(&path).map_err(|error| at(&path, error))?;
+    create_private(&path).map_err(|error| with_path(&path, error))?;
     Ok(path)
 }
 
@@ -362,9 +362,9 @@ mod tests {
     #[test]
     fn an_error_with_its_path_still_tells_the_shortage() {
         let written = fs::write("/dev/full", "x").unwrap_err();
-        let error = at(Path::new("/a/b"), written);
+        let error = with_path(Path::new("/a/b"), written);
         assert!(error.to_string().starts_with("/a/b: No space left"), "{error}");
         assert_eq!(Shortage::of(&error), Some(Shortage::Room));
-        assert_eq!(Shortage::of(&at(Path::new("/a"), error)), Some(Shortage::Room));
+        assert_eq!(Shortage::of(&with_path(Path::new("/a"), error)), Some(Shortage::Room));
     }
 }

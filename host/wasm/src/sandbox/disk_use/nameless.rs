@@ -9,14 +9,14 @@ use std::{
 
 use rustix::fs::{AtFlags, CWD, FileType, Stat, StatxFlags, stat, statx};
 
-use super::held;
+use super::allocated_bytes;
 
 /// What the kernel puts behind a path that is no more.
 const DELETED: &[u8] = b" (deleted)";
 
 /// Bytes of the files without a name that `processes` hold, on the file system of `base`, and made since it was made.
 pub(super) fn bytes(processes: &[i32], base: &Path, base_stat: &Stat) -> u64 {
-    let since = made(base);
+    let since = birth_time(base);
     let mut open: HashMap<u64, u64> = HashMap::new();
     let mut mapped: BTreeMap<u64, u64> = BTreeMap::new();
     for process in processes {
@@ -29,14 +29,14 @@ pub(super) fn bytes(processes: &[i32], base: &Path, base_stat: &Stat) -> u64 {
             }
             let Ok(found) = stat(&path) else { continue };
             let file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
-            if file && found.st_nlink == 0 && found.st_dev == base_stat.st_dev && made(&path) >= since {
-                open.insert(found.st_ino, held(&found));
+            if file && found.st_nlink == 0 && found.st_dev == base_stat.st_dev && birth_time(&path) >= since {
+                open.insert(found.st_ino, allocated_bytes(&found));
             }
         }
         for line in fs::read(format!("/proc/{process}/maps")).unwrap_or_default().split(|byte| *byte == b'\n') {
             if let Some((inode, end)) = mapping(line, base) {
-                let most = mapped.entry(inode).or_default();
-                *most = end.max(*most);
+                let max = mapped.entry(inode).or_default();
+                *max = end.max(*max);
             }
         }
     }
@@ -45,7 +45,7 @@ pub(super) fn bytes(processes: &[i32], base: &Path, base_stat: &Stat) -> u64 {
 }
 
 /// When a file was made, in nanoseconds, where its file system knows.
-fn made(path: &Path) -> Option<i128> {
+fn birth_time(path: &Path) -> Option<i128> {
     let found = statx(CWD, path, AtFlags::empty(), StatxFlags::BTIME).ok()?;
     let known = found.stx_mask & StatxFlags::BTIME.bits() != 0;
     known.then(|| i128::from(found.stx_btime.tv_sec) * 1_000_000_000 + i128::from(found.stx_btime.tv_nsec))

@@ -14,16 +14,16 @@ const MIB: usize = 1 << 20;
 fn attempt() -> (tempfile::TempDir, AttemptDirs) {
     let folder = tempfile::tempdir().unwrap();
     let base = folder.path().join("a0");
-    let named = |name: &str| {
+    let shown = |name: &str| {
         fs::create_dir_all(base.join(name)).unwrap();
         base.join(name)
     };
     let dirs = AttemptDirs {
-        root: named("root"),
-        config: named("config"),
-        folders: named("folders"),
-        home: named("home"),
-        tmp: named("tmp"),
+        root: shown("root"),
+        config: shown("config"),
+        folders: shown("folders"),
+        home: shown("home"),
+        tmp: shown("tmp"),
         own: Default::default(),
         base,
     };
@@ -88,7 +88,7 @@ fn what_is_closed_to_its_owner_is_counted_and_stays_closed() {
 fn a_file_counts_once_by_its_blocks() {
     let (_folder, dirs) = attempt();
     let empty = dirs.disk_use(&[]).unwrap().bytes;
-    assert_eq!(empty, 5 * ENTRY, "the directories themselves");
+    assert_eq!(empty, 5 * ENTRY_BYTES, "the directories themselves");
     File::create(dirs.root.join("sparse")).unwrap().set_len(1 << 40).unwrap();
     fs::write(dirs.home.join("one"), vec![1; 4 * MIB]).unwrap();
     fs::hard_link(dirs.home.join("one"), dirs.tmp.join("two")).unwrap();
@@ -108,11 +108,15 @@ fn files_without_a_name_are_counted_while_they_are_open() {
     let mut file = File::create(&removed).unwrap();
     file.write_all(&vec![1; 4 * MIB]).unwrap();
     file.sync_all().unwrap();
-    let held = file.metadata().unwrap().blocks() * 512;
+    let allocated_bytes = file.metadata().unwrap().blocks() * 512;
     fs::remove_file(&removed).unwrap();
     let again = file.try_clone().unwrap();
     let used = dirs.disk_use(&own).unwrap();
-    assert_eq!((used.nameless, used.bytes), (held, before.bytes + held), "twice open, counted once");
+    assert_eq!(
+        (used.nameless, used.bytes),
+        (allocated_bytes, before.bytes + allocated_bytes),
+        "twice open, counted once"
+    );
     assert_eq!(dirs.disk_use(&[]).unwrap(), before, "nobody holds it");
     drop((file, again));
     assert_eq!(dirs.disk_use(&own).unwrap(), before);
@@ -158,11 +162,11 @@ fn too_deep_a_tree_cannot_be_counted() {
 fn closed_folders_hold_few_descriptors_open() {
     let (_folder, dirs) = attempt();
     let mut path = dirs.root.clone();
-    for _ in 0..=MOST_OPENED_UP {
+    for _ in 0..=MAX_UNLOCKED {
         path.push("d");
         fs::create_dir(&path).unwrap();
     }
-    let closed: Vec<_> = path.ancestors().take(MOST_OPENED_UP + 1).map(Path::to_owned).collect();
+    let closed: Vec<_> = path.ancestors().take(MAX_UNLOCKED + 1).map(Path::to_owned).collect();
     let set = |mode| move |folder: &PathBuf| fs::set_permissions(folder, Permissions::from_mode(mode)).unwrap();
     closed.iter().for_each(set(0o000));
     let (dirs, counted) = unprivileged(move || {

@@ -9,7 +9,7 @@ use rustix::{
 };
 
 /// Entries that are read together. More of them would take memory for each listing that a component leaves open.
-const CHUNK: usize = 64;
+const MAX_ENTRIES: usize = 64;
 
 /// A directory that is being listed.
 pub(super) struct Listing {
@@ -22,7 +22,7 @@ pub(super) struct Entry {
     pub(super) name: String,
     pub(super) kind: FileType,
     /// The name's bytes, where they are not UTF-8.
-    pub(super) odd: Option<Vec<u8>>,
+    pub(super) raw_name: Option<Vec<u8>>,
 }
 
 impl Listing {
@@ -35,7 +35,7 @@ impl Listing {
     /// The next entries; none at the end.
     pub(super) fn next(&mut self) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        while entries.len() < CHUNK {
+        while entries.len() < MAX_ENTRIES {
             let Some(found) = self.directory.read() else { break };
             let found = found?;
             let name = found.file_name();
@@ -59,8 +59,8 @@ impl Listing {
 impl Entry {
     fn new(name: &[u8], kind: FileType) -> Self {
         let shown = String::from_utf8_lossy(name);
-        let odd = matches!(shown, std::borrow::Cow::Owned(_)).then(|| name.to_owned());
-        Self { name: shown.into_owned(), kind, odd }
+        let raw_name = matches!(shown, std::borrow::Cow::Owned(_)).then(|| name.to_owned());
+        Self { name: shown.into_owned(), kind, raw_name }
     }
 }
 
@@ -75,7 +75,7 @@ mod tests {
         let mut all = Vec::new();
         loop {
             let entries = listing.next().unwrap();
-            assert!(entries.len() <= CHUNK);
+            assert!(entries.len() <= MAX_ENTRIES);
             if entries.is_empty() {
                 return all;
             }
@@ -92,7 +92,7 @@ mod tests {
         let mut entries = all(folder.path());
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         let names: Vec<(&str, Option<&[u8]>)> =
-            entries.iter().map(|entry| (entry.name.as_str(), entry.odd.as_deref())).collect();
+            entries.iter().map(|entry| (entry.name.as_str(), entry.raw_name.as_deref())).collect();
         assert_eq!(names, [("aa", None), ("b\u{fffd}", Some(b"b\xff".as_slice())), ("zz", None), ("\u{fffd}", None)]);
     }
 

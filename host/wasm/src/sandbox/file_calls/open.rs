@@ -8,11 +8,11 @@ use rustix::{
 };
 
 /// How often a path is looked up again that was renamed meanwhile.
-const RETRIES: usize = 4;
+const MAX_RETRIES: usize = 4;
 
 /// How a component wants to open a path.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in super::super) struct Wanted {
+pub(in super::super) struct OpenOptions {
     pub(in super::super) follow: bool,
     pub(in super::super) create: bool,
     pub(in super::super) exclusive: bool,
@@ -31,7 +31,7 @@ pub(super) enum Opened {
     Directory(File),
 }
 
-impl Wanted {
+impl OpenOptions {
     /// Whether it may change something.
     pub(super) fn changes(self) -> bool {
         self.create || self.truncate || self.write
@@ -81,19 +81,19 @@ pub(super) fn is_available() -> bool {
 ///
 /// # Errors
 /// The file system's; `EAGAIN` where somebody holds a lease on the file.
-pub(super) fn open(directory: &File, path: &[u8], wanted: Wanted) -> io::Result<Opened> {
+pub(super) fn open(directory: &File, path: &[u8], options: OpenOptions) -> io::Result<Opened> {
     // Looked at before: to open a pipe wakes whoever waits for a reader, and to open a device may do anything.
-    match resolve(directory, path, OFlags::PATH | (wanted.flags() & OFlags::NOFOLLOW)) {
+    match resolve(directory, path, OFlags::PATH | (options.flags() & OFlags::NOFOLLOW)) {
         Ok(found) => drop(kind(&found)?),
-        Err(Errno::NOENT) if wanted.create => {}
+        Err(Errno::NOENT) if options.create => {}
         Err(error) => return Err(error.into()),
     }
     // And looked at after, since something else may be there by now. With `O_NONBLOCK` nothing makes it wait: neither a
     // pipe without another end, nor a lease.
-    let opened = resolve(directory, path, wanted.flags() | OFlags::NONBLOCK | OFlags::NOCTTY)?;
+    let opened = resolve(directory, path, options.flags() | OFlags::NONBLOCK | OFlags::NOCTTY)?;
     match kind(&opened)? {
         FileType::Directory => Ok(Opened::Directory(opened)),
-        _ if wanted.directory => Err(Errno::NOTDIR.into()),
+        _ if options.directory => Err(Errno::NOTDIR.into()),
         _ => Ok(Opened::File(opened)),
     }
 }
@@ -108,7 +108,7 @@ fn resolve(directory: &File, path: &[u8], flags: OFlags) -> Result<File, Errno> 
     let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
     let mode = if flags.contains(OFlags::CREATE) { Mode::from_raw_mode(0o666) } else { Mode::empty() };
     let mut opened = Err(Errno::AGAIN);
-    for _ in 0..RETRIES {
+    for _ in 0..MAX_RETRIES {
         opened = openat2(directory, path, flags | OFlags::CLOEXEC, mode, how).map(File::from);
         if !matches!(opened, Err(Errno::AGAIN | Errno::INTR)) {
             break;
@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    const READ: Wanted = Wanted {
+    const READ: OpenOptions = OpenOptions {
         follow: true,
         create: false,
         exclusive: false,
@@ -153,10 +153,10 @@ mod tests {
     };
 
     /// Opens on a thread of its own: a test that hangs says nothing.
-    fn open_in(folder: &Path, path: &str, wanted: Wanted) -> io::Result<Opened> {
+    fn open_in(folder: &Path, path: &str, options: OpenOptions) -> io::Result<Opened> {
         let (directory, path) = (File::open(folder).unwrap(), path.to_owned());
         let (sender, receiver) = mpsc::channel();
-        std::thread::spawn(move || sender.send(open(&directory, path.as_bytes(), wanted)));
+        std::thread::spawn(move || sender.send(open(&directory, path.as_bytes(), options)));
         receiver.recv_timeout(Duration::from_secs(60)).expect("it waits")
     }
 
@@ -176,15 +176,15 @@ mod tests {
         let _socket = UnixListener::bind(at("socket")).unwrap();
         let ways = [
             READ,
-            Wanted { write: true, ..READ },
-            Wanted { read: false, write: true, ..READ },
-            Wanted { create: true, write: true, ..READ },
-            Wanted { truncate: true, write: true, ..READ },
-            Wanted { directory: true, ..READ },
+            OpenOptions { write: true, ..READ },
+            OpenOptions { read: false, write: true, ..READ },
+            OpenOptions { create: true, write: true, ..READ },
+            OpenOptions { truncate: true, write: true, ..READ },
+            OpenOptions { directory: true, ..READ },
         ];
         for name in ["pipe", "link", "other-name", "sub/up", "socket"] {
-            for wanted in ways {
-                assert_eq!(error(open_in(folder.path(), name, wanted)), Errno::NOTSUP, "{name} {wanted:?}");
+            for options in ways {
+                assert_eq!(error(open_in(folder.path(), name, options)), Errno::NOTSUP, "{name} {options:?}");
             }
         }
         // A device can be made by root alone.
@@ -193,7 +193,7 @@ mod tests {
         {
             assert_eq!(error(open_in(folder.path(), "null", READ)), Errno::NOTSUP);
         }
-        assert_eq!(error(open_in(folder.path(), "link", Wanted { follow: false, ..READ })), Errno::LOOP);
+        assert_eq!(error(open_in(folder.path(), "link", OpenOptions { follow: false, ..READ })), Errno::LOOP);
     }
 
     /// A program that waits for a reader of its pipe goes on waiting: the component has read nothing.
@@ -242,36 +242,36 @@ mod tests {
     }
 
     #[test]
-    fn files_are_opened_as_they_are_wanted() {
+    fn files_are_opened_with_their_options() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::write(at("file"), "text").unwrap();
         symlink("file", at("link")).unwrap();
         symlink("/etc", at("away")).unwrap();
-        let write = Wanted { read: false, write: true, ..READ };
+        let write = OpenOptions { read: false, write: true, ..READ };
         for name in ["file", "link"] {
             let Opened::File(mut file) = open_in(folder.path(), name, READ).unwrap() else { panic!("a directory") };
             let mut text = String::new();
             file.read_to_string(&mut text).unwrap();
             assert_eq!(text, "text");
         }
-        let made = open_in(folder.path(), "new", Wanted { create: true, exclusive: true, ..write }).unwrap();
+        let made = open_in(folder.path(), "new", OpenOptions { create: true, exclusive: true, ..write }).unwrap();
         let Opened::File(mut made) = made else { panic!("a directory") };
         made.write_all(b"new").unwrap();
         assert_eq!(
-            error(open_in(folder.path(), "new", Wanted { create: true, exclusive: true, ..write })),
+            error(open_in(folder.path(), "new", OpenOptions { create: true, exclusive: true, ..write })),
             Errno::EXIST
         );
-        open_in(folder.path(), "file", Wanted { truncate: true, ..write }).unwrap();
+        open_in(folder.path(), "file", OpenOptions { truncate: true, ..write }).unwrap();
         assert_eq!(fs::read(at("file")).unwrap(), b"");
         assert!(matches!(open_in(folder.path(), ".", READ), Ok(Opened::Directory(_))));
-        assert_eq!(error(open_in(folder.path(), "file", Wanted { directory: true, ..READ })), Errno::NOTDIR);
+        assert_eq!(error(open_in(folder.path(), "file", OpenOptions { directory: true, ..READ })), Errno::NOTDIR);
         assert_eq!(error(open_in(folder.path(), "none", READ)), Errno::NOENT);
         for outside in ["away", "../file", "/etc", "away/passwd"] {
             assert_eq!(error(open_in(folder.path(), outside, READ)), Errno::PERM, "{outside}");
         }
-        assert!(Wanted { directory: true, create: true, ..READ }.check().is_err());
-        assert!(Wanted { synchronized: true, ..READ }.check().is_err());
+        assert!(OpenOptions { directory: true, create: true, ..READ }.check().is_err());
+        assert!(OpenOptions { synchronized: true, ..READ }.check().is_err());
     }
 
     #[test]

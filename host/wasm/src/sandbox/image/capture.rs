@@ -20,7 +20,7 @@ use super::{ImageLimits, Part, open_directory, open_from};
 use host_fs::{list_quietly, open_quietly};
 
 /// A file that was changed less than this ago may be changed again without its times telling.
-const SETTLED: Duration = Duration::from_millis(50);
+const CLOCK_GRANULARITY: Duration = Duration::from_millis(50);
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
@@ -55,14 +55,14 @@ struct Entry {
     mode: u32,
     mtime: i64,
     /// What changes with the entry, whatever is done to its times.
-    marks: (u64, i64, u64),
+    change_marks: (u64, i64, u64),
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {
     Directory,
     File(u64),
-    Link(Vec<u8>),
+    Symlink(Vec<u8>),
     Pipe,
 }
 
@@ -73,7 +73,7 @@ impl Captured {
     /// [`ImageError::Unfit`].
     pub fn look(parts: &[Part<'_>], limits: ImageLimits) -> Result<Self, ImageError> {
         let at = SystemTime::now();
-        let mut look = Look { limits, bytes: 0, entries: Vec::new() };
+        let mut look = Scanner { limits, bytes: 0, entries: Vec::new() };
         for (part, Part { name, folder }) in parts.iter().enumerate() {
             look.part(part, folder).map_err(|(path, reason)| {
                 let path = Path::new(name).join(path);
@@ -91,12 +91,12 @@ impl Captured {
 
     /// The kernel's clock for files goes in steps: within one, a second change leaves the times as they are.
     fn is_settled(&self) -> bool {
-        let until = self.at.checked_sub(SETTLED).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let until = self.at.checked_sub(CLOCK_GRANULARITY).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let until = until.map_or(0, |at| {
             i64::try_from(at.as_secs()).unwrap_or(0).saturating_mul(1000) + i64::from(at.subsec_millis())
         });
         self.entries.iter().all(|entry| {
-            let (_, seconds, nanoseconds) = entry.marks;
+            let (_, seconds, nanoseconds) = entry.change_marks;
             seconds.saturating_mul(1000) + i64::try_from(nanoseconds / 1_000_000).unwrap_or(0) < until
         })
     }
@@ -125,7 +125,7 @@ impl Captured {
             let mut header = entry.header();
             match &entry.kind {
                 Kind::Directory | Kind::Pipe => tar.append_data(&mut header, &named, io::empty()).map_err(failed)?,
-                Kind::Link(target) => {
+                Kind::Symlink(target) => {
                     tar.append_link(&mut header, &named, OsStr::from_bytes(target)).map_err(failed)?;
                 }
                 Kind::File(size) => {
@@ -141,9 +141,9 @@ impl Captured {
                     let name = entry.path.file_name().unwrap_or_default();
                     let file = open_quietly(&directory, name, OFlags::RDONLY);
                     let file = file.map_err(|error| changed(reason(error)))?;
-                    let mut exactly = Exactly { file: File::from(file).take(*size), left: *size };
-                    tar.append_data(&mut header, &named, &mut exactly).map_err(failed)?;
-                    if exactly.left > 0 {
+                    let mut exact = ExactSize { file: File::from(file).take(*size), left: *size };
+                    tar.append_data(&mut header, &named, &mut exact).map_err(failed)?;
+                    if exact.left > 0 {
                         return Err(changed("changed while it was copied".into()));
                     }
                     opened = Some((folder, directory));
@@ -163,7 +163,7 @@ impl Entry {
         let (kind, size) = match self.kind {
             Kind::Directory => (EntryType::Directory, 0),
             Kind::File(size) => (EntryType::Regular, size),
-            Kind::Link(_) => (EntryType::Symlink, 0),
+            Kind::Symlink(_) => (EntryType::Symlink, 0),
             Kind::Pipe => (EntryType::Fifo, 0),
         };
         header.set_entry_type(kind);
@@ -173,12 +173,12 @@ impl Entry {
 }
 
 /// A file of a known size: what is missing is made up with zeros, and noted in `left`.
-struct Exactly {
+struct ExactSize {
     file: io::Take<File>,
     left: u64,
 }
 
-impl Read for Exactly {
+impl Read for ExactSize {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read(buffer)?;
         self.left -= read as u64;
@@ -192,13 +192,13 @@ impl Read for Exactly {
     }
 }
 
-struct Look {
+struct Scanner {
     limits: ImageLimits,
     bytes: u64,
     entries: Vec<Entry>,
 }
 
-impl Look {
+impl Scanner {
     fn part(&mut self, part: usize, folder: &Path) -> Result<(), (PathBuf, String)> {
         let at_root = |error| (PathBuf::new(), reason(error));
         let root = open_directory(CWD, folder.as_os_str()).map_err(at_root)?;
@@ -248,7 +248,7 @@ impl Look {
             FileType::Directory => Ok(Kind::Directory),
             FileType::Symlink => {
                 let target = readlinkat(directory, path.file_name().unwrap_or_default(), Vec::new()).map_err(reason)?;
-                Ok(Kind::Link(target.into_bytes()))
+                Ok(Kind::Symlink(target.into_bytes()))
             }
             FileType::Fifo => Ok(Kind::Pipe),
             FileType::Socket => Err("a socket".into()),
@@ -258,8 +258,8 @@ impl Look {
 }
 
 fn entry(part: usize, path: PathBuf, kind: Kind, stat: &Stat) -> Entry {
-    let marks = (stat.st_ino, stat.st_ctime, stat.st_ctime_nsec);
-    Entry { part, path, kind, mode: stat.st_mode, mtime: stat.st_mtime, marks }
+    let change_marks = (stat.st_ino, stat.st_ctime, stat.st_ctime_nsec);
+    Entry { part, path, kind, mode: stat.st_mode, mtime: stat.st_mtime, change_marks }
 }
 
 fn open_beneath(root: &Path, folder: &Path) -> Result<OwnedFd, Errno> {

@@ -24,16 +24,16 @@ use wiggle::{GuestMemory, GuestPtr};
 
 /// Directories that are read on from where they were read to, each with an open file of the host. One that was read
 /// longest ago is read from its beginning again.
-const OPEN: usize = 16;
+const MAX_OPEN: usize = 16;
 /// Entries that are read from the operating system before they are written to the module's memory.
-const BATCH: usize = 256;
+const BATCH_ENTRIES: usize = 256;
 /// Bytes of an entry before its name.
-const HEAD: usize = 24;
+const ENTRY_HEAD_BYTES: usize = 24;
 
 /// Numbers of WASI 0.1.
 const SUCCESS: i32 = 0;
 const IO: i32 = 29;
-const DIRECTORY: i32 = 2;
+const OPEN_DIRECTORY: i32 = 2;
 const FD_READ: i64 = 1 << 1;
 
 /// The directories that a module is reading, by their descriptors; the one that was read last is last.
@@ -54,7 +54,7 @@ impl Listings {
     }
 
     fn keep(&mut self, fd: i32, listing: Listing) {
-        if self.0.len() >= OPEN {
+        if self.0.len() >= MAX_OPEN {
             self.0.pop_front();
         }
         self.0.push_back((fd, listing));
@@ -91,8 +91,8 @@ impl Listing {
     /// Reads some more, where nothing that was read is left.
     fn fill(&mut self) -> Result<(), Errno> {
         while self.unread.is_empty() && !self.ended {
-            self.unread.reserve(BATCH);
-            while self.unread.len() < BATCH {
+            self.unread.reserve(BATCH_ENTRIES);
+            while self.unread.len() < BATCH_ENTRIES {
                 let Some(entry) = self.directory.read() else {
                     self.ended = true;
                     break;
@@ -148,7 +148,7 @@ fn kind_of(kind: FileType) -> u8 {
 }
 
 /// The call's arguments that say where entries go.
-pub(super) struct Room {
+pub(super) struct OutputBuffer {
     pub(super) buffer: i32,
     pub(super) size: i32,
     pub(super) used: i32,
@@ -160,7 +160,7 @@ pub(super) async fn fd_readdir(
     memory: &mut GuestMemory<'_>,
     fd: i32,
     cookie: i64,
-    room: Room,
+    output: OutputBuffer,
 ) -> wasmtime::Result<i32> {
     let cookie = cookie.cast_unsigned();
     let mut listing = match listings.take(fd, cookie) {
@@ -181,7 +181,7 @@ pub(super) async fn fd_readdir(
             }
         }
     };
-    let (start, size) = (room.buffer.cast_unsigned(), room.size.cast_unsigned());
+    let (start, size) = (output.buffer.cast_unsigned(), output.size.cast_unsigned());
     let mut used = 0_u32;
     while used < size {
         if listing.unread.is_empty() {
@@ -207,14 +207,14 @@ pub(super) async fn fd_readdir(
         listing.unread.pop_front();
         listing.next += 1;
     }
-    memory.write(GuestPtr::<u32>::new(room.used.cast_unsigned()), used)?;
+    memory.write(GuestPtr::<u32>::new(output.used.cast_unsigned()), used)?;
     listings.keep(fd, listing);
     Ok(SUCCESS)
 }
 
 /// An entry as WASI 0.1 has it, with the cookie of the one after it. Names are bytes, whatever they are.
 fn encoded(entry: &Entry, next: u64) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEAD + entry.name.len());
+    let mut bytes = Vec::with_capacity(ENTRY_HEAD_BYTES + entry.name.len());
     bytes.extend(next.to_le_bytes());
     bytes.extend(entry.number.to_le_bytes());
     bytes.extend(u32::try_from(entry.name.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -237,7 +237,7 @@ async fn directory(wasi: &mut WasiP1Ctx, fd: i32) -> wasmtime::Result<Result<Arc
     let before = directories(wasi);
     let mut memory = GuestMemory::Unshared(&mut scratch.0);
     let opened = OPENED as i32;
-    let errno = p1::path_open(wasi, &mut memory, fd, 0, PATH, 1, DIRECTORY, FD_READ, 0, 0, opened).await?;
+    let errno = p1::path_open(wasi, &mut memory, fd, 0, PATH, 1, OPEN_DIRECTORY, FD_READ, 0, 0, opened).await?;
     if errno != SUCCESS {
         return Ok(Err(errno));
     }

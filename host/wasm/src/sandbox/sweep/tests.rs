@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::*;
-use crate::sandbox::{Snapshot, Workspace, claim::CLAIM};
+use crate::sandbox::{Snapshot, Workspace, workspace_lock::LOCK_FILE};
 
 const RUN: &str = "20261122-231500-qkzr";
 /// Nothing is at work in the folders of most tests.
@@ -26,8 +26,9 @@ fn dead(parent: &Path) -> PathBuf {
     let folder = parent.join(format!("host-{RUN}-aaaaaa"));
     fs::create_dir_all(folder.join("a0/root")).unwrap();
     private(&folder, 0o700);
-    fs::write(folder.join(CLAIM), format!("{{\"run\":\"{RUN}\",\"directory\":\"/o/runs/r\",\"keep\":false}}")).unwrap();
-    private(&folder.join(CLAIM), 0o600);
+    fs::write(folder.join(LOCK_FILE), format!("{{\"run\":\"{RUN}\",\"directory\":\"/o/runs/r\",\"keep\":false}}"))
+        .unwrap();
+    private(&folder.join(LOCK_FILE), 0o600);
     folder
 }
 
@@ -110,7 +111,7 @@ fn a_run_that_was_killed_while_it_began_leaves_nothing() {
     // Before its claim, before its lock, and before it had written whose it is.
     fs::create_dir(parent.path().join(format!("host-{RUN}-bbbbbb"))).unwrap();
     private(&parent.path().join(format!("host-{RUN}-bbbbbb")), 0o700);
-    fs::write(dead(parent.path()).join(CLAIM), "").unwrap();
+    fs::write(dead(parent.path()).join(LOCK_FILE), "").unwrap();
     // Nothing is told: these may also be runs that have just begun, and make another folder.
     assert_eq!(sweep(parent.path(), NO_PATIENCE), Sweep::default());
     assert_eq!(names(parent.path()), [""; 0]);
@@ -124,19 +125,19 @@ fn what_is_not_quite_ours_stays() {
         ("another run's claim", |folder, parent| {
             fs::rename(folder, parent.join("host-20261122-231500-abcd-aaaaaa")).unwrap();
         }),
-        ("no claim", |folder, _| fs::remove_file(folder.join(CLAIM)).unwrap()),
-        ("a claim that says something else", |folder, _| fs::write(folder.join(CLAIM), "{}").unwrap()),
-        ("a claim that others may write", |folder, _| private(&folder.join(CLAIM), 0o620)),
+        ("no claim", |folder, _| fs::remove_file(folder.join(LOCK_FILE)).unwrap()),
+        ("a claim that says something else", |folder, _| fs::write(folder.join(LOCK_FILE), "{}").unwrap()),
+        ("a claim that others may write", |folder, _| private(&folder.join(LOCK_FILE), 0o620)),
         ("a folder that others may read", |folder, _| private(folder, 0o755)),
         ("a link as claim", |folder, parent| {
-            fs::rename(folder.join(CLAIM), parent.join("claim")).unwrap();
-            symlink(parent.join("claim"), folder.join(CLAIM)).unwrap();
+            fs::rename(folder.join(LOCK_FILE), parent.join("claim")).unwrap();
+            symlink(parent.join("claim"), folder.join(LOCK_FILE)).unwrap();
         }),
         ("a pipe as claim", |folder, _| {
-            fs::remove_file(folder.join(CLAIM)).unwrap();
+            fs::remove_file(folder.join(LOCK_FILE)).unwrap();
             rustix::fs::mknodat(
                 rustix::fs::CWD,
-                folder.join(CLAIM),
+                folder.join(LOCK_FILE),
                 rustix::fs::FileType::Fifo,
                 rustix::fs::Mode::RWXU,
                 0,
@@ -212,7 +213,7 @@ fn what_is_still_being_written_is_waited_for() {
         let hasty = sweep(parent.path(), NO_PATIENCE);
         if let [problem] = &hasty.problems[..] {
             assert!(problem.to_string().contains(&format!("which the dead run {RUN} left: ")), "{problem}");
-            assert!(problem.folder.join(CLAIM).exists(), "the claim goes last");
+            assert!(problem.folder.join(LOCK_FILE).exists(), "the claim goes last");
         }
         let patient = sweep(parent.path(), Duration::from_secs(60));
         assert_eq!((hasty.dead.len() + patient.dead.len(), patient.problems), (1, Vec::new()));
@@ -224,7 +225,7 @@ fn what_is_still_being_written_is_waited_for() {
 fn a_folder_that_another_sweep_removes_is_left_to_it() {
     let parent = parent();
     let folder = dead(parent.path());
-    let lock = fs::File::open(folder.join(CLAIM)).unwrap();
+    let lock = fs::File::open(folder.join(LOCK_FILE)).unwrap();
     lock.try_lock().unwrap();
     assert_eq!(sweep(parent.path(), NO_PATIENCE), Sweep::default());
     drop(lock);
@@ -256,7 +257,7 @@ fn runs_that_begin_while_others_sweep_keep_their_workspaces() {
                         let workspace = workspace(parent.path(), false);
                         let dirs = workspace.attempt(None, false, &|| false).unwrap();
                         fs::write(dirs.root.join("file"), "x").unwrap();
-                        assert!(workspace.folder().join(CLAIM).exists());
+                        assert!(workspace.folder().join(LOCK_FILE).exists());
                         workspace.release(&dirs, true).unwrap();
                         workspace.close().unwrap();
                     }
@@ -283,7 +284,7 @@ fn no_name_of_an_attempt_comes_up_while_agents_run() {
     assert_eq!(names(workspace.folder()), before);
     let slot = |dirs: &crate::sandbox::AttemptDirs| dirs.base.parent().unwrap().to_owned();
     assert_ne!(slot(&first), slot(&second));
-    assert!(before.iter().all(|name| name == CLAIM || name.len() == 12), "{before:?}");
+    assert!(before.iter().all(|name| name == LOCK_FILE || name.len() == 12), "{before:?}");
     workspace.release(&first, true).unwrap();
     assert_eq!(slot(&workspace.attempt(None, false, &|| false).unwrap()), slot(&first), "its agents are gone");
     // One more than was expected has room all the same.

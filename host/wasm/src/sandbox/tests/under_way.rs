@@ -38,14 +38,14 @@ fn requests_under_way_count_to_the_limit_of_memory() {
     let told = Arc::clone(&tripwire);
     let limits = Limits { memory: 300 << 10, ..Limits::default() };
     let account = Account::new(&limits, Mappings::share(1), move |what| told.limit(what));
-    let network = Network::new(Arc::default(), Arc::new(Hangs), Arc::clone(&tripwire), None, 10).counted(account);
-    let place = || network.place(network::HTTP, "GET https://example.org", 144 << 10);
-    let (first, second) = (place(), place());
+    let network = Network::new(Arc::default(), Arc::new(Hangs), Arc::clone(&tripwire), None, 10).with_account(account);
+    let permit = || network.permit(network::HTTP, "GET https://example.org", 144 << 10);
+    let (first, second) = (permit(), permit());
     assert!(first.is_some() && second.is_some() && tripwire.breached().is_none());
     drop(first);
-    let third = place();
+    let third = permit();
     assert!(third.is_some() && tripwire.breached().is_none(), "a place that is left is free");
-    assert!(place().is_none());
+    assert!(permit().is_none());
     let fault = tripwire.breached().unwrap();
     assert!(fault.message.contains("requests that are under way; its limit `memory` is 307200"), "{fault}");
 }

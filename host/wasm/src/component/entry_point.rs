@@ -82,16 +82,16 @@ pub(super) fn start_problem(module: &[u8]) -> Result<Option<String>, wasmparser:
         return Ok(Some("is no function".to_owned()));
     }
     let signature = functions.get(start.index as usize).and_then(|signature| types.get(*signature as usize));
-    let counted = |count: usize, what: &str| match count {
+    let count_of = |count: usize, what: &str| match count {
         0 => None,
         1 => Some(format!("1 {what}")),
         _ => Some(format!("{count} {what}s")),
     };
-    Ok(signature.and_then(|(params, results)| match (counted(*params, "value"), counted(*results, "value")) {
+    Ok(signature.and_then(|(params, results)| match (count_of(*params, "value"), count_of(*results, "value")) {
         (None, None) => None,
-        (Some(taken), None) => Some(format!("takes {taken}")),
-        (None, Some(given)) => Some(format!("returns {given}")),
-        (Some(taken), Some(given)) => Some(format!("takes {taken} and returns {given}")),
+        (Some(params), None) => Some(format!("takes {params}")),
+        (None, Some(results)) => Some(format!("returns {results}")),
+        (Some(params), Some(results)) => Some(format!("takes {params} and returns {results}")),
     }))
 }
 
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn a_start_of_another_type_is_told() {
-        for (start, told) in [
+        for (start, expected) in [
             ("(func (export \"_start\"))", None),
             ("(func (export \"_start\") (result i32) unreachable)", Some("returns 1 value")),
             ("(func (export \"_start\") (param i32 i64))", Some("takes 2 values")),
@@ -114,7 +114,7 @@ mod tests {
             ("(func (export \"other\") (param i32))", None),
         ] {
             let module = wat::parse_str(format!("(module {start})")).unwrap();
-            assert_eq!(start_problem(&module).unwrap().as_deref(), told, "{start}");
+            assert_eq!(start_problem(&module).unwrap().as_deref(), expected, "{start}");
         }
     }
 
@@ -135,7 +135,7 @@ mod tests {
             )
         };
         assert_eq!(problem(&lifted("(result i32)", "(result (result))"), "0.2.0"), None);
-        for (run, told) in [
+        for (run, expected) in [
             (lifted("(result i32)", "(result u32)"), "has a `run` that does not return a `result`"),
             (lifted("", ""), "has a `run` that does not return a `result`"),
             (
@@ -146,11 +146,14 @@ mod tests {
             ("(instance $i)".into(), "has no `run`"),
         ] {
             let problem = problem(&run, "0.2.7");
-            if told.is_empty() {
+            if expected.is_empty() {
                 assert_eq!(problem, None);
             } else {
                 let problem = problem.unwrap();
-                assert!(problem.starts_with(&format!("cannot be run: its `wasi:cli/run@0.2.7` {told}; ")), "{problem}");
+                assert!(
+                    problem.starts_with(&format!("cannot be run: its `wasi:cli/run@0.2.7` {expected}; ")),
+                    "{problem}"
+                );
             }
         }
     }

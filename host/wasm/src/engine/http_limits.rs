@@ -10,11 +10,11 @@ use wasmtime_wasi_http::{WasiHttpView, p2::bindings::http::types as p2, p3::bind
 
 /// Bytes of the headers of one request, about, and of its method, its host and its path. There may be as many requests as
 /// the component may have handles.
-pub(super) const FIELDS: usize = 64 << 10;
+pub(super) const MAX_FIELD_BYTES: usize = 64 << 10;
 
 /// Whether a request can hold the text; where not, it is as if it were no method, host or path at all.
-fn fits(text: Option<&str>) -> bool {
-    text.is_none_or(|text| text.len() <= FIELDS)
+fn is_within_bound(text: Option<&str>) -> bool {
+    text.is_none_or(|text| text.len() <= MAX_FIELD_BYTES)
 }
 
 macro_rules! bounded {
@@ -23,8 +23,8 @@ macro_rules! bounded {
         types.func_wrap(
             concat!("[method]", $resource, ".set-method"),
             |mut store: StoreContextMut<'_, T>, (request, method): (Resource<$version::$request>, $version::Method)| {
-                let written = if let $version::Method::Other(method) = &method { Some(method.as_str()) } else { None };
-                if !fits(written) {
+                let text = if let $version::Method::Other(method) = &method { Some(method.as_str()) } else { None };
+                if !is_within_bound(text) {
                     return Ok((Err(()),));
                 }
                 $version::$host::set_method(&mut store.data_mut().http(), request, method).map(|set| (set,))
@@ -33,7 +33,7 @@ macro_rules! bounded {
         types.func_wrap(
             concat!("[method]", $resource, ".set-authority"),
             |mut store: StoreContextMut<'_, T>, (request, host): (Resource<$version::$request>, Option<String>)| {
-                if !fits(host.as_deref()) {
+                if !is_within_bound(host.as_deref()) {
                     return Ok((Err(()),));
                 }
                 $version::$host::set_authority(&mut store.data_mut().http(), request, host).map(|set| (set,))
@@ -42,7 +42,7 @@ macro_rules! bounded {
         types.func_wrap(
             concat!("[method]", $resource, ".set-path-with-query"),
             |mut store: StoreContextMut<'_, T>, (request, path): (Resource<$version::$request>, Option<String>)| {
-                if !fits(path.as_deref()) {
+                if !is_within_bound(path.as_deref()) {
                     return Ok((Err(()),));
                 }
                 $version::$host::set_path_with_query(&mut store.data_mut().http(), request, path).map(|set| (set,))

@@ -9,7 +9,7 @@ use super::{Network, loopback::Protocol};
 
 /// How WASI calls what is refused, where `access-denied` would be no news to a component.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum DenialCode {
     /// It is not granted.
     Denied,
     /// The address is not of the machine that a component sees, which has loopback addresses alone. So no component hears
@@ -21,24 +21,24 @@ pub(super) enum Answer {
 
 impl Network {
     /// How WASI calls it that an address may not be bound.
-    pub(super) fn unbound(&self, address: SocketAddr) -> Answer {
-        if is_outside(address.ip()) { Answer::NotBindable } else { Answer::Denied }
+    pub(super) fn bind_denial(&self, address: SocketAddr) -> DenialCode {
+        if is_outside(address.ip()) { DenialCode::NotBindable } else { DenialCode::Denied }
     }
 
     /// How WASI calls it that an address may not be talked with.
-    pub(super) fn unreached(&self, protocol: Protocol, address: SocketAddr) -> Answer {
-        if self.loopback().was_own(protocol, address) { Answer::Refused } else { Answer::Denied }
+    pub(super) fn reach_denial(&self, protocol: Protocol, address: SocketAddr) -> DenialCode {
+        if self.loopback().was_own(protocol, address) { DenialCode::Refused } else { DenialCode::Denied }
     }
 
     /// The component connects its socket `handle` to `address`.
-    pub(super) fn connects(&self, handle: u32, address: SocketAddr) {
-        self.loopback().connects(handle, address);
+    pub(super) fn connecting_to(&self, handle: u32, address: SocketAddr) {
+        self.loopback().connecting_to(handle, address);
     }
 
     /// How WASI calls it that the component may not connect its socket `handle`.
-    pub(super) fn unconnected(&self, handle: u32) -> Answer {
+    pub(super) fn connect_denial(&self, handle: u32) -> DenialCode {
         let address = self.loopback().connected(handle);
-        address.map_or(Answer::Denied, |address| self.unreached(Protocol::Tcp, address))
+        address.map_or(DenialCode::Denied, |address| self.reach_denial(Protocol::Tcp, address))
     }
 }
 

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use super::{listing::Listing, open::find};
 
 /// Whether a path may name such a file.
-pub(super) fn may_be_odd(path: &str) -> bool {
+pub(super) fn may_be_lossy(path: &str) -> bool {
     path.contains(char::REPLACEMENT_CHARACTER)
 }
 
@@ -15,20 +15,20 @@ pub(super) fn may_be_odd(path: &str) -> bool {
 ///
 /// # Errors
 /// The file system's; `ENOENT` where no name or more than one is shown like that.
-pub(super) fn find_real(directory: &File, path: &str) -> io::Result<Vec<u8>> {
-    let mut real: Vec<u8> = Vec::new();
+pub(super) fn find_raw(directory: &File, path: &str) -> io::Result<Vec<u8>> {
+    let mut raw: Vec<u8> = Vec::new();
     for name in path.split('/') {
-        let from = if real.is_empty() { b".".to_vec() } else { real.clone() };
-        let shown = if may_be_odd(name) && !exists(directory, &real, name) {
-            find_shown(&find(directory, &from, true)?, name)?
+        let from = if raw.is_empty() { b".".to_vec() } else { raw.clone() };
+        let shown = if may_be_lossy(name) && !exists(directory, &raw, name) {
+            find_by_lossy_name(&find(directory, &from, true)?, name)?
         } else {
             name.as_bytes().to_vec()
         };
-        real.extend(shown);
-        real.push(b'/');
+        raw.extend(shown);
+        raw.push(b'/');
     }
-    real.pop();
-    Ok(real)
+    raw.pop();
+    Ok(raw)
 }
 
 fn exists(directory: &File, before: &[u8], name: &str) -> bool {
@@ -36,7 +36,7 @@ fn exists(directory: &File, before: &[u8], name: &str) -> bool {
 }
 
 /// The one name in a directory that is shown as `name`.
-fn find_shown(directory: &File, name: &str) -> io::Result<Vec<u8>> {
+fn find_by_lossy_name(directory: &File, name: &str) -> io::Result<Vec<u8>> {
     let mut listing = Listing::of(directory)?;
     let mut found = None;
     loop {
@@ -46,8 +46,8 @@ fn find_shown(directory: &File, name: &str) -> io::Result<Vec<u8>> {
         }
         for entry in entries.into_iter().filter(|entry| entry.name == name) {
             // Which of two is meant nobody can tell.
-            if let Some(odd) = entry.odd
-                && found.replace(odd).is_some()
+            if let Some(raw_name) = entry.raw_name
+                && found.replace(raw_name).is_some()
             {
                 return Err(Errno::NOENT.into());
             }
@@ -72,13 +72,13 @@ mod tests {
         fs::write(at("own\u{fffd}".as_bytes()), "").unwrap();
         fs::write(at(b"own\xff"), "").unwrap();
         let directory = File::open(folder.path()).unwrap();
-        let real = |path: &str| find_real(&directory, path).map_err(|error| error.kind());
-        assert_eq!(real("d\u{fffd}/sub/f\u{fffd}").unwrap(), b"d\xfe/sub/f\xff");
-        assert_eq!(real("./d\u{fffd}").unwrap(), b"./d\xfe");
-        assert_eq!(real("own\u{fffd}").unwrap(), "own\u{fffd}".as_bytes());
-        assert_eq!(real("one\u{fffd}"), Err(io::ErrorKind::NotFound), "there are two");
-        assert_eq!(real("none\u{fffd}"), Err(io::ErrorKind::NotFound));
-        assert!(real("../d\u{fffd}").is_err());
-        assert!(real("/d\u{fffd}").is_err());
+        let raw = |path: &str| find_raw(&directory, path).map_err(|error| error.kind());
+        assert_eq!(raw("d\u{fffd}/sub/f\u{fffd}").unwrap(), b"d\xfe/sub/f\xff");
+        assert_eq!(raw("./d\u{fffd}").unwrap(), b"./d\xfe");
+        assert_eq!(raw("own\u{fffd}").unwrap(), "own\u{fffd}".as_bytes());
+        assert_eq!(raw("one\u{fffd}"), Err(io::ErrorKind::NotFound), "there are two");
+        assert_eq!(raw("none\u{fffd}"), Err(io::ErrorKind::NotFound));
+        assert!(raw("../d\u{fffd}").is_err());
+        assert!(raw("/d\u{fffd}").is_err());
     }
 }

@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Write};
 use wasmtime::WasmCoreDump;
 
 /// Bytes of one cause.
-const MOST: usize = 64 << 10;
+const MAX_CAUSE_BYTES: usize = 64 << 10;
 
 /// What the error and its causes say, the outermost first, without the list of what a core dump holds.
 #[must_use]
@@ -28,9 +28,9 @@ struct Bounded(String);
 
 impl Write for Bounded {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let room = MOST - self.0.len();
-        self.0.push_str(&text[..text.floor_char_boundary(room)]);
-        if text.len() <= room { Ok(()) } else { Err(fmt::Error) }
+        let remaining = MAX_CAUSE_BYTES - self.0.len();
+        self.0.push_str(&text[..text.floor_char_boundary(remaining)]);
+        if text.len() <= remaining { Ok(()) } else { Err(fmt::Error) }
     }
 }
 
@@ -49,7 +49,7 @@ mod tests {
             }
         }
         let text = bounded(&Endless);
-        assert!(text.len() < MOST + 20 && text.ends_with(" … (cut)"), "{}", text.len());
+        assert!(text.len() < MAX_CAUSE_BYTES + 20 && text.ends_with(" … (cut)"), "{}", text.len());
         assert_eq!(bounded("short"), "short");
     }
 

@@ -1,19 +1,19 @@
 use super::Import;
 
 /// The packages of WASI that this host has, in the versions of its engine.
-const OFFERED: [&str; 7] = ["cli", "clocks", "filesystem", "http", "io", "random", "sockets"];
+const PACKAGES: [&str; 7] = ["cli", "clocks", "filesystem", "http", "io", "random", "sockets"];
 /// Versions of each of them.
 const VERSIONS: &str = "0.2 up to 0.2.12, and 0.3.0";
 
 /// Why a component with these imports does not link, from the linker's words: which import it is, and whether anything
 /// would give it. Completes "needs something that this host does not offer: …".
 pub fn unlinked(imports: &[Import], error: &wasmtime::Error) -> String {
-    let words = format!("{error:#}");
+    let message = format!("{error:#}");
     // Of two with the same beginning the longer one is meant.
-    let named = imports.iter().filter(|import| words.contains(&format!("`{}`", import.0)));
+    let named = imports.iter().filter(|import| message.contains(&format!("`{}`", import.0)));
     match named.max_by_key(|import| import.0.len()) {
-        Some(import) => told(&import.0, &words),
-        None => words,
+        Some(import) => explain(&import.0, &message),
+        None => message,
     }
 }
 
@@ -29,13 +29,13 @@ pub fn unlinked_module(error: &wasmtime::Error) -> String {
     }
 }
 
-fn told(import: &str, words: &str) -> String {
+fn explain(import: &str, message: &str) -> String {
     let shown = import.escape_debug();
     let package = import.split_once('/').map_or(import, |(package, _)| package);
     let advice = match package.split_once(':') {
-        Some(("wasi", name)) if OFFERED.contains(&name) => {
+        Some(("wasi", name)) if PACKAGES.contains(&name) => {
             return format!(
-                "it imports `{shown}`, but this host has `{package}` {VERSIONS} ({words}); build it for those"
+                "it imports `{shown}`, but this host has `{package}` {VERSIONS} ({message}); build it for those"
             );
         }
         Some(("scenario", "host")) => "this host speaks `scenario:host@0.1.x`; update `host`",
@@ -54,8 +54,8 @@ mod tests {
 
     fn reason(import: &str) -> String {
         let imports = [Import("wasi:cli/run@0.2.0".into()), Import(import.into())];
-        let words = format!("component imports instance `{import}`, but a matching implementation was not found");
-        unlinked(&imports, &wasmtime::Error::msg(words))
+        let message = format!("component imports instance `{import}`, but a matching implementation was not found");
+        unlinked(&imports, &wasmtime::Error::msg(message))
     }
 
     #[test]

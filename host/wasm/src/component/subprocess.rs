@@ -23,7 +23,7 @@ const ADAPT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most that is read from a child. Compiled code is a few times as large as the plugin.
 const MAX_OUTPUT: u64 = 4 << 30;
 /// How much of its words is kept.
-const MAX_WORDS: u64 = 16 << 10;
+const MAX_STDERR: u64 = 16 << 10;
 /// Threads that compile one plugin. Each holds a function and what becomes of it.
 const MAX_THREADS: usize = 8;
 
@@ -34,28 +34,28 @@ pub const COMPILE_MODE: &str = "compile";
 /// What the child says before it ends itself because it takes too much memory.
 pub const OVER_MEMORY: &str = "over the limit of memory";
 /// What the standard library says when there is no more memory.
-const NO_MEMORY: &str = "memory allocation of";
+const OUT_OF_MEMORY: &str = "memory allocation of";
 /// The code that a panic ends a process with.
-const PANICKED: i32 = 101;
+const PANIC_EXIT_CODE: i32 = 101;
 
 /// [`super::adapt`], done by `host adapt`.
 ///
 /// # Errors
 /// What completes "`FILE` is a core module that …".
-pub(super) fn adapt_apart(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
+pub(super) fn adapt_in_subprocess(module: &[u8], command: bool) -> Result<Vec<u8>, String> {
     let kind = if command { "--command" } else { "--world" };
     adapt_with(program(Path::new(PROGRAM)).args([ADAPT_MODE, kind]), module, ADAPT_TIMEOUT)
 }
 
 fn adapt_with(program: &mut Command, module: &[u8], timeout: Duration) -> Result<Vec<u8>, String> {
     run(program, module, timeout).map_err(|failed| match failed {
-        Failed::Start(error) => format!("cannot be adapted: no process can be started for it: {error}"),
-        Failed::Io(error) => format!("cannot be adapted: {error}"),
-        Failed::Timeout => format!("keeps the encoder busy: it does not end within {timeout:?}"),
-        Failed::TooLarge => format!("becomes a component of more than {MAX_OUTPUT} bytes"),
-        Failed::Ended(ended, words) => match ended.signal() {
+        Failure::Start(error) => format!("cannot be adapted: no process can be started for it: {error}"),
+        Failure::Io(error) => format!("cannot be adapted: {error}"),
+        Failure::Timeout => format!("keeps the encoder busy: it does not end within {timeout:?}"),
+        Failure::TooLarge => format!("becomes a component of more than {MAX_OUTPUT} bytes"),
+        Failure::Exited(status, stderr_text) => match status.signal() {
             Some(signal) => format!("makes the encoder fail: it ended by {}", signal_name(signal)),
-            None => format!("does not fit its world or WASI 0.1: {words}"),
+            None => format!("does not fit its world or WASI 0.1: {stderr_text}"),
         },
     })
 }
@@ -64,7 +64,11 @@ fn adapt_with(program: &mut Command, module: &[u8], timeout: Duration) -> Result
 ///
 /// # Errors
 /// Why there is no code.
-pub(super) fn compile_apart(plugin: &[u8], small: bool, limits: &CompileLimits) -> Result<Vec<u8>, LoadProblem> {
+pub(super) fn compile_in_subprocess(
+    plugin: &[u8],
+    small: bool,
+    limits: &CompileLimits,
+) -> Result<Vec<u8>, LoadProblem> {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(MAX_THREADS);
     let mut program = program(Path::new(PROGRAM));
     program.args([COMPILE_MODE, "--max-memory", &limits.max_memory.to_string()]);
@@ -74,17 +78,19 @@ pub(super) fn compile_apart(plugin: &[u8], small: bool, limits: &CompileLimits) 
 
 fn compile_with(program: &mut Command, plugin: &[u8], limits: &CompileLimits) -> Result<Vec<u8>, LoadProblem> {
     run(program, plugin, limits.timeout).map_err(|failed| match failed {
-        Failed::Start(error) => LoadProblem::Compile(format!("no process can be started for it: {error}")),
-        Failed::Io(error) => LoadProblem::Compile(error.to_string()),
-        Failed::Timeout => LoadProblem::CompileTime(limits.timeout),
-        Failed::TooLarge => LoadProblem::Compile(format!("its code has more than {MAX_OUTPUT} bytes")),
-        Failed::Ended(_, words) if words.contains(OVER_MEMORY) || words.starts_with(NO_MEMORY) => {
+        Failure::Start(error) => LoadProblem::Compile(format!("no process can be started for it: {error}")),
+        Failure::Io(error) => LoadProblem::Compile(error.to_string()),
+        Failure::Timeout => LoadProblem::CompileTime(limits.timeout),
+        Failure::TooLarge => LoadProblem::Compile(format!("its code has more than {MAX_OUTPUT} bytes")),
+        Failure::Exited(_, stderr_text)
+            if stderr_text.contains(OVER_MEMORY) || stderr_text.starts_with(OUT_OF_MEMORY) =>
+        {
             LoadProblem::CompileMemory(limits.max_memory)
         }
-        Failed::Ended(ended, words) => match (ended.code(), ended.signal()) {
-            (Some(PANICKED), _) => LoadProblem::Panic { reason: words },
+        Failure::Exited(status, stderr_text) => match (status.code(), status.signal()) {
+            (Some(PANIC_EXIT_CODE), _) => LoadProblem::Panic { reason: stderr_text },
             (_, Some(signal)) => LoadProblem::Compile(format!("the compiler ended by {}", signal_name(signal))),
-            (_, None) => LoadProblem::Refused(words),
+            (_, None) => LoadProblem::Refused(stderr_text),
         },
     })
 }
@@ -97,64 +103,65 @@ fn program(path: &Path) -> Command {
 }
 
 /// Why nothing came of a child.
-enum Failed {
+enum Failure {
     Start(io::Error),
     Io(io::Error),
     Timeout,
     TooLarge,
     /// How it ended, and what it said.
-    Ended(ExitStatus, String),
+    Exited(ExitStatus, String),
 }
 
 /// What the child makes of `input`.
-fn run(program: &mut Command, input: &[u8], timeout: Duration) -> Result<Vec<u8>, Failed> {
-    let mut child = program.spawn().map_err(Failed::Start)?;
+fn run(program: &mut Command, input: &[u8], timeout: Duration) -> Result<Vec<u8>, Failure> {
+    let mut child = program.spawn().map_err(Failure::Start)?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     thread::scope(|scope| {
         let start = || {
             let builder = thread::Builder::new;
             // A child that ends early reads no more; how it ended says why.
             builder().spawn_scoped(scope, move || stdin.map(|mut stdin| stdin.write_all(input)))?;
-            let words = builder().spawn_scoped(scope, move || all_of(stderr, MAX_WORDS).unwrap_or_default())?;
+            let stderr_text =
+                builder().spawn_scoped(scope, move || read_up_to(stderr, MAX_STDERR).unwrap_or_default())?;
             let (sender, receiver) = mpsc::channel();
-            builder().spawn_scoped(scope, move || sender.send(all_of(stdout, MAX_OUTPUT + 1)))?;
-            Ok((words, receiver))
+            builder().spawn_scoped(scope, move || sender.send(read_up_to(stdout, MAX_OUTPUT + 1)))?;
+            Ok((stderr_text, receiver))
         };
-        let (words, receiver) = match start() {
+        let (stderr_text, receiver) = match start() {
             Ok(started) => started,
             Err(error) => {
                 let error: io::Error = error;
                 // Else the threads that could be had would wait for it.
-                let _ = end(&mut child, true);
-                return Err(Failed::Start(error));
+                let _ = wait(&mut child, true);
+                return Err(Failure::Start(error));
             }
         };
         let output = receiver.recv_timeout(timeout);
-        let ended = end(&mut child, output.is_err());
-        let words = String::from_utf8_lossy(&words.join().unwrap_or_default()).trim_end().to_owned();
-        let ended = ended.map_err(Failed::Io)?;
+        let status = wait(&mut child, output.is_err());
+        let stderr_text = String::from_utf8_lossy(&stderr_text.join().unwrap_or_default()).trim_end().to_owned();
+        let status = status.map_err(Failure::Io)?;
         match output {
-            Err(_) => Err(Failed::Timeout),
-            Ok(_) if !ended.success() => Err(Failed::Ended(ended, words)),
-            Ok(Err(error)) => Err(Failed::Io(error)),
-            Ok(Ok(output)) if output.len() as u64 > MAX_OUTPUT => Err(Failed::TooLarge),
+            Err(_) => Err(Failure::Timeout),
+            Ok(_) if !status.success() => Err(Failure::Exited(status, stderr_text)),
+            Ok(Err(error)) => Err(Failure::Io(error)),
+            Ok(Ok(output)) if output.len() as u64 > MAX_OUTPUT => Err(Failure::TooLarge),
             Ok(Ok(output)) => Ok(output),
         }
     })
 }
 
 /// Waits for the child's end, which it is brought to where it does not come by itself.
-fn end(child: &mut Child, overdue: bool) -> io::Result<ExitStatus> {
-    if overdue {
+fn wait(child: &mut Child, kill: bool) -> io::Result<ExitStatus> {
+    if kill {
         child.kill()?;
     }
     child.wait()
 }
 
-fn all_of(stream: Option<impl Read>, most: u64) -> io::Result<Vec<u8>> {
+fn read_up_to(stream: Option<impl Read>, limit: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     if let Some(stream) = stream {
-        stream.take(most).read_to_end(&mut bytes)?;
+        stream.take(limit).read_to_end(&mut bytes)?;
     }
     Ok(bytes)
 }
@@ -211,8 +218,8 @@ mod tests {
 
     #[test]
     fn a_program_that_is_not_there_is_told() {
-        let gone = adapt_with(&mut program(Path::new("/nowhere/host")), b"", ADAPT_TIMEOUT);
-        assert!(gone.unwrap_err().contains("no process can be started"));
+        let missing = adapt_with(&mut program(Path::new("/nowhere/host")), b"", ADAPT_TIMEOUT);
+        assert!(missing.unwrap_err().contains("no process can be started"));
     }
 
     #[test]
@@ -223,13 +230,13 @@ mod tests {
             "echo over the limit of memory >&2; kill -KILL $$",
             "echo memory allocation of 7 bytes failed >&2; kill -ABRT $$",
         ] {
-            let told = compiled(script, long);
-            assert!(told.starts_with(memory) && told.contains("`max-memory` under `[compile]`"), "{told}");
+            let message = compiled(script, long);
+            assert!(message.starts_with(memory) && message.contains("`max-memory` under `[compile]`"), "{message}");
         }
-        let told = compiled("exec /bin/sleep 60", Duration::from_millis(50));
+        let message = compiled("exec /bin/sleep 60", Duration::from_millis(50));
         assert!(
-            told.starts_with("is not compiled within 50ms") && told.contains("`timeout` under `[compile]`"),
-            "{told}"
+            message.starts_with("is not compiled within 50ms") && message.contains("`timeout` under `[compile]`"),
+            "{message}"
         );
     }
 

@@ -13,14 +13,14 @@ use rand::TryRng;
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtxBuilder};
 
 /// When every attempt begins: 2025-01-01T00:00:00Z.
-const BEGIN: Duration = Duration::from_secs(1_735_689_600);
+const START: Duration = Duration::from_secs(1_735_689_600);
 /// What passes with each look at a clock: code that waits for a time to come by looking again must see it come.
 const STEP: Duration = Duration::from_millis(1);
 
 /// Gives what is built clocks that advance by being looked at, and random numbers that follow from `seed`.
-pub(super) fn fix(wasi: &mut WasiCtxBuilder, seed: u64) {
-    let looks = Arc::new(AtomicU64::new(0));
-    wasi.wall_clock(Clock(Arc::clone(&looks))).monotonic_clock(Clock(looks));
+pub(super) fn make_deterministic(wasi: &mut WasiCtxBuilder, seed: u64) {
+    let readings = Arc::new(AtomicU64::new(0));
+    wasi.wall_clock(Clock(Arc::clone(&readings))).monotonic_clock(Clock(readings));
     let mut seeds = SplitMix(seed);
     let insecure_seed = u128::from(seeds.next()) << 64 | u128::from(seeds.next());
     wasi.secure_random(SplitMix(seeds.next())).insecure_random(SplitMix(seeds.next()));
@@ -31,9 +31,9 @@ pub(super) fn fix(wasi: &mut WasiCtxBuilder, seed: u64) {
 struct Clock(Arc<AtomicU64>);
 
 impl Clock {
-    fn passed(&self) -> Duration {
-        let looks = self.0.fetch_add(1, Ordering::Relaxed);
-        STEP * u32::try_from(looks).unwrap_or(u32::MAX)
+    fn elapsed(&self) -> Duration {
+        let readings = self.0.fetch_add(1, Ordering::Relaxed);
+        STEP * u32::try_from(readings).unwrap_or(u32::MAX)
     }
 }
 
@@ -43,7 +43,7 @@ impl HostWallClock for Clock {
     }
 
     fn now(&self) -> Duration {
-        BEGIN + self.passed()
+        START + self.elapsed()
     }
 }
 
@@ -53,7 +53,7 @@ impl HostMonotonicClock for Clock {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.passed().as_nanos()).unwrap_or(u64::MAX)
+        u64::try_from(self.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 }
 
@@ -106,10 +106,10 @@ mod tests {
 
     #[test]
     fn both_clocks_advance_by_being_looked_at() {
-        let looks = Arc::new(AtomicU64::new(0));
-        let (wall, monotonic) = (Clock(Arc::clone(&looks)), Clock(looks));
-        assert_eq!(HostWallClock::now(&wall), BEGIN);
+        let readings = Arc::new(AtomicU64::new(0));
+        let (wall, monotonic) = (Clock(Arc::clone(&readings)), Clock(readings));
+        assert_eq!(HostWallClock::now(&wall), START);
         assert_eq!(HostMonotonicClock::now(&monotonic), 1_000_000);
-        assert_eq!(HostWallClock::now(&wall), BEGIN + 2 * STEP);
+        assert_eq!(HostWallClock::now(&wall), START + 2 * STEP);
     }
 }

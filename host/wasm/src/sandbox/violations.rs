@@ -9,29 +9,29 @@ use tokio::sync::Notify;
 use host_model::{Fault, FaultClass};
 
 /// How many denied uses are told one by one; a component can try any number of times.
-const TOLD: usize = 20;
+const MAX_DENIALS: usize = 20;
 /// Bytes of each: the path of a request can be long.
-const SHOWN: usize = 2 << 10;
+const MAX_DENIAL_BYTES: usize = 2 << 10;
 
 /// How many file names that are not UTF-8 are reported one by one.
-const ODD_NAMES: usize = 5;
+const MAX_LOSSY_NAMES: usize = 5;
 
 /// Notes what the sandbox saw a component do that it may not. The first breach of a bound ends the attempt; a
 /// denied use is refused and noted, and the component may go on.
 #[derive(Default)]
 pub struct Tripwire {
-    noted: Mutex<Noted>,
+    recorded: Mutex<Recorded>,
     breached: Notify,
 }
 
 #[derive(Default)]
-struct Noted {
+struct Recorded {
     breach: Option<Fault>,
     denied: Vec<String>,
-    denied_uncounted: u64,
-    crowded: Option<Crowded>,
-    odd_names: BTreeSet<Vec<u8>>,
-    more_odd_names: bool,
+    more_denials: u64,
+    concurrency_exceeded: Option<Crowded>,
+    lossy_names: BTreeSet<Vec<u8>>,
+    more_lossy_names: bool,
 }
 
 /// Requests and look-ups that there was no place for.
@@ -58,59 +58,59 @@ impl Tripwire {
 
     /// Ends the attempt with `fault`. Only the first one counts.
     pub fn breach(&self, fault: Fault) {
-        let mut noted = self.lock();
-        if noted.breach.is_none() {
-            noted.breach = Some(fault);
+        let mut recorded = self.lock();
+        if recorded.breach.is_none() {
+            recorded.breach = Some(fault);
         }
-        drop(noted);
+        drop(recorded);
         self.breached.notify_one();
     }
 
     /// Something that was not granted was tried and refused.
     pub fn denied(&self, mut what: String) {
-        if what.len() > SHOWN {
-            what.truncate(what.floor_char_boundary(SHOWN));
+        if what.len() > MAX_DENIAL_BYTES {
+            what.truncate(what.floor_char_boundary(MAX_DENIAL_BYTES));
             what.push_str(" …");
         }
-        let mut noted = self.lock();
-        if noted.denied.contains(&what) || noted.denied.len() >= TOLD {
-            noted.denied_uncounted += 1;
+        let mut recorded = self.lock();
+        if recorded.denied.contains(&what) || recorded.denied.len() >= MAX_DENIALS {
+            recorded.more_denials += 1;
         } else {
-            noted.denied.push(what);
+            recorded.denied.push(what);
         }
     }
 
     /// A request or a look-up was refused, since `at_once` of them were under way.
-    pub(super) fn crowded(&self, at_once: u32) {
-        let mut noted = self.lock();
-        noted.crowded.get_or_insert(Crowded { refused: 0, at_once }).refused += 1;
+    pub(super) fn concurrency_exceeded(&self, at_once: u32) {
+        let mut recorded = self.lock();
+        recorded.concurrency_exceeded.get_or_insert(Crowded { refused: 0, at_once }).refused += 1;
     }
 
     /// The requests and look-ups that there was no place for, if there were any.
     #[must_use]
     pub fn crowd(&self) -> Option<Crowded> {
-        self.lock().crowded
+        self.lock().concurrency_exceeded
     }
 
     /// A listing showed the component a file name that is not UTF-8.
-    pub(super) fn odd_name(&self, name: &[u8]) {
-        let mut noted = self.lock();
-        if noted.odd_names.len() < ODD_NAMES {
-            noted.odd_names.insert(name.to_owned());
-        } else if !noted.odd_names.contains(name) {
-            noted.more_odd_names = true;
+    pub(super) fn add_lossy_name(&self, name: &[u8]) {
+        let mut recorded = self.lock();
+        if recorded.lossy_names.len() < MAX_LOSSY_NAMES {
+            recorded.lossy_names.insert(name.to_owned());
+        } else if !recorded.lossy_names.contains(name) {
+            recorded.more_lossy_names = true;
         }
     }
 
     /// What a component could not see as it is: the file names that are not UTF-8, for a person.
     #[must_use]
     pub fn odd_names(&self) -> Option<String> {
-        let noted = self.lock();
-        if noted.odd_names.is_empty() {
+        let recorded = self.lock();
+        if recorded.lossy_names.is_empty() {
             return None;
         }
-        let names: Vec<String> = noted.odd_names.iter().map(|name| format!("`{}`", name.escape_ascii())).collect();
-        let more = if noted.more_odd_names { " and more" } else { "" };
+        let names: Vec<String> = recorded.lossy_names.iter().map(|name| format!("`{}`", name.escape_ascii())).collect();
+        let more = if recorded.more_lossy_names { " and more" } else { "" };
         Some(format!(
             "file names that are not UTF-8, which the component sees with U+FFFD in them: {}{more}",
             names.join(", ")
@@ -136,13 +136,13 @@ impl Tripwire {
     /// The denied uses, each once, and how many more there were.
     #[must_use]
     pub fn denials(&self) -> (Vec<String>, u64) {
-        let noted = self.lock();
-        (noted.denied.clone(), noted.denied_uncounted)
+        let recorded = self.lock();
+        (recorded.denied.clone(), recorded.more_denials)
     }
 
-    fn lock(&self) -> MutexGuard<'_, Noted> {
+    fn lock(&self) -> MutexGuard<'_, Recorded> {
         // Every change is complete by itself, so what a panicking thread left is sound.
-        self.noted.lock().unwrap_or_else(PoisonError::into_inner)
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -156,8 +156,8 @@ mod tests {
         for number in 0..100 {
             tripwire.denied(format!("{number}: {}", "é".repeat(100_000)));
         }
-        let (told, more) = tripwire.denials();
-        assert_eq!((told.len(), more), (TOLD, 80));
-        assert!(told.iter().all(|what| what.len() < SHOWN + 10 && what.ends_with(" …")));
+        let (denials, more) = tripwire.denials();
+        assert_eq!((denials.len(), more), (MAX_DENIALS, 80));
+        assert!(denials.iter().all(|what| what.len() < MAX_DENIAL_BYTES + 10 && what.ends_with(" …")));
     }
 }

@@ -20,7 +20,7 @@ use wasmtime_wasi::{
     runtime::{AbortOnDropJoinHandle, spawn},
 };
 
-use super::{HasSandbox, Network, network::NoAddress};
+use super::{HasSandbox, Network, network::LookupError};
 
 mod generated {
     wasmtime::component::bindgen!({
@@ -38,7 +38,7 @@ mod generated {
         with: {
             "wasi:io": wasmtime_wasi::p2::bindings::io,
             "wasi:sockets/network": wasmtime_wasi::p2::bindings::sockets::network,
-            "wasi:sockets/ip-name-lookup.resolve-address-stream": super::Answers,
+            "wasi:sockets/ip-name-lookup.resolve-address-stream": super::AddressStream,
         },
     });
 }
@@ -46,125 +46,125 @@ mod generated {
 use generated::wasi::sockets::ip_name_lookup as p2;
 
 /// What a look-up needs of an attempt.
-pub(super) struct LookUpView<'a> {
+pub(super) struct NameLookupView<'a> {
     network: &'a Arc<Network>,
     table: &'a mut ResourceTable,
 }
 
-struct LookUp;
+struct NameLookup;
 
-impl HasData for LookUp {
-    type Data<'a> = LookUpView<'a>;
+impl HasData for NameLookup {
+    type Data<'a> = NameLookupView<'a>;
 }
 
 /// Puts both versions in the place of those that are in `linker`.
 pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
-    p2::add_to_linker::<T, LookUp>(linker, view)?;
-    p3::add_to_linker::<T, LookUp>(linker, view)?;
+    p2::add_to_linker::<T, NameLookup>(linker, view)?;
+    p3::add_to_linker::<T, NameLookup>(linker, view)?;
     linker.allow_shadowing(false);
     Ok(())
 }
 
-fn view<T: HasSandbox>(data: &mut T) -> LookUpView<'_> {
+fn view<T: HasSandbox>(data: &mut T) -> NameLookupView<'_> {
     let sandbox = data.sandbox();
-    LookUpView { network: &sandbox.network, table: sandbox.wasi.ctx().table }
+    NameLookupView { network: &sandbox.network, table: sandbox.wasi.ctx().table }
 }
 
 /// The answers to one look-up, as they come.
 #[expect(unreachable_pub, reason = "the generated code exports it again")]
-pub struct Answers(State);
+pub struct AddressStream(State);
 
 enum State {
-    Asked(AbortOnDropJoinHandle<Result<Vec<IpAddr>, NoAddress>>),
-    Answered(Result<vec::IntoIter<IpAddr>, ErrorCode>),
+    Pending(AbortOnDropJoinHandle<Result<Vec<IpAddr>, LookupError>>),
+    Resolved(Result<vec::IntoIter<IpAddr>, ErrorCode>),
 }
 
-impl Answers {
-    fn answered(&mut self, found: Result<Vec<IpAddr>, NoAddress>) {
-        self.0 = State::Answered(found.map(Vec::into_iter).map_err(|error| match error {
-            NoAddress::Refused => ErrorCode::AccessDenied,
-            NoAddress::Unknown => ErrorCode::NameUnresolvable,
-            NoAddress::TooSlow | NoAddress::TooMany => ErrorCode::TemporaryResolverFailure,
+impl AddressStream {
+    fn resolved(&mut self, found: Result<Vec<IpAddr>, LookupError>) {
+        self.0 = State::Resolved(found.map(Vec::into_iter).map_err(|error| match error {
+            LookupError::Refused => ErrorCode::AccessDenied,
+            LookupError::Unknown => ErrorCode::NameUnresolvable,
+            LookupError::TimedOut | LookupError::TooMany => ErrorCode::TemporaryResolverFailure,
         }));
     }
 }
 
 /// Bytes of a name with its last dot. A longer text is none: to keep, judge and tell many of them would take the host's
 /// memory and time.
-const LONGEST_NAME: usize = 254;
+const MAX_NAME_BYTES: usize = 254;
 
 #[async_trait::async_trait]
-impl Pollable for Answers {
+impl Pollable for AddressStream {
     async fn ready(&mut self) {
-        if let State::Asked(asked) = &mut self.0 {
-            let found = asked.await;
-            self.answered(found);
+        if let State::Pending(pending) = &mut self.0 {
+            let found = pending.await;
+            self.resolved(found);
         }
     }
 }
 
-impl p2::Host for LookUpView<'_> {
+impl p2::Host for NameLookupView<'_> {
     fn resolve_addresses(
         &mut self,
         network: Resource<wasmtime_wasi::p2::bindings::sockets::network::Network>,
         name: String,
-    ) -> wasmtime::Result<Result<Resource<Answers>, ErrorCode>> {
+    ) -> wasmtime::Result<Result<Resource<AddressStream>, ErrorCode>> {
         // Whoever holds it may ask; what is answered is another matter.
         self.table.get(&network)?;
-        if name.len() > LONGEST_NAME {
+        if name.len() > MAX_NAME_BYTES {
             return Ok(Err(ErrorCode::NameUnresolvable));
         }
-        let asked = Arc::clone(self.network);
-        let answers = Answers(State::Asked(spawn(async move { asked.look_up(&name).await })));
-        Ok(Ok(self.table.push(answers)?))
+        let pending = Arc::clone(self.network);
+        let stream = AddressStream(State::Pending(spawn(async move { pending.look_up(&name).await })));
+        Ok(Ok(self.table.push(stream)?))
     }
 }
 
-impl p2::HostResolveAddressStream for LookUpView<'_> {
+impl p2::HostResolveAddressStream for NameLookupView<'_> {
     fn resolve_next_address(
         &mut self,
-        answers: Resource<Answers>,
+        stream: Resource<AddressStream>,
     ) -> wasmtime::Result<Result<Option<IpAddress>, ErrorCode>> {
-        let answers = self.table.get_mut(&answers)?;
-        if let State::Asked(asked) = &mut answers.0
-            && let Poll::Ready(found) = std::pin::pin!(asked).poll(&mut Context::from_waker(Waker::noop()))
+        let stream = self.table.get_mut(&stream)?;
+        if let State::Pending(pending) = &mut stream.0
+            && let Poll::Ready(found) = std::pin::pin!(pending).poll(&mut Context::from_waker(Waker::noop()))
         {
-            answers.answered(found);
+            stream.resolved(found);
         }
-        Ok(match &mut answers.0 {
-            State::Asked(_) => Err(ErrorCode::WouldBlock),
-            State::Answered(Ok(found)) => Ok(found.next().map(IpAddress::from)),
-            State::Answered(Err(error)) => Err(*error),
+        Ok(match &mut stream.0 {
+            State::Pending(_) => Err(ErrorCode::WouldBlock),
+            State::Resolved(Ok(found)) => Ok(found.next().map(IpAddress::from)),
+            State::Resolved(Err(error)) => Err(*error),
         })
     }
 
-    fn subscribe(&mut self, answers: Resource<Answers>) -> wasmtime::Result<Resource<DynPollable>> {
-        subscribe(self.table, answers)
+    fn subscribe(&mut self, stream: Resource<AddressStream>) -> wasmtime::Result<Resource<DynPollable>> {
+        subscribe(self.table, stream)
     }
 
-    fn drop(&mut self, answers: Resource<Answers>) -> wasmtime::Result<()> {
-        self.table.delete(answers)?;
+    fn drop(&mut self, stream: Resource<AddressStream>) -> wasmtime::Result<()> {
+        self.table.delete(stream)?;
         Ok(())
     }
 }
 
-impl p3::Host for LookUpView<'_> {}
+impl p3::Host for NameLookupView<'_> {}
 
-impl<T> p3::HostWithStore<T> for LookUp {
+impl<T> p3::HostWithStore<T> for NameLookup {
     async fn resolve_addresses(
         store: &Accessor<T, Self>,
         name: String,
     ) -> wasmtime::Result<Result<Vec<p3_types::IpAddress>, p3::ErrorCode>> {
-        if name.len() > LONGEST_NAME {
+        if name.len() > MAX_NAME_BYTES {
             return Ok(Err(p3::ErrorCode::NameUnresolvable));
         }
         let network = store.with(|mut view| Arc::clone(view.get().network));
         Ok(match network.look_up(&name).await {
             Ok(found) => Ok(found.into_iter().map(p3_types::IpAddress::from).collect()),
-            Err(NoAddress::Refused) => Err(p3::ErrorCode::AccessDenied),
-            Err(NoAddress::Unknown) => Err(p3::ErrorCode::NameUnresolvable),
-            Err(NoAddress::TooSlow | NoAddress::TooMany) => Err(p3::ErrorCode::TemporaryResolverFailure),
+            Err(LookupError::Refused) => Err(p3::ErrorCode::AccessDenied),
+            Err(LookupError::Unknown) => Err(p3::ErrorCode::NameUnresolvable),
+            Err(LookupError::TimedOut | LookupError::TooMany) => Err(p3::ErrorCode::TemporaryResolverFailure),
         })
     }
 }

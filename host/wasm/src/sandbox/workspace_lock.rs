@@ -18,10 +18,10 @@ use rustix::{
 use serde::{Deserialize, Serialize};
 
 /// The file in a workspace that is locked while its run lives.
-pub(super) const CLAIM: &str = "run.json";
+pub(super) const LOCK_FILE: &str = "run.json";
 
 /// The longest claim that is read.
-const MAX_BYTES: u64 = 64 << 10;
+const MAX_LOCK_BYTES: u64 = 64 << 10;
 
 /// What a claim says.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
@@ -35,13 +35,13 @@ pub(super) struct Owner {
     pub(super) keep: bool,
 }
 
-/// How [`take`] went.
+/// How [`acquire`] went.
 #[derive(Debug)]
-pub(super) enum Taken {
+pub(super) enum Acquired {
     /// The claim holds until the file is dropped.
-    Held(File),
+    Locked(File),
     /// The file system has no locks: there is no claim, and the folder is never taken for a dead run's.
-    Unlockable,
+    Unsupported,
     /// Somebody else took the new folder for a dead run's, and removes it.
     Lost,
 }
@@ -50,66 +50,66 @@ pub(super) enum Taken {
 ///
 /// A sweep may come between any two of these steps. It removes nothing without the lock but an empty folder, so who
 /// has the lock of a file that is still there has won.
-pub(super) fn take(folder: &Path, owner: &Owner) -> io::Result<Taken> {
-    let path = folder.join(CLAIM);
+pub(super) fn acquire(folder: &Path, owner: &Owner) -> io::Result<Acquired> {
+    let path = folder.join(LOCK_FILE);
     let mut file = match File::options().read(true).write(true).create_new(true).mode(0o600).open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Taken::Lost),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Acquired::Lost),
         opened => opened?,
     };
     match file.try_lock() {
         Ok(()) if file.metadata()?.nlink() > 0 => {}
-        Ok(()) | Err(TryLockError::WouldBlock) => return Ok(Taken::Lost),
+        Ok(()) | Err(TryLockError::WouldBlock) => return Ok(Acquired::Lost),
         Err(TryLockError::Error(_)) => {
             fs::remove_file(&path)?;
-            return Ok(Taken::Unlockable);
+            return Ok(Acquired::Unsupported);
         }
     }
     file.write_all(&serde_json::to_vec(owner)?)?;
-    Ok(Taken::Held(file))
+    Ok(Acquired::Locked(file))
 }
 
 /// What [`inspect`] found.
 #[derive(Debug)]
-pub(super) enum Found {
+pub(super) enum LockState {
     /// Of a living run, kept, somebody else's, or of no host.
-    NotOurs,
+    Foreign,
     /// Nothing is in it: a run that has just begun, or that was killed before it had claimed the folder.
     Empty,
     /// Of a dead run. The lock is held until the file is dropped. Without an owner it was killed while it claimed.
-    Dead(File, Option<Owner>),
+    Abandoned(File, Option<Owner>),
 }
 
 /// Looks whether `folder` is the workspace of the dead `run`. Follows no link.
-pub(super) fn inspect(folder: &Path, run: &str) -> Found {
-    look(folder, run).unwrap_or(Found::NotOurs)
+pub(super) fn inspect(folder: &Path, run: &str) -> LockState {
+    try_inspect(folder, run).unwrap_or(LockState::Foreign)
 }
 
 /// Any error means that it cannot be told to be ours.
-fn look(folder: &Path, run: &str) -> io::Result<Found> {
+fn try_inspect(folder: &Path, run: &str) -> io::Result<LockState> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let handle = File::from(rustix::fs::open(folder, flags, Mode::empty())?);
     if !is_private(&handle.metadata()?) {
-        return Ok(Found::NotOurs);
+        return Ok(LockState::Foreign);
     }
     // Not to wait should it be a pipe.
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let mut file = match rustix::fs::openat(&handle, CLAIM, flags, Mode::empty()) {
+    let mut file = match rustix::fs::openat(&handle, LOCK_FILE, flags, Mode::empty()) {
         Ok(file) => File::from(file),
-        Err(rustix::io::Errno::NOENT) if fs::read_dir(folder)?.next().is_none() => return Ok(Found::Empty),
+        Err(rustix::io::Errno::NOENT) if fs::read_dir(folder)?.next().is_none() => return Ok(LockState::Empty),
         Err(error) => return Err(error.into()),
     };
     let metadata = file.metadata()?;
     if !metadata.is_file() || !is_private(&metadata) || file.try_lock().is_err() || file.metadata()?.nlink() == 0 {
-        return Ok(Found::NotOurs);
+        return Ok(LockState::Foreign);
     }
     let mut text = Vec::new();
-    Read::by_ref(&mut file).take(MAX_BYTES).read_to_end(&mut text)?;
+    Read::by_ref(&mut file).take(MAX_LOCK_BYTES).read_to_end(&mut text)?;
     if text.is_empty() {
-        return Ok(Found::Dead(file, None));
+        return Ok(LockState::Abandoned(file, None));
     }
     match serde_json::from_slice::<Owner>(&text) {
-        Ok(owner) if owner.run == run && !owner.keep => Ok(Found::Dead(file, Some(owner))),
-        _ => Ok(Found::NotOurs),
+        Ok(owner) if owner.run == run && !owner.keep => Ok(LockState::Abandoned(file, Some(owner))),
+        _ => Ok(LockState::Foreign),
     }
 }
 
