@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_sink_is_switched_off_and_the_others_go_on() {
+    fn a_broken_sink_is_disabled_and_others_continue() {
         let (bad, good) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
         let mut reporter = Reporter::new();
         reporter.add("junit", Flaky { good: 1, calls: Arc::clone(&bad) });
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sink_that_panics_is_switched_off_and_the_others_go_on() {
+    fn a_panicking_sink_is_disabled_and_others_continue() {
         let good = Arc::new(Mutex::new(0));
         let mut reporter = Reporter::new();
         reporter.add("human", Panicking);

@@ -20,7 +20,7 @@ use super::{
 };
 
 /// Places that [`Listing::left_out`] names; of the rest only the number is told.
-const NAMED: usize = 20;
+const MAX_NAMED: usize = 20;
 
 /// What is below a directory, in the order of the paths. `.git` folders are named but not looked into.
 pub(super) struct Listing {
@@ -106,7 +106,7 @@ impl Listing {
     }
 
     fn leave_out(&mut self, path: &Path, reason: &str) {
-        if self.left_out.len() >= NAMED {
+        if self.left_out.len() >= MAX_NAMED {
             self.unnamed += 1;
             return;
         }

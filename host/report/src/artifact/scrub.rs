@@ -14,7 +14,7 @@ use super::error::ArtifactError;
 use host_model::Redactor;
 
 /// What is read of a file at once.
-const PIECE: usize = 1 << 20;
+const CHUNK_BYTES: usize = 1 << 20;
 /// What stands in the place of each byte of a secret: images and dumps stay what they are.
 const FILL: &[u8] = &[b'*'; 4 << 10];
 
@@ -81,7 +81,7 @@ fn scrub_file(path: &Path, redactor: &Redactor) -> io::Result<()> {
     let mut start = 0_u64;
     loop {
         let before = piece.len();
-        let read = file.by_ref().take(PIECE as u64).read_to_end(&mut piece)?;
+        let read = file.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut piece)?;
         if read == 0 {
             return Ok(());
         }
@@ -125,9 +125,9 @@ mod tests {
         fs::write(&elsewhere, KEY).unwrap();
         symlink(&elsewhere, folder.join("link")).unwrap();
         // Binary, and with a secret across the border of two pieces.
-        let mut content = vec![0xff_u8; PIECE - 7];
+        let mut content = vec![0xff_u8; CHUNK_BYTES - 7];
         content.extend_from_slice(KEY.as_bytes());
-        content.extend_from_slice(&vec![0; PIECE]);
+        content.extend_from_slice(&vec![0; CHUNK_BYTES]);
         content.extend_from_slice(KEY.as_bytes());
         fs::write(&inside, &content).unwrap();
         for name in [KEY.to_owned(), format!("{KEY}{KEY}")] {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_become_the_same_stay_apart() {
+    fn names_that_collide_after_scrubbing_stay_unique() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["alpha-secret", "omega-secret"] {
             fs::write(folder.path().join(name), name).unwrap();

@@ -1,6 +1,6 @@
 //! What a running trial did last, in a few words.
 
-use super::story::back_off;
+use super::renderer::back_off;
 use crate::text::inline;
 use host_model::{Report, SessionEventKind};
 

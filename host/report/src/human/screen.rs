@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{board::Board, frame::Frame, theme::Theme};
+use super::{frame::Frame, live_view::LiveView, theme::Theme};
 use host_model::{Event, EventKind};
 
 /// How often elapsed times move.
@@ -76,7 +76,7 @@ pub(super) struct Live(Arc<Mutex<Frame>>);
 
 impl Live {
     pub(super) fn new(writer: Box<dyn Write + Send>, size: Size, theme: Theme) -> Self {
-        Self(Arc::new(Mutex::new(Frame::new(writer, size, Board::new(theme, Instant::now())))))
+        Self(Arc::new(Mutex::new(Frame::new(writer, size, LiveView::new(theme, Instant::now())))))
     }
 
     fn lock(&self) -> MutexGuard<'_, Frame> {

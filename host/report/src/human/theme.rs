@@ -1,7 +1,7 @@
 use console::{Style, StyledObject};
 
 /// Width of the column that holds the word at a line's beginning.
-pub(super) const LABEL: usize = 10;
+pub(super) const LABEL_WIDTH: usize = 10;
 
 /// What a word means, which decides on its colour.
 #[derive(Clone, Copy)]
@@ -19,12 +19,12 @@ pub(super) enum Tone {
 /// Colours, or none.
 #[derive(Clone, Copy)]
 pub(super) struct Theme {
-    pub(super) coloured: bool,
+    pub(super) colored: bool,
 }
 
 impl Theme {
     pub(super) fn paint<T>(self, tone: Tone, text: T) -> StyledObject<T> {
-        let style = Style::new().force_styling(self.coloured);
+        let style = Style::new().force_styling(self.colored);
         match tone {
             Tone::Good => style.green().bold(),
             Tone::Bad => style.red().bold(),
@@ -39,12 +39,12 @@ impl Theme {
 
     /// The word at a line's beginning, right-aligned, and the space behind it.
     pub(super) fn label(self, tone: Tone, word: &str) -> String {
-        format!("{:pad$}{} ", "", self.paint(tone, word), pad = LABEL.saturating_sub(word.chars().count()))
+        format!("{:pad$}{} ", "", self.paint(tone, word), pad = LABEL_WIDTH.saturating_sub(word.chars().count()))
     }
 
     /// The beginning of a line without a word.
     pub(super) fn no_label(self) -> String {
-        " ".repeat(LABEL + 1)
+        " ".repeat(LABEL_WIDTH + 1)
     }
 
     /// The beginning of a line that somebody else wrote.

@@ -163,7 +163,7 @@ fn allowed(c: char) -> bool {
 }
 
 #[test]
-fn the_rules_bite() {
+fn the_rules_detect_violations() {
     let suite = |inner: &str| {
         format!("<testsuites><testsuite name='a' tests='1' failures='0' errors='0'>{inner}</testsuite></testsuites>")
     };

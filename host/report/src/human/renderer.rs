@@ -7,22 +7,22 @@ use std::{
 
 use super::{
     HumanOptions, Verbosity, activity,
-    figures::Figures,
+    statistics::Statistics,
     theme::{Theme, Tone},
+    trial::{FinishedTrial, MAX_EXCERPT_LINES, Writer},
     units::count,
-    verdict::{EXCERPT, Judged, Writer},
 };
 use crate::text::{QUOTE, excerpt, inline};
 use host_model::{BackOff, Canary, Event, EventKind, LaneName, Report, SessionEventKind, TrialId};
 
 /// Failures that are told again at the end, and alerts.
-pub(super) const RECAP: usize = 50;
+pub(super) const MAX_RECAP: usize = 50;
 /// Denials and cuts that are told of one trial.
-const NOTICES: usize = 10;
+const MAX_NOTICES: usize = 10;
 
 /// What an unfinished trial has shown so far.
 #[derive(Default)]
-pub(super) struct Course {
+pub(super) struct Progress {
     notices: Vec<String>,
     notices_left_out: usize,
     artifacts: Option<PathBuf>,
@@ -34,20 +34,20 @@ pub(super) struct Course {
 }
 
 /// The state that the telling needs; it is made from events alone.
-pub(super) struct Story {
+pub(super) struct Renderer {
     pub(super) theme: Theme,
     pub(super) verbosity: Verbosity,
     /// Whether starts are told; live lines show them better.
-    tell_starts: bool,
+    shows_starts: bool,
     canaries: HashMap<TrialId, Canary>,
-    pub(super) courses: HashMap<TrialId, Course>,
+    pub(super) progress: HashMap<TrialId, Progress>,
     pub(super) canary_skipped: bool,
     pub(super) directory: Option<PathBuf>,
-    pub(super) figures: Figures,
-    pub(super) failures: Vec<Judged>,
+    pub(super) statistics: Statistics,
+    pub(super) failures: Vec<FinishedTrial>,
     pub(super) failures_left_out: usize,
     /// What passed and should be looked at all the same.
-    pub(super) alerts: Vec<Judged>,
+    pub(super) alerts: Vec<FinishedTrial>,
     pub(super) alerts_left_out: usize,
     /// What ended the run early, or a lane.
     pub(super) incidents: Vec<String>,
@@ -56,17 +56,17 @@ pub(super) struct Story {
     is_over: bool,
 }
 
-impl Story {
-    pub(super) fn new(options: HumanOptions, tell_starts: bool) -> Self {
+impl Renderer {
+    pub(super) fn new(options: HumanOptions, shows_starts: bool) -> Self {
         Self {
             theme: options.theme(),
             verbosity: options.verbosity,
-            tell_starts,
+            shows_starts,
             canaries: HashMap::new(),
-            courses: HashMap::new(),
+            progress: HashMap::new(),
             canary_skipped: false,
             directory: None,
-            figures: Figures::default(),
+            statistics: Statistics::default(),
             failures: Vec::new(),
             failures_left_out: 0,
             alerts: Vec::new(),
@@ -78,33 +78,33 @@ impl Story {
     }
 
     /// Adds what there is to say about `event`.
-    pub(super) fn tell(&mut self, event: &Event, out: &mut String) {
-        self.figures.take_in(event);
+    pub(super) fn render(&mut self, event: &Event, out: &mut String) {
+        self.statistics.update(event);
         match &event.kind {
             EventKind::RunStarted { .. } => self.run_started(&event.kind, out),
             EventKind::AttemptStarted { trial, attempt } => self.attempt_started(trial, *attempt, out),
             EventKind::Session { trial, detail, .. } => self.session(trial, &detail.kind, out),
             EventKind::Reported { trial, report, .. } => self.reported(trial, report, out),
             EventKind::AttemptFinished { trial, record, .. } => {
-                let course = self.course(trial);
-                course.artifacts.clone_from(&record.artifacts);
-                course.kept.extend(record.kept.clone());
+                let progress = self.progress_of(trial);
+                progress.artifacts.clone_from(&record.artifacts);
+                progress.kept.extend(record.kept.clone());
             }
             EventKind::TrialFinished { trial, attempts, duration_ms, verdict } => {
-                let mut course = self.courses.remove(trial).unwrap_or_default();
+                let mut progress = self.progress.remove(trial).unwrap_or_default();
                 // A retry that never started: the attempt before it is the one that is judged.
-                course.earlier.truncate(attempts.saturating_sub(1) as usize);
-                let judged = Judged {
+                progress.earlier.truncate(attempts.saturating_sub(1) as usize);
+                let judged = FinishedTrial {
                     trial: trial.clone(),
                     canary: self.is_canary(trial),
                     attempts: *attempts,
                     duration_ms: *duration_ms,
                     verdict: verdict.clone(),
-                    notices: course.notices,
-                    notices_left_out: course.notices_left_out,
-                    artifacts: course.artifacts,
-                    kept: course.kept,
-                    earlier: course.earlier,
+                    notices: progress.notices,
+                    notices_left_out: progress.notices_left_out,
+                    artifacts: progress.artifacts,
+                    kept: progress.kept,
+                    earlier: progress.earlier,
                 };
                 self.judged(judged, out);
             }
@@ -127,7 +127,7 @@ impl Story {
 
     /// The stream is over; a stream that broke off gets what can be said all the same.
     pub(super) fn end(&mut self, out: &mut String) {
-        if !self.is_over && self.figures.planned() > 0 {
+        if !self.is_over && self.statistics.planned() > 0 {
             self.is_over = true;
             self.conclude(None, out);
         }
@@ -174,10 +174,10 @@ impl Story {
     }
 
     fn attempt_started(&mut self, trial: &TrialId, attempt: u32, out: &mut String) {
-        let course = self.course(trial);
-        course.artifacts = None;
-        course.last = "starts".into();
-        if self.verbosity == Verbosity::Quiet || !self.tell_starts {
+        let progress = self.progress_of(trial);
+        progress.artifacts = None;
+        progress.last = "starts".into();
+        if self.verbosity == Verbosity::Quiet || !self.shows_starts {
             return;
         }
         let word = if self.is_canary(trial) { "Canary" } else { "Start" };
@@ -186,11 +186,11 @@ impl Story {
         out.push_str(&if attempt > 1 { format!(" (attempt {attempt})\n") } else { "\n".into() });
     }
 
-    pub(super) fn course(&mut self, trial: &TrialId) -> &mut Course {
-        self.courses.entry(trial.clone()).or_default()
+    pub(super) fn progress_of(&mut self, trial: &TrialId) -> &mut Progress {
+        self.progress.entry(trial.clone()).or_default()
     }
 
-    fn judged(&mut self, judged: Judged, out: &mut String) {
+    fn judged(&mut self, judged: FinishedTrial, out: &mut String) {
         let (failure, alert) = (judged.is_failure(), judged.is_alert());
         if self.verbosity > Verbosity::Quiet || failure || alert {
             self.writer().line(&judged, out);
@@ -201,11 +201,11 @@ impl Story {
             () if alert => (&mut self.alerts, &mut self.alerts_left_out),
             () => return,
         };
-        if again.len() < RECAP { again.push(judged) } else { *left_out += 1 }
+        if again.len() < MAX_RECAP { again.push(judged) } else { *left_out += 1 }
     }
 
     fn lane_opened(&mut self, lane: &LaneName, out: &mut String) {
-        let waiting = self.figures.without_verdict(lane);
+        let waiting = self.statistics.without_verdict(lane);
         if waiting == 0 || self.verbosity == Verbosity::Quiet {
             return;
         }
@@ -222,7 +222,7 @@ impl Story {
 
     fn session(&mut self, trial: &TrialId, kind: &SessionEventKind, out: &mut String) {
         if let Some(last) = activity::in_session(kind) {
-            self.course(trial).last = last;
+            self.progress_of(trial).last = last;
         }
         let (word, text) = match kind {
             SessionEventKind::Started { model, .. } => {
@@ -239,7 +239,7 @@ impl Story {
 
     fn reported(&mut self, trial: &TrialId, report: &Report, out: &mut String) {
         if let Some(last) = activity::reported(report) {
-            self.course(trial).last = last;
+            self.progress_of(trial).last = last;
         }
         match report {
             Report::Step { name } => self.remark(trial, "Step", name, out),
@@ -263,15 +263,15 @@ impl Story {
     }
 
     fn notice(&mut self, trial: &TrialId, text: String) {
-        let course = self.course(trial);
+        let progress = self.progress_of(trial);
         // A trial that was tried again is refused the same again.
-        if course.notices.contains(&text) {
+        if progress.notices.contains(&text) {
             return;
         }
-        if course.notices.len() < NOTICES {
-            course.notices.push(text);
+        if progress.notices.len() < MAX_NOTICES {
+            progress.notices.push(text);
         } else {
-            course.notices_left_out += 1;
+            progress.notices_left_out += 1;
         }
     }
 
@@ -282,7 +282,7 @@ impl Story {
         }
         out.push_str(&self.theme.label(Tone::Faint, word));
         out.push_str(&inline(&trial.to_string()));
-        let excerpt = excerpt(text, EXCERPT);
+        let excerpt = excerpt(text, MAX_EXCERPT_LINES);
         if let ([line], 0) = (excerpt.lines.as_slice(), excerpt.left_out) {
             out.push_str(&format!(" {}{line}\n", self.theme.paint(Tone::Faint, QUOTE)));
             return;

@@ -8,18 +8,18 @@ use std::{
 use quick_junit::TestCase;
 
 use super::{
-    case::{self, Attempt, Room},
+    case::{self, Attempt, DetailLevel},
     detail,
 };
 use host_model::{AttemptRecord, Canary, Event, EventKind, LaneName, TrialId, Verdict};
 
 /// Bytes of details of all cases together; they are held until the end of the run.
-const DETAILS: usize = 64 << 20;
+const MAX_DETAIL_BYTES: usize = 64 << 20;
 
 /// A run so far.
 #[derive(Default)]
-pub(super) struct Collected {
-    details: Details,
+pub(super) struct RunState {
+    details: DetailBudget,
     pub(super) run: Option<String>,
     /// RFC 3339.
     pub(super) started: Option<String>,
@@ -29,16 +29,16 @@ pub(super) struct Collected {
     /// In the order of the plan.
     pub(super) lanes: Vec<Lane>,
     /// Where each trial is: its lane, and its place there.
-    places: HashMap<TrialId, (usize, usize)>,
+    positions: HashMap<TrialId, (usize, usize)>,
     directory: Option<PathBuf>,
 }
 
 /// Bytes of details that there is still room for.
-struct Details(usize);
+struct DetailBudget(usize);
 
-impl Default for Details {
+impl Default for DetailBudget {
     fn default() -> Self {
-        Self(DETAILS)
+        Self(MAX_DETAIL_BYTES)
     }
 }
 
@@ -64,8 +64,8 @@ pub(super) struct Trial {
     case: Option<TestCase>,
 }
 
-impl Collected {
-    pub(super) fn take_in(&mut self, event: &Event) {
+impl RunState {
+    pub(super) fn update(&mut self, event: &Event) {
         self.at_ms = event.at_ms;
         match &event.kind {
             EventKind::RunStarted { run, time, suite, revision, lanes, trials, directory, .. } => {
@@ -83,7 +83,7 @@ impl Collected {
                     self.lanes[at].kind = Some(lane.kind.clone());
                 }
                 for trial in trials {
-                    let (lane, _) = self.place(&trial.id);
+                    let (lane, _) = self.position(&trial.id);
                     if trial.canary == Canary::Yes {
                         self.lanes[lane].canaries.push(trial.id.clone());
                     }
@@ -91,16 +91,16 @@ impl Collected {
             }
             EventKind::AttemptStarted { trial, attempt } => {
                 self.attempt(trial, *attempt);
-                let (lane, _) = self.place(trial);
+                let (lane, _) = self.position(trial);
                 self.lanes[lane].first_ms.get_or_insert(event.at_ms);
             }
             EventKind::Session { trial, attempt, detail, .. } => {
-                self.attempt(trial, *attempt).said.session(&detail.kind);
+                self.attempt(trial, *attempt).output.session(&detail.kind);
             }
-            EventKind::Reported { trial, attempt, report } => self.attempt(trial, *attempt).said.report(report),
+            EventKind::Reported { trial, attempt, report } => self.attempt(trial, *attempt).output.report(report),
             EventKind::AttemptFinished { trial, attempt, record } => self.attempt_finished(trial, *attempt, record),
             EventKind::TrialFinished { trial, duration_ms, verdict, .. } => {
-                self.judged(event.at_ms, trial, *duration_ms, verdict);
+                self.finished(event.at_ms, trial, *duration_ms, verdict);
             }
             EventKind::LaneBroken { lane, reason } => {
                 let at = self.lane(lane);
@@ -125,13 +125,13 @@ impl Collected {
     fn attempt_finished(&mut self, trial: &TrialId, number: u32, record: &AttemptRecord) {
         let artifacts = record.artifacts.as_deref().map(|artifacts| self.artifacts(artifacts));
         let kept = record.kept.as_deref().map(detail::path);
-        let (lane, _) = self.place(trial);
+        let (lane, _) = self.position(trial);
         let named = |what: &str| format!("{what}:{}:{number}", trial.scenario);
         let left = artifacts.iter().map(|path| (named("artifacts"), path.clone()));
         self.lanes[lane].left.extend(left.chain(kept.map(|path| (named("kept"), path))));
         let attempt = self.attempt(trial, number);
         attempt.artifacts = artifacts;
-        attempt.ended = Some(record.outcome.clone().into());
+        attempt.outcome = Some(record.outcome.clone().into());
     }
 
     /// A folder of artifacts, which is meant from the run directory.
@@ -139,22 +139,22 @@ impl Collected {
         detail::path(&self.directory.as_ref().map_or_else(|| folder.into(), |directory| directory.join(folder)))
     }
 
-    fn judged(&mut self, at_ms: u64, trial: &TrialId, duration_ms: u64, verdict: &Verdict) {
+    fn finished(&mut self, at_ms: u64, trial: &TrialId, duration_ms: u64, verdict: &Verdict) {
         let log = self.log();
-        let (lane, at) = self.place(trial);
+        let (lane, at) = self.position(trial);
         self.lanes[lane].last_ms = at_ms;
         let trial = &mut self.lanes[lane].trials[at];
         let attempts = std::mem::take(&mut trial.attempts).into_iter().map(|(_, attempt)| attempt);
         let attempts: Vec<_> = attempts.collect();
-        let weight = case::weight(verdict, &attempts);
-        let left = self.details.0.checked_sub(weight);
+        let size_of = case::size_of(verdict, &attempts);
+        let left = self.details.0.checked_sub(size_of);
         self.details.0 = left.unwrap_or(self.details.0);
-        let room = if left.is_some() { Room::Full } else { Room::Brief };
-        trial.case = Some(case::judged(&trial.id, verdict, duration_ms, attempts, (&log, room)));
+        let level = if left.is_some() { DetailLevel::Full } else { DetailLevel::Brief };
+        trial.case = Some(case::finished(&trial.id, verdict, duration_ms, attempts, (&log, level)));
     }
 
     fn attempt(&mut self, trial: &TrialId, number: u32) -> &mut Attempt {
-        let (lane, at) = self.place(trial);
+        let (lane, at) = self.position(trial);
         let attempts = &mut self.lanes[lane].trials[at].attempts;
         let at = attempts.iter().position(|(known, _)| *known == number).unwrap_or_else(|| {
             attempts.push((number, Attempt::default()));
@@ -164,16 +164,16 @@ impl Collected {
     }
 
     /// Where a trial is, planned or not.
-    fn place(&mut self, trial: &TrialId) -> (usize, usize) {
-        if let Some(place) = self.places.get(trial) {
-            return *place;
+    fn position(&mut self, trial: &TrialId) -> (usize, usize) {
+        if let Some(position) = self.positions.get(trial) {
+            return *position;
         }
         let lane = self.lane(&trial.lane);
         let trials = &mut self.lanes[lane].trials;
-        let place = (lane, trials.len());
+        let position = (lane, trials.len());
         trials.push(Trial { id: trial.clone(), attempts: Vec::new(), case: None });
-        self.places.insert(trial.clone(), place);
-        place
+        self.positions.insert(trial.clone(), position);
+        position
     }
 
     fn lane(&mut self, name: &LaneName) -> usize {
@@ -220,9 +220,9 @@ mod tests {
             stream.ends(0, 10, &trial("scripted", name), Outcome::Fail { findings: vec![finding.clone(); 20] });
         }
         const BOUND: usize = 1 << 20;
-        let mut collected = Collected { details: Details(BOUND), ..Collected::default() };
+        let mut collected = RunState { details: DetailBudget(BOUND), ..RunState::default() };
         for event in stream.finished() {
-            collected.take_in(&event);
+            collected.update(&event);
         }
         let cases: Vec<_> = std::mem::take(&mut collected.lanes[0].trials);
         let shown: Vec<usize> =

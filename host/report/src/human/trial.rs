@@ -16,14 +16,14 @@ use crate::{
 use host_model::{Finding, TrialId, Verdict};
 
 /// Lines of one message or one evidence.
-pub(super) const EXCERPT: usize = 20;
+pub(super) const MAX_EXCERPT_LINES: usize = 20;
 /// Attempts of one trial before its last.
-const EARLIER: usize = 10;
+const MAX_EARLIER: usize = 10;
 /// Findings of one trial.
-const FINDINGS: usize = 20;
+const MAX_FINDINGS: usize = 20;
 
 /// A trial with its verdict, and what its attempts left.
-pub(super) struct Judged {
+pub(super) struct FinishedTrial {
     pub(super) trial: TrialId,
     pub(super) canary: bool,
     pub(super) attempts: u32,
@@ -39,14 +39,14 @@ pub(super) struct Judged {
     pub(super) earlier: Vec<String>,
 }
 
-impl Judged {
+impl FinishedTrial {
     /// Whether a person has to look at it. What is blocked has its cause elsewhere.
     pub(super) fn is_failure(&self) -> bool {
         self.verdict.is_failure()
     }
 
     /// Whether what it left is worth its line.
-    fn needs_a_look(&self) -> bool {
+    fn shows_artifacts(&self) -> bool {
         match &self.verdict {
             Verdict::Pass | Verdict::Xfail { .. } | Verdict::Skip { .. } => false,
             Verdict::Xpass { .. } => self.is_failure(),
@@ -67,9 +67,9 @@ impl Judged {
             Verdict::Skip { reason } | Verdict::Blocked { reason } | Verdict::Cancelled { reason } => {
                 Some(inline(reason))
             }
-            Verdict::Xfail { expected: known, .. } => Some(format!("expected: {}", expected::told(known))),
+            Verdict::Xfail { expected: known, .. } => Some(format!("expected: {}", expected::describe(known))),
             Verdict::Xpass { expected: known, .. } => {
-                Some(format!("passed, but was expected to fail: {}", expected::told(known)))
+                Some(format!("passed, but was expected to fail: {}", expected::describe(known)))
             }
             Verdict::Pass | Verdict::Flaky { .. } | Verdict::Fail { .. } | Verdict::Fault(_) => None,
         }
@@ -88,7 +88,7 @@ fn tone(verdict: &Verdict) -> Tone {
 }
 
 /// `[   2.31s] `, or as many spaces.
-pub(super) fn clock(ms: Option<u64>) -> String {
+pub(super) fn elapsed_column(ms: Option<u64>) -> String {
     ms.map_or_else(|| " ".repeat(11), |ms| format!("[{:>8}] ", duration(ms)))
 }
 
@@ -103,10 +103,10 @@ pub(super) struct Writer<'a> {
 
 impl Writer<'_> {
     /// The line with the verdict.
-    pub(super) fn line(&self, judged: &Judged, out: &mut String) {
+    pub(super) fn line(&self, judged: &FinishedTrial, out: &mut String) {
         let word = judged.verdict.word().to_uppercase();
         out.push_str(&self.theme.label(tone(&judged.verdict), &word));
-        out.push_str(&clock((judged.attempts > 0).then_some(judged.duration_ms)));
+        out.push_str(&elapsed_column((judged.attempts > 0).then_some(judged.duration_ms)));
         out.push_str(&inline(&judged.trial.to_string()));
         if judged.canary {
             out.push_str(" (canary)");
@@ -124,7 +124,7 @@ impl Writer<'_> {
     }
 
     /// What belongs below that line.
-    pub(super) fn details(&self, judged: &Judged, out: &mut String) {
+    pub(super) fn details(&self, judged: &FinishedTrial, out: &mut String) {
         match &judged.verdict {
             Verdict::Fail { findings, note } => {
                 self.findings(findings, out);
@@ -144,10 +144,10 @@ impl Writer<'_> {
             | Verdict::Blocked { .. }
             | Verdict::Cancelled { .. } => {}
         }
-        for earlier in judged.earlier.iter().take(EARLIER) {
+        for earlier in judged.earlier.iter().take(MAX_EARLIER) {
             let _ = writeln!(out, "{}{earlier}", self.theme.quote());
         }
-        self.left_out(judged.earlier.len().saturating_sub(EARLIER), "attempt", out);
+        self.left_out(judged.earlier.len().saturating_sub(MAX_EARLIER), "attempt", out);
         // A fault that was caused by refusals has named them already.
         let is_named = |notice: &&String| match (&judged.verdict, notice.strip_prefix("denied: ")) {
             (Verdict::Fault(fault), Some(what)) => fault.message.contains(what),
@@ -158,7 +158,7 @@ impl Writer<'_> {
         }
         self.left_out(judged.notices_left_out, "notice", out);
         if let Some(artifacts) = &judged.artifacts
-            && (self.all_artifacts || judged.needs_a_look())
+            && (self.all_artifacts || judged.shows_artifacts())
         {
             let path = self.directory.map_or_else(|| artifacts.clone(), |directory| directory.join(artifacts));
             self.own(&format!("artifacts: {}", inline(&path.to_string_lossy())), out);
@@ -169,13 +169,13 @@ impl Writer<'_> {
     }
 
     fn findings(&self, findings: &[Finding], out: &mut String) {
-        for finding in findings.iter().take(FINDINGS) {
+        for finding in findings.iter().take(MAX_FINDINGS) {
             self.quoted(&format!("{}: ", inline(&finding.code)), &finding.message, out);
             if let Some(evidence) = &finding.evidence {
                 self.quoted_block("    ", evidence, out);
             }
         }
-        self.left_out(findings.len().saturating_sub(FINDINGS), "finding", out);
+        self.left_out(findings.len().saturating_sub(MAX_FINDINGS), "finding", out);
     }
 
     /// A text of somebody else: its first line behind `lead`, the others indented below.
@@ -186,7 +186,7 @@ impl Writer<'_> {
     }
 
     fn quoted_block(&self, indent: &str, text: &str, out: &mut String) {
-        let excerpt = excerpt(text, EXCERPT);
+        let excerpt = excerpt(text, MAX_EXCERPT_LINES);
         for line in excerpt.lines {
             let line = format!("{}{indent}{line}", self.theme.quote());
             let _ = writeln!(out, "{}", line.trim_end());

@@ -6,7 +6,7 @@ use host_model::{Canary, Event, EventKind, LaneName, TrialId, Usage, Verdict, Ve
 
 /// One lane's part.
 #[derive(Default)]
-pub(super) struct LaneFigures {
+pub(super) struct LaneStatistics {
     planned: usize,
     judged: usize,
     opened_at_ms: Option<u64>,
@@ -25,9 +25,9 @@ pub(super) struct FanOut {
 
 /// Figures of a run, from its events alone.
 #[derive(Default)]
-pub(super) struct Figures {
+pub(super) struct Statistics {
     canaries: Vec<TrialId>,
-    lanes: BTreeMap<LaneName, LaneFigures>,
+    lanes: BTreeMap<LaneName, LaneStatistics>,
     pub(super) verdicts: VerdictCounts,
     /// Trials that started and have a verdict.
     pub(super) ran: usize,
@@ -37,8 +37,8 @@ pub(super) struct Figures {
     pub(super) at_ms: u64,
 }
 
-impl Figures {
-    pub(super) fn take_in(&mut self, event: &Event) {
+impl Statistics {
+    pub(super) fn update(&mut self, event: &Event) {
         self.at_ms = event.at_ms;
         match &event.kind {
             EventKind::RunStarted { trials, canary_skipped, .. } => {
@@ -95,7 +95,7 @@ impl Figures {
     }
 
     /// Trials that have a verdict.
-    pub(super) fn judged_trials(&self) -> usize {
+    pub(super) fn finished_trials(&self) -> usize {
         self.verdicts.values().sum()
     }
 
