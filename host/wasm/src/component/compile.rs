@@ -1,4 +1,4 @@
-//! Makes machine code of a plugin's file: what `host compile` does.
+//! Compiles a plugin: what `host compile` does.
 
 use std::borrow::Cow;
 
@@ -6,9 +6,8 @@ use super::{Contents, Shape, WasiVersion, identify::identify};
 use crate::engine::{CodeKind, precompile};
 use host_wasip1::{adapt, strip_unreadable};
 
-/// Identifies, adapts where need be, and compiles the plugin in `bytes`, for an engine of little address space where
-/// `small`. What it is made of can make this take any time and memory, or overflow its stack, so the host does it in a
-/// process of its own.
+/// Identifies, adapts if necessary, and compiles the plugin in `bytes`; if `small`, for an engine with little address
+/// space. A plugin can make this take any time and memory, or overflow the stack, so the host runs it in a subprocess.
 ///
 /// # Errors
 /// What completes "`FILE` …".
@@ -24,7 +23,7 @@ pub fn compile(bytes: &[u8], small: bool) -> Result<Vec<u8>, String> {
     precompile(kind(&contents), small, &code).map_err(|error| format!("cannot be compiled: {error:#}"))
 }
 
-/// What the plugin's code is, once it is adapted where need be.
+/// The kind of the plugin's code after adapting.
 pub(super) fn kind(contents: &Contents) -> CodeKind {
     if contents.is_module() { CodeKind::Module } else { CodeKind::Component }
 }

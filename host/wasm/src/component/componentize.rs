@@ -1,4 +1,4 @@
-//! Turns a core module into a component that can be kept: what the host does in memory, as a command.
+//! Turns a core module into a component file: what the host otherwise does in memory.
 
 use std::path::{Path, PathBuf};
 
@@ -10,12 +10,12 @@ use super::{
 use host_model::shown;
 use host_wasip1::{SCENARIOS, embed_world, is_scenarios_export};
 
-/// A component, and what it was made for.
+/// A component, and what it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Componentized {
     /// The component.
     pub component: Vec<u8>,
-    /// What it is, for a person.
+    /// A description of what it is.
     pub kind: &'static str,
 }
 
@@ -50,9 +50,9 @@ pub enum ComponentizeError {
     Adapt(String),
 }
 
-/// Turns a core module into a component: of the world that is embedded in it, or else of the one in `wit`, or else what
-/// the host makes of it when it runs it. What it takes from WASI 0.1 is adapted, as a command where it has `_start` and
-/// is no plugin, and as a reactor elsewhere.
+/// Turns a core module into a component: of the world that is embedded in it, or of the one in `wit`, or as the host does
+/// when it runs it. Its imports from WASI 0.1 are adapted: as a command if it has `_start` and is not a plugin, otherwise
+/// as a reactor.
 ///
 /// # Errors
 /// [`ComponentizeError`].
@@ -68,7 +68,7 @@ pub fn componentize(module: &[u8], wit: Option<&Path>) -> Result<Componentized, 
         Some(_) if top.world_embedded => return Err(ComponentizeError::WorldTwice),
         Some(path) => embed_world(&mut module, path)
             .map_err(|reason| ComponentizeError::World { path: path.to_owned(), reason })?,
-        // Any world can be one of somebody.
+        // Any world is accepted.
         None if top.world_embedded => {}
         None => match core_shape(&top) {
             Ok(Shape::Typed | Shape::Command(_)) => {}
@@ -94,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_core_module_of_anything_known_is_refused() {
+    fn unknown_core_modules_are_refused() {
         assert!(problem("(component)", None).starts_with("is a component already"));
         assert!(problem("(module)", None).starts_with("is a core module without `_start`"));
         assert!(componentize(b"text", None).unwrap_err().to_string().starts_with("is no WebAssembly but text"));

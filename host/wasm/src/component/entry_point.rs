@@ -1,11 +1,11 @@
-//! Whether what the host calls of a command has the type that it is called by: told before it runs, not as a trap.
+//! Checks the type of a command's entry point before it runs, to report it instead of a trap.
 
 use wasmparser::{CompositeInnerType, ExternalKind, Parser, Payload, TypeRef};
 use wasmtime::component::{Component, Type, types::ComponentItem};
 
 use super::{Shape, WasiVersion};
 
-/// What is wrong with the `wasi:cli/run` that the host would call. Completes "`FILE` …"; `None` for what is no command.
+/// What is wrong with the `wasi:cli/run` that the host would call. Completes "`FILE` …"; `None` if it is not a command.
 #[must_use]
 pub fn run_problem(component: &Component, shape: Shape) -> Option<String> {
     let minor = match shape {
@@ -14,7 +14,7 @@ pub fn run_problem(component: &Component, shape: Shape) -> Option<String> {
         Shape::Command(WasiVersion::P3) => "wasi:cli/run@0.3.",
     };
     let (engine, all) = (component.engine(), component.component_type());
-    // The engine takes the newest of those that are compatible.
+    // The engine uses the newest compatible version.
     let version = |name: &str| semver::Version::parse(name.split_once('@')?.1).ok();
     let exported = all.exports(engine).filter(|(name, _)| name.starts_with(minor));
     let (name, exported) = exported.max_by_key(|(name, _)| version(name))?;
@@ -72,7 +72,7 @@ pub(super) fn start_problem(module: &[u8]) -> Result<Option<String>, wasmparser:
                     start = start.or(Some(export?).filter(|export| export.name == "_start"));
                 }
             }
-            // Nothing of it comes later.
+            // The rest of the module is not needed.
             Payload::CodeSectionStart { .. } => break,
             _ => {}
         }
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_start_of_another_type_is_told() {
+    fn a_start_of_the_wrong_type_is_reported() {
         for (start, expected) in [
             ("(func (export \"_start\"))", None),
             ("(func (export \"_start\") (result i32) unreachable)", Some("returns 1 value")),
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_another_type_is_told_by_the_name_that_it_has() {
+    fn a_run_of_the_wrong_type_is_reported_by_its_name() {
         let engine = wasmtime::Engine::default();
         let problem = |run: &str, version: &str| {
             let text = format!("(component {run} (export \"wasi:cli/run@{version}\" (instance $i)))");

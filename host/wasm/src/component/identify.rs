@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plugin_is_told_by_what_it_is() {
+    fn errors_say_what_a_file_is_instead() {
         assert!(problem(b"").contains("is empty"));
         assert!(problem(b"hello").contains("but text"));
         assert!(problem(b"\x7fELF\x02").contains("native program"));
@@ -294,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_for_another_contract_is_told_which_side_to_update() {
+    fn a_version_mismatch_says_which_side_to_update() {
         let plugin = |version: &str| {
             wat(&format!("(component (instance $i) (export \"scenario:host/scenarios@{version}\" (instance $i)))"))
         };
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_of_http_is_named_as_what_it_is() {
+    fn http_servers_are_recognized() {
         let component = |name: &str| wat(&format!("(component (instance $i) (export \"{name}\" (instance $i)))"));
         for name in [
             "wasi:http/incoming-handler@0.2.0",
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_is_left_out_and_what_follows_it_is_not() {
+    fn nested_modules_are_skipped() {
         let nested = "(core module $m (import \"a\" \"b\" (func)) (func (export \"_start\") (unreachable)))
             (component $c (instance $i) (export \"wasi:cli/run@0.2.9\" (instance $i)))";
         let component = wat(&format!(

@@ -1,15 +1,17 @@
+//! Explains why a plugin does not link.
+
 use super::Import;
 
-/// The packages of WASI that this host has, in the versions of its engine.
+/// The WASI packages of this host, in the versions of its engine.
 const PACKAGES: [&str; 7] = ["cli", "clocks", "filesystem", "http", "io", "random", "sockets"];
-/// Versions of each of them.
+/// The versions of each.
 const VERSIONS: &str = "0.2 up to 0.2.12, and 0.3.0";
 
-/// Why a component with these imports does not link, from the linker's words: which import it is, and whether anything
-/// would give it. Completes "needs something that this host does not offer: …".
+/// Why a component with these imports does not link, from the linker's message: which import it is, and what would provide
+/// it. Completes "needs something that this host does not offer: …".
 pub fn unlinked(imports: &[Import], error: &wasmtime::Error) -> String {
     let message = format!("{error:#}");
-    // Of two with the same beginning the longer one is meant.
+    // If one import is a prefix of another, the longer one is meant.
     let named = imports.iter().filter(|import| message.contains(&format!("`{}`", import.0)));
     match named.max_by_key(|import| import.0.len()) {
         Some(import) => explain(&import.0, &message),
@@ -17,7 +19,7 @@ pub fn unlinked(imports: &[Import], error: &wasmtime::Error) -> String {
     }
 }
 
-/// The same of a core module, a command of WASI 0.1. The linker says which function it is, or which type it should have.
+/// The same for a core module, a command of WASI 0.1. The linker names the function, or the type that it should have.
 pub fn unlinked_module(error: &wasmtime::Error) -> String {
     let advice = "build it with a current toolchain (wasm32-wasip1)";
     match error.downcast_ref::<wasmtime::UnknownImportError>() {
@@ -59,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn the_import_is_named_with_what_would_give_it() {
+    fn link_errors_name_the_import_and_a_fix() {
         for (import, expected) in [
             (
                 "wasi:keyvalue/store@0.2.0",

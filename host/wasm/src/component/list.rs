@@ -28,13 +28,13 @@ const MAX_COPIED_BYTES: usize = 8 << 20;
 /// Why a plugin's list cannot be used. Completes "`FILE` …".
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
-    /// It imports what the host does not have.
+    /// It imports something that the host does not have.
     #[error("needs something that this host does not offer: {reason}")]
     Link {
-        /// The linker's words.
+        /// The linker's message.
         reason: String,
     },
-    /// It trapped, or used what discovery denies.
+    /// It trapped, or used something that discovery denies.
     #[error("fails when asked for its scenarios: {reason}")]
     Trap {
         /// What happened.
@@ -112,7 +112,7 @@ impl Lister {
         Ok(Self { linkers: linkers.into_iter().collect::<wasmtime::Result<_>>()? })
     }
 
-    /// What the typed `plugin` lists.
+    /// The scenarios of the typed `plugin`.
     ///
     /// # Errors
     /// [`ListError`].

@@ -16,13 +16,13 @@ use super::{
 use crate::engine::{Cache, ContentKey, Engine};
 use host_model::CompileLimits;
 
-/// A content, loaded by the first that has it.
+/// The plugin of a content, loaded by the first thread that needs it.
 type LoadOnce = Arc<OnceLock<Result<Plugin, LoadProblem>>>;
 
-/// Loads the plugins in `files`, in their order. `watch` is told of each that has to be compiled, within `limits`.
+/// Loads the plugins in `files`, in their order. `watch` observes compilations, which are bounded by `limits`.
 ///
 /// # Errors
-/// All that is wrong. A content that is wrong is told once, by its first file.
+/// All problems. The problem of a content is reported once, for its first file.
 pub fn load_all(
     files: &[PluginFile],
     engine: &Engine,
@@ -38,7 +38,7 @@ pub fn load_all(
             let mut contents = contents.lock().unwrap_or_else(PoisonError::into_inner);
             let content = Arc::clone(contents.entry(source.key.clone()).or_default());
             drop(contents);
-            // Whoever has the same content waits here.
+            // Threads with the same content wait here.
             content.get_or_init(|| catch_panic(|| loader.load(file, &source)));
             Ok(source.key)
         })
@@ -51,7 +51,7 @@ pub fn load_all(
     in_order(files, keys, loaded)
 }
 
-/// What there is of each file by its content's key; a problem is told once.
+/// The plugin of each file by its content's key; each problem is reported once.
 fn in_order(
     files: &[PluginFile],
     keys: Vec<Result<ContentKey, LoadProblem>>,
@@ -66,7 +66,7 @@ fn in_order(
                 None
             }
             Ok(Some(Err(problem))) => problem.take(),
-            // Nothing but a plugin or a problem may come of a file.
+            // Every file must become a plugin or a problem.
             Ok(None) => Some(LoadProblem::Panic { reason: "its content was never loaded".into() }),
             Err(problem) => Some(problem),
         };
@@ -75,7 +75,7 @@ fn in_order(
     if problems.is_empty() { Ok(plugins) } else { Err(problems) }
 }
 
-/// Does `work`. Should it panic, the others are done all the same.
+/// Runs `work`. A panic becomes a problem of this file only.
 fn catch_panic<R>(work: impl FnOnce() -> Result<R, LoadProblem>) -> Result<R, LoadProblem> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
         let message =
@@ -84,7 +84,7 @@ fn catch_panic<R>(work: impl FnOnce() -> Result<R, LoadProblem>) -> Result<R, Lo
     })
 }
 
-/// Does the same for every item on every core, in order.
+/// Maps all items on all cores, in order.
 fn parallel_map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicUsize::new(0);
@@ -100,7 +100,7 @@ fn parallel_map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) ->
     };
     std::thread::scope(|scope| {
         for _ in 1..cores.min(items.len()) {
-            // Where no thread can be had, it takes longer.
+            // With fewer threads it takes longer.
             let _ = std::thread::Builder::new().spawn_scoped(scope, worker);
         }
         worker();
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_whose_content_was_never_loaded_is_not_left_out() {
+    fn a_file_that_was_never_loaded_is_an_error() {
         let files = ["a.wasm", "b.wasm"].map(|name| PluginFile {
             path: name.into(),
             canonical: name.into(),
@@ -128,7 +128,7 @@ mod tests {
             messages.len() == 2 && messages.iter().all(|messages| messages.ends_with("its content was never loaded")),
             "{messages:?}"
         );
-        // One that is wrong is told by the first of its files, and there are still no plugins.
+        // A problem is reported for the first of its files, and there are still no plugins.
         let broken = Err(Some(LoadProblem::Panic { reason: "broken".into() }));
         let problems = in_order(&files, keys(), [(ContentKey::of(b"one"), broken)].into()).err().unwrap();
         assert_eq!(problems.len(), 1);

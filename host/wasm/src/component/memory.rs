@@ -1,13 +1,12 @@
-//! Whether the calls of a command of WASI 0.1 can reach its memory. One that makes calls that are given addresses must
-//! export it.
+//! Checks that the calls of a WASI 0.1 command can reach its memory: a command whose calls take addresses must export it.
 
 use host_wasip1::PREVIEW1;
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
 const MEMORY: &str = "memory";
-/// Its name in the other way of mangling names.
+/// Its name in the second name mangling scheme.
 const MANGLED_MEMORY: &str = "cm32p2_memory";
-/// Calls of WASI 0.1 that are given no address.
+/// Calls of WASI 0.1 that take no address.
 const WITHOUT_MEMORY: [&str; 14] = [
     "fd_advise",
     "fd_allocate",
@@ -25,7 +24,7 @@ const WITHOUT_MEMORY: [&str; 14] = [
     "sock_shutdown",
 ];
 
-/// Why the calls of a command cannot reach its memory; `None` where they can, or need none. Completes "`FILE` is a core
+/// Why the calls of a command cannot reach its memory; `None` if they can, or need none. Completes "`FILE` is a core
 /// module that …".
 ///
 /// # Errors
@@ -60,12 +59,12 @@ enum Exported {
 
 #[derive(Default)]
 struct Memories {
-    /// Imported ones too.
+    /// Includes imported ones.
     count: u32,
     exported: Exported,
-    /// What else memories are exported as.
+    /// Other names under which memories are exported.
     other_names: Vec<String>,
-    /// The first import that needs a memory; empty where none does.
+    /// The first import that needs a memory; empty if none does.
     needed: String,
 }
 
@@ -130,7 +129,7 @@ mod tests {
     const WRITE: &str = "(import \"wasi_snapshot_preview1\" \"fd_write\" (func (param i32 i32 i32 i32) (result i32)))";
 
     #[test]
-    fn a_command_whose_calls_are_given_no_address_needs_no_memory() {
+    fn commands_without_pointer_arguments_need_no_memory() {
         for fields in [
             "",
             "(memory 1)",
@@ -148,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn a_memory_that_calls_cannot_reach_is_told_with_what_it_is_exported_as() {
+    fn an_unreachable_memory_is_reported_with_its_export_name() {
         for (fields, expected) in [
             ("", "`fd_write` of WASI 0.1, which needs its memory, but it has none"),
             ("(memory 1)", "but does not export it; export it as `memory`"),

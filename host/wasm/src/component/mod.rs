@@ -1,4 +1,4 @@
-//! Plugins: found, identified, adapted, compiled or loaded from the cache, and asked for their scenarios.
+//! Plugins: discovering, identifying, adapting, compiling or loading them from the cache, and listing their scenarios.
 
 pub mod bindings;
 mod compile;

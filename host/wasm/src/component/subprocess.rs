@@ -1,7 +1,7 @@
-//! Adapts and compiles in a process of its own.
+//! Adapts and compiles in a subprocess.
 //!
-//! What reads a plugin can recurse until the stack ends, which no handler catches, or take all memory or time that there
-//! is: in the host's own process one bad file would take the whole run with it.
+//! Reading a plugin can overflow the stack, which no handler catches, or exhaust memory or time: in the host's own process
+//! one bad file would end the whole run.
 
 use std::{
     io::{self, Read, Write},
@@ -18,24 +18,24 @@ use host_model::CompileLimits;
 
 /// The host's own program, even if its file was replaced or removed since it started.
 const PROGRAM: &str = "/proc/self/exe";
-/// What adapting may take, in time and, by the child's own limits, on the processor.
+/// How long adapting may take; the child limits its own processor time as well.
 const ADAPT_TIMEOUT: Duration = Duration::from_secs(30);
 /// The most that is read from a child. Compiled code is a few times as large as the plugin.
 const MAX_OUTPUT: u64 = 4 << 30;
-/// How much of its words is kept.
+/// How much of its stderr is kept.
 const MAX_STDERR: u64 = 16 << 10;
-/// Threads that compile one plugin. Each holds a function and what becomes of it.
+/// Threads that compile one plugin. Each holds a function and its code in memory.
 const MAX_THREADS: usize = 8;
 
 /// The hidden mode of the host that reads a core module from stdin and writes the component to stdout.
 pub const ADAPT_MODE: &str = "adapt";
 /// The hidden mode of the host that reads a plugin from stdin and writes its compiled code to stdout.
 pub const COMPILE_MODE: &str = "compile";
-/// What the child says before it ends itself because it takes too much memory.
+/// The child's message before it ends itself because it exceeds its memory limit.
 pub const OVER_MEMORY: &str = "over the limit of memory";
-/// What the standard library says when there is no more memory.
+/// The standard library's message when memory is exhausted.
 const OUT_OF_MEMORY: &str = "memory allocation of";
-/// The code that a panic ends a process with.
+/// The exit code of a panic.
 const PANIC_EXIT_CODE: i32 = 101;
 
 /// [`super::adapt`], done by `host adapt`.
@@ -95,31 +95,31 @@ fn compile_with(program: &mut Command, plugin: &[u8], limits: &CompileLimits) ->
     })
 }
 
-/// The program with nothing of this process but its descriptors for input and output.
+/// The program with an empty environment and piped input and output.
 fn program(path: &Path) -> Command {
     let mut program = Command::new(path);
     program.env_clear().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     program
 }
 
-/// Why nothing came of a child.
+/// Why a child failed.
 enum Failure {
     Start(io::Error),
     Io(io::Error),
     Timeout,
     TooLarge,
-    /// How it ended, and what it said.
+    /// How it exited, and its stderr.
     Exited(ExitStatus, String),
 }
 
-/// What the child makes of `input`.
+/// The output of the child for `input`.
 fn run(program: &mut Command, input: &[u8], timeout: Duration) -> Result<Vec<u8>, Failure> {
     let mut child = program.spawn().map_err(Failure::Start)?;
     let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     thread::scope(|scope| {
         let start = || {
             let builder = thread::Builder::new;
-            // A child that ends early reads no more; how it ended says why.
+            // A child that exits early reads no more; its status says why.
             builder().spawn_scoped(scope, move || stdin.map(|mut stdin| stdin.write_all(input)))?;
             let stderr_text =
                 builder().spawn_scoped(scope, move || read_up_to(stderr, MAX_STDERR).unwrap_or_default())?;
@@ -131,7 +131,7 @@ fn run(program: &mut Command, input: &[u8], timeout: Duration) -> Result<Vec<u8>
             Ok(started) => started,
             Err(error) => {
                 let error: io::Error = error;
-                // Else the threads that could be had would wait for it.
+                // Otherwise the threads that were started would wait for it.
                 let _ = wait(&mut child, true);
                 return Err(Failure::Start(error));
             }
@@ -150,7 +150,7 @@ fn run(program: &mut Command, input: &[u8], timeout: Duration) -> Result<Vec<u8>
     })
 }
 
-/// Waits for the child's end, which it is brought to where it does not come by itself.
+/// Waits for the child to exit, after killing it if `kill`.
 fn wait(child: &mut Child, kill: bool) -> io::Result<ExitStatus> {
     if kill {
         child.kill()?;
@@ -183,47 +183,47 @@ fn signal_name(signal: i32) -> String {
 mod tests {
     use super::*;
 
-    /// A shell in the host's place.
+    /// A shell instead of the host.
     fn shell(script: &str, module: &[u8]) -> Result<Vec<u8>, String> {
         adapt_with(program(Path::new("/bin/sh")).args(["-c", script]), module, Duration::from_secs(20))
     }
 
-    /// The same, of what compiles.
+    /// The same for compiling.
     fn compiled(script: &str, timeout: Duration) -> String {
         let limits = CompileLimits { max_memory: 3 << 30, timeout };
         compile_with(program(Path::new("/bin/sh")).args(["-c", script]), b"", &limits).unwrap_err().to_string()
     }
 
     #[test]
-    fn what_the_child_writes_is_the_component() {
+    fn the_output_of_the_subprocess_is_the_component() {
         let module = vec![7; 1 << 20];
         assert_eq!(shell("cat", &module).unwrap(), module);
     }
 
     #[test]
-    fn words_of_a_child_that_ends_by_itself_are_told() {
+    fn the_stderr_of_a_failed_subprocess_is_reported() {
         assert_eq!(shell("echo no >&2; exit 1", b"").unwrap_err(), "does not fit its world or WASI 0.1: no");
         let large = vec![7; 1 << 20];
         assert!(shell("echo unread >&2; exit 1", &large).unwrap_err().ends_with("unread"));
     }
 
     #[test]
-    fn a_child_that_dies_or_hangs_is_told_by_how_it_ended() {
+    fn a_killed_or_hanging_subprocess_is_reported() {
         assert_eq!(shell("kill -ABRT $$", b"").unwrap_err(), "makes the encoder fail: it ended by SIGABRT");
-        // None that a test run under `nohup` ignores.
+        // A signal that `nohup` does not ignore.
         assert_eq!(shell("kill -USR2 $$", b"").unwrap_err(), "makes the encoder fail: it ended by signal 12");
         let hangs = adapt_with(program(Path::new("/bin/sleep")).arg("60"), b"", Duration::from_millis(50));
         assert_eq!(hangs.unwrap_err(), "keeps the encoder busy: it does not end within 50ms");
     }
 
     #[test]
-    fn a_program_that_is_not_there_is_told() {
+    fn a_missing_program_is_reported() {
         let missing = adapt_with(&mut program(Path::new("/nowhere/host")), b"", ADAPT_TIMEOUT);
         assert!(missing.unwrap_err().contains("no process can be started"));
     }
 
     #[test]
-    fn an_exceeded_limit_is_named_with_its_setting() {
+    fn an_exceeded_limit_names_its_setting() {
         let long = Duration::from_secs(20);
         let memory = "needs more than 3 GiB of memory to be compiled";
         for script in [
@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_a_compiler_that_fails_are_told() {
+    fn the_message_of_a_failed_compiler_is_reported() {
         let long = Duration::from_secs(20);
         assert_eq!(compiled("echo is empty >&2; exit 1", long), "is empty");
         assert_eq!(compiled("kill -USR2 $$", long), "cannot be compiled: the compiler ended by signal 12");

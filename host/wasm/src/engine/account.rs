@@ -1,4 +1,4 @@
-//! One sum of all that an attempt makes the host hold in memory, bounded by its limit `memory`.
+//! The memory that the host holds on behalf of an attempt, bounded by its limit `memory`.
 
 use std::{
     fmt,
@@ -10,17 +10,17 @@ use std::{
 
 use host_model::Limits;
 
-/// Stacks that every attempt may have: one for its call, and one that the engine keeps for the next.
+/// Stacks that do not count: one for the call, and one that the engine keeps for the next.
 const FREE_STACKS: u64 = 2;
-/// What one more stack counts to `memory`: as much of it as guest code can fill.
+/// Bytes that each further stack counts toward `memory`: as much as guest code can fill.
 const STACK_BYTES: u64 = super::MAX_WASM_STACK as u64;
 
 tokio::task_local! {
     static CURRENT: Arc<Account>;
 }
 
-/// What one attempt makes the host hold. Everything that takes memory of the host on behalf of a component is taken
-/// here first, and given back when it is dropped. The first step beyond a bound is told to the attempt, which ends.
+/// The memory account of one attempt. Whatever allocates memory of the host on behalf of a component reserves it here
+/// first, and releases it when it is dropped. Exceeding a limit ends the attempt.
 pub struct Account {
     reserved: AtomicU64,
     limit: u64,
@@ -30,12 +30,12 @@ pub struct Account {
     on_exceeded: Box<dyn Fn(String) + Send + Sync>,
 }
 
-/// Something that an attempt may not have. The attempt was told.
+/// A limit was exceeded. The attempt was notified.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Exceeded(String);
 
-/// A part of what an attempt makes the host hold; it is given back when this is dropped.
+/// Reserved memory, which is released when this is dropped.
 pub struct Reservation {
     account: Arc<Account>,
     bytes: u64,
@@ -43,8 +43,8 @@ pub struct Reservation {
 }
 
 impl Account {
-    /// An account for an attempt with these `limits`, which may have `mappings` of the process's address space.
-    /// `on_exceeded` is called with the first step beyond a bound.
+    /// An account for an attempt with these `limits`, which may use `mappings` of the process's address space.
+    /// `on_exceeded` is called with the message when a limit is exceeded.
     #[must_use]
     pub fn new(limits: &Limits, mappings: Mappings, on_exceeded: impl Fn(String) + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
@@ -57,20 +57,20 @@ impl Account {
         })
     }
 
-    /// Carries out `task`, whose stacks are counted here.
+    /// Runs `task`, whose stacks are counted here.
     pub async fn scope<F: Future>(self: &Arc<Self>, task: F) -> F::Output {
         CURRENT.scope(Arc::clone(self), task).await
     }
 
-    /// The account of the attempt that is being carried out on this thread.
+    /// The account of the attempt that is running on this thread.
     pub(super) fn current() -> Option<Arc<Self>> {
         CURRENT.try_with(Arc::clone).ok()
     }
 
-    /// Takes `bytes` for `what`, until what is returned is dropped.
+    /// Reserves `bytes` for `what`, until the result is dropped.
     ///
     /// # Errors
-    /// [`Exceeded`] where the limit `memory` does not allow it.
+    /// [`Exceeded`] if the limit `memory` does not allow it.
     pub fn take(self: &Arc<Self>, bytes: u64, what: impl fmt::Display) -> Result<Reservation, Exceeded> {
         self.add(bytes, |total, limit| {
             format!("the component needs {total} bytes of memory, including {what}; its limit `memory` is {limit}")
@@ -78,7 +78,7 @@ impl Account {
         Ok(Reservation { account: Arc::clone(self), bytes, stack: false })
     }
 
-    /// Takes memory that is given back only when the attempt ends.
+    /// Reserves memory that is released only when the attempt ends.
     pub(super) fn add(&self, bytes: u64, message: impl Fn(u64, u64) -> String) -> Result<(), Exceeded> {
         let limit = self.limit;
         let added = self.reserved.try_update(Ordering::Relaxed, Ordering::Relaxed, |reserved| {
@@ -90,12 +90,12 @@ impl Account {
         }
     }
 
-    /// Gives back what [`Account::add`] took.
+    /// Releases what [`Account::add`] reserved.
     pub(super) fn release(&self, bytes: u64) {
         self.reserved.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Takes a stack for a call.
+    /// Reserves a stack for a call.
     pub(super) fn stack(self: &Arc<Self>) -> Result<Reservation, Exceeded> {
         let count = self.stacks.fetch_add(1, Ordering::Relaxed) + 1;
         let mut reserved = Reservation { account: Arc::clone(self), bytes: 0, stack: true };
@@ -139,17 +139,17 @@ impl Drop for Reservation {
     }
 }
 
-/// How many mappings of the process's address space one attempt may have. The kernel gives a process only so many
-/// (`vm.max_map_count`), and an attempt that took them all would have its neighbors fail.
+/// How many mappings of the process's address space one attempt may have. The kernel limits them per process
+/// (`vm.max_map_count`), and an attempt that used them all would make others fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mappings(u64);
 
 impl Mappings {
-    /// What every attempt may have, however many run at once.
+    /// What every attempt may have, however many run in parallel.
     const MIN: u64 = 48;
-    /// What the pool takes for one slot.
+    /// Mappings that the pool uses for one slot.
     const PER_SLOT: u64 = 8;
-    /// What Linux gives a process where nobody has changed it.
+    /// The default of Linux.
     const DEFAULT: u64 = 65_530;
 
     /// The share of one of `attempts`.
@@ -160,7 +160,7 @@ impl Mappings {
         Self::of(total, attempts)
     }
 
-    /// A quarter stays for threads, libraries and the host's own heap.
+    /// Leaves a quarter to threads, libraries and the host's own heap.
     fn of(total: u64, attempts: u32) -> Self {
         let attempts = u64::from(attempts.max(1));
         let room = (total - total / 4).saturating_sub(attempts.saturating_mul(Self::PER_SLOT));
@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_is_added_up_and_given_back() {
+    fn reservations_add_up_and_are_released() {
         let (account, messages) = account(1000, Mappings::of(Mappings::DEFAULT, 1));
         let first = account.take(600, "a listing").unwrap();
         let second = account.take(400, "another").unwrap();
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn stacks_beyond_the_first_count_to_the_limit_of_memory() {
+    fn additional_stacks_count_toward_the_memory_limit() {
         let (account, _) = account(3 * STACK_BYTES, Mappings::of(Mappings::DEFAULT, 1));
         let mut stacks: Vec<_> = (0..FREE_STACKS + 3).map(|_| account.stack().unwrap()).collect();
         let exceeded = account.stack().err().unwrap().to_string();
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn mappings_are_shared_among_the_attempts() {
+    fn mappings_are_divided_among_attempts() {
         assert_eq!(Mappings::of(Mappings::DEFAULT, 12).memories(100), 100);
         assert_eq!(Mappings::of(Mappings::DEFAULT, 256).memories(100), 30);
         assert_eq!(Mappings::of(Mappings::DEFAULT, 5_000), Mappings(Mappings::MIN));

@@ -11,28 +11,28 @@ use std::{
 
 use super::code::{Code, CodeKind};
 
-/// What the names of files begin with that are not written to their end yet.
+/// The prefix of unfinished files.
 const UNFINISHED: &str = ".new-";
-/// How much a cache holds before what was not used for longest is removed: a hundred big plugins.
+/// The size above which the least recently used entries are removed: a hundred large plugins.
 const MAX_CACHE_BYTES: u64 = 4 << 30;
 
-/// More than a note has.
+/// More than a note can have.
 const MAX_NOTE_BYTES: u64 = 1 << 10;
 
-/// Compiled artefacts on disk, mapped again on the next run.
+/// Compiled artifacts on disk, which later runs map again.
 ///
-/// Whoever can write an artefact can make the host run any machine code, so the folder must belong to this
-/// user and be closed to everyone else, and no guest or agent is ever given a path to it. A checksum beside
-/// each artefact finds damage; it is no defence against the folder's owner.
+/// Anyone who can write an artifact can make the host run any machine code, so the directory must belong to this user and
+/// be closed to everyone else, and no guest or agent gets a path to it. A checksum next to each artifact detects damage;
+/// it is no defense against the directory's owner.
 #[derive(Clone, Debug)]
 pub struct Cache {
     folder: PathBuf,
 }
 
-/// Why a folder cannot serve as a cache.
+/// Why a directory cannot be used as a cache.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// It could not be made or read.
+    /// It could not be created or read.
     #[error("cannot use the compile cache {}", folder.display())]
     Io {
         /// The folder.
@@ -41,7 +41,7 @@ pub enum CacheError {
         #[source]
         source: io::Error,
     },
-    /// Somebody else could put artefacts there.
+    /// Other users could write artifacts there.
     #[error("the compile cache {} is not private: it must belong to you and have mode 0700", folder.display())]
     NotPrivate {
         /// The folder.
@@ -50,10 +50,10 @@ pub enum CacheError {
 }
 
 impl Cache {
-    /// Opens the cache in `folder`, which is made if need be.
+    /// Opens the cache in `folder`, which is created if it does not exist.
     ///
     /// # Errors
-    /// [`CacheError`]; the caller may go on without a cache.
+    /// [`CacheError`]; the caller may continue without a cache.
     pub fn open(folder: &Path) -> Result<Self, CacheError> {
         let io = |source| CacheError::Io { folder: folder.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
@@ -67,7 +67,7 @@ impl Cache {
         Ok(Self { folder: folder.to_owned() })
     }
 
-    /// The artefact of the component made from `key`, if a sound one for this engine is there, and the source's digest.
+    /// The artifact for `key`, if there is a valid one for this engine, and the digest of its source.
     pub(super) fn find(&self, engine: &wasmtime::Engine, key: &ContentKey) -> Option<(Artifact, String)> {
         let artifact = self.artifact(engine, key);
         let note = Note::read(&artifact)?;
@@ -76,13 +76,13 @@ impl Cache {
         if hasher.finalize().to_hex().as_str() != note.artifact {
             return None;
         }
-        // Its time tells when it was used last. Where it cannot be set, it is removed the sooner.
+        // The time of the note says when the entry was last used. If it cannot be set, the entry is removed earlier.
         let _ = open_regular(&Note::file(&artifact)).map(|note| note.set_modified(SystemTime::now()));
         Some((Artifact(artifact), note.source))
     }
 
-    /// Keeps an artefact, whose source has the SHA-256 `source`. Failing to (a full disk, a read-only home) only costs
-    /// the next run's time.
+    /// Stores an artifact, whose source has the SHA-256 `source`. A failure (a full disk, a read-only home) only costs time
+    /// in the next run.
     pub(super) fn store(
         &self,
         engine: &wasmtime::Engine,
@@ -105,8 +105,8 @@ impl Cache {
     }
 }
 
-/// All that a component was made from: its source, and how that was adapted where it was. BLAKE3, which costs a warm
-/// start a sixth of what SHA-256 does.
+/// Identifies what a component was compiled from: its source, and the recipe by which it was adapted, if it was. BLAKE3
+/// takes a sixth of the time of SHA-256 in a warm start.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ContentKey(String);
 
@@ -117,14 +117,14 @@ impl ContentKey {
         Self(blake3::hash(source).to_hex().to_string())
     }
 
-    /// The key of what is made of this source in that way.
+    /// The key of what `recipe` makes of this source.
     #[must_use]
     pub fn derived(&self, recipe: &str) -> Self {
         Self::of(format!("{} {recipe}", self.0).as_bytes())
     }
 }
 
-/// What is known of an artefact, in a file beside it: SHA-256 of its source, BLAKE3 of the artefact, BLAKE3 of both.
+/// The file next to an artifact: SHA-256 of its source, BLAKE3 of the artifact, BLAKE3 of both.
 struct Note {
     source: String,
     artifact: String,
@@ -149,11 +149,11 @@ impl Note {
     }
 }
 
-/// An artefact in a private folder, whose checksum held a moment ago.
+/// An artifact in a private directory, whose checksum was just verified.
 pub(super) struct Artifact(PathBuf);
 
 impl Artifact {
-    /// Maps it into `engine`; `None` when the engine does not take it.
+    /// Maps it into `engine`; `None` if the engine refuses it.
     pub(super) fn map(&self, engine: &wasmtime::Engine) -> Option<Code> {
         // SAFETY: the folder is private to this user (checked in `Cache::open`), the artefact was written by
         // `Cache::store`, and its checksum holds. wasmtime itself refuses other versions and settings.
@@ -161,17 +161,17 @@ impl Artifact {
     }
 }
 
-/// The file is locked while it is written, so that it can be told from what a killed process left. Should another
-/// process remove it before it is locked, it is not kept.
+/// Locks the file while it is written, to distinguish it from what a killed process left. If another process removes it
+/// before it is locked, it is not stored.
 fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
-    // Where there are no locks, nothing is ever removed.
+    // Without locks, unfinished files are never removed.
     let _ = file.as_file().try_lock();
     file.write_all(bytes)?;
     match file.persist(path) {
         Err(error) if fs::symlink_metadata(path).is_ok_and(|there| there.is_dir()) => {
-            // Nobody but the cache has anything to put there, and in its way each start would compile anew.
+            // Only the cache writes here, and with a directory in the way every start would compile again.
             fs::remove_dir_all(path)?;
             error.file.persist(path).map_err(|error| error.error)?;
         }
@@ -180,15 +180,15 @@ fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens what the cache has written. Anything but a regular file of its own is none of that: a link leads elsewhere, a
-/// named pipe is waited for, a device never ends.
+/// Opens a file of the cache. Anything but a regular file is refused: a link leads elsewhere, a named pipe blocks, a
+/// device never ends.
 fn open_regular(path: &Path) -> io::Result<File> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
-/// Removes what processes that are dead were writing. What will not go costs nothing but its place.
+/// Removes unfinished files of dead processes. A failure only costs space.
 fn remove_unfinished(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -201,8 +201,8 @@ fn remove_unfinished(folder: &Path) {
     }
 }
 
-/// Removes what was not used for longest until the rest takes no more than `limit` bytes. What another process has
-/// mapped stays so; what it is about to map it compiles anew.
+/// Removes the least recently used entries until the rest takes at most `limit` bytes. What another process has mapped
+/// stays mapped; what it is about to map, it compiles again.
 fn remove_unused(folder: &Path, limit: u64) {
     struct Entry {
         files: Vec<PathBuf>,
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn an_artefact_is_found_again_by_what_it_was_made_from() {
+    fn an_artifact_is_found_by_its_source() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("c")).unwrap();
         let engine = engine();
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_artefact_is_not_used() {
+    fn a_damaged_artifact_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("c")).unwrap();
         let engine = engine();
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn an_artefact_with_a_damaged_note_is_not_used() {
+    fn an_artifact_with_a_damaged_note_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("c")).unwrap();
         let engine = engine();
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_regular_file_is_not_opened_and_is_replaced() {
+    fn anything_but_a_regular_file_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("c")).unwrap();
         let engine = engine();
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn an_artefact_of_other_settings_is_not_used() {
+    fn an_artifact_of_other_settings_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("c")).unwrap();
         stored(&cache, &engine());
@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_process_was_writing_is_removed_and_what_is_being_written_is_not() {
+    fn unfinished_files_of_dead_processes_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("c");
         let cache = Cache::open(&folder).unwrap();
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_used_for_longest_goes_first() {
+    fn the_least_recently_used_entries_are_removed_first() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("c");
         let cache = Cache::open(&folder).unwrap();
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_others_may_write_is_refused() {
+    fn a_directory_writable_by_others_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
         assert!(matches!(Cache::open(folder.path()), Err(CacheError::NotPrivate { .. })));

@@ -1,4 +1,4 @@
-//! What an error of the engine says, bounded: a core dump lists every global of a component, which can be millions.
+//! The messages of the engine's errors, bounded: a core dump lists every global of a component, which can be millions.
 
 use std::fmt::{self, Display, Write};
 
@@ -7,7 +7,7 @@ use wasmtime::WasmCoreDump;
 /// Bytes of one cause.
 const MAX_CAUSE_BYTES: usize = 64 << 10;
 
-/// What the error and its causes say, the outermost first, without the list of what a core dump holds.
+/// The messages of the error and its causes, the outermost first, without the contents of a core dump.
 #[must_use]
 pub fn causes(error: &wasmtime::Error) -> Vec<String> {
     let dump = error.downcast_ref::<WasmCoreDump>().map(bounded);
@@ -23,7 +23,7 @@ fn bounded(shown: &(impl Display + ?Sized)) -> String {
     text.0
 }
 
-/// Takes so much and no more; an error ends what is being formatted.
+/// Accepts a bounded number of bytes; its error then stops the formatting.
 struct Bounded(String);
 
 impl Write for Bounded {
@@ -39,7 +39,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_never_ends_is_cut() {
+    fn endless_messages_are_cut() {
         struct Endless;
         impl Display for Endless {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_told_from_the_outermost_on() {
+    fn causes_are_listed_from_the_outermost() {
         assert_eq!(causes(&wasmtime::Error::msg("inner").context("outer")), ["outer", "inner"]);
     }
 }

@@ -1,6 +1,5 @@
-//! Method, host and path of a request, bounded. wasmtime takes them as long as a component writes them, and keeps them
-//! with each request that is not sent yet: as many of them as the component may have handles would take the host's
-//! memory.
+//! Bounds on method, host and path of a request. wasmtime accepts any length and keeps them with each request that was not
+//! sent yet; one for each handle that a component may have would exhaust the host's memory.
 
 use wasmtime::{
     StoreContextMut,
@@ -8,11 +7,11 @@ use wasmtime::{
 };
 use wasmtime_wasi_http::{WasiHttpView, p2::bindings::http::types as p2, p3::bindings::http::types as p3};
 
-/// Bytes of the headers of one request, about, and of its method, its host and its path. There may be as many requests as
+/// The approximate size of the headers of one request, and of its method, host and path. There may be as many requests as
 /// the component may have handles.
 pub(super) const MAX_FIELD_BYTES: usize = 64 << 10;
 
-/// Whether a request can hold the text; where not, it is as if it were no method, host or path at all.
+/// Whether a request may hold the text; a longer one counts as an invalid method, host or path.
 fn is_within_bound(text: Option<&str>) -> bool {
     text.is_none_or(|text| text.len() <= MAX_FIELD_BYTES)
 }
@@ -51,7 +50,7 @@ macro_rules! bounded {
     };
 }
 
-/// Puts bounded functions in the place of those that are in `linker`.
+/// Replaces the functions in `linker` by bounded ones.
 pub(super) fn add_to_linker<T: WasiHttpView + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     bounded!(linker, p2, "wasi:http/types@0.2.12", "outgoing-request", HostOutgoingRequest, OutgoingRequest);

@@ -8,20 +8,20 @@ use host_model::{Limits, Shortage};
 /// Tables for each of the instances that a component may have.
 const TABLES_PER_INSTANCE: usize = 10;
 
-/// Counts memory and table elements over all of a component's memories and tables. Growing past the bound
-/// traps at once: a component that only saw a failed grow could go on trying until its deadline.
+/// Counts memory and table elements over all of a component's memories and tables. Growing beyond a limit traps
+/// immediately: a component that only saw a failed grow could keep trying until its deadline.
 pub struct Limiter {
     account: Arc<Account>,
     elements: u64,
     max_elements: u64,
     instances: usize,
-    /// Bytes of the last growth of a memory.
+    /// Bytes of the last memory growth.
     growth: u64,
 }
 
 impl Limiter {
-    /// Keeps what `limits` say of tables and instances, and counts memory in `account`, which is told of the first step
-    /// too far.
+    /// Enforces the limits on tables and instances, and counts memory in `account`, which is notified if a limit is
+    /// exceeded.
     #[must_use]
     pub fn new(limits: &Limits, account: Arc<Account>) -> Self {
         Self {
@@ -49,7 +49,7 @@ impl ResourceLimiter for Limiter {
         added?;
         self.growth = growth;
         if maximum.is_some_and(|maximum| desired > maximum) {
-            // It will not grow beyond its own maximum, and the component may ask any number of times.
+            // The growth fails at the memory's own maximum, and the component may retry any number of times.
             self.release();
         }
         Ok(true)
@@ -57,7 +57,7 @@ impl ResourceLimiter for Limiter {
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
         self.release();
-        // A component that only saw a failed grow would judge by what the machine has to spare.
+        // Otherwise the verdict would depend on the free memory of the machine.
         if error.chain().any(|cause| Shortage::of(cause).is_some()) { Err(error) } else { Ok(()) }
     }
 
@@ -68,7 +68,7 @@ impl ResourceLimiter for Limiter {
             let what = format!("the component wants {total} table elements; its limit `table-elements` is {limit}");
             return Err(self.account.exceed(what).into());
         }
-        // Beyond its own maximum it does not grow. No slot of the pool is smaller than that: see `Survey::fits_pool`.
+        // Beyond its own maximum the table does not grow. Slots of the pool are not smaller: see `Survey::fits_pool`.
         if maximum.is_none_or(|maximum| desired <= maximum) {
             self.elements = total;
         }

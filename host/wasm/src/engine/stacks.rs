@@ -1,4 +1,4 @@
-//! Stacks for calls of components that are allocated on demand, counted to the attempt that makes them.
+//! Stacks for calls of components that are allocated on demand, counted toward the limits of the attempt.
 
 use std::{ops::Range, ptr};
 
@@ -7,7 +7,7 @@ use wasmtime::{StackCreator, StackMemory};
 
 use super::account::{Account, Reservation};
 
-/// Makes stacks.
+/// Creates stacks.
 pub(super) struct Stacks;
 
 /// A mapping whose lowest page is a guard.
@@ -15,7 +15,7 @@ struct Stack {
     base: usize,
     guard: usize,
     length: usize,
-    /// What it counts to its attempt.
+    /// Counts toward the limits of its attempt.
     _reservation: Option<Reservation>,
 }
 
@@ -30,7 +30,7 @@ unsafe impl StackCreator for Stacks {
         let base =
             unsafe { mmap_anonymous(ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)? };
         let stack = Stack { base: base as usize, guard: page, length, _reservation: reservation };
-        // SAFETY: the page is of the mapping that was just made, and nobody has a pointer to it.
+        // SAFETY: the page belongs to the new mapping, and nothing points to it.
         unsafe { mprotect(base, page, MprotectFlags::empty())? };
         Ok(Box::new(stack))
     }
@@ -54,7 +54,7 @@ unsafe impl StackMemory for Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         // SAFETY: it is the mapping that `new_stack` made, and wasmtime drops a stack only when nothing runs on it.
-        // What cannot be unmapped stays until the process ends.
+        // A failed unmap leaks the stack until the process ends.
         let _ = unsafe { munmap(self.base as *mut _, self.length) };
     }
 }

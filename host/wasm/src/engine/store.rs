@@ -1,4 +1,4 @@
-//! WASI and a Store as every component gets them that the host calls into, be it for `list` or for an attempt.
+//! WASI and the Store for every component that the host calls.
 
 use wasmtime::{ResourceLimiter, Store, component::Linker};
 use wasmtime_wasi::WasiView;
@@ -6,14 +6,14 @@ use wasmtime_wasi_http::{WasiHttpCtx, WasiHttpView};
 
 use super::http_limits::{self, MAX_FIELD_BYTES};
 
-/// Bytes of a body of a request that wait for the network at once: the limit of memory does not count them.
+/// Bytes of a request body that wait for the network; the memory limit does not count them.
 pub const HTTP_CHUNK: usize = 16 << 10;
 
-/// Streams, futures and resources, whosesoever they are, for each of the handles that the component may hold of the host.
-/// A stream of WASI 0.3 keeps a file or a socket open whose handle is gone.
+/// Streams, futures and resources of any kind, for each handle that the component may hold of the host. A stream of WASI
+/// 0.3 keeps a file or a socket open after its handle was dropped.
 const PER_HANDLE: usize = 8;
 
-/// Adds WASI 0.2 and 0.3 with outgoing HTTP, whose requests hold no more of the host's memory than a server would take.
+/// Adds WASI 0.2 and 0.3 with outgoing HTTP, whose requests hold no more of the host's memory than a server would accept.
 /// The context must be [`http_ctx`]'s.
 ///
 /// # Errors
@@ -26,7 +26,7 @@ pub fn add_wasi<T: WasiView + WasiHttpView + 'static>(linker: &mut Linker<T>) ->
     http_limits::add_to_linker(linker)
 }
 
-/// What HTTP keeps for a component, with the bound on the headers of one request.
+/// The HTTP context of a component, with the bound on the headers of one request.
 #[must_use]
 pub fn http_ctx() -> WasiHttpCtx {
     let mut http = WasiHttpCtx::new();

@@ -1,5 +1,5 @@
-//! What a plugin's bytes say of the resources that its instances take: how it is allocated, and what of it no
-//! `ResourceLimiter` is asked about.
+//! Estimates from a plugin's bytes what its instances need: how they are allocated, and how much memory they use that a
+//! `ResourceLimiter` does not see.
 
 use wasmparser::{
     CanonicalFunction, CanonicalOption, ComponentAlias, ComponentExternalKind, ComponentInstance,
@@ -8,35 +8,35 @@ use wasmparser::{
 
 use super::POOLED_TABLE_ELEMENTS;
 
-/// Bytes that the engine keeps for each entity of an instance, about, and never less.
+/// A lower estimate of the bytes that the engine keeps for each entity of an instance.
 const FUNCTION_BYTES: u64 = 32;
 const IMPORT_BYTES: u64 = 32;
 const TABLE_OR_MEMORY_BYTES: u64 = 256;
 const ELEMENT_BYTES: u64 = 16;
 /// A global takes 16 bytes, and a trap makes the engine list all of them for the core dump.
 const GLOBAL_BYTES: u64 = 64;
-/// A function of a component's own, and one of its instances.
+/// A function of the component itself, and a nested instance.
 const COMPONENT_FUNCTION_BYTES: u64 = 64;
 const COMPONENT_INSTANCE_BYTES: u64 = 512;
-/// Bytes of instances that every component may have.
+/// Bytes of instances that do not count.
 const FREE_BYTES: u64 = 1 << 20;
 
-/// What a component or a core module needs, as far as its bytes tell.
+/// What a component or a core module needs, as far as its bytes show.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Survey {
-    /// Whether several of its calls can be under way, each with a stack of its own.
+    /// Whether several of its calls can run concurrently, each with its own stack.
     concurrent: bool,
-    /// Whether a table of it may grow beyond what a slot of the pool holds.
+    /// Whether one of its tables may grow beyond a slot of the pool.
     has_growing_table: bool,
     /// Bytes of all instances together.
     instances: Size,
     /// Bytes of one instance of its largest module.
     largest: u64,
-    /// Whether it instantiates something that is known only when it is linked.
+    /// Whether it instantiates something that is only known when it is linked.
     unknown: bool,
 }
 
-/// Bytes of core instances, of which there may only be so many, and of what the component model adds.
+/// Bytes of core instances, whose number is limited, and of what the component model adds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Size {
     core: u64,
@@ -50,10 +50,10 @@ impl Size {
     }
 }
 
-/// A component under way.
+/// A component that is being parsed.
 #[derive(Default)]
 struct Frame {
-    /// The bytes of an instance of each core module; `None` for one that comes from elsewhere.
+    /// The bytes of an instance of each core module; `None` for an imported one.
     modules: Vec<Option<u64>>,
     /// The bytes of all instances within an instance of each component.
     components: Vec<Option<Size>>,
@@ -67,7 +67,7 @@ enum Nesting {
 }
 
 impl Survey {
-    /// Looks at `bytes`. They are validated elsewhere: what cannot be parsed is left out.
+    /// Surveys `bytes`. They are validated elsewhere: what cannot be parsed is skipped.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         let mut survey = Self::default();
@@ -81,15 +81,13 @@ impl Survey {
         survey
     }
 
-    /// Whether a slot of the pool is enough for it, as far as this can tell: a slot has one stack for each call and
-    /// small tables.
+    /// Whether a slot of the pool may be enough: a slot has one stack for each call, and small tables.
     #[must_use]
     pub fn fits_pool(&self) -> bool {
         !self.concurrent && !self.has_growing_table
     }
 
-    /// Bytes that its instances make the host hold beyond what every component may, where it may have up to `max` of
-    /// them.
+    /// Bytes that its instances use in the host beyond the free ones, if it may have up to `max` instances.
     #[must_use]
     pub fn instance_bytes(&self, max: u32) -> u64 {
         let limit = self.largest.saturating_mul(u64::from(max));
@@ -130,7 +128,7 @@ impl Survey {
         }
     }
 
-    /// What a part of a core module adds to each instance of it.
+    /// What a section of a core module adds to each of its instances.
     fn visit_module(&mut self, payload: &Payload<'_>) -> wasmparser::Result<u64> {
         let times = |count: u32, bytes: u64| u64::from(count).saturating_mul(bytes);
         Ok(match payload {
@@ -227,7 +225,7 @@ impl Survey {
                     }
                 }
             }
-            // What is exported has an index once more.
+            // An export gets an index of its own.
             Payload::ComponentExportSection(exports) => {
                 for export in exports.clone() {
                     let export = export?;
@@ -271,7 +269,7 @@ fn add_alias(parts: &mut [Nesting], alias: &ComponentAlias<'_>) {
     }
 }
 
-/// Whether a component with this function can have several calls under way: anything of the asynchronous ABI.
+/// Whether a component with this function can run several calls concurrently: anything of the asynchronous ABI.
 fn is_concurrent(function: &CanonicalFunction) -> bool {
     match function {
         CanonicalFunction::Lift { options, .. } | CanonicalFunction::Lower { options, .. } => {
@@ -344,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn instances_within_components_are_counted_as_often_as_they_are_made() {
+    fn nested_instances_are_counted_as_often_as_they_are_created() {
         let globals = "(global (mut i32) (i32.const 0))".repeat(10_000);
         let nested = |inner: &str| {
             format!(
@@ -369,7 +367,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_that_multiply_are_counted() {
+    fn nested_components_multiply() {
         let mut component = String::from("(component $c0)");
         for level in 1..=6 {
             let inner = "(instance (instantiate $c))".repeat(10);

@@ -126,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_use_is_a_line_and_what_is_too_much_is_counted() {
+    fn each_use_is_a_line_and_excess_uses_are_counted() {
         let audit = Audit::default();
         audit.note("session", "start", Some(&GrantItem::Session), true);
         audit.note("tcp", "listen on 0.0.0.0:1", None, false);
@@ -147,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn long_uses_are_written_down_up_to_a_bound() {
+    fn audit_lines_are_bounded_in_bytes() {
         let audit = Audit::default();
         for _ in 0..1_000 {
             audit.note("http", &"x".repeat(60_000), None, false);
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn grants_are_remembered_up_to_a_bound_in_all_attempts_together() {
+    fn remembered_grants_are_bounded_across_attempts() {
         let attempt = |number: usize| {
             let audit = Audit::default();
             for variable in 0..MAX_GRANTS + 3 {

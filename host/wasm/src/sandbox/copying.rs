@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn holes_stay_holes_and_what_is_between_them_stays() {
+    fn copies_keep_holes_and_data() {
         let folder = folder();
         let (from, to) = (folder.path().join("from"), folder.path().join("to"));
         let file = File::create(from.join("sub/file")).unwrap();
@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_is_measured_by_what_its_files_say_and_no_further_than_its_bound() {
+    fn measuring_stops_at_the_limit() {
         let folder = folder();
         let from = folder.path().join("from");
         File::create(from.join("sub/file")).unwrap().set_len(1 << 40).unwrap();
@@ -245,7 +245,7 @@ mod tests {
 
     /// Between entries, and between the pieces of a file.
     #[test]
-    fn who_asks_for_the_end_need_not_wait_for_the_whole_copy() {
+    fn an_interrupted_copy_stops_early() {
         let folder = folder();
         let from = folder.path().join("from");
         fs::write(from.join("sub/file"), vec![1; 3 * CHUNK_BYTES as usize]).unwrap();

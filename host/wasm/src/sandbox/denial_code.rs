@@ -1,4 +1,4 @@
-//! How WASI calls what is refused.
+//! The WASI error codes for denied uses.
 
 use std::{
     io,
@@ -7,35 +7,35 @@ use std::{
 
 use super::{Network, loopback::Protocol};
 
-/// How WASI calls what is refused, where `access-denied` would be no news to a component.
+/// The WASI error code for a denied use, which is not always `access-denied`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DenialCode {
-    /// It is not granted.
+    /// Not granted.
     Denied,
-    /// The address is not of the machine that a component sees, which has loopback addresses alone. So no component hears
-    /// which addresses this machine has.
+    /// The address does not belong to the machine that a component sees, which only has loopback addresses. So components
+    /// do not learn which addresses this machine has.
     NotBindable,
-    /// It was the component's own port, and it has closed it.
+    /// It was the component's own port, which is closed.
     Refused,
 }
 
 impl Network {
-    /// How WASI calls it that an address may not be bound.
+    /// The code for an address that may not be bound.
     pub(super) fn bind_denial(&self, address: SocketAddr) -> DenialCode {
         if is_outside(address.ip()) { DenialCode::NotBindable } else { DenialCode::Denied }
     }
 
-    /// How WASI calls it that an address may not be talked with.
+    /// The code for an address that may not be reached.
     pub(super) fn reach_denial(&self, protocol: Protocol, address: SocketAddr) -> DenialCode {
         if self.loopback().was_own(protocol, address) { DenialCode::Refused } else { DenialCode::Denied }
     }
 
-    /// The component connects its socket `handle` to `address`.
+    /// Records that the socket `handle` is being connected to `address`.
     pub(super) fn connecting_to(&self, handle: u32, address: SocketAddr) {
         self.loopback().connecting_to(handle, address);
     }
 
-    /// How WASI calls it that the component may not connect its socket `handle`.
+    /// The code for a denied connection of the socket `handle`.
     pub(super) fn connect_denial(&self, handle: u32) -> DenialCode {
         let address = self.loopback().connected(handle);
         address.map_or(DenialCode::Denied, |address| self.reach_denial(Protocol::Tcp, address))

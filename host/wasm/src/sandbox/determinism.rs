@@ -14,10 +14,10 @@ use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtxBuilder};
 
 /// When every attempt begins: 2025-01-01T00:00:00Z.
 const START: Duration = Duration::from_secs(1_735_689_600);
-/// What passes with each look at a clock: code that waits for a time to come by looking again must see it come.
+/// How far each reading advances a clock: code that polls for a time must see it come.
 const STEP: Duration = Duration::from_millis(1);
 
-/// Gives what is built clocks that advance by being looked at, and random numbers that follow from `seed`.
+/// Sets clocks that advance when they are read, and random numbers that depend on `seed` only.
 pub(super) fn make_deterministic(wasi: &mut WasiCtxBuilder, seed: u64) {
     let readings = Arc::new(AtomicU64::new(0));
     wasi.wall_clock(Clock(Arc::clone(&readings))).monotonic_clock(Clock(readings));
@@ -27,7 +27,7 @@ pub(super) fn make_deterministic(wasi: &mut WasiCtxBuilder, seed: u64) {
     wasi.insecure_random_seed(insecure_seed);
 }
 
-/// Counts how often it, or the clock that shares its count, was looked at.
+/// Counts how often it, or the clock that shares its count, was read.
 struct Clock(Arc<AtomicU64>);
 
 impl Clock {
@@ -57,7 +57,7 @@ impl HostMonotonicClock for Clock {
     }
 }
 
-/// SplitMix64: numbers that look random, the same in every version of this host. Nobody should keep a secret by them.
+/// SplitMix64: the same numbers in every version of this host. Not for secrets.
 struct SplitMix(u64);
 
 impl SplitMix {
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn both_clocks_advance_by_being_looked_at() {
+    fn both_clocks_advance_when_read() {
         let readings = Arc::new(AtomicU64::new(0));
         let (wall, monotonic) = (Clock(Arc::clone(&readings)), Clock(readings));
         assert_eq!(HostWallClock::now(&wall), START);

@@ -163,7 +163,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn listings_that_are_held_count_to_the_limit_of_memory() {
+    fn open_listings_count_toward_the_memory_limit() {
         let tripwire = Arc::new(Tripwire::default());
         let told = Arc::clone(&tripwire);
         let limits = host_model::Limits { memory: 3 * LISTING_BYTES, ..Default::default() };

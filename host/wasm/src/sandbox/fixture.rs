@@ -284,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_comes_back_from_its_image_without_the_fixture() {
+    fn a_snapshot_is_restored_from_its_image_without_the_fixture() {
         let (folder, fixture) = fixture(true);
         let path = |name: &str| folder.path().join(name);
         let bytes = take(&fixture, &path("snapshot")).unwrap().keep(&path("i.tar")).unwrap();
@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn further_folders_are_copied_once_and_come_back_from_their_image() {
+    fn nested_folders_are_copied_once_and_restored() {
         let (folder, mut fixture) = fixture(false);
         let path = |name: &str| folder.path().join(name);
         for name in ["root/sub", "root", "root-b"] {
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fixture_over_its_bound_is_refused_before_anything_is_copied() {
+    fn a_fixture_over_its_limit_is_refused_before_copying() {
         let (folder, mut fixture) = fixture(false);
         let path = |name: &str| folder.path().join(name);
         let sparse = |name: &str| {
@@ -370,7 +370,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fixture_without_room_for_it_is_refused() {
+    fn a_fixture_larger_than_the_free_space_is_refused() {
         let (folder, fixture) = fixture(false);
         let size = Size { apparent: u64::MAX, allocated: u64::MAX };
         let problem = has_room(&fixture, &folder.path().join("new/s"), size).unwrap_err().to_string();
@@ -380,7 +380,7 @@ mod tests {
 
     /// What its configuration names would run as the user.
     #[test]
-    fn a_repository_within_a_fixture_that_becomes_one_is_refused() {
+    fn a_git_fixture_must_not_contain_a_repository() {
         let (folder, mut fixture) = fixture(true);
         let root = fixture.root.clone().unwrap();
         let ran = folder.path().join("ran");
@@ -400,7 +400,7 @@ mod tests {
 
     /// A bare repository, a HOME of git, filters and hooks, all as plain files.
     #[test]
-    fn nothing_in_a_fixture_is_configuration_of_git() {
+    fn git_reads_no_configuration_from_a_fixture() {
         let (folder, fixture) = fixture(true);
         let root = fixture.root.clone().unwrap();
         let ran = folder.path().join("ran");
@@ -439,7 +439,7 @@ mod tests {
     }
 
     #[test]
-    fn git_is_not_waited_for_when_the_end_is_asked_for() {
+    fn git_is_killed_when_the_run_is_interrupted() {
         let (folder, fixture) = fixture(true);
         let root = folder.path().join("r");
         copy_tree(fixture.root.as_deref().unwrap(), &root, NEVER).unwrap();

@@ -1,7 +1,7 @@
-//! Outgoing HTTP of `wasi:http` 0.2 and 0.3: judged, given its secret header, and sent to an address that was judged.
+//! Outgoing HTTP of `wasi:http` 0.2 and 0.3: checked, given its secret header, and sent to an address that was checked.
 //!
-//! The host follows no redirect: what the server answers goes to the component, whose next request is judged anew. It
-//! uses no proxy, keeps no connection for another request and no TLS session for another attempt.
+//! The host follows no redirects: the component gets the response, and its next request is checked again. It uses no proxy,
+//! keeps no connection for another request and no TLS session for another attempt.
 
 mod body;
 mod connection;
@@ -21,17 +21,17 @@ use crate::engine::HTTP_CHUNK;
 use host_clock::timeout;
 use host_model::{GrantItem, HttpGrant, HttpTarget, Scheme, SecretHeader};
 
-/// How long each part of a request may take that the component sets no time for; the attempt's deadline holds anyway.
+/// The default timeout for each part of a request; the attempt's deadline applies anyway.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
-/// Bytes of the host's memory that a request takes while it is under way: a part of its body, and of the answer.
+/// Bytes of the host's memory that a pending request takes: a part of its body, and of the response.
 const REQUEST_BYTES: u64 = (HTTP_CHUNK + connection::MAX_BUFFER_BYTES) as u64;
 /// Characters of a method or an authority in messages.
 const MAX_SHOWN_CHARS: usize = 100;
 
-/// What stands between a component's `wasi:http` and the network.
+/// Checks the requests of a component's `wasi:http`.
 pub(super) struct HttpGate(pub(super) Arc<Network>);
 
-/// What drives the connection that a response comes over.
+/// Drives the connection of a response.
 type Driving = Box<dyn Future<Output = Result<(), Error>> + Send>;
 
 impl WasiHttpHooks for HttpGate {
@@ -47,24 +47,24 @@ impl WasiHttpHooks for HttpGate {
         &mut self,
         request: Request<WasiBody>,
         options: Option<RequestOptions>,
-        // How the component liked the response: nobody else wants to know.
+        // Whether the component accepted the response is not used.
         _processed: Driving,
     ) -> Box<dyn Future<Output = Result<(Response<WasiBody>, Driving), Error>> + Send> {
         let network = Arc::clone(&self.0);
-        // At once, so that nothing is held of a request that is refused.
+        // Checked immediately, so that a denied request is not kept.
         let granted = GrantedRequest::new(&network, request);
         Box::new(async move { granted?.send(&network, options.unwrap_or_default()).await })
     }
 }
 
-/// A request that is granted.
+/// A granted request.
 struct GrantedRequest {
     request: Request<WasiBody>,
     target: HttpTarget,
-    /// How it is told.
+    /// Its description in messages.
     what: String,
     headers: Vec<SecretHeader>,
-    /// Its place among what may be under way.
+    /// Its permit as a pending request.
     permit: Permit,
 }
 
@@ -98,7 +98,7 @@ impl GrantedRequest {
 
     async fn send(self, network: &Network, options: RequestOptions) -> Result<(Response<WasiBody>, Driving), Error> {
         let Self { request, target, what, headers, permit } = self;
-        // The one that was judged, whatever the component wrote.
+        // The host that was checked, whatever the component wrote.
         let host = target.to_string();
         let host = host.split_once("://").map_or(host.as_str(), |(_, host)| host);
         let mut written = vec![(HOST, HeaderValue::from_str(host).map_err(|_| Error::HttpRequestUriInvalid)?)];
@@ -128,7 +128,7 @@ impl GrantedRequest {
         let permit = Arc::new(permit);
         let response = response.map(|body| TimedBody::new(body, first, between, Arc::clone(&permit)).boxed_unsync());
         let driving = async move {
-            // Free again when neither the connection nor the body is there any more.
+            // Released after both the connection and the body are dropped.
             let _place = permit;
             match connection {
                 Some(connection) => connection.await.map_err(Error::from),
@@ -148,8 +148,8 @@ async fn addresses(network: &Network, target: &HttpTarget, what: &str) -> Result
     })
 }
 
-/// One makes a tunnel to anywhere; the others have the server send back the headers, and a secret with them. Methods
-/// have a case, which not every server keeps to.
+/// CONNECT opens a tunnel; the others make the server send back the headers, with a secret. Methods are case-sensitive, but
+/// not every server respects that.
 fn is_forbidden_method(method: &Method) -> bool {
     ["CONNECT", "TRACE", "TRACK"].iter().any(|refused| method.as_str().eq_ignore_ascii_case(refused))
 }

@@ -1,4 +1,4 @@
-//! One attempt's directories, its WASI context, its network policy and its bounds.
+//! The sandbox of one attempt: its directories, WASI context, network policy and limits.
 
 mod audit;
 mod copying;
@@ -60,33 +60,33 @@ pub use crate::engine::{Account, Exceeded, Mappings, causes};
 use crate::engine::{self, Limiter, add_wasi, http_ctx};
 use host_model::{Fault, Limits};
 
-/// What a component is given beyond its directories. Everything is empty by default, and empty means denied.
+/// What a component gets. Everything is empty by default, and empty means denied.
 #[derive(Clone, Debug, Default)]
 pub struct Given {
     /// Arguments, the program's name first.
     pub args: Vec<String>,
-    /// The environment, in its order; what is granted comes after it.
+    /// The environment in order; granted variables come after it.
     pub env: Vec<(String, String)>,
-    /// What stdin holds.
+    /// The content of stdin.
     pub stdin: Vec<u8>,
-    /// Its directories in their order.
+    /// The directories in order.
     pub preopens: Vec<OpenedDir>,
 }
 
-/// A directory that a component is given.
+/// A directory that is open to a component.
 #[derive(Clone, Debug)]
 pub struct OpenedDir {
     /// Where it is.
     pub path: PathBuf,
     /// The name that the component knows it by.
     pub seen_as: String,
-    /// Whether the component can change nothing in it.
+    /// Whether the component cannot change it.
     pub read_only: bool,
 }
 
-/// The part of an attempt's Store that WASI and the bounds need.
+/// The part of an attempt's Store that WASI and the limits need.
 pub struct Sandbox {
-    /// What all versions of WASI work on; what only 0.1 needs costs the others nothing.
+    /// The context of all WASI versions.
     wasi: WasiP1Ctx,
     listings: Listings,
     http: WasiHttpCtx,
@@ -101,7 +101,7 @@ impl Sandbox {
     /// Opens the preopens of an attempt. Nothing is inherited; without `outputs`, output is discarded.
     ///
     /// # Errors
-    /// A fault of class `internal` when a directory cannot be opened.
+    /// A fault of class `internal` if a directory cannot be opened.
     pub fn new(
         given: &Given,
         limits: &Limits,
@@ -134,7 +134,7 @@ impl Sandbox {
         }
         let network = Arc::new(network.with_account(Arc::clone(&account)));
         let policy = Arc::clone(&network);
-        // Names are looked up by `name_lookup` alone.
+        // Only `name_lookup` resolves names.
         wasi.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(false).socket_addr_check(move |address, used| {
             let allowed = policy.socket(address, used);
             Box::pin(async move { allowed })
@@ -179,7 +179,7 @@ impl wasmtime_wasi_http::WasiHttpView for Sandbox {
     }
 }
 
-/// A Store's data that a sandbox is a part of.
+/// Store data that contains a sandbox.
 pub trait HasSandbox: WasiView + wasmtime_wasi_http::WasiHttpView {
     /// The sandbox.
     fn sandbox(&mut self) -> &mut Sandbox;
@@ -204,8 +204,8 @@ pub fn add_to_module_linker<T: HasSandbox + Send + 'static>(linker: &mut wasmtim
     preview1::add_to_linker(linker)
 }
 
-/// Adds all of WASI 0.2 and 0.3 that a sandbox offers. What is not granted is there too, and refuses: a component that
-/// could use it runs, as long as it does not.
+/// Adds all of WASI 0.2 and 0.3 that a sandbox offers. APIs that were not granted are linked but return an error, so that
+/// a component that imports them can run.
 ///
 /// # Errors
 /// wasmtime's, if its own interfaces do not link: a bug of the host.

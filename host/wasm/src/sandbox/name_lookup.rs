@@ -1,5 +1,5 @@
-//! `wasi:sockets/ip-name-lookup` 0.2 and 0.3 in the place of wasmtime's, which looks up every name or none and tells
-//! nobody: a name can carry what a component knows to whoever answers for its domain.
+//! `wasi:sockets/ip-name-lookup` 0.2 and 0.3 instead of wasmtime's, which resolves every name or none and reports nothing: a
+//! lookup can carry information to the owner of a domain.
 
 use std::{
     net::IpAddr,
@@ -45,7 +45,7 @@ mod generated {
 
 use generated::wasi::sockets::ip_name_lookup as p2;
 
-/// What a look-up needs of an attempt.
+/// The parts of a sandbox that a lookup needs.
 pub(super) struct NameLookupView<'a> {
     network: &'a Arc<Network>,
     table: &'a mut ResourceTable,
@@ -57,7 +57,7 @@ impl HasData for NameLookup {
     type Data<'a> = NameLookupView<'a>;
 }
 
-/// Puts both versions in the place of those that are in `linker`.
+/// Replaces both versions in `linker`.
 pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     p2::add_to_linker::<T, NameLookup>(linker, view)?;
@@ -71,7 +71,7 @@ fn view<T: HasSandbox>(data: &mut T) -> NameLookupView<'_> {
     NameLookupView { network: &sandbox.network, table: sandbox.wasi.ctx().table }
 }
 
-/// The answers to one look-up, as they come.
+/// The addresses of one lookup.
 #[expect(unreachable_pub, reason = "the generated code exports it again")]
 pub struct AddressStream(State);
 
@@ -90,8 +90,7 @@ impl AddressStream {
     }
 }
 
-/// Bytes of a name with its last dot. A longer text is none: to keep, judge and tell many of them would take the host's
-/// memory and time.
+/// The longest name, with its final dot. Checking and reporting longer texts would cost the host memory and time.
 const MAX_NAME_BYTES: usize = 254;
 
 #[async_trait::async_trait]
@@ -110,7 +109,7 @@ impl p2::Host for NameLookupView<'_> {
         network: Resource<wasmtime_wasi::p2::bindings::sockets::network::Network>,
         name: String,
     ) -> wasmtime::Result<Result<Resource<AddressStream>, ErrorCode>> {
-        // Whoever holds it may ask; what is answered is another matter.
+        // The handle gives no rights; the policy decides below.
         self.table.get(&network)?;
         if name.len() > MAX_NAME_BYTES {
             return Ok(Err(ErrorCode::NameUnresolvable));

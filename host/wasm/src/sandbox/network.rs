@@ -1,8 +1,8 @@
-//! What of the network an attempt may use: the one place that decides, for HTTP, TCP, UDP and name look-ups.
+//! The network policy of an attempt: the only place that decides about HTTP, TCP, UDP and name lookups.
 //!
-//! Two questions stand before each use. Is it granted, by the host that is named? And is the address that the name
-//! leads to one that this name may lead to ([`host_model::special`])? What has been judged is what is connected to:
-//! names are looked up once, here, and there is no second look-up whose answer could be another (DNS rebinding).
+//! Each use is checked twice: whether the named host is granted, and whether its name may resolve to that address
+//! ([`host_model::special`]). Connections use the address that was checked: names are resolved once, here, so that a second
+//! lookup cannot return another address (DNS rebinding).
 
 use std::{
     collections::{HashMap, HashSet},
@@ -26,11 +26,11 @@ use host_model::{
     GrantItem, HostPattern, HttpGrant, HttpTarget, ListenTarget, SecretHeader, SocketGrants, SocketTarget,
 };
 
-/// Characters of a name that is none, in messages.
+/// Characters of an invalid name in messages.
 const MAX_SHOWN_CHARS: usize = 100;
-/// How long a component waits for a look-up.
+/// How long a component waits for a lookup.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
-/// Answers for one name that are remembered; whoever answers for it can send any number of them.
+/// Remembered addresses of one name; its DNS server can send any number.
 const MAX_ANSWERS: usize = 1_000;
 
 /// The network as one attempt may use it.
@@ -39,36 +39,36 @@ pub struct Network {
     resolver: AttemptResolver,
     tripwire: Arc<Tripwire>,
     audit: Option<Arc<Audit>>,
-    /// Places for requests and look-ups under way.
+    /// Permits for pending requests and lookups.
     permits: Arc<Semaphore>,
     at_once: u32,
     account: Option<Arc<Account>>,
-    /// What the component was told of names that it is granted.
+    /// The addresses that granted names resolved to.
     answers: Mutex<HashMap<HostPattern, HashSet<IpAddr>>>,
-    /// What of this machine's own addresses its sockets hold.
+    /// The loopback addresses of its sockets.
     loopback: Mutex<Loopback>,
 }
 
-/// A place among what may be under way, until it is dropped.
+/// A permit for a pending request or lookup, until it is dropped.
 pub(super) struct Permit {
     _permit: OwnedSemaphorePermit,
     _reservation: Option<Reservation>,
 }
 
-/// Why an address cannot be had.
+/// Why a name has no usable address.
 #[derive(Debug)]
 pub(super) enum LookupError {
-    /// The name leads to nothing but where it must not lead; it is noted.
+    /// The name resolves only to addresses that are refused; this is recorded.
     Refused,
-    /// The name leads nowhere.
+    /// The name does not resolve.
     Unknown,
-    /// The look-up takes too long.
+    /// The lookup timed out.
     TimedOut,
-    /// Too much is under way already; it is noted.
+    /// Too many are pending; this is recorded.
     TooMany,
 }
 
-/// A kind of use, as people and as the audit call it.
+/// A kind of use, as messages and as the audit name it.
 #[derive(Clone, Copy)]
 pub(super) struct Kind {
     shown: &'static str,
@@ -90,8 +90,8 @@ impl Protocol {
 }
 
 impl Network {
-    /// The network with what `granted` allows, and `at_once` requests and look-ups under way together. What is refused
-    /// is noted in `tripwire`, and every use in `audit`.
+    /// The network with what `granted` allows, and up to `at_once` pending requests and lookups. Denied uses are recorded
+    /// in `tripwire`, and all uses in `audit`.
     #[must_use]
     pub fn new(
         granted: Arc<Granted>,
@@ -119,12 +119,12 @@ impl Network {
         &self.granted
     }
 
-    /// What notes what the component may not.
+    /// Where denied uses are recorded.
     pub(super) fn tripwire(&self) -> &Arc<Tripwire> {
         &self.tripwire
     }
 
-    /// Notes that `what` was refused; `item` would have granted it.
+    /// Records that `what` was denied; `item` would have granted it.
     pub(super) fn refuse(&self, kind: Kind, what: &str, item: Option<GrantItem>) {
         let item = item.and_then(|item| self.grantable(item));
         let how = item.as_ref().map(|item| format!(" (to grant it: `{item}`)")).unwrap_or_default();
@@ -132,8 +132,8 @@ impl Network {
         self.note(kind, what, item.as_ref(), false);
     }
 
-    /// `item`, or what can be granted in its place. A port that the system gave to a socket of this attempt is another one
-    /// in the next, so a grant that names it is of no use, and neither is one of port 0.
+    /// `item`, or what can be granted instead. The system chooses another port in the next attempt, so a grant that names a
+    /// chosen port is useless, and so is one for port 0.
     fn grantable(&self, item: GrantItem) -> Option<GrantItem> {
         let address = match &item {
             GrantItem::Tcp(target) | GrantItem::Udp(target) if target.port == 0 => return None,
@@ -149,15 +149,14 @@ impl Network {
         (!self.listen().contains(&any)).then_some(GrantItem::Listen(any))
     }
 
-    /// Counts what is under way in `account`.
+    /// Counts pending requests in `account`.
     pub(super) fn with_account(mut self, account: Arc<Account>) -> Self {
         self.account = Some(account);
         self
     }
 
-    /// A place among what may be under way, which takes `bytes` of the host's memory, until it is dropped. None where
-    /// there is none left, which is noted: WASI 0.3 has no handle for what is under way, so that the limit of handles does
-    /// not hold for it by itself.
+    /// A permit for a pending request or lookup, which takes `bytes` of the host's memory. `None` if none is left, which is
+    /// recorded: WASI 0.3 has no handles for them, so the limit on handles does not bound them by itself.
     pub(super) fn permit(&self, kind: Kind, what: &str, bytes: u64) -> Option<Permit> {
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             self.tripwire.concurrency_exceeded(self.at_once);
@@ -167,7 +166,7 @@ impl Network {
         Some(Permit { _permit: permit, _reservation: self.reserve(bytes, "requests that are under way").ok()? })
     }
 
-    /// Takes `bytes` of the host's memory for `what`. Where there is no room, the attempt ends.
+    /// Reserves `bytes` of the host's memory for `what`. If the limit is exceeded, the attempt ends.
     pub(super) fn reserve(&self, bytes: u64, what: &str) -> Result<Option<Reservation>, Exceeded> {
         self.account.as_ref().map(|account| account.take(bytes, what)).transpose()
     }
@@ -178,7 +177,7 @@ impl Network {
         }
     }
 
-    /// Notes that a request is sent, with the headers that the host adds.
+    /// Records that a request is sent, with the headers that the host adds.
     pub(super) fn note_request(
         &self,
         what: &str,
@@ -191,7 +190,7 @@ impl Network {
         };
         self.note(HTTP, what, Some(&grant(headers.first())), true);
         headers.iter().skip(1).for_each(|header| self.note(HTTP, what, Some(&grant(Some(header))), true));
-        // An address that is granted by itself is needed beside the name that leads to it.
+        // An address that needs its own grant is recorded in addition to the name.
         let by_itself =
             addresses.iter().map(|address| HttpTarget { host: HostPattern::Address(*address), ..requested.clone() });
         for target in by_itself.filter(|target| target != requested) {
@@ -202,7 +201,7 @@ impl Network {
         }
     }
 
-    /// The addresses that a request to `requested`, which is granted, may go to. `what` is told if there are none.
+    /// The addresses for a request to `requested`, which is granted. `what` is recorded if there are none.
     pub(super) async fn http_addresses(&self, requested: &HttpTarget, what: &str) -> Result<Vec<IpAddr>, LookupError> {
         let grants = self.granted.grants();
         let judge = |address| grants.http_address(requested, address);
@@ -243,7 +242,7 @@ impl Network {
         }
     }
 
-    /// Looks up a name for the component, which may use the answers with its sockets.
+    /// Resolves a name for the component, which may then use the addresses with its sockets.
     pub(super) async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, LookupError> {
         let literal = name.parse::<IpAddr>().ok().or_else(|| HostPattern::host(name).ok()?.address());
         if let Some(address) = literal {
@@ -253,7 +252,7 @@ impl Network {
         let (tcp, udp) = (self.tcp(), self.udp());
         let granted = |host: &HostPattern| tcp.0.iter().chain(udp.0).find(|target| target.host == *host);
         let Some(target) = HostPattern::host(name).ok().as_ref().and_then(granted) else {
-            // Which port it would be used with, only the component knows.
+            // The port is not known yet.
             self.refuse(LOOK_UP, &shown, None);
             return Err(LookupError::Refused);
         };
@@ -277,9 +276,9 @@ impl Network {
         Ok(found)
     }
 
-    /// Whether the component may use `address` so.
+    /// Whether the component may use `address` in this way.
     pub(super) fn socket(&self, address: SocketAddr, used: SocketAddrUse) -> bool {
-        // To have a port of the system's choice lets no packet out or in; what is done with it is judged again.
+        // Binding to a port of the system's choice sends and receives nothing; later uses are checked again.
         if matches!(used, SocketAddrUse::TcpBind | SocketAddrUse::UdpBind)
             && address.ip().is_unspecified()
             && address.port() == 0
@@ -289,16 +288,16 @@ impl Network {
         match used {
             SocketAddrUse::TcpConnect => self.may_send(Protocol::Tcp, "to connect to", address),
             SocketAddrUse::UdpSend => self.may_send(Protocol::Udp, "to send to", address),
-            // Anybody can send one; where it is refused the component never sees it, and has not tried anything. Asked of
-            // an address to connect to as well, but only after `UdpSend`.
+            // Anyone can send a datagram; a refused one is dropped and is no denied use. Also asked for an address to connect
+            // to, but only after `UdpSend`.
             SocketAddrUse::UdpReceive => {
                 self.matching_grant(self.udp(), address).is_some() || self.loopback().receives(self.listen(), address)
             }
             SocketAddrUse::TcpBind => self.may_listen(Protocol::Tcp, "to bind", address),
             SocketAddrUse::UdpBind => self.may_listen(Protocol::Udp, "to bind", address),
             SocketAddrUse::TcpListen => self.may_listen(Protocol::Tcp, "to listen on", address),
-            // Whoever is on this machine. Others come here only by routes that somebody has made, and are none of the
-            // component's doing either.
+            // Only clients on this machine. Others need routes that were set up on purpose, and are not the component's
+            // doing either.
             SocketAddrUse::TcpAccept => address.ip().to_canonical().is_loopback() && !self.listen().is_empty(),
         }
     }
@@ -309,7 +308,7 @@ impl Network {
         match (granted, ListenTarget::asked(address)) {
             (Some(target), _) => self.note(protocol.kind(), &what, Some(&GrantItem::Listen(target)), true),
             (None, Some(requested)) => self.refuse(protocol.kind(), &what, Some(GrantItem::Listen(requested))),
-            // Nothing is kept from it: no one on this machine could bind that address.
+            // No denied use: nobody on this machine could bind that address.
             (None, None) if is_outside(address.ip()) && !is_of_this_machine(address.ip()) => {}
             (None, None) => {
                 let what = format!("{what}, where other machines could come, which nobody is granted");
@@ -319,7 +318,7 @@ impl Network {
         granted.is_some()
     }
 
-    /// Where a socket may listen on a port of the system's choice.
+    /// The granted address for listening on a port of the system's choice.
     pub(super) fn any_loopback(&self, is_ipv4: bool) -> Option<SocketAddr> {
         let mut addresses = self.listen().iter().map(|target| target.socket_address());
         addresses.find(|address| address.port() == 0 && address.is_ipv4() == is_ipv4)
@@ -344,7 +343,7 @@ impl Network {
         true
     }
 
-    /// The grant by which `address` may be used: its own, or that of a name that has led there.
+    /// The grant that allows `address`: its own, or that of a name that resolved to it.
     fn matching_grant(&self, granted: SocketGrants<'_>, address: SocketAddr) -> Option<SocketTarget> {
         let (ip, port) = (address.ip().to_canonical(), address.port());
         if granted.address(ip, port) {

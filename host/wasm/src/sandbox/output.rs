@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn output_past_its_bound_is_a_breach_and_the_rest_is_kept() {
+    fn output_past_its_limit_ends_the_attempt_and_is_truncated() {
         let (_folder, tripwire, mut output) = output(10);
         output.write(Bytes::from_static(b"12345678")).unwrap();
         assert!(tripwire.breached().is_none());
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_kept_is_told_and_the_component_goes_on() {
+    fn a_failed_write_is_reported_and_the_component_continues() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a"), "no folder").unwrap();
         let tripwire = Arc::new(Tripwire::default());

@@ -1,3 +1,5 @@
+//! Resolves names.
+
 use std::{
     future::Future,
     io,
@@ -11,18 +13,18 @@ use tokio::{
     task::spawn_blocking,
 };
 
-/// Looks up names. Everything that an attempt reaches by name is looked up here and nowhere else.
+/// Resolves names. Everything that an attempt reaches by name is resolved by this trait only.
 pub trait Resolve: Send + Sync {
-    /// The addresses of `name`. It may take any time; who asks waits only for so long. `turn` is kept until nothing is
-    /// taken any more by the look-up, whether or not anybody still waits for it.
+    /// The addresses of `name`. It may take any time; callers have a timeout. `turn` is held until the lookup uses no more
+    /// resources, even if nothing waits for it anymore.
     fn resolve(&self, name: &str, turn: Turn) -> Resolving;
 }
 
-/// One of the look-ups that an attempt may have under way.
+/// A permit for one of the lookups of an attempt.
 #[derive(Debug)]
 pub struct Turn(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit);
 
-/// What an attempt has of a resolver: few look-ups at once, so that others' need not wait for them.
+/// The resolver of one attempt: a few concurrent lookups, so that other attempts need not wait.
 pub(super) struct AttemptResolver {
     resolver: Arc<dyn Resolve>,
     own: Arc<Semaphore>,
@@ -33,30 +35,30 @@ impl AttemptResolver {
         Self { resolver, own: Arc::new(Semaphore::new(MAX_ATTEMPT_LOOKUPS)) }
     }
 
-    /// As [`Resolve::resolve`], when it is its turn among the attempt's own.
+    /// [`Resolve::resolve`], after waiting for a permit of the attempt.
     pub(super) async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         let turn = Arc::clone(&self.own).acquire_owned().await.map_err(io::Error::other)?;
         self.resolver.resolve(name, Turn(turn)).await
     }
 }
 
-/// A look-up under way.
+/// A pending lookup.
 pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 
-/// The system's resolver, as every program here uses it.
+/// The system's resolver.
 pub struct SystemResolver;
 
-/// Look-ups of this process at once. Each keeps one of the threads that file calls use too (tokio has 512 of them)
-/// until the system ends it, whether or not anybody still waits for the answer.
+/// Concurrent lookups of this process. Each occupies one of the threads that file calls use too (tokio has 512 of them)
+/// until it ends, even if nothing waits for it anymore.
 const MAX_LOOKUPS: usize = 32;
-/// Those of one attempt.
+/// Concurrent lookups of one attempt.
 const MAX_ATTEMPT_LOOKUPS: usize = 4;
 
 static PERMITS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_LOOKUPS)));
 
 impl Resolve for SystemResolver {
     fn resolve(&self, name: &str, turn: Turn) -> Resolving {
-        // Nobody on the network is asked what this machine is.
+        // No DNS server is asked for this machine.
         if name == "localhost" {
             return Box::pin(async { Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]) });
         }
@@ -69,8 +71,8 @@ impl Resolve for SystemResolver {
     }
 }
 
-/// Calls `lookup` on a thread for what blocks when it is its turn among `permits`. That and the attempt's `own` end when
-/// `lookup` does.
+/// Calls `lookup` on a thread for blocking calls, after waiting for one of `permits`. It holds that and the attempt's `own`
+/// permit until `lookup` returns.
 async fn with_permits<T: Send + 'static>(
     permits: Arc<Semaphore>,
     own: Turn,
@@ -91,7 +93,7 @@ mod tests {
 
     use super::*;
 
-    /// A turn of an attempt that has enough of them.
+    /// A permit of an attempt.
     fn own() -> Turn {
         Turn(Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap())
     }
@@ -117,7 +119,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_slow_look_ups_of_one_attempt_do_not_keep_those_of_another() {
+    async fn slow_lookups_do_not_delay_other_attempts() {
         let (end, ended) = mpsc::channel::<()>();
         let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
         let permits = Arc::new(Semaphore::new(MAX_LOOKUPS));
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_look_up_that_hangs_keeps_its_turn_when_nobody_waits_for_it_any_more() {
+    async fn an_abandoned_lookup_keeps_its_permit() {
         let permits = Arc::new(Semaphore::new(1));
         let (end, ended) = mpsc::channel::<()>();
         let (start, started) = tokio::sync::oneshot::channel();
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn look_ups_that_hang_leave_threads_for_file_calls() {
+    fn hanging_lookups_leave_threads_for_file_calls() {
         // One thread more than look-ups may have.
         let runtime =
             tokio::runtime::Builder::new_current_thread().max_blocking_threads(MAX_LOOKUPS + 1).build().unwrap();

@@ -145,7 +145,7 @@ fn server() -> (std::thread::JoinHandle<String>, u16) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_granted_name_that_leads_to_this_machine_or_a_metadata_service_is_refused() {
+async fn granted_names_may_not_resolve_to_special_addresses() {
     for guest in GUESTS {
         for (address, kind) in [
             ("127.0.0.1", "a loopback address"),
@@ -165,7 +165,7 @@ async fn a_granted_name_that_leads_to_this_machine_or_a_metadata_service_is_refu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_address_that_was_judged_is_the_one_that_is_connected_to() {
+async fn connections_use_the_address_that_was_checked() {
     for guest in GUESTS {
         let (served, port) = server();
         // The second answer would be another: nobody may ask for it.
@@ -181,7 +181,7 @@ async fn the_address_that_was_judged_is_the_one_that_is_connected_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_several_addresses_only_those_that_are_judged_well_are_used() {
+async fn only_allowed_addresses_of_a_name_are_used() {
     let (served, port) = server();
     let resolver = FixedResolver::with(NAME, &[&["10.0.0.1", "127.0.0.1", "169.254.169.254"]]);
     let grants = http(&[&format!("http://{NAME}:{port}"), &format!("http://127.0.0.1:{port}")]);
@@ -191,7 +191,7 @@ async fn of_several_addresses_only_those_that_are_judged_well_are_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_not_granted_is_not_even_looked_up() {
+async fn denied_names_are_not_resolved() {
     for guest in GUESTS {
         // It panics when it is asked.
         let resolver = FixedResolver::with("nobody.example", &[]);
@@ -206,7 +206,7 @@ async fn a_name_that_is_not_granted_is_not_even_looked_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_for_sockets_leads_to_no_special_address_and_to_its_own_answers_alone() {
+async fn socket_names_allow_only_their_own_public_addresses() {
     let target = |text: &str| GrantItem::Tcp(text.parse().unwrap());
     let resolver = FixedResolver::with(NAME, &[&["169.254.169.254"]]);
     let came =
@@ -232,7 +232,7 @@ async fn a_name_for_sockets_leads_to_no_special_address_and_to_its_own_answers_a
 
 /// The system's choice of a port is another one in each attempt, so no hint names one.
 #[test]
-fn hints_name_what_can_be_granted() {
+fn denials_name_the_missing_grant() {
     use wasmtime_wasi::sockets::SocketAddrUse::TcpConnect;
 
     use super::loopback::Protocol;

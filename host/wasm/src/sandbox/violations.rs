@@ -1,3 +1,5 @@
+//! Records what a component did that it may not.
+
 use std::{
     collections::BTreeSet,
     fmt,
@@ -8,16 +10,16 @@ use tokio::sync::Notify;
 
 use host_model::{Fault, FaultClass};
 
-/// How many denied uses are told one by one; a component can try any number of times.
+/// Denied uses that are listed; a component can try any number of times.
 const MAX_DENIALS: usize = 20;
-/// Bytes of each: the path of a request can be long.
+/// The length of each; the path of a request can be long.
 const MAX_DENIAL_BYTES: usize = 2 << 10;
 
-/// How many file names that are not UTF-8 are reported one by one.
+/// File names that are not UTF-8 that are listed.
 const MAX_LOSSY_NAMES: usize = 5;
 
-/// Notes what the sandbox saw a component do that it may not. The first breach of a bound ends the attempt; a
-/// denied use is refused and noted, and the component may go on.
+/// Records what a component did that it may not. Exceeding a limit ends the attempt; a denied use returns an error and is
+/// recorded, and the component continues.
 #[derive(Default)]
 pub struct Tripwire {
     recorded: Mutex<Recorded>,
@@ -34,12 +36,12 @@ struct Recorded {
     more_lossy_names: bool,
 }
 
-/// Requests and look-ups that there was no place for.
+/// Requests and lookups that were refused because too many were pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Crowded {
     /// How many.
     pub refused: u64,
-    /// How many may be under way at once.
+    /// How many may be pending.
     pub at_once: u32,
 }
 
@@ -51,7 +53,7 @@ impl fmt::Display for Crowded {
 }
 
 impl Tripwire {
-    /// A bound was breached, which ends the attempt as `limit`.
+    /// A limit was exceeded, which ends the attempt as `limit`.
     pub fn limit(&self, what: impl Into<String>) {
         self.breach(Fault::new(FaultClass::Limit, what));
     }
@@ -66,7 +68,7 @@ impl Tripwire {
         self.breached.notify_one();
     }
 
-    /// Something that was not granted was tried and refused.
+    /// Something was denied because it is not granted.
     pub fn denied(&self, mut what: String) {
         if what.len() > MAX_DENIAL_BYTES {
             what.truncate(what.floor_char_boundary(MAX_DENIAL_BYTES));
@@ -80,13 +82,13 @@ impl Tripwire {
         }
     }
 
-    /// A request or a look-up was refused, since `at_once` of them were under way.
+    /// A request or a lookup was refused because `at_once` of them were pending.
     pub(super) fn concurrency_exceeded(&self, at_once: u32) {
         let mut recorded = self.lock();
         recorded.concurrency_exceeded.get_or_insert(Crowded { refused: 0, at_once }).refused += 1;
     }
 
-    /// The requests and look-ups that there was no place for, if there were any.
+    /// The requests and lookups that were refused because too many were pending, if any.
     #[must_use]
     pub fn crowd(&self) -> Option<Crowded> {
         self.lock().concurrency_exceeded
@@ -102,7 +104,7 @@ impl Tripwire {
         }
     }
 
-    /// What a component could not see as it is: the file names that are not UTF-8, for a person.
+    /// A message about file names that are not UTF-8, which the component saw with U+FFFD in them.
     #[must_use]
     pub fn odd_names(&self) -> Option<String> {
         let recorded = self.lock();
@@ -141,7 +143,7 @@ impl Tripwire {
     }
 
     fn lock(&self) -> MutexGuard<'_, Recorded> {
-        // Every change is complete by itself, so what a panicking thread left is sound.
+        // Every change is complete by itself, so the state is valid even after a panic.
         self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -151,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn denials_are_told_up_to_a_bound_in_number_and_length() {
+    fn recorded_denials_are_bounded_in_number_and_length() {
         let tripwire = Tripwire::default();
         for number in 0..100 {
             tripwire.denied(format!("{number}: {}", "é".repeat(100_000)));

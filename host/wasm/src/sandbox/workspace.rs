@@ -20,25 +20,25 @@ use super::{
     workspace_lock::{self, Acquired, LOCK_FILE, Owner},
 };
 
-/// Folders made for a new workspace before giving up: a sweep can take one that was just made for a dead run's.
+/// Attempts to create a workspace: a sweep can remove a new one that it considers abandoned.
 const MAX_TRIES: usize = 16;
 
-/// The folder, outside every repository, that holds the directories of a run's attempts. It is private to
-/// this user and is removed with the run, or by the next one (`sweep`) if this one is killed.
+/// The directory, outside every repository, that contains the directories of a run's attempts. It is private to this user
+/// and is removed with the run, or by the next one (`sweep`) if this one is killed.
 ///
-/// An agent is a process of the same user: it can change the mode and times of any file whose path it knows, and have the
-/// kernel report names in any directory whose path it knows (inotify). It knows its own path, and so the workspace's. So
-/// everything else lies in directories with names that cannot be guessed, and those are made before any agent runs, when
-/// nobody can see a name come up. An attempt is made in one of these, its slot, that no living agent knows.
+/// An agent is a process of the same user: it can change the mode and times of any file whose path it knows, and watch any
+/// directory whose path it knows (inotify). It knows its own path, and so the workspace's. So everything else is in
+/// directories with unguessable names, which are created before any agent runs, when nothing can watch. An attempt uses one
+/// of these slots that no live agent knows.
 #[derive(Debug)]
 pub struct Workspace {
     folder: PathBuf,
     fixtures: PathBuf,
-    /// Slots that no attempt has now.
+    /// Free slots.
     slots: Mutex<Vec<PathBuf>>,
     attempts: AtomicU64,
     keep: bool,
-    /// Says that the run lives, as long as it is open.
+    /// Shows that the run is alive while it is open.
     _lock: Option<File>,
 }
 
@@ -51,32 +51,32 @@ pub struct AttemptDirs {
     pub root: PathBuf,
     /// Seen by the component as `/host/config`; the agent's config dir.
     pub config: PathBuf,
-    /// The attempt's own copies of the scenario's further folders, where it has some.
+    /// The attempt's own copies of the scenario's further folders, if it has any.
     pub folders: PathBuf,
     /// The agent's HOME.
     pub home: PathBuf,
     /// The agent's TMPDIR.
     pub tmp: PathBuf,
-    /// Bytes that the host itself has put there: the attempt is not to blame for them.
+    /// Bytes that the host itself wrote, which do not count toward the limit.
     pub own: AtomicU64,
 }
 
 impl Workspace {
-    /// Makes the workspace of a run below `parent`, usually the system's folder for temporary files. Should the run
-    /// be killed, the next one can tell from it that `directory` is its run directory. With `keep`, it and the
-    /// attempts' directories stay.
+    /// Creates the workspace of a run in `parent`, usually the system's directory for temporary files. If the run is killed,
+    /// the next one learns from it that `directory` is its run directory. With `keep`, it and the attempts' directories
+    /// stay.
     ///
     /// # Errors
     /// The file system's.
     pub fn create(parent: &Path, run: &str, directory: &Path, keep: bool) -> io::Result<Self> {
         let directory = std::path::absolute(directory)?;
-        // The claim is text.
+        // The lock file is text.
         let directory = directory.to_str().map(PathBuf::from);
         Self::create_locked(parent, &Owner { run: run.to_owned(), directory, keep })
     }
 
-    /// Makes that of a `host check`, which has no run: should it be killed, the next run or check removes it, and can tell
-    /// from `output`, the folder for runs of its suite, whose check it was.
+    /// Creates the workspace of a `host check`, which has no run: if it is killed, the next run or check removes it, and
+    /// reports `output`, the directory for runs of its suite.
     ///
     /// # Errors
     /// The file system's.
@@ -87,7 +87,7 @@ impl Workspace {
 
     fn create_locked(parent: &Path, owner: &Owner) -> io::Result<Self> {
         for _ in 0..MAX_TRIES {
-            // Removes itself unless it is kept.
+            // It removes itself unless it is kept.
             let made = tempfile::Builder::new()
                 .prefix(&format!("{PREFIX}{}-", owner.run))
                 .permissions(Permissions::from_mode(0o700))
@@ -99,7 +99,7 @@ impl Workspace {
             };
             let folder = made.path().canonicalize()?;
             let fixtures = create_unguessable(&folder)?;
-            // The name lasts as long as the workspace.
+            // From here on, the workspace removes it.
             let _ = made.keep();
             let slots = Mutex::default();
             return Ok(Self { folder, fixtures, slots, attempts: AtomicU64::new(0), keep: owner.keep, _lock: lock });
@@ -119,7 +119,7 @@ impl Workspace {
         &self.fixtures
     }
 
-    /// Makes room for so many attempts at a time. To be called before the first agent starts.
+    /// Creates slots for so many concurrent attempts. To be called before the first agent starts.
     ///
     /// # Errors
     /// The file system's.
@@ -207,24 +207,24 @@ impl Workspace {
     }
 }
 
-/// A folder that is being filled. Should that fail, or panic, what is there is removed: a full disk would stay full.
+/// Removes a directory if filling it fails or panics: a full disk would stay full.
 struct RemoveOnFailure<'a>(&'a Path);
 
 impl Drop for RemoveOnFailure<'_> {
     fn drop(&mut self) {
-        // What is left goes with the run's folder.
+        // The rest is removed with the workspace.
         let _ = remove_tree(self.0);
     }
 }
 
-/// What stands in the place of a run where a `host check` made the workspace.
+/// The name of the run in the workspace of a `host check`.
 pub const CHECK: &str = "check";
 
-/// What the name of a workspace begins with.
+/// The prefix of workspaces.
 const PREFIX: &str = "host-";
 
 /// The run in the name of a workspace: `host-20261122-231500-qkzr-a1B2c3`, or [`CHECK`] in `host-check-a1B2c3`. Other
-/// names are none of ours.
+/// names are not workspaces.
 pub(super) fn run_of(name: &str) -> Option<&str> {
     let (run, random) = name.strip_prefix(PREFIX)?.rsplit_once('-')?;
     let all = |text: &str, length, is: fn(&u8) -> bool| text.len() == length && text.bytes().all(|byte| is(&byte));
@@ -239,7 +239,7 @@ pub(super) fn run_of(name: &str) -> Option<&str> {
     named.then_some(run)
 }
 
-/// Removes a workspace. Its claim goes last: if the remover is killed, the next sweep still knows whose the rest is.
+/// Removes a workspace, its lock file last: if this is killed, the next sweep still recognizes the rest.
 ///
 /// # Errors
 /// The first entry that would not go.
@@ -257,12 +257,12 @@ pub(super) fn remove_workspace(folder: &Path) -> io::Result<()> {
             fs::remove_file(entry.path())?;
         }
     }
-    // A sweep may take the folder for one that has just been made, and come first.
+    // A sweep may have removed the empty directory already.
     ignore_not_found(fs::remove_file(folder.join(LOCK_FILE)))?;
     ignore_not_found(fs::remove_dir(folder))
 }
 
-/// An agent may have taken the permissions of the folder.
+/// An agent may have changed the permissions of the directory.
 fn unlock(folder: &Path) -> io::Result<()> {
     if fs::symlink_metadata(folder)?.permissions().mode() & 0o700 == 0o700 {
         return Ok(());
@@ -270,20 +270,20 @@ fn unlock(folder: &Path) -> io::Result<()> {
     fs::set_permissions(folder, Permissions::from_mode(0o700))
 }
 
-/// What is not there is removed already.
+/// A missing file counts as removed.
 fn ignore_not_found(removed: io::Result<()>) -> io::Result<()> {
     removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 impl AttemptDirs {
-    /// What the attempt's agents see of the workspace.
+    /// The part of the workspace that the attempt's agents see.
     #[must_use]
     pub fn view(&self) -> Option<View> {
         let hidden = self.base.parent()?.parent()?.to_owned();
         Some(View { hidden, shown: self.base.clone() })
     }
 
-    /// Makes the directories that only an agent needs.
+    /// Creates the directories that only an agent needs.
     ///
     /// # Errors
     /// The file system's.
@@ -300,14 +300,14 @@ impl AttemptDirs {
 
 impl Drop for Workspace {
     fn drop(&mut self) {
-        // `close` tells what went wrong; this is for the paths that never came to it.
+        // `close` reports errors; this is for paths that never reach it.
         let _ = self.close();
     }
 }
 
-/// Makes a directory whose name nobody can guess.
+/// Creates a directory with an unguessable name.
 fn create_unguessable(within: &Path) -> io::Result<PathBuf> {
-    /// Of 36 characters each: 2^62 names, and short, since the paths of sockets are.
+    /// 2^62 names of 36 characters each, and short enough for the paths of sockets.
     const LENGTH: usize = 12;
     // Keyed by the system's random numbers.
     let random = RandomState::new();
@@ -331,9 +331,9 @@ mod tests {
     use super::*;
     use host_model::{Fixture, Shortage};
 
-    /// A copy that cannot be made to its end, as on a full disk.
+    /// A copy that fails, as on a full disk.
     #[test]
-    fn what_an_attempt_began_to_make_is_removed_where_that_fails() {
+    fn a_partly_created_attempt_is_removed_on_failure() {
         let here = tempfile::tempdir().unwrap();
         let root = here.path().join("root");
         fs::create_dir(&root).unwrap();
@@ -346,7 +346,7 @@ mod tests {
         let made = attempt().unwrap();
         assert!(made.root.join("first").is_file());
         workspace.release(&made, true).unwrap();
-        // A socket is nothing that can be copied.
+        // A socket cannot be copied.
         let _socket = std::os::unix::net::UnixListener::bind(into.join("before/second")).unwrap();
         attempt().unwrap_err();
         let panics = || workspace.attempt(Some(&snapshot), false, &|| panic!("it fell over"));
@@ -358,9 +358,9 @@ mod tests {
         assert!(left.is_empty(), "{left:?}");
     }
 
-    /// `/dev/full` is always out of room.
+    /// `/dev/full` is always full.
     #[test]
-    fn an_error_with_its_path_still_tells_the_shortage() {
+    fn errors_with_paths_keep_their_cause() {
         let written = fs::write("/dev/full", "x").unwrap_err();
         let error = with_path(Path::new("/a/b"), written);
         assert!(error.to_string().starts_with("/a/b: No space left"), "{error}");

@@ -1,8 +1,7 @@
-//! Whose a workspace is, and whether that run still lives.
+//! The lock of a workspace: which run owns it, and whether that run is still alive.
 //!
-//! A lock tells, not a process number: numbers are given away again, and mean nothing in another PID namespace. The
-//! kernel lets go of the lock with the process, however that ends. The descriptor is closed on exec, so neither
-//! supervisors nor agents hold it.
+//! A lock, not a process ID: IDs are reused, and mean nothing in another PID namespace. The kernel releases the lock with
+//! the process, however it ends. The descriptor is closed on exec, so neither supervisors nor agents hold it.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -17,39 +16,39 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The file in a workspace that is locked while its run lives.
+/// The file in a workspace that is locked while its run is alive.
 pub(super) const LOCK_FILE: &str = "run.json";
 
-/// The longest claim that is read.
+/// The longest lock file that is read.
 const MAX_LOCK_BYTES: u64 = 64 << 10;
 
-/// What a claim says.
+/// The content of a lock file.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Owner {
     /// The run's id.
     pub(super) run: String,
-    /// The run directory, where it has a path that can be written down.
+    /// The run directory, if its path is UTF-8.
     pub(super) directory: Option<PathBuf>,
-    /// Whether the workspace is to stay.
+    /// Whether the workspace is kept.
     pub(super) keep: bool,
 }
 
 /// How [`acquire`] went.
 #[derive(Debug)]
 pub(super) enum Acquired {
-    /// The claim holds until the file is dropped.
+    /// The lock is held until the file is dropped.
     Locked(File),
-    /// The file system has no locks: there is no claim, and the folder is never taken for a dead run's.
+    /// The file system has no locks: the workspace is never considered abandoned.
     Unsupported,
-    /// Somebody else took the new folder for a dead run's, and removes it.
+    /// A sweep considered the new directory abandoned, and removes it.
     Lost,
 }
 
-/// Claims the new, empty `folder`.
+/// Locks the new, empty `folder`.
 ///
-/// A sweep may come between any two of these steps. It removes nothing without the lock but an empty folder, so who
-/// has the lock of a file that is still there has won.
+/// A sweep may run between any two of these steps. Without the lock it only removes empty directories, so the holder of the
+/// lock on an existing file has won.
 pub(super) fn acquire(folder: &Path, owner: &Owner) -> io::Result<Acquired> {
     let path = folder.join(LOCK_FILE);
     let mut file = match File::options().read(true).write(true).create_new(true).mode(0o600).open(&path) {
@@ -71,27 +70,27 @@ pub(super) fn acquire(folder: &Path, owner: &Owner) -> io::Result<Acquired> {
 /// What [`inspect`] found.
 #[derive(Debug)]
 pub(super) enum LockState {
-    /// Of a living run, kept, somebody else's, or of no host.
+    /// Of a live run, kept, of another user, or not a workspace.
     Foreign,
-    /// Nothing is in it: a run that has just begun, or that was killed before it had claimed the folder.
+    /// Empty: the run has just started, or was killed before it locked the directory.
     Empty,
-    /// Of a dead run. The lock is held until the file is dropped. Without an owner it was killed while it claimed.
+    /// Of a dead run. The lock is held until the file is dropped. Without an owner the run was killed while it locked.
     Abandoned(File, Option<Owner>),
 }
 
-/// Looks whether `folder` is the workspace of the dead `run`. Follows no link.
+/// Whether `folder` is the workspace of the dead `run`. Follows no links.
 pub(super) fn inspect(folder: &Path, run: &str) -> LockState {
     try_inspect(folder, run).unwrap_or(LockState::Foreign)
 }
 
-/// Any error means that it cannot be told to be ours.
+/// [`inspect`]; any error means that it is not known to be ours.
 fn try_inspect(folder: &Path, run: &str) -> io::Result<LockState> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let handle = File::from(rustix::fs::open(folder, flags, Mode::empty())?);
     if !is_private(&handle.metadata()?) {
         return Ok(LockState::Foreign);
     }
-    // Not to wait should it be a pipe.
+    // Non-blocking, in case it is a pipe.
     let flags = OFlags::RDWR | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let mut file = match rustix::fs::openat(&handle, LOCK_FILE, flags, Mode::empty()) {
         Ok(file) => File::from(file),

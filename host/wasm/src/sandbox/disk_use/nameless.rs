@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_removed_files_below_the_directory_are_taken_from_a_line() {
+    fn only_removed_files_below_the_directory_are_parsed() {
         let base = Path::new("/tmp/host-x/a0");
         let of = |text: &str| mapping(text.as_bytes(), base);
         let line = "7f0000000000-7f0000100000 rw-s 00200000 fe:00 4711    /tmp/host-x/a0/tmp/a b (deleted)";

@@ -46,7 +46,7 @@ fn unprivileged<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) ->
 }
 
 #[test]
-fn what_the_host_put_there_does_not_count() {
+fn files_of_the_host_do_not_count() {
     let (_folder, dirs) = attempt();
     let before = dirs.disk_use(&[]).unwrap();
     let shown = dirs.base.join("session-1");
@@ -60,7 +60,7 @@ fn what_the_host_put_there_does_not_count() {
 }
 
 #[test]
-fn what_is_closed_to_its_owner_is_counted_and_stays_closed() {
+fn locked_directories_are_counted_and_stay_locked() {
     let (_folder, dirs) = attempt();
     for (name, closed) in [("none", 0o000), ("unsearchable", 0o600), ("unreadable", 0o300)] {
         let outer = dirs.root.join(name);
@@ -99,7 +99,7 @@ fn a_file_counts_once_by_its_blocks() {
 }
 
 #[test]
-fn files_without_a_name_are_counted_while_they_are_open() {
+fn unlinked_files_are_counted_while_they_are_open() {
     let (_folder, dirs) = attempt();
     let own = [i32::try_from(std::process::id()).unwrap()];
     let before = dirs.disk_use(&own).unwrap();
@@ -129,7 +129,7 @@ fn files_without_a_name_are_counted_while_they_are_open() {
 }
 
 #[test]
-fn counting_changes_no_time() {
+fn counting_does_not_change_access_times() {
     let (_folder, dirs) = attempt();
     fs::write(dirs.root.join("file"), "text").unwrap();
     let long_ago = SystemTime::now() - Duration::from_secs(7 * 24 * 3600);
@@ -159,7 +159,7 @@ fn too_deep_a_tree_cannot_be_counted() {
 }
 
 #[test]
-fn closed_folders_hold_few_descriptors_open() {
+fn locked_directories_use_few_descriptors() {
     let (_folder, dirs) = attempt();
     let mut path = dirs.root.clone();
     for _ in 0..=MAX_UNLOCKED {

@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_utf_8_is_shown_and_hides_no_other() {
+    fn a_non_utf8_name_is_listed_and_hides_no_other() {
         let folder = tempfile::tempdir().unwrap();
         for name in [b"aa".as_slice(), b"b\xff", b"zz", "\u{fffd}".as_bytes()] {
             fs::write(folder.path().join(OsStr::from_bytes(name)), "").unwrap();
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn a_large_directory_is_listed_whole_and_kinds_are_known() {
+    fn large_directories_are_listed_completely_with_their_types() {
         let folder = tempfile::tempdir().unwrap();
         let names: BTreeSet<String> = (0..1_000).map(|number| format!("file-{number}")).collect();
         for name in &names {

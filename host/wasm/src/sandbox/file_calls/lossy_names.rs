@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_found_as_it_was_shown() {
+    fn files_are_found_by_their_lossy_names() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &[u8]| folder.path().join(OsStr::from_bytes(name));
         fs::create_dir_all(at(b"d\xfe/sub")).unwrap();

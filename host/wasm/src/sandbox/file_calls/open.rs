@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn pipes_sockets_and_devices_are_refused_at_once_by_every_name() {
+    fn pipes_sockets_and_devices_are_refused_immediately() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         mkfifoat(CWD, at("pipe"), Mode::RUSR | Mode::WUSR).unwrap();
@@ -198,7 +198,7 @@ mod tests {
 
     /// A program that waits for a reader of its pipe goes on waiting: the component has read nothing.
     #[test]
-    fn a_refused_pipe_wakes_nobody() {
+    fn refusing_a_pipe_wakes_no_writer() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_takes_a_files_place_meanwhile_is_neither_waited_for_nor_given() {
+    fn a_file_replaced_by_a_pipe_does_not_block() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::write(at("file"), "text").unwrap();
@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[test]
-    fn another_file_system_is_not_entered() {
+    fn other_file_systems_are_not_entered() {
         // `/proc` is one, wherever there is one.
         if Path::new("/proc/self/status").exists() {
             assert_eq!(error(open_in(Path::new("/"), "proc/self/status", READ)), Errno::PERM);
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lease_is_not_waited_for() {
+    fn opening_a_leased_file_does_not_block() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("leased");
         fs::write(&path, "text").unwrap();

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_set_without_waiting_for_a_pipe() {
+    fn setting_times_does_not_block_on_a_pipe() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         mkfifoat(CWD, at("pipe"), Mode::RUSR | Mode::WUSR).unwrap();
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn moments_before_1970_are_told_as_the_kernel_takes_them() {
+    fn times_before_1970_are_normalized_for_the_kernel() {
         let spec = |seconds, nanoseconds| {
             let spec = timespec(Some(system_time(seconds, nanoseconds).unwrap())).unwrap();
             (spec.tv_sec, spec.tv_nsec)

@@ -1,4 +1,4 @@
-//! Bodies on their way: who is waited for, and for how long.
+//! Timeouts for the bodies of requests and responses.
 
 use std::{
     pin::Pin,
@@ -16,7 +16,7 @@ use http_body::{Body, Frame};
 use tokio::time::{Sleep, sleep};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-/// How long the server may be waited for, from when somebody begins to.
+/// How long to wait for the server, from the first poll.
 pub(super) struct WaitTimer {
     limit: Duration,
     left: Option<Pin<Box<Sleep>>>,
@@ -27,29 +27,29 @@ impl WaitTimer {
         Self { limit, left: None }
     }
 
-    /// Nobody waits for the server now.
+    /// Stops the timer.
     pub(super) fn stop(&mut self) {
         self.left = None;
     }
 
-    /// Goes on with the wait, or begins one; ready when it has been too long.
+    /// Starts or continues the timer; ready when it has elapsed.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let limit = self.limit;
         self.left.get_or_insert_with(|| Box::pin(sleep(limit))).as_mut().poll(context)
     }
 }
 
-/// How far the sending of a request is.
+/// How far a request was sent.
 #[derive(Default)]
 pub(super) struct SendProgress {
-    /// Parts of the body that the component has handed over.
+    /// Parts of the body that the component has provided.
     frames: AtomicU64,
-    /// Whether the next part is the component's to bring.
+    /// Whether the next part is still to come from the component.
     waits: AtomicBool,
 }
 
 impl SendProgress {
-    /// Whether it is the component that is waited for.
+    /// Whether the request waits for the component.
     pub(super) fn waits_for_component(&self) -> bool {
         self.waits.load(Ordering::Relaxed)
     }
@@ -59,7 +59,7 @@ impl SendProgress {
     }
 }
 
-/// A request's body, without trailers of the names that the host writes itself.
+/// A request's body, without trailers whose names the host sets itself.
 pub(super) struct Outgoing {
     body: WasiBody,
     reserved: Vec<HeaderName>,
@@ -103,7 +103,7 @@ impl Body for Outgoing {
     }
 }
 
-/// A response's body, whose server may let a reader wait only for so long. That nobody reads is no fault of a server.
+/// A response's body with a timeout for the server. Time in which nothing reads does not count.
 pub(super) struct TimedBody<B, K> {
     body: B,
     timer: WaitTimer,
@@ -112,7 +112,7 @@ pub(super) struct TimedBody<B, K> {
 }
 
 impl<B, K> TimedBody<B, K> {
-    /// The first part may take `first`, each later one `between`. `kept` is kept for as long as the body.
+    /// The first part may take `first`, each later one `between`. `kept` is dropped with the body.
     pub(super) fn new(body: B, first: Duration, between: Duration, kept: K) -> Self {
         Self { body, timer: WaitTimer::new(first), between, _kept: kept }
     }
@@ -159,7 +159,7 @@ mod tests {
 
     use super::*;
 
-    /// A body that brings what is sent to it.
+    /// A body whose frames come from a channel.
     struct ChannelBody(mpsc::UnboundedReceiver<Frame<Bytes>>);
 
     impl Body for ChannelBody {
@@ -187,9 +187,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_reads_late_is_not_taken_for_a_server_that_stalls() {
+    async fn a_late_reader_does_not_time_out_the_server() {
         let (sender, mut body) = timed();
-        // Nobody reads, and the server has no part in it.
+        // Nothing reads, which is not the server's fault.
         sleep(10 * FIRST).await;
         let server = tokio::spawn(async move {
             sleep(FIRST / 2).await;
@@ -204,11 +204,11 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_stalls_is_told_after_the_time_for_the_first_part_or_the_next() {
+    async fn a_stalled_response_body_times_out() {
         let (sender, mut body) = timed();
         let began = tokio::time::Instant::now();
         assert!(matches!(body.frame().await, Some(Err(Error::ConnectionReadTimeout))));
-        // The clock of the test stands still but for what is waited for.
+        // The paused clock advances only while the test waits.
         assert_eq!(began.elapsed().as_secs(), FIRST.as_secs());
 
         let (brings_one, mut body) = timed();
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn trailers_have_no_name_that_the_host_writes() {
+    async fn reserved_names_are_removed_from_trailers() {
         let trailers: HeaderMap = [("x-api-key", "guess"), ("x-own", "mine")]
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .into_iter()

@@ -24,12 +24,12 @@ use wasmtime_wasi_http::{Error, io::TokioIo};
 use super::body::{Outgoing, SendProgress, WaitTimer};
 use host_model::{HostPattern, HttpTarget, Scheme};
 
-/// Bytes that a connection may hold back for the component, and the longest head of a response.
+/// Bytes that a connection may buffer, and the longest head of a response.
 pub(super) const MAX_BUFFER_BYTES: usize = 128 << 10;
 
 pub(super) type Connection = http1::Connection<TokioIo<Box<dyn Stream>>, Outgoing>;
 
-/// A connection to the first of `addresses` that takes one.
+/// A connection to the first of `addresses` that accepts one.
 pub(super) async fn connect(
     target: &HttpTarget,
     addresses: &[IpAddr],
@@ -47,9 +47,9 @@ async fn handshake(stream: Box<dyn Stream>) -> Result<(http1::SendRequest<Outgoi
     http1::Builder::new().max_buf_size(MAX_BUFFER_BYTES).handshake(TokioIo::new(stream)).await.map_err(Error::from)
 }
 
-/// Sends `request` and waits for the head of its response. The server may take `limit` with each part of the body
-/// that it is sent, and with its answer; how long the component takes with the parts is its own affair. `connection` is
-/// none afterwards if it has ended.
+/// Sends `request` and waits for the head of its response. The server may take `limit` for each part of the body, and for
+/// its response; time that the component takes for the parts does not count. `connection` is `None` afterwards if it has
+/// ended.
 pub(super) async fn exchange(
     mut sender: http1::SendRequest<Outgoing>,
     connection: &mut Option<Pin<Box<Connection>>>,
@@ -59,12 +59,12 @@ pub(super) async fn exchange(
 ) -> Result<Response<Incoming>, Error> {
     let mut response = pin!(sender.send_request(request));
     let (mut timer, mut frames) = (WaitTimer::new(limit), 0);
-    // The connection moves only while somebody asks it to.
+    // The connection progresses only while it is polled.
     poll_fn(|context| {
         if let Some(driven) = connection
             && driven.as_mut().poll(context).is_ready()
         {
-            // However it ended: what it still brought is an answer, and its error is the answer's.
+            // A response may have arrived before the end; otherwise the response carries the error.
             *connection = None;
         }
         if let Poll::Ready(response) = response.as_mut().poll(context) {
@@ -84,7 +84,7 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Trusts what Mozilla trusts. Sessions are not resumed: a ticket would tell a server that two attempts are of one run.
+/// Trusts Mozilla's roots. Sessions are not resumed: a ticket would link two attempts of one run.
 static TLS: LazyLock<TlsConnector> = LazyLock::new(|| {
     let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_component_that_takes_its_time_with_a_body_is_not_taken_for_a_server_that_stalls() {
+    async fn a_slow_request_body_does_not_time_out_the_server() {
         let slow = async |sender: mpsc::UnboundedSender<Bytes>| {
             for _ in 0..3 {
                 sleep(3 * DEFAULT_TIMEOUT).await;
@@ -182,7 +182,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_takes_nothing_or_says_nothing_is_told() {
+    async fn a_server_that_does_not_read_or_respond_times_out() {
         let one = async |sender: mpsc::UnboundedSender<Bytes>| sender.send(Bytes::from_static(b"part")).unwrap();
         let much = async |sender: mpsc::UnboundedSender<Bytes>| {
             for _ in 0..100 {

@@ -275,7 +275,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_not_changed_is_known_once_the_clock_for_files_has_gone_on() {
+    fn unchanged_trees_are_recognized_after_the_clock_granularity() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "1").unwrap();
         let look = || Captured::look(&[Part { name: "root", folder: folder.path() }], ImageLimits::default()).unwrap();

@@ -44,7 +44,7 @@ fn names(parent: &Path) -> Vec<String> {
 }
 
 #[test]
-fn the_workspace_of_a_dead_run_goes_and_is_told_once() {
+fn the_workspace_of_a_dead_run_is_removed_and_reported_once() {
     let parent = parent();
     let folder = dead(parent.path());
     fs::create_dir_all(folder.join("a1/root/locked")).unwrap();
@@ -78,7 +78,7 @@ fn a_folder_of_a_check_is_known_by_its_name() {
 }
 
 #[test]
-fn an_attempt_whose_end_is_asked_for_is_not_waited_for() {
+fn an_interrupted_attempt_does_not_finish_its_copy() {
     let parent = parent();
     let workspace = workspace(parent.path(), false);
     let root = parent.path().join("root");
@@ -91,7 +91,7 @@ fn an_attempt_whose_end_is_asked_for_is_not_waited_for() {
 }
 
 #[test]
-fn a_living_run_and_one_that_is_kept_are_let_be() {
+fn live_and_kept_workspaces_stay() {
     let parent = parent();
     let living = workspace(parent.path(), false);
     let root = living.attempt(None, false, &|| false).unwrap().root;
@@ -106,7 +106,7 @@ fn a_living_run_and_one_that_is_kept_are_let_be() {
 }
 
 #[test]
-fn a_run_that_was_killed_while_it_began_leaves_nothing() {
+fn a_run_killed_during_startup_leaves_nothing() {
     let parent = parent();
     // Before its claim, before its lock, and before it had written whose it is.
     fs::create_dir(parent.path().join(format!("host-{RUN}-bbbbbb"))).unwrap();
@@ -118,7 +118,7 @@ fn a_run_that_was_killed_while_it_began_leaves_nothing() {
 }
 
 #[test]
-fn what_is_not_quite_ours_stays() {
+fn directories_of_others_stay() {
     type Change = fn(&Path, &Path);
     let changes: &[(&str, Change)] = &[
         ("another name", |folder, parent| fs::rename(folder, parent.join(format!("host-test-{RUN}"))).unwrap()),
@@ -165,7 +165,7 @@ fn what_is_not_quite_ours_stays() {
 }
 
 #[test]
-fn names_are_those_that_runs_have() {
+fn only_names_of_runs_are_recognized() {
     assert_eq!(run_of("host-20261122-231500-qkzr-a1B2c3"), Some(RUN));
     for other in [
         "host-20261122-231500-qkzr",
@@ -182,7 +182,7 @@ fn names_are_those_that_runs_have() {
 }
 
 #[test]
-fn what_is_left_of_a_removal_that_was_cut_off_goes() {
+fn the_rest_of_an_interrupted_removal_is_removed() {
     let parent = parent();
     let folder = dead(parent.path());
     fs::remove_dir_all(folder.join("a0")).unwrap();
@@ -191,7 +191,7 @@ fn what_is_left_of_a_removal_that_was_cut_off_goes() {
 }
 
 #[test]
-fn what_is_still_being_written_is_waited_for() {
+fn sweep_waits_for_directories_still_being_written() {
     let parent = parent();
     let root = dead(parent.path()).join("a0/root");
     let writing = AtomicBool::new(false);
@@ -222,7 +222,7 @@ fn what_is_still_being_written_is_waited_for() {
 }
 
 #[test]
-fn a_folder_that_another_sweep_removes_is_left_to_it() {
+fn a_directory_removed_by_another_sweep_is_no_problem() {
     let parent = parent();
     let folder = dead(parent.path());
     let lock = fs::File::open(folder.join(LOCK_FILE)).unwrap();
@@ -233,7 +233,7 @@ fn a_folder_that_another_sweep_removes_is_left_to_it() {
 }
 
 #[test]
-fn runs_that_begin_while_others_sweep_keep_their_workspaces() {
+fn new_runs_keep_their_workspaces_during_sweeps() {
     let parent = parent();
     let over = AtomicBool::new(false);
     let told = std::thread::scope(|scope| {
@@ -274,7 +274,7 @@ fn runs_that_begin_while_others_sweep_keep_their_workspaces() {
 }
 
 #[test]
-fn no_name_of_an_attempt_comes_up_while_agents_run() {
+fn slots_get_no_new_names_while_agents_run() {
     let parent = parent();
     let workspace = workspace(parent.path(), false);
     workspace.reserve(2).unwrap();

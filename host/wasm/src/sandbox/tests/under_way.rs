@@ -33,7 +33,7 @@ fn temporary(stderr: &str) -> bool {
 }
 
 #[test]
-fn requests_under_way_count_to_the_limit_of_memory() {
+fn pending_requests_count_toward_the_memory_limit() {
     let tripwire = Arc::new(Tripwire::default());
     let told = Arc::clone(&tripwire);
     let limits = Limits { memory: 300 << 10, ..Limits::default() };
@@ -51,7 +51,7 @@ fn requests_under_way_count_to_the_limit_of_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_requests_than_there_are_places_for_are_refused_until_others_are_let_go() {
+async fn excess_requests_are_refused_until_others_finish() {
     for guest in GUESTS {
         let url = format!("http://127.0.0.1:{}", serves());
         let resolver = FixedResolver::with(NAME, &[]);
@@ -68,7 +68,7 @@ async fn more_requests_than_there_are_places_for_are_refused_until_others_are_le
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn places_come_back_however_many_requests_there_are() {
+async fn permits_are_returned_after_each_request() {
     for guest in GUESTS {
         let url = format!("http://127.0.0.1:{}", serves());
         let resolver = FixedResolver::with(NAME, &[]);
@@ -79,7 +79,7 @@ async fn places_come_back_however_many_requests_there_are() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_look_ups_than_there_are_places_for_are_refused() {
+async fn excess_lookups_are_refused() {
     for guest in GUESTS {
         let came = call_with(guest, &["look-ups", "3", NAME], sockets(), Arc::new(Hangs), 2).await;
         assert!(!came.passed && temporary(&came.stderr), "{}", came.stderr);
@@ -89,7 +89,7 @@ async fn more_look_ups_than_there_are_places_for_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_up_that_does_not_end_is_not_waited_for_any_longer() {
+async fn a_hanging_lookup_times_out() {
     for guest in GUESTS {
         let came = call_with(guest, &["look-up", NAME], sockets(), Arc::new(Hangs), 1).await;
         assert!(!came.passed && temporary(&came.stderr), "{}", came.stderr);
