@@ -7,7 +7,7 @@ use super::{Shape, WasiVersion};
 
 /// What is wrong with the `wasi:cli/run` that the host would call. Completes "`FILE` …"; `None` if it is not a command.
 #[must_use]
-pub fn run_problem(component: &Component, shape: Shape) -> Option<String> {
+pub fn entry_point_problem(component: &Component, shape: Shape) -> Option<String> {
     let minor = match shape {
         Shape::Typed => return None,
         Shape::Command(WasiVersion::P1 | WasiVersion::P2) => "wasi:cli/run@0.2.",
@@ -123,7 +123,7 @@ mod tests {
         let engine = wasmtime::Engine::default();
         let problem = |run: &str, version: &str| {
             let text = format!("(component {run} (export \"wasi:cli/run@{version}\" (instance $i)))");
-            run_problem(
+            entry_point_problem(
                 &Component::new(&engine, wat::parse_str(text).unwrap()).unwrap(),
                 Shape::Command(WasiVersion::P2),
             )

@@ -9,7 +9,7 @@ const VERSIONS: &str = "0.2 up to 0.2.12, and 0.3.0";
 
 /// Why a component with these imports does not link, from the linker's message: which import it is, and what would provide
 /// it. Completes "needs something that this host does not offer: …".
-pub fn unlinked(imports: &[Import], error: &wasmtime::Error) -> String {
+pub fn explain_link_error(imports: &[Import], error: &wasmtime::Error) -> String {
     let message = format!("{error:#}");
     // If one import is a prefix of another, the longer one is meant.
     let named = imports.iter().filter(|import| message.contains(&format!("`{}`", import.0)));
@@ -20,7 +20,7 @@ pub fn unlinked(imports: &[Import], error: &wasmtime::Error) -> String {
 }
 
 /// The same for a core module, a command of WASI 0.1. The linker names the function, or the type that it should have.
-pub fn unlinked_module(error: &wasmtime::Error) -> String {
+pub fn explain_module_link_error(error: &wasmtime::Error) -> String {
     let advice = "build it with a current toolchain (wasm32-wasip1)";
     match error.downcast_ref::<wasmtime::UnknownImportError>() {
         Some(unknown) => {
@@ -57,7 +57,7 @@ mod tests {
     fn reason(import: &str) -> String {
         let imports = [Import("wasi:cli/run@0.2.0".into()), Import(import.into())];
         let message = format!("component imports instance `{import}`, but a matching implementation was not found");
-        unlinked(&imports, &wasmtime::Error::msg(message))
+        explain_link_error(&imports, &wasmtime::Error::msg(message))
     }
 
     #[test]

@@ -10,7 +10,7 @@ use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 use super::{
     Plugin,
     bindings::{self, SessionHandle, scenario::host as imports},
-    unlinked,
+    explain_link_error,
 };
 use crate::{
     engine::{self, Account, Engine},
@@ -143,7 +143,7 @@ impl Lister {
         let linker = self.linkers.iter().find(|linker| wasmtime::Engine::same(linker.engine(), compiled_for));
         let linker = linker.ok_or_else(|| ListError::Link { reason: "it was compiled for another engine".into() })?;
         let imports = &plugin.contents.imports;
-        let link = |error: wasmtime::Error| ListError::Link { reason: unlinked(imports, &error) };
+        let link = |error: wasmtime::Error| ListError::Link { reason: explain_link_error(imports, &error) };
         let pre = linker.instantiate_pre(component).and_then(bindings::PluginPre::new).map_err(link)?;
         let limits = Limits { memory: MAX_MEMORY, handles: MAX_HANDLES, ..Limits::default() };
         // An exceeded limit is reported by the trap that it causes.

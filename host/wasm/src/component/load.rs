@@ -100,7 +100,7 @@ pub enum LoadProblem {
 }
 
 /// Observes compilations, which take long for large plugins. Called from several threads.
-pub trait WatchCompile: Sync {
+pub trait CompileObserver: Sync {
     /// The plugin in `file`, of `bytes` bytes, is being compiled until the result is dropped.
     fn compiling(&self, file: &PluginFile, bytes: usize) -> Box<dyn Any>;
 }
@@ -149,7 +149,7 @@ pub(super) struct Loader<'a> {
     pub(super) engine: &'a Engine,
     pub(super) cache: Option<&'a Cache>,
     pub(super) limits: &'a CompileLimits,
-    pub(super) watch: &'a dyn WatchCompile,
+    pub(super) watch: &'a dyn CompileObserver,
 }
 
 impl Loader<'_> {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    LoadError, LoadProblem, Plugin, PluginFile, WatchCompile,
+    CompileObserver, LoadError, LoadProblem, Plugin, PluginFile,
     load::{Loader, Source},
 };
 use crate::engine::{Cache, ContentKey, Engine};
@@ -28,7 +28,7 @@ pub fn load_all(
     engine: &Engine,
     cache: Option<&Cache>,
     limits: &CompileLimits,
-    watch: &dyn WatchCompile,
+    watch: &dyn CompileObserver,
 ) -> Result<Vec<Plugin>, Vec<LoadError>> {
     let loader = Loader { engine, cache, limits, watch };
     let contents: Mutex<HashMap<ContentKey, LoadOnce>> = Mutex::default();

@@ -17,13 +17,13 @@ mod subprocess;
 pub use compile::compile;
 pub use componentize::{ComponentizeError, Componentized, componentize};
 pub use discover::{DiscoverError, PluginFile, discover};
-pub use entry_point::run_problem;
+pub use entry_point::entry_point_problem;
 pub use identify::{Contents, IdentifyError, Import, Shape, WasiVersion, identify};
-pub use link_error::{unlinked, unlinked_module};
+pub use link_error::{explain_link_error, explain_module_link_error};
 pub use list::{ListError, Lister};
-pub use load::{LoadError, LoadProblem, Plugin, WatchCompile, read};
+pub use load::{CompileObserver, LoadError, LoadProblem, Plugin, read};
 pub use load_all::load_all;
-pub use subprocess::{ADAPT_MODE, COMPILE_MODE, OVER_MEMORY};
+pub use subprocess::{ADAPT_MODE, COMPILE_MODE, MEMORY_EXCEEDED};
 
 pub use crate::engine::Code;
 pub use host_wasip1::{CONTRACT, PROC_RAISE, adapt};

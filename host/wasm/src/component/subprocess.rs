@@ -32,7 +32,7 @@ pub const ADAPT_MODE: &str = "adapt";
 /// The hidden mode of the host that reads a plugin from stdin and writes its compiled code to stdout.
 pub const COMPILE_MODE: &str = "compile";
 /// The child's message before it ends itself because it exceeds its memory limit.
-pub const OVER_MEMORY: &str = "over the limit of memory";
+pub const MEMORY_EXCEEDED: &str = "over the limit of memory";
 /// The standard library's message when memory is exhausted.
 const OUT_OF_MEMORY: &str = "memory allocation of";
 /// The exit code of a panic.
@@ -83,7 +83,7 @@ fn compile_with(program: &mut Command, plugin: &[u8], limits: &CompileLimits) ->
         Failure::Timeout => LoadProblem::CompileTime(limits.timeout),
         Failure::TooLarge => LoadProblem::Compile(format!("its code has more than {MAX_OUTPUT} bytes")),
         Failure::Exited(_, stderr_text)
-            if stderr_text.contains(OVER_MEMORY) || stderr_text.starts_with(OUT_OF_MEMORY) =>
+            if stderr_text.contains(MEMORY_EXCEEDED) || stderr_text.starts_with(OUT_OF_MEMORY) =>
         {
             LoadProblem::CompileMemory(limits.max_memory)
         }

@@ -1,3 +1,5 @@
+//! The audit log of an attempt: which grants it used, and which it lacked.
+
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -10,22 +12,22 @@ use serde::Serialize;
 
 use host_model::GrantItem;
 
-/// Uses of one attempt that are written down; a component can make any number of them.
+/// Logged uses of one attempt; a component can make any number of them.
 const MAX_LINES: usize = 10_000;
-/// Bytes of them: the path of a request can be long.
+/// Bytes of the logged uses: the path of a request can be long.
 const MAX_BYTES: usize = 4 << 20;
-/// Distinct grants that are remembered of an attempt for the proposal, and of a scenario in all its attempts.
+/// Distinct grants that are remembered for the proposed policy, per attempt and per scenario.
 const MAX_GRANTS: usize = 1_000;
-/// The file in an attempt's folder.
+/// The file in an attempt's directory.
 const AUDIT_FILE: &str = "audit.jsonl";
 
-/// What one attempt used of what can be granted, and what it was refused.
+/// The uses of one attempt, granted and denied.
 pub struct Audit {
     start: Instant,
     uses: Mutex<Uses>,
 }
 
-/// The grants that were used, and those that would have been needed; of each the first 1,000 and no more.
+/// The grants that were used, and those that were missing; the first 1,000 of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsedGrants {
     /// Used.
@@ -37,7 +39,7 @@ pub struct UsedGrants {
 }
 
 impl UsedGrants {
-    /// Adds what another attempt of the scenario used.
+    /// Adds the grants of another attempt of the scenario.
     pub fn add(&mut self, other: Self) {
         other.used.into_iter().for_each(|item| self.note(item, true));
         other.denied.into_iter().for_each(|item| self.note(item, false));
@@ -71,7 +73,7 @@ struct Line<'a> {
     kind: &'a str,
     what: &'a str,
     allowed: bool,
-    /// What grants it, or would; none where nothing does.
+    /// The grant that allows it, or would.
     #[serde(skip_serializing_if = "Option::is_none")]
     grant: Option<String>,
 }
@@ -88,7 +90,7 @@ impl Default for Audit {
 }
 
 impl Audit {
-    /// Notes a use. `item` is what grants it, or would.
+    /// Records a use. `item` is the grant that allows it, or would.
     pub fn note(&self, kind: &str, what: &str, item: Option<&GrantItem>, allowed: bool) {
         let at_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let line = Line { at_ms, kind, what, allowed, grant: item.map(ToString::to_string) };
@@ -105,11 +107,11 @@ impl Audit {
         }
     }
 
-    /// Writes everything into the attempt's folder; returns the grants of it.
+    /// Writes the log into the attempt's directory; returns the grants.
     ///
     /// # Errors
     /// The file system's.
-    pub fn keep(&self, folder: &Path) -> io::Result<UsedGrants> {
+    pub fn save(&self, folder: &Path) -> io::Result<UsedGrants> {
         let uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text: String = uses.lines.iter().map(|line| format!("{line}\n")).collect();
         if uses.cut > 0 {
@@ -134,7 +136,7 @@ mod tests {
             audit.note("env", "A", Some(&GrantItem::Env("A".into())), false);
         }
         let folder = tempfile::tempdir().unwrap();
-        let grants = audit.keep(&folder.path().join("attempt")).unwrap();
+        let grants = audit.save(&folder.path().join("attempt")).unwrap();
         assert_eq!(grants.used, [GrantItem::Session].into());
         assert_eq!(grants.denied, [GrantItem::Env("A".into())].into());
         let text = fs::read_to_string(folder.path().join("attempt").join(AUDIT_FILE)).unwrap();
@@ -153,7 +155,7 @@ mod tests {
             audit.note("http", &"x".repeat(60_000), None, false);
         }
         let folder = tempfile::tempdir().unwrap();
-        audit.keep(folder.path()).unwrap();
+        audit.save(folder.path()).unwrap();
         let text = fs::read_to_string(folder.path().join(AUDIT_FILE)).unwrap();
         assert!(text.len() < MAX_BYTES + 100, "{}", text.len());
         assert_eq!(text.lines().last().unwrap(), format!("{{\"cut\":{}}}", 1_000 - (text.lines().count() - 1)));
@@ -169,7 +171,7 @@ mod tests {
                 audit.note("env", "A", Some(&item), number == 0);
             }
             let folder = tempfile::tempdir().unwrap();
-            audit.keep(folder.path()).unwrap()
+            audit.save(folder.path()).unwrap()
         };
         let mut all = attempt(0);
         assert_eq!((all.used.len(), all.denied.len(), all.cut), (MAX_GRANTS, 0, 6));

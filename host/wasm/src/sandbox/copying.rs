@@ -1,4 +1,4 @@
-//! Trees that are copied: measured before, in pieces between which it can end, and with their holes.
+//! Copies trees: measures them first, can be interrupted between chunks, and keeps holes.
 
 use std::{
     ffi::OsStr,
@@ -10,29 +10,29 @@ use std::{
 
 use rustix::{fs::SeekFrom, io::Errno};
 
-/// Whether what goes on is to end soon: nobody waits for it any more.
+/// Returns whether the work should stop soon, because the run is ending.
 pub type Halt<'a> = &'a (dyn Fn() -> bool + Sync);
 
-/// What every file and folder is counted with besides its content: empty ones fill a disk too.
+/// Counted for each file and directory in addition to its content: empty ones fill a disk too.
 pub(super) const ENTRY_BYTES: u64 = 1 << 10;
 
-/// Bytes that are copied between two looks at [`Halt`].
+/// Bytes that are copied between two calls of [`Halt`].
 const CHUNK_BYTES: u64 = 8 << 20;
 
 /// How large a tree is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Size {
-    /// Bytes that its files say that they have, and [`ENTRY_BYTES`] for each entry: what its copy may take at most.
+    /// The lengths of its files, and [`ENTRY_BYTES`] for each entry: the most that its copy may take.
     pub(super) apparent: u64,
-    /// The same, holes left out: what its copy takes where the file system keeps them.
+    /// The same without holes: what its copy takes if the file system supports them.
     pub(super) allocated: u64,
 }
 
-/// Adds to `size` what is in `folder`, until that is more than `limit`. Opens every file: what cannot be read is told
-/// before anything is copied. `refused` says what is wrong with a name, if anything is.
+/// Adds the content of `folder` to `size`, until that exceeds `limit`. Opens every file, so that unreadable ones are
+/// reported before anything is copied. `refused` returns what is wrong with a name, if anything.
 ///
 /// # Errors
-/// The file system's, and for what cannot be copied.
+/// The file system's, and for entries that cannot be copied.
 pub(super) fn measure(
     folder: &Path,
     size: &mut Size,
@@ -70,19 +70,18 @@ pub(super) fn measure(
     Ok(())
 }
 
-/// Makes the folder `to` and copies into it what `from` contains.
+/// Creates the directory `to` and copies the content of `from` into it.
 pub(super) fn copy_tree(from: &Path, to: &Path, halt: Halt<'_>) -> io::Result<()> {
     create(to).map_err(|error| with_path(to, error))?;
     copy_entries(from, to, halt)
 }
 
-/// Makes a folder that is closed to others, with those above it.
+/// Creates a private directory and its parents.
 pub(super) fn create(folder: &Path) -> io::Result<()> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// Copies what `from` contains. Links are copied as links, never followed: a component cannot follow one
-/// that leads out of its root.
+/// Copies the content of `from`. Links are copied as links: a component cannot follow one that leads out of its root.
 pub(super) fn copy_entries(from: &Path, to: &Path, halt: Halt<'_>) -> io::Result<()> {
     for entry in fs::read_dir(from).map_err(|error| with_path(from, error))? {
         if halt() {
@@ -98,14 +97,14 @@ pub(super) fn copy_entries(from: &Path, to: &Path, halt: Halt<'_>) -> io::Result
             let link = fs::read_link(&source).map_err(|error| with_path(&source, error))?;
             symlink(link, &target).map_err(|error| with_path(&target, error))?;
         } else if let Err(error) = copy_file(&source, &target, halt) {
-            // What has a path in its words already was about the source.
+            // An error with a path is about the source.
             return Err(if error.get_ref().is_some() { error } else { with_path(&target, error) });
         }
     }
     Ok(())
 }
 
-/// Copies a file with its permissions, and its holes as holes. What it grows by meanwhile stays out.
+/// Copies a file with its permissions and holes. Bytes that are appended meanwhile are not copied.
 fn copy_file(from: &Path, to: &Path, halt: Halt<'_>) -> io::Result<()> {
     let (mut source, metadata) = open(from)?;
     let mut target = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to)?;
@@ -122,7 +121,7 @@ fn copy_file(from: &Path, to: &Path, halt: Halt<'_>) -> io::Result<()> {
             }
             let copied = io::copy(&mut Read::by_ref(&mut source).take(CHUNK_BYTES.min(end - done)), &mut target)?;
             if copied == 0 {
-                // It has become shorter.
+                // The file was truncated meanwhile.
                 target.set_len(done)?;
                 return target.set_permissions(metadata.permissions());
             }
@@ -132,7 +131,7 @@ fn copy_file(from: &Path, to: &Path, halt: Halt<'_>) -> io::Result<()> {
     target.set_permissions(metadata.permissions())
 }
 
-/// The next bytes of a file, from `from` on, that are no hole.
+/// The next range of a file at or after `from` that is not a hole.
 fn next_data(file: &File, from: u64, length: u64) -> io::Result<Option<(u64, u64)>> {
     if from >= length {
         return Ok(None);
@@ -140,7 +139,7 @@ fn next_data(file: &File, from: u64, length: u64) -> io::Result<Option<(u64, u64
     let start = match rustix::fs::seek(file, SeekFrom::Data(from)) {
         Ok(start) => start,
         Err(Errno::NXIO) => return Ok(None),
-        // A file system that knows of no holes.
+        // The file system does not support holes.
         Err(Errno::INVAL | Errno::NOTSUP) => return Ok(Some((from, length))),
         Err(error) => return Err(error.into()),
     };
@@ -148,13 +147,13 @@ fn next_data(file: &File, from: u64, length: u64) -> io::Result<Option<(u64, u64
     Ok(Some((start, end)).filter(|(start, end)| start < end))
 }
 
-/// Opens a file of a tree. No link is followed, and no pipe waited for.
+/// Opens a file of a tree, without following links or blocking on pipes.
 fn open(path: &Path) -> io::Result<(File, Metadata)> {
     let not_copyable = || {
         let what = format!("{} is neither a file nor a folder nor a link", path.display());
         io::Error::new(io::ErrorKind::InvalidInput, what)
     };
-    // Looked at before, since opening a device may do something.
+    // Checked before, since opening a device may have effects.
     if !path.symlink_metadata()?.is_file() {
         return Err(not_copyable());
     }
@@ -165,7 +164,7 @@ fn open(path: &Path) -> io::Result<(File, Metadata)> {
     if metadata.is_file() { Ok((file, metadata)) } else { Err(not_copyable()) }
 }
 
-/// An error with the path that it is about.
+/// An error with its path.
 #[derive(Debug, thiserror::Error)]
 #[error("{}: {source}", path.display())]
 struct PathError {
@@ -178,7 +177,7 @@ pub(super) fn with_path(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), PathError { path: path.to_owned(), source: error })
 }
 
-/// Who has asked for the end knows of it: this is told to nobody.
+/// The error of an interrupted copy, which is never shown.
 pub(super) fn halted() -> io::Error {
     io::Error::other("it was interrupted")
 }
@@ -243,7 +242,7 @@ mod tests {
         assert!(error.to_string().ends_with("pipe is neither a file nor a folder nor a link"), "{error}");
     }
 
-    /// Between entries, and between the pieces of a file.
+    /// Between entries, and between the chunks of a file.
     #[test]
     fn an_interrupted_copy_stops_early() {
         let folder = folder();
@@ -255,7 +254,7 @@ mod tests {
             let to = folder.path().join(format!("to{looks}"));
             let error = copy_tree(&from, &to, &halt).unwrap_err();
             assert_eq!(error.to_string(), halted().to_string());
-            // It looks before the folder, before the file, and before each piece.
+            // It checks before the directory, before the file, and before each chunk.
             let file = fs::metadata(to.join("sub/file"));
             assert_eq!(file.is_ok(), looks > 1);
             let allocated = file.map_or(0, |file| file.blocks() * 512);

@@ -1,4 +1,4 @@
-//! Snapshots of fixtures: taken once a run, copied for each attempt.
+//! Snapshots of fixtures: taken once per run, copied for each attempt.
 
 use std::{
     collections::BTreeMap,
@@ -15,16 +15,16 @@ use super::{
 };
 use host_model::Fixture;
 
-/// A scenario's fixture as it was when the run began. Whatever an agent does to the original, every attempt
-/// starts the same and is compared with the same.
+/// A scenario's fixture as it was when the run began. Whatever an agent does to the original, every attempt starts with the
+/// same files and is compared with them.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The fixture's own files, seen by components at `/host/before`.
     before: Option<PathBuf>,
-    /// What roots are copied from: `before`, with a repository where one is asked for.
+    /// The source of roots: `before`, with a repository if requested.
     root: Option<PathBuf>,
     config: Option<PathBuf>,
-    /// Holds the further folders, each by its path in the scenario's folder.
+    /// Contains the further folders, each by its path in the scenario's folder.
     folders: Option<PathBuf>,
 }
 
@@ -40,7 +40,7 @@ pub enum FixtureError {
         #[source]
         source: io::Error,
     },
-    /// It uses a name that belongs to the host.
+    /// It uses a reserved name.
     #[error("the fixture {} contains `host`, which is reserved in a root; rename it", path.display())]
     Reserved {
         /// The fixture.
@@ -58,7 +58,7 @@ pub enum FixtureError {
         /// The limit, in bytes.
         disk: u64,
     },
-    /// There is no room for its copy.
+    /// There is not enough space for its copy.
     #[error("the fixture {} takes {bytes} bytes, but {} has only {free} left; make room there, or set TMPDIR", path.display(), into.display())]
     NoRoom {
         /// The first of the fixture's folders.
@@ -70,7 +70,7 @@ pub enum FixtureError {
         /// What is left there, in bytes.
         free: u64,
     },
-    /// Git does not run, or fails.
+    /// Git is missing or fails.
     #[error("cannot make the fixture {} a git repository: {reason}", path.display())]
     Git {
         /// The fixture.
@@ -80,13 +80,13 @@ pub enum FixtureError {
     },
 }
 
-/// A fixture that was kept cannot be made again.
+/// A saved fixture cannot be restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordedFixtureError {
     /// Its image cannot be used.
     #[error(transparent)]
     Image(#[from] RestoreError),
-    /// A folder for it cannot be made.
+    /// A directory for it cannot be created.
     #[error("cannot make the folder {}", path.display())]
     Create {
         /// The folder.
@@ -98,11 +98,10 @@ pub enum RecordedFixtureError {
 }
 
 impl Snapshot {
-    /// Tells what is wrong with `fixture` before anything of it is copied. It may have `disk` bytes, by what its files
-    /// say: what is a hole in them may become none.
+    /// Validates `fixture` before anything is copied. It may have `disk` bytes, including holes: their copies may have none.
     ///
     /// # Errors
-    /// [`FixtureError`]; any when `halt` asks for the end.
+    /// [`FixtureError`]; any if `halt` returns true.
     pub fn check(fixture: &Fixture, disk: u64, halt: Halt<'_>) -> Result<(), FixtureError> {
         measure_fixture(fixture, disk, halt).map(drop)
     }
@@ -110,7 +109,7 @@ impl Snapshot {
     /// Takes the snapshot of `fixture`, which may have `disk` bytes, into the new folder `into`.
     ///
     /// # Errors
-    /// [`FixtureError`]; any when `halt` asks for the end.
+    /// [`FixtureError`]; any if `halt` returns true.
     pub fn take(fixture: &Fixture, into: &Path, disk: u64, halt: Halt<'_>) -> Result<Self, FixtureError> {
         let size = measure_fixture(fixture, disk, halt)?;
         has_room(fixture, into, size)?;
@@ -128,7 +127,7 @@ impl Snapshot {
         }
         let root = if fixture.git {
             let root = into.join("repository");
-            // Errors name what the user knows: the fixture, not the copy.
+            // Errors name the fixture, which the user knows, not the copy.
             let named = fixture.root.as_deref().unwrap_or(&root);
             match &before {
                 Some(before) => copy_tree(before, &root, halt)
@@ -144,25 +143,25 @@ impl Snapshot {
         Ok(Self { before, root, config, folders })
     }
 
-    /// Writes all of it to the new image `to`, for [`Snapshot::recorded`]; returns its size in bytes.
+    /// Writes the snapshot to the new image `to`, for [`Snapshot::restore`]; returns its size in bytes.
     ///
     /// # Errors
     /// [`ImageError`].
-    pub fn keep(&self, to: &Path) -> Result<u64, ImageError> {
-        // Without a repository the root starts as what is there before.
+    pub fn save(&self, to: &Path) -> Result<u64, ImageError> {
+        // Without a repository the root starts as `before`.
         let root = if self.root == self.before { &None } else { &self.root };
         let present = [("before", &self.before), ("root", root), ("config", &self.config), ("folders", &self.folders)];
         let present = present.iter().filter_map(|(name, folder)| Some(Part { name, folder: folder.as_deref()? }));
         let parts: Vec<Part<'_>> = present.collect();
-        Captured::look(&parts, ImageLimits::default())?.write(&parts, to)
+        Captured::scan(&parts, ImageLimits::default())?.write(&parts, to)
     }
 
-    /// The snapshot that was kept as `image` of `bytes` bytes, made again in the new folder `into`. It needs neither
-    /// the fixture nor git.
+    /// Restores the snapshot that was saved as `image` of `bytes` bytes in the new directory `into`. It needs neither the
+    /// fixture nor git.
     ///
     /// # Errors
-    /// The image cannot be used, or the file system refuses.
-    pub fn recorded(image: &Path, bytes: u64, into: &Path) -> Result<Self, RecordedFixtureError> {
+    /// The image cannot be used, or the file system's.
+    pub fn restore(image: &Path, bytes: u64, into: &Path) -> Result<Self, RecordedFixtureError> {
         let names = ["before", "root", "config", "folders"];
         let folders = names.map(|name| into.join(name));
         let scratch = into.join("scratch");
@@ -205,7 +204,7 @@ impl Snapshot {
     }
 }
 
-/// How large a fixture is: at most `disk`, in all its folders together.
+/// The size of a fixture: at most `disk`, in all its folders together.
 fn measure_fixture(fixture: &Fixture, disk: u64, halt: Halt<'_>) -> Result<Size, FixtureError> {
     if let Some(root) = fixture.root.as_deref().filter(|root| root.join("host").symlink_metadata().is_ok()) {
         return Err(FixtureError::Reserved { path: root.to_owned() });
@@ -225,10 +224,10 @@ fn measure_fixture(fixture: &Fixture, disk: u64, halt: Halt<'_>) -> Result<Size,
     Ok(size)
 }
 
-/// Whether there is room for a fixture's copy: one that fills the disk would take it from others too.
+/// Whether there is space for a fixture's copy, which must not fill the disk.
 fn has_room(fixture: &Fixture, into: &Path, size: Size) -> Result<(), FixtureError> {
     let Some(present) = into.ancestors().find(|folder| folder.is_dir()) else { return Ok(()) };
-    // Where that is not known, the file system tells when it is full.
+    // If that is unknown, the copy fails on a full disk.
     let Ok(system) = rustix::fs::statvfs(present) else { return Ok(()) };
     let free = system.f_bavail.saturating_mul(system.f_frsize);
     if size.allocated <= free {
@@ -239,7 +238,7 @@ fn has_room(fixture: &Fixture, into: &Path, size: Size) -> Result<(), FixtureErr
     Err(FixtureError::NoRoom { path, bytes: size.allocated, into: present.to_owned(), free })
 }
 
-/// The folders that are in none of the others: copied with them, one that is would be there twice.
+/// The folders that are not inside another one, with which they are copied.
 fn outermost(folders: &BTreeMap<String, PathBuf>) -> impl Iterator<Item = (&String, &PathBuf)> {
     let covered = |name: &str| name.match_indices('/').any(|(end, _)| folders.contains_key(&name[..end]));
     folders.iter().filter(move |(name, _)| !covered(name))
@@ -287,18 +286,18 @@ mod tests {
     fn a_snapshot_is_restored_from_its_image_without_the_fixture() {
         let (folder, fixture) = fixture(true);
         let path = |name: &str| folder.path().join(name);
-        let bytes = take(&fixture, &path("snapshot")).unwrap().keep(&path("i.tar")).unwrap();
+        let bytes = take(&fixture, &path("snapshot")).unwrap().save(&path("i.tar")).unwrap();
         fs::remove_dir_all(fixture.root.unwrap()).unwrap();
-        let again = Snapshot::recorded(&path("i.tar"), bytes, &path("again")).unwrap();
+        let again = Snapshot::restore(&path("i.tar"), bytes, &path("again")).unwrap();
         assert_eq!(fs::read_link(again.before().unwrap().join("link")).unwrap(), Path::new("/etc/passwd"));
         assert!(again.root.as_ref().unwrap().join(".git/HEAD").is_file());
         assert!(again.config.is_none());
         assert_ne!(again.before, again.root);
         let bare = Snapshot { root: again.before.clone(), ..again };
-        let bytes = bare.keep(&path("bare.tar")).unwrap();
-        let bare = Snapshot::recorded(&path("bare.tar"), bytes, &path("bare")).unwrap();
+        let bytes = bare.save(&path("bare.tar")).unwrap();
+        let bare = Snapshot::restore(&path("bare.tar"), bytes, &path("bare")).unwrap();
         assert_eq!((bare.root.as_deref(), bare.before()), (Some(&*path("bare/before")), Some(&*path("bare/before"))));
-        let error = Snapshot::recorded(&path("i.tar"), bytes + 1, &path("not")).unwrap_err();
+        let error = Snapshot::restore(&path("i.tar"), bytes + 1, &path("not")).unwrap_err();
         assert!(error.to_string().contains("i.tar"), "{error}");
     }
 
@@ -313,8 +312,8 @@ mod tests {
         let names: Vec<_> = outermost(&fixture.folders).map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["root", "root-b"]);
         let snapshot = take(&fixture, &path("snapshot")).unwrap();
-        let bytes = snapshot.keep(&path("i.tar")).unwrap();
-        for snapshot in [snapshot, Snapshot::recorded(&path("i.tar"), bytes, &path("again")).unwrap()] {
+        let bytes = snapshot.save(&path("i.tar")).unwrap();
+        for snapshot in [snapshot, Snapshot::restore(&path("i.tar"), bytes, &path("again")).unwrap()] {
             let copy = tempfile::tempdir().unwrap();
             snapshot.copy_folders_to(&copy.path().join("folders"), NEVER).unwrap();
             for place in [snapshot.folders().unwrap(), &copy.path().join("folders")] {

@@ -32,7 +32,7 @@ use std::{path::PathBuf, sync::Arc};
 
 pub use audit::{Audit, UsedGrants};
 pub use copying::Halt;
-pub use disk_use::{DiskUse, Uncounted};
+pub use disk_use::{DiskUse, DiskUseError};
 use file_calls::FileCalls;
 pub use fixture::{FixtureError, RecordedFixtureError, Snapshot};
 pub use granted::{GrantError, Granted};
@@ -41,12 +41,12 @@ pub use image::{Captured, ImageError, ImageLimits, Part, RestoreError, restore};
 pub use network::Network;
 pub use output::OutputFile;
 use preview1::Listings;
-pub use preview1::Raised;
+pub use preview1::RaisedSignal;
 pub use programs::{Installed, installed};
 pub use remove::remove_tree;
-pub use resolver::{Resolve, Resolving, SystemResolver, Turn};
+pub use resolver::{LookupPermit, PendingLookup, Resolve, SystemResolver};
 pub use sweep::{DeadRun, Sweep, SweepProblem, sweep};
-pub use violations::{Crowded, Tripwire};
+pub use violations::{ConcurrencyExceeded, Violations};
 use wasmtime::{
     Store,
     component::{Linker, ResourceTable},
@@ -62,7 +62,7 @@ use host_model::{Fault, Limits};
 
 /// What a component gets. Everything is empty by default, and empty means denied.
 #[derive(Clone, Debug, Default)]
-pub struct Given {
+pub struct GuestConfig {
     /// Arguments, the program's name first.
     pub args: Vec<String>,
     /// The environment in order; granted variables come after it.
@@ -70,16 +70,16 @@ pub struct Given {
     /// The content of stdin.
     pub stdin: Vec<u8>,
     /// The directories in order.
-    pub preopens: Vec<OpenedDir>,
+    pub preopens: Vec<PreopenedDir>,
 }
 
 /// A directory that is open to a component.
 #[derive(Clone, Debug)]
-pub struct OpenedDir {
+pub struct PreopenedDir {
     /// Where it is.
     pub path: PathBuf,
     /// The name that the component knows it by.
-    pub seen_as: String,
+    pub guest_path: String,
     /// Whether the component cannot change it.
     pub read_only: bool,
 }
@@ -103,30 +103,30 @@ impl Sandbox {
     /// # Errors
     /// A fault of class `internal` if a directory cannot be opened.
     pub fn new(
-        given: &Given,
+        config: &GuestConfig,
         limits: &Limits,
         outputs: Option<(OutputFile, OutputFile)>,
         account: Arc<Account>,
         network: Network,
     ) -> Result<Self, Fault> {
         let mut wasi = WasiCtx::builder();
-        wasi.args(&given.args);
+        wasi.args(&config.args);
         if let Some((stdout, stderr)) = outputs {
             wasi.stdout(stdout).stderr(stderr);
         }
-        let own = given.env.iter().map(|(name, value)| (name, value));
+        let own = config.env.iter().map(|(name, value)| (name, value));
         for (name, value) in own.chain(network.granted().env()) {
             wasi.env(name, value);
         }
         if let Some(seed) = network.granted().grants().deterministic {
             determinism::make_deterministic(&mut wasi, seed);
         }
-        if !given.stdin.is_empty() {
-            wasi.stdin(MemoryInputPipe::new(given.stdin.clone()));
+        if !config.stdin.is_empty() {
+            wasi.stdin(MemoryInputPipe::new(config.stdin.clone()));
         }
-        for OpenedDir { path, seen_as, read_only } in &given.preopens {
+        for PreopenedDir { path, guest_path, read_only } in &config.preopens {
             let perms = if *read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
-            wasi.preopened_dir(path, seen_as, perms).map_err(|error| {
+            wasi.preopened_dir(path, guest_path, perms).map_err(|error| {
                 let what = format!("cannot open {} for the component", path.display());
                 let error: &(dyn std::error::Error + Send + Sync) = error.as_ref();
                 Fault::of_host(what, error)
@@ -143,7 +143,7 @@ impl Sandbox {
         wasi.ctx().table.set_max_capacity(limits.handles as usize);
         let limiter = Limiter::new(limits, Arc::clone(&account));
         let gate = HttpGate(Arc::clone(&network));
-        let files = FileCalls::new(network.tripwire(), account);
+        let files = FileCalls::new(network.violations(), account);
         Ok(Self { wasi, listings: Listings::default(), http: http_ctx(), gate, network, files, limiter })
     }
 
@@ -153,7 +153,7 @@ impl Sandbox {
     /// As [`Sandbox::new`].
     pub fn without_grants(limits: &Limits, account: Arc<Account>) -> Result<Self, Fault> {
         let network = Network::new(Arc::default(), Arc::new(SystemResolver), Arc::default(), None, limits.handles);
-        Self::new(&Given::default(), limits, None, account, network)
+        Self::new(&GuestConfig::default(), limits, None, account, network)
     }
 
     /// What outgoing HTTP needs.

@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi::sockets::SocketAddrUse;
 
 use super::{
-    Audit, Granted, Resolve, Tripwire,
+    Audit, Granted, Resolve, Violations,
     denial_code::{is_of_this_machine, is_outside},
     loopback::{Loopback, Protocol},
     resolver::AttemptResolver,
@@ -37,7 +37,7 @@ const MAX_ANSWERS: usize = 1_000;
 pub struct Network {
     granted: Arc<Granted>,
     resolver: AttemptResolver,
-    tripwire: Arc<Tripwire>,
+    violations: Arc<Violations>,
     audit: Option<Arc<Audit>>,
     /// Permits for pending requests and lookups.
     permits: Arc<Semaphore>,
@@ -91,12 +91,12 @@ impl Protocol {
 
 impl Network {
     /// The network with what `granted` allows, and up to `at_once` pending requests and lookups. Denied uses are recorded
-    /// in `tripwire`, and all uses in `audit`.
+    /// in `violations`, and all uses in `audit`.
     #[must_use]
     pub fn new(
         granted: Arc<Granted>,
         resolver: Arc<dyn Resolve>,
-        tripwire: Arc<Tripwire>,
+        violations: Arc<Violations>,
         audit: Option<Arc<Audit>>,
         at_once: u32,
     ) -> Self {
@@ -105,7 +105,7 @@ impl Network {
         Self {
             granted,
             resolver,
-            tripwire,
+            violations,
             audit,
             permits,
             at_once,
@@ -120,15 +120,15 @@ impl Network {
     }
 
     /// Where denied uses are recorded.
-    pub(super) fn tripwire(&self) -> &Arc<Tripwire> {
-        &self.tripwire
+    pub(super) fn violations(&self) -> &Arc<Violations> {
+        &self.violations
     }
 
     /// Records that `what` was denied; `item` would have granted it.
     pub(super) fn refuse(&self, kind: Kind, what: &str, item: Option<GrantItem>) {
         let item = item.and_then(|item| self.grantable(item));
         let how = item.as_ref().map(|item| format!(" (to grant it: `{item}`)")).unwrap_or_default();
-        self.tripwire.denied(format!("{}: {what}{how}", kind.shown));
+        self.violations.denied(format!("{}: {what}{how}", kind.shown));
         self.note(kind, what, item.as_ref(), false);
     }
 
@@ -159,7 +159,7 @@ impl Network {
     /// recorded: WASI 0.3 has no handles for them, so the limit on handles does not bound them by itself.
     pub(super) fn permit(&self, kind: Kind, what: &str, bytes: u64) -> Option<Permit> {
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
-            self.tripwire.concurrency_exceeded(self.at_once);
+            self.violations.add_concurrency_exceeded(self.at_once);
             self.note(kind, &format!("{what}, beyond {} at once (limit `handles`)", self.at_once), None, false);
             return None;
         };

@@ -1,3 +1,5 @@
+//! The stdout and stderr of a component.
+
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
@@ -15,19 +17,19 @@ use wasmtime_wasi::{
     p2::{OutputStream, Pollable, StreamError, StreamResult},
 };
 
-use super::Tripwire;
+use super::Violations;
 
-/// How much of the end is kept in memory for messages.
+/// How much of the end stays in memory for messages.
 const TAIL_BYTES: usize = 16 << 10;
 /// What a component may write in one call.
 const MAX_WRITE_BYTES: usize = 64 << 10;
 
-/// A component's stdout or stderr: written to a file while it happens, bounded, its end kept for messages. The
-/// file appears with the first byte. Writing past the bound is a breach.
+/// A component's stdout or stderr: written to a file immediately, bounded, with its end in memory for messages. The file
+/// appears with the first byte. Exceeding the limit ends the attempt.
 #[derive(Clone)]
 pub struct OutputFile {
     shared: Arc<Mutex<Shared>>,
-    tripwire: Arc<Tripwire>,
+    violations: Arc<Violations>,
 }
 
 struct Shared {
@@ -41,11 +43,11 @@ struct Shared {
 }
 
 impl OutputFile {
-    /// Output that goes to `path`, whose folders are made when they are needed. `name` is `stdout` or `stderr`.
+    /// Output to `path`, whose directories are created on demand. `name` is `stdout` or `stderr`.
     #[must_use]
-    pub fn new(name: &'static str, path: PathBuf, limit: u64, tripwire: &Arc<Tripwire>) -> Self {
+    pub fn new(name: &'static str, path: PathBuf, limit: u64, violations: &Arc<Violations>) -> Self {
         let shared = Shared { name, path, file: None, written: 0, limit, tail: Vec::new(), error: None };
-        Self { shared: Arc::new(Mutex::new(shared)), tripwire: Arc::clone(tripwire) }
+        Self { shared: Arc::new(Mutex::new(shared)), violations: Arc::clone(violations) }
     }
 
     /// Bytes written so far.
@@ -62,21 +64,21 @@ impl OutputFile {
         String::from_utf8_lossy(&shared.tail[start..]).into_owned()
     }
 
-    /// The file that holds it all, if anything was written.
+    /// The file, if anything was written.
     #[must_use]
     pub fn path(&self) -> Option<PathBuf> {
         let shared = self.lock();
         shared.file.is_some().then(|| shared.path.clone())
     }
 
-    /// The first error of the file itself; what was written after it is lost.
+    /// The first error of the file; later output is lost.
     #[must_use]
     pub fn take_error(&self) -> Option<io::Error> {
         self.lock().error.take()
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
-        // The worst that a panicking thread can leave is a line that is half written.
+        // A panic can at worst leave an incomplete line.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -91,7 +93,7 @@ impl OutputFile {
         let what =
             format!("the component writes more than {} bytes to {}; its limit is `output`", shared.limit, shared.name);
         drop(shared);
-        self.tripwire.limit(what.clone());
+        self.violations.limit(what.clone());
         Err(what)
     }
 }
@@ -114,7 +116,7 @@ impl Shared {
                 Ok(())
             }),
         };
-        // The component is not to blame for a full disk: the attempt tells it.
+        // A full disk is not the component's fault: the attempt reports it.
         self.error = written.err();
     }
 }
@@ -180,11 +182,11 @@ impl AsyncWrite for OutputFile {
 mod tests {
     use super::*;
 
-    fn output(limit: u64) -> (tempfile::TempDir, Arc<Tripwire>, OutputFile) {
+    fn output(limit: u64) -> (tempfile::TempDir, Arc<Violations>, OutputFile) {
         let folder = tempfile::tempdir().unwrap();
-        let tripwire = Arc::new(Tripwire::default());
-        let output = OutputFile::new("stdout", folder.path().join("a/stdout.txt"), limit, &tripwire);
-        (folder, tripwire, output)
+        let violations = Arc::new(Violations::default());
+        let output = OutputFile::new("stdout", folder.path().join("a/stdout.txt"), limit, &violations);
+        (folder, violations, output)
     }
 
     #[test]
@@ -196,11 +198,11 @@ mod tests {
 
     #[test]
     fn output_past_its_limit_ends_the_attempt_and_is_truncated() {
-        let (_folder, tripwire, mut output) = output(10);
+        let (_folder, violations, mut output) = output(10);
         output.write(Bytes::from_static(b"12345678")).unwrap();
-        assert!(tripwire.breached().is_none());
+        assert!(violations.breached().is_none());
         assert!(output.write(Bytes::from_static(b"90abc")).is_err());
-        assert!(tripwire.breached().unwrap().message.contains("stdout"));
+        assert!(violations.breached().unwrap().message.contains("stdout"));
         assert_eq!(std::fs::read(output.path().unwrap()).unwrap(), b"1234567890");
         assert_eq!(output.tail(), "1234567890");
     }
@@ -219,10 +221,10 @@ mod tests {
     fn a_failed_write_is_reported_and_the_component_continues() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a"), "no folder").unwrap();
-        let tripwire = Arc::new(Tripwire::default());
-        let mut output = OutputFile::new("stdout", folder.path().join("a/stdout.txt"), 10, &tripwire);
+        let violations = Arc::new(Violations::default());
+        let mut output = OutputFile::new("stdout", folder.path().join("a/stdout.txt"), 10, &violations);
         output.write(Bytes::from_static(b"lost")).unwrap();
         assert!(output.take_error().is_some());
-        assert!(tripwire.breached().is_none());
+        assert!(violations.breached().is_none());
     }
 }

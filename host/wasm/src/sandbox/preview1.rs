@@ -27,7 +27,7 @@ const INVAL: i32 = 28;
 /// The program raised a signal, which WASI does not have.
 #[derive(Debug, thiserror::Error)]
 #[error("the program raised the signal {0}")]
-pub struct Raised(i32);
+pub struct RaisedSignal(i32);
 
 /// The sandbox, and the memory of the calling module: empty if it exports none, so that every address is out of bounds.
 fn parts<'a, T: HasSandbox>(caller: &'a mut Caller<'_, T>) -> (&'a mut Sandbox, GuestMemory<'a>) {

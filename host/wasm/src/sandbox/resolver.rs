@@ -17,12 +17,12 @@ use tokio::{
 pub trait Resolve: Send + Sync {
     /// The addresses of `name`. It may take any time; callers have a timeout. `turn` is held until the lookup uses no more
     /// resources, even if nothing waits for it anymore.
-    fn resolve(&self, name: &str, turn: Turn) -> Resolving;
+    fn resolve(&self, name: &str, turn: LookupPermit) -> PendingLookup;
 }
 
 /// A permit for one of the lookups of an attempt.
 #[derive(Debug)]
-pub struct Turn(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit);
+pub struct LookupPermit(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit);
 
 /// The resolver of one attempt: a few concurrent lookups, so that other attempts need not wait.
 pub(super) struct AttemptResolver {
@@ -38,12 +38,12 @@ impl AttemptResolver {
     /// [`Resolve::resolve`], after waiting for a permit of the attempt.
     pub(super) async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         let turn = Arc::clone(&self.own).acquire_owned().await.map_err(io::Error::other)?;
-        self.resolver.resolve(name, Turn(turn)).await
+        self.resolver.resolve(name, LookupPermit(turn)).await
     }
 }
 
 /// A pending lookup.
-pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
+pub type PendingLookup = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 
 /// The system's resolver.
 pub struct SystemResolver;
@@ -57,7 +57,7 @@ const MAX_ATTEMPT_LOOKUPS: usize = 4;
 static PERMITS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_LOOKUPS)));
 
 impl Resolve for SystemResolver {
-    fn resolve(&self, name: &str, turn: Turn) -> Resolving {
+    fn resolve(&self, name: &str, turn: LookupPermit) -> PendingLookup {
         // No DNS server is asked for this machine.
         if name == "localhost" {
             return Box::pin(async { Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]) });
@@ -75,7 +75,7 @@ impl Resolve for SystemResolver {
 /// permit until `lookup` returns.
 async fn with_permits<T: Send + 'static>(
     permits: Arc<Semaphore>,
-    own: Turn,
+    own: LookupPermit,
     lookup: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
     let turn = permits.acquire_owned().await.map_err(io::Error::other)?;
@@ -94,8 +94,8 @@ mod tests {
     use super::*;
 
     /// A permit of an attempt.
-    fn own() -> Turn {
-        Turn(Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap())
+    fn own() -> LookupPermit {
+        LookupPermit(Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap())
     }
 
     /// Looks up at once, but for `hangs.example`, whose look-up goes on until there is no more sender.
@@ -106,7 +106,7 @@ mod tests {
     }
 
     impl Resolve for Slow {
-        fn resolve(&self, name: &str, turn: Turn) -> Resolving {
+        fn resolve(&self, name: &str, turn: LookupPermit) -> PendingLookup {
             let (hangs, ended, begun) = (name == "hangs.example", Arc::clone(&self.ended), self.begun.clone());
             Box::pin(with_permits(Arc::clone(&self.permits), turn, move || {
                 if hangs {

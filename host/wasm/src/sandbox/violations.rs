@@ -21,7 +21,7 @@ const MAX_LOSSY_NAMES: usize = 5;
 /// Records what a component did that it may not. Exceeding a limit ends the attempt; a denied use returns an error and is
 /// recorded, and the component continues.
 #[derive(Default)]
-pub struct Tripwire {
+pub struct Violations {
     recorded: Mutex<Recorded>,
     breached: Notify,
 }
@@ -31,28 +31,28 @@ struct Recorded {
     breach: Option<Fault>,
     denied: Vec<String>,
     more_denials: u64,
-    concurrency_exceeded: Option<Crowded>,
+    concurrency_exceeded: Option<ConcurrencyExceeded>,
     lossy_names: BTreeSet<Vec<u8>>,
     more_lossy_names: bool,
 }
 
 /// Requests and lookups that were refused because too many were pending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Crowded {
+pub struct ConcurrencyExceeded {
     /// How many.
     pub refused: u64,
     /// How many may be pending.
     pub at_once: u32,
 }
 
-impl fmt::Display for Crowded {
+impl fmt::Display for ConcurrencyExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { refused, at_once } = self;
         write!(f, "{refused} requests and look-ups beyond {at_once} at once; the limit is `handles`")
     }
 }
 
-impl Tripwire {
+impl Violations {
     /// A limit was exceeded, which ends the attempt as `limit`.
     pub fn limit(&self, what: impl Into<String>) {
         self.breach(Fault::new(FaultClass::Limit, what));
@@ -83,14 +83,14 @@ impl Tripwire {
     }
 
     /// A request or a lookup was refused because `at_once` of them were pending.
-    pub(super) fn concurrency_exceeded(&self, at_once: u32) {
+    pub(super) fn add_concurrency_exceeded(&self, at_once: u32) {
         let mut recorded = self.lock();
-        recorded.concurrency_exceeded.get_or_insert(Crowded { refused: 0, at_once }).refused += 1;
+        recorded.concurrency_exceeded.get_or_insert(ConcurrencyExceeded { refused: 0, at_once }).refused += 1;
     }
 
     /// The requests and lookups that were refused because too many were pending, if any.
     #[must_use]
-    pub fn crowd(&self) -> Option<Crowded> {
+    pub fn concurrency_exceeded(&self) -> Option<ConcurrencyExceeded> {
         self.lock().concurrency_exceeded
     }
 
@@ -106,7 +106,7 @@ impl Tripwire {
 
     /// A message about file names that are not UTF-8, which the component saw with U+FFFD in them.
     #[must_use]
-    pub fn odd_names(&self) -> Option<String> {
+    pub fn lossy_names(&self) -> Option<String> {
         let recorded = self.lock();
         if recorded.lossy_names.is_empty() {
             return None;
@@ -154,11 +154,11 @@ mod tests {
 
     #[test]
     fn recorded_denials_are_bounded_in_number_and_length() {
-        let tripwire = Tripwire::default();
+        let violations = Violations::default();
         for number in 0..100 {
-            tripwire.denied(format!("{number}: {}", "é".repeat(100_000)));
+            violations.denied(format!("{number}: {}", "é".repeat(100_000)));
         }
-        let (denials, more) = tripwire.denials();
+        let (denials, more) = violations.denials();
         assert_eq!((denials.len(), more), (MAX_DENIALS, 80));
         assert!(denials.iter().all(|what| what.len() < MAX_DENIAL_BYTES + 10 && what.ends_with(" …")));
     }

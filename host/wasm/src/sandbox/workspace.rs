@@ -287,7 +287,7 @@ impl AttemptDirs {
     ///
     /// # Errors
     /// The file system's.
-    pub fn for_agent(&self) -> io::Result<()> {
+    pub fn create_agent_dirs(&self) -> io::Result<()> {
         for folder in [&self.home, &self.tmp] {
             match create_private(folder) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(with_path(folder, error)),

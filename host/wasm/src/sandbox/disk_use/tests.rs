@@ -51,9 +51,9 @@ fn files_of_the_host_do_not_count() {
     let before = dirs.disk_use(&[]).unwrap();
     let shown = dirs.base.join("session-1");
     fs::create_dir(&shown).unwrap();
-    dirs.put_there(&fs::symlink_metadata(&shown).unwrap());
+    dirs.exclude_from_disk_use(&fs::symlink_metadata(&shown).unwrap());
     fs::write(shown.join("events.jsonl"), vec![1; 4 * MIB]).unwrap();
-    dirs.put_there(&fs::symlink_metadata(shown.join("events.jsonl")).unwrap());
+    dirs.exclude_from_disk_use(&fs::symlink_metadata(shown.join("events.jsonl")).unwrap());
     assert_eq!(dirs.disk_use(&[]).unwrap(), before);
     fs::write(dirs.root.join("file"), vec![1; MIB]).unwrap();
     assert!(dirs.disk_use(&[]).unwrap().bytes >= before.bytes + MIB as u64, "the attempt's own still does");
@@ -103,7 +103,7 @@ fn unlinked_files_are_counted_while_they_are_open() {
     let (_folder, dirs) = attempt();
     let own = [i32::try_from(std::process::id()).unwrap()];
     let before = dirs.disk_use(&own).unwrap();
-    assert_eq!(before.nameless, 0);
+    assert_eq!(before.unlinked_bytes, 0);
     let removed = dirs.root.join("removed");
     let mut file = File::create(&removed).unwrap();
     file.write_all(&vec![1; 4 * MIB]).unwrap();
@@ -113,7 +113,7 @@ fn unlinked_files_are_counted_while_they_are_open() {
     let again = file.try_clone().unwrap();
     let used = dirs.disk_use(&own).unwrap();
     assert_eq!(
-        (used.nameless, used.bytes),
+        (used.unlinked_bytes, used.bytes),
         (allocated_bytes, before.bytes + allocated_bytes),
         "twice open, counted once"
     );
@@ -124,7 +124,7 @@ fn unlinked_files_are_counted_while_they_are_open() {
     if let Ok(mut never) = File::options().write(true).custom_flags(libc::O_TMPFILE).mode(0o600).open(&dirs.tmp) {
         never.write_all(&vec![1; 2 * MIB]).unwrap();
         never.sync_all().unwrap();
-        assert!(dirs.disk_use(&own).unwrap().nameless >= 2 * MIB as u64);
+        assert!(dirs.disk_use(&own).unwrap().unlinked_bytes >= 2 * MIB as u64);
     }
 }
 
@@ -154,7 +154,7 @@ fn too_deep_a_tree_cannot_be_counted() {
         rustix::fs::mkdirat(&folder, name.as_str(), rustix::fs::Mode::RWXU).unwrap();
         folder = rustix::fs::openat(&folder, name.as_str(), OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
     }
-    assert!(matches!(dirs.disk_use(&[]), Err(Uncounted::TooDeep)));
+    assert!(matches!(dirs.disk_use(&[]), Err(DiskUseError::TooDeep)));
     crate::sandbox::remove_tree(&dirs.root).unwrap();
 }
 
@@ -173,7 +173,7 @@ fn locked_directories_use_few_descriptors() {
         let counted = dirs.disk_use(&[]);
         (dirs, counted)
     });
-    assert!(matches!(counted, Err(Uncounted::TooDeep)), "{counted:?}");
+    assert!(matches!(counted, Err(DiskUseError::TooDeep)), "{counted:?}");
     closed.iter().rev().for_each(set(0o700));
     assert!(dirs.disk_use(&[]).is_ok());
 }

@@ -1,4 +1,4 @@
-//! Reads a directory a few entries at a time, and leaves none out: not for a name that is not UTF-8, nor for a file
+//! Reads a directory a few entries at a time, without missing any: neither names that are not UTF-8, nor files next to one
 //! that is removed meanwhile.
 
 use std::{fs::File, io};
@@ -8,7 +8,7 @@ use rustix::{
     io::Errno,
 };
 
-/// Entries that are read together. More of them would take memory for each listing that a component leaves open.
+/// Entries that are read together. More would cost memory for each listing that a component leaves open.
 const MAX_ENTRIES: usize = 64;
 
 /// A directory that is being listed.
@@ -21,12 +21,12 @@ pub(super) struct Listing {
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) kind: FileType,
-    /// The name's bytes, where they are not UTF-8.
+    /// The bytes of the name if it is not UTF-8.
     pub(super) raw_name: Option<Vec<u8>>,
 }
 
 impl Listing {
-    /// Begins to list `directory`, from the start whatever was read of it before.
+    /// Starts a listing of `directory` from its beginning.
     pub(super) fn of(directory: &File) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self { directory: Dir::new(openat(directory, ".", flags, Mode::empty())?)? })

@@ -1,4 +1,4 @@
-//! Finds what a component names as a listing has shown it: with U+FFFD where the name is not UTF-8.
+//! Finds files by the names that a listing shows: with U+FFFD if the name is not UTF-8.
 
 use std::{fs::File, io};
 
@@ -6,15 +6,15 @@ use rustix::io::Errno;
 
 use super::{listing::Listing, open::find};
 
-/// Whether a path may name such a file.
+/// Whether a path may contain such a name.
 pub(super) fn may_be_lossy(path: &str) -> bool {
     path.contains(char::REPLACEMENT_CHARACTER)
 }
 
-/// The path's bytes as the file system has them. A name that exists as it is written is taken as it is.
+/// The bytes of the path in the file system. A name that exists literally is used as it is.
 ///
 /// # Errors
-/// The file system's; `ENOENT` where no name or more than one is shown like that.
+/// The file system's; `ENOENT` if no name or more than one is shown like that.
 pub(super) fn find_raw(directory: &File, path: &str) -> io::Result<Vec<u8>> {
     let mut raw: Vec<u8> = Vec::new();
     for name in path.split('/') {
@@ -35,7 +35,7 @@ fn exists(directory: &File, before: &[u8], name: &str) -> bool {
     find(directory, &[before, name.as_bytes()].concat(), false).is_ok()
 }
 
-/// The one name in a directory that is shown as `name`.
+/// The only name in a directory that is shown as `name`.
 fn find_by_lossy_name(directory: &File, name: &str) -> io::Result<Vec<u8>> {
     let mut listing = Listing::of(directory)?;
     let mut found = None;
@@ -45,7 +45,7 @@ fn find_by_lossy_name(directory: &File, name: &str) -> io::Result<Vec<u8>> {
             return found.ok_or_else(|| Errno::NOENT.into());
         }
         for entry in entries.into_iter().filter(|entry| entry.name == name) {
-            // Which of two is meant nobody can tell.
+            // Two such names are ambiguous.
             if let Some(raw_name) = entry.raw_name
                 && found.replace(raw_name).is_some()
             {

@@ -1,4 +1,4 @@
-//! Opens the paths that a component names: beneath their directory, without waiting, and only files and directories.
+//! Opens paths for a component: beneath their directory, without blocking, and only files and directories.
 
 use std::{fs::File, io, sync::LazyLock};
 
@@ -7,10 +7,10 @@ use rustix::{
     io::Errno,
 };
 
-/// How often a path is looked up again that was renamed meanwhile.
+/// How often a path is resolved again that was renamed meanwhile.
 const MAX_RETRIES: usize = 4;
 
-/// How a component wants to open a path.
+/// How to open a path.
 #[derive(Clone, Copy, Debug, Default)]
 pub(in super::super) struct OpenOptions {
     pub(in super::super) follow: bool,
@@ -32,17 +32,17 @@ pub(super) enum Opened {
 }
 
 impl OpenOptions {
-    /// Whether it may change something.
+    /// Whether it may change the file.
     pub(super) fn changes(self) -> bool {
         self.create || self.truncate || self.write
     }
 
-    /// Whether the result can be read. What is not opened for writing is opened for reading.
+    /// Whether the result can be read. A file that is not opened for writing is opened for reading.
     pub(super) fn reads(self) -> bool {
         self.read || !self.write
     }
 
-    /// Refuses what no path can be opened with.
+    /// Refuses invalid combinations.
     pub(super) fn check(self) -> io::Result<()> {
         if self.synchronized {
             return Err(Errno::NOTSUP.into());
@@ -67,7 +67,7 @@ impl OpenOptions {
     }
 }
 
-/// Whether the kernel has the call that resolves a path safely. Containers with old filters refuse it.
+/// Whether `openat2` is available. Containers with old seccomp filters refuse it.
 pub(super) fn is_available() -> bool {
     static AVAILABLE: LazyLock<bool> = LazyLock::new(|| {
         let opened = openat2(CWD, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::BENEATH);
@@ -76,20 +76,20 @@ pub(super) fn is_available() -> bool {
     *AVAILABLE
 }
 
-/// Opens `path` in `directory`. A named pipe, a socket or a device is refused with `ENOTSUP`, what lies on another file
-/// system or outside of the directory with `EPERM`.
+/// Opens `path` in `directory`. A named pipe, a socket or a device is refused with `ENOTSUP`; a file on another file system or
+/// outside the directory with `EPERM`.
 ///
 /// # Errors
-/// The file system's; `EAGAIN` where somebody holds a lease on the file.
+/// The file system's; `EAGAIN` if another process holds a lease on the file.
 pub(super) fn open(directory: &File, path: &[u8], options: OpenOptions) -> io::Result<Opened> {
-    // Looked at before: to open a pipe wakes whoever waits for a reader, and to open a device may do anything.
+    // Checked before: opening a pipe wakes its writers, and opening a device may have any effect.
     match resolve(directory, path, OFlags::PATH | (options.flags() & OFlags::NOFOLLOW)) {
         Ok(found) => drop(kind(&found)?),
         Err(Errno::NOENT) if options.create => {}
         Err(error) => return Err(error.into()),
     }
-    // And looked at after, since something else may be there by now. With `O_NONBLOCK` nothing makes it wait: neither a
-    // pipe without another end, nor a lease.
+    // Checked again after, since the file may have been replaced. With `O_NONBLOCK` neither a pipe without another end nor a
+    // lease blocks.
     let opened = resolve(directory, path, options.flags() | OFlags::NONBLOCK | OFlags::NOCTTY)?;
     match kind(&opened)? {
         FileType::Directory => Ok(Opened::Directory(opened)),
@@ -98,12 +98,12 @@ pub(super) fn open(directory: &File, path: &[u8], options: OpenOptions) -> io::R
     }
 }
 
-/// Finds `path` without opening it, whatever it is.
+/// Finds `path` without opening it.
 pub(super) fn find(directory: &File, path: &[u8], follow: bool) -> Result<File, Errno> {
     resolve(directory, path, if follow { OFlags::PATH } else { OFlags::PATH | OFlags::NOFOLLOW })
 }
 
-/// Mounts are not crossed: no directory of an attempt has one, and an agent may mount a file system that never answers.
+/// Does not cross mounts: no directory of an attempt has one, and an agent may mount a file system that never responds.
 fn resolve(directory: &File, path: &[u8], flags: OFlags) -> Result<File, Errno> {
     let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
     let mode = if flags.contains(OFlags::CREATE) { Mode::from_raw_mode(0o666) } else { Mode::empty() };
@@ -117,10 +117,10 @@ fn resolve(directory: &File, path: &[u8], flags: OFlags) -> Result<File, Errno> 
     opened.map_err(|error| if error == Errno::XDEV { Errno::PERM } else { error })
 }
 
-/// The kind of an open file, where a component may have it.
+/// The type of an open file, if a component may have it.
 fn kind(file: &File) -> Result<FileType, Errno> {
     match FileType::from_raw_mode(fstat(file)?.st_mode) {
-        // Opened without being followed, which fails in its own way.
+        // A link that is not followed fails in its own way.
         kind @ (FileType::RegularFile | FileType::Directory | FileType::Symlink) => Ok(kind),
         _ => Err(Errno::NOTSUP),
     }
@@ -152,7 +152,7 @@ mod tests {
         synchronized: false,
     };
 
-    /// Opens on a thread of its own: a test that hangs says nothing.
+    /// Opens on another thread, with a timeout.
     fn open_in(folder: &Path, path: &str, options: OpenOptions) -> io::Result<Opened> {
         let (directory, path) = (File::open(folder).unwrap(), path.to_owned());
         let (sender, receiver) = mpsc::channel();
@@ -187,7 +187,7 @@ mod tests {
                 assert_eq!(error(open_in(folder.path(), name, options)), Errno::NOTSUP, "{name} {options:?}");
             }
         }
-        // A device can be made by root alone.
+        // Only root can create a device.
         if rustix::fs::mknodat(CWD, at("null"), FileType::CharacterDevice, 0o600.into(), rustix::fs::makedev(1, 3))
             .is_ok()
         {
@@ -196,7 +196,7 @@ mod tests {
         assert_eq!(error(open_in(folder.path(), "link", OpenOptions { follow: false, ..READ })), Errno::LOOP);
     }
 
-    /// A program that waits for a reader of its pipe goes on waiting: the component has read nothing.
+    /// A program that waits for a reader of its pipe keeps waiting.
     #[test]
     fn refusing_a_pipe_wakes_no_writer() {
         let folder = tempfile::tempdir().unwrap();
@@ -276,7 +276,7 @@ mod tests {
 
     #[test]
     fn other_file_systems_are_not_entered() {
-        // `/proc` is one, wherever there is one.
+        // `/proc` is another file system, if it exists.
         if Path::new("/proc/self/status").exists() {
             assert_eq!(error(open_in(Path::new("/"), "proc/self/status", READ)), Errno::PERM);
         }
@@ -290,7 +290,7 @@ mod tests {
         let holder = fs::OpenOptions::new().write(true).open(&path).unwrap();
         // SAFETY: the descriptor is open, and the call takes a number.
         let leased = unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&holder), libc::F_SETLEASE, libc::F_WRLCK) };
-        // Some file systems have none. SIGIO, which tells the holder, is none of the test's.
+        // Some file systems do not support leases. The test ignores SIGIO, which notifies the holder.
         if leased == 0 {
             // SAFETY: a signal that is ignored runs no code.
             unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };

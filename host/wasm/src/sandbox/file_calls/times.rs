@@ -1,5 +1,4 @@
-//! Sets the times of a path that may be a link. wasmtime opens what the path leads to for that, and waits where it is a
-//! pipe.
+//! Sets the times of a path that may be a link. wasmtime opens the target, and blocks if it is a pipe.
 
 use std::{
     fs::File,
@@ -15,14 +14,14 @@ use rustix::{
 
 use super::{lossy_names, open::find};
 
-/// The times to set; none stays as it is.
+/// The times to set; `None` does not change.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Times {
     pub(in super::super) read: Option<SystemTime>,
     pub(in super::super) modified: Option<SystemTime>,
 }
 
-/// A moment `seconds` and `nanoseconds` after 1970, or before it where the seconds are negative.
+/// The time `seconds` and `nanoseconds` after 1970, or before it if the seconds are negative.
 pub(super) fn system_time(seconds: i128, nanoseconds: u32) -> Result<SystemTime, Errno> {
     let away = u64::try_from(seconds.unsigned_abs()).map_err(|_| Errno::OVERFLOW)?;
     let whole = away.checked_add(u64::from(nanoseconds / 1_000_000_000)).ok_or(Errno::OVERFLOW)?;
@@ -31,7 +30,7 @@ pub(super) fn system_time(seconds: i128, nanoseconds: u32) -> Result<SystemTime,
     system_time.ok_or(Errno::OVERFLOW)
 }
 
-/// Sets the times of what `path` leads to.
+/// Sets the times of the target of `path`.
 ///
 /// # Errors
 /// The file system's.

@@ -1,4 +1,4 @@
-//! Makes trees again as an image has them. The image may be anybody's: nothing outside of the trees is written.
+//! Restores trees from an image. The image is untrusted: nothing outside the trees is written.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -21,10 +21,10 @@ use tar::{Archive, EntryType};
 use super::{ImageLimits, Part, open_directory, open_from};
 use crate::sandbox::remove_tree;
 
-/// Bytes that an entry takes in an image beside its content, long names included.
+/// Bytes of an entry in addition to its content, long names included.
 const ENTRY_OVERHEAD: u64 = 8 << 10;
 
-/// Why trees could not be made again.
+/// Why trees could not be restored.
 #[derive(Debug, thiserror::Error)]
 #[error("the image {}: {reason}", image.display())]
 pub struct RestoreError {
@@ -32,14 +32,12 @@ pub struct RestoreError {
     reason: String,
 }
 
-/// Replaces what the folders of `parts` hold by what `image` holds of them, and returns which of them it has; the
-/// others stay as they are. Folders that are in both stay the same folders: a component that has them open sees their
-/// new content. `bytes` is the image's size as it was written, and `scratch` a folder of the same file system, private
-/// to the attempt.
+/// Replaces the content of the `parts` by that in `image`, and returns which of them it contains; the others do not change.
+/// Directories in both stay the same: a component that has them open sees their new content. `bytes` is the image's size as
+/// it was written, and `scratch` a directory on the same file system, private to the attempt.
 ///
 /// # Errors
-/// The image is not whole, is too large, or holds what no image does; or the file system refuses. The folders may be
-/// half-way then.
+/// The image is incomplete, too large or invalid; or the file system's. The directories may then be partly restored.
 pub fn restore(
     image: &Path,
     bytes: u64,
@@ -89,7 +87,7 @@ fn open_image(image: &Path, bytes: u64, limits: ImageLimits) -> io::Result<File>
     Ok(file)
 }
 
-/// Reads all names: finds the folders, and refuses an image that cannot be taken before anything is changed.
+/// Reads all names: finds the directories, and refuses an invalid image before anything is changed.
 fn scan(file: &File, parts: &[Part<'_>], limits: ImageLimits) -> io::Result<HashSet<(usize, PathBuf)>> {
     let mut folders = HashSet::new();
     let (mut bytes, mut entries) = (0_u64, 0_usize);
@@ -110,7 +108,7 @@ fn scan(file: &File, parts: &[Part<'_>], limits: ImageLimits) -> io::Result<Hash
     Ok(folders)
 }
 
-/// Takes the name of an entry apart: its part, and its path there.
+/// Splits the name of an entry into its part and the path in it.
 fn split_name(name: &[u8], parts: &[Part<'_>]) -> io::Result<(usize, PathBuf)> {
     let bad = || invalid(format!("the name `{}` cannot be used", name.escape_ascii()));
     let mut components = Path::new(OsStr::from_bytes(name)).components();
@@ -123,7 +121,7 @@ fn split_name(name: &[u8], parts: &[Part<'_>]) -> io::Result<(usize, PathBuf)> {
     Ok((part, path.to_owned()))
 }
 
-/// Removes everything below `root` but the folders that stay.
+/// Removes everything below `root` except the directories that are kept.
 fn clear(root: OwnedFd, scratch: &Path, is_kept: impl Fn(&Path) -> bool) -> io::Result<()> {
     fchmod(&root, Mode::RWXU)?;
     let mut count = 0_u32;
@@ -142,13 +140,13 @@ fn clear(root: OwnedFd, scratch: &Path, is_kept: impl Fn(&Path) -> bool) -> io::
                 unlinkat(&directory, name, AtFlags::empty())?;
                 continue;
             }
-            // To look into it, and to move it, it must be open to its owner.
+            // Listing and moving it need permissions.
             chmodat(&directory, name, Mode::RWXU, AtFlags::empty())?;
             if is_kept(&path) {
                 waiting.push_back(path);
                 continue;
             }
-            // Out of the component's reach first: what removes trees goes by paths.
+            // Moved out of the component's reach first, since `remove_tree` works by paths.
             let away = loop {
                 let away = scratch.join(format!(".gone-{count}"));
                 count += 1;
@@ -172,7 +170,7 @@ fn fill(file: &File, parts: &[Part<'_>]) -> io::Result<()> {
     for entry in Archive::new(file).entries()? {
         let mut entry = entry?;
         let (part, path) = split_name(&entry.path_bytes(), parts)?;
-        // Special permissions are for nobody.
+        // Special permissions are not restored.
         let mode = Mode::from_raw_mode(entry.header().mode()? & 0o777);
         let Some(name) = path.file_name() else {
             modes.push((part, path, mode));
@@ -182,7 +180,7 @@ fn fill(file: &File, parts: &[Part<'_>]) -> io::Result<()> {
         match entry.header().entry_type() {
             EntryType::Directory => {
                 match mkdirat(&directory, name, Mode::RWXU) {
-                    // What stayed.
+                    // A kept directory.
                     Err(Errno::EXIST) => drop(open_directory(&directory, name)?),
                     made => made?,
                 }
@@ -196,7 +194,7 @@ fn fill(file: &File, parts: &[Part<'_>]) -> io::Result<()> {
             _ => write_file(&directory, name, mode, &mut entry)?,
         }
     }
-    // Folders last, and the innermost first: one that is closed to its owner could not be filled.
+    // Directories last, the innermost first: a locked one could not be filled.
     for (part, path, mode) in modes.into_iter().rev() {
         fchmod(open_from(&roots[part], &path)?, mode)?;
     }

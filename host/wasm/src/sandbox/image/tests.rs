@@ -36,7 +36,7 @@ impl Place {
 
     fn look(&self, limits: ImageLimits) -> Result<Captured, ImageError> {
         let (root, config) = (self.path("root"), self.path("config"));
-        Captured::look(&parts(&root, &config), limits)
+        Captured::scan(&parts(&root, &config), limits)
     }
 
     fn capture(&self) -> u64 {
@@ -135,7 +135,7 @@ fn files_that_change_during_the_copy_are_refused() {
     let error = seen.write(&parts(&root, &config), &place.path("i.tar")).unwrap_err();
     assert!(error.to_string().contains("changed while"), "{error}");
     assert!(!place.path("i.tar").exists());
-    assert!(!place.look(ImageLimits::default()).unwrap().is_still(&seen));
+    assert!(!place.look(ImageLimits::default()).unwrap().is_unchanged_since(&seen));
 }
 
 /// An image that no host writes.

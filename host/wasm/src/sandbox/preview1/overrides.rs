@@ -7,7 +7,7 @@ use wasmtime_wasi::{
 use wiggle::GuestMemory;
 
 use super::{
-    Raised, SUCCESS, Sandbox,
+    RaisedSignal, SUCCESS, Sandbox,
     buffers::ShortenedBuffer,
     listing::{self, OutputBuffer},
 };
@@ -29,7 +29,7 @@ pub(super) fn proc_exit(code: i32) -> Result<()> {
 
 /// Programs raise a signal to end. wasmtime returns an error instead, and they continue.
 pub(super) fn proc_raise(signal: i32) -> Result<i32> {
-    Err(Raised(signal).into())
+    Err(RaisedSignal(signal).into())
 }
 
 /// A listing is not continued under the number of a closed descriptor.

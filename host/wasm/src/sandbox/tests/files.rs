@@ -12,8 +12,8 @@ use super::*;
 /// The first by the standard library, the second by the calls themselves.
 const GUESTS: [&str; 2] = ["probe-command", "probe-network-p3"];
 
-async fn call_at(folder: &Path, guest: &str, args: &[&str]) -> Came {
-    let preopens = vec![OpenedDir { path: folder.to_owned(), seen_as: "/".into(), read_only: false }];
+async fn call_at(folder: &Path, guest: &str, args: &[&str]) -> CallResult {
+    let preopens = vec![PreopenedDir { path: folder.to_owned(), guest_path: "/".into(), read_only: false }];
     let resolver: Arc<dyn Resolve> = Arc::new(FixedResolver::default());
     let called = call_in(guest, args, Grants::default(), (resolver, 1), preopens);
     tokio::time::timeout(Duration::from_secs(120), called).await.unwrap_or_else(|_| panic!("{guest} {args:?} waits"))

@@ -6,7 +6,7 @@ use super::*;
 struct Hangs;
 
 impl Resolve for Hangs {
-    fn resolve(&self, _: &str, _: Turn) -> Resolving {
+    fn resolve(&self, _: &str, _: LookupPermit) -> PendingLookup {
         Box::pin(std::future::pending())
     }
 }
@@ -34,19 +34,20 @@ fn temporary(stderr: &str) -> bool {
 
 #[test]
 fn pending_requests_count_toward_the_memory_limit() {
-    let tripwire = Arc::new(Tripwire::default());
-    let told = Arc::clone(&tripwire);
+    let violations = Arc::new(Violations::default());
+    let told = Arc::clone(&violations);
     let limits = Limits { memory: 300 << 10, ..Limits::default() };
     let account = Account::new(&limits, Mappings::share(1), move |what| told.limit(what));
-    let network = Network::new(Arc::default(), Arc::new(Hangs), Arc::clone(&tripwire), None, 10).with_account(account);
+    let network =
+        Network::new(Arc::default(), Arc::new(Hangs), Arc::clone(&violations), None, 10).with_account(account);
     let permit = || network.permit(network::HTTP, "GET https://example.org", 144 << 10);
     let (first, second) = (permit(), permit());
-    assert!(first.is_some() && second.is_some() && tripwire.breached().is_none());
+    assert!(first.is_some() && second.is_some() && violations.breached().is_none());
     drop(first);
     let third = permit();
-    assert!(third.is_some() && tripwire.breached().is_none(), "a place that is left is free");
+    assert!(third.is_some() && violations.breached().is_none(), "a place that is left is free");
     assert!(permit().is_none());
-    let fault = tripwire.breached().unwrap();
+    let fault = violations.breached().unwrap();
     assert!(fault.message.contains("requests that are under way; its limit `memory` is 307200"), "{fault}");
 }
 
@@ -61,8 +62,8 @@ async fn excess_requests_are_refused_until_others_finish() {
         assert_eq!(said[..2], ["200", "200"], "{said:?}");
         assert!(said[2].contains("ConnectionLimitReached"), "{said:?}");
         assert_eq!(said[3], "afterwards 200");
-        let crowd = came.crowd.unwrap();
-        assert!(crowd.refused >= 1 && crowd.at_once == 2, "{crowd}");
+        let concurrency_exceeded = came.concurrency_exceeded.unwrap();
+        assert!(concurrency_exceeded.refused >= 1 && concurrency_exceeded.at_once == 2, "{concurrency_exceeded}");
         assert_eq!(came.denials, [""; 0], "nothing was missing from the grants");
     }
 }
@@ -74,7 +75,7 @@ async fn permits_are_returned_after_each_request() {
         let resolver = FixedResolver::with(NAME, &[]);
         let came = call_with(guest, &["keep", "0", &url], http(&[&url]), resolver, 1).await;
         assert!(came.passed && came.stdout == "afterwards 200\n", "{} {:?}", came.stdout, came.stderr);
-        assert_eq!(came.crowd, None);
+        assert_eq!(came.concurrency_exceeded, None);
     }
 }
 
@@ -83,7 +84,7 @@ async fn excess_lookups_are_refused() {
     for guest in GUESTS {
         let came = call_with(guest, &["look-ups", "3", NAME], sockets(), Arc::new(Hangs), 2).await;
         assert!(!came.passed && temporary(&came.stderr), "{}", came.stderr);
-        assert_eq!(came.crowd, Some(Crowded { refused: 1, at_once: 2 }), "{guest}");
+        assert_eq!(came.concurrency_exceeded, Some(ConcurrencyExceeded { refused: 1, at_once: 2 }), "{guest}");
         assert_eq!(came.denials, [""; 0]);
     }
 }
@@ -96,6 +97,6 @@ async fn a_hanging_lookup_times_out() {
         let url = format!("https://{NAME}");
         let came = call_with(guest, &["request", "GET", &url], http(&[&url]), Arc::new(Hangs), 1).await;
         assert!(!came.passed && came.stderr.contains("DnsTimeout"), "{}", came.stderr);
-        assert_eq!(came.crowd, None);
+        assert_eq!(came.concurrency_exceeded, None);
     }
 }

@@ -1,4 +1,4 @@
-//! Files without a name that an agent's processes hold: removed ones, and those that never had one (`O_TMPFILE`).
+//! Unlinked files that an agent's processes have open: removed ones, and those that never had a name (`O_TMPFILE`).
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -11,19 +11,19 @@ use rustix::fs::{AtFlags, CWD, FileType, Stat, StatxFlags, stat, statx};
 
 use super::allocated_bytes;
 
-/// What the kernel puts behind a path that is no more.
+/// The kernel's suffix for a removed path.
 const DELETED: &[u8] = b" (deleted)";
 
-/// Bytes of the files without a name that `processes` hold, on the file system of `base`, and made since it was made.
+/// Bytes of the unlinked files that `processes` have open, on the file system of `base` and created after it.
 pub(super) fn bytes(processes: &[i32], base: &Path, base_stat: &Stat) -> u64 {
     let since = birth_time(base);
     let mut open: HashMap<u64, u64> = HashMap::new();
     let mut mapped: BTreeMap<u64, u64> = BTreeMap::new();
     for process in processes {
-        // What is gone, or does not let itself be looked at, holds nothing that could be counted.
+        // Processes that exited or cannot be inspected are skipped.
         for descriptor in fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten() {
             let path = descriptor.path();
-            // Others are not asked for anything: their file system may not answer.
+            // Others are not touched: their file system may not respond.
             if !fs::read_link(&path).is_ok_and(|target| target.as_os_str().as_bytes().ends_with(DELETED)) {
                 continue;
             }
@@ -44,15 +44,15 @@ pub(super) fn bytes(processes: &[i32], base: &Path, base_stat: &Stat) -> u64 {
     open.values().copied().chain(mapped).fold(0, u64::saturating_add)
 }
 
-/// When a file was made, in nanoseconds, where its file system knows.
+/// When a file was created, in nanoseconds, if its file system records it.
 fn birth_time(path: &Path) -> Option<i128> {
     let found = statx(CWD, path, AtFlags::empty(), StatxFlags::BTIME).ok()?;
     let known = found.stx_mask & StatxFlags::BTIME.bits() != 0;
     known.then(|| i128::from(found.stx_btime.tv_sec) * 1_000_000_000 + i128::from(found.stx_btime.tv_nsec))
 }
 
-/// The inode and the last byte of a mapped file that had its name below `base`. It can have been closed since, and then
-/// nobody knows how many blocks it has.
+/// The inode and the last byte of a mapped file whose path was below `base`. If it was closed, its number of blocks is
+/// unknown.
 fn mapping(line: &[u8], base: &Path) -> Option<(u64, u64)> {
     let path = line.iter().position(|byte| *byte == b'/').map(|at| &line[at..])?;
     let below = path.strip_suffix(DELETED)?.strip_prefix(base.as_os_str().as_bytes())?;
