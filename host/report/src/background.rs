@@ -46,7 +46,7 @@ struct State {
     spilled: bool,
     unflushed: bool,
     closed: bool,
-    /// Whether nobody waits for the sink any more.
+    /// Whether the sink was given up.
     given_up: bool,
     ended: Option<io::Result<()>>,
 }
@@ -273,7 +273,7 @@ mod tests {
         }
     }
 
-    /// A sink whose reader takes nothing before it is told to, once for all.
+    /// A sink whose reader reads nothing before it gets a signal.
     struct Slow(Seen, Option<Receiver<()>>);
 
     impl Sink for Slow {
@@ -338,7 +338,7 @@ mod tests {
         let waiting = sink.shared.lock().queue.len();
         assert!(waiting <= MAX_EVENTS, "{waiting} wait in memory");
         go.send(()).unwrap();
-        // What comes while it catches up has its place, too.
+        // Events that arrive while it catches up stay in order, too.
         for seq in count..count + 100 {
             log.log.event(&event(seq)).unwrap();
             sink.event(&event(seq)).unwrap();

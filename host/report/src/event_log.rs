@@ -291,7 +291,7 @@ mod tests {
     use super::*;
     use crate::{read_events, sample};
 
-    /// A disk that takes nothing before it is told to.
+    /// A disk that accepts nothing before it gets a signal.
     struct SlowDisk {
         file: File,
         go: Receiver<()>,

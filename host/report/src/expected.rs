@@ -1,4 +1,4 @@
-//! How known failures are told.
+//! Describes expected failures.
 
 use super::text::inline;
 use host_model::ExpectedFailure;

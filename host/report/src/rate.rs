@@ -1,4 +1,4 @@
-//! How a pass rate is told.
+//! Describes a pass rate.
 
 use host_model::PassRate;
 

@@ -21,7 +21,7 @@ pub fn event_schema() -> serde_json::Value {
     schema.to_value()
 }
 
-/// What this host refuses in files it does not refuse in a stream.
+/// Unlike in files, unknown keys are allowed in a stream.
 fn open(schema: &mut Schema) {
     for closed in ["additionalProperties", "unevaluatedProperties"] {
         if schema.get(closed) == Some(&json!(false)) {
@@ -54,7 +54,7 @@ mod tests {
         );
     }
 
-    /// What is wrong with an event.
+    /// The problem of an event.
     fn problem(event: &serde_json::Value) -> Option<String> {
         thread_local!(static COMPILED: (Schemas, SchemaIndex) = compiled());
         COMPILED

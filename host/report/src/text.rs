@@ -1,12 +1,12 @@
-//! Text of guests and agents, made harmless: it can neither move the cursor nor pass for a line of ours.
+//! Escapes text of guests and agents, so that it can neither move the cursor nor imitate a line of the host.
 
 /// Longest shown part of one line, in characters.
 const MAX_LINE_CHARS: usize = 300;
 
-/// Marks each line that somebody else wrote. No line of ours begins with it.
+/// Marks each line of foreign text. No line of the host begins with it.
 pub(super) const QUOTE: &str = "│ ";
 
-/// `text` as part of one line of ours.
+/// `text` as part of a line.
 pub(super) fn inline(text: &str) -> String {
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default();
@@ -23,7 +23,7 @@ pub(super) struct Excerpt {
     pub(super) left_out: usize,
 }
 
-/// At most `max` lines of `text`, each harmless.
+/// At most `max` lines of `text`, escaped.
 pub(super) fn excerpt(text: &str, max: usize) -> Excerpt {
     let mut all = text.lines();
     let lines = all.by_ref().take(max).map(harmless_line).collect();

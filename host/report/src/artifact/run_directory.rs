@@ -66,7 +66,7 @@ impl RunDirectory {
         let Some(output) = runs.parent().filter(|_| runs.ends_with("runs")) else { return };
         let link = output.join(new_link(run));
         if fs::read_link(&link).is_ok_and(|target| target == Path::new("runs").join(run)) {
-            // It is in nobody's way.
+            // It does no harm.
             let _ = fs::remove_file(&link);
         }
     }
@@ -100,7 +100,7 @@ impl RunDirectory {
         &self.run
     }
 
-    /// Where the directory is: absolute or relative as `output` was.
+    /// The directory, absolute or relative like `output`.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -166,7 +166,7 @@ fn prepare(output: &Path) -> Result<PathBuf, ArtifactError> {
             let path = output.join(".gitignore");
             fs::write(&path, b"*\n").map_err(|source| ArtifactError::Write { path, source })?;
         }
-        // What is there but is no directory shows with the next step.
+        // The next step fails if it is not a directory.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(source) => return Err(ArtifactError::CreateDirectory { path: output.into(), source }),
     }
@@ -183,7 +183,7 @@ fn create_all(path: &Path, mode: u32) -> Result<(), ArtifactError> {
         .map_err(|source| ArtifactError::CreateDirectory { path: path.into(), source })
 }
 
-/// Renames a new link over the old one, so that `latest` is there at every moment. Of two runs at once the later wins.
+/// Renames a new link over the old one, so that `latest` always exists. Of two concurrent runs the later one wins.
 fn point_latest(output: &Path, folder: &str) -> Result<(), ArtifactError> {
     let latest = output.join("latest");
     let new = output.join(new_link(folder));

@@ -1,4 +1,4 @@
-//! Takes secrets out of what is kept of an attempt, whoever wrote it there.
+//! Removes secrets from the artifacts of an attempt.
 
 use std::{
     fs::{self, File},
@@ -13,9 +13,9 @@ use std::{
 use super::error::ArtifactError;
 use host_model::Redactor;
 
-/// What is read of a file at once.
+/// Bytes that are read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
-/// What stands in the place of each byte of a secret: images and dumps stay what they are.
+/// Replaces each byte of a secret, so that images and dumps stay valid.
 const FILL: &[u8] = &[b'*'; 4 << 10];
 
 /// Overwrites the secrets in every file below `folder` by `*`, and replaces those in names by `***`. Sizes stay. Links
@@ -77,7 +77,7 @@ fn scrub_file(path: &Path, redactor: &Redactor) -> io::Result<()> {
     }
     let mut writable: Option<File> = None;
     let mut piece = Vec::new();
-    // Where `piece` begins in the file.
+    // The offset of `piece` in the file.
     let mut start = 0_u64;
     loop {
         let before = piece.len();
@@ -86,7 +86,7 @@ fn scrub_file(path: &Path, redactor: &Redactor) -> io::Result<()> {
             return Ok(());
         }
         for span in redactor.find(&piece) {
-            // What ends in what was seen before is done.
+            // Matches that end in the previous bytes were replaced before.
             if span.end <= before {
                 continue;
             }

@@ -42,7 +42,7 @@ impl Default for CopyLimits {
     }
 }
 
-/// What was copied, and what was not.
+/// The result of a copy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
     /// Files.

@@ -24,7 +24,7 @@ impl AnnotationPaths {
             return Some(file.strip_prefix("./").unwrap_or(file).to_owned());
         };
         let path = self.here.join(file);
-        // Where it leads comes first: a checkout has no files behind its links.
+        // The canonical path comes first: a checkout has no files behind its links.
         let real = path.canonicalize().ok();
         let real = real.as_deref().and_then(|path| path.strip_prefix(real_top).ok()).map(Path::to_owned);
         let written = || {

@@ -1,4 +1,4 @@
-//! The marks that GitHub shows on the run's page and beside the files.
+//! The annotations that GitHub shows on the run's page and next to the files.
 
 use super::{command::command, count};
 use host_model::Verdict;
@@ -15,7 +15,7 @@ enum Rank {
     Canary,
     Fault,
     Failure,
-    /// What passed and should be looked at all the same.
+    /// Trials that passed but need attention.
     Alert,
 }
 

@@ -7,11 +7,11 @@ use host_model::{Fault, Finding, Verdict};
 /// The shortest line of a secret of several lines that is a secret by itself: a brace of a key file is none.
 const MIN_LINE_CHARS: usize = 8;
 
-/// What must not be shown.
+/// Secrets that must not be shown.
 ///
-/// GitHub's own `add-mask` is no help: it would take the secret to the log, and whoever runs this elsewhere sees it there.
+/// GitHub's own `add-mask` would write the secret to the log, where it is visible outside of GitHub.
 pub(super) struct Masks {
-    /// What is replaced: the longest first, since one may be part of another.
+    /// The texts to replace, the longest first, since one may be part of another.
     hidden: Vec<String>,
 }
 
@@ -56,7 +56,7 @@ impl Masks {
             Verdict::Fail { findings, note } => {
                 Verdict::Fail { findings: self.findings(findings), note: note.as_deref().map(hide) }
             }
-            // What was expected is the suite's own text.
+            // Expectations are the suite's own text.
             Verdict::Xfail { findings, fault, expected } => Verdict::Xfail {
                 findings: self.findings(findings),
                 fault: fault.as_ref().map(|fault| Fault::new(fault.class, hide(&fault.message))),

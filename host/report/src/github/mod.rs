@@ -29,9 +29,9 @@ use super::{
 };
 use host_model::{Event, EventKind, RunningTrial, TrialId, Verdict};
 
-/// What the block of one trial tells.
+/// The bounds of a trial's block.
 const BLOCK_BOUNDS: Bounds = Bounds { findings: 20, lines: 20, bytes: 16 * 1024 };
-/// What an annotation tells.
+/// The bounds of an annotation.
 const ANNOTATION_BOUNDS: Bounds = Bounds { findings: 10, lines: 5, bytes: 4 * 1024 };
 /// Trials that a status names.
 const MAX_STATUS_TRIALS: usize = 50;
@@ -112,7 +112,7 @@ impl Github {
         self.outline.judged(trial);
     }
 
-    /// What runs, since somebody asked; folded.
+    /// The running trials, folded; printed on request.
     fn status(&mut self, running: &[RunningTrial], waiting: usize, finished: usize) {
         let retrying = running.iter().filter(|it| it.retry_in_ms.is_some()).count();
         let again = if retrying > 0 { format!(", {retrying} to be tried again") } else { String::new() };
@@ -134,7 +134,7 @@ impl Github {
         self.pending.push_str(&command("endgroup", &[], ""));
     }
 
-    /// What a failure says, folded.
+    /// The details of a failure, folded.
     fn block(&mut self, title: &str, trial: &TrialId, verdict: &Verdict) {
         self.pending.push_str(&command("group", &[], title));
         for line in lines(verdict, BLOCK_BOUNDS, &self.log()) {
@@ -157,7 +157,7 @@ impl Github {
         written
     }
 
-    /// What has no verdict although the stream is over.
+    /// The trials without a verdict at the end of the stream.
     fn unfinished(&mut self) {
         let unfinished = self.outline.take_unfinished();
         for trial in &unfinished {

@@ -4,7 +4,7 @@ use super::*;
 use crate::sample::{self, Buffer, Stream, fail, finding, trial};
 use host_model::{CountsAs, Fault, FaultClass, Finding, LaneName, PassRate};
 
-/// What a run leaves.
+/// The output of a run.
 struct Told {
     log: String,
     summary: String,

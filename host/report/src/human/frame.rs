@@ -57,19 +57,19 @@ impl Frame {
         self.draw_after(out)
     }
 
-    /// Takes the lines away.
+    /// Clears the lines.
     pub(super) fn clear(&mut self) -> io::Result<()> {
         let out = self.cleared();
         self.write(&out)
     }
 
-    /// Takes the lines away for good.
+    /// Clears the lines permanently.
     pub(super) fn end(&mut self) -> io::Result<()> {
         self.is_over = true;
         self.clear()
     }
 
-    /// What takes the lines away.
+    /// The terminal sequence that clears the lines.
     fn cleared(&mut self) -> String {
         match std::mem::take(&mut self.drawn) {
             0 => String::new(),
@@ -87,7 +87,7 @@ impl Frame {
         let before = std::mem::replace(&mut self.last_size, (height, width));
         let (rows, columns) = (usize::from(height), usize::from(width));
         let text = self.live_view.draw(Instant::now(), rows, columns);
-        // The cursor stands in a row of its own.
+        // The cursor needs a row.
         let lines: Vec<_> = text
             .lines()
             .take(rows.saturating_sub(1))
@@ -155,7 +155,7 @@ mod tests {
             Self { frame, buffer, size, seen: 0 }
         }
 
-        /// What was written since the last time.
+        /// The output since the last call.
         fn more(&mut self) -> String {
             let text = self.buffer.text();
             text[std::mem::replace(&mut self.seen, text.len())..].to_owned()

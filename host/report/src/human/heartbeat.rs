@@ -8,7 +8,7 @@ use host_model::Event;
 
 /// The longest silence while something runs.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// Height and width of what is said.
+/// Height and width of the printed status.
 const STATUS_SIZE: (usize, usize) = (17, 160);
 
 pub(super) struct Heartbeat {

@@ -1,4 +1,4 @@
-//! What happens to a run as a whole, and what it is at when somebody asks.
+//! Events of the run as a whole, and its status on request.
 
 use std::fmt::Write;
 
@@ -71,7 +71,7 @@ impl Renderer {
         self.incidents.push(format!("interrupted by {signal}"));
     }
 
-    /// Told however quiet the run is: somebody asked.
+    /// Shown even in a quiet run, since it was requested.
     pub(super) fn status(&mut self, running: &[RunningTrial], waiting: usize, finished: usize, out: &mut String) {
         let retrying = running.iter().filter(|it| it.retry_in_ms.is_some()).count();
         let mut head = format!("{} running", running.len() - retrying);

@@ -12,18 +12,18 @@ use host_model::{Event, EventKind, TrialId, Verdict};
 
 /// Lines that stay free for results above the live lines.
 const RESERVED_LINES: usize = 6;
-/// Widest column of trial names.
+/// The widest column of trial names.
 const MAX_NAME_WIDTH: usize = 48;
 
 struct Running {
     trial: TrialId,
     name: String,
     since_ms: u64,
-    /// What it did last.
+    /// Its last activity.
     last: String,
 }
 
-/// What the live lines show.
+/// The content of the live lines.
 pub(super) struct LiveView {
     theme: Theme,
     planned: usize,

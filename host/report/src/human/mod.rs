@@ -1,4 +1,4 @@
-//! What a person reads: live lines on a terminal, plain lines elsewhere, and a summary.
+//! The report for people: live lines on a terminal, plain lines elsewhere, and a summary.
 
 mod activity;
 mod frame;
@@ -29,17 +29,17 @@ use host_model::{Event, EventKind};
 /// Bytes of text that may wait for [`Sink::flush`].
 const MAX_PENDING_BYTES: usize = 64 * 1024;
 
-/// Whether there are colours. The caller knows of `--color`, `NO_COLOR` and terminals.
+/// Whether to use colors. The caller handles `--color`, `NO_COLOR` and terminals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ColorChoice {
-    /// Colours.
+    /// Colors.
     Always,
     /// None.
     #[default]
     Never,
 }
 
-/// How much is told.
+/// How much is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Failures, alerts, warnings and the summary; each of them once.
@@ -47,16 +47,16 @@ pub enum Verbosity {
     /// Starts, results and the summary.
     #[default]
     Normal,
-    /// What components and agents say, too.
+    /// Messages of components and agents, too.
     Verbose,
 }
 
-/// How a run is told.
+/// How a run is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HumanOptions {
-    /// Whether there are colours.
+    /// Whether to use colors.
     pub color: ColorChoice,
-    /// How much is told.
+    /// How much is shown.
     pub verbosity: Verbosity,
 }
 

@@ -4,7 +4,7 @@ use super::{renderer::Renderer, units::count};
 use crate::{rate, text::inline};
 use host_model::PassRate;
 
-/// Rates that are told.
+/// Rates that are shown.
 const MAX_RATES: usize = 50;
 /// Widest column of names.
 const MAX_NAME_WIDTH: usize = 48;

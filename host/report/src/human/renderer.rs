@@ -1,4 +1,4 @@
-//! Turns the stream of events into lines of text: what is told, in which words, is decided here and nowhere else.
+//! Renders the stream of events as lines of text. Only this module decides what is shown and how it is worded.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,12 +15,12 @@ use super::{
 use crate::text::{QUOTE, excerpt, inline};
 use host_model::{BackOff, Canary, Event, EventKind, LaneName, Report, SessionEventKind, TrialId};
 
-/// Failures that are told again at the end, and alerts.
+/// Failures that are repeated at the end, and alerts.
 pub(super) const MAX_RECAP: usize = 50;
-/// Denials and cuts that are told of one trial.
+/// Denials and cuts that are shown for one trial.
 const MAX_NOTICES: usize = 10;
 
-/// What an unfinished trial has shown so far.
+/// The progress of an unfinished trial.
 #[derive(Default)]
 pub(super) struct Progress {
     notices: Vec<String>,
@@ -29,7 +29,7 @@ pub(super) struct Progress {
     kept: Vec<PathBuf>,
     /// How the attempts ended that were tried again.
     pub(super) earlier: Vec<String>,
-    /// What it did last.
+    /// Its last activity.
     pub(super) last: String,
 }
 
@@ -37,7 +37,7 @@ pub(super) struct Progress {
 pub(super) struct Renderer {
     pub(super) theme: Theme,
     pub(super) verbosity: Verbosity,
-    /// Whether starts are told; live lines show them better.
+    /// Whether starts are shown; with live lines they are not.
     shows_starts: bool,
     canaries: HashMap<TrialId, Canary>,
     pub(super) progress: HashMap<TrialId, Progress>,
@@ -46,12 +46,12 @@ pub(super) struct Renderer {
     pub(super) statistics: Statistics,
     pub(super) failures: Vec<FinishedTrial>,
     pub(super) failures_left_out: usize,
-    /// What passed and should be looked at all the same.
+    /// Trials that passed but need attention.
     pub(super) alerts: Vec<FinishedTrial>,
     pub(super) alerts_left_out: usize,
-    /// What ended the run early, or a lane.
+    /// The reasons for which the run or a lane ended early.
     pub(super) incidents: Vec<String>,
-    /// What was told of agents' confinement.
+    /// Messages about agents' confinement that were shown.
     unconfined: HashSet<String>,
     is_over: bool,
 }
@@ -125,7 +125,7 @@ impl Renderer {
         }
     }
 
-    /// The stream is over; a stream that broke off gets what can be said all the same.
+    /// Ends the stream; an incomplete stream gets a summary, too.
     pub(super) fn end(&mut self, out: &mut String) {
         if !self.is_over && self.statistics.planned() > 0 {
             self.is_over = true;
@@ -231,7 +231,7 @@ impl Renderer {
             SessionEventKind::Message { text } => ("Message", text.clone()),
             SessionEventKind::ToolCall { name, input, .. } => ("Tool", format!("{name} {input}")),
             SessionEventKind::BackOff(wait) => ("Wait", back_off(wait)),
-            // The artifacts have them in full; they would drown the rest.
+            // They are complete in the artifacts, and would hide the rest.
             SessionEventKind::ToolResult { .. } | SessionEventKind::Usage(_) | SessionEventKind::Raw { .. } => return,
         };
         self.remark(trial, word, &text, out);
@@ -254,7 +254,7 @@ impl Renderer {
             Report::Cut { what } => self.notice(trial, format!("cut: {what}")),
             Report::Left { what } => self.notice(trial, format!("left: {what}")),
             Report::Denied { what } => self.notice(trial, format!("denied: {what}")),
-            // A property of the machine: the same for every trial.
+            // A property of the machine, and the same for every trial.
             Report::Unconfined { what } if self.unconfined.insert(what.clone()) => {
                 self.notice(trial, format!("agents are not fully confined: {what}"));
             }
@@ -264,7 +264,7 @@ impl Renderer {
 
     fn notice(&mut self, trial: &TrialId, text: String) {
         let progress = self.progress_of(trial);
-        // A trial that was tried again is refused the same again.
+        // A retry repeats the same notices.
         if progress.notices.contains(&text) {
             return;
         }
@@ -275,7 +275,7 @@ impl Renderer {
         }
     }
 
-    /// What a guest or an agent says while it runs.
+    /// A message of a guest or an agent.
     fn remark(&self, trial: &TrialId, word: &str, text: &str, out: &mut String) {
         if self.verbosity < Verbosity::Verbose {
             return;

@@ -1,4 +1,4 @@
-//! What the events add up to.
+//! Statistics of a run.
 
 use std::collections::BTreeMap;
 

@@ -25,7 +25,7 @@ const ORDER: [(&str, &str, &str, Tone); 9] = [
 /// The shortest longest trial that is compared with a fan-out: below it the ratio tells of the host alone.
 const MIN_COMPARED_MS: u64 = 100;
 
-/// Lanes whose fan-out is told.
+/// Lanes whose fan-out is shown.
 const MAX_LANES: usize = 8;
 
 impl Renderer {
@@ -60,7 +60,7 @@ impl Renderer {
         self.warn_of_skipped_canary(out);
     }
 
-    /// What has to be looked at, once more and in one place. Who asked for quiet has only just read it.
+    /// Repeats failures and alerts in one place. A quiet run has just shown them.
     fn recap(&self, out: &mut String) {
         if self.verbosity == Verbosity::Quiet || (self.failures.is_empty() && self.alerts.is_empty()) {
             return;
@@ -106,7 +106,7 @@ impl Renderer {
         }
     }
 
-    /// What it took against what one after another would have taken, and against the longest trial.
+    /// The duration compared with running one trial after another, and with the longest trial.
     fn times(&self, wall_ms: u64, serial_ms: u64, out: &mut String) {
         if self.statistics.ran < 2
             || self.statistics.longest.as_ref().is_none_or(|(_, longest)| *longest < MIN_COMPARED_MS)
@@ -142,7 +142,7 @@ impl Renderer {
     }
 }
 
-/// Tokens and cost; what no agent told is not there, rather than nought.
+/// Tokens and cost; unreported values are missing rather than zero.
 fn used(usage: &Usage) -> String {
     let input = usage.input_tokens.map(|tokens| {
         let cached = usage.cached_input_tokens.map(|cached| format!(" ({} from a cache)", grouped(cached)));

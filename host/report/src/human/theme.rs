@@ -3,7 +3,7 @@ use console::{Style, StyledObject};
 /// Width of the column that holds the word at a line's beginning.
 pub(super) const LABEL_WIDTH: usize = 10;
 
-/// What a word means, which decides on its colour.
+/// The meaning of a word, which decides its color.
 #[derive(Clone, Copy)]
 pub(super) enum Tone {
     Good,
@@ -16,7 +16,7 @@ pub(super) enum Tone {
     Strong,
 }
 
-/// Colours, or none.
+/// Colors, or none.
 #[derive(Clone, Copy)]
 pub(super) struct Theme {
     pub(super) colored: bool,
@@ -47,7 +47,7 @@ impl Theme {
         " ".repeat(LABEL_WIDTH + 1)
     }
 
-    /// The beginning of a line that somebody else wrote.
+    /// The beginning of a line of foreign text.
     pub(super) fn quote(self) -> String {
         format!("{}{}", self.no_label(), self.paint(Tone::Faint, crate::text::QUOTE))
     }

@@ -29,7 +29,7 @@ pub(super) struct FinishedTrial {
     pub(super) attempts: u32,
     pub(super) duration_ms: u64,
     pub(super) verdict: Verdict,
-    /// What the host denied and what it cut.
+    /// Denials and cuts.
     pub(super) notices: Vec<String>,
     pub(super) notices_left_out: usize,
     /// The artifact folder of the last attempt, relative to the run directory.
@@ -40,7 +40,7 @@ pub(super) struct FinishedTrial {
 }
 
 impl FinishedTrial {
-    /// Whether a person has to look at it. What is blocked has its cause elsewhere.
+    /// Whether it needs attention. The cause of a blocked trial is elsewhere.
     pub(super) fn is_failure(&self) -> bool {
         self.verdict.is_failure()
     }
@@ -50,7 +50,7 @@ impl FinishedTrial {
         match &self.verdict {
             Verdict::Pass | Verdict::Xfail { .. } | Verdict::Skip { .. } => false,
             Verdict::Xpass { .. } => self.is_failure(),
-            // Its earlier attempts are in the folders beside.
+            // Its earlier attempts are in the neighboring directories.
             Verdict::Flaky { .. } => true,
             Verdict::Fail { .. } | Verdict::Fault(_) | Verdict::Blocked { .. } | Verdict::Cancelled { .. } => true,
         }
@@ -61,7 +61,7 @@ impl FinishedTrial {
         !self.is_failure() && matches!(self.verdict, Verdict::Flaky { .. } | Verdict::Xpass { .. })
     }
 
-    /// What follows the trial's name, harmless.
+    /// The escaped text after the trial's name.
     fn reason(&self) -> Option<String> {
         match &self.verdict {
             Verdict::Skip { reason } | Verdict::Blocked { reason } | Verdict::Cancelled { reason } => {
@@ -76,7 +76,7 @@ impl FinishedTrial {
     }
 }
 
-/// The colour of a verdict.
+/// The color of a verdict.
 fn tone(verdict: &Verdict) -> Tone {
     match verdict {
         Verdict::Pass => Tone::Good,
@@ -123,7 +123,7 @@ impl Writer<'_> {
         out.push('\n');
     }
 
-    /// What belongs below that line.
+    /// The lines below that line.
     pub(super) fn details(&self, judged: &FinishedTrial, out: &mut String) {
         match &judged.verdict {
             Verdict::Fail { findings, note } => {
@@ -135,7 +135,7 @@ impl Writer<'_> {
             Verdict::Fault(fault) => self.quoted(&format!("{}: ", fault.class), &fault.message, out),
             // A stream need not tell of its retries.
             Verdict::Flaky { reason, .. } if judged.earlier.is_empty() => self.quoted("", reason, out),
-            // An expected failure is told in its line; its findings are in the event log.
+            // An expected failure is shown in its line; its findings are in the event log.
             Verdict::Xfail { .. }
             | Verdict::Pass
             | Verdict::Flaky { .. }
@@ -178,7 +178,7 @@ impl Writer<'_> {
         self.left_out(findings.len().saturating_sub(MAX_FINDINGS), "finding", out);
     }
 
-    /// A text of somebody else: its first line behind `lead`, the others indented below.
+    /// A foreign text: its first line after `lead`, the others indented below.
     fn quoted(&self, lead: &str, text: &str, out: &mut String) {
         let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
         let _ = writeln!(out, "{}{lead}{}", self.theme.quote(), inline(first.trim_end_matches('\r')));
@@ -201,7 +201,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Where everything is, uncut.
+    /// The log with all details.
     pub(super) fn log(&self) -> String {
         self.directory.map_or_else(
             || "the event log".into(),

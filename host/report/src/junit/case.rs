@@ -12,21 +12,21 @@ use super::{
 use crate::text::inline;
 use host_model::{Finding, TrialId, Verdict};
 
-/// What is told of one attempt's findings: far more than a person reads, far less than a hostile grader may write.
+/// The bounds of one attempt's findings: more than a person reads, less than a hostile grader may write.
 const FULL_BOUNDS: Bounds = Bounds { findings: 100, lines: 200, bytes: 32 * 1024 };
-/// What is told where the report has enough already: its cases are held until the end of the run.
+/// The bounds when the report is full: its cases stay in memory until the end of the run.
 const BRIEF_BOUNDS: Bounds = Bounds { findings: 1, lines: 1, bytes: 400 };
 
-/// How much is told of a trial.
+/// How much of a trial is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DetailLevel {
-    /// What a person could want to read.
+    /// All details.
     Full,
     /// One line and where the rest is.
     Brief,
 }
 
-/// What an attempt left.
+/// The results of an attempt.
 #[derive(Default)]
 pub(super) struct Attempt {
     pub(super) output: Tail,
@@ -56,13 +56,13 @@ impl Attempt {
     }
 }
 
-/// Bytes that the case of a trial holds, about.
+/// The approximate size of a trial's case in bytes.
 pub(super) fn size_of(verdict: &Verdict, attempts: &[Attempt]) -> usize {
     let attempt = |attempt: &Attempt| attempt.output.bytes() + attempt.outcome.as_ref().map_or(0, verdict_bytes);
     verdict_bytes(verdict) + attempts.iter().map(attempt).sum::<usize>()
 }
 
-/// Bytes that are told of a verdict, about.
+/// The approximate size of a verdict in bytes.
 fn verdict_bytes(verdict: &Verdict) -> usize {
     let finding = |finding: &Finding| finding.message.len() + finding.evidence.as_ref().map_or(0, String::len);
     let text = match verdict {

@@ -1,4 +1,4 @@
-//! What a verdict says, in harmless lines of a bounded number.
+//! The details of a verdict as a bounded number of escaped lines.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use host_model::{Finding, Verdict};
 /// Codes that a headline names.
 const MAX_CODES: usize = 20;
 
-/// How much is told.
+/// How much is shown.
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
     /// Findings of one trial.
@@ -88,7 +88,7 @@ pub(crate) fn lines(verdict: &Verdict, bounds: Bounds, log: &str) -> Vec<String>
     writer.finish(findings.saturating_sub(bounds.findings), log)
 }
 
-/// Where everything is, uncut.
+/// The log with all details.
 pub(crate) fn log(directory: Option<&Path>) -> String {
     directory.map_or_else(|| "the event log".into(), |directory| path(&directory.join("events.jsonl")))
 }

@@ -1,4 +1,4 @@
-//! What the events add up to, lane by lane, each trial as soon as it has its verdict.
+//! Collects the events by lane, each trial as soon as it has its verdict.
 
 use std::{
     collections::HashMap,
@@ -23,12 +23,12 @@ pub(super) struct RunState {
     pub(super) run: Option<String>,
     /// RFC 3339.
     pub(super) started: Option<String>,
-    /// What is known of the suite: a name, and a value.
+    /// Facts about the suite: a name, and a value.
     pub(super) facts: Vec<(&'static str, String)>,
     pub(super) at_ms: u64,
     /// In the order of the plan.
     pub(super) lanes: Vec<Lane>,
-    /// Where each trial is: its lane, and its place there.
+    /// The indices of each trial: its lane, and its position there.
     positions: HashMap<TrialId, (usize, usize)>,
     directory: Option<PathBuf>,
 }
@@ -53,7 +53,7 @@ pub(super) struct Lane {
     pub(super) trials: Vec<Trial>,
     pub(super) first_ms: Option<u64>,
     pub(super) last_ms: u64,
-    /// What attempts left: a name, and a path.
+    /// Artifacts of attempts: a name, and a path.
     pub(super) left: Vec<(String, String)>,
 }
 
@@ -117,7 +117,7 @@ impl RunState {
         }
     }
 
-    /// Where everything is, uncut.
+    /// The log with all details.
     pub(super) fn log(&self) -> String {
         detail::log(self.directory.as_deref())
     }
@@ -163,7 +163,7 @@ impl RunState {
         &mut attempts[at].1
     }
 
-    /// Where a trial is, planned or not.
+    /// The indices of a trial, planned or not.
     fn position(&mut self, trial: &TrialId) -> (usize, usize) {
         if let Some(position) = self.positions.get(trial) {
             return *position;

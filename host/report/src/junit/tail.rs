@@ -1,4 +1,4 @@
-//! What components and agents said, bounded however much they say.
+//! The messages of components and agents, bounded.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ const MAX_BYTES: usize = 16 * 1024;
 /// Lines of one text.
 const MAX_TEXT_LINES: usize = 40;
 
-/// The last lines of what was said in one attempt.
+/// The last lines of one attempt's messages.
 #[derive(Default)]
 pub(super) struct Tail {
     lines: VecDeque<String>,
@@ -20,7 +20,7 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Bytes that are kept.
+    /// Bytes that are stored.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -1,4 +1,4 @@
-//! The file that the document goes to.
+//! The file for the document.
 
 use std::{
     fs::{File, OpenOptions, Permissions},
@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-/// Where a document goes.
+/// The destination of a document.
 pub(super) enum Target {
     /// A file, which is replaced in one piece.
     File(PathBuf),
@@ -33,7 +33,7 @@ impl Target {
         if !file.metadata()?.is_file() {
             return Ok(Self::Stream(file));
         }
-        // Where `path` is a link, the file behind it is meant.
+        // If `path` is a link, its target is replaced.
         let path = path.canonicalize()?;
         temporary_file(&path)?;
         Ok(Self::File(path))
@@ -54,7 +54,7 @@ impl Target {
     }
 }
 
-/// A new file in the folder of `path`; it goes away unless it is renamed.
+/// A new file in the directory of `path`; it is removed unless it is renamed.
 fn temporary_file(path: &Path) -> io::Result<NamedTempFile> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // As any new file: the umask decides.
