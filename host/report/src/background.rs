@@ -14,7 +14,7 @@ use host_model::Event;
 const MAX_EVENTS: usize = 1_024;
 const MAX_BYTES: usize = 8 << 20;
 /// Events between two moments at which all is made visible.
-const BATCH: usize = 64;
+const BATCH_EVENTS: usize = 64;
 /// How long a reader may take nothing at the end of a run before it is given up.
 const STUCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the sink may do something without an event.
@@ -41,12 +41,12 @@ struct State {
     bytes: usize,
     /// The number of the last event, and of the last that the sink was given.
     last: Option<u64>,
-    given: Option<u64>,
+    delivered: Option<u64>,
     /// Whether events after those of the queue are in the log only.
     spilled: bool,
     unflushed: bool,
     closed: bool,
-    /// Whether nobody waits for the sink any more.
+    /// Whether the sink was given up.
     given_up: bool,
     ended: Option<io::Result<()>>,
 }
@@ -92,13 +92,13 @@ impl Shared {
                 Work::Events(events) => {
                     for event in events {
                         sink.event(&event)?;
-                        self.lock().given = Some(event.seq);
+                        self.lock().delivered = Some(event.seq);
                     }
                 }
                 Work::Spilled(numbers) => {
                     for number in numbers {
                         sink.event(&log.event(number)?)?;
-                        self.lock().given = Some(number);
+                        self.lock().delivered = Some(number);
                     }
                 }
                 Work::Flush => sink.flush()?,
@@ -117,7 +117,7 @@ impl Shared {
                 return Work::GiveUp;
             }
             if !state.queue.is_empty() {
-                let count = state.queue.len().min(BATCH);
+                let count = state.queue.len().min(BATCH_EVENTS);
                 let events: Vec<_> = state.queue.drain(..count).collect();
                 if state.queue.is_empty() {
                     state.bytes = 0;
@@ -150,9 +150,9 @@ impl State {
         if !self.spilled {
             return None;
         }
-        let (first, last) = (self.given.map_or(0, |given| given + 1), self.last?);
+        let (first, last) = (self.delivered.map_or(0, |delivered| delivered + 1), self.last?);
         self.spilled = first <= last;
-        self.spilled.then(|| first..=last.min(first + BATCH as u64 - 1))
+        self.spilled.then(|| first..=last.min(first + BATCH_EVENTS as u64 - 1))
     }
 
     /// The first error of the sink, or that it is gone.
@@ -195,13 +195,13 @@ impl Sink for Background {
         let interrupted = is_interrupted();
         let mut state = self.shared.lock();
         // Counted in waits, so that time in which the host is stopped does not count.
-        let (mut given, mut waited) = (state.given, Duration::ZERO);
+        let (mut delivered, mut waited) = (state.delivered, Duration::ZERO);
         loop {
             if let Some(ended) = &mut state.ended {
                 return std::mem::replace(ended, Ok(()));
             }
-            if state.given != given {
-                (given, waited) = (state.given, Duration::ZERO);
+            if state.delivered != delivered {
+                (delivered, waited) = (state.delivered, Duration::ZERO);
             }
             if waited >= STUCK_TIMEOUT || interrupted() {
                 state.given_up = true;
@@ -273,7 +273,7 @@ mod tests {
         }
     }
 
-    /// A sink whose reader takes nothing before it is told to, once for all.
+    /// A sink whose reader reads nothing before it gets a signal.
     struct Slow(Seen, Option<Receiver<()>>);
 
     impl Sink for Slow {
@@ -325,7 +325,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_reader_holds_up_nobody_and_gets_all_of_it() {
+    fn a_slow_reader_delays_nothing_and_gets_everything() {
         let (sink, seen, go) = slow();
         let mut log = log();
         let mut sink = Background::new(sink, log.log.tail()).unwrap();
@@ -338,7 +338,7 @@ mod tests {
         let waiting = sink.shared.lock().queue.len();
         assert!(waiting <= MAX_EVENTS, "{waiting} wait in memory");
         go.send(()).unwrap();
-        // What comes while it catches up has its place, too.
+        // Events that arrive while it catches up stay in order, too.
         for seq in count..count + 100 {
             log.log.event(&event(seq)).unwrap();
             sink.event(&event(seq)).unwrap();
@@ -367,11 +367,11 @@ mod tests {
     }
 
     #[test]
-    fn an_error_of_the_sink_is_told() {
+    fn sink_errors_are_returned() {
         let log = log();
         let mut sink = Background::new(Seen { fails_at: Some(0), ..Seen::default() }, log.log.tail()).unwrap();
         // Told immediately or at the end: the thread may not have come to it yet.
-        let told = (0..3).try_for_each(|seq| sink.event(&event(seq))).and_then(|()| sink.finish());
-        assert_eq!(told.unwrap_err().to_string(), "disk full");
+        let result = (0..3).try_for_each(|seq| sink.event(&event(seq))).and_then(|()| sink.finish());
+        assert_eq!(result.unwrap_err().to_string(), "disk full");
     }
 }

@@ -14,15 +14,15 @@ use super::{Sink, is_interrupted};
 use host_model::Event;
 
 /// Bytes that may wait for the disk.
-const MAX_WAITING: usize = 64 << 20;
+const MAX_WAITING_BYTES: usize = 64 << 20;
 /// Bytes that are written in one go.
-const PIECE: usize = 64 << 10;
+const CHUNK_BYTES: usize = 64 << 10;
 /// How long the disk may accept nothing.
 const STUCK_TIMEOUT: Duration = Duration::from_secs(60);
 /// How often a wait checks for the time and for signals.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 /// As much of the time between two looks at a stuck disk counts at most.
-const MAX_LOOK: Duration = Duration::from_secs(1);
+const MAX_CHECK_GAP: Duration = Duration::from_secs(1);
 
 /// Writes each event as one line of JSON to a file. Only whole lines are written, unless the disk is full.
 pub struct EventLog {
@@ -48,7 +48,7 @@ struct State {
     written: u64,
     /// For how long the disk has accepted nothing while something waited, and when that was last looked at.
     stuck: Duration,
-    looked: Option<Instant>,
+    last_check: Option<Instant>,
     closed: bool,
     /// How the writing has ended.
     ended: Option<Result<(), (io::ErrorKind, String)>>,
@@ -84,8 +84,8 @@ impl State {
     /// in which the host is stopped does not count.
     fn give_up_if_stuck(&mut self) {
         let now = Instant::now();
-        let since = self.looked.replace(now).map_or(Duration::ZERO, |last| now - last);
-        self.stuck += since.min(MAX_LOOK);
+        let since = self.last_check.replace(now).map_or(Duration::ZERO, |last| now - last);
+        self.stuck += since.min(MAX_CHECK_GAP);
         if self.stuck >= STUCK_TIMEOUT {
             let seconds = STUCK_TIMEOUT.as_secs();
             self.end(&Err(io::Error::new(
@@ -174,8 +174,8 @@ impl Sink for EventLog {
 
     fn is_full(&self) -> bool {
         let mut state = self.shared.lock();
-        if state.waiting.len() + state.writing < MAX_WAITING {
-            state.looked = None;
+        if state.waiting.len() + state.writing < MAX_WAITING_BYTES {
+            state.last_check = None;
             return false;
         }
         state.give_up_if_stuck();
@@ -216,7 +216,7 @@ fn write(shared: &Shared, mut file: impl Write) -> io::Result<()> {
         let events = std::mem::take(&mut state.waiting_events);
         state.writing = bytes.len();
         drop(state);
-        for piece in bytes.chunks(PIECE) {
+        for piece in bytes.chunks(CHUNK_BYTES) {
             file.write_all(piece)?;
             let mut state = shared.lock();
             state.stuck = Duration::ZERO;
@@ -291,7 +291,7 @@ mod tests {
     use super::*;
     use crate::{read_events, sample};
 
-    /// A disk that takes nothing before it is told to.
+    /// A disk that accepts nothing before it gets a signal.
     struct SlowDisk {
         file: File,
         go: Receiver<()>,
@@ -333,7 +333,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_disk_holds_up_nobody_and_loses_nothing() {
+    fn a_slow_disk_delays_and_loses_nothing() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let (mut log, go) = slow(&file);
         for event in sample::every_kind() {
@@ -351,12 +351,12 @@ mod tests {
     }
 
     #[test]
-    fn a_log_is_full_when_too_much_waits_and_never_once_it_has_failed() {
+    fn a_failed_log_is_never_full() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let (mut log, go) = slow(&file);
         log.event(&sample::all_pass()[0]).unwrap();
         assert!(!log.is_full());
-        log.shared.lock().waiting.resize(MAX_WAITING, b'x');
+        log.shared.lock().waiting.resize(MAX_WAITING_BYTES, b'x');
         assert!(log.is_full());
         // The disk breaks.
         drop(go);

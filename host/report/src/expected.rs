@@ -1,10 +1,10 @@
-//! How known failures are told.
+//! Describes expected failures.
 
 use super::text::inline;
 use host_model::ExpectedFailure;
 
 /// Which codes and classes, until when, whose and why, in one harmless line.
-pub(super) fn told(expected: &[ExpectedFailure]) -> String {
+pub(super) fn describe(expected: &[ExpectedFailure]) -> String {
     let one = |it: &ExpectedFailure| {
         let codes = it.told().collect::<Vec<_>>().join(", ");
         format!("{codes} until {} ({}: {})", it.until, it.owner, it.reason)

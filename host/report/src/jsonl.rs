@@ -4,7 +4,7 @@ use super::Sink;
 use host_model::Event;
 
 /// Bytes that may wait for [`Sink::flush`].
-const PENDING: usize = 256 * 1024;
+const MAX_PENDING_BYTES: usize = 256 * 1024;
 
 /// Writes each event as one line of JSON.
 ///
@@ -37,7 +37,7 @@ impl Sink for JsonLines {
             return Err(error.into());
         }
         self.pending.push(b'\n');
-        if self.pending.len() >= PENDING { self.write_pending() } else { Ok(()) }
+        if self.pending.len() >= MAX_PENDING_BYTES { self.write_pending() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_reads_back() {
+    fn written_events_are_read_back() {
         for events in [sample::all_pass(), sample::every_kind(), sample::canary_fails()] {
             let text = written(&events);
             assert_eq!(text.lines().count(), events.len());
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn half_a_line_at_the_end_is_left_out() {
+    fn an_incomplete_last_line_is_skipped() {
         let text = written(&sample::all_pass());
         let cut = &text[..text.len() - 5];
         let read: Vec<Event> = read_events(cut.as_bytes()).collect::<Result<_, _>>().unwrap();
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_disk_is_an_error_at_once_for_a_batch_and_loses_no_other() {
+    fn a_full_disk_fails_the_batch_immediately() {
         let mut sink = JsonLines::new(File::options().write(true).open("/dev/full").unwrap());
         sink.event(&sample::all_pass()[0]).unwrap();
         assert_eq!(sink.flush().unwrap_err().kind(), io::ErrorKind::StorageFull);

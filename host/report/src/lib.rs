@@ -1,4 +1,4 @@
-//! What a run tells: one ordered stream of events, fanned out to sinks.
+//! The reports of a run: one ordered stream of events, fanned out to sinks.
 //!
 //! A sink knows nothing but the events, so that a report can be made again later from `events.jsonl`.
 
@@ -33,7 +33,7 @@ pub use text::visible;
 
 use host_model::Event;
 
-/// Something that shows or keeps a run's events.
+/// Something that shows or saves a run's events.
 pub trait Sink: Send {
     /// Takes one event; it may stay in a buffer until [`Sink::flush`].
     ///
@@ -73,7 +73,7 @@ pub trait Sink: Send {
 /// How many signals have asked the process to end.
 static INTERRUPTS: AtomicU32 = AtomicU32::new(0);
 
-/// A signal has asked the process to end: no reader is waited for any more.
+/// Records that a signal has asked the process to end: readers are no longer waited for.
 pub fn interrupt() {
     INTERRUPTS.fetch_add(1, Ordering::AcqRel);
 }
@@ -113,7 +113,7 @@ impl Reporter {
         self.sinks.push((name.into(), Box::new(sink)));
     }
 
-    /// Hands one event to every working sink.
+    /// Sends one event to every working sink.
     pub fn event(&mut self, event: &Event) {
         self.each(|sink| sink.event(event));
     }
@@ -125,7 +125,7 @@ impl Reporter {
 
     /// Completes every report. Nothing is sent to a sink after this.
     pub fn finish(&mut self) {
-        // Those that wait for a reader wait at the same time.
+        // Sinks that wait for a reader wait concurrently.
         for (_, sink) in &mut self.sinks {
             sink.close();
         }
@@ -147,7 +147,7 @@ impl Reporter {
 
     fn each(&mut self, mut call: impl FnMut(&mut (dyn Sink + 'static)) -> io::Result<()>) {
         let broken = &mut self.broken;
-        // A report that panics must not take the run with it, nor the other reports.
+        // A panic in one sink must affect neither the run nor other sinks.
         let mut guarded = |sink: &mut (dyn Sink + 'static)| {
             catch_unwind(AssertUnwindSafe(|| call(sink)))
                 .unwrap_or_else(|_| Err(io::Error::other("it panicked; this is a bug of host")))
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_sink_is_switched_off_and_the_others_go_on() {
+    fn a_broken_sink_is_disabled_and_others_continue() {
         let (bad, good) = (Arc::new(Mutex::new(0)), Arc::new(Mutex::new(0)));
         let mut reporter = Reporter::new();
         reporter.add("junit", Flaky { good: 1, calls: Arc::clone(&bad) });
@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_sink_that_panics_is_switched_off_and_the_others_go_on() {
+    fn a_panicking_sink_is_disabled_and_others_continue() {
         let good = Arc::new(Mutex::new(0));
         let mut reporter = Reporter::new();
         reporter.add("human", Panicking);

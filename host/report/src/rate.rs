@@ -1,9 +1,9 @@
-//! How a pass rate is told.
+//! Describes a pass rate.
 
 use host_model::PassRate;
 
 /// `8/10 passed, 80 % (49–94 %)`, and how many repetitions say nothing.
-pub(super) fn told(rate: &PassRate) -> String {
+pub(super) fn describe(rate: &PassRate) -> String {
     let PassRate { passed, judged, repetitions, interval, .. } = rate;
     let unjudged = repetitions.saturating_sub(*judged);
     let aside = if unjudged > 0 { format!("; {unjudged} of {repetitions} not judged") } else { String::new() };
@@ -31,11 +31,11 @@ mod tests {
     use crate::sample::trial;
 
     fn shown(passed: u32, judged: u32, repetitions: u32, interval: Option<(f64, f64)>) -> String {
-        told(&PassRate { id: trial("l", "gate"), passed, judged, repetitions, interval })
+        describe(&PassRate { id: trial("l", "gate"), passed, judged, repetitions, interval })
     }
 
     #[test]
-    fn a_rate_comes_with_its_bounds_and_what_was_not_judged() {
+    fn a_rate_shows_its_interval_and_unjudged_repetitions() {
         assert_eq!(shown(8, 10, 10, Some((0.490_162, 0.943_318))), "8/10 passed, 80 % (49–94 %)");
         assert_eq!(shown(7, 8, 10, Some((0.529, 0.978))), "7/8 passed, 88 % (53–98 %); 2 of 10 not judged");
         assert_eq!(shown(0, 0, 3, None), "none of 3 judged");

@@ -364,7 +364,7 @@ pub(super) fn attempts_and_expectations() -> Vec<Event> {
     stream.finished()
 }
 
-/// A lane breaks, somebody asks what runs, and `--max-fail` ends the rest.
+/// A lane breaks, a status is requested, and `--max-fail` ends the rest.
 pub(super) fn broken_lane_and_halt() -> Vec<Event> {
     let mut stream = Stream::with_canary(&["claude", "pi"], &["one", "two", "three"], false);
     let of = |lane, name| trial(lane, name);

@@ -1,12 +1,12 @@
-//! Text of guests and agents, made harmless: it can neither move the cursor nor pass for a line of ours.
+//! Escapes text of guests and agents, so that it can neither move the cursor nor imitate a line of the host.
 
 /// Longest shown part of one line, in characters.
-const LINE: usize = 300;
+const MAX_LINE_CHARS: usize = 300;
 
-/// Marks each line that somebody else wrote. No line of ours begins with it.
+/// Marks each line of foreign text. No line of the host begins with it.
 pub(super) const QUOTE: &str = "│ ";
 
-/// `text` as part of one line of ours.
+/// `text` as part of a line.
 pub(super) fn inline(text: &str) -> String {
     let mut lines = text.lines();
     let first = lines.next().unwrap_or_default();
@@ -23,16 +23,16 @@ pub(super) struct Excerpt {
     pub(super) left_out: usize,
 }
 
-/// At most `most` lines of `text`, each harmless.
-pub(super) fn excerpt(text: &str, most: usize) -> Excerpt {
+/// At most `max` lines of `text`, escaped.
+pub(super) fn excerpt(text: &str, max: usize) -> Excerpt {
     let mut all = text.lines();
-    let lines = all.by_ref().take(most).map(harmless_line).collect();
+    let lines = all.by_ref().take(max).map(harmless_line).collect();
     Excerpt { lines, left_out: all.count() }
 }
 
 /// One line without terminal sequences, control characters and characters that reorder or hide text.
 fn harmless_line(line: &str) -> String {
-    let mut shown = String::with_capacity(line.len().min(LINE));
+    let mut shown = String::with_capacity(line.len().min(MAX_LINE_CHARS));
     let mut length = 0;
     let mut rest = line;
     while let Some(next) = rest.chars().next() {
@@ -42,7 +42,7 @@ fn harmless_line(line: &str) -> String {
             rest = after;
             continue;
         }
-        if length >= LINE {
+        if length >= MAX_LINE_CHARS {
             let more = rest.chars().count();
             shown.push_str(&format!("… ({more} more characters)"));
             break;
@@ -104,12 +104,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sequences_go_and_what_they_coloured_stays() {
+    fn terminal_sequences_are_removed_and_their_text_stays() {
         assert_eq!(inline("\u{1b}[31mred\u{1b}[0m and \u{1b}]8;;http://x\u{7}link\u{1b}]8;;\u{1b}\\"), "red and link");
     }
 
     #[test]
-    fn an_incomplete_sequence_hides_nothing() {
+    fn an_incomplete_sequence_hides_no_text() {
         assert_eq!(inline("\u{1b}[31"), "\\u{1b}[31");
         assert_eq!(inline("\u{1b}]title never ends"), "\\u{1b}]title never ends");
         assert_eq!(inline("\u{1b}c reset"), "\\u{1b}c reset");
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn control_and_reordering_characters_are_spelled_out() {
+    fn control_and_reordering_characters_are_escaped() {
         assert_eq!(inline("a\rb\u{8}c\u{9b}2Kd"), "a\\rb\\u{8}c\\u{9b}2Kd");
         assert_eq!(inline("\u{202e}dessap 5\u{2028}x"), "\\u{202e}dessap 5\\u{2028}x");
         assert_eq!(inline("a\tb"), "a    b");
@@ -132,13 +132,13 @@ mod tests {
     }
 
     #[test]
-    fn ci_commands_lose_their_meaning() {
+    fn ci_commands_are_defused() {
         assert_eq!(inline("##[error]x ##vso[task.complete]"), "# #[error]x # #vso[task.complete]");
         assert_eq!(inline("## Stage Report"), "## Stage Report");
     }
 
     #[test]
-    fn long_lines_and_long_texts_say_what_is_left_out() {
+    fn cut_lines_and_texts_say_how_much_is_missing() {
         assert_eq!(inline(&"é".repeat(310)), format!("{}… (10 more characters)", "é".repeat(300)));
         let cut = excerpt("1\n2\r\n3\n4", 2);
         assert_eq!((cut.lines, cut.left_out), (vec!["1".into(), "2".into()], 2));

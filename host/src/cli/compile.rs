@@ -7,7 +7,7 @@ use std::{
 use rustix::process::{Signal, getpid, kill_process};
 
 use super::{adapt::bound, args::CompileModeArgs};
-use host_wasm::component::{self, OVER_MEMORY};
+use host_wasm::component::{self, MEMORY_EXCEEDED};
 
 /// How often the process looks at the memory that it takes.
 const LOOK: Duration = Duration::from_millis(10);
@@ -43,7 +43,7 @@ fn watch(most: u64) -> io::Result<()> {
         // Without /proc the limit of address space has to do.
         while let Ok(taken) = resident() {
             if taken > most {
-                let _ = writeln!(io::stderr(), "{OVER_MEMORY}");
+                let _ = writeln!(io::stderr(), "{MEMORY_EXCEEDED}");
                 let _ = kill_process(getpid(), Signal::KILL);
             }
             thread::sleep(LOOK);

@@ -6,7 +6,7 @@ use indicatif::{DecimalBytes, MultiProgress, ProgressBar, ProgressStyle};
 
 use super::terminal;
 use host_model::shown;
-use host_wasm::component::{PluginFile, WatchCompile};
+use host_wasm::component::{CompileObserver, PluginFile};
 
 /// Below so many bytes a plugin is compiled before anyone asks.
 const TOLD: usize = 1 << 20;
@@ -23,7 +23,7 @@ impl Compiling {
     }
 }
 
-impl WatchCompile for Compiling {
+impl CompileObserver for Compiling {
     fn compiling(&self, file: &PluginFile, bytes: usize) -> Box<dyn Any> {
         if bytes < TOLD {
             return Box::new(());

@@ -39,7 +39,7 @@ use host_model::{
 };
 use host_suite::plan::{Plan, PlannedTrial};
 use host_wasm::component::Plugin;
-use host_wasm::sandbox::{AttemptDirs, Audit, Halt, Resolve, Snapshot, Tripwire, Workspace};
+use host_wasm::sandbox::{AttemptDirs, Audit, Halt, Resolve, Snapshot, Violations, Workspace};
 
 /// Where an attempt's artifacts go.
 pub trait ArtifactPlace: Send + Sync {
@@ -94,7 +94,7 @@ struct Attempt<'a> {
     /// Whether its agents work now, and are paid for now.
     live: bool,
     sessions: Arc<Sessions>,
-    tripwire: Arc<Tripwire>,
+    violations: Arc<Violations>,
     timings: Arc<Timings>,
     audit: Option<Arc<Audit>>,
     dirs: Arc<AttemptDirs>,
@@ -308,19 +308,32 @@ impl AttemptExecutor {
             scenario.fixture.config.is_some(),
         ));
         let audit = self.audit.as_ref().map(|_| Arc::new(Audit::default()));
-        let tripwire = Arc::new(Tripwire::default());
-        Ok(Attempt { scenario, snapshot, feed, began, live, dirs, folder, timings, tripwire, sessions, audit, remains })
+        let violations = Arc::new(Violations::default());
+        Ok(Attempt {
+            scenario,
+            snapshot,
+            feed,
+            began,
+            live,
+            dirs,
+            folder,
+            timings,
+            violations,
+            sessions,
+            audit,
+            remains,
+        })
     }
 
     /// Calls the component, within the attempt's bounds.
     async fn call(&self, attempt: &Attempt<'_>, stop: &mut watch::Receiver<Stop>) -> Outcome {
-        let Attempt { scenario, dirs, tripwire, sessions, .. } = attempt;
+        let Attempt { scenario, dirs, violations, sessions, .. } = attempt;
         let call = Call {
             scenario,
             snapshot: attempt.snapshot,
             dirs,
             folder: &attempt.folder,
-            tripwire,
+            violations,
             sessions,
             granted: &self.grants.granted(&scenario.id),
             resolver: &self.resolver,
@@ -328,7 +341,7 @@ impl AttemptExecutor {
             feed: attempt.feed,
         };
         let call = call.run(&self.plugins[scenario.plugin.0]);
-        let mut outcome = bounded(call, sessions.catch_up(), &scenario.limits, dirs, tripwire, stop).await;
+        let mut outcome = bounded(call, sessions.catch_up(), &scenario.limits, dirs, violations, stop).await;
         if let Outcome::Fault(fault) = &mut outcome
             && fault.class == FaultClass::Deadline
             && let Some(reason) = sessions.backing_off().await

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use super::{executor::Stop, judge::internal, sessions::Sessions};
 use host_agents::attempt_processes;
 use host_model::{Fault, FaultClass, Limits, Outcome, Usage};
-use host_wasm::sandbox::{AttemptDirs, DiskUse, Tripwire, Uncounted};
+use host_wasm::sandbox::{AttemptDirs, DiskUse, DiskUseError, Violations};
 
 /// How long agents may take to heed SIGTERM: when an attempt is over, and when a run is interrupted.
 const GRACE: Duration = Duration::from_secs(2);
@@ -25,20 +25,20 @@ pub(super) async fn bounded(
     catch_up: impl Future<Output = ()>,
     limits: &Limits,
     dirs: &Arc<AttemptDirs>,
-    tripwire: &Arc<Tripwire>,
+    violations: &Arc<Violations>,
     stop: &mut watch::Receiver<Stop>,
 ) -> Outcome {
     let deadline = limits.deadline;
     tokio::select! {
         biased;
-        fault = tripwire.wait() => Outcome::Fault(fault),
+        fault = violations.wait() => Outcome::Fault(fault),
         reason = stopped(stop) => Outcome::Cancelled { reason },
         outcome = call => outcome,
         () = passed(deadline, catch_up) => {
             let what = format!("no end after {}; its limit is `deadline`", humantime::format_duration(deadline));
             Outcome::Fault(Fault::new(FaultClass::Deadline, what))
         }
-        () = watch_disk(dirs, limits.disk, tripwire) => internal("the disk watch ended"),
+        () = watch_disk(dirs, limits.disk, violations) => internal("the disk watch ended"),
     }
 }
 
@@ -56,11 +56,11 @@ async fn stopped(stop: &mut watch::Receiver<Stop>) -> String {
 }
 
 /// There is no quota to lean on, so this looks now and then; it never returns.
-async fn watch_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire>) {
+async fn watch_disk(dirs: &Arc<AttemptDirs>, bound: u64, violations: &Arc<Violations>) {
     loop {
         tokio::time::sleep(DISK_LOOK).await;
         // The next look makes up for one that did not come about.
-        let _ = look_at_disk(dirs, bound, tripwire).await;
+        let _ = look_at_disk(dirs, bound, violations).await;
     }
 }
 
@@ -68,17 +68,25 @@ async fn watch_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire
 ///
 /// # Errors
 /// What kept it from looking, which says nothing about the limit: most likely something that the machine lacks.
-pub(super) async fn look_at_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire>) -> Result<(), Fault> {
+pub(super) async fn look_at_disk(
+    dirs: &Arc<AttemptDirs>,
+    bound: u64,
+    violations: &Arc<Violations>,
+) -> Result<(), Fault> {
     let looked_at = Arc::clone(dirs);
     let look = move || looked_at.disk_use(&attempt_processes(&looked_at.base));
     match tokio::task::spawn_blocking(look).await {
-        Ok(Ok(DiskUse { bytes, nameless })) if bytes > bound => {
-            let nameless =
-                if nameless > 0 { format!(", {nameless} of them in open files without a name") } else { String::new() };
-            tripwire
-                .limit(format!("the attempt's directories hold {bytes} bytes{nameless}; its limit `disk` is {bound}"));
+        Ok(Ok(DiskUse { bytes, unlinked_bytes })) if bytes > bound => {
+            let unlinked_bytes = if unlinked_bytes > 0 {
+                format!(", {unlinked_bytes} of them in open files without a name")
+            } else {
+                String::new()
+            };
+            violations.limit(format!(
+                "the attempt's directories hold {bytes} bytes{unlinked_bytes}; its limit `disk` is {bound}"
+            ));
         }
-        Ok(Err(uncounted)) => return not_counted(&uncounted, tripwire),
+        Ok(Err(uncounted)) => return not_counted(&uncounted, violations),
         Ok(Ok(_)) => {}
         Err(error) => return Err(Fault::new(FaultClass::Internal, format!("cannot measure the disk: {error}"))),
     }
@@ -86,12 +94,12 @@ pub(super) async fn look_at_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: 
 }
 
 /// What cannot be counted is over the limit, unless that is the machine's doing.
-fn not_counted(uncounted: &Uncounted, tripwire: &Tripwire) -> Result<(), Fault> {
+fn not_counted(uncounted: &DiskUseError, violations: &Violations) -> Result<(), Fault> {
     let fault = Fault::of_error(uncounted);
     if fault.is_shortage() {
         return Err(fault);
     }
-    tripwire.limit(format!("{uncounted}; what cannot be counted counts as over the limit `disk`"));
+    violations.limit(format!("{uncounted}; what cannot be counted counts as over the limit `disk`"));
     Ok(())
 }
 
@@ -126,12 +134,12 @@ mod tests {
     fn a_machine_without_descriptors_does_not_exceed_the_disk_limit() {
         let closed = |code| {
             let reason = io::Error::from_raw_os_error(code);
-            Uncounted::Closed { folder: PathBuf::new(), reason }
+            DiskUseError::Closed { folder: PathBuf::new(), reason }
         };
-        let tripwire = Tripwire::default();
-        let short = not_counted(&closed(libc::EMFILE), &tripwire).unwrap_err();
-        assert_eq!((short.class, tripwire.breached()), (FaultClass::Resources, None));
-        not_counted(&closed(libc::EACCES), &tripwire).unwrap();
-        assert_eq!(tripwire.breached().unwrap().class, FaultClass::Limit);
+        let violations = Violations::default();
+        let short = not_counted(&closed(libc::EMFILE), &violations).unwrap_err();
+        assert_eq!((short.class, violations.breached()), (FaultClass::Resources, None));
+        not_counted(&closed(libc::EACCES), &violations).unwrap();
+        assert_eq!(violations.breached().unwrap().class, FaultClass::Limit);
     }
 }

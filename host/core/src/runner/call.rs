@@ -22,8 +22,8 @@ use host_model::{
 };
 use host_wasm::component::bindings::PluginPre;
 use host_wasm::sandbox::{
-    self, Account, AttemptDirs, Audit, Given, Granted, Network, OpenedDir, OutputFile, Resolve, Sandbox, Snapshot,
-    Tripwire,
+    self, Account, AttemptDirs, Audit, Granted, GuestConfig, Network, OutputFile, PreopenedDir, Resolve, Sandbox,
+    Snapshot, Violations,
 };
 
 /// Bytes that one call may copy into the host.
@@ -35,7 +35,7 @@ pub(super) struct Call<'a> {
     pub(super) snapshot: Option<&'a Snapshot>,
     pub(super) dirs: &'a Arc<AttemptDirs>,
     pub(super) folder: &'a Path,
-    pub(super) tripwire: &'a Arc<Tripwire>,
+    pub(super) violations: &'a Arc<Violations>,
     pub(super) sessions: &'a Arc<Sessions>,
     pub(super) granted: &'a Arc<Granted>,
     pub(super) resolver: &'a Arc<dyn Resolve>,
@@ -46,8 +46,8 @@ pub(super) struct Call<'a> {
 impl Call<'_> {
     pub(super) async fn run(&self, plugin: &LinkedPlugin) -> Outcome {
         let limits = &self.scenario.limits;
-        let tripwire = Arc::clone(self.tripwire);
-        let account = Account::new(limits, plugin.mappings(), move |what| tripwire.limit(what));
+        let violations = Arc::clone(self.violations);
+        let account = Account::new(limits, plugin.mappings(), move |what| violations.limit(what));
         let _instances = match account.take(plugin.instance_bytes(limits), "its instances: globals and functions") {
             Ok(instances) => instances,
             Err(exceeded) => return Outcome::Fault(Fault::new(FaultClass::Limit, exceeded.to_string())),
@@ -64,7 +64,7 @@ impl Call<'_> {
 
     async fn typed(&self, pre: &PluginPre<Guest>, account: &Arc<Account>) -> Outcome {
         let (stdout, stderr) = (self.output("stdout"), self.output("stderr"));
-        let given = Given { preopens: self.default_preopens(), ..Given::default() };
+        let given = GuestConfig { preopens: self.default_preopens(), ..GuestConfig::default() };
         let mut store = match self.store(pre.engine(), account, &given, (stdout.clone(), stderr.clone())) {
             Ok(store) => store,
             Err(fault) => return Outcome::Fault(fault),
@@ -91,7 +91,7 @@ impl Call<'_> {
             Err(fault) => return Outcome::Fault(fault),
         };
         preopens.extend(shown.as_ref().map(|shown| opened(&shown.folder, SESSION_FOLDER, true)));
-        let given = Given { args, env: spec.env.clone(), stdin: spec.stdin.clone(), preopens };
+        let given = GuestConfig { args, env: spec.env.clone(), stdin: spec.stdin.clone(), preopens };
         let engine = command.engine().clone();
         // Opens the directories before the agent can put others, or links, in their places.
         let mut store = match self.store(&engine, account, &given, (stdout.clone(), stderr.clone())) {
@@ -140,14 +140,14 @@ impl Call<'_> {
     }
 
     /// What a component sees where its scenario does not say.
-    fn default_preopens(&self) -> Vec<OpenedDir> {
+    fn default_preopens(&self) -> Vec<PreopenedDir> {
         let before = self.snapshot.and_then(Snapshot::before);
         let own = [opened(&self.dirs.root, "/", false), opened(&self.dirs.config, "/host/config", false)];
         own.into_iter().chain(before.map(|before| opened(before, "/host/before", true))).collect()
     }
 
     /// What a plain command sees beside its session.
-    fn preopens(&self, spec: &CommandSpec) -> Result<Vec<OpenedDir>, Fault> {
+    fn preopens(&self, spec: &CommandSpec) -> Result<Vec<PreopenedDir>, Fault> {
         let Some(asked) = &spec.preopens else { return Ok(self.default_preopens()) };
         // What nobody can change needs no copy. Where anything can be changed, all of them are of one tree, as they
         // are in the scenario's folder.
@@ -169,14 +169,14 @@ impl Call<'_> {
     }
 
     fn output(&self, name: &'static str) -> OutputFile {
-        OutputFile::new(name, self.folder.join(format!("{name}.txt")), self.scenario.limits.output, self.tripwire)
+        OutputFile::new(name, self.folder.join(format!("{name}.txt")), self.scenario.limits.output, self.violations)
     }
 
     fn store(
         &self,
         engine: &wasmtime::Engine,
         account: &Arc<Account>,
-        given: &Given,
+        given: &GuestConfig,
         outputs: (OutputFile, OutputFile),
     ) -> Result<Store<Guest>, Fault> {
         let limits: &Limits = &self.scenario.limits;
@@ -185,12 +185,12 @@ impl Call<'_> {
             let given = granted.env().keys().map(|name| (name, GrantItem::Env(name.clone())));
             given.for_each(|(name, item)| audit.note("env", name, Some(&item), true));
         }
-        let network = Network::new(granted, resolver, Arc::clone(self.tripwire), self.audit.cloned(), limits.handles);
-        let sandbox = Sandbox::new(given, limits, outputs, Arc::clone(account), network)?;
+        let network = Network::new(granted, resolver, Arc::clone(self.violations), self.audit.cloned(), limits.handles);
+        let sandbox = Sandbox::new(given, limits, Some(outputs), Arc::clone(account), network)?;
         let guest = Guest {
             sandbox,
             sessions: Arc::clone(self.sessions),
-            tripwire: Arc::clone(self.tripwire),
+            violations: Arc::clone(self.violations),
             session_granted: self.scenario.grants.session,
             audit: self.audit.cloned(),
             reports: Reports::new(self.feed.clone(), self.folder.join("attachments"), limits.output),
@@ -203,7 +203,7 @@ impl Call<'_> {
     async fn keep_state(&self, error: &wasmtime::Error, store: &mut Store<Guest>, stderr: &OutputFile) {
         let _ = keep_backtrace(error, self.folder);
         // What ends a call because of a breach looks like a trap.
-        if self.tripwire.breached().is_some()
+        if self.violations.breached().is_some()
             || fault_of(error, &stderr.tail(), &self.scenario.limits).class != FaultClass::Trap
         {
             return;
@@ -215,8 +215,8 @@ impl Call<'_> {
     }
 }
 
-fn opened(path: &Path, seen_as: &str, read_only: bool) -> OpenedDir {
-    OpenedDir { path: path.to_owned(), seen_as: seen_as.to_owned(), read_only }
+fn opened(path: &Path, guest_path: &str, read_only: bool) -> PreopenedDir {
+    PreopenedDir { path: path.to_owned(), guest_path: guest_path.to_owned(), read_only }
 }
 
 /// Snapshots have every folder that the scenario's file names; those of an earlier run, the ones of that time.

@@ -6,7 +6,7 @@ use wasmtime_wasi::I32Exit;
 use super::text::ending;
 use host_model::{Fault, FaultClass, Limits, Shortage};
 use host_wasm::component::PROC_RAISE;
-use host_wasm::sandbox::{Exceeded, Raised};
+use host_wasm::sandbox::{Exceeded, RaisedSignal};
 
 /// How many bytes of a component's last words a message holds.
 const LAST_WORDS: usize = 2_000;
@@ -72,7 +72,7 @@ fn too_many(text: &str, limits: &Limits) -> String {
 
 /// Whether the trap is that of the host's own `proc_raise`, that of core modules or that of modules that were adapted.
 fn has_raised(error: &wasmtime::Error) -> bool {
-    if error.is::<Raised>() {
+    if error.is::<RaisedSignal>() {
         return true;
     }
     if error.downcast_ref::<Trap>() != Some(&Trap::UnreachableCodeReached) {

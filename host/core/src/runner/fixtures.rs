@@ -55,7 +55,7 @@ pub(super) fn again(
 ) -> HashMap<ScenarioId, Snapshot> {
     each(plan, workspace, problems, |scenario, into| {
         let image = images.get(&scenario.id)?;
-        let made = Snapshot::recorded(&image.path, image.bytes, into);
+        let made = Snapshot::restore(&image.path, image.bytes, into);
         Some(made.map_err(|source| recorded(scenario, source)))
     })
 }
@@ -125,7 +125,7 @@ pub(super) fn keep(
         let scenario = &trial.scenario;
         let Some(snapshot) = snapshots.get(&scenario.id).filter(|_| seen.insert(&scenario.id)) else { continue };
         let file = format!("{}-{}.tar", scenario.name, seen.len());
-        let kept = match snapshot.keep(&folder.join(&file)) {
+        let kept = match snapshot.save(&folder.join(&file)) {
             Ok(bytes) => KeptFixture::Kept { file, bytes },
             Err(error) => {
                 let reason = error.to_string();

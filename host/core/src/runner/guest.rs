@@ -12,7 +12,7 @@ use host_wasm::component::bindings::{
     self, SessionHandle,
     scenario::host::{agent, report},
 };
-use host_wasm::sandbox::{self, Audit, HasSandbox, Sandbox, Tripwire};
+use host_wasm::sandbox::{self, Audit, HasSandbox, Sandbox, Violations};
 
 /// Reports that one attempt may make; beyond them it is only said how many were cut.
 const REPORTS: u32 = 1_000;
@@ -23,7 +23,7 @@ const REPORT_TEXT: usize = 4 << 10;
 pub(super) struct Guest {
     pub(super) sandbox: Sandbox,
     pub(super) sessions: Arc<Sessions>,
-    pub(super) tripwire: Arc<Tripwire>,
+    pub(super) violations: Arc<Violations>,
     pub(super) session_granted: bool,
     pub(super) audit: Option<Arc<Audit>>,
     pub(super) reports: Reports,
@@ -125,7 +125,7 @@ impl agent::HostSession for Guest {
         }
         if !self.session_granted {
             let what = "the component started a session, but the scenario is not granted `session`";
-            self.tripwire.breach(Fault::new(FaultClass::Denied, what));
+            self.violations.breach(Fault::new(FaultClass::Denied, what));
             return Err(wasmtime::Error::msg(what));
         }
         match self.sessions.start(prompt).await {

@@ -3,7 +3,7 @@
 use super::{failure::with_last_words, text::fitted};
 use host_model::{Fault, FaultClass, Finding, Outcome, Scenario, check_name};
 use host_wasm::component::bindings::exports::scenario::host::scenarios::Verdict as GuestVerdict;
-use host_wasm::sandbox::Crowded;
+use host_wasm::sandbox::ConcurrencyExceeded;
 
 /// Findings of one attempt.
 const FINDINGS: usize = 200;
@@ -20,7 +20,7 @@ pub(super) struct Beside {
     /// What the component tried and was refused.
     pub(super) denials: Vec<String>,
     /// What of the network it tried while too much was under way.
-    pub(super) crowd: Option<Crowded>,
+    pub(super) crowd: Option<ConcurrencyExceeded>,
 }
 
 /// What counts when several things happened: the end of the run, then a breach, then a session's fault, then what
@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_failure_after_too_much_at_once_is_of_the_limit() {
-        let crowd = Some(Crowded { refused: 2, at_once: 10 });
+        let crowd = Some(ConcurrencyExceeded { refused: 2, at_once: 10 });
         let crowded = || Beside { crowd, ..Beside::default() };
         assert_eq!(class_of(fail(), crowded()), Some(FaultClass::Limit));
         assert_eq!(settle(Outcome::Pass, crowded()), Outcome::Pass);

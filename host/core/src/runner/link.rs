@@ -11,7 +11,9 @@ use super::{
     guest::{Guest, linker, module_linker},
 };
 use host_model::Limits;
-use host_wasm::component::{Code, Plugin, Shape, bindings::PluginPre, run_problem, unlinked, unlinked_module};
+use host_wasm::component::{
+    Code, Plugin, Shape, bindings::PluginPre, entry_point_problem, explain_link_error, explain_module_link_error,
+};
 use host_wasm::sandbox::Mappings;
 
 /// Why a plugin cannot run here. Completes "`FILE` …".
@@ -74,13 +76,13 @@ impl Linkers {
     pub(super) fn link(&mut self, plugin: &Plugin) -> Result<LinkedPlugin, LinkError> {
         let linked = match &plugin.code {
             Code::Component(component) => {
-                if let Some(problem) = run_problem(component, plugin.contents.shape) {
+                if let Some(problem) = entry_point_problem(component, plugin.contents.shape) {
                     return Err(LinkError::Entry { problem });
                 }
                 let linked = self.component(component, plugin.contents.shape);
-                linked.map_err(|error| unlinked(&plugin.contents.imports, &error))
+                linked.map_err(|error| explain_link_error(&plugin.contents.imports, &error))
             }
-            Code::Module(module) => self.module(module).map_err(|error| unlinked_module(&error)),
+            Code::Module(module) => self.module(module).map_err(|error| explain_module_link_error(&error)),
         };
         let linked = linked.map_err(|reason| LinkError::Import { reason })?;
         Ok(LinkedPlugin { linked, digest: plugin.digest.clone(), plugin: plugin.clone() })

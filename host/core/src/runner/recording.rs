@@ -47,9 +47,9 @@ impl Trees {
     fn try_keep(&self, kept: &mut Kept) -> Result<RecordedTree, ImageError> {
         let parts =
             [Part { name: "root", folder: &self.dirs.root }, Part { name: "config", folder: &self.dirs.config }];
-        let seen = Captured::look(&parts, ImageLimits::default())?;
+        let seen = Captured::scan(&parts, ImageLimits::default())?;
         if let Some((last, tree)) = &kept.last
-            && seen.is_still(last)
+            && seen.is_unchanged_since(last)
         {
             return Ok(tree.clone());
         }

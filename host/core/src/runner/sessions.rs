@@ -133,7 +133,7 @@ impl Sessions {
     pub(super) fn make_shown(&self, number: usize) -> Result<Shown, Fault> {
         let folder = self.dirs.base.join(format!("session-{number}"));
         let opened = fs::create_dir(&folder).and_then(|()| {
-            self.dirs.put_there(&fs::symlink_metadata(&folder)?);
+            self.dirs.exclude_from_disk_use(&fs::symlink_metadata(&folder)?);
             let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             Ok(rustix::fs::open(&folder, flags, Mode::empty())?)
         });
@@ -160,7 +160,7 @@ impl Sessions {
             let what = format!("an attempt may start {SESSIONS} sessions, and it wants one more");
             return Err(Fault::new(FaultClass::Limit, what));
         }
-        let made = self.dirs.for_agent();
+        let made = self.dirs.create_agent_dirs();
         made.map_err(|error| Fault::of_host("cannot make the agent's directories", &error))?;
         let (observer, events) = mpsc::channel(WAITING);
         let number = u32::try_from(place + 1).unwrap_or(u32::MAX);
@@ -380,7 +380,7 @@ impl Shown {
         let mut to = fs::File::from(rustix::fs::openat(&self.opened, name, flags, mode)?);
         io::copy(&mut from, &mut to)?;
         // The host's record of a session: its size is the agent's talk, not what the attempt stores.
-        self.dirs.put_there(&to.metadata()?);
+        self.dirs.exclude_from_disk_use(&to.metadata()?);
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! What changed in a tree, as a patch that git applies, with notes on what no patch can hold.
+//! The changes to a tree as a patch that git applies, with notes on what a patch cannot contain.
 
 use std::{
     fmt::Write,
@@ -130,7 +130,7 @@ struct Diff<'a> {
     text: String,
 }
 
-/// What an entry holds, as far as a patch can.
+/// The content of an entry, as far as a patch can contain it.
 enum Content {
     Text(String),
     /// Why there is no text: `binary`, `large`, or that it cannot be read.
@@ -145,7 +145,7 @@ impl Diff<'_> {
                 self.gone(old);
                 self.came(new);
             }
-            // What is not listed may be there all the same.
+            // An unlisted file may exist anyway.
             (Some(old), None) if self.after.is_complete() || !self.after.may_hold(&old.path) => self.gone(old),
             (None, Some(new))
                 if self.before.is_none_or(|before| before.is_complete() || !before.may_hold(&new.path)) =>

@@ -19,7 +19,7 @@ pub enum ArtifactError {
     RunExists {
         /// The run.
         run: RunId,
-        /// Where its directory is.
+        /// Its directory.
         path: PathBuf,
     },
     /// A file could not be written.
@@ -43,7 +43,7 @@ pub enum ArtifactError {
     /// Secrets could not be taken out of what was kept.
     #[error("secrets may be left in {}: remove it", path.display())]
     Scrub {
-        /// What could not be looked through.
+        /// The path that could not be scrubbed.
         path: PathBuf,
         /// The cause.
         #[source]

@@ -7,9 +7,9 @@ use sha2::{Digest, Sha256};
 use host_model::FIXTURES_FOLDER;
 
 /// Longest folder name, in bytes. All of it is ASCII.
-const LONGEST: usize = 120;
+const MAX_NAME_BYTES: usize = 120;
 /// Hexadecimal digits that stand for the rest of a longer name: 128 bits.
-const DIGEST: usize = 32;
+const DIGEST_DIGITS: usize = 32;
 
 /// Maps a name to one path component, different names to different components.
 ///
@@ -64,12 +64,12 @@ fn push_escaped(folder: &mut String, byte: u8) {
 }
 
 fn bounded(mut folder: String, name: &str) -> String {
-    if folder.len() <= LONGEST {
+    if folder.len() <= MAX_NAME_BYTES {
         return folder;
     }
-    folder.truncate(LONGEST - DIGEST - 1);
+    folder.truncate(MAX_NAME_BYTES - DIGEST_DIGITS - 1);
     folder.push('~');
-    for byte in &Sha256::digest(name.as_bytes())[..DIGEST / 2] {
+    for byte in &Sha256::digest(name.as_bytes())[..DIGEST_DIGITS / 2] {
         let _ = write!(folder, "{byte:02x}");
     }
     folder
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn dangerous_names_are_spelled_out() {
+    fn dangerous_names_are_escaped() {
         let spelled = ["", ".", "..", "../x", "-rf", "a/b", "a\nb", "a\0b", "é", "+", "%2E", "~"].map(folder_name);
         let expected =
             ["%", "%2E", "%2E.", "%2E.%2Fx", "%2Drf", "a%2Fb", "a%0Ab", "a%00b", "%C3%A9", "%2B", "%252E", "%7E"];
@@ -98,19 +98,19 @@ mod tests {
     }
 
     #[test]
-    fn long_names_are_cut_and_stay_different() {
+    fn long_names_are_cut_and_stay_unique() {
         let (one, two) = (folder_name(&format!("{}1", "x".repeat(500))), folder_name(&format!("{}2", "x".repeat(500))));
-        assert_eq!((one.len(), two.len()), (LONGEST, LONGEST));
+        assert_eq!((one.len(), two.len()), (MAX_NAME_BYTES, MAX_NAME_BYTES));
         assert_ne!(one, two);
         assert_eq!(folder_name(&"x".repeat(120)), "x".repeat(120));
     }
 
     #[test]
-    fn a_lane_never_takes_the_place_of_what_the_run_has() {
+    fn lane_directories_never_collide_with_run_files() {
         let lanes = ["events.jsonl", "junit.xml", "gpt-5.1", "x.JSON", "fixtures", "Fixtures"].map(lane_folder_name);
         assert_eq!(lanes, ["events%2Ejsonl", "junit%2Exml", "gpt-5.1", "x%2EJSON", "%66ixtures", "%46ixtures"]);
         let long = format!("{}.xml", "x".repeat(116));
-        assert_eq!(lane_folder_name(&long).len(), LONGEST);
+        assert_eq!(lane_folder_name(&long).len(), MAX_NAME_BYTES);
         assert!(!lane_folder_name(&long).ends_with(".xml"));
     }
 
@@ -138,7 +138,7 @@ mod tests {
         fn every_name_is_one_safe_component(name in any::<String>(), dotted in "[.:/%+~a-]{0,200}") {
             for name in [name.as_str(), dotted.as_str()] {
                 for folder in [folder_name(name), lane_folder_name(name)] {
-                    prop_assert!(folder.is_ascii() && !folder.is_empty() && folder.len() <= LONGEST);
+                    prop_assert!(folder.is_ascii() && !folder.is_empty() && folder.len() <= MAX_NAME_BYTES);
                     let components: Vec<_> = Path::new(&folder).components().collect();
                     prop_assert!(matches!(components.as_slice(), [Component::Normal(_)]), "{}", folder);
                     if !folder.contains('~') {

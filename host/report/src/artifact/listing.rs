@@ -1,4 +1,4 @@
-//! What a tree holds, without its contents.
+//! Lists a tree without its contents.
 
 use std::{
     collections::VecDeque,
@@ -19,15 +19,15 @@ use super::{
     tree::{CopyLimits, kind, open_beneath, open_directory, reason},
 };
 
-/// Places that [`Listing::left_out`] names; of the rest only the number is told.
-const NAMED: usize = 20;
+/// Paths that [`Listing::left_out`] names; the rest is only counted.
+const MAX_NAMED: usize = 20;
 
-/// What is below a directory, in the order of the paths. `.git` folders are named but not looked into.
+/// The entries below a directory, in the order of their paths. `.git` directories are listed without their content.
 pub(super) struct Listing {
     /// The directory, for looking at what it holds.
     pub(super) root: OwnedFd,
     pub(super) entries: Vec<Entry>,
-    /// What could not be listed, each with its path and the reason.
+    /// Entries that could not be listed, each with its path and the reason.
     pub(super) left_out: Vec<String>,
     unnamed: usize,
 }
@@ -106,7 +106,7 @@ impl Listing {
     }
 
     fn leave_out(&mut self, path: &Path, reason: &str) {
-        if self.left_out.len() >= NAMED {
+        if self.left_out.len() >= MAX_NAMED {
             self.unnamed += 1;
             return;
         }
@@ -119,7 +119,7 @@ impl Listing {
         self.left_out.is_empty()
     }
 
-    /// Whether something is at `path`, listed or not. What cannot be looked at may be there.
+    /// Whether something may be at `path`, listed or not.
     pub(super) fn may_hold(&self, path: &Path) -> bool {
         let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else { return true };
         let found = open_beneath(&self.root, folder)

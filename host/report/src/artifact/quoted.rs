@@ -40,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_stays_on_its_line_and_every_byte_of_it_is_told() {
+    fn quoted_names_stay_on_one_line() {
         assert_eq!(quoted("a/", b"plain name/with-\xc3\xa4.md"), "a/plain name/with-ä.md");
         assert_eq!(quoted("a/", b"two\nlines\t\"quoted\"\\"), r#""a/two\nlines\t\"quoted\"\\""#);
         assert_eq!(quoted("", b"\x1b[31m\xff\xc3"), r#""\033[31m\377\303""#);

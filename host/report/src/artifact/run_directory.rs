@@ -13,7 +13,7 @@ use super::{
 use host_model::{RunId, TrialId};
 
 /// Names tried for a new run before giving up; two runs of one second rarely share their four letters even once.
-const TRIES: usize = 16;
+const MAX_TRIES: usize = 16;
 
 /// `<output>/runs/<run>/`, which one run owns.
 ///
@@ -66,7 +66,7 @@ impl RunDirectory {
         let Some(output) = runs.parent().filter(|_| runs.ends_with("runs")) else { return };
         let link = output.join(new_link(run));
         if fs::read_link(&link).is_ok_and(|target| target == Path::new("runs").join(run)) {
-            // It is in nobody's way.
+            // It does no harm.
             let _ = fs::remove_file(&link);
         }
     }
@@ -84,7 +84,7 @@ impl RunDirectory {
     /// # Errors
     /// The file system refuses.
     pub fn create_new(output: &Path) -> Result<Self, ArtifactError> {
-        let mut tries = TRIES;
+        let mut tries = MAX_TRIES;
         loop {
             tries -= 1;
             match Self::create(output, &new_run_id()) {
@@ -100,7 +100,7 @@ impl RunDirectory {
         &self.run
     }
 
-    /// Where the directory is: absolute or relative as `output` was.
+    /// The directory, absolute or relative like `output`.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
@@ -166,7 +166,7 @@ fn prepare(output: &Path) -> Result<PathBuf, ArtifactError> {
             let path = output.join(".gitignore");
             fs::write(&path, b"*\n").map_err(|source| ArtifactError::Write { path, source })?;
         }
-        // What is there but is no directory shows with the next step.
+        // The next step fails if it is not a directory.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
         Err(source) => return Err(ArtifactError::CreateDirectory { path: output.into(), source }),
     }
@@ -183,7 +183,7 @@ fn create_all(path: &Path, mode: u32) -> Result<(), ArtifactError> {
         .map_err(|source| ArtifactError::CreateDirectory { path: path.into(), source })
 }
 
-/// Renames a new link over the old one, so that `latest` is there at every moment. Of two runs at once the later wins.
+/// Renames a new link over the old one, so that `latest` always exists. Of two concurrent runs the later one wins.
 fn point_latest(output: &Path, folder: &str) -> Result<(), ArtifactError> {
     let latest = output.join("latest");
     let new = output.join(new_link(folder));
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn the_link_that_a_killed_run_was_making_goes_and_nothing_else() {
+    fn an_unfinished_link_of_a_killed_run_is_removed() {
         let here = tempfile::tempdir().unwrap();
         let output = here.path().join(".host");
         let directory = RunDirectory::create(&output, &run("r1")).unwrap();
@@ -229,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_has_a_directory_of_its_own_and_is_the_latest() {
+    fn a_run_gets_its_own_directory_and_becomes_latest() {
         let here = tempfile::tempdir().unwrap();
         let output = here.path().join("deep/.host");
         let first = RunDirectory::create(&output, &run("one")).unwrap();
@@ -254,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn latest_is_forgotten_where_it_is_a_link() {
+    fn latest_is_removed_only_if_it_is_a_link() {
         let here = tempfile::tempdir().unwrap();
         RunDirectory::forget_latest(&here.path().join("none"));
         let directory = RunDirectory::create(here.path(), &run("one")).unwrap();
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_was_there_gets_no_gitignore() {
+    fn an_existing_directory_gets_no_gitignore() {
         let here = tempfile::tempdir().unwrap();
         RunDirectory::create(here.path(), &run("one")).unwrap();
         assert!(!here.path().join(".gitignore").exists());
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_in_the_way_is_named() {
+    fn the_obstructing_file_is_named() {
         let here = tempfile::tempdir().unwrap();
         fs::create_dir(here.path().join("latest")).unwrap();
         let error = RunDirectory::create(here.path(), &run("one")).unwrap().point_latest().unwrap_err();
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attempt_has_its_folder_once_it_is_asked_for() {
+    fn an_attempt_directory_is_created_on_demand() {
         let here = tempfile::tempdir().unwrap();
         let directory = RunDirectory::create(here.path(), &run("one")).unwrap();
         let trial = trial("claude", "../demo::gate");
@@ -332,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_as_a_whole() {
+    fn a_file_is_replaced_atomically() {
         let here = tempfile::tempdir().unwrap();
         let path = here.path().join("junit.xml");
         write_atomic(&path, b"old").unwrap();

@@ -1,4 +1,4 @@
-//! Takes secrets out of what is kept of an attempt, whoever wrote it there.
+//! Removes secrets from the artifacts of an attempt.
 
 use std::{
     fs::{self, File},
@@ -13,9 +13,9 @@ use std::{
 use super::error::ArtifactError;
 use host_model::Redactor;
 
-/// What is read of a file at once.
-const PIECE: usize = 1 << 20;
-/// What stands in the place of each byte of a secret: images and dumps stay what they are.
+/// Bytes that are read at a time.
+const CHUNK_BYTES: usize = 1 << 20;
+/// Replaces each byte of a secret, so that images and dumps stay valid.
 const FILL: &[u8] = &[b'*'; 4 << 10];
 
 /// Overwrites the secrets in every file below `folder` by `*`, and replaces those in names by `***`. Sizes stay. Links
@@ -77,16 +77,16 @@ fn scrub_file(path: &Path, redactor: &Redactor) -> io::Result<()> {
     }
     let mut writable: Option<File> = None;
     let mut piece = Vec::new();
-    // Where `piece` begins in the file.
+    // The offset of `piece` in the file.
     let mut start = 0_u64;
     loop {
         let before = piece.len();
-        let read = file.by_ref().take(PIECE as u64).read_to_end(&mut piece)?;
+        let read = file.by_ref().take(CHUNK_BYTES as u64).read_to_end(&mut piece)?;
         if read == 0 {
             return Ok(());
         }
         for span in redactor.find(&piece) {
-            // What ends in what was seen before is done.
+            // Matches that end in the previous bytes were replaced before.
             if span.end <= before {
                 continue;
             }
@@ -125,9 +125,9 @@ mod tests {
         fs::write(&elsewhere, KEY).unwrap();
         symlink(&elsewhere, folder.join("link")).unwrap();
         // Binary, and with a secret across the border of two pieces.
-        let mut content = vec![0xff_u8; PIECE - 7];
+        let mut content = vec![0xff_u8; CHUNK_BYTES - 7];
         content.extend_from_slice(KEY.as_bytes());
-        content.extend_from_slice(&vec![0; PIECE]);
+        content.extend_from_slice(&vec![0; CHUNK_BYTES]);
         content.extend_from_slice(KEY.as_bytes());
         fs::write(&inside, &content).unwrap();
         for name in [KEY.to_owned(), format!("{KEY}{KEY}")] {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_become_the_same_stay_apart() {
+    fn names_that_collide_after_scrubbing_stay_unique() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["alpha-secret", "omega-secret"] {
             fs::write(folder.path().join(name), name).unwrap();

@@ -23,7 +23,7 @@ use rustix::{
 use super::error::ArtifactError;
 
 /// Places in [`Copied::skipped`].
-const SKIPPED: usize = 100;
+const MAX_SKIPPED: usize = 100;
 
 /// How much of a tree is copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl Default for CopyLimits {
     }
 }
 
-/// What was copied, and what was not.
+/// The result of a copy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Copied {
     /// Files.
@@ -172,7 +172,7 @@ impl Copy<'_> {
     }
 
     fn skip(&mut self, path: &Path, reason: &str) {
-        if self.copied.skipped.len() >= SKIPPED {
+        if self.copied.skipped.len() >= MAX_SKIPPED {
             self.left_out += 1;
             return;
         }

@@ -20,16 +20,16 @@ impl AnnotationPaths {
     /// The path of `file` in the checkout. `None` where it is not in it: GitHub would look for another file of that name.
     /// Without a checkout, paths are left as they are.
     pub(super) fn path(&self, file: &str) -> Option<String> {
-        let Some((given, leads)) = &self.top else {
+        let Some((given, real_top)) = &self.top else {
             return Some(file.strip_prefix("./").unwrap_or(file).to_owned());
         };
         let path = self.here.join(file);
-        // Where it leads comes first: a checkout has no files behind its links.
+        // The canonical path comes first: a checkout has no files behind its links.
         let real = path.canonicalize().ok();
-        let real = real.as_deref().and_then(|path| path.strip_prefix(leads).ok()).map(Path::to_owned);
+        let real = real.as_deref().and_then(|path| path.strip_prefix(real_top).ok()).map(Path::to_owned);
         let written = || {
             let path = without_dots(&path);
-            path.strip_prefix(without_dots(given)).or_else(|_| path.strip_prefix(leads)).ok().map(Path::to_owned)
+            path.strip_prefix(without_dots(given)).or_else(|_| path.strip_prefix(real_top)).ok().map(Path::to_owned)
         };
         real.or_else(written).map(|path| path.to_string_lossy().into_owned())
     }

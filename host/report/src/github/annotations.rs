@@ -1,12 +1,12 @@
-//! The marks that GitHub shows on the run's page and beside the files.
+//! The annotations that GitHub shows on the run's page and next to the files.
 
 use super::{command::command, count};
 use host_model::Verdict;
 
 /// How many GitHub takes of one step; it drops what comes later without a word.
-const MOST: usize = 10;
+const MAX_ANNOTATIONS: usize = 10;
 /// The longest title, in characters; GitHub allows 255.
-const TITLE: usize = 200;
+const MAX_TITLE_CHARS: usize = 200;
 
 /// Which come first where not all fit.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,7 +15,7 @@ enum Rank {
     Canary,
     Fault,
     Failure,
-    /// What passed and should be looked at all the same.
+    /// Trials that passed but need attention.
     Alert,
 }
 
@@ -42,7 +42,7 @@ impl Annotations {
             Verdict::Fault(_) => Rank::Fault,
             _ => Rank::Failure,
         };
-        let title: String = title.chars().take(TITLE).collect();
+        let title: String = title.chars().take(MAX_TITLE_CHARS).collect();
         let file = file.map(|file| [("file", file), ("line", "1")]);
         let properties: Vec<_> = file.into_iter().flatten().chain([("title", title.as_str())]).collect();
         let level = if rank == Rank::Alert { "warning" } else { "error" };
@@ -64,7 +64,7 @@ impl Annotations {
     fn add(&mut self, rank: Rank, command: String) {
         let at = self.shown.partition_point(|(other, _)| *other <= rank);
         self.shown.insert(at, (rank, command));
-        if self.shown.len() > MOST {
+        if self.shown.len() > MAX_ANNOTATIONS {
             match self.shown.pop() {
                 Some((Rank::Alert, _)) => self.alerts_left_out += 1,
                 _ => self.failures_left_out += 1,

@@ -7,18 +7,18 @@ use std::{
 };
 
 /// GitHub refuses a summary above 1 MiB altogether.
-const SUMMARY: usize = 1024 * 1024;
+const MAX_SUMMARY_BYTES: usize = 1024 * 1024;
 
 /// Bytes that the summary may still take.
 pub(super) fn room(file: &Path) -> io::Result<usize> {
-    let there = match fs::metadata(file) {
+    let existing = match fs::metadata(file) {
         Ok(metadata) => metadata.len(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
         Err(error) => return Err(error),
     };
     // One for a missing line's end of what is there.
-    let there = usize::try_from(there).unwrap_or(usize::MAX).saturating_add(1);
-    Ok((SUMMARY - 1).saturating_sub(there))
+    let existing = usize::try_from(existing).unwrap_or(usize::MAX).saturating_add(1);
+    Ok((MAX_SUMMARY_BYTES - 1).saturating_sub(existing))
 }
 
 /// Adds `text` behind what other commands of the step have written, on a line of its own.
@@ -61,25 +61,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_cannot_bring_another_one() {
+    fn a_value_cannot_inject_another() {
         assert_eq!(line("run", "a=b<<c"), "run=a=b<<c\n");
         assert_eq!(line("run", "a\nEND\npassed=9"), "run<<END_\na\nEND\npassed=9\nEND_\n");
         assert_eq!(line("run", "a\r"), "run<<END\na\r\nEND\n");
     }
 
     #[test]
-    fn a_missing_end_of_line_is_reckoned_with() {
+    fn a_missing_final_newline_is_counted() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("summary");
-        assert_eq!(room(&file).unwrap(), SUMMARY - 2);
+        assert_eq!(room(&file).unwrap(), MAX_SUMMARY_BYTES - 2);
         append(&file, "no end").unwrap();
         let room = room(&file).unwrap();
         append(&file, &"y".repeat(room)).unwrap();
-        assert_eq!(fs::metadata(file).unwrap().len(), SUMMARY as u64 - 1);
+        assert_eq!(fs::metadata(file).unwrap().len(), MAX_SUMMARY_BYTES as u64 - 1);
     }
 
     #[test]
-    fn what_is_there_stays_and_its_last_line_is_ended() {
+    fn existing_content_stays_and_gets_a_final_newline() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("output");
         append(&file, "a=1\n").unwrap();

@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_markup_is_left() {
+    fn markup_is_escaped() {
         assert_eq!(
             escaped("a|b `c` <img src=x> &lt; *d* _e_ [f](g) ~h~ \\| #1 ![i] $j$ @k"),
             "a\\|b \\`c\\` &lt;img src=x&gt; &amp;lt; \\*d\\* \\_e\\_ \\[f\\](g) \\~h\\~ \\\\\\| \\#1 \\!\\[i\\] \\$j\\$ &#64;k"

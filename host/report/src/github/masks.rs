@@ -5,13 +5,13 @@ use std::borrow::Cow;
 use host_model::{Fault, Finding, Verdict};
 
 /// The shortest line of a secret of several lines that is a secret by itself: a brace of a key file is none.
-const LINE: usize = 8;
+const MIN_LINE_CHARS: usize = 8;
 
-/// What must not be shown.
+/// Secrets that must not be shown.
 ///
-/// GitHub's own `add-mask` is no help: it would take the secret to the log, and whoever runs this elsewhere sees it there.
+/// GitHub's own `add-mask` would write the secret to the log, where it is visible outside of GitHub.
 pub(super) struct Masks {
-    /// What is replaced: the longest first, since one may be part of another.
+    /// The texts to replace, the longest first, since one may be part of another.
     hidden: Vec<String>,
 }
 
@@ -19,7 +19,7 @@ impl Masks {
     pub(super) fn new(secrets: &[String]) -> Self {
         // An empty one is everywhere.
         let secrets = || secrets.iter().map(String::as_str).filter(|secret| !secret.trim().is_empty());
-        let lines = secrets().flat_map(str::lines).map(str::trim).filter(|line| line.len() >= LINE);
+        let lines = secrets().flat_map(str::lines).map(str::trim).filter(|line| line.len() >= MIN_LINE_CHARS);
         let mut hidden: Vec<String> = secrets().chain(lines).map(Into::into).collect();
         hidden.sort_by(|a, b| b.len().cmp(&a.len()).then(a.cmp(b)));
         hidden.dedup();
@@ -56,7 +56,7 @@ impl Masks {
             Verdict::Fail { findings, note } => {
                 Verdict::Fail { findings: self.findings(findings), note: note.as_deref().map(hide) }
             }
-            // What was expected is the suite's own text.
+            // Expectations are the suite's own text.
             Verdict::Xfail { findings, fault, expected } => Verdict::Xfail {
                 findings: self.findings(findings),
                 fault: fault.as_ref().map(|fault| Fault::new(fault.class, hide(&fault.message))),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_hidden_and_blank_ones_are_none() {
+    fn every_secret_is_hidden_and_blanks_are_ignored() {
         let masks = masks(&["s3cret", "", " \n", "100%\nlong enough\n}"]);
         assert_eq!(masks.hide("a s3cret } long enough 100%"), "a *** } *** 100%");
         assert_eq!(masks.hide("100%\nlong enough\n}"), "***");
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longer_one_goes_first() {
+    fn longer_secrets_are_replaced_first() {
         assert_eq!(masks(&["key", "key-and-more"]).hide("key-and-more, key"), "***, ***");
     }
 }

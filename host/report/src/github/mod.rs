@@ -29,14 +29,14 @@ use super::{
 };
 use host_model::{Event, EventKind, RunningTrial, TrialId, Verdict};
 
-/// What the block of one trial tells.
-const BLOCK: Bounds = Bounds { findings: 20, lines: 20, bytes: 16 * 1024 };
-/// What an annotation tells.
-const ANNOTATION: Bounds = Bounds { findings: 10, lines: 5, bytes: 4 * 1024 };
+/// The bounds of a trial's block.
+const BLOCK_BOUNDS: Bounds = Bounds { findings: 20, lines: 20, bytes: 16 * 1024 };
+/// The bounds of an annotation.
+const ANNOTATION_BOUNDS: Bounds = Bounds { findings: 10, lines: 5, bytes: 4 * 1024 };
 /// Trials that a status names.
-const STATUS: usize = 50;
+const MAX_STATUS_TRIALS: usize = 50;
 /// Bytes of text that may wait for [`Sink::flush`].
-const PENDING: usize = 64 * 1024;
+const MAX_PENDING_BYTES: usize = 64 * 1024;
 
 /// The files and folders that GitHub gives a step. A file that is `None` is not written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl Github {
             if verdict.is_failure() {
                 self.block(&title, trial, &verdict);
             }
-            let message = lines(&verdict, ANNOTATION, &self.log()).join("\n");
+            let message = lines(&verdict, ANNOTATION_BOUNDS, &self.log()).join("\n");
             let file = self.outline.file(trial).and_then(|file| self.paths.path(file));
             let file = file.map(|file| inline(&self.masks.hide(&file)));
             self.annotations.verdict(canary, &verdict, file.as_deref(), &title, &message);
@@ -112,14 +112,14 @@ impl Github {
         self.outline.judged(trial);
     }
 
-    /// What runs, since somebody asked; folded.
+    /// The running trials, folded; printed on request.
     fn status(&mut self, running: &[RunningTrial], waiting: usize, finished: usize) {
         let retrying = running.iter().filter(|it| it.retry_in_ms.is_some()).count();
         let again = if retrying > 0 { format!(", {retrying} to be tried again") } else { String::new() };
         let now = running.len() - retrying;
         let head = format!("Status: {now} running{again}, {waiting} waiting, {finished} finished");
         self.pending.push_str(&command("group", &[], &head));
-        for it in running.iter().take(STATUS) {
+        for it in running.iter().take(MAX_STATUS_TRIALS) {
             let name = inline(&self.masks.hide(&it.id.to_string()));
             let when = match it.retry_in_ms {
                 Some(ms) => format!("starts in {}", summary::seconds(ms)),
@@ -127,17 +127,17 @@ impl Github {
             };
             self.pending.push_str(&format!("{QUOTE}{name}, attempt {}, {when}\n", it.attempt));
         }
-        let more = running.len().saturating_sub(STATUS);
+        let more = running.len().saturating_sub(MAX_STATUS_TRIALS);
         if more > 0 {
             self.pending.push_str(&format!("… and {}\n", count(more, "more trial")));
         }
         self.pending.push_str(&command("endgroup", &[], ""));
     }
 
-    /// What a failure says, folded.
+    /// The details of a failure, folded.
     fn block(&mut self, title: &str, trial: &TrialId, verdict: &Verdict) {
         self.pending.push_str(&command("group", &[], title));
-        for line in lines(verdict, BLOCK, &self.log()) {
+        for line in lines(verdict, BLOCK_BOUNDS, &self.log()) {
             self.pending.push_str(&format!("{QUOTE}{line}\n"));
         }
         if let Some(artifacts) = self.outline.artifacts(trial) {
@@ -157,7 +157,7 @@ impl Github {
         written
     }
 
-    /// What has no verdict although the stream is over.
+    /// The trials without a verdict at the end of the stream.
     fn unfinished(&mut self) {
         let unfinished = self.outline.take_unfinished();
         for trial in &unfinished {
@@ -214,7 +214,7 @@ impl Sink for Github {
             EventKind::LogCut { reason, left_out: 0 } => self.summary.remark(&inline(reason)),
             EventKind::RunFinished { summary } => {
                 for rate in &summary.rates {
-                    self.summary.rate(&inline(&self.masks.hide(&rate.id.to_string())), &rate::told(rate));
+                    self.summary.rate(&inline(&self.masks.hide(&rate.id.to_string())), &rate::describe(rate));
                 }
             }
             EventKind::AttemptStarted { .. }
@@ -225,7 +225,7 @@ impl Sink for Github {
             | EventKind::LogCut { .. }
             | EventKind::LaneOpened { .. } => {}
         }
-        if self.pending.len() >= PENDING { self.write_pending() } else { Ok(()) }
+        if self.pending.len() >= MAX_PENDING_BYTES { self.write_pending() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {

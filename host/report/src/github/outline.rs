@@ -1,4 +1,4 @@
-//! What the stream has said of its trials.
+//! What is known about the trials of a stream.
 
 use std::{
     collections::HashMap,
@@ -74,7 +74,7 @@ impl Outline {
         }
     }
 
-    /// The trials that have no verdict; they are told of once.
+    /// The trials without a verdict, which are reported once.
     pub(super) fn take_unfinished(&mut self) -> Vec<TrialId> {
         let trials = &self.trials;
         let mut order = std::mem::take(&mut self.order);
@@ -92,18 +92,18 @@ impl Outline {
         planned.file.as_ref().or_else(|| self.plugins.get(&planned.plugin)).map(String::as_str)
     }
 
-    /// Where the last attempt's artifacts are.
+    /// The artifacts of the last attempt.
     pub(super) fn artifacts(&self, trial: &TrialId) -> Option<PathBuf> {
         let artifacts = self.trials.get(trial)?.artifacts.as_ref()?;
         Some(self.directory.as_ref().map_or_else(|| artifacts.clone(), |directory| directory.join(artifacts)))
     }
 
-    /// Where everything is, uncut.
+    /// The log with all details.
     pub(super) fn log(&self) -> String {
         detail::log(self.directory.as_deref())
     }
 
-    /// What is known of the run as a whole, by key.
+    /// Facts about the run, by key.
     pub(super) fn texts(&self) -> impl Iterator<Item = (&'static str, String)> {
         let exit_code = self.exit_code.map(|code| ("exit-code", code.to_string()));
         let run = self.run.clone().map(|run| ("run", run));

@@ -10,14 +10,14 @@ use crate::junit::detail::brief;
 use host_model::{LaneName, Verdict};
 
 /// Findings in one row.
-const FINDINGS: usize = 5;
+const MAX_FINDINGS: usize = 5;
 /// Bytes of one line in a cell, or of a remark: the log has the whole.
 const MAX_LINE: usize = 500;
 /// The head of each table.
 const HEAD: &str = "| Verdict | Scenario | Time | Details |\n| --- | --- | ---: | --- |\n";
 const RATES_HEAD: &str = "| Scenario | Passed (95 % confidence interval) |\n| --- | --- |\n";
 /// Room for telling what was left out.
-const LEFT_OUT: usize = 80;
+const LEFT_OUT_BYTES: usize = 80;
 
 /// Which rows come first, and stay where not all fit.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,7 +78,7 @@ impl Summary {
         };
         let tries = if attempts > 1 { format!(" after {attempts} attempts") } else { String::new() };
         let told =
-            brief(verdict, FINDINGS).iter().map(|line| escaped(&shortened(line))).collect::<Vec<_>>().join("<br>");
+            brief(verdict, MAX_FINDINGS).iter().map(|line| escaped(&shortened(line))).collect::<Vec<_>>().join("<br>");
         let time = time_ms.map_or_else(String::new, seconds);
         let word = format!("{sign} {}{tries}", verdict.word());
         self.add(rank, lane, scenario, canary, [&word, &time, &told]);
@@ -106,7 +106,7 @@ impl Summary {
         for (lane, words) in counts.lanes() {
             let name = escaped(&inline(&masks.hide(&lane.0)));
             let head = format!("\n### Lane {name}: {words}\n\n{HEAD}");
-            let Some(rest) = room.checked_sub(head.len() + LEFT_OUT) else { break };
+            let Some(rest) = room.checked_sub(head.len() + LEFT_OUT_BYTES) else { break };
             room = rest;
             tables.push((lane, head, Vec::new(), 0));
         }
@@ -137,12 +137,12 @@ impl Summary {
     /// At most `room` bytes of pass rates.
     fn rate_table(&self, room: usize) -> String {
         let head = format!("\n### Pass rates\n\n{RATES_HEAD}");
-        if self.rates.is_empty() || head.len() + LEFT_OUT > room {
+        if self.rates.is_empty() || head.len() + LEFT_OUT_BYTES > room {
             return String::new();
         }
         let mut table = head;
         for (at, row) in self.rates.iter().enumerate() {
-            if table.len() + row.len() + LEFT_OUT > room {
+            if table.len() + row.len() + LEFT_OUT_BYTES > room {
                 table.push_str(&format!("\n… and {} more\n", self.rates.len() - at));
                 break;
             }
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn no_room_is_overrun_and_no_row_is_lost_silently() {
+    fn omitted_rows_are_counted() {
         let (mut summary, mut counts) = (Summary::default(), Counts::default());
         summary.remark("of the run");
         for lane in ["a", "b", "c"].map(|lane| LaneName(lane.into())) {

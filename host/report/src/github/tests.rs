@@ -4,7 +4,7 @@ use super::*;
 use crate::sample::{self, Buffer, Stream, fail, finding, trial};
 use host_model::{CountsAs, Fault, FaultClass, Finding, LaneName, PassRate};
 
-/// What a run leaves.
+/// The output of a run.
 struct Told {
     log: String,
     summary: String,
@@ -209,14 +209,14 @@ fn retries_and_expectations() {
 }
 
 #[test]
-fn a_shortage_is_remarked_upon() {
+fn a_shortage_is_annotated() {
     let summary = told(&sample::short_machine()).summary;
     assert!(summary.contains("up to 2 at once after a shortage: cannot start /bin/claude"), "{summary}");
     assert!(summary.starts_with("## host: 1 passed"), "{summary}");
 }
 
 #[test]
-fn a_broken_lane_and_a_halt_are_remarked_upon() {
+fn a_broken_lane_and_a_halt_are_annotated() {
     let told = told(&sample::broken_lane_and_halt());
     insta::assert_snapshot!(told.log.split("::group::").nth(2).unwrap(), @r"
     Status: 1 running, 1 to be tried again, 3 waiting, 1 finished
@@ -236,7 +236,7 @@ fn a_broken_lane_and_a_halt_are_remarked_upon() {
 }
 
 #[test]
-fn pass_rates_have_a_table_of_their_own_that_is_bounded() {
+fn the_table_of_pass_rates_is_bounded() {
     let events = sample::repetitions();
     insta::assert_snapshot!(told(&events).summary.split("### Lane").next().unwrap(), @r"
     ## host: 8 passed, 1 failed, 1 fault
@@ -258,7 +258,7 @@ fn pass_rates_have_a_table_of_their_own_that_is_bounded() {
 }
 
 #[test]
-fn warnings_come_after_errors_and_within_the_bound() {
+fn warnings_follow_errors_within_the_limit() {
     let names: Vec<_> = (0..15).map(|at| format!("s{at}")).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let mut stream = Stream::with_canary(&["a"], &names, true).with_files();
@@ -281,7 +281,7 @@ fn warnings_come_after_errors_and_within_the_bound() {
 }
 
 #[test]
-fn a_stream_that_breaks_off_is_told_once_for_all() {
+fn an_incomplete_stream_is_reported_once() {
     let mut stream = Stream::with_canary(&["pi"], &["canary", "gate", "hook"], false);
     stream.starts(0, &trial("pi", "canary"), 1);
     stream.ends(0, 5, &trial("pi", "canary"), host_model::Outcome::Pass);
@@ -350,7 +350,7 @@ const HOSTILE: &str = "::error::x%0A, ]]> <b>`|` \u{1b}[31mred\u{1b}[0m\u{0}\u{f
                        ::set-output name=a::b\n\u{2028}::endgroup::";
 
 #[test]
-fn hostile_names_and_texts_are_no_commands_and_no_markup() {
+fn hostile_text_becomes_neither_commands_nor_markup() {
     let mut stream = Stream::new(&[HOSTILE], &[HOSTILE, "b"]);
     let (bad, b) = (trial(HOSTILE, HOSTILE), trial(HOSTILE, "b"));
     stream.starts(0, &bad, 1);
@@ -455,7 +455,7 @@ fn secrets_are_shown_nowhere() {
 }
 
 #[test]
-fn a_mib_of_evidence_is_cut_and_the_cut_is_told() {
+fn long_evidence_is_cut_visibly() {
     let mut stream = Stream::new(&["a"], &["one", "two"]);
     let (one, two) = (trial("a", "one"), trial("a", "two"));
     let line = "x".repeat(1024 * 1024);
@@ -475,7 +475,7 @@ fn a_mib_of_evidence_is_cut_and_the_cut_is_told() {
 }
 
 #[test]
-fn the_summary_stays_below_its_limit_and_keeps_what_failed() {
+fn the_summary_stays_below_its_limit_and_keeps_failures() {
     let names: Vec<_> = (0..8000).map(|at| format!("s{at}-{}", "x".repeat(100))).collect();
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let mut stream = Stream::with_canary(&["a", "b"], &names, false);
@@ -527,7 +527,7 @@ fn without_files_only_the_log_is_written() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_takes_nothing_else_with_it() {
+fn an_unwritable_file_does_not_affect_others() {
     let folder = tempfile::tempdir().unwrap();
     let output = folder.path().join("output");
     let files = GithubFiles { summary: Some(folder.path().into()), output: Some(output.clone()), workspace: None };

@@ -1,10 +1,10 @@
-//! What a running trial did last, in a few words.
+//! Describes the last activity of a running trial in a few words.
 
-use super::story::back_off;
+use super::renderer::back_off;
 use crate::text::inline;
 use host_model::{Report, SessionEventKind};
 
-/// What happened in its session; `None` for what tells a person nothing.
+/// An event of its session; `None` if it is not worth showing.
 pub(super) fn in_session(kind: &SessionEventKind) -> Option<String> {
     Some(match kind {
         SessionEventKind::Started { .. } => "agent is up".into(),
@@ -17,7 +17,7 @@ pub(super) fn in_session(kind: &SessionEventKind) -> Option<String> {
     })
 }
 
-/// What its component reported; `None` for what tells a person nothing.
+/// A report of its component; `None` if it is not worth showing.
 pub(super) fn reported(report: &Report) -> Option<String> {
     Some(match report {
         Report::Step { name } => format!("step {}", inline(name)),

@@ -7,7 +7,7 @@ use std::{
     time::Instant,
 };
 
-use super::{board::Board, screen::Size};
+use super::{live_view::LiveView, screen::Size};
 use host_model::Event;
 
 /// Lines that can be drawn again above the live ones.
@@ -18,7 +18,7 @@ const CLEAR_SCREEN: &str = "\u{1b}[H\u{1b}[2J";
 pub(super) struct Frame {
     writer: Box<dyn Write + Send>,
     size: Size,
-    board: Board,
+    live_view: LiveView,
     /// Rows that are on the terminal.
     drawn: usize,
     /// The size for which they were drawn.
@@ -29,13 +29,13 @@ pub(super) struct Frame {
 }
 
 impl Frame {
-    pub(super) fn new(writer: Box<dyn Write + Send>, size: Size, board: Board) -> Self {
+    pub(super) fn new(writer: Box<dyn Write + Send>, size: Size, live_view: LiveView) -> Self {
         let last_size = size();
-        Self { writer, size, board, drawn: 0, last_size, above: VecDeque::new(), is_over: false }
+        Self { writer, size, live_view, drawn: 0, last_size, above: VecDeque::new(), is_over: false }
     }
 
     pub(super) fn follow(&mut self, event: &Event) {
-        self.board.follow(event, Instant::now());
+        self.live_view.follow(event, Instant::now());
     }
 
     /// Puts `text`, which is whole lines, above the live lines.
@@ -57,19 +57,19 @@ impl Frame {
         self.draw_after(out)
     }
 
-    /// Takes the lines away.
+    /// Clears the lines.
     pub(super) fn clear(&mut self) -> io::Result<()> {
         let out = self.cleared();
         self.write(&out)
     }
 
-    /// Takes the lines away for good.
+    /// Clears the lines permanently.
     pub(super) fn end(&mut self) -> io::Result<()> {
         self.is_over = true;
         self.clear()
     }
 
-    /// What takes the lines away.
+    /// The terminal sequence that clears the lines.
     fn cleared(&mut self) -> String {
         match std::mem::take(&mut self.drawn) {
             0 => String::new(),
@@ -86,8 +86,8 @@ impl Frame {
         let (height, width) = (self.size)();
         let before = std::mem::replace(&mut self.last_size, (height, width));
         let (rows, columns) = (usize::from(height), usize::from(width));
-        let text = self.board.draw(Instant::now(), rows, columns);
-        // The cursor stands in a row of its own.
+        let text = self.live_view.draw(Instant::now(), rows, columns);
+        // The cursor needs a row.
         let lines: Vec<_> = text
             .lines()
             .take(rows.saturating_sub(1))
@@ -149,13 +149,13 @@ mod tests {
             }
             let (buffer, size) = (Buffer::default(), Arc::new(Mutex::new((24, 80))));
             let asked = Arc::clone(&size);
-            let board = Board::new(Theme { coloured: false }, Instant::now());
-            let mut frame = Frame::new(Box::new(buffer.clone()), Box::new(move || *asked.lock().unwrap()), board);
+            let live_view = LiveView::new(Theme { colored: false }, Instant::now());
+            let mut frame = Frame::new(Box::new(buffer.clone()), Box::new(move || *asked.lock().unwrap()), live_view);
             stream.events.iter().for_each(|event| frame.follow(event));
             Self { frame, buffer, size, seen: 0 }
         }
 
-        /// What was written since the last time.
+        /// The output since the last call.
         fn more(&mut self) -> String {
             let text = self.buffer.text();
             text[std::mem::replace(&mut self.seen, text.len())..].to_owned()
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_cleared_by_as_many_as_were_drawn() {
+    fn exactly_the_drawn_lines_are_cleared() {
         let mut shown = Shown::new(2);
         shown.frame.draw().unwrap();
         let first = shown.more();
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_as_wide_as_the_window_or_higher() {
+    fn drawings_stay_smaller_than_the_window() {
         for (height, width) in [(24, 80), (10, 40), (4, 12), (3, 5), (1, 1), (0, 0)] {
             let mut shown = Shown::new(30);
             *shown.size.lock().unwrap() = (height, width);
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn a_window_that_becomes_smaller_is_drawn_again() {
+    fn a_shrunken_window_is_redrawn() {
         let mut shown = Shown::new(2);
         for number in 0..50 {
             shown.frame.print(&format!("result {number}\n")).unwrap();

@@ -3,34 +3,34 @@
 
 use std::time::{Duration, Instant};
 
-use super::{board::Board, theme::Theme};
+use super::{live_view::LiveView, theme::Theme};
 use host_model::Event;
 
 /// The longest silence while something runs.
 const INTERVAL: Duration = Duration::from_secs(60);
-/// Height and width of what is said.
-const SIZE: (usize, usize) = (17, 160);
+/// Height and width of the printed status.
+const STATUS_SIZE: (usize, usize) = (17, 160);
 
 pub(super) struct Heartbeat {
-    board: Board,
+    live_view: LiveView,
     /// When something was printed last.
     printed: Instant,
 }
 
 impl Heartbeat {
     pub(super) fn new(theme: Theme, now: Instant) -> Self {
-        Self { board: Board::new(theme, now), printed: now }
+        Self { live_view: LiveView::new(theme, now), printed: now }
     }
 
     pub(super) fn follow(&mut self, event: &Event, now: Instant) {
-        self.board.follow(event, now);
+        self.live_view.follow(event, now);
     }
 
     /// Adds what runs to `out`, if nothing was printed for too long. Called at least every second.
     pub(super) fn beat(&mut self, out: &mut String, now: Instant) {
-        if out.is_empty() && now.saturating_duration_since(self.printed) >= INTERVAL && self.board.is_busy() {
-            let (height, width) = SIZE;
-            out.push_str(&self.board.draw(now, height, width));
+        if out.is_empty() && now.saturating_duration_since(self.printed) >= INTERVAL && self.live_view.is_busy() {
+            let (height, width) = STATUS_SIZE;
+            out.push_str(&self.live_view.draw(now, height, width));
             out.push('\n');
         }
         if !out.is_empty() {
@@ -45,10 +45,10 @@ mod tests {
     use crate::sample::{Stream, trial};
 
     #[test]
-    fn what_runs_is_said_every_minute_in_which_nothing_else_is() {
+    fn running_trials_are_printed_after_a_silent_minute() {
         let mut stream = Stream::new(&["claude", "pi"], &["gate"]);
         let now = Instant::now();
-        let mut heartbeat = Heartbeat::new(Theme { coloured: false }, now);
+        let mut heartbeat = Heartbeat::new(Theme { colored: false }, now);
         let said = |heartbeat: &mut Heartbeat, seconds, printed: &str| {
             let mut out = printed.to_owned();
             heartbeat.beat(&mut out, now + Duration::from_secs(seconds));

@@ -1,21 +1,21 @@
-//! What happens to a run as a whole, and what it is at when somebody asks.
+//! Events of the run as a whole, and its status on request.
 
 use std::fmt::Write;
 
 use super::{
     Verbosity,
-    story::Story,
+    renderer::Renderer,
     theme::Tone,
+    trial::elapsed_column,
     units::{count, duration},
-    verdict::clock,
 };
 use crate::text::inline;
 use host_model::{LaneName, RunningTrial, TrialId};
 
 /// Trials that a status names.
-const NAMED: usize = 50;
+const MAX_NAMED: usize = 50;
 
-impl Story {
+impl Renderer {
     /// The attempt that ended is no failure yet.
     pub(super) fn retry_scheduled(&mut self, trial: &TrialId, attempt: u32, after: (u64, &str), out: &mut String) {
         let (delay_ms, reason) = after;
@@ -25,7 +25,7 @@ impl Story {
             out.push_str(&self.theme.label(Tone::Warn, "Retry"));
             let _ = writeln!(out, "{name} in {delay} after {reason}");
         }
-        self.course(trial).earlier.push(format!("attempt {attempt}: {reason}"));
+        self.progress_of(trial).earlier.push(format!("attempt {attempt}: {reason}"));
     }
 
     pub(super) fn lane_broken(&mut self, lane: &LaneName, reason: &str, out: &mut String) {
@@ -71,7 +71,7 @@ impl Story {
         self.incidents.push(format!("interrupted by {signal}"));
     }
 
-    /// Told however quiet the run is: somebody asked.
+    /// Shown even in a quiet run, since it was requested.
     pub(super) fn status(&mut self, running: &[RunningTrial], waiting: usize, finished: usize, out: &mut String) {
         let retrying = running.iter().filter(|it| it.retry_in_ms.is_some()).count();
         let mut head = format!("{} running", running.len() - retrying);
@@ -79,22 +79,26 @@ impl Story {
             let _ = write!(head, ", {retrying} to be tried again");
         }
         out.push_str(&self.theme.label(Tone::Info, "Status"));
-        let _ = writeln!(out, "{}{head}, {waiting} waiting, {finished} finished", clock(Some(self.figures.at_ms)));
-        for it in running.iter().take(NAMED) {
+        let _ = writeln!(
+            out,
+            "{}{head}, {waiting} waiting, {finished} finished",
+            elapsed_column(Some(self.statistics.at_ms))
+        );
+        for it in running.iter().take(MAX_NAMED) {
             let mut name = inline(&it.id.to_string());
             if it.attempt > 1 {
                 let _ = write!(name, " (attempt {})", it.attempt);
             }
             let line = match it.retry_in_ms {
-                Some(ms) => format!("{}{name} starts in {}", clock(None), duration(ms)),
+                Some(ms) => format!("{}{name} starts in {}", elapsed_column(None), duration(ms)),
                 None => {
-                    let last = self.courses.get(&it.id).map_or("", |course| course.last.as_str());
-                    format!("{}{name}  {last}", clock(Some(it.elapsed_ms)))
+                    let last = self.progress.get(&it.id).map_or("", |progress| progress.last.as_str());
+                    format!("{}{name}  {last}", elapsed_column(Some(it.elapsed_ms)))
                 }
             };
             let _ = writeln!(out, "{}{}", self.theme.no_label(), line.trim_end());
         }
-        let more = running.len().saturating_sub(NAMED);
+        let more = running.len().saturating_sub(MAX_NAMED);
         if more > 0 {
             let _ = writeln!(out, "{}… and {}", self.theme.no_label(), count(more, "more trial"));
         }

@@ -1,20 +1,20 @@
-//! What a person reads: live lines on a terminal, plain lines elsewhere, and a summary.
+//! The report for people: live lines on a terminal, plain lines elsewhere, and a summary.
 
 mod activity;
-mod board;
-mod figures;
 mod frame;
 mod heartbeat;
 mod incidents;
+mod live_view;
 mod rates;
+mod renderer;
 mod screen;
-mod story;
+mod statistics;
 mod summary;
 #[cfg(test)]
 mod tests;
 mod theme;
+mod trial;
 mod units;
-mod verdict;
 
 use std::{
     io::{self, Write},
@@ -22,24 +22,24 @@ use std::{
 };
 
 pub use self::screen::LiveLines;
-use self::{heartbeat::Heartbeat, screen::Screen, story::Story, theme::Theme};
+use self::{heartbeat::Heartbeat, renderer::Renderer, screen::Screen, theme::Theme};
 use super::Sink;
 use host_model::{Event, EventKind};
 
 /// Bytes of text that may wait for [`Sink::flush`].
-const PENDING: usize = 64 * 1024;
+const MAX_PENDING_BYTES: usize = 64 * 1024;
 
-/// Whether there are colours. The caller knows of `--color`, `NO_COLOR` and terminals.
+/// Whether to use colors. The caller handles `--color`, `NO_COLOR` and terminals.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ColorChoice {
-    /// Colours.
+    /// Colors.
     Always,
     /// None.
     #[default]
     Never,
 }
 
-/// How much is told.
+/// How much is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Verbosity {
     /// Failures, alerts, warnings and the summary; each of them once.
@@ -47,28 +47,28 @@ pub enum Verbosity {
     /// Starts, results and the summary.
     #[default]
     Normal,
-    /// What components and agents say, too.
+    /// Messages of components and agents, too.
     Verbose,
 }
 
-/// How a run is told.
+/// How a run is shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct HumanOptions {
-    /// Whether there are colours.
+    /// Whether to use colors.
     pub color: ColorChoice,
-    /// How much is told.
+    /// How much is shown.
     pub verbosity: Verbosity,
 }
 
 impl HumanOptions {
     fn theme(self) -> Theme {
-        Theme { coloured: self.color == ColorChoice::Always }
+        Theme { colored: self.color == ColorChoice::Always }
     }
 }
 
 /// The reporter for people.
 pub struct Human {
-    story: Story,
+    renderer: Renderer,
     screen: Screen,
     pending: String,
     /// For plain output.
@@ -80,8 +80,8 @@ impl Human {
     #[must_use]
     pub fn plain(writer: Box<dyn Write + Send>, options: HumanOptions) -> Self {
         let heartbeat = (options.verbosity > Verbosity::Quiet).then(|| Heartbeat::new(options.theme(), Instant::now()));
-        let story = Story::new(options, true);
-        Self { story, screen: Screen::Plain(writer), pending: String::new(), heartbeat }
+        let renderer = Renderer::new(options, true);
+        Self { renderer, screen: Screen::Plain(writer), pending: String::new(), heartbeat }
     }
 
     /// Results as they come above a live line for each running trial.
@@ -97,7 +97,7 @@ impl Human {
     }
 
     fn on(screen: Screen, options: HumanOptions) -> Self {
-        Self { story: Story::new(options, false), screen, pending: String::new(), heartbeat: None }
+        Self { renderer: Renderer::new(options, false), screen, pending: String::new(), heartbeat: None }
     }
 
     fn print_pending(&mut self) -> io::Result<()> {
@@ -112,7 +112,7 @@ impl Human {
 
 impl Sink for Human {
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        self.story.tell(event, &mut self.pending);
+        self.renderer.render(event, &mut self.pending);
         self.screen.follow(event);
         if let Some(heartbeat) = &mut self.heartbeat {
             heartbeat.follow(event, Instant::now());
@@ -122,7 +122,7 @@ impl Sink for Human {
         if is_last {
             self.screen.end_live()?;
         }
-        if is_last || self.pending.len() >= PENDING { self.print_pending() } else { Ok(()) }
+        if is_last || self.pending.len() >= MAX_PENDING_BYTES { self.print_pending() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -134,7 +134,7 @@ impl Sink for Human {
     }
 
     fn finish(&mut self) -> io::Result<()> {
-        self.story.end(&mut self.pending);
+        self.renderer.end(&mut self.pending);
         self.screen.end_live()?;
         self.print_pending()
     }

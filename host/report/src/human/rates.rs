@@ -1,25 +1,25 @@
 //! How often repetitions passed, and how sure that is.
 
-use super::{story::Story, units::count};
+use super::{renderer::Renderer, units::count};
 use crate::{rate, text::inline};
 use host_model::PassRate;
 
-/// Rates that are told.
-const RATES: usize = 50;
+/// Rates that are shown.
+const MAX_RATES: usize = 50;
 /// Widest column of names.
-const NAMES: usize = 48;
+const MAX_NAME_WIDTH: usize = 48;
 
-impl Story {
+impl Renderer {
     pub(super) fn rates(&self, rates: &[PassRate], out: &mut String) {
         if rates.is_empty() {
             return;
         }
         self.figure("pass rates (95 % confidence interval):", out);
-        let shown = &rates[..rates.len().min(RATES)];
+        let shown = &rates[..rates.len().min(MAX_RATES)];
         let names: Vec<String> = shown.iter().map(|rate| inline(&rate.id.to_string())).collect();
-        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(NAMES);
+        let width = names.iter().map(|name| name.chars().count()).max().unwrap_or(0).min(MAX_NAME_WIDTH);
         for (it, name) in shown.iter().zip(&names) {
-            self.figure(&format!("  {name:width$}  {}", rate::told(it)), out);
+            self.figure(&format!("  {name:width$}  {}", rate::describe(it)), out);
         }
         let more = rates.len() - shown.len();
         if more > 0 {

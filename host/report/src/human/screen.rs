@@ -1,4 +1,4 @@
-//! Where the text goes: a plain writer, or a terminal with live lines below the text.
+//! The output: a plain writer, or a terminal with live lines below the text.
 
 use std::{
     io::{self, Write},
@@ -10,10 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{board::Board, frame::Frame, theme::Theme};
+use super::{frame::Frame, live_view::LiveView, theme::Theme};
 use host_model::{Event, EventKind};
 
-/// How often elapsed times move.
+/// How often elapsed times are updated.
 const TICK: Duration = Duration::from_millis(100);
 /// How long a terminal may take to clear the live lines.
 const CLEAR_TIMEOUT: Duration = Duration::from_millis(500);
@@ -62,7 +62,7 @@ impl Screen {
         }
     }
 
-    /// Takes the live lines away for good.
+    /// Clears the live lines permanently.
     pub(super) fn end_live(&mut self) -> io::Result<()> {
         match self {
             Self::Plain(_) => Ok(()),
@@ -76,7 +76,7 @@ pub(super) struct Live(Arc<Mutex<Frame>>);
 
 impl Live {
     pub(super) fn new(writer: Box<dyn Write + Send>, size: Size, theme: Theme) -> Self {
-        Self(Arc::new(Mutex::new(Frame::new(writer, size, Board::new(theme, Instant::now())))))
+        Self(Arc::new(Mutex::new(Frame::new(writer, size, LiveView::new(theme, Instant::now())))))
     }
 
     fn lock(&self) -> MutexGuard<'_, Frame> {
@@ -103,7 +103,7 @@ fn lock(frame: &Mutex<Frame>) -> MutexGuard<'_, Frame> {
     frame.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// The live lines, for who wants them away for a while.
+/// The live lines, which can be suspended.
 #[derive(Clone)]
 pub struct LiveLines(Weak<Mutex<Frame>>);
 
@@ -116,7 +116,7 @@ impl LiveLines {
         let (again, draw_again) = sync_channel::<()>(0);
         let clearing = thread::Builder::new().spawn(move || {
             let mut frame = lock(&frame);
-            // Whatever fails here fails again where a text is printed, and nobody waits any longer than has to be.
+            // Errors recur when a text is printed.
             let _ = cleared.send(frame.clear());
             let _ = draw_again.recv();
             let _ = frame.draw();

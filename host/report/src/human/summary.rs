@@ -2,7 +2,7 @@
 
 use super::{
     Verbosity,
-    story::Story,
+    renderer::Renderer,
     theme::Tone,
     units::{count, dollars, duration, grouped, ratio},
 };
@@ -23,25 +23,25 @@ const ORDER: [(&str, &str, &str, Tone); 9] = [
 ];
 
 /// The shortest longest trial that is compared with a fan-out: below it the ratio tells of the host alone.
-const COMPARED_MS: u64 = 100;
+const MIN_COMPARED_MS: u64 = 100;
 
-/// Lanes whose fan-out is told.
-const LANES: usize = 8;
+/// Lanes whose fan-out is shown.
+const MAX_LANES: usize = 8;
 
-impl Story {
+impl Renderer {
     /// Without a `summary` the stream broke off, and the figures are those of what is there.
     pub(super) fn conclude(&self, summary: Option<&RunSummary>, out: &mut String) {
         self.recap(out);
         out.push_str(&format!("{}\n", self.theme.rule()));
-        let verdicts = summary.map_or(&self.figures.verdicts, |summary| &summary.verdicts);
-        let wall_ms = summary.map_or(self.figures.at_ms, |summary| summary.wall_ms);
-        let serial_ms = summary.map_or(self.figures.serial_ms, |summary| summary.serial_ms);
-        let usage = summary.map_or(&self.figures.usage, |summary| &summary.usage);
+        let verdicts = summary.map_or(&self.statistics.verdicts, |summary| &summary.verdicts);
+        let wall_ms = summary.map_or(self.statistics.at_ms, |summary| summary.wall_ms);
+        let serial_ms = summary.map_or(self.statistics.serial_ms, |summary| summary.serial_ms);
+        let usage = summary.map_or(&self.statistics.usage, |summary| &summary.usage);
 
         out.push_str(&self.theme.label(self.overall(verdicts, summary.is_some()), "Summary"));
         out.push_str(&format!("{} in {}\n", self.counts(verdicts), duration(wall_ms)));
         if summary.is_none() {
-            let missing = self.figures.planned().saturating_sub(self.figures.judged_trials());
+            let missing = self.statistics.planned().saturating_sub(self.statistics.finished_trials());
             self.figure(&format!("the run broke off: {} without a verdict", count(missing, "trial")), out);
         }
         for incident in &self.incidents {
@@ -60,7 +60,7 @@ impl Story {
         self.warn_of_skipped_canary(out);
     }
 
-    /// What has to be looked at, once more and in one place. Who asked for quiet has only just read it.
+    /// Repeats failures and alerts in one place. A quiet run has just shown them.
     fn recap(&self, out: &mut String) {
         if self.verbosity == Verbosity::Quiet || (self.failures.is_empty() && self.alerts.is_empty()) {
             return;
@@ -106,21 +106,23 @@ impl Story {
         }
     }
 
-    /// What it took against what one after another would have taken, and against the longest trial.
+    /// The duration compared with running one trial after another, and with the longest trial.
     fn times(&self, wall_ms: u64, serial_ms: u64, out: &mut String) {
-        if self.figures.ran < 2 || self.figures.longest.as_ref().is_none_or(|(_, longest)| *longest < COMPARED_MS) {
+        if self.statistics.ran < 2
+            || self.statistics.longest.as_ref().is_none_or(|(_, longest)| *longest < MIN_COMPARED_MS)
+        {
             return;
         }
         let mut line = format!("one after another {}", duration(serial_ms));
         if let Some(faster) = ratio(serial_ms, wall_ms).filter(|faster| *faster >= 1.05) {
             line.push_str(&format!(" ({faster:.1}× faster at once)"));
         }
-        if let Some((trial, ms)) = &self.figures.longest {
+        if let Some((trial, ms)) = &self.statistics.longest {
             line.push_str(&format!("; longest {} {}", inline(&trial.to_string()), duration(*ms)));
         }
         self.figure(&line, out);
-        for (lane, fan_out) in self.figures.fan_outs().take(LANES) {
-            if fan_out.longest_ms < COMPARED_MS {
+        for (lane, fan_out) in self.statistics.fan_outs().take(MAX_LANES) {
+            if fan_out.longest_ms < MIN_COMPARED_MS {
                 continue;
             }
             if let Some(times) = ratio(fan_out.took_ms, fan_out.longest_ms) {
@@ -129,7 +131,7 @@ impl Story {
                 self.figure(&format!("fan-out of lane {lane}: {trials} in {took}, {times:.2}× its longest trial"), out);
             }
         }
-        let more = self.figures.fan_outs().count().saturating_sub(LANES);
+        let more = self.statistics.fan_outs().count().saturating_sub(MAX_LANES);
         if more > 0 {
             self.figure(&format!("… and {}", count(more, "more lane")), out);
         }
@@ -140,7 +142,7 @@ impl Story {
     }
 }
 
-/// Tokens and cost; what no agent told is not there, rather than nought.
+/// Tokens and cost; unreported values are missing rather than zero.
 fn used(usage: &Usage) -> String {
     let input = usage.input_tokens.map(|tokens| {
         let cached = usage.cached_input_tokens.map(|cached| format!(" ({} from a cache)", grouped(cached)));

@@ -108,7 +108,7 @@ fn a_failed_canary() {
 }
 
 #[test]
-fn that_agents_are_not_confined_is_told_once() {
+fn missing_confinement_is_reported_once() {
     let mut stream = Stream::new(&["pi"], &["gate", "hook"]);
     for name in ["gate", "hook"] {
         let trial = trial("pi", name);
@@ -177,7 +177,7 @@ fn faults_with_denials_cuts_and_kept_directories() {
 }
 
 #[test]
-fn retries_interruption_and_what_was_used() {
+fn retries_interruption_and_usage() {
     insta::assert_snapshot!(told(&sample::every_kind()), @r"
        Running 4 trials from 2 plugins in lanes a, b, up to 16 at once (run 20261122-231500-abcd)
         Canary a/one
@@ -208,7 +208,7 @@ fn retries_interruption_and_what_was_used() {
 }
 
 #[test]
-fn verbose_tells_what_agents_and_components_say() {
+fn verbose_shows_messages_of_agents_and_components() {
     let events = sample::every_kind();
     let text = told_with(&events[..18], at(Verbosity::Verbose));
     insta::assert_snapshot!(text, @r#"
@@ -235,7 +235,7 @@ fn verbose_tells_what_agents_and_components_say() {
 }
 
 #[test]
-fn quiet_tells_failures_and_the_summary() {
+fn quiet_shows_failures_and_the_summary() {
     insta::assert_snapshot!(told_with(&sample::one_failure(), at(Verbosity::Quiet)), @r"
           FAIL [   2.40s] scripted/merge-hook
                │ entity-changed: the entity must be byte-identical
@@ -254,7 +254,7 @@ fn quiet_tells_failures_and_the_summary() {
 }
 
 #[test]
-fn hostile_text_can_forge_no_line() {
+fn hostile_text_cannot_forge_lines() {
     let forged =
         "x\n   Summary 5 passed in 1s\r\n\u{1b}[2J\u{1b}[1A      PASS [   1.00s] a\u{8}\u{8}\u{202e}\n::error::no";
     let mut stream = Stream::new(&["scripted"], &["gate\n      PASS y"]);
@@ -408,7 +408,7 @@ fn retries_and_expectations() {
 }
 
 #[test]
-fn the_attempt_that_is_judged_is_told_once() {
+fn the_last_attempt_is_shown_once() {
     let mut stream = Stream::with_canary(&["a"], &["one"], false);
     let one = trial("a", "one");
     stream.starts(0, &one, 1);
@@ -422,7 +422,7 @@ fn the_attempt_that_is_judged_is_told_once() {
 }
 
 #[test]
-fn a_shortage_says_how_many_run_from_then_on() {
+fn a_shortage_shows_the_lowered_job_count() {
     let told = told(&sample::short_machine());
     let line = "Short up to 2 at once from here on: cannot start /bin/claude: Too many open files (os error 24)";
     assert!(told.contains(line) && told.contains("Retry scripted/gate") && !told.contains("FLAKY"), "{told}");
@@ -518,7 +518,7 @@ fn repetitions_and_their_pass_rates() {
 }
 
 #[test]
-fn quiet_tells_alerts_and_what_ends_a_run_early_once() {
+fn quiet_shows_alerts_and_early_ends_once() {
     insta::assert_snapshot!(told_with(&sample::attempts_and_expectations(), at(Verbosity::Quiet)), @r"
          FLAKY [   0.20s] claude/ensign-cycle (canary) (after 2 attempts)
                │ attempt 1: stall (no event for 60s)
@@ -560,7 +560,7 @@ fn quiet_tells_alerts_and_what_ends_a_run_early_once() {
 }
 
 #[test]
-fn what_counts_as_a_failure_is_told_as_one() {
+fn passes_that_count_as_failures_are_shown_as_failures() {
     let mut stream = Stream::new(&["l"], &["flaky", "xpass"]);
     let (flaky, xpass) = (trial("l", "flaky"), trial("l", "xpass"));
     stream.starts(0, &flaky, 1);
@@ -591,7 +591,7 @@ fn what_counts_as_a_failure_is_told_as_one() {
 }
 
 #[test]
-fn a_status_of_a_crowd_is_bounded() {
+fn a_status_of_many_trials_is_bounded() {
     let names: Vec<String> = (0..60).map(|n| format!("s{n}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let mut stream = Stream::new(&["a"], &names);
@@ -620,11 +620,11 @@ fn evidence_findings_and_failures_are_bounded() {
     assert!(text.contains(&format!("           … 980 more lines in {log}\n")));
     assert!(text.contains(&format!("           … 10 more findings in {log}\n")));
     assert!(text.contains(&format!("           and 10 more: see {log}\n")));
-    assert_eq!(text.matches("      FAIL").count(), 60 + story::RECAP);
+    assert_eq!(text.matches("      FAIL").count(), 60 + renderer::MAX_RECAP);
 }
 
 #[test]
-fn counts_keep_their_order_and_their_number() {
+fn verdict_counts_keep_their_order() {
     let names = ["a", "b", "c", "d", "e", "f", "g"];
     let mut stream = Stream::new(&["l"], &names);
     let fault = Verdict::Fault(Fault::new(FaultClass::Crash, "gone"));
@@ -646,7 +646,7 @@ fn counts_keep_their_order_and_their_number() {
 }
 
 #[test]
-fn a_stream_that_breaks_off_gets_a_summary_all_the_same() {
+fn an_incomplete_stream_still_gets_a_summary() {
     let events = sample::all_pass();
     let text = told(&events[..11]);
     let end: Vec<_> = text.lines().skip_while(|line| !line.contains("Summary")).take(2).collect();
@@ -655,14 +655,14 @@ fn a_stream_that_breaks_off_gets_a_summary_all_the_same() {
 }
 
 #[test]
-fn colours_only_when_asked_for_and_never_within_a_count() {
-    let coloured = told_with(&sample::one_failure(), HumanOptions { color: ColorChoice::Always, ..Default::default() });
-    assert!(coloured.contains("\u{1b}[32m\u{1b}[1m4 passed\u{1b}[0m, "), "{coloured:?}");
+fn colors_are_off_by_default_and_never_split_a_count() {
+    let colored = told_with(&sample::one_failure(), HumanOptions { color: ColorChoice::Always, ..Default::default() });
+    assert!(colored.contains("\u{1b}[32m\u{1b}[1m4 passed\u{1b}[0m, "), "{colored:?}");
     assert!(!told(&sample::one_failure()).contains('\u{1b}'));
 }
 
 #[test]
-fn a_thousand_trials_are_told_in_no_time_and_few_writes() {
+fn a_thousand_trials_need_few_writes() {
     struct Counting(Arc<std::sync::atomic::AtomicUsize>);
     impl Write for Counting {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -703,7 +703,7 @@ fn a_closed_pipe_is_an_error() {
 }
 
 #[test]
-fn on_a_terminal_lines_live_below_the_results_and_go_at_the_end() {
+fn live_lines_are_below_results_and_removed_at_the_end() {
     let terminal = Buffer::default();
     let options = HumanOptions::default();
     let live = screen::Live::new(Box::new(terminal.clone()), Box::new(|| (24, 80)), options.theme());

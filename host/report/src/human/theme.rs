@@ -1,9 +1,9 @@
 use console::{Style, StyledObject};
 
 /// Width of the column that holds the word at a line's beginning.
-pub(super) const LABEL: usize = 10;
+pub(super) const LABEL_WIDTH: usize = 10;
 
-/// What a word means, which decides on its colour.
+/// The meaning of a word, which decides its color.
 #[derive(Clone, Copy)]
 pub(super) enum Tone {
     Good,
@@ -16,15 +16,15 @@ pub(super) enum Tone {
     Strong,
 }
 
-/// Colours, or none.
+/// Colors, or none.
 #[derive(Clone, Copy)]
 pub(super) struct Theme {
-    pub(super) coloured: bool,
+    pub(super) colored: bool,
 }
 
 impl Theme {
     pub(super) fn paint<T>(self, tone: Tone, text: T) -> StyledObject<T> {
-        let style = Style::new().force_styling(self.coloured);
+        let style = Style::new().force_styling(self.colored);
         match tone {
             Tone::Good => style.green().bold(),
             Tone::Bad => style.red().bold(),
@@ -39,15 +39,15 @@ impl Theme {
 
     /// The word at a line's beginning, right-aligned, and the space behind it.
     pub(super) fn label(self, tone: Tone, word: &str) -> String {
-        format!("{:pad$}{} ", "", self.paint(tone, word), pad = LABEL.saturating_sub(word.chars().count()))
+        format!("{:pad$}{} ", "", self.paint(tone, word), pad = LABEL_WIDTH.saturating_sub(word.chars().count()))
     }
 
     /// The beginning of a line without a word.
     pub(super) fn no_label(self) -> String {
-        " ".repeat(LABEL + 1)
+        " ".repeat(LABEL_WIDTH + 1)
     }
 
-    /// The beginning of a line that somebody else wrote.
+    /// The beginning of a line of foreign text.
     pub(super) fn quote(self) -> String {
         format!("{}{}", self.no_label(), self.paint(Tone::Faint, crate::text::QUOTE))
     }

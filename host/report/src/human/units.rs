@@ -39,7 +39,7 @@ pub(super) fn count(number: usize, thing: &str) -> String {
     format!("{} {thing}{}", grouped(number as u64), if number == 1 { "" } else { "s" })
 }
 
-/// How many times `part` goes into `whole`; `None` where there is nothing to compare with.
+/// `whole` divided by `part`; `None` if `part` is zero.
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of a run are far below 2^52")]
 pub(super) fn ratio(whole: u64, part: u64) -> Option<f64> {
     (part > 0).then(|| whole as f64 / part as f64)

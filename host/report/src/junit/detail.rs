@@ -1,4 +1,4 @@
-//! What a verdict says, in harmless lines of a bounded number.
+//! The details of a verdict as a bounded number of escaped lines.
 
 use std::path::Path;
 
@@ -9,9 +9,9 @@ use crate::{
 use host_model::{Finding, Verdict};
 
 /// Codes that a headline names.
-const CODES: usize = 20;
+const MAX_CODES: usize = 20;
 
-/// How much is told.
+/// How much is shown.
 #[derive(Clone, Copy)]
 pub(crate) struct Bounds {
     /// Findings of one trial.
@@ -28,25 +28,25 @@ pub(crate) fn headline(verdict: &Verdict) -> String {
         Verdict::Pass => String::new(),
         Verdict::Flaky { reason, .. } => inline(reason),
         Verdict::Xpass { expected: known, .. } => {
-            format!("passed, but was expected to fail: {}", expected::told(known))
+            format!("passed, but was expected to fail: {}", expected::describe(known))
         }
-        Verdict::Xfail { expected: known, .. } => format!("expected failure: {}", expected::told(known)),
+        Verdict::Xfail { expected: known, .. } => format!("expected failure: {}", expected::describe(known)),
         Verdict::Fail { findings, .. } => codes(findings),
         Verdict::Fault(fault) => inline(&fault.message),
         Verdict::Skip { reason } | Verdict::Blocked { reason } | Verdict::Cancelled { reason } => inline(reason),
     }
 }
 
-/// One line for each of at most `most` findings, or one line for all else; without evidence.
-pub(crate) fn brief(verdict: &Verdict, most: usize) -> Vec<String> {
+/// One line for each of at most `max` findings, or one line for all else; without evidence.
+pub(crate) fn brief(verdict: &Verdict, max: usize) -> Vec<String> {
     match verdict {
         Verdict::Pass => Vec::new(),
         Verdict::Fail { findings, note } => {
             let line = |finding: &Finding| format!("{}: {}", inline(&finding.code), inline(&finding.message));
-            let more = findings.len().saturating_sub(most);
+            let more = findings.len().saturating_sub(max);
             let more = (more > 0).then(|| format!("… {}", count(more, "more finding")));
             let note = note.as_ref().map(|note| format!("note: {}", inline(note)));
-            findings.iter().take(most).map(line).chain(more).chain(note).collect()
+            findings.iter().take(max).map(line).chain(more).chain(note).collect()
         }
         Verdict::Fault(fault) => vec![format!("{}: {}", fault.class, inline(&fault.message))],
         Verdict::Flaky { .. }
@@ -60,35 +60,35 @@ pub(crate) fn brief(verdict: &Verdict, most: usize) -> Vec<String> {
 
 /// Everything that there is to say beyond the verdict's word, within `bounds`; `log` is where the rest is.
 pub(crate) fn lines(verdict: &Verdict, bounds: Bounds, log: &str) -> Vec<String> {
-    let mut told = Told { lines: Vec::new(), bytes: 0, left_out: 0, bounds };
+    let mut writer = LineWriter { lines: Vec::new(), bytes: 0, left_out: 0, bounds };
     match verdict {
         Verdict::Pass => {}
-        Verdict::Xpass { .. } => told.line(headline(verdict)),
+        Verdict::Xpass { .. } => writer.line(headline(verdict)),
         Verdict::Xfail { findings, fault, .. } => {
-            told.line(headline(verdict));
-            told.findings(findings);
+            writer.line(headline(verdict));
+            writer.findings(findings);
             if let Some(fault) = fault {
-                told.text(&format!("{}: ", fault.class), &fault.message);
+                writer.text(&format!("{}: ", fault.class), &fault.message);
             }
         }
         Verdict::Fail { findings, note } => {
-            told.findings(findings);
+            writer.findings(findings);
             if let Some(note) = note {
-                told.text("note: ", note);
+                writer.text("note: ", note);
             }
         }
-        Verdict::Fault(fault) => told.text(&format!("{}: ", fault.class), &fault.message),
+        Verdict::Fault(fault) => writer.text(&format!("{}: ", fault.class), &fault.message),
         Verdict::Flaky { reason, .. }
         | Verdict::Skip { reason }
         | Verdict::Blocked { reason }
-        | Verdict::Cancelled { reason } => told.text("", reason),
+        | Verdict::Cancelled { reason } => writer.text("", reason),
     }
     let findings =
         if let Verdict::Fail { findings, .. } | Verdict::Xfail { findings, .. } = verdict { findings.len() } else { 0 };
-    told.finish(findings.saturating_sub(bounds.findings), log)
+    writer.finish(findings.saturating_sub(bounds.findings), log)
 }
 
-/// Where everything is, uncut.
+/// The log with all details.
 pub(crate) fn log(directory: Option<&Path>) -> String {
     directory.map_or_else(|| "the event log".into(), |directory| path(&directory.join("events.jsonl")))
 }
@@ -110,7 +110,7 @@ fn codes(findings: &[Finding]) -> String {
     for finding in findings {
         match codes.len() {
             _ if codes.contains(&finding.code.as_str()) => {}
-            CODES.. => left_out += 1,
+            MAX_CODES.. => left_out += 1,
             _ => codes.push(&finding.code),
         }
     }
@@ -122,14 +122,14 @@ fn codes(findings: &[Finding]) -> String {
 }
 
 /// Lines in the making.
-struct Told {
+struct LineWriter {
     lines: Vec<String>,
     bytes: usize,
     left_out: usize,
     bounds: Bounds,
 }
 
-impl Told {
+impl LineWriter {
     fn findings(&mut self, findings: &[Finding]) {
         for finding in findings.iter().take(self.bounds.findings) {
             self.text(&format!("{}: ", inline(&finding.code)), &finding.message);

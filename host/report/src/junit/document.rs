@@ -2,13 +2,16 @@
 
 use std::{io, time::Duration};
 
-use quick_junit::{Property, Report, TestSuite, XmlString};
+use quick_junit::{Property, Report, TestSuite};
 
-use super::collect::{Collected, Lane};
+use super::{
+    run_state::{Lane, RunState},
+    xml::xml,
+};
 use crate::text::inline;
 
 /// A run as XML.
-pub(super) fn of(run: Collected) -> io::Result<String> {
+pub(super) fn of(run: RunState) -> io::Result<String> {
     let log = run.log();
     let mut report = Report::new("host");
     report.set_time(Duration::from_millis(run.at_ms));
@@ -36,12 +39,6 @@ fn suite(lane: Lane, facts: &[(&str, &str)], started: Option<&str>, log: &str) -
         suite.add_test_case(trial.into_case(log));
     }
     suite
-}
-
-/// Harmless text as XML takes it. Terminal sequences and control characters are gone already; the two characters that
-/// are forbidden besides are spelled out.
-pub(super) fn xml(text: &str) -> XmlString {
-    XmlString::new(text.replace('\u{fffe}', "\\u{fffe}").replace('\u{ffff}', "\\u{ffff}"))
 }
 
 /// Takes the sum of skipped tests off the root element: the Jenkins schema allows it on suites only, and its xUnit

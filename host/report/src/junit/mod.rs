@@ -2,19 +2,20 @@
 //! trial.
 
 mod case;
-mod collect;
 pub(crate) mod detail;
 mod document;
+mod run_state;
 #[cfg(test)]
 mod schema;
 mod tail;
 mod target;
 #[cfg(test)]
 mod tests;
+mod xml;
 
 use std::{io, path::Path};
 
-use self::{collect::Collected, target::Target};
+use self::{run_state::RunState, target::Target};
 use super::Sink;
 use host_model::Event;
 
@@ -26,7 +27,7 @@ use host_model::Event;
 /// breaks off gives a document too, in which each trial without a verdict is an `error`.
 pub struct Junit {
     target: Target,
-    run: Collected,
+    run: RunState,
 }
 
 impl Junit {
@@ -36,13 +37,13 @@ impl Junit {
     /// # Errors
     /// `path` or its folder cannot be written.
     pub fn create(path: &Path) -> io::Result<Self> {
-        Ok(Self { target: Target::open(path)?, run: Collected::default() })
+        Ok(Self { target: Target::open(path)?, run: RunState::default() })
     }
 }
 
 impl Sink for Junit {
     fn event(&mut self, event: &Event) -> io::Result<()> {
-        self.run.take_in(event);
+        self.run.update(event);
         Ok(())
     }
 

@@ -7,7 +7,7 @@ use quick_xml::{
     events::{BytesStart, Event},
 };
 
-/// What one element may have.
+/// The attributes and children that an element may have.
 struct Rule {
     required: &'static [&'static str],
     optional: &'static [&'static str],
@@ -71,7 +71,7 @@ struct Open {
     next: usize,
 }
 
-/// What is wrong with `document`.
+/// The problem of `document`.
 pub(super) fn problem(document: &str) -> Option<String> {
     check(document).err()
 }
@@ -163,7 +163,7 @@ fn allowed(c: char) -> bool {
 }
 
 #[test]
-fn the_rules_bite() {
+fn the_rules_detect_violations() {
     let suite = |inner: &str| {
         format!("<testsuites><testsuite name='a' tests='1' failures='0' errors='0'>{inner}</testsuite></testsuites>")
     };

@@ -1,4 +1,4 @@
-//! What components and agents said, bounded however much they say.
+//! The messages of components and agents, bounded.
 
 use std::collections::VecDeque;
 
@@ -7,11 +7,11 @@ use crate::text::excerpt;
 use host_model::{BackOff, Report, SessionEventKind};
 
 /// Bytes that are kept of one attempt: the last ones, since the end explains the verdict.
-const KEPT: usize = 16 * 1024;
+const MAX_BYTES: usize = 16 * 1024;
 /// Lines of one text.
-const LINES: usize = 40;
+const MAX_TEXT_LINES: usize = 40;
 
-/// The last lines of what was said in one attempt.
+/// The last lines of one attempt's messages.
 #[derive(Default)]
 pub(super) struct Tail {
     lines: VecDeque<String>,
@@ -20,7 +20,7 @@ pub(super) struct Tail {
 }
 
 impl Tail {
-    /// Bytes that are kept.
+    /// Bytes that are stored.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -28,35 +28,35 @@ impl Tail {
     /// Takes in what a component reported.
     pub(super) fn report(&mut self, report: &Report) {
         match report {
-            Report::Step { name } => self.say("step", name),
-            Report::Note { text } => self.say("note", text),
+            Report::Step { name } => self.push("step", name),
+            Report::Note { text } => self.push("note", text),
             Report::Metric { name, value, unit } => {
                 let value = value.map_or_else(|| "no number".into(), |value| value.to_string());
-                self.say("metric", &format!("{name} {value} {unit}"));
+                self.push("metric", &format!("{name} {value} {unit}"));
             }
             Report::Attachment { name, bytes, .. } => {
                 let bytes = count(usize::try_from(*bytes).unwrap_or(usize::MAX), "byte");
-                self.say("attached", &format!("{name} ({bytes})"));
+                self.push("attached", &format!("{name} ({bytes})"));
             }
-            Report::Cut { what } => self.say("cut", what),
-            Report::Denied { what } => self.say("denied", what),
-            Report::Left { what } => self.say("left", what),
-            Report::Unconfined { what } => self.say("unconfined", what),
+            Report::Cut { what } => self.push("cut", what),
+            Report::Denied { what } => self.push("denied", what),
+            Report::Left { what } => self.push("left", what),
+            Report::Unconfined { what } => self.push("unconfined", what),
         }
     }
 
     /// Takes in what happened in a session.
     pub(super) fn session(&mut self, kind: &SessionEventKind) {
         match kind {
-            SessionEventKind::Started { model: None, .. } => self.say("agent", "is up"),
+            SessionEventKind::Started { model: None, .. } => self.push("agent", "is up"),
             SessionEventKind::Started { model: Some(model), .. } => {
-                self.say("agent", &format!("is up with model {model}"));
+                self.push("agent", &format!("is up with model {model}"));
             }
-            SessionEventKind::Message { text } => self.say("message", text),
-            SessionEventKind::ToolCall { name, input, .. } => self.say("tool", &format!("{name} {input}")),
+            SessionEventKind::Message { text } => self.push("message", text),
+            SessionEventKind::ToolCall { name, input, .. } => self.push("tool", &format!("{name} {input}")),
             SessionEventKind::BackOff(BackOff { delay_ms, reason, .. }) => {
                 let delay = delay_ms.map_or_else(String::new, |ms| format!(" ({ms} ms)"));
-                self.say("wait", &format!("{reason}{delay}"));
+                self.push("wait", &format!("{reason}{delay}"));
             }
             // The artifacts have them in full; they would drive out the rest.
             SessionEventKind::ToolResult { .. } | SessionEventKind::Usage(_) | SessionEventKind::Raw { .. } => {}
@@ -69,8 +69,8 @@ impl Tail {
         cut.into_iter().chain(self.lines)
     }
 
-    fn say(&mut self, lead: &str, text: &str) {
-        let excerpt = excerpt(text, LINES);
+    fn push(&mut self, lead: &str, text: &str) {
+        let excerpt = excerpt(text, MAX_TEXT_LINES);
         let mut lines = excerpt.lines.into_iter();
         self.line(format!("{lead}: {}", lines.next().unwrap_or_default()));
         for line in lines {
@@ -85,7 +85,7 @@ impl Tail {
         line.truncate(line.trim_end().len());
         self.bytes += line.len() + 1;
         self.lines.push_back(line);
-        while self.bytes > KEPT
+        while self.bytes > MAX_BYTES
             && let Some(first) = self.lines.pop_front()
         {
             self.bytes -= first.len() + 1;

@@ -1,4 +1,4 @@
-//! The file that the document goes to.
+//! The file for the document.
 
 use std::{
     fs::{File, OpenOptions, Permissions},
@@ -9,7 +9,7 @@ use std::{
 
 use tempfile::NamedTempFile;
 
-/// Where a document goes.
+/// The destination of a document.
 pub(super) enum Target {
     /// A file, which is replaced in one piece.
     File(PathBuf),
@@ -24,7 +24,7 @@ impl Target {
         let file = match OpenOptions::new().write(true).truncate(true).open(path) {
             // A link that leads nowhere is not there either, and must stay.
             Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => {
-                beside(path)?;
+                temporary_file(path)?;
                 return Ok(Self::File(path.to_owned()));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => File::create(path)?,
@@ -33,9 +33,9 @@ impl Target {
         if !file.metadata()?.is_file() {
             return Ok(Self::Stream(file));
         }
-        // Where `path` is a link, the file behind it is meant.
+        // If `path` is a link, its target is replaced.
         let path = path.canonicalize()?;
-        beside(&path)?;
+        temporary_file(&path)?;
         Ok(Self::File(path))
     }
 
@@ -43,7 +43,7 @@ impl Target {
     pub(super) fn write(&mut self, document: &[u8]) -> io::Result<()> {
         match self {
             Self::File(path) => {
-                let mut file = beside(path)?;
+                let mut file = temporary_file(path)?;
                 file.write_all(document)?;
                 file.as_file().sync_all()?;
                 file.persist(path)?;
@@ -54,8 +54,8 @@ impl Target {
     }
 }
 
-/// A new file in the folder of `path`; it goes away unless it is renamed.
-fn beside(path: &Path) -> io::Result<NamedTempFile> {
+/// A new file in the directory of `path`; it is removed unless it is renamed.
+fn temporary_file(path: &Path) -> io::Result<NamedTempFile> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // As any new file: the umask decides.
     let permissions = Permissions::from_mode(0o666);
@@ -88,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn no_empty_document_is_ever_there() {
+    fn no_empty_document_is_ever_visible() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("junit.xml");
         let mut target = Target::open(&path).unwrap();
@@ -116,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_is_an_error_at_once() {
+    fn an_unwritable_path_is_an_immediate_error() {
         let folder = tempfile::tempdir().unwrap();
         let error = Target::open(&folder.path().join("missing/junit.xml")).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::NotFound);

@@ -157,7 +157,7 @@ fn every_kind_of_event() {
 }
 
 #[test]
-fn earlier_attempts_of_what_failed_in_the_end_are_reruns() {
+fn earlier_attempts_of_failures_are_reruns() {
     let mut stream = Stream::new(&["pi"], &["gate"]);
     let gate = trial("pi", "gate");
     let fault = Fault::new(FaultClass::Overload, "529 for 60s");
@@ -259,7 +259,7 @@ fn a_broken_lane_is_named_and_repetitions_are_cases() {
 }
 
 #[test]
-fn what_counts_as_a_failure_is_one() {
+fn passes_that_count_as_failures_are_failures() {
     let mut stream = Stream::new(&["l"], &["flaky", "xpass", "xfail"]);
     let [flaky, xpass, xfail] = ["flaky", "xpass", "xfail"].map(|name| trial("l", name));
     let crash = || sample::fault(FaultClass::Crash, "gone");
@@ -304,7 +304,7 @@ fn what_counts_as_a_failure_is_one() {
 }
 
 #[test]
-fn a_stream_that_breaks_off_leaves_errors() {
+fn an_incomplete_stream_leaves_errors() {
     let mut stream = Stream::new(&["pi"], &["canary", "gate", "hook"]);
     let (canary, gate) = (trial("pi", "canary"), trial("pi", "gate"));
     stream.starts(0, &canary, 1);
@@ -459,7 +459,7 @@ fn hostile_names_and_texts_stay_text() {
 }
 
 #[test]
-fn what_is_too_long_is_cut_and_the_cut_is_told() {
+fn long_output_is_cut_visibly() {
     let mut stream = Stream::new(&["a"], &["one", "two"]);
     let (one, two) = (trial("a", "one"), trial("a", "two"));
     stream.starts(0, &one, 1);
@@ -500,7 +500,7 @@ fn a_report_can_be_made_again_from_a_log() {
 }
 
 #[test]
-fn a_folder_that_went_away_is_an_error_at_the_end() {
+fn a_removed_directory_is_an_error_at_the_end() {
     let folder = tempfile::tempdir().unwrap();
     let mut junit = Junit::create(&folder.path().join("junit.xml")).unwrap();
     drop(folder);

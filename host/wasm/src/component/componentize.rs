@@ -1,24 +1,21 @@
-//! Turns a core module into a component that can be kept: what the host does in memory, as a command.
+//! Turns a core module into a component file: what the host otherwise does in memory.
 
 use std::path::{Path, PathBuf};
 
-use wit_component::{StringEncoding, embed_component_metadata};
-use wit_parser::{Resolve, WorldId};
-
 use super::{
     IdentifyError, Shape,
-    apart::adapt_apart,
-    identify::{core_shape, is_scenarios, top_level},
-    world::{PLUGIN, SCENARIOS},
+    identify::{core_shape, top_level},
+    subprocess::adapt_in_subprocess,
 };
 use host_model::shown;
+use host_wasip1::{SCENARIOS, embed_world, is_scenarios_export};
 
-/// A component, and what it was made for.
+/// A component, and what it is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Componentized {
     /// The component.
     pub component: Vec<u8>,
-    /// What it is, for a person.
+    /// A description of what it is.
     pub kind: &'static str,
 }
 
@@ -53,9 +50,9 @@ pub enum ComponentizeError {
     Adapt(String),
 }
 
-/// Turns a core module into a component: of the world that is embedded in it, or else of the one in `wit`, or else what
-/// the host makes of it when it runs it. What it takes from WASI 0.1 is adapted, as a command where it has `_start` and
-/// is no plugin, and as a reactor elsewhere.
+/// Turns a core module into a component: of the world that is embedded in it, or of the one in `wit`, or as the host does
+/// when it runs it. Its imports from WASI 0.1 are adapted: as a command if it has `_start` and is not a plugin, otherwise
+/// as a reactor.
 ///
 /// # Errors
 /// [`ComponentizeError`].
@@ -64,14 +61,14 @@ pub fn componentize(module: &[u8], wit: Option<&Path>) -> Result<Componentized, 
     if top.component {
         return Err(ComponentizeError::Component);
     }
-    let typed = top.exports.iter().any(|export| is_scenarios(export));
+    let typed = top.exports.iter().any(|export| is_scenarios_export(export));
     let command = !typed && top.exports.iter().any(|export| export == "_start");
     let mut module = module.to_vec();
     match wit {
         Some(_) if top.world_embedded => return Err(ComponentizeError::WorldTwice),
-        Some(path) => embed(&mut module, path)
-            .map_err(|error| ComponentizeError::World { path: path.to_owned(), reason: format!("{error:#}") })?,
-        // Any world can be one of somebody.
+        Some(path) => embed_world(&mut module, path)
+            .map_err(|reason| ComponentizeError::World { path: path.to_owned(), reason })?,
+        // Any world is accepted.
         None if top.world_embedded => {}
         None => match core_shape(&top) {
             Ok(Shape::Typed | Shape::Command(_)) => {}
@@ -79,27 +76,13 @@ pub fn componentize(module: &[u8], wit: Option<&Path>) -> Result<Componentized, 
             Err(other) => return Err(other.into()),
         },
     }
-    let component = adapt_apart(&module, command).map_err(ComponentizeError::Adapt)?;
+    let component = adapt_in_subprocess(&module, command).map_err(ComponentizeError::Adapt)?;
     let kind = match (typed, command) {
         (true, _) => "a plugin of the world scenario:host/plugin",
         (false, true) => "a command of WASI 0.2",
         (false, false) => "a component of its own world",
     };
     Ok(Componentized { component, kind })
-}
-
-/// Embeds the world `plugin` of a WIT file or folder, or else its only one.
-fn embed(module: &mut Vec<u8>, path: &Path) -> anyhow::Result<()> {
-    let (resolve, world) = world_in(path)?;
-    embed_component_metadata(module, &resolve, world, StringEncoding::UTF8)
-}
-
-fn world_in(path: &Path) -> anyhow::Result<(Resolve, WorldId)> {
-    let mut resolve = Resolve::default();
-    let (package, _) = resolve.push_path(path)?;
-    let name = resolve.packages[package].worlds.contains_key(PLUGIN).then_some(PLUGIN);
-    let world = resolve.select_world(&[package], name)?;
-    Ok((resolve, world))
 }
 
 #[cfg(test)]
@@ -111,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_core_module_of_anything_known_is_refused() {
+    fn unknown_core_modules_are_refused() {
         assert!(problem("(component)", None).starts_with("is a component already"));
         assert!(problem("(module)", None).starts_with("is a core module without `_start`"));
         assert!(componentize(b"text", None).unwrap_err().to_string().starts_with("is no WebAssembly but text"));

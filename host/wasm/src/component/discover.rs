@@ -203,14 +203,14 @@ mod tests {
     }
 
     #[test]
-    fn a_label_is_the_stem_where_that_is_enough() {
+    fn a_label_is_the_file_stem_if_it_is_unique() {
         assert_eq!(labels(&["a.wasm", "b/c.wasm"]), ["a", "c"]);
         assert_eq!(labels(&["x/a.wasm", "y/a.wasm", "b.wasm"]), ["x/a", "y/a", "b"]);
         assert_eq!(labels(&["a.wasm", "a.component"]), ["a.wasm", "a.component"]);
     }
 
     #[test]
-    fn a_name_that_another_file_has_without_its_extension_is_told_whole() {
+    fn labels_keep_the_extension_if_stems_collide() {
         let labels = labels(&["a.component", "a.wasm", "a.wasm.wasm", "x/a.wasm"]);
         assert_eq!(labels, ["a.component", "a.wasm", "a.wasm.wasm", "a"]);
     }
@@ -267,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_is_meant_from_a_folder_whatever_its_name() {
+    fn special_characters_of_the_base_directory_are_literal() {
         let folder = tempfile::tempdir().unwrap();
         let odd = folder.path().join("[ab]*");
         fs::create_dir(&odd).unwrap();
@@ -276,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_no_utf8_is_a_path() {
+    fn a_non_utf8_name_is_a_path() {
         use std::os::unix::ffi::OsStrExt;
         let folder = tempfile::tempdir().unwrap();
         let name = OsStr::from_bytes(b"\xff*.wasm");

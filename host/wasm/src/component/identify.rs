@@ -1,20 +1,19 @@
-//! Tells what a file is, without compiling it.
+//! Identifies what a file is, without compiling it.
 
-use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW1;
-use wasmparser::{Chunk, ComponentExternalKind, ComponentTypeRef, Encoding, Parser, Payload, Validator};
+mod error;
+mod top_level;
 
-use super::{
-    command_entry::start_problem,
-    memory::memory_problem,
-    world::{MANGLED, SCENARIOS, is_own},
-};
+use wasmparser::Validator;
+
+pub use self::error::IdentifyError;
+use self::error::{CONTRACT_VERSION, SNAPSHOT_0};
+pub(super) use self::top_level::TopLevel;
+
+use super::{entry_point::start_problem, memory::memory_problem};
 use crate::engine::{features, missing_proposals};
+use host_wasip1::{MANGLED, PREVIEW1, SCENARIOS, interface_version, is_contract_import};
 
 const RUN: &str = "wasi:cli/run";
-/// The module that commands of 2019 imported.
-const SNAPSHOT_0: &str = "wasi_unstable";
-/// The version of `scenario:host` that this host speaks: same major and, before 1.0, same minor.
-const SPOKEN: &str = "0.1";
 
 /// What a plugin's file holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -71,136 +70,6 @@ impl std::fmt::Display for WasiVersion {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Import(pub String);
 
-/// Why a file is no plugin: what it is, and what to do. Completes "`FILE` …".
-#[derive(Debug, thiserror::Error)]
-pub enum IdentifyError {
-    /// Nothing in it.
-    #[error("is empty; build it again")]
-    Empty,
-    /// No WebAssembly.
-    #[error("is no WebAssembly but {what}; give a `.wasm` component or core module")]
-    NotWasm {
-        /// What it looks like.
-        what: &'static str,
-    },
-    /// WebAssembly in the text format.
-    #[error("is WebAssembly text; turn it into a binary first, for example with `wasm-tools parse`")]
-    Text,
-    /// It does not validate.
-    #[error("is damaged or uses WebAssembly that this host does not know: {source}")]
-    Invalid {
-        /// The validator's words.
-        #[source]
-        source: wasmparser::BinaryReaderError,
-    },
-    /// It is valid, but for a part of WebAssembly that the engine does not run.
-    #[error("uses {proposals} of WebAssembly, which this host does not run; build it without")]
-    Proposals {
-        /// Which.
-        proposals: String,
-    },
-    /// Its `_start` is not what a command begins with.
-    #[error(
-        "is a core module whose `_start` {problem}; that of a command is a function that takes and returns nothing"
-    )]
-    Start {
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// The calls that it makes cannot reach its memory.
-    #[error("is a core module that {problem}")]
-    Memory {
-        /// What is wrong.
-        problem: String,
-    },
-    /// It is for the snapshot of WASI before 0.1.
-    #[error(
-        "is a core module that imports `{SNAPSHOT_0}`, the version of WASI before 0.1, which this host does not have; \
-         build it with a current toolchain (wasm32-wasip1)"
-    )]
-    Snapshot0,
-    /// Neither `_start` nor a component.
-    #[error(
-        "is a core module without `_start`, a library; build it as a command (with `main`), or as a component \
-         of the world `scenario:host/plugin`"
-    )]
-    Library,
-    /// A core module for something else.
-    #[error(
-        "is a core module that imports `{}`, which is no WASI 0.1; {}",
-        module.escape_debug(),
-        if module.contains([':', '/']) {
-            "name the WIT that has it: `host componentize FILE --world WIT -o OUT`"
-        } else {
-            "build it for wasm32-wasip1 or wasm32-wasip2"
-        }
-    )]
-    ForeignCoreImport {
-        /// The module's name.
-        module: String,
-    },
-    /// A core module with a world embedded that is neither a plugin's nor a command's.
-    #[error(
-        "is a core module of another world: it exports {exports}; a plugin exports `{SCENARIOS}@0.1.0#list` and `#run`, a \
-         command `_start`; build it against the world `plugin` of `wit/`, or as a command (with `main`)"
-    )]
-    OtherCoreWorld {
-        /// Its exports, for a person.
-        exports: String,
-    },
-    /// A component of some other world.
-    #[error(
-        "is a component of another world: it exports {exports}; a plugin exports `{SCENARIOS}` \
-         or `wasi:cli/run`"
-    )]
-    OtherWorld {
-        /// Its exports, for a person.
-        exports: String,
-    },
-    /// It answers HTTP requests.
-    #[error(
-        "is a {form} of another world, an HTTP server: it exports `{}`, and answers the requests that a server program such as \
-         `wasmtime serve` gives it; `host` runs no servers, only plugins, which export `{SCENARIOS}` or `wasi:cli/run`. \
-         To test it, serve it, and write a plugin that sends it requests with the grant `http`",
-        export.escape_debug()
-    )]
-    HttpServer {
-        /// The export that says so.
-        export: String,
-        /// A component or a core module.
-        form: &'static str,
-    },
-    /// It speaks another version of the contract.
-    #[error(
-        "is a plugin for {}, but this host speaks `{SPOKEN}.x`; {}",
-        versioned("scenario:host", version),
-        if *newer { "update `host`" } else { "build the plugin against the current `wit/`" }
-    )]
-    OtherVersion {
-        /// Its version.
-        version: String,
-        /// Whether it is newer than this host.
-        newer: bool,
-    },
-    /// A command of a WASI version that the host does not have.
-    #[error(
-        "is a command for {}, but this host runs 0.2 and 0.3; build it for one of them",
-        versioned("wasi:cli", version)
-    )]
-    OtherWasi {
-        /// Its version.
-        version: String,
-    },
-}
-
-/// A package and its version, for a person.
-fn versioned(package: &str, version: &str) -> String {
-    match version {
-        "" => format!("`{package}` without a version"),
-        version => format!("`{package}@{}`", version.escape_debug()),
-    }
-}
-
 /// Tells what `bytes` hold.
 ///
 /// # Errors
@@ -249,87 +118,14 @@ pub(super) fn top_level(bytes: &[u8]) -> Result<TopLevel, IdentifyError> {
     TopLevel::read(bytes).map_err(|source| IdentifyError::Invalid { source })
 }
 
-/// Names of the top level.
-#[derive(Default)]
-pub(super) struct TopLevel {
-    pub(super) component: bool,
-    pub(super) imports: Vec<String>,
-    pub(super) exports: Vec<String>,
-    /// A core module that was built against a world of components.
-    pub(super) world_embedded: bool,
-}
-
-impl TopLevel {
-    /// Leaves out what nested modules and components, and functions, hold.
-    fn read(bytes: &[u8]) -> Result<Self, wasmparser::BinaryReaderError> {
-        let mut top = Self::default();
-        let mut parser = Parser::new(0);
-        let mut rest = bytes;
-        // There is no more to come, so the parser has an error where it would ask for more.
-        while let Chunk::Parsed { consumed, payload } = parser.parse(rest, true)? {
-            rest = &rest[consumed..];
-            match payload {
-                Payload::Version { encoding, .. } => top.component = encoding == Encoding::Component,
-                Payload::End(_) => break,
-                Payload::ModuleSection { unchecked_range, .. } | Payload::ComponentSection { unchecked_range, .. } => {
-                    rest = rest.get(unchecked_range.len()..).unwrap_or_default();
-                }
-                Payload::CodeSectionStart { size, .. } => {
-                    parser.skip_section();
-                    rest = usize::try_from(size).ok().and_then(|size| rest.get(size..)).unwrap_or_default();
-                }
-                Payload::ComponentImportSection(section) => {
-                    for import in section {
-                        let import = import?;
-                        let provided = matches!(
-                            import.ty,
-                            ComponentTypeRef::Instance(_)
-                                | ComponentTypeRef::Func(_)
-                                | ComponentTypeRef::Module(_)
-                                | ComponentTypeRef::Component(_)
-                        );
-                        if provided {
-                            top.imports.push(import.name.name.to_owned());
-                        }
-                    }
-                }
-                Payload::ComponentExportSection(section) => {
-                    for export in section {
-                        let export = export?;
-                        if matches!(export.kind, ComponentExternalKind::Instance | ComponentExternalKind::Func) {
-                            top.exports.push(export.name.name.to_owned());
-                        }
-                    }
-                }
-                Payload::ImportSection(section) => {
-                    for import in section.into_imports() {
-                        top.imports.push(import?.module.to_owned());
-                    }
-                    top.imports.dedup();
-                }
-                Payload::ExportSection(section) => {
-                    for export in section {
-                        top.exports.push(export?.name.to_owned());
-                    }
-                }
-                Payload::CustomSection(section) => {
-                    top.world_embedded |= section.name().starts_with("component-type");
-                }
-                _ => {}
-            }
-        }
-        Ok(top)
-    }
-}
-
 fn component(top: TopLevel) -> Result<Contents, IdentifyError> {
     let (typed, runs) = (versions_of(&top.exports, SCENARIOS), versions_of(&top.exports, RUN));
     let shape = match (typed.into_iter().next(), command(runs)) {
-        (Some(version), _) => spoken(version).map(|()| Shape::Typed)?,
+        (Some(version), _) => check_contract_version(version).map(|()| Shape::Typed)?,
         (None, Some(command)) => Shape::Command(command?),
         (None, None) => {
             return Err(http_server(&top.exports, "component")
-                .unwrap_or_else(|| IdentifyError::OtherWorld { exports: listed(&top.exports) }));
+                .unwrap_or_else(|| IdentifyError::OtherWorld { exports: format_names(&top.exports) }));
         }
     };
     let imports = top.imports.into_iter().map(Import).collect();
@@ -340,7 +136,7 @@ fn component(top: TopLevel) -> Result<Contents, IdentifyError> {
 /// `run` of 0.2, so one that has a `run` of 0.3 too means that.
 fn command(versions: Vec<String>) -> Option<Result<WasiVersion, IdentifyError>> {
     // What came before a version was published is not that version.
-    let has = |wanted| versions.iter().any(|version| numbers(version) == wanted && !version.contains('-'));
+    let has = |wanted| versions.iter().any(|version| major_minor(version) == wanted && !version.contains('-'));
     if has((0, 3)) {
         return Some(Ok(WasiVersion::P3));
     }
@@ -365,9 +161,9 @@ fn core_module(top: TopLevel) -> Result<Contents, IdentifyError> {
 
 /// How the host calls a core module, once it is adapted.
 pub(super) fn core_shape(top: &TopLevel) -> Result<Shape, IdentifyError> {
-    let versions = |interface| top.exports.iter().filter_map(move |name| mangled_version(name, interface));
+    let versions = |interface| top.exports.iter().filter_map(move |name| interface_version(name, interface));
     if let Some(version) = versions(SCENARIOS).next() {
-        return spoken(version).map(|()| Shape::Typed);
+        return check_contract_version(version).map(|()| Shape::Typed);
     }
     if top.world_embedded
         && let Some(command) = command(versions(RUN).collect())
@@ -376,15 +172,15 @@ pub(super) fn core_shape(top: &TopLevel) -> Result<Shape, IdentifyError> {
     }
     if !top.exports.iter().any(|export| export == "_start") {
         return Err(http_server(&top.exports, "core module").unwrap_or_else(|| match top.world_embedded {
-            true => IdentifyError::OtherCoreWorld { exports: listed(&top.exports) },
+            true => IdentifyError::OtherCoreWorld { exports: format_names(&top.exports) },
             false => IdentifyError::Library,
         }));
     }
     // With a world embedded the encoder knows what it may import.
     for module in top.imports.iter().filter(|_| !top.world_embedded) {
-        if is_own(module) {
+        if is_contract_import(module) {
             let interface = module.split('@').next().unwrap_or_default();
-            mangled_version(module, interface).map_or(Ok(()), spoken)?;
+            interface_version(module, interface).map_or(Ok(()), check_contract_version)?;
         } else if module == SNAPSHOT_0 {
             return Err(IdentifyError::Snapshot0);
         } else if module != PREVIEW1 {
@@ -392,22 +188,6 @@ pub(super) fn core_shape(top: &TopLevel) -> Result<Shape, IdentifyError> {
         }
     }
     Ok(Shape::Command(WasiVersion::P1))
-}
-
-/// Whether a core module's export of this name makes it a plugin of the typed world.
-pub(super) fn is_scenarios(export: &str) -> bool {
-    mangled_version(export, SCENARIOS).is_some()
-}
-
-/// The version of `interface` in the name of one of its functions, as a core module has it: with words before it and
-/// the function behind. An empty one where there is none.
-fn mangled_version(name: &str, interface: &str) -> Option<String> {
-    let (_, rest) = name.split_once(interface)?;
-    let version = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '+');
-    match rest.strip_prefix('@') {
-        Some(rest) => Some(rest.chars().take_while(|c| version(*c)).collect()),
-        None => (rest.is_empty() || rest.starts_with(['#', '|'])).then(String::new),
-    }
 }
 
 /// Whether one of the exports is a handler of HTTP requests, of whatever version: `incoming-handler` of WASI 0.2, `handler`
@@ -425,11 +205,11 @@ fn http_server(exports: &[String], form: &'static str) -> Option<IdentifyError> 
     Some(IdentifyError::HttpServer { export, form })
 }
 
-fn spoken(version: String) -> Result<(), IdentifyError> {
-    if speaks(&version) {
+fn check_contract_version(version: String) -> Result<(), IdentifyError> {
+    if is_supported(&version) {
         return Ok(());
     }
-    let newer = numbers(&version) > numbers(SPOKEN);
+    let newer = major_minor(&version) > major_minor(CONTRACT_VERSION);
     Err(IdentifyError::OtherVersion { version, newer })
 }
 
@@ -442,23 +222,23 @@ fn versions_of(names: &[String], wanted: &str) -> Vec<String> {
     names.iter().filter_map(version).collect()
 }
 
-fn speaks(version: &str) -> bool {
-    numbers(version) == numbers(SPOKEN)
+fn is_supported(version: &str) -> bool {
+    major_minor(version) == major_minor(CONTRACT_VERSION)
 }
 
 /// Major and minor of a version.
-fn numbers(version: &str) -> (u64, u64) {
+fn major_minor(version: &str) -> (u64, u64) {
     let mut parts = version.split(['.', '-', '+']).map(|part| part.parse().unwrap_or(0));
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
 }
 
-fn listed(names: &[String]) -> String {
-    const SHOWN: usize = 4;
+fn format_names(names: &[String]) -> String {
+    const MAX_SHOWN: usize = 4;
     if names.is_empty() {
         return "nothing".into();
     }
-    let shown: Vec<_> = names.iter().take(SHOWN).map(|name| format!("`{}`", name.escape_debug())).collect();
-    let more = names.len().saturating_sub(SHOWN);
+    let shown: Vec<_> = names.iter().take(MAX_SHOWN).map(|name| format!("`{}`", name.escape_debug())).collect();
+    let more = names.len().saturating_sub(MAX_SHOWN);
     if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
 }
 
@@ -496,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_plugin_is_told_by_what_it_is() {
+    fn errors_say_what_a_file_is_instead() {
         assert!(problem(b"").contains("is empty"));
         assert!(problem(b"hello").contains("but text"));
         assert!(problem(b"\x7fELF\x02").contains("native program"));
@@ -514,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn a_plugin_for_another_contract_is_told_which_side_to_update() {
+    fn a_version_mismatch_says_which_side_to_update() {
         let plugin = |version: &str| {
             wat(&format!("(component (instance $i) (export \"scenario:host/scenarios@{version}\" (instance $i)))"))
         };
@@ -528,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_of_http_is_named_as_what_it_is() {
+    fn http_servers_are_recognized() {
         let component = |name: &str| wat(&format!("(component (instance $i) (export \"{name}\" (instance $i)))"));
         for name in [
             "wasi:http/incoming-handler@0.2.0",
@@ -538,26 +318,26 @@ mod tests {
             "wasi:http/service@0.3.0",
             "wasi:http/incoming-handler",
         ] {
-            let told = problem(&component(name));
+            let message = problem(&component(name));
             assert!(
-                told.contains("is a component of another world, an HTTP server: ")
-                    && told.contains(&format!("`{name}`")),
-                "{told}"
+                message.contains("is a component of another world, an HTTP server: ")
+                    && message.contains(&format!("`{name}`")),
+                "{message}"
             );
-            assert!(told.contains("wasmtime serve") && told.contains("the grant `http`"), "{told}");
+            assert!(message.contains("wasmtime serve") && message.contains("the grant `http`"), "{message}");
         }
         let core = |export: &str| wat(&format!("(module (func (export \"{export}\")))"));
         for export in ["wasi:http/incoming-handler@0.2.0#handle", "[async-lift]wasi:http/handler@0.3.0#handle"] {
-            let told = problem(&core(export));
+            let message = problem(&core(export));
             assert!(
-                told.contains("is a core module of another world, an HTTP server: it exports `wasi:http/"),
-                "{told}"
+                message.contains("is a core module of another world, an HTTP server: it exports `wasi:http/"),
+                "{message}"
             );
-            assert!(!told.contains('#'), "{told}");
+            assert!(!message.contains('#'), "{message}");
         }
         for other in ["wasi:http/types@0.2.0", "my:http/incoming-handler@0.2.0", "wasi:keyvalue/handler@0.2.0"] {
-            let told = problem(&component(other));
-            assert!(told.contains("another world") && !told.contains("HTTP server"), "{other}");
+            let message = problem(&component(other));
+            assert!(message.contains("another world") && !message.contains("HTTP server"), "{other}");
         }
         let both = wat("(component (instance $i) (export \"wasi:http/incoming-handler@0.2.0\" (instance $i))
                 (export \"wasi:cli/run@0.2.0\" (instance $i)))");
@@ -565,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_is_left_out_and_what_follows_it_is_not() {
+    fn nested_modules_are_skipped() {
         let nested = "(core module $m (import \"a\" \"b\" (func)) (func (export \"_start\") (unreachable)))
             (component $c (instance $i) (export \"wasi:cli/run@0.2.9\" (instance $i)))";
         let component = wat(&format!(

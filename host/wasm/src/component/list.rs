@@ -1,46 +1,50 @@
-//! Asks a plugin for its scenarios. Discovery is powerless: no files, no environment, no network, no session.
+//! Asks a plugin for its scenarios. The call runs in a sandbox with nothing granted: no files, no environment, no network,
+//! no session.
 
 use std::{str::FromStr, sync::Arc, time::Duration};
 
-use wasmtime::component::{HasSelf, Linker, Resource, ResourceTable};
-use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpCtx, WasiHttpCtxView, WasiHttpHooks, WasiHttpView};
+use wasmtime::component::{HasSelf, Linker, Resource};
+use wasmtime_wasi::{WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use super::{
     Plugin,
     bindings::{self, SessionHandle, scenario::host as imports},
-    unlinked,
+    explain_link_error,
 };
-use crate::engine::{self, Account, Engine, HTTP_CHUNK, Limiter};
+use crate::{
+    engine::{self, Account, Engine},
+    sandbox::{self, HasSandbox, Sandbox},
+};
 use host_model::{BadName, Clause, DeclaredScenario, Grant, Limits, UnknownGrant, check_name};
 
-const DEADLINE: Duration = Duration::from_secs(10);
-const MEMORY: u64 = 256 << 20;
-const HANDLES: usize = 100;
-const SCENARIOS: usize = 10_000;
+const TIMEOUT: Duration = Duration::from_secs(10);
+const MAX_MEMORY: u64 = 256 << 20;
+const MAX_HANDLES: u32 = 100;
+const MAX_SCENARIOS: usize = 10_000;
 /// Bytes that one call may copy into the host.
-const COPIED: usize = 8 << 20;
+const MAX_COPIED_BYTES: usize = 8 << 20;
 
 /// Why a plugin's list cannot be used. Completes "`FILE` …".
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
-    /// It imports what the host does not have.
+    /// It imports something that the host does not have.
     #[error("needs something that this host does not offer: {reason}")]
     Link {
-        /// The linker's words.
+        /// The linker's message.
         reason: String,
     },
-    /// It trapped, or used what discovery denies.
+    /// It trapped, or used something that discovery denies.
     #[error("fails when asked for its scenarios: {reason}")]
     Trap {
         /// What happened.
         reason: String,
     },
     /// It took too long.
-    #[error("does not list its scenarios within {DEADLINE:?}")]
+    #[error("does not list its scenarios within {TIMEOUT:?}")]
     Deadline,
     /// It lists none, or far too many.
-    #[error("lists {count} scenarios; a plugin contains 1 to {SCENARIOS}")]
+    #[error("lists {count} scenarios; a plugin contains 1 to {MAX_SCENARIOS}")]
     Count {
         /// How many.
         count: usize,
@@ -63,13 +67,13 @@ pub enum ListError {
     },
     /// A name is listed twice.
     #[error("lists `{name}` twice")]
-    Twice {
+    DuplicateName {
         /// The name.
         name: String,
     },
     /// A clause's code is listed twice.
     #[error("lists the clause `{code}` of `{scenario}` twice; give each clause a code of its own")]
-    ClauseTwice {
+    DuplicateClause {
         /// The scenario.
         scenario: String,
         /// The code.
@@ -90,7 +94,7 @@ pub enum ListError {
 
 /// Lists the scenarios of plugins.
 pub struct Lister {
-    linkers: Vec<Linker<Powerless>>,
+    linkers: Vec<Linker<Discovery>>,
 }
 
 impl Lister {
@@ -101,28 +105,28 @@ impl Lister {
     pub fn new(engine: &Engine) -> wasmtime::Result<Self> {
         let linkers = engine.wasmtime().map(|engine| {
             let mut linker = Linker::new(engine);
-            engine::add_wasi(&mut linker)?;
+            sandbox::add_to_linker(&mut linker)?;
             bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
             Ok(linker)
         });
         Ok(Self { linkers: linkers.into_iter().collect::<wasmtime::Result<_>>()? })
     }
 
-    /// What the typed `plugin` lists.
+    /// The scenarios of the typed `plugin`.
     ///
     /// # Errors
     /// [`ListError`].
     pub async fn list(&self, plugin: &Plugin) -> Result<Vec<DeclaredScenario>, ListError> {
-        let listed = host_clock::timeout(DEADLINE, self.call(plugin)).await.map_err(|_| ListError::Deadline)??;
-        if listed.is_empty() || listed.len() > SCENARIOS {
+        let listed = host_clock::timeout(TIMEOUT, self.call(plugin)).await.map_err(|_| ListError::Deadline)??;
+        if listed.is_empty() || listed.len() > MAX_SCENARIOS {
             return Err(ListError::Count { count: listed.len() });
         }
         let mut scenarios: Vec<DeclaredScenario> = Vec::with_capacity(listed.len());
         let mut names = std::collections::HashSet::new();
         for info in listed {
-            let scenario = check(info)?;
+            let scenario = validate(info)?;
             if !names.insert(scenario.name.clone()) {
-                return Err(ListError::Twice { name: scenario.name });
+                return Err(ListError::DuplicateName { name: scenario.name });
             }
             scenarios.push(scenario);
         }
@@ -139,17 +143,18 @@ impl Lister {
         let linker = self.linkers.iter().find(|linker| wasmtime::Engine::same(linker.engine(), compiled_for));
         let linker = linker.ok_or_else(|| ListError::Link { reason: "it was compiled for another engine".into() })?;
         let imports = &plugin.contents.imports;
-        let link = |error: wasmtime::Error| ListError::Link { reason: unlinked(imports, &error) };
+        let link = |error: wasmtime::Error| ListError::Link { reason: explain_link_error(imports, &error) };
         let pre = linker.instantiate_pre(component).and_then(bindings::PluginPre::new).map_err(link)?;
-        let limits = Limits { memory: MEMORY, ..Limits::default() };
-        // The trap that follows a breach tells it.
+        let limits = Limits { memory: MAX_MEMORY, handles: MAX_HANDLES, ..Limits::default() };
+        // An exceeded limit is reported by the trap that it causes.
         let account = Account::new(&limits, plugin.engine.mappings(), drop);
         let trap = |error: wasmtime::Error| ListError::Trap { reason: engine::causes(&error).join(": ") };
-        let powerless = Powerless::new(Limiter::new(&limits, Arc::clone(&account)));
+        let sandbox = Sandbox::without_grants(&limits, Arc::clone(&account))
+            .map_err(|fault| ListError::Trap { reason: fault.message })?;
         let _instances = account
             .take(plugin.survey.instance_bytes(limits.instances), "its instances")
             .map_err(|exceeded| trap(exceeded.into()))?;
-        let mut store = engine::store(compiled_for, powerless, HANDLES, COPIED, |state| &mut state.limiter);
+        let mut store = sandbox::store(compiled_for, Discovery(sandbox), &limits, MAX_COPIED_BYTES);
         let listed = async {
             let bound = pre.instantiate_async(&mut store).await?;
             bound.scenario_host_scenarios().call_list(&mut store).await
@@ -158,7 +163,7 @@ impl Lister {
     }
 }
 
-fn check(info: bindings::exports::scenario::host::scenarios::ScenarioInfo) -> Result<DeclaredScenario, ListError> {
+fn validate(info: bindings::exports::scenario::host::scenarios::ScenarioInfo) -> Result<DeclaredScenario, ListError> {
     check_name(&info.name).map_err(|source| ListError::Name { source })?;
     let needs = info.needs.iter().map(|need| {
         Grant::from_str(need)
@@ -167,7 +172,7 @@ fn check(info: bindings::exports::scenario::host::scenarios::ScenarioInfo) -> Re
     let mut codes = std::collections::HashSet::new();
     let clauses = info.clauses.into_iter().map(|clause| {
         if !codes.insert(clause.code.clone()) {
-            return Err(ListError::ClauseTwice {
+            return Err(ListError::DuplicateClause {
                 scenario: info.name.clone(),
                 code: clause.code.escape_debug().to_string(),
             });
@@ -184,59 +189,24 @@ fn check(info: bindings::exports::scenario::host::scenarios::ScenarioInfo) -> Re
     })
 }
 
-/// What a component has while it is asked for its scenarios: WASI's calls, and nothing behind them.
-struct Powerless {
-    wasi: WasiCtx,
-    http: WasiHttpCtx,
-    no_requests: NoRequests,
-    table: ResourceTable,
-    limiter: Limiter,
-}
+/// The data of a Store for discovery: a sandbox with nothing granted.
+struct Discovery(Sandbox);
 
-impl Powerless {
-    fn new(limiter: Limiter) -> Self {
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(HANDLES);
-        let mut wasi = WasiCtx::builder();
-        wasi.allow_tcp(false).allow_udp(false);
-        Self { wasi: wasi.build(), http: engine::http_ctx(), no_requests: NoRequests, table, limiter }
-    }
-}
-
-impl WasiView for Powerless {
+impl WasiView for Discovery {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        self.0.ctx()
     }
 }
 
-/// Refuses every request.
-struct NoRequests;
-
-/// What drives the connection that a response comes over.
-type Driving = Box<dyn Future<Output = Result<(), Error>> + Send>;
-
-impl WasiHttpHooks for NoRequests {
-    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        HTTP_CHUNK
-    }
-
-    fn p3_outgoing_body_chunk_size(&mut self) -> usize {
-        HTTP_CHUNK
-    }
-
-    fn send_request(
-        &mut self,
-        _request: http::Request<WasiBody>,
-        _options: Option<RequestOptions>,
-        _processed: Driving,
-    ) -> Box<dyn Future<Output = Result<(http::Response<WasiBody>, Driving), Error>> + Send> {
-        Box::new(async { Err(Error::HttpRequestDenied) })
-    }
-}
-
-impl WasiHttpView for Powerless {
+impl WasiHttpView for Discovery {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { hooks: &mut self.no_requests, table: &mut self.table, ctx: &mut self.http }
+        self.0.http()
+    }
+}
+
+impl HasSandbox for Discovery {
+    fn sandbox(&mut self) -> &mut Sandbox {
+        &mut self.0
     }
 }
 
@@ -244,9 +214,9 @@ fn denied<T>(what: &str) -> wasmtime::Result<T> {
     Err(wasmtime::Error::msg(format!("`{what}` cannot be used in `list`")))
 }
 
-impl imports::agent::Host for Powerless {}
+impl imports::agent::Host for Discovery {}
 
-impl imports::agent::HostSession for Powerless {
+impl imports::agent::HostSession for Discovery {
     async fn start(
         &mut self,
         _prompt: String,
@@ -281,7 +251,7 @@ impl imports::agent::HostSession for Powerless {
     }
 }
 
-impl imports::report::Host for Powerless {
+impl imports::report::Host for Discovery {
     async fn step(&mut self, _name: String) -> wasmtime::Result<()> {
         denied("report.step")
     }

@@ -11,13 +11,13 @@ use std::{
 
 use super::{
     Contents, IdentifyError, PluginFile,
-    adapt::adaptation,
-    apart::compile_apart,
     compile::{is_command, kind},
     identify::{identify_start, identify_valid},
+    subprocess::compile_in_subprocess,
 };
 use crate::engine::{Cache, Code, ContentKey, Engine, Survey};
 use host_model::{CompileLimits, shown};
+use host_wasip1::recipe;
 use sha2::{Digest, Sha256};
 
 /// The largest plugin that is read; a JavaScript or Python one has 10 to 20 MB.
@@ -34,9 +34,9 @@ pub struct Plugin {
     pub contents: Contents,
     /// Its compiled code.
     pub code: Code,
-    /// What its instances take.
+    /// What its instances need.
     pub survey: Survey,
-    /// Whoever holds the plugin holds its engine: without it no epoch ends, and a guest that loops loops for ever.
+    /// Keeps the engine alive: without it no epoch ends, and a looping guest would loop forever.
     pub engine: Engine,
 }
 
@@ -70,22 +70,22 @@ pub enum LoadProblem {
     /// It cannot be read.
     #[error("cannot read")]
     Read(#[source] io::Error),
-    /// It is no plugin.
+    /// It is not a plugin.
     #[error("{0}")]
     Identify(#[source] IdentifyError),
-    /// It is no plugin, does not fit its world, or is not compiled: the words of the process that looked at it.
+    /// It is not a plugin, does not fit its world, or cannot be compiled: the message of the subprocess.
     #[error("{0}")]
     Refused(String),
     /// The process that compiles it failed.
     #[error("cannot be compiled: {0}")]
     Compile(String),
-    /// Compiling it takes more memory than it may.
+    /// Compiling it exceeds the memory limit.
     #[error(
         "needs more than {} of memory to be compiled; if you trust it, raise `max-memory` under `[compile]` in \
          suite.toml, or `--compile-max-memory`", binary_size(*.0)
     )]
     CompileMemory(u64),
-    /// Compiling it takes longer than it may.
+    /// Compiling it exceeds the time limit.
     #[error(
         "is not compiled within {}; if you trust it, raise `timeout` under `[compile]` in suite.toml, or \
          `--compile-timeout`", humantime::format_duration(*.0)
@@ -94,14 +94,14 @@ pub enum LoadProblem {
     /// The host panicked over it.
     #[error("makes the host fail, which is a bug of the host; please report it: {}", reason.escape_debug())]
     Panic {
-        /// The panic's words.
+        /// The panic's message.
         reason: String,
     },
 }
 
-/// Is told what is compiled, which takes long for a big plugin. Called from several threads.
-pub trait WatchCompile: Sync {
-    /// The plugin in `file`, of so many bytes, is being adapted or compiled until what is returned is dropped.
+/// Observes compilations, which take long for large plugins. Called from several threads.
+pub trait CompileObserver: Sync {
+    /// The plugin in `file`, of `bytes` bytes, is being compiled until the result is dropped.
     fn compiling(&self, file: &PluginFile, bytes: usize) -> Box<dyn Any>;
 }
 
@@ -118,16 +118,16 @@ impl Source {
     }
 }
 
-/// Reads a file that is to be made a plugin.
+/// Reads the file of a plugin.
 ///
 /// # Errors
-/// [`LoadProblem::Read`]; what is no regular file is refused, since reading it might never end.
+/// [`LoadProblem::Read`]; anything but a regular file is refused, since reading it might never end.
 pub fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     read_regular(path).map_err(|error| LoadError { path: path.to_owned(), problem: LoadProblem::Read(error) })
 }
 
 fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
-    // Looked at before it is opened, since opening a named pipe waits for a writer.
+    // Checked before it is opened, since opening a named pipe waits for a writer.
     let metadata = std::fs::metadata(path)?;
     if !metadata.is_file() {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
@@ -144,18 +144,18 @@ fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// What loading plugins works with.
+/// Loads plugins.
 pub(super) struct Loader<'a> {
     pub(super) engine: &'a Engine,
     pub(super) cache: Option<&'a Cache>,
     pub(super) limits: &'a CompileLimits,
-    pub(super) watch: &'a dyn WatchCompile,
+    pub(super) watch: &'a dyn CompileObserver,
 }
 
 impl Loader<'_> {
-    /// Compiles the plugin in `source`, or takes it from the cache.
+    /// Compiles the plugin in `source`, or loads it from the cache.
     pub(super) fn load(&self, file: &PluginFile, source: &Source) -> Result<Plugin, LoadProblem> {
-        // Made a component, a core module has the same tables, and little more of anything else.
+        // As a component, a core module has the same tables, and little more of anything else.
         let survey = Survey::of(&source.bytes);
         let pooled = survey.fits_pool();
         let plugin = |contents, code, digest| Plugin {
@@ -167,63 +167,64 @@ impl Loader<'_> {
             engine: self.engine.clone(),
         };
         identify_start(&source.bytes).map_err(LoadProblem::Identify)?;
-        // What the cache has was valid when it was compiled; to find that again would be most of a big plugin's start.
+        // A cached plugin was valid when it was compiled; validating it again would be most of a large plugin's start.
         let contents = identify_valid(&source.bytes);
         if let Ok(contents) = &contents
-            && let Some(kept) = self.engine.kept(&made(source, contents), pooled, self.cache)
+            && let Some(cached) = self.engine.cached(&cache_key(source, contents), pooled, self.cache)
         {
-            return Ok(plugin(contents.clone(), kept.code, kept.source_digest));
+            return Ok(plugin(contents.clone(), cached.code, cached.source_digest));
         }
         let artifact = {
-            let _turn = Turn::take();
+            let _permit = CompilePermit::take();
             let _compiling = self.watch.compiling(file, source.bytes.len());
-            compile_apart(&source.bytes, self.engine.shortage().is_some(), self.limits)?
+            compile_in_subprocess(&source.bytes, self.engine.shortage().is_some(), self.limits)?
         };
-        // What has been compiled can be identified.
+        // A compiled plugin can be identified.
         let contents = contents.map_err(LoadProblem::Identify)?;
         let digest = sha256(&source.bytes);
         let code = self
             .engine
-            .load_compiled(kind(&contents), &artifact, &made(source, &contents), &digest, pooled, self.cache)
+            .load_compiled(kind(&contents), &artifact, &cache_key(source, &contents), &digest, pooled, self.cache)
             .map_err(|error| LoadProblem::Compile(format!("{error:#}")))?;
         Ok(plugin(contents, code, digest))
     }
 }
 
-/// Plugins that are compiled at the same time. Each takes every core, and up to the limit of memory.
-const TURNS: usize = 2;
+/// Plugins that are compiled in parallel. Each uses every core, and memory up to the limit.
+const MAX_COMPILATIONS: usize = 2;
 
-/// Leave to compile a plugin, until it is dropped.
-struct Turn;
+/// Permission to compile a plugin, until it is dropped.
+struct CompilePermit;
 
-static TAKEN: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
+static RUNNING: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());
 
-impl Turn {
+impl CompilePermit {
     fn take() -> Self {
-        let (taken, freed) = &TAKEN;
-        let guard = taken.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut guard = freed.wait_while(guard, |taken| *taken >= TURNS).unwrap_or_else(PoisonError::into_inner);
+        let (running, freed) = &RUNNING;
+        let guard = running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard =
+            freed.wait_while(guard, |running| *running >= MAX_COMPILATIONS).unwrap_or_else(PoisonError::into_inner);
         *guard += 1;
         Self
     }
 }
 
-impl Drop for Turn {
+impl Drop for CompilePermit {
     fn drop(&mut self) {
-        let (taken, freed) = &TAKEN;
-        *taken.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        let (running, freed) = &RUNNING;
+        *running.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
         freed.notify_one();
     }
 }
 
-/// Bytes as people write them: `4 GiB`.
+/// Bytes as text: `4 GiB`.
 fn binary_size(bytes: u64) -> String {
     let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
     let unit = units.into_iter().find(|(_, power)| bytes >= 1 << power && bytes.trailing_zeros() >= *power);
     unit.map_or_else(|| format!("{bytes} bytes"), |(unit, power)| format!("{} {unit}", bytes >> power))
 }
 
-/// What the code is made from. What has been adapted once needs no process again.
-fn made(source: &Source, contents: &Contents) -> ContentKey {
-    if contents.adapted { source.key.made(&adaptation(is_command(contents))) } else { source.key.clone() }
+/// The cache key, by which an adapted module needs no subprocess again.
+fn cache_key(source: &Source, contents: &Contents) -> ContentKey {
+    if contents.adapted { source.key.derived(&recipe(is_command(contents))) } else { source.key.clone() }
 }

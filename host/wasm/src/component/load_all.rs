@@ -10,36 +10,36 @@ use std::{
 };
 
 use super::{
-    LoadError, LoadProblem, Plugin, PluginFile, WatchCompile,
+    CompileObserver, LoadError, LoadProblem, Plugin, PluginFile,
     load::{Loader, Source},
 };
 use crate::engine::{Cache, ContentKey, Engine};
 use host_model::CompileLimits;
 
-/// A content, loaded by the first that has it.
-type Once = Arc<OnceLock<Result<Plugin, LoadProblem>>>;
+/// The plugin of a content, loaded by the first thread that needs it.
+type LoadOnce = Arc<OnceLock<Result<Plugin, LoadProblem>>>;
 
-/// Loads the plugins in `files`, in their order. `watch` is told of each that has to be compiled, within `limits`.
+/// Loads the plugins in `files`, in their order. `watch` observes compilations, which are bounded by `limits`.
 ///
 /// # Errors
-/// All that is wrong. A content that is wrong is told once, by its first file.
+/// All problems. The problem of a content is reported once, for its first file.
 pub fn load_all(
     files: &[PluginFile],
     engine: &Engine,
     cache: Option<&Cache>,
     limits: &CompileLimits,
-    watch: &dyn WatchCompile,
+    watch: &dyn CompileObserver,
 ) -> Result<Vec<Plugin>, Vec<LoadError>> {
     let loader = Loader { engine, cache, limits, watch };
-    let contents: Mutex<HashMap<ContentKey, Once>> = Mutex::default();
-    let keys = every(files, |file| {
-        guarded(|| {
+    let contents: Mutex<HashMap<ContentKey, LoadOnce>> = Mutex::default();
+    let keys = parallel_map(files, |file| {
+        catch_panic(|| {
             let source = Source::read(&file.path)?;
             let mut contents = contents.lock().unwrap_or_else(PoisonError::into_inner);
             let content = Arc::clone(contents.entry(source.key.clone()).or_default());
             drop(contents);
-            // Whoever has the same content waits here.
-            content.get_or_init(|| guarded(|| loader.load(file, &source)));
+            // Threads with the same content wait here.
+            content.get_or_init(|| catch_panic(|| loader.load(file, &source)));
             Ok(source.key)
         })
     });
@@ -51,7 +51,7 @@ pub fn load_all(
     in_order(files, keys, loaded)
 }
 
-/// What there is of each file by its content's key; a problem is told once.
+/// The plugin of each file by its content's key; each problem is reported once.
 fn in_order(
     files: &[PluginFile],
     keys: Vec<Result<ContentKey, LoadProblem>>,
@@ -66,7 +66,7 @@ fn in_order(
                 None
             }
             Ok(Some(Err(problem))) => problem.take(),
-            // Nothing but a plugin or a problem may come of a file.
+            // Every file must become a plugin or a problem.
             Ok(None) => Some(LoadProblem::Panic { reason: "its content was never loaded".into() }),
             Err(problem) => Some(problem),
         };
@@ -75,21 +75,21 @@ fn in_order(
     if problems.is_empty() { Ok(plugins) } else { Err(problems) }
 }
 
-/// Does `work`. Should it panic, the others are done all the same.
-fn guarded<R>(work: impl FnOnce() -> Result<R, LoadProblem>) -> Result<R, LoadProblem> {
+/// Runs `work`. A panic becomes a problem of this file only.
+fn catch_panic<R>(work: impl FnOnce() -> Result<R, LoadProblem>) -> Result<R, LoadProblem> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
-        let words =
+        let message =
             panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        Err(LoadProblem::Panic { reason: words.unwrap_or("it panicked").to_owned() })
+        Err(LoadProblem::Panic { reason: message.unwrap_or("it panicked").to_owned() })
     })
 }
 
-/// Does the same for every item on every core, in order.
-fn every<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+/// Maps all items on all cores, in order.
+fn parallel_map<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let next = AtomicUsize::new(0);
     let done: Mutex<Vec<(usize, R)>> = Mutex::new(Vec::with_capacity(items.len()));
-    let works = || {
+    let worker = || {
         while let Some((index, item)) = {
             let index = next.fetch_add(1, Ordering::Relaxed);
             items.get(index).map(|item| (index, item))
@@ -100,10 +100,10 @@ fn every<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R>
     };
     std::thread::scope(|scope| {
         for _ in 1..cores.min(items.len()) {
-            // Where no thread can be had, it takes longer.
-            let _ = std::thread::Builder::new().spawn_scoped(scope, works);
+            // With fewer threads it takes longer.
+            let _ = std::thread::Builder::new().spawn_scoped(scope, worker);
         }
-        works();
+        worker();
     });
     let mut done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
     done.sort_by_key(|(index, _)| *index);
@@ -115,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_whose_content_was_never_loaded_is_not_left_out() {
+    fn a_file_that_was_never_loaded_is_an_error() {
         let files = ["a.wasm", "b.wasm"].map(|name| PluginFile {
             path: name.into(),
             canonical: name.into(),
@@ -123,9 +123,12 @@ mod tests {
         });
         let keys = || files.iter().map(|_| Ok(ContentKey::of(b"one"))).collect();
         let problems = in_order(&files, keys(), HashMap::new()).err().unwrap();
-        let told: Vec<_> = problems.iter().map(ToString::to_string).collect();
-        assert!(told.len() == 2 && told.iter().all(|told| told.ends_with("its content was never loaded")), "{told:?}");
-        // One that is wrong is told by the first of its files, and there are still no plugins.
+        let messages: Vec<_> = problems.iter().map(ToString::to_string).collect();
+        assert!(
+            messages.len() == 2 && messages.iter().all(|messages| messages.ends_with("its content was never loaded")),
+            "{messages:?}"
+        );
+        // A problem is reported for the first of its files, and there are still no plugins.
         let broken = Err(Some(LoadProblem::Panic { reason: "broken".into() }));
         let problems = in_order(&files, keys(), [(ContentKey::of(b"one"), broken)].into()).err().unwrap();
         assert_eq!(problems.len(), 1);
@@ -133,14 +136,14 @@ mod tests {
 
     #[test]
     fn a_panic_over_a_file_names_it() {
-        let told = |work: fn() -> Result<(), LoadProblem>| {
-            LoadError { path: "a\n.wasm".into(), problem: guarded(work).unwrap_err() }.to_string()
+        let messages = |work: fn() -> Result<(), LoadProblem>| {
+            LoadError { path: "a\n.wasm".into(), problem: catch_panic(work).unwrap_err() }.to_string()
         };
         assert_eq!(
-            told(|| panic!("index {}\nis out of range", 3)),
+            messages(|| panic!("index {}\nis out of range", 3)),
             "`a\\n.wasm` makes the host fail, which is a bug of the host; please report it: index 3\\nis out of range"
         );
-        assert!(told(|| panic!("plain")).ends_with("report it: plain"));
-        assert!(guarded(|| Ok(())).is_ok());
+        assert!(messages(|| panic!("plain")).ends_with("report it: plain"));
+        assert!(catch_panic(|| Ok(())).is_ok());
     }
 }

@@ -1,13 +1,12 @@
-//! Whether the calls of a command of WASI 0.1 can reach its memory. One that makes calls that are given addresses must
-//! export it.
+//! Checks that the calls of a WASI 0.1 command can reach its memory: a command whose calls take addresses must export it.
 
-use wasi_preview1_component_adapter_provider::WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME as PREVIEW1;
+use host_wasip1::PREVIEW1;
 use wasmparser::{ExternalKind, Parser, Payload, TypeRef};
 
 const MEMORY: &str = "memory";
-/// Its name in the other way of mangling names.
+/// Its name in the second name mangling scheme.
 const MANGLED_MEMORY: &str = "cm32p2_memory";
-/// Calls of WASI 0.1 that are given no address.
+/// Calls of WASI 0.1 that take no address.
 const WITHOUT_MEMORY: [&str; 14] = [
     "fd_advise",
     "fd_allocate",
@@ -25,22 +24,24 @@ const WITHOUT_MEMORY: [&str; 14] = [
     "sock_shutdown",
 ];
 
-/// Why the calls of a command cannot reach its memory; `None` where they can, or need none. Completes "`FILE` is a core
+/// Why the calls of a command cannot reach its memory; `None` if they can, or need none. Completes "`FILE` is a core
 /// module that …".
 ///
 /// # Errors
 /// The module cannot be read.
 pub(super) fn memory_problem(module: &[u8]) -> Result<Option<String>, wasmparser::BinaryReaderError> {
-    let has = Memories::of(module)?;
-    let needs =
-        |problem: &str| Some(format!("calls `{}` of WASI 0.1, which needs its memory, but {problem}", has.needed));
-    Ok(match has.exported {
+    let memories = Memories::of(module)?;
+    let needs_memory =
+        |problem: &str| Some(format!("calls `{}` of WASI 0.1, which needs its memory, but {problem}", memories.needed));
+    Ok(match memories.exported {
         Exported::Usable => None,
-        Exported::No if has.needed.is_empty() => None,
-        Exported::No => match &has.other_names[..] {
-            [] if has.count == 0 => needs("it has none; build it with a memory that is exported as `memory`"),
-            [] => needs("does not export it; export it as `memory`"),
-            [name, ..] => needs(&format!("exports it as `{}`; export it as `memory`", name.escape_debug())),
+        Exported::No if memories.needed.is_empty() => None,
+        Exported::No => match &memories.other_names[..] {
+            [] if memories.count == 0 => {
+                needs_memory("it has none; build it with a memory that is exported as `memory`")
+            }
+            [] => needs_memory("does not export it; export it as `memory`"),
+            [name, ..] => needs_memory(&format!("exports it as `{}`; export it as `memory`", name.escape_debug())),
         },
         Exported::Unusable(what) => {
             Some(format!("exports as `memory` {what}; WASI 0.1 needs a memory of 32-bit addresses there"))
@@ -58,25 +59,25 @@ enum Exported {
 
 #[derive(Default)]
 struct Memories {
-    /// Imported ones too.
+    /// Includes imported ones.
     count: u32,
     exported: Exported,
-    /// What else memories are exported as.
+    /// Other names under which memories are exported.
     other_names: Vec<String>,
-    /// The first import that needs a memory; empty where none does.
+    /// The first import that needs a memory; empty if none does.
     needed: String,
 }
 
 impl Memories {
     fn of(module: &[u8]) -> Result<Self, wasmparser::BinaryReaderError> {
-        let (mut found, mut wide) = (Self::default(), Vec::new());
+        let (mut found, mut is_64_bit) = (Self::default(), Vec::new());
         for payload in Parser::new(0).parse_all(module) {
             match payload? {
                 Payload::ImportSection(section) => {
                     for import in section.into_imports() {
                         let import = import?;
                         match import.ty {
-                            TypeRef::Memory(memory) => wide.push(memory.memory64),
+                            TypeRef::Memory(memory) => is_64_bit.push(memory.memory64),
                             _ if import.module == PREVIEW1 && WITHOUT_MEMORY.contains(&import.name) => {}
                             _ if found.needed.is_empty() => found.needed = import.name.to_owned(),
                             _ => {}
@@ -85,7 +86,7 @@ impl Memories {
                 }
                 Payload::MemorySection(section) => {
                     for memory in section {
-                        wide.push(memory?.memory64);
+                        is_64_bit.push(memory?.memory64);
                     }
                 }
                 Payload::ExportSection(section) => {
@@ -93,9 +94,13 @@ impl Memories {
                         let export = export?;
                         match (export.name, export.kind) {
                             (MEMORY | MANGLED_MEMORY, ExternalKind::Memory) => {
-                                let wide = wide.get(export.index as usize).is_some_and(|wide| *wide);
-                                found.exported =
-                                    if wide { Exported::Unusable("one of 64-bit addresses") } else { Exported::Usable };
+                                let is_64_bit =
+                                    is_64_bit.get(export.index as usize).is_some_and(|is_64_bit| *is_64_bit);
+                                found.exported = if is_64_bit {
+                                    Exported::Unusable("one of 64-bit addresses")
+                                } else {
+                                    Exported::Usable
+                                };
                             }
                             (MEMORY, _) => found.exported = Exported::Unusable("what is no memory"),
                             (name, ExternalKind::Memory) => found.other_names.push(name.to_owned()),
@@ -107,7 +112,7 @@ impl Memories {
                 _ => {}
             }
         }
-        found.count = u32::try_from(wide.len()).unwrap_or(u32::MAX);
+        found.count = u32::try_from(is_64_bit.len()).unwrap_or(u32::MAX);
         Ok(found)
     }
 }
@@ -124,7 +129,7 @@ mod tests {
     const WRITE: &str = "(import \"wasi_snapshot_preview1\" \"fd_write\" (func (param i32 i32 i32 i32) (result i32)))";
 
     #[test]
-    fn a_command_whose_calls_are_given_no_address_needs_no_memory() {
+    fn commands_without_pointer_arguments_need_no_memory() {
         for fields in [
             "",
             "(memory 1)",
@@ -142,8 +147,8 @@ mod tests {
     }
 
     #[test]
-    fn a_memory_that_calls_cannot_reach_is_told_with_what_it_is_exported_as() {
-        for (fields, told) in [
+    fn an_unreachable_memory_is_reported_with_its_export_name() {
+        for (fields, expected) in [
             ("", "`fd_write` of WASI 0.1, which needs its memory, but it has none"),
             ("(memory 1)", "but does not export it; export it as `memory`"),
             ("(memory (export \"mem\") 1)", "but exports it as `mem`; export it as `memory`"),
@@ -151,7 +156,7 @@ mod tests {
             ("(func (export \"memory\"))", "exports as `memory` what is no memory"),
         ] {
             let problem = problem(&format!("{WRITE} {fields}")).unwrap();
-            assert!(problem.contains(told), "{fields}: {problem}");
+            assert!(problem.contains(expected), "{fields}: {problem}");
         }
     }
 }

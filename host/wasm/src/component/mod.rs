@@ -1,37 +1,29 @@
-//! Plugins: found, identified, adapted, compiled or loaded from the cache, and asked for their scenarios.
+//! Plugins: discovering, identifying, adapting, compiling or loading them from the cache, and listing their scenarios.
 
-mod adapt;
-mod apart;
 pub mod bindings;
-mod calls;
-mod command_entry;
 mod compile;
 mod componentize;
-mod contract;
 mod convert;
-mod custom_sections;
 mod discover;
-mod go_heap;
+mod entry_point;
 mod identify;
-mod late_start;
+mod link_error;
 mod list;
 mod load;
 mod load_all;
 mod memory;
-mod unlinked;
-mod world;
+mod subprocess;
 
-pub use adapt::{PROC_RAISE, adapt};
-pub use apart::{ADAPT_MODE, COMPILE_MODE, OVER_MEMORY};
-pub use command_entry::run_problem;
 pub use compile::compile;
 pub use componentize::{ComponentizeError, Componentized, componentize};
-pub use contract::CONTRACT;
 pub use discover::{DiscoverError, PluginFile, discover};
+pub use entry_point::entry_point_problem;
 pub use identify::{Contents, IdentifyError, Import, Shape, WasiVersion, identify};
+pub use link_error::{explain_link_error, explain_module_link_error};
 pub use list::{ListError, Lister};
-pub use load::{LoadError, LoadProblem, Plugin, WatchCompile, read};
+pub use load::{CompileObserver, LoadError, LoadProblem, Plugin, read};
 pub use load_all::load_all;
-pub use unlinked::{unlinked, unlinked_module};
+pub use subprocess::{ADAPT_MODE, COMPILE_MODE, MEMORY_EXCEEDED};
 
 pub use crate::engine::Code;
+pub use host_wasip1::{CONTRACT, PROC_RAISE, adapt};

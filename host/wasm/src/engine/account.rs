@@ -1,4 +1,4 @@
-//! One sum of all that an attempt makes the host hold in memory, bounded by its limit `memory`.
+//! The memory that the host holds on behalf of an attempt, bounded by its limit `memory`.
 
 use std::{
     fmt,
@@ -10,112 +10,112 @@ use std::{
 
 use host_model::Limits;
 
-/// Stacks that every attempt may have: one for its call, and one that the engine keeps for the next.
+/// Stacks that do not count: one for the call, and one that the engine keeps for the next.
 const FREE_STACKS: u64 = 2;
-/// What one more stack counts to `memory`: as much of it as guest code can fill.
-const STACK: u64 = super::MAX_WASM_STACK as u64;
+/// Bytes that each further stack counts toward `memory`: as much as guest code can fill.
+const STACK_BYTES: u64 = super::MAX_WASM_STACK as u64;
 
 tokio::task_local! {
     static CURRENT: Arc<Account>;
 }
 
-/// What one attempt makes the host hold. Everything that takes memory of the host on behalf of a component is taken
-/// here first, and given back when it is dropped. The first step beyond a bound is told to the attempt, which ends.
+/// The memory account of one attempt. Whatever allocates memory of the host on behalf of a component reserves it here
+/// first, and releases it when it is dropped. Exceeding a limit ends the attempt.
 pub struct Account {
-    held: AtomicU64,
-    bound: u64,
+    reserved: AtomicU64,
+    limit: u64,
     stacks: AtomicU64,
-    most_stacks: u64,
+    max_stacks: u64,
     memories: u32,
-    breached: Box<dyn Fn(String) + Send + Sync>,
+    on_exceeded: Box<dyn Fn(String) + Send + Sync>,
 }
 
-/// Something that an attempt may not have. The attempt was told.
+/// A limit was exceeded. The attempt was notified.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Exceeded(String);
 
-/// A part of what an attempt makes the host hold; it is given back when this is dropped.
-pub struct Held {
+/// Reserved memory, which is released when this is dropped.
+pub struct Reservation {
     account: Arc<Account>,
     bytes: u64,
     stack: bool,
 }
 
 impl Account {
-    /// An account for an attempt with these `limits`, which may have `mappings` of the process's address space.
-    /// `breached` is called with the first step beyond a bound.
+    /// An account for an attempt with these `limits`, which may use `mappings` of the process's address space.
+    /// `on_exceeded` is called with the message when a limit is exceeded.
     #[must_use]
-    pub fn new(limits: &Limits, mappings: Mappings, breached: impl Fn(String) + Send + Sync + 'static) -> Arc<Self> {
+    pub fn new(limits: &Limits, mappings: Mappings, on_exceeded: impl Fn(String) + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
-            held: AtomicU64::new(0),
-            bound: limits.memory,
+            reserved: AtomicU64::new(0),
+            limit: limits.memory,
             stacks: AtomicU64::new(0),
-            most_stacks: mappings.stacks(),
+            max_stacks: mappings.stacks(),
             memories: mappings.memories(limits.instances),
-            breached: Box::new(breached),
+            on_exceeded: Box::new(on_exceeded),
         })
     }
 
-    /// Carries out `task`, whose stacks are counted here.
+    /// Runs `task`, whose stacks are counted here.
     pub async fn scope<F: Future>(self: &Arc<Self>, task: F) -> F::Output {
         CURRENT.scope(Arc::clone(self), task).await
     }
 
-    /// The account of the attempt that is being carried out on this thread.
+    /// The account of the attempt that is running on this thread.
     pub(super) fn current() -> Option<Arc<Self>> {
         CURRENT.try_with(Arc::clone).ok()
     }
 
-    /// Takes `bytes` for `what`, until what is returned is dropped.
+    /// Reserves `bytes` for `what`, until the result is dropped.
     ///
     /// # Errors
-    /// [`Exceeded`] where the limit `memory` does not allow it.
-    pub fn take(self: &Arc<Self>, bytes: u64, what: impl fmt::Display) -> Result<Held, Exceeded> {
-        self.add(bytes, |total, bound| {
-            format!("the component needs {total} bytes of memory, including {what}; its limit `memory` is {bound}")
+    /// [`Exceeded`] if the limit `memory` does not allow it.
+    pub fn take(self: &Arc<Self>, bytes: u64, what: impl fmt::Display) -> Result<Reservation, Exceeded> {
+        self.add(bytes, |total, limit| {
+            format!("the component needs {total} bytes of memory, including {what}; its limit `memory` is {limit}")
         })?;
-        Ok(Held { account: Arc::clone(self), bytes, stack: false })
+        Ok(Reservation { account: Arc::clone(self), bytes, stack: false })
     }
 
-    /// Takes memory that is given back only when the attempt ends.
-    pub(super) fn add(&self, bytes: u64, told: impl Fn(u64, u64) -> String) -> Result<(), Exceeded> {
-        let bound = self.bound;
-        let added = self.held.try_update(Ordering::Relaxed, Ordering::Relaxed, |held| {
-            held.checked_add(bytes).filter(|total| *total <= bound)
+    /// Reserves memory that is released only when the attempt ends.
+    pub(super) fn add(&self, bytes: u64, message: impl Fn(u64, u64) -> String) -> Result<(), Exceeded> {
+        let limit = self.limit;
+        let added = self.reserved.try_update(Ordering::Relaxed, Ordering::Relaxed, |reserved| {
+            reserved.checked_add(bytes).filter(|total| *total <= limit)
         });
         match added {
             Ok(_) => Ok(()),
-            Err(held) => Err(self.refuse(told(held.saturating_add(bytes), bound))),
+            Err(reserved) => Err(self.exceed(message(reserved.saturating_add(bytes), limit))),
         }
     }
 
-    /// Gives back what [`Account::add`] took.
-    pub(super) fn give_back(&self, bytes: u64) {
-        self.held.fetch_sub(bytes, Ordering::Relaxed);
+    /// Releases what [`Account::add`] reserved.
+    pub(super) fn release(&self, bytes: u64) {
+        self.reserved.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// Takes a stack for a call.
-    pub(super) fn stack(self: &Arc<Self>) -> Result<Held, Exceeded> {
+    /// Reserves a stack for a call.
+    pub(super) fn stack(self: &Arc<Self>) -> Result<Reservation, Exceeded> {
         let count = self.stacks.fetch_add(1, Ordering::Relaxed) + 1;
-        let mut held = Held { account: Arc::clone(self), bytes: 0, stack: true };
-        if count > self.most_stacks {
-            let most = self.most_stacks;
-            return Err(self.refuse(format!(
-                "the component has {count} calls under way that each need a stack, but an attempt may have {most} of \
+        let mut reserved = Reservation { account: Arc::clone(self), bytes: 0, stack: true };
+        if count > self.max_stacks {
+            let max = self.max_stacks;
+            return Err(self.exceed(format!(
+                "the component has {count} calls under way that each need a stack, but an attempt may have {max} of \
                  them with this many attempts at once; lower `jobs`"
             )));
         }
         if count > FREE_STACKS {
-            self.add(STACK, |total, bound| {
+            self.add(STACK_BYTES, |total, limit| {
                 format!(
                     "the component needs {total} bytes of memory, with the stacks of {count} calls that \
-                     are under way; its limit `memory` is {bound}"
+                     are under way; its limit `memory` is {limit}"
                 )
             })?;
-            held.bytes = STACK;
+            reserved.bytes = STACK_BYTES;
         }
-        Ok(held)
+        Ok(reserved)
     }
 
     /// How many memories a component may have.
@@ -124,47 +124,47 @@ impl Account {
     }
 
     /// Ends the attempt.
-    pub(super) fn refuse(&self, what: String) -> Exceeded {
-        (self.breached)(what.clone());
+    pub(super) fn exceed(&self, what: String) -> Exceeded {
+        (self.on_exceeded)(what.clone());
         Exceeded(what)
     }
 }
 
-impl Drop for Held {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.account.give_back(self.bytes);
+        self.account.release(self.bytes);
         if self.stack {
             self.account.stacks.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
 
-/// How many mappings of the process's address space one attempt may have. The kernel gives a process only so many
-/// (`vm.max_map_count`), and an attempt that took them all would have its neighbors fail.
+/// How many mappings of the process's address space one attempt may have. The kernel limits them per process
+/// (`vm.max_map_count`), and an attempt that used them all would make others fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mappings(u64);
 
 impl Mappings {
-    /// What every attempt may have, however many run at once.
-    const LEAST: u64 = 48;
-    /// What the pool takes for one slot.
-    const POOLED: u64 = 8;
-    /// What Linux gives a process where nobody has changed it.
-    const USUAL: u64 = 65_530;
+    /// What every attempt may have, however many run in parallel.
+    const MIN: u64 = 48;
+    /// Mappings that the pool uses for one slot.
+    const PER_SLOT: u64 = 8;
+    /// The default of Linux.
+    const DEFAULT: u64 = 65_530;
 
     /// The share of one of `attempts`.
     #[must_use]
     pub fn share(attempts: u32) -> Self {
-        let setting = std::fs::read_to_string("/proc/sys/vm/max_map_count");
-        let all = setting.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(Self::USUAL);
-        Self::of(all, attempts)
+        let text = std::fs::read_to_string("/proc/sys/vm/max_map_count");
+        let total = text.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(Self::DEFAULT);
+        Self::of(total, attempts)
     }
 
-    /// A quarter stays for threads, libraries and the host's own heap.
-    fn of(all: u64, attempts: u32) -> Self {
+    /// Leaves a quarter to threads, libraries and the host's own heap.
+    fn of(total: u64, attempts: u32) -> Self {
         let attempts = u64::from(attempts.max(1));
-        let room = (all - all / 4).saturating_sub(attempts.saturating_mul(Self::POOLED));
-        Self((room / attempts).max(Self::LEAST))
+        let room = (total - total / 4).saturating_sub(attempts.saturating_mul(Self::PER_SLOT));
+        Self((room / attempts).max(Self::MIN))
     }
 
     /// Half of the share is for memories: each has its guards and the image of its data.
@@ -185,50 +185,50 @@ mod tests {
     use super::*;
 
     fn account(memory: u64, mappings: Mappings) -> (Arc<Account>, Arc<Mutex<Vec<String>>>) {
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let tell = Arc::clone(&told);
+        let messages = Arc::new(Mutex::new(Vec::new()));
+        let sender = Arc::clone(&messages);
         let limits = Limits { memory, ..Limits::default() };
-        (Account::new(&limits, mappings, move |what| tell.lock().unwrap().push(what)), told)
+        (Account::new(&limits, mappings, move |what| sender.lock().unwrap().push(what)), messages)
     }
 
     #[test]
-    fn everything_is_added_up_and_given_back() {
-        let (account, told) = account(1000, Mappings::of(Mappings::USUAL, 1));
+    fn reservations_add_up_and_are_released() {
+        let (account, messages) = account(1000, Mappings::of(Mappings::DEFAULT, 1));
         let first = account.take(600, "a listing").unwrap();
         let second = account.take(400, "another").unwrap();
-        let refused = account.take(1, "a third").err().unwrap();
+        let exceeded = account.take(1, "a third").err().unwrap();
         assert_eq!(
-            refused.to_string(),
+            exceeded.to_string(),
             "the component needs 1001 bytes of memory, including a third; its limit `memory` is 1000"
         );
-        assert_eq!(*told.lock().unwrap(), [refused.to_string()]);
+        assert_eq!(*messages.lock().unwrap(), [exceeded.to_string()]);
         drop(first);
         drop(account.take(600, "once more").unwrap());
         drop(second);
-        assert_eq!(account.held.load(Ordering::Relaxed), 0);
+        assert_eq!(account.reserved.load(Ordering::Relaxed), 0);
     }
 
     #[test]
-    fn stacks_beyond_the_first_count_to_the_limit_of_memory() {
-        let (account, _) = account(3 * STACK, Mappings::of(Mappings::USUAL, 1));
+    fn additional_stacks_count_toward_the_memory_limit() {
+        let (account, _) = account(3 * STACK_BYTES, Mappings::of(Mappings::DEFAULT, 1));
         let mut stacks: Vec<_> = (0..FREE_STACKS + 3).map(|_| account.stack().unwrap()).collect();
-        let refused = account.stack().err().unwrap().to_string();
-        assert!(refused.contains("the stacks of 6 calls") && refused.contains("`memory`"), "{refused}");
+        let exceeded = account.stack().err().unwrap().to_string();
+        assert!(exceeded.contains("the stacks of 6 calls") && exceeded.contains("`memory`"), "{exceeded}");
         stacks.pop();
         assert!(account.stack().is_ok(), "what is dropped is given back");
         drop(stacks);
-        assert_eq!((account.held.load(Ordering::Relaxed), account.stacks.load(Ordering::Relaxed)), (0, 0));
+        assert_eq!((account.reserved.load(Ordering::Relaxed), account.stacks.load(Ordering::Relaxed)), (0, 0));
     }
 
     #[test]
-    fn mappings_are_shared_among_the_attempts() {
-        assert_eq!(Mappings::of(Mappings::USUAL, 12).memories(100), 100);
-        assert_eq!(Mappings::of(Mappings::USUAL, 256).memories(100), 30);
-        assert_eq!(Mappings::of(Mappings::USUAL, 5_000), Mappings(Mappings::LEAST));
-        assert!(Mappings(Mappings::LEAST).memories(100) >= 8 && Mappings(Mappings::LEAST).stacks() >= 8);
-        let (account, _) = account(u64::MAX, Mappings(Mappings::LEAST));
+    fn mappings_are_divided_among_attempts() {
+        assert_eq!(Mappings::of(Mappings::DEFAULT, 12).memories(100), 100);
+        assert_eq!(Mappings::of(Mappings::DEFAULT, 256).memories(100), 30);
+        assert_eq!(Mappings::of(Mappings::DEFAULT, 5_000), Mappings(Mappings::MIN));
+        assert!(Mappings(Mappings::MIN).memories(100) >= 8 && Mappings(Mappings::MIN).stacks() >= 8);
+        let (account, _) = account(u64::MAX, Mappings(Mappings::MIN));
         let _stacks: Vec<_> = (0..12).map(|_| account.stack().unwrap()).collect();
-        let refused = account.stack().err().unwrap().to_string();
-        assert!(refused.contains("13 calls") && refused.contains("`jobs`"), "{refused}");
+        let exceeded = account.stack().err().unwrap().to_string();
+        assert!(exceeded.contains("13 calls") && exceeded.contains("`jobs`"), "{exceeded}");
     }
 }

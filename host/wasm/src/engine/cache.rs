@@ -11,28 +11,28 @@ use std::{
 
 use super::code::{Code, CodeKind};
 
-/// What the names of files begin with that are not written to their end yet.
+/// The prefix of unfinished files.
 const UNFINISHED: &str = ".new-";
-/// How much a cache holds before what was not used for longest is removed: a hundred big plugins.
-const LIMIT: u64 = 4 << 30;
+/// The size above which the least recently used entries are removed: a hundred large plugins.
+const MAX_CACHE_BYTES: u64 = 4 << 30;
 
-/// More than a note has.
-const MAX_NOTE: u64 = 1 << 10;
+/// More than a note can have.
+const MAX_NOTE_BYTES: u64 = 1 << 10;
 
-/// Compiled artefacts on disk, mapped again on the next run.
+/// Compiled artifacts on disk, which later runs map again.
 ///
-/// Whoever can write an artefact can make the host run any machine code, so the folder must belong to this
-/// user and be closed to everyone else, and no guest or agent is ever given a path to it. A checksum beside
-/// each artefact finds damage; it is no defence against the folder's owner.
+/// Anyone who can write an artifact can make the host run any machine code, so the directory must belong to this user and
+/// be closed to everyone else, and no guest or agent gets a path to it. A checksum next to each artifact detects damage;
+/// it is no defense against the directory's owner.
 #[derive(Clone, Debug)]
 pub struct Cache {
     folder: PathBuf,
 }
 
-/// Why a folder cannot serve as a cache.
+/// Why a directory cannot be used as a cache.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// It could not be made or read.
+    /// It could not be created or read.
     #[error("cannot use the compile cache {}", folder.display())]
     Io {
         /// The folder.
@@ -41,7 +41,7 @@ pub enum CacheError {
         #[source]
         source: io::Error,
     },
-    /// Somebody else could put artefacts there.
+    /// Other users could write artifacts there.
     #[error("the compile cache {} is not private: it must belong to you and have mode 0700", folder.display())]
     NotPrivate {
         /// The folder.
@@ -50,10 +50,10 @@ pub enum CacheError {
 }
 
 impl Cache {
-    /// Opens the cache in `folder`, which is made if need be.
+    /// Opens the cache in `folder`, which is created if it does not exist.
     ///
     /// # Errors
-    /// [`CacheError`]; the caller may go on without a cache.
+    /// [`CacheError`]; the caller may continue without a cache.
     pub fn open(folder: &Path) -> Result<Self, CacheError> {
         let io = |source| CacheError::Io { folder: folder.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(io)?;
@@ -63,41 +63,41 @@ impl Cache {
             return Err(CacheError::NotPrivate { folder: folder.to_owned() });
         }
         remove_unfinished(folder);
-        remove_unused(folder, LIMIT);
+        remove_unused(folder, MAX_CACHE_BYTES);
         Ok(Self { folder: folder.to_owned() })
     }
 
-    /// The artefact of the component made from `key`, if a sound one for this engine is there, and the source's digest.
-    pub(super) fn find(&self, engine: &wasmtime::Engine, key: &ContentKey) -> Option<(Artefact, String)> {
-        let artefact = self.artefact(engine, key);
-        let note = Note::read(&artefact)?;
+    /// The artifact for `key`, if there is a valid one for this engine, and the digest of its source.
+    pub(super) fn find(&self, engine: &wasmtime::Engine, key: &ContentKey) -> Option<(Artifact, String)> {
+        let artifact = self.artifact(engine, key);
+        let note = Note::read(&artifact)?;
         let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(open_regular(&artefact).ok()?).ok()?;
-        if hasher.finalize().to_hex().as_str() != note.artefact {
+        hasher.update_reader(open_regular(&artifact).ok()?).ok()?;
+        if hasher.finalize().to_hex().as_str() != note.artifact {
             return None;
         }
-        // Its time tells when it was used last. Where it cannot be set, it is removed the sooner.
-        let _ = open_regular(&Note::file(&artefact)).map(|note| note.set_modified(SystemTime::now()));
-        Some((Artefact(artefact), note.source))
+        // The time of the note says when the entry was last used. If it cannot be set, the entry is removed earlier.
+        let _ = open_regular(&Note::file(&artifact)).map(|note| note.set_modified(SystemTime::now()));
+        Some((Artifact(artifact), note.source))
     }
 
-    /// Keeps an artefact, whose source has the SHA-256 `source`. Failing to (a full disk, a read-only home) only costs
-    /// the next run's time.
-    pub(super) fn keep(
+    /// Stores an artifact, whose source has the SHA-256 `source`. A failure (a full disk, a read-only home) only costs time
+    /// in the next run.
+    pub(super) fn store(
         &self,
         engine: &wasmtime::Engine,
         key: &ContentKey,
         source: &str,
         bytes: &[u8],
-    ) -> Option<Artefact> {
-        let artefact = self.artefact(engine, key);
-        let note = Note { source: source.to_owned(), artefact: blake3::hash(bytes).to_hex().to_string() };
-        write_atomic(&artefact, bytes).ok()?;
-        write_atomic(&Note::file(&artefact), note.to_text().as_bytes()).ok()?;
-        Some(Artefact(artefact))
+    ) -> Option<Artifact> {
+        let artifact = self.artifact(engine, key);
+        let note = Note { source: source.to_owned(), artifact: blake3::hash(bytes).to_hex().to_string() };
+        write_atomic(&artifact, bytes).ok()?;
+        write_atomic(&Note::file(&artifact), note.to_text().as_bytes()).ok()?;
+        Some(Artifact(artifact))
     }
 
-    fn artefact(&self, engine: &wasmtime::Engine, key: &ContentKey) -> PathBuf {
+    fn artifact(&self, engine: &wasmtime::Engine, key: &ContentKey) -> PathBuf {
         // Covers wasmtime's version, its settings and the processor.
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
@@ -105,8 +105,8 @@ impl Cache {
     }
 }
 
-/// All that a component was made from: its source, and how that was adapted where it was. BLAKE3, which costs a warm
-/// start a sixth of what SHA-256 does.
+/// Identifies what a component was compiled from: its source, and the recipe by which it was adapted, if it was. BLAKE3
+/// takes a sixth of the time of SHA-256 in a warm start.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ContentKey(String);
 
@@ -117,61 +117,61 @@ impl ContentKey {
         Self(blake3::hash(source).to_hex().to_string())
     }
 
-    /// The key of what is made of this source in that way.
+    /// The key of what `recipe` makes of this source.
     #[must_use]
-    pub fn made(&self, way: &str) -> Self {
-        Self::of(format!("{} {way}", self.0).as_bytes())
+    pub fn derived(&self, recipe: &str) -> Self {
+        Self::of(format!("{} {recipe}", self.0).as_bytes())
     }
 }
 
-/// What is known of an artefact, in a file beside it: SHA-256 of its source, BLAKE3 of the artefact, BLAKE3 of both.
+/// The file next to an artifact: SHA-256 of its source, BLAKE3 of the artifact, BLAKE3 of both.
 struct Note {
     source: String,
-    artefact: String,
+    artifact: String,
 }
 
 impl Note {
-    fn file(artefact: &Path) -> PathBuf {
-        artefact.with_extension("note")
+    fn file(artifact: &Path) -> PathBuf {
+        artifact.with_extension("note")
     }
 
-    fn read(artefact: &Path) -> Option<Self> {
+    fn read(artifact: &Path) -> Option<Self> {
         let mut text = String::new();
-        open_regular(&Self::file(artefact)).ok()?.take(MAX_NOTE).read_to_string(&mut text).ok()?;
-        let mut words = text.split(' ').map(str::to_owned);
-        let note = Self { source: words.next()?, artefact: words.next()? };
+        open_regular(&Self::file(artifact)).ok()?.take(MAX_NOTE_BYTES).read_to_string(&mut text).ok()?;
+        let mut parts = text.split(' ').map(str::to_owned);
+        let note = Self { source: parts.next()?, artifact: parts.next()? };
         (note.to_text() == text).then_some(note)
     }
 
     fn to_text(&self) -> String {
-        let both = format!("{} {}", self.source, self.artefact);
+        let both = format!("{} {}", self.source, self.artifact);
         format!("{both} {}", blake3::hash(both.as_bytes()).to_hex())
     }
 }
 
-/// An artefact in a private folder, whose checksum held a moment ago.
-pub(super) struct Artefact(PathBuf);
+/// An artifact in a private directory, whose checksum was just verified.
+pub(super) struct Artifact(PathBuf);
 
-impl Artefact {
-    /// Maps it into `engine`; `None` when the engine does not take it.
+impl Artifact {
+    /// Maps it into `engine`; `None` if the engine refuses it.
     pub(super) fn map(&self, engine: &wasmtime::Engine) -> Option<Code> {
         // SAFETY: the folder is private to this user (checked in `Cache::open`), the artefact was written by
-        // `Cache::keep`, and its checksum holds. wasmtime itself refuses other versions and settings.
+        // `Cache::store`, and its checksum holds. wasmtime itself refuses other versions and settings.
         unsafe { CodeKind::map(engine, &self.0) }.ok()
     }
 }
 
-/// The file is locked while it is written, so that it can be told from what a killed process left. Should another
-/// process remove it before it is locked, it is not kept.
+/// Locks the file while it is written, to distinguish it from what a killed process left. If another process removes it
+/// before it is locked, it is not stored.
 fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
-    // Where there are no locks, nothing is ever removed.
+    // Without locks, unfinished files are never removed.
     let _ = file.as_file().try_lock();
     file.write_all(bytes)?;
     match file.persist(path) {
         Err(error) if fs::symlink_metadata(path).is_ok_and(|there| there.is_dir()) => {
-            // Nobody but the cache has anything to put there, and in its way each start would compile anew.
+            // Only the cache writes here, and with a directory in the way every start would compile again.
             fs::remove_dir_all(path)?;
             error.file.persist(path).map_err(|error| error.error)?;
         }
@@ -180,15 +180,15 @@ fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens what the cache has written. Anything but a regular file of its own is none of that: a link leads elsewhere, a
-/// named pipe is waited for, a device never ends.
+/// Opens a file of the cache. Anything but a regular file is refused: a link leads elsewhere, a named pipe blocks, a
+/// device never ends.
 fn open_regular(path: &Path) -> io::Result<File> {
     let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
     let file = File::options().read(true).custom_flags(flags).open(path)?;
     if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
 }
 
-/// Removes what processes that are dead were writing. What will not go costs nothing but its place.
+/// Removes unfinished files of dead processes. A failure only costs space.
 fn remove_unfinished(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
@@ -201,8 +201,8 @@ fn remove_unfinished(folder: &Path) {
     }
 }
 
-/// Removes what was not used for longest until the rest takes no more than `limit` bytes. What another process has
-/// mapped stays so; what it is about to map it compiles anew.
+/// Removes the least recently used entries until the rest takes at most `limit` bytes. What another process has mapped
+/// stays mapped; what it is about to map, it compiles again.
 fn remove_unused(folder: &Path, limit: u64) {
     struct Entry {
         files: Vec<PathBuf>,
@@ -250,39 +250,39 @@ mod tests {
 
     fn stored(cache: &Cache, engine: &wasmtime::Engine) -> PathBuf {
         let component = wat::parse_str("(component)").unwrap();
-        cache.keep(engine, &key(), "5ba", &engine.precompile_component(&component).unwrap()).unwrap().0
+        cache.store(engine, &key(), "5ba", &engine.precompile_component(&component).unwrap()).unwrap().0
     }
 
     #[test]
-    fn an_artefact_is_found_again_by_what_it_was_made_from() {
+    fn an_artifact_is_found_by_its_source() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("c")).unwrap();
         let engine = engine();
         stored(&cache, &engine);
-        let (artefact, source) = cache.find(&engine, &key()).unwrap();
-        assert!(artefact.map(&engine).is_some());
+        let (artifact, source) = cache.find(&engine, &key()).unwrap();
+        assert!(artifact.map(&engine).is_some());
         assert_eq!(source, "5ba");
-        assert!(cache.find(&engine, &key().made("another way")).is_none());
+        assert!(cache.find(&engine, &key().derived("another way")).is_none());
         assert!(cache.find(&engine, &ContentKey::of(b"abd")).is_none());
     }
 
     #[test]
-    fn a_damaged_artefact_is_not_used() {
+    fn a_damaged_artifact_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("c")).unwrap();
         let engine = engine();
-        let artefact = stored(&cache, &engine);
-        let mut bytes = fs::read(&artefact).unwrap();
+        let artifact = stored(&cache, &engine);
+        let mut bytes = fs::read(&artifact).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
-        fs::write(&artefact, &bytes).unwrap();
+        fs::write(&artifact, &bytes).unwrap();
         assert!(cache.find(&engine, &key()).is_none());
-        fs::write(&artefact, b"").unwrap();
+        fs::write(&artifact, b"").unwrap();
         assert!(cache.find(&engine, &key()).is_none());
     }
 
     #[test]
-    fn an_artefact_with_a_damaged_note_is_not_used() {
+    fn an_artifact_with_a_damaged_note_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("c")).unwrap();
         let engine = engine();
@@ -298,13 +298,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_regular_file_is_not_opened_and_is_replaced() {
+    fn anything_but_a_regular_file_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("c")).unwrap();
         let engine = engine();
-        let artefact = stored(&cache, &engine);
+        let artifact = stored(&cache, &engine);
         let elsewhere = folder.path().join("elsewhere");
-        for file in [artefact.clone(), Note::file(&artefact)] {
+        for file in [artifact.clone(), Note::file(&artifact)] {
             fs::copy(&file, &elsewhere).unwrap();
             let put: [&dyn Fn(); 4] = [
                 &|| rustix::fs::mknodat(rustix::fs::CWD, &file, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap(),
@@ -327,7 +327,7 @@ mod tests {
     }
 
     #[test]
-    fn an_artefact_of_other_settings_is_not_used() {
+    fn an_artifact_of_other_settings_is_not_used() {
         let folder = tempfile::tempdir().unwrap();
         let cache = Cache::open(&folder.path().join("c")).unwrap();
         stored(&cache, &engine());
@@ -337,17 +337,17 @@ mod tests {
     }
 
     #[test]
-    fn what_a_killed_process_was_writing_is_removed_and_what_is_being_written_is_not() {
+    fn unfinished_files_of_dead_processes_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("c");
         let cache = Cache::open(&folder).unwrap();
-        let artefact = stored(&cache, &engine());
+        let artifact = stored(&cache, &engine());
         let (dead, living) = (folder.join(".new-dead"), folder.join(".new-living"));
         fs::write(&dead, "half").unwrap();
         let lock = File::create(&living).unwrap();
         lock.try_lock().unwrap();
         Cache::open(&folder).unwrap();
-        assert!(!dead.exists() && living.exists() && artefact.exists());
+        assert!(!dead.exists() && living.exists() && artifact.exists());
         drop(lock);
         Cache::open(&folder).unwrap();
         assert!(!living.exists());
@@ -355,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_not_used_for_longest_goes_first() {
+    fn the_least_recently_used_entries_are_removed_first() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path().join("c");
         let cache = Cache::open(&folder).unwrap();
@@ -363,13 +363,13 @@ mod tests {
         let bytes = engine.precompile_component(&wat::parse_str("(component)").unwrap()).unwrap();
         let keys = ["old", "used", "new"].map(|name| ContentKey::of(name.as_bytes()));
         for (age, key) in [3, 2, 1].into_iter().zip(&keys) {
-            let Artefact(artefact) = cache.keep(&engine, key, "5ba", &bytes).unwrap();
-            for file in [&artefact, &Note::file(&artefact)] {
+            let Artifact(artifact) = cache.store(&engine, key, "5ba", &bytes).unwrap();
+            for file in [&artifact, &Note::file(&artifact)] {
                 let time = SystemTime::now() - std::time::Duration::from_secs(age * 3600);
                 File::options().append(true).open(file).unwrap().set_modified(time).unwrap();
             }
         }
-        let there = |key| cache.artefact(&engine, key).exists() && Note::file(&cache.artefact(&engine, key)).exists();
+        let there = |key| cache.artifact(&engine, key).exists() && Note::file(&cache.artifact(&engine, key)).exists();
         let limit = |entries: u64| remove_unused(&folder, entries * (bytes.len() as u64 + 200));
         limit(3);
         assert!(keys.iter().all(there));
@@ -382,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_others_may_write_is_refused() {
+    fn a_directory_writable_by_others_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
         assert!(matches!(Cache::open(folder.path()), Err(CacheError::NotPrivate { .. })));

@@ -8,67 +8,67 @@ use host_model::{Limits, Shortage};
 /// Tables for each of the instances that a component may have.
 const TABLES_PER_INSTANCE: usize = 10;
 
-/// Counts memory and table elements over all of a component's memories and tables. Growing past the bound
-/// traps at once: a component that only saw a failed grow could go on trying until its deadline.
+/// Counts memory and table elements over all of a component's memories and tables. Growing beyond a limit traps
+/// immediately: a component that only saw a failed grow could keep trying until its deadline.
 pub struct Limiter {
     account: Arc<Account>,
     elements: u64,
-    elements_bound: u64,
+    max_elements: u64,
     instances: usize,
-    /// Bytes of the last growth of a memory.
-    growing: u64,
+    /// Bytes of the last memory growth.
+    growth: u64,
 }
 
 impl Limiter {
-    /// Keeps what `limits` say of tables and instances, and counts memory in `account`, which is told of the first step
-    /// too far.
+    /// Enforces the limits on tables and instances, and counts memory in `account`, which is notified if a limit is
+    /// exceeded.
     #[must_use]
     pub fn new(limits: &Limits, account: Arc<Account>) -> Self {
         Self {
             account,
             elements: 0,
-            elements_bound: limits.table_elements,
+            max_elements: limits.table_elements,
             instances: limits.instances as usize,
-            growing: 0,
+            growth: 0,
         }
     }
 }
 
 impl Limiter {
-    fn give_back(&mut self) {
-        self.account.give_back(std::mem::take(&mut self.growing));
+    fn release(&mut self) {
+        self.account.release(std::mem::take(&mut self.growth));
     }
 }
 
 impl ResourceLimiter for Limiter {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
-        let growing = desired.saturating_sub(current) as u64;
-        let held = self.account.add(growing, |total, bound| {
-            format!("the component wants {total} bytes of memory; its limit `memory` is {bound}")
+        let growth = desired.saturating_sub(current) as u64;
+        let added = self.account.add(growth, |total, limit| {
+            format!("the component wants {total} bytes of memory; its limit `memory` is {limit}")
         });
-        held?;
-        self.growing = growing;
+        added?;
+        self.growth = growth;
         if maximum.is_some_and(|maximum| desired > maximum) {
-            // It will not grow beyond its own maximum, and the component may ask any number of times.
-            self.give_back();
+            // The growth fails at the memory's own maximum, and the component may retry any number of times.
+            self.release();
         }
         Ok(true)
     }
 
     fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
-        self.give_back();
-        // A component that only saw a failed grow would judge by what the machine has to spare.
+        self.release();
+        // Otherwise the verdict would depend on the free memory of the machine.
         if error.chain().any(|cause| Shortage::of(cause).is_some()) { Err(error) } else { Ok(()) }
     }
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let total = self.elements.saturating_add(desired.saturating_sub(current) as u64);
-        if total > self.elements_bound {
-            let bound = self.elements_bound;
-            let what = format!("the component wants {total} table elements; its limit `table-elements` is {bound}");
-            return Err(self.account.refuse(what).into());
+        if total > self.max_elements {
+            let limit = self.max_elements;
+            let what = format!("the component wants {total} table elements; its limit `table-elements` is {limit}");
+            return Err(self.account.exceed(what).into());
         }
-        // Beyond its own maximum it does not grow. No slot of the pool is smaller than that: see `Survey::fits_pool`.
+        // Beyond its own maximum the table does not grow. Slots of the pool are not smaller: see `Survey::fits_pool`.
         if maximum.is_none_or(|maximum| desired <= maximum) {
             self.elements = total;
         }

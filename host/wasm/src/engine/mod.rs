@@ -3,14 +3,14 @@
 mod account;
 mod cache;
 mod code;
-mod http_words;
+mod error_text;
+mod http_limits;
 mod limiter;
 mod proposals;
 mod stacks;
+mod store;
 mod survey;
 mod ticker;
-mod untrusted;
-mod words;
 
 use std::{
     num::NonZeroUsize,
@@ -18,18 +18,18 @@ use std::{
     time::Duration,
 };
 
-pub use account::{Account, Exceeded, Held, Mappings};
-use cache::Artefact;
+pub use account::{Account, Exceeded, Mappings, Reservation};
+use cache::Artifact;
 pub use cache::{Cache, CacheError, ContentKey};
 pub use code::{Code, CodeKind};
+pub use error_text::causes;
 pub use limiter::Limiter;
 pub use proposals::{features, missing_proposals};
 use stacks::Stacks;
+pub use store::{HTTP_CHUNK, add_wasi, http_ctx, store};
 pub use survey::Survey;
 use ticker::Ticker;
-pub use untrusted::{HTTP_CHUNK, add_wasi, http_ctx, store};
 use wasmtime::{Collector, Config, Enabled, InstanceAllocationStrategy, PoolingAllocationConfig};
-pub use words::causes;
 
 /// The engine's version.
 pub const WASMTIME_VERSION: &str = "48.0.8";
@@ -37,7 +37,7 @@ pub const WASMTIME_VERSION: &str = "48.0.8";
 /// The most attempts that one engine runs at once.
 pub const MAX_SLOTS: usize = host_model::MAX_JOBS;
 
-/// How often guest code is interrupted to let others run and to notice that its attempt has ended.
+/// How often guest code is interrupted, to let others run and to notice the end of its attempt.
 pub const EPOCH: Duration = Duration::from_millis(5);
 
 /// Frames of a trap's backtrace, from the innermost on.
@@ -46,12 +46,12 @@ const BACKTRACE_FRAMES: usize = 64;
 /// Bytes of a stack that guest code can fill.
 const MAX_WASM_STACK: usize = 512 << 10;
 
-/// Slots beyond one for each attempt, for what the kernel is still clearing.
+/// Additional slots, while the kernel is still clearing others.
 const SPARE_SLOTS: u32 = 8;
-/// What a pooled slot holds for one component instance; larger components are allocated on demand.
+/// The size of a pooled slot for one component instance; larger components are allocated on demand.
 const POOLED_CORE_INSTANCES: u32 = 5;
 const POOLED_MEMORIES: u32 = 1;
-/// The heap of garbage-collected objects, which every store has that needs one, takes the place of a memory.
+/// The heap for garbage-collected objects occupies a memory in each store that needs one.
 const POOLED_GC_HEAPS: u32 = 1;
 const POOLED_TABLES: u32 = 2;
 const POOLED_TABLE_ELEMENTS: usize = 20_000;
@@ -63,7 +63,7 @@ pub struct Engine {
 }
 
 /// A plugin that was compiled before.
-pub struct Kept {
+pub struct CachedCode {
     /// Its code.
     pub code: Code,
     /// SHA-256 of what it was made from, in hexadecimal digits.
@@ -84,14 +84,14 @@ struct Inner {
 pub struct EngineError(#[source] pub wasmtime::Error);
 
 impl Engine {
-    /// An engine that can run `slots` attempts at once out of its pool, up to [`MAX_SLOTS`]. Where address space is
-    /// too short for the pool, there is none ([`Engine::shortage`]).
+    /// An engine whose pool can run `slots` attempts in parallel, up to [`MAX_SLOTS`]. Without enough address space it has
+    /// no pool ([`Engine::shortage`]).
     ///
     /// # Errors
     /// [`EngineError`] when the processor is not supported.
     pub fn new(slots: usize) -> Result<Self, EngineError> {
-        // Guests cause errors of WASI by the thousand, and with RUST_BACKTRACE=1 each would walk the host's stack.
-        // Nobody ever sees what it finds; what guest code did is in `WasmBacktrace`.
+        // Guests cause WASI errors by the thousand, and with RUST_BACKTRACE=1 each would walk the host's stack. The result
+        // is never shown; the guest's frames are in `WasmBacktrace`.
         wasmtime::error::disable_backtrace();
         let slots = u32::try_from(slots.clamp(1, MAX_SLOTS)).unwrap_or(u32::MAX);
         let (pooled, on_demand, shortage) = match wasmtime::Engine::new(config().allocation_strategy(pool(slots))) {
@@ -106,7 +106,7 @@ impl Engine {
         Ok(Self { inner: Arc::new(Inner { pooled, on_demand, shortage, mappings, _ticker: ticker }) })
     }
 
-    /// Why there is no pool, where there is none.
+    /// Why there is no pool, if there is none.
     #[must_use]
     pub fn shortage(&self) -> Option<&str> {
         self.inner.shortage.as_deref()
@@ -118,17 +118,17 @@ impl Engine {
         self.inner.mappings
     }
 
-    /// What `cache` has of a component made from `key`, if it is sound. It is `pooled` or not as when it was compiled.
+    /// The plugin that `cache` has for `key`, if it is valid. `pooled` must be as when it was compiled.
     #[must_use]
-    pub fn kept(&self, key: &ContentKey, pooled: bool, cache: Option<&Cache>) -> Option<Kept> {
-        let (artefact, source_digest) = cache?.find(&self.inner.on_demand, key)?;
-        Some(Kept { code: self.load(&artefact, pooled)?, source_digest })
+    pub fn cached(&self, key: &ContentKey, pooled: bool, cache: Option<&Cache>) -> Option<CachedCode> {
+        let (artifact, source_digest) = cache?.find(&self.inner.on_demand, key)?;
+        Some(CachedCode { code: self.load(&artifact, pooled)?, source_digest })
     }
 
-    /// Loads compiled code, and saves it in `cache` for [`Engine::kept`]. It runs out of the pool where it may
-    /// (`pooled`, see [`Survey::fits_pool`]) and fits a slot, and is allocated on demand where not. The `artifact` must be of [`precompile`], as the host's own process
-    /// for that has written it. It was made from `key`, and `source_digest` is the SHA-256 of its source in hexadecimal
-    /// digits.
+    /// Loads compiled code, and saves it in `cache` for [`Engine::cached`]. It uses the pool if it may (`pooled`, see
+    /// [`Survey::fits_pool`]) and fits a slot; otherwise it is allocated on demand. The `artifact` must come from
+    /// [`precompile`] in the host's own subprocess. It was made from `key`, and `source_digest` is the SHA-256 of its
+    /// source in hexadecimal digits.
     ///
     /// # Errors
     /// It is not for this engine. A cache that cannot be written only costs time.
@@ -142,8 +142,8 @@ impl Engine {
         cache: Option<&Cache>,
     ) -> wasmtime::Result<Code> {
         let engine = &self.inner.on_demand;
-        let kept = cache.and_then(|cache| cache.keep(engine, key, source_digest, artifact));
-        if let Some(code) = kept.and_then(|kept| self.load(&kept, pooled)) {
+        let cached = cache.and_then(|cache| cache.store(engine, key, source_digest, artifact));
+        if let Some(code) = cached.and_then(|cached| self.load(&cached, pooled)) {
             return Ok(code);
         }
         // SAFETY: these bytes were just made by an engine with the same compiler settings.
@@ -152,26 +152,26 @@ impl Engine {
         in_pool.map_or_else(|| deserialized(engine), Ok)
     }
 
-    fn load(&self, artefact: &Artefact, pooled: bool) -> Option<Code> {
-        // The pool refuses a component that needs more than a slot has.
-        let in_pool = pooled.then(|| artefact.map(&self.inner.pooled)).flatten();
-        in_pool.or_else(|| artefact.map(&self.inner.on_demand))
+    fn load(&self, artifact: &Artifact, pooled: bool) -> Option<Code> {
+        // The pool refuses a component that does not fit a slot.
+        let in_pool = pooled.then(|| artifact.map(&self.inner.pooled)).flatten();
+        in_pool.or_else(|| artifact.map(&self.inner.on_demand))
     }
 
-    /// The wasmtime engines, those of the pool first; linkers are needed for each.
+    /// The wasmtime engines, the pooled one first; each needs its own linkers.
     #[must_use]
     pub fn wasmtime(&self) -> [&wasmtime::Engine; 2] {
         [&self.inner.pooled, &self.inner.on_demand]
     }
 }
 
-/// Whether the compiler has its threads. It would make them itself, and panic where it cannot.
+/// Whether the compiler has its threads. It would start them itself, and panic if it cannot.
 fn has_compiler_threads() -> bool {
     static MADE: OnceLock<bool> = OnceLock::new();
     *MADE.get_or_init(|| rayon_core::ThreadPoolBuilder::new().build_global().is_ok())
 }
 
-/// Compiles a component or a core module for every [`Engine`]; for one with a shortage of address space where `small`.
+/// Compiles a component or a core module for every [`Engine`]; if `small`, for one without a pool.
 ///
 /// # Errors
 /// The compiler's error.
@@ -185,7 +185,7 @@ pub fn precompile(kind: CodeKind, small: bool, bytes: &[u8]) -> wasmtime::Result
 fn config() -> Config {
     let mut config = Config::new();
     config
-        // Frees cycles too, which counting references would keep. The heap grows by leave of the store's limiter.
+        // Frees cycles too, which reference counting would not. The store's limiter bounds the heap.
         .collector(Collector::Copying)
         .epoch_interruption(true)
         .async_stack_size(2 << 20)
@@ -193,7 +193,7 @@ fn config() -> Config {
         .with_host_stack(Arc::new(Stacks))
         .parallel_compilation(true)
         .memory_init_cow(true)
-        // Costs nothing until a trap.
+        // This costs nothing until a trap.
         .coredump_on_trap(true)
         .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES))
         .wasm_component_model_async(true)
@@ -201,7 +201,7 @@ fn config() -> Config {
     config
 }
 
-/// For little address space: memories take no more of it than they use, and every access is checked.
+/// For little address space: memories reserve no more than they use, and every access is checked.
 fn small_config() -> Config {
     let mut config = config();
     config.memory_reservation(0).memory_guard_size(0).memory_reservation_for_growth(1 << 20);
@@ -225,8 +225,8 @@ fn pool(attempts: u32) -> InstanceAllocationStrategy {
         .total_stacks(slots.saturating_mul(2))
         .linear_memory_keep_resident(128 << 10)
         .pagemap_scan(Enabled::Auto)
-        // A slot must be free again when its attempt has ended: batched, it would come free some attempts later, and
-        // a full pool is an error.
+        // A slot must be free as soon as its attempt has ended: batched, it would be free some attempts later, and a full
+        // pool is an error.
         .decommit_batch_size(1);
     InstanceAllocationStrategy::Pooling(pool)
 }
@@ -235,7 +235,7 @@ fn pool(attempts: u32) -> InstanceAllocationStrategy {
 mod tests {
     use super::*;
 
-    /// It runs itself again with the variable set: what the standard library makes of it is decided once.
+    /// Runs itself again with the variable set, since the standard library reads it only once.
     #[test]
     fn errors_of_guests_do_not_walk_the_hosts_stack() {
         const NAME: &str = "engine::tests::errors_of_guests_do_not_walk_the_hosts_stack";
@@ -253,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn the_version_told_is_the_one_linked() {
+    fn the_named_version_is_the_linked_one() {
         let lock = include_str!("../../../../Cargo.lock");
         assert!(lock.contains(&format!("name = \"wasmtime\"\nversion = \"{WASMTIME_VERSION}\"")));
     }

@@ -1,17 +1,17 @@
-//! Which proposals of WebAssembly the engine runs, so that what it does not run is told by name before it is compiled.
+//! Which WebAssembly proposals the engine runs, so that unsupported ones are named before anything is compiled.
 
 use wasmparser::{Validator, WasmFeatures};
 
-/// What the engine runs: WebAssembly 3.0 but for threads, and the component model with its asynchronous calls. A
-/// proposal that is not finished is left out, as wasmtime makes no promise of its security.
+/// What the engine runs: WebAssembly 3.0 without threads, and the component model with asynchronous calls. Unfinished
+/// proposals are excluded, since wasmtime does not promise their security.
 #[must_use]
 pub fn features() -> WasmFeatures {
     let finished = WasmFeatures::WASM3.difference(WasmFeatures::THREADS);
     finished | WasmFeatures::GC_TYPES | WasmFeatures::COMPONENT_MODEL | WasmFeatures::CM_ASYNC
 }
 
-/// The proposals that `bytes` need and the engine does not run, for a person: `the threads proposal`. `None` where the
-/// bytes are not valid with all of them either.
+/// The proposals that `bytes` need and the engine does not run, as text: `the threads proposal`. `None` if the bytes are
+/// invalid even with all of them.
 #[must_use]
 pub fn missing_proposals(bytes: &[u8]) -> Option<String> {
     let valid = |more| Validator::new_with_features(features() | more).validate_all(bytes).is_ok();
@@ -41,7 +41,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_engine_does_not_run_is_told_by_name() {
+    fn unsupported_proposals_are_named() {
         for (text, proposal) in [
             ("(func (param i64) (drop (drop (i64.mul_wide_u (local.get 0) (local.get 0)))))", "wide-arithmetic"),
             ("(memory 1 (pagesize 1))", "custom-page-sizes"),
@@ -57,9 +57,9 @@ mod tests {
         assert_eq!(missing_proposals(b"\0asm\x01\0\0\0\xff"), None);
     }
 
-    /// What is found valid is compiled, and what is not could not be.
+    /// Exactly the valid modules can be compiled.
     #[test]
-    fn the_features_are_those_of_the_engine() {
+    fn validated_features_match_the_engine() {
         let engine = Engine::new(1).unwrap();
         for (text, runs) in [
             ("(memory 1 (pagesize 1))", false),

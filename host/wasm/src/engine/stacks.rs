@@ -1,13 +1,13 @@
-//! Stacks for calls of components that are allocated on demand, counted to the attempt that makes them.
+//! Stacks for calls of components that are allocated on demand, counted toward the limits of the attempt.
 
 use std::{ops::Range, ptr};
 
 use rustix::mm::{MapFlags, MprotectFlags, ProtFlags, mmap_anonymous, mprotect, munmap};
 use wasmtime::{StackCreator, StackMemory};
 
-use super::account::{Account, Held};
+use super::account::{Account, Reservation};
 
-/// Makes stacks.
+/// Creates stacks.
 pub(super) struct Stacks;
 
 /// A mapping whose lowest page is a guard.
@@ -15,22 +15,22 @@ struct Stack {
     base: usize,
     guard: usize,
     length: usize,
-    /// What it counts to its attempt.
-    _held: Option<Held>,
+    /// Counts toward the limits of its attempt.
+    _reservation: Option<Reservation>,
 }
 
 // SAFETY: each stack is a private mapping of its own, filled with zeros by the kernel, aligned to pages, and with a page
 // at its bottom that cannot be accessed.
 unsafe impl StackCreator for Stacks {
     fn new_stack(&self, size: usize, _zeroed: bool) -> wasmtime::Result<Box<dyn StackMemory>> {
-        let held = Account::current().map(|account| account.stack()).transpose()?;
+        let reservation = Account::current().map(|account| account.stack()).transpose()?;
         let page = rustix::param::page_size();
         let length = size.next_multiple_of(page) + page;
         // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
         let base =
             unsafe { mmap_anonymous(ptr::null_mut(), length, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)? };
-        let stack = Stack { base: base as usize, guard: page, length, _held: held };
-        // SAFETY: the page is of the mapping that was just made, and nobody has a pointer to it.
+        let stack = Stack { base: base as usize, guard: page, length, _reservation: reservation };
+        // SAFETY: the page belongs to the new mapping, and nothing points to it.
         unsafe { mprotect(base, page, MprotectFlags::empty())? };
         Ok(Box::new(stack))
     }
@@ -54,7 +54,7 @@ unsafe impl StackMemory for Stack {
 impl Drop for Stack {
     fn drop(&mut self) {
         // SAFETY: it is the mapping that `new_stack` made, and wasmtime drops a stack only when nothing runs on it.
-        // What cannot be unmapped stays until the process ends.
+        // A failed unmap leaks the stack until the process ends.
         let _ = unsafe { munmap(self.base as *mut _, self.length) };
     }
 }

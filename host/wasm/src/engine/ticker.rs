@@ -16,16 +16,16 @@ pub(super) struct Ticker {
 
 impl Ticker {
     /// # Errors
-    /// No thread can be had for it.
-    pub(super) fn start(engines: &[&wasmtime::Engine], every: Duration) -> io::Result<Self> {
+    /// No thread can be started.
+    pub(super) fn start(engines: &[&wasmtime::Engine], interval: Duration) -> io::Result<Self> {
         let engines: Vec<_> = engines.iter().map(|engine| engine.weak()).collect();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                std::thread::park_timeout(every);
+                std::thread::park_timeout(interval);
                 for engine in &engines {
-                    // A component can outlive `Engine`; its epochs must go on as long as this thread does.
+                    // A component can outlive `Engine`, and needs its epochs.
                     if let Some(engine) = engine.upgrade() {
                         engine.increment_epoch();
                     }
@@ -41,7 +41,7 @@ impl Drop for Ticker {
         self.stop.store(true, Ordering::Relaxed);
         if let Some(thread) = self.thread.take() {
             thread.thread().unpark();
-            // It cannot panic; if it did, there is nothing to add here.
+            // The thread cannot panic.
             let _ = thread.join();
         }
     }

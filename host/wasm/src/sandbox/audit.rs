@@ -1,3 +1,5 @@
+//! The audit log of an attempt: which grants it used, and which it lacked.
+
 use std::{
     collections::BTreeSet,
     fs, io,
@@ -10,22 +12,22 @@ use serde::Serialize;
 
 use host_model::GrantItem;
 
-/// Uses of one attempt that are written down; a component can make any number of them.
-const WRITTEN: usize = 10_000;
-/// Bytes of them: the path of a request can be long.
-const WRITTEN_BYTES: usize = 4 << 20;
-/// Distinct grants that are remembered of an attempt for the proposal, and of a scenario in all its attempts.
-const REMEMBERED: usize = 1_000;
-/// The file in an attempt's folder.
+/// Logged uses of one attempt; a component can make any number of them.
+const MAX_LINES: usize = 10_000;
+/// Bytes of the logged uses: the path of a request can be long.
+const MAX_BYTES: usize = 4 << 20;
+/// Distinct grants that are remembered for the proposed policy, per attempt and per scenario.
+const MAX_GRANTS: usize = 1_000;
+/// The file in an attempt's directory.
 const AUDIT_FILE: &str = "audit.jsonl";
 
-/// What one attempt used of what can be granted, and what it was refused.
+/// The uses of one attempt, granted and denied.
 pub struct Audit {
-    began: Instant,
+    start: Instant,
     uses: Mutex<Uses>,
 }
 
-/// The grants that were used, and those that would have been needed; of each the first 1,000 and no more.
+/// The grants that were used, and those that were missing; the first 1,000 of each.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct UsedGrants {
     /// Used.
@@ -37,7 +39,7 @@ pub struct UsedGrants {
 }
 
 impl UsedGrants {
-    /// Adds what another attempt of the scenario used.
+    /// Adds the grants of another attempt of the scenario.
     pub fn add(&mut self, other: Self) {
         other.used.into_iter().for_each(|item| self.note(item, true));
         other.denied.into_iter().for_each(|item| self.note(item, false));
@@ -46,7 +48,7 @@ impl UsedGrants {
 
     fn note(&mut self, item: GrantItem, allowed: bool) {
         let known = if allowed { &mut self.used } else { &mut self.denied };
-        if known.len() < REMEMBERED || known.contains(&item) {
+        if known.len() < MAX_GRANTS || known.contains(&item) {
             known.insert(item);
         } else {
             self.cut = self.cut.saturating_add(1);
@@ -71,7 +73,7 @@ struct Line<'a> {
     kind: &'a str,
     what: &'a str,
     allowed: bool,
-    /// What grants it, or would; none where nothing does.
+    /// The grant that allows it, or would.
     #[serde(skip_serializing_if = "Option::is_none")]
     grant: Option<String>,
 }
@@ -83,18 +85,18 @@ struct Cut {
 
 impl Default for Audit {
     fn default() -> Self {
-        Self { began: Instant::now(), uses: Mutex::default() }
+        Self { start: Instant::now(), uses: Mutex::default() }
     }
 }
 
 impl Audit {
-    /// Notes a use. `item` is what grants it, or would.
+    /// Records a use. `item` is the grant that allows it, or would.
     pub fn note(&self, kind: &str, what: &str, item: Option<&GrantItem>, allowed: bool) {
-        let at_ms = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let at_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let line = Line { at_ms, kind, what, allowed, grant: item.map(ToString::to_string) };
         let mut uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         match serde_json::to_string(&line) {
-            Ok(line) if uses.lines.len() < WRITTEN && uses.bytes + line.len() <= WRITTEN_BYTES => {
+            Ok(line) if uses.lines.len() < MAX_LINES && uses.bytes + line.len() <= MAX_BYTES => {
                 uses.bytes += line.len();
                 uses.lines.push(line);
             }
@@ -105,11 +107,11 @@ impl Audit {
         }
     }
 
-    /// Writes everything into the attempt's folder; returns the grants of it.
+    /// Writes the log into the attempt's directory; returns the grants.
     ///
     /// # Errors
     /// The file system's.
-    pub fn keep(&self, folder: &Path) -> io::Result<UsedGrants> {
+    pub fn save(&self, folder: &Path) -> io::Result<UsedGrants> {
         let uses = self.uses.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text: String = uses.lines.iter().map(|line| format!("{line}\n")).collect();
         if uses.cut > 0 {
@@ -126,57 +128,57 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_use_is_a_line_and_what_is_too_much_is_counted() {
+    fn each_use_is_a_line_and_excess_uses_are_counted() {
         let audit = Audit::default();
         audit.note("session", "start", Some(&GrantItem::Session), true);
         audit.note("tcp", "listen on 0.0.0.0:1", None, false);
-        for _ in 0..WRITTEN {
+        for _ in 0..MAX_LINES {
             audit.note("env", "A", Some(&GrantItem::Env("A".into())), false);
         }
         let folder = tempfile::tempdir().unwrap();
-        let grants = audit.keep(&folder.path().join("attempt")).unwrap();
+        let grants = audit.save(&folder.path().join("attempt")).unwrap();
         assert_eq!(grants.used, [GrantItem::Session].into());
         assert_eq!(grants.denied, [GrantItem::Env("A".into())].into());
         let text = fs::read_to_string(folder.path().join("attempt").join(AUDIT_FILE)).unwrap();
         let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(lines.len(), WRITTEN + 1);
+        assert_eq!(lines.len(), MAX_LINES + 1);
         assert_eq!(lines[0]["grant"], "session = true");
         assert_eq!((&lines[1]["use"], &lines[1]["allowed"]), (&"tcp".into(), &false.into()));
         assert!(lines[1].get("grant").is_none());
-        assert_eq!(lines[WRITTEN]["cut"], 2);
+        assert_eq!(lines[MAX_LINES]["cut"], 2);
     }
 
     #[test]
-    fn long_uses_are_written_down_up_to_a_bound() {
+    fn audit_lines_are_bounded_in_bytes() {
         let audit = Audit::default();
         for _ in 0..1_000 {
             audit.note("http", &"x".repeat(60_000), None, false);
         }
         let folder = tempfile::tempdir().unwrap();
-        audit.keep(folder.path()).unwrap();
+        audit.save(folder.path()).unwrap();
         let text = fs::read_to_string(folder.path().join(AUDIT_FILE)).unwrap();
-        assert!(text.len() < WRITTEN_BYTES + 100, "{}", text.len());
+        assert!(text.len() < MAX_BYTES + 100, "{}", text.len());
         assert_eq!(text.lines().last().unwrap(), format!("{{\"cut\":{}}}", 1_000 - (text.lines().count() - 1)));
     }
 
     #[test]
-    fn grants_are_remembered_up_to_a_bound_in_all_attempts_together() {
+    fn remembered_grants_are_bounded_across_attempts() {
         let attempt = |number: usize| {
             let audit = Audit::default();
-            for variable in 0..REMEMBERED + 3 {
+            for variable in 0..MAX_GRANTS + 3 {
                 let item = GrantItem::Env(format!("A{number}_{variable}"));
                 audit.note("env", "A", Some(&item), number == 0);
                 audit.note("env", "A", Some(&item), number == 0);
             }
             let folder = tempfile::tempdir().unwrap();
-            audit.keep(folder.path()).unwrap()
+            audit.save(folder.path()).unwrap()
         };
         let mut all = attempt(0);
-        assert_eq!((all.used.len(), all.denied.len(), all.cut), (REMEMBERED, 0, 6));
+        assert_eq!((all.used.len(), all.denied.len(), all.cut), (MAX_GRANTS, 0, 6));
         all.add(all.clone());
-        assert_eq!((all.used.len(), all.denied.len(), all.cut), (REMEMBERED, 0, 12));
+        assert_eq!((all.used.len(), all.denied.len(), all.cut), (MAX_GRANTS, 0, 12));
         all.add(attempt(1));
         all.add(attempt(2));
-        assert_eq!((all.used.len(), all.denied.len(), all.cut), (REMEMBERED, REMEMBERED, 24 + REMEMBERED as u64));
+        assert_eq!((all.used.len(), all.denied.len(), all.cut), (MAX_GRANTS, MAX_GRANTS, 24 + MAX_GRANTS as u64));
     }
 }

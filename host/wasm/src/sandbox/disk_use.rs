@@ -1,9 +1,8 @@
-//! What an attempt holds on the disk: the files in its directories, also where their permissions keep others out, and
-//! those that have no name any more.
+//! The disk use of an attempt: the files in its directories, even locked ones, and unlinked files that are still open.
 //!
-//! Nothing that is read changes: not even the times at which a directory was last read, which a component can see.
+//! Counting changes nothing, not even access times, which a component can see.
 
-mod nameless;
+mod unlinked_files;
 
 use std::{
     borrow::Cow,
@@ -27,36 +26,35 @@ use rustix::{
     io::Errno,
 };
 
-use super::{AttemptDirs, copying::ENTRY};
+use super::{AttemptDirs, copying::ENTRY_BYTES};
 use host_fs::open_quietly;
 
-/// What an owner needs to look into a directory.
-const LOOK: u32 = 0o500;
+/// The permissions that an owner needs to list a directory.
+const OWNER_READ: u32 = 0o500;
 
-/// Closed folders, each in the one before, that are held open at once: descriptors of the host, which an agent must not
-/// use up.
-const MOST_OPENED_UP: usize = 64;
+/// Nested locked directories that are open at the same time: an agent must not exhaust the host's descriptors.
+const MAX_UNLOCKED: usize = 64;
 
-/// Bytes of a path in an attempt's directories: deeper ones take too long to be reached.
-const LONGEST_PATH: usize = 3_800;
+/// The longest path in an attempt's directories: deeper ones take too long.
+const MAX_PATH_BYTES: usize = 3_800;
 
-/// How much an attempt holds on the disk.
+/// The disk use of an attempt.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DiskUse {
-    /// Bytes, all together.
+    /// All bytes.
     pub bytes: u64,
-    /// Those of them that are in files without a name, which go when they are closed.
-    pub nameless: u64,
+    /// Those in unlinked files, which are freed when they are closed.
+    pub unlinked_bytes: u64,
 }
 
-/// Why it cannot be counted, which counts as too much.
+/// Why the disk use cannot be counted, which counts as exceeding the limit.
 #[derive(Debug, thiserror::Error)]
-pub enum Uncounted {
-    /// Folders are nested deeper than a path reaches.
+pub enum DiskUseError {
+    /// Directories are nested too deeply.
     #[error("the attempt's folders are nested too deeply to be measured")]
     TooDeep,
-    /// A folder cannot be looked into.
-    #[error("cannot look into the attempt's folder {}: {reason}", named(folder))]
+    /// A directory cannot be listed.
+    #[error("cannot look into the attempt's folder {}: {reason}", shown(folder))]
     Closed {
         /// The folder, in the attempt's directories.
         folder: PathBuf,
@@ -66,39 +64,39 @@ pub enum Uncounted {
     },
 }
 
-/// The attempt's own folder has no name below itself.
-fn named(folder: &Path) -> Cow<'_, str> {
+/// The attempt's directory itself is shown as `.`.
+fn shown(folder: &Path) -> Cow<'_, str> {
     if folder.as_os_str().is_empty() { Cow::from("`.`") } else { folder.to_string_lossy() }
 }
 
 impl AttemptDirs {
-    /// Counts what the attempt holds on the disk; `processes` are those of its agents. A file with several names counts
-    /// once, and by its blocks: holes take no room. What vanishes while it counts is not counted.
+    /// Counts the disk use of the attempt; `processes` are those of its agents. A file with several names counts once, by its
+    /// blocks without holes. Files that vanish meanwhile are not counted.
     ///
     /// # Errors
-    /// [`Uncounted`].
-    pub fn disk_use(&self, processes: &[i32]) -> Result<DiskUse, Uncounted> {
-        let closed = |error: Errno| Uncounted::Closed { folder: PathBuf::new(), reason: error.into() };
+    /// [`DiskUseError`].
+    pub fn disk_use(&self, processes: &[i32]) -> Result<DiskUse, DiskUseError> {
+        let closed = |error: Errno| DiskUseError::Closed { folder: PathBuf::new(), reason: error.into() };
         let base = match open_quietly(CWD, self.base.as_os_str(), OFlags::RDONLY | OFlags::DIRECTORY) {
             Err(Errno::NOENT) => return Ok(DiskUse::default()),
             base => base.map_err(closed)?,
         };
         let base_stat = fstat(&base).map_err(closed)?;
-        let mut count = Count { base, bytes: 0, seen: HashSet::new() };
+        let mut count = Counter { base, bytes: 0, seen: HashSet::new() };
         count.tree()?;
-        let nameless = nameless::bytes(processes, &self.base, &base_stat);
+        let unlinked_bytes = unlinked_files::bytes(processes, &self.base, &base_stat);
         let own = self.own.load(Ordering::Relaxed);
-        Ok(DiskUse { bytes: count.bytes.saturating_sub(own).saturating_add(nameless), nameless })
+        Ok(DiskUse { bytes: count.bytes.saturating_sub(own).saturating_add(unlinked_bytes), unlinked_bytes })
     }
 
-    /// Notes a file or folder that the host has put there, so that it does not count.
-    pub fn put_there(&self, entry: &Metadata) {
-        let held = if entry.is_dir() { 0 } else { entry.blocks().saturating_mul(512) };
-        self.own.fetch_add(ENTRY.saturating_add(held), Ordering::Relaxed);
+    /// Excludes a file or directory of the host from the disk use.
+    pub fn exclude_from_disk_use(&self, entry: &Metadata) {
+        let allocated_bytes = if entry.is_dir() { 0 } else { entry.blocks().saturating_mul(512) };
+        self.own.fetch_add(ENTRY_BYTES.saturating_add(allocated_bytes), Ordering::Relaxed);
     }
 }
 
-struct Count {
+struct Counter {
     base: OwnedFd,
     bytes: u64,
     /// Files with several names that were counted.
@@ -106,39 +104,39 @@ struct Count {
 }
 
 enum Task {
-    Look(PathBuf),
-    /// Everything below was looked at: dropped, it gets its permissions back.
-    Close {
-        _opened: Opened,
+    Count(PathBuf),
+    /// Everything below was counted: dropping this restores the permissions.
+    Lock {
+        _unlocked: Unlocked,
     },
 }
 
-/// A directory that was closed to its owner.
-struct Opened {
+/// A directory that was locked.
+struct Unlocked {
     directory: OwnedFd,
     mode: u32,
 }
 
-impl Count {
-    fn tree(&mut self) -> Result<(), Uncounted> {
-        let mut tasks = vec![Task::Look(PathBuf::new())];
-        let mut opened_up = 0_usize;
+impl Counter {
+    fn tree(&mut self) -> Result<(), DiskUseError> {
+        let mut tasks = vec![Task::Count(PathBuf::new())];
+        let mut unlocked = 0_usize;
         while let Some(task) = tasks.pop() {
-            let Task::Look(folder) = task else {
-                opened_up -= 1;
+            let Task::Count(folder) = task else {
+                unlocked -= 1;
                 continue;
             };
-            if folder.as_os_str().len() > LONGEST_PATH {
-                return Err(Uncounted::TooDeep);
+            if folder.as_os_str().len() > MAX_PATH_BYTES {
+                return Err(DiskUseError::TooDeep);
             }
             match self.open(&folder) {
                 Ok(directory) => self.look(directory, &folder, &mut tasks),
-                Err(Errno::ACCESS) => match Opened::up(&self.base, &folder) {
+                Err(Errno::ACCESS) => match Unlocked::unlock(&self.base, &folder) {
                     Ok(opened) => {
-                        tasks.push(Task::Close { _opened: opened });
-                        opened_up += 1;
-                        if opened_up > MOST_OPENED_UP {
-                            return Err(Uncounted::TooDeep);
+                        tasks.push(Task::Lock { _unlocked: opened });
+                        unlocked += 1;
+                        if unlocked > MAX_UNLOCKED {
+                            return Err(DiskUseError::TooDeep);
                         }
                         let directory = self.open(&folder);
                         directory.and_then(|directory| self.look(directory, &folder, &mut tasks))
@@ -148,10 +146,10 @@ impl Count {
                 Err(error) => Err(error),
             }
             .or_else(|error| match error {
-                // Gone meanwhile, or no directory any more.
+                // Removed or replaced meanwhile.
                 Errno::NOENT | Errno::NOTDIR | Errno::LOOP => Ok(()),
-                Errno::NAMETOOLONG => Err(Uncounted::TooDeep),
-                error => Err(Uncounted::Closed { folder: folder.clone(), reason: error.into() }),
+                Errno::NAMETOOLONG => Err(DiskUseError::TooDeep),
+                error => Err(DiskUseError::Closed { folder: folder.clone(), reason: error.into() }),
             })?;
         }
         Ok(())
@@ -159,7 +157,7 @@ impl Count {
 
     fn open(&self, folder: &Path) -> Result<OwnedFd, Errno> {
         let directory = open_below(&self.base, folder, OFlags::RDONLY)?;
-        // One that may be read but not searched tells names, and nothing of what they stand for.
+        // A directory that may be read but not searched lists names without attributes.
         statat(&directory, "..", AtFlags::SYMLINK_NOFOLLOW)?;
         Ok(directory)
     }
@@ -173,11 +171,11 @@ impl Count {
                 continue;
             }
             let Ok(stat) = statat(directory.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
-            self.bytes = self.bytes.saturating_add(ENTRY);
+            self.bytes = self.bytes.saturating_add(ENTRY_BYTES);
             if FileType::from_raw_mode(stat.st_mode) == FileType::Directory {
-                tasks.push(Task::Look(folder.join(OsStr::from_bytes(name.to_bytes()))));
+                tasks.push(Task::Count(folder.join(OsStr::from_bytes(name.to_bytes()))));
             } else if stat.st_nlink < 2 || self.seen.insert((stat.st_dev, stat.st_ino)) {
-                self.bytes = self.bytes.saturating_add(held(&stat));
+                self.bytes = self.bytes.saturating_add(allocated_bytes(&stat));
             }
         }
         Ok(())
@@ -185,11 +183,11 @@ impl Count {
 }
 
 /// The bytes of a file's blocks.
-fn held(stat: &Stat) -> u64 {
+fn allocated_bytes(stat: &Stat) -> u64 {
     u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512)
 }
 
-/// Opens a directory below `base`, never through a link.
+/// Opens a directory below `base` without following links.
 fn open_below(base: impl AsFd, folder: &Path, flags: OFlags) -> Result<OwnedFd, Errno> {
     let mut opened = open_quietly(&base, OsStr::new("."), OFlags::PATH | OFlags::DIRECTORY)?;
     let mut names = folder.iter().peekable();
@@ -204,17 +202,17 @@ fn open_below(base: impl AsFd, folder: &Path, flags: OFlags) -> Result<OwnedFd, 
     Ok(opened)
 }
 
-impl Opened {
-    /// Opens a directory to its owner for a moment.
-    fn up(base: &OwnedFd, folder: &Path) -> Result<Self, Errno> {
+impl Unlocked {
+    /// Unlocks a directory until this is dropped.
+    fn unlock(base: &OwnedFd, folder: &Path) -> Result<Self, Errno> {
         let directory = open_below(base, folder, OFlags::PATH)?;
         let mode = fstat(&directory)?.st_mode & 0o7777;
         let opened = Self { directory, mode };
-        opened.set(mode | LOOK)?;
+        opened.set(mode | OWNER_READ)?;
         Ok(opened)
     }
 
-    /// By the descriptor: its name may stand for something else by now.
+    /// By descriptor: the name may refer to something else by now.
     fn set(&self, mode: u32) -> Result<(), Errno> {
         let by_descriptor = format!("/proc/self/fd/{}", self.directory.as_raw_fd());
         set_permissions(by_descriptor, Permissions::from_mode(mode))
@@ -222,11 +220,11 @@ impl Opened {
     }
 }
 
-impl Drop for Opened {
+impl Drop for Unlocked {
     fn drop(&mut self) {
         let now = fstat(&self.directory).map(|stat| stat.st_mode & 0o7777);
-        // The agent may have set others meanwhile.
-        if now == Ok(self.mode | LOOK) {
+        // The agent may have changed them meanwhile.
+        if now == Ok(self.mode | OWNER_READ) {
             let _ = self.set(self.mode);
         }
     }

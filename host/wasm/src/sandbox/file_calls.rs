@@ -1,9 +1,11 @@
-//! `wasi:filesystem` 0.2 and 0.3 where wasmtime's calls could wait for ever or hide files: what opens a path, and what
-//! lists a directory. The agent shares the directories with the component, and may put anything in them at any time.
+//! The calls of `wasi:filesystem` 0.2 and 0.3 for which wasmtime's could block forever or hide files: opening a path, and
+//! listing a directory. The agent shares the directories with the component, and may put anything in them at any time.
 
 mod listing;
-mod odd_names;
+mod lossy_names;
 mod open;
+#[macro_use]
+mod convert;
 mod p2;
 mod p3;
 mod times;
@@ -29,66 +31,66 @@ use self::{
     listing::{Entry, Listing},
     open::Opened,
 };
-pub(super) use self::{open::Wanted, times::Times};
-use super::{HasSandbox, Tripwire};
-use crate::engine::{Account, Exceeded, Held};
+pub(super) use self::{open::OpenOptions, times::Times};
+use super::{HasSandbox, Violations};
+use crate::engine::{Account, Exceeded, Reservation};
 
-/// Between two tries to open a file on which an agent holds a lease.
-const LEASE_WAIT: Duration = Duration::from_millis(10);
-/// How often an attempt waits for leases in all: 5 s. A lease can be held for 45 s, and on any number of files.
-const LEASE_WAITS: u32 = 500;
+/// How long to wait before opening a file again on which an agent holds a lease.
+const LEASE_RETRY_INTERVAL: Duration = Duration::from_millis(10);
+/// How often an attempt waits for leases in total: 5 s. A lease can last 45 s, on any number of files.
+const MAX_LEASE_WAITS: u32 = 500;
 
-/// Bytes of the host's memory that a listing takes: the entries that were read and not asked for yet.
-const LISTING: u64 = 32 << 10;
+/// Bytes of the host's memory that a listing takes: the entries that were read in advance.
+const LISTING_BYTES: u64 = 32 << 10;
 
-/// What the file calls of one attempt share.
+/// The shared state of an attempt's file calls.
 pub(super) struct FileCalls {
-    tripwire: Arc<Tripwire>,
+    violations: Arc<Violations>,
     account: Arc<Account>,
     waits: AtomicU32,
 }
 
 impl FileCalls {
-    pub(super) fn new(tripwire: &Arc<Tripwire>, account: Arc<Account>) -> Arc<Self> {
-        Arc::new(Self { tripwire: Arc::clone(tripwire), account, waits: AtomicU32::new(LEASE_WAITS) })
+    pub(super) fn new(violations: &Arc<Violations>, account: Arc<Account>) -> Arc<Self> {
+        Arc::new(Self { violations: Arc::clone(violations), account, waits: AtomicU32::new(MAX_LEASE_WAITS) })
     }
 
-    /// Takes the memory of a listing, until what is returned is dropped.
-    fn listing(&self) -> Result<Held, Exceeded> {
-        self.account.take(LISTING, "directories that are being listed")
+    /// Reserves the memory of a listing, until the result is dropped.
+    fn listing(&self) -> Result<Reservation, Exceeded> {
+        self.account.take(LISTING_BYTES, "directories that are being listed")
     }
 
-    /// Opens a path that a component names. It need not be UTF-8: in WASI 0.1 a program can name any file.
-    pub(super) async fn open(&self, directory: Dir, path: Vec<u8>, wanted: Wanted) -> io::Result<Descriptor> {
-        wanted.check()?;
-        if directory.perms.write_not_permitted() && wanted.changes() {
+    /// Opens a path, which need not be UTF-8.
+    pub(super) async fn open(&self, directory: Dir, path: Vec<u8>, options: OpenOptions) -> io::Result<Descriptor> {
+        options.check()?;
+        if directory.perms.write_not_permitted() && options.changes() {
             return Err(Errno::PERM.into());
         }
         let opened = loop {
             let (from, path) = (Arc::clone(&directory.dir), path.clone());
-            match spawn_blocking(move || open_any_name(&from, &path, wanted)).await {
+            match spawn_blocking(move || open_lossy(&from, &path, options)).await {
                 Err(error) if Errno::from_io_error(&error) == Some(Errno::AGAIN) => self.wait().await?,
                 opened => break opened?,
             }
         };
         let mut mode = OpenMode::empty();
-        mode.set(OpenMode::READ, wanted.reads());
-        mode.set(OpenMode::WRITE, wanted.changes());
+        mode.set(OpenMode::READ, options.reads());
+        mode.set(OpenMode::WRITE, options.changes());
         Ok(match opened {
             Opened::File(file) => Descriptor::File(File::new(file, directory.perms, mode, false)),
             Opened::Directory(found) => Descriptor::Dir(Dir::new(found, directory.perms, mode, false)),
         })
     }
 
-    /// Waits for the holder of a lease to give it back.
+    /// Waits for the holder of a lease to release it.
     async fn wait(&self) -> io::Result<()> {
         let left = self.waits.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));
         left.map_err(|_| io::Error::from(Errno::BUSY))?;
-        tokio::time::sleep(LEASE_WAIT).await;
+        tokio::time::sleep(LEASE_RETRY_INTERVAL).await;
         Ok(())
     }
 
-    /// Sets the times of what a path leads to.
+    /// Sets the times of the target of a path.
     pub(super) async fn set_times(&self, directory: Dir, path: Vec<u8>, times: Times) -> io::Result<()> {
         if directory.perms.write_not_permitted() {
             return Err(Errno::PERM.into());
@@ -96,35 +98,35 @@ impl FileCalls {
         spawn_blocking(move || times::set(&directory.dir, &path, times)).await
     }
 
-    /// Finds a path that is named as a listing has shown it, where that is not how the file system has it.
-    async fn find_odd(&self, directory: Dir, path: String, follow: bool) -> io::Result<Descriptor> {
+    /// Finds a file by the lossy names of a listing.
+    async fn find_lossy(&self, directory: Dir, path: String, follow: bool) -> io::Result<Descriptor> {
         let found = spawn_blocking(move || {
-            let real = odd_names::find_real(&directory.dir, &path)?;
-            let found = open::find(&directory.dir, &real, follow)?;
+            let raw = lossy_names::find_raw(&directory.dir, &path)?;
+            let found = open::find(&directory.dir, &raw, follow)?;
             Ok::<_, io::Error>(File::new(found, directory.perms, OpenMode::empty(), false))
         });
         found.await.map(Descriptor::File)
     }
 
-    /// Notes the names that a component cannot see as they are.
-    fn note_odd(&self, entries: &[Entry]) {
-        for odd in entries.iter().filter_map(|entry| entry.odd.as_deref()) {
-            self.tripwire.odd_name(odd);
+    /// Records the names that are not UTF-8.
+    fn note_lossy(&self, entries: &[Entry]) {
+        for raw_name in entries.iter().filter_map(|entry| entry.raw_name.as_deref()) {
+            self.violations.add_lossy_name(raw_name);
         }
     }
 }
 
-fn open_any_name(directory: &std::fs::File, path: &[u8], wanted: Wanted) -> io::Result<Opened> {
-    let opened = open::open(directory, path, wanted);
+fn open_lossy(directory: &std::fs::File, path: &[u8], options: OpenOptions) -> io::Result<Opened> {
+    let opened = open::open(directory, path, options);
     match (opened, str::from_utf8(path)) {
-        (Err(error), Ok(path)) if error.kind() == io::ErrorKind::NotFound && odd_names::may_be_odd(path) => {
-            open::open(directory, &odd_names::find_real(directory, path)?, wanted)
+        (Err(error), Ok(path)) if error.kind() == io::ErrorKind::NotFound && lossy_names::may_be_lossy(path) => {
+            open::open(directory, &lossy_names::find_raw(directory, path)?, options)
         }
         (opened, _) => opened,
     }
 }
 
-/// Starts a listing, and reads its first entries.
+/// Starts a listing and reads its first entries.
 async fn list(directory: Dir) -> io::Result<(Listing, Vec<Entry>)> {
     spawn_blocking(move || {
         let mut listing = Listing::of(&directory.dir)?;
@@ -135,7 +137,7 @@ async fn list(directory: Dir) -> io::Result<(Listing, Vec<Entry>)> {
 }
 
 /// Reads the next entries.
-async fn list_on(mut listing: Listing) -> io::Result<(Listing, Vec<Entry>)> {
+async fn list_more(mut listing: Listing) -> io::Result<(Listing, Vec<Entry>)> {
     spawn_blocking(move || {
         let entries = listing.next()?;
         Ok((listing, entries))
@@ -147,7 +149,7 @@ fn calls<T: HasSandbox>(data: &mut T) -> Arc<FileCalls> {
     Arc::clone(&data.sandbox().files)
 }
 
-/// Puts these functions in the place of those that are in `linker`.
+/// Replaces the functions in `linker`.
 pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     linker.allow_shadowing(true);
     p2::add_to_linker(linker)?;
@@ -161,17 +163,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn listings_that_are_held_count_to_the_limit_of_memory() {
-        let tripwire = Arc::new(Tripwire::default());
-        let told = Arc::clone(&tripwire);
-        let limits = host_model::Limits { memory: 3 * LISTING, ..Default::default() };
+    fn open_listings_count_toward_the_memory_limit() {
+        let violations = Arc::new(Violations::default());
+        let told = Arc::clone(&violations);
+        let limits = host_model::Limits { memory: 3 * LISTING_BYTES, ..Default::default() };
         let account = Account::new(&limits, crate::engine::Mappings::share(1), move |what| told.limit(what));
-        let calls = FileCalls::new(&tripwire, account);
+        let calls = FileCalls::new(&violations, account);
         let mut held: Vec<_> = (0..3).map(|_| calls.listing().unwrap()).collect();
         held.pop();
         held.push(calls.listing().unwrap());
-        assert!(tripwire.breached().is_none() && calls.listing().is_err());
-        let fault = tripwire.breached().unwrap();
+        assert!(violations.breached().is_none() && calls.listing().is_err());
+        let fault = violations.breached().unwrap();
         assert!(fault.message.contains("directories that are being listed; its limit `memory` is 98304"), "{fault}");
     }
 }

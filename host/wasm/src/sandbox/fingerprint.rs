@@ -1,3 +1,5 @@
+//! Notices whether an agent makes progress by changing files.
+
 use std::{
     ffi::OsStr,
     hash::{DefaultHasher, Hash, Hasher},
@@ -10,27 +12,27 @@ use rustix::fs::{AtFlags, CWD, FileType, OFlags, statat};
 use super::AttemptDirs;
 use host_fs::{list_quietly, open_quietly};
 
-/// Entries that are looked at. Of what is beyond them a change is not noticed.
-const ENTRIES: usize = 100_000;
+/// Entries that are inspected; changes beyond them are not noticed.
+const MAX_ENTRIES: usize = 100_000;
 
 impl AttemptDirs {
-    /// Changes when the agent durably changes something: in the root any entry, and a file's size or time; in the config
-    /// dir what appears or goes. That a file of the config dir grows says nothing: transcripts do with every message.
+    /// Changes when the agent durably changes something: any entry of the root, and the size or time of its files; in the
+    /// config directory only new and removed entries, since transcripts grow with every message.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
-        let mut left = ENTRIES;
-        let root = sum(&self.root, &mut left, true);
-        let config = sum(&self.config, &mut left, false);
+        let mut remaining = MAX_ENTRIES;
+        let root = sum(&self.root, &mut remaining, true);
+        let config = sum(&self.config, &mut remaining, false);
         root ^ config.rotate_left(1)
     }
 }
 
-/// The sum over all entries: their order does not matter.
-fn sum(folder: &Path, left: &mut usize, contents: bool) -> u64 {
+/// The sum over all entries, so that their order does not matter.
+fn sum(folder: &Path, remaining: &mut usize, contents: bool) -> u64 {
     let mut sum = 0_u64;
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        // What is gone again, or cannot be looked into, has changed nothing.
+        // Directories that vanished or cannot be read count as unchanged.
         let opened = open_quietly(CWD, folder.as_os_str(), OFlags::RDONLY | OFlags::DIRECTORY);
         let Ok((entries, directory)) = opened.and_then(|directory| Ok((list_quietly(&directory)?, directory))) else {
             continue;
@@ -41,10 +43,10 @@ fn sum(folder: &Path, left: &mut usize, contents: bool) -> u64 {
                 continue;
             }
             let Ok(stat) = statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
-            if *left == 0 {
+            if *remaining == 0 {
                 return sum;
             }
-            *left -= 1;
+            *remaining -= 1;
             let mut hasher = DefaultHasher::new();
             let path = folder.join(OsStr::from_bytes(name.to_bytes()));
             path.hash(&mut hasher);

@@ -1,4 +1,4 @@
-//! Snapshots of fixtures: taken once a run, copied for each attempt.
+//! Snapshots of fixtures: taken once per run, copied for each attempt.
 
 use std::{
     collections::BTreeMap,
@@ -10,21 +10,21 @@ use std::{
 use super::{
     Captured, Halt, ImageError, ImageLimits, Part, RestoreError,
     copying::{Size, copy_entries, copy_tree, create, measure},
-    repository::{commit, refused},
+    repository::{commit_all, reserved_name},
     restore,
 };
 use host_model::Fixture;
 
-/// A scenario's fixture as it was when the run began. Whatever an agent does to the original, every attempt
-/// starts the same and is compared with the same.
+/// A scenario's fixture as it was when the run began. Whatever an agent does to the original, every attempt starts with the
+/// same files and is compared with them.
 #[derive(Debug)]
 pub struct Snapshot {
     /// The fixture's own files, seen by components at `/host/before`.
     before: Option<PathBuf>,
-    /// What roots are copied from: `before`, with a repository where one is asked for.
+    /// The source of roots: `before`, with a repository if requested.
     root: Option<PathBuf>,
     config: Option<PathBuf>,
-    /// Holds the further folders, each by its path in the scenario's folder.
+    /// Contains the further folders, each by its path in the scenario's folder.
     folders: Option<PathBuf>,
 }
 
@@ -40,7 +40,7 @@ pub enum FixtureError {
         #[source]
         source: io::Error,
     },
-    /// It uses a name that belongs to the host.
+    /// It uses a reserved name.
     #[error("the fixture {} contains `host`, which is reserved in a root; rename it", path.display())]
     Reserved {
         /// The fixture.
@@ -58,7 +58,7 @@ pub enum FixtureError {
         /// The limit, in bytes.
         disk: u64,
     },
-    /// There is no room for its copy.
+    /// There is not enough space for its copy.
     #[error("the fixture {} takes {bytes} bytes, but {} has only {free} left; make room there, or set TMPDIR", path.display(), into.display())]
     NoRoom {
         /// The first of the fixture's folders.
@@ -70,7 +70,7 @@ pub enum FixtureError {
         /// What is left there, in bytes.
         free: u64,
     },
-    /// Git does not run, or fails.
+    /// Git is missing or fails.
     #[error("cannot make the fixture {} a git repository: {reason}", path.display())]
     Git {
         /// The fixture.
@@ -80,13 +80,13 @@ pub enum FixtureError {
     },
 }
 
-/// A fixture that was kept cannot be made again.
+/// A saved fixture cannot be restored.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordedFixtureError {
     /// Its image cannot be used.
     #[error(transparent)]
     Image(#[from] RestoreError),
-    /// A folder for it cannot be made.
+    /// A directory for it cannot be created.
     #[error("cannot make the folder {}", path.display())]
     Create {
         /// The folder.
@@ -98,21 +98,20 @@ pub enum RecordedFixtureError {
 }
 
 impl Snapshot {
-    /// Tells what is wrong with `fixture` before anything of it is copied. It may have `disk` bytes, by what its files
-    /// say: what is a hole in them may become none.
+    /// Validates `fixture` before anything is copied. It may have `disk` bytes, including holes: their copies may have none.
     ///
     /// # Errors
-    /// [`FixtureError`]; any when `halt` asks for the end.
+    /// [`FixtureError`]; any if `halt` returns true.
     pub fn check(fixture: &Fixture, disk: u64, halt: Halt<'_>) -> Result<(), FixtureError> {
-        measured(fixture, disk, halt).map(drop)
+        measure_fixture(fixture, disk, halt).map(drop)
     }
 
     /// Takes the snapshot of `fixture`, which may have `disk` bytes, into the new folder `into`.
     ///
     /// # Errors
-    /// [`FixtureError`]; any when `halt` asks for the end.
+    /// [`FixtureError`]; any if `halt` returns true.
     pub fn take(fixture: &Fixture, into: &Path, disk: u64, halt: Halt<'_>) -> Result<Self, FixtureError> {
-        let size = measured(fixture, disk, halt)?;
+        let size = measure_fixture(fixture, disk, halt)?;
         has_room(fixture, into, size)?;
         let copy = |from: &Path, to: PathBuf| match copy_tree(from, &to, halt) {
             Ok(()) => Ok(to),
@@ -128,14 +127,14 @@ impl Snapshot {
         }
         let root = if fixture.git {
             let root = into.join("repository");
-            // Errors name what the user knows: the fixture, not the copy.
+            // Errors name the fixture, which the user knows, not the copy.
             let named = fixture.root.as_deref().unwrap_or(&root);
             match &before {
                 Some(before) => copy_tree(before, &root, halt)
                     .map_err(|source| FixtureError::Copy { path: named.to_owned(), source })?,
                 None => create(&root).map_err(|source| FixtureError::Copy { path: named.to_owned(), source })?,
             }
-            commit(&root, &into.join("new-repository"), halt)
+            commit_all(&root, &into.join("new-repository"), halt)
                 .map_err(|reason| FixtureError::Git { path: named.to_owned(), reason })?;
             Some(root)
         } else {
@@ -144,25 +143,25 @@ impl Snapshot {
         Ok(Self { before, root, config, folders })
     }
 
-    /// Writes all of it to the new image `to`, for [`Snapshot::recorded`]; returns its size in bytes.
+    /// Writes the snapshot to the new image `to`, for [`Snapshot::restore`]; returns its size in bytes.
     ///
     /// # Errors
     /// [`ImageError`].
-    pub fn keep(&self, to: &Path) -> Result<u64, ImageError> {
-        // Without a repository the root starts as what is there before.
+    pub fn save(&self, to: &Path) -> Result<u64, ImageError> {
+        // Without a repository the root starts as `before`.
         let root = if self.root == self.before { &None } else { &self.root };
-        let there = [("before", &self.before), ("root", root), ("config", &self.config), ("folders", &self.folders)];
-        let there = there.iter().filter_map(|(name, folder)| Some(Part { name, folder: folder.as_deref()? }));
-        let parts: Vec<Part<'_>> = there.collect();
-        Captured::look(&parts, ImageLimits::default())?.write(&parts, to)
+        let present = [("before", &self.before), ("root", root), ("config", &self.config), ("folders", &self.folders)];
+        let present = present.iter().filter_map(|(name, folder)| Some(Part { name, folder: folder.as_deref()? }));
+        let parts: Vec<Part<'_>> = present.collect();
+        Captured::scan(&parts, ImageLimits::default())?.write(&parts, to)
     }
 
-    /// The snapshot that was kept as `image` of `bytes` bytes, made again in the new folder `into`. It needs neither
-    /// the fixture nor git.
+    /// Restores the snapshot that was saved as `image` of `bytes` bytes in the new directory `into`. It needs neither the
+    /// fixture nor git.
     ///
     /// # Errors
-    /// The image cannot be used, or the file system refuses.
-    pub fn recorded(image: &Path, bytes: u64, into: &Path) -> Result<Self, RecordedFixtureError> {
+    /// The image cannot be used, or the file system's.
+    pub fn restore(image: &Path, bytes: u64, into: &Path) -> Result<Self, RecordedFixtureError> {
         let names = ["before", "root", "config", "folders"];
         let folders = names.map(|name| into.join(name));
         let scratch = into.join("scratch");
@@ -171,8 +170,8 @@ impl Snapshot {
         }
         let parts: Vec<Part<'_>> =
             names.into_iter().zip(&folders).map(|(name, folder)| Part { name, folder }).collect();
-        let there = restore(image, bytes, &parts, &scratch, ImageLimits::default())?;
-        let mut folders = folders.into_iter().zip(there).map(|(folder, there)| there.then_some(folder));
+        let present = restore(image, bytes, &parts, &scratch, ImageLimits::default())?;
+        let mut folders = folders.into_iter().zip(present).map(|(folder, present)| present.then_some(folder));
         let mut next = || folders.next().flatten();
         let before = next();
         Ok(Self { root: next().or_else(|| before.clone()), before, config: next(), folders: next() })
@@ -205,18 +204,18 @@ impl Snapshot {
     }
 }
 
-/// How large a fixture is: at most `disk`, in all its folders together.
-fn measured(fixture: &Fixture, disk: u64, halt: Halt<'_>) -> Result<Size, FixtureError> {
+/// The size of a fixture: at most `disk`, in all its folders together.
+fn measure_fixture(fixture: &Fixture, disk: u64, halt: Halt<'_>) -> Result<Size, FixtureError> {
     if let Some(root) = fixture.root.as_deref().filter(|root| root.join("host").symlink_metadata().is_ok()) {
         return Err(FixtureError::Reserved { path: root.to_owned() });
     }
     let anything: &dyn Fn(&OsStr) -> Option<&'static str> = &|_| None;
-    let in_root = if fixture.git { &refused } else { anything };
+    let in_root = if fixture.git { &reserved_name } else { anything };
     let folders = outermost(&fixture.folders).map(|(_, folder)| (folder, anything));
     let own = fixture.root.iter().map(|root| (root, in_root)).chain(fixture.config.iter().map(|it| (it, anything)));
     let mut size = Size::default();
-    for (folder, refused) in own.chain(folders) {
-        measure(folder, &mut size, disk, refused, halt)
+    for (folder, reserved_name) in own.chain(folders) {
+        measure(folder, &mut size, disk, reserved_name, halt)
             .map_err(|source| FixtureError::Copy { path: folder.clone(), source })?;
         if size.apparent > disk {
             return Err(FixtureError::TooLarge { path: folder.clone(), disk });
@@ -225,21 +224,21 @@ fn measured(fixture: &Fixture, disk: u64, halt: Halt<'_>) -> Result<Size, Fixtur
     Ok(size)
 }
 
-/// Whether there is room for a fixture's copy: one that fills the disk would take it from others too.
+/// Whether there is space for a fixture's copy, which must not fill the disk.
 fn has_room(fixture: &Fixture, into: &Path, size: Size) -> Result<(), FixtureError> {
-    let Some(there) = into.ancestors().find(|folder| folder.is_dir()) else { return Ok(()) };
-    // Where that is not known, the file system tells when it is full.
-    let Ok(system) = rustix::fs::statvfs(there) else { return Ok(()) };
+    let Some(present) = into.ancestors().find(|folder| folder.is_dir()) else { return Ok(()) };
+    // If that is unknown, the copy fails on a full disk.
+    let Ok(system) = rustix::fs::statvfs(present) else { return Ok(()) };
     let free = system.f_bavail.saturating_mul(system.f_frsize);
-    if size.held <= free {
+    if size.allocated <= free {
         return Ok(());
     }
     let path = [&fixture.root, &fixture.config].into_iter().flatten().chain(fixture.folders.values()).next();
     let path = path.cloned().unwrap_or_default();
-    Err(FixtureError::NoRoom { path, bytes: size.held, into: there.to_owned(), free })
+    Err(FixtureError::NoRoom { path, bytes: size.allocated, into: present.to_owned(), free })
 }
 
-/// The folders that are in none of the others: copied with them, one that is would be there twice.
+/// The folders that are not inside another one, with which they are copied.
 fn outermost(folders: &BTreeMap<String, PathBuf>) -> impl Iterator<Item = (&String, &PathBuf)> {
     let covered = |name: &str| name.match_indices('/').any(|(end, _)| folders.contains_key(&name[..end]));
     folders.iter().filter(move |(name, _)| !covered(name))
@@ -254,10 +253,10 @@ mod tests {
 
     use super::*;
 
-    const GO_ON: Halt<'static> = &|| false;
+    const NEVER: Halt<'static> = &|| false;
 
     fn take(fixture: &Fixture, into: &Path) -> Result<Snapshot, FixtureError> {
-        Snapshot::take(fixture, into, 1 << 20, GO_ON)
+        Snapshot::take(fixture, into, 1 << 20, NEVER)
     }
 
     fn fixture(git: bool) -> (tempfile::TempDir, Fixture) {
@@ -277,33 +276,33 @@ mod tests {
         let (root, config) = (folder.path().join("r"), folder.path().join("c"));
         create(&root).unwrap();
         create(&config).unwrap();
-        snapshot.copy_to(&root, &config, GO_ON).unwrap();
+        snapshot.copy_to(&root, &config, NEVER).unwrap();
         assert_eq!(fs::read_to_string(root.join("sub/file")).unwrap(), "text");
         assert_eq!(fs::read_link(root.join("link")).unwrap(), Path::new("/etc/passwd"));
         assert!(!root.join(".git").exists());
     }
 
     #[test]
-    fn a_snapshot_comes_back_from_its_image_without_the_fixture() {
+    fn a_snapshot_is_restored_from_its_image_without_the_fixture() {
         let (folder, fixture) = fixture(true);
         let path = |name: &str| folder.path().join(name);
-        let bytes = take(&fixture, &path("snapshot")).unwrap().keep(&path("i.tar")).unwrap();
+        let bytes = take(&fixture, &path("snapshot")).unwrap().save(&path("i.tar")).unwrap();
         fs::remove_dir_all(fixture.root.unwrap()).unwrap();
-        let again = Snapshot::recorded(&path("i.tar"), bytes, &path("again")).unwrap();
+        let again = Snapshot::restore(&path("i.tar"), bytes, &path("again")).unwrap();
         assert_eq!(fs::read_link(again.before().unwrap().join("link")).unwrap(), Path::new("/etc/passwd"));
         assert!(again.root.as_ref().unwrap().join(".git/HEAD").is_file());
         assert!(again.config.is_none());
         assert_ne!(again.before, again.root);
         let bare = Snapshot { root: again.before.clone(), ..again };
-        let bytes = bare.keep(&path("bare.tar")).unwrap();
-        let bare = Snapshot::recorded(&path("bare.tar"), bytes, &path("bare")).unwrap();
+        let bytes = bare.save(&path("bare.tar")).unwrap();
+        let bare = Snapshot::restore(&path("bare.tar"), bytes, &path("bare")).unwrap();
         assert_eq!((bare.root.as_deref(), bare.before()), (Some(&*path("bare/before")), Some(&*path("bare/before"))));
-        let error = Snapshot::recorded(&path("i.tar"), bytes + 1, &path("not")).unwrap_err();
+        let error = Snapshot::restore(&path("i.tar"), bytes + 1, &path("not")).unwrap_err();
         assert!(error.to_string().contains("i.tar"), "{error}");
     }
 
     #[test]
-    fn further_folders_are_copied_once_and_come_back_from_their_image() {
+    fn nested_folders_are_copied_once_and_restored() {
         let (folder, mut fixture) = fixture(false);
         let path = |name: &str| folder.path().join(name);
         for name in ["root/sub", "root", "root-b"] {
@@ -313,10 +312,10 @@ mod tests {
         let names: Vec<_> = outermost(&fixture.folders).map(|(name, _)| name.as_str()).collect();
         assert_eq!(names, ["root", "root-b"]);
         let snapshot = take(&fixture, &path("snapshot")).unwrap();
-        let bytes = snapshot.keep(&path("i.tar")).unwrap();
-        for snapshot in [snapshot, Snapshot::recorded(&path("i.tar"), bytes, &path("again")).unwrap()] {
+        let bytes = snapshot.save(&path("i.tar")).unwrap();
+        for snapshot in [snapshot, Snapshot::restore(&path("i.tar"), bytes, &path("again")).unwrap()] {
             let copy = tempfile::tempdir().unwrap();
-            snapshot.copy_folders_to(&copy.path().join("folders"), GO_ON).unwrap();
+            snapshot.copy_folders_to(&copy.path().join("folders"), NEVER).unwrap();
             for place in [snapshot.folders().unwrap(), &copy.path().join("folders")] {
                 assert_eq!(fs::read_to_string(place.join("root/sub/file")).unwrap(), "text");
                 assert_eq!(fs::read_link(place.join("root/link")).unwrap(), Path::new("/etc/passwd"));
@@ -350,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fixture_over_its_bound_is_refused_before_anything_is_copied() {
+    fn a_fixture_over_its_limit_is_refused_before_copying() {
         let (folder, mut fixture) = fixture(false);
         let path = |name: &str| folder.path().join(name);
         let sparse = |name: &str| {
@@ -364,23 +363,23 @@ mod tests {
         fixture.config = Some(sparse("config"));
         let problem = take(&fixture, &path("s2")).unwrap_err().to_string();
         assert!(problem.contains("config has more bytes") && problem.contains("raise `disk`"), "{problem}");
-        assert!(Snapshot::check(&fixture, 1 << 41, GO_ON).is_err(), "both together");
-        Snapshot::check(&fixture, 1 << 42, GO_ON).unwrap();
+        assert!(Snapshot::check(&fixture, 1 << 41, NEVER).is_err(), "both together");
+        Snapshot::check(&fixture, 1 << 42, NEVER).unwrap();
         assert!(!path("s1").exists() && !path("s2").exists());
     }
 
     #[test]
-    fn a_fixture_without_room_for_it_is_refused() {
+    fn a_fixture_larger_than_the_free_space_is_refused() {
         let (folder, fixture) = fixture(false);
-        let size = Size { apparent: u64::MAX, held: u64::MAX };
+        let size = Size { apparent: u64::MAX, allocated: u64::MAX };
         let problem = has_room(&fixture, &folder.path().join("new/s"), size).unwrap_err().to_string();
         assert!(problem.contains(" left; make room there, or set TMPDIR"), "{problem}");
-        has_room(&fixture, folder.path(), Size { held: 1, ..size }).unwrap();
+        has_room(&fixture, folder.path(), Size { allocated: 1, ..size }).unwrap();
     }
 
     /// What its configuration names would run as the user.
     #[test]
-    fn a_repository_within_a_fixture_that_becomes_one_is_refused() {
+    fn a_git_fixture_must_not_contain_a_repository() {
         let (folder, mut fixture) = fixture(true);
         let root = fixture.root.clone().unwrap();
         let ran = folder.path().join("ran");
@@ -400,7 +399,7 @@ mod tests {
 
     /// A bare repository, a HOME of git, filters and hooks, all as plain files.
     #[test]
-    fn nothing_in_a_fixture_is_configuration_of_git() {
+    fn git_reads_no_configuration_from_a_fixture() {
         let (folder, fixture) = fixture(true);
         let root = fixture.root.clone().unwrap();
         let ran = folder.path().join("ran");
@@ -439,11 +438,11 @@ mod tests {
     }
 
     #[test]
-    fn git_is_not_waited_for_when_the_end_is_asked_for() {
+    fn git_is_killed_when_the_run_is_interrupted() {
         let (folder, fixture) = fixture(true);
         let root = folder.path().join("r");
-        copy_tree(fixture.root.as_deref().unwrap(), &root, GO_ON).unwrap();
-        let problem = commit(&root, &folder.path().join("new"), &|| true);
+        copy_tree(fixture.root.as_deref().unwrap(), &root, NEVER).unwrap();
+        let problem = commit_all(&root, &folder.path().join("new"), &|| true);
         // It may have ended before it was looked at.
         assert!(problem.is_ok() || problem.is_err_and(|problem| problem.contains("interrupted")));
     }

@@ -4,7 +4,7 @@ use http::HeaderValue;
 
 use host_model::{GrantItem, Grants, SHORTEST_SECRET, SecretHeader};
 
-/// What a scenario is granted, with what of it comes from the host's environment. Empty by default.
+/// The grants of a scenario, with values from the host's environment. Empty by default.
 #[derive(Default)]
 pub struct Granted {
     grants: Grants,
@@ -12,10 +12,10 @@ pub struct Granted {
     env: BTreeMap<String, String>,
 }
 
-/// A grant that cannot be kept.
+/// A grant that cannot be fulfilled.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GrantError {
-    /// A secret is not there.
+    /// A secret is missing.
     #[error("the secret of `{item}` is not there: the variable `{name}` is not set; set it for `host`")]
     NoSecret {
         /// The variable.
@@ -23,13 +23,13 @@ pub enum GrantError {
         /// The grant.
         item: Box<GrantItem>,
     },
-    /// A secret can be in no header.
+    /// A secret cannot be part of a header.
     #[error("the variable `{name}` holds what no header can (a line break, or no ASCII); correct it")]
     NoHeader {
         /// The variable.
         name: String,
     },
-    /// A secret is so short that it cannot be looked for.
+    /// A secret is too short to be redacted.
     #[error(
         "the secret in the variable `{name}` has fewer than {SHORTEST_SECRET} characters, so that no report could be freed \
          of it; use a longer one"
@@ -38,7 +38,7 @@ pub enum GrantError {
         /// The variable.
         name: String,
     },
-    /// A variable is no text.
+    /// A variable is not UTF-8.
     #[error("the variable `{name}`, which is granted, holds no UTF-8; correct it, or remove it from `env`")]
     NoText {
         /// The variable.
@@ -47,11 +47,10 @@ pub enum GrantError {
 }
 
 impl Granted {
-    /// What `grants` come to; `variable` is the host's environment. A variable of `env` that is not set is handed to
-    /// nobody.
+    /// Resolves `grants`; `variable` reads the host's environment. An unset variable of `env` is skipped.
     ///
     /// # Errors
-    /// Everything that cannot be kept.
+    /// All grants that cannot be fulfilled.
     pub fn new(grants: &Grants, variable: &dyn Fn(&str) -> Option<OsString>) -> Result<Self, Vec<GrantError>> {
         let (mut secrets, mut env, mut problems) = (BTreeMap::new(), BTreeMap::new(), Vec::new());
         for item in grants.items() {
@@ -107,7 +106,7 @@ fn secret(
     let found = variable(&header.secret).filter(|value| !value.is_empty());
     let found = found.ok_or_else(|| GrantError::NoSecret { name: name(), item: Box::new(item.clone()) })?;
     let text = found.into_string().map_err(|_| GrantError::NoHeader { name: name() })?;
-    // A file that was read into a variable ends with a line break.
+    // A variable that was read from a file ends with a newline.
     let secret = text.trim().to_owned();
     if secret.len() < SHORTEST_SECRET {
         return Err(GrantError::Short { name: name() });
@@ -147,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_granted_comes_from_the_environment_and_nothing_else_does() {
+    fn only_granted_variables_come_from_the_environment() {
         let granted = granted("s3cr3t-value\n").unwrap_or_else(|problems| panic!("{problems:?}"));
         assert_eq!(granted.env(), &[("GIVEN".to_owned(), "value".to_owned())].into());
         assert_eq!(granted.secrets().collect::<Vec<_>>(), ["s3cr3t-value"]);
@@ -158,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_is_not_there_or_no_header_is_told_without_its_value() {
+    fn errors_about_secrets_do_not_contain_their_values() {
         let told = |key| {
             let problems = granted(key).err().unwrap();
             problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")

@@ -1,8 +1,8 @@
-//! The loopback addresses that one attempt holds: where it may listen, and what it may talk with because it listens.
+//! The loopback addresses of one attempt: where it may listen, and what it may reach because it listens.
 //!
-//! A port on loopback is everybody's: what listens there can be another attempt, or a service of the machine. So what an
-//! attempt may reach there without a grant of its own is what its own sockets hold at that time, and nothing that was
-//! its own once: a port that is given back is soon somebody else's.
+//! Loopback ports are shared: another attempt or a service of the machine can listen there. So without a grant an attempt
+//! reaches only what its own sockets have open at that time, and nothing that they had before: a closed port can soon
+//! belong to someone else.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -11,36 +11,36 @@ use std::{
 
 use host_model::ListenTarget;
 
-/// Senders that are remembered; anybody on the machine can send from any number of ports.
-const SENDERS: usize = 1_000;
+/// Remembered senders; anyone on the machine can send from any number of ports.
+const MAX_SENDERS: usize = 1_000;
 
-/// What a socket speaks.
+/// The protocol of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Protocol {
     Tcp,
     Udp,
 }
 
-/// What one attempt holds of the loopback addresses.
+/// The loopback addresses of one attempt.
 #[derive(Debug, Default)]
 pub(super) struct Loopback {
-    /// What listens or receives, by the handle of its socket.
-    held: HashMap<u32, (Protocol, SocketAddr)>,
-    /// Every address that the system has chosen the port of. A socket may be bound there once more.
-    chosen: HashSet<(Protocol, SocketAddr)>,
+    /// Addresses that listen or receive, by the handle of the socket.
+    open: HashMap<u32, (Protocol, SocketAddr)>,
+    /// Every address whose port the system chose. A socket may be bound there again.
+    system_chosen: HashSet<(Protocol, SocketAddr)>,
     /// Every address that a socket was bound to.
     own: HashSet<(Protocol, SocketAddr)>,
-    /// Where TCP sockets are being connected to, by handle.
+    /// The addresses that TCP sockets are being connected to, by handle.
     connecting: HashMap<u32, SocketAddr>,
-    /// Whose datagrams were received.
+    /// The senders of received datagrams.
     senders: HashSet<SocketAddr>,
-    /// The UDP ports that the attempt's sockets have, on loopback or all addresses, by handle.
+    /// The UDP ports of the attempt's sockets, on loopback or all addresses, by handle.
     ports: HashMap<u32, Port>,
-    /// Those that they have or had. Nobody there is remembered as a sender: once its socket is closed, a port can be
-    /// somebody else's.
+    /// The UDP ports that they have or had. They are not remembered as senders: after the socket is closed, a port can
+    /// belong to someone else.
     own_ports: HashSet<Port>,
-    /// The ports that the system gave to its sockets, on whatever address.
-    given_ports: HashSet<u16>,
+    /// The ports that the system chose for its sockets, on any address.
+    system_ports: HashSet<u16>,
 }
 
 /// A UDP port, of IPv4 (`true`) or IPv6.
@@ -51,123 +51,123 @@ fn port_of(address: SocketAddr) -> Port {
 }
 
 impl Loopback {
-    /// The grant among `granted` by which a socket may be bound to `address`, and listen there.
+    /// The grant that allows a socket to be bound to `address`, and to listen there.
     pub(super) fn listening(
         &self,
         granted: &[ListenTarget],
         protocol: Protocol,
         address: SocketAddr,
     ) -> Option<ListenTarget> {
-        let asked = ListenTarget::asked(address)?;
-        if granted.contains(&asked) {
-            return Some(asked);
+        let requested = ListenTarget::asked(address)?;
+        if granted.contains(&requested) {
+            return Some(requested);
         }
-        let any = asked.any_port();
-        (granted.contains(&any) && self.chosen.contains(&(protocol, asked.socket_address()))).then_some(any)
+        let any = requested.any_port();
+        (granted.contains(&any) && self.system_chosen.contains(&(protocol, requested.socket_address()))).then_some(any)
     }
 
-    /// The grant by which `address` may be talked with: a socket of this attempt listens or receives there, or has
-    /// received a datagram from there.
+    /// The grant that allows `address` to be reached: a socket of this attempt listens or receives there, or has received a
+    /// datagram from there.
     pub(super) fn reachable(
         &self,
         granted: &[ListenTarget],
         protocol: Protocol,
         address: SocketAddr,
     ) -> Option<ListenTarget> {
-        if self.held.values().any(|held| *held == (protocol, address)) {
+        if self.open.values().any(|open| *open == (protocol, address)) {
             return self.listening(granted, protocol, address);
         }
         let port = port_of(address);
         let answers = protocol == Protocol::Udp
             && (self.senders.contains(&address) || self.ports.values().any(|own| *own == port));
-        answers.then(|| hears(granted, address.ip())).flatten()
+        answers.then(|| receive_grant(granted, address.ip())).flatten()
     }
 
-    /// Whether a datagram from `sender` may be received. Whoever receives it may answer.
+    /// Whether a datagram from `sender` may be received. The receiver may respond.
     pub(super) fn receives(&mut self, granted: &[ListenTarget], sender: SocketAddr) -> bool {
-        if hears(granted, sender.ip()).is_none() {
+        if receive_grant(granted, sender.ip()).is_none() {
             return false;
         }
         if self.own_ports.contains(&port_of(sender)) {
             return true;
         }
-        if self.senders.len() >= SENDERS && !self.senders.contains(&sender) {
+        if self.senders.len() >= MAX_SENDERS && !self.senders.contains(&sender) {
             self.senders.clear();
         }
         self.senders.insert(sender);
         true
     }
 
-    /// Whether the system gave this port to a socket of the attempt.
-    pub(super) fn gave(&self, port: u16) -> bool {
-        self.given_ports.contains(&port)
+    /// Whether the system chose this port for a socket of the attempt.
+    pub(super) fn is_system_port(&self, port: u16) -> bool {
+        self.system_ports.contains(&port)
     }
 
-    /// A socket was bound to `address`, whose port the system chose unless it is `asked`.
-    pub(super) fn bound(&mut self, handle: u32, protocol: Protocol, asked_port: u16, address: SocketAddr) {
+    /// A socket was bound to `address`, whose port the system chose unless it is `requested`.
+    pub(super) fn bound(&mut self, handle: u32, protocol: Protocol, requested_port: u16, address: SocketAddr) {
         if protocol == Protocol::Udp {
-            self.has_port(handle, address);
+            self.add_port(handle, address);
         }
-        if asked_port == 0 {
-            self.given_ports.insert(address.port());
+        if requested_port == 0 {
+            self.system_ports.insert(address.port());
         }
         if !address.ip().is_loopback() {
             return;
         }
         self.own.insert((protocol, address));
-        if asked_port == 0 {
-            self.chosen.insert((protocol, address));
+        if requested_port == 0 {
+            self.system_chosen.insert((protocol, address));
         }
-        // Of TCP only who listens has an address for itself.
+        // A TCP socket has an address for itself only when it listens.
         if protocol == Protocol::Udp {
-            self.held.insert(handle, (protocol, address));
+            self.open.insert(handle, (protocol, address));
         }
     }
 
     /// A socket listens on `address`.
     pub(super) fn listens(&mut self, handle: u32, address: SocketAddr) {
         if address.ip().is_loopback() {
-            self.held.insert(handle, (Protocol::Tcp, address));
+            self.open.insert(handle, (Protocol::Tcp, address));
         }
     }
 
-    /// A UDP socket was connected or disconnected, and is at `address` since then; `None` where it has none. On Linux one
-    /// that is disconnected gives back a port of the system's choice.
+    /// A UDP socket was connected or disconnected, and is now at `address`, if it has one. On Linux a disconnected socket
+    /// loses a port of the system's choice.
     pub(super) fn moved(&mut self, handle: u32, address: Option<SocketAddr>) {
         self.ports.remove(&handle);
         if let Some(address) = address {
-            self.has_port(handle, address);
+            self.add_port(handle, address);
         }
-        if self.held.get(&handle).is_some_and(|(_, held)| Some(*held) != address) {
-            self.held.remove(&handle);
+        if self.open.get(&handle).is_some_and(|(_, open)| Some(*open) != address) {
+            self.open.remove(&handle);
         }
     }
 
-    /// Whether `address` was this attempt's own, as far as it can know. That nobody is there any more is what it would
-    /// hear of a port that it has closed; who may be there now, it does not hear.
+    /// Whether `address` belonged to this attempt, as far as it can know. It then learns that its port is closed, but not who
+    /// may have it now.
     pub(super) fn was_own(&self, protocol: Protocol, address: SocketAddr) -> bool {
         let implicit = protocol == Protocol::Udp && address.ip().is_loopback();
         self.own.contains(&(protocol, address)) || (implicit && self.own_ports.contains(&port_of(address)))
     }
 
     /// A TCP socket is being connected to `address`.
-    pub(super) fn connects(&mut self, handle: u32, address: SocketAddr) {
+    pub(super) fn connecting_to(&mut self, handle: u32, address: SocketAddr) {
         self.connecting.insert(handle, address);
     }
 
-    /// Where a TCP socket was being connected to.
+    /// The address that a TCP socket was being connected to.
     pub(super) fn connected(&mut self, handle: u32) -> Option<SocketAddr> {
         self.connecting.remove(&handle)
     }
 
-    /// The socket is gone.
+    /// The socket was closed.
     pub(super) fn closed(&mut self, handle: u32) {
         self.connecting.remove(&handle);
-        self.held.remove(&handle);
+        self.open.remove(&handle);
         self.ports.remove(&handle);
     }
 
-    fn has_port(&mut self, handle: u32, address: SocketAddr) {
+    fn add_port(&mut self, handle: u32, address: SocketAddr) {
         let port = port_of(address);
         if port.1 != 0 {
             self.ports.insert(handle, port);
@@ -177,8 +177,8 @@ impl Loopback {
     }
 }
 
-/// The grant by which datagrams come from `sender`.
-fn hears(granted: &[ListenTarget], sender: IpAddr) -> Option<ListenTarget> {
+/// The grant that allows datagrams from `sender`.
+fn receive_grant(granted: &[ListenTarget], sender: IpAddr) -> Option<ListenTarget> {
     let near = |target: &&ListenTarget| target.socket_address().is_ipv4() == sender.is_ipv4();
     granted.iter().find(near).copied().filter(|_| sender.is_loopback())
 }
@@ -196,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_bound_where_a_grant_says_and_to_ports_that_the_system_has_chosen() {
+    fn sockets_bind_to_granted_and_system_chosen_ports() {
         let granted = granted(&["127.0.0.1:0", "[::1]:8080"]);
         let mut own = Loopback::default();
         own.bound(1, Tcp, 0, address("127.0.0.1:40000"));
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_a_socket_of_its_own_holds_now_is_reached() {
+    fn only_open_own_sockets_are_reachable() {
         let granted = granted(&["127.0.0.1:0"]);
         let mut own = Loopback::default();
         let (server, client) = (address("127.0.0.1:40000"), address("127.0.0.1:40002"));
@@ -248,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_of_its_own_is_answered_while_it_is_open_and_not_after() {
+    fn own_ports_are_reachable_only_while_open() {
         let granted = granted(&["127.0.0.1:0"]);
         let mut own = Loopback::default();
         let (client, late) = (address("127.0.0.1:40002"), address("127.0.0.1:40003"));
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_port_was_its_own_and_another_was_not() {
+    fn closed_own_ports_are_told_from_others() {
         let mut own = Loopback::default();
         let (tcp, udp, implicit) = (address("127.0.0.1:40000"), address("[::1]:40001"), address("127.0.0.1:40002"));
         own.bound(1, Tcp, 0, tcp);
@@ -291,12 +291,12 @@ mod tests {
     }
 
     #[test]
-    fn senders_that_are_remembered_are_bounded() {
+    fn remembered_senders_are_bounded() {
         let granted = granted(&["127.0.0.1:0"]);
         let mut own = Loopback::default();
         for port in 1..=u16::MAX {
             own.receives(&granted, SocketAddr::from(([127, 0, 0, 1], port)));
         }
-        assert!(own.senders.len() <= SENDERS && own.senders.contains(&address("127.0.0.1:65535")));
+        assert!(own.senders.len() <= MAX_SENDERS && own.senders.contains(&address("127.0.0.1:65535")));
     }
 }

@@ -1,9 +1,9 @@
-//! One attempt's directories, its WASI context, its network policy and its bounds.
+//! The sandbox of one attempt: its directories, WASI context, network policy and limits.
 
-mod answer;
 mod audit;
-mod claim;
 mod copying;
+mod denial_code;
+mod determinism;
 mod disk_use;
 mod file_calls;
 mod fingerprint;
@@ -11,8 +11,8 @@ mod fixture;
 mod granted;
 mod http;
 mod image;
-mod look_up;
 mod loopback;
+mod name_lookup;
 mod network;
 mod output;
 mod preview1;
@@ -20,19 +20,19 @@ mod programs;
 mod remove;
 mod repository;
 mod resolver;
-mod sameness;
 mod sockets;
 mod sweep;
 #[cfg(test)]
 mod tests;
-mod tripwire;
+mod violations;
 mod workspace;
+mod workspace_lock;
 
 use std::{path::PathBuf, sync::Arc};
 
 pub use audit::{Audit, UsedGrants};
 pub use copying::Halt;
-pub use disk_use::{DiskUse, Uncounted};
+pub use disk_use::{DiskUse, DiskUseError};
 use file_calls::FileCalls;
 pub use fixture::{FixtureError, RecordedFixtureError, Snapshot};
 pub use granted::{GrantError, Granted};
@@ -41,12 +41,12 @@ pub use image::{Captured, ImageError, ImageLimits, Part, RestoreError, restore};
 pub use network::Network;
 pub use output::OutputFile;
 use preview1::Listings;
-pub use preview1::Raised;
+pub use preview1::RaisedSignal;
 pub use programs::{Installed, installed};
 pub use remove::remove_tree;
-pub use resolver::{Resolve, Resolving, SystemResolver, Turn};
+pub use resolver::{LookupPermit, PendingLookup, Resolve, SystemResolver};
 pub use sweep::{DeadRun, Sweep, SweepProblem, sweep};
-pub use tripwire::{Crowded, Tripwire};
+pub use violations::{ConcurrencyExceeded, Violations};
 use wasmtime::{
     Store,
     component::{Linker, ResourceTable},
@@ -60,33 +60,33 @@ pub use crate::engine::{Account, Exceeded, Mappings, causes};
 use crate::engine::{self, Limiter, add_wasi, http_ctx};
 use host_model::{Fault, Limits};
 
-/// What a component is given beyond its directories. Everything is empty by default, and empty means denied.
+/// What a component gets. Everything is empty by default, and empty means denied.
 #[derive(Clone, Debug, Default)]
-pub struct Given {
+pub struct GuestConfig {
     /// Arguments, the program's name first.
     pub args: Vec<String>,
-    /// The environment, in its order; what is granted comes after it.
+    /// The environment in order; granted variables come after it.
     pub env: Vec<(String, String)>,
-    /// What stdin holds.
+    /// The content of stdin.
     pub stdin: Vec<u8>,
-    /// Its directories in their order.
-    pub preopens: Vec<OpenedDir>,
+    /// The directories in order.
+    pub preopens: Vec<PreopenedDir>,
 }
 
-/// A directory that a component is given.
+/// A directory that is open to a component.
 #[derive(Clone, Debug)]
-pub struct OpenedDir {
+pub struct PreopenedDir {
     /// Where it is.
     pub path: PathBuf,
     /// The name that the component knows it by.
-    pub seen_as: String,
-    /// Whether the component can change nothing in it.
+    pub guest_path: String,
+    /// Whether the component cannot change it.
     pub read_only: bool,
 }
 
-/// The part of an attempt's Store that WASI and the bounds need.
+/// The part of an attempt's Store that WASI and the limits need.
 pub struct Sandbox {
-    /// What all versions of WASI work on; what only 0.1 needs costs the others nothing.
+    /// The context of all WASI versions.
     wasi: WasiP1Ctx,
     listings: Listings,
     http: WasiHttpCtx,
@@ -98,51 +98,62 @@ pub struct Sandbox {
 }
 
 impl Sandbox {
-    /// Opens the preopens of an attempt. Nothing is inherited; of the network it has what `network` grants, and nothing
-    /// by default.
+    /// Opens the preopens of an attempt. Nothing is inherited; without `outputs`, output is discarded.
     ///
     /// # Errors
-    /// A fault of class `internal` when a directory cannot be opened.
+    /// A fault of class `internal` if a directory cannot be opened.
     pub fn new(
-        given: &Given,
+        config: &GuestConfig,
         limits: &Limits,
-        (stdout, stderr): (OutputFile, OutputFile),
+        outputs: Option<(OutputFile, OutputFile)>,
         account: Arc<Account>,
         network: Network,
     ) -> Result<Self, Fault> {
         let mut wasi = WasiCtx::builder();
-        wasi.args(&given.args).stdout(stdout).stderr(stderr);
-        let own = given.env.iter().map(|(name, value)| (name, value));
+        wasi.args(&config.args);
+        if let Some((stdout, stderr)) = outputs {
+            wasi.stdout(stdout).stderr(stderr);
+        }
+        let own = config.env.iter().map(|(name, value)| (name, value));
         for (name, value) in own.chain(network.granted().env()) {
             wasi.env(name, value);
         }
         if let Some(seed) = network.granted().grants().deterministic {
-            sameness::fix(&mut wasi, seed);
+            determinism::make_deterministic(&mut wasi, seed);
         }
-        if !given.stdin.is_empty() {
-            wasi.stdin(MemoryInputPipe::new(given.stdin.clone()));
+        if !config.stdin.is_empty() {
+            wasi.stdin(MemoryInputPipe::new(config.stdin.clone()));
         }
-        for OpenedDir { path, seen_as, read_only } in &given.preopens {
+        for PreopenedDir { path, guest_path, read_only } in &config.preopens {
             let perms = if *read_only { FsPerms::ReadOnly } else { FsPerms::ReadWrite };
-            wasi.preopened_dir(path, seen_as, perms).map_err(|error| {
+            wasi.preopened_dir(path, guest_path, perms).map_err(|error| {
                 let what = format!("cannot open {} for the component", path.display());
                 let error: &(dyn std::error::Error + Send + Sync) = error.as_ref();
                 Fault::of_host(what, error)
             })?;
         }
-        let network = Arc::new(network.counted(Arc::clone(&account)));
-        let judge = Arc::clone(&network);
-        // Names are looked up by `look_up` alone.
+        let network = Arc::new(network.with_account(Arc::clone(&account)));
+        let policy = Arc::clone(&network);
+        // Only `name_lookup` resolves names.
         wasi.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(false).socket_addr_check(move |address, used| {
-            let allowed = judge.socket(address, used);
+            let allowed = policy.socket(address, used);
             Box::pin(async move { allowed })
         });
         let mut wasi = wasi.build_p1();
         wasi.ctx().table.set_max_capacity(limits.handles as usize);
         let limiter = Limiter::new(limits, Arc::clone(&account));
         let gate = HttpGate(Arc::clone(&network));
-        let files = FileCalls::new(network.tripwire(), account);
+        let files = FileCalls::new(network.violations(), account);
         Ok(Self { wasi, listings: Listings::default(), http: http_ctx(), gate, network, files, limiter })
+    }
+
+    /// A sandbox without directories, environment, arguments and network, which discards output.
+    ///
+    /// # Errors
+    /// As [`Sandbox::new`].
+    pub fn without_grants(limits: &Limits, account: Arc<Account>) -> Result<Self, Fault> {
+        let network = Network::new(Arc::default(), Arc::new(SystemResolver), Arc::default(), None, limits.handles);
+        Self::new(&GuestConfig::default(), limits, None, account, network)
     }
 
     /// What outgoing HTTP needs.
@@ -168,7 +179,7 @@ impl wasmtime_wasi_http::WasiHttpView for Sandbox {
     }
 }
 
-/// A Store's data that a sandbox is a part of.
+/// Store data that contains a sandbox.
 pub trait HasSandbox: WasiView + wasmtime_wasi_http::WasiHttpView {
     /// The sandbox.
     fn sandbox(&mut self) -> &mut Sandbox;
@@ -193,14 +204,14 @@ pub fn add_to_module_linker<T: HasSandbox + Send + 'static>(linker: &mut wasmtim
     preview1::add_to_linker(linker)
 }
 
-/// Adds all of WASI 0.2 and 0.3 that a sandbox offers. What is not granted is there too, and refuses: a component that
-/// could use it runs, as long as it does not.
+/// Adds all of WASI 0.2 and 0.3 that a sandbox offers. APIs that were not granted are linked but return an error, so that
+/// a component that imports them can run.
 ///
 /// # Errors
 /// wasmtime's, if its own interfaces do not link: a bug of the host.
 pub fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     add_wasi(linker)?;
     file_calls::add_to_linker(linker)?;
-    look_up::add_to_linker(linker)?;
+    name_lookup::add_to_linker(linker)?;
     sockets::add_to_linker(linker)
 }

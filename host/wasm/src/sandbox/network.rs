@@ -1,8 +1,8 @@
-//! What of the network an attempt may use: the one place that decides, for HTTP, TCP, UDP and name look-ups.
+//! The network policy of an attempt: the only place that decides about HTTP, TCP, UDP and name lookups.
 //!
-//! Two questions stand before each use. Is it granted, by the host that is named? And is the address that the name
-//! leads to one that this name may lead to ([`host_model::special`])? What has been judged is what is connected to:
-//! names are looked up once, here, and there is no second look-up whose answer could be another (DNS rebinding).
+//! Each use is checked twice: whether the named host is granted, and whether its name may resolve to that address
+//! ([`host_model::special`]). Connections use the address that was checked: names are resolved once, here, so that a second
+//! lookup cannot return another address (DNS rebinding).
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,60 +15,60 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi::sockets::SocketAddrUse;
 
 use super::{
-    Audit, Granted, Resolve, Tripwire,
-    answer::{is_of_this_machine, is_outside},
+    Audit, Granted, Resolve, Violations,
+    denial_code::{is_of_this_machine, is_outside},
     loopback::{Loopback, Protocol},
-    resolver::Share,
+    resolver::AttemptResolver,
 };
-use crate::engine::{Account, Exceeded, Held};
+use crate::engine::{Account, Exceeded, Reservation};
 use host_clock::timeout;
 use host_model::{
     GrantItem, HostPattern, HttpGrant, HttpTarget, ListenTarget, SecretHeader, SocketGrants, SocketTarget,
 };
 
-/// Characters of a name that is none, in messages.
-const SHOWN: usize = 100;
-/// How long a component waits for a look-up.
-const LOOK_UP_PATIENCE: Duration = Duration::from_secs(30);
-/// Answers for one name that are remembered; whoever answers for it can send any number of them.
-const ANSWERS: usize = 1_000;
+/// Characters of an invalid name in messages.
+const MAX_SHOWN_CHARS: usize = 100;
+/// How long a component waits for a lookup.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(30);
+/// Remembered addresses of one name; its DNS server can send any number.
+const MAX_ANSWERS: usize = 1_000;
 
 /// The network as one attempt may use it.
 pub struct Network {
     granted: Arc<Granted>,
-    resolver: Share,
-    tripwire: Arc<Tripwire>,
+    resolver: AttemptResolver,
+    violations: Arc<Violations>,
     audit: Option<Arc<Audit>>,
-    /// Places for requests and look-ups under way.
-    places: Arc<Semaphore>,
+    /// Permits for pending requests and lookups.
+    permits: Arc<Semaphore>,
     at_once: u32,
     account: Option<Arc<Account>>,
-    /// What the component was told of names that it is granted.
+    /// The addresses that granted names resolved to.
     answers: Mutex<HashMap<HostPattern, HashSet<IpAddr>>>,
-    /// What of this machine's own addresses its sockets hold.
+    /// The loopback addresses of its sockets.
     loopback: Mutex<Loopback>,
 }
 
-/// A place among what may be under way, until it is dropped.
-pub(super) struct Place {
+/// A permit for a pending request or lookup, until it is dropped.
+pub(super) struct Permit {
     _permit: OwnedSemaphorePermit,
-    _held: Option<Held>,
+    _reservation: Option<Reservation>,
 }
 
-/// Why an address cannot be had.
+/// Why a name has no usable address.
 #[derive(Debug)]
-pub(super) enum NoAddress {
-    /// The name leads to nothing but where it must not lead; it is noted.
+pub(super) enum LookupError {
+    /// The name resolves only to addresses that are refused; this is recorded.
     Refused,
-    /// The name leads nowhere.
+    /// The name does not resolve.
     Unknown,
-    /// The look-up takes too long.
-    TooSlow,
-    /// Too much is under way already; it is noted.
+    /// The lookup timed out.
+    TimedOut,
+    /// Too many are pending; this is recorded.
     TooMany,
 }
 
-/// A kind of use, as people and as the audit call it.
+/// A kind of use, as messages and as the audit name it.
 #[derive(Clone, Copy)]
 pub(super) struct Kind {
     shown: &'static str,
@@ -90,24 +90,24 @@ impl Protocol {
 }
 
 impl Network {
-    /// The network with what `granted` allows, and `at_once` requests and look-ups under way together. What is refused
-    /// is noted in `tripwire`, and every use in `audit`.
+    /// The network with what `granted` allows, and up to `at_once` pending requests and lookups. Denied uses are recorded
+    /// in `violations`, and all uses in `audit`.
     #[must_use]
     pub fn new(
         granted: Arc<Granted>,
         resolver: Arc<dyn Resolve>,
-        tripwire: Arc<Tripwire>,
+        violations: Arc<Violations>,
         audit: Option<Arc<Audit>>,
         at_once: u32,
     ) -> Self {
-        let resolver = Share::of(resolver);
-        let places = Arc::new(Semaphore::new((at_once as usize).min(Semaphore::MAX_PERMITS)));
+        let resolver = AttemptResolver::of(resolver);
+        let permits = Arc::new(Semaphore::new((at_once as usize).min(Semaphore::MAX_PERMITS)));
         Self {
             granted,
             resolver,
-            tripwire,
+            violations,
             audit,
-            places,
+            permits,
             at_once,
             account: None,
             answers: Mutex::default(),
@@ -119,21 +119,21 @@ impl Network {
         &self.granted
     }
 
-    /// What notes what the component may not.
-    pub(super) fn tripwire(&self) -> &Arc<Tripwire> {
-        &self.tripwire
+    /// Where denied uses are recorded.
+    pub(super) fn violations(&self) -> &Arc<Violations> {
+        &self.violations
     }
 
-    /// Notes that `what` was refused; `item` would have granted it.
+    /// Records that `what` was denied; `item` would have granted it.
     pub(super) fn refuse(&self, kind: Kind, what: &str, item: Option<GrantItem>) {
         let item = item.and_then(|item| self.grantable(item));
         let how = item.as_ref().map(|item| format!(" (to grant it: `{item}`)")).unwrap_or_default();
-        self.tripwire.denied(format!("{}: {what}{how}", kind.shown));
+        self.violations.denied(format!("{}: {what}{how}", kind.shown));
         self.note(kind, what, item.as_ref(), false);
     }
 
-    /// `item`, or what can be granted in its place. A port that the system gave to a socket of this attempt is another one
-    /// in the next, so a grant that names it is of no use, and neither is one of port 0.
+    /// `item`, or what can be granted instead. The system chooses another port in the next attempt, so a grant that names a
+    /// chosen port is useless, and so is one for port 0.
     fn grantable(&self, item: GrantItem) -> Option<GrantItem> {
         let address = match &item {
             GrantItem::Tcp(target) | GrantItem::Udp(target) if target.port == 0 => return None,
@@ -143,32 +143,31 @@ impl Network {
             GrantItem::Listen(target) => Some(target.socket_address()),
             _ => None,
         };
-        let own = address.filter(|address| address.port() != 0 && self.loopback().gave(address.port()));
+        let own = address.filter(|address| address.port() != 0 && self.loopback().is_system_port(address.port()));
         let Some(own) = own.and_then(ListenTarget::asked) else { return Some(item) };
         let any = own.any_port();
         (!self.listen().contains(&any)).then_some(GrantItem::Listen(any))
     }
 
-    /// Counts what is under way in `account`.
-    pub(super) fn counted(mut self, account: Arc<Account>) -> Self {
+    /// Counts pending requests in `account`.
+    pub(super) fn with_account(mut self, account: Arc<Account>) -> Self {
         self.account = Some(account);
         self
     }
 
-    /// A place among what may be under way, which takes `bytes` of the host's memory, until it is dropped. None where
-    /// there is none left, which is noted: WASI 0.3 has no handle for what is under way, so that the limit of handles does
-    /// not hold for it by itself.
-    pub(super) fn place(&self, kind: Kind, what: &str, bytes: u64) -> Option<Place> {
-        let Ok(permit) = Arc::clone(&self.places).try_acquire_owned() else {
-            self.tripwire.crowded(self.at_once);
+    /// A permit for a pending request or lookup, which takes `bytes` of the host's memory. `None` if none is left, which is
+    /// recorded: WASI 0.3 has no handles for them, so the limit on handles does not bound them by itself.
+    pub(super) fn permit(&self, kind: Kind, what: &str, bytes: u64) -> Option<Permit> {
+        let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
+            self.violations.add_concurrency_exceeded(self.at_once);
             self.note(kind, &format!("{what}, beyond {} at once (limit `handles`)", self.at_once), None, false);
             return None;
         };
-        Some(Place { _permit: permit, _held: self.hold(bytes, "requests that are under way").ok()? })
+        Some(Permit { _permit: permit, _reservation: self.reserve(bytes, "requests that are under way").ok()? })
     }
 
-    /// Takes `bytes` of the host's memory for `what`. Where there is no room, the attempt ends.
-    pub(super) fn hold(&self, bytes: u64, what: &str) -> Result<Option<Held>, Exceeded> {
+    /// Reserves `bytes` of the host's memory for `what`. If the limit is exceeded, the attempt ends.
+    pub(super) fn reserve(&self, bytes: u64, what: &str) -> Result<Option<Reservation>, Exceeded> {
         self.account.as_ref().map(|account| account.take(bytes, what)).transpose()
     }
 
@@ -178,16 +177,23 @@ impl Network {
         }
     }
 
-    /// Notes that a request is sent, with the headers that the host adds.
-    pub(super) fn sends(&self, what: &str, asked: &HttpTarget, headers: &[SecretHeader], addresses: &[IpAddr]) {
-        let grant =
-            |header: Option<&SecretHeader>| GrantItem::Http(HttpGrant { to: asked.clone(), header: header.cloned() });
+    /// Records that a request is sent, with the headers that the host adds.
+    pub(super) fn note_request(
+        &self,
+        what: &str,
+        requested: &HttpTarget,
+        headers: &[SecretHeader],
+        addresses: &[IpAddr],
+    ) {
+        let grant = |header: Option<&SecretHeader>| {
+            GrantItem::Http(HttpGrant { to: requested.clone(), header: header.cloned() })
+        };
         self.note(HTTP, what, Some(&grant(headers.first())), true);
         headers.iter().skip(1).for_each(|header| self.note(HTTP, what, Some(&grant(Some(header))), true));
-        // An address that is granted by itself is needed beside the name that leads to it.
+        // An address that needs its own grant is recorded in addition to the name.
         let by_itself =
-            addresses.iter().map(|address| HttpTarget { host: HostPattern::Address(*address), ..asked.clone() });
-        for target in by_itself.filter(|target| target != asked) {
+            addresses.iter().map(|address| HttpTarget { host: HostPattern::Address(*address), ..requested.clone() });
+        for target in by_itself.filter(|target| target != requested) {
             let item = GrantItem::Http(HttpGrant::to(target));
             if self.granted.grants().allows(&item) {
                 self.note(HTTP, what, Some(&item), true);
@@ -195,14 +201,14 @@ impl Network {
         }
     }
 
-    /// The addresses that a request to `asked`, which is granted, may go to. `what` is told if there are none.
-    pub(super) async fn http_addresses(&self, asked: &HttpTarget, what: &str) -> Result<Vec<IpAddr>, NoAddress> {
+    /// The addresses for a request to `requested`, which is granted. `what` is recorded if there are none.
+    pub(super) async fn http_addresses(&self, requested: &HttpTarget, what: &str) -> Result<Vec<IpAddr>, LookupError> {
         let grants = self.granted.grants();
-        let judge = |address| grants.http_address(asked, address);
+        let judge = |address| grants.http_address(requested, address);
         let named = |address: IpAddr| {
-            GrantItem::Http(HttpGrant::to(HttpTarget { host: HostPattern::Address(address), ..asked.clone() }))
+            GrantItem::Http(HttpGrant::to(HttpTarget { host: HostPattern::Address(address), ..requested.clone() }))
         };
-        self.addresses(&asked.host, (HTTP, what), judge, named).await
+        self.addresses(&requested.host, (HTTP, what), judge, named).await
     }
 
     async fn addresses(
@@ -211,46 +217,46 @@ impl Network {
         (kind, what): (Kind, &str),
         judge: impl Fn(IpAddr) -> Result<(), &'static str>,
         named: impl Fn(IpAddr) -> GrantItem,
-    ) -> Result<Vec<IpAddr>, NoAddress> {
+    ) -> Result<Vec<IpAddr>, LookupError> {
         let name = match host {
             HostPattern::Address(address) => return Ok(vec![*address]),
             HostPattern::Name(name) | HostPattern::Below(name) => name,
         };
-        let found = timeout(LOOK_UP_PATIENCE, self.resolver.resolve(name)).await.map_err(|_| NoAddress::TooSlow)?;
-        let found = found.map_err(|_| NoAddress::Unknown)?;
-        let (mut usable, mut refused) = (Vec::new(), None);
+        let found = timeout(LOOKUP_TIMEOUT, self.resolver.resolve(name)).await.map_err(|_| LookupError::TimedOut)?;
+        let found = found.map_err(|_| LookupError::Unknown)?;
+        let (mut matching_grant, mut refused) = (Vec::new(), None);
         for address in found.into_iter().map(|address| address.to_canonical()) {
             match judge(address) {
-                Ok(()) => usable.push(address),
+                Ok(()) => matching_grant.push(address),
                 Err(kind) => refused = refused.or(Some((address, kind))),
             }
         }
-        match (usable.is_empty(), refused) {
-            (false, _) => Ok(usable),
+        match (matching_grant.is_empty(), refused) {
+            (false, _) => Ok(matching_grant),
             (true, Some((address, special))) => {
                 let why = format!("{what}, but the name `{name}` leads to {address}, {special}");
                 self.refuse(kind, &why, Some(named(address)));
-                Err(NoAddress::Refused)
+                Err(LookupError::Refused)
             }
-            (true, None) => Err(NoAddress::Unknown),
+            (true, None) => Err(LookupError::Unknown),
         }
     }
 
-    /// Looks up a name for the component, which may use the answers with its sockets.
-    pub(super) async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, NoAddress> {
+    /// Resolves a name for the component, which may then use the addresses with its sockets.
+    pub(super) async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, LookupError> {
         let literal = name.parse::<IpAddr>().ok().or_else(|| HostPattern::host(name).ok()?.address());
         if let Some(address) = literal {
             return Ok(vec![address]);
         }
-        let shown = name.chars().take(SHOWN).collect::<String>().escape_debug().to_string();
+        let shown = name.chars().take(MAX_SHOWN_CHARS).collect::<String>().escape_debug().to_string();
         let (tcp, udp) = (self.tcp(), self.udp());
         let granted = |host: &HostPattern| tcp.0.iter().chain(udp.0).find(|target| target.host == *host);
         let Some(target) = HostPattern::host(name).ok().as_ref().and_then(granted) else {
-            // Which port it would be used with, only the component knows.
+            // The port is not known yet.
             self.refuse(LOOK_UP, &shown, None);
-            return Err(NoAddress::Refused);
+            return Err(LookupError::Refused);
         };
-        let _place = self.place(LOOK_UP, &shown, 0).ok_or(NoAddress::TooMany)?;
+        let _permit = self.permit(LOOK_UP, &shown, 0).ok_or(LookupError::TooMany)?;
         let host = &target.host;
         let item = |target| if tcp.name(host) { GrantItem::Tcp(target) } else { GrantItem::Udp(target) };
         let judge = |address| match (tcp.name(host), udp.name(host)) {
@@ -263,16 +269,16 @@ impl Network {
         self.note(LOOK_UP, &shown, Some(&item(target.clone())), true);
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let known = answers.entry(host.clone()).or_default();
-        if known.len() > ANSWERS {
+        if known.len() > MAX_ANSWERS {
             known.clear();
         }
         known.extend(&found);
         Ok(found)
     }
 
-    /// Whether the component may use `address` so.
+    /// Whether the component may use `address` in this way.
     pub(super) fn socket(&self, address: SocketAddr, used: SocketAddrUse) -> bool {
-        // To have a port of the system's choice lets no packet out or in; what is done with it is judged again.
+        // Binding to a port of the system's choice sends and receives nothing; later uses are checked again.
         if matches!(used, SocketAddrUse::TcpBind | SocketAddrUse::UdpBind)
             && address.ip().is_unspecified()
             && address.port() == 0
@@ -280,29 +286,29 @@ impl Network {
             return true;
         }
         match used {
-            SocketAddrUse::TcpConnect => self.sent(Protocol::Tcp, "to connect to", address),
-            SocketAddrUse::UdpSend => self.sent(Protocol::Udp, "to send to", address),
-            // Anybody can send one; where it is refused the component never sees it, and has not tried anything. Asked of
-            // an address to connect to as well, but only after `UdpSend`.
+            SocketAddrUse::TcpConnect => self.may_send(Protocol::Tcp, "to connect to", address),
+            SocketAddrUse::UdpSend => self.may_send(Protocol::Udp, "to send to", address),
+            // Anyone can send a datagram; a refused one is dropped and is no denied use. Also asked for an address to connect
+            // to, but only after `UdpSend`.
             SocketAddrUse::UdpReceive => {
-                self.usable(self.udp(), address).is_some() || self.loopback().receives(self.listen(), address)
+                self.matching_grant(self.udp(), address).is_some() || self.loopback().receives(self.listen(), address)
             }
-            SocketAddrUse::TcpBind => self.listens_on(Protocol::Tcp, "to bind", address),
-            SocketAddrUse::UdpBind => self.listens_on(Protocol::Udp, "to bind", address),
-            SocketAddrUse::TcpListen => self.listens_on(Protocol::Tcp, "to listen on", address),
-            // Whoever is on this machine. Others come here only by routes that somebody has made, and are none of the
-            // component's doing either.
+            SocketAddrUse::TcpBind => self.may_listen(Protocol::Tcp, "to bind", address),
+            SocketAddrUse::UdpBind => self.may_listen(Protocol::Udp, "to bind", address),
+            SocketAddrUse::TcpListen => self.may_listen(Protocol::Tcp, "to listen on", address),
+            // Only clients on this machine. Others need routes that were set up on purpose, and are not the component's
+            // doing either.
             SocketAddrUse::TcpAccept => address.ip().to_canonical().is_loopback() && !self.listen().is_empty(),
         }
     }
 
-    fn listens_on(&self, protocol: Protocol, what: &str, address: SocketAddr) -> bool {
+    fn may_listen(&self, protocol: Protocol, what: &str, address: SocketAddr) -> bool {
         let what = format!("{what} {address}");
         let granted = self.loopback().listening(self.listen(), protocol, address);
         match (granted, ListenTarget::asked(address)) {
             (Some(target), _) => self.note(protocol.kind(), &what, Some(&GrantItem::Listen(target)), true),
-            (None, Some(asked)) => self.refuse(protocol.kind(), &what, Some(GrantItem::Listen(asked))),
-            // Nothing is kept from it: no one on this machine could bind that address.
+            (None, Some(requested)) => self.refuse(protocol.kind(), &what, Some(GrantItem::Listen(requested))),
+            // No denied use: nobody on this machine could bind that address.
             (None, None) if is_outside(address.ip()) && !is_of_this_machine(address.ip()) => {}
             (None, None) => {
                 let what = format!("{what}, where other machines could come, which nobody is granted");
@@ -312,37 +318,13 @@ impl Network {
         granted.is_some()
     }
 
-    /// The component's socket `handle` was bound to `local`, where it asked for `asked`.
-    pub(super) fn bound<E>(&self, handle: u32, protocol: Protocol, asked: SocketAddr, local: Result<SocketAddr, E>) {
-        if let Ok(local) = local {
-            self.loopback().bound(handle, protocol, asked.port(), local);
-        }
-    }
-
-    /// The component's socket `handle` listens on `local`.
-    pub(super) fn listens<E>(&self, handle: u32, local: Result<SocketAddr, E>) {
-        if let Ok(local) = local {
-            self.loopback().listens(handle, local);
-        }
-    }
-
-    /// The component's socket `handle` was connected or disconnected, and is at `local` now.
-    pub(super) fn moved<E>(&self, handle: u32, local: Result<SocketAddr, E>) {
-        self.loopback().moved(handle, local.ok());
-    }
-
-    /// The component has let go of the socket `handle`.
-    pub(super) fn closed(&self, handle: u32) {
-        self.loopback().closed(handle);
-    }
-
-    /// Where a socket may listen on a port of the system's choice.
+    /// The granted address for listening on a port of the system's choice.
     pub(super) fn any_loopback(&self, is_ipv4: bool) -> Option<SocketAddr> {
         let mut addresses = self.listen().iter().map(|target| target.socket_address());
         addresses.find(|address| address.port() == 0 && address.is_ipv4() == is_ipv4)
     }
 
-    fn sent(&self, protocol: Protocol, what: &str, address: SocketAddr) -> bool {
+    fn may_send(&self, protocol: Protocol, what: &str, address: SocketAddr) -> bool {
         let kind = protocol.kind();
         let (granted, item): (_, fn(SocketTarget) -> GrantItem) = match protocol {
             Protocol::Tcp => (self.tcp(), GrantItem::Tcp),
@@ -350,7 +332,7 @@ impl Network {
         };
         let what = format!("{what} {address}");
         let own = || self.loopback().reachable(self.listen(), protocol, address).map(GrantItem::Listen);
-        match self.usable(granted, address).map(item).or_else(own) {
+        match self.matching_grant(granted, address).map(item).or_else(own) {
             Some(item) => self.note(kind, &what, Some(&item), true),
             None => {
                 let host = HostPattern::Address(address.ip().to_canonical());
@@ -361,8 +343,8 @@ impl Network {
         true
     }
 
-    /// The grant by which `address` may be used: its own, or that of a name that has led there.
-    fn usable(&self, granted: SocketGrants<'_>, address: SocketAddr) -> Option<SocketTarget> {
+    /// The grant that allows `address`: its own, or that of a name that resolved to it.
+    fn matching_grant(&self, granted: SocketGrants<'_>, address: SocketAddr) -> Option<SocketTarget> {
         let (ip, port) = (address.ip().to_canonical(), address.port());
         if granted.address(ip, port) {
             return Some(SocketTarget { host: HostPattern::Address(ip), port });

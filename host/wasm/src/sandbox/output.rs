@@ -1,3 +1,5 @@
+//! The stdout and stderr of a component.
+
 use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
@@ -15,19 +17,19 @@ use wasmtime_wasi::{
     p2::{OutputStream, Pollable, StreamError, StreamResult},
 };
 
-use super::Tripwire;
+use super::Violations;
 
-/// How much of the end is kept in memory for messages.
-const TAIL: usize = 16 << 10;
+/// How much of the end stays in memory for messages.
+const TAIL_BYTES: usize = 16 << 10;
 /// What a component may write in one call.
-const PERMIT: usize = 64 << 10;
+const MAX_WRITE_BYTES: usize = 64 << 10;
 
-/// A component's stdout or stderr: written to a file while it happens, bounded, its end kept for messages. The
-/// file appears with the first byte. Writing past the bound is a breach.
+/// A component's stdout or stderr: written to a file immediately, bounded, with its end in memory for messages. The file
+/// appears with the first byte. Exceeding the limit ends the attempt.
 #[derive(Clone)]
 pub struct OutputFile {
     shared: Arc<Mutex<Shared>>,
-    tripwire: Arc<Tripwire>,
+    violations: Arc<Violations>,
 }
 
 struct Shared {
@@ -35,17 +37,17 @@ struct Shared {
     path: PathBuf,
     file: Option<File>,
     written: u64,
-    bound: u64,
+    limit: u64,
     tail: Vec<u8>,
     error: Option<io::Error>,
 }
 
 impl OutputFile {
-    /// Output that goes to `path`, whose folders are made when they are needed. `name` is `stdout` or `stderr`.
+    /// Output to `path`, whose directories are created on demand. `name` is `stdout` or `stderr`.
     #[must_use]
-    pub fn new(name: &'static str, path: PathBuf, bound: u64, tripwire: &Arc<Tripwire>) -> Self {
-        let shared = Shared { name, path, file: None, written: 0, bound, tail: Vec::new(), error: None };
-        Self { shared: Arc::new(Mutex::new(shared)), tripwire: Arc::clone(tripwire) }
+    pub fn new(name: &'static str, path: PathBuf, limit: u64, violations: &Arc<Violations>) -> Self {
+        let shared = Shared { name, path, file: None, written: 0, limit, tail: Vec::new(), error: None };
+        Self { shared: Arc::new(Mutex::new(shared)), violations: Arc::clone(violations) }
     }
 
     /// Bytes written so far.
@@ -58,40 +60,40 @@ impl OutputFile {
     #[must_use]
     pub fn tail(&self) -> String {
         let shared = self.lock();
-        let start = shared.tail.len().saturating_sub(TAIL);
+        let start = shared.tail.len().saturating_sub(TAIL_BYTES);
         String::from_utf8_lossy(&shared.tail[start..]).into_owned()
     }
 
-    /// The file that holds it all, if anything was written.
+    /// The file, if anything was written.
     #[must_use]
     pub fn path(&self) -> Option<PathBuf> {
         let shared = self.lock();
         shared.file.is_some().then(|| shared.path.clone())
     }
 
-    /// The first error of the file itself; what was written after it is lost.
+    /// The first error of the file; later output is lost.
     #[must_use]
     pub fn take_error(&self) -> Option<io::Error> {
         self.lock().error.take()
     }
 
     fn lock(&self) -> MutexGuard<'_, Shared> {
-        // The worst that a panicking thread can leave is a line that is half written.
+        // A panic can at worst leave an incomplete line.
         self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put(&self, bytes: &[u8]) -> Result<(), String> {
+    fn append(&self, bytes: &[u8]) -> Result<(), String> {
         let mut shared = self.lock();
-        let room = usize::try_from(shared.bound - shared.written).unwrap_or(usize::MAX);
-        let kept = &bytes[..bytes.len().min(room)];
-        shared.keep(kept);
-        if kept.len() == bytes.len() {
+        let remaining = usize::try_from(shared.limit - shared.written).unwrap_or(usize::MAX);
+        let accepted = &bytes[..bytes.len().min(remaining)];
+        shared.keep(accepted);
+        if accepted.len() == bytes.len() {
             return Ok(());
         }
         let what =
-            format!("the component writes more than {} bytes to {}; its limit is `output`", shared.bound, shared.name);
+            format!("the component writes more than {} bytes to {}; its limit is `output`", shared.limit, shared.name);
         drop(shared);
-        self.tripwire.limit(what.clone());
+        self.violations.limit(what.clone());
         Err(what)
     }
 }
@@ -100,8 +102,8 @@ impl Shared {
     fn keep(&mut self, bytes: &[u8]) {
         self.written += bytes.len() as u64;
         self.tail.extend_from_slice(bytes);
-        if self.tail.len() > 2 * TAIL {
-            self.tail.drain(..self.tail.len() - TAIL);
+        if self.tail.len() > 2 * TAIL_BYTES {
+            self.tail.drain(..self.tail.len() - TAIL_BYTES);
         }
         if self.error.is_some() || bytes.is_empty() {
             return;
@@ -114,7 +116,7 @@ impl Shared {
                 Ok(())
             }),
         };
-        // The component is not to blame for a full disk: the attempt tells it.
+        // A full disk is not the component's fault: the attempt reports it.
         self.error = written.err();
     }
 }
@@ -150,7 +152,7 @@ impl Pollable for OutputFile {
 
 impl OutputStream for OutputFile {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.put(&bytes).map_err(|what| StreamError::Trap(wasmtime::Error::msg(what)))
+        self.append(&bytes).map_err(|what| StreamError::Trap(wasmtime::Error::msg(what)))
     }
 
     fn flush(&mut self) -> StreamResult<()> {
@@ -158,13 +160,13 @@ impl OutputStream for OutputFile {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        Ok(PERMIT)
+        Ok(MAX_WRITE_BYTES)
     }
 }
 
 impl AsyncWrite for OutputFile {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(self.put(bytes).map(|()| bytes.len()).map_err(io::Error::other))
+        Poll::Ready(self.append(bytes).map(|()| bytes.len()).map_err(io::Error::other))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -180,11 +182,11 @@ impl AsyncWrite for OutputFile {
 mod tests {
     use super::*;
 
-    fn output(bound: u64) -> (tempfile::TempDir, Arc<Tripwire>, OutputFile) {
+    fn output(limit: u64) -> (tempfile::TempDir, Arc<Violations>, OutputFile) {
         let folder = tempfile::tempdir().unwrap();
-        let tripwire = Arc::new(Tripwire::default());
-        let output = OutputFile::new("stdout", folder.path().join("a/stdout.txt"), bound, &tripwire);
-        (folder, tripwire, output)
+        let violations = Arc::new(Violations::default());
+        let output = OutputFile::new("stdout", folder.path().join("a/stdout.txt"), limit, &violations);
+        (folder, violations, output)
     }
 
     #[test]
@@ -195,12 +197,12 @@ mod tests {
     }
 
     #[test]
-    fn output_past_its_bound_is_a_breach_and_the_rest_is_kept() {
-        let (_folder, tripwire, mut output) = output(10);
+    fn output_past_its_limit_ends_the_attempt_and_is_truncated() {
+        let (_folder, violations, mut output) = output(10);
         output.write(Bytes::from_static(b"12345678")).unwrap();
-        assert!(tripwire.breached().is_none());
+        assert!(violations.breached().is_none());
         assert!(output.write(Bytes::from_static(b"90abc")).is_err());
-        assert!(tripwire.breached().unwrap().message.contains("stdout"));
+        assert!(violations.breached().unwrap().message.contains("stdout"));
         assert_eq!(std::fs::read(output.path().unwrap()).unwrap(), b"1234567890");
         assert_eq!(output.tail(), "1234567890");
     }
@@ -211,18 +213,18 @@ mod tests {
         for _ in 0..100 {
             output.write(Bytes::from(vec![b'x'; 10_000])).unwrap();
         }
-        assert_eq!(output.tail().len(), TAIL);
+        assert_eq!(output.tail().len(), TAIL_BYTES);
         assert_eq!(output.written(), 1_000_000);
     }
 
     #[test]
-    fn what_cannot_be_kept_is_told_and_the_component_goes_on() {
+    fn a_failed_write_is_reported_and_the_component_continues() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a"), "no folder").unwrap();
-        let tripwire = Arc::new(Tripwire::default());
-        let mut output = OutputFile::new("stdout", folder.path().join("a/stdout.txt"), 10, &tripwire);
+        let violations = Arc::new(Violations::default());
+        let mut output = OutputFile::new("stdout", folder.path().join("a/stdout.txt"), 10, &violations);
         output.write(Bytes::from_static(b"lost")).unwrap();
         assert!(output.take_error().is_some());
-        assert!(tripwire.breached().is_none());
+        assert!(violations.breached().is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! Programs of the machine that the host starts itself: found in absolute folders only.
+//! Finds programs of the machine that the host starts itself, in absolute directories only.
 
 use std::{
     env,
@@ -7,10 +7,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where programs are looked for when the environment does not say.
+/// The search path if the environment has none.
 const SYSTEM_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// A program, and the search path that it is started with.
+/// A program, and the search path to start it with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Installed {
     /// Where it is.
@@ -21,8 +21,8 @@ pub struct Installed {
 
 /// Finds `name` in the absolute folders of the user's `PATH`.
 ///
-/// An entry such as `.`, or an empty one, means the folder in which the program is started. That is often a suite's
-/// folder or a copy of one, and a file in it would run as the user.
+/// An entry such as `.`, or an empty one, means the directory in which the program is started. That is often a suite's
+/// directory or a copy of one, and a file in it would run as the user.
 #[must_use]
 pub fn installed(name: &str) -> Option<Installed> {
     installed_in(name, &env::var_os("PATH").unwrap_or_default())

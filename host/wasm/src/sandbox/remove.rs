@@ -4,14 +4,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Removes a tree whatever it is like: folders without permissions, nested so deep that no path reaches the
-/// bottom. Links are removed, not followed. A tree that is not there is removed already.
+/// Removes any tree, even with locked directories, or nested too deeply for paths. Links are removed, not followed. A missing
+/// tree counts as removed.
 ///
-/// Neither recursion nor a descriptor for each level: a component can nest folders until either runs out.
-/// Folders two levels down are moved up instead, so that no path grows.
+/// Uses neither recursion nor a descriptor for each level: a component can nest directories until either is exhausted.
+/// Directories two levels down are moved up instead, so that paths stay short.
 ///
 /// # Errors
-/// The first entry that would not go.
+/// The first entry that could not be removed.
 pub fn remove_tree(tree: &Path) -> io::Result<()> {
     let folders = match clear(tree) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -24,7 +24,7 @@ pub fn remove_tree(tree: &Path) -> io::Result<()> {
             let up = loop {
                 let up = tree.join(format!(".removed-{moved}"));
                 moved += 1;
-                // The tree may hold that very name.
+                // The tree may contain that name.
                 if fs::symlink_metadata(&up).is_err() {
                     break up;
                 }
@@ -39,7 +39,7 @@ pub fn remove_tree(tree: &Path) -> io::Result<()> {
     fs::remove_dir(tree)
 }
 
-/// Removes what is not a folder from `folder`, and returns the folders in it.
+/// Removes all files from `folder`, and returns the directories in it.
 fn clear(folder: &Path) -> io::Result<Vec<PathBuf>> {
     if fs::symlink_metadata(folder)?.permissions().mode() & 0o700 != 0o700 {
         fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn locked_folders_go_and_what_links_point_to_stays() {
+    fn locked_directories_are_removed_and_links_are_not_followed() {
         let base = tempfile::tempdir().unwrap();
         let (tree, outside) = (base.path().join("tree"), base.path().join("outside"));
         fs::create_dir_all(tree.join("a/b")).unwrap();
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_nested_past_every_path_go() {
+    fn directories_nested_too_deeply_for_paths_are_removed() {
         let base = tempfile::tempdir().unwrap();
         let tree = base.path().join("tree");
         fs::create_dir(&tree).unwrap();

@@ -1,4 +1,4 @@
-//! A fixture that is a git repository.
+//! Makes a fixture a git repository.
 
 use std::{
     ffi::OsStr,
@@ -15,18 +15,18 @@ use super::{
     programs::{Installed, installed},
 };
 
-/// How often git is looked at: whether it has ended, and whether it is to.
-const LOOK: Duration = Duration::from_millis(5);
+/// How often to check whether git has exited or should be killed.
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
-/// What is wrong with a name in a fixture that becomes a repository: git would run what a configuration in there names,
-/// outside of every sandbox.
-pub(super) fn refused(name: &OsStr) -> Option<&'static str> {
+/// What is wrong with a name in a fixture that becomes a repository: git would run commands from a configuration in it,
+/// outside any sandbox.
+pub(super) fn reserved_name(name: &OsStr) -> Option<&'static str> {
     let own = "is git's own, but the host makes the repository (`git = true`); remove it, or `git = true`";
     name.eq_ignore_ascii_case(".git").then_some(own)
 }
 
-/// Settings that come before all that a file could say. The repository's own configuration is made here, so they only
-/// matter should git look for another one.
+/// Settings with precedence over all files. The repository's own configuration is created here, so they only matter if git
+/// reads another one.
 const SETTINGS: [&str; 6] = [
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -36,15 +36,15 @@ const SETTINGS: [&str; 6] = [
     "safe.bareRepository=explicit",
 ];
 
-/// Makes `root` a repository whose one commit holds everything in it. Author and time are fixed, so that the
-/// same fixture gives the same commit; nothing of the user's git configuration or hooks takes part, and nothing that
-/// lies in `root` is read as configuration. The new folder `scratch` is used on the way.
-pub(super) fn commit(root: &Path, scratch: &Path, halt: Halt<'_>) -> Result<(), String> {
+/// Makes `root` a repository with one commit that contains everything in it. Author and time are fixed, so that the same
+/// fixture gives the same commit; the user's git configuration and hooks are not used, and nothing in `root` is read as
+/// configuration. The new directory `scratch` is used temporarily.
+pub(super) fn commit_all(root: &Path, scratch: &Path, halt: Halt<'_>) -> Result<(), String> {
     let failed = |error: io::Error| format!("cannot make the repository: {error}");
-    // Made where nothing else lies: `root` itself may look like a bare repository, with a configuration of its own.
+    // Created in an empty directory: `root` itself may look like a bare repository, with its own configuration.
     fs::create_dir(scratch).map_err(failed)?;
-    let made = Git { folder: scratch, git_dir: None };
-    made.run(&["-c", "init.defaultBranch=main", "init", "--quiet", "--template="], halt)?;
+    let git = Git { folder: scratch, git_dir: None };
+    git.run(&["-c", "init.defaultBranch=main", "init", "--quiet", "--template="], halt)?;
     let git_dir = root.join(".git");
     fs::rename(scratch.join(".git"), &git_dir).map_err(failed)?;
     fs::remove_dir(scratch).map_err(failed)?;
@@ -57,7 +57,7 @@ pub(super) fn commit(root: &Path, scratch: &Path, halt: Halt<'_>) -> Result<(), 
     git.run(&[&["commit", "--quiet", "--allow-empty"], &message[..]].concat(), halt)
 }
 
-/// git in a folder, with an explicit repository where there is one: it never looks for another.
+/// git in a directory, with an explicit repository if there is one, so that it never searches for another.
 struct Git<'a> {
     folder: &'a Path,
     git_dir: Option<&'a Path>,
@@ -65,7 +65,7 @@ struct Git<'a> {
 
 impl Git<'_> {
     fn run(&self, args: &[&str], halt: Halt<'_>) -> Result<(), String> {
-        const WHEN: &str = "2026-01-01T00:00:00Z";
+        const COMMIT_DATE: &str = "2026-01-01T00:00:00Z";
         let Installed { program, path } =
             installed("git").ok_or("there is no `git` in an absolute folder of PATH; install it")?;
         let mut git = Command::new(program);
@@ -84,10 +84,10 @@ impl Git<'_> {
             .env("GIT_CEILING_DIRECTORIES", self.folder.parent().unwrap_or(self.folder))
             .env("GIT_AUTHOR_NAME", "Fixture")
             .env("GIT_AUTHOR_EMAIL", "fixture@scenario.invalid")
-            .env("GIT_AUTHOR_DATE", WHEN)
+            .env("GIT_AUTHOR_DATE", COMMIT_DATE)
             .env("GIT_COMMITTER_NAME", "Fixture")
             .env("GIT_COMMITTER_EMAIL", "fixture@scenario.invalid")
-            .env("GIT_COMMITTER_DATE", WHEN)
+            .env("GIT_COMMITTER_DATE", COMMIT_DATE)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -95,25 +95,25 @@ impl Git<'_> {
             git.env("GIT_DIR", git_dir).env("GIT_WORK_TREE", self.folder);
         }
         let child = git.spawn().map_err(|error| format!("cannot start `git`: {error}"))?;
-        match answer(child, halt) {
+        match wait(child, halt) {
             Ok(None) => Ok(()),
-            Ok(Some(said)) => Err(format!("`git {}` failed: {}", args.join(" "), said.trim())),
+            Ok(Some(stderr_text)) => Err(format!("`git {}` failed: {}", args.join(" "), stderr_text.trim())),
             Err(error) => Err(error.to_string()),
         }
     }
 }
 
-/// Waits for git; what it says if it fails.
-fn answer(mut git: Child, halt: Halt<'_>) -> io::Result<Option<String>> {
+/// Waits for git; returns its stderr if it fails.
+fn wait(mut git: Child, halt: Halt<'_>) -> io::Result<Option<String>> {
     let stderr = git.stderr.take();
-    let said = thread::Builder::new().spawn(move || {
-        let mut said = Vec::new();
-        // What cannot be read is not told.
-        let _ = stderr.map(|mut stderr| stderr.read_to_end(&mut said));
-        said
+    let stderr_text = thread::Builder::new().spawn(move || {
+        let mut stderr_text = Vec::new();
+        // A read error only shortens the message.
+        let _ = stderr.map(|mut stderr| stderr.read_to_end(&mut stderr_text));
+        stderr_text
     });
-    let said = match said {
-        Ok(said) => said,
+    let stderr_text = match stderr_text {
+        Ok(stderr_text) => stderr_text,
         Err(error) => {
             git.kill()?;
             git.wait()?;
@@ -129,10 +129,10 @@ fn answer(mut git: Child, halt: Halt<'_>) -> io::Result<Option<String>> {
             git.wait()?;
             return Err(halted());
         }
-        thread::sleep(LOOK);
+        thread::sleep(POLL_INTERVAL);
     };
     if status.success() {
         return Ok(None);
     }
-    Ok(Some(String::from_utf8_lossy(&said.join().unwrap_or_default()).into_owned()))
+    Ok(Some(String::from_utf8_lossy(&stderr_text.join().unwrap_or_default()).into_owned()))
 }

@@ -1,3 +1,5 @@
+//! Resolves names.
+
 use std::{
     future::Future,
     io,
@@ -11,78 +13,78 @@ use tokio::{
     task::spawn_blocking,
 };
 
-/// Looks up names. Everything that an attempt reaches by name is looked up here and nowhere else.
+/// Resolves names. Everything that an attempt reaches by name is resolved by this trait only.
 pub trait Resolve: Send + Sync {
-    /// The addresses of `name`. It may take any time; who asks waits only for so long. `turn` is kept until nothing is
-    /// taken any more by the look-up, whether or not anybody still waits for it.
-    fn resolve(&self, name: &str, turn: Turn) -> Resolving;
+    /// The addresses of `name`. It may take any time; callers have a timeout. `turn` is held until the lookup uses no more
+    /// resources, even if nothing waits for it anymore.
+    fn resolve(&self, name: &str, turn: LookupPermit) -> PendingLookup;
 }
 
-/// One of the look-ups that an attempt may have under way.
+/// A permit for one of the lookups of an attempt.
 #[derive(Debug)]
-pub struct Turn(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit);
+pub struct LookupPermit(#[expect(dead_code, reason = "held")] OwnedSemaphorePermit);
 
-/// What an attempt has of a resolver: few look-ups at once, so that others' need not wait for them.
-pub(super) struct Share {
+/// The resolver of one attempt: a few concurrent lookups, so that other attempts need not wait.
+pub(super) struct AttemptResolver {
     resolver: Arc<dyn Resolve>,
     own: Arc<Semaphore>,
 }
 
-impl Share {
+impl AttemptResolver {
     pub(super) fn of(resolver: Arc<dyn Resolve>) -> Self {
-        Self { resolver, own: Arc::new(Semaphore::new(OF_AN_ATTEMPT)) }
+        Self { resolver, own: Arc::new(Semaphore::new(MAX_ATTEMPT_LOOKUPS)) }
     }
 
-    /// As [`Resolve::resolve`], when it is its turn among the attempt's own.
+    /// [`Resolve::resolve`], after waiting for a permit of the attempt.
     pub(super) async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
         let turn = Arc::clone(&self.own).acquire_owned().await.map_err(io::Error::other)?;
-        self.resolver.resolve(name, Turn(turn)).await
+        self.resolver.resolve(name, LookupPermit(turn)).await
     }
 }
 
-/// A look-up under way.
-pub type Resolving = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
+/// A pending lookup.
+pub type PendingLookup = Pin<Box<dyn Future<Output = io::Result<Vec<IpAddr>>> + Send>>;
 
-/// The system's resolver, as every program here uses it.
+/// The system's resolver.
 pub struct SystemResolver;
 
-/// Look-ups of this process at once. Each keeps one of the threads that file calls use too (tokio has 512 of them)
-/// until the system ends it, whether or not anybody still waits for the answer.
-const AT_ONCE: usize = 32;
-/// Those of one attempt.
-const OF_AN_ATTEMPT: usize = 4;
+/// Concurrent lookups of this process. Each occupies one of the threads that file calls use too (tokio has 512 of them)
+/// until it ends, even if nothing waits for it anymore.
+const MAX_LOOKUPS: usize = 32;
+/// Concurrent lookups of one attempt.
+const MAX_ATTEMPT_LOOKUPS: usize = 4;
 
-static TURNS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(AT_ONCE)));
+static PERMITS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_LOOKUPS)));
 
 impl Resolve for SystemResolver {
-    fn resolve(&self, name: &str, turn: Turn) -> Resolving {
-        // Nobody on the network is asked what this machine is.
+    fn resolve(&self, name: &str, turn: LookupPermit) -> PendingLookup {
+        // No DNS server is asked for this machine.
         if name == "localhost" {
             return Box::pin(async { Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]) });
         }
         let name = name.to_owned();
-        let look = move || {
+        let lookup = move || {
             let found = (name.as_str(), 0).to_socket_addrs()?;
             Ok(found.map(|address| address.ip().to_canonical()).collect())
         };
-        Box::pin(in_turn(Arc::clone(&TURNS), turn, look))
+        Box::pin(with_permits(Arc::clone(&PERMITS), turn, lookup))
     }
 }
 
-/// Calls `look` on a thread for what blocks when it is its turn among `turns`. That and the attempt's `own` end when
-/// `look` does.
-async fn in_turn<T: Send + 'static>(
-    turns: Arc<Semaphore>,
-    own: Turn,
-    look: impl FnOnce() -> io::Result<T> + Send + 'static,
+/// Calls `lookup` on a thread for blocking calls, after waiting for one of `permits`. It holds that and the attempt's `own`
+/// permit until `lookup` returns.
+async fn with_permits<T: Send + 'static>(
+    permits: Arc<Semaphore>,
+    own: LookupPermit,
+    lookup: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let turn = turns.acquire_owned().await.map_err(io::Error::other)?;
-    let looking = spawn_blocking(move || {
-        let found = look();
+    let turn = permits.acquire_owned().await.map_err(io::Error::other)?;
+    let blocking = spawn_blocking(move || {
+        let found = lookup();
         drop((turn, own));
         found
     });
-    looking.await.map_err(io::Error::other)?
+    blocking.await.map_err(io::Error::other)?
 }
 
 #[cfg(test)]
@@ -91,22 +93,22 @@ mod tests {
 
     use super::*;
 
-    /// A turn of an attempt that has enough of them.
-    fn own() -> Turn {
-        Turn(Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap())
+    /// A permit of an attempt.
+    fn own() -> LookupPermit {
+        LookupPermit(Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap())
     }
 
     /// Looks up at once, but for `hangs.example`, whose look-up goes on until there is no more sender.
     struct Slow {
-        turns: Arc<Semaphore>,
+        permits: Arc<Semaphore>,
         ended: Arc<std::sync::Mutex<mpsc::Receiver<()>>>,
         begun: tokio::sync::mpsc::UnboundedSender<()>,
     }
 
     impl Resolve for Slow {
-        fn resolve(&self, name: &str, turn: Turn) -> Resolving {
+        fn resolve(&self, name: &str, turn: LookupPermit) -> PendingLookup {
             let (hangs, ended, begun) = (name == "hangs.example", Arc::clone(&self.ended), self.begun.clone());
-            Box::pin(in_turn(Arc::clone(&self.turns), turn, move || {
+            Box::pin(with_permits(Arc::clone(&self.permits), turn, move || {
                 if hangs {
                     let _ = begun.send(());
                     let _ = ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();
@@ -117,26 +119,26 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_slow_look_ups_of_one_attempt_do_not_keep_those_of_another() {
+    async fn slow_lookups_do_not_delay_other_attempts() {
         let (end, ended) = mpsc::channel::<()>();
         let (begun, mut begins) = tokio::sync::mpsc::unbounded_channel();
-        let turns = Arc::new(Semaphore::new(AT_ONCE));
+        let permits = Arc::new(Semaphore::new(MAX_LOOKUPS));
         let ended = Arc::new(std::sync::Mutex::new(ended));
-        let resolver: Arc<dyn Resolve> = Arc::new(Slow { turns: Arc::clone(&turns), ended, begun });
-        let (one, other) = (Arc::new(Share::of(Arc::clone(&resolver))), Share::of(resolver));
-        let asked: Vec<_> = (0..2 * AT_ONCE)
+        let resolver: Arc<dyn Resolve> = Arc::new(Slow { permits: Arc::clone(&permits), ended, begun });
+        let (one, other) = (Arc::new(AttemptResolver::of(Arc::clone(&resolver))), AttemptResolver::of(resolver));
+        let asked: Vec<_> = (0..2 * MAX_LOOKUPS)
             .map(|_| {
                 let one = Arc::clone(&one);
                 tokio::spawn(async move { one.resolve("hangs.example").await })
             })
             .collect();
-        for _ in 0..OF_AN_ATTEMPT {
+        for _ in 0..MAX_ATTEMPT_LOOKUPS {
             begins.recv().await.unwrap();
         }
         let waits = std::time::Duration::from_secs(60);
         let found = tokio::time::timeout(waits, other.resolve("other.example")).await;
         assert_eq!(found.expect("it waits for the other attempt's").unwrap().len(), 1);
-        assert!(begins.try_recv().is_err() && turns.available_permits() == AT_ONCE - OF_AN_ATTEMPT);
+        assert!(begins.try_recv().is_err() && permits.available_permits() == MAX_LOOKUPS - MAX_ATTEMPT_LOOKUPS);
         // Nobody waits any more, but the system still looks.
         asked.iter().for_each(tokio::task::JoinHandle::abort);
         for asked in asked {
@@ -148,11 +150,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_look_up_that_hangs_keeps_its_turn_when_nobody_waits_for_it_any_more() {
-        let turns = Arc::new(Semaphore::new(1));
+    async fn an_abandoned_lookup_keeps_its_permit() {
+        let permits = Arc::new(Semaphore::new(1));
         let (end, ended) = mpsc::channel::<()>();
         let (start, started) = tokio::sync::oneshot::channel();
-        let hangs = tokio::spawn(in_turn(Arc::clone(&turns), own(), move || {
+        let hangs = tokio::spawn(with_permits(Arc::clone(&permits), own(), move || {
             start.send(()).unwrap();
             let _ = ended.recv();
             Ok(())
@@ -160,30 +162,31 @@ mod tests {
         started.await.unwrap();
         hangs.abort();
         assert!(hangs.await.unwrap_err().is_cancelled());
-        assert_eq!(turns.available_permits(), 0, "its thread is taken until it ends");
-        let next = tokio::spawn(in_turn(Arc::clone(&turns), own(), || Ok("found")));
+        assert_eq!(permits.available_permits(), 0, "its thread is taken until it ends");
+        let next = tokio::spawn(with_permits(Arc::clone(&permits), own(), || Ok("found")));
         end.send(()).unwrap();
         assert_eq!(next.await.unwrap().unwrap(), "found");
     }
 
     #[test]
-    fn look_ups_that_hang_leave_threads_for_file_calls() {
+    fn hanging_lookups_leave_threads_for_file_calls() {
         // One thread more than look-ups may have.
-        let runtime = tokio::runtime::Builder::new_current_thread().max_blocking_threads(AT_ONCE + 1).build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().max_blocking_threads(MAX_LOOKUPS + 1).build().unwrap();
         let (end, ended) = mpsc::channel::<()>();
         let ended = Arc::new(std::sync::Mutex::new(ended));
         runtime.block_on(async {
-            let turns = Arc::new(Semaphore::new(AT_ONCE));
-            for _ in 0..4 * AT_ONCE {
+            let permits = Arc::new(Semaphore::new(MAX_LOOKUPS));
+            for _ in 0..4 * MAX_LOOKUPS {
                 let ended = Arc::clone(&ended);
                 let hangs = move || {
                     let _ = ended.lock().unwrap().recv();
                     Ok(())
                 };
-                tokio::spawn(in_turn(Arc::clone(&turns), own(), hangs));
+                tokio::spawn(with_permits(Arc::clone(&permits), own(), hangs));
             }
             tokio::task::yield_now().await;
-            assert_eq!(turns.available_permits(), 0);
+            assert_eq!(permits.available_permits(), 0);
             spawn_blocking(|| ()).await.unwrap();
         });
         drop(end);

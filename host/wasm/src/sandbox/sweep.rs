@@ -1,4 +1,4 @@
-//! Removes the workspaces that killed runs left behind.
+//! Removes the workspaces of killed runs.
 
 use std::{
     fs, io,
@@ -11,24 +11,24 @@ use std::{
 use rustix::process::geteuid;
 
 use super::{
-    claim::{self, Found, Owner},
     workspace::{remove_workspace, run_of},
+    workspace_lock::{self, LockState, Owner},
 };
 use host_clock::Instant;
 
-/// How long to wait before a folder is tried again in which processes were still at work.
-const ROUND: Duration = Duration::from_millis(20);
+/// How long to wait before a directory is tried again in which processes were still active.
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What a sweep did.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Sweep {
     /// Runs whose workspaces were removed.
     pub dead: Vec<DeadRun>,
-    /// Workspaces that would not go; the next sweep tries again.
+    /// Workspaces that could not be removed; the next sweep tries again.
     pub problems: Vec<SweepProblem>,
 }
 
-/// A run that is no more, and had not cleared up.
+/// A run that ended without cleaning up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadRun {
     /// Its id.
@@ -37,7 +37,7 @@ pub struct DeadRun {
     pub directory: Option<PathBuf>,
 }
 
-/// Why a workspace of a dead run is still there.
+/// Why a workspace of a dead run could not be removed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot remove {}, which the dead run {run} left: {reason}", folder.display())]
 pub struct SweepProblem {
@@ -46,15 +46,15 @@ pub struct SweepProblem {
     reason: String,
 }
 
-/// Removes from `parent` every workspace of this user whose run is dead, but for those that are to be kept.
+/// Removes from `parent` every workspace of this user whose run is dead, except kept ones.
 ///
-/// Supervisors outlive a killed host for a moment, and what they are killing may still write. A folder that does not
-/// get empty is tried again until `patience` is over, which is counted once for all folders. Blocks.
+/// Supervisors outlive a killed host for a moment, and the processes that they kill may still write. A directory that does
+/// not become empty is tried again until the `timeout`, which is counted once for all directories. Blocks.
 #[must_use]
-pub fn sweep(parent: &Path, patience: Duration) -> Sweep {
-    let until = Instant::now() + patience;
+pub fn sweep(parent: &Path, timeout: Duration) -> Sweep {
+    let deadline = Instant::now() + timeout;
     let mut swept = Sweep::default();
-    // What cannot be listed holds nothing that could be told to be ours.
+    // Nothing in an unlistable directory is known to be ours.
     let Ok(entries) = fs::read_dir(parent) else { return swept };
     if !is_safe(parent) {
         return swept;
@@ -63,14 +63,14 @@ pub fn sweep(parent: &Path, patience: Duration) -> Sweep {
         let name = entry.file_name();
         let Some(run) = name.to_str().and_then(run_of) else { continue };
         let folder = entry.path();
-        match claim::inspect(&folder, run) {
-            Found::NotOurs => {}
-            // Its run, should it live, makes another one.
-            Found::Empty => drop(fs::remove_dir(&folder)),
-            // The lock is held until the folder is gone: no other sweep interferes.
-            Found::Dead(_lock, owner) => match (remove(&folder, until), owner) {
+        match workspace_lock::inspect(&folder, run) {
+            LockState::Foreign => {}
+            // Its run, if alive, creates another one.
+            LockState::Empty => drop(fs::remove_dir(&folder)),
+            // The lock is held until the directory is removed, so no other sweep interferes.
+            LockState::Abandoned(_lock, owner) => match (remove(&folder, deadline), owner) {
                 (Ok(()), Some(Owner { run, directory, .. })) => swept.dead.push(DeadRun { run, directory }),
-                // It had not begun, or has just begun and makes another one.
+                // The run never started, or creates another workspace.
                 (Ok(()), None) => {}
                 (Err(error), _) => {
                     let reason = error.to_string();
@@ -83,7 +83,7 @@ pub fn sweep(parent: &Path, patience: Duration) -> Sweep {
     swept
 }
 
-/// Whether nobody else can put something else in the place of a folder of this user.
+/// Whether other users cannot replace a directory of this user.
 fn is_safe(parent: &Path) -> bool {
     const STICKY: u32 = 0o1000;
     fs::metadata(parent).is_ok_and(|metadata| {
@@ -92,19 +92,19 @@ fn is_safe(parent: &Path) -> bool {
     })
 }
 
-fn remove(folder: &Path, until: Instant) -> io::Result<()> {
+fn remove(folder: &Path, deadline: Instant) -> io::Result<()> {
     loop {
         match remove_workspace(folder) {
-            // A run that has lost its new folder removes it too.
+            // A run that lost its new directory removes it too.
             Err(_) if fs::symlink_metadata(folder).is_err() => return Ok(()),
-            Err(error) if is_disturbed(&error) && Instant::now() < until => thread::sleep(ROUND),
+            Err(error) if is_retryable(&error) && Instant::now() < deadline => thread::sleep(RETRY_INTERVAL),
             removed => return removed,
         }
     }
 }
 
-/// Whether somebody else was at work in the tree.
-fn is_disturbed(error: &io::Error) -> bool {
+/// Whether another process changed the tree meanwhile.
+fn is_retryable(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 

@@ -37,7 +37,7 @@ impl FixedResolver {
 }
 
 impl Resolve for FixedResolver {
-    fn resolve(&self, name: &str, _turn: Turn) -> Resolving {
+    fn resolve(&self, name: &str, _turn: LookupPermit) -> PendingLookup {
         self.looks.fetch_add(1, Ordering::Relaxed);
         let mut asked = self.asked.lock().unwrap();
         let turn = asked.entry(name.to_owned()).or_default();
@@ -49,22 +49,22 @@ impl Resolve for FixedResolver {
 }
 
 /// What came of a guest's call.
-struct Came {
+struct CallResult {
     passed: bool,
     stdout: String,
     stderr: String,
     denials: Vec<String>,
-    crowd: Option<Crowded>,
+    concurrency_exceeded: Option<ConcurrencyExceeded>,
     odd_names: Option<String>,
 }
 
 /// Calls the guest `name` with these arguments.
-async fn call(name: &str, args: &[&str], grants: Grants, resolver: Arc<FixedResolver>) -> Came {
+async fn call(name: &str, args: &[&str], grants: Grants, resolver: Arc<FixedResolver>) -> CallResult {
     call_with(name, args, grants, resolver, 1_000).await
 }
 
 /// The same with any resolver, and so many places for requests and look-ups.
-async fn call_with(name: &str, args: &[&str], grants: Grants, resolver: Arc<dyn Resolve>, at_once: u32) -> Came {
+async fn call_with(name: &str, args: &[&str], grants: Grants, resolver: Arc<dyn Resolve>, at_once: u32) -> CallResult {
     call_in(name, args, grants, (resolver, at_once), Vec::new()).await
 }
 
@@ -74,20 +74,20 @@ async fn call_in(
     args: &[&str],
     grants: Grants,
     (resolver, at_once): (Arc<dyn Resolve>, u32),
-    preopens: Vec<OpenedDir>,
-) -> Came {
+    preopens: Vec<PreopenedDir>,
+) -> CallResult {
     let folder = tempfile::tempdir().unwrap();
-    let tripwire = Arc::new(Tripwire::default());
-    let output = |name: &'static str| OutputFile::new(name, folder.path().join(name), 1 << 20, &tripwire);
+    let violations = Arc::new(Violations::default());
+    let output = |name: &'static str| OutputFile::new(name, folder.path().join(name), 1 << 20, &violations);
     let (stdout, stderr) = (output("stdout"), output("stderr"));
     let granted = Arc::new(Granted::new(&grants, &|_| None).unwrap_or_else(|problems| panic!("{problems:?}")));
-    let network = Network::new(granted, resolver, Arc::clone(&tripwire), None, at_once);
+    let network = Network::new(granted, resolver, Arc::clone(&violations), None, at_once);
     let args = std::iter::once(name).chain(args.iter().copied()).map(str::to_owned).collect();
-    let given = Given { args, preopens, ..Given::default() };
+    let config = GuestConfig { args, preopens, ..GuestConfig::default() };
     let outputs = (stdout.clone(), stderr.clone());
     let limits = Limits::default();
     let account = Account::new(&limits, Mappings::share(1), drop);
-    let sandbox = Sandbox::new(&given, &limits, outputs, account, network).unwrap();
+    let sandbox = Sandbox::new(&config, &limits, Some(outputs), account, network).unwrap();
 
     let mut config = wasmtime::Config::new();
     config.concurrency_support(true);
@@ -113,13 +113,13 @@ async fn call_in(
         }
     };
     drop(store);
-    Came {
+    CallResult {
         passed,
         stdout: stdout.tail(),
         stderr: stderr.tail(),
-        denials: tripwire.denials().0,
-        crowd: tripwire.crowd(),
-        odd_names: tripwire.odd_names(),
+        denials: violations.denials().0,
+        concurrency_exceeded: violations.concurrency_exceeded(),
+        odd_names: violations.lossy_names(),
     }
 }
 
@@ -145,7 +145,7 @@ fn server() -> (std::thread::JoinHandle<String>, u16) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_granted_name_that_leads_to_this_machine_or_a_metadata_service_is_refused() {
+async fn granted_names_may_not_resolve_to_special_addresses() {
     for guest in GUESTS {
         for (address, kind) in [
             ("127.0.0.1", "a loopback address"),
@@ -165,7 +165,7 @@ async fn a_granted_name_that_leads_to_this_machine_or_a_metadata_service_is_refu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_address_that_was_judged_is_the_one_that_is_connected_to() {
+async fn connections_use_the_address_that_was_checked() {
     for guest in GUESTS {
         let (served, port) = server();
         // The second answer would be another: nobody may ask for it.
@@ -181,7 +181,7 @@ async fn the_address_that_was_judged_is_the_one_that_is_connected_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_several_addresses_only_those_that_are_judged_well_are_used() {
+async fn only_allowed_addresses_of_a_name_are_used() {
     let (served, port) = server();
     let resolver = FixedResolver::with(NAME, &[&["10.0.0.1", "127.0.0.1", "169.254.169.254"]]);
     let grants = http(&[&format!("http://{NAME}:{port}"), &format!("http://127.0.0.1:{port}")]);
@@ -191,7 +191,7 @@ async fn of_several_addresses_only_those_that_are_judged_well_are_used() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_not_granted_is_not_even_looked_up() {
+async fn denied_names_are_not_resolved() {
     for guest in GUESTS {
         // It panics when it is asked.
         let resolver = FixedResolver::with("nobody.example", &[]);
@@ -206,7 +206,7 @@ async fn a_name_that_is_not_granted_is_not_even_looked_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_for_sockets_leads_to_no_special_address_and_to_its_own_answers_alone() {
+async fn socket_names_allow_only_their_own_public_addresses() {
     let target = |text: &str| GrantItem::Tcp(text.parse().unwrap());
     let resolver = FixedResolver::with(NAME, &[&["169.254.169.254"]]);
     let came =
@@ -232,17 +232,17 @@ async fn a_name_for_sockets_leads_to_no_special_address_and_to_its_own_answers_a
 
 /// The system's choice of a port is another one in each attempt, so no hint names one.
 #[test]
-fn hints_name_what_can_be_granted() {
+fn denials_name_the_missing_grant() {
     use wasmtime_wasi::sockets::SocketAddrUse::TcpConnect;
 
     use super::loopback::Protocol;
     let hint = |grants: Grants, own: &str, to: &str| {
-        let tripwire = Arc::new(Tripwire::default());
+        let violations = Arc::new(Violations::default());
         let granted = Arc::new(Granted::new(&grants, &|_| None).unwrap_or_else(|problems| panic!("{problems:?}")));
-        let network = Network::new(granted, FixedResolver::with(NAME, &[]), Arc::clone(&tripwire), None, 10);
+        let network = Network::new(granted, FixedResolver::with(NAME, &[]), Arc::clone(&violations), None, 10);
         network.bound(1, Protocol::Tcp, "0.0.0.0:0".parse().unwrap(), Ok::<_, ()>(own.parse().unwrap()));
         assert!(!network.socket(to.parse().unwrap(), TcpConnect), "{to}");
-        let (denials, _) = tripwire.denials();
+        let (denials, _) = violations.denials();
         denials[0].split_once(" (to grant it: ").map(|(_, hint)| hint.to_owned())
     };
     let listens = || [GrantItem::Listen("127.0.0.1:0".parse().unwrap())].into_iter().collect::<Grants>();

@@ -15,31 +15,31 @@ use host_model::View;
 
 use super::{
     Halt, Snapshot,
-    claim::{self, CLAIM, Owner, Taken},
-    copying::at,
+    copying::with_path,
     remove_tree,
+    workspace_lock::{self, Acquired, LOCK_FILE, Owner},
 };
 
-/// Folders made for a new workspace before giving up: a sweep can take one that was just made for a dead run's.
-const TRIES: usize = 16;
+/// Attempts to create a workspace: a sweep can remove a new one that it considers abandoned.
+const MAX_TRIES: usize = 16;
 
-/// The folder, outside every repository, that holds the directories of a run's attempts. It is private to
-/// this user and is removed with the run, or by the next one (`sweep`) if this one is killed.
+/// The directory, outside every repository, that contains the directories of a run's attempts. It is private to this user
+/// and is removed with the run, or by the next one (`sweep`) if this one is killed.
 ///
-/// An agent is a process of the same user: it can change the mode and times of any file whose path it knows, and have the
-/// kernel report names in any directory whose path it knows (inotify). It knows its own path, and so the workspace's. So
-/// everything else lies in directories with names that cannot be guessed, and those are made before any agent runs, when
-/// nobody can see a name come up. An attempt is made in one of these, its slot, that no living agent knows.
+/// An agent is a process of the same user: it can change the mode and times of any file whose path it knows, and watch any
+/// directory whose path it knows (inotify). It knows its own path, and so the workspace's. So everything else is in
+/// directories with unguessable names, which are created before any agent runs, when nothing can watch. An attempt uses one
+/// of these slots that no live agent knows.
 #[derive(Debug)]
 pub struct Workspace {
     folder: PathBuf,
     fixtures: PathBuf,
-    /// Slots that no attempt has now.
+    /// Free slots.
     slots: Mutex<Vec<PathBuf>>,
     attempts: AtomicU64,
     keep: bool,
-    /// Says that the run lives, as long as it is open.
-    _claim: Option<File>,
+    /// Shows that the run is alive while it is open.
+    _lock: Option<File>,
 }
 
 /// The directories that one attempt owns.
@@ -51,58 +51,58 @@ pub struct AttemptDirs {
     pub root: PathBuf,
     /// Seen by the component as `/host/config`; the agent's config dir.
     pub config: PathBuf,
-    /// The attempt's own copies of the scenario's further folders, where it has some.
+    /// The attempt's own copies of the scenario's further folders, if it has any.
     pub folders: PathBuf,
     /// The agent's HOME.
     pub home: PathBuf,
     /// The agent's TMPDIR.
     pub tmp: PathBuf,
-    /// Bytes that the host itself has put there: the attempt is not to blame for them.
+    /// Bytes that the host itself wrote, which do not count toward the limit.
     pub own: AtomicU64,
 }
 
 impl Workspace {
-    /// Makes the workspace of a run below `parent`, usually the system's folder for temporary files. Should the run
-    /// be killed, the next one can tell from it that `directory` is its run directory. With `keep`, it and the
-    /// attempts' directories stay.
+    /// Creates the workspace of a run in `parent`, usually the system's directory for temporary files. If the run is killed,
+    /// the next one learns from it that `directory` is its run directory. With `keep`, it and the attempts' directories
+    /// stay.
     ///
     /// # Errors
     /// The file system's.
     pub fn create(parent: &Path, run: &str, directory: &Path, keep: bool) -> io::Result<Self> {
         let directory = std::path::absolute(directory)?;
-        // The claim is text.
+        // The lock file is text.
         let directory = directory.to_str().map(PathBuf::from);
-        Self::claimed(parent, &Owner { run: run.to_owned(), directory, keep })
+        Self::create_locked(parent, &Owner { run: run.to_owned(), directory, keep })
     }
 
-    /// Makes that of a `host check`, which has no run: should it be killed, the next run or check removes it, and can tell
-    /// from `output`, the folder for runs of its suite, whose check it was.
+    /// Creates the workspace of a `host check`, which has no run: if it is killed, the next run or check removes it, and
+    /// reports `output`, the directory for runs of its suite.
     ///
     /// # Errors
     /// The file system's.
     pub fn for_check(parent: &Path, output: &Path) -> io::Result<Self> {
         let directory = std::path::absolute(output)?.to_str().map(PathBuf::from);
-        Self::claimed(parent, &Owner { run: CHECK.to_owned(), directory, keep: false })
+        Self::create_locked(parent, &Owner { run: CHECK.to_owned(), directory, keep: false })
     }
 
-    fn claimed(parent: &Path, owner: &Owner) -> io::Result<Self> {
-        for _ in 0..TRIES {
-            // Removes itself unless it is kept.
+    fn create_locked(parent: &Path, owner: &Owner) -> io::Result<Self> {
+        for _ in 0..MAX_TRIES {
+            // It removes itself unless it is kept.
             let made = tempfile::Builder::new()
                 .prefix(&format!("{PREFIX}{}-", owner.run))
                 .permissions(Permissions::from_mode(0o700))
                 .tempdir_in(parent)?;
-            let claim = match claim::take(made.path(), owner)? {
-                Taken::Held(claim) => Some(claim),
-                Taken::Unlockable => None,
-                Taken::Lost => continue,
+            let lock = match workspace_lock::acquire(made.path(), owner)? {
+                Acquired::Locked(lock) => Some(lock),
+                Acquired::Unsupported => None,
+                Acquired::Lost => continue,
             };
             let folder = made.path().canonicalize()?;
-            let fixtures = create_secret(&folder)?;
-            // The name lasts as long as the workspace.
+            let fixtures = create_unguessable(&folder)?;
+            // From here on, the workspace removes it.
             let _ = made.keep();
             let slots = Mutex::default();
-            return Ok(Self { folder, fixtures, slots, attempts: AtomicU64::new(0), keep: owner.keep, _claim: claim });
+            return Ok(Self { folder, fixtures, slots, attempts: AtomicU64::new(0), keep: owner.keep, _lock: lock });
         }
         Err(io::Error::other("other runs remove the new folder again and again"))
     }
@@ -119,14 +119,14 @@ impl Workspace {
         &self.fixtures
     }
 
-    /// Makes room for so many attempts at a time. To be called before the first agent starts.
+    /// Creates slots for so many concurrent attempts. To be called before the first agent starts.
     ///
     /// # Errors
     /// The file system's.
     pub fn reserve(&self, attempts: usize) -> io::Result<()> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         while slots.len() < attempts {
-            slots.push(create_secret(&self.folder)?);
+            slots.push(create_unguessable(&self.folder)?);
         }
         Ok(())
     }
@@ -145,7 +145,7 @@ impl Workspace {
     pub fn attempt(&self, snapshot: Option<&Snapshot>, own_folders: bool, halt: Halt<'_>) -> io::Result<AttemptDirs> {
         let number = self.attempts.fetch_add(1, Ordering::Relaxed);
         let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let slot = slot.map_or_else(|| create_secret(&self.folder), Ok)?;
+        let slot = slot.map_or_else(|| create_unguessable(&self.folder), Ok)?;
         let made = Self::attempt_in(slot.join(format!("a{number}")), snapshot, own_folders, halt);
         if made.is_err() {
             self.slots.lock().unwrap_or_else(PoisonError::into_inner).push(slot);
@@ -159,8 +159,8 @@ impl Workspace {
         own_folders: bool,
         halt: Halt<'_>,
     ) -> io::Result<AttemptDirs> {
-        create_private(&base).map_err(|error| at(&base, error))?;
-        let unfinished = Unfinished(&base);
+        create_private(&base).map_err(|error| with_path(&base, error))?;
+        let unfinished = RemoveOnFailure(&base);
         let dirs = AttemptDirs {
             root: base.join("root"),
             config: base.join("config"),
@@ -171,7 +171,7 @@ impl Workspace {
             base: base.clone(),
         };
         for folder in [&dirs.root, &dirs.config] {
-            create_private(folder).map_err(|error| at(folder, error))?;
+            create_private(folder).map_err(|error| with_path(folder, error))?;
         }
         if let Some(snapshot) = snapshot {
             snapshot.copy_to(&dirs.root, &dirs.config, halt)?;
@@ -207,24 +207,24 @@ impl Workspace {
     }
 }
 
-/// A folder that is being filled. Should that fail, or panic, what is there is removed: a full disk would stay full.
-struct Unfinished<'a>(&'a Path);
+/// Removes a directory if filling it fails or panics: a full disk would stay full.
+struct RemoveOnFailure<'a>(&'a Path);
 
-impl Drop for Unfinished<'_> {
+impl Drop for RemoveOnFailure<'_> {
     fn drop(&mut self) {
-        // What is left goes with the run's folder.
+        // The rest is removed with the workspace.
         let _ = remove_tree(self.0);
     }
 }
 
-/// What stands in the place of a run where a `host check` made the workspace.
+/// The name of the run in the workspace of a `host check`.
 pub const CHECK: &str = "check";
 
-/// What the name of a workspace begins with.
+/// The prefix of workspaces.
 const PREFIX: &str = "host-";
 
 /// The run in the name of a workspace: `host-20261122-231500-qkzr-a1B2c3`, or [`CHECK`] in `host-check-a1B2c3`. Other
-/// names are none of ours.
+/// names are not workspaces.
 pub(super) fn run_of(name: &str) -> Option<&str> {
     let (run, random) = name.strip_prefix(PREFIX)?.rsplit_once('-')?;
     let all = |text: &str, length, is: fn(&u8) -> bool| text.len() == length && text.bytes().all(|byte| is(&byte));
@@ -239,12 +239,12 @@ pub(super) fn run_of(name: &str) -> Option<&str> {
     named.then_some(run)
 }
 
-/// Removes a workspace. Its claim goes last: if the remover is killed, the next sweep still knows whose the rest is.
+/// Removes a workspace, its lock file last: if this is killed, the next sweep still recognizes the rest.
 ///
 /// # Errors
 /// The first entry that would not go.
 pub(super) fn remove_workspace(folder: &Path) -> io::Result<()> {
-    match open_up(folder) {
+    match unlock(folder) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         opened => opened?,
     }
@@ -253,44 +253,44 @@ pub(super) fn remove_workspace(folder: &Path) -> io::Result<()> {
         // `file_type` does not follow links.
         if entry.file_type()?.is_dir() {
             remove_tree(&entry.path())?;
-        } else if entry.file_name() != CLAIM {
+        } else if entry.file_name() != LOCK_FILE {
             fs::remove_file(entry.path())?;
         }
     }
-    // A sweep may take the folder for one that has just been made, and come first.
-    gone(fs::remove_file(folder.join(CLAIM)))?;
-    gone(fs::remove_dir(folder))
+    // A sweep may have removed the empty directory already.
+    ignore_not_found(fs::remove_file(folder.join(LOCK_FILE)))?;
+    ignore_not_found(fs::remove_dir(folder))
 }
 
-/// An agent may have taken the permissions of the folder.
-fn open_up(folder: &Path) -> io::Result<()> {
+/// An agent may have changed the permissions of the directory.
+fn unlock(folder: &Path) -> io::Result<()> {
     if fs::symlink_metadata(folder)?.permissions().mode() & 0o700 == 0o700 {
         return Ok(());
     }
     fs::set_permissions(folder, Permissions::from_mode(0o700))
 }
 
-/// What is not there is removed already.
-fn gone(removed: io::Result<()>) -> io::Result<()> {
+/// A missing file counts as removed.
+fn ignore_not_found(removed: io::Result<()>) -> io::Result<()> {
     removed.or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
 }
 
 impl AttemptDirs {
-    /// What the attempt's agents see of the workspace.
+    /// The part of the workspace that the attempt's agents see.
     #[must_use]
     pub fn view(&self) -> Option<View> {
         let hidden = self.base.parent()?.parent()?.to_owned();
         Some(View { hidden, shown: self.base.clone() })
     }
 
-    /// Makes the directories that only an agent needs.
+    /// Creates the directories that only an agent needs.
     ///
     /// # Errors
     /// The file system's.
-    pub fn for_agent(&self) -> io::Result<()> {
+    pub fn create_agent_dirs(&self) -> io::Result<()> {
         for folder in [&self.home, &self.tmp] {
             match create_private(folder) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(at(folder, error)),
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(with_path(folder, error)),
                 _ => {}
             }
         }
@@ -300,14 +300,14 @@ impl AttemptDirs {
 
 impl Drop for Workspace {
     fn drop(&mut self) {
-        // `close` tells what went wrong; this is for the paths that never came to it.
+        // `close` reports errors; this is for paths that never reach it.
         let _ = self.close();
     }
 }
 
-/// Makes a directory whose name nobody can guess.
-fn create_secret(within: &Path) -> io::Result<PathBuf> {
-    /// Of 36 characters each: 2^62 names, and short, since the paths of sockets are.
+/// Creates a directory with an unguessable name.
+fn create_unguessable(within: &Path) -> io::Result<PathBuf> {
+    /// 2^62 names of 36 characters each, and short enough for the paths of sockets.
     const LENGTH: usize = 12;
     // Keyed by the system's random numbers.
     let random = RandomState::new();
@@ -318,7 +318,7 @@ fn create_secret(within: &Path) -> io::Result<PathBuf> {
         number /= 36;
     }
     let path = within.join(name);
-    create_private(&path).map_err(|error| at(&path, error))?;
+    create_private(&path).map_err(|error| with_path(&path, error))?;
     Ok(path)
 }
 
@@ -331,9 +331,9 @@ mod tests {
     use super::*;
     use host_model::{Fixture, Shortage};
 
-    /// A copy that cannot be made to its end, as on a full disk.
+    /// A copy that fails, as on a full disk.
     #[test]
-    fn what_an_attempt_began_to_make_is_removed_where_that_fails() {
+    fn a_partly_created_attempt_is_removed_on_failure() {
         let here = tempfile::tempdir().unwrap();
         let root = here.path().join("root");
         fs::create_dir(&root).unwrap();
@@ -346,7 +346,7 @@ mod tests {
         let made = attempt().unwrap();
         assert!(made.root.join("first").is_file());
         workspace.release(&made, true).unwrap();
-        // A socket is nothing that can be copied.
+        // A socket cannot be copied.
         let _socket = std::os::unix::net::UnixListener::bind(into.join("before/second")).unwrap();
         attempt().unwrap_err();
         let panics = || workspace.attempt(Some(&snapshot), false, &|| panic!("it fell over"));
@@ -358,13 +358,13 @@ mod tests {
         assert!(left.is_empty(), "{left:?}");
     }
 
-    /// `/dev/full` is always out of room.
+    /// `/dev/full` is always full.
     #[test]
-    fn an_error_with_its_path_still_tells_the_shortage() {
+    fn errors_with_paths_keep_their_cause() {
         let written = fs::write("/dev/full", "x").unwrap_err();
-        let error = at(Path::new("/a/b"), written);
+        let error = with_path(Path::new("/a/b"), written);
         assert!(error.to_string().starts_with("/a/b: No space left"), "{error}");
         assert_eq!(Shortage::of(&error), Some(Shortage::Room));
-        assert_eq!(Shortage::of(&at(Path::new("/a"), error)), Some(Shortage::Room));
+        assert_eq!(Shortage::of(&with_path(Path::new("/a"), error)), Some(Shortage::Room));
     }
 }

@@ -12,7 +12,7 @@ use crate::runner::{
     unwind::{caught, caught_now},
 };
 use host_model::{AttemptRecord, Fault, FaultClass, Outcome, Report, Usage};
-use host_wasm::sandbox::{AttemptDirs, Snapshot, Tripwire};
+use host_wasm::sandbox::{AttemptDirs, Snapshot, Violations};
 
 impl AttemptExecutor {
     /// Ends an attempt that came to `outcome`: its agents, its artifacts, its directories. Its record.
@@ -31,7 +31,7 @@ impl AttemptExecutor {
             Err(fault) => (Some(fault), Usage::default()),
         };
         let disk = attempt.scenario.limits.disk;
-        let looked = caught(last_look_at_disk(&attempt.dirs, disk, &attempt.tripwire)).await;
+        let looked = caught(last_look_at_disk(&attempt.dirs, disk, &attempt.violations)).await;
         let evidence = caught(self.keep_evidence(&attempt, &outcome)).await;
         let broken = [("looking at the disk", looked), ("keeping artifacts", evidence)];
         let broken = broken.into_iter().find_map(|(what, done)| Some(panicked(what, &done.err()?)));
@@ -44,18 +44,18 @@ impl AttemptExecutor {
         for left in survivors.iter().chain(&unremoved).chain(&unscrubbed).chain(&broken) {
             feed.report(Report::Left { what: left.message.clone() }).await;
         }
-        let crowd = attempt.tripwire.crowd();
+        let crowd = attempt.violations.concurrency_exceeded();
         if let Some(crowd) = crowd {
             feed.report(Report::Cut { what: format!("the network: {crowd}") }).await;
         }
-        if let Some(what) = attempt.tripwire.odd_names() {
+        if let Some(what) = attempt.violations.lossy_names() {
             feed.report(Report::Cut { what }).await;
         }
         let beside = Beside {
-            breach: attempt.tripwire.breached(),
+            breach: attempt.violations.breached(),
             session: attempt.sessions.fault(),
             left: survivors.or(unremoved).or(unscrubbed).or(broken),
-            denials: tell_denials(&attempt.tripwire, feed).await,
+            denials: tell_denials(&attempt.violations, feed).await,
             crowd,
         };
         let outcome = settle(outcome, beside);
@@ -71,7 +71,7 @@ impl AttemptExecutor {
             self.keep(dirs, snapshot.and_then(Snapshot::before), folder, feed).await;
         }
         if let (Some(all), Some(audit)) = (&self.audit, &attempt.audit) {
-            match audit.keep(folder) {
+            match audit.save(folder) {
                 Ok(uses) => all.add(scenario, &self.plugins[scenario.plugin.0].digest, uses),
                 Err(error) => tell_left_out(vec![format!("audit.jsonl was not kept: {error}")], feed).await,
             }
@@ -101,12 +101,12 @@ impl AttemptExecutor {
 }
 
 /// Looks at the disk use when nothing of the attempt runs any more, and waits for what the machine is short of.
-async fn last_look_at_disk(dirs: &Arc<AttemptDirs>, bound: u64, tripwire: &Arc<Tripwire>) {
+async fn last_look_at_disk(dirs: &Arc<AttemptDirs>, bound: u64, violations: &Arc<Violations>) {
     let mut waits = WAITS.into_iter();
-    while let Err(short) = look_at_disk(dirs, bound, tripwire).await {
+    while let Err(short) = look_at_disk(dirs, bound, violations).await {
         match waits.next().filter(|_| short.is_shortage()) {
             Some(wait) => tokio::time::sleep(wait).await,
-            None => return tripwire.breach(short),
+            None => return violations.breach(short),
         }
     }
 }
@@ -117,8 +117,8 @@ fn panicked(what: &str, words: &str) -> Fault {
 }
 
 /// Tells what the component was refused.
-async fn tell_denials(tripwire: &Tripwire, feed: &Feed) -> Vec<String> {
-    let (mut denials, more) = tripwire.denials();
+async fn tell_denials(violations: &Violations, feed: &Feed) -> Vec<String> {
+    let (mut denials, more) = violations.denials();
     if more > 0 {
         denials.push(if more == 1 { "once more".to_owned() } else { format!("{more} more times") });
     }

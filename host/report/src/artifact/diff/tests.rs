@@ -53,7 +53,7 @@ fn make_executable(path: &Path) {
 }
 
 #[test]
-fn what_did_not_change_is_not_told() {
+fn unchanged_files_are_not_listed() {
     let trees = Trees::new();
     trees.both("a/b.md", "text\n");
     trees.both("same.bin", "\0");
@@ -101,7 +101,7 @@ fn git_applies_the_difference() {
 }
 
 #[test]
-fn what_is_no_text_takes_a_line() {
+fn binary_files_take_one_line() {
     let trees = Trees::new();
     trees.put("before", "image", b"\0\x01");
     trees.put("after", "image", b"\0\x01\x02");
@@ -131,7 +131,7 @@ fn what_is_no_text_takes_a_line() {
 }
 
 #[test]
-fn a_link_is_not_followed_and_a_name_makes_no_line() {
+fn links_are_not_followed_and_names_stay_on_their_line() {
     let trees = Trees::new();
     symlink("/etc/passwd", trees.path("after/link\n+++ forged")).unwrap();
     symlink("/etc", trees.path("after/folder")).unwrap();
@@ -144,7 +144,7 @@ fn a_link_is_not_followed_and_a_name_makes_no_line() {
 }
 
 #[test]
-fn the_difference_is_bounded_and_the_cut_is_said() {
+fn the_difference_is_bounded_and_says_so() {
     let trees = Trees::new();
     for number in 0..10 {
         trees.put("after", &format!("f{number}"), format!("{}\n", "x".repeat(1000)));
@@ -158,7 +158,7 @@ fn the_difference_is_bounded_and_the_cut_is_said() {
 }
 
 #[test]
-fn lines_that_have_nothing_in_common_take_no_longer_than_they_may() {
+fn unrelated_files_do_not_exceed_the_time_limit() {
     let trees = Trees::new();
     let lines =
         |sign: char| (0..20_000).map(|number| format!("{sign}{}\n", number * 7919 % 20_011)).collect::<String>();
@@ -171,7 +171,7 @@ fn lines_that_have_nothing_in_common_take_no_longer_than_they_may() {
 }
 
 #[test]
-fn what_is_not_listed_is_not_taken_for_gone() {
+fn unlisted_files_do_not_count_as_removed() {
     let trees = Trees::new();
     let deep = "d/".repeat(70);
     trees.both(&format!("{deep}file"), "text");
@@ -183,7 +183,7 @@ fn what_is_not_listed_is_not_taken_for_gone() {
 }
 
 #[test]
-fn a_file_that_could_not_be_compared_is_not_said_to_have_changed() {
+fn uncompared_files_do_not_count_as_changed() {
     let trees = Trees::new();
     trees.both("large", &"x".repeat(100));
     let listing = |side: &str| Listing::of(&trees.path(side), CopyLimits::default()).unwrap();

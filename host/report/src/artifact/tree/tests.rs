@@ -67,7 +67,7 @@ fn a_swapped_in_pipe_or_link_is_not_followed() {
 }
 
 #[test]
-fn odd_names_are_copied_and_shown_harmlessly() {
+fn unusual_names_are_copied_and_escaped() {
     let trees = trees();
     let odd = OsStr::from_bytes(b"a\n\xff\x1b[31m");
     fs::write(trees.from.join(odd), "x").unwrap();
@@ -79,7 +79,7 @@ fn odd_names_are_copied_and_shown_harmlessly() {
 }
 
 #[test]
-fn what_does_not_fit_is_said_and_smaller_files_still_fit() {
+fn oversized_files_are_noted_and_smaller_ones_copied() {
     let trees = trees();
     File::create(trees.from.join("a-sparse")).unwrap().set_len(1 << 40).unwrap();
     fs::write(trees.from.join("b"), "123").unwrap();
@@ -110,13 +110,13 @@ fn too_many_entries_and_too_deep_folders_are_cut() {
 }
 
 #[test]
-fn the_list_of_what_was_left_out_is_bounded() {
+fn the_list_of_skipped_files_is_bounded() {
     let trees = trees();
     for n in 0..150 {
         symlink("x", trees.from.join(format!("{n:03}"))).unwrap();
     }
     let copied = trees.copy(CopyLimits::default());
-    assert_eq!(copied.skipped.len(), SKIPPED + 1);
+    assert_eq!(copied.skipped.len(), MAX_SKIPPED + 1);
     assert_eq!(copied.skipped.last().unwrap(), "and 50 more");
 }
 

@@ -14,16 +14,16 @@ const MIB: usize = 1 << 20;
 fn attempt() -> (tempfile::TempDir, AttemptDirs) {
     let folder = tempfile::tempdir().unwrap();
     let base = folder.path().join("a0");
-    let named = |name: &str| {
+    let shown = |name: &str| {
         fs::create_dir_all(base.join(name)).unwrap();
         base.join(name)
     };
     let dirs = AttemptDirs {
-        root: named("root"),
-        config: named("config"),
-        folders: named("folders"),
-        home: named("home"),
-        tmp: named("tmp"),
+        root: shown("root"),
+        config: shown("config"),
+        folders: shown("folders"),
+        home: shown("home"),
+        tmp: shown("tmp"),
         own: Default::default(),
         base,
     };
@@ -46,21 +46,21 @@ fn unprivileged<T: Send + 'static>(test: impl FnOnce() -> T + Send + 'static) ->
 }
 
 #[test]
-fn what_the_host_put_there_does_not_count() {
+fn files_of_the_host_do_not_count() {
     let (_folder, dirs) = attempt();
     let before = dirs.disk_use(&[]).unwrap();
     let shown = dirs.base.join("session-1");
     fs::create_dir(&shown).unwrap();
-    dirs.put_there(&fs::symlink_metadata(&shown).unwrap());
+    dirs.exclude_from_disk_use(&fs::symlink_metadata(&shown).unwrap());
     fs::write(shown.join("events.jsonl"), vec![1; 4 * MIB]).unwrap();
-    dirs.put_there(&fs::symlink_metadata(shown.join("events.jsonl")).unwrap());
+    dirs.exclude_from_disk_use(&fs::symlink_metadata(shown.join("events.jsonl")).unwrap());
     assert_eq!(dirs.disk_use(&[]).unwrap(), before);
     fs::write(dirs.root.join("file"), vec![1; MIB]).unwrap();
     assert!(dirs.disk_use(&[]).unwrap().bytes >= before.bytes + MIB as u64, "the attempt's own still does");
 }
 
 #[test]
-fn what_is_closed_to_its_owner_is_counted_and_stays_closed() {
+fn locked_directories_are_counted_and_stay_locked() {
     let (_folder, dirs) = attempt();
     for (name, closed) in [("none", 0o000), ("unsearchable", 0o600), ("unreadable", 0o300)] {
         let outer = dirs.root.join(name);
@@ -88,7 +88,7 @@ fn what_is_closed_to_its_owner_is_counted_and_stays_closed() {
 fn a_file_counts_once_by_its_blocks() {
     let (_folder, dirs) = attempt();
     let empty = dirs.disk_use(&[]).unwrap().bytes;
-    assert_eq!(empty, 5 * ENTRY, "the directories themselves");
+    assert_eq!(empty, 5 * ENTRY_BYTES, "the directories themselves");
     File::create(dirs.root.join("sparse")).unwrap().set_len(1 << 40).unwrap();
     fs::write(dirs.home.join("one"), vec![1; 4 * MIB]).unwrap();
     fs::hard_link(dirs.home.join("one"), dirs.tmp.join("two")).unwrap();
@@ -99,20 +99,24 @@ fn a_file_counts_once_by_its_blocks() {
 }
 
 #[test]
-fn files_without_a_name_are_counted_while_they_are_open() {
+fn unlinked_files_are_counted_while_they_are_open() {
     let (_folder, dirs) = attempt();
     let own = [i32::try_from(std::process::id()).unwrap()];
     let before = dirs.disk_use(&own).unwrap();
-    assert_eq!(before.nameless, 0);
+    assert_eq!(before.unlinked_bytes, 0);
     let removed = dirs.root.join("removed");
     let mut file = File::create(&removed).unwrap();
     file.write_all(&vec![1; 4 * MIB]).unwrap();
     file.sync_all().unwrap();
-    let held = file.metadata().unwrap().blocks() * 512;
+    let allocated_bytes = file.metadata().unwrap().blocks() * 512;
     fs::remove_file(&removed).unwrap();
     let again = file.try_clone().unwrap();
     let used = dirs.disk_use(&own).unwrap();
-    assert_eq!((used.nameless, used.bytes), (held, before.bytes + held), "twice open, counted once");
+    assert_eq!(
+        (used.unlinked_bytes, used.bytes),
+        (allocated_bytes, before.bytes + allocated_bytes),
+        "twice open, counted once"
+    );
     assert_eq!(dirs.disk_use(&[]).unwrap(), before, "nobody holds it");
     drop((file, again));
     assert_eq!(dirs.disk_use(&own).unwrap(), before);
@@ -120,12 +124,12 @@ fn files_without_a_name_are_counted_while_they_are_open() {
     if let Ok(mut never) = File::options().write(true).custom_flags(libc::O_TMPFILE).mode(0o600).open(&dirs.tmp) {
         never.write_all(&vec![1; 2 * MIB]).unwrap();
         never.sync_all().unwrap();
-        assert!(dirs.disk_use(&own).unwrap().nameless >= 2 * MIB as u64);
+        assert!(dirs.disk_use(&own).unwrap().unlinked_bytes >= 2 * MIB as u64);
     }
 }
 
 #[test]
-fn counting_changes_no_time() {
+fn counting_does_not_change_access_times() {
     let (_folder, dirs) = attempt();
     fs::write(dirs.root.join("file"), "text").unwrap();
     let long_ago = SystemTime::now() - Duration::from_secs(7 * 24 * 3600);
@@ -150,26 +154,26 @@ fn too_deep_a_tree_cannot_be_counted() {
         rustix::fs::mkdirat(&folder, name.as_str(), rustix::fs::Mode::RWXU).unwrap();
         folder = rustix::fs::openat(&folder, name.as_str(), OFlags::DIRECTORY, rustix::fs::Mode::empty()).unwrap();
     }
-    assert!(matches!(dirs.disk_use(&[]), Err(Uncounted::TooDeep)));
+    assert!(matches!(dirs.disk_use(&[]), Err(DiskUseError::TooDeep)));
     crate::sandbox::remove_tree(&dirs.root).unwrap();
 }
 
 #[test]
-fn closed_folders_hold_few_descriptors_open() {
+fn locked_directories_use_few_descriptors() {
     let (_folder, dirs) = attempt();
     let mut path = dirs.root.clone();
-    for _ in 0..=MOST_OPENED_UP {
+    for _ in 0..=MAX_UNLOCKED {
         path.push("d");
         fs::create_dir(&path).unwrap();
     }
-    let closed: Vec<_> = path.ancestors().take(MOST_OPENED_UP + 1).map(Path::to_owned).collect();
+    let closed: Vec<_> = path.ancestors().take(MAX_UNLOCKED + 1).map(Path::to_owned).collect();
     let set = |mode| move |folder: &PathBuf| fs::set_permissions(folder, Permissions::from_mode(mode)).unwrap();
     closed.iter().for_each(set(0o000));
     let (dirs, counted) = unprivileged(move || {
         let counted = dirs.disk_use(&[]);
         (dirs, counted)
     });
-    assert!(matches!(counted, Err(Uncounted::TooDeep)), "{counted:?}");
+    assert!(matches!(counted, Err(DiskUseError::TooDeep)), "{counted:?}");
     closed.iter().rev().for_each(set(0o700));
     assert!(dirs.disk_use(&[]).is_ok());
 }

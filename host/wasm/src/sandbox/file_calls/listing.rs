@@ -1,4 +1,4 @@
-//! Reads a directory a few entries at a time, and leaves none out: not for a name that is not UTF-8, nor for a file
+//! Reads a directory a few entries at a time, without missing any: neither names that are not UTF-8, nor files next to one
 //! that is removed meanwhile.
 
 use std::{fs::File, io};
@@ -8,8 +8,8 @@ use rustix::{
     io::Errno,
 };
 
-/// Entries that are read together. More of them would take memory for each listing that a component leaves open.
-const CHUNK: usize = 64;
+/// Entries that are read together. More would cost memory for each listing that a component leaves open.
+const MAX_ENTRIES: usize = 64;
 
 /// A directory that is being listed.
 pub(super) struct Listing {
@@ -21,12 +21,12 @@ pub(super) struct Listing {
 pub(super) struct Entry {
     pub(super) name: String,
     pub(super) kind: FileType,
-    /// The name's bytes, where they are not UTF-8.
-    pub(super) odd: Option<Vec<u8>>,
+    /// The bytes of the name if it is not UTF-8.
+    pub(super) raw_name: Option<Vec<u8>>,
 }
 
 impl Listing {
-    /// Begins to list `directory`, from the start whatever was read of it before.
+    /// Starts a listing of `directory` from its beginning.
     pub(super) fn of(directory: &File) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         Ok(Self { directory: Dir::new(openat(directory, ".", flags, Mode::empty())?)? })
@@ -35,7 +35,7 @@ impl Listing {
     /// The next entries; none at the end.
     pub(super) fn next(&mut self) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        while entries.len() < CHUNK {
+        while entries.len() < MAX_ENTRIES {
             let Some(found) = self.directory.read() else { break };
             let found = found?;
             let name = found.file_name();
@@ -59,8 +59,8 @@ impl Listing {
 impl Entry {
     fn new(name: &[u8], kind: FileType) -> Self {
         let shown = String::from_utf8_lossy(name);
-        let odd = matches!(shown, std::borrow::Cow::Owned(_)).then(|| name.to_owned());
-        Self { name: shown.into_owned(), kind, odd }
+        let raw_name = matches!(shown, std::borrow::Cow::Owned(_)).then(|| name.to_owned());
+        Self { name: shown.into_owned(), kind, raw_name }
     }
 }
 
@@ -75,7 +75,7 @@ mod tests {
         let mut all = Vec::new();
         loop {
             let entries = listing.next().unwrap();
-            assert!(entries.len() <= CHUNK);
+            assert!(entries.len() <= MAX_ENTRIES);
             if entries.is_empty() {
                 return all;
             }
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_utf_8_is_shown_and_hides_no_other() {
+    fn a_non_utf8_name_is_listed_and_hides_no_other() {
         let folder = tempfile::tempdir().unwrap();
         for name in [b"aa".as_slice(), b"b\xff", b"zz", "\u{fffd}".as_bytes()] {
             fs::write(folder.path().join(OsStr::from_bytes(name)), "").unwrap();
@@ -92,12 +92,12 @@ mod tests {
         let mut entries = all(folder.path());
         entries.sort_by(|a, b| a.name.cmp(&b.name));
         let names: Vec<(&str, Option<&[u8]>)> =
-            entries.iter().map(|entry| (entry.name.as_str(), entry.odd.as_deref())).collect();
+            entries.iter().map(|entry| (entry.name.as_str(), entry.raw_name.as_deref())).collect();
         assert_eq!(names, [("aa", None), ("b\u{fffd}", Some(b"b\xff".as_slice())), ("zz", None), ("\u{fffd}", None)]);
     }
 
     #[test]
-    fn a_large_directory_is_listed_whole_and_kinds_are_known() {
+    fn large_directories_are_listed_completely_with_their_types() {
         let folder = tempfile::tempdir().unwrap();
         let names: BTreeSet<String> = (0..1_000).map(|number| format!("file-{number}")).collect();
         for name in &names {

@@ -1,4 +1,4 @@
-//! Opens the paths that a component names: beneath their directory, without waiting, and only files and directories.
+//! Opens paths for a component: beneath their directory, without blocking, and only files and directories.
 
 use std::{fs::File, io, sync::LazyLock};
 
@@ -7,12 +7,12 @@ use rustix::{
     io::Errno,
 };
 
-/// How often a path is looked up again that was renamed meanwhile.
-const RETRIES: usize = 4;
+/// How often a path is resolved again that was renamed meanwhile.
+const MAX_RETRIES: usize = 4;
 
-/// How a component wants to open a path.
+/// How to open a path.
 #[derive(Clone, Copy, Debug, Default)]
-pub(in super::super) struct Wanted {
+pub(in super::super) struct OpenOptions {
     pub(in super::super) follow: bool,
     pub(in super::super) create: bool,
     pub(in super::super) exclusive: bool,
@@ -31,18 +31,18 @@ pub(super) enum Opened {
     Directory(File),
 }
 
-impl Wanted {
-    /// Whether it may change something.
+impl OpenOptions {
+    /// Whether it may change the file.
     pub(super) fn changes(self) -> bool {
         self.create || self.truncate || self.write
     }
 
-    /// Whether the result can be read. What is not opened for writing is opened for reading.
+    /// Whether the result can be read. A file that is not opened for writing is opened for reading.
     pub(super) fn reads(self) -> bool {
         self.read || !self.write
     }
 
-    /// Refuses what no path can be opened with.
+    /// Refuses invalid combinations.
     pub(super) fn check(self) -> io::Result<()> {
         if self.synchronized {
             return Err(Errno::NOTSUP.into());
@@ -67,7 +67,7 @@ impl Wanted {
     }
 }
 
-/// Whether the kernel has the call that resolves a path safely. Containers with old filters refuse it.
+/// Whether `openat2` is available. Containers with old seccomp filters refuse it.
 pub(super) fn is_available() -> bool {
     static AVAILABLE: LazyLock<bool> = LazyLock::new(|| {
         let opened = openat2(CWD, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), ResolveFlags::BENEATH);
@@ -76,39 +76,39 @@ pub(super) fn is_available() -> bool {
     *AVAILABLE
 }
 
-/// Opens `path` in `directory`. A named pipe, a socket or a device is refused with `ENOTSUP`, what lies on another file
-/// system or outside of the directory with `EPERM`.
+/// Opens `path` in `directory`. A named pipe, a socket or a device is refused with `ENOTSUP`; a file on another file system or
+/// outside the directory with `EPERM`.
 ///
 /// # Errors
-/// The file system's; `EAGAIN` where somebody holds a lease on the file.
-pub(super) fn open(directory: &File, path: &[u8], wanted: Wanted) -> io::Result<Opened> {
-    // Looked at before: to open a pipe wakes whoever waits for a reader, and to open a device may do anything.
-    match resolve(directory, path, OFlags::PATH | (wanted.flags() & OFlags::NOFOLLOW)) {
+/// The file system's; `EAGAIN` if another process holds a lease on the file.
+pub(super) fn open(directory: &File, path: &[u8], options: OpenOptions) -> io::Result<Opened> {
+    // Checked before: opening a pipe wakes its writers, and opening a device may have any effect.
+    match resolve(directory, path, OFlags::PATH | (options.flags() & OFlags::NOFOLLOW)) {
         Ok(found) => drop(kind(&found)?),
-        Err(Errno::NOENT) if wanted.create => {}
+        Err(Errno::NOENT) if options.create => {}
         Err(error) => return Err(error.into()),
     }
-    // And looked at after, since something else may be there by now. With `O_NONBLOCK` nothing makes it wait: neither a
-    // pipe without another end, nor a lease.
-    let opened = resolve(directory, path, wanted.flags() | OFlags::NONBLOCK | OFlags::NOCTTY)?;
+    // Checked again after, since the file may have been replaced. With `O_NONBLOCK` neither a pipe without another end nor a
+    // lease blocks.
+    let opened = resolve(directory, path, options.flags() | OFlags::NONBLOCK | OFlags::NOCTTY)?;
     match kind(&opened)? {
         FileType::Directory => Ok(Opened::Directory(opened)),
-        _ if wanted.directory => Err(Errno::NOTDIR.into()),
+        _ if options.directory => Err(Errno::NOTDIR.into()),
         _ => Ok(Opened::File(opened)),
     }
 }
 
-/// Finds `path` without opening it, whatever it is.
+/// Finds `path` without opening it.
 pub(super) fn find(directory: &File, path: &[u8], follow: bool) -> Result<File, Errno> {
     resolve(directory, path, if follow { OFlags::PATH } else { OFlags::PATH | OFlags::NOFOLLOW })
 }
 
-/// Mounts are not crossed: no directory of an attempt has one, and an agent may mount a file system that never answers.
+/// Does not cross mounts: no directory of an attempt has one, and an agent may mount a file system that never responds.
 fn resolve(directory: &File, path: &[u8], flags: OFlags) -> Result<File, Errno> {
     let how = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
     let mode = if flags.contains(OFlags::CREATE) { Mode::from_raw_mode(0o666) } else { Mode::empty() };
     let mut opened = Err(Errno::AGAIN);
-    for _ in 0..RETRIES {
+    for _ in 0..MAX_RETRIES {
         opened = openat2(directory, path, flags | OFlags::CLOEXEC, mode, how).map(File::from);
         if !matches!(opened, Err(Errno::AGAIN | Errno::INTR)) {
             break;
@@ -117,10 +117,10 @@ fn resolve(directory: &File, path: &[u8], flags: OFlags) -> Result<File, Errno> 
     opened.map_err(|error| if error == Errno::XDEV { Errno::PERM } else { error })
 }
 
-/// The kind of an open file, where a component may have it.
+/// The type of an open file, if a component may have it.
 fn kind(file: &File) -> Result<FileType, Errno> {
     match FileType::from_raw_mode(fstat(file)?.st_mode) {
-        // Opened without being followed, which fails in its own way.
+        // A link that is not followed fails in its own way.
         kind @ (FileType::RegularFile | FileType::Directory | FileType::Symlink) => Ok(kind),
         _ => Err(Errno::NOTSUP),
     }
@@ -141,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    const READ: Wanted = Wanted {
+    const READ: OpenOptions = OpenOptions {
         follow: true,
         create: false,
         exclusive: false,
@@ -152,11 +152,11 @@ mod tests {
         synchronized: false,
     };
 
-    /// Opens on a thread of its own: a test that hangs says nothing.
-    fn open_in(folder: &Path, path: &str, wanted: Wanted) -> io::Result<Opened> {
+    /// Opens on another thread, with a timeout.
+    fn open_in(folder: &Path, path: &str, options: OpenOptions) -> io::Result<Opened> {
         let (directory, path) = (File::open(folder).unwrap(), path.to_owned());
         let (sender, receiver) = mpsc::channel();
-        std::thread::spawn(move || sender.send(open(&directory, path.as_bytes(), wanted)));
+        std::thread::spawn(move || sender.send(open(&directory, path.as_bytes(), options)));
         receiver.recv_timeout(Duration::from_secs(60)).expect("it waits")
     }
 
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn pipes_sockets_and_devices_are_refused_at_once_by_every_name() {
+    fn pipes_sockets_and_devices_are_refused_immediately() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         mkfifoat(CWD, at("pipe"), Mode::RUSR | Mode::WUSR).unwrap();
@@ -176,29 +176,29 @@ mod tests {
         let _socket = UnixListener::bind(at("socket")).unwrap();
         let ways = [
             READ,
-            Wanted { write: true, ..READ },
-            Wanted { read: false, write: true, ..READ },
-            Wanted { create: true, write: true, ..READ },
-            Wanted { truncate: true, write: true, ..READ },
-            Wanted { directory: true, ..READ },
+            OpenOptions { write: true, ..READ },
+            OpenOptions { read: false, write: true, ..READ },
+            OpenOptions { create: true, write: true, ..READ },
+            OpenOptions { truncate: true, write: true, ..READ },
+            OpenOptions { directory: true, ..READ },
         ];
         for name in ["pipe", "link", "other-name", "sub/up", "socket"] {
-            for wanted in ways {
-                assert_eq!(error(open_in(folder.path(), name, wanted)), Errno::NOTSUP, "{name} {wanted:?}");
+            for options in ways {
+                assert_eq!(error(open_in(folder.path(), name, options)), Errno::NOTSUP, "{name} {options:?}");
             }
         }
-        // A device can be made by root alone.
+        // Only root can create a device.
         if rustix::fs::mknodat(CWD, at("null"), FileType::CharacterDevice, 0o600.into(), rustix::fs::makedev(1, 3))
             .is_ok()
         {
             assert_eq!(error(open_in(folder.path(), "null", READ)), Errno::NOTSUP);
         }
-        assert_eq!(error(open_in(folder.path(), "link", Wanted { follow: false, ..READ })), Errno::LOOP);
+        assert_eq!(error(open_in(folder.path(), "link", OpenOptions { follow: false, ..READ })), Errno::LOOP);
     }
 
-    /// A program that waits for a reader of its pipe goes on waiting: the component has read nothing.
+    /// A program that waits for a reader of its pipe keeps waiting.
     #[test]
-    fn a_refused_pipe_wakes_nobody() {
+    fn refusing_a_pipe_wakes_no_writer() {
         let folder = tempfile::tempdir().unwrap();
         let pipe = folder.path().join("pipe");
         mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pipe_that_takes_a_files_place_meanwhile_is_neither_waited_for_nor_given() {
+    fn a_file_replaced_by_a_pipe_does_not_block() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::write(at("file"), "text").unwrap();
@@ -242,55 +242,55 @@ mod tests {
     }
 
     #[test]
-    fn files_are_opened_as_they_are_wanted() {
+    fn files_are_opened_with_their_options() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         fs::write(at("file"), "text").unwrap();
         symlink("file", at("link")).unwrap();
         symlink("/etc", at("away")).unwrap();
-        let write = Wanted { read: false, write: true, ..READ };
+        let write = OpenOptions { read: false, write: true, ..READ };
         for name in ["file", "link"] {
             let Opened::File(mut file) = open_in(folder.path(), name, READ).unwrap() else { panic!("a directory") };
             let mut text = String::new();
             file.read_to_string(&mut text).unwrap();
             assert_eq!(text, "text");
         }
-        let made = open_in(folder.path(), "new", Wanted { create: true, exclusive: true, ..write }).unwrap();
+        let made = open_in(folder.path(), "new", OpenOptions { create: true, exclusive: true, ..write }).unwrap();
         let Opened::File(mut made) = made else { panic!("a directory") };
         made.write_all(b"new").unwrap();
         assert_eq!(
-            error(open_in(folder.path(), "new", Wanted { create: true, exclusive: true, ..write })),
+            error(open_in(folder.path(), "new", OpenOptions { create: true, exclusive: true, ..write })),
             Errno::EXIST
         );
-        open_in(folder.path(), "file", Wanted { truncate: true, ..write }).unwrap();
+        open_in(folder.path(), "file", OpenOptions { truncate: true, ..write }).unwrap();
         assert_eq!(fs::read(at("file")).unwrap(), b"");
         assert!(matches!(open_in(folder.path(), ".", READ), Ok(Opened::Directory(_))));
-        assert_eq!(error(open_in(folder.path(), "file", Wanted { directory: true, ..READ })), Errno::NOTDIR);
+        assert_eq!(error(open_in(folder.path(), "file", OpenOptions { directory: true, ..READ })), Errno::NOTDIR);
         assert_eq!(error(open_in(folder.path(), "none", READ)), Errno::NOENT);
         for outside in ["away", "../file", "/etc", "away/passwd"] {
             assert_eq!(error(open_in(folder.path(), outside, READ)), Errno::PERM, "{outside}");
         }
-        assert!(Wanted { directory: true, create: true, ..READ }.check().is_err());
-        assert!(Wanted { synchronized: true, ..READ }.check().is_err());
+        assert!(OpenOptions { directory: true, create: true, ..READ }.check().is_err());
+        assert!(OpenOptions { synchronized: true, ..READ }.check().is_err());
     }
 
     #[test]
-    fn another_file_system_is_not_entered() {
-        // `/proc` is one, wherever there is one.
+    fn other_file_systems_are_not_entered() {
+        // `/proc` is another file system, if it exists.
         if Path::new("/proc/self/status").exists() {
             assert_eq!(error(open_in(Path::new("/"), "proc/self/status", READ)), Errno::PERM);
         }
     }
 
     #[test]
-    fn a_lease_is_not_waited_for() {
+    fn opening_a_leased_file_does_not_block() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("leased");
         fs::write(&path, "text").unwrap();
         let holder = fs::OpenOptions::new().write(true).open(&path).unwrap();
         // SAFETY: the descriptor is open, and the call takes a number.
         let leased = unsafe { libc::fcntl(std::os::fd::AsRawFd::as_raw_fd(&holder), libc::F_SETLEASE, libc::F_WRLCK) };
-        // Some file systems have none. SIGIO, which tells the holder, is none of the test's.
+        // Some file systems do not support leases. The test ignores SIGIO, which notifies the holder.
         if leased == 0 {
             // SAFETY: a signal that is ignored runs no code.
             unsafe { libc::signal(libc::SIGIO, libc::SIG_IGN) };

@@ -14,14 +14,15 @@ use wasmtime_wasi::{
 };
 
 use super::{
-    Entry, FileCalls, HasSandbox, Held, Listing, Times, Wanted, calls, list, list_on, odd_names, open, times::moment,
+    Entry, FileCalls, HasSandbox, Listing, OpenOptions, Reservation, Times, calls, list, list_more, lossy_names, open,
+    times::system_time,
 };
 
 type Answer<V> = wasmtime::Result<(Result<V, ErrorCode>,)>;
 
 pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut types = linker.instance("wasi:filesystem/types@0.2.12")?;
-    // Without the kernel's help a path is opened as wasmtime does it.
+    // Without the kernel's help, paths are opened by wasmtime's own function.
     if open::is_available() {
         types.func_wrap_async(
             "[method]descriptor.open-at",
@@ -39,38 +40,37 @@ pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> 
                         Err(code) => return Ok((Err(code),)),
                     };
                     let opened = calls(store.data_mut())
-                        .open(directory, path.into(), wanted(path_flags, open_flags, flags))
+                        .open(directory, path.into(), open_options(path_flags, open_flags, flags))
                         .await;
-                    given(match opened {
+                    returned(match opened {
                         Ok(opened) => Ok(store.data_mut().sandbox().table().push(opened)?),
                         Err(error) => Err(error.into()),
                     })
                 })
             },
         )?;
-        times_to_linker(&mut types)?;
-        odd_names_to_linker(&mut types)?;
+        add_times(&mut types)?;
+        add_lossy_names(&mut types)?;
     }
-    listing_to_linker(&mut types)
+    add_listing(&mut types)
 }
 
-/// As wasmtime does it, but where a link at the end of the path is followed.
-fn times_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
+/// Replaces wasmtime's function for a path whose last link is followed.
+fn add_times<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     types.func_wrap_async(
         "[method]descriptor.set-times-at",
         |mut store: StoreContextMut<'_, T>,
-         (fd, flags, path, read, changed): (Resource<Descriptor>, PathFlags, String, NewTimestamp, NewTimestamp)| {
+         (fd, flags, path, read, modified): (Resource<Descriptor>, PathFlags, String, NewTimestamp, NewTimestamp)| {
             Box::new(async move {
                 let data = store.data_mut();
                 if !flags.contains(PathFlags::SYMLINK_FOLLOW) {
-                    return answered(data.filesystem().set_times_at(fd, flags, path, read, changed).await);
+                    return answered(data.filesystem().set_times_at(fd, flags, path, read, modified).await);
                 }
                 let directory = match directory(data, &fd)? {
                     Ok(directory) => directory,
                     Err(code) => return Ok((Err(code),)),
                 };
-                let times = time(read).and_then(|read| Ok(Times { read, changed: time(changed)? }));
-                given(match times {
+                                returned(match times(read, modified) {
                     Ok(times) => calls(data).set_times(directory, path.into(), times).await.map_err(ErrorCode::from),
                     Err(error) => Err(io::Error::from(error).into()),
                 })
@@ -79,74 +79,51 @@ fn times_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -
     )
 }
 
-fn time(time: NewTimestamp) -> Result<Option<SystemTime>, Errno> {
-    match time {
-        NewTimestamp::NoChange => Ok(None),
-        NewTimestamp::Now => Ok(Some(SystemTime::now())),
-        NewTimestamp::Timestamp(time) => moment(time.seconds.into(), time.nanoseconds).map(Some),
+/// Wraps the calls that inspect a path without opening it: they accept the names that a listing shows.
+fn add_lossy_names<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
+    macro_rules! add {
+        ($name:literal, $by_path:ident, $by_descriptor:ident, $value:ty) => {
+            types.func_wrap_async(
+                $name,
+                |mut store: StoreContextMut<'_, T>, (fd, flags, path): (Resource<Descriptor>, PathFlags, String)| {
+                    Box::new(async move {
+                        let handle = fd.rep();
+                        let data = store.data_mut();
+                        let found = data.filesystem().$by_path(fd, flags, path.clone()).await;
+                        match answered(found)? {
+                            (Err(ErrorCode::NoEntry),) if lossy_names::may_be_lossy(&path) => {
+                                let Some(found) = find_lossy(data, handle, path, flags).await? else {
+                                    return Ok((Err(ErrorCode::NoEntry),));
+                                };
+                                let borrowed = Resource::new_borrow(found.rep());
+                                let value: Result<$value, _> = data.filesystem().$by_descriptor(borrowed).await;
+                                data.sandbox().table().delete(found)?;
+                                answered(value)
+                            }
+                            found => Ok(found),
+                        }
+                    })
+                },
+            )?
+        };
     }
+    add!("[method]descriptor.stat-at", stat_at, stat, DescriptorStat);
+    add!("[method]descriptor.metadata-hash-at", metadata_hash_at, metadata_hash, MetadataHashValue);
+    Ok(())
 }
 
-/// What looks at a path without opening it: it knows the names that a listing shows.
-fn odd_names_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
-    types.func_wrap_async(
-        "[method]descriptor.stat-at",
-        |mut store: StoreContextMut<'_, T>, (fd, flags, path): (Resource<Descriptor>, PathFlags, String)| {
-            Box::new(async move {
-                let handle = fd.rep();
-                let data = store.data_mut();
-                let stat = data.filesystem().stat_at(fd, flags, path.clone()).await;
-                match answered(stat)? {
-                    (Err(ErrorCode::NoEntry),) if odd_names::may_be_odd(&path) => {
-                        let Some(found) = find_odd(data, handle, path, flags).await? else {
-                            return Ok((Err(ErrorCode::NoEntry),));
-                        };
-                        let stat: Result<DescriptorStat, _> =
-                            data.filesystem().stat(Resource::new_borrow(found.rep())).await;
-                        data.sandbox().table().delete(found)?;
-                        answered(stat)
-                    }
-                    stat => Ok(stat),
-                }
-            })
-        },
-    )?;
-    types.func_wrap_async(
-        "[method]descriptor.metadata-hash-at",
-        |mut store: StoreContextMut<'_, T>, (fd, flags, path): (Resource<Descriptor>, PathFlags, String)| {
-            Box::new(async move {
-                let handle = fd.rep();
-                let data = store.data_mut();
-                let hash = data.filesystem().metadata_hash_at(fd, flags, path.clone()).await;
-                match answered(hash)? {
-                    (Err(ErrorCode::NoEntry),) if odd_names::may_be_odd(&path) => {
-                        let Some(found) = find_odd(data, handle, path, flags).await? else {
-                            return Ok((Err(ErrorCode::NoEntry),));
-                        };
-                        let hash: Result<MetadataHashValue, _> =
-                            data.filesystem().metadata_hash(Resource::new_borrow(found.rep())).await;
-                        data.sandbox().table().delete(found)?;
-                        answered(hash)
-                    }
-                    hash => Ok(hash),
-                }
-            })
-        },
-    )
-}
-
-async fn find_odd<T: HasSandbox>(
+async fn find_lossy<T: HasSandbox>(
     data: &mut T,
     handle: u32,
     path: String,
     flags: PathFlags,
 ) -> wasmtime::Result<Option<Resource<Descriptor>>> {
     let Ok(directory) = directory(data, &Resource::new_borrow(handle))? else { return Ok(None) };
-    let found = calls(data).find_odd(directory, path, flags.contains(PathFlags::SYMLINK_FOLLOW)).await;
+    let found = calls(data).find_lossy(directory, path, flags.contains(PathFlags::SYMLINK_FOLLOW)).await;
     found.ok().map(|found| Ok(data.sandbox().table().push(found)?)).transpose()
 }
 
-fn listing_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
+fn add_listing<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     types.resource("directory-entry-stream", ResourceType::host::<Entries>(), |mut store, handle| {
         store.data_mut().sandbox().table().delete(Resource::<Entries>::new_own(handle))?;
         Ok(())
@@ -160,7 +137,7 @@ fn listing_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>)
                     Err(code) => return Ok((Err(code),)),
                 };
                 let held = calls(store.data_mut()).listing()?;
-                given(match list(directory).await {
+                returned(match list(directory).await {
                     Ok((listing, entries)) => {
                         let sandbox = store.data_mut().sandbox();
                         let entries = Entries::new(&sandbox.files, listing, entries, held);
@@ -174,22 +151,22 @@ fn listing_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>)
     types.func_wrap_async(
         "[method]directory-entry-stream.read-directory-entry",
         |mut store: StoreContextMut<'_, T>, (entries,): (Resource<Entries>,)| {
-            Box::new(async move { given(store.data_mut().sandbox().table().get_mut(&entries)?.next().await) })
+            Box::new(async move { returned(store.data_mut().sandbox().table().get_mut(&entries)?.next().await) })
         },
     )
 }
 
-/// A listing that a component holds.
+/// A listing that a component has a handle of.
 struct Entries {
     calls: Arc<FileCalls>,
     listing: Option<Listing>,
     read: VecDeque<Entry>,
-    _held: Held,
+    _held: Reservation,
 }
 
 impl Entries {
-    fn new(calls: &Arc<FileCalls>, listing: Listing, read: Vec<Entry>, held: Held) -> Self {
-        calls.note_odd(&read);
+    fn new(calls: &Arc<FileCalls>, listing: Listing, read: Vec<Entry>, held: Reservation) -> Self {
+        calls.note_lossy(&read);
         Self { calls: Arc::clone(calls), listing: Some(listing), read: read.into(), _held: held }
     }
 
@@ -197,45 +174,19 @@ impl Entries {
         if self.read.is_empty()
             && let Some(listing) = self.listing.take()
         {
-            // After an error it is at its end.
-            let (listing, read) = list_on(listing).await?;
-            self.calls.note_odd(&read);
+            // After an error, the listing ends.
+            let (listing, read) = list_more(listing).await?;
+            self.calls.note_lossy(&read);
             if !read.is_empty() {
                 self.listing = Some(listing);
             }
             self.read = read.into();
         }
-        Ok(self.read.pop_front().map(|entry| DirectoryEntry { type_: kind(entry.kind), name: entry.name }))
+        Ok(self.read.pop_front().map(|entry| DirectoryEntry { type_: descriptor_type(entry.kind), name: entry.name }))
     }
 }
 
-/// As wasmtime tells the kinds elsewhere.
-fn kind(kind: FileType) -> DescriptorType {
-    match kind {
-        FileType::RegularFile => DescriptorType::RegularFile,
-        FileType::Directory => DescriptorType::Directory,
-        FileType::Symlink => DescriptorType::SymbolicLink,
-        FileType::BlockDevice => DescriptorType::BlockDevice,
-        FileType::CharacterDevice => DescriptorType::CharacterDevice,
-        _ => DescriptorType::Unknown,
-    }
-}
-
-fn wanted(path: PathFlags, open: OpenFlags, flags: DescriptorFlags) -> Wanted {
-    let synchronized = DescriptorFlags::FILE_INTEGRITY_SYNC
-        | DescriptorFlags::DATA_INTEGRITY_SYNC
-        | DescriptorFlags::REQUESTED_WRITE_SYNC;
-    Wanted {
-        follow: path.contains(PathFlags::SYMLINK_FOLLOW),
-        create: open.contains(OpenFlags::CREATE),
-        exclusive: open.contains(OpenFlags::EXCLUSIVE),
-        truncate: open.contains(OpenFlags::TRUNCATE),
-        directory: open.contains(OpenFlags::DIRECTORY),
-        read: flags.contains(DescriptorFlags::READ),
-        write: flags.contains(DescriptorFlags::WRITE),
-        synchronized: flags.intersects(synchronized),
-    }
-}
+conversions!(DescriptorType::Unknown);
 
 fn directory<T: HasSandbox>(data: &mut T, fd: &Resource<Descriptor>) -> wasmtime::Result<Result<Dir, ErrorCode>> {
     Ok(match data.sandbox().table().get(fd)? {
@@ -244,7 +195,7 @@ fn directory<T: HasSandbox>(data: &mut T, fd: &Resource<Descriptor>) -> wasmtime
     })
 }
 
-fn given<V>(result: Result<V, ErrorCode>) -> Answer<V> {
+fn returned<V>(result: Result<V, ErrorCode>) -> Answer<V> {
     Ok((result,))
 }
 

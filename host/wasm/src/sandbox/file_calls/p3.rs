@@ -25,11 +25,12 @@ use wasmtime_wasi::{
 };
 
 use super::{
-    Entry, FileCalls, HasSandbox, Held, Listing, Times, Wanted, calls, list, list_on, odd_names, open, times::moment,
+    Entry, FileCalls, HasSandbox, Listing, OpenOptions, Reservation, Times, calls, list, list_more, lossy_names, open,
+    times::system_time,
 };
 
 type Answer<V> = wasmtime::Result<(Result<V, ErrorCode>,)>;
-type Ended = FutureReader<Result<(), ErrorCode>>;
+type End = FutureReader<Result<(), ErrorCode>>;
 
 pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut types = linker.instance("wasi:filesystem/types@0.3.0")?;
@@ -49,7 +50,7 @@ pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> 
                         Ok(found) => found,
                         Err(code) => return Ok((Err(code),)),
                     };
-                    match calls.open(directory, path.into(), wanted(path_flags, open_flags, flags)).await {
+                    match calls.open(directory, path.into(), open_options(path_flags, open_flags, flags)).await {
                         Ok(opened) => {
                             let pushed = store.with(|mut store| store.data_mut().sandbox().table().push(opened))?;
                             Ok((Ok(pushed),))
@@ -59,21 +60,21 @@ pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> 
                 })
             },
         )?;
-        times_to_linker(&mut types)?;
-        odd_names_to_linker(&mut types)?;
+        add_times(&mut types)?;
+        add_lossy_names(&mut types)?;
     }
     types.func_wrap(
         "[method]descriptor.read-directory",
         |mut store: StoreContextMut<'_, T>,
          (fd,): (Resource<Descriptor>,)|
-         -> wasmtime::Result<((StreamReader<DirectoryEntry>, Ended),)> {
+         -> wasmtime::Result<((StreamReader<DirectoryEntry>, End),)> {
             let sandbox = store.data_mut().sandbox();
             let directory = match sandbox.table().get(&fd)? {
                 Descriptor::Dir(directory) => Ok(directory.clone()),
                 Descriptor::File(_) => Err(ErrorCode::NotDirectory),
             };
             let calls = Arc::clone(&sandbox.files);
-            let (ended, told) = oneshot::channel();
+            let (ended, result) = oneshot::channel();
             let entries = match directory {
                 Ok(directory) => {
                     let held = calls.listing()?;
@@ -81,27 +82,27 @@ pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> 
                     StreamReader::new(&mut store, entries)?
                 }
                 Err(code) => {
-                    // Nobody has asked for it yet, so there is somebody to tell it to.
+                    // The receiver still exists.
                     let _ = ended.send(Err(code));
                     StreamReader::new(&mut store, std::iter::empty())?
                 }
             };
-            Ok(((entries, FutureReader::new(&mut store, told)?),))
+            Ok(((entries, FutureReader::new(&mut store, result)?),))
         },
     )
 }
 
-/// As wasmtime does it, but where a link at the end of the path is followed.
-fn times_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
+/// Replaces wasmtime's function for a path whose last link is followed.
+fn add_times<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
     types.func_wrap_concurrent(
         "[method]descriptor.set-times-at",
         |store: &Accessor<T>,
-         (fd, flags, path, read, changed): (Resource<Descriptor>, PathFlags, String, NewTimestamp, NewTimestamp)| {
+         (fd, flags, path, read, modified): (Resource<Descriptor>, PathFlags, String, NewTimestamp, NewTimestamp)| {
             Box::pin(async move {
                 if !flags.contains(PathFlags::SYMLINK_FOLLOW) {
                     let files = store.with_getter::<WasiFilesystem>(T::filesystem);
                     let set = <WasiFilesystem as HostDescriptorWithStore<T>>::set_times_at(
-                        &files, fd, flags, path, read, changed,
+                        &files, fd, flags, path, read, modified,
                     );
                     return answered(set.await);
                 }
@@ -109,8 +110,7 @@ fn times_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -
                     Ok(found) => found,
                     Err(code) => return Ok((Err(code),)),
                 };
-                let times = time(read).and_then(|read| Ok(Times { read, changed: time(changed)? }));
-                Ok((match times {
+                                Ok((match times(read, modified) {
                     Ok(times) => calls.set_times(directory, path.into(), times).await.map_err(ErrorCode::from),
                     Err(error) => Err(io::Error::from(error).into()),
                 },))
@@ -119,81 +119,59 @@ fn times_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -
     )
 }
 
-fn time(time: NewTimestamp) -> Result<Option<SystemTime>, Errno> {
-    match time {
-        NewTimestamp::NoChange => Ok(None),
-        NewTimestamp::Now => Ok(Some(SystemTime::now())),
-        NewTimestamp::Timestamp(time) => moment(time.seconds.into(), time.nanoseconds).map(Some),
+/// Wraps the calls that inspect a path without opening it: they accept the names that a listing shows.
+fn add_lossy_names<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
+    macro_rules! add {
+        ($name:literal, $by_path:ident, $by_descriptor:ident, $value:ty) => {
+            types.func_wrap_concurrent(
+                $name,
+                |store: &Accessor<T>, (fd, flags, path): (Resource<Descriptor>, PathFlags, String)| {
+                    Box::pin(async move {
+                        let (handle, files) = (fd.rep(), store.with_getter::<WasiFilesystem>(T::filesystem));
+                        let found =
+                            <WasiFilesystem as HostDescriptorWithStore<T>>::$by_path(&files, fd, flags, path.clone());
+                        match answered(found.await)? {
+                            (Err(ErrorCode::NoEntry),) if lossy_names::may_be_lossy(&path) => {
+                                let Some(found) = find_lossy(store, handle, path, flags).await? else {
+                                    return Ok((Err(ErrorCode::NoEntry),));
+                                };
+                                let borrowed = Resource::new_borrow(found.rep());
+                                let value: Result<$value, _> =
+                                    <WasiFilesystem as HostDescriptorWithStore<T>>::$by_descriptor(&files, borrowed)
+                                        .await;
+                                store.with(|mut store| store.data_mut().sandbox().table().delete(found))?;
+                                answered(value)
+                            }
+                            found => Ok(found),
+                        }
+                    })
+                },
+            )?
+        };
     }
+    add!("[method]descriptor.stat-at", stat_at, stat, DescriptorStat);
+    add!("[method]descriptor.metadata-hash-at", metadata_hash_at, metadata_hash, MetadataHashValue);
+    Ok(())
 }
 
-/// What looks at a path without opening it: it knows the names that a listing shows.
-fn odd_names_to_linker<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -> wasmtime::Result<()> {
-    types.func_wrap_concurrent(
-        "[method]descriptor.stat-at",
-        |store: &Accessor<T>, (fd, flags, path): (Resource<Descriptor>, PathFlags, String)| {
-            Box::pin(async move {
-                let (handle, files) = (fd.rep(), store.with_getter::<WasiFilesystem>(T::filesystem));
-                let stat = <WasiFilesystem as HostDescriptorWithStore<T>>::stat_at(&files, fd, flags, path.clone());
-                match answered(stat.await)? {
-                    (Err(ErrorCode::NoEntry),) if odd_names::may_be_odd(&path) => {
-                        let Some(found) = find_odd(store, handle, path, flags).await? else {
-                            return Ok((Err(ErrorCode::NoEntry),));
-                        };
-                        let borrowed = Resource::new_borrow(found.rep());
-                        let stat: Result<DescriptorStat, _> =
-                            <WasiFilesystem as HostDescriptorWithStore<T>>::stat(&files, borrowed).await;
-                        store.with(|mut store| store.data_mut().sandbox().table().delete(found))?;
-                        answered(stat)
-                    }
-                    stat => Ok(stat),
-                }
-            })
-        },
-    )?;
-    types.func_wrap_concurrent(
-        "[method]descriptor.metadata-hash-at",
-        |store: &Accessor<T>, (fd, flags, path): (Resource<Descriptor>, PathFlags, String)| {
-            Box::pin(async move {
-                let (handle, files) = (fd.rep(), store.with_getter::<WasiFilesystem>(T::filesystem));
-                let hash =
-                    <WasiFilesystem as HostDescriptorWithStore<T>>::metadata_hash_at(&files, fd, flags, path.clone());
-                match answered(hash.await)? {
-                    (Err(ErrorCode::NoEntry),) if odd_names::may_be_odd(&path) => {
-                        let Some(found) = find_odd(store, handle, path, flags).await? else {
-                            return Ok((Err(ErrorCode::NoEntry),));
-                        };
-                        let borrowed = Resource::new_borrow(found.rep());
-                        let hash: Result<MetadataHashValue, _> =
-                            <WasiFilesystem as HostDescriptorWithStore<T>>::metadata_hash(&files, borrowed).await;
-                        store.with(|mut store| store.data_mut().sandbox().table().delete(found))?;
-                        answered(hash)
-                    }
-                    hash => Ok(hash),
-                }
-            })
-        },
-    )
-}
-
-async fn find_odd<T: HasSandbox + 'static>(
+async fn find_lossy<T: HasSandbox + 'static>(
     store: &Accessor<T>,
     handle: u32,
     path: String,
     flags: PathFlags,
 ) -> wasmtime::Result<Option<Resource<Descriptor>>> {
     let Ok((calls, directory)) = directory(store, &Resource::new_borrow(handle))? else { return Ok(None) };
-    let found = calls.find_odd(directory, path, flags.contains(PathFlags::SYMLINK_FOLLOW)).await;
+    let found = calls.find_lossy(directory, path, flags.contains(PathFlags::SYMLINK_FOLLOW)).await;
     let pushed = found.ok().map(|found| store.with(|mut store| store.data_mut().sandbox().table().push(found)));
     Ok(pushed.transpose()?)
 }
 
-/// A listing that a component reads. It holds no thread while nobody reads it.
+/// A listing that a component reads. It occupies no thread while it is not read.
 struct Entries {
     calls: Arc<FileCalls>,
     state: State,
     ended: Option<oneshot::Sender<Result<(), ErrorCode>>>,
-    _held: Held,
+    _held: Reservation,
 }
 
 enum State {
@@ -206,7 +184,7 @@ enum State {
 impl Entries {
     fn end(&mut self, result: Result<(), ErrorCode>) {
         if let Some(ended) = self.ended.take() {
-            // Whoever dropped the future does not want to know.
+            // The component may have dropped the future.
             let _ = ended.send(result);
         }
     }
@@ -229,13 +207,13 @@ impl<D> StreamProducer<D> for Entries {
         mut destination: Destination<'a, Self::Item, Self::Buffer>,
         finish: bool,
     ) -> Poll<wasmtime::Result<StreamResult>> {
-        // Whether there is an entry is only known by reading it.
+        // Only a read shows whether there is another entry.
         if destination.remaining(store.as_context_mut()) == Some(0) {
             return Poll::Ready(Ok(StreamResult::Completed));
         }
         let mut reading = match std::mem::replace(&mut self.state, State::Over) {
             State::New(directory) => spawn(list(directory)),
-            State::Between(listing) => spawn(list_on(listing)),
+            State::Between(listing) => spawn(list_more(listing)),
             State::Reading(reading) => reading,
             State::Over => return Poll::Ready(Ok(StreamResult::Dropped)),
         };
@@ -245,10 +223,11 @@ impl<D> StreamProducer<D> for Entries {
         };
         match read {
             Ok((listing, entries)) if !entries.is_empty() => {
-                self.calls.note_odd(&entries);
+                self.calls.note_lossy(&entries);
                 self.state = State::Between(listing);
                 let entries = entries.into_iter();
-                let entries = entries.map(|entry| DirectoryEntry { type_: kind(entry.kind), name: entry.name });
+                let entries =
+                    entries.map(|entry| DirectoryEntry { type_: descriptor_type(entry.kind), name: entry.name });
                 destination.set_buffer(entries.collect::<Vec<_>>().into());
                 Poll::Ready(Ok(StreamResult::Completed))
             }
@@ -260,33 +239,7 @@ impl<D> StreamProducer<D> for Entries {
     }
 }
 
-/// As wasmtime tells the kinds elsewhere.
-fn kind(kind: FileType) -> DescriptorType {
-    match kind {
-        FileType::RegularFile => DescriptorType::RegularFile,
-        FileType::Directory => DescriptorType::Directory,
-        FileType::Symlink => DescriptorType::SymbolicLink,
-        FileType::BlockDevice => DescriptorType::BlockDevice,
-        FileType::CharacterDevice => DescriptorType::CharacterDevice,
-        _ => DescriptorType::Other(None),
-    }
-}
-
-fn wanted(path: PathFlags, open: OpenFlags, flags: DescriptorFlags) -> Wanted {
-    let synchronized = DescriptorFlags::FILE_INTEGRITY_SYNC
-        | DescriptorFlags::DATA_INTEGRITY_SYNC
-        | DescriptorFlags::REQUESTED_WRITE_SYNC;
-    Wanted {
-        follow: path.contains(PathFlags::SYMLINK_FOLLOW),
-        create: open.contains(OpenFlags::CREATE),
-        exclusive: open.contains(OpenFlags::EXCLUSIVE),
-        truncate: open.contains(OpenFlags::TRUNCATE),
-        directory: open.contains(OpenFlags::DIRECTORY),
-        read: flags.contains(DescriptorFlags::READ),
-        write: flags.contains(DescriptorFlags::WRITE),
-        synchronized: flags.intersects(synchronized),
-    }
-}
+conversions!(DescriptorType::Other(None));
 
 fn directory<T: HasSandbox + 'static>(
     store: &Accessor<T>,

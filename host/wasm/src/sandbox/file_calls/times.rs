@@ -1,5 +1,4 @@
-//! Sets the times of a path that may be a link. wasmtime opens what the path leads to for that, and waits where it is a
-//! pipe.
+//! Sets the times of a path that may be a link. wasmtime opens the target, and blocks if it is a pipe.
 
 use std::{
     fs::File,
@@ -13,36 +12,36 @@ use rustix::{
     io::Errno,
 };
 
-use super::{odd_names, open::find};
+use super::{lossy_names, open::find};
 
-/// The times to set; none stays as it is.
+/// The times to set; `None` does not change.
 #[derive(Clone, Copy, Debug)]
 pub(in super::super) struct Times {
     pub(in super::super) read: Option<SystemTime>,
-    pub(in super::super) changed: Option<SystemTime>,
+    pub(in super::super) modified: Option<SystemTime>,
 }
 
-/// A moment `seconds` and `nanoseconds` after 1970, or before it where the seconds are negative.
-pub(super) fn moment(seconds: i128, nanoseconds: u32) -> Result<SystemTime, Errno> {
+/// The time `seconds` and `nanoseconds` after 1970, or before it if the seconds are negative.
+pub(super) fn system_time(seconds: i128, nanoseconds: u32) -> Result<SystemTime, Errno> {
     let away = u64::try_from(seconds.unsigned_abs()).map_err(|_| Errno::OVERFLOW)?;
     let whole = away.checked_add(u64::from(nanoseconds / 1_000_000_000)).ok_or(Errno::OVERFLOW)?;
     let away = Duration::new(whole, nanoseconds % 1_000_000_000);
-    let moment = if seconds < 0 { UNIX_EPOCH.checked_sub(away) } else { UNIX_EPOCH.checked_add(away) };
-    moment.ok_or(Errno::OVERFLOW)
+    let system_time = if seconds < 0 { UNIX_EPOCH.checked_sub(away) } else { UNIX_EPOCH.checked_add(away) };
+    system_time.ok_or(Errno::OVERFLOW)
 }
 
-/// Sets the times of what `path` leads to.
+/// Sets the times of the target of `path`.
 ///
 /// # Errors
 /// The file system's.
 pub(super) fn set(directory: &File, path: &[u8], times: Times) -> io::Result<()> {
     let found = match (find(directory, path, true), str::from_utf8(path)) {
-        (Err(Errno::NOENT), Ok(path)) if odd_names::may_be_odd(path) => {
-            find(directory, &odd_names::find_real(directory, path)?, true)?
+        (Err(Errno::NOENT), Ok(path)) if lossy_names::may_be_lossy(path) => {
+            find(directory, &lossy_names::find_raw(directory, path)?, true)?
         }
         (found, _) => found?,
     };
-    let times = Timestamps { last_access: timespec(times.read)?, last_modification: timespec(times.changed)? };
+    let times = Timestamps { last_access: timespec(times.read)?, last_modification: timespec(times.modified)? };
     match utimensat(&found, "", &times, AtFlags::EMPTY_PATH) {
         // Before Linux 5.8.
         Err(Errno::INVAL | Errno::NOENT) => {
@@ -76,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_are_set_without_waiting_for_a_pipe() {
+    fn setting_times_does_not_block_on_a_pipe() {
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         mkfifoat(CWD, at("pipe"), Mode::RUSR | Mode::WUSR).unwrap();
@@ -86,7 +85,7 @@ mod tests {
         let (sender, receiver) = mpsc::channel();
         let directory = File::open(folder.path()).unwrap();
         std::thread::spawn(move || {
-            let times = Times { read: None, changed: Some(moment(1_000_000_000, 5).unwrap()) };
+            let times = Times { read: None, modified: Some(system_time(1_000_000_000, 5).unwrap()) };
             let set = |path: &str| {
                 set(&directory, path.as_bytes(), times).map_err(|error| Errno::from_io_error(&error).unwrap())
             };
@@ -95,8 +94,8 @@ mod tests {
         let came = receiver.recv_timeout(Duration::from_secs(60)).expect("it waits");
         assert_eq!(came, [Ok(()), Ok(()), Ok(()), Err(Errno::NOENT), Err(Errno::PERM)]);
         for name in ["pipe", "file", "directory"] {
-            let changed = fs::metadata(at(name)).unwrap().modified().unwrap();
-            assert_eq!(changed, UNIX_EPOCH + Duration::new(1_000_000_000, 5), "{name}");
+            let modified = fs::metadata(at(name)).unwrap().modified().unwrap();
+            assert_eq!(modified, UNIX_EPOCH + Duration::new(1_000_000_000, 5), "{name}");
         }
         assert!(
             fs::symlink_metadata(at("link")).unwrap().modified().unwrap()
@@ -105,14 +104,14 @@ mod tests {
     }
 
     #[test]
-    fn moments_before_1970_are_told_as_the_kernel_takes_them() {
+    fn times_before_1970_are_normalized_for_the_kernel() {
         let spec = |seconds, nanoseconds| {
-            let spec = timespec(Some(moment(seconds, nanoseconds).unwrap())).unwrap();
+            let spec = timespec(Some(system_time(seconds, nanoseconds).unwrap())).unwrap();
             (spec.tv_sec, spec.tv_nsec)
         };
         assert_eq!(spec(5, 1_000_000_007), (6, 7));
         assert_eq!(spec(-5, 0), (-5, 0));
         assert_eq!(spec(-5, 7), (-6, 999_999_993));
-        assert_eq!(moment(i128::from(u64::MAX), 0), Err(Errno::OVERFLOW));
+        assert_eq!(system_time(i128::from(u64::MAX), 0), Err(Errno::OVERFLOW));
     }
 }

@@ -1,4 +1,4 @@
-//! Bodies on their way: who is waited for, and for how long.
+//! Timeouts for the bodies of requests and responses.
 
 use std::{
     pin::Pin,
@@ -16,59 +16,59 @@ use http_body::{Body, Frame};
 use tokio::time::{Sleep, sleep};
 use wasmtime_wasi_http::{Error, WasiBody};
 
-/// How long the server may be waited for, from when somebody begins to.
-pub(super) struct Clock {
-    patience: Duration,
+/// How long to wait for the server, from the first poll.
+pub(super) struct WaitTimer {
+    limit: Duration,
     left: Option<Pin<Box<Sleep>>>,
 }
 
-impl Clock {
-    pub(super) fn new(patience: Duration) -> Self {
-        Self { patience, left: None }
+impl WaitTimer {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self { limit, left: None }
     }
 
-    /// Nobody waits for the server now.
+    /// Stops the timer.
     pub(super) fn stop(&mut self) {
         self.left = None;
     }
 
-    /// Goes on with the wait, or begins one; ready when it has been too long.
+    /// Starts or continues the timer; ready when it has elapsed.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let patience = self.patience;
-        self.left.get_or_insert_with(|| Box::pin(sleep(patience))).as_mut().poll(context)
+        let limit = self.limit;
+        self.left.get_or_insert_with(|| Box::pin(sleep(limit))).as_mut().poll(context)
     }
 }
 
-/// How far the sending of a request is.
+/// How far a request was sent.
 #[derive(Default)]
-pub(super) struct Pace {
-    /// Parts of the body that the component has handed over.
-    handed: AtomicU64,
-    /// Whether the next part is the component's to bring.
+pub(super) struct SendProgress {
+    /// Parts of the body that the component has provided.
+    frames: AtomicU64,
+    /// Whether the next part is still to come from the component.
     waits: AtomicBool,
 }
 
-impl Pace {
-    /// Whether it is the component that is waited for.
+impl SendProgress {
+    /// Whether the request waits for the component.
     pub(super) fn waits_for_component(&self) -> bool {
         self.waits.load(Ordering::Relaxed)
     }
 
-    pub(super) fn handed(&self) -> u64 {
-        self.handed.load(Ordering::Relaxed)
+    pub(super) fn frames(&self) -> u64 {
+        self.frames.load(Ordering::Relaxed)
     }
 }
 
-/// A request's body, without trailers of the names that the host writes itself.
+/// A request's body, without trailers whose names the host sets itself.
 pub(super) struct Outgoing {
     body: WasiBody,
     reserved: Vec<HeaderName>,
-    pace: Arc<Pace>,
+    progress: Arc<SendProgress>,
 }
 
 impl Outgoing {
-    pub(super) fn new(body: WasiBody, reserved: Vec<HeaderName>, pace: Arc<Pace>) -> Self {
-        Self { body, reserved, pace }
+    pub(super) fn new(body: WasiBody, reserved: Vec<HeaderName>, progress: Arc<SendProgress>) -> Self {
+        Self { body, reserved, progress }
     }
 
     fn without_reserved(&self, frame: Frame<Bytes>) -> Frame<Bytes> {
@@ -88,9 +88,9 @@ impl Body for Outgoing {
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
-        self.pace.waits.store(polled.is_pending(), Ordering::Relaxed);
+        self.progress.waits.store(polled.is_pending(), Ordering::Relaxed);
         let frame = ready!(polled);
-        self.pace.handed.fetch_add(1, Ordering::Relaxed);
+        self.progress.frames.fetch_add(1, Ordering::Relaxed);
         Poll::Ready(frame.map(|frame| frame.map(|frame| self.without_reserved(frame))))
     }
 
@@ -103,22 +103,22 @@ impl Body for Outgoing {
     }
 }
 
-/// A response's body, whose server may let a reader wait only for so long. That nobody reads is no fault of a server.
-pub(super) struct Patient<B, K> {
+/// A response's body with a timeout for the server. Time in which nothing reads does not count.
+pub(super) struct TimedBody<B, K> {
     body: B,
-    clock: Clock,
+    timer: WaitTimer,
     between: Duration,
     _kept: K,
 }
 
-impl<B, K> Patient<B, K> {
-    /// The first part may take `first`, each later one `between`. `kept` is kept for as long as the body.
+impl<B, K> TimedBody<B, K> {
+    /// The first part may take `first`, each later one `between`. `kept` is dropped with the body.
     pub(super) fn new(body: B, first: Duration, between: Duration, kept: K) -> Self {
-        Self { body, clock: Clock::new(first), between, _kept: kept }
+        Self { body, timer: WaitTimer::new(first), between, _kept: kept }
     }
 }
 
-impl<B, K> Body for Patient<B, K>
+impl<B, K> Body for TimedBody<B, K>
 where
     B: Body<Data = Bytes> + Unpin,
     K: Unpin,
@@ -130,11 +130,11 @@ where
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         match Pin::new(&mut self.body).poll_frame(context) {
             Poll::Ready(frame) => {
-                self.clock = Clock::new(self.between);
+                self.timer = WaitTimer::new(self.between);
                 Poll::Ready(frame.map(|frame| frame.map_err(Error::from)))
             }
             Poll::Pending => {
-                ready!(self.clock.poll(context));
+                ready!(self.timer.poll(context));
                 Poll::Ready(Some(Err(Error::ConnectionReadTimeout)))
             }
         }
@@ -159,10 +159,10 @@ mod tests {
 
     use super::*;
 
-    /// A body that brings what is sent to it.
-    struct Brought(mpsc::UnboundedReceiver<Frame<Bytes>>);
+    /// A body whose frames come from a channel.
+    struct ChannelBody(mpsc::UnboundedReceiver<Frame<Bytes>>);
 
-    impl Body for Brought {
+    impl Body for ChannelBody {
         type Data = Bytes;
         type Error = Infallible;
 
@@ -177,9 +177,9 @@ mod tests {
     const FIRST: Duration = Duration::from_secs(20);
     const BETWEEN: Duration = Duration::from_secs(5);
 
-    fn patient() -> (mpsc::UnboundedSender<Frame<Bytes>>, Patient<Brought, ()>) {
-        let (bring, brought) = mpsc::unbounded_channel();
-        (bring, Patient::new(Brought(brought), FIRST, BETWEEN, ()))
+    fn timed() -> (mpsc::UnboundedSender<Frame<Bytes>>, TimedBody<ChannelBody, ()>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (sender, TimedBody::new(ChannelBody(receiver), FIRST, BETWEEN, ()))
     }
 
     fn part() -> Frame<Bytes> {
@@ -187,15 +187,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_reads_late_is_not_taken_for_a_server_that_stalls() {
-        let (bring, mut body) = patient();
-        // Nobody reads, and the server has no part in it.
+    async fn a_late_reader_does_not_time_out_the_server() {
+        let (sender, mut body) = timed();
+        // Nothing reads, which is not the server's fault.
         sleep(10 * FIRST).await;
         let server = tokio::spawn(async move {
             sleep(FIRST / 2).await;
-            bring.send(part()).unwrap();
+            sender.send(part()).unwrap();
             sleep(10 * BETWEEN + BETWEEN / 2).await;
-            bring.send(part()).unwrap();
+            sender.send(part()).unwrap();
         });
         assert!(body.frame().await.unwrap().is_ok());
         sleep(10 * BETWEEN).await;
@@ -204,24 +204,24 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_stalls_is_told_after_the_time_for_the_first_part_or_the_next() {
-        let (bring, mut body) = patient();
+    async fn a_stalled_response_body_times_out() {
+        let (sender, mut body) = timed();
         let began = tokio::time::Instant::now();
         assert!(matches!(body.frame().await, Some(Err(Error::ConnectionReadTimeout))));
-        // The clock of the test stands still but for what is waited for.
+        // The paused clock advances only while the test waits.
         assert_eq!(began.elapsed().as_secs(), FIRST.as_secs());
 
-        let (brings_one, mut body) = patient();
+        let (brings_one, mut body) = timed();
         brings_one.send(part()).unwrap();
         assert!(body.frame().await.unwrap().is_ok());
         let began = tokio::time::Instant::now();
         assert!(matches!(body.frame().await, Some(Err(Error::ConnectionReadTimeout))));
         assert_eq!(began.elapsed().as_secs(), BETWEEN.as_secs());
-        drop(bring);
+        drop(sender);
     }
 
     #[tokio::test]
-    async fn trailers_have_no_name_that_the_host_writes() {
+    async fn reserved_names_are_removed_from_trailers() {
         let trailers: HeaderMap = [("x-api-key", "guess"), ("x-own", "mine")]
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .into_iter()

@@ -21,61 +21,61 @@ use tokio_rustls::{
 };
 use wasmtime_wasi_http::{Error, io::TokioIo};
 
-use super::body::{Clock, Outgoing, Pace};
+use super::body::{Outgoing, SendProgress, WaitTimer};
 use host_model::{HostPattern, HttpTarget, Scheme};
 
-/// Bytes that a connection may hold back for the component, and the longest head of a response.
-pub(super) const HELD: usize = 128 << 10;
+/// Bytes that a connection may buffer, and the longest head of a response.
+pub(super) const MAX_BUFFER_BYTES: usize = 128 << 10;
 
 pub(super) type Connection = http1::Connection<TokioIo<Box<dyn Stream>>, Outgoing>;
 
-/// A connection to the first of `addresses` that takes one.
-pub(super) async fn connected(
-    asked: &HttpTarget,
+/// A connection to the first of `addresses` that accepts one.
+pub(super) async fn connect(
+    target: &HttpTarget,
     addresses: &[IpAddr],
 ) -> Result<(http1::SendRequest<Outgoing>, Connection), Error> {
-    let addresses: Vec<SocketAddr> = addresses.iter().map(|address| SocketAddr::new(*address, asked.port)).collect();
+    let addresses: Vec<SocketAddr> = addresses.iter().map(|address| SocketAddr::new(*address, target.port)).collect();
     let tcp = TcpStream::connect(addresses.as_slice()).await.map_err(Error::Connect)?;
-    let stream: Box<dyn Stream> = match asked.scheme {
+    let stream: Box<dyn Stream> = match target.scheme {
         Scheme::Http => Box::new(tcp),
-        Scheme::Https => Box::new(TLS.connect(server_name(&asked.host)?, tcp).await.map_err(Error::Tls)?),
+        Scheme::Https => Box::new(TLS.connect(server_name(&target.host)?, tcp).await.map_err(Error::Tls)?),
     };
     handshake(stream).await
 }
 
 async fn handshake(stream: Box<dyn Stream>) -> Result<(http1::SendRequest<Outgoing>, Connection), Error> {
-    http1::Builder::new().max_buf_size(HELD).handshake(TokioIo::new(stream)).await.map_err(Error::from)
+    http1::Builder::new().max_buf_size(MAX_BUFFER_BYTES).handshake(TokioIo::new(stream)).await.map_err(Error::from)
 }
 
-/// Sends `request` and waits for the head of its response. The server may take `patience` with each part of the body
-/// that it is sent, and with its answer; how long the component takes with the parts is its own affair. `connection` is
-/// none afterwards if it has ended.
-pub(super) async fn answered(
+/// Sends `request` and waits for the head of its response. The server may take `limit` for each part of the body, and for
+/// its response; time that the component takes for the parts does not count. `connection` is `None` afterwards if it has
+/// ended.
+pub(super) async fn exchange(
     mut sender: http1::SendRequest<Outgoing>,
     connection: &mut Option<Pin<Box<Connection>>>,
     request: Request<Outgoing>,
-    pace: &Pace,
-    patience: Duration,
+    progress: &SendProgress,
+    limit: Duration,
 ) -> Result<Response<Incoming>, Error> {
     let mut response = pin!(sender.send_request(request));
-    let (mut clock, mut handed) = (Clock::new(patience), 0);
-    // The connection moves only while somebody asks it to.
+    let (mut timer, mut frames) = (WaitTimer::new(limit), 0);
+    // The connection progresses only while it is polled.
     poll_fn(|context| {
         if let Some(driven) = connection
             && driven.as_mut().poll(context).is_ready()
         {
-            // However it ended: what it still brought is an answer, and its error is the answer's.
+            // A response may have arrived before the end; otherwise the response carries the error.
             *connection = None;
         }
         if let Poll::Ready(response) = response.as_mut().poll(context) {
             return Poll::Ready(response.map_err(Error::from));
         }
-        let waits = pace.waits_for_component();
-        if waits || handed != pace.handed() {
-            handed = pace.handed();
-            clock.stop();
+        let waits = progress.waits_for_component();
+        if waits || frames != progress.frames() {
+            frames = progress.frames();
+            timer.stop();
         }
-        if waits { Poll::Pending } else { clock.poll(context).map(|()| Err(Error::ConnectionReadTimeout)) }
+        if waits { Poll::Pending } else { timer.poll(context).map(|()| Err(Error::ConnectionReadTimeout)) }
     })
     .await
 }
@@ -84,7 +84,7 @@ pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-/// Trusts what Mozilla trusts. Sessions are not resumed: a ticket would tell a server that two attempts are of one run.
+/// Trusts Mozilla's roots. Sessions are not resumed: a ticket would link two attempts of one run.
 static TLS: LazyLock<TlsConnector> = LazyLock::new(|| {
     let roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.into() };
     let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
@@ -117,12 +117,12 @@ mod tests {
 
     use super::*;
 
-    const PATIENCE: Duration = Duration::from_secs(5);
+    const DEFAULT_TIMEOUT: Duration = Duration::from_secs(5);
 
     /// A body that brings what is sent to it.
-    struct Brought(mpsc::UnboundedReceiver<Bytes>);
+    struct ChannelBody(mpsc::UnboundedReceiver<Bytes>);
 
-    impl Body for Brought {
+    impl Body for ChannelBody {
         type Data = Bytes;
         type Error = Error;
 
@@ -140,14 +140,20 @@ mod tests {
         server: impl FnOnce(DuplexStream) -> S,
     ) -> Result<u16, Error> {
         let (ours, theirs) = duplex(1 << 10);
-        let (sender, connection) = handshake(Box::new(ours)).await?;
-        let (bring, brought) = mpsc::unbounded_channel();
-        let pace = Arc::new(Pace::default());
-        let body = Outgoing::new(Brought(brought).boxed_unsync(), Vec::new(), Arc::clone(&pace));
-        tokio::spawn(component(bring));
+        let (request_sender, connection) = handshake(Box::new(ours)).await?;
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let progress = Arc::new(SendProgress::default());
+        let body = Outgoing::new(ChannelBody(receiver).boxed_unsync(), Vec::new(), Arc::clone(&progress));
+        tokio::spawn(component(sender));
         tokio::spawn(server(theirs));
         let mut connection = Some(Box::pin(connection));
-        let response = answered(sender, &mut connection, Request::post("/").body(body).unwrap(), &pace, PATIENCE);
+        let response = exchange(
+            request_sender,
+            &mut connection,
+            Request::post("/").body(body).unwrap(),
+            &progress,
+            DEFAULT_TIMEOUT,
+        );
         response.await.map(|response| response.status().as_u16())
     }
 
@@ -159,33 +165,33 @@ mod tests {
             let count = stream.read(&mut more).await.unwrap();
             read.extend_from_slice(&more[..count]);
         }
-        sleep(PATIENCE / 2).await;
+        sleep(DEFAULT_TIMEOUT / 2).await;
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_component_that_takes_its_time_with_a_body_is_not_taken_for_a_server_that_stalls() {
-        let slow = async |bring: mpsc::UnboundedSender<Bytes>| {
+    async fn a_slow_request_body_does_not_time_out_the_server() {
+        let slow = async |sender: mpsc::UnboundedSender<Bytes>| {
             for _ in 0..3 {
-                sleep(3 * PATIENCE).await;
-                bring.send(Bytes::from_static(b"part")).unwrap();
+                sleep(3 * DEFAULT_TIMEOUT).await;
+                sender.send(Bytes::from_static(b"part")).unwrap();
             }
-            sleep(3 * PATIENCE).await;
+            sleep(3 * DEFAULT_TIMEOUT).await;
         };
         assert_eq!(status(slow, answers).await.unwrap(), 200);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_server_that_takes_nothing_or_says_nothing_is_told() {
-        let one = async |bring: mpsc::UnboundedSender<Bytes>| bring.send(Bytes::from_static(b"part")).unwrap();
-        let much = async |bring: mpsc::UnboundedSender<Bytes>| {
+    async fn a_server_that_does_not_read_or_respond_times_out() {
+        let one = async |sender: mpsc::UnboundedSender<Bytes>| sender.send(Bytes::from_static(b"part")).unwrap();
+        let much = async |sender: mpsc::UnboundedSender<Bytes>| {
             for _ in 0..100 {
-                let _ = bring.send(Bytes::from_static(&[b'x'; 16 << 10]));
+                let _ = sender.send(Bytes::from_static(&[b'x'; 16 << 10]));
             }
-            sleep(100 * PATIENCE).await;
+            sleep(100 * DEFAULT_TIMEOUT).await;
         };
         let deaf = async |stream: DuplexStream| {
-            sleep(100 * PATIENCE).await;
+            sleep(100 * DEFAULT_TIMEOUT).await;
             drop(stream);
         };
         let dumb =

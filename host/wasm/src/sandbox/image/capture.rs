@@ -1,4 +1,4 @@
-//! Takes images.
+//! Creates images.
 
 use std::{
     collections::VecDeque,
@@ -19,13 +19,13 @@ use tar::{Builder, EntryType, Header};
 use super::{ImageLimits, Part, open_directory, open_from};
 use host_fs::{list_quietly, open_quietly};
 
-/// A file that was changed less than this ago may be changed again without its times telling.
-const SETTLED: Duration = Duration::from_millis(50);
+/// A file that changed less than this ago may change again with the same times.
+const CLOCK_GRANULARITY: Duration = Duration::from_millis(50);
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
-    /// The trees hold what no image can, or too much of it.
+    /// The trees contain something that an image cannot, or exceed its limits.
     #[error("{0}")]
     Unfit(String),
     /// The image cannot be written.
@@ -39,7 +39,7 @@ pub enum ImageError {
     },
 }
 
-/// What trees held at one moment, by their directory entries; their content is read by [`Captured::write`].
+/// The directory entries of trees at one moment; [`Captured::write`] reads the contents.
 #[derive(Debug)]
 pub struct Captured {
     entries: Vec<Entry>,
@@ -48,32 +48,32 @@ pub struct Captured {
 
 #[derive(Debug, PartialEq, Eq)]
 struct Entry {
-    /// The part's place, and the path in it; empty for the part itself.
+    /// The index of the part, and the path in it; empty for the part itself.
     part: usize,
     path: PathBuf,
     kind: Kind,
     mode: u32,
     mtime: i64,
-    /// What changes with the entry, whatever is done to its times.
-    marks: (u64, i64, u64),
+    /// Changes with the entry, even if its times are set back.
+    change_marks: (u64, i64, u64),
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Kind {
     Directory,
     File(u64),
-    Link(Vec<u8>),
+    Symlink(Vec<u8>),
     Pipe,
 }
 
 impl Captured {
-    /// Looks at `parts`. Links are not followed, and nothing makes it wait.
+    /// Scans `parts`. Links are not followed, and nothing blocks.
     ///
     /// # Errors
     /// [`ImageError::Unfit`].
-    pub fn look(parts: &[Part<'_>], limits: ImageLimits) -> Result<Self, ImageError> {
+    pub fn scan(parts: &[Part<'_>], limits: ImageLimits) -> Result<Self, ImageError> {
         let at = SystemTime::now();
-        let mut look = Look { limits, bytes: 0, entries: Vec::new() };
+        let mut look = Scanner { limits, bytes: 0, entries: Vec::new() };
         for (part, Part { name, folder }) in parts.iter().enumerate() {
             look.part(part, folder).map_err(|(path, reason)| {
                 let path = Path::new(name).join(path);
@@ -83,33 +83,33 @@ impl Captured {
         Ok(Self { entries: look.entries, at })
     }
 
-    /// Whether nothing has changed since `earlier`, for certain.
+    /// Whether certainly nothing has changed since `earlier`.
     #[must_use]
-    pub fn is_still(&self, earlier: &Self) -> bool {
+    pub fn is_unchanged_since(&self, earlier: &Self) -> bool {
         self.entries == earlier.entries && earlier.is_settled()
     }
 
-    /// The kernel's clock for files goes in steps: within one, a second change leaves the times as they are.
+    /// The kernel's clock for files has a granularity: within it, a second change does not change the times.
     fn is_settled(&self) -> bool {
-        let until = self.at.checked_sub(SETTLED).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let until = self.at.checked_sub(CLOCK_GRANULARITY).and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let until = until.map_or(0, |at| {
             i64::try_from(at.as_secs()).unwrap_or(0).saturating_mul(1000) + i64::from(at.subsec_millis())
         });
         self.entries.iter().all(|entry| {
-            let (_, seconds, nanoseconds) = entry.marks;
+            let (_, seconds, nanoseconds) = entry.change_marks;
             seconds.saturating_mul(1000) + i64::try_from(nanoseconds / 1_000_000).unwrap_or(0) < until
         })
     }
 
-    /// Writes the image to the new file `to`, readable by the user alone, and returns its size in bytes. `parts` are
-    /// those that were looked at. Of a failure no file is left.
+    /// Writes the image to the new file `to`, readable by the user only, and returns its size in bytes. `parts` are those
+    /// that were scanned. A failure leaves no file.
     ///
     /// # Errors
     /// [`ImageError`]; a file that changes meanwhile has no image.
     pub fn write(&self, parts: &[Part<'_>], to: &Path) -> Result<u64, ImageError> {
         let written = self.try_write(parts, to);
         if written.is_err() {
-            // The failure is what is told.
+            // The first error is reported.
             let _ = std::fs::remove_file(to);
         }
         written
@@ -125,7 +125,7 @@ impl Captured {
             let mut header = entry.header();
             match &entry.kind {
                 Kind::Directory | Kind::Pipe => tar.append_data(&mut header, &named, io::empty()).map_err(failed)?,
-                Kind::Link(target) => {
+                Kind::Symlink(target) => {
                     tar.append_link(&mut header, &named, OsStr::from_bytes(target)).map_err(failed)?;
                 }
                 Kind::File(size) => {
@@ -133,7 +133,7 @@ impl Captured {
                         ImageError::Unfit(format!("{}: {what}", named.as_os_str().as_bytes().escape_ascii()))
                     };
                     let folder = (entry.part, entry.path.parent().unwrap_or(Path::new("")).to_owned());
-                    // The files of a folder follow one another.
+                    // The files of a directory follow one another.
                     let directory = match opened.take() {
                         Some((known, directory)) if known == folder => directory,
                         _ => open_beneath(parts[folder.0].folder, &folder.1).map_err(|error| changed(reason(error)))?,
@@ -141,9 +141,9 @@ impl Captured {
                     let name = entry.path.file_name().unwrap_or_default();
                     let file = open_quietly(&directory, name, OFlags::RDONLY);
                     let file = file.map_err(|error| changed(reason(error)))?;
-                    let mut exactly = Exactly { file: File::from(file).take(*size), left: *size };
-                    tar.append_data(&mut header, &named, &mut exactly).map_err(failed)?;
-                    if exactly.left > 0 {
+                    let mut exact = ExactSize { file: File::from(file).take(*size), left: *size };
+                    tar.append_data(&mut header, &named, &mut exact).map_err(failed)?;
+                    if exact.left > 0 {
                         return Err(changed("changed while it was copied".into()));
                     }
                     opened = Some((folder, directory));
@@ -163,7 +163,7 @@ impl Entry {
         let (kind, size) = match self.kind {
             Kind::Directory => (EntryType::Directory, 0),
             Kind::File(size) => (EntryType::Regular, size),
-            Kind::Link(_) => (EntryType::Symlink, 0),
+            Kind::Symlink(_) => (EntryType::Symlink, 0),
             Kind::Pipe => (EntryType::Fifo, 0),
         };
         header.set_entry_type(kind);
@@ -172,13 +172,13 @@ impl Entry {
     }
 }
 
-/// A file of a known size: what is missing is made up with zeros, and noted in `left`.
-struct Exactly {
+/// A file of a known size: missing bytes are zeros, and are counted in `left`.
+struct ExactSize {
     file: io::Take<File>,
     left: u64,
 }
 
-impl Read for Exactly {
+impl Read for ExactSize {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read(buffer)?;
         self.left -= read as u64;
@@ -192,13 +192,13 @@ impl Read for Exactly {
     }
 }
 
-struct Look {
+struct Scanner {
     limits: ImageLimits,
     bytes: u64,
     entries: Vec<Entry>,
 }
 
-impl Look {
+impl Scanner {
     fn part(&mut self, part: usize, folder: &Path) -> Result<(), (PathBuf, String)> {
         let at_root = |error| (PathBuf::new(), reason(error));
         let root = open_directory(CWD, folder.as_os_str()).map_err(at_root)?;
@@ -224,7 +224,7 @@ impl Look {
                     return Err((folder, format!("there are more than {} entries", self.limits.entries)));
                 }
             }
-            // In an order of its own, so that equal trees are equal.
+            // Sorted, so that equal trees are equal.
             self.entries[first..].sort_by(|a, b| a.path.cmp(&b.path));
             let folders = self.entries[first..].iter().filter(|entry| entry.kind == Kind::Directory);
             waiting.extend(folders.map(|entry| entry.path.clone()));
@@ -248,7 +248,7 @@ impl Look {
             FileType::Directory => Ok(Kind::Directory),
             FileType::Symlink => {
                 let target = readlinkat(directory, path.file_name().unwrap_or_default(), Vec::new()).map_err(reason)?;
-                Ok(Kind::Link(target.into_bytes()))
+                Ok(Kind::Symlink(target.into_bytes()))
             }
             FileType::Fifo => Ok(Kind::Pipe),
             FileType::Socket => Err("a socket".into()),
@@ -258,8 +258,8 @@ impl Look {
 }
 
 fn entry(part: usize, path: PathBuf, kind: Kind, stat: &Stat) -> Entry {
-    let marks = (stat.st_ino, stat.st_ctime, stat.st_ctime_nsec);
-    Entry { part, path, kind, mode: stat.st_mode, mtime: stat.st_mtime, marks }
+    let change_marks = (stat.st_ino, stat.st_ctime, stat.st_ctime_nsec);
+    Entry { part, path, kind, mode: stat.st_mode, mtime: stat.st_mtime, change_marks }
 }
 
 fn open_beneath(root: &Path, folder: &Path) -> Result<OwnedFd, Errno> {
@@ -275,17 +275,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_has_not_changed_is_known_once_the_clock_for_files_has_gone_on() {
+    fn unchanged_trees_are_recognized_after_the_clock_granularity() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "1").unwrap();
-        let look = || Captured::look(&[Part { name: "root", folder: folder.path() }], ImageLimits::default()).unwrap();
+        let look = || Captured::scan(&[Part { name: "root", folder: folder.path() }], ImageLimits::default()).unwrap();
         let mut seen = look();
-        assert!(!look().is_still(&seen), "a second change at once would not show");
+        assert!(!look().is_unchanged_since(&seen), "a second change at once would not show");
         seen.at += Duration::from_secs(1);
-        assert!(look().is_still(&seen));
-        // Not even an agent that sets back the time of a file hides what it did.
+        assert!(look().is_unchanged_since(&seen));
+        // Even setting back the time of a file does not hide a change.
         let file = File::options().write(true).open(folder.path().join("file")).unwrap();
         file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
-        assert!(!look().is_still(&seen));
+        assert!(!look().is_unchanged_since(&seen));
     }
 }

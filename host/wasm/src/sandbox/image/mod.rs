@@ -1,7 +1,7 @@
-//! Images of directories: one tar file that holds trees exactly, and can make them so again.
+//! Images of directories: a tar file from which trees can be restored exactly.
 //!
-//! A tar file and no copies of the trees: it keeps links and modes, and a run directory with links in it would lead
-//! whoever uploads or copies it to what they point at.
+//! A tar file instead of copies: it keeps links and modes, and links in a run directory would lead anyone who uploads or
+//! copies it to their targets.
 
 mod capture;
 mod restore;
@@ -16,7 +16,7 @@ use rustix::{fs::OFlags, io::Errno};
 
 use host_fs::open_quietly;
 
-/// How much an image holds. What is larger has no image: half a tree would be judged wrongly.
+/// The limits of an image. Larger trees have none, since half a tree would be judged wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ImageLimits {
     /// Bytes of all files together.
@@ -33,7 +33,7 @@ impl Default for ImageLimits {
     }
 }
 
-/// A directory with the name that it has in an image: one plain word.
+/// A directory and its name in an image, a plain word.
 #[derive(Clone, Copy, Debug)]
 pub struct Part<'a> {
     /// Its name in the image.
@@ -46,7 +46,7 @@ fn open_directory(at: impl AsFd, name: &OsStr) -> Result<OwnedFd, Errno> {
     open_quietly(at, name, OFlags::RDONLY | OFlags::DIRECTORY)
 }
 
-/// Opens a folder below `root` name by name, so that none of them can be a link.
+/// Opens a directory below `root` name by name, so that no component can be a link.
 fn open_from(root: impl AsFd, folder: &Path) -> Result<OwnedFd, Errno> {
     let mut opened = open_directory(root, OsStr::new("."))?;
     for name in folder {

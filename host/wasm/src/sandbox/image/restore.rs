@@ -1,4 +1,4 @@
-//! Makes trees again as an image has them. The image may be anybody's: nothing outside of the trees is written.
+//! Restores trees from an image. The image is untrusted: nothing outside the trees is written.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -21,10 +21,10 @@ use tar::{Archive, EntryType};
 use super::{ImageLimits, Part, open_directory, open_from};
 use crate::sandbox::remove_tree;
 
-/// Bytes that an entry takes in an image beside its content, long names included.
-const OVERHEAD: u64 = 8 << 10;
+/// Bytes of an entry in addition to its content, long names included.
+const ENTRY_OVERHEAD: u64 = 8 << 10;
 
-/// Why trees could not be made again.
+/// Why trees could not be restored.
 #[derive(Debug, thiserror::Error)]
 #[error("the image {}: {reason}", image.display())]
 pub struct RestoreError {
@@ -32,14 +32,12 @@ pub struct RestoreError {
     reason: String,
 }
 
-/// Replaces what the folders of `parts` hold by what `image` holds of them, and returns which of them it has; the
-/// others stay as they are. Folders that are in both stay the same folders: a component that has them open sees their
-/// new content. `bytes` is the image's size as it was written, and `scratch` a folder of the same file system, private
-/// to the attempt.
+/// Replaces the content of the `parts` by that in `image`, and returns which of them it contains; the others do not change.
+/// Directories in both stay the same: a component that has them open sees their new content. `bytes` is the image's size as
+/// it was written, and `scratch` a directory on the same file system, private to the attempt.
 ///
 /// # Errors
-/// The image is not whole, is too large, or holds what no image does; or the file system refuses. The folders may be
-/// half-way then.
+/// The image is incomplete, too large or invalid; or the file system's. The directories may then be partly restored.
 pub fn restore(
     image: &Path,
     bytes: u64,
@@ -59,18 +57,18 @@ fn try_restore(
     limits: ImageLimits,
 ) -> io::Result<Vec<bool>> {
     let mut file = open_image(image, bytes, limits)?;
-    let folders = survey(&file, parts, limits)?;
-    let mut there = vec![false; parts.len()];
+    let folders = scan(&file, parts, limits)?;
+    let mut restored = vec![false; parts.len()];
     for (part, Part { folder, .. }) in parts.iter().enumerate() {
-        there[part] = folders.contains(&(part, PathBuf::new()));
-        if there[part] {
+        restored[part] = folders.contains(&(part, PathBuf::new()));
+        if restored[part] {
             let root = open_directory(CWD, folder.as_os_str())?;
             clear(root, scratch, |path| folders.contains(&(part, path.to_owned())))?;
         }
     }
     file.rewind()?;
     fill(&file, parts)?;
-    Ok(there)
+    Ok(restored)
 }
 
 fn open_image(image: &Path, bytes: u64, limits: ImageLimits) -> io::Result<File> {
@@ -78,41 +76,41 @@ fn open_image(image: &Path, bytes: u64, limits: ImageLimits) -> io::Result<File>
     let file = File::from(openat(CWD, image, flags, Mode::empty())?);
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(unfit("it is no regular file"));
+        return Err(invalid("it is no regular file"));
     }
     if metadata.len() != bytes {
-        return Err(unfit(format!("it has {} bytes, not the {bytes} that were written", metadata.len())));
+        return Err(invalid(format!("it has {} bytes, not the {bytes} that were written", metadata.len())));
     }
-    if bytes > limits.bytes.saturating_add(OVERHEAD.saturating_mul(limits.entries as u64)) {
-        return Err(unfit("it is larger than an image can be"));
+    if bytes > limits.bytes.saturating_add(ENTRY_OVERHEAD.saturating_mul(limits.entries as u64)) {
+        return Err(invalid("it is larger than an image can be"));
     }
     Ok(file)
 }
 
-/// Reads all names: finds the folders, and refuses an image that cannot be taken before anything is changed.
-fn survey(file: &File, parts: &[Part<'_>], limits: ImageLimits) -> io::Result<HashSet<(usize, PathBuf)>> {
+/// Reads all names: finds the directories, and refuses an invalid image before anything is changed.
+fn scan(file: &File, parts: &[Part<'_>], limits: ImageLimits) -> io::Result<HashSet<(usize, PathBuf)>> {
     let mut folders = HashSet::new();
     let (mut bytes, mut entries) = (0_u64, 0_usize);
     for entry in Archive::new(file).entries()? {
         let entry = entry?;
-        let (part, path) = place(&entry.path_bytes(), parts)?;
+        let (part, path) = split_name(&entry.path_bytes(), parts)?;
         entries += 1;
         bytes = bytes.saturating_add(entry.size());
         if entries > limits.entries || bytes > limits.bytes || path.components().count() > limits.depth + 1 {
-            return Err(unfit("it holds more than an image can"));
+            return Err(invalid("it holds more than an image can"));
         }
         match entry.header().entry_type() {
             EntryType::Directory => drop(folders.insert((part, path))),
             EntryType::Regular | EntryType::Symlink | EntryType::Fifo if !path.as_os_str().is_empty() => {}
-            other => return Err(unfit(format!("it holds an entry of type {other:?}"))),
+            other => return Err(invalid(format!("it holds an entry of type {other:?}"))),
         }
     }
     Ok(folders)
 }
 
-/// Takes the name of an entry apart: its part, and its path there.
-fn place(name: &[u8], parts: &[Part<'_>]) -> io::Result<(usize, PathBuf)> {
-    let bad = || unfit(format!("the name `{}` cannot be used", name.escape_ascii()));
+/// Splits the name of an entry into its part and the path in it.
+fn split_name(name: &[u8], parts: &[Part<'_>]) -> io::Result<(usize, PathBuf)> {
+    let bad = || invalid(format!("the name `{}` cannot be used", name.escape_ascii()));
     let mut components = Path::new(OsStr::from_bytes(name)).components();
     let Some(Component::Normal(first)) = components.next() else { return Err(bad()) };
     let part = parts.iter().position(|part| first == part.name).ok_or_else(bad)?;
@@ -123,10 +121,10 @@ fn place(name: &[u8], parts: &[Part<'_>]) -> io::Result<(usize, PathBuf)> {
     Ok((part, path.to_owned()))
 }
 
-/// Removes everything below `root` but the folders that stay.
-fn clear(root: OwnedFd, scratch: &Path, stays: impl Fn(&Path) -> bool) -> io::Result<()> {
+/// Removes everything below `root` except the directories that are kept.
+fn clear(root: OwnedFd, scratch: &Path, is_kept: impl Fn(&Path) -> bool) -> io::Result<()> {
     fchmod(&root, Mode::RWXU)?;
-    let mut doomed = 0_u32;
+    let mut count = 0_u32;
     let mut waiting = VecDeque::from([PathBuf::new()]);
     while let Some(folder) = waiting.pop_front() {
         let directory = open_from(&root, &folder)?;
@@ -142,16 +140,16 @@ fn clear(root: OwnedFd, scratch: &Path, stays: impl Fn(&Path) -> bool) -> io::Re
                 unlinkat(&directory, name, AtFlags::empty())?;
                 continue;
             }
-            // To look into it, and to move it, it must be open to its owner.
+            // Listing and moving it need permissions.
             chmodat(&directory, name, Mode::RWXU, AtFlags::empty())?;
-            if stays(&path) {
+            if is_kept(&path) {
                 waiting.push_back(path);
                 continue;
             }
-            // Out of the component's reach first: what removes trees goes by paths.
+            // Moved out of the component's reach first, since `remove_tree` works by paths.
             let away = loop {
-                let away = scratch.join(format!(".gone-{doomed}"));
-                doomed += 1;
+                let away = scratch.join(format!(".gone-{count}"));
+                count += 1;
                 if away.symlink_metadata().is_err() {
                     break away;
                 }
@@ -171,8 +169,8 @@ fn fill(file: &File, parts: &[Part<'_>]) -> io::Result<()> {
     let mut modes = Vec::new();
     for entry in Archive::new(file).entries()? {
         let mut entry = entry?;
-        let (part, path) = place(&entry.path_bytes(), parts)?;
-        // Special permissions are for nobody.
+        let (part, path) = split_name(&entry.path_bytes(), parts)?;
+        // Special permissions are not restored.
         let mode = Mode::from_raw_mode(entry.header().mode()? & 0o777);
         let Some(name) = path.file_name() else {
             modes.push((part, path, mode));
@@ -182,21 +180,21 @@ fn fill(file: &File, parts: &[Part<'_>]) -> io::Result<()> {
         match entry.header().entry_type() {
             EntryType::Directory => {
                 match mkdirat(&directory, name, Mode::RWXU) {
-                    // What stayed.
+                    // A kept directory.
                     Err(Errno::EXIST) => drop(open_directory(&directory, name)?),
                     made => made?,
                 }
                 modes.push((part, path, mode));
             }
             EntryType::Symlink => {
-                let target = entry.link_name_bytes().ok_or_else(|| unfit("a link leads nowhere"))?;
+                let target = entry.link_name_bytes().ok_or_else(|| invalid("a link leads nowhere"))?;
                 symlinkat(OsStr::from_bytes(&target), &directory, name)?;
             }
             EntryType::Fifo => mknodat(&directory, name, FileType::Fifo, mode, 0)?,
             _ => write_file(&directory, name, mode, &mut entry)?,
         }
     }
-    // Folders last, and the innermost first: one that is closed to its owner could not be filled.
+    // Directories last, the innermost first: a locked one could not be filled.
     for (part, path, mode) in modes.into_iter().rev() {
         fchmod(open_from(&roots[part], &path)?, mode)?;
     }
@@ -216,6 +214,6 @@ fn write_file(directory: &OwnedFd, name: &OsStr, mode: Mode, entry: &mut tar::En
     Ok(futimens(&file, &Timestamps { last_access: time, last_modification: time })?)
 }
 
-fn unfit(what: impl Into<String>) -> io::Error {
+fn invalid(what: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.into())
 }

@@ -36,7 +36,7 @@ impl Place {
 
     fn look(&self, limits: ImageLimits) -> Result<Captured, ImageError> {
         let (root, config) = (self.path("root"), self.path("config"));
-        Captured::look(&parts(&root, &config), limits)
+        Captured::scan(&parts(&root, &config), limits)
     }
 
     fn capture(&self) -> u64 {
@@ -60,7 +60,7 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[test]
-fn trees_come_back_exactly_and_in_place() {
+fn trees_are_restored_exactly_and_in_place() {
     let place = Place::new();
     place.write("root/sub/deep/file", "text");
     place.write("root/empty", "");
@@ -110,7 +110,7 @@ fn trees_come_back_exactly_and_in_place() {
 }
 
 #[test]
-fn what_does_not_fit_has_no_image() {
+fn trees_over_the_limits_have_no_image() {
     let refused = |place: &Place, limits| match place.look(limits) {
         Err(ImageError::Unfit(reason)) => reason,
         other => panic!("{other:?}"),
@@ -126,7 +126,7 @@ fn what_does_not_fit_has_no_image() {
 }
 
 #[test]
-fn an_image_of_what_changes_meanwhile_is_none() {
+fn files_that_change_during_the_copy_are_refused() {
     let place = Place::new();
     place.write("root/file", "12345");
     let (root, config) = (place.path("root"), place.path("config"));
@@ -135,7 +135,7 @@ fn an_image_of_what_changes_meanwhile_is_none() {
     let error = seen.write(&parts(&root, &config), &place.path("i.tar")).unwrap_err();
     assert!(error.to_string().contains("changed while"), "{error}");
     assert!(!place.path("i.tar").exists());
-    assert!(!place.look(ImageLimits::default()).unwrap().is_still(&seen));
+    assert!(!place.look(ImageLimits::default()).unwrap().is_unchanged_since(&seen));
 }
 
 /// An image that no host writes.
@@ -162,7 +162,7 @@ fn forged(place: &Place, entries: &[(EntryType, &str, &str)]) -> u64 {
 }
 
 #[test]
-fn no_forged_image_writes_outside_of_the_trees() {
+fn forged_images_write_nothing_outside_the_trees() {
     use EntryType::{Directory, Link, Regular, Symlink};
     let root = (Directory, "root", "");
     for entries in [
@@ -188,7 +188,7 @@ fn no_forged_image_writes_outside_of_the_trees() {
 }
 
 #[test]
-fn an_image_that_is_not_whole_is_refused() {
+fn an_incomplete_image_is_refused() {
     let place = Place::new();
     place.write("root/file", "text");
     let bytes = place.capture();

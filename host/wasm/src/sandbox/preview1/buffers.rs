@@ -1,18 +1,18 @@
 use wiggle::GuestMemory;
 
-/// Bytes that one call reads or writes. WASI 0.1 lets a call read or write less than it is asked to, and the host holds
-/// what is read or written in memory that no limit counts.
-const PIECE: u32 = 1 << 20;
-/// Buffers of a list that are looked at.
-const MOST: u32 = 1024;
-/// Bytes of a buffer's address and length in a list.
-const ENTRY: u64 = 8;
+/// Bytes that one call reads or writes. WASI 0.1 allows a call to read or write less than requested, and the host buffers
+/// the bytes in memory that no limit counts.
+const MAX_BYTES: u32 = 1 << 20;
+/// How many buffers of a list are looked at.
+const MAX_BUFFERS: u32 = 1024;
+/// The size of an entry of a list: address and length.
+const ENTRY_SIZE: u64 = 8;
 
-/// The first buffer of a list that is not empty, which is all that wasmtime looks at, no longer than the host takes at
-/// once. The list is the module's: it gets back what it held.
-pub(super) struct Shortened(Option<(usize, [u8; 4])>);
+/// Shortens the first non-empty buffer of a list, the only one that wasmtime uses. The list is in the module's memory, so
+/// the length is restored afterwards.
+pub(super) struct ShortenedBuffer(Option<(usize, [u8; 4])>);
 
-impl Shortened {
+impl ShortenedBuffer {
     pub(super) fn first_of(memory: &mut GuestMemory<'_>, list: i32, count: i32) -> Self {
         Self(shorten(memory, list.cast_unsigned(), count.cast_unsigned()))
     }
@@ -26,11 +26,11 @@ impl Shortened {
     }
 }
 
-/// Where a length was, and what it was. Addresses that are not in the memory are for the call to find.
+/// The offset and the value of the length that was replaced. Addresses outside the memory are left to the call to report.
 fn shorten(memory: &mut GuestMemory<'_>, list: u32, count: u32) -> Option<(usize, [u8; 4])> {
     let GuestMemory::Unshared(bytes) = memory else { return None };
-    for index in 0..u64::from(count.min(MOST)) {
-        let entry = usize::try_from(u64::from(list) + ENTRY * index).ok()?;
+    for index in 0..u64::from(count.min(MAX_BUFFERS)) {
+        let entry = usize::try_from(u64::from(list) + ENTRY_SIZE * index).ok()?;
         let word = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at.checked_add(4)?)?.try_into().ok()?));
         let (address, length) = (word(entry)?, word(entry + 4)?);
         if length == 0 {
@@ -38,13 +38,13 @@ fn shorten(memory: &mut GuestMemory<'_>, list: u32, count: u32) -> Option<(usize
         }
         let at = entry + 4;
         let within = u64::from(address)..u64::from(address) + u64::from(length);
-        // A buffer that overlaps its own list gets what the list held; one outside of the memory is refused as it is.
+        // A buffer that overlaps its own list stays as it is; the call refuses one outside the memory.
         let overlaps = within.start < at as u64 + 4 && within.end > at as u64;
-        if length <= PIECE || overlaps || within.end > bytes.len() as u64 {
+        if length <= MAX_BYTES || overlaps || within.end > bytes.len() as u64 {
             return None;
         }
         let held = length.to_le_bytes();
-        bytes.get_mut(at..at + 4)?.copy_from_slice(&PIECE.to_le_bytes());
+        bytes.get_mut(at..at + 4)?.copy_from_slice(&MAX_BYTES.to_le_bytes());
         return Some((at, held));
     }
     None
@@ -68,20 +68,20 @@ mod tests {
 
     #[test]
     fn a_large_buffer_is_shortened_and_its_length_restored() {
-        let large = 3 * PIECE;
+        let large = 3 * MAX_BYTES;
         let mut bytes = memory(&[(64, 0), (64, large), (64, large)], 4 << 20);
         let before = bytes.clone();
-        let shortened = Shortened::first_of(&mut GuestMemory::Unshared(&mut bytes), 0, 3);
-        assert_eq!([0, 1, 2].map(|index| length(&bytes, index)), [0, PIECE, large]);
+        let shortened = ShortenedBuffer::first_of(&mut GuestMemory::Unshared(&mut bytes), 0, 3);
+        assert_eq!([0, 1, 2].map(|index| length(&bytes, index)), [0, MAX_BYTES, large]);
         shortened.restore(&mut GuestMemory::Unshared(&mut bytes));
         assert_eq!(bytes, before);
     }
 
     #[test]
-    fn other_lists_stay_as_they_are() {
-        let large = 3 * PIECE;
+    fn other_lists_do_not_change() {
+        let large = 3 * MAX_BYTES;
         for (buffers, count) in [
-            (&[(64, PIECE)][..], 1),
+            (&[(64, MAX_BYTES)][..], 1),
             (&[(0, large)], 1),
             (&[(2 << 20, large)], 1),
             (&[(64, 0)], 1),
@@ -90,12 +90,13 @@ mod tests {
         ] {
             let mut bytes = memory(buffers, 4 << 20);
             let before = bytes.clone();
-            let shortened = Shortened::first_of(&mut GuestMemory::Unshared(&mut bytes), 0, count);
+            let shortened = ShortenedBuffer::first_of(&mut GuestMemory::Unshared(&mut bytes), 0, count);
             assert_eq!(bytes, before, "{buffers:?}");
             shortened.restore(&mut GuestMemory::Unshared(&mut bytes));
             assert_eq!(bytes, before, "{buffers:?}");
         }
         let mut bytes = memory(&[], 8);
-        Shortened::first_of(&mut GuestMemory::Unshared(&mut bytes), -4, 2).restore(&mut GuestMemory::Unshared(&mut []));
+        ShortenedBuffer::first_of(&mut GuestMemory::Unshared(&mut bytes), -4, 2)
+            .restore(&mut GuestMemory::Unshared(&mut []));
     }
 }

@@ -1,7 +1,7 @@
 //! `fd_readdir`, read from the operating system's directory.
 //!
-//! wasmtime's own reads the whole directory for every call and counts entries anew, so that a program that removes what it
-//! reads loses others; it fails over the first name that is not UTF-8, and traps over a socket.
+//! wasmtime's own reads the whole directory for every call and counts its entries again, so that a program that removes
+//! entries while reading misses others; it fails on the first name that is not UTF-8, and traps on a socket.
 
 use std::{
     collections::VecDeque,
@@ -22,31 +22,31 @@ use wasmtime_wasi::{
 };
 use wiggle::{GuestMemory, GuestPtr};
 
-/// Directories that are read on from where they were read to, each with an open file of the host. One that was read
-/// longest ago is read from its beginning again.
-const OPEN: usize = 16;
-/// Entries that are read from the operating system before they are written to the module's memory.
-const BATCH: usize = 256;
-/// Bytes of an entry before its name.
-const HEAD: usize = 24;
+/// Directories whose listing stays open, each with a descriptor of the host. Beyond that, the least recently read one is read
+/// from its beginning again.
+const MAX_OPEN: usize = 16;
+/// Entries that are read in advance.
+const BATCH_ENTRIES: usize = 256;
+/// The size of an entry before its name.
+const ENTRY_HEAD_BYTES: usize = 24;
 
 /// Numbers of WASI 0.1.
 const SUCCESS: i32 = 0;
 const IO: i32 = 29;
-const DIRECTORY: i32 = 2;
+const OPEN_DIRECTORY: i32 = 2;
 const FD_READ: i64 = 1 << 1;
 
-/// The directories that a module is reading, by their descriptors; the one that was read last is last.
+/// The directories that a module is reading, by descriptor, the most recently read last.
 #[derive(Default)]
 pub(in super::super) struct Listings(VecDeque<(i32, Listing)>);
 
 impl Listings {
-    /// The descriptor stands for something else now, or for nothing.
+    /// The descriptor was closed or renumbered.
     pub(super) fn forget(&mut self, fd: i32) {
         self.0.retain(|(known, _)| *known != fd);
     }
 
-    /// The listing of `fd` where it is at `cookie`.
+    /// The listing of `fd`, if it is at `cookie`.
     fn take(&mut self, fd: i32, cookie: u64) -> Option<Listing> {
         let place = self.0.iter().position(|(known, _)| *known == fd)?;
         let (_, listing) = self.0.remove(place)?;
@@ -54,7 +54,7 @@ impl Listings {
     }
 
     fn keep(&mut self, fd: i32, listing: Listing) {
-        if self.0.len() >= OPEN {
+        if self.0.len() >= MAX_OPEN {
             self.0.pop_front();
         }
         self.0.push_back((fd, listing));
@@ -64,11 +64,11 @@ impl Listings {
 /// A directory, read up to an entry.
 struct Listing {
     directory: Dir,
-    /// What stands for the directory where a number of a file is asked for.
+    /// The number of the directory itself.
     own: u64,
-    /// Read, and not written to the module's memory.
+    /// Entries that were read in advance.
     unread: VecDeque<Entry>,
-    /// The cookie of the first of those: how many entries came before it.
+    /// The cookie of the first of those: the number of entries before it.
     next: u64,
     ended: bool,
 }
@@ -80,7 +80,7 @@ struct Entry {
 }
 
 impl Listing {
-    /// Every directory begins with two names that lead to itself, or so it is said of the second.
+    /// Every directory starts with `.` and `..`, both with the directory's own number.
     fn begin(directory: &File) -> Result<Self, Errno> {
         let own = number_of(&fstat(directory)?);
         let entry = |name: &[u8]| Entry { number: own, kind: kind_of(FileType::Directory), name: name.to_vec() };
@@ -88,11 +88,11 @@ impl Listing {
         Ok(Self { directory: Dir::read_from(directory)?, own, unread, next: 0, ended: false })
     }
 
-    /// Reads some more, where nothing that was read is left.
+    /// Reads more entries if none are left.
     fn fill(&mut self) -> Result<(), Errno> {
         while self.unread.is_empty() && !self.ended {
-            self.unread.reserve(BATCH);
-            while self.unread.len() < BATCH {
+            self.unread.reserve(BATCH_ENTRIES);
+            while self.unread.len() < BATCH_ENTRIES {
                 let Some(entry) = self.directory.read() else {
                     self.ended = true;
                     break;
@@ -102,7 +102,7 @@ impl Listing {
                 if matches!(name.to_bytes(), b"." | b"..") {
                     continue;
                 }
-                // What is gone by now is left out. What cannot be looked at is there all the same.
+                // Removed files are skipped. A file that cannot be inspected is listed anyway.
                 let (number, kind) = match statat(self.directory.fd()?, name, AtFlags::SYMLINK_NOFOLLOW) {
                     Ok(stat) => (number_of(&stat), FileType::from_raw_mode(stat.st_mode)),
                     Err(Errno::NOENT) => continue,
@@ -114,7 +114,7 @@ impl Listing {
         Ok(())
     }
 
-    /// Leaves entries out up to the one that `cookie` stands for.
+    /// Skips the entries before `cookie`.
     fn skip_to(&mut self, cookie: u64) -> Result<(), Errno> {
         while self.next < cookie {
             self.fill()?;
@@ -127,7 +127,7 @@ impl Listing {
     }
 }
 
-/// The number that wasmtime gives a file, by which it is known to be the same.
+/// The inode number as wasmtime reports it.
 fn number_of(stat: &Stat) -> u64 {
     let mut hasher = DefaultHasher::new();
     (stat.st_dev, stat.st_ino).hash(&mut hasher);
@@ -142,25 +142,25 @@ fn kind_of(kind: FileType) -> u8 {
         FileType::RegularFile => 4,
         FileType::Socket => 6,
         FileType::Symlink => 7,
-        // There is no number for a pipe.
+        // WASI 0.1 has no type for a pipe.
         FileType::Fifo | FileType::Unknown => 0,
     }
 }
 
-/// The call's arguments that say where entries go.
-pub(super) struct Room {
+/// The call's output arguments.
+pub(super) struct OutputBuffer {
     pub(super) buffer: i32,
     pub(super) size: i32,
     pub(super) used: i32,
 }
 
-/// Writes entries from the one of `cookie` on into the room, as many as fit and the beginning of the next.
+/// Writes entries from `cookie` on to the buffer, as many as fit and the beginning of the next.
 pub(super) async fn fd_readdir(
     (wasi, listings): (&mut WasiP1Ctx, &mut Listings),
     memory: &mut GuestMemory<'_>,
     fd: i32,
     cookie: i64,
-    room: Room,
+    output: OutputBuffer,
 ) -> wasmtime::Result<i32> {
     let cookie = cookie.cast_unsigned();
     let mut listing = match listings.take(fd, cookie) {
@@ -181,7 +181,7 @@ pub(super) async fn fd_readdir(
             }
         }
     };
-    let (start, size) = (room.buffer.cast_unsigned(), room.size.cast_unsigned());
+    let (start, size) = (output.buffer.cast_unsigned(), output.size.cast_unsigned());
     let mut used = 0_u32;
     while used < size {
         if listing.unread.is_empty() {
@@ -207,14 +207,14 @@ pub(super) async fn fd_readdir(
         listing.unread.pop_front();
         listing.next += 1;
     }
-    memory.write(GuestPtr::<u32>::new(room.used.cast_unsigned()), used)?;
+    memory.write(GuestPtr::<u32>::new(output.used.cast_unsigned()), used)?;
     listings.keep(fd, listing);
     Ok(SUCCESS)
 }
 
 /// An entry as WASI 0.1 has it, with the cookie of the one after it. Names are bytes, whatever they are.
 fn encoded(entry: &Entry, next: u64) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(HEAD + entry.name.len());
+    let mut bytes = Vec::with_capacity(ENTRY_HEAD_BYTES + entry.name.len());
     bytes.extend(next.to_le_bytes());
     bytes.extend(entry.number.to_le_bytes());
     bytes.extend(u32::try_from(entry.name.len()).unwrap_or(u32::MAX).to_le_bytes());
@@ -237,7 +237,7 @@ async fn directory(wasi: &mut WasiP1Ctx, fd: i32) -> wasmtime::Result<Result<Arc
     let before = directories(wasi);
     let mut memory = GuestMemory::Unshared(&mut scratch.0);
     let opened = OPENED as i32;
-    let errno = p1::path_open(wasi, &mut memory, fd, 0, PATH, 1, DIRECTORY, FD_READ, 0, 0, opened).await?;
+    let errno = p1::path_open(wasi, &mut memory, fd, 0, PATH, 1, OPEN_DIRECTORY, FD_READ, 0, 0, opened).await?;
     if errno != SUCCESS {
         return Ok(Err(errno));
     }

@@ -4,7 +4,7 @@ use std::{
 };
 
 use super::*;
-use crate::sandbox::{Snapshot, Workspace, claim::CLAIM};
+use crate::sandbox::{Snapshot, Workspace, workspace_lock::LOCK_FILE};
 
 const RUN: &str = "20261122-231500-qkzr";
 /// Nothing is at work in the folders of most tests.
@@ -26,8 +26,9 @@ fn dead(parent: &Path) -> PathBuf {
     let folder = parent.join(format!("host-{RUN}-aaaaaa"));
     fs::create_dir_all(folder.join("a0/root")).unwrap();
     private(&folder, 0o700);
-    fs::write(folder.join(CLAIM), format!("{{\"run\":\"{RUN}\",\"directory\":\"/o/runs/r\",\"keep\":false}}")).unwrap();
-    private(&folder.join(CLAIM), 0o600);
+    fs::write(folder.join(LOCK_FILE), format!("{{\"run\":\"{RUN}\",\"directory\":\"/o/runs/r\",\"keep\":false}}"))
+        .unwrap();
+    private(&folder.join(LOCK_FILE), 0o600);
     folder
 }
 
@@ -43,7 +44,7 @@ fn names(parent: &Path) -> Vec<String> {
 }
 
 #[test]
-fn the_workspace_of_a_dead_run_goes_and_is_told_once() {
+fn the_workspace_of_a_dead_run_is_removed_and_reported_once() {
     let parent = parent();
     let folder = dead(parent.path());
     fs::create_dir_all(folder.join("a1/root/locked")).unwrap();
@@ -77,7 +78,7 @@ fn a_folder_of_a_check_is_known_by_its_name() {
 }
 
 #[test]
-fn an_attempt_whose_end_is_asked_for_is_not_waited_for() {
+fn an_interrupted_attempt_does_not_finish_its_copy() {
     let parent = parent();
     let workspace = workspace(parent.path(), false);
     let root = parent.path().join("root");
@@ -90,7 +91,7 @@ fn an_attempt_whose_end_is_asked_for_is_not_waited_for() {
 }
 
 #[test]
-fn a_living_run_and_one_that_is_kept_are_let_be() {
+fn live_and_kept_workspaces_stay() {
     let parent = parent();
     let living = workspace(parent.path(), false);
     let root = living.attempt(None, false, &|| false).unwrap().root;
@@ -105,38 +106,38 @@ fn a_living_run_and_one_that_is_kept_are_let_be() {
 }
 
 #[test]
-fn a_run_that_was_killed_while_it_began_leaves_nothing() {
+fn a_run_killed_during_startup_leaves_nothing() {
     let parent = parent();
     // Before its claim, before its lock, and before it had written whose it is.
     fs::create_dir(parent.path().join(format!("host-{RUN}-bbbbbb"))).unwrap();
     private(&parent.path().join(format!("host-{RUN}-bbbbbb")), 0o700);
-    fs::write(dead(parent.path()).join(CLAIM), "").unwrap();
+    fs::write(dead(parent.path()).join(LOCK_FILE), "").unwrap();
     // Nothing is told: these may also be runs that have just begun, and make another folder.
     assert_eq!(sweep(parent.path(), NO_PATIENCE), Sweep::default());
     assert_eq!(names(parent.path()), [""; 0]);
 }
 
 #[test]
-fn what_is_not_quite_ours_stays() {
+fn directories_of_others_stay() {
     type Change = fn(&Path, &Path);
     let changes: &[(&str, Change)] = &[
         ("another name", |folder, parent| fs::rename(folder, parent.join(format!("host-test-{RUN}"))).unwrap()),
         ("another run's claim", |folder, parent| {
             fs::rename(folder, parent.join("host-20261122-231500-abcd-aaaaaa")).unwrap();
         }),
-        ("no claim", |folder, _| fs::remove_file(folder.join(CLAIM)).unwrap()),
-        ("a claim that says something else", |folder, _| fs::write(folder.join(CLAIM), "{}").unwrap()),
-        ("a claim that others may write", |folder, _| private(&folder.join(CLAIM), 0o620)),
+        ("no claim", |folder, _| fs::remove_file(folder.join(LOCK_FILE)).unwrap()),
+        ("a claim that says something else", |folder, _| fs::write(folder.join(LOCK_FILE), "{}").unwrap()),
+        ("a claim that others may write", |folder, _| private(&folder.join(LOCK_FILE), 0o620)),
         ("a folder that others may read", |folder, _| private(folder, 0o755)),
         ("a link as claim", |folder, parent| {
-            fs::rename(folder.join(CLAIM), parent.join("claim")).unwrap();
-            symlink(parent.join("claim"), folder.join(CLAIM)).unwrap();
+            fs::rename(folder.join(LOCK_FILE), parent.join("claim")).unwrap();
+            symlink(parent.join("claim"), folder.join(LOCK_FILE)).unwrap();
         }),
         ("a pipe as claim", |folder, _| {
-            fs::remove_file(folder.join(CLAIM)).unwrap();
+            fs::remove_file(folder.join(LOCK_FILE)).unwrap();
             rustix::fs::mknodat(
                 rustix::fs::CWD,
-                folder.join(CLAIM),
+                folder.join(LOCK_FILE),
                 rustix::fs::FileType::Fifo,
                 rustix::fs::Mode::RWXU,
                 0,
@@ -164,7 +165,7 @@ fn what_is_not_quite_ours_stays() {
 }
 
 #[test]
-fn names_are_those_that_runs_have() {
+fn only_names_of_runs_are_recognized() {
     assert_eq!(run_of("host-20261122-231500-qkzr-a1B2c3"), Some(RUN));
     for other in [
         "host-20261122-231500-qkzr",
@@ -181,7 +182,7 @@ fn names_are_those_that_runs_have() {
 }
 
 #[test]
-fn what_is_left_of_a_removal_that_was_cut_off_goes() {
+fn the_rest_of_an_interrupted_removal_is_removed() {
     let parent = parent();
     let folder = dead(parent.path());
     fs::remove_dir_all(folder.join("a0")).unwrap();
@@ -190,7 +191,7 @@ fn what_is_left_of_a_removal_that_was_cut_off_goes() {
 }
 
 #[test]
-fn what_is_still_being_written_is_waited_for() {
+fn sweep_waits_for_directories_still_being_written() {
     let parent = parent();
     let root = dead(parent.path()).join("a0/root");
     let writing = AtomicBool::new(false);
@@ -212,7 +213,7 @@ fn what_is_still_being_written_is_waited_for() {
         let hasty = sweep(parent.path(), NO_PATIENCE);
         if let [problem] = &hasty.problems[..] {
             assert!(problem.to_string().contains(&format!("which the dead run {RUN} left: ")), "{problem}");
-            assert!(problem.folder.join(CLAIM).exists(), "the claim goes last");
+            assert!(problem.folder.join(LOCK_FILE).exists(), "the claim goes last");
         }
         let patient = sweep(parent.path(), Duration::from_secs(60));
         assert_eq!((hasty.dead.len() + patient.dead.len(), patient.problems), (1, Vec::new()));
@@ -221,10 +222,10 @@ fn what_is_still_being_written_is_waited_for() {
 }
 
 #[test]
-fn a_folder_that_another_sweep_removes_is_left_to_it() {
+fn a_directory_removed_by_another_sweep_is_no_problem() {
     let parent = parent();
     let folder = dead(parent.path());
-    let lock = fs::File::open(folder.join(CLAIM)).unwrap();
+    let lock = fs::File::open(folder.join(LOCK_FILE)).unwrap();
     lock.try_lock().unwrap();
     assert_eq!(sweep(parent.path(), NO_PATIENCE), Sweep::default());
     drop(lock);
@@ -232,7 +233,7 @@ fn a_folder_that_another_sweep_removes_is_left_to_it() {
 }
 
 #[test]
-fn runs_that_begin_while_others_sweep_keep_their_workspaces() {
+fn new_runs_keep_their_workspaces_during_sweeps() {
     let parent = parent();
     let over = AtomicBool::new(false);
     let told = std::thread::scope(|scope| {
@@ -256,7 +257,7 @@ fn runs_that_begin_while_others_sweep_keep_their_workspaces() {
                         let workspace = workspace(parent.path(), false);
                         let dirs = workspace.attempt(None, false, &|| false).unwrap();
                         fs::write(dirs.root.join("file"), "x").unwrap();
-                        assert!(workspace.folder().join(CLAIM).exists());
+                        assert!(workspace.folder().join(LOCK_FILE).exists());
                         workspace.release(&dirs, true).unwrap();
                         workspace.close().unwrap();
                     }
@@ -273,7 +274,7 @@ fn runs_that_begin_while_others_sweep_keep_their_workspaces() {
 }
 
 #[test]
-fn no_name_of_an_attempt_comes_up_while_agents_run() {
+fn slots_get_no_new_names_while_agents_run() {
     let parent = parent();
     let workspace = workspace(parent.path(), false);
     workspace.reserve(2).unwrap();
@@ -283,7 +284,7 @@ fn no_name_of_an_attempt_comes_up_while_agents_run() {
     assert_eq!(names(workspace.folder()), before);
     let slot = |dirs: &crate::sandbox::AttemptDirs| dirs.base.parent().unwrap().to_owned();
     assert_ne!(slot(&first), slot(&second));
-    assert!(before.iter().all(|name| name == CLAIM || name.len() == 12), "{before:?}");
+    assert!(before.iter().all(|name| name == LOCK_FILE || name.len() == 12), "{before:?}");
     workspace.release(&first, true).unwrap();
     assert_eq!(slot(&workspace.attempt(None, false, &|| false).unwrap()), slot(&first), "its agents are gone");
     // One more than was expected has room all the same.

@@ -12,15 +12,15 @@ use super::*;
 /// The first by the standard library, the second by the calls themselves.
 const GUESTS: [&str; 2] = ["probe-command", "probe-network-p3"];
 
-async fn call_at(folder: &Path, guest: &str, args: &[&str]) -> Came {
-    let preopens = vec![OpenedDir { path: folder.to_owned(), seen_as: "/".into(), read_only: false }];
+async fn call_at(folder: &Path, guest: &str, args: &[&str]) -> CallResult {
+    let preopens = vec![PreopenedDir { path: folder.to_owned(), guest_path: "/".into(), read_only: false }];
     let resolver: Arc<dyn Resolve> = Arc::new(FixedResolver::default());
     let called = call_in(guest, args, Grants::default(), (resolver, 1), preopens);
     tokio::time::timeout(Duration::from_secs(120), called).await.unwrap_or_else(|_| panic!("{guest} {args:?} waits"))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pipes_and_sockets_are_refused_at_once_and_files_are_read() {
+async fn pipes_and_sockets_are_refused_and_files_are_read() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     rustix::fs::mkfifoat(rustix::fs::CWD, at("pipe"), rustix::fs::Mode::RWXU).unwrap();
@@ -44,7 +44,7 @@ async fn pipes_and_sockets_are_refused_at_once_and_files_are_read() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_name_that_is_not_utf_8_hides_no_other_and_can_be_read_as_it_is_shown() {
+async fn a_non_utf8_name_can_be_read_by_its_lossy_name() {
     let folder = tempfile::tempdir().unwrap();
     for name in [b"aa".as_slice(), b"b\xff", b"zz"] {
         fs::write(folder.path().join(OsStr::from_bytes(name)), "text").unwrap();
@@ -64,7 +64,7 @@ async fn a_name_that_is_not_utf_8_hides_no_other_and_can_be_read_as_it_is_shown(
 
 /// More than there are threads for file calls, which all attempts share.
 #[tokio::test(flavor = "multi_thread")]
-async fn listings_that_nobody_reads_hold_no_threads() {
+async fn unread_listings_occupy_no_threads() {
     let folder = tempfile::tempdir().unwrap();
     for number in 0..200 {
         fs::write(folder.path().join(format!("entry-{number}")), "").unwrap();

@@ -6,7 +6,7 @@ use super::*;
 struct Hangs;
 
 impl Resolve for Hangs {
-    fn resolve(&self, _: &str, _: Turn) -> Resolving {
+    fn resolve(&self, _: &str, _: LookupPermit) -> PendingLookup {
         Box::pin(std::future::pending())
     }
 }
@@ -33,25 +33,26 @@ fn temporary(stderr: &str) -> bool {
 }
 
 #[test]
-fn requests_under_way_count_to_the_limit_of_memory() {
-    let tripwire = Arc::new(Tripwire::default());
-    let told = Arc::clone(&tripwire);
+fn pending_requests_count_toward_the_memory_limit() {
+    let violations = Arc::new(Violations::default());
+    let told = Arc::clone(&violations);
     let limits = Limits { memory: 300 << 10, ..Limits::default() };
     let account = Account::new(&limits, Mappings::share(1), move |what| told.limit(what));
-    let network = Network::new(Arc::default(), Arc::new(Hangs), Arc::clone(&tripwire), None, 10).counted(account);
-    let place = || network.place(network::HTTP, "GET https://example.org", 144 << 10);
-    let (first, second) = (place(), place());
-    assert!(first.is_some() && second.is_some() && tripwire.breached().is_none());
+    let network =
+        Network::new(Arc::default(), Arc::new(Hangs), Arc::clone(&violations), None, 10).with_account(account);
+    let permit = || network.permit(network::HTTP, "GET https://example.org", 144 << 10);
+    let (first, second) = (permit(), permit());
+    assert!(first.is_some() && second.is_some() && violations.breached().is_none());
     drop(first);
-    let third = place();
-    assert!(third.is_some() && tripwire.breached().is_none(), "a place that is left is free");
-    assert!(place().is_none());
-    let fault = tripwire.breached().unwrap();
+    let third = permit();
+    assert!(third.is_some() && violations.breached().is_none(), "a place that is left is free");
+    assert!(permit().is_none());
+    let fault = violations.breached().unwrap();
     assert!(fault.message.contains("requests that are under way; its limit `memory` is 307200"), "{fault}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn more_requests_than_there_are_places_for_are_refused_until_others_are_let_go() {
+async fn excess_requests_are_refused_until_others_finish() {
     for guest in GUESTS {
         let url = format!("http://127.0.0.1:{}", serves());
         let resolver = FixedResolver::with(NAME, &[]);
@@ -61,41 +62,41 @@ async fn more_requests_than_there_are_places_for_are_refused_until_others_are_le
         assert_eq!(said[..2], ["200", "200"], "{said:?}");
         assert!(said[2].contains("ConnectionLimitReached"), "{said:?}");
         assert_eq!(said[3], "afterwards 200");
-        let crowd = came.crowd.unwrap();
-        assert!(crowd.refused >= 1 && crowd.at_once == 2, "{crowd}");
+        let concurrency_exceeded = came.concurrency_exceeded.unwrap();
+        assert!(concurrency_exceeded.refused >= 1 && concurrency_exceeded.at_once == 2, "{concurrency_exceeded}");
         assert_eq!(came.denials, [""; 0], "nothing was missing from the grants");
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn places_come_back_however_many_requests_there_are() {
+async fn permits_are_returned_after_each_request() {
     for guest in GUESTS {
         let url = format!("http://127.0.0.1:{}", serves());
         let resolver = FixedResolver::with(NAME, &[]);
         let came = call_with(guest, &["keep", "0", &url], http(&[&url]), resolver, 1).await;
         assert!(came.passed && came.stdout == "afterwards 200\n", "{} {:?}", came.stdout, came.stderr);
-        assert_eq!(came.crowd, None);
+        assert_eq!(came.concurrency_exceeded, None);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_look_ups_than_there_are_places_for_are_refused() {
+async fn excess_lookups_are_refused() {
     for guest in GUESTS {
         let came = call_with(guest, &["look-ups", "3", NAME], sockets(), Arc::new(Hangs), 2).await;
         assert!(!came.passed && temporary(&came.stderr), "{}", came.stderr);
-        assert_eq!(came.crowd, Some(Crowded { refused: 1, at_once: 2 }), "{guest}");
+        assert_eq!(came.concurrency_exceeded, Some(ConcurrencyExceeded { refused: 1, at_once: 2 }), "{guest}");
         assert_eq!(came.denials, [""; 0]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_look_up_that_does_not_end_is_not_waited_for_any_longer() {
+async fn a_hanging_lookup_times_out() {
     for guest in GUESTS {
         let came = call_with(guest, &["look-up", NAME], sockets(), Arc::new(Hangs), 1).await;
         assert!(!came.passed && temporary(&came.stderr), "{}", came.stderr);
         let url = format!("https://{NAME}");
         let came = call_with(guest, &["request", "GET", &url], http(&[&url]), Arc::new(Hangs), 1).await;
         assert!(!came.passed && came.stderr.contains("DnsTimeout"), "{}", came.stderr);
-        assert_eq!(came.crowd, None);
+        assert_eq!(came.concurrency_exceeded, None);
     }
 }

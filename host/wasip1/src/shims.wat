@@ -1,0 +1,225 @@
+;; Shims around the calls for which the official adapter differs from WASI 0.1. A function that is exported here
+;; replaces the import of that name; `shims.rs` inserts it into the module.
+(module
+  (import "wasi_snapshot_preview1" "clock_time_get" (func $clock_time_get (param i32 i64 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_fdstat_get" (func $fd_fdstat_get (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_fdstat_set_flags" (func $fd_fdstat_set_flags (param i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_filestat_set_times" (func $fd_filestat_set_times (param i32 i64 i64 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_read" (func $fd_read (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_seek" (func $fd_seek (param i32 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_create_directory" (func $path_create_directory (param i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_filestat_get" (func $path_filestat_get (param i32 i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_filestat_set_times" (func $path_filestat_set_times (param i32 i32 i32 i32 i64 i64 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_link" (func $path_link (param i32 i32 i32 i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_open" (func $path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_readlink" (func $path_readlink (param i32 i32 i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_remove_directory" (func $path_remove_directory (param i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_rename" (func $path_rename (param i32 i32 i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_symlink" (func $path_symlink (param i32 i32 i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "path_unlink_file" (func $path_unlink_file (param i32 i32 i32) (result i32)))
+  (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll_oneoff (param i32 i32 i32 i32) (result i32)))
+  (import "env" "memory" (memory 0))
+
+  ;; Whether a path is UTF-8: the adapter traps on any other. A path outside the memory is left to the call to report.
+  (func $text (param $at i32) (param $length i32) (result i32)
+    (local $end i32) (local $byte i32) (local $more i32) (local $low i32) (local $high i32)
+    (if (i64.gt_u (i64.add (i64.extend_i32_u (local.get $at)) (i64.extend_i32_u (local.get $length)))
+                  (i64.shl (i64.extend_i32_u (memory.size)) (i64.const 16)))
+      (then (return (i32.const 1))))
+    (local.set $end (i32.add (local.get $at) (local.get $length)))
+    (loop $next
+      (if (i32.eq (local.get $at) (local.get $end)) (then (return (i32.const 1))))
+      (local.set $byte (i32.load8_u (local.get $at)))
+      (local.set $at (i32.add (local.get $at) (i32.const 1)))
+      (br_if $next (i32.lt_u (local.get $byte) (i32.const 0x80)))
+      (if (i32.or (i32.lt_u (local.get $byte) (i32.const 0xc2)) (i32.gt_u (local.get $byte) (i32.const 0xf4)))
+        (then (return (i32.const 0))))
+      ;; How many bytes follow, and the range of the first: no overlong form, no surrogate, nothing beyond the last
+      ;; character.
+      (local.set $more
+        (i32.add (i32.const 1) (i32.add (i32.ge_u (local.get $byte) (i32.const 0xe0))
+                                        (i32.ge_u (local.get $byte) (i32.const 0xf0)))))
+      (local.set $low (i32.const 0x80))
+      (local.set $high (i32.const 0xbf))
+      (if (i32.eq (local.get $byte) (i32.const 0xe0)) (then (local.set $low (i32.const 0xa0))))
+      (if (i32.eq (local.get $byte) (i32.const 0xed)) (then (local.set $high (i32.const 0x9f))))
+      (if (i32.eq (local.get $byte) (i32.const 0xf0)) (then (local.set $low (i32.const 0x90))))
+      (if (i32.eq (local.get $byte) (i32.const 0xf4)) (then (local.set $high (i32.const 0x8f))))
+      (loop $follow
+        (if (i32.eq (local.get $at) (local.get $end)) (then (return (i32.const 0))))
+        (local.set $byte (i32.load8_u (local.get $at)))
+        (if (i32.or (i32.lt_u (local.get $byte) (local.get $low)) (i32.gt_u (local.get $byte) (local.get $high)))
+          (then (return (i32.const 0))))
+        (local.set $low (i32.const 0x80))
+        (local.set $high (i32.const 0xbf))
+        (local.set $at (i32.add (local.get $at) (i32.const 1)))
+        (br_if $follow (local.tee $more (i32.sub (local.get $more) (i32.const 1)))))
+      (br $next))
+    unreachable)
+
+  ;; The lookup flags for a path: a slash at its end means that a link is followed, which the adapter does only when the
+  ;; flag is set.
+  (func $lookup (param $lookup i32) (param $at i32) (param $length i32) (result i32)
+    (if (i32.eqz (local.get $length)) (then (return (local.get $lookup))))
+    (i32.or (local.get $lookup)
+      (i32.eq (i32.load8_u (i32.sub (i32.add (local.get $at) (local.get $length)) (i32.const 1))) (i32.const 47))))
+
+  ;; No descriptor is a socket: returns `notsock`, or the error of a closed descriptor. The adapter traps. The result
+  ;; needs a place in the module's memory, whose bytes are restored.
+  (func $no_socket (param $fd i32) (result i32)
+    (local $errno i32) (local $one i64) (local $two i64) (local $three i64)
+    (if (i32.eqz (memory.size)) (then (return (i32.const 8))))
+    (local.set $one (i64.load (i32.const 8)))
+    (local.set $two (i64.load (i32.const 16)))
+    (local.set $three (i64.load (i32.const 24)))
+    (local.set $errno (call $fd_fdstat_get (local.get $fd) (i32.const 8)))
+    (i64.store (i32.const 8) (local.get $one))
+    (i64.store (i32.const 16) (local.get $two))
+    (i64.store (i32.const 24) (local.get $three))
+    (select (local.get $errno) (i32.const 57) (local.get $errno)))
+
+  (func (export "sock_accept") (param i32 i32 i32) (result i32) (call $no_socket (local.get 0)))
+  (func (export "sock_recv") (param i32 i32 i32 i32 i32 i32) (result i32) (call $no_socket (local.get 0)))
+  (func (export "sock_send") (param i32 i32 i32 i32 i32) (result i32) (call $no_socket (local.get 0)))
+  (func (export "sock_shutdown") (param i32 i32) (result i32) (call $no_socket (local.get 0)))
+
+  ;; The adapter continues to write at the old position; it reads the flag again after a seek.
+  (func (export "fd_fdstat_set_flags") (param $fd i32) (param $flags i32) (result i32)
+    (local $errno i32) (local $held i64)
+    (local.set $errno (call $fd_fdstat_set_flags (local.get $fd) (local.get $flags)))
+    (if (i32.or (local.get $errno) (i32.eqz (memory.size))) (then (return (local.get $errno))))
+    (local.set $held (i64.load (i32.const 8)))
+    (drop (call $fd_seek (local.get $fd) (i64.const 0) (i32.const 1) (i32.const 8)))
+    (i64.store (i32.const 8) (local.get $held))
+    (i32.const 0))
+
+  ;; The adapter sets the times of files only. A directory is addressed as `.` relative to itself.
+  (func (export "fd_filestat_set_times") (param $fd i32) (param $read i64) (param $changed i64) (param $flags i32)
+    (result i32)
+    (local $errno i32) (local $held i32)
+    (local.set $errno
+      (call $fd_filestat_set_times (local.get $fd) (local.get $read) (local.get $changed) (local.get $flags)))
+    (if (i32.or (i32.ne (local.get $errno) (i32.const 8)) (i32.eqz (memory.size))) (then (return (local.get $errno))))
+    (local.set $held (i32.load8_u (i32.const 8)))
+    (i32.store8 (i32.const 8) (i32.const 46))
+    (local.set $errno
+      (call $path_filestat_set_times (local.get $fd) (i32.const 0) (i32.const 8) (i32.const 1) (local.get $read)
+        (local.get $changed) (local.get $flags)))
+    (i32.store8 (i32.const 8) (local.get $held))
+    (select (i32.const 8) (local.get $errno) (i32.eq (local.get $errno) (i32.const 54))))
+
+  ;; The adapter accepts an empty list of buffers even for a descriptor that is not open.
+  (func $of_nothing (param $fd i32) (param $count i32) (result i32)
+    (local $errno i32)
+    (if (local.get $count) (then (return (i32.const 0))))
+    (local.set $errno (call $no_socket (local.get $fd)))
+    (select (i32.const 0) (local.get $errno) (i32.eq (local.get $errno) (i32.const 57))))
+
+  ;; A non-blocking read is retried as a blocking one: files and stdin are always ready here, but the adapter returns
+  ;; `again` for them at first.
+  (func (export "fd_read") (param $fd i32) (param $list i32) (param $count i32) (param $read i32) (result i32)
+    (local $errno i32) (local $flags i32) (local $one i64) (local $two i64) (local $three i64)
+    (local.set $errno (call $of_nothing (local.get $fd) (local.get $count)))
+    (if (local.get $errno) (then (return (local.get $errno))))
+    (local.set $errno (call $fd_read (local.get $fd) (local.get $list) (local.get $count) (local.get $read)))
+    (if (i32.ne (local.get $errno) (i32.const 6)) (then (return (local.get $errno))))
+    (local.set $one (i64.load (i32.const 8)))
+    (local.set $two (i64.load (i32.const 16)))
+    (local.set $three (i64.load (i32.const 24)))
+    (local.set $errno (call $fd_fdstat_get (local.get $fd) (i32.const 8)))
+    (local.set $flags (i32.load16_u (i32.const 10)))
+    (i64.store (i32.const 8) (local.get $one))
+    (i64.store (i32.const 16) (local.get $two))
+    (i64.store (i32.const 24) (local.get $three))
+    (if (i32.or (local.get $errno)
+          (call $fd_fdstat_set_flags (local.get $fd) (i32.and (local.get $flags) (i32.const -5))))
+      (then (return (i32.const 6))))
+    (local.set $errno (call $fd_read (local.get $fd) (local.get $list) (local.get $count) (local.get $read)))
+    (drop (call $fd_fdstat_set_flags (local.get $fd) (local.get $flags)))
+    (local.get $errno))
+
+  (func (export "fd_write") (param $fd i32) (param $list i32) (param $count i32) (param $written i32) (result i32)
+    (local $errno i32)
+    (local.set $errno (call $of_nothing (local.get $fd) (local.get $count)))
+    (if (local.get $errno) (then (return (local.get $errno))))
+    (call $fd_write (local.get $fd) (local.get $list) (local.get $count) (local.get $written)))
+
+  (func (export "path_create_directory") (param i32 i32 i32) (result i32)
+    (if (i32.eqz (call $text (local.get 1) (local.get 2))) (then (return (i32.const 25))))
+    (call $path_create_directory (local.get 0) (local.get 1) (local.get 2)))
+  (func (export "path_filestat_get") (param i32 i32 i32 i32 i32) (result i32)
+    (if (i32.eqz (call $text (local.get 2) (local.get 3))) (then (return (i32.const 25))))
+    (call $path_filestat_get (local.get 0) (call $lookup (local.get 1) (local.get 2) (local.get 3)) (local.get 2) (local.get 3) (local.get 4)))
+  (func (export "path_filestat_set_times") (param i32 i32 i32 i32 i64 i64 i32) (result i32)
+    (if (i32.eqz (call $text (local.get 2) (local.get 3))) (then (return (i32.const 25))))
+    (call $path_filestat_set_times (local.get 0) (call $lookup (local.get 1) (local.get 2) (local.get 3)) (local.get 2) (local.get 3) (local.get 4) (local.get 5) (local.get 6)))
+  (func (export "path_link") (param i32 i32 i32 i32 i32 i32 i32) (result i32)
+    (if (i32.eqz (call $text (local.get 2) (local.get 3))) (then (return (i32.const 25))))
+    (if (i32.eqz (call $text (local.get 5) (local.get 6))) (then (return (i32.const 25))))
+    (call $path_link (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4) (local.get 5) (local.get 6)))
+  (func (export "path_open") (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)
+    (local $errno i32)
+    (if (i32.eqz (call $text (local.get 2) (local.get 3))) (then (return (i32.const 25))))
+    (local.set $errno
+      (call $path_open (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4) (local.get 5) (local.get 6)
+        (local.get 7) (local.get 8)))
+    ;; The adapter has 128 descriptors, and returns `nomem` for one more.
+    (select (i32.const 33) (local.get $errno) (i32.eq (local.get $errno) (i32.const 48))))
+  (func (export "path_readlink") (param i32 i32 i32 i32 i32 i32) (result i32)
+    (if (i32.eqz (call $text (local.get 1) (local.get 2))) (then (return (i32.const 25))))
+    (call $path_readlink (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4) (local.get 5)))
+  (func (export "path_remove_directory") (param i32 i32 i32) (result i32)
+    (if (i32.eqz (call $text (local.get 1) (local.get 2))) (then (return (i32.const 25))))
+    ;; A slash at the end changes nothing, since only a directory can be removed, but the adapter refuses it.
+    (loop $trim
+      (if (i32.gt_u (local.get 2) (i32.const 1))
+        (then
+          (if (i32.eq (i32.load8_u (i32.sub (i32.add (local.get 1) (local.get 2)) (i32.const 1))) (i32.const 47))
+            (then
+              (local.set 2 (i32.sub (local.get 2) (i32.const 1)))
+              (br $trim))))))
+    (call $path_remove_directory (local.get 0) (local.get 1) (local.get 2)))
+  (func (export "path_rename") (param i32 i32 i32 i32 i32 i32) (result i32)
+    (if (i32.eqz (call $text (local.get 1) (local.get 2))) (then (return (i32.const 25))))
+    (if (i32.eqz (call $text (local.get 4) (local.get 5))) (then (return (i32.const 25))))
+    (call $path_rename (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4) (local.get 5)))
+  (func (export "path_symlink") (param i32 i32 i32 i32 i32) (result i32)
+    (if (i32.eqz (call $text (local.get 0) (local.get 1))) (then (return (i32.const 25))))
+    (if (i32.eqz (call $text (local.get 3) (local.get 4))) (then (return (i32.const 25))))
+    (call $path_symlink (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4)))
+  (func (export "path_unlink_file") (param i32 i32 i32) (result i32)
+    (if (i32.eqz (call $text (local.get 1) (local.get 2))) (then (return (i32.const 25))))
+    (call $path_unlink_file (local.get 0) (local.get 1) (local.get 2)))
+
+  ;; The adapter returns `overflow` for a time of day that has passed. Such a clock has fired; other events are reported
+  ;; by the next call.
+  (func (export "poll_oneoff") (param $in i32) (param $out i32) (param $count i32) (param $count_at i32) (result i32)
+    (local $errno i32) (local $held i64) (local $now i64) (local $events i32)
+    (local.set $errno (call $poll_oneoff (local.get $in) (local.get $out) (local.get $count) (local.get $count_at)))
+    (if (i32.ne (local.get $errno) (i32.const 61)) (then (return (local.get $errno))))
+    (local.set $held (i64.load (i32.const 8)))
+    (drop (call $clock_time_get (i32.const 0) (i64.const 1) (i32.const 8)))
+    (local.set $now (i64.load (i32.const 8)))
+    (i64.store (i32.const 8) (local.get $held))
+    (loop $next
+      (if (local.get $count)
+        (then
+          ;; A subscription to the real-time clock with an absolute time: bytes 8, 16 and 40 of 48, and the time at 24.
+          (if (i32.and
+                (i32.and (i32.eqz (i32.load8_u offset=8 (local.get $in))) (i32.eqz (i32.load offset=16 (local.get $in))))
+                (i32.and (i32.load16_u offset=40 (local.get $in))
+                         (i64.le_u (i64.load offset=24 (local.get $in)) (local.get $now))))
+            (then
+              (i64.store (local.get $out) (i64.load (local.get $in)))
+              (i64.store offset=8 (local.get $out) (i64.const 0))
+              (i64.store offset=16 (local.get $out) (i64.const 0))
+              (i64.store offset=24 (local.get $out) (i64.const 0))
+              (local.set $out (i32.add (local.get $out) (i32.const 32)))
+              (local.set $events (i32.add (local.get $events) (i32.const 1)))))
+          (local.set $in (i32.add (local.get $in) (i32.const 48)))
+          (local.set $count (i32.sub (local.get $count) (i32.const 1)))
+          (br $next))))
+    (if (i32.eqz (local.get $events)) (then (return (local.get $errno))))
+    (i32.store (local.get $count_at) (local.get $events))
+    (i32.const 0)))

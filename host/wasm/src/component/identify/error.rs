@@ -1,0 +1,138 @@
+//! Why a file is not a plugin.
+
+use host_wasip1::SCENARIOS;
+
+/// The module that commands of 2019 import.
+pub(super) const SNAPSHOT_0: &str = "wasi_unstable";
+/// The version of `scenario:host` that this host speaks: same major and, before 1.0, same minor.
+pub(super) const CONTRACT_VERSION: &str = "0.1";
+
+/// Why a file is no plugin: what it is, and what to do. Completes "`FILE` …".
+#[derive(Debug, thiserror::Error)]
+pub enum IdentifyError {
+    /// Nothing in it.
+    #[error("is empty; build it again")]
+    Empty,
+    /// No WebAssembly.
+    #[error("is no WebAssembly but {what}; give a `.wasm` component or core module")]
+    NotWasm {
+        /// What it looks like.
+        what: &'static str,
+    },
+    /// WebAssembly in the text format.
+    #[error("is WebAssembly text; turn it into a binary first, for example with `wasm-tools parse`")]
+    Text,
+    /// It does not validate.
+    #[error("is damaged or uses WebAssembly that this host does not know: {source}")]
+    Invalid {
+        /// The validator's words.
+        #[source]
+        source: wasmparser::BinaryReaderError,
+    },
+    /// It is valid, but for a part of WebAssembly that the engine does not run.
+    #[error("uses {proposals} of WebAssembly, which this host does not run; build it without")]
+    Proposals {
+        /// Which.
+        proposals: String,
+    },
+    /// Its `_start` is not what a command begins with.
+    #[error(
+        "is a core module whose `_start` {problem}; that of a command is a function that takes and returns nothing"
+    )]
+    Start {
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The calls that it makes cannot reach its memory.
+    #[error("is a core module that {problem}")]
+    Memory {
+        /// What is wrong.
+        problem: String,
+    },
+    /// It is for the snapshot of WASI before 0.1.
+    #[error(
+        "is a core module that imports `{SNAPSHOT_0}`, the version of WASI before 0.1, which this host does not have; \
+         build it with a current toolchain (wasm32-wasip1)"
+    )]
+    Snapshot0,
+    /// Neither `_start` nor a component.
+    #[error(
+        "is a core module without `_start`, a library; build it as a command (with `main`), or as a component \
+         of the world `scenario:host/plugin`"
+    )]
+    Library,
+    /// A core module for something else.
+    #[error(
+        "is a core module that imports `{}`, which is no WASI 0.1; {}",
+        module.escape_debug(),
+        if module.contains([':', '/']) {
+            "name the WIT that has it: `host componentize FILE --world WIT -o OUT`"
+        } else {
+            "build it for wasm32-wasip1 or wasm32-wasip2"
+        }
+    )]
+    ForeignCoreImport {
+        /// The module's name.
+        module: String,
+    },
+    /// A core module with a world embedded that is neither a plugin's nor a command's.
+    #[error(
+        "is a core module of another world: it exports {exports}; a plugin exports `{SCENARIOS}@0.1.0#list` and `#run`, a \
+         command `_start`; build it against the world `plugin` of `wit/`, or as a command (with `main`)"
+    )]
+    OtherCoreWorld {
+        /// Its exports, for a person.
+        exports: String,
+    },
+    /// A component of some other world.
+    #[error(
+        "is a component of another world: it exports {exports}; a plugin exports `{SCENARIOS}` \
+         or `wasi:cli/run`"
+    )]
+    OtherWorld {
+        /// Its exports, for a person.
+        exports: String,
+    },
+    /// It answers HTTP requests.
+    #[error(
+        "is a {form} of another world, an HTTP server: it exports `{}`, and answers the requests that a server program such as \
+         `wasmtime serve` gives it; `host` runs no servers, only plugins, which export `{SCENARIOS}` or `wasi:cli/run`. \
+         To test it, serve it, and write a plugin that sends it requests with the grant `http`",
+        export.escape_debug()
+    )]
+    HttpServer {
+        /// The export that says so.
+        export: String,
+        /// A component or a core module.
+        form: &'static str,
+    },
+    /// It speaks another version of the contract.
+    #[error(
+        "is a plugin for {}, but this host speaks `{CONTRACT_VERSION}.x`; {}",
+        versioned("scenario:host", version),
+        if *newer { "update `host`" } else { "build the plugin against the current `wit/`" }
+    )]
+    OtherVersion {
+        /// Its version.
+        version: String,
+        /// Whether it is newer than this host.
+        newer: bool,
+    },
+    /// A command of a WASI version that the host does not have.
+    #[error(
+        "is a command for {}, but this host runs 0.2 and 0.3; build it for one of them",
+        versioned("wasi:cli", version)
+    )]
+    OtherWasi {
+        /// Its version.
+        version: String,
+    },
+}
+
+/// A package and its version, for a person.
+fn versioned(package: &str, version: &str) -> String {
+    match version {
+        "" => format!("`{package}` without a version"),
+        version => format!("`{package}@{}`", version.escape_debug()),
+    }
+}
