@@ -6,10 +6,10 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    source::{FileText, Place, SourceError, did_you_mean},
+    source::{FileText, Place, SourceError},
     value::{Day, Words},
 };
-use host_model::{ExpectedFailure, FaultClass, LaneName, check_name};
+use host_model::{ExpectedFailure, FaultClass, LaneName, check_name, text::did_you_mean};
 
 /// A known failure, with the places of what it says.
 #[derive(Clone, Debug, PartialEq)]

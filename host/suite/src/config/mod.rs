@@ -10,13 +10,16 @@ mod lane_table;
 mod lanes;
 mod layers;
 mod preopens;
+mod rows;
 mod scenario_file;
 mod settings;
 mod source;
 mod strays;
 mod suite_file;
+mod table;
 #[cfg(test)]
 mod tests;
+mod toml_reader;
 mod value;
 mod within;
 
@@ -26,8 +29,9 @@ pub use expected::ExpectedSettings;
 pub use grants::GivenGrants;
 pub use lanes::{LaneKind, LaneSettings};
 pub use layers::{Overrides, Source, Sourced, Sources};
+pub use rows::SettingRow;
 pub use scenario_file::ScenarioSettings;
 pub use settings::{SCENARIOS_FOLDER, SUITE_FILE, Settings};
-pub use source::{Place, ReadError, SourceError, nearest, seen_from_here};
+pub use source::{Place, ReadError, SourceError, seen_from_here};
 pub use strays::Stray;
 pub use value::parse_bytes;

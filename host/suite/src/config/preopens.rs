@@ -10,8 +10,8 @@ use std::{
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{source::did_you_mean, value::Table};
-use host_model::{Preopen, PreopenSource};
+use super::value::Table;
+use host_model::{Preopen, PreopenSource, text::did_you_mean};
 
 /// Each takes a descriptor of the host while its attempt runs.
 const MAX_PREOPENS: usize = 100;

@@ -11,14 +11,15 @@ use toml::Spanned;
 
 use super::{
     agents::agents,
-    defaults::DefaultsTable,
+    defaults::{Defaults, DefaultsTable},
     error::ConfigError,
     expected::{ExpectFailTable, ExpectedSettings},
     grants::{GivenGrants, GrantsTable},
     preopens::{PreopenTable, preopens},
-    source::{FileText, Place, SourceError, parse, read},
+    source::{FileText, Place, SourceError, parse_both, read},
     strays::{Stray, strays},
-    value::{Bytes, CauseName, ExitCode, NotZero, Table, Time, Wait},
+    table::SettingsTable,
+    value::{ExitCode, Table},
     within::SuiteFolder,
 };
 use host_model::{
@@ -72,26 +73,13 @@ pub struct ScenarioSettings {
     pub strays: Vec<Stray>,
 }
 
-/// `scenario.toml` as written. Limits and retries are those of [`DefaultsTable`].
+/// `scenario.toml` as written, without the limits and retries of [`DefaultsTable`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 struct ScenarioFile {
     plugin: Option<Spanned<String>>,
     summary: Option<Spanned<String>>,
     tags: Option<Spanned<Vec<String>>>,
-    deadline: Option<Spanned<Time>>,
-    memory: Option<Spanned<NotZero<Bytes>>>,
-    table_elements: Option<Spanned<u64>>,
-    instances: Option<Spanned<NotZero<u32>>>,
-    output: Option<Spanned<Bytes>>,
-    disk: Option<Spanned<Bytes>>,
-    handles: Option<Spanned<NotZero<u32>>>,
-    quiet: Option<Spanned<Time>>,
-    back_off: Option<Spanned<Time>>,
-    progress: Option<Spanned<Time>>,
-    retries: Option<Spanned<u32>>,
-    retry_on: Option<Spanned<Vec<CauseName>>>,
-    retry_delay: Option<Spanned<Wait>>,
     expect_fail: Vec<Table<ExpectFailTable>>,
     grants: Table<GrantsTable>,
     fixture: Table<FixtureTable>,
@@ -159,24 +147,6 @@ impl From<MatchTable> for TextMatch {
 }
 
 impl ScenarioFile {
-    fn defaults(&self) -> DefaultsTable {
-        DefaultsTable {
-            deadline: self.deadline.clone(),
-            memory: self.memory.clone(),
-            table_elements: self.table_elements.clone(),
-            instances: self.instances.clone(),
-            output: self.output.clone(),
-            disk: self.disk.clone(),
-            handles: self.handles.clone(),
-            quiet: self.quiet.clone(),
-            back_off: self.back_off.clone(),
-            progress: self.progress.clone(),
-            retries: self.retries.clone(),
-            retry_on: self.retry_on.clone(),
-            retry_delay: self.retry_delay.clone(),
-        }
-    }
-
     /// What is too large to be meant, with its place.
     fn oversized(&self) -> impl Iterator<Item = (std::ops::Range<usize>, String)> {
         let tags = self.tags.as_ref().filter(|tags| tags.get_ref().len() > MAX_TAGS).map(|tags| {
@@ -260,10 +230,11 @@ impl ScenarioSettings {
         });
         let given = text.is_some();
         let source = FileText { path, text: text.unwrap_or_else(|| Arc::from("")) };
-        let file: ScenarioFile = parse(&source.path, &source.text).unwrap_or_else(|error| {
-            problems.push(error.into());
-            ScenarioFile::default()
-        });
+        let (defaults, file): (DefaultsTable, ScenarioFile) =
+            parse_both(&source.path, &source.text).unwrap_or_else(|error| {
+                problems.push(error.into());
+                Default::default()
+            });
         let mut dir = |name: &str| {
             let path = folder.join(name);
             if let Err(error) = suite.holds(&path) {
@@ -301,7 +272,8 @@ impl ScenarioSettings {
             return Err(problems);
         }
         let plugin = file.plugin.as_ref().map(|plugin| plugin_path(plugin.get_ref(), folder, base));
-        let defaults = file.defaults();
+        let mut own = Defaults { limits: limits.clone(), ..Defaults::default() };
+        defaults.apply(&mut own);
         let command_keys = file.command_spans().map(|(key, _)| key).collect();
         let plugin_span = file.plugin.as_ref().map(|plugin| ("plugin", plugin.span()));
         let spans = file.command_spans().chain(plugin_span).chain(defaults.spans());
@@ -316,8 +288,8 @@ impl ScenarioSettings {
             summary: file.summary.map(Spanned::into_inner),
             tags: file.tags.map(Spanned::into_inner).unwrap_or_default(),
             grants,
-            limits: defaults.limits_over(limits),
-            retry: defaults.retry(),
+            limits: own.limits,
+            retry: own.retry,
             expected_failures,
             file: given.then_some(source.path),
             fixture: Fixture { root, config, git: file.fixture.0.git, folders },

@@ -8,8 +8,14 @@ use std::{
 };
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
-use host_model::shown;
 use serde::de::DeserializeOwned;
+use toml::{Spanned, de::DeTable};
+
+use super::{
+    table::SettingsTable,
+    toml_reader::{ProblemKind, ReadProblem, Value},
+};
+use host_model::text::{did_you_mean, shown};
 
 /// Something in a file is wrong: what, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -179,28 +185,74 @@ pub enum ReadError {
 /// # Errors
 /// [`SourceError`] with the place, and the nearest known name for an unknown one.
 pub(super) fn parse<T: DeserializeOwned>(path: &Path, text: &str) -> Result<T, SourceError> {
-    toml::from_str(text).map_err(|error| {
-        let message = doubled_brackets(text, &error).unwrap_or_else(|| {
-            let table = error.span().and_then(|span| table_at(text, span.start));
-            explain(error.message(), table.as_deref())
-        });
-        SourceError::new(path, text, error.span(), message)
-    })
+    table(text).and_then(|table| T::deserialize(Value::from(table))).map_err(|problem| explain(path, text, problem))
 }
 
-/// `[step]` where `[[step]]` belongs: what to write.
-fn doubled_brackets(text: &str, error: &toml::de::Error) -> Option<String> {
-    let wrong = error.message().starts_with("invalid type: map, expected a sequence");
-    let header = text.get(error.span()?).filter(|_| wrong)?.lines().next()?;
+/// Parses a TOML file whose top has the keys of two tables: first those of `A`, then those that only `B` has.
+///
+/// # Errors
+/// Those of [`parse`].
+pub(super) fn parse_both<A: SettingsTable + DeserializeOwned, B: DeserializeOwned>(
+    path: &Path,
+    text: &str,
+) -> Result<(A, B), SourceError> {
+    let both = || {
+        let table = table(text)?;
+        let span = table.span();
+        let (first, second): (DeTable<'_>, DeTable<'_>) =
+            table.into_inner().into_iter().partition(|(key, _)| A::keys().contains(&key.get_ref().as_ref()));
+        let tops: Vec<Range<usize>> = second.keys().map(Spanned::span).collect();
+        let first = A::deserialize(Value::from(Spanned::new(span.clone(), first)))?;
+        let second = B::deserialize(Value::from(Spanned::new(span, second))).map_err(|mut problem| {
+            if let ProblemKind::UnknownKey { known, .. } = &mut problem.kind
+                && problem.span.as_ref().is_some_and(|span| tops.contains(span))
+            {
+                known.extend(A::keys());
+            }
+            problem
+        })?;
+        Ok((first, second))
+    };
+    both().map_err(|problem| explain(path, text, problem))
+}
+
+fn table(text: &str) -> Result<Spanned<DeTable<'_>>, ReadProblem> {
+    DeTable::parse(text)
+        .map_err(|error| ReadProblem { span: error.span(), kind: ProblemKind::Other(error.message().to_owned()) })
+}
+
+fn explain(path: &Path, text: &str, problem: ReadProblem) -> SourceError {
+    let ReadProblem { span, kind } = problem;
+    let message = match kind {
+        ProblemKind::UnknownKey { key, known } => {
+            let table = span.as_ref().and_then(|span| table_at(text, span.start));
+            let table = table.map(|table| format!(" in `{table}`")).unwrap_or_default();
+            match known.is_empty() {
+                true => format!("unknown key `{key}`{table}: nothing is expected here; remove it"),
+                false => format!("unknown key `{key}`{table}; {}", did_you_mean(&key, &known, "known are")),
+            }
+        }
+        ProblemKind::TableForList => span
+            .as_ref()
+            .and_then(|span| single_table(text, span))
+            .unwrap_or_else(|| "expected a list in brackets, found a table".to_owned()),
+        ProblemKind::Other(message) => message.trim_end().to_owned(),
+    };
+    SourceError::new(path, text, span, message)
+}
+
+/// What to write where the bytes `span` are `[step]` and `[[step]]` belongs there.
+fn single_table(text: &str, span: &Range<usize>) -> Option<String> {
+    let header = text.get(span.clone())?.lines().next()?;
     let name = header.strip_prefix('[')?.split(']').next().filter(|name| !name.starts_with('['))?.trim();
     Some(format!("`[{name}]` is a single table; write `[[{name}]]`, once for each"))
 }
 
-/// The header of the table that the key at the byte `at` belongs to, as written: who writes a key below one by mistake
-/// does not see why it is unknown.
+/// The header of the table that the key at the byte `at` belongs to, as written: a key below the wrong header looks
+/// right to its author.
 fn table_at(text: &str, at: usize) -> Option<String> {
     let before = text.get(..at)?;
-    // A key within braces, or the header itself, says by its place where it belongs.
+    // A key within braces, or the header itself, shows by its place where it belongs.
     let line = before.rsplit('\n').next()?;
     if !line.trim().is_empty() {
         return None;
@@ -208,88 +260,6 @@ fn table_at(text: &str, at: usize) -> Option<String> {
     let header = before.lines().rev().map(str::trim).find(|line| line.starts_with('['))?;
     let closing = if header.starts_with("[[") { "]]" } else { "]" };
     header.get(..header.find(closing)? + closing.len()).map(str::to_owned)
-}
-
-/// Puts serde's words, which are for programmers, into ours. `table` is where the key stands.
-fn explain(message: &str, table: Option<&str>) -> String {
-    let message = message.trim_end();
-    if let Some(rest) = message.strip_prefix("unknown field ") {
-        let table = table.map(|table| format!(" in `{table}`")).unwrap_or_default();
-        return unknown("key", rest, &table);
-    }
-    if let Some(rest) = message.strip_prefix("unknown variant ") {
-        return unknown("value", rest, "");
-    }
-    if let Some(key) = message.strip_prefix("missing field ") {
-        return format!("the key {key} is missing; add it");
-    }
-    let wrong = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "));
-    if let Some((found, expected)) = wrong.and_then(|wrong| wrong.rsplit_once(", expected ")) {
-        return format!("expected {}, found {}", expected_words(expected), found_words(found));
-    }
-    message.to_owned()
-}
-
-/// An unknown name in backquotes, then those that are known; `place` is where, or empty.
-fn unknown(what: &str, names: &str, place: &str) -> String {
-    let quoted: Vec<&str> = names.split('`').skip(1).step_by(2).collect();
-    match quoted.split_first() {
-        Some((unknown, [])) => format!("unknown {what} `{unknown}`{place}: nothing is expected here; remove it"),
-        Some((unknown, known)) => {
-            format!("unknown {what} `{unknown}`{place}; {}", did_you_mean(unknown, known, "known are"))
-        }
-        None => format!("unknown {what} {names}"),
-    }
-}
-
-/// `did you mean NEAREST?`, or, when none is near, `lead` and all of them.
-pub(super) fn did_you_mean(unknown: &str, known: &[&str], lead: &str) -> String {
-    match nearest(unknown, known.iter().copied()) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("{lead} {}", listed(known)),
-    }
-}
-
-fn expected_words(expected: &str) -> String {
-    match expected {
-        "a string" | "string" => "a text in quotes".into(),
-        "a boolean" => "`true` or `false`".into(),
-        "a sequence" => "a list in brackets".into(),
-        "u32" => format!("a whole number from 0 to {}", u32::MAX),
-        "u64" | "usize" => "a whole number from 0 up".into(),
-        "i64" => "a whole number".into(),
-        _ if expected == "a map" || expected.starts_with("struct ") || expected.contains(" enum ") => "a table".into(),
-        _ => expected.to_owned(),
-    }
-}
-
-fn found_words(found: &str) -> String {
-    match found.split_once(' ') {
-        Some(("string", text)) => format!("the text {text}"),
-        Some(("integer" | "boolean", value)) => value.to_owned(),
-        Some(("floating", rest)) => rest.trim_start_matches("point ").to_owned(),
-        _ if found == "map" => "a table".into(),
-        _ if found == "sequence" => "a list".into(),
-        _ => found.to_owned(),
-    }
-}
-
-fn listed(names: &[&str]) -> String {
-    const MAX_LISTED: usize = 50;
-    let shown = names.iter().take(MAX_LISTED).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-    if names.len() > MAX_LISTED { format!("{shown}, … ({} in all)", names.len()) } else { shown }
-}
-
-/// The name of `known` that `unknown` was probably meant to be.
-#[must_use]
-pub fn nearest<'a>(unknown: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = (unknown.chars().count() / 3).max(1);
-    known
-        .into_iter()
-        .map(|name| (strsim::damerau_levenshtein(&unknown.to_lowercase(), &name.to_lowercase()), name))
-        .filter(|(distance, _)| *distance <= allowed)
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, name)| name)
 }
 
 #[cfg(test)]

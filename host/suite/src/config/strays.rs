@@ -6,7 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::source::{nearest, seen_from_here};
+use super::source::seen_from_here;
+use host_model::text::nearest;
 
 /// What a scenario's folder may hold.
 const KNOWN: [&str; 5] = ["scenario.toml", "root", "config", "agents", "bin"];

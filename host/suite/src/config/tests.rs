@@ -94,8 +94,8 @@ fn whatever_is_wrong_with_a_suite_is_told_with_its_place_and_what_to_do() {
         ("plugin = []", "1:1: unknown key `plugin`; did you mean `plugins`?"),
         (
             "\ncolour = 1",
-            "2:1: unknown key `colour`; known are `plugins`, `canary`, `lanes`, `jobs`, `flaky-result`, `xpass`, \
-             `max-fail`, `fail-fast`, `repeat-each`, `reporters`, `defaults`, `compile`, `lane`, `profile`",
+            "2:1: unknown key `colour`; known are `plugins`, `canary`, `compile`, `profile`, `lanes`, `jobs`, \
+             `flaky-result`, `xpass`, `max-fail`, `fail-fast`, `repeat-each`, `reporters`, `defaults`, `lane`",
         ),
         ("plugins = \"a.wasm\"", "1:11: expected a list in brackets, found the text \"a.wasm\""),
         ("plugins = [1]", "1:12: expected a text in quotes, found `1`"),

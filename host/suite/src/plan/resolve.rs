@@ -9,10 +9,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::config::{GivenGrants, ScenarioSettings, Settings, SourceError, nearest, seen_from_here};
+use crate::config::{GivenGrants, ScenarioSettings, Settings, SourceError, seen_from_here};
 use host_model::{
     Clause, CommandSpec, Declared, DeclaredScenario, Grant, GrantItem, LaneName, PluginFacts, Scenario, ScenarioId,
     ScenarioShape, Ungranted, check_name,
+    text::{did_you_mean, nearest},
 };
 
 /// Why the suite and the plugins do not fit together.
@@ -291,7 +292,7 @@ fn unknown_findings(folder: &ScenarioSettings, known: &[&str]) -> Vec<SetupProbl
     let unknown = codes.filter(|(code, _)| !known.is_empty() && !known.contains(&code.as_str()));
     unknown
         .map(|(code, place)| {
-            let hint = did_you_mean(code, known);
+            let hint = hint(code, known);
             place.error(format!("the scenario `{}` has no finding `{code}`{hint}", folder.name)).into()
         })
         .collect()
@@ -359,7 +360,7 @@ fn folders_without_scenario(
         .into_iter()
         .filter(|folder| !listed.contains(folder.name.as_str()))
         .map(|folder| {
-            let (of, hint) = (seen_from_here(&plugin.path), did_you_mean(&folder.name, &known));
+            let (of, hint) = (seen_from_here(&plugin.path), hint(&folder.name, &known));
             wrong(folder, "plugin", format!("the plugin `{of}` has no scenario `{}`{hint}", folder.name))
         })
         .collect()
@@ -395,9 +396,7 @@ fn unknown_canaries(scenarios: &[Scenario], plugins: &[PluginFacts], settings: &
     let qualified = qualified.iter().map(String::as_str).filter(|_| settings.canary.iter().any(|it| it.contains("::")));
     let known: Vec<&str> = known.iter().copied().chain(qualified).collect();
     unknown
-        .map(|(name, place)| {
-            place.error(format!("the canary `{name}` is no scenario{}", did_you_mean(name, &known))).into()
-        })
+        .map(|(name, place)| place.error(format!("the canary `{name}` is no scenario{}", hint(name, &known))).into())
         .collect()
 }
 
@@ -413,15 +412,9 @@ fn name_apart(scenarios: &mut [Scenario], plugins: &[PluginFacts]) {
     }
 }
 
-pub(super) fn did_you_mean(name: &str, known: &[&str]) -> String {
-    match nearest(name, known.iter().copied()) {
-        Some(near) => format!("; did you mean `{near}`?"),
-        None if known.is_empty() => String::new(),
-        None => {
-            let shown: Vec<_> = known.iter().take(8).map(|name| format!("`{name}`")).collect();
-            format!("; there are {}{}", shown.join(", "), if known.len() > 8 { ", …" } else { "" })
-        }
-    }
+/// What `name` was probably meant to be, after a semicolon.
+pub(super) fn hint(name: &str, known: &[&str]) -> String {
+    if known.is_empty() { String::new() } else { format!("; {}", did_you_mean(name, known, "there are")) }
 }
 
 /// What is wrong with `key` in a folder's file.
