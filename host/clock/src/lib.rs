@@ -206,7 +206,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_past_the_calendar_is_at_its_end() {
+    fn clocks_past_the_calendar_stop_at_its_end() {
         let after =
             |seconds| calendar(std::time::UNIX_EPOCH + Duration::from_secs(seconds)).strftime("%Y%m%d").to_string();
         assert_eq!(after(0), "19700101");
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn time_in_which_the_host_does_not_run_does_not_count() {
+    fn suspended_time_does_not_count() {
         let (clock, began) = clock();
         let mut now = began;
         for _ in 0..20 {
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_starved_host_has_a_slower_clock_that_goes_on() {
+    fn starved_hosts_have_a_slower_clock() {
         let (clock, began) = clock();
         let mut now = began;
         for _ in 0..10 {
@@ -249,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_never_goes_back() {
+    fn clocks_never_go_back() {
         let (clock, began) = clock();
         let later = clock.now(began + 5 * SECOND);
         assert!(clock.now(began + 4 * SECOND) <= later);
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn a_held_clock_stands_still_until_the_last_hold_is_gone() {
+    fn held_clocks_stop_until_the_last_release() {
         let (clock, began) = clock();
         clock.hold(began);
         clock.hold(began + SECOND / 10);
@@ -269,13 +269,13 @@ mod tests {
     }
 
     #[test]
-    fn without_regular_looks_gaps_mean_nothing() {
+    fn gaps_without_regular_readings_are_ignored() {
         let (clock, now) = (Clock::new(), SystemInstant::now());
         assert_eq!(clock.now(now + 3600 * SECOND), now + 3600 * SECOND);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_has_happened_when_the_time_is_up_still_counts() {
+    async fn events_at_the_timeout_still_count() {
         let (told, tell) = tokio::sync::oneshot::channel();
         let late = async {
             tokio::time::sleep(SECOND + SETTLE / 2).await;
@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_is_too_long_to_be_added_is_far_away() {
+    fn durations_that_overflow_are_far_away() {
         let now = Instant::now();
         assert_eq!((now + Duration::MAX) - now, FAR);
     }

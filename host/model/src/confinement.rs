@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modes_are_found_by_their_word() {
+    fn modes_parse_by_name() {
         for mode in ConfinementMode::ALL {
             assert_eq!(mode.as_str().parse(), Ok(mode));
         }

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_found_by_their_word() {
+    fn causes_parse_by_name() {
         for cause in RetryCause::all() {
             assert_eq!(cause.as_str().parse(), Ok(cause));
         }
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_assertion_is_tried_again_only_when_asked_for() {
+    fn failed_assertions_are_retried_only_on_request() {
         let mut policy = RetryPolicy { retries: 2, ..RetryPolicy::default() };
         let fail = Outcome::Fail { findings: Vec::new() };
         assert!(policy.allows(1, &fault(FaultClass::Stall)) && policy.allows(2, &fault(FaultClass::Launch)));
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn waits_double_up_to_a_bound() {
+    fn waits_double_up_to_a_limit() {
         let policy = RetryPolicy { delay: Duration::from_secs(30), ..RetryPolicy::default() };
         let seconds = |attempt| policy.delay_after(attempt).as_secs();
         assert_eq!([1, 2, 3, 4, 40].map(seconds), [30, 60, 120, 120, 120]);
@@ -266,14 +266,14 @@ mod tests {
     }
 
     #[test]
-    fn what_an_override_leaves_out_stays() {
+    fn overrides_keep_the_other_values() {
         let base = RetryPolicy { retries: 3, ..RetryPolicy::default() };
         let over = RetryOverride { delay: Some(Duration::ZERO), ..RetryOverride::default() }.over(&base);
         assert_eq!((over.retries, over.delay, over.on), (3, Duration::ZERO, base.on));
     }
 
     #[test]
-    fn an_expectation_holds_through_its_last_day() {
+    fn expectations_include_their_last_day() {
         let expected = ExpectedFailure {
             lanes: vec![LaneName("a".into())],
             findings: ["c".into()].into(),

@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shortage_is_found_however_deep_its_error_lies() {
+    fn shortages_are_found_in_nested_errors() {
         for (code, shortage) in [
             (libc::EMFILE, Shortage::OpenFiles),
             (libc::ENFILE, Shortage::AllOpenFiles),
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn other_errors_are_no_shortage() {
+    fn other_errors_are_not_shortages() {
         assert_eq!(Shortage::of(&os(libc::EACCES)), None);
         assert_eq!(Shortage::of(&io::Error::other("no space left (os error 28)")), None, "words do not count");
         assert_eq!(Shortage::of(&os(libc::EAGAIN)), None, "of a read it only means that nothing is there yet");
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_end_of_the_words_counts() {
+    fn only_the_end_of_a_message_counts() {
         let words = |code| format!("cannot start /bin/it: {}", os(code));
         assert_eq!(Shortage::of_ending(&words(libc::EAGAIN)), Some(Shortage::Processes));
         assert_eq!(Shortage::of_ending(&words(libc::EMFILE)), Some(Shortage::OpenFiles));

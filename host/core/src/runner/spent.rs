@@ -10,9 +10,9 @@ use std::{
 
 use tokio::task::spawn_blocking;
 
+use host_fs::remove_tree;
 use host_model::ScenarioId;
 use host_suite::plan::Plan;
-use host_wasm::sandbox::remove_tree;
 
 /// Folders that are removed at once while the run goes on, and when it is over. It is the disk that is waited for; the
 /// attempts wait for it too.

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::text::shortened;
-use host_model::{ExpectedFailure, Fault, FaultClass, Finding, Outcome, Policy, Verdict};
+use host_model::{
+    ExpectedFailure, Fault, FaultClass, Finding, Outcome, Policy, Verdict,
+    text::{backquoted, few},
+};
 use host_suite::plan::PlannedTrial;
 
 /// Bytes of one earlier attempt's end in a reason.
@@ -119,11 +122,7 @@ fn why_not_expected(trial: &PlannedTrial, findings: &[Finding]) -> Option<String
 
 fn list<'a>(codes: impl IntoIterator<Item = impl AsRef<str> + 'a>) -> String {
     const MAX_CODES: usize = 20;
-    let codes: Vec<String> = codes.into_iter().map(|code| format!("`{}`", code.as_ref())).collect();
-    match codes.len() {
-        all if all > MAX_CODES => format!("{}, … ({all} in all)", codes[..MAX_CODES].join(", ")),
-        _ => codes.join(", "),
-    }
+    few(&backquoted(codes), MAX_CODES)
 }
 
 #[cfg(test)]

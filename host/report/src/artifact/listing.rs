@@ -16,8 +16,9 @@ use rustix::{
 use super::{
     error::ArtifactError,
     quoted::quoted,
-    tree::{CopyLimits, kind, open_beneath, open_directory, reason},
+    tree::{CopyLimits, kind, reason},
 };
+use host_fs::{open_beneath, open_directory};
 
 /// Places that [`Listing::left_out`] names; of the rest only the number is told.
 const NAMED: usize = 20;

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scenario_may_have_what_all_may_have_and_what_is_its_own() {
+    fn policies_combine_common_and_own_grants() {
         let digest = "ab".repeat(32);
         let text = format!(
             "[grants]\nsession = true\n[scenario.one.grants]\nenv = [\"A\"]\n[scenario.two]\nplugin = \
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn scenarios_of_one_name_in_two_plugins_have_a_section_each() {
+    fn equal_names_in_two_plugins_have_own_sections() {
         let (one, two) = ("ab".repeat(32), "cd".repeat(32));
         let section = |label: &str, digest: &str| {
             format!("[scenario.\"{label}::s\"]\nplugin = \"sha256:{digest}\"\ngrants.env = [\"{label}\"]\n")
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_that_is_not_there_or_wrong_is_told_with_its_place() {
+    fn missing_and_invalid_policies_are_reported_with_position() {
         let gone = Caps::read(Path::new("nowhere/policy.toml")).unwrap_err();
         assert!(gone[0].to_string().contains("cannot read nowhere/policy.toml"), "{gone:?}");
         for (text, expected) in [

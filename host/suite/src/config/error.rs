@@ -96,12 +96,32 @@ pub enum ConfigError {
     NoJobs,
 }
 
-impl ConfigError {
-    /// The error in a file, where it is one.
-    #[must_use]
-    pub fn source_error(&self) -> Option<&SourceError> {
+/// An error that may be about a position in a file.
+pub trait HasSource {
+    /// The error with its position, if it is about one.
+    fn source_error(&self) -> Option<&SourceError>;
+}
+
+impl HasSource for SourceError {
+    fn source_error(&self) -> Option<&SourceError> {
+        Some(self)
+    }
+}
+
+impl HasSource for ReadError {
+    fn source_error(&self) -> Option<&SourceError> {
         match self {
-            Self::Source(error) | Self::Read(ReadError::Text(error)) => Some(error),
+            Self::Text(error) => Some(error),
+            Self::Io { .. } | Self::Folder { .. } => None,
+        }
+    }
+}
+
+impl HasSource for ConfigError {
+    fn source_error(&self) -> Option<&SourceError> {
+        match self {
+            Self::Source(error) => Some(error),
+            Self::Read(error) => error.source_error(),
             _ => None,
         }
     }

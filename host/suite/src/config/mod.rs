@@ -24,7 +24,7 @@ mod value;
 mod within;
 
 pub use caps::Caps;
-pub use error::ConfigError;
+pub use error::{ConfigError, HasSource};
 pub use expected::ExpectedSettings;
 pub use grants::GivenGrants;
 pub use lanes::{LaneKind, LaneSettings};

@@ -346,7 +346,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_arguments_and_environment_are_bounded_in_their_place() {
+    fn tags_arguments_and_environment_are_limited() {
         assert_eq!(oversized(&format!("tags = [{}]", "\"a\",".repeat(MAX_TAGS))), []);
         let tags = oversized(&format!("tags = [{}]", "\"a\",".repeat(MAX_TAGS + 1)));
         assert_eq!(tags, [("[\"a\",\"".to_owned(), "there are 1001 tags, but at most 1000 are read".to_owned())]);

@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_offers_the_nearest() {
+    fn unknown_keys_offer_the_nearest() {
         let error = problem("tags = []\ndedline = \"1s\"\n");
         assert_eq!(error.position, Some((2, 1)));
         assert_eq!(error.message, "unknown key `dedline`; did you mean `deadline`?");
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_that_a_key_stands_below_by_mistake_is_named() {
+    fn unknown_keys_name_the_table_around_them() {
         let place = |text: &str| table_at(text, text.find("deadline").unwrap());
         assert_eq!(place("a = 1\n[grants] # mine\nsession = true\n  deadline = 1").unwrap(), "[grants]");
         assert_eq!(place("[grants]\n[[step]]\ndeadline = 1").unwrap(), "[[step]]");
@@ -299,12 +299,12 @@ mod tests {
     }
 
     #[test]
-    fn a_key_like_no_other_lists_the_known() {
+    fn unknown_keys_without_a_near_one_list_all() {
         assert_eq!(problem("colour = 1").message, "unknown key `colour`; known are `deadline`, `tags`");
     }
 
     #[test]
-    fn a_table_where_a_list_of_tables_belongs_shows_how_to_write_one() {
+    fn tables_instead_of_lists_show_the_right_header() {
         #[derive(Debug, serde::Deserialize)]
         struct Steps {
             #[expect(dead_code, reason = "only its type matters")]
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_type_and_bad_syntax_have_a_place() {
+    fn type_and_syntax_errors_have_a_position() {
         assert_eq!(problem("\n\ntags = 3").position, Some((3, 8)));
         assert!(problem("tags = [").position.is_some());
     }

@@ -80,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_meant_for_something_else_is_found() {
+    fn misnamed_entries_are_found() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["agent", "fixture", "files", "notes", "agents", "Config"] {
             fs::create_dir(folder.path().join(name)).unwrap();

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::config::{GivenGrants, ScenarioSettings, Settings, SourceError, seen_from_here};
+use crate::config::{GivenGrants, HasSource, ScenarioSettings, Settings, SourceError, seen_from_here};
 use host_model::{
     Clause, CommandSpec, Declared, DeclaredScenario, Grant, GrantItem, LaneName, PluginFacts, Scenario, ScenarioId,
     ScenarioShape, Ungranted, check_name,
@@ -75,6 +75,15 @@ pub enum SetupProblem {
         /// Why not.
         reason: String,
     },
+}
+
+impl HasSource for SetupProblem {
+    fn source_error(&self) -> Option<&SourceError> {
+        match self {
+            Self::Source(error) => Some(error),
+            _ => None,
+        }
+    }
 }
 
 /// Every scenario of `plugins`, with what its folder adds, in the order of the plugins.

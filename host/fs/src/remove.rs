@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn locked_folders_go_and_what_links_point_to_stays() {
+    fn locked_folders_are_removed_and_link_targets_stay() {
         let base = tempfile::tempdir().unwrap();
         let (tree, outside) = (base.path().join("tree"), base.path().join("outside"));
         fs::create_dir_all(tree.join("a/b")).unwrap();
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn folders_nested_past_every_path_go() {
+    fn deeply_nested_folders_are_removed() {
         let base = tempfile::tempdir().unwrap();
         let tree = base.path().join("tree");
         fs::create_dir(&tree).unwrap();
