@@ -25,13 +25,11 @@ use super::{
     terminal, wiring,
 };
 use host_core::runner::{PrepareError, Signal, not_granted};
-use host_fs::remove_tree;
-use host_model::text::nearest;
 use host_model::{ExitCode, Scenario};
-use host_suite::config::{Overrides, ScenarioSettings, Settings, seen_from_here};
+use host_suite::config::{Overrides, ScenarioSettings, Settings, nearest, seen_from_here};
 use host_suite::plan::{self, Plan, Selection};
 use host_wasm::component::PluginFile;
-use host_wasm::sandbox::{Halt, Snapshot, Workspace};
+use host_wasm::sandbox::{Halt, Snapshot, Workspace, remove_tree};
 
 /// How long an interruption waits for the agents of a live check to be gone.
 const PARTING: Duration = Duration::from_secs(10);

@@ -5,9 +5,8 @@ use super::{
     setup, show_config, terminal, wiring,
 };
 use host_model::ExitCode;
-use host_model::text::nearest;
 use host_report::artifact::RunDirectory;
-use host_suite::config::Settings;
+use host_suite::config::{Settings, nearest};
 use host_suite::plan::{Selection, check_agents, check_grants, plan};
 
 /// `host run`.

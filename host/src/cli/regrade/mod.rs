@@ -23,12 +23,11 @@ use super::{
 };
 use host_agents::{Replay, Replayable, Restore};
 use host_core::runner::{Agents, FixtureImage, RecordedTrial};
-use host_model::text::nearest;
 use host_model::{
     AgentSettings, Canary, Event, EventKind, ExitCode, LaneInfo, LaneKind, LaneName, Outcome, Policy, RunSummary,
     Scenario, ScenarioId, TrialId, Verdict, shown,
 };
-use host_suite::config::{self, Overrides, Settings};
+use host_suite::config::{self, Overrides, Settings, nearest};
 use host_suite::plan::{LanePlan, Plan, PlannedTrial, check_grants};
 use host_wasm::sandbox::{ImageLimits, Part, restore};
 

@@ -34,17 +34,18 @@ pub struct LaneSettings {
     pub name: LaneName,
     /// Its kind of agent.
     pub kind: LaneKind,
-    /// What the operating system holds its agents to.
+    /// What the operating system lets its agents use.
     pub confinement: Confinement,
-    /// Attempts at once in this lane; the run's bound alone when absent.
+    /// Attempts in parallel in this lane; limited by the run alone when absent.
     pub jobs: Option<usize>,
-    /// What it says of retries.
+    /// Its retries.
     pub retry: RetryOverride,
-    /// After so many trials in a row that end as faults of the whole lane nothing more of it starts; 0 is never.
+    /// The number of trials in a row that end as faults of the whole lane, after which nothing more of it starts; 0 is
+    /// never.
     pub breaker: u32,
 }
 
-/// A kind of agent, with what it is configured with.
+/// A kind of agent, with its configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LaneKind {
     /// `host agent` plays a script of the scenario.
@@ -92,8 +93,8 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Reads the lanes of `suite`, with what the profile `asked` puts over them. What is wrong with them, or with any
-    /// profile's, is added to `problems`. Relative paths are meant from `base`.
+    /// Reads the lanes of `top`, with those of the profile `asked` over them. What is wrong with them, or with those of
+    /// any profile, is added to `problems`. Relative paths start at `base`.
     pub(super) fn read(
         top: &RunTable,
         suite: &SuiteFile,
@@ -131,7 +132,7 @@ impl Lanes {
         if defined.is_empty() {
             defined.push(DEFAULT_LANE.to_owned());
         }
-        // The embedded lane is there unless the suite defines it otherwise.
+        // The embedded lane exists unless the suite defines its own.
         known
             .entry(DEFAULT_LANE.to_owned())
             .or_insert_with(|| reader.settings(DEFAULT_LANE, 0..0, &LaneTable::default()));

@@ -27,6 +27,7 @@ pub use caps::Caps;
 pub use error::{ConfigError, HasSource};
 pub use expected::ExpectedSettings;
 pub use grants::GivenGrants;
+pub use host_model::text::nearest;
 pub use lanes::{LaneKind, LaneSettings};
 pub use layers::{Overrides, Source, Sourced, Sources};
 pub use rows::SettingRow;

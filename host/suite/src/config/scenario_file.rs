@@ -224,7 +224,7 @@ impl ScenarioSettings {
         check_name(&name).map_err(|source| vec![ConfigError::FolderName { folder: folder.to_owned(), source }])?;
         let mut problems = Vec::new();
         let path = folder.join("scenario.toml");
-        let text = suite.holds(&path).and_then(|()| Ok(read(&path)?)).unwrap_or_else(|error| {
+        let text = suite.check_inside(&path).and_then(|()| Ok(read(&path)?)).unwrap_or_else(|error| {
             problems.push(error);
             None
         });
@@ -237,7 +237,7 @@ impl ScenarioSettings {
             });
         let mut dir = |name: &str| {
             let path = folder.join(name);
-            if let Err(error) = suite.holds(&path) {
+            if let Err(error) = suite.check_inside(&path) {
                 problems.push(error);
                 return None;
             }
@@ -265,7 +265,7 @@ impl ScenarioSettings {
         let mut unexpected = Vec::new();
         let expected_failures =
             file.expect_fail.iter().map(|Table(table)| table.settings(&source, &mut unexpected)).collect();
-        let grants = file.grants.0.given(&source, &mut unexpected);
+        let grants = file.grants.0.read(&source, &mut unexpected);
         unexpected.extend(file.given_twice(&source, &grants));
         problems.extend(unexpected.into_iter().map(ConfigError::from));
         if !problems.is_empty() {

@@ -18,7 +18,7 @@ use super::{
     suite_file::{RunSettings, RunTable, SuiteFile},
     table::Layer,
     value::Table,
-    within::{SuiteFolder, lies_there},
+    within::{SuiteFolder, check_scenarios_link},
 };
 use host_model::{
     CompileLimits, Limits, Policy, ReporterKind, RetryOverride, RetryPolicy, check_name, text::did_you_mean,
@@ -58,7 +58,7 @@ pub struct Settings {
     pub retry: RetryPolicy,
     /// What flags and the environment say of retries, over everything.
     pub retry_override: RetryOverride,
-    /// What holds for the whole run.
+    /// What applies to the whole run.
     pub policy: Policy,
     /// Bounds of compiling one plugin.
     pub compile: CompileLimits,
@@ -168,7 +168,7 @@ impl SuitePlace {
         let path = suite_file(cwd, named).map_err(|error| vec![error])?;
         let folder = path.parent().unwrap_or(cwd).to_owned();
         let base = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(cwd).to_owned();
-        SuiteFolder(&folder).holds(&path).map_err(|error| vec![error])?;
+        SuiteFolder(&folder).check_inside(&path).map_err(|error| vec![error])?;
         let text = read(&path).map_err(|error| vec![error.into()])?;
         let suite = text.is_some().then(|| path.clone());
         let file = FileText { path, text: text.unwrap_or_else(|| Arc::from("")) };
@@ -271,7 +271,7 @@ fn profile<'a>(
 
 /// The suite's file, whether it is there or not: `--suite` may name it, its folder, or the folder above.
 fn suite_file(cwd: &Path, given: Option<&Path>) -> Result<PathBuf, ConfigError> {
-    let found = |scenarios: PathBuf| lies_there(&scenarios).map(|()| scenarios.join(SUITE_FILE));
+    let found = |scenarios: PathBuf| check_scenarios_link(&scenarios).map(|()| scenarios.join(SUITE_FILE));
     let Some(given) = given else { return found(cwd.join(SCENARIOS_FOLDER)) };
     let path = cwd.join(given);
     if path.is_file() {
@@ -306,7 +306,7 @@ fn read_scenarios(
         if folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
             continue;
         }
-        if let Err(error) = suite.holds(&folder) {
+        if let Err(error) = suite.check_inside(&folder) {
             problems.push(error);
             continue;
         }

@@ -109,8 +109,8 @@ pub fn resolve(plugins: &[PluginFacts], settings: &Settings) -> Result<Vec<Scena
     if !problems.is_empty() {
         return Err(problems);
     }
-    appoint_canaries(&mut scenarios, plugins, settings);
-    name_apart(&mut scenarios, plugins);
+    mark_canaries(&mut scenarios, plugins, settings);
+    disambiguate(&mut scenarios, plugins);
     Ok(scenarios)
 }
 
@@ -123,7 +123,7 @@ fn typed(
     // A folder that names another plugin is another scenario's, whatever its name.
     let folder =
         settings.scenarios.get(&declared.name).filter(|folder| folder.plugin.is_none() || names(folder, plugin));
-    let mut scenario = bare(plugin, &declared.name, settings, ScenarioShape::Typed);
+    let mut scenario = base_scenario(plugin, &declared.name, settings, ScenarioShape::Typed);
     scenario.summary.clone_from(&declared.summary);
     scenario.tags.clone_from(&declared.tags);
     scenario.clauses.clone_from(&declared.clauses);
@@ -137,7 +137,7 @@ fn typed(
             )
         }));
         problems.extend(unknown_findings(folder, &codes_of(&declared.clauses)));
-        dress(&mut scenario, folder, plugin, settings);
+        apply_folder(&mut scenario, folder, plugin, settings);
     }
     scenario.needs_session = declared.needs.contains(&Grant::Session);
     let asked = folder.map(|folder| &folder.grants.grants).unwrap_or(&scenario.grants);
@@ -186,7 +186,7 @@ fn commands(
     problems: &mut Vec<SetupProblem>,
 ) -> Vec<Scenario> {
     let stem = plugin.canonical.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let mut folders = named.that_name(plugin);
+    let mut folders = named.naming(plugin);
     if folders.is_empty() {
         let own = settings.scenarios.get(&stem);
         problems.extend(own.filter(|folder| folder.lacks_its_plugin()).map(|folder| without_folder(folder, plugin)));
@@ -196,7 +196,7 @@ fn commands(
         if let Err(error) = check_name(&stem) {
             problems.push(SetupProblem::CommandName { plugin: plugin.path.clone(), reason: error.to_string() });
         }
-        return vec![bare(plugin, &stem, settings, command(plugin, CommandSpec::default()))];
+        return vec![base_scenario(plugin, &stem, settings, command(plugin, CommandSpec::default()))];
     }
     folders
         .into_iter()
@@ -207,10 +207,10 @@ fn commands(
             }
             problems.extend(unknown_findings(folder, &command_codes(&folder.command)));
             let shape = command(plugin, folder.command.clone());
-            let mut scenario = bare(plugin, &folder.name, settings, shape);
+            let mut scenario = base_scenario(plugin, &folder.name, settings, shape);
             scenario.summary = folder.summary.clone().unwrap_or_default();
             scenario.needs_session = folder.command.session.is_some();
-            dress(&mut scenario, folder, plugin, settings);
+            apply_folder(&mut scenario, folder, plugin, settings);
             scenario
         })
         .collect()
@@ -236,7 +236,7 @@ fn without_folder(folder: &ScenarioSettings, plugin: &PluginFacts) -> SetupProbl
     wrong(folder, "plugin", what)
 }
 
-fn bare(plugin: &PluginFacts, name: &str, settings: &Settings, shape: ScenarioShape) -> Scenario {
+fn base_scenario(plugin: &PluginFacts, name: &str, settings: &Settings, shape: ScenarioShape) -> Scenario {
     Scenario {
         id: ScenarioId(name.to_owned()),
         plugin: plugin.id,
@@ -259,7 +259,7 @@ fn bare(plugin: &PluginFacts, name: &str, settings: &Settings, shape: ScenarioSh
     }
 }
 
-fn dress(scenario: &mut Scenario, folder: &ScenarioSettings, plugin: &PluginFacts, settings: &Settings) {
+fn apply_folder(scenario: &mut Scenario, folder: &ScenarioSettings, plugin: &PluginFacts, settings: &Settings) {
     let mut known: HashSet<String> = scenario.tags.iter().cloned().collect();
     scenario.tags.extend(folder.tags.iter().filter(|tag| known.insert((*tag).clone())).cloned());
     grant(scenario, &folder.grants, plugin, settings);
@@ -344,7 +344,7 @@ impl<'a> Folders<'a> {
     }
 
     /// Those for which [`names`] holds, by name.
-    fn that_name<'b>(&'b self, plugin: &'b PluginFacts) -> Vec<&'a ScenarioSettings>
+    fn naming<'b>(&'b self, plugin: &'b PluginFacts) -> Vec<&'a ScenarioSettings>
     where
         'a: 'b,
     {
@@ -359,7 +359,7 @@ fn folders_without_scenario(
     declared: &[DeclaredScenario],
     folders: &Folders<'_>,
 ) -> Vec<SetupProblem> {
-    let folders = folders.that_name(plugin);
+    let folders = folders.naming(plugin);
     if folders.is_empty() {
         return Vec::new();
     }
@@ -378,7 +378,7 @@ fn folders_without_scenario(
 /// Says which scenarios the suite's `canary` means. A name alone could be any plugin's, also that of a stranger who lists
 /// the name: `PLUGIN::NAME` means one, and so does a name whose folder is tied to a plugin. Where neither says so, all
 /// scenarios of the name are meant, and the lane opens when one of them passes.
-fn appoint_canaries(scenarios: &mut [Scenario], plugins: &[PluginFacts], settings: &Settings) {
+fn mark_canaries(scenarios: &mut [Scenario], plugins: &[PluginFacts], settings: &Settings) {
     let plugins: BTreeMap<_, _> = plugins.iter().map(|plugin| (plugin.id, plugin)).collect();
     for scenario in scenarios {
         let plugin = plugins[&scenario.plugin];
@@ -410,7 +410,7 @@ fn unknown_canaries(scenarios: &[Scenario], plugins: &[PluginFacts], settings: &
 }
 
 /// Puts the plugin's label before names that more than one plugin uses.
-fn name_apart(scenarios: &mut [Scenario], plugins: &[PluginFacts]) {
+fn disambiguate(scenarios: &mut [Scenario], plugins: &[PluginFacts]) {
     let mut uses: BTreeMap<String, usize> = BTreeMap::new();
     for scenario in scenarios.iter() {
         *uses.entry(scenario.name.clone()).or_default() += 1;
