@@ -41,8 +41,8 @@ pub use lane::{LaneKind, UnknownLaneKind};
 pub use limits::{CompileLimits, Limits};
 pub use listen::ListenTarget;
 pub use policy::{
-    CountsAs, DEFAULT_BREAKER, ExpectedFailure, MAX_JOBS, MAX_REPETITIONS, Policy, RetryCause, RetryOverride,
-    RetryPolicy, UnknownRetryCause,
+    CountsAs, DEFAULT_BREAKER, ExpectedFailure, MAX_JOBS, MAX_REPETITIONS, RetryCause, RetryOverride, RetryRules,
+    RunRules, UnknownRetryCause,
 };
 pub use redact::{RedactingStream, Redactor, SHORTEST_SECRET, TooManySecrets};
 pub use replay::{

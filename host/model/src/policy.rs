@@ -72,17 +72,17 @@ impl FromStr for RetryCause {
 
 /// When a trial is tried again, and how soon.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RetryPolicy {
+pub struct RetryRules {
     /// Attempts after the first.
     pub retries: u32,
     /// After what.
     pub on: BTreeSet<RetryCause>,
-    /// Wait before the first retry; it doubles with each further one, up to [`RetryPolicy::MAX_DELAY`]. A random part
+    /// Wait before the first retry; it doubles with each further one, up to [`RetryRules::MAX_DELAY`]. A random part
     /// of up to half is taken off, so that trials that failed together do not come back together.
     pub delay: Duration,
 }
 
-impl RetryPolicy {
+impl RetryRules {
     /// No wait is longer.
     pub const MAX_DELAY: Duration = Duration::from_secs(120);
 
@@ -100,7 +100,7 @@ impl RetryPolicy {
     }
 }
 
-impl Default for RetryPolicy {
+impl Default for RetryRules {
     /// None. If there are any: after what the provider or the machine may have caused, beginning after a second.
     fn default() -> Self {
         let on = [FaultClass::Launch, FaultClass::Overload, FaultClass::Stall, FaultClass::Crash];
@@ -122,8 +122,8 @@ pub struct RetryOverride {
 impl RetryOverride {
     /// This, put over `base`.
     #[must_use]
-    pub fn over(&self, base: &RetryPolicy) -> RetryPolicy {
-        RetryPolicy {
+    pub fn over(&self, base: &RetryRules) -> RetryRules {
+        RetryRules {
             retries: self.retries.unwrap_or(base.retries),
             on: self.on.clone().unwrap_or_else(|| base.on.clone()),
             delay: self.delay.unwrap_or(base.delay),
@@ -198,7 +198,7 @@ impl ExpectedFailure {
 
 /// What holds for a whole run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub struct RunRules {
     /// What a trial that passed after a retry counts as.
     pub flaky_result: CountsAs,
     /// What a trial that passed although it was expected to fail counts as.
@@ -209,7 +209,7 @@ pub struct Policy {
     pub repeat_each: u32,
 }
 
-impl Default for Policy {
+impl Default for RunRules {
     fn default() -> Self {
         Self { flaky_result: CountsAs::Pass, xpass: CountsAs::Pass, max_fail: None, repeat_each: 1 }
     }
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn failed_assertions_are_retried_only_on_request() {
-        let mut policy = RetryPolicy { retries: 2, ..RetryPolicy::default() };
+        let mut policy = RetryRules { retries: 2, ..RetryRules::default() };
         let fail = Outcome::Fail { findings: Vec::new() };
         assert!(policy.allows(1, &fault(FaultClass::Stall)) && policy.allows(2, &fault(FaultClass::Launch)));
         assert!(!policy.allows(3, &fault(FaultClass::Stall)), "two retries are three attempts");
@@ -253,21 +253,21 @@ mod tests {
         policy.on.insert(RetryCause::Fail);
         assert!(policy.allows(1, &fail));
         assert!(!policy.allows(1, &Outcome::Pass) && !policy.allows(1, &Outcome::Cancelled { reason: String::new() }));
-        assert!(!RetryPolicy::default().allows(1, &fault(FaultClass::Stall)), "none by default");
+        assert!(!RetryRules::default().allows(1, &fault(FaultClass::Stall)), "none by default");
     }
 
     #[test]
     fn waits_double_up_to_a_limit() {
-        let policy = RetryPolicy { delay: Duration::from_secs(30), ..RetryPolicy::default() };
+        let policy = RetryRules { delay: Duration::from_secs(30), ..RetryRules::default() };
         let seconds = |attempt| policy.delay_after(attempt).as_secs();
         assert_eq!([1, 2, 3, 4, 40].map(seconds), [30, 60, 120, 120, 120]);
-        let long = RetryPolicy { delay: Duration::from_secs(300), ..policy };
+        let long = RetryRules { delay: Duration::from_secs(300), ..policy };
         assert_eq!(long.delay_after(3).as_secs(), 300, "what was asked for is never cut");
     }
 
     #[test]
     fn overrides_keep_the_other_values() {
-        let base = RetryPolicy { retries: 3, ..RetryPolicy::default() };
+        let base = RetryRules { retries: 3, ..RetryRules::default() };
         let over = RetryOverride { delay: Some(Duration::ZERO), ..RetryOverride::default() }.over(&base);
         assert_eq!((over.retries, over.delay, over.on), (3, Duration::ZERO, base.on));
     }

@@ -11,7 +11,8 @@ use serde::Deserialize;
 
 use super::{
     error::ConfigError,
-    source::{ReadError, parse, read},
+    parse::parse,
+    source::{ReadError, read},
     value::Table,
     within::SuiteFolder,
 };

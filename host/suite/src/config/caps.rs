@@ -10,8 +10,9 @@ use toml::Spanned;
 
 use super::{
     error::ConfigError,
-    grants::{GivenGrants, GrantsTable},
-    source::{FileText, Place, ReadError, SourceError, parse, read, seen_from_here},
+    grants::{GrantsTable, SourcedGrants},
+    parse::parse,
+    source::{FileText, Place, ReadError, SourceError, read, seen_from_here},
     value::Table,
 };
 use host_model::{GrantItem, Grants};
@@ -109,7 +110,7 @@ impl Caps {
     }
 
     /// Requested grants of the scenario `name` that are not allowed, with both positions.
-    pub(crate) fn excess(&self, asked: &GivenGrants, name: &str, digest: &str) -> Vec<(GrantItem, SourceError)> {
+    pub(crate) fn excess(&self, asked: &SourcedGrants, name: &str, digest: &str) -> Vec<(GrantItem, SourceError)> {
         let allowed = self.allowed(name, digest);
         let beyond = asked.places.iter().filter(|(item, _)| !allowed.allows(item));
         beyond.map(|(item, place)| (item.clone(), place.error(self.refusal(item, name, digest)))).collect()

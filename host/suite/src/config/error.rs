@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 
 use super::{
-    settings::SUITE_FILE,
     source::{ReadError, SourceError, seen_from_here},
+    suite_file::SUITE_FILE,
 };
 use host_model::BadName;
 

@@ -33,7 +33,7 @@ pub(super) struct GrantsTable {
 
 /// The grants of a file, with their positions.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct GivenGrants {
+pub struct SourcedGrants {
     /// The grants.
     pub grants: Grants,
     /// The position of each of [`Grants::items`].
@@ -42,7 +42,7 @@ pub struct GivenGrants {
 
 impl GrantsTable {
     /// The grants; what is wrong with them is added to `problems`.
-    pub(super) fn read(&self, file: &FileText, problems: &mut Vec<SourceError>) -> GivenGrants {
+    pub(super) fn read(&self, file: &FileText, problems: &mut Vec<SourceError>) -> SourcedGrants {
         let mut places = BTreeMap::new();
         let mut headers: BTreeMap<(HttpTarget, String), Range<usize>> = BTreeMap::new();
         for (item, span) in self.items() {
@@ -57,7 +57,7 @@ impl GrantsTable {
         }
         // In the order of the file: the items of a map are in one of their own.
         let grants = self.items().map(|(item, _)| item).collect();
-        GivenGrants { grants, places }
+        SourcedGrants { grants, places }
     }
 
     fn items(&self) -> impl Iterator<Item = (GrantItem, Range<usize>)> {

@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
-use super::{source::Place, suite_file::RunSettings};
-use host_model::{CompileLimits, CountsAs, ReporterKind, RetryCause, RetryOverride};
+use super::source::Place;
+use host_model::{CountsAs, ReporterKind, RetryCause, RetryOverride};
 
 /// Where a setting's value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,25 +87,6 @@ impl Overrides {
             delay: None,
         }
     }
-
-    /// Puts the settings over those of files.
-    pub(super) fn apply(&self, run: &mut RunSettings, compile: &mut CompileLimits, sources: &mut Sources) {
-        sources.take("lanes", &self.lanes, |lanes| run.lanes = Some(lanes));
-        sources.take("jobs", &self.jobs, |jobs| run.jobs = jobs);
-        sources.take("flaky-result", &self.flaky_result, |result| run.policy.flaky_result = result);
-        sources.take("xpass", &self.xpass, |result| run.policy.xpass = result);
-        sources.take("max-fail", &self.max_fail, |limit| run.policy.max_fail = limit);
-        sources.take("repeat-each", &self.repeat_each, |times| run.policy.repeat_each = times);
-        sources.take("reporters", &self.reporters, |reporters| run.reporters = reporters);
-        sources.take("compile.max-memory", &self.compile_max_memory, |bytes| compile.max_memory = bytes);
-        sources.take("compile.timeout", &self.compile_timeout, |time| compile.timeout = time);
-        // Without a place of their own in the settings of a run.
-        sources.take("suite", &self.suite, drop);
-        sources.take("policy", &self.caps, drop);
-        sources.take("profile", &self.profile, drop);
-        sources.take("defaults.retries", &self.retries, drop);
-        sources.take("defaults.retry-on", &self.retry_on, drop);
-    }
 }
 
 /// The source of each setting, by its key in `suite.toml`: `jobs`, `defaults.deadline`, `lane.NAME.retries`.
@@ -120,7 +101,7 @@ impl Sources {
     }
 
     /// Hands the value of a flag to `put` and notes its source.
-    fn take<T: Clone>(&mut self, key: &str, flag: &Option<Sourced<T>>, put: impl FnOnce(T)) {
+    pub(super) fn take<T: Clone>(&mut self, key: &str, flag: &Option<Sourced<T>>, put: impl FnOnce(T)) {
         if let Some(Sourced { value, source }) = flag {
             put(value.clone());
             self.note(key, source.clone());

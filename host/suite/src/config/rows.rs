@@ -10,7 +10,7 @@ use super::{
     suite_file::{CompileTable, RunSettings, RunTable},
     table::SettingsTable,
 };
-use host_model::{Limits, RetryOverride, RetryPolicy};
+use host_model::{Limits, RetryOverride, RetryRules};
 
 /// A setting with its value and source.
 #[derive(Clone, Debug, PartialEq)]
@@ -87,7 +87,7 @@ impl Settings {
     }
 }
 
-fn defaults(limits: &Limits, retry: &RetryPolicy) -> Vec<(&'static str, toml::Value)> {
+fn defaults(limits: &Limits, retry: &RetryRules) -> Vec<(&'static str, toml::Value)> {
     let retry = RetryOverride { retries: Some(retry.retries), on: Some(retry.on.clone()), delay: Some(retry.delay) };
     DefaultsTable::rows(&Defaults { limits: limits.clone(), retry })
 }

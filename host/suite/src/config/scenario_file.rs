@@ -14,17 +14,18 @@ use super::{
     defaults::{Defaults, DefaultsTable},
     error::ConfigError,
     expected::{ExpectFailTable, ExpectedSettings},
-    grants::{GivenGrants, GrantsTable},
+    grants::{GrantsTable, SourcedGrants},
+    parse::parse_both,
     preopens::{PreopenTable, preopens},
-    source::{FileText, Place, SourceError, parse_both, read},
+    source::{FileText, Place, SourceError, read},
     strays::{Stray, strays},
     table::SettingsTable,
     value::{ExitCode, Table},
     within::SuiteFolder,
 };
 use host_model::{
-    CommandSpec, Expectation, Fixture, Limits, RetryOverride, SESSION_FOLDER, ScriptedAgent, SessionPrompt, TextMatch,
-    check_name,
+    CommandSpec, Expectation, Fixture, Limits, Preopen, RetryOverride, SESSION_FOLDER, ScriptedAgent, SessionPrompt,
+    TextMatch, check_name,
 };
 
 /// More words to select by help nobody.
@@ -48,7 +49,7 @@ pub struct ScenarioSettings {
     /// Words to select by.
     pub tags: Vec<String>,
     /// What it is given.
-    pub grants: GivenGrants,
+    pub grants: SourcedGrants,
     /// Its bounds.
     pub limits: Limits,
     /// What it says of retries.
@@ -183,7 +184,7 @@ impl ScenarioFile {
     }
 
     /// Variables that `env` sets and `[grants]` takes from the host: only one of both could hold.
-    fn given_twice(&self, source: &FileText, grants: &GivenGrants) -> Vec<SourceError> {
+    fn given_twice(&self, source: &FileText, grants: &SourcedGrants) -> Vec<SourceError> {
         let Some(env) = &self.env else { return Vec::new() };
         let both = env.get_ref().0.iter().map(|(name, _)| name).filter(|name| grants.grants.env.contains(*name));
         both.map(|name| {
@@ -191,6 +192,36 @@ impl ScenarioFile {
             source.error(env.span(), message)
         })
         .collect()
+    }
+
+    /// An empty path of the plugin, with its position.
+    fn empty_plugin(&self) -> Option<(std::ops::Range<usize>, String)> {
+        let plugin = self.plugin.as_ref().filter(|plugin| plugin.get_ref().is_empty())?;
+        Some((plugin.span(), "`plugin` is empty; write the plugin's path, or remove the key".to_owned()))
+    }
+
+    /// The positions of `plugin`, of the keys of a plain command, and of limits and retries.
+    fn places(&self, defaults: &DefaultsTable, source: &FileText) -> BTreeMap<&'static str, Place> {
+        let plugin = self.plugin.as_ref().map(|plugin| ("plugin", plugin.span()));
+        let spans = self.command_spans().chain(plugin).chain(defaults.spans());
+        spans.map(|(key, span)| (key, source.place(span))).collect()
+    }
+
+    /// The plain command.
+    fn command(self, preopens: Option<Vec<Preopen>>) -> CommandSpec {
+        CommandSpec {
+            program: String::new(),
+            args: self.args.map(Spanned::into_inner).unwrap_or_default(),
+            env: self.env.map(|env| env.into_inner().0).unwrap_or_default(),
+            stdin: self.stdin.map(Spanned::into_inner).unwrap_or_default().into_bytes(),
+            preopens,
+            session: self.session.map(|session| SessionPrompt { prompt: session.into_inner().0.prompt }),
+            expect: self.expect.map(Spanned::into_inner).map(|Table(expect)| expect).map(|expect| Expectation {
+                exit_code: expect.exit_code.map(|ExitCode(code)| code),
+                stdout: expect.stdout.map(Into::into),
+                stderr: expect.stderr.map(Into::into),
+            }),
+        }
     }
 
     /// Where the keys of a plain command stand.
@@ -206,6 +237,37 @@ impl ScenarioFile {
         ]
         .into_iter()
         .filter_map(|(key, span)| Some((key, span?)))
+    }
+}
+
+/// What a scenario's folder has next to its file.
+struct FolderParts {
+    root: Option<PathBuf>,
+    config: Option<PathBuf>,
+    bin: Option<PathBuf>,
+    agents: BTreeMap<String, ScriptedAgent>,
+}
+
+impl FolderParts {
+    fn read(folder: &Path, suite: SuiteFolder<'_>, problems: &mut Vec<ConfigError>) -> Self {
+        let mut dir = |name: &str| {
+            let path = folder.join(name);
+            if let Err(error) = suite.check_inside(&path) {
+                problems.push(error);
+                return None;
+            }
+            if !path.is_dir() && path.symlink_metadata().is_ok() {
+                problems.push(ConfigError::NotAFolder { path: path.clone() });
+            }
+            Some(path).filter(|path| path.is_dir())
+        };
+        let (root, config) = (dir("root"), dir("config"));
+        let bin = dir("bin").map(|bin| std::path::absolute(&bin).unwrap_or(bin));
+        let agents = agents(&folder.join("agents"), suite).unwrap_or_else(|errors| {
+            problems.extend(errors);
+            BTreeMap::new()
+        });
+        Self { root, config, bin, agents }
     }
 }
 
@@ -235,28 +297,8 @@ impl ScenarioSettings {
                 problems.push(error.into());
                 Default::default()
             });
-        let mut dir = |name: &str| {
-            let path = folder.join(name);
-            if let Err(error) = suite.check_inside(&path) {
-                problems.push(error);
-                return None;
-            }
-            if !path.is_dir() && path.symlink_metadata().is_ok() {
-                problems.push(ConfigError::NotAFolder { path: path.clone() });
-            }
-            Some(path).filter(|path| path.is_dir())
-        };
-        let (root, config) = (dir("root"), dir("config"));
-        let bin = dir("bin").map(|bin| std::path::absolute(&bin).unwrap_or(bin));
-        let agents = agents(&folder.join("agents"), suite).unwrap_or_else(|errors| {
-            problems.extend(errors);
-            BTreeMap::new()
-        });
-        let unnamed =
-            file.plugin.as_ref().filter(|plugin| plugin.get_ref().is_empty()).map(|plugin| {
-                (plugin.span(), "`plugin` is empty; write the plugin's path, or remove the key".to_owned())
-            });
-        let mut wrong: Vec<_> = file.oversized().chain(file.unfit()).chain(unnamed).collect();
+        let parts = FolderParts::read(folder, suite, &mut problems);
+        let mut wrong: Vec<_> = file.oversized().chain(file.unfit()).chain(file.empty_plugin()).collect();
         let given_preopens = file.preopens.as_ref().map(|written| {
             let taken: &[&str] = if file.session.is_some() { &[SESSION_FOLDER] } else { &[] };
             preopens(written, folder, taken, &mut wrong)
@@ -275,41 +317,26 @@ impl ScenarioSettings {
         let mut own = Defaults { limits: limits.clone(), ..Defaults::default() };
         defaults.apply(&mut own);
         let command_keys = file.command_spans().map(|(key, _)| key).collect();
-        let plugin_span = file.plugin.as_ref().map(|plugin| ("plugin", plugin.span()));
-        let spans = file.command_spans().chain(plugin_span).chain(defaults.spans());
-        let places = spans.map(|(key, span)| (key, source.place(span))).collect();
-        let expect = file.expect.map(|expect| expect.into_inner().0);
+        let places = file.places(&defaults, &source);
         let (preopens, folders) = given_preopens.map(|given| (given.list, given.folders)).unzip();
         let folders = folders.unwrap_or_default();
         let strays = strays(folder, folders.keys().map(String::as_str));
         Ok(Self {
             plugin_canonical: plugin.as_deref().and_then(|path| path.canonicalize().ok()),
             plugin,
-            summary: file.summary.map(Spanned::into_inner),
-            tags: file.tags.map(Spanned::into_inner).unwrap_or_default(),
+            summary: file.summary.as_ref().map(|summary| summary.get_ref().clone()),
+            tags: file.tags.as_ref().map(|tags| tags.get_ref().clone()).unwrap_or_default(),
             grants,
             limits: own.limits,
             retry: own.retry,
             expected_failures,
             file: given.then_some(source.path),
-            fixture: Fixture { root, config, git: file.fixture.0.git, folders },
-            bin,
-            command: CommandSpec {
-                program: String::new(),
-                args: file.args.map(Spanned::into_inner).unwrap_or_default(),
-                env: file.env.map(|env| env.into_inner().0).unwrap_or_default(),
-                stdin: file.stdin.map(Spanned::into_inner).unwrap_or_default().into_bytes(),
-                preopens,
-                session: file.session.map(|session| SessionPrompt { prompt: session.into_inner().0.prompt }),
-                expect: expect.map(|expect| Expectation {
-                    exit_code: expect.exit_code.map(|ExitCode(code)| code),
-                    stdout: expect.stdout.map(Into::into),
-                    stderr: expect.stderr.map(Into::into),
-                }),
-            },
+            fixture: Fixture { root: parts.root, config: parts.config, git: file.fixture.0.git, folders },
+            bin: parts.bin,
+            command: file.command(preopens),
             command_keys,
             places,
-            agents,
+            agents: parts.agents,
             strays,
             name,
             folder: folder.to_owned(),

@@ -13,21 +13,17 @@ use super::{
     error::ConfigError,
     lanes::{LaneSettings, Lanes},
     layers::{Overrides, Source, Sources},
+    parse::parse_both,
     scenario_file::ScenarioSettings,
-    source::{FileText, Place, ReadError, parse_both, read},
-    suite_file::{RunSettings, RunTable, SuiteFile},
+    source::{FileText, Place, ReadError, read},
+    suite_file::{RunSettings, RunTable, SCENARIOS_FOLDER, SUITE_FILE, SuiteFile},
     table::Layer,
     value::Table,
     within::{SuiteFolder, check_scenarios_link},
 };
 use host_model::{
-    CompileLimits, Limits, Policy, ReporterKind, RetryOverride, RetryPolicy, check_name, text::did_you_mean,
+    CompileLimits, Limits, ReporterKind, RetryOverride, RetryRules, RunRules, check_name, text::did_you_mean,
 };
-
-/// The folder that holds a suite's scenarios.
-pub const SCENARIOS_FOLDER: &str = "scenarios";
-/// The suite's file, in the folder of its scenarios.
-pub const SUITE_FILE: &str = "suite.toml";
 
 /// Everything that files, environment and flags decide, resolved.
 #[derive(Clone, Debug)]
@@ -55,11 +51,11 @@ pub struct Settings {
     /// Bounds of scenarios without a folder.
     pub limits: Limits,
     /// Retries, where neither lane nor scenario says otherwise.
-    pub retry: RetryPolicy,
+    pub retry: RetryRules,
     /// What flags and the environment say of retries, over everything.
     pub retry_override: RetryOverride,
     /// What applies to the whole run.
-    pub policy: Policy,
+    pub policy: RunRules,
     /// Bounds of compiling one plugin.
     pub compile: CompileLimits,
     /// How to report.
@@ -135,7 +131,7 @@ impl Settings {
             jobs: run.jobs,
             compile,
             limits: defaults.limits,
-            retry: defaults.retry.over(&RetryPolicy::default()),
+            retry: defaults.retry.over(&RetryRules::default()),
             retry_override: overrides.retry(),
             policy: run.policy,
             reporters: run.reporters,
@@ -215,6 +211,27 @@ impl Layered {
         }
         overrides.apply(&mut all.run, &mut all.compile, sources);
         all
+    }
+}
+
+impl Overrides {
+    /// Puts the settings over those of files.
+    pub(super) fn apply(&self, run: &mut RunSettings, compile: &mut CompileLimits, sources: &mut Sources) {
+        sources.take("lanes", &self.lanes, |lanes| run.lanes = Some(lanes));
+        sources.take("jobs", &self.jobs, |jobs| run.jobs = jobs);
+        sources.take("flaky-result", &self.flaky_result, |result| run.policy.flaky_result = result);
+        sources.take("xpass", &self.xpass, |result| run.policy.xpass = result);
+        sources.take("max-fail", &self.max_fail, |limit| run.policy.max_fail = limit);
+        sources.take("repeat-each", &self.repeat_each, |times| run.policy.repeat_each = times);
+        sources.take("reporters", &self.reporters, |reporters| run.reporters = reporters);
+        sources.take("compile.max-memory", &self.compile_max_memory, |bytes| compile.max_memory = bytes);
+        sources.take("compile.timeout", &self.compile_timeout, |time| compile.timeout = time);
+        // Without a place of their own in the settings of a run.
+        sources.take("suite", &self.suite, drop);
+        sources.take("policy", &self.caps, drop);
+        sources.take("profile", &self.profile, drop);
+        sources.take("defaults.retries", &self.retries, drop);
+        sources.take("defaults.retry-on", &self.retry_on, drop);
     }
 }
 

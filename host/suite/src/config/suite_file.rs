@@ -12,8 +12,12 @@ use super::{
     table::{Optional, Written, list, settings_table},
     value::{Bytes, NotZero, Table, Time},
 };
-use host_model::{CompileLimits, CountsAs, MAX_JOBS, MAX_REPETITIONS, Policy, ReporterKind};
+use host_model::{CompileLimits, CountsAs, MAX_JOBS, MAX_REPETITIONS, ReporterKind, RunRules};
 
+/// The folder that holds a suite's scenarios.
+pub const SCENARIOS_FOLDER: &str = "scenarios";
+/// The suite's file, in the folder of its scenarios.
+pub const SUITE_FILE: &str = "suite.toml";
 /// Attempts in parallel. Trials wait for agents most of the time, so this does not depend on the number of cores.
 const DEFAULT_JOBS: usize = 16;
 
@@ -39,14 +43,14 @@ pub(super) struct RunSettings {
     /// Attempts in parallel.
     pub(super) jobs: usize,
     /// What counts as failed, when the run stops, how often trials are repeated.
-    pub(super) policy: Policy,
+    pub(super) policy: RunRules,
     /// How to report.
     pub(super) reporters: Vec<ReporterKind>,
 }
 
 impl Default for RunSettings {
     fn default() -> Self {
-        Self { lanes: None, jobs: DEFAULT_JOBS, policy: Policy::default(), reporters: vec![ReporterKind::Human] }
+        Self { lanes: None, jobs: DEFAULT_JOBS, policy: RunRules::default(), reporters: vec![ReporterKind::Human] }
     }
 }
 

@@ -33,33 +33,6 @@ pub(super) trait Written {
     }
 }
 
-/// A table of settings, of which each can be absent.
-pub(super) trait SettingsTable {
-    /// What its settings belong to.
-    type Target;
-
-    /// Every key.
-    fn keys() -> &'static [&'static str];
-
-    /// The kinds of lane that `key` is for.
-    fn kinds_for(key: &str) -> &'static [LaneKind];
-
-    /// The positions of the values, by key.
-    fn spans(&self) -> Vec<(&'static str, Range<usize>)>;
-
-    /// This table's settings, and those of `base` where this table has none.
-    fn over(&self, base: &Self) -> Self;
-
-    /// Puts the settings into `target`.
-    fn apply(&self, target: &mut Self::Target);
-
-    /// Values that cannot be used, with their positions.
-    fn problems(&self) -> Vec<(Range<usize>, String)>;
-
-    /// The settings of `target` as a file would have them.
-    fn rows(target: &Self::Target) -> Vec<(&'static str, toml::Value)>;
-}
-
 /// Declares a [`SettingsTable`] of [`Written`] settings, and further fields that are no settings.
 macro_rules! settings_table {
     (
@@ -128,6 +101,33 @@ macro_rules! settings_table {
     };
 }
 pub(super) use settings_table;
+
+/// A table of settings, of which each can be absent.
+pub(super) trait SettingsTable {
+    /// What its settings belong to.
+    type Target;
+
+    /// Every key.
+    fn keys() -> &'static [&'static str];
+
+    /// The kinds of lane that `key` is for.
+    fn kinds_for(key: &str) -> &'static [LaneKind];
+
+    /// The positions of the values, by key.
+    fn spans(&self) -> Vec<(&'static str, Range<usize>)>;
+
+    /// This table's settings, and those of `base` where this table has none.
+    fn over(&self, base: &Self) -> Self;
+
+    /// Puts the settings into `target`.
+    fn apply(&self, target: &mut Self::Target);
+
+    /// Values that cannot be used, with their positions.
+    fn problems(&self) -> Vec<(Range<usize>, String)>;
+
+    /// The settings of `target` as a file would have them.
+    fn rows(target: &Self::Target) -> Vec<(&'static str, toml::Value)>;
+}
 
 /// A table of settings in its file.
 #[derive(Clone, Copy, Debug)]

@@ -4,12 +4,15 @@
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    ffi::OsStr,
+    collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
 };
 
-use crate::config::{GivenGrants, HasSource, ScenarioSettings, Settings, SourceError, seen_from_here};
+use super::{
+    canaries::{mark_canaries, unknown_canaries},
+    folders::{Folders, names},
+};
+use crate::config::{HasSource, ScenarioSettings, Settings, SourceError, SourcedGrants, seen_from_here};
 use host_model::{
     Clause, CommandSpec, Declared, DeclaredScenario, Grant, GrantItem, LaneName, PluginFacts, Scenario, ScenarioId,
     ScenarioShape, Ungranted, check_name,
@@ -273,7 +276,7 @@ fn apply_folder(scenario: &mut Scenario, folder: &ScenarioSettings, plugin: &Plu
 }
 
 /// Gives a scenario what it asks for and the policy allows. What it asks for beyond that is told where it would run.
-fn grant(scenario: &mut Scenario, asked: &GivenGrants, plugin: &PluginFacts, settings: &Settings) {
+fn grant(scenario: &mut Scenario, asked: &SourcedGrants, plugin: &PluginFacts, settings: &Settings) {
     scenario.grants.clone_from(&asked.grants);
     let Some(caps) = &settings.caps else { return };
     let excess = caps.excess(asked, &scenario.name, &plugin.digest);
@@ -307,53 +310,6 @@ fn unknown_findings(folder: &ScenarioSettings, known: &[&str]) -> Vec<SetupProbl
         .collect()
 }
 
-/// Which plugin a folder names: a file, or, where none is there, any of that name elsewhere.
-#[derive(PartialEq, Eq, Hash)]
-enum Target<'a> {
-    File(&'a Path),
-    Elsewhere(&'a OsStr),
-}
-
-fn target(folder: &ScenarioSettings) -> Option<Target<'_>> {
-    let elsewhere = || folder.plugin.as_deref()?.file_name().map(Target::Elsewhere);
-    folder.plugin_canonical.as_deref().map(Target::File).or_else(elsewhere)
-}
-
-/// What a folder may name a plugin by.
-fn targets(plugin: &PluginFacts) -> impl Iterator<Item = Target<'_>> {
-    std::iter::once(Target::File(&plugin.canonical)).chain(plugin.canonical.file_name().map(Target::Elsewhere))
-}
-
-/// Whether a folder's `plugin` is this one.
-fn names(folder: &ScenarioSettings, plugin: &PluginFacts) -> bool {
-    target(folder).is_some_and(|target| targets(plugin).any(|own| own == target))
-}
-
-/// The folders that name a plugin, by what they name.
-struct Folders<'a>(HashMap<Target<'a>, Vec<&'a ScenarioSettings>>);
-
-impl<'a> Folders<'a> {
-    fn of(settings: &'a Settings) -> Self {
-        let mut folders: HashMap<_, Vec<_>> = HashMap::new();
-        for folder in settings.scenarios.values() {
-            if let Some(target) = target(folder) {
-                folders.entry(target).or_default().push(folder);
-            }
-        }
-        Self(folders)
-    }
-
-    /// Those for which [`names`] holds, by name.
-    fn naming<'b>(&'b self, plugin: &'b PluginFacts) -> Vec<&'a ScenarioSettings>
-    where
-        'a: 'b,
-    {
-        let mut found: Vec<_> = targets(plugin).filter_map(|target| self.0.get(&target)).flatten().copied().collect();
-        found.sort_by(|one, other| one.name.cmp(&other.name));
-        found
-    }
-}
-
 fn folders_without_scenario(
     plugin: &PluginFacts,
     declared: &[DeclaredScenario],
@@ -372,40 +328,6 @@ fn folders_without_scenario(
             let (of, hint) = (seen_from_here(&plugin.path), hint(&folder.name, &known));
             wrong(folder, "plugin", format!("the plugin `{of}` has no scenario `{}`{hint}", folder.name))
         })
-        .collect()
-}
-
-/// Says which scenarios the suite's `canary` means. A name alone could be any plugin's, also that of a stranger who lists
-/// the name: `PLUGIN::NAME` means one, and so does a name whose folder is tied to a plugin. Where neither says so, all
-/// scenarios of the name are meant, and the lane opens when one of them passes.
-fn mark_canaries(scenarios: &mut [Scenario], plugins: &[PluginFacts], settings: &Settings) {
-    let plugins: BTreeMap<_, _> = plugins.iter().map(|plugin| (plugin.id, plugin)).collect();
-    for scenario in scenarios {
-        let plugin = plugins[&scenario.plugin];
-        let tie = settings.scenarios.get(&scenario.name).filter(|folder| folder.plugin.is_some());
-        let is_meant = |entry: &&String| match entry.rsplit_once("::") {
-            Some((label, name)) => label == plugin.label && name == scenario.name,
-            None => **entry == scenario.name && tie.is_none_or(|folder| names(folder, plugin)),
-        };
-        scenario.canary = settings.canary.iter().find(is_meant).cloned();
-    }
-}
-
-fn unknown_canaries(scenarios: &[Scenario], plugins: &[PluginFacts], settings: &Settings) -> Vec<SetupProblem> {
-    let known: BTreeSet<&str> = scenarios
-        .iter()
-        .map(|scenario| scenario.name.as_str())
-        .chain(settings.scenarios.keys().map(String::as_str))
-        .collect();
-    let labels: BTreeMap<_, _> = plugins.iter().map(|plugin| (plugin.id, plugin.label.as_str())).collect();
-    let qualified: BTreeSet<String> =
-        scenarios.iter().map(|scenario| format!("{}::{}", labels[&scenario.plugin], scenario.name)).collect();
-    let is_known = |name: &str| known.contains(name) || qualified.contains(name);
-    let unknown = settings.canary_places.iter().filter(|(name, _)| !is_known(name));
-    let qualified = qualified.iter().map(String::as_str).filter(|_| settings.canary.iter().any(|it| it.contains("::")));
-    let known: Vec<&str> = known.iter().copied().chain(qualified).collect();
-    unknown
-        .map(|(name, place)| place.error(format!("the canary `{name}` is no scenario{}", hint(name, &known))).into())
         .collect()
 }
 

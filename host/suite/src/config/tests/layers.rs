@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Debug};
 
 use super::*;
-use host_model::{CountsAs, FaultClass, ReporterKind, RetryCause, RetryPolicy};
+use host_model::{CountsAs, FaultClass, ReporterKind, RetryCause, RetryRules};
 
 /// How a setting is said in a file with the value number `n`, 1 to 4, and by a flag or variable; and what it is then.
 struct Setting {
@@ -31,7 +31,7 @@ fn cause(n: u32) -> RetryCause {
 }
 
 fn causes(n: u32) -> BTreeSet<RetryCause> {
-    if n == 0 { RetryPolicy::default().on } else { [cause(n)].into() }
+    if n == 0 { RetryRules::default().on } else { [cause(n)].into() }
 }
 
 fn reporter(n: u32) -> ReporterKind {
@@ -39,7 +39,7 @@ fn reporter(n: u32) -> ReporterKind {
 }
 
 /// The retries of the scenario `one` as the plan makes them.
-fn retry(settings: &Settings) -> RetryPolicy {
+fn retry(settings: &Settings) -> RetryRules {
     settings.retry_override.over(&settings.scenarios["one"].retry.over(&settings.lanes[0].retry.over(&settings.retry)))
 }
 
@@ -231,7 +231,7 @@ fn sources_complete_each_other() {
     .file("scenarios/one/scenario.toml", "retries = 5");
     let overrides = Overrides { profile: flag("--profile", "ci".to_owned()), ..Overrides::default() };
     let settings = suite.with(&overrides).unwrap();
-    let expected = RetryPolicy { retries: 5, on: [RetryCause::Fail].into(), delay: Duration::ZERO };
+    let expected = RetryRules { retries: 5, on: [RetryCause::Fail].into(), delay: Duration::ZERO };
     assert_eq!((retry(&settings), settings.lanes[0].breaker), (expected, 0));
 }
 
