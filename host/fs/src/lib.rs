@@ -1,5 +1,5 @@
-//! Files that third parties wrote. Reads have a limit, opens never wait for a pipe or a device, and links are followed only
-//! where that is said: an agent or a component can put anything in a file's place at any time.
+//! Files that third parties wrote. Reads have a limit, opens never wait for a pipe or a device, and links are followed
+//! only by [`open`], [`read`] and [`locate`]: an agent can put anything in a file's place at any time.
 
 mod no_follow;
 mod read;
@@ -12,5 +12,5 @@ pub use no_follow::{
 };
 pub use read::{MAX_TEXT, open, read, read_bounded, read_text};
 pub use remove::remove_tree;
-pub use within::{Place, place};
+pub use within::{Location, locate};
 pub use write::{SHARED, new_beside, write_atomic};

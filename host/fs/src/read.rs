@@ -13,7 +13,7 @@ pub const MAX_TEXT: u64 = 16 << 20;
 /// Reads the file `path` whole, links followed.
 ///
 /// # Errors
-/// The file system's; one that says what to do where it is no regular file, or has more than [`MAX_TEXT`] bytes.
+/// The file system's; one with help if it is not a regular file, or has more than [`MAX_TEXT`] bytes.
 pub fn read(path: &Path) -> io::Result<Vec<u8>> {
     read_at_most(path, MAX_TEXT)
 }
@@ -54,7 +54,7 @@ pub fn read_bounded(file: File, metadata: &Metadata, max: u64) -> io::Result<Vec
 /// waited for.
 ///
 /// # Errors
-/// The file system's; one that says what to do where it is no regular file.
+/// The file system's; one with help if it is not a regular file.
 pub fn open(path: &Path) -> io::Result<(File, Metadata)> {
     let regular = |metadata: &Metadata| {
         if metadata.is_file() {
@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(read(&path).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         fs::write(&path, b"\xff").unwrap();
         assert_eq!(read_text(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        // Its length is told as 0.
+        // Its length is 0.
         assert!(!read(Path::new("/proc/self/status")).unwrap().is_empty());
     }
 }

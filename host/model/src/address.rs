@@ -1,13 +1,13 @@
 //! Which addresses a name may lead to.
 //!
-//! A grant names a host, but packets go to an address, and whoever owns the name chooses it: a name of the public
+//! A grant names a host, but packets go to an address, which the owner of the name chooses: a name of the public
 //! internet that resolves to `127.0.0.1`, to the router or to the machine's metadata service would carry a component
 //! past every firewall into what trusts its neighbours. Such answers are refused unless a grant names the address
-//! itself. Each is judged as what it leads to, whatever IPv6 form it comes in.
+//! itself. An IPv4 address is checked in every IPv6 form.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Addresses at which clouds hand out credentials to whoever asks from the machine.
+/// Addresses at which clouds hand out credentials to every process of the machine.
 const METADATA: [IpAddr; 5] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConfinementMode {
-    /// By Landlock, as far as the kernel can; what it cannot is told.
+    /// By Landlock, as far as the kernel supports it; the rest is reported.
     #[default]
     Landlock,
     /// By Landlock, and an agent does not start where the kernel cannot hold it to everything.

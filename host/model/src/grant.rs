@@ -260,8 +260,8 @@ impl Grants {
         text
     }
 
-    /// Whether whoever is granted all this is granted `asked` too. A secret is only ever allowed by its name, for the
-    /// same header: a host that may be reached is none that may be told every secret.
+    /// Whether these grants cover `asked`. A secret is allowed only by its name and for the same header: a grant to reach a
+    /// host is not a grant to send it every secret.
     #[must_use]
     pub fn allows(&self, asked: &GrantItem) -> bool {
         match asked {

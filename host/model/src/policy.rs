@@ -1,4 +1,4 @@
-//! What a run makes of outcomes: retries, expected failures, and when it stops.
+//! Rules for outcomes: retries, expected failures, and when a run stops.
 
 use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FaultClass, LaneName, Outcome};
 
-/// A way to end after which a trial may be tried again.
+/// An outcome after which a trial may be retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RetryCause {
     /// A fault of this class.
@@ -17,7 +17,7 @@ pub enum RetryCause {
     Fail,
 }
 
-/// A word that names no cause for a retry.
+/// A word that is not a [`RetryCause`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownRetryCause(pub String);
 
@@ -36,7 +36,7 @@ impl RetryCause {
         }
     }
 
-    /// The cause that `outcome` is, if it is one.
+    /// The cause of this outcome, if it can be retried.
     #[must_use]
     pub fn of(outcome: &Outcome) -> Option<Self> {
         match outcome {
@@ -70,12 +70,12 @@ impl FromStr for RetryCause {
     }
 }
 
-/// When a trial is tried again, and how soon.
+/// When a trial is retried, and how soon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RetryRules {
     /// Attempts after the first.
     pub retries: u32,
-    /// After what.
+    /// The outcomes that are retried.
     pub on: BTreeSet<RetryCause>,
     /// Wait before the first retry; it doubles with each further one, up to [`RetryRules::MAX_DELAY`]. A random part
     /// of up to half is taken off, so that trials that failed together do not come back together.
@@ -101,26 +101,27 @@ impl RetryRules {
 }
 
 impl Default for RetryRules {
-    /// None. If there are any: after what the provider or the machine may have caused, beginning after a second.
+    /// No retries. If a setting asks for some: after faults that the provider or the machine may have caused, from one
+    /// second on.
     fn default() -> Self {
         let on = [FaultClass::Launch, FaultClass::Overload, FaultClass::Stall, FaultClass::Crash];
         Self { retries: 0, on: on.map(RetryCause::Fault).into(), delay: Duration::from_secs(1) }
     }
 }
 
-/// What a lane, a scenario or the command line says of retries; what is absent stays as it was.
+/// The retries of a lane, a scenario or the command line; absent values stay as they were.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetryOverride {
     /// Attempts after the first.
     pub retries: Option<u32>,
-    /// After what.
+    /// The outcomes that are retried.
     pub on: Option<BTreeSet<RetryCause>>,
     /// Wait before the first retry.
     pub delay: Option<Duration>,
 }
 
 impl RetryOverride {
-    /// This, put over `base`.
+    /// These values over those of `base`.
     #[must_use]
     pub fn over(&self, base: &RetryRules) -> RetryRules {
         RetryRules {
@@ -178,13 +179,13 @@ pub struct ExpectedFailure {
 }
 
 impl ExpectedFailure {
-    /// Whether it is meant for `lane`.
+    /// Whether it applies to `lane`.
     #[must_use]
     pub fn is_for(&self, lane: &LaneName) -> bool {
         self.lanes.is_empty() || self.lanes.contains(lane)
     }
 
-    /// What may come, in words: the codes, then the classes.
+    /// The accepted codes, then the accepted classes.
     pub fn told(&self) -> impl Iterator<Item = &str> {
         self.findings.iter().map(String::as_str).chain(self.classes.iter().map(|class| class.as_str()))
     }
@@ -196,14 +197,14 @@ impl ExpectedFailure {
     }
 }
 
-/// What holds for a whole run.
+/// Rules for a whole run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunRules {
     /// What a trial that passed after a retry counts as.
     pub flaky_result: CountsAs,
     /// What a trial that passed although it was expected to fail counts as.
     pub xpass: CountsAs,
-    /// After so many failed trials nothing more starts; never when `None`.
+    /// The number of failed trials after which nothing more starts; no limit when `None`.
     pub max_fail: Option<u32>,
     /// How often each trial is repeated; at least 1.
     pub repeat_each: u32,
@@ -215,14 +216,14 @@ impl Default for RunRules {
     }
 }
 
-/// More repetitions of each trial are not meant.
+/// The most repetitions of each trial.
 pub const MAX_REPETITIONS: u32 = 10_000;
 
-/// The most attempts at once: beyond it the kernel's bound on memory mappings is near.
+/// The most attempts in parallel: more would come close to the kernel's limit on memory mappings.
 pub const MAX_JOBS: usize = 5_000;
 
-/// How many trials in a row must end as faults that speak for their whole lane before nothing more of it starts,
-/// where the lane does not say otherwise.
+/// The number of trials in a row that end as faults of their whole lane, after which nothing more of it starts, unless
+/// the lane sets another.
 pub const DEFAULT_BREAKER: u32 = 3;
 
 #[cfg(test)]

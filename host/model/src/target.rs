@@ -123,7 +123,7 @@ impl HostPattern {
         }
     }
 
-    /// Whether whoever is granted this is granted `asked` too.
+    /// Whether a grant of this covers `asked`.
     #[must_use]
     pub fn covers(&self, asked: &Self) -> bool {
         match (self, asked) {
@@ -187,7 +187,7 @@ impl HttpTarget {
         Ok(Self { scheme, host: HostPattern::host(host)?, port: port.unwrap_or(scheme.default_port()) })
     }
 
-    /// Whether whoever is granted this is granted `asked` too.
+    /// Whether a grant of this covers `asked`.
     #[must_use]
     pub fn covers(&self, asked: &Self) -> bool {
         self.scheme == asked.scheme && self.port == asked.port && self.host.covers(&asked.host)

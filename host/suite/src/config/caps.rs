@@ -12,7 +12,7 @@ use super::{
     error::ConfigError,
     grants::{GrantsTable, SourcedGrants},
     parse::parse,
-    source::{FileText, Place, ReadError, SourceError, read, seen_from_here},
+    source::{FileText, ReadError, SourceError, SourceSpan, read, seen_from_here},
     value::Table,
 };
 use host_model::{GrantItem, Grants};
@@ -32,7 +32,7 @@ struct ScenarioCaps {
     grants: Grants,
     /// SHA-256 of the only plugin that this is for, in hexadecimal digits.
     plugin: Option<String>,
-    place: Place,
+    place: SourceSpan,
 }
 
 /// A policy as written.

@@ -9,7 +9,7 @@ use serde::{
 use toml::Spanned;
 
 use super::{
-    source::{FileText, Place, SourceError},
+    source::{FileText, SourceError, SourceSpan},
     value::Table,
 };
 use host_model::{GrantItem, Grants, HttpGrant, HttpTarget, ListenTarget, SecretHeader, SocketTarget};
@@ -37,7 +37,7 @@ pub struct SourcedGrants {
     /// The grants.
     pub grants: Grants,
     /// The position of each of [`Grants::items`].
-    pub places: BTreeMap<GrantItem, Place>,
+    pub places: BTreeMap<GrantItem, SourceSpan>,
 }
 
 impl GrantsTable {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
-use super::source::Place;
+use super::source::SourceSpan;
 use host_model::{CountsAs, ReporterKind, RetryCause, RetryOverride};
 
 /// Where a setting's value comes from.
@@ -15,7 +15,7 @@ pub enum Source {
     /// A file.
     File {
         /// The position.
-        place: Place,
+        place: SourceSpan,
         /// The profile that the value is in.
         profile: Option<String>,
     },

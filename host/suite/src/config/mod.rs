@@ -34,7 +34,7 @@ pub use layers::{Overrides, Source, Sourced, Sources};
 pub use rows::SettingRow;
 pub use scenario_file::ScenarioSettings;
 pub use settings::Settings;
-pub use source::{Place, ReadError, SourceError, seen_from_here};
+pub use source::{ReadError, SourceError, SourceSpan, seen_from_here};
 pub use strays::Stray;
 pub use suite_file::{SCENARIOS_FOLDER, SUITE_FILE};
 pub use value::parse_bytes;

@@ -17,7 +17,7 @@ use super::{
     grants::{GrantsTable, SourcedGrants},
     parse::parse_both,
     preopens::{PreopenTable, preopens},
-    source::{FileText, Place, SourceError, read},
+    source::{FileText, SourceError, SourceSpan, read},
     strays::{Stray, strays},
     table::SettingsTable,
     value::{ExitCode, Table},
@@ -28,7 +28,7 @@ use host_model::{
     TextMatch, check_name,
 };
 
-/// More words to select by help nobody.
+/// The most tags that are read.
 const MAX_TAGS: usize = 1_000;
 /// Bytes of a plain command's `args` and `env` together.
 const MAX_HANDED: usize = 1 << 20;
@@ -42,23 +42,23 @@ pub struct ScenarioSettings {
     pub folder: PathBuf,
     /// The plugin that the file names, as a path; needed for a plain command, a check for a typed one.
     pub plugin: Option<PathBuf>,
-    /// The place on disk of the plugin that the file names; `None` where nothing is there.
+    /// The canonical path of the plugin that the file names; `None` where it is missing.
     pub plugin_canonical: Option<PathBuf>,
     /// One sentence, for a plain command.
     pub summary: Option<String>,
     /// Words to select by.
     pub tags: Vec<String>,
-    /// What it is given.
+    /// Its grants.
     pub grants: SourcedGrants,
-    /// Its bounds.
+    /// Its limits.
     pub limits: Limits,
-    /// What it says of retries.
+    /// Its retries.
     pub retry: RetryOverride,
     /// Its known failures.
     pub expected_failures: Vec<ExpectedSettings>,
     /// Its file, where there is one.
     pub file: Option<PathBuf>,
-    /// What root and config dir start with.
+    /// The initial content of root and config dir.
     pub fixture: Fixture,
     /// Programs that come before all others in the agent's `PATH`.
     pub bin: Option<PathBuf>,
@@ -66,11 +66,11 @@ pub struct ScenarioSettings {
     pub command: CommandSpec,
     /// Keys of the file that only a plain command can have.
     pub command_keys: Vec<&'static str>,
-    /// Where `plugin`, the keys of a plain command, limits and retries stand in the file.
-    pub places: BTreeMap<&'static str, Place>,
+    /// The positions of `plugin`, of the keys of a plain command, and of limits and retries in the file.
+    pub places: BTreeMap<&'static str, SourceSpan>,
     /// Its scripted agents.
     pub agents: BTreeMap<String, ScriptedAgent>,
-    /// What its folder has that nobody reads.
+    /// Entries of its folder that are not read.
     pub strays: Vec<Stray>,
 }
 
@@ -148,7 +148,7 @@ impl From<MatchTable> for TextMatch {
 }
 
 impl ScenarioFile {
-    /// What is too large to be meant, with its place.
+    /// Values that are too large, with their positions.
     fn oversized(&self) -> impl Iterator<Item = (std::ops::Range<usize>, String)> {
         let tags = self.tags.as_ref().filter(|tags| tags.get_ref().len() > MAX_TAGS).map(|tags| {
             (tags.span(), format!("there are {} tags, but at most {MAX_TAGS} are read", tags.get_ref().len()))
@@ -167,7 +167,7 @@ impl ScenarioFile {
         tags.into_iter().chain(handed)
     }
 
-    /// What no program can be handed, with its place.
+    /// Values that no program can receive, with their positions.
     fn unfit(&self) -> impl Iterator<Item = (std::ops::Range<usize>, String)> {
         let nul = |key, span| (span, format!("`{key}` holds the character NUL, which ends a text; remove it"));
         let args = self.args.as_ref().filter(|args| args.get_ref().iter().any(|arg| arg.contains('\0')));
@@ -183,7 +183,7 @@ impl ScenarioFile {
         args.map(|args| nul("args", args.span())).into_iter().chain(env)
     }
 
-    /// Variables that `env` sets and `[grants]` takes from the host: only one of both could hold.
+    /// Variables that `env` sets and `[grants]` takes from the host: only one can apply.
     fn given_twice(&self, source: &FileText, grants: &SourcedGrants) -> Vec<SourceError> {
         let Some(env) = &self.env else { return Vec::new() };
         let both = env.get_ref().0.iter().map(|(name, _)| name).filter(|name| grants.grants.env.contains(*name));
@@ -201,7 +201,7 @@ impl ScenarioFile {
     }
 
     /// The positions of `plugin`, of the keys of a plain command, and of limits and retries.
-    fn places(&self, defaults: &DefaultsTable, source: &FileText) -> BTreeMap<&'static str, Place> {
+    fn places(&self, defaults: &DefaultsTable, source: &FileText) -> BTreeMap<&'static str, SourceSpan> {
         let plugin = self.plugin.as_ref().map(|plugin| ("plugin", plugin.span()));
         let spans = self.command_spans().chain(plugin).chain(defaults.spans());
         spans.map(|(key, span)| (key, source.place(span))).collect()
@@ -224,7 +224,7 @@ impl ScenarioFile {
         }
     }
 
-    /// Where the keys of a plain command stand.
+    /// The positions of the keys of a plain command.
     fn command_spans(&self) -> impl Iterator<Item = (&'static str, std::ops::Range<usize>)> {
         [
             ("args", self.args.as_ref().map(Spanned::span)),
@@ -343,7 +343,7 @@ impl ScenarioSettings {
         })
     }
 
-    /// Whether the file names a plugin that is not there.
+    /// Whether the file names a missing plugin.
     #[must_use]
     pub fn lacks_its_plugin(&self) -> bool {
         self.plugin.is_some() && !self.plugin_canonical.as_deref().is_some_and(Path::is_file)
@@ -356,7 +356,7 @@ impl ScenarioSettings {
     }
 }
 
-/// A path in `scenario.toml` is meant from the folder that holds `scenarios/`, or from the file itself.
+/// A path in `scenario.toml` is relative to the folder of `scenarios/`, or to the file itself.
 fn plugin_path(written: &str, folder: &Path, base: &Path) -> PathBuf {
     let (from_base, from_file) = (base.join(written), folder.join(written));
     if !from_base.exists() && from_file.exists() { from_file } else { from_base }

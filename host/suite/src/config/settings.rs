@@ -15,7 +15,7 @@ use super::{
     layers::{Overrides, Source, Sources},
     parse::parse_both,
     scenario_file::ScenarioSettings,
-    source::{FileText, Place, ReadError, read},
+    source::{FileText, ReadError, SourceSpan, read},
     suite_file::{RunSettings, RunTable, SCENARIOS_FOLDER, SUITE_FILE, SuiteFile},
     table::Layer,
     value::Table,
@@ -25,46 +25,46 @@ use host_model::{
     CompileLimits, Limits, ReporterKind, RetryOverride, RetryRules, RunRules, check_name, text::did_you_mean,
 };
 
-/// Everything that files, environment and flags decide, resolved.
+/// The settings of files, environment and flags, resolved.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The folder that holds `scenarios/`; paths in the suite are meant from here.
+    /// The folder of `scenarios/`; paths in the suite are relative to it.
     pub base: PathBuf,
     /// The suite's file, if there is one.
     pub suite: Option<PathBuf>,
-    /// What scenarios may be given at most; everything that they ask for when there is none.
+    /// The policy; without one, scenarios get every grant that they request.
     pub caps: Option<Caps>,
     /// The profile, if one was asked for.
     pub profile: Option<String>,
     /// The plugins that the suite names: paths and patterns, each with its place.
-    pub plugins: Vec<(String, Place)>,
+    pub plugins: Vec<(String, SourceSpan)>,
     /// Names of the canaries.
     pub canary: Vec<String>,
-    /// Where the suite names them.
-    pub canary_places: BTreeMap<String, Place>,
+    /// Their positions in the suite.
+    pub canary_places: BTreeMap<String, SourceSpan>,
     /// The lanes to run in, in order.
     pub lanes: Vec<LaneSettings>,
     /// Every lane that the suite defines.
     pub defined_lanes: Vec<LaneSettings>,
-    /// Attempts at once over all lanes.
+    /// Attempts in parallel over all lanes.
     pub jobs: usize,
-    /// Bounds of scenarios without a folder.
+    /// Limits of scenarios without a folder.
     pub limits: Limits,
-    /// Retries, where neither lane nor scenario says otherwise.
+    /// Retries of lanes and scenarios without their own.
     pub retry: RetryRules,
-    /// What flags and the environment say of retries, over everything.
+    /// Retries from flags and the environment, over all others.
     pub retry_override: RetryOverride,
     /// What applies to the whole run.
     pub policy: RunRules,
-    /// Bounds of compiling one plugin.
+    /// Limits for compiling one plugin.
     pub compile: CompileLimits,
     /// How to report.
     pub reporters: Vec<ReporterKind>,
     /// The scenarios' folders, by name.
     pub scenarios: BTreeMap<String, ScenarioSettings>,
-    /// Scripted agents that play in place of the lane's, where a scenario has one of that name.
+    /// Scripted agents in place of the lanes' own, where a scenario has one of that name.
     pub agents: Vec<String>,
-    /// Who said what.
+    /// The source of each setting.
     pub sources: Sources,
 }
 
@@ -244,7 +244,7 @@ fn collected<T: Default>(read: Result<T, Vec<ConfigError>>, problems: &mut Vec<C
 }
 
 /// Names in a file, with their places.
-fn names(list: Option<Spanned<Vec<Spanned<String>>>>, file: &FileText) -> Vec<(String, Place)> {
+fn names(list: Option<Spanned<Vec<Spanned<String>>>>, file: &FileText) -> Vec<(String, SourceSpan)> {
     let names = list.map(Spanned::into_inner).unwrap_or_default();
     names.into_iter().map(|name| (name.get_ref().clone(), file.place(name.span()))).collect()
 }
@@ -319,7 +319,7 @@ fn read_scenarios(
     let mut folders: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
     folders.sort();
     for folder in folders {
-        // Folders of editors and tools are none of ours.
+        // Folders of editors and tools.
         if folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
             continue;
         }
@@ -335,7 +335,7 @@ fn read_scenarios(
     if problems.is_empty() { Ok(scenarios) } else { Err(problems) }
 }
 
-/// Lanes of `[[expect-fail]]` that the suite does not have.
+/// Unknown lanes in `[[expect-fail]]`.
 fn unknown_expected_lanes(scenarios: &BTreeMap<String, ScenarioSettings>, lanes: &Lanes) -> Vec<ConfigError> {
     let named = scenarios.values().flat_map(|scenario| &scenario.expected_failures).flat_map(|it| &it.lanes);
     named.filter_map(|(name, place)| Some(place.error(lanes.unknown(name)?).into())).collect()

@@ -1,4 +1,4 @@
-//! Files as their writers see them: errors that show the line and say what was meant.
+//! Files as their authors see them: errors that show the line.
 
 use std::{
     fmt, io,
@@ -10,7 +10,7 @@ use std::{
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 use host_model::text::shown;
 
-/// Something in a file is wrong: what, and where.
+/// An error in a file, with its position.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceError {
     /// The file.
@@ -57,7 +57,7 @@ fn position(text: &str, at: usize) -> (usize, usize) {
     (before.matches('\n').count() + 1, column)
 }
 
-/// The part of `span` on its first line: a whole table under one mark says nothing.
+/// The part of `span` on its first line: marking a whole table does not help.
 fn first_line(text: &str, span: Range<usize>) -> Range<usize> {
     let length = text[span.clone()].find('\n').unwrap_or(span.len());
     span.start..span.start + length
@@ -73,13 +73,13 @@ pub fn seen_from_here(path: &Path) -> String {
 
 /// A place in a file, kept to point at it later.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SourceSpan {
     path: PathBuf,
     text: Arc<str>,
     span: Range<usize>,
 }
 
-impl Place {
+impl SourceSpan {
     /// The bytes `span` of `text`, which `path` holds.
     #[must_use]
     pub fn new(path: &Path, text: &Arc<str>, span: Range<usize>) -> Self {
@@ -100,7 +100,7 @@ impl Place {
 }
 
 /// `FILE:LINE:COLUMN`.
-impl fmt::Display for Place {
+impl fmt::Display for SourceSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (line, column) = position(&self.text, self.span.start.min(self.text.len()));
         write!(f, "{}:{line}:{column}", seen_from_here(&self.path))
@@ -115,8 +115,8 @@ pub(super) struct FileText {
 }
 
 impl FileText {
-    pub(super) fn place(&self, span: Range<usize>) -> Place {
-        Place::new(&self.path, &self.text, span)
+    pub(super) fn place(&self, span: Range<usize>) -> SourceSpan {
+        SourceSpan::new(&self.path, &self.text, span)
     }
 
     /// What is wrong at the bytes `span`.
@@ -128,7 +128,7 @@ impl FileText {
 /// Reads a text file of at most [`host_fs::MAX_TEXT`] bytes. A byte order mark is no part of its text.
 ///
 /// # Errors
-/// [`ReadError`]; a file that is not there is none, but a link that leads nowhere is.
+/// [`ReadError`]; a missing file is not an error, but a dangling link is.
 pub(super) fn read(path: &Path) -> Result<Option<Arc<str>>, ReadError> {
     let bytes = match host_fs::read(path) {
         Ok(bytes) => bytes,

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{error::ConfigError, source::ReadError};
-use host_fs::{Place, place};
+use host_fs::{Location, locate};
 
 /// The folder of `suite.toml`.
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +39,9 @@ pub(super) fn check_scenarios_link(scenarios: &Path) -> Result<(), ConfigError> 
 
 /// The target of `path` if that is outside `folder`.
 fn outside_target(path: &Path, folder: &Path) -> Result<Option<PathBuf>, ConfigError> {
-    match place(path, folder) {
-        Ok(Place::Outside(outside_target)) => Ok(Some(outside_target)),
-        Ok(Place::Within | Place::Nowhere) => Ok(None),
+    match locate(path, folder) {
+        Ok(Location::Outside(outside_target)) => Ok(Some(outside_target)),
+        Ok(Location::Within | Location::Missing) => Ok(None),
         Err(source) => Err(ReadError::Io { path: path.to_owned(), source }.into()),
     }
 }

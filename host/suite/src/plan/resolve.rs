@@ -67,7 +67,7 @@ pub enum SetupProblem {
         /// The nearest one.
         hint: String,
     },
-    /// A file says what does not fit the plugins.
+    /// A file does not match the plugins.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// A plain command's file cannot name a scenario.
@@ -275,7 +275,7 @@ fn apply_folder(scenario: &mut Scenario, folder: &ScenarioSettings, plugin: &Plu
     scenario.agents.clone_from(&folder.agents);
 }
 
-/// Gives a scenario what it asks for and the policy allows. What it asks for beyond that is told where it would run.
+/// Grants a scenario what it requests and the policy allows. Further requests are reported where it would run.
 fn grant(scenario: &mut Scenario, asked: &SourcedGrants, plugin: &PluginFacts, settings: &Settings) {
     scenario.grants.clone_from(&asked.grants);
     let Some(caps) = &settings.caps else { return };

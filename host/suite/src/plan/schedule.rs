@@ -32,7 +32,7 @@ impl Selection {
 pub struct Plan {
     /// The lanes with their trials.
     pub lanes: Vec<LanePlan>,
-    /// Attempts at once over all lanes.
+    /// Attempts in parallel over all lanes.
     pub jobs: usize,
     /// What holds for the whole run.
     pub policy: RunRules,
@@ -51,7 +51,7 @@ pub struct LanePlan {
     pub confinement: Confinement,
     /// Why nothing of it is run, if so; see [`LanePlan::skip`].
     pub skipped: Option<String>,
-    /// Attempts at once in this lane.
+    /// Attempts in parallel in this lane.
     pub jobs: Option<usize>,
     /// After so many trials in a row that end as faults of the whole lane nothing more of it starts; 0 is never.
     pub breaker: u32,
