@@ -1,9 +1,9 @@
-//! The host's own time. It stands still while the host does not run: when it is stopped by a signal, when the machine or
-//! its container is suspended, and when the processor is so busy that nothing here gets its turn. Whatever waits for
-//! somebody else goes by it, since the host could not have noticed anything meanwhile.
+//! The host's own time. It stops while the host does not run: when a signal stops it, when the machine or its container is
+//! suspended, and when the processor is too busy to schedule it. All timeouts for other processes use it, since the host
+//! cannot observe them in the meantime.
 //!
-//! [`keep`] looks at the system's clock every few milliseconds. Of a longer gap between two looks only a part counts.
-//! The system's own monotonic clock, which is looked at, stands still during a suspension of the machine.
+//! [`keep`] reads the system's monotonic clock every few milliseconds. Of a longer gap between two readings only a part
+//! counts. That clock itself stops while the machine is suspended.
 
 use std::{
     ops::{Add, Sub},
@@ -13,17 +13,16 @@ use std::{
 
 use tokio::time::Instant as SystemInstant;
 
-/// How often the system's clock is looked at.
+/// How often the system's clock is read.
 const LOOK_INTERVAL: Duration = Duration::from_millis(50);
-/// As much of the time between two looks counts at most.
+/// The most time between two readings that counts.
 const MAX_GAP: Duration = Duration::from_millis(250);
-/// How long what has happened already gets to be noticed, when a time is up.
+/// How long events that have happened already may take to be noticed after a timeout.
 const SETTLE: Duration = Duration::from_millis(20);
 
 static CLOCK: Clock = Clock::new();
 
-/// The calendar's time. A clock that is set past the year 9999 is at its end, and one before the year −9999 at its
-/// beginning: no calendar here goes further.
+/// The calendar's time, limited to the years −9999 to 9999.
 #[must_use]
 pub fn wall() -> jiff::Timestamp {
     calendar(std::time::SystemTime::now())
@@ -52,7 +51,7 @@ impl Instant {
     }
 }
 
-/// Later than anything that a run waits for: a time from a file can be too long to be added.
+/// Later than every timeout of a run: adding a duration from a file can overflow.
 const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 60 * 60);
 
 impl Add<Duration> for Instant {
@@ -66,13 +65,13 @@ impl Add<Duration> for Instant {
 impl Sub for Instant {
     type Output = Duration;
 
-    /// Nothing, if `other` is later.
+    /// Zero if `other` is later.
     fn sub(self, other: Self) -> Duration {
         self.0.saturating_duration_since(other.0)
     }
 }
 
-/// The time within which something was to happen is up.
+/// A timeout has passed.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Elapsed;
 
@@ -92,15 +91,15 @@ pub async fn sleep_until(end: Instant) {
     }
 }
 
-/// Gives what has happened already a moment to be noticed by those that wait for it.
+/// Gives events that have happened already a moment to be noticed.
 pub async fn settle() {
     tokio::time::sleep(SETTLE).await;
 }
 
-/// Waits for `future`, for `time` at most.
+/// Waits for `future`, but at most `time`.
 ///
 /// # Errors
-/// The time is up, and `future` did not come to an end shortly after it either.
+/// `future` did not end in time, nor shortly after.
 pub async fn timeout<T>(time: Duration, future: impl Future<Output = T>) -> Result<T, Elapsed> {
     let expires = async {
         sleep(time).await;
@@ -113,7 +112,7 @@ pub async fn timeout<T>(time: Duration, future: impl Future<Output = T>) -> Resu
     }
 }
 
-/// Looks at the system's clock from now on. Never returns.
+/// Reads the system's clock from now on. Never returns.
 pub async fn keep() {
     CLOCK.lock().last = Some(SystemInstant::now());
     loop {
@@ -127,7 +126,7 @@ pub async fn keep() {
 #[derive(Debug)]
 pub struct Hold(());
 
-/// Stops the clock: the host itself holds up whatever it times.
+/// Stops the clock while the host itself delays the processes that it times.
 pub fn hold() -> Hold {
     CLOCK.hold(SystemInstant::now());
     Hold(())
@@ -142,12 +141,12 @@ impl Drop for Hold {
 struct Clock(Mutex<State>);
 
 struct State {
-    /// The last look; none while nobody looks regularly, so that gaps mean nothing.
+    /// The last reading; none without regular ones, since gaps have no meaning then.
     last: Option<SystemInstant>,
     /// Time that did not count.
     lost: Duration,
     holds: usize,
-    /// Since when the clock is stopped.
+    /// When the clock was stopped.
     held: Option<SystemInstant>,
 }
 
@@ -206,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_clock_past_the_calendar_is_at_its_end() {
+    fn clocks_past_the_calendar_stop_at_its_end() {
         let after =
             |seconds| calendar(std::time::UNIX_EPOCH + Duration::from_secs(seconds)).strftime("%Y%m%d").to_string();
         assert_eq!(after(0), "19700101");
@@ -224,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn time_in_which_the_host_does_not_run_does_not_count() {
+    fn suspended_time_does_not_count() {
         let (clock, began) = clock();
         let mut now = began;
         for _ in 0..20 {
@@ -238,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_starved_host_has_a_slower_clock_that_goes_on() {
+    fn starved_hosts_have_a_slower_clock() {
         let (clock, began) = clock();
         let mut now = began;
         for _ in 0..10 {
@@ -249,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn the_clock_never_goes_back() {
+    fn clocks_never_go_back() {
         let (clock, began) = clock();
         let later = clock.now(began + 5 * SECOND);
         assert!(clock.now(began + 4 * SECOND) <= later);
@@ -257,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_held_clock_stands_still_until_the_last_hold_is_gone() {
+    fn held_clocks_stop_until_the_last_release() {
         let (clock, began) = clock();
         clock.hold(began);
         clock.hold(began + SECOND / 10);
@@ -269,13 +268,13 @@ mod tests {
     }
 
     #[test]
-    fn without_regular_looks_gaps_mean_nothing() {
+    fn gaps_without_regular_readings_are_ignored() {
         let (clock, now) = (Clock::new(), SystemInstant::now());
         assert_eq!(clock.now(now + 3600 * SECOND), now + 3600 * SECOND);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_has_happened_when_the_time_is_up_still_counts() {
+    async fn events_at_the_timeout_still_count() {
         let (told, tell) = tokio::sync::oneshot::channel();
         let late = async {
             tokio::time::sleep(SECOND + SETTLE / 2).await;
@@ -287,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_that_is_too_long_to_be_added_is_far_away() {
+    fn durations_that_overflow_are_far_away() {
         let now = Instant::now();
         assert_eq!((now + Duration::MAX) - now, FAR);
     }

@@ -1,141 +1,16 @@
-//! Files that somebody else wrote: read within bounds, never waited for, and not looked for outside of their folder.
+//! Files that third parties wrote. Reads have a limit, opens never wait for a pipe or a device, and links are followed
+//! only by [`open`], [`read`] and [`locate`]: an agent can put anything in a file's place at any time.
 
+mod no_follow;
+mod read;
+mod remove;
 mod within;
+mod write;
 
-use std::{
-    ffi::OsStr,
-    fs::{self, File, Metadata},
-    io::{self, Read},
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::fs::OpenOptionsExt,
-    },
-    path::Path,
+pub use no_follow::{
+    copy, create_new, list_quietly, open_beneath, open_directory, open_quietly, open_regular, open_to_write,
 };
-
-use rustix::{
-    fs::{Dir, Mode, OFlags, openat},
-    io::Errno,
-};
-
-pub use within::{Place, place};
-
-/// Bytes of the largest text file that is read: a suite's, a script, a policy, a login.
-pub const MAX_TEXT: u64 = 16 << 20;
-
-/// Reads the file `path` whole, links followed.
-///
-/// # Errors
-/// The file system's; one that says what to do where it is no regular file, or has more than [`MAX_TEXT`] bytes.
-pub fn read(path: &Path) -> io::Result<Vec<u8>> {
-    read_at_most(path, MAX_TEXT)
-}
-
-/// The same as text.
-///
-/// # Errors
-/// Those of [`read`]; [`io::ErrorKind::InvalidData`] where it is no UTF-8.
-pub fn read_text(path: &Path) -> io::Result<String> {
-    let text = String::from_utf8(read(path)?);
-    text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no UTF-8; save it as UTF-8"))
-}
-
-fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let (file, metadata) = open(path)?;
-    let too_large = || {
-        let what = format!("it has more than the {most} bytes that are read of such a file; make it smaller");
-        io::Error::new(io::ErrorKind::FileTooLarge, what)
-    };
-    if metadata.len() > most {
-        return Err(too_large());
-    }
-    let mut bytes = Vec::with_capacity(usize::try_from(metadata.len()).unwrap_or(0));
-    // It may grow, or not know its length, as those of `/proc`.
-    file.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most { Err(too_large()) } else { Ok(bytes) }
-}
-
-/// Opens the regular file `path` for reading, links followed. It never waits, as a pipe without a writer would have it.
-///
-/// # Errors
-/// The file system's; one that says what to do where it is no regular file.
-pub fn open(path: &Path) -> io::Result<(File, Metadata)> {
-    let regular = |metadata: &Metadata| {
-        if metadata.is_file() {
-            return Ok(());
-        }
-        if metadata.is_dir() {
-            return Err(io::ErrorKind::IsADirectory.into());
-        }
-        let what = "it is no regular file but a pipe, a socket or a device; put a file in its place";
-        Err(io::Error::new(io::ErrorKind::InvalidInput, what))
-    };
-    // Looked at before, since opening a device may do something; and after, since something else may be there by then.
-    regular(&fs::metadata(path)?)?;
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let file = fs::OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-    let metadata = file.metadata()?;
-    regular(&metadata)?;
-    Ok((file, metadata))
-}
-
-/// Opens a file or a directory for reading: not through a link, without waiting, and so that the time when it was last
-/// read stays as it is, where the owner alone may have it so.
-///
-/// # Errors
-/// The file system's.
-pub fn open_quietly(at: impl AsFd, name: &OsStr, flags: OFlags) -> Result<OwnedFd, Errno> {
-    let flags = flags | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    match openat(&at, name, flags | OFlags::NOATIME, Mode::empty()) {
-        Err(Errno::PERM) => openat(&at, name, flags, Mode::empty()),
-        opened => opened,
-    }
-}
-
-/// Lists an open directory in the same way.
-///
-/// # Errors
-/// The file system's.
-pub fn list_quietly(directory: impl AsFd) -> Result<Dir, Errno> {
-    Dir::new(open_quietly(directory, OsStr::new("."), OFlags::RDONLY | OFlags::DIRECTORY)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    #[test]
-    fn what_is_no_regular_file_is_refused_and_not_waited_for() {
-        let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let fifo = rustix::fs::FileType::Fifo;
-        rustix::fs::mknodat(rustix::fs::CWD, at("pipe"), fifo, 0o600.into(), 0).unwrap();
-        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
-        symlink("/dev/zero", at("zero")).unwrap();
-        symlink("pipe", at("link")).unwrap();
-        for name in ["pipe", "socket", "zero", "link"] {
-            let error = read(&at(name)).unwrap_err().to_string();
-            assert!(error.contains("no regular file") && error.contains("put a file in its place"), "{name}: {error}");
-        }
-        assert_eq!(read(folder.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
-        assert_eq!(read(&at("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
-    }
-
-    #[test]
-    fn what_is_too_large_is_refused_before_it_is_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("file");
-        fs::write(&path, "12345").unwrap();
-        assert_eq!(read_at_most(&path, 5).unwrap(), b"12345");
-        let error = read_at_most(&path, 4).unwrap_err();
-        assert!(error.to_string().contains("more than the 4 bytes"), "{error}");
-        File::create(&path).unwrap().set_len(1 << 40).unwrap();
-        assert_eq!(read(&path).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
-        fs::write(&path, b"\xff").unwrap();
-        assert_eq!(read_text(&path).unwrap_err().kind(), io::ErrorKind::InvalidData);
-        // Its length is told as 0.
-        assert!(!read(Path::new("/proc/self/status")).unwrap().is_empty());
-    }
-}
+pub use read::{MAX_TEXT, open, read, read_bounded, read_text};
+pub use remove::remove_tree;
+pub use within::{Location, locate};
+pub use write::{SHARED, new_beside, write_atomic};

@@ -3,29 +3,29 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Where a path leads, links followed.
+/// The place of a path with links resolved.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
-    /// Nowhere: nothing is there, or a link leads to nothing.
-    Nowhere,
-    /// Into the folder, or to the folder itself.
+pub enum Location {
+    /// Nothing is there, or a link is dangling.
+    Missing,
+    /// In the folder, or the folder itself.
     Within,
-    /// Somewhere else.
+    /// Elsewhere.
     Outside(PathBuf),
 }
 
-/// Where `path` leads, seen from `folder`. Both may be links.
+/// Resolves `path` and compares it with `folder`. Both may be links.
 ///
 /// # Errors
-/// One of them cannot be looked at, or a link leads in a circle.
-pub fn place(path: &Path, folder: &Path) -> io::Result<Place> {
+/// One of them cannot be read, or links form a circle.
+pub fn locate(path: &Path, folder: &Path) -> io::Result<Location> {
     let leads = match path.canonicalize() {
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Ok(Place::Nowhere);
+            return Ok(Location::Missing);
         }
         leads => leads?,
     };
-    Ok(if leads.starts_with(folder.canonicalize()?) { Place::Within } else { Place::Outside(leads) })
+    Ok(if leads.starts_with(folder.canonicalize()?) { Location::Within } else { Location::Outside(leads) })
 }
 
 #[cfg(test)]
@@ -51,17 +51,17 @@ mod tests {
         symlink("circle", at("suite/circle")).unwrap();
         symlink("suite", at("named")).unwrap();
         for folder in [at("suite"), at("named")] {
-            let place = |name: &str| place(&folder.join(name), &folder).unwrap();
+            let found = |name: &str| locate(&folder.join(name), &folder).unwrap();
             for name in [".", "a/root", "b", "b/root", "there-and-back"] {
-                assert_eq!(place(name), Place::Within, "{name}");
+                assert_eq!(found(name), Location::Within, "{name}");
             }
             for (name, leads) in [("out", "outside"), ("through", "outside/deep"), ("beside", "suite-b")] {
-                assert_eq!(place(name), Place::Outside(at(leads)), "{name}");
+                assert_eq!(found(name), Location::Outside(at(leads)), "{name}");
             }
             for name in ["none", "a/nothing"] {
-                assert_eq!(place(name), Place::Nowhere, "{name}");
+                assert_eq!(found(name), Location::Missing, "{name}");
             }
         }
-        assert!(place(&at("suite/circle"), &at("suite")).is_err());
+        assert!(locate(&at("suite/circle"), &at("suite")).is_err());
     }
 }

@@ -1,13 +1,13 @@
 //! Which addresses a name may lead to.
 //!
-//! A grant names a host, but packets go to an address, and whoever owns the name chooses it: a name of the public
+//! A grant names a host, but packets go to an address, which the owner of the name chooses: a name of the public
 //! internet that resolves to `127.0.0.1`, to the router or to the machine's metadata service would carry a component
 //! past every firewall into what trusts its neighbours. Such answers are refused unless a grant names the address
-//! itself. Each is judged as what it leads to, whatever IPv6 form it comes in.
+//! itself. An IPv4 address is checked in every IPv6 form.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Addresses at which clouds hand out credentials to whoever asks from the machine.
+/// Addresses at which clouds hand out credentials to every process of the machine.
 const METADATA: [IpAddr; 5] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_near_the_machine_is_none_that_a_name_may_lead_to() {
+    fn local_addresses_are_special() {
         for (address, expected) in [
             ("127.0.0.1", "loopback"),
             ("127.255.255.254", "loopback"),
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ipv4_address_in_ipv6_is_judged_as_what_it_leads_to() {
+    fn embedded_ipv4_addresses_are_checked() {
         for (address, expected) in [
             ("::ffff:127.0.0.1", Some("loopback")),
             ("::ffff:169.254.169.254", Some("metadata")),
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_of_the_public_internet_are_none_of_these() {
+    fn public_addresses_are_not_special() {
         for address in ["93.184.215.14", "1.1.1.1", "172.32.0.1", "192.0.1.1", "2606:4700::1111", "2a00:1450::1"] {
             assert_eq!(kind(address), None, "{address}");
         }

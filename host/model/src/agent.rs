@@ -244,14 +244,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_agent_without_configuration_is_fine() {
+    fn agents_need_no_configuration() {
         for kind in [LaneKind::Scripted, LaneKind::Claude, LaneKind::Codex, LaneKind::Pi] {
             assert_eq!(AgentSettings::new(kind).problems(), []);
         }
     }
 
     #[test]
-    fn what_cannot_be_meant_is_told_all_at_once() {
+    fn agent_problems_are_reported_together() {
         let mut settings = AgentSettings::new(LaneKind::Command);
         settings.env = [("HOME", "/root"), ("A=B", "x"), ("NUL", "a\0b")].map(|(k, v)| (k.into(), v.into())).into();
         settings.credentials = vec![
@@ -283,7 +283,7 @@ mod tests {
     }
 
     #[test]
-    fn the_port_of_a_base_url_is_the_one_to_connect_to() {
+    fn usual_ports_come_from_the_base_url() {
         let ports = |kind: LaneKind, url: Option<&str>| {
             let provider = Provider { base_url: url.map(str::to_owned), ..Provider::default() };
             AgentSettings { provider: Some(provider), ..AgentSettings::new(kind) }.usual_ports()

@@ -135,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_version_is_found_in_what_agents_say() {
+    fn versions_are_found_in_output_of_agents() {
         for (answer, version, written) in [
             ("2.1.330 (Claude Code)\n", "2.1.330", "2.1.330"),
             ("codex-cli 0.169.0\n", "0.169.0", "0.169.0"),
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn a_requirement_is_compared_by_numbers() {
+    fn requirements_are_compared_by_numbers() {
         for (requirement, version, meets) in [
             (">=2025.09.18", "2025.09.18", true),
             (">=2025.09.18", "2025.10.01-7ae6800", true),

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ConfinementMode {
-    /// By Landlock, as far as the kernel can; what it cannot is told.
+    /// By Landlock, as far as the kernel supports it; the rest is reported.
     #[default]
     Landlock,
     /// By Landlock, and an agent does not start where the kernel cannot hold it to everything.
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn modes_are_found_by_their_word() {
+    fn modes_parse_by_name() {
         for mode in ConfinementMode::ALL {
             assert_eq!(mode.as_str().parse(), Ok(mode));
         }

@@ -173,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_fault_of_the_host_says_what_the_machine_is_short_of() {
+    fn host_faults_name_the_missing_resource() {
         let fault = Fault::of_host("cannot make a", &io::Error::from_raw_os_error(libc::EMFILE));
         assert_eq!(fault.class, FaultClass::Resources);
         assert_eq!(

@@ -1,3 +1,5 @@
+mod sockets;
+
 use core::net::IpAddr;
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
@@ -8,6 +10,8 @@ use super::{
     listen::ListenTarget,
     target::{HostPattern, HttpTarget, Scheme, SocketTarget},
 };
+
+pub use sockets::SocketGrants;
 
 /// A capability that a scenario may be given. What is not granted is denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -256,8 +260,8 @@ impl Grants {
         text
     }
 
-    /// Whether whoever is granted all this is granted `asked` too. A secret is only ever allowed by its name, for the
-    /// same header: a host that may be reached is none that may be told every secret.
+    /// Whether these grants cover `asked`. A secret is allowed only by its name and for the same header: a grant to reach a
+    /// host is not a grant to send it every secret.
     #[must_use]
     pub fn allows(&self, asked: &GrantItem) -> bool {
         match asked {
@@ -318,42 +322,6 @@ fn judge(host: &HostPattern, address: IpAddr, by_itself: bool) -> Result<(), &'s
         return Ok(());
     }
     special(address).map_or(Ok(()), Err)
-}
-
-/// The sockets of one protocol that are granted.
-#[derive(Clone, Copy, Debug)]
-pub struct SocketGrants<'a>(pub &'a [SocketTarget]);
-
-impl SocketGrants<'_> {
-    /// Whether the name `name` may be looked up for them.
-    #[must_use]
-    pub fn name(&self, name: &HostPattern) -> bool {
-        self.0.iter().any(|target| target.host == *name)
-    }
-
-    /// Whether `name`, which is granted, may lead to `address`, on any of the ports that are granted.
-    ///
-    /// # Errors
-    /// What kind of address it is that no name may lead to.
-    pub fn answer(&self, name: &HostPattern, address: IpAddr) -> Result<(), &'static str> {
-        let ports: Vec<u16> = self.0.iter().filter(|target| target.host == *name).map(|target| target.port).collect();
-        let by_itself = |port: u16| self.address(address, port);
-        judge(name, address, ports.into_iter().any(by_itself))
-    }
-
-    /// Whether a grant names `address` itself.
-    #[must_use]
-    pub fn address(&self, address: IpAddr, port: u16) -> bool {
-        let named = HostPattern::Address(address.to_canonical());
-        self.0.iter().any(|target| target.port == port && target.host == named)
-    }
-
-    /// Whether `address`, to which `name` has resolved, may be used.
-    #[must_use]
-    pub fn resolved(&self, name: &HostPattern, address: IpAddr, port: u16) -> bool {
-        let granted = self.0.iter().any(|target| target.port == port && target.host == *name);
-        granted && judge(name, address, self.address(address, port)).is_ok()
-    }
 }
 
 impl FromIterator<GrantItem> for Grants {

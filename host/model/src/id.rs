@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_safe_as_a_folder() {
+    fn names_are_safe_as_folders() {
         for good in ["gate", "merge-hook", "a.b_c", "3cycles"] {
             assert_eq!(check_name(good), Ok(()), "{good}");
         }

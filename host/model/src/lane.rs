@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kinds_are_found_by_their_word() {
+    fn kinds_parse_by_name() {
         for kind in LaneKind::ALL {
             assert_eq!(kind.as_str().parse(), Ok(kind));
         }

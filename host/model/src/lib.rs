@@ -12,7 +12,7 @@ mod id;
 mod lane;
 mod limits;
 mod listen;
-mod path;
+
 mod policy;
 mod redact;
 mod replay;
@@ -22,6 +22,7 @@ mod script;
 mod session;
 mod shortage;
 mod target;
+pub mod text;
 mod verdict;
 
 pub use address::special;
@@ -39,10 +40,9 @@ pub use id::{BadName, LaneName, RunId, ScenarioId, TrialId, check_name};
 pub use lane::{LaneKind, UnknownLaneKind};
 pub use limits::{CompileLimits, Limits};
 pub use listen::ListenTarget;
-pub use path::shown;
 pub use policy::{
-    CountsAs, DEFAULT_BREAKER, ExpectedFailure, MAX_JOBS, MAX_REPETITIONS, Policy, RetryCause, RetryOverride,
-    RetryPolicy, UnknownRetryCause,
+    CountsAs, DEFAULT_BREAKER, ExpectedFailure, MAX_JOBS, MAX_REPETITIONS, RetryCause, RetryOverride, RetryRules,
+    RunRules, UnknownRetryCause,
 };
 pub use redact::{RedactingStream, Redactor, SHORTEST_SECRET, TooManySecrets};
 pub use replay::{
@@ -58,4 +58,5 @@ pub use script::{Script, ScriptExpectation, ScriptedFault, Step};
 pub use session::{BackOff, Conclusion, SessionEvent, SessionEventKind, Usage};
 pub use shortage::Shortage;
 pub use target::{BadTarget, HostPattern, HttpTarget, Scheme, SocketTarget};
+pub use text::shown;
 pub use verdict::{Clause, Finding, Outcome, Verdict};

@@ -1,16 +1,15 @@
 use std::time::Duration;
 
-/// The bounds of one attempt.
+/// The limits of one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Wall clock of the whole attempt, host calls and the agent's time included.
+    /// Wall-clock time of the whole attempt, with host calls and the agent's time.
     pub deadline: Duration,
-    /// How long an agent that is waited for may stay silent.
+    /// How long an agent may stay silent during a turn.
     pub quiet: Duration,
-    /// How long an agent may go on telling that its provider makes it wait; meanwhile it is not silent.
+    /// How long an agent may report that it waits for its provider; it does not count as silent meanwhile.
     pub back_off: Duration,
-    /// How long an agent that is waited for may go on without a new tool call and without a durable change; `None`: for
-    /// as long as it likes.
+    /// How long a turn may go on without a new tool call and without a durable change; `None` is no limit.
     pub progress: Option<Duration>,
     /// Bytes of linear memory over all memories of the component.
     pub memory: u64,
@@ -20,9 +19,9 @@ pub struct Limits {
     pub instances: u32,
     /// Bytes that the component may write to stdout, and to stderr, and attach, each.
     pub output: u64,
-    /// Bytes that root, config dir and the agent's own directories may hold together.
+    /// Bytes of root, config dir and the agent's own directories together.
     pub disk: u64,
-    /// Descriptors and other handles that the component may hold at once.
+    /// Descriptors and other handles that the component may have open.
     pub handles: u32,
 }
 
@@ -43,12 +42,12 @@ impl Default for Limits {
     }
 }
 
-/// The bounds of compiling one plugin.
+/// The limits for compiling one plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CompileLimits {
-    /// Bytes of memory that the process may take.
+    /// Bytes of memory that the process may use.
     pub max_memory: u64,
-    /// Wall clock.
+    /// Wall-clock time.
     pub timeout: Duration,
 }
 

@@ -71,7 +71,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loopback_address_has_one_spelling() {
+    fn loopback_addresses_have_one_spelling() {
         for (written, shown) in [
             ("127.0.0.1:0", "127.0.0.1:0"),
             ("127.8.8.8:8080", "127.8.8.8:8080"),
@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn what_others_reach_or_is_no_address_cannot_be_named() {
+    fn only_loopback_addresses_can_be_listened_on() {
         for (written, part) in [
             ("0.0.0.0:0", "no loopback address"),
             ("[::]:80", "write `127.0.0.1:80` or `[::1]:80`"),

@@ -1,4 +1,4 @@
-//! What a run makes of outcomes: retries, expected failures, and when it stops.
+//! Rules for outcomes: retries, expected failures, and when a run stops.
 
 use std::{collections::BTreeSet, fmt, str::FromStr, time::Duration};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{FaultClass, LaneName, Outcome};
 
-/// A way to end after which a trial may be tried again.
+/// An outcome after which a trial may be retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RetryCause {
     /// A fault of this class.
@@ -17,7 +17,7 @@ pub enum RetryCause {
     Fail,
 }
 
-/// A word that names no cause for a retry.
+/// A word that is not a [`RetryCause`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnknownRetryCause(pub String);
 
@@ -36,7 +36,7 @@ impl RetryCause {
         }
     }
 
-    /// The cause that `outcome` is, if it is one.
+    /// The cause of this outcome, if it can be retried.
     #[must_use]
     pub fn of(outcome: &Outcome) -> Option<Self> {
         match outcome {
@@ -70,19 +70,19 @@ impl FromStr for RetryCause {
     }
 }
 
-/// When a trial is tried again, and how soon.
+/// When a trial is retried, and how soon.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RetryPolicy {
+pub struct RetryRules {
     /// Attempts after the first.
     pub retries: u32,
-    /// After what.
+    /// The outcomes that are retried.
     pub on: BTreeSet<RetryCause>,
-    /// Wait before the first retry; it doubles with each further one, up to [`RetryPolicy::MAX_DELAY`]. A random part
+    /// Wait before the first retry; it doubles with each further one, up to [`RetryRules::MAX_DELAY`]. A random part
     /// of up to half is taken off, so that trials that failed together do not come back together.
     pub delay: Duration,
 }
 
-impl RetryPolicy {
+impl RetryRules {
     /// No wait is longer.
     pub const MAX_DELAY: Duration = Duration::from_secs(120);
 
@@ -100,30 +100,31 @@ impl RetryPolicy {
     }
 }
 
-impl Default for RetryPolicy {
-    /// None. If there are any: after what the provider or the machine may have caused, beginning after a second.
+impl Default for RetryRules {
+    /// No retries. If a setting asks for some: after faults that the provider or the machine may have caused, from one
+    /// second on.
     fn default() -> Self {
         let on = [FaultClass::Launch, FaultClass::Overload, FaultClass::Stall, FaultClass::Crash];
         Self { retries: 0, on: on.map(RetryCause::Fault).into(), delay: Duration::from_secs(1) }
     }
 }
 
-/// What a lane, a scenario or the command line says of retries; what is absent stays as it was.
+/// The retries of a lane, a scenario or the command line; absent values stay as they were.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RetryOverride {
     /// Attempts after the first.
     pub retries: Option<u32>,
-    /// After what.
+    /// The outcomes that are retried.
     pub on: Option<BTreeSet<RetryCause>>,
     /// Wait before the first retry.
     pub delay: Option<Duration>,
 }
 
 impl RetryOverride {
-    /// This, put over `base`.
+    /// These values over those of `base`.
     #[must_use]
-    pub fn over(&self, base: &RetryPolicy) -> RetryPolicy {
-        RetryPolicy {
+    pub fn over(&self, base: &RetryRules) -> RetryRules {
+        RetryRules {
             retries: self.retries.unwrap_or(base.retries),
             on: self.on.clone().unwrap_or_else(|| base.on.clone()),
             delay: self.delay.unwrap_or(base.delay),
@@ -178,13 +179,13 @@ pub struct ExpectedFailure {
 }
 
 impl ExpectedFailure {
-    /// Whether it is meant for `lane`.
+    /// Whether it applies to `lane`.
     #[must_use]
     pub fn is_for(&self, lane: &LaneName) -> bool {
         self.lanes.is_empty() || self.lanes.contains(lane)
     }
 
-    /// What may come, in words: the codes, then the classes.
+    /// The accepted codes, then the accepted classes.
     pub fn told(&self) -> impl Iterator<Item = &str> {
         self.findings.iter().map(String::as_str).chain(self.classes.iter().map(|class| class.as_str()))
     }
@@ -196,33 +197,33 @@ impl ExpectedFailure {
     }
 }
 
-/// What holds for a whole run.
+/// Rules for a whole run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Policy {
+pub struct RunRules {
     /// What a trial that passed after a retry counts as.
     pub flaky_result: CountsAs,
     /// What a trial that passed although it was expected to fail counts as.
     pub xpass: CountsAs,
-    /// After so many failed trials nothing more starts; never when `None`.
+    /// The number of failed trials after which nothing more starts; no limit when `None`.
     pub max_fail: Option<u32>,
     /// How often each trial is repeated; at least 1.
     pub repeat_each: u32,
 }
 
-impl Default for Policy {
+impl Default for RunRules {
     fn default() -> Self {
         Self { flaky_result: CountsAs::Pass, xpass: CountsAs::Pass, max_fail: None, repeat_each: 1 }
     }
 }
 
-/// More repetitions of each trial are not meant.
+/// The most repetitions of each trial.
 pub const MAX_REPETITIONS: u32 = 10_000;
 
-/// The most attempts at once: beyond it the kernel's bound on memory mappings is near.
+/// The most attempts in parallel: more would come close to the kernel's limit on memory mappings.
 pub const MAX_JOBS: usize = 5_000;
 
-/// How many trials in a row must end as faults that speak for their whole lane before nothing more of it starts,
-/// where the lane does not say otherwise.
+/// The number of trials in a row that end as faults of their whole lane, after which nothing more of it starts, unless
+/// the lane sets another.
 pub const DEFAULT_BREAKER: u32 = 3;
 
 #[cfg(test)]
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn causes_are_found_by_their_word() {
+    fn causes_parse_by_name() {
         for cause in RetryCause::all() {
             assert_eq!(cause.as_str().parse(), Ok(cause));
         }
@@ -244,8 +245,8 @@ mod tests {
     }
 
     #[test]
-    fn a_failed_assertion_is_tried_again_only_when_asked_for() {
-        let mut policy = RetryPolicy { retries: 2, ..RetryPolicy::default() };
+    fn failed_assertions_are_retried_only_on_request() {
+        let mut policy = RetryRules { retries: 2, ..RetryRules::default() };
         let fail = Outcome::Fail { findings: Vec::new() };
         assert!(policy.allows(1, &fault(FaultClass::Stall)) && policy.allows(2, &fault(FaultClass::Launch)));
         assert!(!policy.allows(3, &fault(FaultClass::Stall)), "two retries are three attempts");
@@ -253,27 +254,27 @@ mod tests {
         policy.on.insert(RetryCause::Fail);
         assert!(policy.allows(1, &fail));
         assert!(!policy.allows(1, &Outcome::Pass) && !policy.allows(1, &Outcome::Cancelled { reason: String::new() }));
-        assert!(!RetryPolicy::default().allows(1, &fault(FaultClass::Stall)), "none by default");
+        assert!(!RetryRules::default().allows(1, &fault(FaultClass::Stall)), "none by default");
     }
 
     #[test]
-    fn waits_double_up_to_a_bound() {
-        let policy = RetryPolicy { delay: Duration::from_secs(30), ..RetryPolicy::default() };
+    fn waits_double_up_to_a_limit() {
+        let policy = RetryRules { delay: Duration::from_secs(30), ..RetryRules::default() };
         let seconds = |attempt| policy.delay_after(attempt).as_secs();
         assert_eq!([1, 2, 3, 4, 40].map(seconds), [30, 60, 120, 120, 120]);
-        let long = RetryPolicy { delay: Duration::from_secs(300), ..policy };
+        let long = RetryRules { delay: Duration::from_secs(300), ..policy };
         assert_eq!(long.delay_after(3).as_secs(), 300, "what was asked for is never cut");
     }
 
     #[test]
-    fn what_an_override_leaves_out_stays() {
-        let base = RetryPolicy { retries: 3, ..RetryPolicy::default() };
+    fn overrides_keep_the_other_values() {
+        let base = RetryRules { retries: 3, ..RetryRules::default() };
         let over = RetryOverride { delay: Some(Duration::ZERO), ..RetryOverride::default() }.over(&base);
         assert_eq!((over.retries, over.delay, over.on), (3, Duration::ZERO, base.on));
     }
 
     #[test]
-    fn an_expectation_holds_through_its_last_day() {
+    fn expectations_include_their_last_day() {
         let expected = ExpectedFailure {
             lanes: vec![LaneName("a".into())],
             findings: ["c".into()].into(),

@@ -6,7 +6,7 @@ use super::{Clause, ExpectedFailure, Grant, Grants, Limits, RetryOverride, Scena
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PluginId(pub usize);
 
-/// A named test, resolved: what its plugin says of it and what its folder and the suite add.
+/// A named test, resolved from its plugin, its folder and the suite.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scenario {
     /// Its identity in the run.
@@ -29,7 +29,7 @@ pub struct Scenario {
     pub ungranted: Vec<Ungranted>,
     /// Its bounds.
     pub limits: Limits,
-    /// What it says of retries.
+    /// Its retries.
     pub retry: RetryOverride,
     /// Its known failures.
     pub expected_failures: Vec<ExpectedFailure>,

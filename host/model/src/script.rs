@@ -337,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_is_its_action_with_its_own_keys() {
+    fn steps_are_read_with_the_keys_of_their_action() {
         assert_eq!(parse("[[step]]\nsleep = \"800ms\"").unwrap(), [Step::Sleep(Duration::from_millis(800))]);
         assert_eq!(
             parse("[[step]]\nwrite = \"a\"\ntext = \"b\"").unwrap(),
@@ -350,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_with_a_step_is_said() {
+    fn invalid_steps_are_reported() {
         for (step, message) in [
             ("[[step]]\ntext = \"x\"", "needs an action"),
             ("[[step]]\nsay = \"x\"\nshell = \"y\"", "has `say` and `shell`"),
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn the_expected_verdict_is_read() {
+    fn expected_verdicts_are_read() {
         let script = |expect: &str| toml::from_str::<Script>(&format!("summary = \"s\"\nexpect = {expect}"));
         assert_eq!(
             script("{ verdict = \"fail\", findings = [\"b\", \"a\"] }").unwrap().expect,

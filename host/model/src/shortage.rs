@@ -1,6 +1,6 @@
 use std::{error::Error, io};
 
-/// What a machine, or what the user may have of it, is short of.
+/// A resource that has run out on the machine, or for the user.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
     /// File descriptors of this process.
@@ -13,12 +13,12 @@ pub enum Shortage {
     Memory,
     /// Bytes or inodes of a file system.
     Room,
-    /// What the user may store there.
+    /// The user's quota of a file system.
     Quota,
 }
 
 impl Shortage {
-    /// The shortage that `error`, or one of its causes, is due to.
+    /// The shortage that caused `error` or one of its sources.
     #[must_use]
     pub fn of(error: &(dyn Error + 'static)) -> Option<Self> {
         let mut next = Some(error);
@@ -39,13 +39,13 @@ impl Shortage {
         None
     }
 
-    /// The same for an error of starting a thread or a process, where "try again" has a meaning too.
+    /// The same for an error of starting a thread or a process, where `EAGAIN` is a shortage too.
     #[must_use]
     pub fn of_start(error: &io::Error) -> Option<Self> {
         if error.raw_os_error() == Some(libc::EAGAIN) { Some(Self::Processes) } else { Self::of(error) }
     }
 
-    /// The same for what the host says of an error of starting something, in words that end with the system's code.
+    /// The same for the host's message about a failed start, which ends with the system's code.
     #[must_use]
     pub fn of_ending(words: &str) -> Option<Self> {
         let (_, code) = words.trim_end().strip_suffix(')')?.rsplit_once("(os error ")?;
@@ -63,7 +63,7 @@ impl Shortage {
         }
     }
 
-    /// What there is too little of, and what to do about it.
+    /// The missing resource, and the remedy.
     #[must_use]
     pub fn help(self) -> &'static str {
         match self {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shortage_is_found_however_deep_its_error_lies() {
+    fn shortages_are_found_in_nested_errors() {
         for (code, shortage) in [
             (libc::EMFILE, Shortage::OpenFiles),
             (libc::ENFILE, Shortage::AllOpenFiles),
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn other_errors_are_no_shortage() {
+    fn other_errors_are_not_shortages() {
         assert_eq!(Shortage::of(&os(libc::EACCES)), None);
         assert_eq!(Shortage::of(&io::Error::other("no space left (os error 28)")), None, "words do not count");
         assert_eq!(Shortage::of(&os(libc::EAGAIN)), None, "of a read it only means that nothing is there yet");
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_end_of_the_words_counts() {
+    fn only_the_end_of_a_message_counts() {
         let words = |code| format!("cannot start /bin/it: {}", os(code));
         assert_eq!(Shortage::of_ending(&words(libc::EAGAIN)), Some(Shortage::Processes));
         assert_eq!(Shortage::of_ending(&words(libc::EMFILE)), Some(Shortage::OpenFiles));

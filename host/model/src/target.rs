@@ -123,7 +123,7 @@ impl HostPattern {
         }
     }
 
-    /// Whether whoever is granted this is granted `asked` too.
+    /// Whether a grant of this covers `asked`.
     #[must_use]
     pub fn covers(&self, asked: &Self) -> bool {
         match (self, asked) {
@@ -187,7 +187,7 @@ impl HttpTarget {
         Ok(Self { scheme, host: HostPattern::host(host)?, port: port.unwrap_or(scheme.default_port()) })
     }
 
-    /// Whether whoever is granted this is granted `asked` too.
+    /// Whether a grant of this covers `asked`.
     #[must_use]
     pub fn covers(&self, asked: &Self) -> bool {
         self.scheme == asked.scheme && self.port == asked.port && self.host.covers(&asked.host)
@@ -290,7 +290,7 @@ mod tests {
     }
 
     #[test]
-    fn a_target_has_one_spelling() {
+    fn targets_have_one_spelling() {
         for (written, shown) in [
             ("https://api.example.com", "https://api.example.com"),
             ("https://API.Example.COM.:443/", "https://api.example.com"),
@@ -309,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_be_read_in_two_ways_is_no_target() {
+    fn ambiguous_targets_are_refused() {
         for (written, part) in [
             ("api.example.com", "has no scheme; write `https://api.example.com`"),
             ("ftp://a.example", "`ftp` is no scheme"),
@@ -345,7 +345,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_is_covered_by_its_own_scheme_host_and_port_alone() {
+    fn requests_match_by_scheme_host_and_port() {
         let asked = |scheme, authority| HttpTarget::asked(scheme, authority).unwrap();
         let granted = http("https://api.example.com");
         assert!(granted.covers(&asked(Scheme::Https, "api.example.com")));
@@ -366,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wildcard_covers_what_is_below_it_and_narrower_wildcards() {
+    fn wildcards_cover_subdomains_and_narrower_wildcards() {
         let wide = http("https://*.example.com");
         for covered in
             ["https://a.example.com", "https://a.b.example.com", "https://*.example.com", "https://*.b.example.com"]
@@ -381,7 +381,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_makes_it_panic_and_what_is_read_is_read_again(text in "\\PC{0,40}", host in "[a-zA-Z0-9.*:@\\[\\]_-]{0,30}") {
+        fn targets_survive_a_round_trip(text in "\\PC{0,40}", host in "[a-zA-Z0-9.*:@\\[\\]_-]{0,30}") {
             for text in [text, format!("https://{host}"), host] {
                 if let Ok(target) = text.parse::<HttpTarget>() {
                     prop_assert_eq!(target.to_string().parse::<HttpTarget>().unwrap(), target);

@@ -25,11 +25,11 @@ use std::{
 pub use background::Background;
 pub use event_log::{EventLog, LogTail};
 pub use github::{Github, GithubFiles};
+pub use host_model::text::visible;
 pub use human::{ColorChoice, Human, HumanOptions, LiveLines, Verbosity};
 pub use jsonl::{JsonLines, ReadError, read_events};
 pub use junit::Junit;
 pub use schema::event_schema;
-pub use text::visible;
 
 use host_model::Event;
 

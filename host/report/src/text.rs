@@ -1,5 +1,7 @@
 //! Escapes text of guests and agents, so that it can neither move the cursor nor imitate a line of the host.
 
+use host_model::text::is_harmful;
+
 /// Longest shown part of one line, in characters.
 const MAX_LINE_CHARS: usize = 300;
 
@@ -75,28 +77,6 @@ fn after_sequence(text: &str) -> Option<&str> {
         }
         _ => None,
     }
-}
-
-/// `text` with its lines, and with every other character that could move a cursor, reorder or hide text made
-/// visible.
-#[must_use]
-pub fn visible(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c != '\n' && is_harmful(c) { shown.extend(c.escape_default()) } else { shown.push(c) }
-    }
-    shown
-}
-
-fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            // Line and paragraph separators, which some viewers break at.
-            '\u{2028}' | '\u{2029}'
-            // Zero-width and direction marks, overrides and isolates.
-            | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-            // Tags, which are invisible.
-            | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

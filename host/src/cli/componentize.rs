@@ -1,4 +1,4 @@
-use std::{fs::Permissions, io::Write, os::unix::fs::PermissionsExt, path::Path};
+use std::path::Path;
 
 use super::{args::ComponentizeArgs, failure::Failure, terminal};
 use host_model::{ExitCode, shown};
@@ -21,10 +21,5 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     if std::fs::symlink_metadata(path).is_ok_and(|there| !there.is_file()) {
         return std::fs::write(path, bytes);
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file =
-        tempfile::Builder::new().prefix(".new-").permissions(Permissions::from_mode(0o666)).tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.persist(path)?;
-    Ok(())
+    host_fs::write_atomic(path, bytes, host_fs::SHARED)
 }

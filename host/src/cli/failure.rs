@@ -10,7 +10,7 @@ use super::{
 };
 use host_model::{ExitCode, Shortage, shown};
 use host_report::visible;
-use host_suite::config::{ConfigError, SourceError};
+use host_suite::config::{ConfigError, HasSource, SourceError};
 use host_suite::plan::SetupProblem;
 
 /// Why a command ends before its work is done.
@@ -67,10 +67,7 @@ impl Message {
 /// The error in a file that `error` is, if it is one.
 fn in_a_file<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a SourceError> {
     let config = || error.downcast_ref::<ConfigError>()?.source_error();
-    let setup = || match error.downcast_ref::<SetupProblem>()? {
-        SetupProblem::Source(error) => Some(error),
-        _ => None,
-    };
+    let setup = || error.downcast_ref::<SetupProblem>()?.source_error();
     let find = || match error.downcast_ref::<FindError>()? {
         FindError::Named(error) => Some(error),
         FindError::Given(_) => None,

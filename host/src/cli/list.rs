@@ -5,7 +5,7 @@ use super::{
     terminal, wiring,
 };
 use host_model::{
-    Canary, ConfinementMode, ExitCode, ExpectedFailure, Grant, GrantItem, Limits, RetryPolicy, ScenarioShape, shown,
+    Canary, ConfinementMode, ExitCode, ExpectedFailure, Grant, GrantItem, Limits, RetryRules, ScenarioShape, shown,
 };
 use host_report::visible;
 use host_suite::plan::{LanePlan, PlannedTrial, Selection, plan};
@@ -115,8 +115,8 @@ fn grants(trial: &PlannedTrial) -> Vec<Grant> {
 }
 
 /// What is said of retries where it is not the default.
-fn retries(retry: &RetryPolicy) -> Option<String> {
-    let default = RetryPolicy::default();
+fn retries(retry: &RetryRules) -> Option<String> {
+    let default = RetryRules::default();
     if *retry == default {
         return None;
     }

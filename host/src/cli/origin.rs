@@ -11,7 +11,7 @@ use std::{
 use sha2::{Digest, Sha256};
 
 use super::setup::as_text;
-use host_fs::{Place, place};
+use host_fs::{Location, locate};
 use host_model::{SuiteInfo, shown};
 use host_suite::config::Settings;
 use host_wasm::sandbox::Halt;
@@ -88,7 +88,7 @@ impl Sum<'_> {
         }
         let own = name.file_name().unwrap_or_default();
         let followed =
-            (depth.follows_link(own) && place(path, self.suite)? == Place::Within).then(|| path.metadata().ok());
+            (depth.follows_link(own) && locate(path, self.suite)? == Location::Within).then(|| path.metadata().ok());
         let metadata = followed.flatten().map_or_else(|| path.symlink_metadata(), Ok)?;
         let (kind, length) = if metadata.is_dir() {
             let mut entries: Vec<PathBuf> =

@@ -12,7 +12,7 @@ use super::{
     setup, terminal, wiring,
 };
 use host_model::{
-    Canary, Event, EventKind, ExitCode, Grant, LaneName, Policy, Scenario, ScenarioId, ScriptExpectation, TrialId,
+    Canary, Event, EventKind, ExitCode, Grant, LaneName, RunRules, Scenario, ScenarioId, ScriptExpectation, TrialId,
     Verdict,
 };
 use host_report::visible;
@@ -86,7 +86,7 @@ fn plan(scenarios: &[Arc<Scenario>], jobs: usize) -> Plan {
         // Agents that break are what is wanted of some: they break no lane.
         lanes: vec![LanePlan::unguarded(lane.clone(), kind, rest)],
         jobs,
-        policy: Policy::default(),
+        policy: RunRules::default(),
         canary_skipped: false,
     }
 }

@@ -16,8 +16,9 @@ use std::{
 use tokio::{io::AsyncReadExt, process::Command, task::spawn_blocking, time::timeout};
 
 use self::checkout::Checkout;
+use host_fs::remove_tree;
 use host_model::Revision;
-use host_wasm::sandbox::{Installed, installed, remove_tree};
+use host_wasm::sandbox::{Installed, installed};
 
 mod checkout;
 

@@ -17,7 +17,7 @@ use super::{
 };
 use host_core::runner::{LinkError, Linkers};
 use host_model::{CompileLimits, Declared, PluginFacts, PluginId, PluginInfo, Scenario, shown};
-use host_suite::config::{ConfigError, Overrides, Place, ScenarioSettings, Settings, SourceError, seen_from_here};
+use host_suite::config::{ConfigError, Overrides, ScenarioSettings, Settings, SourceError, SourceSpan, seen_from_here};
 use host_suite::plan;
 use host_wasm::component::{self, DiscoverError, ListError, Lister, Plugin, PluginFile, Shape};
 use host_wasm::engine::{Cache, Engine, MAX_SLOTS};
@@ -142,7 +142,7 @@ pub(super) fn find(given: &[OsString], settings: &Settings, cwd: &Path) -> Resul
             }),
         };
     }
-    let (names, places): (Vec<OsString>, Vec<Option<&Place>>) = settings
+    let (names, places): (Vec<OsString>, Vec<Option<&SourceSpan>>) = settings
         .plugins
         .iter()
         .map(|(name, place)| (OsString::from(name), Some(place)))

@@ -1,21 +1,14 @@
-//! `host run --show-config`: every setting with who says it, in a form that a suite's file takes.
+//! `host run --show-config`: every setting with its source, in a form that a suite's file accepts.
 
-use std::{
-    ffi::OsString,
-    fmt::Write,
-    path::{Path, PathBuf},
-};
+use std::{ffi::OsString, fmt::Write, path::Path};
 
 use toml::Value;
 
 use super::{args::RunArgs, failure::Failure, setup};
-use host_model::{AgentSettings, Confinement, ConfinementMode, Credential, Limits, Ports, RetryPolicy, shown};
-use host_suite::config::{LaneKind, LaneSettings, ScenarioSettings, Settings, Source, seen_from_here};
+use host_model::shown;
+use host_suite::config::{SettingRow, Settings, Source, seen_from_here};
 
-/// A key, its value as TOML, and who says it.
-type Row = (&'static str, Value, String);
-
-/// The settings that `args` ask for, without looking at any plugin.
+/// The settings for `args`, without reading a plugin.
 pub(super) fn show(args: &RunArgs, cwd: &Path) -> Result<String, Failure> {
     let settings = setup::settings(cwd, &args.overrides()).map_err(Failure::setup_all)?;
     Ok(text(&settings, args))
@@ -24,27 +17,24 @@ pub(super) fn show(args: &RunArgs, cwd: &Path) -> Result<String, Failure> {
 fn text(settings: &Settings, args: &RunArgs) -> String {
     let mut text =
         String::from("# What `host run` would use, and who says so. As a suite.toml it gives the same again.\n");
-    for (what, value) in beside(settings, args) {
+    for (what, value) in facts(settings, args) {
         let _ = writeln!(text, "# {what}: {value}");
     }
     text.push('\n');
-    add(&mut text, top(settings, args));
+    for (key, names, source) in names(settings, args) {
+        let _ = writeln!(text, "{key} = {names}  # {source}");
+    }
+    add(&mut text, settings.run_rows());
     text.push_str("\n[defaults]\n");
-    let retry = settings.retry_override.over(&settings.retry);
-    add(&mut text, sourced(settings, "defaults", limits(&settings.limits)));
-    add(&mut text, sourced(settings, "defaults", retries(&retry)));
+    add(&mut text, settings.defaults_rows());
     text.push_str("\n[compile]\n");
-    let compile = [
-        ("max-memory", size(settings.compile.max_memory)),
-        ("timeout", Value::from(humantime::format_duration(settings.compile.timeout).to_string())),
-    ];
-    add(&mut text, sourced(settings, "compile", compile));
+    add(&mut text, settings.compile_rows());
     for lane in &settings.lanes {
         let _ = write!(text, "\n[lane.{}]\n", key(&lane.name.0));
-        add(&mut text, lane_rows(lane, settings));
+        add(&mut text, settings.lane_rows(lane));
     }
     for scenario in settings.scenarios.values() {
-        let rows = scenario_rows(scenario, settings);
+        let rows = settings.scenario_rows(scenario);
         if let Some(file) = scenario.file.as_deref().filter(|_| !rows.is_empty()) {
             let _ = write!(text, "\n# In {}:\n", shown(file));
             let mut own = String::new();
@@ -55,14 +45,14 @@ fn text(settings: &Settings, args: &RunArgs) -> String {
     text
 }
 
-fn add(text: &mut String, rows: impl IntoIterator<Item = Row>) {
-    for (key, value, source) in rows {
+fn add(text: &mut String, rows: Vec<SettingRow>) {
+    for SettingRow { key, value, source } in rows {
         let _ = writeln!(text, "{key} = {value}  # {source}");
     }
 }
 
-/// What has no key in a suite's file.
-fn beside(settings: &Settings, args: &RunArgs) -> Vec<(&'static str, String)> {
+/// Settings without a key in a suite's file.
+fn facts(settings: &Settings, args: &RunArgs) -> Vec<(&'static str, String)> {
     let given = &args.suite.given;
     let flag = |id: &str| given.source(id).map_or_else(|| Source::Default.to_string(), ToString::to_string);
     let suite = match &settings.suite {
@@ -92,187 +82,23 @@ fn beside(settings: &Settings, args: &RunArgs) -> Vec<(&'static str, String)> {
     facts
 }
 
-fn top(settings: &Settings, args: &RunArgs) -> Vec<Row> {
+/// Plugins and canaries: arguments can replace the former.
+fn names(settings: &Settings, args: &RunArgs) -> [(&'static str, Value, String); 2] {
     let source = |key: &str| settings.sources.of(key).to_string();
-    let policy = &settings.policy;
-    let plugins = if args.suite.plugins.is_empty() {
-        ("plugins", texts(settings.plugins.iter().map(|(name, _)| name)), source("plugins"))
+    let (plugins, named_by) = if args.suite.plugins.is_empty() {
+        (texts(settings.plugins.iter().map(|(name, _)| name)), source("plugins"))
     } else {
         let named = args.suite.plugins.iter().map(|name: &OsString| name.to_string_lossy());
-        ("plugins", texts(named), "command line".to_owned())
+        (texts(named), "command line".to_owned())
     };
-    let max_fail = match policy.max_fail {
-        Some(bound) => ("max-fail", Value::from(bound), source("max-fail")),
-        None => ("fail-fast", Value::from(false), source("max-fail")),
-    };
-    vec![
-        plugins,
-        ("canary", texts(&settings.canary), source("canary")),
-        ("lanes", texts(settings.lanes.iter().map(|lane| &lane.name.0)), source("lanes")),
-        ("jobs", integer(settings.jobs as u64), source("jobs")),
-        max_fail,
-        ("repeat-each", Value::from(policy.repeat_each), source("repeat-each")),
-        ("flaky-result", policy.flaky_result.as_str().into(), source("flaky-result")),
-        ("xpass", policy.xpass.as_str().into(), source("xpass")),
-        ("reporters", texts(settings.reporters.iter().map(|kind| kind.as_str())), source("reporters")),
-    ]
-}
-
-fn lane_rows(lane: &LaneSettings, settings: &Settings) -> Vec<Row> {
-    let table = format!("lane.{}", lane.name);
-    let mut rows = vec![("kind", lane.kind.as_str().into())];
-    match &lane.kind {
-        LaneKind::Scripted { agent } => rows.push(("agent", agent.as_str().into())),
-        LaneKind::Program(program) => rows.extend(program_rows(program)),
-    }
-    let usual = lane.kind.program().map(AgentSettings::usual_ports).unwrap_or_default();
-    rows.extend(confinement_rows(&lane.confinement, usual.is_empty()));
-    rows.extend(lane.jobs.map(|jobs| ("jobs", integer(jobs as u64))));
-    rows.push(("breaker", Value::from(lane.breaker)));
-    let retry = lane.retry.over(&settings.retry);
-    let own =
-        retries(&retry).into_iter().filter(|(key, _)| says(settings, &table, key) && !is_overridden(settings, key));
-    rows.extend(own);
-    sourced(settings, &table, rows)
-}
-
-/// Of credentials the names.
-fn program_rows(program: &AgentSettings) -> Vec<(&'static str, Value)> {
-    let text = |text: &Option<String>| text.as_deref().map(Value::from);
-    let path = |path: &Path| Value::from(path.to_string_lossy().into_owned());
-    let provider = program.provider.clone().unwrap_or_default();
-    let list = |list: Value| Some(list).filter(|list| list.as_array().is_some_and(|list| !list.is_empty()));
-    let credentials = program.credentials.iter().map(|credential| match credential {
-        Credential::Variable(name) => name.as_str().into(),
-        Credential::File { from, to } => {
-            Value::Table([("file".to_owned(), path(from)), ("to".to_owned(), to.as_str().into())].into_iter().collect())
-        }
-    });
-    let env = program.env.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
-    let rows = [
-        ("command", text(&program.command)),
-        ("path", list(Value::Array(program.path.iter().map(|folder| path(folder)).collect()))),
-        ("model", text(&program.model)),
-        ("args", list(texts(&program.args))),
-        ("env", Some(Value::Table(env.collect())).filter(|_| !program.env.is_empty())),
-        ("version", text(&program.version)),
-        ("credentials", list(Value::Array(credentials.collect()))),
-        ("required", Some(program.required.into())),
-        ("provider", text(&provider.name)),
-        ("base-url", text(&provider.base_url)),
-        ("api", text(&provider.api)),
-        ("key-variable", text(&provider.key_variable)),
-        ("mode", text(&program.mode)),
-        ("config", program.config_seed.as_deref().map(path)),
-    ];
-    rows.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
-}
-
-/// Lists that hold nothing are left out; that of the ports to connect to only where nothing is usual.
-fn confinement_rows(confinement: &Confinement, no_port_is_usual: bool) -> Vec<(&'static str, Value)> {
-    let mut rows = vec![("confine", confinement.mode.as_str().into())];
-    if confinement.mode != ConfinementMode::None {
-        let paths = |paths: &[PathBuf]| texts(paths.iter().map(|path| path.to_string_lossy()));
-        let ports = |ports: &Ports| match ports {
-            Ports::Any => "any".into(),
-            Ports::Only(ports) => Value::Array(ports.iter().map(|port| Value::from(i64::from(*port))).collect()),
-        };
-        let is_empty = |value: &Value| value.as_array().is_some_and(Vec::is_empty);
-        let lists = [
-            ("readable", paths(&confinement.readable)),
-            ("writable", paths(&confinement.writable)),
-            ("connect-ports", ports(&confinement.tcp_connect)),
-            ("listen-ports", ports(&confinement.tcp_bind)),
-        ];
-        let told = |(key, value): &(&str, Value)| !is_empty(value) || *key == "connect-ports" && !no_port_is_usual;
-        rows.extend(lists.into_iter().filter(told));
-    }
-    let limits = &confinement.limits;
-    rows.extend(limits.processes.map(|most| ("max-processes", integer(most))));
-    rows.extend(limits.file_size.map(|most| ("max-file-size", size(most))));
-    rows.extend(limits.address_space.map(|most| ("max-address-space", size(most))));
-    rows
-}
-
-/// What a scenario says in place of the defaults. Flags and the environment have more to say of retries.
-fn scenario_rows(scenario: &ScenarioSettings, settings: &Settings) -> Vec<Row> {
-    let retry = scenario.retry.over(&settings.retry);
-    let plugin = scenario.plugin.as_deref().map(|plugin| ("plugin", seen_from_here(plugin).into()));
-    let all = plugin.into_iter().chain(limits(&scenario.limits)).chain(retries(&retry));
-    all.filter(|(key, _)| !is_overridden(settings, key))
-        .filter_map(|(key, value)| Some((key, value, scenario.places.get(key)?.to_string())))
-        .collect()
-}
-
-/// Whether somebody says `key` of the table `table`.
-fn says(settings: &Settings, table: &str, key: &str) -> bool {
-    *settings.sources.of(&format!("{table}.{key}")) != Source::Default
-}
-
-/// Whether flags or the environment leave no file a say in `key`.
-fn is_overridden(settings: &Settings, key: &str) -> bool {
-    match key {
-        "retries" => settings.retry_override.retries.is_some(),
-        "retry-on" => settings.retry_override.on.is_some(),
-        "retry-delay" => settings.retry_override.delay.is_some(),
-        _ => false,
-    }
-}
-
-fn sourced(settings: &Settings, table: &str, rows: impl IntoIterator<Item = (&'static str, Value)>) -> Vec<Row> {
-    let source = |key: &str| settings.sources.of(&format!("{table}.{key}")).to_string();
-    rows.into_iter().map(|(key, value)| (key, value, source(key))).collect()
-}
-
-fn limits(limits: &Limits) -> Vec<(&'static str, Value)> {
-    let times = [
-        ("deadline", Some(limits.deadline)),
-        ("quiet", Some(limits.quiet)),
-        ("back-off", Some(limits.back_off)),
-        // Without a bound there is nothing to write.
-        ("progress", limits.progress),
-    ];
-    let times = times.into_iter().filter_map(|(key, limit)| Some((key, time(limit?))));
-    let others = [
-        ("memory", size(limits.memory)),
-        ("table-elements", integer(limits.table_elements)),
-        ("instances", Value::from(limits.instances)),
-        ("output", size(limits.output)),
-        ("disk", size(limits.disk)),
-        ("handles", Value::from(limits.handles)),
-    ];
-    times.chain(others).collect()
-}
-
-fn retries(retry: &RetryPolicy) -> Vec<(&'static str, Value)> {
-    vec![
-        ("retries", Value::from(retry.retries)),
-        ("retry-on", texts(retry.on.iter().map(|cause| cause.as_str()))),
-        ("retry-delay", time(retry.delay)),
-    ]
-}
-
-fn time(time: std::time::Duration) -> Value {
-    humantime::format_duration(time).to_string().into()
-}
-
-/// In the largest unit that leaves nothing over.
-fn size(bytes: u64) -> Value {
-    let unit = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
-    let whole = unit.into_iter().find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit));
-    whole.map_or_else(|| integer(bytes), |(unit, name)| format!("{}{name}", bytes / unit).into())
-}
-
-/// TOML's integers have a sign; no limit that is meant is larger.
-fn integer(number: u64) -> Value {
-    i64::try_from(number).unwrap_or(i64::MAX).into()
+    [("plugins", plugins, named_by), ("canary", texts(&settings.canary), source("canary"))]
 }
 
 fn texts(texts: impl IntoIterator<Item = impl AsRef<str>>) -> Value {
     Value::Array(texts.into_iter().map(|text| text.as_ref().into()).collect())
 }
 
-/// A name as a key: a point within it would begin another table.
+/// A name as a key: a dot in it would begin another table.
 fn key(name: &str) -> String {
     let bare = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
     if bare { name.to_owned() } else { Value::from(name).to_string() }

@@ -1,4 +1,4 @@
-//! What a suite says and what follows from it: `suite.toml`, `scenario.toml`, policies, settings, and the plan of a run.
+//! `suite.toml`, `scenario.toml` and policies, and what follows from them: the settings and the plan of a run.
 
 pub mod config;
 pub mod plan;

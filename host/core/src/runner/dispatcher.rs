@@ -38,7 +38,7 @@ use super::{
     verdict::{in_a_line, is_tried_again, verdict_on},
 };
 use host_model::{
-    AttemptRecord, Canary, Event, EventKind, Fault, FaultClass, Grant, Outcome, Policy, Redactor, RunSummary, Verdict,
+    AttemptRecord, Canary, Event, EventKind, Fault, FaultClass, Grant, Outcome, Redactor, RunRules, RunSummary, Verdict,
 };
 use host_suite::plan::Plan;
 
@@ -123,7 +123,7 @@ struct Dispatcher<'a> {
     sink: &'a mut dyn EventSink,
     messages: mpsc::Sender<Message>,
     stop: watch::Sender<Stop>,
-    policy: Policy,
+    policy: RunRules,
     began: Instant,
     next_seq: u64,
     log: Log,

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD};
 use tokio::{
     sync::mpsc,
     task::{JoinHandle, JoinSet},
@@ -134,8 +134,7 @@ impl Sessions {
         let folder = self.dirs.base.join(format!("session-{number}"));
         let opened = fs::create_dir(&folder).and_then(|()| {
             self.dirs.exclude_from_disk_use(&fs::symlink_metadata(&folder)?);
-            let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            Ok(rustix::fs::open(&folder, flags, Mode::empty())?)
+            Ok(host_fs::open_directory(CWD, &folder)?)
         });
         let (dirs, record) = (Arc::clone(&self.dirs), self.record_of(number));
         opened.map(|opened| Shown { folder, opened, record, dirs }).map_err(not_shown)
@@ -366,19 +365,17 @@ impl Shown {
     }
 
     fn copy(&self, name: &str) -> io::Result<()> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let mut from = fs::File::from(rustix::fs::open(self.record.join(name), flags, Mode::empty())?);
-        if !from.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, format!("{name} is no regular file any more")));
-        }
+        let (from, _) = host_fs::open_regular(CWD, &self.record.join(name)).map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidInput => {
+                io::Error::new(io::ErrorKind::InvalidData, format!("{name} is no regular file any more"))
+            }
+            _ => error,
+        })?;
         match rustix::fs::unlinkat(&self.opened, name, AtFlags::empty()) {
             Err(error) if error != rustix::io::Errno::NOENT => return Err(error.into()),
             _ => {}
         }
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let mut to = fs::File::from(rustix::fs::openat(&self.opened, name, flags, mode)?);
-        io::copy(&mut from, &mut to)?;
+        let to = host_fs::copy(&from, &self.opened, name)?;
         // The host's record of a session: its size is the agent's talk, not what the attempt stores.
         self.dirs.exclude_from_disk_use(&to.metadata()?);
         Ok(())

@@ -10,9 +10,9 @@ use std::{
 
 use tokio::task::spawn_blocking;
 
+use host_fs::remove_tree;
 use host_model::ScenarioId;
 use host_suite::plan::Plan;
-use host_wasm::sandbox::remove_tree;
 
 /// Folders that are removed at once while the run goes on, and when it is over. It is the disk that is waited for; the
 /// attempts wait for it too.
@@ -120,7 +120,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use host_model::{Canary, LaneName, Policy, Scenario, TrialId};
+    use host_model::{Canary, LaneName, RunRules, Scenario, TrialId};
     use host_suite::config::LaneKind;
     use host_suite::plan::{LanePlan, PlannedTrial};
 
@@ -143,7 +143,7 @@ mod tests {
             LanePlan::unguarded(LaneName(lane.into()), kind, (0..50).map(trial).collect())
         };
         let lanes = vec![lane("one"), lane("other")];
-        let plan = Plan { lanes, jobs: 1, policy: Policy::default(), canary_skipped: false };
+        let plan = Plan { lanes, jobs: 1, policy: RunRules::default(), canary_skipped: false };
         let spent = Spent::of(&plan, folders);
         (0..50).for_each(|number| spent.over(&name(number)));
         spent.close();

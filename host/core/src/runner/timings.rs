@@ -1,5 +1,4 @@
 use std::{
-    fs,
     path::PathBuf,
     sync::{Mutex, PoisonError},
     time::Instant,
@@ -102,14 +101,15 @@ impl Timings {
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         change(&mut known, now);
         let json = serde_json::to_vec_pretty(&*known).unwrap_or_default();
-        let new = self.folder.join(".timings.json.new");
-        // An attempt of which nothing is kept has no folder; and no verdict hangs on this file.
-        let _ = fs::write(&new, json).and_then(|()| fs::rename(&new, self.folder.join("timings.json")));
+        // An attempt of which nothing is saved has no folder, and no verdict depends on this file.
+        let _ = host_fs::write_atomic(&self.folder.join("timings.json"), &json, host_fs::SHARED);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]

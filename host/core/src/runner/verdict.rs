@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 
 use super::text::shortened;
-use host_model::{ExpectedFailure, Fault, FaultClass, Finding, Outcome, Policy, Verdict};
+use host_model::{
+    ExpectedFailure, Fault, FaultClass, Finding, Outcome, RunRules, Verdict,
+    text::{backquoted, few},
+};
 use host_suite::plan::PlannedTrial;
 
 /// Bytes of one earlier attempt's end in a reason.
 const REASON: usize = 200;
 
 /// The verdict on a trial whose last attempt ended as `last`, and the others before as `earlier`.
-pub(super) fn verdict_on(trial: &PlannedTrial, earlier: &[Outcome], last: Outcome, policy: &Policy) -> Verdict {
+pub(super) fn verdict_on(trial: &PlannedTrial, earlier: &[Outcome], last: Outcome, policy: &RunRules) -> Verdict {
     let (last, superseded) = judged_one(earlier, last);
     match last {
         Outcome::Pass if !trial.expected.is_empty() => {
@@ -119,11 +122,7 @@ fn why_not_expected(trial: &PlannedTrial, findings: &[Finding]) -> Option<String
 
 fn list<'a>(codes: impl IntoIterator<Item = impl AsRef<str> + 'a>) -> String {
     const MAX_CODES: usize = 20;
-    let codes: Vec<String> = codes.into_iter().map(|code| format!("`{}`", code.as_ref())).collect();
-    match codes.len() {
-        all if all > MAX_CODES => format!("{}, … ({all} in all)", codes[..MAX_CODES].join(", ")),
-        _ => codes.join(", "),
-    }
+    few(&backquoted(codes), MAX_CODES)
 }
 
 #[cfg(test)]
@@ -133,7 +132,7 @@ mod tests {
     use jiff::civil::Date;
 
     use super::*;
-    use host_model::{Canary, CountsAs, Fault, FaultClass, LaneName, RetryCause, RetryPolicy, Scenario, TrialId};
+    use host_model::{Canary, CountsAs, Fault, FaultClass, LaneName, RetryCause, RetryRules, Scenario, TrialId};
 
     fn expecting(codes: &[&str]) -> ExpectedFailure {
         ExpectedFailure {
@@ -158,7 +157,7 @@ mod tests {
     }
 
     fn judged(trial: &PlannedTrial, last: Outcome) -> Verdict {
-        verdict_on(trial, &[], last, &Policy::default())
+        verdict_on(trial, &[], last, &RunRules::default())
     }
 
     #[test]
@@ -185,7 +184,7 @@ mod tests {
             trial(vec![expecting(&["a"]), expecting_faults(&[FaultClass::Trap, FaultClass::Limit])], Vec::new());
         for class in FaultClass::ALL {
             let outcome = Outcome::Fault(Fault::new(class, "it came"));
-            let retry = RetryPolicy { retries: 1, on: RetryCause::all().collect(), ..RetryPolicy::default() };
+            let retry = RetryRules { retries: 1, on: RetryCause::all().collect(), ..RetryRules::default() };
             let expected = matches!(class, FaultClass::Trap | FaultClass::Limit);
             let tried = PlannedTrial { retry, ..known.clone() };
             assert_eq!(is_tried_again(&tried, 1, &outcome), !expected, "{class}");
@@ -233,7 +232,7 @@ mod tests {
     #[test]
     fn a_pass_that_was_not_expected_is_told_before_a_flaky_one() {
         let known = trial(vec![expecting(&["a"])], Vec::new());
-        let policy = Policy { xpass: CountsAs::Fail, flaky_result: CountsAs::Fail, ..Policy::default() };
+        let policy = RunRules { xpass: CountsAs::Fail, flaky_result: CountsAs::Fail, ..RunRules::default() };
         let fault = |class, message: &str| Outcome::Fault(Fault::new(class, message));
         let verdict = verdict_on(&known, &[fault(FaultClass::Stall, "x")], Outcome::Pass, &policy);
         assert!(matches!(verdict, Verdict::Xpass { counts_as: CountsAs::Fail, .. }) && verdict.is_failure());
@@ -250,18 +249,18 @@ mod tests {
     fn a_fault_does_not_wipe_out_a_failed_assertion_that_was_tried_again() {
         let plain = trial(Vec::new(), Vec::new());
         let crash = || Outcome::Fault(Fault::new(FaultClass::Crash, "gone"));
-        let verdict = verdict_on(&plain, &[crash(), fail(&["a"]), crash()], crash(), &Policy::default());
+        let verdict = verdict_on(&plain, &[crash(), fail(&["a"]), crash()], crash(), &RunRules::default());
         let Verdict::Fail { findings, note } = verdict else { panic!("{verdict:?}") };
         assert_eq!(
             (findings[0].code.as_str(), note.unwrap().as_str()),
             ("a", "attempt 4 judged nothing: crash (gone)")
         );
-        assert_eq!(verdict_on(&plain, &[crash()], crash(), &Policy::default()).word(), "fault");
+        assert_eq!(verdict_on(&plain, &[crash()], crash(), &RunRules::default()).word(), "fault");
     }
 
     #[test]
     fn an_expected_failure_is_not_tried_again() {
-        let retry = RetryPolicy { retries: 1, on: RetryCause::all().collect(), ..RetryPolicy::default() };
+        let retry = RetryRules { retries: 1, on: RetryCause::all().collect(), ..RetryRules::default() };
         let known = PlannedTrial { retry, ..trial(vec![expecting(&["a"])], Vec::new()) };
         assert!(!is_tried_again(&known, 1, &fail(&["a"])));
         assert!(is_tried_again(&known, 1, &fail(&["a", "b"])) && !is_tried_again(&known, 2, &fail(&["b"])));

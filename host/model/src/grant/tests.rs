@@ -29,7 +29,7 @@ fn nothing_is_granted_by_default() {
 }
 
 #[test]
-fn a_policy_allows_what_it_covers_and_nothing_else() {
+fn policies_allow_only_what_they_cover() {
     let policy = http(&["https://*.example.com", "http://127.0.0.1:8080"]);
     for allowed in ["https://a.example.com", "https://*.b.example.com", "http://127.0.0.1:8080"] {
         assert!(policy.allows(&http(&[allowed]).items()[0]), "{allowed}");
@@ -41,7 +41,7 @@ fn a_policy_allows_what_it_covers_and_nothing_else() {
 }
 
 #[test]
-fn a_secret_is_allowed_by_its_name_alone() {
+fn secrets_are_allowed_by_name() {
     let reachable = http(&["https://api.example.com"]);
     let asked = with_header("https://api.example.com", "API_KEY");
     assert!(!reachable.allows(&asked), "a host that may be reached may not be told every secret");
@@ -53,7 +53,7 @@ fn a_secret_is_allowed_by_its_name_alone() {
 }
 
 #[test]
-fn a_secret_is_bound_to_one_host_and_not_sent_in_the_clear() {
+fn secrets_need_one_host_and_encryption() {
     let problem = |target: &str, header: SecretHeader| HttpGrant { to: to(target), header: Some(header) }.problem();
     for fine in ["https://api.example.com", "http://127.0.0.1:8080", "http://localhost:8080", "http://[::1]:8080"] {
         assert_eq!(problem(fine, header("K")), None, "{fine}");
@@ -65,7 +65,7 @@ fn a_secret_is_bound_to_one_host_and_not_sent_in_the_clear() {
 }
 
 #[test]
-fn a_secret_goes_to_its_own_host_scheme_and_port_alone() {
+fn secrets_go_only_to_their_target() {
     let grants: Grants = [
         with_header("https://api.example.com", "API_KEY"),
         GrantItem::Http(HttpGrant::to(to("https://*.example.com"))),
@@ -81,7 +81,7 @@ fn a_secret_goes_to_its_own_host_scheme_and_port_alone() {
 }
 
 #[test]
-fn a_name_leads_to_no_special_address_that_is_not_named_too() {
+fn names_do_not_resolve_to_special_addresses() {
     let asked = to("https://api.example.com");
     let grants = http(&["https://api.example.com"]);
     for refused in ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::ffff:10.1.2.3"] {
@@ -97,7 +97,7 @@ fn a_name_leads_to_no_special_address_that_is_not_named_too() {
 }
 
 #[test]
-fn localhost_is_this_machine_and_nothing_else() {
+fn localhost_is_only_this_machine() {
     let grants = http(&["http://localhost:8080"]);
     let asked = to("http://localhost:8080");
     assert_eq!(grants.http_address(&asked, address("127.0.0.1")), Ok(()));
@@ -106,7 +106,7 @@ fn localhost_is_this_machine_and_nothing_else() {
 }
 
 #[test]
-fn sockets_are_granted_by_address_or_by_what_a_name_resolved_to() {
+fn sockets_are_granted_by_address_or_resolved_name() {
     let targets: Vec<SocketTarget> =
         ["127.0.0.1:5432", "db.example.com:5432"].iter().map(|text| text.parse().unwrap()).collect();
     let granted = SocketGrants(&targets);
@@ -122,7 +122,7 @@ fn sockets_are_granted_by_address_or_by_what_a_name_resolved_to() {
 }
 
 #[test]
-fn an_item_reads_as_what_to_write() {
+fn items_read_as_toml() {
     let items = [
         (GrantItem::Session, "session = true"),
         (http(&["https://a.example"]).items()[0].clone(), "http = [\"https://a.example\"]"),

@@ -30,7 +30,7 @@ fn in_pieces(redactor: &Redactor, bytes: &[u8], cuts: &[usize]) -> Vec<u8> {
 }
 
 #[test]
-fn secrets_are_replaced_wherever_they_stand() {
+fn secrets_are_replaced_anywhere() {
     let redactor = redactor(&["hunter22", "hunter22-and-more", "line one\nline two of it"]);
     for (text, shown) in [
         ("hunter22", "***"),
@@ -50,7 +50,7 @@ fn secrets_are_replaced_wherever_they_stand() {
 }
 
 #[test]
-fn json_of_every_kind_is_seen_through() {
+fn secrets_are_found_in_escaped_json() {
     let redactor = redactor(&["p\"w\\d/é\n<\u{1}>"]);
     for spelling in [
         r#"p\"w\\d/é\n<\u0001>"#,
@@ -65,7 +65,7 @@ fn json_of_every_kind_is_seen_through() {
 }
 
 #[test]
-fn urls_and_base64_are_seen_through() {
+fn secrets_are_found_in_urls_and_base64() {
     let redactor = redactor(&["pa+s/w d=é!", "key+0123456789/abcdefghijklmnopqrstu=="]);
     for spelling in ["pa%2Bs%2Fw%20d%3D%C3%A9%21", "pa%2bs%2fw%20d%3d%c3%a9%21", "pa%2Bs/w%20d%3D%C3%A9%21"] {
         assert_eq!(redactor.text(&format!("https://x.invalid/?a={spelling}&b")), "https://x.invalid/?a=***&b");
@@ -89,7 +89,7 @@ fn urls_and_base64_are_seen_through() {
 }
 
 #[test]
-fn a_split_token_is_known_by_its_parts() {
+fn split_tokens_are_found_by_their_parts() {
     let redactor = redactor(&[KEY]);
     let text = format!("{{\"delta\":\"{}\"}}\n{{\"delta\":\"{}\"}}\n", &KEY[..20], &KEY[20..]);
     assert_eq!(redactor.text(&text), "{\"delta\":\"***\"}\n{\"delta\":\"***\"}\n");
@@ -113,7 +113,7 @@ fn a_split_token_is_known_by_its_parts() {
 }
 
 #[test]
-fn only_what_may_be_a_secret_is_held_back() {
+fn streams_hold_back_only_possible_secrets() {
     let mut stream = redactor(&["0123456789"]).stream();
     assert_eq!(*stream.push(b"abc"), *b"abc");
     assert_eq!(*stream.push(b"d012"), *b"d");
@@ -126,7 +126,7 @@ fn only_what_may_be_a_secret_is_held_back() {
 }
 
 #[test]
-fn events_faults_and_reports_are_searched_everywhere() {
+fn events_faults_and_reports_are_redacted_completely() {
     let redactor = redactor(&[KEY]);
     let text = || format!("<{KEY}>");
     let input = serde_json::json!({ text(): [text(), { "a": text() }], "n": 1 });
@@ -202,7 +202,7 @@ proptest! {
     }
 
     #[test]
-    fn what_a_json_writer_made_of_it_is_json_without_it(secret in secret(), before in any::<String>(), after in any::<String>()) {
+    fn redacted_json_stays_valid(secret in secret(), before in any::<String>(), after in any::<String>()) {
         let text = format!("{before}{secret}{after}");
         let json = serde_json::to_string(&[&text]).unwrap();
         let redactor = Redactor::new([secret.clone()]).unwrap();
@@ -212,7 +212,7 @@ proptest! {
     }
 
     #[test]
-    fn what_holds_no_secret_is_unchanged(bytes in prop::collection::vec(any::<u8>(), 0..300), cuts in prop::collection::vec(0..30_usize, 0..20)) {
+    fn bytes_without_secrets_are_unchanged(bytes in prop::collection::vec(any::<u8>(), 0..300), cuts in prop::collection::vec(0..30_usize, 0..20)) {
         // No piece of it is in bytes that are below `0` or above `z`.
         let bytes: Vec<u8> = bytes.into_iter().filter(|byte| !byte.is_ascii_alphanumeric()).collect();
         let redactor = redactor(&[KEY]);
@@ -221,7 +221,7 @@ proptest! {
     }
 
     #[test]
-    fn beginnings_without_an_end_are_unchanged(pieces in prop::collection::vec(0..11_usize, 0..20), cuts in prop::collection::vec(0..7_usize, 0..60)) {
+    fn incomplete_secrets_are_unchanged(pieces in prop::collection::vec(0..11_usize, 0..20), cuts in prop::collection::vec(0..7_usize, 0..60)) {
         let text: String = pieces.iter().map(|length| format!("{}~", &KEY[..*length])).collect();
         let redactor = redactor(&[KEY]);
         prop_assert_eq!(in_pieces(&redactor, text.as_bytes(), &cuts), text.as_bytes());
@@ -229,7 +229,7 @@ proptest! {
 }
 
 #[test]
-fn an_empty_one_changes_and_copies_nothing() {
+fn empty_redactors_copy_nothing() {
     let redactor = Redactor::default();
     assert!(redactor.is_empty() && redactor.stream().finish().is_empty());
     assert!(matches!(redactor.bytes(KEY.as_bytes()), Cow::Borrowed(_)));
@@ -237,7 +237,7 @@ fn an_empty_one_changes_and_copies_nothing() {
 }
 
 #[test]
-fn much_that_looks_like_secrets_is_read_through() {
+fn near_matches_do_not_hide_secrets() {
     let redactor = redactor(&[&"a".repeat(40), KEY]);
     let bytes = "a".repeat(39).replace("aaaa", "aaab").repeat(50_000);
     assert_eq!(in_pieces(&redactor, bytes.as_bytes(), &vec![4096; bytes.len() / 4096]), bytes.as_bytes());

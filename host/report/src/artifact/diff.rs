@@ -18,8 +18,9 @@ use super::{
     listing::{Entry, Kind, Listing},
     quoted::quoted,
     run_directory::write_atomic,
-    tree::{CopyLimits, open_beneath, open_regular},
+    tree::{CopyLimits, open_file},
 };
+use host_fs::open_beneath;
 
 /// How much of the changes is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -311,7 +312,7 @@ fn open(listing: Option<&Listing>, entry: &Entry) -> Result<fs::File, String> {
     let (Some(listing), Some(name)) = (listing, entry.path.file_name()) else { return Err("is not there".into()) };
     let folder = entry.path.parent().unwrap_or(Path::new(""));
     let directory = open_beneath(&listing.root, folder).map_err(|error| error.to_string())?;
-    open_regular(&directory, name).map(|(file, _)| file)
+    open_file(&directory, name).map(|(file, _)| file)
 }
 
 fn read(listing: Option<&Listing>, entry: &Entry, bound: u64) -> Result<Vec<u8>, String> {

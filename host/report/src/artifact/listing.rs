@@ -16,8 +16,9 @@ use rustix::{
 use super::{
     error::ArtifactError,
     quoted::quoted,
-    tree::{CopyLimits, kind, open_beneath, open_directory, reason},
+    tree::{CopyLimits, kind, reason},
 };
+use host_fs::{open_beneath, open_directory};
 
 /// Paths that [`Listing::left_out`] names; the rest is only counted.
 const MAX_NAMED: usize = 20;

@@ -11,6 +11,6 @@ mod tree;
 
 pub use diff::{DiffLimits, keep_changes};
 pub use error::ArtifactError;
-pub use run_directory::{RunDirectory, write_atomic};
+pub use run_directory::RunDirectory;
 pub use scrub::scrub;
 pub use tree::{Copied, CopyLimits, copy_tree_bounded};

@@ -1,7 +1,7 @@
 use std::{
     fs::{self, DirBuilder},
     hash::{BuildHasher, RandomState},
-    io::{self, Write},
+    io,
     os::unix::fs::{DirBuilderExt, symlink},
     path::{Path, PathBuf},
 };
@@ -126,20 +126,9 @@ impl RunDirectory {
     }
 }
 
-/// Replaces a file as a whole: a reader sees the old content or the new, also when this process dies in between.
-/// Nothing is forced to the disk; a power failure may lose the newest file.
-///
-/// # Errors
-/// The file system refuses.
-pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ArtifactError> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || {
-        let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder)?;
-        file.write_all(bytes)?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(|source| ArtifactError::Write { path: path.into(), source })
+/// Replaces a file as a whole, for the user alone.
+pub(super) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), ArtifactError> {
+    host_fs::write_atomic(path, bytes, 0o600).map_err(|source| ArtifactError::Write { path: path.into(), source })
 }
 
 /// A name that sorts by time: `20261122-231500-qkzr`, in UTC.

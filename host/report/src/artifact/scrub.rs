@@ -5,12 +5,15 @@ use std::{
     io::{self, Read},
     os::unix::{
         ffi::{OsStrExt, OsStringExt},
-        fs::{FileExt, OpenOptionsExt},
+        fs::FileExt,
     },
     path::{Path, PathBuf},
 };
 
+use rustix::fs::CWD;
+
 use super::error::ArtifactError;
+use host_fs::{open_regular, open_to_write};
 use host_model::Redactor;
 
 /// Bytes that are read at a time.
@@ -66,15 +69,12 @@ fn scrub_name(path: &Path, redactor: &Redactor) -> io::Result<PathBuf> {
     Ok(free)
 }
 
-/// How a file is opened: never through a link, and without waiting for a pipe.
-const NEITHER_LINK_NOR_WAIT: i32 = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_NOCTTY;
-
 fn scrub_file(path: &Path, redactor: &Redactor) -> io::Result<()> {
     // An agent that is not confined may put anything in a file's place.
-    let mut file = File::options().read(true).custom_flags(NEITHER_LINK_NOR_WAIT).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Ok(());
-    }
+    let mut file = match open_regular(CWD, path) {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(()),
+        opened => opened?.0,
+    };
     let mut writable: Option<File> = None;
     let mut piece = Vec::new();
     // The offset of `piece` in the file.
@@ -91,7 +91,7 @@ fn scrub_file(path: &Path, redactor: &Redactor) -> io::Result<()> {
                 continue;
             }
             if writable.is_none() {
-                writable = Some(File::options().write(true).custom_flags(NEITHER_LINK_NOR_WAIT).open(path)?);
+                writable = Some(open_to_write(CWD, path)?);
             }
             let Some(writable) = &writable else { continue };
             let mut at = span.start;

@@ -6,21 +6,22 @@ use std::{
     fs::{DirBuilder, File},
     io::{self, Read},
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::OwnedFd,
         unix::{
             ffi::OsStrExt,
             fs::{DirBuilderExt, OpenOptionsExt},
         },
     },
-    path::{Component, Path, PathBuf},
+    path::{Path, PathBuf},
 };
 
 use rustix::{
-    fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, openat, statat},
+    fs::{AtFlags, CWD, Dir, FileType, statat},
     io::Errno,
 };
 
 use super::error::ArtifactError;
+use host_fs::{open_beneath, open_directory, open_regular};
 
 /// Places in [`Copied::skipped`].
 const MAX_SKIPPED: usize = 100;
@@ -64,7 +65,7 @@ pub struct Copied {
 /// `from` is no readable directory, or `to` cannot be written. What cannot be read within `from` is left out and said.
 pub fn copy_tree_bounded(from: &Path, to: &Path, limits: CopyLimits) -> Result<Copied, ArtifactError> {
     let read_error = |source: Errno| ArtifactError::ReadTree { path: from.into(), source: source.into() };
-    let root = open_directory(CWD, from.as_os_str()).map_err(read_error)?;
+    let root = open_directory(CWD, from).map_err(read_error)?;
     make_directory(to)?;
     let mut copy = Copy { root, to, limits, entries: 0, copied: Copied::default(), left_out: 0 };
     let mut waiting = VecDeque::from([PathBuf::new()]);
@@ -142,7 +143,7 @@ impl Copy<'_> {
     }
 
     fn file(&mut self, directory: &OwnedFd, name: &OsStr, path: &Path) -> Result<(), ArtifactError> {
-        let (source, size) = match open_regular(directory, name) {
+        let (source, size) = match open_file(directory, name) {
             Ok(opened) => opened,
             Err(error) => {
                 self.skip(path, &error);
@@ -181,27 +182,12 @@ impl Copy<'_> {
     }
 }
 
-/// Opens a directory of the tree component by component, so that none of them can be a symbolic link.
-pub(super) fn open_beneath(root: &OwnedFd, folder: &Path) -> Result<OwnedFd, Errno> {
-    let mut opened = open_directory(root, OsStr::new("."))?;
-    for component in folder.components() {
-        if let Component::Normal(name) = component {
-            opened = open_directory(&opened, name)?;
-        }
-    }
-    Ok(opened)
-}
-
-pub(super) fn open_directory(at: impl AsFd, name: &OsStr) -> Result<OwnedFd, Errno> {
-    openat(at, name, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())
-}
-
-/// Opens a file without waiting for anyone, and looks again at what it is: it may have been swapped since.
-pub(super) fn open_regular(directory: &OwnedFd, name: &OsStr) -> Result<(File, u64), String> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(openat(directory, name, flags, Mode::empty()).map_err(reason)?);
-    let metadata = file.metadata().map_err(|error| error.to_string())?;
-    if metadata.is_file() { Ok((file, metadata.len())) } else { Err("is no regular file".into()) }
+/// Opens a file, in the words of a list of what was left out.
+pub(super) fn open_file(directory: &OwnedFd, name: &OsStr) -> Result<(File, u64), String> {
+    open_regular(directory, name).map(|(file, metadata)| (file, metadata.len())).map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidInput => "is no regular file".to_owned(),
+        _ => error.to_string(),
+    })
 }
 
 fn make_directory(path: &Path) -> Result<(), ArtifactError> {

@@ -100,7 +100,7 @@ pub(crate) fn path(path: &Path) -> String {
 
 /// `1 line`, `2 lines`.
 pub(crate) fn count(number: usize, thing: &str) -> String {
-    format!("{number} {thing}{}", if number == 1 { "" } else { "s" })
+    host_model::text::plural(number, thing)
 }
 
 /// Each code once, in the order of the findings.

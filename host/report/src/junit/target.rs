@@ -1,9 +1,8 @@
 //! The file for the document.
 
 use std::{
-    fs::{File, OpenOptions, Permissions},
+    fs::{File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -54,17 +53,14 @@ impl Target {
     }
 }
 
-/// A new file in the directory of `path`; it is removed unless it is renamed.
+/// A new file in the folder of `path`, removed unless it is renamed.
 fn temporary_file(path: &Path) -> io::Result<NamedTempFile> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // As any new file: the umask decides.
-    let permissions = Permissions::from_mode(0o666);
-    tempfile::Builder::new().prefix(".junit-").permissions(permissions).tempfile_in(folder)
+    host_fs::new_beside(path, host_fs::SHARED)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, io::Read};
+    use std::{fs, io::Read, os::unix::fs::PermissionsExt};
 
     use super::*;
 

@@ -24,7 +24,7 @@ use super::{
 use host_agents::{Replay, Replayable, Restore};
 use host_core::runner::{Agents, FixtureImage, RecordedTrial};
 use host_model::{
-    AgentSettings, Canary, Event, EventKind, ExitCode, LaneInfo, LaneKind, LaneName, Outcome, Policy, RunSummary,
+    AgentSettings, Canary, Event, EventKind, ExitCode, LaneInfo, LaneKind, LaneName, Outcome, RunRules, RunSummary,
     Scenario, ScenarioId, TrialId, Verdict, shown,
 };
 use host_suite::config::{self, Overrides, Settings, nearest};
@@ -311,7 +311,7 @@ fn plan(run: &RecordedRun, planned: Vec<Arc<PlannedTrial>>, settings: &Settings)
         lanes: lanes.collect(),
         jobs: settings.jobs,
         // All are graded, however many fail.
-        policy: Policy { max_fail: None, ..settings.policy.clone() },
+        policy: RunRules { max_fail: None, ..settings.policy.clone() },
         canary_skipped: run.trials.iter().any(|trial| trial.info.canary == Canary::Yes),
     }
 }

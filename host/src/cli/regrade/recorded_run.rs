@@ -2,11 +2,12 @@
 
 use std::{
     collections::HashMap,
-    fs::{self, File},
+    fs::File,
     io::{self, BufRead, BufReader, Read},
-    os::unix::fs::OpenOptionsExt,
     path::{Component, Path, PathBuf},
 };
+
+use rustix::fs::CWD;
 
 use host_core::runner::FixtureImage;
 use host_model::{
@@ -202,11 +203,7 @@ fn without_links(path: PathBuf) -> Result<PathBuf, RunError> {
     }
 }
 
-/// Opens a file of a run directory, which may be anybody's: no link is followed, and no pipe waited for.
+/// Opens a file of a run directory, which a third party may have written.
 fn open_regular(path: &Path) -> io::Result<File> {
-    let file = fs::OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
-    if file.metadata()?.is_file() {
-        return Ok(file);
-    }
-    Err(io::Error::new(io::ErrorKind::InvalidData, "no regular file"))
+    host_fs::open_regular(CWD, path).map(|(file, _)| file)
 }

@@ -10,10 +10,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::{
-    fs::{CWD, Mode, OFlags, openat},
-    process::geteuid,
-};
+use rustix::{fs::CWD, process::geteuid};
+
+use host_fs::{open_beneath, open_directory, open_regular};
 
 /// Bytes of `HEAD`, a reference, or a `.git` file.
 const MAX_SMALL: u64 = 4 << 10;
@@ -59,8 +58,8 @@ impl Checkout {
 
     fn plain(top: &Path) -> Option<Self> {
         let common_path = top.join(".git");
-        let own = directory(CWD, &common_path).ok()?;
-        let _ = (directory(&own, "objects").ok()?, regular(&own, "HEAD").ok()?);
+        let own = open_directory(CWD, &common_path).ok()?;
+        let _ = (open_directory(&own, "objects").ok()?, open_regular(&own, "HEAD").ok()?);
         let common = own.try_clone().ok()?;
         Some(Self { top: top.to_owned(), own, common, common_path })
     }
@@ -78,7 +77,7 @@ impl Checkout {
         {
             return None;
         }
-        let own = directory(CWD, &git_dir).ok()?;
+        let own = open_directory(CWD, &git_dir).ok()?;
         let in_modules = |around: &Path| git_dir.starts_with(around.join(".git/modules"));
         let common_path = if top.ancestors().skip(1).any(in_modules) {
             git_dir.clone()
@@ -87,7 +86,7 @@ impl Checkout {
             let back = git_dir.join(small(&own, "gitdir")?.trim()).canonicalize().ok()?;
             (back == link).then(|| worktrees.parent())??.to_owned()
         };
-        let common = directory(CWD, &common_path).ok()?;
+        let common = open_directory(CWD, &common_path).ok()?;
         Some(Self { top: top.to_owned(), own, common, common_path })
     }
 
@@ -112,30 +111,18 @@ impl Checkout {
 
     /// The folder of its objects.
     pub(super) fn objects(&self) -> Option<PathBuf> {
-        directory(&self.common, "objects").ok().map(|_| self.common_path.join("objects"))
+        open_directory(&self.common, "objects").ok().map(|_| self.common_path.join("objects"))
     }
 
     /// Its index, open, if it has at most `most` bytes.
     pub(super) fn index(&self, most: u64) -> io::Result<File> {
-        let index = regular(&self.own, "index")?;
-        if index.metadata()?.len() > most { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(index) }
+        let (index, metadata) = open_regular(&self.own, "index")?;
+        if metadata.len() > most { Err(io::ErrorKind::FileTooLarge.into()) } else { Ok(index) }
     }
 }
 
-fn directory(at: impl AsFd, path: impl rustix::path::Arg) -> io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(openat(at, path, flags, Mode::empty())?)
-}
-
-/// Opens a regular file, and waits for nobody: a pipe in its place is refused.
-fn regular(at: impl AsFd, path: impl rustix::path::Arg) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(openat(at, path, flags, Mode::empty())?);
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
-}
-
-fn small(at: impl AsFd, path: impl rustix::path::Arg) -> Option<String> {
-    let file = regular(at, path).ok()?;
+fn small(at: impl AsFd, path: impl rustix::path::Arg + Copy) -> Option<String> {
+    let (file, _) = open_regular(at, path).ok()?;
     let mut text = String::new();
     file.take(MAX_SMALL).read_to_string(&mut text).ok()?;
     Some(text)
@@ -144,16 +131,12 @@ fn small(at: impl AsFd, path: impl rustix::path::Arg) -> Option<String> {
 /// Reads the file of a reference, whose folders may not be links either.
 fn beneath(common: &OwnedFd, name: &str) -> Option<String> {
     let (folders, file) = name.rsplit_once('/')?;
-    let mut folder = common.try_clone().ok()?;
-    for part in folders.split('/') {
-        folder = directory(&folder, part).ok()?;
-    }
-    small(&folder, file)
+    small(&open_beneath(common, Path::new(folders)).ok()?, file)
 }
 
 /// Looks for a reference in `packed-refs`.
 fn packed(common: &OwnedFd, name: &str) -> Option<String> {
-    let mut lines = BufReader::new(regular(common, "packed-refs").ok()?.take(MAX_PACKED));
+    let mut lines = BufReader::new(open_regular(common, "packed-refs").ok()?.0.take(MAX_PACKED));
     let mut line = Vec::new();
     while {
         line.clear();

@@ -11,7 +11,8 @@ use serde::Deserialize;
 
 use super::{
     error::ConfigError,
-    source::{ReadError, parse, read},
+    parse::parse,
+    source::{ReadError, read},
     value::Table,
     within::SuiteFolder,
 };
@@ -27,7 +28,7 @@ pub(super) fn agents(
 ) -> Result<BTreeMap<String, ScriptedAgent>, Vec<ConfigError>> {
     let mut agents = BTreeMap::new();
     let mut problems = Vec::new();
-    suite.holds(folder).map_err(|error| vec![error])?;
+    suite.check_inside(folder).map_err(|error| vec![error])?;
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(agents),
@@ -49,7 +50,7 @@ pub(super) fn agents(
             problems.push(ConfigError::FolderName { folder: path, source });
             continue;
         }
-        match suite.holds(&path).and_then(|()| script(&path)) {
+        match suite.check_inside(&path).and_then(|()| script(&path)) {
             Ok(script) => drop(agents.insert(name, ScriptedAgent { path, script })),
             Err(error) => problems.push(error),
         }

@@ -1,4 +1,4 @@
-//! `--policy FILE`: what scenarios may be given at most, said by somebody else than who writes them.
+//! `--policy FILE`: the most that scenarios may be granted, set by someone other than their authors.
 
 use std::{
     collections::BTreeMap,
@@ -10,8 +10,9 @@ use toml::Spanned;
 
 use super::{
     error::ConfigError,
-    grants::{GivenGrants, GrantsTable},
-    source::{FileText, Place, ReadError, SourceError, parse, read, seen_from_here},
+    grants::{GrantsTable, SourcedGrants},
+    parse::parse,
+    source::{FileText, ReadError, SourceError, SourceSpan, read, seen_from_here},
     value::Table,
 };
 use host_model::{GrantItem, Grants};
@@ -22,16 +23,16 @@ pub struct Caps {
     /// Its file.
     pub path: PathBuf,
     everyone: Grants,
-    /// By name; of scenarios of one name in several plugins, several.
+    /// By name; several for scenarios of one name in several plugins.
     scenarios: BTreeMap<String, Vec<ScenarioCaps>>,
 }
 
 #[derive(Clone, Debug)]
 struct ScenarioCaps {
     grants: Grants,
-    /// SHA-256 of the one plugin that this is for, in hexadecimal digits.
+    /// SHA-256 of the only plugin that this is for, in hexadecimal digits.
     plugin: Option<String>,
-    place: Place,
+    place: SourceSpan,
 }
 
 /// A policy as written.
@@ -53,7 +54,7 @@ impl Caps {
     /// Reads a policy.
     ///
     /// # Errors
-    /// Everything that is wrong with it. One that is not there is an error too: nobody asks for a policy in vain.
+    /// Everything that is wrong with it. A missing file is an error too: a run must not ignore a policy.
     pub fn read(path: &Path) -> Result<Self, Vec<ConfigError>> {
         let one = |error: ConfigError| vec![error];
         let missing = || ReadError::Io { path: path.to_owned(), source: std::io::ErrorKind::NotFound.into() };
@@ -61,15 +62,15 @@ impl Caps {
         let file = FileText { path: path.to_owned(), text };
         let written: PolicyFile = parse(&file.path, &file.text).map_err(|error| one(error.into()))?;
         let mut problems = Vec::new();
-        let everyone = written.grants.0.given(&file, &mut problems).grants;
+        let everyone = written.grants.0.read(&file, &mut problems).grants;
         let mut scenarios: BTreeMap<String, Vec<ScenarioCaps>> = BTreeMap::new();
         for (name, Table(table)) in &written.scenario {
             let plugin = table.plugin.as_ref().and_then(|plugin| {
                 digest(plugin.get_ref()).map_err(|message| problems.push(file.error(plugin.span(), message))).ok()
             });
-            let grants = table.grants.0.given(&file, &mut problems).grants;
+            let grants = table.grants.0.read(&file, &mut problems).grants;
             let place = file.place(name.span());
-            // What a run calls one of several scenarios of a name. Which plugin it is of, only the digest says for sure.
+            // A run's name for one of several scenarios of a name. Only the digest identifies the plugin.
             let own = match name.get_ref().rsplit_once("::") {
                 Some((_, own)) if table.plugin.is_some() => own,
                 Some((_, own)) => {
@@ -88,14 +89,14 @@ impl Caps {
         }
     }
 
-    /// What the scenario `name` of the plugin with this digest may be given.
+    /// The grants that the scenario `name` of the plugin with this digest may have.
     #[must_use]
     pub fn allowed(&self, name: &str, digest: &str) -> Grants {
         let own = self.scenarios.get(name).into_iter().flatten().filter(|caps| caps.fits(digest));
         own.fold(self.everyone.clone(), |all, caps| all.and(&caps.grants))
     }
 
-    /// What any scenario of the plugin with this digest may be given.
+    /// The grants that any scenario of the plugin with this digest may have.
     #[must_use]
     pub fn allowed_to_plugin(&self, digest: &str) -> Grants {
         let own = self.scenarios.values().flatten().filter(|caps| caps.fits(digest));
@@ -108,8 +109,8 @@ impl Caps {
         all.flat_map(|grants| &grants.http).filter_map(|http| Some(http.header.as_ref()?.secret.as_str()))
     }
 
-    /// What the scenario `name` asks for beyond what it is allowed, each with both places.
-    pub(crate) fn excess(&self, asked: &GivenGrants, name: &str, digest: &str) -> Vec<(GrantItem, SourceError)> {
+    /// Requested grants of the scenario `name` that are not allowed, with both positions.
+    pub(crate) fn excess(&self, asked: &SourcedGrants, name: &str, digest: &str) -> Vec<(GrantItem, SourceError)> {
         let allowed = self.allowed(name, digest);
         let beyond = asked.places.iter().filter(|(item, _)| !allowed.allows(item));
         beyond.map(|(item, place)| (item.clone(), place.error(self.refusal(item, name, digest)))).collect()
@@ -138,7 +139,7 @@ impl ScenarioCaps {
     }
 }
 
-/// The hexadecimal digits of `sha256:…`, as `host inspect` shows them. Other tools write them in capitals.
+/// The hexadecimal digits of `sha256:…`, as `host inspect` shows them. Other tools use capitals.
 fn digest(written: &str) -> Result<String, String> {
     let digits = written
         .strip_prefix("sha256:")
@@ -165,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_scenario_may_have_what_all_may_have_and_what_is_its_own() {
+    fn policies_combine_common_and_own_grants() {
         let digest = "ab".repeat(32);
         let text = format!(
             "[grants]\nsession = true\n[scenario.one.grants]\nenv = [\"A\"]\n[scenario.two]\nplugin = \
@@ -184,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn scenarios_of_one_name_in_two_plugins_have_a_section_each() {
+    fn equal_names_in_two_plugins_have_own_sections() {
         let (one, two) = ("ab".repeat(32), "cd".repeat(32));
         let section = |label: &str, digest: &str| {
             format!("[scenario.\"{label}::s\"]\nplugin = \"sha256:{digest}\"\ngrants.env = [\"{label}\"]\n")
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_policy_that_is_not_there_or_wrong_is_told_with_its_place() {
+    fn missing_and_invalid_policies_are_reported_with_position() {
         let gone = Caps::read(Path::new("nowhere/policy.toml")).unwrap_err();
         assert!(gone[0].to_string().contains("cannot read nowhere/policy.toml"), "{gone:?}");
         for (text, expected) in [

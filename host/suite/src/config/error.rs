@@ -1,54 +1,54 @@
 use std::path::PathBuf;
 
 use super::{
-    settings::SUITE_FILE,
     source::{ReadError, SourceError, seen_from_here},
+    suite_file::SUITE_FILE,
 };
 use host_model::BadName;
 
 /// Suite, scenarios or flags are wrong.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A file says something wrong.
+    /// A file has an error.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// A file cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Something else lies where a folder belongs.
+    /// Not a folder where a folder belongs.
     #[error("{} must be a folder; move it away or rename it", seen_from_here(path))]
     NotAFolder {
-        /// What lies there.
+        /// The path.
         path: PathBuf,
     },
-    /// A link leads to what is not the suite's.
+    /// A link points out of the suite.
     #[error(
         "{} is, or lies behind, a link that leads out of the suite, to {}; copy what is there into {}, or let the link \
          lead to a place in that folder",
         seen_from_here(path),
-        seen_from_here(leads_to),
+        seen_from_here(outside_target),
         seen_from_here(suite)
     )]
     LeadsOut {
-        /// What the suite would read.
+        /// The path that the suite would read.
         path: PathBuf,
-        /// Where that is.
-        leads_to: PathBuf,
+        /// Its target.
+        outside_target: PathBuf,
         /// The suite's folder.
         suite: PathBuf,
     },
-    /// The folder `scenarios`, which nobody has named, is a link to somewhere else.
+    /// The folder `scenarios` was not named, and is a link to another place.
     #[error(
         "{} is a link to {}, out of the folder that it is in; if that is the suite that you mean, name it: `--suite {}`",
         seen_from_here(path),
-        seen_from_here(leads_to),
-        seen_from_here(leads_to)
+        seen_from_here(outside_target),
+        seen_from_here(outside_target)
     )]
     SuiteElsewhere {
         /// The folder.
         path: PathBuf,
-        /// Where it leads.
-        leads_to: PathBuf,
+        /// Its target.
+        outside_target: PathBuf,
     },
     /// `--suite` names nothing.
     #[error(
@@ -72,7 +72,7 @@ pub enum ConfigError {
     UnknownLane {
         /// As given.
         name: String,
-        /// What there is.
+        /// The known names.
         hint: String,
     },
     /// `--agent` names no scripted agent.
@@ -88,20 +88,40 @@ pub enum ConfigError {
     UnknownProfile {
         /// As given.
         name: String,
-        /// What there is.
+        /// The known names.
         hint: String,
     },
-    /// A number that cannot be.
+    /// `--jobs 0`.
     #[error("`--jobs` must be at least 1")]
     NoJobs,
 }
 
-impl ConfigError {
-    /// The error in a file, where it is one.
-    #[must_use]
-    pub fn source_error(&self) -> Option<&SourceError> {
+/// An error that may be about a position in a file.
+pub trait HasSource {
+    /// The error with its position, if it is about one.
+    fn source_error(&self) -> Option<&SourceError>;
+}
+
+impl HasSource for SourceError {
+    fn source_error(&self) -> Option<&SourceError> {
+        Some(self)
+    }
+}
+
+impl HasSource for ReadError {
+    fn source_error(&self) -> Option<&SourceError> {
         match self {
-            Self::Source(error) | Self::Read(ReadError::Text(error)) => Some(error),
+            Self::Text(error) => Some(error),
+            Self::Io { .. } | Self::Folder { .. } => None,
+        }
+    }
+}
+
+impl HasSource for ConfigError {
+    fn source_error(&self) -> Option<&SourceError> {
+        match self {
+            Self::Source(error) => Some(error),
+            Self::Read(error) => error.source_error(),
             _ => None,
         }
     }

@@ -1,4 +1,4 @@
-//! `[[expect-fail]]`: clauses of a scenario that are known not to hold, and faults that are known to come.
+//! `[[expect-fail]]`: clauses of a scenario that are known to fail, and faults that are known to happen.
 
 use std::collections::BTreeSet;
 
@@ -6,22 +6,22 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
-    source::{FileText, Place, SourceError, did_you_mean},
+    source::{FileText, SourceError, SourceSpan},
     value::{Day, Words},
 };
-use host_model::{ExpectedFailure, FaultClass, LaneName, check_name};
+use host_model::{ExpectedFailure, FaultClass, LaneName, check_name, text::did_you_mean};
 
-/// A known failure, with the places of what it says.
+/// A known failure, with the positions of its values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ExpectedSettings {
-    /// What it says.
+    /// The failure.
     pub known: ExpectedFailure,
-    /// Where its last day stands.
-    pub until: Place,
+    /// The position of its last day.
+    pub until: SourceSpan,
     /// Its lanes with their places.
-    pub lanes: Vec<(String, Place)>,
+    pub lanes: Vec<(String, SourceSpan)>,
     /// Its finding codes with their places.
-    pub findings: Vec<(String, Place)>,
+    pub findings: Vec<(String, SourceSpan)>,
 }
 
 /// `[[expect-fail]]` as written.
@@ -37,9 +37,9 @@ pub(super) struct ExpectFailTable {
 }
 
 impl ExpectFailTable {
-    /// Checks what it says for itself; which lanes and codes there are is known later.
+    /// Checks the table by itself; lanes and codes are checked when they are known.
     pub(super) fn settings(&self, file: &FileText, problems: &mut Vec<SourceError>) -> ExpectedSettings {
-        let placed = |words: &Spanned<Words>| -> Vec<(String, Place)> {
+        let placed = |words: &Spanned<Words>| -> Vec<(String, SourceSpan)> {
             let words = words.get_ref().with_spans(words.span());
             words.map(|(word, span)| (word.to_owned(), file.place(span))).collect()
         };

@@ -1,4 +1,4 @@
-//! `[grants]`: what a scenario asks for, and what a policy allows.
+//! `[grants]`: the grants that a scenario requests, or a policy allows.
 
 use std::{collections::BTreeMap, fmt, ops::Range};
 
@@ -9,12 +9,12 @@ use serde::{
 use toml::Spanned;
 
 use super::{
-    source::{FileText, Place, SourceError},
+    source::{FileText, SourceError, SourceSpan},
     value::Table,
 };
 use host_model::{GrantItem, Grants, HttpGrant, HttpTarget, ListenTarget, SecretHeader, SocketTarget};
 
-/// Names of headers that say where a request goes, or how its bytes are read: never those of a secret.
+/// Headers that route or frame a request: a secret cannot be in them.
 const NO_SECRETS: [&str; 8] =
     ["connection", "content-length", "expect", "host", "te", "trailer", "transfer-encoding", "upgrade"];
 
@@ -31,18 +31,18 @@ pub(super) struct GrantsTable {
     deterministic: Option<Spanned<Seed>>,
 }
 
-/// What a file grants, and where it says so.
+/// The grants of a file, with their positions.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct GivenGrants {
-    /// What.
+pub struct SourcedGrants {
+    /// The grants.
     pub grants: Grants,
-    /// Where each of [`Grants::items`] stands.
-    pub places: BTreeMap<GrantItem, Place>,
+    /// The position of each of [`Grants::items`].
+    pub places: BTreeMap<GrantItem, SourceSpan>,
 }
 
 impl GrantsTable {
-    /// Everything that is given, and what is wrong with it together.
-    pub(super) fn given(&self, file: &FileText, problems: &mut Vec<SourceError>) -> GivenGrants {
+    /// The grants; what is wrong with them is added to `problems`.
+    pub(super) fn read(&self, file: &FileText, problems: &mut Vec<SourceError>) -> SourcedGrants {
         let mut places = BTreeMap::new();
         let mut headers: BTreeMap<(HttpTarget, String), Range<usize>> = BTreeMap::new();
         for (item, span) in self.items() {
@@ -57,7 +57,7 @@ impl GrantsTable {
         }
         // In the order of the file: the items of a map are in one of their own.
         let grants = self.items().map(|(item, _)| item).collect();
-        GivenGrants { grants, places }
+        SourcedGrants { grants, places }
     }
 
     fn items(&self) -> impl Iterator<Item = (GrantItem, Range<usize>)> {
@@ -127,7 +127,7 @@ impl<'de> Deserialize<'de> for HttpEntry {
     }
 }
 
-/// A word that is checked where it stands, so that its error has its place.
+/// A word that is checked while it is read, so that its error has its position.
 macro_rules! checked_word {
     ($(#[$doc:meta])* $name:ident($value:ty), $expected:literal, $check:expr) => {
         $(#[$doc])*

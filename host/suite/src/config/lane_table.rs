@@ -1,113 +1,172 @@
-//! `[lane.NAME]` as written: one list of its keys, and the kinds of lane that each is for.
+//! `[lane.NAME]` as written.
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, path::PathBuf};
 
+use super::{
+    suite_file::Jobs,
+    table::{Optional, Written, list, settings_table},
+    value::{Bytes, CauseName, Wait},
+};
+use host_model::{
+    AgentSettings, Confinement, ConfinementMode, Credential, LaneKind, Ports, Provider, RetryOverride,
+    text::did_you_mean,
+};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
-use toml::Spanned;
 
-use super::{
-    source::did_you_mean,
-    value::{Bytes, CauseName, Wait},
-};
-use host_model::{ConfinementMode, LaneKind, Ports};
+/// A lane as its table has it: settings of every kind of lane side by side.
+#[derive(Clone, Debug)]
+pub(super) struct LaneForm {
+    /// Its kind of agent.
+    pub(super) kind: LaneKind,
+    /// The scripted agent.
+    pub(super) agent: String,
+    /// The program.
+    pub(super) program: AgentSettings,
+    /// The model's provider.
+    pub(super) provider: Provider,
+    /// What the operating system lets the agent use.
+    pub(super) confinement: Confinement,
+    /// The TCP ports to connect to, unless they are the usual ones.
+    pub(super) connect: Option<Ports>,
+    /// Attempts in parallel in this lane.
+    pub(super) jobs: Option<usize>,
+    /// The number of trials in a row that end as faults of the whole lane, after which nothing more of it starts.
+    pub(super) breaker: u32,
+    /// Its retries.
+    pub(super) retry: RetryOverride,
+}
 
 /// Kinds whose agent is a program of the user's.
 const PROGRAMS: &[LaneKind] = &[LaneKind::Claude, LaneKind::Codex, LaneKind::Pi, LaneKind::Acp, LaneKind::Command];
 
-macro_rules! lane_table {
-    ($($(#[doc = $doc:literal])* $key:literal $field:ident: $type:ty, for $kinds:expr;)*) => {
-        /// `[lane.NAME]`, and `[profile.NAME.lane.NAME]`.
-        #[derive(Clone, Debug, Default, Deserialize)]
-        #[serde(deny_unknown_fields, default)]
-        pub(super) struct LaneTable {
-            $($(#[doc = $doc])* #[serde(rename = $key)] pub(super) $field: Option<Spanned<$type>>,)*
-        }
-
-        impl LaneTable {
-            /// What this table says, and what `base` says where this says nothing.
-            pub(super) fn over(&self, base: &Self) -> Self {
-                Self { $($field: self.$field.as_ref().or(base.$field.as_ref()).cloned(),)* }
-            }
-
-            /// Where its values stand, by key.
-            pub(super) fn spans(&self) -> Vec<(&'static str, Range<usize>)> {
-                let all = [$(($key, self.$field.as_ref().map(Spanned::span)),)*];
-                all.into_iter().filter_map(|(key, span)| Some((key, span?))).collect()
-            }
-        }
-
-        /// The kinds of lane that a key is for.
-        pub(super) fn kinds_for(key: &str) -> &'static [LaneKind] {
-            match key {
-                $($key => $kinds,)*
-                _ => &LaneKind::ALL,
-            }
-        }
-    };
+settings_table! {
+    /// `[lane.NAME]`, and `[profile.NAME.lane.NAME]`.
+    LaneTable for LaneForm {
+        /// Its kind of agent.
+        "kind" kind: KindName => kind;
+        /// The scripted agent that plays each scenario.
+        "agent" agent: String => agent, for &[LaneKind::Scripted];
+        /// The program.
+        "command" command: Optional<String> => program.command, for PROGRAMS;
+        /// Folders that come before the system's in the agent's `PATH`.
+        "path" path: Paths => program.path, for PROGRAMS;
+        /// The model, by the agent's name for it.
+        "model" model: Optional<String> => program.model, for &[LaneKind::Claude, LaneKind::Codex, LaneKind::Pi, LaneKind::Command];
+        /// Further arguments.
+        "args" args: Vec<String> => program.args, for PROGRAMS;
+        /// Further variables of its environment.
+        "env" env: BTreeMap<String, String> => program.env, for PROGRAMS;
+        /// The versions that are accepted.
+        "version" version: Optional<String> => program.version, for PROGRAMS;
+        /// Its credentials.
+        "credentials" credentials: Vec<WrittenCredential> => program.credentials, for PROGRAMS;
+        /// Whether a missing credential is a fault; else the lane is skipped.
+        "required" required: bool => program.required, for PROGRAMS;
+        /// The name of the model's provider.
+        "provider" provider: Optional<String> => provider.name, for &[LaneKind::Codex, LaneKind::Pi];
+        /// The base URL of the provider's API, without `/v1`.
+        "base-url" base_url: Optional<String> => provider.base_url, for &[LaneKind::Claude, LaneKind::Codex, LaneKind::Pi, LaneKind::Acp];
+        /// The API of the provider.
+        "api" api: Optional<String> => provider.api, for &[LaneKind::Pi];
+        /// The variable with the provider's key.
+        "key-variable" key_variable: Optional<String> => provider.key_variable, for &[LaneKind::Codex, LaneKind::Pi, LaneKind::Acp];
+        /// The mode of an ACP session.
+        "mode" mode: Optional<String> => program.mode, for &[LaneKind::Acp];
+        /// A folder of seeds for the config dir.
+        "config" config: Optional<PathText> => program.config_seed, for PROGRAMS;
+        /// Whether the operating system confines it.
+        "confine" confine: ModeName => confinement.mode;
+        /// Further files that it may read and run.
+        "readable" readable: Paths => confinement.readable;
+        /// Further files that it may change.
+        "writable" writable: Paths => confinement.writable;
+        /// The TCP ports that it may connect to.
+        "connect-ports" connect_ports: Optional<PortList> => connect;
+        /// The TCP ports that it may listen on.
+        "listen-ports" listen_ports: PortList => confinement.tcp_bind;
+        /// Processes and threads of the user.
+        "max-processes" max_processes: Optional<u64> => confinement.limits.processes;
+        /// Bytes of a file that it writes.
+        "max-file-size" max_file_size: Optional<Bytes> => confinement.limits.file_size;
+        /// Bytes of a process's address space.
+        "max-address-space" max_address_space: Optional<Bytes> => confinement.limits.address_space;
+        /// Attempts in parallel in this lane.
+        "jobs" jobs: Optional<Jobs> => jobs;
+        /// The number of trials in a row that end as faults of the whole lane, after which nothing more of it starts; 0
+        /// is never.
+        "breaker" breaker: u32 => breaker;
+        /// Attempts after the first.
+        "retries" retries: Optional<u32> => retry.retries;
+        /// What a trial is retried after.
+        "retry-on" retry_on: Optional<Vec<CauseName>> => retry.on;
+        /// Wait before the first retry.
+        "retry-delay" retry_delay: Optional<Wait> => retry.delay;
+    }
 }
 
-lane_table! {
-    /// Its kind of agent.
-    "kind" kind: KindName, for &LaneKind::ALL;
-    /// The scripted agent that plays each scenario.
-    "agent" agent: String, for &[LaneKind::Scripted];
-    /// The program.
-    "command" command: String, for PROGRAMS;
-    /// Folders that come before the system's in the agent's `PATH`.
-    "path" path: Vec<Spanned<String>>, for PROGRAMS;
-    /// The model, in the agent's words.
-    "model" model: String, for &[LaneKind::Claude, LaneKind::Codex, LaneKind::Pi, LaneKind::Command];
-    /// Further arguments.
-    "args" args: Vec<String>, for PROGRAMS;
-    /// Further variables of its environment.
-    "env" env: BTreeMap<String, String>, for PROGRAMS;
-    /// Which versions will do.
-    "version" version: String, for PROGRAMS;
-    /// What it logs in with.
-    "credentials" credentials: Vec<Spanned<WrittenCredential>>, for PROGRAMS;
-    /// Whether a missing credential is a fault; else the lane is skipped.
-    "required" required: bool, for PROGRAMS;
-    /// The name of the model's provider.
-    "provider" provider: String, for &[LaneKind::Codex, LaneKind::Pi];
-    /// The base URL of the provider's API, without `/v1`.
-    "base-url" base_url: String, for &[LaneKind::Claude, LaneKind::Codex, LaneKind::Pi, LaneKind::Acp];
-    /// The API that the provider speaks.
-    "api" api: String, for &[LaneKind::Pi];
-    /// The variable that holds the provider's key.
-    "key-variable" key_variable: String, for &[LaneKind::Codex, LaneKind::Pi, LaneKind::Acp];
-    /// The mode of an ACP session.
-    "mode" mode: String, for &[LaneKind::Acp];
-    /// A folder of seeds for the config dir.
-    "config" config: String, for PROGRAMS;
-    /// Whether the operating system confines it.
-    "confine" confine: ModeName, for &LaneKind::ALL;
-    /// What it may read and run besides.
-    "readable" readable: Vec<Spanned<String>>, for &LaneKind::ALL;
-    /// What it may change besides.
-    "writable" writable: Vec<Spanned<String>>, for &LaneKind::ALL;
-    /// The TCP ports that it may connect to.
-    "connect-ports" connect_ports: PortList, for &LaneKind::ALL;
-    /// The TCP ports that it may listen on.
-    "listen-ports" listen_ports: PortList, for &LaneKind::ALL;
-    /// Processes and threads of the user at once.
-    "max-processes" max_processes: u64, for &LaneKind::ALL;
-    /// Bytes of a file that it writes.
-    "max-file-size" max_file_size: Bytes, for &LaneKind::ALL;
-    /// Bytes of a process's address space.
-    "max-address-space" max_address_space: Bytes, for &LaneKind::ALL;
-    /// Attempts at once in this lane.
-    "jobs" jobs: usize, for &LaneKind::ALL;
-    /// After so many trials in a row that end as faults of the whole lane nothing more of it starts; 0 is never.
-    "breaker" breaker: u32, for &LaneKind::ALL;
-    /// Attempts after the first.
-    "retries" retries: u32, for &LaneKind::ALL;
-    /// What a trial is tried again after.
-    "retry-on" retry_on: Vec<CauseName>, for &LaneKind::ALL;
-    /// Wait before the first retry.
-    "retry-delay" retry_delay: Wait, for &LaneKind::ALL;
+/// A path; relative ones are resolved when the whole lane is known.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct PathText(String);
+
+impl Written for PathText {
+    type Value = PathBuf;
+
+    fn value(&self) -> PathBuf {
+        PathBuf::from(&self.0)
+    }
+
+    fn to_toml(path: &PathBuf) -> Option<toml::Value> {
+        Some(path.to_string_lossy().into_owned().into())
+    }
+}
+
+/// A list of paths.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Paths(Vec<String>);
+
+impl Written for Paths {
+    type Value = Vec<PathBuf>;
+
+    fn value(&self) -> Vec<PathBuf> {
+        self.0.iter().map(PathBuf::from).collect()
+    }
+
+    fn to_toml(paths: &Vec<PathBuf>) -> Option<toml::Value> {
+        list(paths.iter().filter_map(PathText::to_toml))
+    }
+}
+
+impl Written for Vec<WrittenCredential> {
+    type Value = Vec<Credential>;
+
+    fn value(&self) -> Vec<Credential> {
+        let credential = |written: &WrittenCredential| match written {
+            WrittenCredential::Variable(name) => Credential::Variable(name.clone()),
+            WrittenCredential::File(FileTable { file, to }) => {
+                Credential::File { from: PathBuf::from(file), to: to.clone() }
+            }
+        };
+        self.iter().map(credential).collect()
+    }
+
+    /// The names, never what they hold.
+    fn to_toml(credentials: &Vec<Credential>) -> Option<toml::Value> {
+        list(credentials.iter().filter_map(|credential| {
+            match credential {
+                Credential::Variable(name) => Some(name.as_str().into()),
+                Credential::File { from, to } => Some(toml::Value::Table(
+                    [("file".to_owned(), PathText::to_toml(from)?), ("to".to_owned(), to.as_str().into())]
+                        .into_iter()
+                        .collect(),
+                )),
+            }
+        }))
+    }
 }
 
 /// A kind of lane, by its word.
@@ -124,6 +183,18 @@ impl<'de> Deserialize<'de> for KindName {
     }
 }
 
+impl Written for KindName {
+    type Value = LaneKind;
+
+    fn value(&self) -> LaneKind {
+        self.0
+    }
+
+    fn to_toml(kind: &LaneKind) -> Option<toml::Value> {
+        Some(kind.as_str().into())
+    }
+}
+
 /// A way to confine an agent, by its word.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct ModeName(pub(super) ConfinementMode);
@@ -135,6 +206,18 @@ impl<'de> Deserialize<'de> for ModeName {
             let hint = did_you_mean(&word, &ConfinementMode::ALL.map(ConfinementMode::as_str), "known are");
             D::Error::custom(format!("an agent is not confined by `{}`; {hint}", word.escape_debug()))
         })
+    }
+}
+
+impl Written for ModeName {
+    type Value = ConfinementMode;
+
+    fn value(&self) -> ConfinementMode {
+        self.0
+    }
+
+    fn to_toml(mode: &ConfinementMode) -> Option<toml::Value> {
+        Some(mode.as_str().into())
     }
 }
 
@@ -215,5 +298,20 @@ impl<'de> Deserialize<'de> for PortList {
         }
 
         deserializer.deserialize_any(AnyOrList)
+    }
+}
+
+impl Written for PortList {
+    type Value = Ports;
+
+    fn value(&self) -> Ports {
+        self.0.clone()
+    }
+
+    fn to_toml(ports: &Ports) -> Option<toml::Value> {
+        Some(match ports {
+            Ports::Any => "any".into(),
+            Ports::Only(ports) => toml::Value::Array(ports.iter().map(|port| i64::from(*port).into()).collect()),
+        })
     }
 }

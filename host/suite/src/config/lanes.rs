@@ -9,17 +9,17 @@ use std::{
 use toml::Spanned;
 
 use super::{
-    defaults::retry,
     error::ConfigError,
-    lane_table::{FileTable, LaneTable, WrittenCredential, kinds_for},
-    layers::{Layer, Source, Sourced, Sources},
-    source::{FileText, did_you_mean},
-    suite_file::SuiteFile,
+    lane_table::{LaneForm, LaneTable},
+    layers::{Sourced, Sources},
+    source::FileText,
+    suite_file::{RunTable, SuiteFile},
+    table::{Layer, SettingsTable},
     value::Table,
 };
 use host_model::{
-    AgentSettings, Confinement, ConfinementMode, Credential, DEFAULT_BREAKER, LaneName, MAX_JOBS, Ports, ProcessLimits,
-    Provider, RetryOverride, check_name,
+    AgentSettings, Confinement, ConfinementMode, Credential, DEFAULT_BREAKER, LaneName, Ports, Provider, RetryOverride,
+    check_name, text::did_you_mean,
 };
 
 /// The lane of a suite that names none.
@@ -34,17 +34,18 @@ pub struct LaneSettings {
     pub name: LaneName,
     /// Its kind of agent.
     pub kind: LaneKind,
-    /// What the operating system holds its agents to.
+    /// What the operating system lets its agents use.
     pub confinement: Confinement,
-    /// Attempts at once in this lane; the run's bound alone when absent.
+    /// Attempts in parallel in this lane; limited by the run alone when absent.
     pub jobs: Option<usize>,
-    /// What it says of retries.
+    /// Its retries.
     pub retry: RetryOverride,
-    /// After so many trials in a row that end as faults of the whole lane nothing more of it starts; 0 is never.
+    /// The number of trials in a row that end as faults of the whole lane, after which nothing more of it starts; 0 is
+    /// never.
     pub breaker: u32,
 }
 
-/// A kind of agent, with what it is configured with.
+/// A kind of agent, with its configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LaneKind {
     /// `host agent` plays a script of the scenario.
@@ -92,9 +93,10 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// Reads the lanes of `suite`, with what the profile `asked` puts over them. What is wrong with them, or with any
-    /// profile's, is added to `problems`. Relative paths are meant from `base`.
-    pub(super) fn of(
+    /// Reads the lanes of `top`, with those of the profile `asked` over them. What is wrong with them, or with those of
+    /// any profile, is added to `problems`. Relative paths start at `base`.
+    pub(super) fn read(
+        top: &RunTable,
         suite: &SuiteFile,
         asked: Option<&str>,
         base: &Path,
@@ -104,29 +106,24 @@ impl Lanes {
     ) -> Self {
         let mut known = BTreeMap::new();
         let mut reader = Reader { base, file, problems };
-        for (name, Table(table)) in &suite.lane {
+        for (name, Table(table)) in &top.lane {
             let name_text = name.get_ref();
             if let Err(error) = check_name(name_text) {
                 reader.wrong(name.span(), error.to_string());
             }
-            for (key, span) in table.spans() {
-                let source = Source::File { place: file.place(span), profile: None };
-                sources.note(format!("lane.{name_text}.{key}"), source);
-            }
-            reader.look_at(table);
+            let prefix = format!("lane.{name_text}.");
+            Layer { table, file, profile: None }.note(&prefix, sources);
+            reader.check_confinement(table);
             let mut settings = reader.settings(name_text, name.span(), table);
             for (profile, Table(run)) in &suite.profile {
                 let over = run.lane.iter().find(|(lane, _)| lane.get_ref() == name_text);
                 let Some((lane, Table(over))) = over else { continue };
-                // What a profile makes of a lane must be sound whether it is asked for or not.
-                reader.look_at(over);
+                // A lane must be valid with every profile, not only with the one that is asked for.
+                reader.check_confinement(over);
                 let changed = reader.settings(name_text, lane.span(), &over.over(table));
                 if asked == Some(profile.get_ref().as_str()) {
                     settings = changed;
-                    for (key, span) in over.spans() {
-                        let source = Source::File { place: file.place(span), profile: asked.map(str::to_owned) };
-                        sources.note(format!("lane.{name_text}.{key}"), source);
-                    }
+                    Layer { table: over, file, profile: asked }.note(&prefix, sources);
                 }
             }
             known.insert(name_text.clone(), settings);
@@ -135,13 +132,13 @@ impl Lanes {
         if defined.is_empty() {
             defined.push(DEFAULT_LANE.to_owned());
         }
-        // The embedded lane is there unless the suite defines it otherwise.
+        // The embedded lane exists unless the suite defines its own.
         known
             .entry(DEFAULT_LANE.to_owned())
             .or_insert_with(|| reader.settings(DEFAULT_LANE, 0..0, &LaneTable::default()));
         let lanes = Self { known, defined };
         let changed = suite.profile.values().flat_map(|Table(run)| run.lane.keys());
-        for name in changed.filter(|name| !suite.lane.keys().any(|lane| lane.get_ref() == name.get_ref())) {
+        for name in changed.filter(|name| !top.lane.keys().any(|lane| lane.get_ref() == name.get_ref())) {
             let message = format!(
                 "the suite has no `[lane.{}]` that this could change; {}",
                 name.get_ref().escape_debug(),
@@ -152,37 +149,29 @@ impl Lanes {
         lanes
     }
 
-    /// The lanes to run in: those asked for, else those that the profile or the suite names, else all.
-    pub(super) fn chosen(
-        &self,
-        asked: Option<Sourced<Vec<String>>>,
-        layers: [&Layer; 2],
-        sources: &mut Sources,
-        problems: &mut Vec<ConfigError>,
-    ) -> Vec<LaneSettings> {
-        for (name, place) in layers.iter().filter_map(|layer| layer.lanes.as_ref()).flat_map(|lanes| &lanes.value) {
-            if let Some(problem) = self.unknown(name) {
-                problems.push(place.error(problem).into());
-            }
-        }
-        if let Some(asked) = &asked {
-            for name in asked.value.iter().filter(|name| !self.known.contains_key(*name)) {
-                problems.push(ConfigError::UnknownLane { name: name.clone(), hint: self.hint(name) });
-            }
-        }
-        let written = layers.map(|layer| {
-            let lanes = layer.lanes.as_ref()?;
-            let value = lanes.value.iter().map(|(name, _)| name.clone()).collect();
-            Some(Sourced { value, source: lanes.source.clone() })
-        });
-        let names = sources.pick("lanes", std::iter::once(asked).chain(written), || self.defined.clone());
+    /// The lanes to run in: those named, each once, or else every lane of the suite.
+    pub(super) fn chosen(&self, named: Option<&[String]>) -> Vec<LaneSettings> {
         let mut chosen: Vec<LaneSettings> = Vec::new();
-        for lane in names.iter().filter_map(|name| self.known.get(name)) {
+        for lane in named.unwrap_or(&self.defined).iter().filter_map(|name| self.known.get(name)) {
             if !chosen.contains(lane) {
                 chosen.push(lane.clone());
             }
         }
         chosen
+    }
+
+    /// Names of lanes in files and in flags that no lane has.
+    pub(super) fn unknown_names<'a>(
+        &self,
+        written: impl IntoIterator<Item = &'a Spanned<String>>,
+        asked: Option<&Sourced<Vec<String>>>,
+        file: &FileText,
+    ) -> Vec<ConfigError> {
+        let written =
+            written.into_iter().filter_map(|name| Some(file.error(name.span(), self.unknown(name.get_ref())?).into()));
+        let asked = asked.into_iter().flat_map(|asked| &asked.value).filter(|name| !self.known.contains_key(*name));
+        let asked = asked.map(|name| ConfigError::UnknownLane { name: name.clone(), hint: self.hint(name) });
+        written.chain(asked).collect()
     }
 
     /// What is wrong with a lane's name, if anything is.
@@ -202,7 +191,7 @@ impl Lanes {
     }
 }
 
-/// Makes settings of tables.
+/// Makes settings from tables.
 struct Reader<'a> {
     base: &'a Path,
     file: &'a FileText,
@@ -218,12 +207,33 @@ impl Reader<'_> {
         }
     }
 
-    /// A lane from its table, which begins at `header`.
+    /// A lane from its table, whose header has the bytes `header`.
     fn settings(&mut self, name: &str, header: Range<usize>, table: &LaneTable) -> LaneSettings {
-        let kind = said(&table.kind).map(|kind| kind.0).unwrap_or_default();
+        let mut form = LaneForm::default();
+        table.apply(&mut form);
+        form.resolve_paths(self.base);
+        let fits = self.check_keys(form.kind, table);
+        for (span, message) in table.problems() {
+            self.wrong(span, message);
+        }
+        let settings = form.settings(name);
+        if let Some(program) = settings.kind.program()
+            && fits
+        {
+            let spans = table.spans();
+            for problem in program.problems() {
+                let span = spans.iter().find(|(key, _)| *key == problem.key).map(|(_, span)| span.clone());
+                self.wrong(span.unwrap_or_else(|| header.clone()), problem.what);
+            }
+        }
+        settings
+    }
+
+    /// Whether every key of `table` is for lanes of this kind.
+    fn check_keys(&mut self, kind: host_model::LaneKind, table: &LaneTable) -> bool {
         let mut fits = true;
         for (key, span) in table.spans() {
-            let kinds = kinds_for(key);
+            let kinds = LaneTable::kinds_for(key);
             if !kinds.contains(&kind) {
                 fits = false;
                 let words: Vec<String> = kinds.iter().map(|kind| format!("`{kind}`")).collect();
@@ -234,110 +244,131 @@ impl Reader<'_> {
                 );
             }
         }
-        if let Some(jobs) = table.jobs.as_ref().filter(|jobs| !(1..=MAX_JOBS).contains(jobs.get_ref())) {
-            self.wrong(jobs.span(), format!("`jobs` must be from 1 to {MAX_JOBS}"));
-        }
-        let lane_kind = match kind {
-            host_model::LaneKind::Scripted => {
-                LaneKind::Scripted { agent: said(&table.agent).unwrap_or_else(|| DEFAULT_AGENT.to_owned()) }
-            }
-            host_model::LaneKind::Claude
-            | host_model::LaneKind::Codex
-            | host_model::LaneKind::Pi
-            | host_model::LaneKind::Acp
-            | host_model::LaneKind::Command => LaneKind::Program(Box::new(self.program(kind, table))),
-        };
-        if let LaneKind::Program(settings) = &lane_kind
-            && fits
-        {
-            let spans = table.spans();
-            for problem in settings.problems() {
-                let place = spans.iter().find(|(key, _)| *key == problem.key).map(|(_, span)| span.clone());
-                self.wrong(place.unwrap_or_else(|| header.clone()), problem.what);
-            }
-        }
-        LaneSettings {
-            name: LaneName(name.to_owned()),
-            confinement: self.confinement(&lane_kind, table),
-            kind: lane_kind,
-            jobs: said(&table.jobs),
-            retry: retry(table.retries.as_ref(), table.retry_on.as_ref(), table.retry_delay.as_ref()),
-            breaker: said(&table.breaker).unwrap_or(DEFAULT_BREAKER),
-        }
+        fits
     }
 
-    fn program(&self, kind: host_model::LaneKind, table: &LaneTable) -> AgentSettings {
-        let provider = Provider {
-            name: said(&table.provider),
-            base_url: said(&table.base_url),
-            api: said(&table.api),
-            key_variable: said(&table.key_variable),
-        };
-        let credential = |written: Spanned<WrittenCredential>| match written.into_inner() {
-            WrittenCredential::Variable(name) => Credential::Variable(name),
-            WrittenCredential::File(FileTable { file, to }) => Credential::File { from: self.path(&file), to },
-        };
-        AgentSettings {
-            kind,
-            // A name without a slash is looked up.
-            command: said(&table.command).map(|command| match command.contains('/') {
-                true => self.path(&command).to_string_lossy().into_owned(),
-                false => command,
-            }),
-            path: self.paths(&table.path),
-            model: said(&table.model),
-            args: said(&table.args).unwrap_or_default(),
-            env: said(&table.env).unwrap_or_default(),
-            version: said(&table.version),
-            credentials: said(&table.credentials).unwrap_or_default().into_iter().map(credential).collect(),
-            required: said(&table.required).unwrap_or(true),
-            provider: (provider != Provider::default()).then_some(provider),
-            mode: said(&table.mode),
-            config_seed: said(&table.config).map(|folder| self.path(&folder)),
-        }
-    }
-
-    /// What contradicts itself within one table. A profile may well switch off what the suite's lists are for.
-    fn look_at(&mut self, table: &LaneTable) {
-        const LISTS: [&str; 4] = ["readable", "writable", "connect-ports", "listen-ports"];
-        if said(&table.confine).is_some_and(|mode| mode.0 == ConfinementMode::None) {
-            for (key, span) in table.spans().into_iter().filter(|(key, _)| LISTS.contains(key)) {
+    /// Reports contradictions within one table. A profile may turn off what the suite's lists are for.
+    fn check_confinement(&mut self, table: &LaneTable) {
+        if table.confine.as_ref().is_some_and(|mode| mode.get_ref().0 == ConfinementMode::None) {
+            for (key, span) in table.spans().into_iter().filter(|(key, _)| CONFINEMENT_LISTS.contains(key)) {
                 self.wrong(span, format!("`{key}` means nothing with `confine = \"none\"`; remove one of the two"));
             }
         }
     }
+}
 
-    fn confinement(&self, kind: &LaneKind, table: &LaneTable) -> Confinement {
-        let mode = said(&table.confine).unwrap_or_default().0;
-        let usual = kind.program().map(AgentSettings::usual_ports).unwrap_or_default();
-        Confinement {
-            mode,
-            writable: self.paths(&table.writable),
-            readable: self.paths(&table.readable),
-            tcp_connect: said(&table.connect_ports).map_or(Ports::Only(usual), |ports| ports.0),
-            tcp_bind: said(&table.listen_ports).map(|ports| ports.0).unwrap_or_default(),
-            limits: ProcessLimits {
-                processes: said(&table.max_processes),
-                file_size: said(&table.max_file_size).map(|bytes| bytes.0),
-                address_space: said(&table.max_address_space).map(|bytes| bytes.0),
+/// Keys without effect on an agent that is not confined.
+const CONFINEMENT_LISTS: [&str; 4] = ["readable", "writable", "connect-ports", "listen-ports"];
+
+impl Default for LaneForm {
+    fn default() -> Self {
+        let kind = host_model::LaneKind::default();
+        Self {
+            kind,
+            agent: DEFAULT_AGENT.to_owned(),
+            program: AgentSettings {
+                kind,
+                command: None,
+                path: Vec::new(),
+                model: None,
+                args: Vec::new(),
+                env: BTreeMap::new(),
+                version: None,
+                credentials: Vec::new(),
+                required: true,
+                provider: None,
+                mode: None,
+                config_seed: None,
             },
-            view: None,
-        }
-    }
-
-    fn paths(&self, written: &Option<Spanned<Vec<Spanned<String>>>>) -> Vec<PathBuf> {
-        said(written).unwrap_or_default().iter().map(|path| self.path(path.get_ref())).collect()
-    }
-
-    /// `~/` is the user's home folder. What is relative is meant from the folder that holds `scenarios/`.
-    fn path(&self, written: &str) -> PathBuf {
-        match (written.strip_prefix("~/"), std::env::home_dir()) {
-            (Some(rest), Some(home)) => home.join(rest),
-            _ => self.base.join(written),
+            provider: Provider::default(),
+            confinement: Confinement::default(),
+            connect: None,
+            jobs: None,
+            breaker: DEFAULT_BREAKER,
+            retry: RetryOverride::default(),
         }
     }
 }
 
-fn said<T: Clone>(written: &Option<Spanned<T>>) -> Option<T> {
-    written.as_ref().map(|written| written.get_ref().clone())
+impl LaneForm {
+    /// Makes every path absolute: relative ones start at `base`, `~/` is the user's home folder.
+    fn resolve_paths(&mut self, base: &Path) {
+        let home = std::env::home_dir();
+        let resolve = |path: &mut PathBuf| {
+            *path = match (path.to_str().and_then(|path| path.strip_prefix("~/")), &home) {
+                (Some(rest), Some(home)) => home.join(rest),
+                _ => base.join(&path),
+            };
+        };
+        let program = &mut self.program;
+        // A name without a slash is looked up.
+        if let Some(command) = program.command.as_mut().filter(|command| command.contains('/')) {
+            let mut path = PathBuf::from(&*command);
+            resolve(&mut path);
+            *command = path.to_string_lossy().into_owned();
+        }
+        let files = program.credentials.iter_mut().filter_map(|credential| match credential {
+            Credential::File { from, .. } => Some(from),
+            Credential::Variable(_) => None,
+        });
+        let confinement = &mut self.confinement;
+        let lists = program.path.iter_mut().chain(&mut confinement.readable).chain(&mut confinement.writable);
+        lists.chain(files).chain(&mut program.config_seed).for_each(resolve);
+    }
+
+    fn settings(self, name: &str) -> LaneSettings {
+        let kind = match self.kind {
+            host_model::LaneKind::Scripted => LaneKind::Scripted { agent: self.agent },
+            kind => LaneKind::Program(Box::new(AgentSettings {
+                kind,
+                provider: (self.provider != Provider::default()).then_some(self.provider),
+                ..self.program
+            })),
+        };
+        let usual = || kind.program().map(AgentSettings::usual_ports).unwrap_or_default();
+        LaneSettings {
+            name: LaneName(name.to_owned()),
+            confinement: Confinement {
+                tcp_connect: self.connect.unwrap_or_else(|| Ports::Only(usual())),
+                ..self.confinement
+            },
+            kind,
+            jobs: self.jobs,
+            retry: self.retry,
+            breaker: self.breaker,
+        }
+    }
+}
+
+impl LaneSettings {
+    /// The lane as its table would have it: only keys for its kind, and no lists without effect.
+    pub(super) fn rows(&self) -> Vec<(&'static str, toml::Value)> {
+        let program = self.kind.program();
+        let usual = program.map(AgentSettings::usual_ports).unwrap_or_default();
+        let connect = &self.confinement.tcp_connect;
+        let default = LaneForm::default();
+        let form = LaneForm {
+            kind: self.kind.kind(),
+            agent: match &self.kind {
+                LaneKind::Scripted { agent } => agent.clone(),
+                LaneKind::Program(_) => default.agent,
+            },
+            provider: program.and_then(|program| program.provider.clone()).unwrap_or_default(),
+            program: program.cloned().unwrap_or(default.program),
+            connect: (*connect != Ports::default() || !usual.is_empty()).then(|| connect.clone()),
+            confinement: self.confinement.clone(),
+            jobs: self.jobs,
+            breaker: self.breaker,
+            retry: self.retry.clone(),
+        };
+        let is_confined = self.confinement.mode != ConfinementMode::None;
+        let binds = self.confinement.tcp_bind != Ports::default();
+        let mut rows = LaneTable::rows(&form);
+        rows.retain(|(key, _)| {
+            LaneTable::kinds_for(key).contains(&form.kind)
+                && (is_confined || !CONFINEMENT_LISTS.contains(key))
+                && (binds || *key != "listen-ports")
+        });
+        rows
+    }
 }

@@ -10,8 +10,8 @@ use std::{
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{source::did_you_mean, value::Table};
-use host_model::{Preopen, PreopenSource};
+use super::value::Table;
+use host_model::{Preopen, PreopenSource, text::did_you_mean};
 
 /// Each takes a descriptor of the host while its attempt runs.
 const MAX_PREOPENS: usize = 100;
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn order_names_and_modes_are_kept() {
+    fn preopens_keep_order_names_and_modes() {
         let (found, problems) = read(
             "preopens = [{ from = \"data/deep/\", to = \"a b\" }, { from = \"root\", to = \"/\", mode = \"ro\" }, \
              { from = \"./config/\", to = \".\" }, { from = \"./data//./deep\", to = \"ro\", mode = \"ro\" }]",
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_given_is_told_in_its_place() {
+    fn invalid_preopens_are_reported_with_position() {
         let problem = |entry: &str| {
             let (_, problems) = read(&format!("preopens = [{entry}]"));
             problems.join("\n")

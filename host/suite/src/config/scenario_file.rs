@@ -11,22 +11,24 @@ use toml::Spanned;
 
 use super::{
     agents::agents,
-    defaults::DefaultsTable,
+    defaults::{Defaults, DefaultsTable},
     error::ConfigError,
     expected::{ExpectFailTable, ExpectedSettings},
-    grants::{GivenGrants, GrantsTable},
+    grants::{GrantsTable, SourcedGrants},
+    parse::parse_both,
     preopens::{PreopenTable, preopens},
-    source::{FileText, Place, SourceError, parse, read},
+    source::{FileText, SourceError, SourceSpan, read},
     strays::{Stray, strays},
-    value::{Bytes, CauseName, ExitCode, NotZero, Table, Time, Wait},
+    table::SettingsTable,
+    value::{ExitCode, Table},
     within::SuiteFolder,
 };
 use host_model::{
-    CommandSpec, Expectation, Fixture, Limits, RetryOverride, SESSION_FOLDER, ScriptedAgent, SessionPrompt, TextMatch,
-    check_name,
+    CommandSpec, Expectation, Fixture, Limits, Preopen, RetryOverride, SESSION_FOLDER, ScriptedAgent, SessionPrompt,
+    TextMatch, check_name,
 };
 
-/// More words to select by help nobody.
+/// The most tags that are read.
 const MAX_TAGS: usize = 1_000;
 /// Bytes of a plain command's `args` and `env` together.
 const MAX_HANDED: usize = 1 << 20;
@@ -40,23 +42,23 @@ pub struct ScenarioSettings {
     pub folder: PathBuf,
     /// The plugin that the file names, as a path; needed for a plain command, a check for a typed one.
     pub plugin: Option<PathBuf>,
-    /// The place on disk of the plugin that the file names; `None` where nothing is there.
+    /// The canonical path of the plugin that the file names; `None` where it is missing.
     pub plugin_canonical: Option<PathBuf>,
     /// One sentence, for a plain command.
     pub summary: Option<String>,
     /// Words to select by.
     pub tags: Vec<String>,
-    /// What it is given.
-    pub grants: GivenGrants,
-    /// Its bounds.
+    /// Its grants.
+    pub grants: SourcedGrants,
+    /// Its limits.
     pub limits: Limits,
-    /// What it says of retries.
+    /// Its retries.
     pub retry: RetryOverride,
     /// Its known failures.
     pub expected_failures: Vec<ExpectedSettings>,
     /// Its file, where there is one.
     pub file: Option<PathBuf>,
-    /// What root and config dir start with.
+    /// The initial content of root and config dir.
     pub fixture: Fixture,
     /// Programs that come before all others in the agent's `PATH`.
     pub bin: Option<PathBuf>,
@@ -64,34 +66,21 @@ pub struct ScenarioSettings {
     pub command: CommandSpec,
     /// Keys of the file that only a plain command can have.
     pub command_keys: Vec<&'static str>,
-    /// Where `plugin`, the keys of a plain command, limits and retries stand in the file.
-    pub places: BTreeMap<&'static str, Place>,
+    /// The positions of `plugin`, of the keys of a plain command, and of limits and retries in the file.
+    pub places: BTreeMap<&'static str, SourceSpan>,
     /// Its scripted agents.
     pub agents: BTreeMap<String, ScriptedAgent>,
-    /// What its folder has that nobody reads.
+    /// Entries of its folder that are not read.
     pub strays: Vec<Stray>,
 }
 
-/// `scenario.toml` as written. Limits and retries are those of [`DefaultsTable`].
+/// `scenario.toml` as written, without the limits and retries of [`DefaultsTable`].
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 struct ScenarioFile {
     plugin: Option<Spanned<String>>,
     summary: Option<Spanned<String>>,
     tags: Option<Spanned<Vec<String>>>,
-    deadline: Option<Spanned<Time>>,
-    memory: Option<Spanned<NotZero<Bytes>>>,
-    table_elements: Option<Spanned<u64>>,
-    instances: Option<Spanned<NotZero<u32>>>,
-    output: Option<Spanned<Bytes>>,
-    disk: Option<Spanned<Bytes>>,
-    handles: Option<Spanned<NotZero<u32>>>,
-    quiet: Option<Spanned<Time>>,
-    back_off: Option<Spanned<Time>>,
-    progress: Option<Spanned<Time>>,
-    retries: Option<Spanned<u32>>,
-    retry_on: Option<Spanned<Vec<CauseName>>>,
-    retry_delay: Option<Spanned<Wait>>,
     expect_fail: Vec<Table<ExpectFailTable>>,
     grants: Table<GrantsTable>,
     fixture: Table<FixtureTable>,
@@ -159,25 +148,7 @@ impl From<MatchTable> for TextMatch {
 }
 
 impl ScenarioFile {
-    fn defaults(&self) -> DefaultsTable {
-        DefaultsTable {
-            deadline: self.deadline.clone(),
-            memory: self.memory.clone(),
-            table_elements: self.table_elements.clone(),
-            instances: self.instances.clone(),
-            output: self.output.clone(),
-            disk: self.disk.clone(),
-            handles: self.handles.clone(),
-            quiet: self.quiet.clone(),
-            back_off: self.back_off.clone(),
-            progress: self.progress.clone(),
-            retries: self.retries.clone(),
-            retry_on: self.retry_on.clone(),
-            retry_delay: self.retry_delay.clone(),
-        }
-    }
-
-    /// What is too large to be meant, with its place.
+    /// Values that are too large, with their positions.
     fn oversized(&self) -> impl Iterator<Item = (std::ops::Range<usize>, String)> {
         let tags = self.tags.as_ref().filter(|tags| tags.get_ref().len() > MAX_TAGS).map(|tags| {
             (tags.span(), format!("there are {} tags, but at most {MAX_TAGS} are read", tags.get_ref().len()))
@@ -196,7 +167,7 @@ impl ScenarioFile {
         tags.into_iter().chain(handed)
     }
 
-    /// What no program can be handed, with its place.
+    /// Values that no program can receive, with their positions.
     fn unfit(&self) -> impl Iterator<Item = (std::ops::Range<usize>, String)> {
         let nul = |key, span| (span, format!("`{key}` holds the character NUL, which ends a text; remove it"));
         let args = self.args.as_ref().filter(|args| args.get_ref().iter().any(|arg| arg.contains('\0')));
@@ -212,8 +183,8 @@ impl ScenarioFile {
         args.map(|args| nul("args", args.span())).into_iter().chain(env)
     }
 
-    /// Variables that `env` sets and `[grants]` takes from the host: only one of both could hold.
-    fn given_twice(&self, source: &FileText, grants: &GivenGrants) -> Vec<SourceError> {
+    /// Variables that `env` sets and `[grants]` takes from the host: only one can apply.
+    fn given_twice(&self, source: &FileText, grants: &SourcedGrants) -> Vec<SourceError> {
         let Some(env) = &self.env else { return Vec::new() };
         let both = env.get_ref().0.iter().map(|(name, _)| name).filter(|name| grants.grants.env.contains(*name));
         both.map(|name| {
@@ -223,7 +194,37 @@ impl ScenarioFile {
         .collect()
     }
 
-    /// Where the keys of a plain command stand.
+    /// An empty path of the plugin, with its position.
+    fn empty_plugin(&self) -> Option<(std::ops::Range<usize>, String)> {
+        let plugin = self.plugin.as_ref().filter(|plugin| plugin.get_ref().is_empty())?;
+        Some((plugin.span(), "`plugin` is empty; write the plugin's path, or remove the key".to_owned()))
+    }
+
+    /// The positions of `plugin`, of the keys of a plain command, and of limits and retries.
+    fn places(&self, defaults: &DefaultsTable, source: &FileText) -> BTreeMap<&'static str, SourceSpan> {
+        let plugin = self.plugin.as_ref().map(|plugin| ("plugin", plugin.span()));
+        let spans = self.command_spans().chain(plugin).chain(defaults.spans());
+        spans.map(|(key, span)| (key, source.place(span))).collect()
+    }
+
+    /// The plain command.
+    fn command(self, preopens: Option<Vec<Preopen>>) -> CommandSpec {
+        CommandSpec {
+            program: String::new(),
+            args: self.args.map(Spanned::into_inner).unwrap_or_default(),
+            env: self.env.map(|env| env.into_inner().0).unwrap_or_default(),
+            stdin: self.stdin.map(Spanned::into_inner).unwrap_or_default().into_bytes(),
+            preopens,
+            session: self.session.map(|session| SessionPrompt { prompt: session.into_inner().0.prompt }),
+            expect: self.expect.map(Spanned::into_inner).map(|Table(expect)| expect).map(|expect| Expectation {
+                exit_code: expect.exit_code.map(|ExitCode(code)| code),
+                stdout: expect.stdout.map(Into::into),
+                stderr: expect.stderr.map(Into::into),
+            }),
+        }
+    }
+
+    /// The positions of the keys of a plain command.
     fn command_spans(&self) -> impl Iterator<Item = (&'static str, std::ops::Range<usize>)> {
         [
             ("args", self.args.as_ref().map(Spanned::span)),
@@ -236,6 +237,37 @@ impl ScenarioFile {
         ]
         .into_iter()
         .filter_map(|(key, span)| Some((key, span?)))
+    }
+}
+
+/// What a scenario's folder has next to its file.
+struct FolderParts {
+    root: Option<PathBuf>,
+    config: Option<PathBuf>,
+    bin: Option<PathBuf>,
+    agents: BTreeMap<String, ScriptedAgent>,
+}
+
+impl FolderParts {
+    fn read(folder: &Path, suite: SuiteFolder<'_>, problems: &mut Vec<ConfigError>) -> Self {
+        let mut dir = |name: &str| {
+            let path = folder.join(name);
+            if let Err(error) = suite.check_inside(&path) {
+                problems.push(error);
+                return None;
+            }
+            if !path.is_dir() && path.symlink_metadata().is_ok() {
+                problems.push(ConfigError::NotAFolder { path: path.clone() });
+            }
+            Some(path).filter(|path| path.is_dir())
+        };
+        let (root, config) = (dir("root"), dir("config"));
+        let bin = dir("bin").map(|bin| std::path::absolute(&bin).unwrap_or(bin));
+        let agents = agents(&folder.join("agents"), suite).unwrap_or_else(|errors| {
+            problems.extend(errors);
+            BTreeMap::new()
+        });
+        Self { root, config, bin, agents }
     }
 }
 
@@ -254,38 +286,19 @@ impl ScenarioSettings {
         check_name(&name).map_err(|source| vec![ConfigError::FolderName { folder: folder.to_owned(), source }])?;
         let mut problems = Vec::new();
         let path = folder.join("scenario.toml");
-        let text = suite.holds(&path).and_then(|()| Ok(read(&path)?)).unwrap_or_else(|error| {
+        let text = suite.check_inside(&path).and_then(|()| Ok(read(&path)?)).unwrap_or_else(|error| {
             problems.push(error);
             None
         });
         let given = text.is_some();
         let source = FileText { path, text: text.unwrap_or_else(|| Arc::from("")) };
-        let file: ScenarioFile = parse(&source.path, &source.text).unwrap_or_else(|error| {
-            problems.push(error.into());
-            ScenarioFile::default()
-        });
-        let mut dir = |name: &str| {
-            let path = folder.join(name);
-            if let Err(error) = suite.holds(&path) {
-                problems.push(error);
-                return None;
-            }
-            if !path.is_dir() && path.symlink_metadata().is_ok() {
-                problems.push(ConfigError::NotAFolder { path: path.clone() });
-            }
-            Some(path).filter(|path| path.is_dir())
-        };
-        let (root, config) = (dir("root"), dir("config"));
-        let bin = dir("bin").map(|bin| std::path::absolute(&bin).unwrap_or(bin));
-        let agents = agents(&folder.join("agents"), suite).unwrap_or_else(|errors| {
-            problems.extend(errors);
-            BTreeMap::new()
-        });
-        let unnamed =
-            file.plugin.as_ref().filter(|plugin| plugin.get_ref().is_empty()).map(|plugin| {
-                (plugin.span(), "`plugin` is empty; write the plugin's path, or remove the key".to_owned())
+        let (defaults, file): (DefaultsTable, ScenarioFile) =
+            parse_both(&source.path, &source.text).unwrap_or_else(|error| {
+                problems.push(error.into());
+                Default::default()
             });
-        let mut wrong: Vec<_> = file.oversized().chain(file.unfit()).chain(unnamed).collect();
+        let parts = FolderParts::read(folder, suite, &mut problems);
+        let mut wrong: Vec<_> = file.oversized().chain(file.unfit()).chain(file.empty_plugin()).collect();
         let given_preopens = file.preopens.as_ref().map(|written| {
             let taken: &[&str] = if file.session.is_some() { &[SESSION_FOLDER] } else { &[] };
             preopens(written, folder, taken, &mut wrong)
@@ -294,57 +307,43 @@ impl ScenarioSettings {
         let mut unexpected = Vec::new();
         let expected_failures =
             file.expect_fail.iter().map(|Table(table)| table.settings(&source, &mut unexpected)).collect();
-        let grants = file.grants.0.given(&source, &mut unexpected);
+        let grants = file.grants.0.read(&source, &mut unexpected);
         unexpected.extend(file.given_twice(&source, &grants));
         problems.extend(unexpected.into_iter().map(ConfigError::from));
         if !problems.is_empty() {
             return Err(problems);
         }
         let plugin = file.plugin.as_ref().map(|plugin| plugin_path(plugin.get_ref(), folder, base));
-        let defaults = file.defaults();
+        let mut own = Defaults { limits: limits.clone(), ..Defaults::default() };
+        defaults.apply(&mut own);
         let command_keys = file.command_spans().map(|(key, _)| key).collect();
-        let plugin_span = file.plugin.as_ref().map(|plugin| ("plugin", plugin.span()));
-        let spans = file.command_spans().chain(plugin_span).chain(defaults.spans());
-        let places = spans.map(|(key, span)| (key, source.place(span))).collect();
-        let expect = file.expect.map(|expect| expect.into_inner().0);
+        let places = file.places(&defaults, &source);
         let (preopens, folders) = given_preopens.map(|given| (given.list, given.folders)).unzip();
         let folders = folders.unwrap_or_default();
         let strays = strays(folder, folders.keys().map(String::as_str));
         Ok(Self {
             plugin_canonical: plugin.as_deref().and_then(|path| path.canonicalize().ok()),
             plugin,
-            summary: file.summary.map(Spanned::into_inner),
-            tags: file.tags.map(Spanned::into_inner).unwrap_or_default(),
+            summary: file.summary.as_ref().map(|summary| summary.get_ref().clone()),
+            tags: file.tags.as_ref().map(|tags| tags.get_ref().clone()).unwrap_or_default(),
             grants,
-            limits: defaults.limits_over(limits),
-            retry: defaults.retry(),
+            limits: own.limits,
+            retry: own.retry,
             expected_failures,
             file: given.then_some(source.path),
-            fixture: Fixture { root, config, git: file.fixture.0.git, folders },
-            bin,
-            command: CommandSpec {
-                program: String::new(),
-                args: file.args.map(Spanned::into_inner).unwrap_or_default(),
-                env: file.env.map(|env| env.into_inner().0).unwrap_or_default(),
-                stdin: file.stdin.map(Spanned::into_inner).unwrap_or_default().into_bytes(),
-                preopens,
-                session: file.session.map(|session| SessionPrompt { prompt: session.into_inner().0.prompt }),
-                expect: expect.map(|expect| Expectation {
-                    exit_code: expect.exit_code.map(|ExitCode(code)| code),
-                    stdout: expect.stdout.map(Into::into),
-                    stderr: expect.stderr.map(Into::into),
-                }),
-            },
+            fixture: Fixture { root: parts.root, config: parts.config, git: file.fixture.0.git, folders },
+            bin: parts.bin,
+            command: file.command(preopens),
             command_keys,
             places,
-            agents,
+            agents: parts.agents,
             strays,
             name,
             folder: folder.to_owned(),
         })
     }
 
-    /// Whether the file names a plugin that is not there.
+    /// Whether the file names a missing plugin.
     #[must_use]
     pub fn lacks_its_plugin(&self) -> bool {
         self.plugin.is_some() && !self.plugin_canonical.as_deref().is_some_and(Path::is_file)
@@ -357,7 +356,7 @@ impl ScenarioSettings {
     }
 }
 
-/// A path in `scenario.toml` is meant from the folder that holds `scenarios/`, or from the file itself.
+/// A path in `scenario.toml` is relative to the folder of `scenarios/`, or to the file itself.
 fn plugin_path(written: &str, folder: &Path, base: &Path) -> PathBuf {
     let (from_base, from_file) = (base.join(written), folder.join(written));
     if !from_base.exists() && from_file.exists() { from_file } else { from_base }
@@ -374,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_arguments_and_environment_are_bounded_in_their_place() {
+    fn tags_arguments_and_environment_are_limited() {
         assert_eq!(oversized(&format!("tags = [{}]", "\"a\",".repeat(MAX_TAGS))), []);
         let tags = oversized(&format!("tags = [{}]", "\"a\",".repeat(MAX_TAGS + 1)));
         assert_eq!(tags, [("[\"a\",\"".to_owned(), "there are 1001 tags, but at most 1000 are read".to_owned())]);

@@ -9,65 +9,62 @@ use toml::Spanned;
 
 use super::{
     caps::Caps,
-    defaults::DefaultsTable,
+    defaults::Defaults,
     error::ConfigError,
     lanes::{LaneSettings, Lanes},
-    layers::{Layer, Overrides, Source, Sourced, Sources},
+    layers::{Overrides, Source, Sources},
+    parse::parse_both,
     scenario_file::ScenarioSettings,
-    source::{FileText, Place, ReadError, did_you_mean, parse, read},
-    suite_file::{CompileTable, RunTable, SuiteFile},
+    source::{FileText, ReadError, SourceSpan, read},
+    suite_file::{RunSettings, RunTable, SCENARIOS_FOLDER, SUITE_FILE, SuiteFile},
+    table::Layer,
     value::Table,
-    within::{SuiteFolder, lies_there},
+    within::{SuiteFolder, check_scenarios_link},
 };
-use host_model::{CompileLimits, Limits, Policy, ReporterKind, RetryOverride, RetryPolicy, check_name};
+use host_model::{
+    CompileLimits, Limits, ReporterKind, RetryOverride, RetryRules, RunRules, check_name, text::did_you_mean,
+};
 
-/// The folder that holds a suite's scenarios.
-pub const SCENARIOS_FOLDER: &str = "scenarios";
-/// The suite's file, in the folder of its scenarios.
-pub const SUITE_FILE: &str = "suite.toml";
-/// Attempts at once. Trials wait for agents most of the time, so this is not bound to the number of cores.
-const DEFAULT_JOBS: usize = 16;
-
-/// Everything that files, environment and flags decide, resolved.
+/// The settings of files, environment and flags, resolved.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The folder that holds `scenarios/`; paths in the suite are meant from here.
+    /// The folder of `scenarios/`; paths in the suite are relative to it.
     pub base: PathBuf,
     /// The suite's file, if there is one.
     pub suite: Option<PathBuf>,
-    /// What scenarios may be given at most; everything that they ask for when there is none.
+    /// The policy; without one, scenarios get every grant that they request.
     pub caps: Option<Caps>,
     /// The profile, if one was asked for.
     pub profile: Option<String>,
     /// The plugins that the suite names: paths and patterns, each with its place.
-    pub plugins: Vec<(String, Place)>,
+    pub plugins: Vec<(String, SourceSpan)>,
     /// Names of the canaries.
     pub canary: Vec<String>,
-    /// Where the suite names them.
-    pub canary_places: BTreeMap<String, Place>,
+    /// Their positions in the suite.
+    pub canary_places: BTreeMap<String, SourceSpan>,
     /// The lanes to run in, in order.
     pub lanes: Vec<LaneSettings>,
     /// Every lane that the suite defines.
     pub defined_lanes: Vec<LaneSettings>,
-    /// Attempts at once over all lanes.
+    /// Attempts in parallel over all lanes.
     pub jobs: usize,
-    /// Bounds of scenarios without a folder.
+    /// Limits of scenarios without a folder.
     pub limits: Limits,
-    /// Retries, where neither lane nor scenario says otherwise.
-    pub retry: RetryPolicy,
-    /// What flags and the environment say of retries, over everything.
+    /// Retries of lanes and scenarios without their own.
+    pub retry: RetryRules,
+    /// Retries from flags and the environment, over all others.
     pub retry_override: RetryOverride,
-    /// What holds for the whole run.
-    pub policy: Policy,
-    /// Bounds of compiling one plugin.
+    /// What applies to the whole run.
+    pub policy: RunRules,
+    /// Limits for compiling one plugin.
     pub compile: CompileLimits,
     /// How to report.
     pub reporters: Vec<ReporterKind>,
     /// The scenarios' folders, by name.
     pub scenarios: BTreeMap<String, ScenarioSettings>,
-    /// Scripted agents that play in place of the lane's, where a scenario has one of that name.
+    /// Scripted agents in place of the lanes' own, where a scenario has one of that name.
     pub agents: Vec<String>,
-    /// Who said what.
+    /// The source of each setting.
     pub sources: Sources,
 }
 
@@ -85,66 +82,35 @@ impl Settings {
     /// # Errors
     /// Everything that is wrong, not just the first.
     pub fn resolve(cwd: &Path, overrides: &Overrides) -> Result<Self, Vec<ConfigError>> {
-        let given = overrides.suite.as_ref().map(|suite| suite.value.as_path());
-        let path = suite_file(cwd, given).map_err(|error| vec![error])?;
-        let folder = path.parent().unwrap_or(cwd).to_owned();
-        let base = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(cwd).to_owned();
-        let own = SuiteFolder(&folder);
-        own.holds(&path).map_err(|error| vec![error])?;
-        let text = read(&path).map_err(|error| vec![error.into()])?;
-        let suite = text.is_some().then(|| path.clone());
-        let file = FileText { path, text: text.unwrap_or_else(|| Arc::from("")) };
-        let written: SuiteFile = match parse(&file.path, &file.text) {
-            Ok(written) => written,
-            // What the scenarios' files say does not hang on the suite: their errors are told as well.
-            Err(error) => {
-                let others = read_scenarios(own, &base, &Limits::default()).err().unwrap_or_default();
-                return Err(std::iter::once(error.into()).chain(others).collect());
-            }
-        };
-        let mut problems = Vec::new();
-        let mut sources = Sources::default();
+        let place = SuitePlace::find(cwd, overrides)?;
+        let (top, suite) = place.parse()?;
+        let file = &place.file;
+        let (mut sources, mut problems) = (Sources::default(), Vec::new());
         let asked = overrides.profile.as_ref().map(|profile| profile.value.as_str());
         // Paths of agents are used from other folders too.
-        let whole = std::path::absolute(&base).unwrap_or_else(|_| base.clone());
-        let lanes = Lanes::of(&written, asked, &whole, &file, &mut sources, &mut problems);
-        let top_table = written.run();
-        let top = Layer::of(&top_table, None, &file, &mut problems);
-        let (profile, profile_table) = profile(&written, overrides.profile.as_ref(), &lanes, &file, &mut problems);
+        let base = std::path::absolute(&place.base).unwrap_or_else(|_| place.base.clone());
+        let lanes = Lanes::read(&top, &suite, asked, &base, file, &mut sources, &mut problems);
+        check_run(Layer { table: &top, file, profile: None }, &mut problems);
+        let profile = profile(&suite, asked, &lanes, file, &mut problems);
 
-        let (mut limits, mut retry) = (Limits::default(), RetryPolicy::default());
-        for (Table(table), name) in [
-            (&top_table.defaults, None),
-            (&profile_table.defaults, overrides.profile.as_ref().map(|name| name.value.clone())),
-        ] {
-            limits = table.limits_over(&limits);
-            retry = table.retry().over(&retry);
-            note_defaults(table, name, &file, &mut sources);
-        }
-        for (key, source) in [
-            ("suite", overrides.suite.as_ref().map(|it| &it.source)),
-            ("policy", overrides.caps.as_ref().map(|it| &it.source)),
-            ("profile", overrides.profile.as_ref().map(|it| &it.source)),
-            ("defaults.retries", overrides.retries.as_ref().map(|it| &it.source)),
-            ("defaults.retry-on", overrides.retry_on.as_ref().map(|it| &it.source)),
-            ("plugins", written.plugins.as_ref().map(|it| from(&file, it)).as_ref()),
-            ("canary", written.canary.as_ref().map(|it| from(&file, it)).as_ref()),
-        ] {
-            if let Some(source) = source {
-                sources.note(key, source.clone());
+        let layers = std::iter::once(Layer { table: &top, file, profile: None }).chain(profile.map(|table| Layer {
+            table,
+            file,
+            profile: asked,
+        }));
+        let layered = Layered::resolve(layers, &suite, overrides, &mut sources);
+        for (key, names) in [("plugins", &suite.plugins), ("canary", &suite.canary)] {
+            if let Some(names) = names {
+                sources.note(key, Source::File { place: file.place(names.span()), profile: None });
             }
         }
-        let scenarios = read_scenarios(own, &base, &limits).unwrap_or_else(|errors| {
-            problems.extend(errors);
-            BTreeMap::new()
-        });
+
+        let scenarios = collected(place.scenarios(&layered.defaults.limits), &mut problems);
         problems.extend(unknown_expected_lanes(&scenarios, &lanes));
         let caps = overrides.caps.as_ref().map(|caps| Caps::read(&cwd.join(&caps.value))).transpose();
-        let caps = caps.unwrap_or_else(|errors| {
-            problems.extend(errors);
-            None
-        });
-        let chosen = lanes.chosen(overrides.lanes.clone(), [&profile, &top], &mut sources, &mut problems);
+        let caps = collected(caps, &mut problems);
+        let written = profile.into_iter().chain([&top]).flat_map(RunTable::lane_names);
+        problems.extend(lanes.unknown_names(written, overrides.lanes.as_ref(), file));
         if overrides.jobs.as_ref().is_some_and(|jobs| jobs.value == 0) {
             problems.push(ConfigError::NoJobs);
         }
@@ -154,126 +120,175 @@ impl Settings {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let default = Policy::default();
-        let policy = Policy {
-            flaky_result: sources.pick(
-                "flaky-result",
-                [overrides.flaky_result.clone(), profile.flaky_result, top.flaky_result],
-                || default.flaky_result,
-            ),
-            xpass: sources.pick("xpass", [overrides.xpass.clone(), profile.xpass, top.xpass], || default.xpass),
-            max_fail: sources
-                .pick("max-fail", [overrides.max_fail.clone(), profile.max_fail, top.max_fail], || default.max_fail),
-            repeat_each: sources.pick(
-                "repeat-each",
-                [overrides.repeat_each.clone(), profile.repeat_each, top.repeat_each],
-                || default.repeat_each,
-            ),
-        };
-        let jobs = sources.pick("jobs", [overrides.jobs.clone(), profile.jobs, top.jobs], || DEFAULT_JOBS);
-        let reporters =
-            sources.pick("reporters", [overrides.reporters.clone(), profile.reporters, top.reporters], || {
-                vec![ReporterKind::Human]
-            });
-        let compile = compile_limits(&written.compile.0, overrides, &file, &mut sources);
-        let names = |list: Option<Spanned<Vec<Spanned<String>>>>| -> Vec<(String, Place)> {
-            let names = list.map(Spanned::into_inner).unwrap_or_default();
-            names.into_iter().map(|name| (name.get_ref().clone(), file.place(name.span()))).collect()
-        };
-        let canaries = names(written.canary);
+        let Layered { run, compile, defaults } = layered;
+        let canaries = names(suite.canary, file);
         Ok(Self {
-            plugins: names(written.plugins),
+            plugins: names(suite.plugins, file),
             canary: canaries.iter().map(|(name, _)| name.clone()).collect(),
             canary_places: canaries.into_iter().collect(),
-            lanes: chosen,
+            lanes: lanes.chosen(run.lanes.as_deref()),
             defined_lanes: lanes.defined(),
-            jobs,
+            jobs: run.jobs,
             compile,
-            limits,
-            retry,
+            limits: defaults.limits,
+            retry: defaults.retry.over(&RetryRules::default()),
             retry_override: overrides.retry(),
-            policy,
-            reporters,
+            policy: run.policy,
+            reporters: run.reporters,
             scenarios,
             agents: overrides.agents.clone(),
-            profile: overrides.profile.as_ref().map(|profile| profile.value.clone()),
-            suite,
+            profile: asked.map(str::to_owned),
+            suite: place.suite,
             caps,
-            base,
+            base: place.base,
             sources,
         })
     }
 }
 
-/// The bounds of compiling: those of flags over those of the suite.
-fn compile_limits(
-    table: &CompileTable,
-    overrides: &Overrides,
-    file: &FileText,
-    sources: &mut Sources,
-) -> CompileLimits {
-    let default = CompileLimits::default();
-    let memory = table.max_memory.as_ref().map(|it| Sourced { value: it.get_ref().0.0, source: from(file, it) });
-    let time = table.timeout.as_ref().map(|it| Sourced { value: it.get_ref().0, source: from(file, it) });
-    CompileLimits {
-        max_memory: sources
-            .pick("compile.max-memory", [overrides.compile_max_memory.clone(), memory], || default.max_memory),
-        timeout: sources.pick("compile.timeout", [overrides.compile_timeout.clone(), time], || default.timeout),
+/// The suite's file, read, and the folders around it.
+struct SuitePlace {
+    /// The file, if there is one.
+    suite: Option<PathBuf>,
+    /// The file's text; empty without a file.
+    file: FileText,
+    /// The folder of the scenarios.
+    folder: PathBuf,
+    /// The folder around that one.
+    base: PathBuf,
+}
+
+impl SuitePlace {
+    fn find(cwd: &Path, overrides: &Overrides) -> Result<Self, Vec<ConfigError>> {
+        let named = overrides.suite.as_ref().map(|suite| suite.value.as_path());
+        let path = suite_file(cwd, named).map_err(|error| vec![error])?;
+        let folder = path.parent().unwrap_or(cwd).to_owned();
+        let base = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(cwd).to_owned();
+        SuiteFolder(&folder).check_inside(&path).map_err(|error| vec![error])?;
+        let text = read(&path).map_err(|error| vec![error.into()])?;
+        let suite = text.is_some().then(|| path.clone());
+        let file = FileText { path, text: text.unwrap_or_else(|| Arc::from("")) };
+        Ok(Self { suite, file, folder, base })
+    }
+
+    fn parse(&self) -> Result<(RunTable, SuiteFile), Vec<ConfigError>> {
+        parse_both(&self.file.path, &self.file.text).map_err(|error| {
+            // The scenarios' files do not depend on the suite: their errors are reported too.
+            let others = self.scenarios(&Limits::default()).err().unwrap_or_default();
+            std::iter::once(error.into()).chain(others).collect()
+        })
+    }
+
+    fn scenarios(&self, limits: &Limits) -> Result<BTreeMap<String, ScenarioSettings>, Vec<ConfigError>> {
+        read_scenarios(SuiteFolder(&self.folder), &self.base, limits)
     }
 }
 
-fn from<T>(file: &FileText, written: &Spanned<T>) -> Source {
-    Source::File { place: file.place(written.span()), profile: None }
+/// The settings of all layers: built-in, top of the suite, profile, environment and flags.
+#[derive(Default)]
+struct Layered {
+    run: RunSettings,
+    compile: CompileLimits,
+    defaults: Defaults,
 }
 
-/// What the profile that was asked for says; nothing when none was. All profiles are checked.
-fn profile(
-    written: &SuiteFile,
-    asked: Option<&Sourced<String>>,
+impl Layered {
+    /// Puts `layers`, the weakest first, and then `overrides` over the built-in defaults.
+    fn resolve<'a>(
+        layers: impl Iterator<Item = Layer<'a, RunTable>>,
+        suite: &SuiteFile,
+        overrides: &Overrides,
+        sources: &mut Sources,
+    ) -> Self {
+        let mut all = Self::default();
+        for layer in layers {
+            let Layer { table, file, profile } = layer;
+            layer.apply("", &mut all.run, sources);
+            Layer { table: &table.defaults.0, file, profile }.apply("defaults.", &mut all.defaults, sources);
+            if profile.is_none() {
+                Layer { table: &suite.compile.0, file, profile }.apply("compile.", &mut all.compile, sources);
+            }
+        }
+        overrides.apply(&mut all.run, &mut all.compile, sources);
+        all
+    }
+}
+
+impl Overrides {
+    /// Puts the settings over those of files.
+    pub(super) fn apply(&self, run: &mut RunSettings, compile: &mut CompileLimits, sources: &mut Sources) {
+        sources.take("lanes", &self.lanes, |lanes| run.lanes = Some(lanes));
+        sources.take("jobs", &self.jobs, |jobs| run.jobs = jobs);
+        sources.take("flaky-result", &self.flaky_result, |result| run.policy.flaky_result = result);
+        sources.take("xpass", &self.xpass, |result| run.policy.xpass = result);
+        sources.take("max-fail", &self.max_fail, |limit| run.policy.max_fail = limit);
+        sources.take("repeat-each", &self.repeat_each, |times| run.policy.repeat_each = times);
+        sources.take("reporters", &self.reporters, |reporters| run.reporters = reporters);
+        sources.take("compile.max-memory", &self.compile_max_memory, |bytes| compile.max_memory = bytes);
+        sources.take("compile.timeout", &self.compile_timeout, |time| compile.timeout = time);
+        // Without a place of their own in the settings of a run.
+        sources.take("suite", &self.suite, drop);
+        sources.take("policy", &self.caps, drop);
+        sources.take("profile", &self.profile, drop);
+        sources.take("defaults.retries", &self.retries, drop);
+        sources.take("defaults.retry-on", &self.retry_on, drop);
+    }
+}
+
+/// The value, or the default after adding what is wrong to `problems`.
+fn collected<T: Default>(read: Result<T, Vec<ConfigError>>, problems: &mut Vec<ConfigError>) -> T {
+    read.unwrap_or_else(|errors| {
+        problems.extend(errors);
+        T::default()
+    })
+}
+
+/// Names in a file, with their places.
+fn names(list: Option<Spanned<Vec<Spanned<String>>>>, file: &FileText) -> Vec<(String, SourceSpan)> {
+    let names = list.map(Spanned::into_inner).unwrap_or_default();
+    names.into_iter().map(|name| (name.get_ref().clone(), file.place(name.span()))).collect()
+}
+
+fn check_run(layer: Layer<'_, RunTable>, problems: &mut Vec<ConfigError>) {
+    problems.extend(layer.problems().chain(layer.table.conflict(layer.file)).map(ConfigError::from));
+}
+
+/// The profile that was asked for. All profiles are checked.
+fn profile<'a>(
+    suite: &'a SuiteFile,
+    asked: Option<&str>,
     lanes: &Lanes,
     file: &FileText,
     problems: &mut Vec<ConfigError>,
-) -> (Layer, RunTable) {
+) -> Option<&'a RunTable> {
     let mut found = None;
-    for (name, Table(table)) in &written.profile {
+    for (name, Table(table)) in &suite.profile {
         if let Err(error) = check_name(name.get_ref()) {
             problems.push(file.error(name.span(), error.to_string()).into());
         }
-        let layer = Layer::of(table, Some(name.get_ref()), file, problems);
-        if asked.is_some_and(|asked| asked.value == *name.get_ref()) {
-            found = Some((layer, table.clone()));
+        check_run(Layer { table, file, profile: Some(name.get_ref()) }, problems);
+        if asked == Some(name.get_ref().as_str()) {
+            found = Some(table);
         } else {
-            // Those of the one that is asked for are looked at when lanes are chosen.
-            let named = layer.lanes.iter().flat_map(|lanes| &lanes.value);
-            problems.extend(named.filter_map(|(name, place)| Some(place.error(lanes.unknown(name)?).into())));
+            // The lanes of the profile that is asked for are checked with those of the suite.
+            problems.extend(lanes.unknown_names(table.lane_names(), None, file));
         }
     }
-    match (found, asked) {
-        (Some(found), _) => return found,
-        (None, Some(asked)) => {
-            let names: Vec<&str> = written.profile.keys().map(|name| name.get_ref().as_str()).collect();
-            let hint = match names.len() {
-                0 => "the suite defines none (`[profile.NAME]`)".to_owned(),
-                1 => did_you_mean(&asked.value, &names, "there is only"),
-                _ => did_you_mean(&asked.value, &names, "there are"),
-            };
-            problems.push(ConfigError::UnknownProfile { name: asked.value.clone(), hint });
-        }
-        (None, None) => {}
+    if let (None, Some(asked)) = (found, asked) {
+        let names: Vec<&str> = suite.profile.keys().map(|name| name.get_ref().as_str()).collect();
+        let hint = match names.len() {
+            0 => "the suite defines none (`[profile.NAME]`)".to_owned(),
+            1 => did_you_mean(asked, &names, "there is only"),
+            _ => did_you_mean(asked, &names, "there are"),
+        };
+        problems.push(ConfigError::UnknownProfile { name: asked.to_owned(), hint });
     }
-    Default::default()
-}
-
-fn note_defaults(table: &DefaultsTable, profile: Option<String>, file: &FileText, sources: &mut Sources) {
-    for (key, span) in table.spans() {
-        let source = Source::File { place: file.place(span), profile: profile.clone() };
-        sources.note(format!("defaults.{key}"), source);
-    }
+    found
 }
 
 /// The suite's file, whether it is there or not: `--suite` may name it, its folder, or the folder above.
 fn suite_file(cwd: &Path, given: Option<&Path>) -> Result<PathBuf, ConfigError> {
-    let found = |scenarios: PathBuf| lies_there(&scenarios).map(|()| scenarios.join(SUITE_FILE));
+    let found = |scenarios: PathBuf| check_scenarios_link(&scenarios).map(|()| scenarios.join(SUITE_FILE));
     let Some(given) = given else { return found(cwd.join(SCENARIOS_FOLDER)) };
     let path = cwd.join(given);
     if path.is_file() {
@@ -304,11 +319,11 @@ fn read_scenarios(
     let mut folders: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).filter(|path| path.is_dir()).collect();
     folders.sort();
     for folder in folders {
-        // Folders of editors and tools are none of ours.
+        // Folders of editors and tools.
         if folder.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')) {
             continue;
         }
-        if let Err(error) = suite.holds(&folder) {
+        if let Err(error) = suite.check_inside(&folder) {
             problems.push(error);
             continue;
         }
@@ -320,7 +335,7 @@ fn read_scenarios(
     if problems.is_empty() { Ok(scenarios) } else { Err(problems) }
 }
 
-/// Lanes of `[[expect-fail]]` that the suite does not have.
+/// Unknown lanes in `[[expect-fail]]`.
 fn unknown_expected_lanes(scenarios: &BTreeMap<String, ScenarioSettings>, lanes: &Lanes) -> Vec<ConfigError> {
     let named = scenarios.values().flat_map(|scenario| &scenario.expected_failures).flat_map(|it| &it.lanes);
     named.filter_map(|(name, place)| Some(place.error(lanes.unknown(name)?).into())).collect()

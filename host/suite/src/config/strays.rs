@@ -1,4 +1,4 @@
-//! Files and folders of a scenario that nobody reads, although their names say what they were meant for.
+//! Entries of a scenario's folder that are not read although their names suggest a purpose.
 
 use std::{
     collections::HashSet,
@@ -6,11 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::source::{nearest, seen_from_here};
+use super::source::seen_from_here;
+use host_model::text::nearest;
 
-/// What a scenario's folder may hold.
+/// Entries of a scenario's folder that are read.
 const KNOWN: [&str; 5] = ["scenario.toml", "root", "config", "agents", "bin"];
-/// Names that other tools and other people use for the same.
+/// Names that other tools use for them.
 const OTHER_NAMES: &[(&str, &str)] = &[
     ("fixture", "root"),
     ("fixtures", "root"),
@@ -22,15 +23,15 @@ const OTHER_NAMES: &[(&str, &str)] = &[
     ("shims", "bin"),
     ("suite.toml", "scenario.toml"),
 ];
-/// Endings that a script may have by mistake.
+/// Extensions that a script can have by mistake.
 const NOT_TOML: [&str; 5] = ["tml", "tom", "yaml", "yml", "json"];
 
-/// Something that nobody reads.
+/// An entry that is not read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stray {
-    /// Where it lies.
+    /// Its path.
     pub path: PathBuf,
-    /// What it was probably meant to be called.
+    /// The name that was probably meant.
     pub meant: String,
 }
 
@@ -40,14 +41,14 @@ impl std::fmt::Display for Stray {
     }
 }
 
-/// Those of a scenario's folder, by name. `used` are paths in it that somebody reads.
+/// The strays of a scenario's folder, by name. `used` are paths in it that are read for other reasons.
 pub(super) fn strays<'a>(folder: &Path, used: impl Iterator<Item = &'a str>) -> Vec<Stray> {
     let used: HashSet<&str> = used.filter_map(|path| path.split('/').next()).collect();
     let mut found: Vec<Stray> = entries(folder)
         .filter(|(name, _)| !used.contains(name.as_str()))
         .filter_map(|(name, path)| {
             let meant = meant(&name)?;
-            // What is there under its right name needs no other.
+            // The right name is there too.
             (!folder.join(meant).exists()).then(|| Stray { path, meant: meant.to_owned() })
         })
         .chain(entries(&folder.join("agents")).filter_map(|(name, path)| {
@@ -67,7 +68,7 @@ fn meant(name: &str) -> Option<&'static str> {
     other.map(|(_, known)| *known).or_else(|| nearest(name, KNOWN))
 }
 
-/// Names and paths, without those that begin with a dot. A folder that cannot be read has been told of by then.
+/// Names and paths, without hidden ones. A folder that cannot be read has been reported already.
 fn entries(folder: &Path) -> impl Iterator<Item = (String, PathBuf)> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let named = entries.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path()));
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_meant_for_something_else_is_found() {
+    fn misnamed_entries_are_found() {
         let folder = tempfile::tempdir().unwrap();
         for name in ["agent", "fixture", "files", "notes", "agents", "Config"] {
             fs::create_dir(folder.path().join(name)).unwrap();
@@ -93,7 +94,7 @@ mod tests {
             .collect();
         let expected = [
             ("Config", "config"),
-            // There is an `agents` beside `agent`.
+            // There is an `agents` next to `agent`.
             ("agents/b.yaml", "b.toml"),
             ("fixture", "root"),
             ("scenarios.toml", "scenario.toml"),

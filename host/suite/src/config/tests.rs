@@ -88,14 +88,14 @@ fn first_line(text: &str) -> &str {
 }
 
 #[test]
-fn whatever_is_wrong_with_a_suite_is_told_with_its_place_and_what_to_do() {
+fn suite_errors_have_a_position_and_help() {
     let long = "x".repeat(101);
     for (text, expected) in [
         ("plugin = []", "1:1: unknown key `plugin`; did you mean `plugins`?"),
         (
             "\ncolour = 1",
-            "2:1: unknown key `colour`; known are `plugins`, `canary`, `lanes`, `jobs`, `flaky-result`, `xpass`, \
-             `max-fail`, `fail-fast`, `repeat-each`, `reporters`, `defaults`, `compile`, `lane`, `profile`",
+            "2:1: unknown key `colour`; known are `plugins`, `canary`, `compile`, `profile`, `lanes`, `jobs`, \
+             `flaky-result`, `xpass`, `max-fail`, `fail-fast`, `repeat-each`, `reporters`, `defaults`, `lane`",
         ),
         ("plugins = \"a.wasm\"", "1:11: expected a list in brackets, found the text \"a.wasm\""),
         ("plugins = [1]", "1:12: expected a text in quotes, found `1`"),
@@ -210,7 +210,7 @@ fn whatever_is_wrong_with_a_suite_is_told_with_its_place_and_what_to_do() {
 }
 
 #[test]
-fn whatever_is_wrong_with_a_scenario_is_told_with_its_place_and_what_to_do() {
+fn scenario_errors_have_a_position_and_help() {
     for (text, expected) in [
         ("dedline = \"1s\"", "1:1: unknown key `dedline`; did you mean `deadline`?"),
         ("tags = \"x\"", "1:8: expected a list in brackets, found the text \"x\""),
@@ -357,7 +357,7 @@ fn whatever_is_wrong_with_a_scenario_is_told_with_its_place_and_what_to_do() {
 }
 
 #[test]
-fn whatever_is_wrong_with_a_script_is_told_with_its_place_and_what_to_do() {
+fn script_errors_have_a_position_and_help() {
     for (text, expected) in [
         (String::new(), "1:1: the key `summary` is missing; add it"),
         ("summary = \"s\"".into(), "1:1: the key `expect` is missing; add it"),
@@ -381,7 +381,7 @@ fn whatever_is_wrong_with_a_script_is_told_with_its_place_and_what_to_do() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once() {
+fn all_errors_are_reported_together() {
     let suite = Suite::of("jobs = 0\nlanes = [\"x\"]")
         .file("scenarios/a/scenario.toml", "deadlin = 1")
         .file("scenarios/b/agents/one.toml", "")
@@ -392,7 +392,7 @@ fn everything_that_is_wrong_is_told_at_once() {
 }
 
 #[test]
-fn files_that_are_none_are_told_by_name() {
+fn non_files_are_reported_by_name() {
     let folder = Suite::empty();
     fs::create_dir(folder.path("scenarios/suite.toml")).unwrap();
     assert_eq!(folder.problem(), "scenarios/suite.toml is a folder, but must be a file; move it away or rename it");
@@ -416,13 +416,13 @@ fn files_that_are_none_are_told_by_name() {
 }
 
 #[test]
-fn a_text_that_is_no_utf8_is_told_with_its_place() {
+fn invalid_utf8_is_reported_with_its_position() {
     let problem = Suite::of(b"jobs = 2\nplugins = [\"\xff\"]\n").problem();
     assert_eq!(first_line(&problem), "scenarios/suite.toml:2:13: this is no UTF-8; save the file as UTF-8");
 }
 
 #[test]
-fn a_byte_order_mark_and_windows_line_ends_change_nothing() {
+fn byte_order_marks_and_crlf_change_nothing() {
     let suite = Suite::of("\u{feff}jobs = 3\r\ncanary = [\"one\"]\r\n\r\n[lane.a]\r\n");
     let settings = suite.resolve().unwrap();
     assert_eq!((settings.jobs, settings.canary), (3, vec!["one".to_owned()]));
@@ -434,7 +434,7 @@ fn a_byte_order_mark_and_windows_line_ends_change_nothing() {
 }
 
 #[test]
-fn files_of_editors_are_none_of_ours() {
+fn editor_files_are_ignored() {
     let suite = Suite::empty()
         .file("scenarios/.git/config", "")
         .file("scenarios/one/agents/.right.toml.swp.toml", "x")
@@ -446,7 +446,7 @@ fn files_of_editors_are_none_of_ours() {
 }
 
 #[test]
-fn without_a_suite_there_are_defaults() {
+fn defaults_apply_without_a_suite() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings::resolve(folder.path(), &Overrides::default()).unwrap();
     assert_eq!((settings.jobs, settings.suite), (16, None));
@@ -457,7 +457,7 @@ fn without_a_suite_there_are_defaults() {
 }
 
 #[test]
-fn a_flag_beats_the_suite_and_the_suite_beats_the_default() {
+fn flags_beat_the_suite_which_beats_the_default() {
     let suite = Suite::of("jobs = 3\nlanes = [\"a\"]\n[lane.a]\njobs = 2\n[lane.b]\nagent = \"slow\"\n")
         .file("scenarios/one/agents/wrong.toml", AGENT);
     let lanes = |settings: &Settings| settings.lanes.iter().map(|lane| lane.name.0.clone()).collect::<Vec<_>>();
@@ -477,7 +477,7 @@ fn a_flag_beats_the_suite_and_the_suite_beats_the_default() {
 }
 
 #[test]
-fn lanes_are_those_named_once_each_or_all_that_are_defined() {
+fn lanes_are_the_named_ones_or_all() {
     let names = |text: &str| {
         let settings = Suite::of(text).resolve().unwrap();
         settings.lanes.into_iter().map(|lane| lane.name.0).collect::<Vec<_>>()
@@ -489,7 +489,7 @@ fn lanes_are_those_named_once_each_or_all_that_are_defined() {
 }
 
 #[test]
-fn a_scenario_beats_the_suite_s_defaults_limit_by_limit() {
+fn scenarios_override_single_default_limits() {
     let suite = Suite::of("[defaults]\ndeadline = \"30s\"\nmemory = \"64MiB\"\noutput = 0\n")
         .file("scenarios/one/scenario.toml", "deadline = \"1m 30s\"\ntable-elements = 18446744073709551\n");
     let settings = suite.resolve().unwrap();
@@ -501,7 +501,7 @@ fn a_scenario_beats_the_suite_s_defaults_limit_by_limit() {
 }
 
 #[test]
-fn a_folder_is_read_with_everything_in_it() {
+fn folders_are_read_completely() {
     let text = "plugin = \"../one.wasm\"\nsummary = \"s\"\nargs = [\"-v\"]\nstdin = \"in\"\n[grants]\nsession = true\n\
                 [env]\nA = \"b\"\n[session]\nprompt = \"go\"\n[expect]\nexit-code = 3\nstderr = { contains = \"x\" }\n\
                 [fixture]\ngit = true\n";
@@ -523,14 +523,14 @@ fn a_folder_is_read_with_everything_in_it() {
 }
 
 #[test]
-fn nothing_is_granted_unless_it_says_so() {
+fn grants_must_be_explicit() {
     for text in ["", "[grants]", "[grants]\nsession = false"] {
         assert!(!Suite::scenario(text).resolve().unwrap().scenarios["one"].grants.grants.has(Grant::Session), "{text}");
     }
 }
 
 #[test]
-fn the_suite_is_found_by_file_folder_and_root() {
+fn suites_are_found_by_file_folder_and_root() {
     let suite = Suite::of("jobs = 5").file("scenarios/nightly.toml", "jobs = 9").file("scenarios/one/root/f", "");
     let of = |given: &Path| {
         let settings =
@@ -547,7 +547,7 @@ fn the_suite_is_found_by_file_folder_and_root() {
 }
 
 #[test]
-fn a_suite_that_is_not_there_is_an_error_with_what_to_give() {
+fn missing_suites_are_errors_with_help() {
     let suite = Suite::of("");
     for given in ["nowhere", "scenarios/other.toml", "scenarios/suite.toml/x"] {
         let problems =
@@ -560,7 +560,7 @@ fn a_suite_that_is_not_there_is_an_error_with_what_to_give() {
 }
 
 #[test]
-fn flags_that_name_nothing_offer_the_nearest() {
+fn flags_with_unknown_names_offer_the_nearest() {
     let suite = Suite::of("[lane.claude]\n[lane.pi]")
         .file("scenarios/one/agents/right.toml", AGENT)
         .file("scenarios/two/agents/wrong-silent.toml", AGENT);
@@ -581,7 +581,7 @@ proptest! {
 
     /// No text whatever makes the parser or the marking of its place panic.
     #[test]
-    fn any_text_is_read_or_refused(text in "([a-z\"\\[\\]{}=\u{e9}\u{1F600}\t\r\n 0-9.#'-]|lane|jobs|canary|kind){0,40}") {
+    fn any_text_is_read_or_rejected(text in "([a-z\"\\[\\]{}=\u{e9}\u{1F600}\t\r\n 0-9.#'-]|lane|jobs|canary|kind){0,40}") {
         let suite = Suite::of(&text);
         if let Err(problems) = suite.resolve() {
             prop_assert!(!problems.is_empty());
@@ -590,7 +590,7 @@ proptest! {
 }
 
 #[test]
-fn a_lane_of_a_program_is_configured_and_a_profile_changes_it() {
+fn profiles_change_program_lanes() {
     let suite = Suite::of(
         r#"
         [lane.a]

@@ -9,8 +9,7 @@ use serde::{
 };
 use toml::Spanned;
 
-use super::source::did_you_mean;
-use host_model::RetryCause;
+use host_model::{RetryCause, text::did_you_mean};
 
 /// `"90s"`, `"1m 30s"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,45 +1,47 @@
-//! A suite reads nothing that lies outside of its folder: who may change it could otherwise have any file of the machine
+//! A suite reads nothing outside its folder: anyone who may change the suite could otherwise have any file of the machine
 //! copied into a root, or quoted in an error.
 
 use std::path::{Path, PathBuf};
 
 use super::{error::ConfigError, source::ReadError};
-use host_fs::{Place, place};
+use host_fs::{Location, locate};
 
 /// The folder of `suite.toml`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct SuiteFolder<'a>(pub(super) &'a Path);
 
 impl SuiteFolder<'_> {
-    /// Tells whether `path`, which need not be there, leads out of the suite by a link.
+    /// Checks that no link at `path`, which may be missing, points out of the suite.
     ///
     /// # Errors
-    /// It does, or it cannot be told where it leads.
-    pub(super) fn holds(self, path: &Path) -> Result<(), ConfigError> {
-        match leads_to(path, self.0)? {
+    /// One does, or the path cannot be resolved.
+    pub(super) fn check_inside(self, path: &Path) -> Result<(), ConfigError> {
+        match outside_target(path, self.0)? {
             None => Ok(()),
-            Some(leads_to) => Err(ConfigError::LeadsOut { path: path.to_owned(), leads_to, suite: self.0.to_owned() }),
+            Some(outside_target) => {
+                Err(ConfigError::LeadsOut { path: path.to_owned(), outside_target, suite: self.0.to_owned() })
+            }
         }
     }
 }
 
-/// The folder `scenarios` that is looked for beside others: that it leads elsewhere nobody may know.
+/// Checks the folder `scenarios` that is found without being named: its author may not know that it is a link.
 ///
 /// # Errors
-/// It leads out of the folder that it is in, or it cannot be told where it leads.
-pub(super) fn lies_there(scenarios: &Path) -> Result<(), ConfigError> {
+/// It points out of the folder that it is in, or it cannot be resolved.
+pub(super) fn check_scenarios_link(scenarios: &Path) -> Result<(), ConfigError> {
     let around = scenarios.parent().filter(|around| !around.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match leads_to(scenarios, around)? {
+    match outside_target(scenarios, around)? {
         None => Ok(()),
-        Some(leads_to) => Err(ConfigError::SuiteElsewhere { path: scenarios.to_owned(), leads_to }),
+        Some(outside_target) => Err(ConfigError::SuiteElsewhere { path: scenarios.to_owned(), outside_target }),
     }
 }
 
-/// Where `path` leads out of `folder`; `None` where it does not.
-fn leads_to(path: &Path, folder: &Path) -> Result<Option<PathBuf>, ConfigError> {
-    match place(path, folder) {
-        Ok(Place::Outside(leads_to)) => Ok(Some(leads_to)),
-        Ok(Place::Within | Place::Nowhere) => Ok(None),
+/// The target of `path` if that is outside `folder`.
+fn outside_target(path: &Path, folder: &Path) -> Result<Option<PathBuf>, ConfigError> {
+    match locate(path, folder) {
+        Ok(Location::Outside(outside_target)) => Ok(Some(outside_target)),
+        Ok(Location::Within | Location::Missing) => Ok(None),
         Err(source) => Err(ReadError::Io { path: path.to_owned(), source }.into()),
     }
 }

@@ -4,10 +4,9 @@ use std::collections::HashSet;
 
 use super::{
     Plan, SetupProblem,
-    resolve::{codes_of, command_codes, did_you_mean},
+    resolve::{codes_of, command_codes, hint},
 };
-use crate::config::nearest;
-use host_model::{Grant, Scenario, ScenarioShape, ScriptExpectation};
+use host_model::{Grant, Scenario, ScenarioShape, ScriptExpectation, text::nearest};
 
 /// Refuses a plan of which a scenario needs what it is not granted. Scenarios that were not selected do not matter.
 ///
@@ -74,7 +73,7 @@ pub fn check_scripts(scenarios: &[Scenario]) -> Result<(), Vec<SetupProblem>> {
                 script: agent.path.clone(),
                 code: code.clone(),
                 scenario: scenario.id.clone(),
-                hint: did_you_mean(code, &known),
+                hint: hint(code, &known),
             }));
         }
     }

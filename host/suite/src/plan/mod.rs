@@ -1,6 +1,8 @@
 //! What runs, in what order, where. Pure functions.
 
+mod canaries;
 mod check;
+mod folders;
 mod resolve;
 mod schedule;
 

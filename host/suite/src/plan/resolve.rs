@@ -4,15 +4,19 @@
 mod tests;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
-    ffi::OsStr,
+    collections::{BTreeMap, HashSet},
     path::{Path, PathBuf},
 };
 
-use crate::config::{GivenGrants, ScenarioSettings, Settings, SourceError, nearest, seen_from_here};
+use super::{
+    canaries::{mark_canaries, unknown_canaries},
+    folders::{Folders, names},
+};
+use crate::config::{HasSource, ScenarioSettings, Settings, SourceError, SourcedGrants, seen_from_here};
 use host_model::{
     Clause, CommandSpec, Declared, DeclaredScenario, Grant, GrantItem, LaneName, PluginFacts, Scenario, ScenarioId,
     ScenarioShape, Ungranted, check_name,
+    text::{did_you_mean, nearest},
 };
 
 /// Why the suite and the plugins do not fit together.
@@ -63,7 +67,7 @@ pub enum SetupProblem {
         /// The nearest one.
         hint: String,
     },
-    /// A file says what does not fit the plugins.
+    /// A file does not match the plugins.
     #[error(transparent)]
     Source(#[from] SourceError),
     /// A plain command's file cannot name a scenario.
@@ -74,6 +78,15 @@ pub enum SetupProblem {
         /// Why not.
         reason: String,
     },
+}
+
+impl HasSource for SetupProblem {
+    fn source_error(&self) -> Option<&SourceError> {
+        match self {
+            Self::Source(error) => Some(error),
+            _ => None,
+        }
+    }
 }
 
 /// Every scenario of `plugins`, with what its folder adds, in the order of the plugins.
@@ -99,8 +112,8 @@ pub fn resolve(plugins: &[PluginFacts], settings: &Settings) -> Result<Vec<Scena
     if !problems.is_empty() {
         return Err(problems);
     }
-    appoint_canaries(&mut scenarios, plugins, settings);
-    name_apart(&mut scenarios, plugins);
+    mark_canaries(&mut scenarios, plugins, settings);
+    disambiguate(&mut scenarios, plugins);
     Ok(scenarios)
 }
 
@@ -113,7 +126,7 @@ fn typed(
     // A folder that names another plugin is another scenario's, whatever its name.
     let folder =
         settings.scenarios.get(&declared.name).filter(|folder| folder.plugin.is_none() || names(folder, plugin));
-    let mut scenario = bare(plugin, &declared.name, settings, ScenarioShape::Typed);
+    let mut scenario = base_scenario(plugin, &declared.name, settings, ScenarioShape::Typed);
     scenario.summary.clone_from(&declared.summary);
     scenario.tags.clone_from(&declared.tags);
     scenario.clauses.clone_from(&declared.clauses);
@@ -127,7 +140,7 @@ fn typed(
             )
         }));
         problems.extend(unknown_findings(folder, &codes_of(&declared.clauses)));
-        dress(&mut scenario, folder, plugin, settings);
+        apply_folder(&mut scenario, folder, plugin, settings);
     }
     scenario.needs_session = declared.needs.contains(&Grant::Session);
     let asked = folder.map(|folder| &folder.grants.grants).unwrap_or(&scenario.grants);
@@ -176,7 +189,7 @@ fn commands(
     problems: &mut Vec<SetupProblem>,
 ) -> Vec<Scenario> {
     let stem = plugin.canonical.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let mut folders = named.that_name(plugin);
+    let mut folders = named.naming(plugin);
     if folders.is_empty() {
         let own = settings.scenarios.get(&stem);
         problems.extend(own.filter(|folder| folder.lacks_its_plugin()).map(|folder| without_folder(folder, plugin)));
@@ -186,7 +199,7 @@ fn commands(
         if let Err(error) = check_name(&stem) {
             problems.push(SetupProblem::CommandName { plugin: plugin.path.clone(), reason: error.to_string() });
         }
-        return vec![bare(plugin, &stem, settings, command(plugin, CommandSpec::default()))];
+        return vec![base_scenario(plugin, &stem, settings, command(plugin, CommandSpec::default()))];
     }
     folders
         .into_iter()
@@ -197,10 +210,10 @@ fn commands(
             }
             problems.extend(unknown_findings(folder, &command_codes(&folder.command)));
             let shape = command(plugin, folder.command.clone());
-            let mut scenario = bare(plugin, &folder.name, settings, shape);
+            let mut scenario = base_scenario(plugin, &folder.name, settings, shape);
             scenario.summary = folder.summary.clone().unwrap_or_default();
             scenario.needs_session = folder.command.session.is_some();
-            dress(&mut scenario, folder, plugin, settings);
+            apply_folder(&mut scenario, folder, plugin, settings);
             scenario
         })
         .collect()
@@ -226,7 +239,7 @@ fn without_folder(folder: &ScenarioSettings, plugin: &PluginFacts) -> SetupProbl
     wrong(folder, "plugin", what)
 }
 
-fn bare(plugin: &PluginFacts, name: &str, settings: &Settings, shape: ScenarioShape) -> Scenario {
+fn base_scenario(plugin: &PluginFacts, name: &str, settings: &Settings, shape: ScenarioShape) -> Scenario {
     Scenario {
         id: ScenarioId(name.to_owned()),
         plugin: plugin.id,
@@ -249,7 +262,7 @@ fn bare(plugin: &PluginFacts, name: &str, settings: &Settings, shape: ScenarioSh
     }
 }
 
-fn dress(scenario: &mut Scenario, folder: &ScenarioSettings, plugin: &PluginFacts, settings: &Settings) {
+fn apply_folder(scenario: &mut Scenario, folder: &ScenarioSettings, plugin: &PluginFacts, settings: &Settings) {
     let mut known: HashSet<String> = scenario.tags.iter().cloned().collect();
     scenario.tags.extend(folder.tags.iter().filter(|tag| known.insert((*tag).clone())).cloned());
     grant(scenario, &folder.grants, plugin, settings);
@@ -262,8 +275,8 @@ fn dress(scenario: &mut Scenario, folder: &ScenarioSettings, plugin: &PluginFact
     scenario.agents.clone_from(&folder.agents);
 }
 
-/// Gives a scenario what it asks for and the policy allows. What it asks for beyond that is told where it would run.
-fn grant(scenario: &mut Scenario, asked: &GivenGrants, plugin: &PluginFacts, settings: &Settings) {
+/// Grants a scenario what it requests and the policy allows. Further requests are reported where it would run.
+fn grant(scenario: &mut Scenario, asked: &SourcedGrants, plugin: &PluginFacts, settings: &Settings) {
     scenario.grants.clone_from(&asked.grants);
     let Some(caps) = &settings.caps else { return };
     let excess = caps.excess(asked, &scenario.name, &plugin.digest);
@@ -291,57 +304,10 @@ fn unknown_findings(folder: &ScenarioSettings, known: &[&str]) -> Vec<SetupProbl
     let unknown = codes.filter(|(code, _)| !known.is_empty() && !known.contains(&code.as_str()));
     unknown
         .map(|(code, place)| {
-            let hint = did_you_mean(code, known);
+            let hint = hint(code, known);
             place.error(format!("the scenario `{}` has no finding `{code}`{hint}", folder.name)).into()
         })
         .collect()
-}
-
-/// Which plugin a folder names: a file, or, where none is there, any of that name elsewhere.
-#[derive(PartialEq, Eq, Hash)]
-enum Target<'a> {
-    File(&'a Path),
-    Elsewhere(&'a OsStr),
-}
-
-fn target(folder: &ScenarioSettings) -> Option<Target<'_>> {
-    let elsewhere = || folder.plugin.as_deref()?.file_name().map(Target::Elsewhere);
-    folder.plugin_canonical.as_deref().map(Target::File).or_else(elsewhere)
-}
-
-/// What a folder may name a plugin by.
-fn targets(plugin: &PluginFacts) -> impl Iterator<Item = Target<'_>> {
-    std::iter::once(Target::File(&plugin.canonical)).chain(plugin.canonical.file_name().map(Target::Elsewhere))
-}
-
-/// Whether a folder's `plugin` is this one.
-fn names(folder: &ScenarioSettings, plugin: &PluginFacts) -> bool {
-    target(folder).is_some_and(|target| targets(plugin).any(|own| own == target))
-}
-
-/// The folders that name a plugin, by what they name.
-struct Folders<'a>(HashMap<Target<'a>, Vec<&'a ScenarioSettings>>);
-
-impl<'a> Folders<'a> {
-    fn of(settings: &'a Settings) -> Self {
-        let mut folders: HashMap<_, Vec<_>> = HashMap::new();
-        for folder in settings.scenarios.values() {
-            if let Some(target) = target(folder) {
-                folders.entry(target).or_default().push(folder);
-            }
-        }
-        Self(folders)
-    }
-
-    /// Those for which [`names`] holds, by name.
-    fn that_name<'b>(&'b self, plugin: &'b PluginFacts) -> Vec<&'a ScenarioSettings>
-    where
-        'a: 'b,
-    {
-        let mut found: Vec<_> = targets(plugin).filter_map(|target| self.0.get(&target)).flatten().copied().collect();
-        found.sort_by(|one, other| one.name.cmp(&other.name));
-        found
-    }
 }
 
 fn folders_without_scenario(
@@ -349,7 +315,7 @@ fn folders_without_scenario(
     declared: &[DeclaredScenario],
     folders: &Folders<'_>,
 ) -> Vec<SetupProblem> {
-    let folders = folders.that_name(plugin);
+    let folders = folders.naming(plugin);
     if folders.is_empty() {
         return Vec::new();
     }
@@ -359,50 +325,14 @@ fn folders_without_scenario(
         .into_iter()
         .filter(|folder| !listed.contains(folder.name.as_str()))
         .map(|folder| {
-            let (of, hint) = (seen_from_here(&plugin.path), did_you_mean(&folder.name, &known));
+            let (of, hint) = (seen_from_here(&plugin.path), hint(&folder.name, &known));
             wrong(folder, "plugin", format!("the plugin `{of}` has no scenario `{}`{hint}", folder.name))
         })
         .collect()
 }
 
-/// Says which scenarios the suite's `canary` means. A name alone could be any plugin's, also that of a stranger who lists
-/// the name: `PLUGIN::NAME` means one, and so does a name whose folder is tied to a plugin. Where neither says so, all
-/// scenarios of the name are meant, and the lane opens when one of them passes.
-fn appoint_canaries(scenarios: &mut [Scenario], plugins: &[PluginFacts], settings: &Settings) {
-    let plugins: BTreeMap<_, _> = plugins.iter().map(|plugin| (plugin.id, plugin)).collect();
-    for scenario in scenarios {
-        let plugin = plugins[&scenario.plugin];
-        let tie = settings.scenarios.get(&scenario.name).filter(|folder| folder.plugin.is_some());
-        let is_meant = |entry: &&String| match entry.rsplit_once("::") {
-            Some((label, name)) => label == plugin.label && name == scenario.name,
-            None => **entry == scenario.name && tie.is_none_or(|folder| names(folder, plugin)),
-        };
-        scenario.canary = settings.canary.iter().find(is_meant).cloned();
-    }
-}
-
-fn unknown_canaries(scenarios: &[Scenario], plugins: &[PluginFacts], settings: &Settings) -> Vec<SetupProblem> {
-    let known: BTreeSet<&str> = scenarios
-        .iter()
-        .map(|scenario| scenario.name.as_str())
-        .chain(settings.scenarios.keys().map(String::as_str))
-        .collect();
-    let labels: BTreeMap<_, _> = plugins.iter().map(|plugin| (plugin.id, plugin.label.as_str())).collect();
-    let qualified: BTreeSet<String> =
-        scenarios.iter().map(|scenario| format!("{}::{}", labels[&scenario.plugin], scenario.name)).collect();
-    let is_known = |name: &str| known.contains(name) || qualified.contains(name);
-    let unknown = settings.canary_places.iter().filter(|(name, _)| !is_known(name));
-    let qualified = qualified.iter().map(String::as_str).filter(|_| settings.canary.iter().any(|it| it.contains("::")));
-    let known: Vec<&str> = known.iter().copied().chain(qualified).collect();
-    unknown
-        .map(|(name, place)| {
-            place.error(format!("the canary `{name}` is no scenario{}", did_you_mean(name, &known))).into()
-        })
-        .collect()
-}
-
 /// Puts the plugin's label before names that more than one plugin uses.
-fn name_apart(scenarios: &mut [Scenario], plugins: &[PluginFacts]) {
+fn disambiguate(scenarios: &mut [Scenario], plugins: &[PluginFacts]) {
     let mut uses: BTreeMap<String, usize> = BTreeMap::new();
     for scenario in scenarios.iter() {
         *uses.entry(scenario.name.clone()).or_default() += 1;
@@ -413,15 +343,9 @@ fn name_apart(scenarios: &mut [Scenario], plugins: &[PluginFacts]) {
     }
 }
 
-pub(super) fn did_you_mean(name: &str, known: &[&str]) -> String {
-    match nearest(name, known.iter().copied()) {
-        Some(near) => format!("; did you mean `{near}`?"),
-        None if known.is_empty() => String::new(),
-        None => {
-            let shown: Vec<_> = known.iter().take(8).map(|name| format!("`{name}`")).collect();
-            format!("; there are {}{}", shown.join(", "), if known.len() > 8 { ", …" } else { "" })
-        }
-    }
+/// What `name` was probably meant to be, after a semicolon.
+pub(super) fn hint(name: &str, known: &[&str]) -> String {
+    if known.is_empty() { String::new() } else { format!("; {}", did_you_mean(name, known, "there are")) }
 }
 
 /// What is wrong with `key` in a folder's file.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::civil::Date;
 
 use crate::config::{LaneKind, LaneSettings, Settings};
-use host_model::{Canary, Confinement, ExpectedFailure, LaneName, Policy, RetryPolicy, Scenario, ScenarioId, TrialId};
+use host_model::{Canary, Confinement, ExpectedFailure, LaneName, RetryRules, RunRules, Scenario, ScenarioId, TrialId};
 
 /// What of the suite to run.
 #[derive(Clone, Debug, Default)]
@@ -32,10 +32,10 @@ impl Selection {
 pub struct Plan {
     /// The lanes with their trials.
     pub lanes: Vec<LanePlan>,
-    /// Attempts at once over all lanes.
+    /// Attempts in parallel over all lanes.
     pub jobs: usize,
     /// What holds for the whole run.
-    pub policy: Policy,
+    pub policy: RunRules,
     /// Whether canaries were made ordinary trials.
     pub canary_skipped: bool,
 }
@@ -51,7 +51,7 @@ pub struct LanePlan {
     pub confinement: Confinement,
     /// Why nothing of it is run, if so; see [`LanePlan::skip`].
     pub skipped: Option<String>,
-    /// Attempts at once in this lane.
+    /// Attempts in parallel in this lane.
     pub jobs: Option<usize>,
     /// After so many trials in a row that end as faults of the whole lane nothing more of it starts; 0 is never.
     pub breaker: u32,
@@ -90,7 +90,7 @@ pub struct PlannedTrial {
     /// The scripted agent that plays it, in a scripted lane.
     pub agent: Option<String>,
     /// When it is tried again.
-    pub retry: RetryPolicy,
+    pub retry: RetryRules,
     /// Its known failures in this lane that are still accepted.
     pub expected: Vec<ExpectedFailure>,
     /// Those that are not accepted any more.
@@ -165,7 +165,7 @@ impl PlannedTrial {
     /// A trial that is neither tried again nor expected to fail.
     #[must_use]
     pub fn once(id: TrialId, scenario: Arc<Scenario>, canary: Canary, agent: Option<String>) -> Self {
-        let retry = RetryPolicy::default();
+        let retry = RetryRules::default();
         Self { id, scenario, canary, agent, retry, expected: Vec::new(), expired: Vec::new(), repetition: None }
     }
 

@@ -11,8 +11,9 @@ use tokio::task::block_in_place;
 
 use super::{ArtifactPlace, AttemptExecutor};
 use crate::runner::unwind::caught_now;
+use host_fs::remove_tree;
 use host_model::{Fault, FaultClass, Redactor};
-use host_wasm::sandbox::{AttemptDirs, Workspace, remove_tree};
+use host_wasm::sandbox::{AttemptDirs, Workspace};
 
 /// How long a step waits before it is tried again where the machine is short of something: attempts that end give
 /// back what they hold.

@@ -3,6 +3,8 @@ use std::{
     os::unix::fs::{PermissionsExt, symlink},
 };
 
+use rustix::fs::Mode;
+
 use super::*;
 
 struct Trees {
@@ -60,8 +62,8 @@ fn a_swapped_in_pipe_or_link_is_not_followed() {
     rustix::fs::mkfifoat(CWD, trees.from.join("pipe"), Mode::RUSR | Mode::WUSR).unwrap();
     symlink("/etc/passwd", trees.from.join("link")).unwrap();
     let root = open_directory(CWD, trees.from.as_os_str()).unwrap();
-    assert_eq!(open_regular(&root, OsStr::new("pipe")).unwrap_err(), "is no regular file");
-    assert!(open_regular(&root, OsStr::new("link")).is_err());
+    assert_eq!(open_file(&root, OsStr::new("pipe")).unwrap_err(), "is no regular file");
+    assert!(open_file(&root, OsStr::new("link")).is_err());
     symlink("/etc", trees.from.join("folder")).unwrap();
     assert!(open_directory(&root, OsStr::new("folder")).is_err());
 }

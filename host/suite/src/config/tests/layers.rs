@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Debug};
 
 use super::*;
-use host_model::{CountsAs, FaultClass, ReporterKind, RetryCause, RetryPolicy};
+use host_model::{CountsAs, FaultClass, ReporterKind, RetryCause, RetryRules};
 
 /// How a setting is said in a file with the value number `n`, 1 to 4, and by a flag or variable; and what it is then.
 struct Setting {
@@ -31,7 +31,7 @@ fn cause(n: u32) -> RetryCause {
 }
 
 fn causes(n: u32) -> BTreeSet<RetryCause> {
-    if n == 0 { RetryPolicy::default().on } else { [cause(n)].into() }
+    if n == 0 { RetryRules::default().on } else { [cause(n)].into() }
 }
 
 fn reporter(n: u32) -> ReporterKind {
@@ -39,7 +39,7 @@ fn reporter(n: u32) -> ReporterKind {
 }
 
 /// The retries of the scenario `one` as the plan makes them.
-fn retry(settings: &Settings) -> RetryPolicy {
+fn retry(settings: &Settings) -> RetryRules {
     settings.retry_override.over(&settings.scenarios["one"].retry.over(&settings.lanes[0].retry.over(&settings.retry)))
 }
 
@@ -157,7 +157,7 @@ fn asked_by(name: &str) -> Source {
 }
 
 #[test]
-fn the_strongest_that_speaks_wins_for_every_setting_and_every_set_of_speakers() {
+fn the_strongest_source_wins_for_every_setting() {
     const LANES: &str = "[lane.l1]\n[lane.l2]\n[lane.l3]\n[lane.l4]\n";
     for setting in SETTINGS {
         for speakers in 0_u32..16 {
@@ -200,14 +200,14 @@ fn the_strongest_that_speaks_wins_for_every_setting_and_every_set_of_speakers() 
 }
 
 #[test]
-fn a_profile_that_is_not_asked_for_says_nothing() {
+fn other_profiles_have_no_effect() {
     let suite = Suite::of("jobs = 2\n[profile.ci]\njobs = 9\n[profile.ci.defaults]\nretries = 3");
     let settings = suite.resolve().unwrap();
     assert_eq!((settings.jobs, settings.retry.retries, settings.profile), (2, 0, None));
 }
 
 #[test]
-fn a_scenario_beats_its_lane_which_beats_the_defaults_and_a_flag_beats_them_all() {
+fn flags_beat_scenarios_beat_lanes_beat_defaults() {
     let suite = |lane: &str, scenario: &str| {
         Suite::of(format!("[defaults]\nretries = 1\n[profile.ci.defaults]\nretries = 2\n[lane.a]\n{lane}\n"))
             .file("scenarios/one/scenario.toml", scenario)
@@ -224,19 +224,19 @@ fn a_scenario_beats_its_lane_which_beats_the_defaults_and_a_flag_beats_them_all(
 }
 
 #[test]
-fn what_one_source_leaves_out_another_says() {
+fn sources_complete_each_other() {
     let suite = Suite::of(
         "[defaults]\nretry-on = [\"fail\"]\n[profile.ci.defaults]\nretry-delay = \"0s\"\n[lane.a]\nretries = 2\nbreaker = 0",
     )
     .file("scenarios/one/scenario.toml", "retries = 5");
     let overrides = Overrides { profile: flag("--profile", "ci".to_owned()), ..Overrides::default() };
     let settings = suite.with(&overrides).unwrap();
-    let expected = RetryPolicy { retries: 5, on: [RetryCause::Fail].into(), delay: Duration::ZERO };
+    let expected = RetryRules { retries: 5, on: [RetryCause::Fail].into(), delay: Duration::ZERO };
     assert_eq!((retry(&settings), settings.lanes[0].breaker), (expected, 0));
 }
 
 #[test]
-fn a_source_is_told_by_its_place() {
+fn sources_show_their_position() {
     let suite = Suite::of("canary = []\njobs = 2\n\n[profile.ci]\nmax-fail = 7\n");
     let overrides = Overrides { profile: flag("--profile", "ci".to_owned()), ..Overrides::default() };
     let settings = suite.with(&overrides).unwrap();
@@ -248,7 +248,7 @@ fn a_source_is_told_by_its_place() {
 }
 
 #[test]
-fn a_profile_that_is_not_there_offers_the_nearest() {
+fn unknown_profiles_offer_the_nearest() {
     let unknown = |suite: &str, name: &str| {
         Suite::of(suite)
             .with(&Overrides { profile: flag("--profile", name.to_owned()), ..Overrides::default() })
@@ -261,7 +261,7 @@ fn a_profile_that_is_not_there_offers_the_nearest() {
 }
 
 #[test]
-fn an_expected_failure_is_read_in_all_its_forms() {
+fn expected_failures_are_read_in_every_form() {
     let text = "[[expect-fail]]\nlane = \"b\"\nfindings = \"x\"\nowner = \"ada\"\nreason = \"r\"\nuntil = 2026-12-31\n\
                 [[expect-fail]]\nlane = [\"a\", \"scripted\"]\nfindings = [\"y\", \"z\"]\nowner = \"bob\"\nreason = \"s\"\n\
                 until = \"2027-01-01\"\n[[expect-fail]]\nfindings = \"x\"\nowner = \"o\"\nreason = \"t\"\nuntil = 2026-01-01\n";
@@ -280,7 +280,7 @@ fn an_expected_failure_is_read_in_all_its_forms() {
 }
 
 #[test]
-fn expected_faults_are_read_with_findings_or_without() {
+fn expected_faults_need_no_findings() {
     let rest = "owner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31\n";
     let text = format!(
         "[[expect-fail]]\nclass = \"trap\"\n{rest}[[expect-fail]]\nclass = [\"limit\", \"denied\"]\nfindings = \"x\"\n{rest}"

@@ -19,7 +19,7 @@ fn link(suite: &Suite, target: &str, name: &str) {
 }
 
 #[test]
-fn nothing_that_a_suite_reads_leads_out_of_it() {
+fn suites_read_nothing_outside_their_folder() {
     for (name, target) in [
         ("scenarios/suite.toml", "../outside/scenario.toml"),
         ("scenarios/two", "../outside"),
@@ -71,7 +71,7 @@ fn links_within_the_suite_are_followed() {
 
 /// The suite's folder itself may lie anywhere, if somebody has named it.
 #[test]
-fn a_suite_elsewhere_is_read_where_it_is_named_and_not_where_it_is_found() {
+fn suites_behind_links_are_read_only_when_named() {
     let suite = suite();
     fs::rename(suite.path("scenarios"), suite.path("moved")).unwrap();
     fs::create_dir(suite.path("cwd")).unwrap();
@@ -95,7 +95,7 @@ fn a_suite_elsewhere_is_read_where_it_is_named_and_not_where_it_is_found() {
 }
 
 #[test]
-fn files_that_never_end_or_are_too_large_are_told_and_not_read() {
+fn endless_and_large_files_are_not_read() {
     let fifo = |path: PathBuf| {
         rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
     };

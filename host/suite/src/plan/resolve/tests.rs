@@ -86,7 +86,7 @@ impl Place {
 }
 
 #[test]
-fn a_scenario_is_what_its_plugin_declares_and_its_folder_adds() {
+fn scenarios_combine_plugin_and_folder() {
     let place = Place::new()
         .typed("a.wasm", "a", &[("one", &[Grant::Session]), ("two", &[])])
         .file(
@@ -105,7 +105,7 @@ fn a_scenario_is_what_its_plugin_declares_and_its_folder_adds() {
 }
 
 #[test]
-fn names_that_several_plugins_use_are_told_apart_by_the_plugin_s_label() {
+fn shared_names_get_the_label_of_the_plugin() {
     let place = Place::new()
         .typed("a.wasm", "a", &[("same", &[]), ("own", &[])])
         .typed("b.wasm", "b", &[("same", &[])])
@@ -114,7 +114,7 @@ fn names_that_several_plugins_use_are_told_apart_by_the_plugin_s_label() {
 }
 
 #[test]
-fn what_is_needed_and_not_granted_is_noted_with_the_place_to_grant_it() {
+fn missing_grants_name_the_place_to_add_them() {
     let place =
         Place::new().typed("a.wasm", "a", &[("one", &[Grant::Session])]).file("scenarios/one/scenario.toml", "");
     assert_eq!(
@@ -125,7 +125,7 @@ fn what_is_needed_and_not_granted_is_noted_with_the_place_to_grant_it() {
 }
 
 #[test]
-fn a_grant_that_is_missing_for_want_of_a_folder_says_so() {
+fn missing_folders_are_named_with_missing_grants() {
     let place =
         Place::new().typed("a.wasm", "a", &[("gate", &[Grant::Session])]).file("scenarios/gat/scenario.toml", "");
     let told = place.ungranted();
@@ -133,7 +133,7 @@ fn a_grant_that_is_missing_for_want_of_a_folder_says_so() {
 }
 
 #[test]
-fn a_policy_caps_what_is_asked_for_and_the_excess_is_told_with_both_places() {
+fn grants_beyond_the_policy_are_reported_with_both_positions() {
     let place = Place::new()
         .typed("a.wasm", "a", &[("one", &[Grant::Session, Grant::Http])])
         .file(
@@ -155,7 +155,7 @@ fn a_policy_caps_what_is_asked_for_and_the_excess_is_told_with_both_places() {
 }
 
 #[test]
-fn a_folder_of_another_plugin_grants_nothing() {
+fn folders_of_other_plugins_grant_nothing() {
     let place = Place::new()
         .typed("a.wasm", "a", &[("one", &[Grant::Session])])
         .typed("b.wasm", "b", &[("one", &[Grant::Session])])
@@ -168,7 +168,7 @@ fn a_folder_of_another_plugin_grants_nothing() {
 }
 
 #[test]
-fn a_folder_that_names_a_plugin_without_such_a_scenario_offers_the_nearest() {
+fn folders_without_a_scenario_offer_the_nearest() {
     let place = Place::new().typed("plugins/a.wasm", "a", &[("gate", &[]), ("hook", &[])]);
     let place = place.file("scenarios/gaet/scenario.toml", "tags = []\nplugin = \"plugins/a.wasm\"");
     assert_eq!(
@@ -178,7 +178,7 @@ fn a_folder_that_names_a_plugin_without_such_a_scenario_offers_the_nearest() {
 }
 
 #[test]
-fn a_folder_s_plugin_may_lie_elsewhere_under_the_same_name() {
+fn plugins_of_the_same_name_match_in_other_folders() {
     let place = Place::new()
         .command("built/tool.wasm", "tool")
         .file("scenarios/one/scenario.toml", "plugin = \"plugins/tool.wasm\"");
@@ -186,7 +186,7 @@ fn a_folder_s_plugin_may_lie_elsewhere_under_the_same_name() {
 }
 
 #[test]
-fn a_plugin_is_what_a_link_or_a_detour_leads_to() {
+fn plugins_are_compared_by_canonical_path() {
     let place = Place::new()
         .typed("built/a.wasm", "a", &[("one", &[Grant::Session])])
         .file("scenarios/one/scenario.toml", "plugin = \"plugins/../built/../linked.wasm\"\n[grants]\nsession = true")
@@ -196,7 +196,7 @@ fn a_plugin_is_what_a_link_or_a_detour_leads_to() {
 }
 
 #[test]
-fn thousands_of_folders_and_plugins_are_brought_together_at_once() {
+fn thousands_of_folders_are_matched_quickly() {
     let mut place = Place::new();
     for index in 0..300 {
         place = place.command(&format!("p{index}.wasm"), &format!("p{index}")).file(
@@ -210,7 +210,7 @@ fn thousands_of_folders_and_plugins_are_brought_together_at_once() {
 }
 
 #[test]
-fn a_command_is_one_scenario_for_each_folder_that_names_it() {
+fn each_folder_of_a_command_is_a_scenario() {
     let place = Place::new()
         .command("tool.wasm", "tool")
         .file("scenarios/first/scenario.toml", "plugin = \"tool.wasm\"\nargs = [\"1\"]\nsummary = \"the first\"")
@@ -227,7 +227,7 @@ fn a_command_is_one_scenario_for_each_folder_that_names_it() {
 }
 
 #[test]
-fn a_command_that_no_folder_names_goes_by_its_file_name() {
+fn commands_without_a_folder_use_their_file_name() {
     let place =
         Place::new().command("tool.wasm", "tool").file("scenarios/tool/scenario.toml", "[expect]\nexit-code = 3");
     let scenarios = place.resolve().unwrap();
@@ -237,7 +237,7 @@ fn a_command_that_no_folder_names_goes_by_its_file_name() {
 }
 
 #[test]
-fn a_command_s_file_must_be_able_to_name_a_scenario() {
+fn file_names_of_commands_must_be_scenario_names() {
     let problem = Place::new().command("a b.wasm", "a b").problem();
     assert!(problem.starts_with("`a b.wasm` cannot name a scenario: `a b` is no name: use up to"), "{problem}");
     assert!(problem.ends_with("rename the file"), "{problem}");
@@ -246,7 +246,7 @@ fn a_command_s_file_must_be_able_to_name_a_scenario() {
 }
 
 #[test]
-fn keys_of_commands_are_refused_for_typed_plugins_each_in_its_place() {
+fn command_keys_are_refused_for_typed_plugins() {
     let place = Place::new().typed("a.wasm", "a", &[("one", &[])]).file(
         "scenarios/one/scenario.toml",
         "summary = \"s\"\nargs = []\nstdin = \"\"\n[env]\n[session]\nprompt = \"p\"\n[expect]\n",
@@ -267,7 +267,7 @@ fn keys_of_commands_are_refused_for_typed_plugins_each_in_its_place() {
 }
 
 #[test]
-fn a_command_s_session_needs_the_grant() {
+fn sessions_of_commands_need_the_grant() {
     let place = Place::new().command("one.wasm", "one");
     let place = place.file("scenarios/one/scenario.toml", "[session]\nprompt = \"go\"");
     assert_eq!(
@@ -279,7 +279,7 @@ fn a_command_s_session_needs_the_grant() {
 }
 
 #[test]
-fn an_unknown_canary_is_told_with_its_place_and_the_nearest() {
+fn unknown_canaries_offer_the_nearest() {
     let place = Place::new()
         .typed("a.wasm", "a", &[("gate", &[])])
         .file("scenarios/suite.toml", "canary = [\n  \"gate\",\n  \"gaet\",\n]");
@@ -289,7 +289,7 @@ fn an_unknown_canary_is_told_with_its_place_and_the_nearest() {
 }
 
 #[test]
-fn a_canary_whose_plugin_was_not_given_is_known_by_its_folder() {
+fn canaries_of_absent_plugins_are_known_by_folder() {
     let place = Place::new()
         .typed("a.wasm", "a", &[("gate", &[])])
         .file("scenarios/suite.toml", "canary = [\"first\"]")
@@ -298,7 +298,7 @@ fn a_canary_whose_plugin_was_not_given_is_known_by_its_folder() {
 }
 
 #[test]
-fn everything_that_does_not_fit_is_told_at_once() {
+fn all_mismatches_are_reported_together() {
     let place = Place::new()
         .typed("a.wasm", "a", &[("one", &[]), ("two", &[])])
         .command("b c.wasm", "b c")
@@ -309,7 +309,7 @@ fn everything_that_does_not_fit_is_told_at_once() {
 
 /// A canary is a scenario of one plugin, and not whatever lists its name.
 #[test]
-fn a_canary_is_meant_by_its_plugin_where_something_says_which() {
+fn canaries_are_matched_by_their_plugin() {
     let two = || {
         Place::new().typed("ours.wasm", "ours", &[("smoke", &[]), ("gate", &[])]).typed(
             "theirs.wasm",

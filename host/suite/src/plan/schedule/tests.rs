@@ -71,7 +71,7 @@ fn names(trials: &[Arc<PlannedTrial>]) -> Vec<&str> {
 }
 
 #[test]
-fn every_lane_runs_every_scenario_behind_its_own_canary() {
+fn every_lane_runs_its_canary_first() {
     let scenarios = vec![scenario("a", 60), scenario("first", 60), scenario("b", 60)];
     let plan = plan(scenarios, &settings(&["x", "y"], &["first"]), &Selection::default());
     assert_eq!(plan.lanes.len(), 2);
@@ -83,7 +83,7 @@ fn every_lane_runs_every_scenario_behind_its_own_canary() {
 }
 
 #[test]
-fn the_canary_runs_although_it_was_not_selected() {
+fn canaries_run_without_being_selected() {
     let scenarios = || vec![scenario("first", 60), scenario("gate", 60), scenario("hook", 60)];
     let settings = settings(&["l"], &["first"]);
     let plan_of = |texts: &[&str]| plan(scenarios(), &settings, &filter(texts)).lanes.remove(0);
@@ -98,7 +98,7 @@ fn the_canary_runs_although_it_was_not_selected() {
 }
 
 #[test]
-fn without_canaries_they_are_ordinary_trials_and_that_is_told() {
+fn without_canaries_they_are_ordinary_trials() {
     let scenarios = || vec![scenario("first", 60), scenario("gate", 60)];
     let selection = Selection { filters: vec!["gate".into()], no_canary: true, ..Default::default() };
     let plan_of = |canary: &[&str], selection: &Selection| plan(scenarios(), &settings(&["l"], canary), selection);
@@ -112,7 +112,7 @@ fn without_canaries_they_are_ordinary_trials_and_that_is_told() {
 }
 
 #[test]
-fn the_longest_deadline_goes_first_and_equal_ones_keep_their_order() {
+fn long_deadlines_start_first() {
     let scenarios = [("c", 60), ("a", 10), ("long", 600), ("b", 60), ("also-long", 600)];
     let scenarios = scenarios.map(|(name, deadline)| scenario(name, deadline)).into();
     let plan = plan(scenarios, &settings(&["l"], &[]), &Selection::default());
@@ -120,7 +120,7 @@ fn the_longest_deadline_goes_first_and_equal_ones_keep_their_order() {
 }
 
 #[test]
-fn an_agent_that_was_asked_for_plays_where_a_scenario_has_it() {
+fn requested_agents_run_where_they_exist() {
     let scenarios = vec![with_agents("a", &["right", "wrong"]), with_agents("b", &["right", "other"])];
     let asked = |agents: &[&str]| {
         let mut settings = settings(&["l"], &[]);
@@ -138,7 +138,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn every_selected_scenario_is_planned_exactly_once_in_each_lane(
+    fn selected_scenarios_are_planned_once_per_lane(
         shapes in proptest::collection::vec(("[ab]{1,3}", 1_u64..5), 0..12),
         lanes in 0_usize..4,
         canary in proptest::collection::vec("[ab]{1,3}", 0..3),
@@ -179,7 +179,7 @@ proptest! {
 }
 
 #[test]
-fn a_plan_is_refused_for_what_it_runs_ungranted_and_for_nothing_else() {
+fn plans_are_refused_only_for_missing_grants() {
     let mut needy = scenario("needy", 1);
     needy.ungranted = vec![Ungranted { grant: Grant::Session, problem: "needs it".into() }];
     let settings = settings(&["one", "two"], &[]);
@@ -191,7 +191,7 @@ fn a_plan_is_refused_for_what_it_runs_ungranted_and_for_nothing_else() {
 }
 
 #[test]
-fn an_agent_that_a_scenario_does_not_have_is_told_with_those_it_has() {
+fn missing_agents_are_reported_with_the_known_ones() {
     let grants: Grants = [GrantItem::Session].into_iter().collect();
     let mut acted = Scenario { grants, ..with_agents("acted", &["rihgt", "wrong"]) };
     let settings = settings(&["one"], &[]);

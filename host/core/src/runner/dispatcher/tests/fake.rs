@@ -13,7 +13,7 @@ use tokio::{
 
 use super::super::*;
 use crate::runner::executor::Executing;
-use host_model::{Confinement, Finding, GrantItem, LaneName, Policy, Report, RunId, Scenario, TrialId};
+use host_model::{Confinement, Finding, GrantItem, LaneName, Report, RunId, RunRules, Scenario, TrialId};
 use host_suite::config::LaneKind;
 use host_suite::plan::{LanePlan, PlannedTrial};
 
@@ -214,7 +214,7 @@ impl Executor for Fake {
 
 /// A plan of `lanes`.
 pub(super) fn plan(jobs: usize, lanes: Vec<LanePlan>) -> Plan {
-    Plan { lanes, jobs, policy: Policy::default(), canary_skipped: false }
+    Plan { lanes, jobs, policy: RunRules::default(), canary_skipped: false }
 }
 
 /// A lane with scenarios of these names.

@@ -10,7 +10,7 @@ use super::{
     fake::{Act, End, Fake, Log, lane, plan, run, started, verdict},
     seconds,
 };
-use host_model::{CountsAs, ExpectedFailure, Grants, RetryCause, RetryPolicy, Scenario, ScenarioId, TrialId};
+use host_model::{CountsAs, ExpectedFailure, Grants, RetryCause, RetryRules, Scenario, ScenarioId, TrialId};
 use host_suite::plan::{LanePlan, PlannedTrial};
 
 fn fault(class: FaultClass, after: Duration) -> Act {
@@ -31,7 +31,7 @@ fn each(lane: LanePlan, change: impl Fn(&mut PlannedTrial)) -> LanePlan {
 
 pub(super) fn retried(lane: LanePlan, retries: u32) -> LanePlan {
     each(lane, |trial| {
-        trial.retry = RetryPolicy { retries, delay: seconds(8), ..RetryPolicy::default() };
+        trial.retry = RetryRules { retries, delay: seconds(8), ..RetryRules::default() };
     })
 }
 
@@ -377,7 +377,7 @@ async fn a_lasting_shortage_is_a_fault_of_each_trial_and_loses_none_that_was_jud
 async fn a_failed_assertion_stays_one_whatever_the_machine_is_short_of_later() {
     let mut lane = lane("l", None, &[], &["a"]);
     lane = each(lane, |trial| {
-        trial.retry = RetryPolicy { retries: 1, on: RetryCause::all().collect(), ..RetryPolicy::default() };
+        trial.retry = RetryRules { retries: 1, on: RetryCause::all().collect(), ..RetryRules::default() };
     });
     let log = run(&plan(1, vec![lane]), Fake::new().every(short(SECOND)).act("l/a:1", Act::fail(SECOND))).await;
     assert_eq!(verdict(&log, "l/a").word(), "fail");
