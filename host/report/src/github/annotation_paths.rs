@@ -20,7 +20,7 @@ impl AnnotationPaths {
     /// The path of `file` in the checkout. `None` where it is not in it: GitHub would look for another file of that name.
     /// Without a checkout, paths are left as they are.
     pub(super) fn path(&self, file: &str) -> Option<String> {
-        let Some((given, real_top)) = &self.top else {
+        let Some((top_as_given, real_top)) = &self.top else {
             return Some(file.strip_prefix("./").unwrap_or(file).to_owned());
         };
         let path = self.here.join(file);
@@ -29,7 +29,10 @@ impl AnnotationPaths {
         let real = real.as_deref().and_then(|path| path.strip_prefix(real_top).ok()).map(Path::to_owned);
         let written = || {
             let path = without_dots(&path);
-            path.strip_prefix(without_dots(given)).or_else(|_| path.strip_prefix(real_top)).ok().map(Path::to_owned)
+            path.strip_prefix(without_dots(top_as_given))
+                .or_else(|_| path.strip_prefix(real_top))
+                .ok()
+                .map(Path::to_owned)
         };
         real.or_else(written).map(|path| path.to_string_lossy().into_owned())
     }

@@ -51,8 +51,8 @@ impl Summary {
     }
 
     /// How often repetitions passed; both texts are harmless lines.
-    pub(super) fn rate(&mut self, name: &str, told: &str) {
-        self.rates.push(format!("| {} | {} |\n", escaped(name), escaped(told)));
+    pub(super) fn rate(&mut self, name: &str, texts: &str) {
+        self.rates.push(format!("| {} | {} |\n", escaped(name), escaped(texts)));
     }
 
     /// A judged trial, with the time that it took, if it started, and its attempts.
@@ -77,11 +77,11 @@ impl Summary {
             Verdict::Cancelled { .. } => (Rank::NotRun, "🛑"),
         };
         let tries = if attempts > 1 { format!(" after {attempts} attempts") } else { String::new() };
-        let told =
+        let texts =
             brief(verdict, MAX_FINDINGS).iter().map(|line| escaped(&shortened(line))).collect::<Vec<_>>().join("<br>");
         let time = time_ms.map_or_else(String::new, seconds);
         let word = format!("{sign} {}{tries}", verdict.word());
-        self.add(rank, lane, scenario, canary, [&word, &time, &told]);
+        self.add(rank, lane, scenario, canary, [&word, &time, &texts]);
     }
 
     /// A trial that never got a verdict.
@@ -151,9 +151,9 @@ impl Summary {
         table
     }
 
-    fn add(&mut self, rank: Rank, lane: &LaneName, scenario: &str, canary: bool, [word, time, told]: [&str; 3]) {
+    fn add(&mut self, rank: Rank, lane: &LaneName, scenario: &str, canary: bool, [word, time, texts]: [&str; 3]) {
         let (rank, mark) = if canary { (Rank::Canary, " (canary)") } else { (rank, "") };
-        let text = format!("| {word} | {}{mark} | {time} | {told} |\n", escaped(&inline(scenario)));
+        let text = format!("| {word} | {}{mark} | {time} | {texts} |\n", escaped(&inline(scenario)));
         self.rows.push(Row { rank, lane: lane.clone(), text });
     }
 }

@@ -26,7 +26,7 @@ fn told_after(before: &str, events: &[Event], masks: &[&str]) -> Told {
     Told { log: buffer.text(), summary: summary[before.len()..].into(), output: fs::read_to_string(output).unwrap() }
 }
 
-fn told(events: &[Event]) -> Told {
+fn rendered(events: &[Event]) -> Told {
     told_after("", events, &[])
 }
 
@@ -36,9 +36,9 @@ fn fault(class: FaultClass, message: &str) -> host_model::Outcome {
 
 #[test]
 fn all_pass() {
-    let told = told(&sample::all_pass());
-    assert_eq!(told.log, "");
-    insta::assert_snapshot!(told.summary, @r"
+    let rendered = rendered(&sample::all_pass());
+    assert_eq!(rendered.log, "");
+    insta::assert_snapshot!(rendered.summary, @r"
     ## host: 5 passed
 
     ### Lane scripted: 5 passed
@@ -51,7 +51,7 @@ fn all_pass() {
     | ✅ pass | three-cycle-escalation | 2.29s |  |
     | ✅ pass | merge-hook | 2.40s |  |
     ");
-    insta::assert_snapshot!(told.output, @r"
+    insta::assert_snapshot!(rendered.output, @r"
     passed=5
     flaky=0
     failed=0
@@ -71,8 +71,8 @@ fn all_pass() {
 
 #[test]
 fn one_failure() {
-    let told = told(&sample::one_failure());
-    insta::assert_snapshot!(told.log, @r"
+    let rendered = rendered(&sample::one_failure());
+    insta::assert_snapshot!(rendered.log, @r"
     ::group::FAIL scripted/merge-hook
     │ entity-changed: the entity must be byte-identical
     │     - status: implementation
@@ -82,7 +82,7 @@ fn one_failure() {
     ::endgroup::
     ::error file=plugins/merge-hook.wasm,line=1,title=FAIL scripted/merge-hook::entity-changed: the entity must be byte-identical%0A    - status: implementation%0A    + status: done%0Aguard-unseen: the final message must name the merge hook
     ");
-    insta::assert_snapshot!(told.summary, @r"
+    insta::assert_snapshot!(rendered.summary, @r"
     ## host: 4 passed, 1 failed
 
     ### Lane scripted: 4 passed, 1 failed
@@ -99,15 +99,15 @@ fn one_failure() {
 
 #[test]
 fn a_failed_canary() {
-    let told = told(&sample::canary_fails());
-    insta::assert_snapshot!(told.log, @r"
+    let rendered = rendered(&sample::canary_fails());
+    insta::assert_snapshot!(rendered.log, @r"
     ::group::FAIL scripted/ensign-cycle (canary)
     │ summary-missing: the report must have a summary
     artifacts: .host/runs/20261122-231500-abcd/scripted/ensign-cycle/attempt-1
     ::endgroup::
     ::error file=plugins/ensign-cycle.wasm,line=1,title=FAIL scripted/ensign-cycle (canary)::summary-missing: the report must have a summary
     ");
-    insta::assert_snapshot!(told.summary, @r"
+    insta::assert_snapshot!(rendered.summary, @r"
     ## host: 0 passed, 1 failed, 4 blocked
 
     ### Lane scripted: 0 passed, 1 failed, 4 blocked
@@ -120,7 +120,7 @@ fn a_failed_canary() {
     | 🚧 blocked | three-cycle-escalation |  | canary ensign-cycle failed |
     | 🚧 blocked | merge-hook |  | canary ensign-cycle failed |
     ");
-    insta::assert_snapshot!(told.output, @r"
+    insta::assert_snapshot!(rendered.output, @r"
     passed=0
     flaky=0
     failed=1
@@ -140,9 +140,9 @@ fn a_failed_canary() {
 
 #[test]
 fn every_kind_of_event() {
-    let told = told(&sample::every_kind());
-    insta::assert_snapshot!(told.log, @r"::warning file=plugins/one.wasm,line=1,title=FLAKY a/one (canary)::attempt 1: stall (no event for 60s)");
-    insta::assert_snapshot!(told.summary, @r"
+    let rendered = rendered(&sample::every_kind());
+    insta::assert_snapshot!(rendered.log, @r"::warning file=plugins/one.wasm,line=1,title=FLAKY a/one (canary)::attempt 1: stall (no event for 60s)");
+    insta::assert_snapshot!(rendered.summary, @r"
     ## host: 0 passed, 1 flaky, 1 skipped, 2 cancelled
 
     > ⚠️ interrupted by SIGINT
@@ -165,8 +165,8 @@ fn every_kind_of_event() {
 
 #[test]
 fn retries_and_expectations() {
-    let told = told(&sample::attempts_and_expectations());
-    insta::assert_snapshot!(told.log, @r"
+    let rendered = rendered(&sample::attempts_and_expectations());
+    insta::assert_snapshot!(rendered.log, @r"
     ::group::FAIL claude/gate
     │ gate-not-held: the item must wait for the person
     │     + status: done
@@ -177,7 +177,7 @@ fn retries_and_expectations() {
     ::warning file=scenarios/ensign-cycle/scenario.toml,line=1,title=FLAKY claude/ensign-cycle (canary)::attempt 1: stall (no event for 60s)
     ::warning file=scenarios/rejection-flow/scenario.toml,line=1,title=XPASS claude/rejection-flow::passed, but was expected to fail: hook-unseen until 2026-12-31 (ada: the hook is not there yet)
     ");
-    insta::assert_snapshot!(told.summary, @r"
+    insta::assert_snapshot!(rendered.summary, @r"
     ## host: 1 passed, 1 flaky, 1 failed, 1 failed as expected, 1 passed unexpectedly
 
     ### Lane claude: 1 passed, 1 flaky, 1 failed, 1 failed as expected, 1 passed unexpectedly
@@ -190,7 +190,7 @@ fn retries_and_expectations() {
     | ☑️ xfail | merge-hook | 0.30s | expected failure: hook-unseen until 2026-12-31 (ada: the hook is not there yet) |
     | ✅ pass | three-cycle-escalation | 0.50s |  |
     ");
-    insta::assert_snapshot!(told.output, @r"
+    insta::assert_snapshot!(rendered.output, @r"
     passed=1
     flaky=1
     failed=1
@@ -210,21 +210,21 @@ fn retries_and_expectations() {
 
 #[test]
 fn a_shortage_is_annotated() {
-    let summary = told(&sample::short_machine()).summary;
+    let summary = rendered(&sample::short_machine()).summary;
     assert!(summary.contains("up to 2 at once after a shortage: cannot start /bin/claude"), "{summary}");
     assert!(summary.starts_with("## host: 1 passed"), "{summary}");
 }
 
 #[test]
 fn a_broken_lane_and_a_halt_are_annotated() {
-    let told = told(&sample::broken_lane_and_halt());
-    insta::assert_snapshot!(told.log.split("::group::").nth(2).unwrap(), @r"
+    let rendered = rendered(&sample::broken_lane_and_halt());
+    insta::assert_snapshot!(rendered.log.split("::group::").nth(2).unwrap(), @r"
     Status: 1 running, 1 to be tried again, 3 waiting, 1 finished
     │ claude/two, attempt 2, starts in 4.90s
     │ pi/one, attempt 1, for 0.16s
     ::endgroup::
     ");
-    insta::assert_snapshot!(told.summary.split("### Lane").next().unwrap(), @r"
+    insta::assert_snapshot!(rendered.summary.split("### Lane").next().unwrap(), @r"
     ## host: 1 passed, 1 blocked, 2 faults, 2 cancelled
 
     > ⚠️ --no-canary: no canary vouches for a lane
@@ -238,7 +238,7 @@ fn a_broken_lane_and_a_halt_are_annotated() {
 #[test]
 fn the_table_of_pass_rates_is_bounded() {
     let events = sample::repetitions();
-    insta::assert_snapshot!(told(&events).summary.split("### Lane").next().unwrap(), @r"
+    insta::assert_snapshot!(rendered(&events).summary.split("### Lane").next().unwrap(), @r"
     ## host: 8 passed, 1 failed, 1 fault
 
     ### Pass rates
@@ -251,10 +251,10 @@ fn the_table_of_pass_rates_is_bounded() {
     let mut many = events.clone();
     let Some(EventKind::RunFinished { summary }) = many.last_mut().map(|event| &mut event.kind) else { panic!() };
     summary.rates = vec![summary.rates[0].clone(); 10_000];
-    let told = told(&many).summary;
-    let rates = told.split("### Lane").next().unwrap();
+    let rendered = rendered(&many).summary;
+    let rates = rendered.split("### Lane").next().unwrap();
     assert!(rates.len() < 300 * 1024 && rates.contains("\n… and "), "{}", rates.len());
-    assert!(told.contains("| ❌ fail | gate\\#2 "), "the trials keep their place");
+    assert!(rendered.contains("| ❌ fail | gate\\#2 "), "the trials keep their place");
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn warnings_follow_errors_within_the_limit() {
         };
         stream.judged(1, &trial("a", name), 2, 1, verdict);
     }
-    let log = told(&stream.finished()).log;
+    let log = rendered(&stream.finished()).log;
     let levels: Vec<_> = log.lines().filter(|line| line.starts_with("::error") || line.starts_with("::warn")).collect();
     assert_eq!(levels.len(), 10);
     assert_eq!(levels[9], "::error file=scenarios/s12/scenario.toml,line=1,title=FLAKY a/s12::attempt 1: stall (x)");
@@ -286,9 +286,9 @@ fn an_incomplete_stream_is_reported_once() {
     stream.starts(0, &trial("pi", "canary"), 1);
     stream.ends(0, 5, &trial("pi", "canary"), host_model::Outcome::Pass);
     stream.starts(6, &trial("pi", "gate"), 1);
-    let told = told(&stream.events);
-    assert_eq!(told.log, "::error title=host::the run broke off: 2 trials without a verdict\n");
-    insta::assert_snapshot!(told.summary, @r"
+    let rendered = rendered(&stream.events);
+    assert_eq!(rendered.log, "::error title=host::the run broke off: 2 trials without a verdict\n");
+    insta::assert_snapshot!(rendered.summary, @r"
     ## host: 1 passed, 2 unfinished
 
     > ⚠️ --no-canary: no canary vouches for a lane
@@ -303,7 +303,7 @@ fn an_incomplete_stream_is_reported_once() {
     | ❔ unfinished | gate |  | the run broke off |
     | ❔ unfinished | hook |  | the run broke off |
     ");
-    insta::assert_snapshot!(told.output, @r"
+    insta::assert_snapshot!(rendered.output, @r"
     passed=1
     flaky=0
     failed=0
@@ -331,7 +331,7 @@ fn ten_annotations_canaries_first_then_faults_then_failures() {
         let ends = if at % 2 == 1 { fault(FaultClass::Stall, "silence") } else { fail(vec![finding("c", "m", None)]) };
         stream.ends(0, 10, &of, ends);
     }
-    let log = told(&stream.finished()).log;
+    let log = rendered(&stream.finished()).log;
     let annotations: Vec<_> =
         log.lines().filter(|line| line.starts_with("::error") || line.starts_with("::n")).collect();
     let error = |word: &str, at: u32, mark: &str, message: &str| {
@@ -371,8 +371,8 @@ fn hostile_text_becomes_neither_commands_nor_markup() {
     let running = vec![RunningTrial { id: bad.clone(), attempt: 1, elapsed_ms: 1, retry_in_ms: None }];
     stream.at(7, EventKind::Status { running, waiting: 0, finished: 0 });
     stream.rates = vec![PassRate { id: bad, passed: 1, judged: 1, repetitions: 1, interval: None }];
-    let told = told(&stream.finished());
-    insta::assert_snapshot!(told.log, @r"
+    let rendered = rendered(&stream.finished());
+    insta::assert_snapshot!(rendered.log, @r"
     ::group::FAIL ::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all … (canary)
     │ ::error::x%0A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …: ::error::x%0A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all
     │     ::stop-commands::t
@@ -402,7 +402,7 @@ fn hostile_text_becomes_neither_commands_nor_markup() {
     ::warning file=%3A%3Aerror%3A%3Ax%250A%2C ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …,line=1,title=FLAKY %3A%3Aerror%3A%3Ax%250A%2C ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …::::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all%0A    ::stop-commands::t%0A    ::set-output name=a::b%0A    \u{2028}::endgroup::
     ::warning file=%3A%3Aerror%3A%3Ax%250A%2C ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …,line=1,title=XPASS %3A%3Aerror%3A%3Ax%250A%2C ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …::passed, but was expected to fail: ::error::x%250A, ]]> <b>`|` red\u{0}�\u{202e} # #[error]y @all …
     ");
-    insta::assert_snapshot!(told.summary, @r"
+    insta::assert_snapshot!(rendered.summary, @r"
     ## host: 0 passed, 1 flaky, 2 failed, 1 failed as expected, 1 passed unexpectedly, 1 blocked
 
     > ⚠️ lane ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all … broke: ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all …
@@ -426,12 +426,12 @@ fn hostile_text_becomes_neither_commands_nor_markup() {
     | 🚧 blocked | b |  | ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all … |
     | ☑️ xfail | b | 0.00s | expected failure: ::error::x%0A, \]\]&gt; &lt;b&gt;\`\|\` red\\u{0}�\\u{202e} \# \#\[error\]y &#64;all … |
     ");
-    for line in told.log.lines().filter(|line| line.trim_start().starts_with("::")) {
+    for line in rendered.log.lines().filter(|line| line.trim_start().starts_with("::")) {
         let command = line.trim_start_matches(':').split([':', ' ']).next().unwrap();
         assert!(["group", "endgroup", "error", "warning"].contains(&command), "{line}");
     }
-    assert!(!told.log.contains("##["), "{}", told.log);
-    assert!(!told.log.contains(['\u{1b}', '\r', '\u{0}', '\u{2028}']));
+    assert!(!rendered.log.contains("##["), "{}", rendered.log);
+    assert!(!rendered.log.contains(['\u{1b}', '\r', '\u{0}', '\u{2028}']));
 }
 
 #[test]
@@ -446,10 +446,10 @@ fn secrets_are_shown_nowhere() {
     stream.ends(0, 5, &one, fail(vec![finding(secret, &text, Some(&text))]));
     stream.ends(0, 5, &two, fault(FaultClass::Launch, &text));
     stream.judged(5, &trial(secret, "x"), 0, 0, Verdict::Skip { reason: text.clone() });
-    let told = told_after("", &stream.finished(), &[secret]);
+    let rendered = told_after("", &stream.finished(), &[secret]);
     let start = format!("::group::FAIL a/{}*… (2 more characters) (canary)\n│ ***: xxx", "x".repeat(297));
-    assert!(told.log.starts_with(&start), "{}", told.log);
-    for shown in [told.log.as_str(), &told.summary, &told.output] {
+    assert!(rendered.log.starts_with(&start), "{}", rendered.log);
+    for shown in [rendered.log.as_str(), &rendered.summary, &rendered.output] {
         assert!(!shown.contains("s3") && !shown.contains("key"), "{shown}");
     }
 }
@@ -463,15 +463,15 @@ fn long_evidence_is_cut_visibly() {
     stream.starts(0, &one, 1);
     stream.ends(0, 5, &one, fail(vec![finding("line", "m", Some(&line)), finding("lines", "m", Some(&lines))]));
     stream.ends(0, 5, &two, fail((0..5000).map(|_| finding("many", "m", None)).collect::<Vec<Finding>>()));
-    let told = told(&stream.finished());
+    let rendered = rendered(&stream.finished());
     let cut = format!("│     {}… (1048276 more characters)\n│ lines: m\n│     ::error::x\n", "x".repeat(300));
-    assert!(told.log.contains(&cut), "{}", told.log);
+    assert!(rendered.log.contains(&cut), "{}", rendered.log);
     let log = ".host/runs/20261122-231500-abcd/events.jsonl";
-    assert!(told.log.contains(&format!("│ … 99980 more lines in {log}\n")), "{}", told.log);
-    assert!(told.log.contains(&format!("│ … 4980 more findings in {log}\n")), "{}", told.log);
-    assert!(told.log.contains(&format!("%0A… 99995 more lines in {log}\n")), "{}", told.log);
-    assert!(told.summary.contains("many: m<br>… 4995 more findings |"), "{}", told.summary);
-    assert!(told.log.len() < 8 * 1024 && told.summary.len() < 4 * 1024);
+    assert!(rendered.log.contains(&format!("│ … 99980 more lines in {log}\n")), "{}", rendered.log);
+    assert!(rendered.log.contains(&format!("│ … 4980 more findings in {log}\n")), "{}", rendered.log);
+    assert!(rendered.log.contains(&format!("%0A… 99995 more lines in {log}\n")), "{}", rendered.log);
+    assert!(rendered.summary.contains("many: m<br>… 4995 more findings |"), "{}", rendered.summary);
+    assert!(rendered.log.len() < 8 * 1024 && rendered.summary.len() < 4 * 1024);
 }
 
 #[test]

@@ -137,7 +137,7 @@ mod tests {
         frame: Frame,
         buffer: Buffer,
         size: Arc<Mutex<(u16, u16)>>,
-        seen: usize,
+        position: usize,
     }
 
     impl Shown {
@@ -148,17 +148,18 @@ mod tests {
                 stream.starts(0, &trial("lane", name), 1);
             }
             let (buffer, size) = (Buffer::default(), Arc::new(Mutex::new((24, 80))));
-            let asked = Arc::clone(&size);
+            let requested_size = Arc::clone(&size);
             let live_view = LiveView::new(Theme { colored: false }, Instant::now());
-            let mut frame = Frame::new(Box::new(buffer.clone()), Box::new(move || *asked.lock().unwrap()), live_view);
+            let mut frame =
+                Frame::new(Box::new(buffer.clone()), Box::new(move || *requested_size.lock().unwrap()), live_view);
             stream.events.iter().for_each(|event| frame.follow(event));
-            Self { frame, buffer, size, seen: 0 }
+            Self { frame, buffer, size, position: 0 }
         }
 
         /// The output since the last call.
         fn more(&mut self) -> String {
             let text = self.buffer.text();
-            text[std::mem::replace(&mut self.seen, text.len())..].to_owned()
+            text[std::mem::replace(&mut self.position, text.len())..].to_owned()
         }
     }
 

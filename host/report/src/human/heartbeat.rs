@@ -49,23 +49,23 @@ mod tests {
         let mut stream = Stream::new(&["claude", "pi"], &["gate"]);
         let now = Instant::now();
         let mut heartbeat = Heartbeat::new(Theme { colored: false }, now);
-        let said = |heartbeat: &mut Heartbeat, seconds, printed: &str| {
+        let output = |heartbeat: &mut Heartbeat, seconds, printed: &str| {
             let mut out = printed.to_owned();
             heartbeat.beat(&mut out, now + Duration::from_secs(seconds));
             out
         };
-        assert_eq!(said(&mut heartbeat, 600, ""), "", "nothing runs");
+        assert_eq!(output(&mut heartbeat, 600, ""), "", "nothing runs");
         stream.starts(0, &trial("claude", "gate"), 1);
         for event in &stream.events {
             heartbeat.follow(event, now);
         }
-        assert_eq!(said(&mut heartbeat, 610, "Start\n"), "Start\n");
-        assert_eq!(said(&mut heartbeat, 669, ""), "");
-        insta::assert_snapshot!(said(&mut heartbeat, 670, ""), @r"
+        assert_eq!(output(&mut heartbeat, 610, "Start\n"), "Start\n");
+        assert_eq!(output(&mut heartbeat, 669, ""), "");
+        insta::assert_snapshot!(output(&mut heartbeat, 670, ""), @r"
         Running [ 11m 10s] 0 of 2 done, 1 running, 1 waiting
                 [ 11m 10s] claude/gate  starts
         ");
-        assert_eq!(said(&mut heartbeat, 729, ""), "");
-        assert_ne!(said(&mut heartbeat, 730, ""), "");
+        assert_eq!(output(&mut heartbeat, 729, ""), "");
+        assert_ne!(output(&mut heartbeat, 730, ""), "");
     }
 }

@@ -27,7 +27,7 @@ struct Running {
 pub(super) struct LiveView {
     theme: Theme,
     planned: usize,
-    judged: usize,
+    finished: usize,
     failed: usize,
     /// In the order of their starts, so that the longest is on top.
     running: Vec<Running>,
@@ -39,7 +39,7 @@ pub(super) struct LiveView {
 
 impl LiveView {
     pub(super) fn new(theme: Theme, now: Instant) -> Self {
-        Self { theme, planned: 0, judged: 0, failed: 0, running: Vec::new(), retrying: Vec::new(), last: (0, now) }
+        Self { theme, planned: 0, finished: 0, failed: 0, running: Vec::new(), retrying: Vec::new(), last: (0, now) }
     }
 
     pub(super) fn follow(&mut self, event: &Event, now: Instant) {
@@ -61,7 +61,7 @@ impl LiveView {
             EventKind::TrialFinished { trial, verdict, .. } => {
                 self.running.retain(|running| running.trial != *trial);
                 self.retrying.retain(|other| other != trial);
-                self.judged += 1;
+                self.finished += 1;
                 if verdict.is_failure() || matches!(verdict, Verdict::Blocked { .. }) {
                     self.failed += 1;
                 }
@@ -93,15 +93,15 @@ impl LiveView {
 
     /// The lines, none wider than the terminal and not more than it can show below some results.
     pub(super) fn draw(&self, now: Instant, height: usize, width: usize) -> String {
-        let (at_ms, came) = self.last;
-        let since: Duration = now.saturating_duration_since(came);
+        let (at_ms, received_at) = self.last;
+        let since: Duration = now.saturating_duration_since(received_at);
         let now_ms = at_ms.saturating_add(u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
 
-        let waiting = self.planned.saturating_sub(self.judged + self.running.len() + self.retrying.len());
+        let waiting = self.planned.saturating_sub(self.finished + self.running.len() + self.retrying.len());
         let mut head = format!(
             "{}{} of {} done, {} running, {waiting} waiting",
             elapsed_column(Some(now_ms)),
-            self.judged,
+            self.finished,
             self.planned,
             self.running.len(),
         );

@@ -94,7 +94,7 @@ impl Renderer {
                 let mut progress = self.progress.remove(trial).unwrap_or_default();
                 // A retry that never started: the attempt before it is the one that is judged.
                 progress.earlier.truncate(attempts.saturating_sub(1) as usize);
-                let judged = FinishedTrial {
+                let finished = FinishedTrial {
                     trial: trial.clone(),
                     canary: self.is_canary(trial),
                     attempts: *attempts,
@@ -106,7 +106,7 @@ impl Renderer {
                     kept: progress.kept,
                     earlier: progress.earlier,
                 };
-                self.judged(judged, out);
+                self.finished(finished, out);
             }
             EventKind::LaneOpened { lane } => self.lane_opened(lane, out),
             EventKind::RetryScheduled { trial, attempt, delay_ms, reason } => {
@@ -190,18 +190,18 @@ impl Renderer {
         self.progress.entry(trial.clone()).or_default()
     }
 
-    fn judged(&mut self, judged: FinishedTrial, out: &mut String) {
-        let (failure, alert) = (judged.is_failure(), judged.is_alert());
+    fn finished(&mut self, finished: FinishedTrial, out: &mut String) {
+        let (failure, alert) = (finished.is_failure(), finished.is_alert());
         if self.verbosity > Verbosity::Quiet || failure || alert {
-            self.writer().line(&judged, out);
-            self.writer().details(&judged, out);
+            self.writer().line(&finished, out);
+            self.writer().details(&finished, out);
         }
         let (again, left_out) = match () {
             () if failure => (&mut self.failures, &mut self.failures_left_out),
             () if alert => (&mut self.alerts, &mut self.alerts_left_out),
             () => return,
         };
-        if again.len() < MAX_RECAP { again.push(judged) } else { *left_out += 1 }
+        if again.len() < MAX_RECAP { again.push(finished) } else { *left_out += 1 }
     }
 
     fn lane_opened(&mut self, lane: &LaneName, out: &mut String) {

@@ -8,7 +8,7 @@ use host_model::{Canary, Event, EventKind, LaneName, TrialId, Usage, Verdict, Ve
 #[derive(Default)]
 pub(super) struct LaneStatistics {
     planned: usize,
-    judged: usize,
+    finished: usize,
     opened_at_ms: Option<u64>,
     /// Of the trials that the open lane started.
     fanned_out: usize,
@@ -54,7 +54,7 @@ impl Statistics {
             }
             EventKind::AttemptFinished { record, .. } => self.usage = self.usage.plus(&record.usage),
             EventKind::TrialFinished { trial, attempts, duration_ms, verdict } => {
-                self.judged(event.at_ms, trial, *attempts, *duration_ms, verdict);
+                self.finished(event.at_ms, trial, *attempts, *duration_ms, verdict);
             }
             EventKind::AttemptStarted { .. }
             | EventKind::Session { .. }
@@ -70,10 +70,10 @@ impl Statistics {
         }
     }
 
-    fn judged(&mut self, at_ms: u64, trial: &TrialId, attempts: u32, duration_ms: u64, verdict: &Verdict) {
+    fn finished(&mut self, at_ms: u64, trial: &TrialId, attempts: u32, duration_ms: u64, verdict: &Verdict) {
         *self.verdicts.entry(verdict.word().into()).or_default() += 1;
         let lane = self.lanes.entry(trial.lane.clone()).or_default();
-        lane.judged += 1;
+        lane.finished += 1;
         if attempts == 0 {
             return;
         }
@@ -101,7 +101,7 @@ impl Statistics {
 
     /// Trials of a lane that have no verdict yet.
     pub(super) fn without_verdict(&self, lane: &LaneName) -> usize {
-        self.lanes.get(lane).map_or(0, |lane| lane.planned.saturating_sub(lane.judged))
+        self.lanes.get(lane).map_or(0, |lane| lane.planned.saturating_sub(lane.finished))
     }
 
     /// Lanes where several trials ran after the opening.

@@ -19,7 +19,7 @@ fn told_with(events: &[Event], options: HumanOptions) -> String {
     buffer.text()
 }
 
-fn told(events: &[Event]) -> String {
+fn rendered(events: &[Event]) -> String {
     told_with(events, HumanOptions::default())
 }
 
@@ -29,7 +29,7 @@ fn at(verbosity: Verbosity) -> HumanOptions {
 
 #[test]
 fn all_pass() {
-    insta::assert_snapshot!(told(&sample::all_pass()), @r"
+    insta::assert_snapshot!(rendered(&sample::all_pass()), @r"
        Running 5 trials from 5 plugins in lane scripted, up to 16 at once (run 20261122-231500-abcd)
         Canary scripted/ensign-cycle
           PASS [   1.21s] scripted/ensign-cycle (canary)
@@ -52,7 +52,7 @@ fn all_pass() {
 
 #[test]
 fn one_failure() {
-    insta::assert_snapshot!(told(&sample::one_failure()), @r"
+    insta::assert_snapshot!(rendered(&sample::one_failure()), @r"
        Running 5 trials from 5 plugins in lane scripted, up to 16 at once (run 20261122-231500-abcd)
         Canary scripted/ensign-cycle
           PASS [   1.21s] scripted/ensign-cycle (canary)
@@ -87,7 +87,7 @@ fn one_failure() {
 
 #[test]
 fn a_failed_canary() {
-    insta::assert_snapshot!(told(&sample::canary_fails()), @r"
+    insta::assert_snapshot!(rendered(&sample::canary_fails()), @r"
        Running 5 trials from 5 plugins in lane scripted, up to 16 at once (run 20261122-231500-abcd)
         Canary scripted/ensign-cycle
           FAIL [   1.21s] scripted/ensign-cycle (canary)
@@ -116,8 +116,8 @@ fn missing_confinement_is_reported_once() {
         stream.reports(1, &trial, Report::Unconfined { what: "this kernel has no Landlock".into() });
         stream.ends(0, 2, &trial, Outcome::Pass);
     }
-    let told = told(&stream.finished());
-    assert_eq!(told.matches("agents are not fully confined: this kernel has no Landlock").count(), 1, "{told}");
+    let rendered = rendered(&stream.finished());
+    assert_eq!(rendered.matches("agents are not fully confined: this kernel has no Landlock").count(), 1, "{rendered}");
 }
 
 #[test]
@@ -140,7 +140,7 @@ fn faults_with_denials_cuts_and_kept_directories() {
     stream.record(5000, &gate, 1, record);
     stream.judged(5000, &gate, 1, 5000, outcome.into());
     stream.ends(0, 5100, &hook, Outcome::Fault(Fault::new(FaultClass::Launch, "`pi` is not logged in")));
-    insta::assert_snapshot!(told(&stream.finished()), @r"
+    insta::assert_snapshot!(rendered(&stream.finished()), @r"
        Running 4 trials from 2 plugins in lanes claude, pi, up to 16 at once (run 20261122-231500-abcd)
        WARNING --no-canary: no canary vouches for a lane; if one is broken, every trial in it runs and pays
           Open lane claude without its canary: 2 trials start
@@ -178,7 +178,7 @@ fn faults_with_denials_cuts_and_kept_directories() {
 
 #[test]
 fn retries_interruption_and_usage() {
-    insta::assert_snapshot!(told(&sample::every_kind()), @r"
+    insta::assert_snapshot!(rendered(&sample::every_kind()), @r"
        Running 4 trials from 2 plugins in lanes a, b, up to 16 at once (run 20261122-231500-abcd)
         Canary a/one
          Retry a/one in 0.00s after stall (no event for 60s)
@@ -367,7 +367,7 @@ fn hostile_text_cannot_forge_lines() {
 
 #[test]
 fn retries_and_expectations() {
-    insta::assert_snapshot!(told(&sample::attempts_and_expectations()), @r"
+    insta::assert_snapshot!(rendered(&sample::attempts_and_expectations()), @r"
        Running 5 trials from 5 plugins in lane claude, up to 16 at once (run 20261122-231500-abcd)
         Canary claude/ensign-cycle
          Retry claude/ensign-cycle in 1.20s after stall (no event for 60s)
@@ -417,20 +417,26 @@ fn the_last_attempt_is_shown_once() {
     stream.at(30, EventKind::Interrupted { signal: "SIGINT".into() });
     let fault = Fault::new(FaultClass::Stall, "no event for 60s");
     stream.judged(30, &one, 1, 20, Verdict::Fault(fault));
-    let told = told(&stream.events);
-    assert!(told.contains("Retry a/one") && told.contains("FAULT") && !told.contains("attempt 1:"), "{told}");
+    let rendered = rendered(&stream.events);
+    assert!(
+        rendered.contains("Retry a/one") && rendered.contains("FAULT") && !rendered.contains("attempt 1:"),
+        "{rendered}"
+    );
 }
 
 #[test]
 fn a_shortage_shows_the_lowered_job_count() {
-    let told = told(&sample::short_machine());
+    let rendered = rendered(&sample::short_machine());
     let line = "Short up to 2 at once from here on: cannot start /bin/claude: Too many open files (os error 24)";
-    assert!(told.contains(line) && told.contains("Retry scripted/gate") && !told.contains("FLAKY"), "{told}");
+    assert!(
+        rendered.contains(line) && rendered.contains("Retry scripted/gate") && !rendered.contains("FLAKY"),
+        "{rendered}"
+    );
 }
 
 #[test]
 fn a_broken_lane_a_status_and_a_halt() {
-    insta::assert_snapshot!(told(&sample::broken_lane_and_halt()), @r"
+    insta::assert_snapshot!(rendered(&sample::broken_lane_and_halt()), @r"
        Running 6 trials from 3 plugins in lanes claude, pi, up to 16 at once (run 20261122-231500-abcd)
        WARNING --no-canary: no canary vouches for a lane; if one is broken, every trial in it runs and pays
           Open lane claude without its canary: 3 trials start
@@ -475,7 +481,7 @@ fn a_broken_lane_a_status_and_a_halt() {
 
 #[test]
 fn repetitions_and_their_pass_rates() {
-    insta::assert_snapshot!(told(&sample::repetitions()), @r"
+    insta::assert_snapshot!(rendered(&sample::repetitions()), @r"
        Running 10 trials from 10 plugins in lane scripted, up to 16 at once (run 20261122-231500-abcd)
          Start scripted/gate#1
           PASS [   0.01s] scripted/gate#1
@@ -571,7 +577,7 @@ fn passes_that_count_as_failures_are_shown_as_failures() {
     stream.judged(20, &flaky, 2, 15, Verdict::Flaky { reason, counts_as });
     let expected = vec![sample::expected("c", "ada", "r")];
     stream.judged(20, &xpass, 1, 5, Verdict::Xpass { expected, counts_as });
-    let text = told(&stream.finished());
+    let text = rendered(&stream.finished());
     insta::assert_snapshot!(text, @r"
        Running 2 trials from 2 plugins in lane l, up to 16 at once (run 20261122-231500-abcd)
         Canary l/flaky
@@ -615,7 +621,7 @@ fn evidence_findings_and_failures_are_bounded() {
         let findings = vec![finding("c", "m", Some(&long)); 30];
         stream.ends(0, 1, &trial("a", name), fail(findings));
     }
-    let text = told(&stream.finished());
+    let text = rendered(&stream.finished());
     let log = ".host/runs/20261122-231500-abcd/events.jsonl";
     assert!(text.contains(&format!("           … 980 more lines in {log}\n")));
     assert!(text.contains(&format!("           … 10 more findings in {log}\n")));
@@ -641,24 +647,24 @@ fn verdict_counts_keep_their_order() {
     for (name, verdict) in names.iter().zip(verdicts) {
         stream.judged(1, &trial("l", name), 0, 0, verdict);
     }
-    let text = told(&stream.finished());
+    let text = rendered(&stream.finished());
     assert!(text.contains("Summary 1 passed, 1 failed, 1 blocked, 2 faults, 1 skipped, 1 cancelled in"), "{text}");
 }
 
 #[test]
 fn an_incomplete_stream_still_gets_a_summary() {
     let events = sample::all_pass();
-    let text = told(&events[..11]);
+    let text = rendered(&events[..11]);
     let end: Vec<_> = text.lines().skip_while(|line| !line.contains("Summary")).take(2).collect();
     assert_eq!(end, ["   Summary 2 passed in 3.00s", "           the run broke off: 3 trials without a verdict"]);
-    assert_eq!(told(&[]), "");
+    assert_eq!(rendered(&[]), "");
 }
 
 #[test]
 fn colors_are_off_by_default_and_never_split_a_count() {
     let colored = told_with(&sample::one_failure(), HumanOptions { color: ColorChoice::Always, ..Default::default() });
     assert!(colored.contains("\u{1b}[32m\u{1b}[1m4 passed\u{1b}[0m, "), "{colored:?}");
-    assert!(!told(&sample::one_failure()).contains('\u{1b}'));
+    assert!(!rendered(&sample::one_failure()).contains('\u{1b}'));
 }
 
 #[test]

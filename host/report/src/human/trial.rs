@@ -103,29 +103,29 @@ pub(super) struct Writer<'a> {
 
 impl Writer<'_> {
     /// The line with the verdict.
-    pub(super) fn line(&self, judged: &FinishedTrial, out: &mut String) {
-        let word = judged.verdict.word().to_uppercase();
-        out.push_str(&self.theme.label(tone(&judged.verdict), &word));
-        out.push_str(&elapsed_column((judged.attempts > 0).then_some(judged.duration_ms)));
-        out.push_str(&inline(&judged.trial.to_string()));
-        if judged.canary {
+    pub(super) fn line(&self, finished: &FinishedTrial, out: &mut String) {
+        let word = finished.verdict.word().to_uppercase();
+        out.push_str(&self.theme.label(tone(&finished.verdict), &word));
+        out.push_str(&elapsed_column((finished.attempts > 0).then_some(finished.duration_ms)));
+        out.push_str(&inline(&finished.trial.to_string()));
+        if finished.canary {
             out.push_str(" (canary)");
         }
-        if judged.attempts > 1 {
-            out.push_str(&format!(" (after {} attempts)", judged.attempts));
+        if finished.attempts > 1 {
+            out.push_str(&format!(" (after {} attempts)", finished.attempts));
         }
-        if judged.is_failure() && judged.verdict.has_passed() {
+        if finished.is_failure() && finished.verdict.has_passed() {
             out.push_str(" (counts as a failure)");
         }
-        if let Some(reason) = judged.reason() {
+        if let Some(reason) = finished.reason() {
             out.push_str(&format!(": {reason}"));
         }
         out.push('\n');
     }
 
     /// The lines below that line.
-    pub(super) fn details(&self, judged: &FinishedTrial, out: &mut String) {
-        match &judged.verdict {
+    pub(super) fn details(&self, finished: &FinishedTrial, out: &mut String) {
+        match &finished.verdict {
             Verdict::Fail { findings, note } => {
                 self.findings(findings, out);
                 if let Some(note) = note {
@@ -134,7 +134,7 @@ impl Writer<'_> {
             }
             Verdict::Fault(fault) => self.quoted(&format!("{}: ", fault.class), &fault.message, out),
             // A stream need not tell of its retries.
-            Verdict::Flaky { reason, .. } if judged.earlier.is_empty() => self.quoted("", reason, out),
+            Verdict::Flaky { reason, .. } if finished.earlier.is_empty() => self.quoted("", reason, out),
             // An expected failure is shown in its line; its findings are in the event log.
             Verdict::Xfail { .. }
             | Verdict::Pass
@@ -144,26 +144,26 @@ impl Writer<'_> {
             | Verdict::Blocked { .. }
             | Verdict::Cancelled { .. } => {}
         }
-        for earlier in judged.earlier.iter().take(MAX_EARLIER) {
+        for earlier in finished.earlier.iter().take(MAX_EARLIER) {
             let _ = writeln!(out, "{}{earlier}", self.theme.quote());
         }
-        self.left_out(judged.earlier.len().saturating_sub(MAX_EARLIER), "attempt", out);
+        self.left_out(finished.earlier.len().saturating_sub(MAX_EARLIER), "attempt", out);
         // A fault that was caused by refusals has named them already.
-        let is_named = |notice: &&String| match (&judged.verdict, notice.strip_prefix("denied: ")) {
+        let is_named = |notice: &&String| match (&finished.verdict, notice.strip_prefix("denied: ")) {
             (Verdict::Fault(fault), Some(what)) => fault.message.contains(what),
             _ => false,
         };
-        for notice in judged.notices.iter().filter(|notice| !is_named(notice)) {
+        for notice in finished.notices.iter().filter(|notice| !is_named(notice)) {
             let _ = writeln!(out, "{}{}", self.theme.quote(), inline(notice));
         }
-        self.left_out(judged.notices_left_out, "notice", out);
-        if let Some(artifacts) = &judged.artifacts
-            && (self.all_artifacts || judged.shows_artifacts())
+        self.left_out(finished.notices_left_out, "notice", out);
+        if let Some(artifacts) = &finished.artifacts
+            && (self.all_artifacts || finished.shows_artifacts())
         {
             let path = self.directory.map_or_else(|| artifacts.clone(), |directory| directory.join(artifacts));
             self.own(&format!("artifacts: {}", inline(&path.to_string_lossy())), out);
         }
-        for path in &judged.kept {
+        for path in &finished.kept {
             self.own(&format!("kept: {}", inline(&path.to_string_lossy())), out);
         }
     }

@@ -1,3 +1,5 @@
+//! Finds the files of plugins.
+
 use std::{
     collections::{BTreeMap, HashSet},
     ffi::OsStr,
@@ -13,13 +15,13 @@ use host_model::shown;
 pub struct PluginFile {
     /// As given or matched.
     pub path: PathBuf,
-    /// Its place on disk, for comparing.
+    /// Its canonical path, for comparing.
     pub canonical: PathBuf,
-    /// Short, on one line, and no other file's: the file's stem, with as many of its folders as it takes.
+    /// Short, on one line and unique: the file's stem, with as many of its directories as necessary.
     pub label: String,
 }
 
-/// A plugin that was named is not there.
+/// A named plugin cannot be found.
 #[derive(Debug, thiserror::Error)]
 pub enum DiscoverError {
     /// No such file, or not readable.
@@ -53,11 +55,11 @@ pub enum DiscoverError {
     },
 }
 
-/// Finds the plugins that `names` name: paths, or patterns that the shell left alone. A name that is no UTF-8 is
-/// a path. A file that is named twice counts once.
+/// Finds the plugins for `names`: paths, or patterns that the shell did not expand. A name that is not UTF-8 is a path. A
+/// file that is named twice counts once.
 ///
 /// # Errors
-/// Every name that leads to no file, by its place in `names`.
+/// Every name without a file, by its index in `names`.
 pub fn discover(names: &[impl AsRef<OsStr>], base: &Path) -> Result<Vec<PluginFile>, Vec<(usize, DiscoverError)>> {
     let mut files: Vec<(PathBuf, PathBuf)> = Vec::new();
     let mut seen = HashSet::new();
@@ -85,11 +87,11 @@ pub fn discover(names: &[impl AsRef<OsStr>], base: &Path) -> Result<Vec<PluginFi
 fn expand(name: &OsStr, base: &Path) -> Result<Vec<PathBuf>, DiscoverError> {
     let path = base.join(name);
     let Some(name) = name.to_str() else { return Ok(vec![path]) };
-    // A file whose name has brackets is meant literally.
+    // The name of an existing file is literal, even with brackets.
     if !name.contains(['*', '?', '[']) || path.exists() {
         return Ok(vec![path]);
     }
-    // The folder around the suite is meant literally as well.
+    // The base directory is literal as well.
     let pattern = match base.to_str() {
         Some(base) if !base.is_empty() && Path::new(name).is_relative() => {
             format!("{}/{name}", glob::Pattern::escape(base))
@@ -114,8 +116,8 @@ fn canonical(path: &Path) -> Result<PathBuf, DiscoverError> {
     Ok(canonical)
 }
 
-/// Gives each file the shortest tail of its path that no other has. The extension belongs to it only where
-/// another file of the folder would be called the same without. Places are all different, so labels are too.
+/// Labels each file by the shortest unique tail of its path. The extension belongs to it only if another file in the
+/// directory has the same stem. Canonical paths are all different, so labels are too.
 fn label(files: Vec<(PathBuf, PathBuf)>) -> Vec<PluginFile> {
     let mut parts: Vec<Vec<String>> = files.iter().map(|(_, file)| parts_of(file, Path::file_stem)).collect();
     let mut whole = vec![false; files.len()];
@@ -160,7 +162,7 @@ fn label(files: Vec<(PathBuf, PathBuf)>) -> Vec<PluginFile> {
         .collect()
 }
 
-/// The names of an absolute path from its end, the last of them by `last`. Different paths have different ones.
+/// The components of an absolute path from its end, the last one by `last`. Different paths have different ones.
 fn parts_of(path: &Path, last: fn(&Path) -> Option<&OsStr>) -> Vec<String> {
     let folders = path.components().rev().skip(1).filter_map(|part| match part {
         Component::Normal(name) => Some(name),
@@ -169,7 +171,7 @@ fn parts_of(path: &Path, last: fn(&Path) -> Option<&OsStr>) -> Vec<String> {
     last(path).into_iter().chain(folders).map(escaped).collect()
 }
 
-/// A name on one line, which no other name has: what is no UTF-8 is told byte by byte.
+/// A name on one line, escaped without collisions: bytes that are not UTF-8 become `\x..`.
 fn escaped(name: &OsStr) -> String {
     let mut text = String::new();
     for chunk in name.as_bytes().utf8_chunks() {

@@ -73,7 +73,7 @@ pub struct Import(pub String);
 /// Tells what `bytes` hold.
 ///
 /// # Errors
-/// [`IdentifyError`] for anything that is no plugin.
+/// [`IdentifyError`] for anything that is not a plugin.
 pub fn identify(bytes: &[u8]) -> Result<Contents, IdentifyError> {
     let contents = contents(top_level(bytes)?)?;
     if contents.core_module && contents.shape == Shape::Command(WasiVersion::P1) {
@@ -87,7 +87,7 @@ pub fn identify(bytes: &[u8]) -> Result<Contents, IdentifyError> {
     Ok(contents)
 }
 
-/// [`identify`], of bytes that were found valid before: reads only their top level.
+/// [`identify`] for bytes that were validated before: reads only their top level.
 pub(super) fn identify_valid(bytes: &[u8]) -> Result<Contents, IdentifyError> {
     contents(TopLevel::read(bytes).map_err(|source| IdentifyError::Invalid { source })?)
 }
@@ -96,7 +96,7 @@ fn contents(top: TopLevel) -> Result<Contents, IdentifyError> {
     if top.component { component(top) } else { core_module(top) }
 }
 
-/// Looks at the first bytes only.
+/// Checks the first bytes only.
 ///
 /// # Errors
 /// They are not those of WebAssembly.
@@ -108,7 +108,7 @@ pub(super) fn identify_start(bytes: &[u8]) -> Result<(), IdentifyError> {
     }
 }
 
-/// What `bytes` hold at their top level, once they are known to be WebAssembly.
+/// Validates `bytes` and reads their top level.
 pub(super) fn top_level(bytes: &[u8]) -> Result<TopLevel, IdentifyError> {
     identify_start(bytes)?;
     Validator::new_with_features(features()).validate_all(bytes).map_err(|source| match missing_proposals(bytes) {
@@ -132,10 +132,10 @@ fn component(top: TopLevel) -> Result<Contents, IdentifyError> {
     Ok(Contents { shape, core_module: false, adapted: false, imports })
 }
 
-/// Which of the versions that a command can be run by it is run by. Compilers for WASI 0.2 give every program a
-/// `run` of 0.2, so one that has a `run` of 0.3 too means that.
+/// The WASI version by which a command is run. Compilers for WASI 0.2 give every program a `run` of 0.2, so 0.3 wins if
+/// there are both.
 fn command(versions: Vec<String>) -> Option<Result<WasiVersion, IdentifyError>> {
-    // What came before a version was published is not that version.
+    // A prerelease is not that version.
     let has = |wanted| versions.iter().any(|version| major_minor(version) == wanted && !version.contains('-'));
     if has((0, 3)) {
         return Some(Ok(WasiVersion::P3));
@@ -148,9 +148,9 @@ fn command(versions: Vec<String>) -> Option<Result<WasiVersion, IdentifyError>> 
 
 fn core_module(top: TopLevel) -> Result<Contents, IdentifyError> {
     let shape = core_shape(&top)?;
-    // A world that is embedded in it says nothing of a command that takes nothing from it.
+    // An embedded world does not matter for a command that imports nothing from it.
     let adapted = shape != Shape::Command(WasiVersion::P1) || top.imports.iter().any(|module| module != PREVIEW1);
-    // As a component names them. What a module takes of itself, to export resources, opens up nothing.
+    // Named as in a component, without the imports by which a module exports its own resources.
     let own = |module: &String| module.starts_with("[export]") || module == "$root";
     let plain = |module: String| module.strip_prefix(MANGLED).map_or(module.clone(), str::to_owned);
     let mut imports: Vec<_> =
@@ -159,7 +159,7 @@ fn core_module(top: TopLevel) -> Result<Contents, IdentifyError> {
     Ok(Contents { shape, core_module: true, adapted, imports })
 }
 
-/// How the host calls a core module, once it is adapted.
+/// How the host calls a core module after adapting.
 pub(super) fn core_shape(top: &TopLevel) -> Result<Shape, IdentifyError> {
     let versions = |interface| top.exports.iter().filter_map(move |name| interface_version(name, interface));
     if let Some(version) = versions(SCENARIOS).next() {
@@ -176,7 +176,7 @@ pub(super) fn core_shape(top: &TopLevel) -> Result<Shape, IdentifyError> {
             false => IdentifyError::Library,
         }));
     }
-    // With a world embedded the encoder knows what it may import.
+    // With an embedded world the encoder checks the imports.
     for module in top.imports.iter().filter(|_| !top.world_embedded) {
         if is_contract_import(module) {
             let interface = module.split('@').next().unwrap_or_default();

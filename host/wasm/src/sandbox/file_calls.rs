@@ -165,13 +165,13 @@ mod tests {
     #[test]
     fn open_listings_count_toward_the_memory_limit() {
         let violations = Arc::new(Violations::default());
-        let told = Arc::clone(&violations);
+        let recorder = Arc::clone(&violations);
         let limits = host_model::Limits { memory: 3 * LISTING_BYTES, ..Default::default() };
-        let account = Account::new(&limits, crate::engine::Mappings::share(1), move |what| told.limit(what));
+        let account = Account::new(&limits, crate::engine::Mappings::share(1), move |what| recorder.limit(what));
         let calls = FileCalls::new(&violations, account);
-        let mut held: Vec<_> = (0..3).map(|_| calls.listing().unwrap()).collect();
-        held.pop();
-        held.push(calls.listing().unwrap());
+        let mut open: Vec<_> = (0..3).map(|_| calls.listing().unwrap()).collect();
+        open.pop();
+        open.push(calls.listing().unwrap());
         assert!(violations.breached().is_none() && calls.listing().is_err());
         let fault = violations.breached().unwrap();
         assert!(fault.message.contains("directories that are being listed; its limit `memory` is 98304"), "{fault}");

@@ -158,14 +158,14 @@ mod tests {
 
     #[test]
     fn errors_about_secrets_do_not_contain_their_values() {
-        let told = |key| {
+        let message = |key| {
             let problems = granted(key).err().unwrap();
             problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
         };
-        assert!(told("").contains("the variable `API_KEY` is not set"));
-        let problem = told("two\nlines");
+        assert!(message("").contains("the variable `API_KEY` is not set"));
+        let problem = message("two\nlines");
         assert!(problem.contains("`API_KEY` holds what no header can") && !problem.contains("two"), "{problem}");
-        assert!(told("short").contains("fewer than 8 characters"));
-        assert!(told("schlüssel").contains("`API_KEY` holds what no header can"));
+        assert!(message("short").contains("fewer than 8 characters"));
+        assert!(message("schlüssel").contains("`API_KEY` holds what no header can"));
     }
 }

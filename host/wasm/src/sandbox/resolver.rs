@@ -15,9 +15,9 @@ use tokio::{
 
 /// Resolves names. Everything that an attempt reaches by name is resolved by this trait only.
 pub trait Resolve: Send + Sync {
-    /// The addresses of `name`. It may take any time; callers have a timeout. `turn` is held until the lookup uses no more
+    /// The addresses of `name`. It may take any time; callers have a timeout. `permit` is held until the lookup uses no more
     /// resources, even if nothing waits for it anymore.
-    fn resolve(&self, name: &str, turn: LookupPermit) -> PendingLookup;
+    fn resolve(&self, name: &str, permit: LookupPermit) -> PendingLookup;
 }
 
 /// A permit for one of the lookups of an attempt.
@@ -37,8 +37,8 @@ impl AttemptResolver {
 
     /// [`Resolve::resolve`], after waiting for a permit of the attempt.
     pub(super) async fn resolve(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        let turn = Arc::clone(&self.own).acquire_owned().await.map_err(io::Error::other)?;
-        self.resolver.resolve(name, LookupPermit(turn)).await
+        let permit = Arc::clone(&self.own).acquire_owned().await.map_err(io::Error::other)?;
+        self.resolver.resolve(name, LookupPermit(permit)).await
     }
 }
 
@@ -57,7 +57,7 @@ const MAX_ATTEMPT_LOOKUPS: usize = 4;
 static PERMITS: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(MAX_LOOKUPS)));
 
 impl Resolve for SystemResolver {
-    fn resolve(&self, name: &str, turn: LookupPermit) -> PendingLookup {
+    fn resolve(&self, name: &str, permit: LookupPermit) -> PendingLookup {
         // No DNS server is asked for this machine.
         if name == "localhost" {
             return Box::pin(async { Ok(vec![Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()]) });
@@ -67,7 +67,7 @@ impl Resolve for SystemResolver {
             let found = (name.as_str(), 0).to_socket_addrs()?;
             Ok(found.map(|address| address.ip().to_canonical()).collect())
         };
-        Box::pin(with_permits(Arc::clone(&PERMITS), turn, lookup))
+        Box::pin(with_permits(Arc::clone(&PERMITS), permit, lookup))
     }
 }
 
@@ -78,10 +78,10 @@ async fn with_permits<T: Send + 'static>(
     own: LookupPermit,
     lookup: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let turn = permits.acquire_owned().await.map_err(io::Error::other)?;
+    let permit = permits.acquire_owned().await.map_err(io::Error::other)?;
     let blocking = spawn_blocking(move || {
         let found = lookup();
-        drop((turn, own));
+        drop((permit, own));
         found
     });
     blocking.await.map_err(io::Error::other)?
@@ -106,9 +106,9 @@ mod tests {
     }
 
     impl Resolve for Slow {
-        fn resolve(&self, name: &str, turn: LookupPermit) -> PendingLookup {
+        fn resolve(&self, name: &str, permit: LookupPermit) -> PendingLookup {
             let (hangs, ended, begun) = (name == "hangs.example", Arc::clone(&self.ended), self.begun.clone());
-            Box::pin(with_permits(Arc::clone(&self.permits), turn, move || {
+            Box::pin(with_permits(Arc::clone(&self.permits), permit, move || {
                 if hangs {
                     let _ = begun.send(());
                     let _ = ended.lock().unwrap_or_else(std::sync::PoisonError::into_inner).recv();

@@ -25,7 +25,7 @@ mod under_way;
 struct FixedResolver {
     answers: HashMap<String, Vec<Vec<IpAddr>>>,
     asked: Mutex<HashMap<String, usize>>,
-    looks: AtomicUsize,
+    lookups: AtomicUsize,
 }
 
 impl FixedResolver {
@@ -38,7 +38,7 @@ impl FixedResolver {
 
 impl Resolve for FixedResolver {
     fn resolve(&self, name: &str, _turn: LookupPermit) -> PendingLookup {
-        self.looks.fetch_add(1, Ordering::Relaxed);
+        self.lookups.fetch_add(1, Ordering::Relaxed);
         let mut asked = self.asked.lock().unwrap();
         let turn = asked.entry(name.to_owned()).or_default();
         let answers = self.answers.get(name).unwrap_or_else(|| panic!("{name} was looked up"));
@@ -156,9 +156,13 @@ async fn granted_names_may_not_resolve_to_special_addresses() {
         ] {
             let resolver = FixedResolver::with(NAME, &[&[address]]);
             let url = format!("http://{NAME}/");
-            let came = call(guest, &["request", "GET", &url], http(&[&url]), resolver).await;
-            assert!(!came.passed && came.stderr.contains("DestinationIpProhibited"), "{address}: {}", came.stderr);
-            let [denial] = came.denials.try_into().unwrap();
+            let result = call(guest, &["request", "GET", &url], http(&[&url]), resolver).await;
+            assert!(
+                !result.passed && result.stderr.contains("DestinationIpProhibited"),
+                "{address}: {}",
+                result.stderr
+            );
+            let [denial] = result.denials.try_into().unwrap();
             assert!(denial.contains(kind) && denial.contains("to grant it: `http = [\"http://"), "{denial}");
         }
     }
@@ -172,9 +176,9 @@ async fn connections_use_the_address_that_was_checked() {
         let resolver = FixedResolver::with(NAME, &[&["127.0.0.1"], &["192.0.2.1"]]);
         let (by_name, by_address) = (format!("http://{NAME}:{port}"), format!("http://127.0.0.1:{port}"));
         let grants = http(&[&by_name, &by_address]);
-        let came = call(guest, &["request", "GET", &by_name], grants, Arc::clone(&resolver)).await;
-        assert!(came.passed && came.stdout.contains("done"), "{} {:?}", came.stderr, came.denials);
-        assert_eq!(resolver.looks.load(Ordering::Relaxed), 1);
+        let result = call(guest, &["request", "GET", &by_name], grants, Arc::clone(&resolver)).await;
+        assert!(result.passed && result.stdout.contains("done"), "{} {:?}", result.stderr, result.denials);
+        assert_eq!(resolver.lookups.load(Ordering::Relaxed), 1);
         let head = served.join().unwrap();
         assert!(head.contains(&format!("host: {NAME}:{port}")), "{head}");
     }
@@ -185,8 +189,8 @@ async fn only_allowed_addresses_of_a_name_are_used() {
     let (served, port) = server();
     let resolver = FixedResolver::with(NAME, &[&["10.0.0.1", "127.0.0.1", "169.254.169.254"]]);
     let grants = http(&[&format!("http://{NAME}:{port}"), &format!("http://127.0.0.1:{port}")]);
-    let came = call("probe-network", &["request", "GET", &format!("http://{NAME}:{port}/")], grants, resolver).await;
-    assert!(came.passed, "{} {:?}", came.stderr, came.denials);
+    let result = call("probe-network", &["request", "GET", &format!("http://{NAME}:{port}/")], grants, resolver).await;
+    assert!(result.passed, "{} {:?}", result.stderr, result.denials);
     served.join().unwrap();
 }
 
@@ -195,13 +199,13 @@ async fn denied_names_are_not_resolved() {
     for guest in GUESTS {
         // It panics when it is asked.
         let resolver = FixedResolver::with("nobody.example", &[]);
-        let came = call(
+        let result = call(
             guest,
             &["request", "GET", "https://other.example.com/"],
             http(&["https://api.example.com"]),
             resolver,
         );
-        assert!(came.await.stderr.contains("HttpRequestDenied"));
+        assert!(result.await.stderr.contains("HttpRequestDenied"));
     }
 }
 
@@ -209,25 +213,25 @@ async fn denied_names_are_not_resolved() {
 async fn socket_names_allow_only_their_own_public_addresses() {
     let target = |text: &str| GrantItem::Tcp(text.parse().unwrap());
     let resolver = FixedResolver::with(NAME, &[&["169.254.169.254"]]);
-    let came =
+    let result =
         call("probe-network", &["tcp", NAME, "80"], [target("api.example.com:80")].into_iter().collect(), resolver)
             .await;
-    assert!(came.stderr.contains("access-denied"), "{}", came.stderr);
-    assert!(came.denials[0].contains("a metadata service"), "{:?}", came.denials);
+    assert!(result.stderr.contains("access-denied"), "{}", result.stderr);
+    assert!(result.denials[0].contains("a metadata service"), "{:?}", result.denials);
 
     let (served, port) = server();
     let text = port.to_string();
     let both = || [target(&format!("{NAME}:{port}")), target(&format!("127.0.0.1:{port}"))].into_iter().collect();
     let loopback = || FixedResolver::with(NAME, &[&["127.0.0.1"]]);
-    let came = call("probe-network", &["tcp", NAME, &text], both(), loopback()).await;
-    assert!(came.passed && came.stdout.contains("200 OK"), "{} {:?}", came.stderr, came.denials);
+    let result = call("probe-network", &["tcp", NAME, &text], both(), loopback()).await;
+    assert!(result.passed && result.stdout.contains("200 OK"), "{} {:?}", result.stderr, result.denials);
     served.join().unwrap();
 
     // The name's grant is for what it leads to, not for any address.
     let public = || FixedResolver::with(NAME, &[&["93.184.215.14"]]);
     let granted = [target(&format!("{NAME}:{port}"))].into_iter().collect();
-    let came = call("probe-network", &["tcp", "127.0.0.1", &text], granted, public()).await;
-    assert!(came.stderr.contains("access-denied"), "{}", came.stderr);
+    let result = call("probe-network", &["tcp", "127.0.0.1", &text], granted, public()).await;
+    assert!(result.stderr.contains("access-denied"), "{}", result.stderr);
 }
 
 /// The system's choice of a port is another one in each attempt, so no hint names one.

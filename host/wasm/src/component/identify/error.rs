@@ -7,13 +7,13 @@ pub(super) const SNAPSHOT_0: &str = "wasi_unstable";
 /// The version of `scenario:host` that this host speaks: same major and, before 1.0, same minor.
 pub(super) const CONTRACT_VERSION: &str = "0.1";
 
-/// Why a file is no plugin: what it is, and what to do. Completes "`FILE` …".
+/// Why a file is not a plugin, and what to do. Completes "`FILE` …".
 #[derive(Debug, thiserror::Error)]
 pub enum IdentifyError {
-    /// Nothing in it.
+    /// The file is empty.
     #[error("is empty; build it again")]
     Empty,
-    /// No WebAssembly.
+    /// Not WebAssembly.
     #[error("is no WebAssembly but {what}; give a `.wasm` component or core module")]
     NotWasm {
         /// What it looks like.
@@ -25,17 +25,17 @@ pub enum IdentifyError {
     /// It does not validate.
     #[error("is damaged or uses WebAssembly that this host does not know: {source}")]
     Invalid {
-        /// The validator's words.
+        /// The validator's error.
         #[source]
         source: wasmparser::BinaryReaderError,
     },
-    /// It is valid, but for a part of WebAssembly that the engine does not run.
+    /// It needs WebAssembly proposals that the engine does not run.
     #[error("uses {proposals} of WebAssembly, which this host does not run; build it without")]
     Proposals {
-        /// Which.
+        /// The proposals, as text.
         proposals: String,
     },
-    /// Its `_start` is not what a command begins with.
+    /// Its `_start` has the wrong type.
     #[error(
         "is a core module whose `_start` {problem}; that of a command is a function that takes and returns nothing"
     )]
@@ -43,13 +43,13 @@ pub enum IdentifyError {
         /// What is wrong with it.
         problem: String,
     },
-    /// The calls that it makes cannot reach its memory.
+    /// Its calls cannot reach its memory.
     #[error("is a core module that {problem}")]
     Memory {
         /// What is wrong.
         problem: String,
     },
-    /// It is for the snapshot of WASI before 0.1.
+    /// It is for the WASI version before 0.1.
     #[error(
         "is a core module that imports `{SNAPSHOT_0}`, the version of WASI before 0.1, which this host does not have; \
          build it with a current toolchain (wasm32-wasip1)"
@@ -61,7 +61,7 @@ pub enum IdentifyError {
          of the world `scenario:host/plugin`"
     )]
     Library,
-    /// A core module for something else.
+    /// It has imports from somewhere else.
     #[error(
         "is a core module that imports `{}`, which is no WASI 0.1; {}",
         module.escape_debug(),
@@ -75,25 +75,25 @@ pub enum IdentifyError {
         /// The module's name.
         module: String,
     },
-    /// A core module with a world embedded that is neither a plugin's nor a command's.
+    /// A core module whose embedded world is neither a plugin's nor a command's.
     #[error(
         "is a core module of another world: it exports {exports}; a plugin exports `{SCENARIOS}@0.1.0#list` and `#run`, a \
          command `_start`; build it against the world `plugin` of `wit/`, or as a command (with `main`)"
     )]
     OtherCoreWorld {
-        /// Its exports, for a person.
+        /// Its exports, as text.
         exports: String,
     },
-    /// A component of some other world.
+    /// A component of another world.
     #[error(
         "is a component of another world: it exports {exports}; a plugin exports `{SCENARIOS}` \
          or `wasi:cli/run`"
     )]
     OtherWorld {
-        /// Its exports, for a person.
+        /// Its exports, as text.
         exports: String,
     },
-    /// It answers HTTP requests.
+    /// It is an HTTP server.
     #[error(
         "is a {form} of another world, an HTTP server: it exports `{}`, and answers the requests that a server program such as \
          `wasmtime serve` gives it; `host` runs no servers, only plugins, which export `{SCENARIOS}` or `wasi:cli/run`. \
@@ -101,12 +101,12 @@ pub enum IdentifyError {
         export.escape_debug()
     )]
     HttpServer {
-        /// The export that says so.
+        /// The export by which it was recognized.
         export: String,
         /// A component or a core module.
         form: &'static str,
     },
-    /// It speaks another version of the contract.
+    /// It is for another version of the contract.
     #[error(
         "is a plugin for {}, but this host speaks `{CONTRACT_VERSION}.x`; {}",
         versioned("scenario:host", version),
@@ -129,7 +129,7 @@ pub enum IdentifyError {
     },
 }
 
-/// A package and its version, for a person.
+/// A package and its version, as text.
 fn versioned(package: &str, version: &str) -> String {
     match version {
         "" => format!("`{package}` without a version"),

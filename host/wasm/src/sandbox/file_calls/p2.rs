@@ -18,7 +18,7 @@ use super::{
     times::system_time,
 };
 
-type Answer<V> = wasmtime::Result<(Result<V, ErrorCode>,)>;
+type CallResult<V> = wasmtime::Result<(Result<V, ErrorCode>,)>;
 
 pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
     let mut types = linker.instance("wasi:filesystem/types@0.2.12")?;
@@ -64,7 +64,7 @@ fn add_times<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -> wasm
             Box::new(async move {
                 let data = store.data_mut();
                 if !flags.contains(PathFlags::SYMLINK_FOLLOW) {
-                    return answered(data.filesystem().set_times_at(fd, flags, path, read, modified).await);
+                    return or_code(data.filesystem().set_times_at(fd, flags, path, read, modified).await);
                 }
                 let directory = match directory(data, &fd)? {
                     Ok(directory) => directory,
@@ -90,7 +90,7 @@ fn add_lossy_names<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -
                         let handle = fd.rep();
                         let data = store.data_mut();
                         let found = data.filesystem().$by_path(fd, flags, path.clone()).await;
-                        match answered(found)? {
+                        match or_code(found)? {
                             (Err(ErrorCode::NoEntry),) if lossy_names::may_be_lossy(&path) => {
                                 let Some(found) = find_lossy(data, handle, path, flags).await? else {
                                     return Ok((Err(ErrorCode::NoEntry),));
@@ -98,7 +98,7 @@ fn add_lossy_names<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -
                                 let borrowed = Resource::new_borrow(found.rep());
                                 let value: Result<$value, _> = data.filesystem().$by_descriptor(borrowed).await;
                                 data.sandbox().table().delete(found)?;
-                                answered(value)
+                                or_code(value)
                             }
                             found => Ok(found),
                         }
@@ -136,11 +136,11 @@ fn add_listing<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -> wa
                     Ok(directory) => directory,
                     Err(code) => return Ok((Err(code),)),
                 };
-                let held = calls(store.data_mut()).listing()?;
+                let reservation = calls(store.data_mut()).listing()?;
                 returned(match list(directory).await {
                     Ok((listing, entries)) => {
                         let sandbox = store.data_mut().sandbox();
-                        let entries = Entries::new(&sandbox.files, listing, entries, held);
+                        let entries = Entries::new(&sandbox.files, listing, entries, reservation);
                         Ok(sandbox.table().push(entries)?)
                     }
                     Err(error) => Err(error.into()),
@@ -161,13 +161,13 @@ struct Entries {
     calls: Arc<FileCalls>,
     listing: Option<Listing>,
     read: VecDeque<Entry>,
-    _held: Reservation,
+    _reservation: Reservation,
 }
 
 impl Entries {
-    fn new(calls: &Arc<FileCalls>, listing: Listing, read: Vec<Entry>, held: Reservation) -> Self {
+    fn new(calls: &Arc<FileCalls>, listing: Listing, read: Vec<Entry>, reservation: Reservation) -> Self {
         calls.note_lossy(&read);
-        Self { calls: Arc::clone(calls), listing: Some(listing), read: read.into(), _held: held }
+        Self { calls: Arc::clone(calls), listing: Some(listing), read: read.into(), _reservation: reservation }
     }
 
     async fn next(&mut self) -> Result<Option<DirectoryEntry>, ErrorCode> {
@@ -195,11 +195,11 @@ fn directory<T: HasSandbox>(data: &mut T, fd: &Resource<Descriptor>) -> wasmtime
     })
 }
 
-fn returned<V>(result: Result<V, ErrorCode>) -> Answer<V> {
+fn returned<V>(result: Result<V, ErrorCode>) -> CallResult<V> {
     Ok((result,))
 }
 
-fn answered<V>(result: wasmtime_wasi::p2::FsResult<V>) -> Answer<V> {
+fn or_code<V>(result: wasmtime_wasi::p2::FsResult<V>) -> CallResult<V> {
     match result {
         Ok(value) => Ok((Ok(value),)),
         Err(error) => error.downcast().map(|code| (Err(code),)),

@@ -29,7 +29,7 @@ use super::{
     times::system_time,
 };
 
-type Answer<V> = wasmtime::Result<(Result<V, ErrorCode>,)>;
+type CallResult<V> = wasmtime::Result<(Result<V, ErrorCode>,)>;
 type End = FutureReader<Result<(), ErrorCode>>;
 
 pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> wasmtime::Result<()> {
@@ -77,8 +77,9 @@ pub(super) fn add_to_linker<T: HasSandbox + 'static>(linker: &mut Linker<T>) -> 
             let (ended, result) = oneshot::channel();
             let entries = match directory {
                 Ok(directory) => {
-                    let held = calls.listing()?;
-                    let entries = Entries { calls, state: State::New(directory), ended: Some(ended), _held: held };
+                    let reservation = calls.listing()?;
+                    let entries =
+                        Entries { calls, state: State::New(directory), ended: Some(ended), _reservation: reservation };
                     StreamReader::new(&mut store, entries)?
                 }
                 Err(code) => {
@@ -104,7 +105,7 @@ fn add_times<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -> wasm
                     let set = <WasiFilesystem as HostDescriptorWithStore<T>>::set_times_at(
                         &files, fd, flags, path, read, modified,
                     );
-                    return answered(set.await);
+                    return or_code(set.await);
                 }
                 let (calls, directory) = match directory(store, &fd)? {
                     Ok(found) => found,
@@ -130,7 +131,7 @@ fn add_lossy_names<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -
                         let (handle, files) = (fd.rep(), store.with_getter::<WasiFilesystem>(T::filesystem));
                         let found =
                             <WasiFilesystem as HostDescriptorWithStore<T>>::$by_path(&files, fd, flags, path.clone());
-                        match answered(found.await)? {
+                        match or_code(found.await)? {
                             (Err(ErrorCode::NoEntry),) if lossy_names::may_be_lossy(&path) => {
                                 let Some(found) = find_lossy(store, handle, path, flags).await? else {
                                     return Ok((Err(ErrorCode::NoEntry),));
@@ -140,7 +141,7 @@ fn add_lossy_names<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -
                                     <WasiFilesystem as HostDescriptorWithStore<T>>::$by_descriptor(&files, borrowed)
                                         .await;
                                 store.with(|mut store| store.data_mut().sandbox().table().delete(found))?;
-                                answered(value)
+                                or_code(value)
                             }
                             found => Ok(found),
                         }
@@ -171,7 +172,7 @@ struct Entries {
     calls: Arc<FileCalls>,
     state: State,
     ended: Option<oneshot::Sender<Result<(), ErrorCode>>>,
-    _held: Reservation,
+    _reservation: Reservation,
 }
 
 enum State {
@@ -257,7 +258,7 @@ fn directory<T: HasSandbox + 'static>(
     })
 }
 
-fn answered<V>(result: wasmtime_wasi::p3::filesystem::FilesystemResult<V>) -> Answer<V> {
+fn or_code<V>(result: wasmtime_wasi::p3::filesystem::FilesystemResult<V>) -> CallResult<V> {
     match result {
         Ok(value) => Ok((Ok(value),)),
         Err(error) => error.downcast().map(|code| (Err(code),)),

@@ -108,13 +108,13 @@ pub(super) struct TimedBody<B, K> {
     body: B,
     timer: WaitTimer,
     between: Duration,
-    _kept: K,
+    _guard: K,
 }
 
 impl<B, K> TimedBody<B, K> {
-    /// The first part may take `first`, each later one `between`. `kept` is dropped with the body.
-    pub(super) fn new(body: B, first: Duration, between: Duration, kept: K) -> Self {
-        Self { body, timer: WaitTimer::new(first), between, _kept: kept }
+    /// The first part may take `first`, each later one `between`. `guard` is dropped with the body.
+    pub(super) fn new(body: B, first: Duration, between: Duration, guard: K) -> Self {
+        Self { body, timer: WaitTimer::new(first), between, _guard: guard }
     }
 }
 

@@ -12,11 +12,11 @@ use tar::{Builder, EntryType, Header};
 
 use super::*;
 
-struct Place {
+struct TestDirs {
     folder: tempfile::TempDir,
 }
 
-impl Place {
+impl TestDirs {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         for name in ["root", "config", "scratch", "outside"] {
@@ -61,85 +61,85 @@ fn mode(path: &Path) -> u32 {
 
 #[test]
 fn trees_are_restored_exactly_and_in_place() {
-    let place = Place::new();
-    place.write("root/sub/deep/file", "text");
-    place.write("root/empty", "");
-    place.write("config/sessions/a.jsonl", "{}\n");
+    let dirs = TestDirs::new();
+    dirs.write("root/sub/deep/file", "text");
+    dirs.write("root/empty", "");
+    dirs.write("config/sessions/a.jsonl", "{}\n");
     let long = format!("root/{}/{}", "d".repeat(120), "f".repeat(200));
-    place.write(&long, "long");
-    let odd = place.path("root").join(OsStr::from_bytes(b"\xff\n:\\ "));
+    dirs.write(&long, "long");
+    let odd = dirs.path("root").join(OsStr::from_bytes(b"\xff\n:\\ "));
     fs::write(&odd, "odd").unwrap();
-    symlink("/etc/passwd", place.path("root/link")).unwrap();
-    symlink("x".repeat(300), place.path("root/long-link")).unwrap();
-    fs::set_permissions(place.path("root/empty"), Permissions::from_mode(0o755)).unwrap();
-    fs::set_permissions(place.path("root/sub"), Permissions::from_mode(0o750)).unwrap();
-    let modified = fs::metadata(place.path("root/sub/deep/file")).unwrap().modified().unwrap();
-    let bytes = place.capture();
+    symlink("/etc/passwd", dirs.path("root/link")).unwrap();
+    symlink("x".repeat(300), dirs.path("root/long-link")).unwrap();
+    fs::set_permissions(dirs.path("root/empty"), Permissions::from_mode(0o755)).unwrap();
+    fs::set_permissions(dirs.path("root/sub"), Permissions::from_mode(0o750)).unwrap();
+    let modified = fs::metadata(dirs.path("root/sub/deep/file")).unwrap().modified().unwrap();
+    let bytes = dirs.capture();
 
     // As an agent and a component may leave it.
-    fs::set_permissions(place.path("root/sub"), Permissions::from_mode(0o700)).unwrap();
-    let opened = open_directory(rustix::fs::CWD, place.path("root/sub").as_os_str()).unwrap();
-    fs::write(place.path("root/sub/deep/file"), "changed").unwrap();
-    fs::remove_file(place.path("root/link")).unwrap();
-    symlink(place.path("outside"), place.path("root/link")).unwrap();
-    fs::remove_file(place.path("root/empty")).unwrap();
-    place.write("root/empty/is/a/folder", "now");
+    fs::set_permissions(dirs.path("root/sub"), Permissions::from_mode(0o700)).unwrap();
+    let opened = open_directory(rustix::fs::CWD, dirs.path("root/sub").as_os_str()).unwrap();
+    fs::write(dirs.path("root/sub/deep/file"), "changed").unwrap();
+    fs::remove_file(dirs.path("root/link")).unwrap();
+    symlink(dirs.path("outside"), dirs.path("root/link")).unwrap();
+    fs::remove_file(dirs.path("root/empty")).unwrap();
+    dirs.write("root/empty/is/a/folder", "now");
     fs::remove_file(&odd).unwrap();
-    place.write("root/new/locked/file", "");
-    fs::set_permissions(place.path("root/new/locked"), Permissions::from_mode(0o000)).unwrap();
-    fs::remove_dir_all(place.path("config/sessions")).unwrap();
-    place.write("outside/kept", "kept");
-    symlink(place.path("outside"), place.path("config/sessions")).unwrap();
+    dirs.write("root/new/locked/file", "");
+    fs::set_permissions(dirs.path("root/new/locked"), Permissions::from_mode(0o000)).unwrap();
+    fs::remove_dir_all(dirs.path("config/sessions")).unwrap();
+    dirs.write("outside/kept", "kept");
+    symlink(dirs.path("outside"), dirs.path("config/sessions")).unwrap();
 
-    assert_eq!(place.restore(bytes).unwrap(), [true, true]);
-    assert_eq!(fs::read_to_string(place.path("root/sub/deep/file")).unwrap(), "text");
-    assert_eq!(fs::read_to_string(place.path("root/empty")).unwrap(), "");
-    assert_eq!(fs::read_to_string(place.path(&long)).unwrap(), "long");
+    assert_eq!(dirs.restore(bytes).unwrap(), [true, true]);
+    assert_eq!(fs::read_to_string(dirs.path("root/sub/deep/file")).unwrap(), "text");
+    assert_eq!(fs::read_to_string(dirs.path("root/empty")).unwrap(), "");
+    assert_eq!(fs::read_to_string(dirs.path(&long)).unwrap(), "long");
     assert_eq!(fs::read_to_string(&odd).unwrap(), "odd");
-    assert_eq!(fs::read_to_string(place.path("config/sessions/a.jsonl")).unwrap(), "{}\n");
-    assert_eq!(fs::read_link(place.path("root/link")).unwrap(), Path::new("/etc/passwd"));
-    assert_eq!(fs::read_link(place.path("root/long-link")).unwrap().as_os_str().len(), 300);
-    assert_eq!((mode(&place.path("root/empty")), mode(&place.path("root/sub"))), (0o755, 0o750));
-    assert!(!place.path("root/new").exists());
-    let restored = fs::metadata(place.path("root/sub/deep/file")).unwrap().modified().unwrap();
+    assert_eq!(fs::read_to_string(dirs.path("config/sessions/a.jsonl")).unwrap(), "{}\n");
+    assert_eq!(fs::read_link(dirs.path("root/link")).unwrap(), Path::new("/etc/passwd"));
+    assert_eq!(fs::read_link(dirs.path("root/long-link")).unwrap().as_os_str().len(), 300);
+    assert_eq!((mode(&dirs.path("root/empty")), mode(&dirs.path("root/sub"))), (0o755, 0o750));
+    assert!(!dirs.path("root/new").exists());
+    let restored = fs::metadata(dirs.path("root/sub/deep/file")).unwrap().modified().unwrap();
     assert!(modified.duration_since(restored).unwrap().as_secs() == 0, "{modified:?} {restored:?}");
-    assert_eq!(fs::read_dir(place.path("outside")).unwrap().count(), 1);
-    assert_eq!(fs::read_dir(place.path("scratch")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(dirs.path("outside")).unwrap().count(), 1);
+    assert_eq!(fs::read_dir(dirs.path("scratch")).unwrap().count(), 0);
     // Who had the folder open has it still.
     assert!(rustix::fs::statat(&opened, "deep/file", rustix::fs::AtFlags::empty()).is_ok());
 }
 
 #[test]
 fn trees_over_the_limits_have_no_image() {
-    let refused = |place: &Place, limits| match place.look(limits) {
+    let refused = |dirs: &TestDirs, limits| match dirs.look(limits) {
         Err(ImageError::Unfit(reason)) => reason,
         other => panic!("{other:?}"),
     };
-    let place = Place::new();
-    place.write("root/a/b/file", "12345");
+    let dirs = TestDirs::new();
+    dirs.write("root/a/b/file", "12345");
     let all = ImageLimits::default();
-    assert!(refused(&place, ImageLimits { bytes: 4, ..all }).starts_with("root/a/b/file: with it"));
-    assert!(refused(&place, ImageLimits { entries: 3, ..all }).contains("more than 3 entries"));
-    assert!(refused(&place, ImageLimits { depth: 1, ..all }).starts_with("root/a/b: deeper"));
-    let _listening = std::os::unix::net::UnixListener::bind(place.path("config/socket")).unwrap();
-    assert_eq!(refused(&place, all), "config/socket: a socket");
+    assert!(refused(&dirs, ImageLimits { bytes: 4, ..all }).starts_with("root/a/b/file: with it"));
+    assert!(refused(&dirs, ImageLimits { entries: 3, ..all }).contains("more than 3 entries"));
+    assert!(refused(&dirs, ImageLimits { depth: 1, ..all }).starts_with("root/a/b: deeper"));
+    let _listening = std::os::unix::net::UnixListener::bind(dirs.path("config/socket")).unwrap();
+    assert_eq!(refused(&dirs, all), "config/socket: a socket");
 }
 
 #[test]
 fn files_that_change_during_the_copy_are_refused() {
-    let place = Place::new();
-    place.write("root/file", "12345");
-    let (root, config) = (place.path("root"), place.path("config"));
-    let seen = place.look(ImageLimits::default()).unwrap();
-    place.write("root/file", "1");
-    let error = seen.write(&parts(&root, &config), &place.path("i.tar")).unwrap_err();
+    let dirs = TestDirs::new();
+    dirs.write("root/file", "12345");
+    let (root, config) = (dirs.path("root"), dirs.path("config"));
+    let seen = dirs.look(ImageLimits::default()).unwrap();
+    dirs.write("root/file", "1");
+    let error = seen.write(&parts(&root, &config), &dirs.path("i.tar")).unwrap_err();
     assert!(error.to_string().contains("changed while"), "{error}");
-    assert!(!place.path("i.tar").exists());
-    assert!(!place.look(ImageLimits::default()).unwrap().is_unchanged_since(&seen));
+    assert!(!dirs.path("i.tar").exists());
+    assert!(!dirs.look(ImageLimits::default()).unwrap().is_unchanged_since(&seen));
 }
 
 /// An image that no host writes.
-fn forged(place: &Place, entries: &[(EntryType, &str, &str)]) -> u64 {
+fn forged(dirs: &TestDirs, entries: &[(EntryType, &str, &str)]) -> u64 {
     let mut builder = Builder::new(Vec::new());
     for (kind, name, content) in entries {
         let mut header = Header::new_gnu();
@@ -157,7 +157,7 @@ fn forged(place: &Place, entries: &[(EntryType, &str, &str)]) -> u64 {
         builder.append(&header, bytes).unwrap();
     }
     let bytes = builder.into_inner().unwrap();
-    fs::write(place.path("i.tar"), &bytes).unwrap();
+    fs::write(dirs.path("i.tar"), &bytes).unwrap();
     bytes.len() as u64
 }
 
@@ -179,28 +179,28 @@ fn forged_images_write_nothing_outside_the_trees() {
         &[root, (EntryType::Char, "root/device", "")],
         &[(Regular, "root", "x")],
     ] {
-        let place = Place::new();
-        let bytes = forged(&place, entries);
-        let refused = place.restore(bytes);
+        let dirs = TestDirs::new();
+        let bytes = forged(&dirs, entries);
+        let refused = dirs.restore(bytes);
         assert!(refused.is_err(), "{entries:?}");
-        assert_eq!(fs::read_dir(place.path("outside")).unwrap().count(), 0, "{entries:?}");
+        assert_eq!(fs::read_dir(dirs.path("outside")).unwrap().count(), 0, "{entries:?}");
     }
 }
 
 #[test]
 fn an_incomplete_image_is_refused() {
-    let place = Place::new();
-    place.write("root/file", "text");
-    let bytes = place.capture();
-    fs::OpenOptions::new().append(true).open(place.path("i.tar")).unwrap().write_all(b"x").unwrap();
-    assert!(place.restore(bytes).unwrap_err().to_string().contains("not the"));
-    fs::File::options().write(true).open(place.path("i.tar")).unwrap().set_len(700).unwrap();
-    assert!(place.restore(bytes).is_err() && place.restore(700).is_err());
-    fs::remove_file(place.path("i.tar")).unwrap();
-    symlink("/etc/passwd", place.path("i.tar")).unwrap();
-    assert!(place.restore(bytes).is_err());
-    rustix::fs::mkfifoat(rustix::fs::CWD, place.path("pipe"), rustix::fs::Mode::RWXU).unwrap();
-    fs::rename(place.path("pipe"), place.path("i.tar")).unwrap();
-    assert!(place.restore(0).unwrap_err().to_string().contains("no regular file"));
-    assert_eq!(fs::read_to_string(place.path("root/file")).unwrap(), "text");
+    let dirs = TestDirs::new();
+    dirs.write("root/file", "text");
+    let bytes = dirs.capture();
+    fs::OpenOptions::new().append(true).open(dirs.path("i.tar")).unwrap().write_all(b"x").unwrap();
+    assert!(dirs.restore(bytes).unwrap_err().to_string().contains("not the"));
+    fs::File::options().write(true).open(dirs.path("i.tar")).unwrap().set_len(700).unwrap();
+    assert!(dirs.restore(bytes).is_err() && dirs.restore(700).is_err());
+    fs::remove_file(dirs.path("i.tar")).unwrap();
+    symlink("/etc/passwd", dirs.path("i.tar")).unwrap();
+    assert!(dirs.restore(bytes).is_err());
+    rustix::fs::mkfifoat(rustix::fs::CWD, dirs.path("pipe"), rustix::fs::Mode::RWXU).unwrap();
+    fs::rename(dirs.path("pipe"), dirs.path("i.tar")).unwrap();
+    assert!(dirs.restore(0).unwrap_err().to_string().contains("no regular file"));
+    assert_eq!(fs::read_to_string(dirs.path("root/file")).unwrap(), "text");
 }

@@ -19,9 +19,9 @@ impl ShortenedBuffer {
 
     pub(super) fn restore(self, memory: &mut GuestMemory<'_>) {
         if let (Some((at, length)), GuestMemory::Unshared(bytes)) = (self.0, memory)
-            && let Some(held) = bytes.get_mut(at..at + length.len())
+            && let Some(original) = bytes.get_mut(at..at + length.len())
         {
-            held.copy_from_slice(&length);
+            original.copy_from_slice(&length);
         }
     }
 }
@@ -43,9 +43,9 @@ fn shorten(memory: &mut GuestMemory<'_>, list: u32, count: u32) -> Option<(usize
         if length <= MAX_BYTES || overlaps || within.end > bytes.len() as u64 {
             return None;
         }
-        let held = length.to_le_bytes();
+        let original = length.to_le_bytes();
         bytes.get_mut(at..at + 4)?.copy_from_slice(&MAX_BYTES.to_le_bytes());
-        return Some((at, held));
+        return Some((at, original));
     }
     None
 }

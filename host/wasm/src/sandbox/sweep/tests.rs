@@ -50,9 +50,9 @@ fn the_workspace_of_a_dead_run_is_removed_and_reported_once() {
     fs::create_dir_all(folder.join("a1/root/locked")).unwrap();
     fs::write(folder.join("a1/root/file"), "x").unwrap();
     private(&folder.join("a1/root/locked"), 0o000);
-    let told = sweep(parent.path(), NO_PATIENCE);
-    assert_eq!(told.dead, [DeadRun { run: RUN.into(), directory: Some("/o/runs/r".into()) }]);
-    assert_eq!(told.problems, []);
+    let message = sweep(parent.path(), NO_PATIENCE);
+    assert_eq!(message.dead, [DeadRun { run: RUN.into(), directory: Some("/o/runs/r".into()) }]);
+    assert_eq!(message.problems, []);
     assert_eq!(names(parent.path()), [""; 0]);
     assert_eq!(sweep(parent.path(), NO_PATIENCE), Sweep::default());
 }
@@ -236,15 +236,15 @@ fn a_directory_removed_by_another_sweep_is_no_problem() {
 fn new_runs_keep_their_workspaces_during_sweeps() {
     let parent = parent();
     let over = AtomicBool::new(false);
-    let told = std::thread::scope(|scope| {
+    let message = std::thread::scope(|scope| {
         let sweepers: Vec<_> = (0..3)
             .map(|_| {
                 scope.spawn(|| {
                     let mut dead = 0;
                     while !over.load(Ordering::Relaxed) {
-                        let told = sweep(parent.path(), NO_PATIENCE);
-                        assert_eq!(told.problems, []);
-                        dead += told.dead.len();
+                        let message = sweep(parent.path(), NO_PATIENCE);
+                        assert_eq!(message.problems, []);
+                        dead += message.dead.len();
                     }
                     dead
                 })
@@ -269,7 +269,7 @@ fn new_runs_keep_their_workspaces_during_sweeps() {
         assert!(ended.iter().all(Result::is_ok));
         sweepers.into_iter().map(|sweeper| sweeper.join().unwrap()).sum::<usize>()
     });
-    assert_eq!(told, 0, "no living run is told to be dead");
+    assert_eq!(message, 0, "no living run is told to be dead");
     assert_eq!(names(parent.path()), [""; 0]);
 }
 

@@ -30,16 +30,16 @@ async fn pipes_and_sockets_are_refused_and_files_are_read() {
     fs::write(at("file"), "text").unwrap();
     for guest in GUESTS {
         for name in ["pipe", "link", "again", "socket"] {
-            let came = call_at(folder.path(), guest, &["read", name]).await;
-            let refused = came.stderr.to_lowercase();
-            assert!(!came.passed && refused.contains("not supported") | refused.contains("unsupported"), "{refused}");
+            let result = call_at(folder.path(), guest, &["read", name]).await;
+            let refused = result.stderr.to_lowercase();
+            assert!(!result.passed && refused.contains("not supported") | refused.contains("unsupported"), "{refused}");
             assert!(call_at(folder.path(), guest, &["kind", name]).await.passed, "{guest}: {name} cannot be looked at");
         }
-        let came = call_at(folder.path(), guest, &["read", "file"]).await;
-        assert!(came.passed && came.stdout.contains("text"), "{guest}: {}", came.stderr);
-        let came = call_at(folder.path(), guest, &["list", "."]).await;
-        assert!(came.stdout.contains("again file link pipe socket"), "{guest}: {} {}", came.stdout, came.stderr);
-        assert_eq!(came.odd_names, None);
+        let result = call_at(folder.path(), guest, &["read", "file"]).await;
+        assert!(result.passed && result.stdout.contains("text"), "{guest}: {}", result.stderr);
+        let result = call_at(folder.path(), guest, &["list", "."]).await;
+        assert!(result.stdout.contains("again file link pipe socket"), "{guest}: {} {}", result.stdout, result.stderr);
+        assert_eq!(result.odd_names, None);
     }
 }
 
@@ -50,15 +50,20 @@ async fn a_non_utf8_name_can_be_read_by_its_lossy_name() {
         fs::write(folder.path().join(OsStr::from_bytes(name)), "text").unwrap();
     }
     for guest in GUESTS {
-        let came = call_at(folder.path(), guest, &["list", "."]).await;
-        assert!(came.passed && came.stdout.contains("aa b\u{fffd} zz"), "{guest}: {} {}", came.stdout, came.stderr);
-        let told = came.odd_names.unwrap();
+        let result = call_at(folder.path(), guest, &["list", "."]).await;
+        assert!(
+            result.passed && result.stdout.contains("aa b\u{fffd} zz"),
+            "{guest}: {} {}",
+            result.stdout,
+            result.stderr
+        );
+        let told = result.odd_names.unwrap();
         assert!(told.ends_with(r"U+FFFD in them: `b\xff`"), "{told}");
-        let came = call_at(folder.path(), guest, &["read", "b\u{fffd}"]).await;
-        assert!(came.passed && came.stdout.contains("text"), "{guest}: {}", came.stderr);
+        let result = call_at(folder.path(), guest, &["read", "b\u{fffd}"]).await;
+        assert!(result.passed && result.stdout.contains("text"), "{guest}: {}", result.stderr);
         assert!(call_at(folder.path(), guest, &["kind", "b\u{fffd}"]).await.passed, "{guest}");
-        let came = call_at(folder.path(), guest, &["read", "none\u{fffd}"]).await;
-        assert!(!came.passed, "{guest}: {}", came.stdout);
+        let result = call_at(folder.path(), guest, &["read", "none\u{fffd}"]).await;
+        assert!(!result.passed, "{guest}: {}", result.stdout);
     }
 }
 
@@ -70,6 +75,6 @@ async fn unread_listings_occupy_no_threads() {
         fs::write(folder.path().join(format!("entry-{number}")), "").unwrap();
     }
     fs::write(folder.path().join("file"), "text").unwrap();
-    let came = call_at(folder.path(), "probe-network-p3", &["hold-listings", "600"]).await;
-    assert!(came.passed && came.stdout.contains("text"), "{}", came.stderr);
+    let result = call_at(folder.path(), "probe-network-p3", &["hold-listings", "600"]).await;
+    assert!(result.passed && result.stdout.contains("text"), "{}", result.stderr);
 }

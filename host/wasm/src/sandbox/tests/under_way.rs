@@ -35,9 +35,9 @@ fn temporary(stderr: &str) -> bool {
 #[test]
 fn pending_requests_count_toward_the_memory_limit() {
     let violations = Arc::new(Violations::default());
-    let told = Arc::clone(&violations);
+    let message = Arc::clone(&violations);
     let limits = Limits { memory: 300 << 10, ..Limits::default() };
-    let account = Account::new(&limits, Mappings::share(1), move |what| told.limit(what));
+    let account = Account::new(&limits, Mappings::share(1), move |what| message.limit(what));
     let network =
         Network::new(Arc::default(), Arc::new(Hangs), Arc::clone(&violations), None, 10).with_account(account);
     let permit = || network.permit(network::HTTP, "GET https://example.org", 144 << 10);
@@ -56,15 +56,15 @@ async fn excess_requests_are_refused_until_others_finish() {
     for guest in GUESTS {
         let url = format!("http://127.0.0.1:{}", serves());
         let resolver = FixedResolver::with(NAME, &[]);
-        let came = call_with(guest, &["keep", "3", &url], http(&[&url]), resolver, 2).await;
-        assert!(came.passed, "{} {:?}", came.stderr, came.denials);
-        let said: Vec<&str> = came.stdout.lines().collect();
-        assert_eq!(said[..2], ["200", "200"], "{said:?}");
-        assert!(said[2].contains("ConnectionLimitReached"), "{said:?}");
-        assert_eq!(said[3], "afterwards 200");
-        let concurrency_exceeded = came.concurrency_exceeded.unwrap();
+        let result = call_with(guest, &["keep", "3", &url], http(&[&url]), resolver, 2).await;
+        assert!(result.passed, "{} {:?}", result.stderr, result.denials);
+        let messages: Vec<&str> = result.stdout.lines().collect();
+        assert_eq!(messages[..2], ["200", "200"], "{messages:?}");
+        assert!(messages[2].contains("ConnectionLimitReached"), "{messages:?}");
+        assert_eq!(messages[3], "afterwards 200");
+        let concurrency_exceeded = result.concurrency_exceeded.unwrap();
         assert!(concurrency_exceeded.refused >= 1 && concurrency_exceeded.at_once == 2, "{concurrency_exceeded}");
-        assert_eq!(came.denials, [""; 0], "nothing was missing from the grants");
+        assert_eq!(result.denials, [""; 0], "nothing was missing from the grants");
     }
 }
 
@@ -73,30 +73,30 @@ async fn permits_are_returned_after_each_request() {
     for guest in GUESTS {
         let url = format!("http://127.0.0.1:{}", serves());
         let resolver = FixedResolver::with(NAME, &[]);
-        let came = call_with(guest, &["keep", "0", &url], http(&[&url]), resolver, 1).await;
-        assert!(came.passed && came.stdout == "afterwards 200\n", "{} {:?}", came.stdout, came.stderr);
-        assert_eq!(came.concurrency_exceeded, None);
+        let result = call_with(guest, &["keep", "0", &url], http(&[&url]), resolver, 1).await;
+        assert!(result.passed && result.stdout == "afterwards 200\n", "{} {:?}", result.stdout, result.stderr);
+        assert_eq!(result.concurrency_exceeded, None);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn excess_lookups_are_refused() {
     for guest in GUESTS {
-        let came = call_with(guest, &["look-ups", "3", NAME], sockets(), Arc::new(Hangs), 2).await;
-        assert!(!came.passed && temporary(&came.stderr), "{}", came.stderr);
-        assert_eq!(came.concurrency_exceeded, Some(ConcurrencyExceeded { refused: 1, at_once: 2 }), "{guest}");
-        assert_eq!(came.denials, [""; 0]);
+        let result = call_with(guest, &["look-ups", "3", NAME], sockets(), Arc::new(Hangs), 2).await;
+        assert!(!result.passed && temporary(&result.stderr), "{}", result.stderr);
+        assert_eq!(result.concurrency_exceeded, Some(ConcurrencyExceeded { refused: 1, at_once: 2 }), "{guest}");
+        assert_eq!(result.denials, [""; 0]);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_hanging_lookup_times_out() {
     for guest in GUESTS {
-        let came = call_with(guest, &["look-up", NAME], sockets(), Arc::new(Hangs), 1).await;
-        assert!(!came.passed && temporary(&came.stderr), "{}", came.stderr);
+        let result = call_with(guest, &["look-up", NAME], sockets(), Arc::new(Hangs), 1).await;
+        assert!(!result.passed && temporary(&result.stderr), "{}", result.stderr);
         let url = format!("https://{NAME}");
-        let came = call_with(guest, &["request", "GET", &url], http(&[&url]), Arc::new(Hangs), 1).await;
-        assert!(!came.passed && came.stderr.contains("DnsTimeout"), "{}", came.stderr);
-        assert_eq!(came.concurrency_exceeded, None);
+        let result = call_with(guest, &["request", "GET", &url], http(&[&url]), Arc::new(Hangs), 1).await;
+        assert!(!result.passed && result.stderr.contains("DnsTimeout"), "{}", result.stderr);
+        assert_eq!(result.concurrency_exceeded, None);
     }
 }
