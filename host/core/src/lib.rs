@@ -1,3 +1,4 @@
-//! Runs scenarios: the dispatcher, the attempts and their verdicts.
+//! Runs scenarios: the application without a command line, and the runner that it is built on.
 
+pub mod app;
 pub mod runner;

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::runtime::Runtime;
 
-use super::failure::Failure;
+use host_core::app::Error;
 use host_model::Shortage;
 
 /// Threads beside those that carry tasks: for what blocks, the engine's clock, and reports.
@@ -30,7 +30,7 @@ const BEAT: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// There are too few threads or descriptors, also after a while.
-pub(super) fn build() -> Result<Runtime, Failure> {
+pub(super) fn build() -> Result<Runtime, Error> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let mut tries = TRIES;
     loop {
@@ -44,7 +44,7 @@ pub(super) fn build() -> Result<Runtime, Failure> {
             Err(error) => {
                 let help = Shortage::of_start(&error).map_or("", Shortage::help);
                 let help = if help.is_empty() { String::new() } else { format!("\nhelp: {help}") };
-                return Err(Failure::setup(format!("cannot start: {error}{help}")));
+                return Err(Error::setup(format!("cannot start: {error}{help}")));
             }
         }
     }
@@ -72,7 +72,7 @@ fn try_build(cores: usize) -> io::Result<Runtime> {
 ///
 /// # Errors
 /// What is missing, and what to do.
-pub(super) fn check_machine() -> Result<(), Failure> {
+pub(super) fn check_machine() -> Result<(), Error> {
     let needed = [
         ("/proc/self/exe", File::open("/proc/self/exe"), "mount /proc: processes are started and ended by it"),
         (
@@ -83,8 +83,8 @@ pub(super) fn check_machine() -> Result<(), Failure> {
     ];
     for (path, opened, help) in needed {
         opened.map_err(|error| match Shortage::of(&error) {
-            Some(_) => Failure::file("cannot open", Path::new(path), &error),
-            None => Failure::setup(format!("cannot open {path}: {error}\nhelp: {help}")),
+            Some(_) => Error::file("cannot open", Path::new(path), &error),
+            None => Error::setup(format!("cannot open {path}: {error}\nhelp: {help}")),
         })?;
     }
     Ok(())

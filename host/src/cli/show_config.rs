@@ -8,7 +8,8 @@ use std::{
 
 use toml::Value;
 
-use super::{args::RunArgs, failure::Failure, setup};
+use super::args::RunArgs;
+use host_core::app::{self, Error};
 use host_model::{AgentSettings, Confinement, ConfinementMode, Credential, Limits, Ports, RetryPolicy, shown};
 use host_suite::config::{LaneKind, LaneSettings, ScenarioSettings, Settings, Source, seen_from_here};
 
@@ -16,8 +17,8 @@ use host_suite::config::{LaneKind, LaneSettings, ScenarioSettings, Settings, Sou
 type Row = (&'static str, Value, String);
 
 /// The settings that `args` ask for, without looking at any plugin.
-pub(super) fn show(args: &RunArgs, cwd: &Path) -> Result<String, Failure> {
-    let settings = setup::settings(cwd, &args.overrides()).map_err(Failure::setup_all)?;
+pub(super) fn show(args: &RunArgs) -> Result<String, Error> {
+    let settings = app::settings(&args.overrides())?;
     Ok(text(&settings, args))
 }
 
@@ -63,8 +64,8 @@ fn add(text: &mut String, rows: impl IntoIterator<Item = Row>) {
 
 /// What has no key in a suite's file.
 fn beside(settings: &Settings, args: &RunArgs) -> Vec<(&'static str, String)> {
-    let given = &args.suite.given;
-    let flag = |id: &str| given.source(id).map_or_else(|| Source::Default.to_string(), ToString::to_string);
+    let sources = &args.suite.sources;
+    let flag = |id: &str| sources.source(id).map_or_else(|| Source::Default.to_string(), ToString::to_string);
     let suite = match &settings.suite {
         Some(suite) => format!("{} ({})", seen_from_here(suite), settings.sources.of("suite")),
         None => "none".to_owned(),

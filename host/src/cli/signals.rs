@@ -1,32 +1,24 @@
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use host_core::runner::Signal;
+use host_core::{app::Stop, runner::Signal};
 use host_report::LiveLines;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
 };
 
-/// Whether a signal has asked for the end: for what is under way and cannot wait for signals.
+/// What signals act on.
 #[derive(Clone, Default)]
 pub(super) struct Stopping {
-    asked: Arc<AtomicBool>,
-    /// What is cleared from the terminal while the process is stopped.
+    stop: Stop,
+    /// The live lines that are cleared from the terminal while the process is suspended.
     lines: Arc<Mutex<Option<LiveLines>>>,
 }
 
 impl Stopping {
-    /// Whether it has.
-    pub(super) fn is_asked_for(&self) -> bool {
-        self.asked.load(Ordering::Acquire)
-    }
-
-    /// Asks for the end.
-    pub(super) fn ask(&self) {
-        self.asked.store(true, Ordering::Release);
+    /// Requested by the first signal that ends the process.
+    pub(super) fn stop(&self) -> &Stop {
+        &self.stop
     }
 
     /// From now on `lines` are on the terminal.
@@ -63,7 +55,7 @@ pub(super) fn signals(stopping: &Stopping) -> std::io::Result<mpsc::Receiver<Sig
                 // The receiver is gone once the run is over and its reports are written.
                 let _ = sender.send(meaning.clone()).await;
                 if matches!(meaning, Signal::Stop(_)) {
-                    stopping.ask();
+                    stopping.stop.request();
                     host_report::interrupt();
                 }
             }

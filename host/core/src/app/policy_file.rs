@@ -1,27 +1,8 @@
-//! `--policy`, and where the file lies: it binds nobody who can change it.
+//! Where the policy file is: it does not bind anyone who can change it.
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
-
-use super::given::Given;
-use host_suite::config::{Settings, Sourced, seen_from_here};
-
-/// What scenarios may be given at most.
-#[derive(Clone, Debug, Default, Args)]
-pub(super) struct CapsArgs {
-    /// Give scenarios no more than this file allows; keep it where who writes them cannot change it [default: what they
-    /// ask for]
-    #[arg(long, value_name = "FILE", env = "HOST_POLICY")]
-    pub(super) policy: Option<PathBuf>,
-}
-
-impl CapsArgs {
-    /// The file, with who names it.
-    pub(super) fn sourced(&self, given: &Given) -> Option<Sourced<PathBuf>> {
-        given.sourced("policy", self.policy.clone())
-    }
-}
+use host_suite::config::{Settings, seen_from_here};
 
 /// What is wrong with the place of the policy, if anything is.
 pub(super) fn within_repository(settings: &Settings) -> Option<String> {

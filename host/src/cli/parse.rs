@@ -1,50 +1,13 @@
-//! Who gave a value of the command line: a flag, or the environment.
+//! Parses the command line.
 
-use std::{collections::BTreeMap, ffi::OsString};
+use std::ffi::OsString;
 
-use clap::{Arg, ArgMatches, CommandFactory, FromArgMatches, builder::Resettable, parser::ValueSource};
+use clap::{Arg, CommandFactory, FromArgMatches, builder::Resettable};
 
-use super::args::{Cli, Command};
-use host_suite::config::{Source, Sourced};
-
-/// Where the values of a command's flags come from, by the flag's id, which is its field's name; and which place on
-/// the command line they have.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Given(BTreeMap<String, (Source, Option<usize>)>);
-
-impl Given {
-    fn of(command: &clap::Command, matches: &ArgMatches) -> Self {
-        let sources = command.get_arguments().filter_map(|flag| {
-            let id = flag.get_id().as_str();
-            let long = flag.get_long()?;
-            let given = match matches.ids().any(|present| present == id).then(|| matches.value_source(id))?? {
-                ValueSource::CommandLine => {
-                    (Source::Flag(format!("--{long}")), matches.indices_of(id).and_then(Iterator::max))
-                }
-                ValueSource::EnvVariable => (Source::Variable(flag.get_env()?.to_string_lossy().into_owned()), None),
-                _ => return None,
-            };
-            Some((id.to_owned(), given))
-        });
-        Self(sources.collect())
-    }
-
-    /// Who gave the flag `id`, if anybody did.
-    pub(super) fn source(&self, id: &str) -> Option<&Source> {
-        self.0.get(id).map(|(source, _)| source)
-    }
-
-    /// The place on the command line of the flag `id`; `None` for a variable.
-    pub(super) fn place(&self, id: &str) -> Option<usize> {
-        self.0.get(id)?.1
-    }
-
-    /// `value` of the flag `id`, with who gave it.
-    pub(super) fn sourced<T>(&self, id: &str, value: Option<T>) -> Option<Sourced<T>> {
-        let source = || self.source(id).cloned().unwrap_or_else(|| Source::Flag(format!("--{}", id.replace('_', "-"))));
-        value.map(|value| Sourced { value, source: source() })
-    }
-}
+use super::{
+    arg_sources::ArgSources,
+    args::{Cli, Command},
+};
 
 /// Reads the command line.
 ///
@@ -55,13 +18,13 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
     let matches = command.try_get_matches_from_mut(args)?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     let Some((name, own)) = matches.subcommand() else { return Ok(cli) };
-    let given = command.find_subcommand(name).map(|command| Given::of(command, own)).unwrap_or_default();
+    let sources = command.find_subcommand(name).map(|command| ArgSources::of(command, own)).unwrap_or_default();
     match &mut cli.command {
-        Command::Run(args) => args.suite.given = given,
-        Command::List(args) => args.suite.given = given,
-        Command::Check(args) => args.given = given,
-        Command::Prove(args) => args.given = given,
-        Command::Regrade(args) => args.given = given,
+        Command::Run(args) => args.suite.sources = sources,
+        Command::List(args) => args.suite.sources = sources,
+        Command::Check(args) => args.sources = sources,
+        Command::Prove(args) => args.sources = sources,
+        Command::Regrade(args) => args.sources = sources,
         Command::Inspect(_)
         | Command::New(_)
         | Command::Componentize(_)
@@ -87,8 +50,10 @@ fn without_empty_variable(arg: Arg) -> Arg {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::args::RunArgs;
+    use host_suite::config::{Source, Sourced};
 
-    fn run(args: &[&str]) -> super::super::args::RunArgs {
+    fn run(args: &[&str]) -> RunArgs {
         let args = ["host", "run"].iter().chain(args).map(OsString::from);
         match parse(args).unwrap().command {
             Command::Run(args) => args,

@@ -1,31 +1,40 @@
-//! Says on stderr what is compiled, where that takes long enough to wonder.
+//! Warnings on stderr, and which plugins are compiled, where that takes long.
 
 use std::{any::Any, time::Duration};
 
 use indicatif::{DecimalBytes, MultiProgress, ProgressBar, ProgressStyle};
 
-use super::terminal;
+use super::{messages::rendered, terminal};
+use host_core::app::{Message, Notices};
 use host_model::shown;
-use host_wasm::component::{PluginFile, WatchCompile};
+use host_wasm::component::PluginFile;
 
-/// Below so many bytes a plugin is compiled before anyone asks.
-const TOLD: usize = 1 << 20;
-const REDRAWN: Duration = Duration::from_millis(100);
+/// A plugin with fewer bytes is compiled before anyone wonders.
+const MIN_SHOWN_BYTES: usize = 1 << 20;
+const REDRAW_INTERVAL: Duration = Duration::from_millis(100);
 
-/// A line for each plugin: on a terminal while it is compiled, elsewhere for good.
-pub(super) struct Compiling {
+/// Prints notices to stderr. On a terminal the line of a plugin disappears when it is compiled.
+pub(super) struct TerminalNotices {
     lines: Option<MultiProgress>,
 }
 
-impl Compiling {
-    pub(super) fn on_stderr() -> Self {
+impl TerminalNotices {
+    pub(super) fn new() -> Self {
         Self { lines: terminal::is_live(rustix::stdio::stderr()).then(MultiProgress::new) }
     }
 }
 
-impl WatchCompile for Compiling {
+impl Notices for TerminalNotices {
+    fn warning(&self, message: Message) {
+        terminal::print(&rendered("warning", &[message]));
+    }
+
+    fn note(&self, message: Message) {
+        terminal::print(&rendered("note", &[message]));
+    }
+
     fn compiling(&self, file: &PluginFile, bytes: usize) -> Box<dyn Any> {
-        if bytes < TOLD {
+        if bytes < MIN_SHOWN_BYTES {
             return Box::new(());
         }
         let size = DecimalBytes(u64::try_from(bytes).unwrap_or(u64::MAX));
@@ -37,12 +46,12 @@ impl WatchCompile for Compiling {
         let style = ProgressStyle::with_template("{spinner} {msg}  {elapsed}");
         let line = ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         let line = lines.add(line.with_message(text));
-        line.enable_steady_tick(REDRAWN);
+        line.enable_steady_tick(REDRAW_INTERVAL);
         Box::new(Line(line))
     }
 }
 
-/// A line that goes when the compiler is done, or has panicked.
+/// A line that is removed when the compiler is done, or has panicked.
 struct Line(ProgressBar);
 
 impl Drop for Line {

@@ -1,4 +1,4 @@
-//! What `host check` tells of lanes whose agents are programs of the user's.
+//! Checks lanes whose agents are programs of the user.
 
 use std::{
     fs,
@@ -7,10 +7,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde_json::json;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 
-use super::{failure::chain, wiring};
+use crate::app::{
+    error::{Message, chain},
+    lanes::{live_lane, skip_reason},
+    stop::Stop,
+};
 use host_agents::{HostProgram, Observer, SessionLimits, SessionSpec, VersionProblem};
 use host_model::{
     AgentSettings, ConfinementMode, Credential, Ports, Provider, SHORTEST_SECRET, SessionEvent, SessionEventKind,
@@ -19,48 +22,53 @@ use host_suite::config::{LaneKind, LaneSettings, seen_from_here};
 use host_wasm::sandbox::Workspace;
 
 /// A trivial turn takes seconds; one that waits for a provider that backs off takes longer.
-const LIVE: Duration = Duration::from_secs(120);
+const TURN_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// What is known of a lane.
+/// What was found out about a lane.
 #[derive(Debug, Default)]
-pub(super) struct LaneReport {
-    name: String,
-    kind: &'static str,
-    /// The program, as far as it was found.
-    program: Option<String>,
-    version: Option<String>,
+pub struct LaneReport {
+    /// Its name.
+    pub name: String,
+    /// Its kind.
+    pub kind: &'static str,
+    /// The agent's program, if it was found.
+    pub program: Option<String>,
+    /// The version that the program reports.
+    pub version: Option<String>,
     /// The names of its credentials, and whether they are there.
-    credentials: Vec<(String, bool)>,
-    confine: &'static str,
+    pub credentials: Vec<(String, bool)>,
+    /// How its agents are confined.
+    pub confine: &'static str,
     /// Why its trials are skipped.
-    skipped: Option<String>,
+    pub skipped: Option<String>,
     /// How a trivial turn went.
-    live: Option<String>,
-    pub(super) errors: Vec<String>,
-    pub(super) warnings: Vec<String>,
+    pub live: Option<String>,
+    /// What a run would fail with.
+    pub errors: Vec<String>,
+    /// What a run would not fail with.
+    pub warnings: Vec<String>,
 }
 
-/// What a turn that is tried must know.
-#[derive(Clone)]
+/// What it takes to try a turn.
 pub(super) struct Live {
-    /// When this becomes true, it breaks off.
-    pub(super) stop: watch::Receiver<bool>,
+    /// Ends the turn early.
+    pub(super) stop: Stop,
     /// Where runs of the suite are.
     pub(super) output: PathBuf,
 }
 
-/// Looks at a lane. With `live` it tries a turn.
-pub(super) async fn look(lane: &LaneSettings, live: Option<Live>) -> LaneReport {
+/// Checks a lane. With `live` it tries a turn.
+pub(super) async fn check(lane: &LaneSettings, live: Option<Live>) -> LaneReport {
     let mut report = LaneReport {
         name: lane.name.0.clone(),
         kind: lane.kind.as_str(),
         confine: lane.confinement.mode.as_str(),
         ..LaneReport::default()
     };
-    report.look_at_confinement(lane);
+    report.check_confinement(lane);
     if let LaneKind::Program(settings) = &lane.kind {
-        report.look_at_program(lane, settings).await;
-        report.look_at_credentials(settings);
+        report.check_program(lane, settings).await;
+        report.check_credentials(settings);
         if let Some(seed) = settings.config_seed.as_deref().filter(|seed| !seed.is_dir()) {
             report.errors.push(format!("there is no folder {}, the lane's `config`", seen_from_here(seed)));
         }
@@ -75,7 +83,7 @@ pub(super) async fn look(lane: &LaneSettings, live: Option<Live>) -> LaneReport 
 }
 
 impl LaneReport {
-    fn look_at_confinement(&mut self, lane: &LaneSettings) {
+    fn check_confinement(&mut self, lane: &LaneSettings) {
         let confinement = &lane.confinement;
         if confinement.mode == ConfinementMode::None {
             return;
@@ -101,7 +109,7 @@ impl LaneReport {
         }
     }
 
-    async fn look_at_program(&mut self, lane: &LaneSettings, settings: &AgentSettings) {
+    async fn check_program(&mut self, lane: &LaneSettings, settings: &AgentSettings) {
         match host_agents::find_program(settings) {
             Ok(program) => self.program = Some(program.display().to_string()),
             Err(problem) => return self.errors.push(problem),
@@ -120,7 +128,7 @@ impl LaneReport {
         }
     }
 
-    fn look_at_credentials(&mut self, settings: &AgentSettings) {
+    fn check_credentials(&mut self, settings: &AgentSettings) {
         for credential in &settings.credentials {
             self.credentials.push(match credential {
                 Credential::Variable(name) => (name.clone(), std::env::var_os(name).is_some_and(|it| !it.is_empty())),
@@ -138,7 +146,7 @@ impl LaneReport {
                  the variable in the host's environment and name it in `credentials`"
             ));
         }
-        self.skipped = wiring::skipped(settings);
+        self.skipped = skip_reason(settings);
         if self.skipped.is_none() {
             self.errors.extend(host_agents::missing_credentials(settings));
         }
@@ -146,7 +154,7 @@ impl LaneReport {
 
     async fn try_a_turn(&mut self, lane: &LaneSettings, live: Live) {
         let began = Instant::now();
-        let spent = || format!("{:.1} s", began.elapsed().as_secs_f64());
+        let duration = || format!("{:.1} s", began.elapsed().as_secs_f64());
         let (observer, mut events) = mpsc::channel::<SessionEvent>(16);
         let mut waits = None;
         let listened = async {
@@ -163,45 +171,12 @@ impl LaneReport {
             never = listened => never,
         };
         match tried {
-            Ok(tokens) => self.live = Some(format!("answered in {}{tokens}", spent())),
+            Ok(tokens) => self.live = Some(format!("answered in {}{tokens}", duration())),
             Err(problem) => {
                 let why = waits.map(|why| format!("; its provider made the agent wait: {why}")).unwrap_or_default();
-                self.errors.push(format!("a trivial turn failed after {}: {problem}{why}", spent()));
+                self.errors.push(format!("a trivial turn failed after {}: {problem}{why}", duration()));
             }
         }
-    }
-
-    /// Lines for a person.
-    pub(super) fn text(&self) -> String {
-        let mut facts = Vec::new();
-        facts.extend(match (&self.program, &self.version) {
-            (Some(program), Some(version)) => Some(format!("version {version} ({program})")),
-            (Some(program), None) => Some(program.clone()),
-            (None, _) => None,
-        });
-        let credential =
-            |(name, there): &(String, bool)| format!("{name} {}", if *there { "is there" } else { "is missing" });
-        facts.extend(self.credentials.iter().map(credential));
-        facts.push(format!("confine {}", self.confine));
-        facts.extend(self.live.clone());
-        facts.extend(self.skipped.as_ref().map(|reason| format!("skipped: {reason}")));
-        format!("lane       {} ({}): {}\n", self.name, self.kind, facts.join(", "))
-    }
-
-    /// The same for programs.
-    pub(super) fn json(&self) -> serde_json::Value {
-        let credentials =
-            self.credentials.iter().map(|(name, there)| json!({ "name": name, "present": there })).collect::<Vec<_>>();
-        json!({
-            "name": self.name,
-            "kind": self.kind,
-            "program": self.program,
-            "version": self.version,
-            "credentials": credentials,
-            "confine": self.confine,
-            "skipped": self.skipped,
-            "live": self.live,
-        })
     }
 }
 
@@ -216,11 +191,10 @@ fn looks_secret(name: &str) -> bool {
 async fn turn(
     lane: &LaneSettings,
     observer: mpsc::Sender<SessionEvent>,
-    Live { mut stop, output }: Live,
+    Live { stop, output }: Live,
 ) -> Result<String, String> {
-    let live = wiring::live_lane(&lane.name, &lane.kind, &lane.confinement).map_err(|failure| {
-        failure.into_messages().iter().map(super::failure::Message::told).collect::<Vec<_>>().join("; ")
-    })?;
+    let live = live_lane(&lane.name, &lane.kind, &lane.confinement)
+        .map_err(|error| error.messages().iter().map(Message::text).collect::<Vec<_>>().join("; "))?;
     let workspace = Workspace::for_check(&std::env::temp_dir(), &output)
         .map_err(|error| format!("it needs a folder for temporary files: {}", chain(&error)))?;
     let made = |name: &str| {
@@ -243,10 +217,10 @@ async fn turn(
     let mut session = live.start(spec).await.map_err(|fault| fault.to_string())?;
     let concluded = tokio::select! {
         biased;
-        _ = stop.wait_for(|stop| *stop) => Err("it was broken off".to_owned()),
-        concluded = host_clock::timeout(LIVE, session.conclude()) => match concluded {
+        () = stop.requested() => Err("it was broken off".to_owned()),
+        concluded = host_clock::timeout(TURN_TIMEOUT, session.conclude()) => match concluded {
             Ok(concluded) => concluded.map_err(|fault| fault.to_string()),
-            Err(_) => Err(format!("no end after {} s", LIVE.as_secs())),
+            Err(_) => Err(format!("no end after {} s", TURN_TIMEOUT.as_secs())),
         },
     };
     let ended = session.end(Duration::ZERO).await;

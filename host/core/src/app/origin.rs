@@ -10,7 +10,7 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::setup::as_text;
+use super::paths::as_text;
 use host_fs::{Place, place};
 use host_model::{SuiteInfo, shown};
 use host_suite::config::Settings;

@@ -1,7 +1,6 @@
-//! What killed runs left: removed when the next run starts, and told once.
+//! Removes what killed runs left, when the next run starts.
 
 use std::{
-    fmt::Write as _,
     io::{self, Read, Seek, SeekFrom},
     path::Path,
     time::Duration,
@@ -9,29 +8,34 @@ use std::{
 
 use serde_json::Value;
 
-use super::{list::one_line, setup::as_seen_here, terminal};
+use super::{error::Message, notices::Notices, paths::as_seen_here, text::one_line};
 use host_model::shown;
 use host_report::artifact::RunDirectory;
 use host_wasm::sandbox::{CHECK, DeadRun, Sweep, sweep};
 
 /// How long to wait for agents that a supervisor is still killing; that is done within this time.
-const PATIENCE: Duration = Duration::from_secs(2);
+const SUPERVISOR_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The most runs that are told of one by one.
-const MAX_TOLD: usize = 5;
+/// The most runs that have a note of their own.
+const MAX_NAMED_RUNS: usize = 5;
 
-/// The end of an event log in which its last event is looked for. That of a whole log is short.
-const TAIL: u64 = 64 << 10;
+/// Bytes at the end of an event log in which its last event is looked for. That of a whole log is short.
+const MAX_TAIL: u64 = 64 << 10;
 
-/// Removes what dead runs and checks left in `folder`. Those whose runs go to `output` are told of on stderr; others are
-/// of other suites, and of no interest here. Nothing here can fail a run. Blocks.
-pub(super) fn remove_leftovers(folder: &Path, output: &Path) {
-    let mut swept = sweep(folder, PATIENCE);
+/// Removes what dead runs and checks left in `folder`. Notices are given of those whose runs go to `output`; the others
+/// belong to other suites. Nothing here can fail a run. Blocks.
+pub(super) fn remove_leftovers(folder: &Path, output: &Path, notices: &dyn Notices) {
+    let mut swept = sweep(folder, SUPERVISOR_TIMEOUT);
     for directory in swept.dead.iter().filter_map(|run| run.directory.as_deref()) {
         RunDirectory::remove_unfinished_link(directory);
     }
     swept.dead.retain(|run| is_of(run, output));
-    terminal::print(&told(&swept, folder));
+    for note in notes(&swept, folder) {
+        notices.note(Message::plain(note));
+    }
+    for problem in &swept.problems {
+        notices.warning(Message::plain(format!("{}; the next run tries again", one_line(&problem.to_string()))));
+    }
 }
 
 /// Whether a dead run, or check, was of the suite whose runs go to `output`.
@@ -41,26 +45,19 @@ fn is_of(dead: &DeadRun, output: &Path) -> bool {
     whole(directory).zip(whole(output)).is_some_and(|(directory, output)| directory.starts_with(output))
 }
 
-/// What is said of a sweep; empty when there was nothing.
-fn told(swept: &Sweep, folder: &Path) -> String {
-    let mut text = String::new();
-    // Writing to a string does not fail.
-    for run in swept.dead.iter().take(MAX_TOLD) {
-        let _ = writeln!(text, "note: {}", how_it_ended(run));
-    }
-    let more = swept.dead.len().saturating_sub(MAX_TOLD);
+/// What the user should know of the dead runs; empty when there are none.
+fn notes(swept: &Sweep, folder: &Path) -> Vec<String> {
+    let mut notes: Vec<String> = swept.dead.iter().take(MAX_NAMED_RUNS).map(how_it_ended).collect();
+    let more = swept.dead.len().saturating_sub(MAX_NAMED_RUNS);
     if more > 0 {
-        let _ = writeln!(text, "note: so it is with {more} more; their run directories are kept");
+        notes.push(format!("so it is with {more} more; their run directories are kept"));
     }
     if !swept.dead.is_empty() {
         let count = swept.dead.len();
         let folders = if count == 1 { "folder" } else { "folders" };
-        let _ = writeln!(text, "note: removed {count} temporary {folders} of dead runs from {}", shown(folder));
+        notes.push(format!("removed {count} temporary {folders} of dead runs from {}", shown(folder)));
     }
-    for problem in &swept.problems {
-        let _ = writeln!(text, "warning: {}; the next run tries again", one_line(&problem.to_string()));
-    }
-    text
+    notes
 }
 
 fn how_it_ended(dead: &DeadRun) -> String {
@@ -82,9 +79,9 @@ fn how_it_ended(dead: &DeadRun) -> String {
 fn is_finished(log: &Path) -> io::Result<bool> {
     let (mut file, _) = host_fs::open(log)?;
     let end = file.seek(SeekFrom::End(0))?;
-    file.seek(SeekFrom::Start(end.saturating_sub(TAIL)))?;
+    file.seek(SeekFrom::Start(end.saturating_sub(MAX_TAIL)))?;
     let mut tail = Vec::new();
-    file.take(TAIL).read_to_end(&mut tail)?;
+    file.take(MAX_TAIL).read_to_end(&mut tail)?;
     let Some(end) = tail.iter().rposition(|byte| *byte == b'\n') else { return Ok(false) };
     let last = tail[..end].rsplit(|byte| *byte == b'\n').next().unwrap_or_default();
     Ok(serde_json::from_slice::<Value>(last).is_ok_and(|event| event["event"] == "run-finished"))
@@ -104,12 +101,12 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_its_log_tells_how_a_run_ended() {
+    fn the_end_of_the_log_shows_how_a_run_ended() {
         let folder = tempfile::tempdir().unwrap();
-        let said = || how_it_ended(&dead(folder.path()));
+        let text = || how_it_ended(&dead(folder.path()));
         let log = folder.path().join("events.jsonl");
-        assert!(said().contains("no event log at"), "{}", said());
-        for (text, what) in [
+        assert!(text().contains("no event log at"), "{}", text());
+        for (content, what) in [
             (String::new(), "ends at its last full line"),
             (format!("{STARTED}\n"), "ends at its last full line"),
             (format!("{STARTED}\n{}", &FINISHED[..FINISHED.len() - 3]), "ends at its last full line"),
@@ -117,8 +114,8 @@ mod tests {
             (format!("{}\n{FINISHED}\n", "x".repeat(100_000)), "its event log is whole"),
             (format!("{FINISHED}\n{}\n", "x".repeat(100_000)), "ends at its last full line"),
         ] {
-            fs::write(&log, &text).unwrap();
-            assert!(said().contains(what), "{}", said());
+            fs::write(&log, &content).unwrap();
+            assert!(text().contains(what), "{}", text());
         }
         assert_eq!(how_it_ended(&DeadRun { run: "r".into(), directory: None }), "run r was killed before its end");
         let check = DeadRun { run: CHECK.into(), directory: None };
@@ -126,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn only_runs_of_the_same_output_are_told_of() {
+    fn only_runs_of_the_same_output_are_reported() {
         let here = tempfile::tempdir().unwrap();
         let output = here.path().join("suite/.host");
         fs::create_dir_all(output.join("runs/r")).unwrap();
@@ -144,16 +141,19 @@ mod tests {
     }
 
     #[test]
-    fn many_dead_runs_are_told_briefly_and_none_not_at_all() {
+    fn many_dead_runs_have_few_notes() {
         let tmp = Path::new("/t\u{1b}mp");
-        assert_eq!(told(&Sweep::default(), tmp), "");
+        assert_eq!(notes(&Sweep::default(), tmp), [""; 0]);
         let seven = (0..7).map(|number| DeadRun { run: number.to_string(), directory: None }).collect();
-        let text = told(&Sweep { dead: seven, problems: Vec::new() }, tmp);
-        assert_eq!(text.lines().count(), MAX_TOLD + 2, "{text}");
+        let text = notes(&Sweep { dead: seven, problems: Vec::new() }, tmp);
+        assert_eq!(text.len(), MAX_NAMED_RUNS + 2, "{text:?}");
+        assert!(text[MAX_NAMED_RUNS].contains("2 more"), "{text:?}");
         assert!(
-            text.contains("2 more") && text.ends_with("removed 7 temporary folders of dead runs from /t\\u{1b}mp\n")
+            text.last().unwrap().ends_with("removed 7 temporary folders of dead runs from /t\\u{1b}mp"),
+            "{text:?}"
         );
         let one = vec![dead(Path::new("/a\nerror: forged"))];
-        assert_eq!(told(&Sweep { dead: one, problems: Vec::new() }, tmp).lines().count(), 2, "a path is on one line");
+        let text = notes(&Sweep { dead: one, problems: Vec::new() }, tmp);
+        assert!(text.len() == 2 && text.iter().all(|note| !note.contains('\n')), "a path is on one line");
     }
 }

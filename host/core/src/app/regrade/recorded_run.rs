@@ -8,7 +8,7 @@ use std::{
     path::{Component, Path, PathBuf},
 };
 
-use host_core::runner::FixtureImage;
+use crate::runner::FixtureImage;
 use host_model::{
     EventKind, FIXTURES_FILE, FIXTURES_FOLDER, KeptFixture, LaneInfo, PluginInfo, REPLAY_SCHEMA, RecordedFixtures,
     RunId, SCHEMA_VERSION, TrialId, TrialInfo, Verdict,

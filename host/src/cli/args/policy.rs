@@ -3,13 +3,13 @@ use clap::{
     builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser},
 };
 
-use super::given::Given;
+use crate::cli::arg_sources::ArgSources;
 use host_model::{CountsAs, MAX_REPETITIONS, RetryCause};
 use host_suite::config::{Overrides, Sourced};
 
 /// What the run makes of outcomes.
 #[derive(Debug, Args)]
-pub(super) struct PolicyArgs {
+pub(in crate::cli) struct PolicyArgs {
     /// Try a trial again so often; overrides every `retries` of the files [default: 0]
     #[arg(long, value_name = "N", env = "HOST_RETRIES")]
     retries: Option<u32>,
@@ -65,26 +65,26 @@ fn counts_as() -> impl TypedValueParser<Value = CountsAs> {
 
 impl PolicyArgs {
     /// Puts what is asked for here into `overrides`.
-    pub(super) fn add_to(&self, overrides: &mut Overrides, given: &Given) {
-        overrides.retries = given.sourced("retries", self.retries);
-        overrides.retry_on = given.sourced("retry_on", given.source("retry_on").map(|_| self.retry_on.clone()));
-        overrides.flaky_result = given.sourced("flaky_result", self.flaky_result);
-        overrides.xpass = given.sourced("xpass", self.xpass);
-        overrides.max_fail = self.max_fail(given);
-        overrides.repeat_each = given.sourced("repeat_each", self.repeat_each);
+    pub(in crate::cli) fn add_to(&self, overrides: &mut Overrides, sources: &ArgSources) {
+        overrides.retries = sources.sourced("retries", self.retries);
+        overrides.retry_on = sources.sourced("retry_on", sources.source("retry_on").map(|_| self.retry_on.clone()));
+        overrides.flaky_result = sources.sourced("flaky_result", self.flaky_result);
+        overrides.xpass = sources.sourced("xpass", self.xpass);
+        overrides.max_fail = self.max_fail(sources);
+        overrides.repeat_each = sources.sourced("repeat_each", self.repeat_each);
     }
 
     /// Three flags for one bound: the last on the command line wins, and then the variables. clap's own ways to let
     /// flags override each other refuse a variable beside a flag.
-    fn max_fail(&self, given: &Given) -> Option<Sourced<Option<u32>>> {
+    fn max_fail(&self, sources: &ArgSources) -> Option<Sourced<Option<u32>>> {
         let said = [
             self.max_fail.map(|bound| ("max_fail", Some(bound))),
-            given.source("fail_fast").map(|_| ("fail_fast", self.fail_fast.then_some(1))),
+            sources.source("fail_fast").map(|_| ("fail_fast", self.fail_fast.then_some(1))),
             self.no_fail_fast.then_some(("no_fail_fast", None)),
         ];
         let said = || said.iter().flatten();
-        let last = said().filter(|(id, _)| given.place(id).is_some()).max_by_key(|(id, _)| given.place(id));
+        let last = said().filter(|(id, _)| sources.place(id).is_some()).max_by_key(|(id, _)| sources.place(id));
         let (id, bound) = last.or_else(|| said().next())?;
-        given.sourced(id, Some(*bound))
+        sources.sourced(id, Some(*bound))
     }
 }
