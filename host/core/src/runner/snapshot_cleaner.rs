@@ -1,5 +1,5 @@
-//! Removes the snapshot of a fixture when no trial of its scenario is left, while others go on: at the run's end little
-//! is left to remove.
+//! Removes the snapshot of a fixture once the last trial of its scenario is finished, while other trials run. So little is
+//! left to remove at the end of the run.
 
 use std::{
     collections::HashMap,
@@ -14,15 +14,14 @@ use host_model::ScenarioId;
 use host_suite::plan::Plan;
 use host_wasm::sandbox::remove_tree;
 
-/// Folders that are removed at once while the run goes on, and when it is over. It is the disk that is waited for; the
-/// attempts wait for it too.
-const MEANWHILE: usize = 4;
-const AT_THE_END: usize = 16;
+/// Folders that are removed in parallel during the run and after it. Removing waits for the disk, and so do attempts.
+const MAX_WORKERS_DURING_RUN: usize = 4;
+const MAX_WORKERS_AT_END: usize = 16;
 
-/// Snapshots that trials still need, and those that none does.
-pub(super) struct Spent {
+/// The snapshots that trials still need, and those that are to be removed.
+pub(super) struct SnapshotCleaner {
     needed: Mutex<HashMap<ScenarioId, Needed>>,
-    waste: Arc<Waste>,
+    queue: Arc<RemovalQueue>,
 }
 
 struct Needed {
@@ -31,7 +30,7 @@ struct Needed {
 }
 
 #[derive(Default)]
-struct Waste {
+struct RemovalQueue {
     waiting: Mutex<Waiting>,
     /// Read while a folder is removed.
     removing: RwLock<()>,
@@ -40,11 +39,11 @@ struct Waste {
 #[derive(Default)]
 struct Waiting {
     folders: Vec<PathBuf>,
-    /// How many remove them.
+    /// How many threads remove them.
     workers: usize,
 }
 
-impl Spent {
+impl SnapshotCleaner {
     /// For the snapshots of `plan` in `folders`.
     pub(super) fn of(plan: &Plan, folders: impl IntoIterator<Item = (ScenarioId, PathBuf)>) -> Self {
         let mut needed: HashMap<_, _> =
@@ -54,11 +53,11 @@ impl Spent {
                 needed.trials += 1;
             }
         }
-        Self { needed: Mutex::new(needed), waste: Arc::default() }
+        Self { needed: Mutex::new(needed), queue: Arc::default() }
     }
 
-    /// A trial of `scenario` is over. To be called within the runtime, on whose threads for what blocks it removes.
-    pub(super) fn over(&self, scenario: &ScenarioId) {
+    /// A trial of `scenario` is finished. Must be called within the runtime: removing happens on its blocking threads.
+    pub(super) fn trial_finished(&self, scenario: &ScenarioId) {
         let mut all = lock(&self.needed);
         let Some(needed) = all.get_mut(scenario) else { return };
         needed.trials = needed.trials.saturating_sub(1);
@@ -66,39 +65,39 @@ impl Spent {
             return;
         }
         let Some(Needed { folder, .. }) = all.remove(scenario) else { return };
-        let mut waiting = lock(&self.waste.waiting);
+        let mut waiting = lock(&self.queue.waiting);
         waiting.folders.push(folder);
-        if waiting.workers < MEANWHILE {
+        if waiting.workers < MAX_WORKERS_DURING_RUN {
             waiting.workers += 1;
-            let waste = Arc::clone(&self.waste);
-            spawn_blocking(move || waste.remove());
+            let queue = Arc::clone(&self.queue);
+            spawn_blocking(move || queue.remove());
         }
     }
 
-    /// Removes what no trial needs, and returns when nobody here removes anything any more.
+    /// Removes what no trial needs, and returns once nothing is being removed any more.
     pub(super) fn close(&self) {
-        let helpers = lock(&self.waste.waiting).folders.len().min(AT_THE_END);
+        let helpers = lock(&self.queue.waiting).folders.len().min(MAX_WORKERS_AT_END);
         thread::scope(|scope| {
             for _ in 1..helpers {
-                lock(&self.waste.waiting).workers += 1;
-                // Where no thread can be had, it takes longer.
-                if thread::Builder::new().spawn_scoped(scope, || self.waste.remove()).is_err() {
-                    lock(&self.waste.waiting).workers -= 1;
+                lock(&self.queue.waiting).workers += 1;
+                // Without another thread it takes longer.
+                if thread::Builder::new().spawn_scoped(scope, || self.queue.remove()).is_err() {
+                    lock(&self.queue.waiting).workers -= 1;
                 }
             }
-            lock(&self.waste.waiting).workers += 1;
-            self.waste.remove();
+            lock(&self.queue.waiting).workers += 1;
+            self.queue.remove();
         });
-        drop(self.waste.removing.write().unwrap_or_else(PoisonError::into_inner));
+        drop(self.queue.removing.write().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-impl Waste {
+impl RemovalQueue {
     fn remove(&self) {
         loop {
             let _removing = self.removing.read().unwrap_or_else(PoisonError::into_inner);
             let Some(folder) = self.next() else { return };
-            // What would not go is told when the workspace is removed.
+            // A folder that is left is reported when the workspace is removed.
             let _ = remove_tree(&folder);
         }
     }
@@ -125,7 +124,7 @@ mod tests {
     use host_suite::plan::{LanePlan, PlannedTrial};
 
     #[tokio::test]
-    async fn what_no_trial_needs_is_gone_when_it_is_closed_and_the_rest_is_not() {
+    async fn only_snapshots_without_trials_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         let name = |number: usize| ScenarioId(format!("s{number}"));
         let folders: Vec<_> = (0..50).map(|number| (name(number), folder.path().join(format!("f{number}")))).collect();
@@ -144,13 +143,13 @@ mod tests {
         };
         let lanes = vec![lane("one"), lane("other")];
         let plan = Plan { lanes, jobs: 1, policy: Policy::default(), canary_skipped: false };
-        let spent = Spent::of(&plan, folders);
-        (0..50).for_each(|number| spent.over(&name(number)));
-        spent.close();
+        let snapshot_cleaner = SnapshotCleaner::of(&plan, folders);
+        (0..50).for_each(|number| snapshot_cleaner.trial_finished(&name(number)));
+        snapshot_cleaner.close();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 50, "each has a second trial");
-        (0..49).for_each(|number| spent.over(&name(number)));
-        spent.over(&ScenarioId("without a fixture".into()));
-        spent.close();
+        (0..49).for_each(|number| snapshot_cleaner.trial_finished(&name(number)));
+        snapshot_cleaner.trial_finished(&ScenarioId("without a fixture".into()));
+        snapshot_cleaner.close();
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(folder.path().join("f49/before/deep/file").exists());
     }

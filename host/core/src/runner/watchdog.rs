@@ -1,9 +1,8 @@
-//! How long an agent is waited for: silence is a `stall`, unless its provider makes it wait, and a provider that
-//! makes it wait for too long is an `overload`. Where the limit `progress` is set, talk without progress is a `stall`
-//! too.
+//! Limits how long an agent is waited for. Silence is a `stall`, unless the provider makes the agent wait; if that takes
+//! too long it is an `overload`. With the limit `progress`, output without progress is a `stall` too.
 //!
-//! An event counts from when it was read, whatever it waits for after that. Before the time is up for good, what lies in
-//! the pipe is read, and an agent that has ended is seen to have ended.
+//! An event counts from the time when it was read. Before the time is up, the output that is still in the pipe is read,
+//! so that an agent that has ended is seen to have ended.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -17,32 +16,32 @@ use host_agents::Intake;
 use host_clock::{Instant, settle, sleep_until};
 use host_model::{Fault, FaultClass, Limits, SessionEventKind};
 
-/// What is known of an agent's last sign of life.
-pub(super) struct Patience {
+/// Watches the activity of an agent in one session.
+pub(super) struct Watchdog {
     quiet: Duration,
     back_off: Duration,
-    /// The reading of the agent's output, which tells of every event.
+    /// The reading of the agent's output, which passes on every event.
     intake: Arc<Intake>,
-    heard: Mutex<Heard>,
-    /// Something of `heard` has changed that may bring the end closer.
+    activity: Mutex<Activity>,
+    /// Notified when a change of `activity` may bring the end closer.
     changed: Notify,
 }
 
-struct Heard {
-    /// The last event, or the moment from which one was waited for.
+struct Activity {
+    /// The last event, or the time since which one is waited for.
     last: Instant,
-    /// The first of the back-offs that no answer of the provider has come after, the words of the last, and whether
-    /// something else has come since.
+    /// When the first back-off since the provider's last answer began, the reason of the last one, and whether another
+    /// event has come since.
     backing_off: Option<(Instant, String, bool)>,
-    /// Since when nobody waits.
+    /// Since when nothing is waited for.
     idle: Option<Instant>,
-    /// Where the limit `progress` is set.
+    /// With the limit `progress`.
     progress: Option<Progress>,
 }
 
-impl Patience {
+impl Watchdog {
     pub(super) fn new(limits: &Limits) -> Arc<Self> {
-        let heard = Heard {
+        let activity = Activity {
             last: Instant::now(),
             backing_off: None,
             idle: Some(Instant::now()),
@@ -51,13 +50,13 @@ impl Patience {
         Arc::new_cyclic(|this: &std::sync::Weak<Self>| {
             let this = this.clone();
             let intake = Intake::new(move |event| {
-                this.upgrade().inspect(|this| this.heard(event));
+                this.upgrade().inspect(|this| this.record_event(event));
             });
             Self {
                 quiet: limits.quiet,
                 back_off: limits.back_off,
                 intake: Arc::new(intake),
-                heard: Mutex::new(heard),
+                activity: Mutex::new(activity),
                 changed: Notify::new(),
             }
         })
@@ -78,7 +77,7 @@ impl Patience {
         self.lock().progress.is_some()
     }
 
-    /// Changes what is known of the progress, where it is wanted.
+    /// Changes the progress if it is watched.
     pub(super) fn progress(&self, change: impl FnOnce(&mut Progress)) {
         if let Some(progress) = &mut self.lock().progress {
             change(progress);
@@ -86,27 +85,27 @@ impl Patience {
         self.changed.notify_one();
     }
 
-    /// The agent has told something.
-    pub(super) fn heard(&self, event: &SessionEventKind) {
-        let mut heard = self.lock();
+    /// Records an event of the agent.
+    pub(super) fn record_event(&self, event: &SessionEventKind) {
+        let mut activity = self.lock();
         let now = Instant::now();
-        heard.last = now;
+        activity.last = now;
         match event {
             SessionEventKind::BackOff(told) => {
-                let began = heard.backing_off.take().map_or(now, |(began, ..)| began);
-                heard.backing_off = Some((began, told.reason.clone(), false));
-                // Its bound may have passed meanwhile.
+                let began = activity.backing_off.take().map_or(now, |(began, ..)| began);
+                activity.backing_off = Some((began, told.reason.clone(), false));
+                // Its limit may have passed meanwhile.
                 self.changed.notify_one();
             }
-            // Neither shows that the provider answers again: if it makes the agent wait once more, that goes on.
+            // Neither shows that the provider answers again: another back-off continues this one.
             SessionEventKind::Raw { .. } | SessionEventKind::Usage(_) => {
-                if let Some((_, _, interrupted)) = &mut heard.backing_off {
+                if let Some((_, _, interrupted)) = &mut activity.backing_off {
                     *interrupted = true;
                 }
             }
             kind => {
-                let backed_off = heard.backing_off.take().map(|(began, ..)| now - began);
-                if let Some(progress) = &mut heard.progress {
+                let backed_off = activity.backing_off.take().map(|(began, ..)| now - began);
+                if let Some(progress) = &mut activity.progress {
                     progress.skip(backed_off.unwrap_or_default());
                     if let SessionEventKind::ToolCall { name, input, .. } = kind {
                         progress.called(name, input);
@@ -116,43 +115,43 @@ impl Patience {
         }
     }
 
-    /// Waits for `answer` for as long as the agent's signs of life allow.
+    /// Waits for `answer` as long as the agent's activity allows.
     ///
     /// # Errors
     /// A fault of class `stall` or `overload`.
     pub(super) async fn wait<T>(&self, answer: impl Future<Output = T>) -> Result<T, Fault> {
-        self.begin();
+        self.resume();
         let answer = tokio::select! {
             biased;
             answer = answer => Ok(answer),
-            fault = self.run_out() => Err(fault),
+            fault = self.expired() => Err(fault),
         };
         self.lock().idle = Some(Instant::now());
         answer
     }
 
-    /// Time in which nobody waited is neither silence nor back-off: both begin later by it.
-    fn begin(&self) {
-        let mut heard = self.lock();
+    /// Time in which nothing was waited for is neither silence nor back-off: both begin later by that time.
+    fn resume(&self) {
+        let mut activity = self.lock();
         let now = Instant::now();
-        let Some(since) = heard.idle.take() else { return };
+        let Some(since) = activity.idle.take() else { return };
         let idle = now - since;
-        heard.last = (heard.last + idle).min(now);
-        if let Some((began, ..)) = &mut heard.backing_off {
+        activity.last = (activity.last + idle).min(now);
+        if let Some((began, ..)) = &mut activity.backing_off {
             *began = (*began + idle).min(now);
         }
-        if let Some(progress) = &mut heard.progress {
+        if let Some(progress) = &mut activity.progress {
             progress.skip(idle);
         }
     }
 
-    async fn run_out(&self) -> Fault {
+    async fn expired(&self) -> Fault {
         loop {
             let ends = match self.verdict() {
                 Ok(ends) => ends,
                 Err(_) => {
                     self.intake.catch_up().await;
-                    // The answer gets a chance to come of what was read.
+                    // What was read may complete the answer.
                     settle().await;
                     match self.verdict() {
                         Ok(ends) => ends,
@@ -167,19 +166,19 @@ impl Patience {
         }
     }
 
-    /// The fault, if it has come to one, or when to look again.
+    /// The fault, if the time is up, or when to check again.
     fn verdict(&self) -> Result<Instant, Fault> {
-        let heard = self.lock();
+        let activity = self.lock();
         let now = Instant::now();
-        let (ends, fault) = match &heard.backing_off {
+        let (ends, fault) = match &activity.backing_off {
             Some((began, reason, false)) => (*began + self.back_off, overload(self.back_off, reason)),
-            _ => (heard.last + self.quiet, stall(self.quiet)),
+            _ => (activity.last + self.quiet, stall(self.quiet)),
         };
         if ends <= now {
             return Err(fault);
         }
-        match &heard.progress {
-            Some(progress) if heard.backing_off.is_none() => match progress.run_out() {
+        match &activity.progress {
+            Some(progress) if activity.backing_off.is_none() => match progress.run_out() {
                 Some(fault) => Err(fault),
                 // Past its end only a look at the files is waited for.
                 None if progress.ends() <= now => Ok(ends),
@@ -189,9 +188,9 @@ impl Patience {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Heard> {
+    fn lock(&self) -> MutexGuard<'_, Activity> {
         // Every change is complete by itself.
-        self.heard.lock().unwrap_or_else(PoisonError::into_inner)
+        self.activity.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -221,8 +220,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn patience() -> Arc<Patience> {
-        Patience::new(&Limits { quiet: 10 * SECOND, back_off: 30 * SECOND, ..Limits::default() })
+    fn watchdog() -> Arc<Watchdog> {
+        Watchdog::new(&Limits { quiet: 10 * SECOND, back_off: 30 * SECOND, ..Limits::default() })
     }
 
     fn message() -> SessionEventKind {
@@ -235,16 +234,16 @@ mod tests {
 
     /// Tells an event every so many seconds, so often, and never answers.
     async fn class_after(events: &[(u64, SessionEventKind)]) -> (FaultClass, u64) {
-        let patience = patience();
+        let watchdog = watchdog();
         let began = Instant::now();
         let told = async {
             for (seconds, event) in events {
                 sleep(*seconds as u32 * SECOND).await;
-                patience.heard(event);
+                watchdog.record_event(event);
             }
             pending::<()>().await
         };
-        let fault = patience.wait(told).await.unwrap_err();
+        let fault = watchdog.wait(told).await.unwrap_err();
         (fault.class, began.elapsed().as_secs())
     }
 
@@ -256,9 +255,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn output_that_nobody_takes_still_shows_a_living_agent() {
-        let patience = patience();
+        let watchdog = watchdog();
         let (events, _taken) = mpsc::channel(1);
-        let observer = Observer::new(events, patience.intake());
+        let observer = Observer::new(events, watchdog.intake());
         let reads = async {
             loop {
                 sleep(9 * SECOND).await;
@@ -270,16 +269,16 @@ mod tests {
             7
         };
         tokio::select! {
-            answer = patience.wait(answer) => assert_eq!(answer, Ok(7)),
+            answer = watchdog.wait(answer) => assert_eq!(answer, Ok(7)),
             () = reads => {}
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_host_that_holds_up_its_reader_finds_no_stall() {
-        let patience = patience();
+        let watchdog = watchdog();
         let (events, mut taken) = mpsc::channel(1);
-        let observer = Observer::new(events, patience.intake());
+        let observer = Observer::new(events, watchdog.intake());
         let reads = async {
             let mut reading = observer.reading();
             for _ in 0..2 {
@@ -300,7 +299,7 @@ mod tests {
         };
         let began = Instant::now();
         tokio::select! {
-            answer = patience.wait(pending::<()>()) => assert_eq!(answer.unwrap_err().class, FaultClass::Stall),
+            answer = watchdog.wait(pending::<()>()) => assert_eq!(answer.unwrap_err().class, FaultClass::Stall),
             () = reads => {}
             () = held_up => {}
         }
@@ -309,9 +308,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_lies_in_the_pipe_is_taken_in_before_the_time_is_up() {
-        let patience = patience();
+        let watchdog = watchdog();
         let (events, _taken) = mpsc::channel(1);
-        let observer = Observer::new(events, patience.intake());
+        let observer = Observer::new(events, watchdog.intake());
         let (end, ended) = tokio::sync::oneshot::channel();
         let reads = async {
             let mut reading = observer.reading();
@@ -322,7 +321,7 @@ mod tests {
             pending::<()>().await
         };
         tokio::select! {
-            answer = patience.wait(ended) => assert_eq!(answer, Ok(Ok(7))),
+            answer = watchdog.wait(ended) => assert_eq!(answer, Ok(Ok(7))),
             () = reads => {}
         }
     }
@@ -340,7 +339,7 @@ mod tests {
         let told: Vec<_> = (0..20).flat_map(|_| [(2, back_off()), (1, raw())]).collect();
         assert_eq!(class_after(&told).await.0, FaultClass::Overload);
         let (class, seconds) = class_after(&[(5, back_off()), (1, raw())]).await;
-        assert_eq!(class, FaultClass::Stall, "what is heard last is no back-off");
+        assert_eq!(class, FaultClass::Stall, "the last event is not a back-off");
         assert!(seconds > 6 + 20, "{seconds}");
     }
 
@@ -352,25 +351,25 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn time_in_which_nobody_waits_does_not_count() {
-        let patience = patience();
+        let watchdog = watchdog();
         sleep(100 * SECOND).await;
         let answer = async {
             sleep(9 * SECOND).await;
             7
         };
-        assert_eq!(patience.wait(answer).await, Ok(7));
+        assert_eq!(watchdog.wait(answer).await, Ok(7));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_component_that_fetches_each_back_off_does_not_put_off_the_overload() {
-        let patience = patience();
+        let watchdog = watchdog();
         let began = Instant::now();
         let fault = loop {
             let next = async {
                 sleep(4 * SECOND).await;
-                patience.heard(&back_off());
+                watchdog.record_event(&back_off());
             };
-            if let Err(fault) = patience.wait(next).await {
+            if let Err(fault) = watchdog.wait(next).await {
                 break fault;
             }
         };
@@ -379,13 +378,13 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_back_off_that_nobody_waited_through_does_not_count() {
-        let patience = patience();
-        patience.heard(&back_off());
+        let watchdog = watchdog();
+        watchdog.record_event(&back_off());
         sleep(100 * SECOND).await;
         let answer = async {
             sleep(29 * SECOND).await;
             7
         };
-        assert_eq!(patience.wait(answer).await, Ok(7));
+        assert_eq!(watchdog.wait(answer).await, Ok(7));
     }
 }

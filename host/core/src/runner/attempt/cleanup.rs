@@ -1,4 +1,4 @@
-//! What an attempt must not leave behind: secrets in its artifacts, and its directories.
+//! Removes what an attempt must not leave: secrets in its artifacts, and its directories.
 
 use std::{
     fmt,
@@ -9,22 +9,22 @@ use std::{
 
 use tokio::task::block_in_place;
 
-use super::{ArtifactPlace, AttemptExecutor};
-use crate::runner::unwind::caught_now;
+use super::{ArtifactStore, AttemptExecutor};
+use crate::runner::unwind::catch_panic_now;
 use host_model::{Fault, FaultClass, Redactor};
 use host_wasm::sandbox::{AttemptDirs, Workspace, remove_tree};
 
-/// How long a step waits before it is tried again where the machine is short of something: attempts that end give
-/// back what they hold.
-pub(super) const WAITS: [Duration; 4] =
+/// The delays before a step is retried when the machine is short of something: attempts that end release what they
+/// hold.
+pub(super) const RETRY_DELAYS: [Duration; 4] =
     [Duration::from_millis(50), Duration::from_millis(200), Duration::from_millis(500), Duration::from_secs(1)];
 
-/// The artifacts and directories of one attempt, until the tear-down has seen to them. Dropped before that, since the
-/// attempt's task was aborted or something panicked, it sees to them itself.
-pub(super) struct Remains<'a> {
-    place: &'a dyn ArtifactPlace,
+/// The artifacts and directories of one attempt, until the tear-down has cleaned them up. If this is dropped before, because
+/// the attempt's task was aborted or something panicked, the drop cleans them up.
+pub(super) struct Cleanup<'a> {
+    artifacts: &'a dyn ArtifactStore,
     workspace: &'a Workspace,
-    unscrubbed: &'a Unscrubbed,
+    unredacted: &'a UnredactedFolders,
     dirs: Arc<AttemptDirs>,
     folder: PathBuf,
     redactor: Redactor,
@@ -32,57 +32,66 @@ pub(super) struct Remains<'a> {
     released: bool,
 }
 
-impl<'a> Remains<'a> {
+impl<'a> Cleanup<'a> {
     pub(super) fn new(
         executor: &'a AttemptExecutor,
         dirs: Arc<AttemptDirs>,
         folder: PathBuf,
         redactor: Redactor,
     ) -> Self {
-        let AttemptExecutor { place, workspace, unscrubbed, .. } = executor;
-        Self { place: &**place, workspace, unscrubbed, dirs, folder, redactor, scrubbed: false, released: false }
+        let AttemptExecutor { artifacts, workspace, unredacted, .. } = executor;
+        Self {
+            artifacts: &**artifacts,
+            workspace,
+            unredacted,
+            dirs,
+            folder,
+            redactor,
+            scrubbed: false,
+            released: false,
+        }
     }
 
-    /// Takes the secrets out of the artifacts.
+    /// Removes the secrets from the artifacts.
     ///
     /// # Errors
     /// Some may be left.
-    pub(super) async fn scrub(&mut self) -> Result<(), Fault> {
+    pub(super) async fn redact(&mut self) -> Result<(), Fault> {
         let scrubbed =
-            patiently("taking secrets out of the artifacts", || self.place.scrub(&self.folder, &self.redactor));
+            with_retries("taking secrets out of the artifacts", || self.artifacts.redact(&self.folder, &self.redactor));
         let scrubbed = scrubbed.await;
         self.scrubbed(scrubbed)
     }
 
     fn scrubbed(&mut self, scrubbed: Result<(), Fault>) -> Result<(), Fault> {
         self.scrubbed = true;
-        scrubbed.inspect_err(|_| self.unscrubbed.note(&self.folder, &self.redactor))
+        scrubbed.inspect_err(|_| self.unredacted.note(&self.folder, &self.redactor))
     }
 
-    /// Removes the directories, unless the run keeps them; returns where they are then. `unwatched` says that no process
-    /// of the attempt is left.
+    /// Removes the directories, or returns where they are if the run keeps them. `unwatched` means that no process of the
+    /// attempt is left.
     ///
     /// # Errors
     /// Some of them are left.
     pub(super) async fn release(&mut self, unwatched: bool) -> Result<Option<PathBuf>, Fault> {
         let release = || release(self.workspace, &self.dirs, unwatched);
-        let released = patiently("removing the attempt's directories", release).await;
+        let released = with_retries("removing the attempt's directories", release).await;
         self.released = true;
         released
     }
 }
 
-impl Drop for Remains<'_> {
+impl Drop for Cleanup<'_> {
     fn drop(&mut self) {
         if !self.scrubbed {
-            let scrubbed = caught_now(|| self.place.scrub(&self.folder, &self.redactor));
+            let scrubbed = catch_panic_now(|| self.artifacts.redact(&self.folder, &self.redactor));
             let scrubbed = scrubbed.unwrap_or_else(|words| Err(Fault::new(FaultClass::Internal, words)));
-            // Noted for the end of the run; there is nobody else to tell.
+            // It is noted for the end of the run.
             let _ = self.scrubbed(scrubbed);
         }
         if !self.released {
-            // What is left goes with the run's folder.
-            let _ = caught_now(|| release(self.workspace, &self.dirs, false));
+            // What is left is removed with the run's folder.
+            let _ = catch_panic_now(|| release(self.workspace, &self.dirs, false));
         }
     }
 }
@@ -93,11 +102,11 @@ fn release(workspace: &Workspace, dirs: &AttemptDirs, unwatched: bool) -> Result
     })
 }
 
-/// Does `step`, and again after a while where the machine is short of something. A panic in it is a fault like others.
-async fn patiently<T>(what: impl fmt::Display, mut step: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
-    let mut waits = WAITS.into_iter();
+/// Does `step`, and retries it when the machine is short of something. A panic in it is a fault like others.
+async fn with_retries<T>(what: impl fmt::Display, mut step: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
+    let mut waits = RETRY_DELAYS.into_iter();
     loop {
-        let done = caught_now(|| block_in_place(&mut step)).unwrap_or_else(|words| {
+        let done = catch_panic_now(|| block_in_place(&mut step)).unwrap_or_else(|words| {
             Err(Fault::new(FaultClass::Internal, format!("{what} panicked: {words}; this is a bug of host")))
         });
         match (done, waits.next()) {
@@ -107,25 +116,24 @@ async fn patiently<T>(what: impl fmt::Display, mut step: impl FnMut() -> Result<
     }
 }
 
-/// Folders of artifacts that may hold secrets still.
+/// Folders of artifacts that may still hold secrets.
 #[derive(Default)]
-pub(super) struct Unscrubbed(Mutex<Vec<(PathBuf, Redactor)>>);
+pub(super) struct UnredactedFolders(Mutex<Vec<(PathBuf, Redactor)>>);
 
-impl Unscrubbed {
+impl UnredactedFolders {
     fn note(&self, folder: &Path, redactor: &Redactor) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((folder.to_owned(), redactor.clone()));
     }
 
-    /// Looks through them once more. One that cannot be freed of secrets is removed: a lost artifact is better than a
-    /// key in it.
+    /// Redacts them once more. A folder that cannot be redacted is removed: a lost artifact is better than a key in it.
     ///
     /// # Errors
     /// Those that can neither be read nor removed.
-    pub(super) fn close(&self, place: &dyn ArtifactPlace) -> Result<(), String> {
+    pub(super) fn close(&self, artifacts: &dyn ArtifactStore) -> Result<(), String> {
         let folders = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         let mut left = Vec::new();
         for (folder, redactor) in folders {
-            if matches!(caught_now(|| place.scrub(&folder, &redactor)), Ok(Ok(()))) {
+            if matches!(catch_panic_now(|| artifacts.redact(&folder, &redactor)), Ok(Ok(()))) {
                 continue;
             }
             if let Err(error) = remove_tree(&folder) {
@@ -152,7 +160,7 @@ mod tests {
         panics: bool,
     }
 
-    impl ArtifactPlace for Failing {
+    impl ArtifactStore for Failing {
         fn folder(&self, _trial: &TrialId, _attempt: u32) -> PathBuf {
             PathBuf::new()
         }
@@ -165,15 +173,15 @@ mod tests {
             folder.to_owned()
         }
 
-        fn keep_tree(&self, _from: &Path, _to: &Path) -> Result<Vec<String>, String> {
+        fn save_tree(&self, _from: &Path, _to: &Path) -> Result<Vec<String>, String> {
             Ok(Vec::new())
         }
 
-        fn keep_changes(&self, _before: Option<&Path>, _after: &Path, _to: &Path) -> Result<Vec<String>, String> {
+        fn save_changes(&self, _before: Option<&Path>, _after: &Path, _to: &Path) -> Result<Vec<String>, String> {
             Ok(Vec::new())
         }
 
-        fn scrub(&self, folder: &Path, _redactor: &Redactor) -> Result<(), Fault> {
+        fn redact(&self, folder: &Path, _redactor: &Redactor) -> Result<(), Fault> {
             let fails =
                 self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok();
             assert!(!(fails && self.panics), "it fell over");
@@ -187,9 +195,9 @@ mod tests {
 
     struct Case {
         _here: tempfile::TempDir,
-        place: Failing,
+        store: Failing,
         workspace: Workspace,
-        unscrubbed: Unscrubbed,
+        unredacted: UnredactedFolders,
         artifacts: PathBuf,
     }
 
@@ -200,16 +208,16 @@ mod tests {
             fs::create_dir(&artifacts).unwrap();
             fs::write(artifacts.join("key"), "s3cr3t").unwrap();
             let workspace = Workspace::for_check(here.path(), here.path()).unwrap();
-            let place = Failing { left: failures.into(), panics };
-            Self { _here: here, place, workspace, unscrubbed: Unscrubbed::default(), artifacts }
+            let store = Failing { left: failures.into(), panics };
+            Self { _here: here, store, workspace, unredacted: UnredactedFolders::default(), artifacts }
         }
 
-        fn remains(&self) -> Remains<'_> {
+        fn cleanup(&self) -> Cleanup<'_> {
             let dirs = Arc::new(self.workspace.attempt(None, false, &|| false).unwrap());
-            Remains {
-                place: &self.place,
+            Cleanup {
+                artifacts: &self.store,
                 workspace: &self.workspace,
-                unscrubbed: &self.unscrubbed,
+                unredacted: &self.unredacted,
                 dirs,
                 folder: self.artifacts.clone(),
                 redactor: Redactor::default(),
@@ -232,7 +240,7 @@ mod tests {
     #[test]
     fn a_dropped_attempt_leaves_neither_secrets_nor_directories() {
         let case = Case::new(0, false);
-        drop(case.remains());
+        drop(case.cleanup());
         assert_eq!((case.key().as_deref(), case.directories()), (Some("***"), 0));
     }
 
@@ -242,7 +250,7 @@ mod tests {
         let (held, began) = (Arc::clone(&case), Arc::new(tokio::sync::Notify::new()));
         let beginning = Arc::clone(&began);
         let task = tokio::spawn(async move {
-            let _remains = held.remains();
+            let _cleanup = held.cleanup();
             beginning.notify_one();
             std::future::pending::<()>().await;
         });
@@ -256,29 +264,29 @@ mod tests {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_panic_in_one_step_does_not_prevent_the_other() {
         let case = Case::new(1, true);
-        let mut remains = case.remains();
-        let fault = remains.scrub().await.unwrap_err();
+        let mut cleanup = case.cleanup();
+        let fault = cleanup.redact().await.unwrap_err();
         assert!(fault.message.contains("it fell over"), "{fault}");
-        assert_eq!(remains.release(true).await, Ok(None));
-        drop(remains);
+        assert_eq!(cleanup.release(true).await, Ok(None));
+        drop(cleanup);
         assert_eq!((case.key().as_deref(), case.directories()), (Some("s3cr3t"), 0));
-        case.unscrubbed.close(&case.place).unwrap();
+        case.unredacted.close(&case.store).unwrap();
         assert_eq!(case.key().as_deref(), Some("***"), "it is tried again at the end of the run");
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_short_shortage_is_waited_out() {
+    async fn a_short_shortage_is_retried() {
         let case = Case::new(2, false);
-        let mut remains = case.remains();
-        remains.scrub().await.unwrap();
+        let mut cleanup = case.cleanup();
+        cleanup.redact().await.unwrap();
         assert_eq!(case.key().as_deref(), Some("***"));
     }
 
     #[test]
-    fn artifacts_that_cannot_be_freed_of_secrets_are_removed_in_the_end() {
+    fn artifacts_that_cannot_be_redacted_are_removed() {
         let case = Case::new(u32::MAX, true);
-        drop(case.remains());
-        case.unscrubbed.close(&case.place).unwrap();
+        drop(case.cleanup());
+        case.unredacted.close(&case.store).unwrap();
         assert!(!case.artifacts.exists());
     }
 }
