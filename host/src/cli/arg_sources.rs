@@ -1,4 +1,4 @@
-//! Who gave a value of the command line: a flag, or the environment.
+//! The source of each value of the command line: a flag, or the environment.
 
 use std::collections::BTreeMap;
 
@@ -6,8 +6,8 @@ use clap::{ArgMatches, parser::ValueSource};
 
 use host_suite::config::{Source, Sourced};
 
-/// Where the values of a command's flags come from, by the flag's id, which is its field's name; and which place on
-/// the command line they have.
+/// The sources of a command's flags, by the flag's id, which is its field's name; and their positions on the command
+/// line.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ArgSources(BTreeMap<String, (Source, Option<usize>)>);
 
@@ -28,17 +28,17 @@ impl ArgSources {
         Self(sources.collect())
     }
 
-    /// Who gave the flag `id`, if anybody did.
+    /// The source of the flag `id`, if it was given.
     pub(super) fn source(&self, id: &str) -> Option<&Source> {
         self.0.get(id).map(|(source, _)| source)
     }
 
-    /// The place on the command line of the flag `id`; `None` for a variable.
+    /// The position on the command line of the flag `id`; `None` for a variable.
     pub(super) fn place(&self, id: &str) -> Option<usize> {
         self.0.get(id)?.1
     }
 
-    /// `value` of the flag `id`, with who gave it.
+    /// `value` of the flag `id`, with its source.
     pub(super) fn sourced<T>(&self, id: &str, value: Option<T>) -> Option<Sourced<T>> {
         let source = || self.source(id).cloned().unwrap_or_else(|| Source::Flag(format!("--{}", id.replace('_', "-"))));
         value.map(|value| Sourced { value, source: source() })

@@ -37,8 +37,8 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
     Ok(cli)
 }
 
-/// A variable that is set to nothing, as CI systems do with inputs that nobody gave, is none; but nobody asks for a
-/// policy in vain.
+/// Ignores an empty variable, which CI systems set for inputs that were not given. An empty policy is an error: it must not
+/// be ignored.
 fn without_empty_variable(arg: Arg) -> Arg {
     if arg.get_env().is_some_and(|name| name == "HOST_POLICY") {
         return arg;

@@ -1,4 +1,4 @@
-//! `host run --show-config`: every setting with who says it, in a form that a suite's file takes.
+//! `host run --show-config`: every setting with its source, in the form of a suite's file.
 
 use std::{
     ffi::OsString,
@@ -13,10 +13,10 @@ use host_core::app::{self, Error};
 use host_model::{AgentSettings, Confinement, ConfinementMode, Credential, Limits, Ports, RetryPolicy, shown};
 use host_suite::config::{LaneKind, LaneSettings, ScenarioSettings, Settings, Source, seen_from_here};
 
-/// A key, its value as TOML, and who says it.
+/// A key, its value as TOML, and its source.
 type Row = (&'static str, Value, String);
 
-/// The settings that `args` ask for, without looking at any plugin.
+/// The settings for `args`, without loading any plugin.
 pub(super) fn show(args: &RunArgs) -> Result<String, Error> {
     let settings = app::settings(&args.overrides())?;
     Ok(text(&settings, args))
@@ -25,7 +25,7 @@ pub(super) fn show(args: &RunArgs) -> Result<String, Error> {
 fn text(settings: &Settings, args: &RunArgs) -> String {
     let mut text =
         String::from("# What `host run` would use, and who says so. As a suite.toml it gives the same again.\n");
-    for (what, value) in beside(settings, args) {
+    for (what, value) in comments(settings, args) {
         let _ = writeln!(text, "# {what}: {value}");
     }
     text.push('\n');
@@ -62,8 +62,8 @@ fn add(text: &mut String, rows: impl IntoIterator<Item = Row>) {
     }
 }
 
-/// What has no key in a suite's file.
-fn beside(settings: &Settings, args: &RunArgs) -> Vec<(&'static str, String)> {
+/// Settings without a key in a suite's file.
+fn comments(settings: &Settings, args: &RunArgs) -> Vec<(&'static str, String)> {
     let sources = &args.suite.sources;
     let flag = |id: &str| sources.source(id).map_or_else(|| Source::Default.to_string(), ToString::to_string);
     let suite = match &settings.suite {
@@ -132,12 +132,12 @@ fn lane_rows(lane: &LaneSettings, settings: &Settings) -> Vec<Row> {
     rows.push(("breaker", Value::from(lane.breaker)));
     let retry = lane.retry.over(&settings.retry);
     let own =
-        retries(&retry).into_iter().filter(|(key, _)| says(settings, &table, key) && !is_overridden(settings, key));
+        retries(&retry).into_iter().filter(|(key, _)| is_set(settings, &table, key) && !is_overridden(settings, key));
     rows.extend(own);
     sourced(settings, &table, rows)
 }
 
-/// Of credentials the names.
+/// Credentials show only their names.
 fn program_rows(program: &AgentSettings) -> Vec<(&'static str, Value)> {
     let text = |text: &Option<String>| text.as_deref().map(Value::from);
     let path = |path: &Path| Value::from(path.to_string_lossy().into_owned());
@@ -169,7 +169,7 @@ fn program_rows(program: &AgentSettings) -> Vec<(&'static str, Value)> {
     rows.into_iter().filter_map(|(key, value)| Some((key, value?))).collect()
 }
 
-/// Lists that hold nothing are left out; that of the ports to connect to only where nothing is usual.
+/// Empty lists are left out; that of the ports to connect to only if no port is allowed by default.
 fn confinement_rows(confinement: &Confinement, no_port_is_usual: bool) -> Vec<(&'static str, Value)> {
     let mut rows = vec![("confine", confinement.mode.as_str().into())];
     if confinement.mode != ConfinementMode::None {
@@ -185,8 +185,8 @@ fn confinement_rows(confinement: &Confinement, no_port_is_usual: bool) -> Vec<(&
             ("connect-ports", ports(&confinement.tcp_connect)),
             ("listen-ports", ports(&confinement.tcp_bind)),
         ];
-        let told = |(key, value): &(&str, Value)| !is_empty(value) || *key == "connect-ports" && !no_port_is_usual;
-        rows.extend(lists.into_iter().filter(told));
+        let is_shown = |(key, value): &(&str, Value)| !is_empty(value) || *key == "connect-ports" && !no_port_is_usual;
+        rows.extend(lists.into_iter().filter(is_shown));
     }
     let limits = &confinement.limits;
     rows.extend(limits.processes.map(|most| ("max-processes", integer(most))));
@@ -195,7 +195,7 @@ fn confinement_rows(confinement: &Confinement, no_port_is_usual: bool) -> Vec<(&
     rows
 }
 
-/// What a scenario says in place of the defaults. Flags and the environment have more to say of retries.
+/// The settings of a scenario in place of the defaults, except for those that flags or the environment override.
 fn scenario_rows(scenario: &ScenarioSettings, settings: &Settings) -> Vec<Row> {
     let retry = scenario.retry.over(&settings.retry);
     let plugin = scenario.plugin.as_deref().map(|plugin| ("plugin", seen_from_here(plugin).into()));
@@ -205,12 +205,12 @@ fn scenario_rows(scenario: &ScenarioSettings, settings: &Settings) -> Vec<Row> {
         .collect()
 }
 
-/// Whether somebody says `key` of the table `table`.
-fn says(settings: &Settings, table: &str, key: &str) -> bool {
+/// Whether `key` of the table `table` is set anywhere.
+fn is_set(settings: &Settings, table: &str, key: &str) -> bool {
     *settings.sources.of(&format!("{table}.{key}")) != Source::Default
 }
 
-/// Whether flags or the environment leave no file a say in `key`.
+/// Whether flags or the environment override `key` of every file.
 fn is_overridden(settings: &Settings, key: &str) -> bool {
     match key {
         "retries" => settings.retry_override.retries.is_some(),
@@ -230,7 +230,7 @@ fn limits(limits: &Limits) -> Vec<(&'static str, Value)> {
         ("deadline", Some(limits.deadline)),
         ("quiet", Some(limits.quiet)),
         ("back-off", Some(limits.back_off)),
-        // Without a bound there is nothing to write.
+        // Without a limit there is nothing to write.
         ("progress", limits.progress),
     ];
     let times = times.into_iter().filter_map(|(key, limit)| Some((key, time(limit?))));
@@ -257,14 +257,14 @@ fn time(time: std::time::Duration) -> Value {
     humantime::format_duration(time).to_string().into()
 }
 
-/// In the largest unit that leaves nothing over.
+/// In the largest unit without a remainder.
 fn size(bytes: u64) -> Value {
     let unit = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     let whole = unit.into_iter().find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit));
     whole.map_or_else(|| integer(bytes), |(unit, name)| format!("{}{name}", bytes / unit).into())
 }
 
-/// TOML's integers have a sign; no limit that is meant is larger.
+/// TOML's integers are signed; no real limit is larger.
 fn integer(number: u64) -> Value {
     i64::try_from(number).unwrap_or(i64::MAX).into()
 }
@@ -273,7 +273,7 @@ fn texts(texts: impl IntoIterator<Item = impl AsRef<str>>) -> Value {
     Value::Array(texts.into_iter().map(|text| text.as_ref().into()).collect())
 }
 
-/// A name as a key: a point within it would begin another table.
+/// A name as a key, in quotes if it needs them: a dot would begin another table.
 fn key(name: &str) -> String {
     let bare = name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
     if bare { name.to_owned() } else { Value::from(name).to_string() }

@@ -27,9 +27,10 @@ impl Stopping {
     }
 }
 
-/// The signals that end a run, or ask what it is at, as they arrive. One that ends it is there when `stopping` says so.
+/// The signals that end a run, or request its status, as they arrive. One that ends it is received before `stopping` is
+/// requested.
 ///
-/// A SIGHUP that was ignored from the start stays so: `nohup host run` is to outlive its terminal.
+/// A SIGHUP that was ignored at the start stays ignored: `nohup host run` must outlive its terminal.
 pub(super) fn signals(stopping: &Stopping) -> std::io::Result<mpsc::Receiver<Signal>> {
     let (sender, receiver) = mpsc::channel(4);
     let stop = |name: &str| Signal::Stop(name.to_owned());
@@ -48,7 +49,7 @@ pub(super) fn signals(stopping: &Stopping) -> std::io::Result<mpsc::Receiver<Sig
         let (sender, stopping) = (sender.clone(), stopping.clone());
         tokio::spawn(async move {
             while arrived.recv().await.is_some() {
-                // Questions leave room for orders to stop, which nobody takes while a run is being prepared.
+                // Status requests leave space for stop requests, which are not received while a run is being prepared.
                 if meaning == Signal::Status && sender.capacity() <= 2 {
                     continue;
                 }
@@ -83,7 +84,7 @@ fn suspend(lines: Option<&LiveLines>) {
     });
 }
 
-/// As the kernel does it by default: nothing happens in a process group that nobody could continue.
+/// As the kernel does it by default: nothing happens in a process group that could not be continued.
 fn stop_this_process() {
     // SAFETY: system calls on values that live here. The handler is put back as it was. The signal is this thread's own,
     // so that all threads are stopped before `raise` returns.

@@ -1,7 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::chain;
-use crate::runner::ArtifactPlace;
+use crate::runner::ArtifactStore;
 use host_model::{FIXTURES_FOLDER, Fault, Redactor, TrialId};
 use host_report::artifact::{self, CopyLimits, DiffLimits, RunDirectory, copy_tree_bounded};
 
@@ -10,7 +10,7 @@ pub(super) struct RunArtifacts {
     pub(super) directory: PathBuf,
 }
 
-impl ArtifactPlace for RunArtifacts {
+impl ArtifactStore for RunArtifacts {
     fn folder(&self, trial: &TrialId, attempt: u32) -> PathBuf {
         self.directory.join(RunDirectory::attempt_folder(trial, attempt))
     }
@@ -23,15 +23,15 @@ impl ArtifactPlace for RunArtifacts {
         folder.strip_prefix(&self.directory).unwrap_or(folder).to_owned()
     }
 
-    fn keep_tree(&self, from: &Path, to: &Path) -> Result<Vec<String>, String> {
+    fn save_tree(&self, from: &Path, to: &Path) -> Result<Vec<String>, String> {
         copy_tree_bounded(from, to, CopyLimits::default()).map(|copied| copied.skipped).map_err(|error| chain(&error))
     }
 
-    fn keep_changes(&self, before: Option<&Path>, after: &Path, to: &Path) -> Result<Vec<String>, String> {
+    fn save_changes(&self, before: Option<&Path>, after: &Path, to: &Path) -> Result<Vec<String>, String> {
         artifact::keep_changes(before, after, to, DiffLimits::default()).map_err(|error| chain(&error))
     }
 
-    fn scrub(&self, folder: &Path, redactor: &Redactor) -> Result<(), Fault> {
+    fn redact(&self, folder: &Path, redactor: &Redactor) -> Result<(), Fault> {
         artifact::scrub(folder, redactor).map_err(|error| Fault::of_error(&error))
     }
 }

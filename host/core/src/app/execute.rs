@@ -19,7 +19,7 @@ use super::{
     revision,
     stop::{Interrupts, Stop},
 };
-use crate::runner::{Agents, AttemptExecutor, RunContext, Signal, Surroundings, caught, dispatch, exit_code};
+use crate::runner::{Agents, AttemptExecutor, RunContext, Signal, Surroundings, catch_panic, dispatch, exit_code};
 use host_model::{Event, ExitCode, Revision, RunId, RunSummary, SuiteInfo, TooManySecrets, shown};
 use host_report::artifact::RunDirectory;
 use host_report::{EventLog, Reporter};
@@ -114,7 +114,8 @@ impl Execution<'_> {
             regrades: self.regrades.clone(),
         };
         let mut sink = FanOut::new(hooks, watch, &mut reporter);
-        let summary = caught(dispatch(self.plan, context, Arc::clone(&executor) as Arc<_>, &mut sink, signals)).await;
+        let summary =
+            catch_panic(dispatch(self.plan, context, Arc::clone(&executor) as Arc<_>, &mut sink, signals)).await;
         // What was judged is reported, also when the run broke off.
         reporter.finish();
         let Ok(summary) = summary else {

@@ -4,7 +4,7 @@ use super::{
     error::{Error, Message},
     notices::Notices,
     plugin_files::named_plugins,
-    plugins::{AskProblem, AskReason, Asked, ask_each, engine, load_all, open_cache},
+    plugins::{ListProblem, ListProblemKind, ListedPlugin, engine, list_each, load_all, open_cache},
     reach,
 };
 use host_model::{CompileLimits, Declared, DeclaredScenario, Grant, GrantItem, PluginFacts, Redactor};
@@ -80,24 +80,30 @@ pub async fn inspect(settings: &InspectSettings, notices: &dyn Notices) -> Resul
     let engine = engine(1, notices)?;
     let cache = open_cache(notices);
     let plugins = load_all(&files, &engine, cache.as_ref(), &settings.compile, notices)?;
-    let asked = ask_each(&plugins, &engine).await?;
-    if asked.iter().any(|asked| matches!(&asked.problem, Some(AskProblem { reason: AskReason::List(_), .. }))) {
-        return Err(Error::setup_all(asked.into_iter().filter_map(|asked| asked.problem)));
+    let listed = list_each(&plugins, &engine).await?;
+    if listed.iter().any(|listed| matches!(&listed.problem, Some(ListProblem { reason: ListProblemKind::List(_), .. })))
+    {
+        return Err(Error::setup_all(listed.into_iter().filter_map(|listed| listed.problem)));
     }
     let caps = settings.policy.as_deref().map(Caps::read).transpose().map_err(Error::setup_all)?;
     let secrets = caps.iter().flat_map(Caps::secrets).filter_map(|name| std::env::var(name).ok());
     let redactor = Redactor::new(secrets).map_err(|error| Error::setup(error.to_string()))?;
-    let inspected = plugins.iter().zip(&asked).map(|(plugin, asked)| InspectedPlugin::of(plugin, asked, caps.as_ref()));
+    let inspected =
+        plugins.iter().zip(&listed).map(|(plugin, listed)| InspectedPlugin::of(plugin, listed, caps.as_ref()));
     Ok(Inspection {
         plugins: inspected.collect(),
         has_policy: caps.is_some(),
-        problems: asked.iter().filter_map(|asked| asked.problem.as_ref()).map(|problem| Message::of(problem)).collect(),
+        problems: listed
+            .iter()
+            .filter_map(|listed| listed.problem.as_ref())
+            .map(|problem| Message::of(problem))
+            .collect(),
         redactor,
     })
 }
 
 impl InspectedPlugin {
-    fn of(plugin: &Plugin, Asked { facts, problem }: &Asked, caps: Option<&Caps>) -> Self {
+    fn of(plugin: &Plugin, ListedPlugin { facts, problem }: &ListedPlugin, caps: Option<&Caps>) -> Self {
         let imports = plugin.contents.imports.iter();
         Self {
             path: plugin.file.path.clone(),

@@ -75,7 +75,7 @@ fn how_it_ended(dead: &DeadRun) -> String {
     }
 }
 
-/// Whether the last full line of an event log is the one that ends it, whatever version of the host wrote it.
+/// Whether the last full line of an event log is its end, for every version of the host.
 fn is_finished(log: &Path) -> io::Result<bool> {
     let (mut file, _) = host_fs::open(log)?;
     let end = file.seek(SeekFrom::End(0))?;

@@ -7,7 +7,7 @@ use super::{
     notices::Notices,
     paths::{as_text, current_dir},
     plugin_files::find,
-    plugins::{ask_all, engine, load_all, open_cache},
+    plugins::{engine, list_all, load_all, open_cache},
     policy_file::within_repository,
 };
 use host_model::{PluginInfo, Scenario};
@@ -50,7 +50,7 @@ impl Suite {
         let engine = engine(settings.jobs, notices)?;
         let cache = if load.no_cache { None } else { open_cache(notices) };
         let plugins = load_all(&files, &engine, cache.as_ref(), &settings.compile, notices)?;
-        let facts = ask_all(&plugins, &engine).await?;
+        let facts = list_all(&plugins, &engine).await?;
         let scenarios = plan::resolve(&facts, &settings).map_err(Error::setup_all)?;
         Ok(Self { settings, plugins, scenarios })
     }

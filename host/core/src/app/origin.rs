@@ -1,4 +1,4 @@
-//! What a run can be traced back to: the suite's digest.
+//! The digest of a suite, by which a run can be traced back to it.
 
 use std::{
     ffi::OsStr,
@@ -16,18 +16,18 @@ use host_model::{SuiteInfo, shown};
 use host_suite::config::Settings;
 use host_wasm::sandbox::Halt;
 
-/// Bytes of a suite that are read for its digest.
-const MOST: u64 = 4 << 30;
-/// Bytes of a file that are read between two looks at [`Halt`].
-const PIECE: u64 = 4 << 20;
+/// The most bytes of a suite that are read for its digest.
+const MAX_BYTES: u64 = 4 << 30;
+/// Bytes of a file that are read between two checks of [`Halt`].
+const CHUNK_BYTES: u64 = 4 << 20;
 
 /// The suite as the event log names it; `None` without one.
 ///
 /// # Errors
-/// A file of it cannot be read, it is larger than is worth the wait, or `halt` asks for the end.
+/// A file of it cannot be read, it is too large, or `halt` asks for the end.
 pub(super) fn suite_info(settings: &Settings, cwd: &Path, halt: Halt<'_>) -> io::Result<Option<SuiteInfo>> {
     let Some(suite) = &settings.suite else { return Ok(None) };
-    let mut sum = Sum { digest: Sha256::new(), suite: suite.parent().unwrap_or(cwd), left: MOST, halt };
+    let mut sum = Sum { digest: Sha256::new(), suite: suite.parent().unwrap_or(cwd), left: MAX_BYTES, halt };
     sum.add(suite, Path::new(suite.file_name().unwrap_or_default()), Depth::Folder)?;
     for scenario in settings.scenarios.values() {
         sum.add(&scenario.folder, Path::new(&scenario.name), Depth::Folder)?;
@@ -36,16 +36,16 @@ pub(super) fn suite_info(settings: &Settings, cwd: &Path, halt: Halt<'_>) -> io:
     Ok(Some(SuiteInfo { path, digest: format!("sha256:{:x}", sum.digest.finalize()) }))
 }
 
-/// How deep in a suite something lies: a run follows links to what it reads, but copies those of a fixture.
+/// How deep in a suite a path is: a run follows links to the files that it reads, but copies those of a fixture.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Depth {
     /// The suite's file, or a scenario's folder.
     Folder,
-    /// What lies in it.
+    /// An entry of that folder.
     Entry,
-    /// What lies in its `agents`.
+    /// An entry of its `agents`.
     Agent,
-    /// What lies in a fixture, and all that nobody reads.
+    /// An entry of a fixture, or of anything else.
     Inside,
 }
 
@@ -58,7 +58,7 @@ impl Depth {
         }
     }
 
-    /// Of what lies in a folder `name` of this depth.
+    /// The depth of the entries of a folder `name` of this depth.
     fn below(self, name: &OsStr) -> Self {
         match self {
             Self::Folder => Self::Entry,
@@ -68,20 +68,19 @@ impl Depth {
     }
 }
 
-/// A digest in the making.
+/// A digest that is being computed.
 struct Sum<'a> {
     digest: Sha256,
     /// The suite's folder.
     suite: &'a Path,
-    /// Bytes that may still be read.
+    /// How many bytes may still be read.
     left: u64,
     halt: Halt<'a>,
 }
 
 impl Sum<'_> {
-    /// Adds what lies at `path` under the name `name`, with everything below it in the order of names. Lengths come
-    /// after what they are of, so that, read from the end, no two trees give the same bytes. A link that a run would not
-    /// follow counts by what it says.
+    /// Adds `path` under the name `name`, with everything below it in the order of names. Each length follows its data, so
+    /// that, read from the end, no two trees give the same bytes. A link that a run would not follow counts by its target.
     fn add(&mut self, path: &Path, name: &Path, depth: Depth) -> io::Result<()> {
         if (self.halt)() {
             return Err(io::ErrorKind::Interrupted.into());
@@ -105,7 +104,7 @@ impl Sum<'_> {
             self.digest.update(target.as_os_str().as_bytes());
             (b'l', target.as_os_str().len() as u64)
         } else {
-            // A pipe or a device: opening it could wait for ever.
+            // A pipe or a device: opening it could block.
             (b'o', 0)
         };
         let name = name.as_os_str().as_bytes();
@@ -116,23 +115,23 @@ impl Sum<'_> {
         Ok(())
     }
 
-    /// Adds what a file holds; how many bytes that are.
+    /// Adds the content of a file; returns its bytes.
     fn content(&mut self, path: &Path) -> io::Result<u64> {
         let told = |error: io::Error| io::Error::new(error.kind(), format!("cannot read {}: {error}", shown(path)));
         let (mut file, metadata) = host_fs::open(path).map_err(told)?;
         let mut length = 0;
         loop {
-            // By its length, so that nobody waits for the holes of a file that is nothing else.
+            // Checked by its length, so that a large sparse file is not read.
             if metadata.len().saturating_sub(length) > self.left {
-                return Err(io::Error::other(format!("it holds more than {MOST} bytes")));
+                return Err(io::Error::other(format!("it holds more than {MAX_BYTES} bytes")));
             }
             if (self.halt)() {
                 return Err(io::ErrorKind::Interrupted.into());
             }
-            let read = io::copy(&mut file.by_ref().take(PIECE), &mut self.digest).map_err(told)?;
+            let read = io::copy(&mut file.by_ref().take(CHUNK_BYTES), &mut self.digest).map_err(told)?;
             self.left = self.left.saturating_sub(read);
             length += read;
-            if read < PIECE {
+            if read < CHUNK_BYTES {
                 return Ok(length);
             }
         }
@@ -165,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn the_digest_is_of_names_and_contents_alone() {
+    fn only_names_and_contents_change_the_digest() {
         let files = [("scenarios/suite.toml", "jobs = 2"), ("scenarios/a/root/x", "1"), ("scenarios/a/root/y", "2")];
         let same = digest(&files);
         assert!(same.starts_with("sha256:") && same.len() == 71, "{same}");
@@ -186,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_counts_by_what_it_says_and_a_pipe_is_not_opened() {
+    fn links_count_by_their_target_and_pipes_are_not_opened() {
         let folder = tempfile::tempdir().unwrap();
         file(folder.path(), "scenarios/suite.toml", "");
         let root = folder.path().join("scenarios/a/root");
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_behind_a_link_counts_by_what_is_in_it() {
+    fn a_linked_folder_counts_by_its_content() {
         let folder = tempfile::tempdir().unwrap();
         file(folder.path(), "scenarios/suite.toml", "");
         file(folder.path(), "scenarios/.shared/x", "1");
@@ -221,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_suite_that_is_too_large_to_be_read_has_no_digest_and_the_end_is_not_waited_for() {
+    fn a_suite_that_is_too_large_has_no_digest() {
         let folder = tempfile::tempdir().unwrap();
         file(folder.path(), "scenarios/suite.toml", "");
         file(folder.path(), "scenarios/a/notes", "");
@@ -232,7 +231,7 @@ mod tests {
         let of = |halt: Halt<'_>| suite_info(&settings, folder.path(), halt);
         of(&|| false).unwrap().unwrap();
         assert_eq!(of(&|| true).unwrap_err().kind(), io::ErrorKind::Interrupted);
-        fs::File::create(folder.path().join("scenarios/a/notes")).unwrap().set_len(MOST + 1).unwrap();
+        fs::File::create(folder.path().join("scenarios/a/notes")).unwrap().set_len(MAX_BYTES + 1).unwrap();
         let error = of(&|| false).unwrap_err().to_string();
         assert_eq!(error, "it holds more than 4294967296 bytes");
     }

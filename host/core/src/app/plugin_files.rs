@@ -13,7 +13,7 @@ pub(super) fn named_plugins(plugins: &[OsString]) -> Result<Vec<PluginFile>, Err
         .map_err(|problems| Error::setup_all(problems.into_iter().map(|(_, problem)| problem)))
 }
 
-/// The files of the plugins that were `given`, or else of those that the suite names.
+/// The files of the `given` plugins, or else of those that the suite names.
 pub(super) fn find(given: &[OsString], settings: &Settings, cwd: &Path) -> Result<Vec<PluginFile>, Error> {
     if !given.is_empty() {
         let scenario = given.iter().find(|name| {
@@ -57,7 +57,7 @@ pub(super) fn find(given: &[OsString], settings: &Settings, cwd: &Path) -> Resul
         });
         Error::new(ExitCode::Setup, messages)
     })?;
-    // As a person in `cwd` would write them.
+    // Relative to `cwd`, as a person there would write them.
     for file in &mut files {
         if let Ok(short) = file.path.strip_prefix(cwd) {
             file.path = short.to_owned();
@@ -66,21 +66,21 @@ pub(super) fn find(given: &[OsString], settings: &Settings, cwd: &Path) -> Resul
     Ok(files)
 }
 
-/// Patterns of the suite that are none: no plugin that is built later makes them one.
+/// Invalid patterns of the suite: no plugin that is built later makes them valid.
 fn wrong_patterns(settings: &Settings) -> Vec<SourceError> {
     let wrong = missing(settings, &[]).into_iter().filter(|missing| !missing.may_come);
     wrong.map(|missing| missing.error).collect()
 }
 
-/// A plugin that the suite names and that is not there.
+/// A plugin that the suite names and that does not exist.
 pub(super) struct Missing {
-    /// What is wrong, at its place.
+    /// What is wrong, and where.
     pub(super) error: SourceError,
-    /// Whether nothing is wrong but that it has to be built.
+    /// Whether it only has to be built.
     pub(super) may_come: bool,
 }
 
-/// The plugins that the suite's files name in vain, beside those that were `given` in their place.
+/// The plugins that the suite's files name and that do not exist, when others were `given` in their place.
 pub(super) fn missing(settings: &Settings, given: &[PluginFile]) -> Vec<Missing> {
     let suite = settings.plugins.iter().flat_map(|(name, place)| {
         let problems = component::discover(&[name], &settings.base).err().unwrap_or_default();
@@ -89,7 +89,7 @@ pub(super) fn missing(settings: &Settings, given: &[PluginFile]) -> Vec<Missing>
             may_come: !matches!(problem, DiscoverError::BadPattern { .. }),
         })
     });
-    // One that lies elsewhere under its name is that plugin too.
+    // A file with the same name elsewhere is that plugin, too.
     let is_given = |plugin: &Path| given.iter().any(|file| file.canonical.file_name() == plugin.file_name());
     let lacking = move |scenario: &&ScenarioSettings| {
         scenario.lacks_its_plugin() && !scenario.plugin.as_deref().is_some_and(is_given)

@@ -12,7 +12,7 @@ use host_model::{CompileLimits, Declared, PluginFacts, PluginId, shown};
 use host_wasm::component::{self, ListError, Lister, Plugin, PluginFile, Shape, WatchCompile};
 use host_wasm::engine::{Cache, Engine};
 
-/// An engine for `slots` attempts at once. What it lacks on this machine is said once.
+/// An engine for `slots` attempts in parallel. Warns if the machine is short of something.
 pub(super) fn engine(slots: usize, notices: &dyn Notices) -> Result<Engine, Error> {
     let engine = Engine::new(slots).map_err(|error| Error::of(&error))?;
     if let Some(shortage) = engine.shortage() {
@@ -25,7 +25,7 @@ pub(super) fn engine(slots: usize, notices: &dyn Notices) -> Result<Engine, Erro
     Ok(engine)
 }
 
-/// The user's cache of compiled plugins. Without one, every run compiles; that is said once.
+/// The user's cache of compiled plugins. Warns if there is none: then every run compiles.
 pub(super) fn open_cache(notices: &dyn Notices) -> Option<Cache> {
     let Some(folder) = cache_folder(|name| std::env::var_os(name).filter(|value| !value.is_empty())) else {
         notices
@@ -41,7 +41,7 @@ pub(super) fn open_cache(notices: &dyn Notices) -> Option<Cache> {
     }
 }
 
-/// Where the cache is, by the environment.
+/// Where the cache is, according to the environment.
 fn cache_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     if let Some(given) = variable("HOST_CACHE_DIR") {
         return Some(given.into());
@@ -51,7 +51,7 @@ fn cache_folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> 
     Some(base.join("host").join("components"))
 }
 
-/// Loads the plugins, and says which have to be compiled.
+/// Loads the plugins; notices report which have to be compiled.
 pub(super) fn load_all(
     files: &[PluginFile],
     engine: &Engine,
@@ -71,25 +71,25 @@ impl WatchCompile for CompileNotices<'_> {
     }
 }
 
-/// Links the plugins, and asks the typed ones for their scenarios, each distinct content once.
-pub(super) async fn ask_all(plugins: &[Plugin], engine: &Engine) -> Result<Vec<PluginFacts>, Error> {
+/// Links the plugins, and lists the scenarios of the typed ones, each distinct content once.
+pub(super) async fn list_all(plugins: &[Plugin], engine: &Engine) -> Result<Vec<PluginFacts>, Error> {
     let mut facts = Vec::with_capacity(plugins.len());
     let mut problems = Vec::new();
-    for asked in ask_each(plugins, engine).await? {
-        problems.extend(asked.problem);
-        facts.push(asked.facts);
+    for listed in list_each(plugins, engine).await? {
+        problems.extend(listed.problem);
+        facts.push(listed.facts);
     }
     if problems.is_empty() { Ok(facts) } else { Err(Error::setup_all(problems)) }
 }
 
-/// What is known of a plugin. Where there is a problem, it has no scenarios.
-pub(super) struct Asked {
+/// The facts about a plugin. With a problem it has no scenarios.
+pub(super) struct ListedPlugin {
     pub(super) facts: PluginFacts,
-    pub(super) problem: Option<AskProblem>,
+    pub(super) problem: Option<ListProblem>,
 }
 
-/// The same as [`ask_all`], the problems of each beside what is known of it. A content's problem is told once.
-pub(super) async fn ask_each(plugins: &[Plugin], engine: &Engine) -> Result<Vec<Asked>, Error> {
+/// The same as [`list_all`], with the problem of each plugin next to its facts. A content's problem is reported once.
+pub(super) async fn list_each(plugins: &[Plugin], engine: &Engine) -> Result<Vec<ListedPlugin>, Error> {
     let lister = Lister::new(engine).map_err(|error| Error::setup(format!("{error:#}")))?;
     let mut linkers = Linkers::default();
     let mut known: HashMap<&str, Declared> = HashMap::new();
@@ -97,14 +97,14 @@ pub(super) async fn ask_each(plugins: &[Plugin], engine: &Engine) -> Result<Vec<
     for (index, plugin) in plugins.iter().enumerate() {
         let (declared, problem) = match known.get(plugin.digest.as_str()) {
             Some(declared) => (declared.clone(), None),
-            None => match declare(&lister, &mut linkers, plugin).await {
+            None => match list_plugin(&lister, &mut linkers, plugin).await {
                 Ok(declared) => (declared, None),
                 Err(reason) => {
                     let nothing = match plugin.contents.shape {
                         Shape::Command(_) => Declared::Command,
                         Shape::Typed => Declared::Typed(Vec::new()),
                     };
-                    (nothing, Some(AskProblem { path: plugin.file.path.clone(), reason }))
+                    (nothing, Some(ListProblem { path: plugin.file.path.clone(), reason }))
                 }
             },
         };
@@ -117,35 +117,35 @@ pub(super) async fn ask_each(plugins: &[Plugin], engine: &Engine) -> Result<Vec<
             digest: plugin.digest.clone(),
             declared,
         };
-        all.push(Asked { facts, problem });
+        all.push(ListedPlugin { facts, problem });
     }
     Ok(all)
 }
 
-/// `FILE`, and why it cannot be run.
+/// Why the file at `path` cannot be run.
 #[derive(Debug, thiserror::Error)]
 #[error("`{}` {reason}", shown(path))]
-pub(super) struct AskProblem {
+pub(super) struct ListProblem {
     path: PathBuf,
-    pub(super) reason: AskReason,
+    pub(super) reason: ListProblemKind,
 }
 
 /// Completes "`FILE` …".
 #[derive(Debug, thiserror::Error)]
-pub(super) enum AskReason {
-    /// It cannot be linked. What it is can be told all the same.
+pub(super) enum ListProblemKind {
+    /// It cannot be linked. It can be inspected all the same.
     #[error(transparent)]
     Link(LinkError),
-    /// Its list cannot be used.
+    /// Its list of scenarios cannot be used.
     #[error(transparent)]
     List(ListError),
 }
 
-async fn declare(lister: &Lister, linkers: &mut Linkers, plugin: &Plugin) -> Result<Declared, AskReason> {
-    linkers.check(plugin).map_err(AskReason::Link)?;
+async fn list_plugin(lister: &Lister, linkers: &mut Linkers, plugin: &Plugin) -> Result<Declared, ListProblemKind> {
+    linkers.check(plugin).map_err(ListProblemKind::Link)?;
     match plugin.contents.shape {
         Shape::Command(_) => Ok(Declared::Command),
-        Shape::Typed => lister.list(plugin).await.map(Declared::Typed).map_err(AskReason::List),
+        Shape::Typed => lister.list(plugin).await.map(Declared::Typed).map_err(ListProblemKind::List),
     }
 }
 

@@ -1,11 +1,11 @@
-//! What a plugin's imports open up, and what of it stands behind a grant.
+//! What a plugin's imports give access to, and which grants that needs.
 
 use std::collections::BTreeSet;
 
 use host_model::{Declared, DeclaredScenario, Grant, Grants, PluginFacts, policy_section};
 use host_wasm::component::{Import, Plugin};
 
-/// What an import opens up, and what stands before it. The first that an import begins with counts.
+/// What an import gives access to, by the beginning of its name. The first match counts.
 const REACH: &[(&str, &str)] = &[
     ("scenario:host/agent", "sessions with the lane's agent: only with the grant `session`"),
     ("scenario:host/report", "steps, notes, metrics and attachments, bounded"),
@@ -36,7 +36,7 @@ const REACH: &[(&str, &str)] = &[
     ("wasi:io/", "streams and polling"),
 ];
 
-/// Imports whose use stands behind a grant.
+/// Imports whose use needs one of these grants, by the beginning of their names.
 const BEHIND_GRANTS: &[(&str, &[Grant])] = &[
     ("scenario:host/agent", &[Grant::Session]),
     ("wasi:http/outgoing-handler", &[Grant::Http]),
@@ -46,13 +46,13 @@ const BEHIND_GRANTS: &[(&str, &[Grant])] = &[
     ("wasi:sockets/types@0.3", &[Grant::Tcp, Grant::Udp, Grant::Listen]),
 ];
 
-/// What `import` opens up.
+/// What `import` gives access to.
 pub(super) fn reach(import: &Import) -> &'static str {
     let known = REACH.iter().find(|(prefix, _)| import.0.starts_with(prefix));
     known.map_or("unknown to this host: the plugin will not run", |(_, reach)| reach)
 }
 
-/// The grants that the plugin could make use of: those that it declares, and those that its imports stand behind.
+/// The grants that the plugin could use: those that it declares, and those that its imports need.
 pub(super) fn could_use(plugin: &Plugin, facts: &PluginFacts) -> BTreeSet<Grant> {
     let declared = scenarios(facts).iter().flat_map(|scenario| scenario.needs.iter().copied());
     declared.chain(of_imports(&plugin.contents.imports)).collect()
@@ -70,7 +70,7 @@ fn scenarios(facts: &PluginFacts) -> &[DeclaredScenario] {
     }
 }
 
-/// The smallest policy that the plugin could run with, as far as its file tells.
+/// The smallest policy that the plugin could run with, as far as its file shows.
 pub(super) fn policy(plugin: &Plugin, facts: &PluginFacts) -> String {
     let could = could_use(plugin, facts);
     let section = |name: &str, needs: &[Grant]| {
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_behind_a_grant_is_known_by_its_import() {
+    fn imports_show_which_grants_they_need() {
         let grants = |import: &str| of_imports(&[Import(import.into())]).collect::<Vec<_>>();
         assert_eq!(grants("scenario:host/agent@0.1.0"), [Grant::Session]);
         assert_eq!(grants("wasi:http/outgoing-handler@0.2.0"), [Grant::Http]);

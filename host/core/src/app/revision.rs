@@ -1,9 +1,9 @@
 //! The git revision that a suite is at, found without reading any configuration that the suite could have brought.
 //!
-//! Who writes a suite can put a whole repository into it: a bare one as plain files, or a `.git` folder in an archive.
+//! The author of a suite can put a whole repository into it: a bare one as plain files, or a `.git` folder in an archive.
 //! Its configuration names programs (filters, fsmonitor, hooks, ssh), so git never runs with it. The commit is read here,
-//! from the files of the checkout. Whether tracked files were modified is for git to tell, which is given a repository
-//! of the host's own: the checkout's objects and a copy of its index, and no configuration but the host's.
+//! from the files of the checkout. Git itself finds out whether tracked files were modified, in a repository that the host
+//! makes: the checkout's objects, a copy of its index, and only the host's configuration.
 
 use std::{
     fs::{self, File},
@@ -21,10 +21,10 @@ use host_wasm::sandbox::{Installed, installed, remove_tree};
 
 mod checkout;
 
-/// Without an answer after this time there is none: a report is not worth the wait.
+/// How long git may take: a report is not worth a longer wait.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// Bytes of git's answer that are read. One change is enough.
-const MAX_ANSWER: u64 = 64 << 10;
+/// Bytes of git's output that are read. One change is enough.
+const MAX_OUTPUT: u64 = 64 << 10;
 /// Bytes of the largest index that is copied.
 const MAX_INDEX: u64 = 256 << 20;
 
@@ -51,7 +51,7 @@ pub(super) async fn revision(folder: &Path, scratch: &Path) -> Option<Revision> 
     });
     let (checkout, commit) = timeout(TIMEOUT, found).await.ok()?.ok()??;
     let modified = timeout(TIMEOUT, is_modified(checkout, commit.clone(), scratch)).await.ok().flatten();
-    // What stays is removed with the folder that it is in.
+    // What is left is removed with the folder around it.
     let _ = remove_tree(scratch);
     Some(Revision { commit, modified })
 }
@@ -88,13 +88,13 @@ async fn is_modified(checkout: Checkout, commit: String, scratch: &Path) -> Opti
         .stderr(Stdio::null())
         .kill_on_drop(true);
     let mut git = git.spawn().ok()?;
-    let mut said = Vec::new();
-    git.stdout.take()?.take(MAX_ANSWER).read_to_end(&mut said).await.ok()?;
-    let is_cut = said.len() as u64 == MAX_ANSWER;
+    let mut output = Vec::new();
+    git.stdout.take()?.take(MAX_OUTPUT).read_to_end(&mut output).await.ok()?;
+    let is_cut = output.len() as u64 == MAX_OUTPUT;
     if !is_cut && !git.wait().await.ok()?.success() {
         return None;
     }
-    has_changes(&String::from_utf8_lossy(&said))
+    has_changes(&String::from_utf8_lossy(&output))
 }
 
 /// A repository of the host's own in the new folder `git_dir`, at `commit`, with a copy of the checkout's index.
@@ -111,7 +111,7 @@ fn make_repository(checkout: &Checkout, commit: &str, git_dir: &Path) -> io::Res
     let written = index.metadata()?.modified()?;
     let mut copy = File::create_new(git_dir.join("index"))?;
     io::copy(&mut index, &mut copy)?;
-    // By its time git tells which files could have changed since without a trace.
+    // By its time git knows which files could have changed since without a trace.
     copy.set_modified(written)
 }
 

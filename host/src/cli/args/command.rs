@@ -43,7 +43,7 @@ pub(in crate::cli) struct CheckArgs {
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(in crate::cli) format: Format,
 
-    /// Who gave which flag.
+    /// The sources of the flags.
     #[arg(skip)]
     pub(in crate::cli) sources: ArgSources,
 }
@@ -113,7 +113,7 @@ pub(in crate::cli) struct ProveArgs {
     #[arg(last = true, value_name = "FILTER")]
     filters: Vec<String>,
 
-    /// Who gave which flag.
+    /// The sources of the flags.
     #[arg(skip)]
     pub(in crate::cli) sources: ArgSources,
 }

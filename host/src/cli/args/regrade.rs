@@ -55,7 +55,7 @@ pub(in crate::cli) struct RegradeArgs {
     #[arg(last = true, value_name = "FILTER")]
     pub(in crate::cli) filters: Vec<String>,
 
-    /// Who gave which flag.
+    /// The sources of the flags.
     #[arg(skip)]
     pub(in crate::cli) sources: ArgSources,
 }

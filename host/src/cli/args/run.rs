@@ -56,7 +56,7 @@ impl RunArgs {
         }
     }
 
-    /// What these ask for in place of what files say.
+    /// These in place of the values of files.
     pub(in crate::cli) fn overrides(&self) -> Overrides {
         let sources = &self.suite.sources;
         let reporters = Some(self.reporters.clone()).filter(|reporters| !reporters.is_empty());

@@ -20,7 +20,7 @@ pub(in crate::cli) struct CompileArgs {
 }
 
 impl CompileArgs {
-    /// Puts these over what files say.
+    /// `overrides` with these limits.
     pub(in crate::cli) fn over(&self, sources: &ArgSources, overrides: Overrides) -> Overrides {
         Overrides {
             compile_max_memory: sources.sourced("compile_max_memory", self.compile_max_memory),
@@ -29,7 +29,7 @@ impl CompileArgs {
         }
     }
 
-    /// These over the defaults, where there is no suite.
+    /// The limits without a suite.
     pub(in crate::cli) fn limits(&self) -> CompileLimits {
         let default = CompileLimits::default();
         CompileLimits {
@@ -58,7 +58,7 @@ pub(in crate::cli) struct CapsArgs {
 }
 
 impl CapsArgs {
-    /// The file, with who names it.
+    /// The file, with its source.
     pub(in crate::cli) fn sourced(&self, sources: &ArgSources) -> Option<Sourced<PathBuf>> {
         sources.sourced("policy", self.policy.clone())
     }
@@ -97,18 +97,18 @@ pub(in crate::cli) struct SuiteArgs {
     #[arg(last = true, value_name = "FILTER")]
     pub(in crate::cli) filters: Vec<String>,
 
-    /// Who gave which flag of the whole command.
+    /// The sources of all flags of the command.
     #[arg(skip)]
     pub(in crate::cli) sources: ArgSources,
 }
 
 impl SuiteArgs {
-    /// What to load, with `overrides` that have these arguments already.
+    /// What to load, with `overrides` that include these arguments.
     pub(in crate::cli) fn load(&self, overrides: Overrides) -> LoadSettings {
         LoadSettings { plugins: self.plugins.clone(), overrides, no_cache: self.no_cache }
     }
 
-    /// What these ask for in place of what files say.
+    /// These in place of the values of files.
     pub(in crate::cli) fn overrides(&self) -> Overrides {
         let overrides = Overrides {
             suite: self.sources.sourced("suite", self.suite.clone()),

@@ -20,7 +20,7 @@ use super::{
     notices::Notices,
     paths::current_dir,
     plugin_files::{find, missing},
-    plugins::{ask_all, engine, load_all, open_cache},
+    plugins::{engine, list_all, load_all, open_cache},
     policy_file::within_repository,
     stop::Stop,
 };
@@ -229,7 +229,7 @@ impl Checker<'_> {
         let plugins =
             self.take(block_in_place(|| load_all(&files, &engine, cache.as_ref(), &settings.compile, self.notices)))?;
         self.report.plugins = plugins.iter().map(|plugin| plugin.file.path.to_string_lossy().into_owned()).collect();
-        let facts = self.take(ask_all(&plugins, &engine).await)?;
+        let facts = self.take(list_all(&plugins, &engine).await)?;
         self.take(plan::resolve(&facts, settings).map_err(Error::setup_all))
     }
 

@@ -1,4 +1,4 @@
-//! Reads what an earlier run has left.
+//! Reads the records of an earlier run.
 
 use std::{
     collections::HashMap,
@@ -16,10 +16,10 @@ use host_model::{
 use host_report::artifact::RunDirectory;
 use host_report::{ReadError, read_events};
 
-/// The longest first line, and the largest list of fixtures, that is read.
-const HEAD: u64 = 64 << 20;
+/// Bytes of the longest first line, and of the largest list of fixtures, that is read.
+const MAX_BYTES: u64 = 64 << 20;
 
-/// An earlier run, as its event log tells it.
+/// An earlier run, from its event log.
 #[derive(Debug)]
 pub(super) struct RecordedRun {
     pub(super) folder: PathBuf,
@@ -28,7 +28,7 @@ pub(super) struct RecordedRun {
     pub(super) lanes: Vec<LaneInfo>,
     /// In the order of its plan.
     pub(super) trials: Vec<RanTrial>,
-    /// Whether its log has its end.
+    /// Whether its log is complete.
     pub(super) finished: bool,
     fixtures: HashMap<(String, String), KeptFixture>,
 }
@@ -145,12 +145,12 @@ impl RecordedRun {
     }
 }
 
-/// Looks at the first line before anything is read into the types of this version.
+/// Checks the first line before anything is parsed into the types of this version.
 fn check_schema(path: &Path) -> Result<(), RunError> {
     let failed = |source| RunError::Read { path: path.to_owned(), source };
     let mut line = Vec::new();
     let file = open_regular(path).map_err(failed)?;
-    BufReader::new(file.take(HEAD)).read_until(b'\n', &mut line).map_err(failed)?;
+    BufReader::new(file.take(MAX_BYTES)).read_until(b'\n', &mut line).map_err(failed)?;
     if line.is_empty() {
         return Err(RunError::Empty { path: path.to_owned() });
     }
@@ -173,7 +173,7 @@ fn read_fixtures(folder: &Path) -> Result<HashMap<(String, String), KeptFixture>
     };
     let unusable = |reason: String| RunError::Fixtures { path: path.clone(), reason };
     let value: serde_json::Value =
-        serde_json::from_reader(BufReader::new(file.take(HEAD))).map_err(|error| unusable(error.to_string()))?;
+        serde_json::from_reader(BufReader::new(file.take(MAX_BYTES))).map_err(|error| unusable(error.to_string()))?;
     if value["schema"].as_u64() != Some(u64::from(REPLAY_SCHEMA)) {
         return Err(unusable(format!(
             "it was recorded in version {}, but this host replays version {REPLAY_SCHEMA}; use the `host` that \
@@ -194,7 +194,7 @@ fn read_fixtures(folder: &Path) -> Result<HashMap<(String, String), KeptFixture>
     Ok(fixtures)
 }
 
-/// A path below a canonical folder, if no link leads there.
+/// A path below a canonical folder, unless it goes through a link.
 fn without_links(path: PathBuf) -> Result<PathBuf, RunError> {
     match path.canonicalize() {
         Ok(canonical) if canonical != path => Err(RunError::Link { path }),
@@ -202,7 +202,7 @@ fn without_links(path: PathBuf) -> Result<PathBuf, RunError> {
     }
 }
 
-/// Opens a file of a run directory, which may be anybody's: no link is followed, and no pipe waited for.
+/// Opens a file of a run directory, which may be third-party: follows no link, and waits for no pipe.
 fn open_regular(path: &Path) -> io::Result<File> {
     let file = fs::OpenOptions::new().read(true).custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK).open(path)?;
     if file.metadata()?.is_file() {

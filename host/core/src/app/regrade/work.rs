@@ -25,7 +25,7 @@ use host_suite::config::{self, Settings};
 use host_suite::plan::{LanePlan, Plan, PlannedTrial};
 use host_wasm::sandbox::{ImageLimits, Part, restore};
 
-/// What is done with the trials of a run.
+/// What to do with the trials of a run.
 #[derive(Default)]
 pub(super) struct Work {
     pub(super) planned: Vec<Arc<PlannedTrial>>,
@@ -49,7 +49,7 @@ impl Work {
         for trial in run.trials.iter().filter(|trial| selects(trial)) {
             let kind = kinds.get(&trial.info.id.lane).copied().unwrap_or_default();
             match work.add(run, trial, kind, suite) {
-                // Whoever names plugins wants the scenarios of these.
+                // A user who names plugins wants only their scenarios.
                 Err(NotGraded::Gone(_)) if are_named => {}
                 Err(NotGraded::Gone(why) | NotGraded::NeverRan(why)) => {
                     let kind = ComparisonKind::LeftOut { recorded: trial.verdict.clone(), why };
@@ -78,7 +78,7 @@ impl Work {
             Some(Verdict::Fault(fault)) => Outcome::Fault(fault.clone()),
         };
         let mut scenario = scenario_of(trial, suite)?.clone();
-        // As it was named in that run: two plugins may have had fixtures of their own for one name.
+        // Its id in that run: two plugins may have had fixtures of their own for one name.
         scenario.id = ScenarioId(format!("{}::{}", trial.info.plugin, trial.info.name));
         let folder = run.attempt(trial).map_err(NotGraded::Unreadable)?;
         let fixture = run.fixture(trial);
@@ -109,7 +109,7 @@ impl Work {
     }
 }
 
-/// Why a trial is not graded, nor counted.
+/// Why a trial is neither graded nor counted.
 enum NotGraded {
     /// No plugin contains its scenario.
     Gone(String),
@@ -119,7 +119,7 @@ enum NotGraded {
     Unreadable(RunError),
 }
 
-/// The scenario of a trial as it is now. Its plugin may have another name.
+/// The current scenario of a trial. Its plugin may have another name.
 fn scenario_of<'a>(trial: &RanTrial, suite: &'a Suite) -> Result<&'a Scenario, NotGraded> {
     let named: Vec<&Scenario> = suite.scenarios.iter().filter(|scenario| scenario.name == trial.info.name).collect();
     let label = |scenario: &Scenario| suite.plugins.get(scenario.plugin.0).map(|plugin| plugin.file.label.as_str());
@@ -140,18 +140,18 @@ fn lane_kinds(lanes: &[LaneInfo]) -> Result<HashMap<LaneName, LaneKind>, Error> 
     kinds.collect()
 }
 
-/// Makes root and config dir of a session what a kept tree has.
+/// Restores root and config dir of a session from a saved tree.
 fn restorer() -> Restore {
     Arc::new(|image, bytes, spec| {
         let parts = [Part { name: "root", folder: &spec.root }, Part { name: "config", folder: &spec.config_dir }];
-        // Trees may be large: the others go on meanwhile.
+        // Trees may be large: other tasks of this thread go on meanwhile.
         tokio::task::block_in_place(|| restore(image, bytes, &parts, &spec.tmp, ImageLimits::default()))
             .map(drop)
             .map_err(|error| error.to_string())
     })
 }
 
-/// Everything at once: canaries guard agents, and there are none.
+/// Everything in parallel: canaries guard agents, and there are none.
 pub(super) fn plan(run: &RecordedRun, planned: Vec<Arc<PlannedTrial>>, settings: &Settings) -> Plan {
     let mut by_lane: BTreeMap<LaneName, Vec<Arc<PlannedTrial>>> = BTreeMap::new();
     for trial in planned {
@@ -161,7 +161,7 @@ pub(super) fn plan(run: &RecordedRun, planned: Vec<Arc<PlannedTrial>>, settings:
         let rest = by_lane.remove(&lane.name)?;
         let kind = match lane.kind.parse().unwrap_or_default() {
             LaneKind::Scripted => config::LaneKind::Scripted { agent: String::new() },
-            // Nothing of it is started.
+            // No agent of it is started.
             kind => config::LaneKind::Program(Box::new(AgentSettings::new(kind))),
         };
         Some(LanePlan::unguarded(lane.name.clone(), kind, rest))
@@ -175,7 +175,7 @@ pub(super) fn plan(run: &RecordedRun, planned: Vec<Arc<PlannedTrial>>, settings:
     }
 }
 
-/// What came of a trial that was planned.
+/// The comparison of a trial that was planned.
 pub(super) fn compare(
     trial: &RanTrial,
     verdicts: &HashMap<TrialId, Verdict>,
@@ -190,7 +190,7 @@ pub(super) fn compare(
             recorded: Some(recorded),
             why: "this was interrupted before it was graded".into(),
         },
-        // Where something else came first, that is the verdict.
+        // If something else came first, that is the verdict.
         (None, Some(how)) if matches!(&now, Verdict::Fault(fault) if fault.message.contains(&how)) => {
             ComparisonKind::Diverged { recorded, how }
         }
