@@ -1,16 +1,17 @@
 use std::path::Path;
 
-use super::{args::ComponentizeArgs, failure::Failure, terminal};
+use super::{args::ComponentizeArgs, terminal};
+use host_core::app::Error;
 use host_model::{ExitCode, shown};
 use host_wasm::component::{componentize as make, read};
 
 /// `host componentize`: turns a core module into a component.
-pub(super) fn componentize(args: &ComponentizeArgs) -> Result<ExitCode, Failure> {
-    let module = read(&args.core)?;
+pub(super) fn componentize(args: &ComponentizeArgs) -> Result<ExitCode, Error> {
+    let module = read(&args.core).map_err(|error| Error::of(&error))?;
     let made = make(&module, args.world.as_deref())
-        .map_err(|error| Failure::setup(format!("`{}` {error}", shown(&args.core))))?;
+        .map_err(|error| Error::setup(format!("`{}` {error}", shown(&args.core))))?;
     write(&args.output, &made.component)
-        .map_err(|error| Failure::setup(format!("cannot write `{}`: {error}", shown(&args.output))))?;
+        .map_err(|error| Error::setup(format!("cannot write `{}`: {error}", shown(&args.output))))?;
     terminal::output(&format!("{}: {}, {} bytes\n", shown(&args.output), made.kind, made.component.len()))?;
     Ok(ExitCode::Ok)
 }

@@ -1,58 +1,37 @@
+//! `host list`.
+
 use super::{
     args::{Format, ListArgs},
-    failure::Failure,
-    setup::{self, Loaded},
-    terminal, wiring,
+    notices::TerminalNotices,
+    terminal,
+};
+use host_core::app::{
+    self, Error, Suite,
+    text::{MAX_NAMED, counted, few, one_line},
 };
 use host_model::{
     Canary, ConfinementMode, ExitCode, ExpectedFailure, Grant, GrantItem, Limits, RetryRules, ScenarioShape, shown,
 };
-use host_report::visible;
-use host_suite::plan::{LanePlan, PlannedTrial, Selection, plan};
+use host_suite::plan::{LanePlan, PlannedTrial};
 
-/// `host list`.
-pub(super) async fn list(args: &ListArgs) -> Result<ExitCode, Failure> {
-    let mut loaded = setup::load(&args.suite, &args.suite.overrides()).await?;
-    // A list of repetitions tells nothing.
-    loaded.settings.policy.repeat_each = 1;
-    let selection = Selection { filters: args.suite.filters.clone(), no_canary: false, today: setup::today() };
-    let mut plan = plan(loaded.scenarios.clone(), &loaded.settings, &selection);
-    if plan.trials().next().is_none() && !args.suite.filters.is_empty() {
-        terminal::warning(format_args!("no scenario's name contains {}", quoted(&args.suite.filters)));
-    }
-    wiring::skip_lanes(&mut plan);
+/// Runs `host list`.
+pub(super) async fn list(args: &ListArgs) -> Result<ExitCode, Error> {
+    let listing = app::list(&args.settings(), &TerminalNotices::new()).await?;
+    let (lanes, suite) = (&listing.plan.lanes, &listing.suite);
     let text = match args.format {
-        Format::Human => plan.lanes.iter().map(|lane| human(lane, &loaded)).collect::<String>(),
-        Format::Json => json(&plan.lanes, &loaded)?,
+        Format::Human => lanes.iter().map(|lane| human(lane, suite)).collect::<String>(),
+        Format::Json => json(lanes, suite),
     };
     terminal::output(&text)?;
     Ok(ExitCode::Ok)
 }
 
-/// Texts as a person reads them in a sentence.
-pub(super) fn quoted(texts: &[String]) -> String {
-    texts.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>().join(" or ")
-}
-
-/// Names that one line of a list shows.
-const MAX_NAMED: usize = 20;
-
-/// The first of many names, and how many there are in all where that is not all.
-pub(super) fn few<T: AsRef<str>>(names: &[T]) -> String {
-    let shown: Vec<&str> = names.iter().take(MAX_NAMED).map(AsRef::as_ref).collect();
-    match names.len() {
-        all if all > MAX_NAMED => format!("{}, … ({all} in all)", shown.join(", ")),
-        _ => shown.join(", "),
-    }
-}
-
-fn human(lane: &LanePlan, loaded: &Loaded) -> String {
+fn human(lane: &LanePlan, suite: &Suite) -> String {
     let trials: Vec<&PlannedTrial> = lane.canaries.iter().chain(&lane.rest).map(AsRef::as_ref).collect();
     let jobs = lane.jobs.map_or(String::new(), |jobs| format!(", up to {jobs} at once"));
-    let count = trials.len();
-    let noun = if count == 1 { "scenario" } else { "scenarios" };
+    let count = counted(trials.len(), "scenario");
     let facts = lane_facts(lane);
-    let mut text = format!("lane {} ({}{facts}{jobs}): {count} {noun}\n", lane.name, lane.kind.as_str());
+    let mut text = format!("lane {} ({}{facts}{jobs}): {count}\n", lane.name, lane.kind.as_str());
     if let Some(reason) = &lane.skipped {
         text.push_str(&format!("  skipped: {}\n", one_line(reason)));
     }
@@ -90,7 +69,7 @@ fn human(lane: &LanePlan, loaded: &Loaded) -> String {
                 "", expected.until
             ));
         }
-        if let Some(plugin) = loaded.plugins.get(scenario.plugin.0) {
+        if let Some(plugin) = suite.plugins.get(scenario.plugin.0) {
             text.push_str(&format!("  {:width$}  in {}\n", "", shown(&plugin.file.path)));
         }
     }
@@ -137,12 +116,7 @@ fn expected_failures(trial: &PlannedTrial) -> impl Iterator<Item = (&ExpectedFai
     accepted.chain(trial.expired.iter().map(|expected| (expected, ", EXPIRED")))
 }
 
-/// A plugin's own words, which must not forge lines of ours.
-pub(super) fn one_line(text: &str) -> String {
-    visible(text).replace('\n', "\\n")
-}
-
-fn json(lanes: &[LanePlan], loaded: &Loaded) -> Result<String, Failure> {
+fn json(lanes: &[LanePlan], suite: &Suite) -> String {
     let lanes: Vec<serde_json::Value> = lanes
         .iter()
         .map(|lane| {
@@ -154,21 +128,21 @@ fn json(lanes: &[LanePlan], loaded: &Loaded) -> Result<String, Failure> {
                 "confine": lane.confinement.mode.as_str(),
                 "skipped": lane.skipped,
                 "jobs": lane.jobs,
-                "scenarios": trials.map(|trial| trial_json(trial, loaded)).collect::<Vec<_>>(),
+                "scenarios": trials.map(|trial| trial_json(trial, suite)).collect::<Vec<_>>(),
             })
         })
         .collect();
-    let document = serde_json::json!({ "schema": 1, "jobs": loaded.settings.jobs, "lanes": lanes });
-    Ok(format!("{}\n", serde_json::to_string_pretty(&document)?))
+    let document = serde_json::json!({ "schema": 1, "jobs": suite.settings.jobs, "lanes": lanes });
+    terminal::pretty(&document)
 }
 
-fn trial_json(trial: &PlannedTrial, loaded: &Loaded) -> serde_json::Value {
+fn trial_json(trial: &PlannedTrial, suite: &Suite) -> serde_json::Value {
     let scenario = &trial.scenario;
     let clauses: Vec<_> = scenario.clauses.iter().map(|clause| &clause.code).collect();
     serde_json::json!({
         "id": scenario.id,
         "name": scenario.name,
-        "plugin": loaded.plugins.get(scenario.plugin.0).map(|plugin| plugin.file.path.to_string_lossy()),
+        "plugin": suite.plugins.get(scenario.plugin.0).map(|plugin| plugin.file.path.to_string_lossy()),
         "shape": if scenario.shape == ScenarioShape::Typed { "typed" } else { "command" },
         "canary": trial.canary == Canary::Yes,
         "summary": scenario.summary,

@@ -1,4 +1,4 @@
-//! The threads of the program: made up front, so that a machine that has too few says so before anything runs.
+//! The threads of the program. They are made up front, so that a machine with too few reports that before anything runs.
 
 use std::{
     fs::File,
@@ -12,39 +12,39 @@ use std::{
 
 use tokio::runtime::Runtime;
 
-use super::failure::Failure;
+use host_core::app::Error;
 use host_model::Shortage;
 
-/// Threads beside those that carry tasks: for what blocks, the engine's clock, and reports.
-const OTHERS: usize = 5;
-/// A shortage at the start is waited out, so often and so long each time.
-const TRIES: usize = 12;
-const WAIT: Duration = Duration::from_millis(250);
-/// Bytes of address space that must be left at the start: what threads, the engine and one attempt take.
-const ADDRESS_SPACE: usize = 96 << 20;
-/// How often a task that blocks is given to the runtime. Where no thread could be made for an earlier one, which then
-/// waits in a queue, this makes one; and some threads stay, since none of them is idle for long enough to end.
-const BEAT: Duration = Duration::from_secs(3);
+/// Threads in addition to the workers: for blocking calls, the engine's clock, and reports.
+const OTHER_THREADS: usize = 5;
+/// How often, and after how long, the start is retried when the machine is short of something.
+const MAX_TRIES: usize = 12;
+const RETRY_DELAY: Duration = Duration::from_millis(250);
+/// Bytes of address space that must be free at the start: threads, the engine and one attempt take about as much.
+const MIN_ADDRESS_SPACE: usize = 96 << 20;
+/// How often the runtime gets a blocking task. If no thread could be made for an earlier one, which then waits in a queue,
+/// this makes one; and some threads stay, since none of them is idle for long enough to end.
+const KEEP_ALIVE_INTERVAL: Duration = Duration::from_secs(3);
 
-/// A runtime with a thread for each processor, or fewer where the machine does not have them.
+/// A runtime with a thread for each processor, or fewer if the machine cannot make as many.
 ///
 /// # Errors
 /// There are too few threads or descriptors, also after a while.
-pub(super) fn build() -> Result<Runtime, Failure> {
+pub(super) fn build() -> Result<Runtime, Error> {
     let cores = thread::available_parallelism().map_or(1, usize::from);
-    let mut tries = TRIES;
+    let mut tries = MAX_TRIES;
     loop {
         tries -= 1;
         match try_build(cores) {
             Ok(runtime) => {
-                runtime.spawn(beat());
+                runtime.spawn(keep_threads());
                 return Ok(runtime);
             }
-            Err(error) if tries > 0 && Shortage::of_start(&error).is_some() => thread::sleep(WAIT),
+            Err(error) if tries > 0 && Shortage::of_start(&error).is_some() => thread::sleep(RETRY_DELAY),
             Err(error) => {
                 let help = Shortage::of_start(&error).map_or("", Shortage::help);
                 let help = if help.is_empty() { String::new() } else { format!("\nhelp: {help}") };
-                return Err(Failure::setup(format!("cannot start: {error}{help}")));
+                return Err(Error::setup(format!("cannot start: {error}{help}")));
             }
         }
     }
@@ -52,8 +52,8 @@ pub(super) fn build() -> Result<Runtime, Failure> {
 
 fn try_build(cores: usize) -> io::Result<Runtime> {
     has_address_space()?;
-    let there = can_start(cores + OTHERS, spawn)?;
-    let Some(workers) = there.checked_sub(OTHERS).filter(|workers| *workers > 0) else {
+    let there = can_start(cores + OTHER_THREADS, spawn)?;
+    let Some(workers) = there.checked_sub(OTHER_THREADS).filter(|workers| *workers > 0) else {
         return Err(io::Error::from_raw_os_error(libc::EAGAIN));
     };
     let build = || {
@@ -64,15 +64,15 @@ fn try_build(cores: usize) -> io::Result<Runtime> {
             .event_interval(1)
             .build()
     };
-    // It panics where its first thread cannot be made: somebody else may have taken those that were there a moment ago.
+    // It panics if its first thread cannot be made: other processes may have taken those that were free a moment ago.
     catch_unwind(AssertUnwindSafe(build)).unwrap_or_else(|_| Err(io::Error::from_raw_os_error(libc::EAGAIN)))
 }
 
-/// Looks for what agents and helpers cannot be started, or ended, without.
+/// Checks that agents and helpers can be started and ended.
 ///
 /// # Errors
 /// What is missing, and what to do.
-pub(super) fn check_machine() -> Result<(), Failure> {
+pub(super) fn check_machine() -> Result<(), Error> {
     let needed = [
         ("/proc/self/exe", File::open("/proc/self/exe"), "mount /proc: processes are started and ended by it"),
         (
@@ -83,32 +83,32 @@ pub(super) fn check_machine() -> Result<(), Failure> {
     ];
     for (path, opened, help) in needed {
         opened.map_err(|error| match Shortage::of(&error) {
-            Some(_) => Failure::file("cannot open", Path::new(path), &error),
-            None => Failure::setup(format!("cannot open {path}: {error}\nhelp: {help}")),
+            Some(_) => Error::file("cannot open", Path::new(path), &error),
+            None => Error::setup(format!("cannot open {path}: {error}\nhelp: {help}")),
         })?;
     }
     Ok(())
 }
 
-/// Whether address space is left for what a run needs at least. Too little memory for a small thing is an end without
-/// a word in this language; too little at the start need not be.
+/// Whether address space is free for what a run needs at least. A failed small allocation aborts the process; at the start a
+/// shortage can still be reported.
 fn has_address_space() -> io::Result<()> {
-    // SAFETY: a new mapping that nobody can touch, which is given back as it was made.
+    // SAFETY: a new mapping that is not accessible, and that is unmapped as it was mapped.
     unsafe {
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        let mapped = libc::mmap(std::ptr::null_mut(), ADDRESS_SPACE, libc::PROT_NONE, flags, -1, 0);
+        let mapped = libc::mmap(std::ptr::null_mut(), MIN_ADDRESS_SPACE, libc::PROT_NONE, flags, -1, 0);
         if mapped == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        libc::munmap(mapped, ADDRESS_SPACE);
+        libc::munmap(mapped, MIN_ADDRESS_SPACE);
     }
     Ok(())
 }
 
-/// Starts `wanted` threads, which wait for each other's start and end; returns how many there could be.
+/// Starts `wanted` threads, which wait until all are started; returns how many could be started.
 ///
 /// # Errors
-/// Why there could not even be one.
+/// Why not even one could be started.
 fn can_start(
     wanted: usize,
     spawn: impl Fn(Box<dyn FnOnce() + Send>) -> io::Result<thread::JoinHandle<()>>,
@@ -132,7 +132,7 @@ fn can_start(
     OVER.1.notify_all();
     let made = threads.len();
     for thread in threads {
-        // They only wait.
+        // They only waited.
         let _ = thread.join();
     }
     match failed {
@@ -145,10 +145,10 @@ fn spawn(work: Box<dyn FnOnce() + Send>) -> io::Result<thread::JoinHandle<()>> {
     thread::Builder::new().spawn(work)
 }
 
-async fn beat() {
+async fn keep_threads() {
     loop {
-        tokio::time::sleep(BEAT).await;
-        // It has nothing to say.
+        tokio::time::sleep(KEEP_ALIVE_INTERVAL).await;
+        // It returns nothing.
         let _ = tokio::task::spawn_blocking(|| ()).await;
     }
 }
@@ -160,7 +160,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn threads_are_counted_before_they_are_needed() {
+    fn startable_threads_are_counted() {
         let left = AtomicUsize::new(3);
         let few = |work| {
             let some = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1));

@@ -1,9 +1,10 @@
-use super::{failure::Failure, terminal};
+use super::terminal;
+use host_core::app::Error;
 use host_model::ExitCode;
 use host_report::event_schema;
 
 /// `host schema`.
-pub(super) fn schema() -> Result<ExitCode, Failure> {
+pub(super) fn schema() -> Result<ExitCode, Error> {
     let text = format!("{:#}\n", event_schema());
     terminal::output(&text)?;
     Ok(ExitCode::Ok)

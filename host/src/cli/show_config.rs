@@ -1,16 +1,17 @@
 //! `host run --show-config`: every setting with its source, in a form that a suite's file accepts.
 
-use std::{ffi::OsString, fmt::Write, path::Path};
+use std::{ffi::OsString, fmt::Write};
 
 use toml::Value;
 
-use super::{args::RunArgs, failure::Failure, setup};
+use super::args::RunArgs;
+use host_core::app::{self, Error};
 use host_model::shown;
 use host_suite::config::{SettingRow, Settings, Source, seen_from_here};
 
 /// The settings for `args`, without reading a plugin.
-pub(super) fn show(args: &RunArgs, cwd: &Path) -> Result<String, Failure> {
-    let settings = setup::settings(cwd, &args.overrides()).map_err(Failure::setup_all)?;
+pub(super) fn show(args: &RunArgs) -> Result<String, Error> {
+    let settings = app::settings(&args.overrides())?;
     Ok(text(&settings, args))
 }
 
@@ -53,8 +54,8 @@ fn add(text: &mut String, rows: Vec<SettingRow>) {
 
 /// Settings without a key in a suite's file.
 fn facts(settings: &Settings, args: &RunArgs) -> Vec<(&'static str, String)> {
-    let given = &args.suite.given;
-    let flag = |id: &str| given.source(id).map_or_else(|| Source::Default.to_string(), ToString::to_string);
+    let sources = &args.suite.sources;
+    let flag = |id: &str| sources.source(id).map_or_else(|| Source::Default.to_string(), ToString::to_string);
     let suite = match &settings.suite {
         Some(suite) => format!("{} ({})", seen_from_here(suite), settings.sources.of("suite")),
         None => "none".to_owned(),

@@ -1,32 +1,24 @@
-use std::sync::{
-    Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use host_core::runner::Signal;
+use host_core::{app::Stop, runner::Signal};
 use host_report::LiveLines;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
 };
 
-/// Whether a signal has asked for the end: for what is under way and cannot wait for signals.
+/// What signals act on.
 #[derive(Clone, Default)]
 pub(super) struct Stopping {
-    asked: Arc<AtomicBool>,
-    /// What is cleared from the terminal while the process is stopped.
+    stop: Stop,
+    /// The live lines that are cleared from the terminal while the process is suspended.
     lines: Arc<Mutex<Option<LiveLines>>>,
 }
 
 impl Stopping {
-    /// Whether it has.
-    pub(super) fn is_asked_for(&self) -> bool {
-        self.asked.load(Ordering::Acquire)
-    }
-
-    /// Asks for the end.
-    pub(super) fn ask(&self) {
-        self.asked.store(true, Ordering::Release);
+    /// Requested by the first signal that ends the process.
+    pub(super) fn stop(&self) -> &Stop {
+        &self.stop
     }
 
     /// From now on `lines` are on the terminal.
@@ -35,9 +27,10 @@ impl Stopping {
     }
 }
 
-/// The signals that end a run, or ask what it is at, as they arrive. One that ends it is there when `stopping` says so.
+/// The signals that end a run, or request its status, as they arrive. One that ends it is received before `stopping` is
+/// requested.
 ///
-/// A SIGHUP that was ignored from the start stays so: `nohup host run` is to outlive its terminal.
+/// A SIGHUP that was ignored at the start stays ignored: `nohup host run` must outlive its terminal.
 pub(super) fn signals(stopping: &Stopping) -> std::io::Result<mpsc::Receiver<Signal>> {
     let (sender, receiver) = mpsc::channel(4);
     let stop = |name: &str| Signal::Stop(name.to_owned());
@@ -56,14 +49,14 @@ pub(super) fn signals(stopping: &Stopping) -> std::io::Result<mpsc::Receiver<Sig
         let (sender, stopping) = (sender.clone(), stopping.clone());
         tokio::spawn(async move {
             while arrived.recv().await.is_some() {
-                // Questions leave room for orders to stop, which nobody takes while a run is being prepared.
+                // Status requests leave space for stop requests, which are not received while a run is being prepared.
                 if meaning == Signal::Status && sender.capacity() <= 2 {
                     continue;
                 }
                 // The receiver is gone once the run is over and its reports are written.
                 let _ = sender.send(meaning.clone()).await;
                 if matches!(meaning, Signal::Stop(_)) {
-                    stopping.ask();
+                    stopping.stop.request();
                     host_report::interrupt();
                 }
             }
@@ -91,7 +84,7 @@ fn suspend(lines: Option<&LiveLines>) {
     });
 }
 
-/// As the kernel does it by default: nothing happens in a process group that nobody could continue.
+/// As the kernel does it by default: nothing happens in a process group that could not be continued.
 fn stop_this_process() {
     // SAFETY: system calls on values that live here. The handler is put back as it was. The signal is this thread's own,
     // so that all threads are stopped before `raise` returns.

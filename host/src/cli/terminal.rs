@@ -16,7 +16,8 @@ use rustix::{
     stdio,
 };
 
-use super::failure::Failure;
+use super::messages::rendered;
+use host_core::app::Error;
 use host_model::ExitCode;
 use host_report::{is_interrupted, visible};
 
@@ -55,11 +56,6 @@ pub(super) fn line(text: impl Display) {
     print(&format!("{text}\n"));
 }
 
-/// Prints a warning to stderr.
-pub(super) fn warning(text: impl Display) {
-    line(format_args!("warning: {text}"));
-}
-
 /// Prints an error to stderr.
 pub(super) fn error(text: impl Display) {
     line(format_args!("error: {text}"));
@@ -69,29 +65,40 @@ pub(super) fn error(text: impl Display) {
 ///
 /// # Errors
 /// Stdout cannot be written, or a signal arrived while its reader was waited for.
-pub(super) fn output(text: &str) -> Result<(), Failure> {
+pub(super) fn output(text: &str) -> Result<(), Error> {
     if WAS_STDOUT_CLOSED.load(Ordering::Relaxed) {
-        return Err(Failure::setup("cannot write to stdout: it is closed"));
+        return Err(Error::setup("cannot write to stdout: it is closed"));
     }
     output_to(stdio::stdout(), text)
 }
 
-fn output_to(fd: BorrowedFd<'_>, text: &str) -> Result<(), Failure> {
+fn output_to(fd: BorrowedFd<'_>, text: &str) -> Result<(), Error> {
     let is_interrupted = is_interrupted();
     match write(fd, text.as_bytes(), || if is_interrupted() { None } else { Some(CHECK_INTERVAL) }) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-            Err(Failure::interrupted_by("a signal arrived before stdout was read"))
+            Err(Error::interrupted("a signal arrived before stdout was read"))
         }
-        Err(error) => Err(Failure::setup(format!("cannot write to stdout: {error}"))),
+        Err(error) => Err(Error::setup(format!("cannot write to stdout: {error}"))),
     }
 }
 
-/// Prints the result of a command that ends with `code`. Where that fails, it is an error of its own, which is told and
-/// does not hide a worse one.
+/// Prints an error to stderr and gives the exit code.
+pub(super) fn fail(error: &Error) -> ExitCode {
+    print(&rendered("error", error.messages()));
+    error.code()
+}
+
+/// A JSON document as a command prints it.
+pub(super) fn pretty(document: &serde_json::Value) -> String {
+    format!("{document:#}\n")
+}
+
+/// Prints the result of a command that ends with `code`. If that fails, it is an error of its own, which does not hide a
+/// worse one.
 pub(super) fn result(text: &str, code: ExitCode) -> ExitCode {
-    output(text).map_or_else(|failure| failure.tell().max(code), |()| code)
+    output(text).map_or_else(|error| fail(&error).max(code), |()| code)
 }
 
 /// Prints clap's help, version or error.
@@ -234,6 +241,7 @@ fn is_writable(fd: BorrowedFd<'_>, timeout: Duration) -> io::Result<bool> {
 
 #[cfg(test)]
 mod tests {
+    use host_core::app::Message;
     use std::{fs::File, io::Read, os::fd::OwnedFd, thread};
 
     use super::*;
@@ -273,8 +281,8 @@ mod tests {
     #[test]
     fn output_on_a_full_disk_is_an_error_and_on_a_closed_pipe_is_not() {
         let full = File::options().write(true).open("/dev/full").unwrap();
-        let failure = output_to(full.as_fd(), "lost").unwrap_err();
-        let messages: Vec<String> = failure.into_messages().iter().map(|message| message.short().to_owned()).collect();
+        let error = output_to(full.as_fd(), "lost").unwrap_err();
+        let messages: Vec<&str> = error.messages().iter().map(Message::short).collect();
         assert_eq!(messages, ["cannot write to stdout: No space left on device (os error 28)"]);
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);

@@ -1,6 +1,6 @@
 //! The real executor: one attempt of a component, from its fresh directories to its record.
 
-mod remains;
+mod cleanup;
 mod teardown;
 
 use std::{
@@ -16,21 +16,21 @@ use tokio::{
     task::block_in_place,
 };
 
-use self::remains::{Remains, Unscrubbed};
+use self::cleanup::{Cleanup, UnredactedFolders};
 use super::{
     audit::RunAudit,
     bounds::{INTERRUPTED, bounded},
     call::Call,
-    executor::{Executing, Executor, Feed, Stop},
+    executor::{AttemptEvents, Executing, Executor, StopRequest},
     fixtures::{self, FixtureImage},
     grants::{PlanGrants, Surroundings},
-    judge::internal,
+    judge::internal_outcome,
     link::{LinkedPlugin, Linkers},
     prepare_error::PrepareError,
     sessions::Sessions,
-    spent::Spent,
+    snapshot_cleaner::SnapshotCleaner,
     timings::Timings,
-    unwind::{caught, caught_now},
+    unwind::{catch_panic, catch_panic_now},
 };
 use host_agents::Lane;
 use host_model::{
@@ -41,29 +41,29 @@ use host_suite::plan::{Plan, PlannedTrial};
 use host_wasm::component::Plugin;
 use host_wasm::sandbox::{AttemptDirs, Audit, Halt, Resolve, Snapshot, Violations, Workspace};
 
-/// Where an attempt's artifacts go.
-pub trait ArtifactPlace: Send + Sync {
+/// Stores the artifacts of attempts.
+pub trait ArtifactStore: Send + Sync {
     /// The attempt's folder. It need not exist yet.
     fn folder(&self, trial: &TrialId, attempt: u32) -> PathBuf;
     /// The folder for the fixtures, which does not exist yet.
     fn fixtures(&self) -> PathBuf;
-    /// The same as the event log names it.
+    /// The name of `folder` in the event log.
     fn named(&self, folder: &Path) -> PathBuf;
-    /// Copies a tree without following links, bounded; returns what was left out.
+    /// Copies a tree up to a limit, without following links; returns what was left out.
     ///
     /// # Errors
     /// What went wrong, for a person.
-    fn keep_tree(&self, from: &Path, to: &Path) -> Result<Vec<String>, String>;
+    fn save_tree(&self, from: &Path, to: &Path) -> Result<Vec<String>, String>;
     /// Writes into the folder `to` what `after` holds and how it differs from `before`; returns what was left out.
     ///
     /// # Errors
     /// What went wrong, for a person.
-    fn keep_changes(&self, before: Option<&Path>, after: &Path, to: &Path) -> Result<Vec<String>, String>;
-    /// Takes secrets out of all that is in `folder`, which need not exist.
+    fn save_changes(&self, before: Option<&Path>, after: &Path, to: &Path) -> Result<Vec<String>, String>;
+    /// Removes secrets from everything in `folder`, which need not exist.
     ///
     /// # Errors
-    /// What may still hold some.
-    fn scrub(&self, folder: &Path, redactor: &Redactor) -> Result<(), Fault>;
+    /// Some may be left.
+    fn redact(&self, folder: &Path, redactor: &Redactor) -> Result<(), Fault>;
 }
 
 /// Runs components.
@@ -71,27 +71,27 @@ pub struct AttemptExecutor {
     plugins: Vec<LinkedPlugin>,
     agents: Agents,
     snapshots: HashMap<ScenarioId, Snapshot>,
-    spent: Spent,
-    /// The fixtures that were not kept, and why.
+    snapshot_cleaner: SnapshotCleaner,
+    /// The fixtures that were not saved, and why.
     unkept: HashMap<ScenarioId, String>,
     workspace: Workspace,
-    place: Box<dyn ArtifactPlace>,
+    artifacts: Box<dyn ArtifactStore>,
     grants: PlanGrants,
     resolver: Arc<dyn Resolve>,
     audit: Option<RunAudit>,
-    /// Attempts that keep what they hold at once: it takes the processor, and memory for what is compared.
+    /// Limits how many attempts save their directories in parallel: it takes the processor, and memory for comparing.
     keeping: Semaphore,
-    unscrubbed: Unscrubbed,
+    unredacted: UnredactedFolders,
 }
 
-/// An attempt under way: what its call and its tear-down share. In the order in which it is dropped: what may still
+/// An attempt in progress: what its call and its tear-down share. The fields are dropped in this order: what may still
 /// write, before what is removed.
 struct Attempt<'a> {
     scenario: &'a Scenario,
     snapshot: Option<&'a Snapshot>,
-    feed: &'a Feed,
+    events: &'a AttemptEvents,
     began: Instant,
-    /// Whether its agents work now, and are paid for now.
+    /// Whether its agents run, and are paid for, now.
     live: bool,
     sessions: Arc<Sessions>,
     violations: Arc<Violations>,
@@ -99,16 +99,16 @@ struct Attempt<'a> {
     audit: Option<Arc<Audit>>,
     dirs: Arc<AttemptDirs>,
     folder: PathBuf,
-    remains: Remains<'a>,
+    cleanup: Cleanup<'a>,
 }
 
-/// Who a component talks to.
+/// The agents that components start sessions with.
 pub enum Agents {
     /// The lanes' agents, by lane.
     Live(HashMap<LaneName, Arc<dyn Lane>>),
-    /// What an earlier run has recorded. Nothing is used, and no fixture is read.
+    /// The records of an earlier run. No agent is started, and no fixture is read.
     Recorded {
-        /// What is done with each trial.
+        /// What to do with each trial.
         trials: HashMap<TrialId, RecordedTrial>,
         /// The fixtures as they were; a scenario without one starts with nothing.
         fixtures: HashMap<ScenarioId, FixtureImage>,
@@ -116,23 +116,23 @@ pub enum Agents {
 }
 
 impl Agents {
-    /// What nobody but the agents of a trial's lane may know.
+    /// Removes the secrets that only the agents of the trial's lane may know.
     pub(super) fn redactor(&self, trial: &TrialId) -> Redactor {
         match self {
             Self::Live(lanes) => lanes.get(&trial.lane).map(|lane| lane.redactor()).unwrap_or_default(),
-            // Taken out when it was recorded.
+            // They were removed when the session was recorded.
             Self::Recorded { .. } => Redactor::default(),
         }
     }
 }
 
-/// What is done with a trial of an earlier run.
+/// What to do with a trial of an earlier run.
 pub enum RecordedTrial {
     /// Its component is called again; its sessions are those of this lane.
     Again(Arc<dyn Lane>),
-    /// It cannot be called again: what came of it stays.
+    /// It cannot be called again: its recorded outcome stays.
     Stands {
-        /// What came of it.
+        /// Its recorded outcome.
         outcome: Outcome,
         /// Why it cannot, for a person.
         reason: String,
@@ -150,7 +150,7 @@ impl AttemptExecutor {
         plan: &Plan,
         agents: Agents,
         workspace: Workspace,
-        place: Box<dyn ArtifactPlace>,
+        artifacts: Box<dyn ArtifactStore>,
         surroundings: &Surroundings,
         halt: Halt<'_>,
     ) -> Result<Self, Vec<PrepareError>> {
@@ -172,26 +172,27 @@ impl AttemptExecutor {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let folder = place.fixtures();
+        let folder = artifacts.fixtures();
         let unkept = fixtures::keep(plan, plugins, &snapshots, &folder)
             .map_err(|source| vec![PrepareError::KeepFixtures { folder, source }])?;
         let folders = fixtures::folders(plan, workspace.fixtures()).into_iter();
         let folders = folders.filter(|(scenario, _)| !workspace.keeps() && snapshots.contains_key(&scenario.id));
-        let spent = Spent::of(plan, folders.map(|(scenario, folder)| (scenario.id.clone(), folder)));
+        let snapshot_cleaner =
+            SnapshotCleaner::of(plan, folders.map(|(scenario, folder)| (scenario.id.clone(), folder)));
         let keeping = Semaphore::new(std::thread::available_parallelism().map_or(1, NonZeroUsize::get));
         Ok(Self {
             plugins: linked,
             agents,
             snapshots,
-            spent,
+            snapshot_cleaner,
             unkept,
             workspace,
-            place,
+            artifacts,
             grants,
             resolver,
             audit,
             keeping,
-            unscrubbed: Unscrubbed::default(),
+            unredacted: UnredactedFolders::default(),
         })
     }
 
@@ -201,11 +202,11 @@ impl AttemptExecutor {
         self.workspace.folder()
     }
 
-    /// The smallest policy that allows what was used so far, as TOML without any secret of the run; `None` where nobody
-    /// asked for it.
+    /// The smallest policy that allows what was used so far, as TOML without any secret of the run; `None` if it was not
+    /// asked for.
     ///
     /// # Errors
-    /// The secrets are too many to be looked for.
+    /// There are too many secrets to be removed.
     pub fn proposed_policy(&self) -> Result<Option<String>, TooManySecrets> {
         let Some(audit) = &self.audit else { return Ok(None) };
         let own = Redactor::new(self.secrets().map(str::to_owned))?;
@@ -221,15 +222,15 @@ impl AttemptExecutor {
         self.grants.secrets()
     }
 
-    /// Removes what the run leaves in the file system, unless it is kept. Folders from which secrets could not be taken
-    /// are looked through again, now that nothing else goes on, and removed where that is no use.
+    /// Removes what the run leaves in the file system, unless it is kept. Folders that could not be redacted are redacted
+    /// again, now that nothing else runs, and removed if that fails.
     ///
     /// # Errors
     /// What is left, for a person.
     pub fn close(&self) -> Result<(), String> {
-        self.spent.close();
+        self.snapshot_cleaner.close();
         let closed = self.workspace.close();
-        let left = self.unscrubbed.close(&*self.place);
+        let left = self.unredacted.close(&*self.artifacts);
         let closed = closed.map_err(|error| format!("cannot remove {}: {error}", self.workspace.folder().display()));
         match (closed, left) {
             (Err(one), Err(other)) => Err(format!("{one}; {other}")),
@@ -237,13 +238,13 @@ impl AttemptExecutor {
         }
     }
 
-    /// One attempt: its directories are made, its component is called, and whatever came of that is torn down.
+    /// One attempt: sets it up, calls its component, and tears it down whatever came of that.
     async fn run(
         &self,
         trial: &PlannedTrial,
         number: u32,
-        feed: &Feed,
-        mut stop: watch::Receiver<Stop>,
+        events: &AttemptEvents,
+        mut stop: watch::Receiver<StopRequest>,
     ) -> AttemptRecord {
         let began = Instant::now();
         let (lane, live) = match &self.agents {
@@ -251,7 +252,7 @@ impl AttemptExecutor {
             Agents::Recorded { trials, .. } => match trials.get(&trial.id) {
                 Some(RecordedTrial::Again(lane)) => (Some(Arc::clone(lane)), false),
                 Some(RecordedTrial::Stands { outcome, reason }) => {
-                    feed.report(Report::Note { text: format!("not graded again: {reason}") }).await;
+                    events.report(Report::Note { text: format!("not graded again: {reason}") }).await;
                     return record(outcome.clone(), began);
                 }
                 None => (None, false),
@@ -259,34 +260,34 @@ impl AttemptExecutor {
         };
         if let Some(reason) = self.unkept.get(&trial.scenario.id) {
             let what = format!("artifacts: `host regrade` cannot replay this attempt: its fixture: {reason}");
-            feed.report(Report::Cut { what }).await;
+            events.report(Report::Cut { what }).await;
         }
-        let prepared = caught_now(|| self.begin(trial, number, feed, began, (lane, live), &stop));
+        let prepared = catch_panic_now(|| self.set_up(trial, number, events, began, (lane, live), &stop));
         let attempt = match prepared.unwrap_or_else(|words| Err(panicked("preparing the attempt", &words))) {
             Ok(attempt) => attempt,
             Err(outcome) => return record(outcome, began),
         };
-        let called = caught(self.call(&attempt, &mut stop)).await;
+        let called = catch_panic(self.call(&attempt, &mut stop)).await;
         let outcome = called.unwrap_or_else(|words| panicked("the component's call", &words));
         self.tear_down(attempt, outcome, &mut stop).await
     }
 
-    /// Makes the directories of an attempt, and what watches over it.
-    fn begin<'a>(
+    /// Makes the directories of an attempt, and what observes it.
+    fn set_up<'a>(
         &'a self,
         trial: &'a PlannedTrial,
         number: u32,
-        feed: &'a Feed,
+        events: &'a AttemptEvents,
         began: Instant,
         (lane, live): (Option<Arc<dyn Lane>>, bool),
-        stop: &watch::Receiver<Stop>,
+        stop: &watch::Receiver<StopRequest>,
     ) -> Result<Attempt<'a>, Outcome> {
         let scenario = &*trial.scenario;
         let snapshot = self.snapshots.get(&scenario.id);
-        let folder = self.place.folder(&trial.id, number);
-        // Directories may be large: the others go on meanwhile.
+        let folder = self.artifacts.folder(&trial.id, number);
+        // Directories may be large: other tasks of this thread go on meanwhile.
         let own_folders = matches!(&scenario.shape, ScenarioShape::Command(spec) if spec.writes_folders());
-        let halt = || *stop.borrow() != Stop::No;
+        let halt = || *stop.borrow() != StopRequest::None;
         let made = block_in_place(|| self.workspace.attempt(snapshot, own_folders, &halt));
         let dirs = Arc::new(made.map_err(|error| {
             if halt() {
@@ -294,7 +295,7 @@ impl AttemptExecutor {
             }
             Outcome::Fault(Fault::of_host("cannot make the attempt's directories", &error))
         })?);
-        let remains = Remains::new(self, Arc::clone(&dirs), folder.clone(), feed.redactor.clone());
+        let cleanup = Cleanup::new(self, Arc::clone(&dirs), folder.clone(), events.redactor.clone());
         let timings = Arc::new(Timings::new(began, folder.clone()));
         timings.set_up();
         let script = trial.agent.as_ref().and_then(|agent| scenario.agents.get(agent)).map(|agent| agent.path.clone());
@@ -302,7 +303,7 @@ impl AttemptExecutor {
             (lane, script, scenario.bin.clone()),
             Arc::clone(&dirs),
             folder.clone(),
-            feed.clone(),
+            events.clone(),
             scenario.limits.clone(),
             Arc::clone(&timings),
             scenario.fixture.config.is_some(),
@@ -312,7 +313,7 @@ impl AttemptExecutor {
         Ok(Attempt {
             scenario,
             snapshot,
-            feed,
+            events,
             began,
             live,
             dirs,
@@ -321,12 +322,12 @@ impl AttemptExecutor {
             violations,
             sessions,
             audit,
-            remains,
+            cleanup,
         })
     }
 
-    /// Calls the component, within the attempt's bounds.
-    async fn call(&self, attempt: &Attempt<'_>, stop: &mut watch::Receiver<Stop>) -> Outcome {
+    /// Calls the component within the attempt's limits.
+    async fn call(&self, attempt: &Attempt<'_>, stop: &mut watch::Receiver<StopRequest>) -> Outcome {
         let Attempt { scenario, dirs, violations, sessions, .. } = attempt;
         let call = Call {
             scenario,
@@ -338,7 +339,7 @@ impl AttemptExecutor {
             granted: &self.grants.granted(&scenario.id),
             resolver: &self.resolver,
             audit: attempt.audit.as_ref(),
-            feed: attempt.feed,
+            events: attempt.events,
         };
         let call = call.run(&self.plugins[scenario.plugin.0]);
         let mut outcome = bounded(call, sessions.catch_up(), &scenario.limits, dirs, violations, stop).await;
@@ -357,30 +358,30 @@ impl Executor for AttemptExecutor {
         &'a self,
         trial: &'a PlannedTrial,
         attempt: u32,
-        feed: &'a Feed,
-        stop: watch::Receiver<Stop>,
+        events: &'a AttemptEvents,
+        stop: watch::Receiver<StopRequest>,
     ) -> Executing<'a> {
         Box::pin(async move {
             let redactor = self.grants.redactor(&trial.id).unwrap_or_else(|| self.agents.redactor(&trial.id));
-            let feed = feed.redacted(redactor);
+            let events = events.redacted(redactor);
             let began = Instant::now();
-            let done = caught(self.run(trial, attempt, &feed, stop)).await;
-            feed.redactor.record(done.unwrap_or_else(|words| record(panicked("the attempt", &words), began)))
+            let done = catch_panic(self.run(trial, attempt, &events, stop)).await;
+            events.redactor.record(done.unwrap_or_else(|words| record(panicked("the attempt", &words), began)))
         })
     }
 
-    fn over(&self, trial: &PlannedTrial) {
-        self.spent.over(&trial.scenario.id);
+    fn trial_finished(&self, trial: &PlannedTrial) {
+        self.snapshot_cleaner.trial_finished(&trial.scenario.id);
     }
 }
 
-/// The record of an attempt that has left nothing.
+/// The record of an attempt that left nothing.
 fn record(outcome: Outcome, began: Instant) -> AttemptRecord {
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     AttemptRecord { outcome, duration_ms, usage: Usage::default(), artifacts: None, kept: None }
 }
 
-/// What a panic of the host makes of an attempt.
+/// The outcome for a panic of the host.
 fn panicked(what: &str, words: &str) -> Outcome {
-    internal(&format!("{what} panicked: {words}"))
+    internal_outcome(&format!("{what} panicked: {words}"))
 }

@@ -1,4 +1,4 @@
-//! What the attempts of a run used, and the smallest policy that allows it.
+//! The grants that the attempts of a run used, and the smallest policy that allows them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,7 @@ use std::{
 use host_model::{GrantItem, Grants, Redactor, Scenario, ScenarioId, policy_section};
 use host_wasm::sandbox::UsedGrants;
 
-/// Collects over attempts, by scenario and the digest of its plugin: nothing is proposed for another's.
+/// Collects what attempts used, by scenario and the digest of its plugin: nothing is proposed for another plugin.
 #[derive(Default)]
 pub(super) struct RunAudit(Mutex<BTreeMap<(ScenarioId, String), Audited>>);
 

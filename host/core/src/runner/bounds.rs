@@ -1,32 +1,32 @@
-//! The bounds of an attempt that the engine does not keep: wall clock, disk, the end of the run.
+//! The limits of an attempt that the engine does not enforce: wall clock, disk, the end of the run.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
-use super::{executor::Stop, judge::internal, sessions::Sessions};
+use super::{executor::StopRequest, judge::internal_outcome, sessions::Sessions};
 use host_agents::attempt_processes;
 use host_model::{Fault, FaultClass, Limits, Outcome, Usage};
 use host_wasm::sandbox::{AttemptDirs, DiskUse, DiskUseError, Violations};
 
-/// How long agents may take to heed SIGTERM: when an attempt is over, and when a run is interrupted.
-const GRACE: Duration = Duration::from_secs(2);
-const GRACE_INTERRUPTED: Duration = Duration::from_secs(10);
-/// Why an attempt has no end of its own when the run is to end.
+/// How long agents may take to end after SIGTERM: when an attempt is over, and when a run is interrupted.
+const GRACE_PERIOD: Duration = Duration::from_secs(2);
+const INTERRUPTED_GRACE_PERIOD: Duration = Duration::from_secs(10);
+/// Why an attempt is cancelled when the run has to end.
 pub(super) const INTERRUPTED: &str = "the run was interrupted";
-/// How often the disk use of a long attempt is looked at.
-const DISK_LOOK: Duration = Duration::from_secs(1);
+/// How often the disk use of a long attempt is checked.
+const DISK_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Runs the call within the attempt's bounds: whichever ends first decides, and dropping the call frees all
-/// that the component holds. When the time is up, what the agents have written by then is read, and a call that comes to
-/// its end by that has come to it in time.
+/// Runs the call within the attempt's limits. Whatever ends first decides, and dropping the call frees everything that the
+/// component holds. When the time is up, the agents' output up to then is read: a call that ends because of it ended in
+/// time.
 pub(super) async fn bounded(
     call: impl Future<Output = Outcome>,
     catch_up: impl Future<Output = ()>,
     limits: &Limits,
     dirs: &Arc<AttemptDirs>,
     violations: &Arc<Violations>,
-    stop: &mut watch::Receiver<Stop>,
+    stop: &mut watch::Receiver<StopRequest>,
 ) -> Outcome {
     let deadline = limits.deadline;
     tokio::select! {
@@ -38,7 +38,7 @@ pub(super) async fn bounded(
             let what = format!("no end after {}; its limit is `deadline`", humantime::format_duration(deadline));
             Outcome::Fault(Fault::new(FaultClass::Deadline, what))
         }
-        () = watch_disk(dirs, limits.disk, violations) => internal("the disk watch ended"),
+        () = watch_disk(dirs, limits.disk, violations) => internal_outcome("the disk watch ended"),
     }
 }
 
@@ -48,31 +48,27 @@ async fn passed(deadline: Duration, catch_up: impl Future<Output = ()>) {
     host_clock::settle().await;
 }
 
-async fn stopped(stop: &mut watch::Receiver<Stop>) -> String {
-    match stop.wait_for(|stop| *stop != Stop::No).await {
+async fn stopped(stop: &mut watch::Receiver<StopRequest>) -> String {
+    match stop.wait_for(|stop| *stop != StopRequest::None).await {
         Ok(_) => INTERRUPTED.into(),
         Err(_) => "the run ended".into(),
     }
 }
 
-/// There is no quota to lean on, so this looks now and then; it never returns.
+/// There is no quota to rely on, so this checks regularly. Never returns.
 async fn watch_disk(dirs: &Arc<AttemptDirs>, bound: u64, violations: &Arc<Violations>) {
     loop {
-        tokio::time::sleep(DISK_LOOK).await;
-        // The next look makes up for one that did not come about.
-        let _ = look_at_disk(dirs, bound, violations).await;
+        tokio::time::sleep(DISK_CHECK_INTERVAL).await;
+        // The next check makes up for one that failed.
+        let _ = check_disk(dirs, bound, violations).await;
     }
 }
 
-/// Looks at the disk use once.
+/// Checks the disk use once.
 ///
 /// # Errors
-/// What kept it from looking, which says nothing about the limit: most likely something that the machine lacks.
-pub(super) async fn look_at_disk(
-    dirs: &Arc<AttemptDirs>,
-    bound: u64,
-    violations: &Arc<Violations>,
-) -> Result<(), Fault> {
+/// Why it could not be checked, which says nothing about the limit: most likely a shortage of the machine.
+pub(super) async fn check_disk(dirs: &Arc<AttemptDirs>, bound: u64, violations: &Arc<Violations>) -> Result<(), Fault> {
     let looked_at = Arc::clone(dirs);
     let look = move || looked_at.disk_use(&attempt_processes(&looked_at.base));
     match tokio::task::spawn_blocking(look).await {
@@ -93,7 +89,7 @@ pub(super) async fn look_at_disk(
     Ok(())
 }
 
-/// What cannot be counted is over the limit, unless that is the machine's doing.
+/// What cannot be counted exceeds the limit, unless the machine is short of something.
 fn not_counted(uncounted: &DiskUseError, violations: &Violations) -> Result<(), Fault> {
     let fault = Fault::of_error(uncounted);
     if fault.is_shortage() {
@@ -103,18 +99,18 @@ fn not_counted(uncounted: &DiskUseError, violations: &Violations) -> Result<(), 
     Ok(())
 }
 
-/// Ends the sessions of an attempt that came to `outcome`. The second signal shortens their grace.
+/// Ends the sessions of an attempt with this outcome. The second signal ends their grace period.
 ///
 /// # Errors
 /// A fault that names what survives.
 pub(super) async fn end_sessions(
     sessions: &Sessions,
     outcome: &Outcome,
-    stop: &mut watch::Receiver<Stop>,
+    stop: &mut watch::Receiver<StopRequest>,
 ) -> Result<Usage, Fault> {
-    let grace = if matches!(outcome, Outcome::Cancelled { .. }) { GRACE_INTERRUPTED } else { GRACE };
+    let grace = if matches!(outcome, Outcome::Cancelled { .. }) { INTERRUPTED_GRACE_PERIOD } else { GRACE_PERIOD };
     let killed = async {
-        if stop.wait_for(|stop| *stop == Stop::Kill).await.is_err() {
+        if stop.wait_for(|stop| *stop == StopRequest::Kill).await.is_err() {
             std::future::pending::<()>().await;
         }
     };

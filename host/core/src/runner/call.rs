@@ -1,4 +1,4 @@
-//! The component's call within an attempt: its Store, and what comes of the call.
+//! The component's call within an attempt: its Store, and the outcome of the call.
 
 use std::{path::Path, sync::Arc};
 
@@ -8,13 +8,13 @@ use wasmtime::Store;
 use super::{
     command::{Command, judge_command},
     core_dump::{keep_backtrace, keep_core_dump},
-    executor::Feed,
+    executor::AttemptEvents,
     failure::fault_of,
     guest::{Guest, Reports},
-    judge::{internal, outcome_of},
+    judge::{internal_outcome, outcome_of},
     link::{Linked, LinkedPlugin},
     sessions::Sessions,
-    unwind::caught,
+    unwind::catch_panic,
 };
 use host_model::{
     CommandSpec, Fault, FaultClass, GrantItem, Limits, Outcome, Preopen, PreopenSource, Report, SESSION_FOLDER,
@@ -27,9 +27,9 @@ use host_wasm::sandbox::{
 };
 
 /// Bytes that one call may copy into the host.
-const COPIED: usize = 64 << 20;
+const MAX_COPIED_BYTES: usize = 64 << 20;
 
-/// What the component's call needs.
+/// What it takes to call a component.
 pub(super) struct Call<'a> {
     pub(super) scenario: &'a Scenario,
     pub(super) snapshot: Option<&'a Snapshot>,
@@ -40,7 +40,7 @@ pub(super) struct Call<'a> {
     pub(super) granted: &'a Arc<Granted>,
     pub(super) resolver: &'a Arc<dyn Resolve>,
     pub(super) audit: Option<&'a Arc<Audit>>,
-    pub(super) feed: &'a Feed,
+    pub(super) events: &'a AttemptEvents,
 }
 
 impl Call<'_> {
@@ -56,7 +56,7 @@ impl Call<'_> {
             match (&plugin.linked, &self.scenario.shape) {
                 (Linked::Typed(pre), ScenarioShape::Typed) => self.typed(pre, &account).await,
                 (Linked::Command(command), ScenarioShape::Command(spec)) => self.command(command, spec, &account).await,
-                _ => internal("the plan takes the plugin for another shape than it has"),
+                _ => internal_outcome("the plan takes the plugin for another shape than it has"),
             }
         };
         account.scope(called).await
@@ -74,13 +74,13 @@ impl Call<'_> {
             Err(error) => Err(error),
         };
         if let Some(cut) = store.data().reports.cut() {
-            self.feed.report(cut).await;
+            self.events.report(cut).await;
         }
         self.over(called, store, &stdout, &stderr, |verdict| outcome_of(verdict, self.scenario, &stderr.tail())).await
     }
 
     async fn command(&self, command: &Command, spec: &CommandSpec, account: &Arc<Account>) -> Outcome {
-        let shown = match spec.session.as_ref().map(|_| self.sessions.make_shown(1)).transpose() {
+        let shown = match spec.session.as_ref().map(|_| self.sessions.make_view(1)).transpose() {
             Ok(shown) => shown,
             Err(fault) => return Outcome::Fault(fault),
         };
@@ -93,7 +93,7 @@ impl Call<'_> {
         preopens.extend(shown.as_ref().map(|shown| opened(&shown.folder, SESSION_FOLDER, true)));
         let given = GuestConfig { args, env: spec.env.clone(), stdin: spec.stdin.clone(), preopens };
         let engine = command.engine().clone();
-        // Opens the directories before the agent can put others, or links, in their places.
+        // Opens the directories before the agent can replace them by others, or by links.
         let mut store = match self.store(&engine, account, &given, (stdout.clone(), stderr.clone())) {
             Ok(store) => store,
             Err(fault) => return Outcome::Fault(fault),
@@ -115,7 +115,7 @@ impl Call<'_> {
         self.over(called, store, &stdout, &stderr, judge).await
     }
 
-    /// What a call comes to that is over; `judge` looks at what it returned.
+    /// The outcome of a call that is over; `judge` decides by what it returned.
     async fn over<T>(
         &self,
         called: wasmtime::Result<T>,
@@ -125,12 +125,12 @@ impl Call<'_> {
         judge: impl FnOnce(T) -> Outcome,
     ) -> Outcome {
         if let Err(error) = &called
-            && let Err(words) = caught(self.keep_state(error, &mut store, stderr)).await
+            && let Err(words) = catch_panic(self.keep_state(error, &mut store, stderr)).await
         {
             let what = format!("artifacts: the state at the trap was not kept: it panicked: {words}");
-            self.feed.report(Report::Cut { what }).await;
+            self.events.report(Report::Cut { what }).await;
         }
-        // Gone before anything is graded or kept: nothing of the component acts any more.
+        // Dropped before anything is graded or saved: nothing of the component runs any more.
         drop(store);
         match (called, lost_output(&[stdout, stderr])) {
             (Err(error), _) => Outcome::Fault(fault_of(&error, &stderr.tail(), &self.scenario.limits)),
@@ -139,18 +139,17 @@ impl Call<'_> {
         }
     }
 
-    /// What a component sees where its scenario does not say.
+    /// The directories that a component sees by default.
     fn default_preopens(&self) -> Vec<PreopenedDir> {
         let before = self.snapshot.and_then(Snapshot::before);
         let own = [opened(&self.dirs.root, "/", false), opened(&self.dirs.config, "/host/config", false)];
         own.into_iter().chain(before.map(|before| opened(before, "/host/before", true))).collect()
     }
 
-    /// What a plain command sees beside its session.
+    /// The directories that a plain command sees in addition to its session.
     fn preopens(&self, spec: &CommandSpec) -> Result<Vec<PreopenedDir>, Fault> {
         let Some(asked) = &spec.preopens else { return Ok(self.default_preopens()) };
-        // What nobody can change needs no copy. Where anything can be changed, all of them are of one tree, as they
-        // are in the scenario's folder.
+        // Read-only folders need no copy. If one is writable, all of them are in one tree, as in the scenario's folder.
         let folders = match spec.writes_folders() {
             true => Some(&*self.dirs.folders),
             false => self.snapshot.and_then(Snapshot::folders),
@@ -193,16 +192,15 @@ impl Call<'_> {
             violations: Arc::clone(self.violations),
             session_granted: self.scenario.grants.session,
             audit: self.audit.cloned(),
-            reports: Reports::new(self.feed.clone(), self.folder.join("attachments"), limits.output),
+            reports: Reports::new(self.events.clone(), self.folder.join("attachments"), limits.output),
         };
-        Ok(sandbox::store(engine, guest, limits, COPIED))
+        Ok(sandbox::store(engine, guest, limits, MAX_COPIED_BYTES))
     }
 
-    /// Keeps where the call broke off, and for a trap the component's state. They are evidence; without them the fault
-    /// is still told.
+    /// Saves where the call broke off, and for a trap the component's state. The fault is reported without them, too.
     async fn keep_state(&self, error: &wasmtime::Error, store: &mut Store<Guest>, stderr: &OutputFile) {
         let _ = keep_backtrace(error, self.folder);
-        // What ends a call because of a breach looks like a trap.
+        // A call that is ended because it exceeded a limit looks like a trap.
         if self.violations.breached().is_some()
             || fault_of(error, &stderr.tail(), &self.scenario.limits).class != FaultClass::Trap
         {
@@ -210,7 +208,7 @@ impl Call<'_> {
         }
         let kept = block_in_place(|| keep_core_dump(error, store, &self.scenario.id.0, self.folder));
         if let Err(what) = kept {
-            self.feed.report(Report::Cut { what: format!("artifacts: {what}") }).await;
+            self.events.report(Report::Cut { what: format!("artifacts: {what}") }).await;
         }
     }
 }
@@ -219,7 +217,7 @@ fn opened(path: &Path, guest_path: &str, read_only: bool) -> PreopenedDir {
     PreopenedDir { path: path.to_owned(), guest_path: guest_path.to_owned(), read_only }
 }
 
-/// Snapshots have every folder that the scenario's file names; those of an earlier run, the ones of that time.
+/// Snapshots of an earlier run have the folders that the scenario's file named then.
 fn not_recorded(from: &PreopenSource) -> Fault {
     let what = match from {
         PreopenSource::Folder(name) => format!("the folder `{name}`"),
@@ -229,7 +227,7 @@ fn not_recorded(from: &PreopenSource) -> Fault {
     Fault::new(FaultClass::Internal, what)
 }
 
-/// What a component wrote and the host could not keep: nothing can be judged by the rest.
+/// The fault if output of a component was lost: nothing can be judged by the rest.
 fn lost_output(outputs: &[&OutputFile]) -> Option<Fault> {
     let error = outputs.iter().find_map(|output| output.take_error())?;
     Some(Fault::of_host("the component's output cannot be kept", &error))

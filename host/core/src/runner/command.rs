@@ -1,4 +1,4 @@
-//! Plain WASI commands: how one is called, and what its ending means.
+//! Plain WASI commands: how one is called, and what its exit code means.
 
 use wasmtime::{Store, component};
 use wasmtime_wasi::{I32Exit, p2, p3};
@@ -37,7 +37,7 @@ impl Command {
         }
     }
 
-    /// Runs it to its end.
+    /// Runs it and returns its exit code.
     ///
     /// # Errors
     /// A trap.
@@ -76,10 +76,10 @@ async fn call_p3(pre: &component::InstancePre<Guest>, store: &mut Store<Guest>) 
     store.run_concurrent(async move |accessor| command.wasi_cli_run().call_run(accessor).await).await?
 }
 
-/// What an ending means. Without expectations: 0 pass, 77 skip, anything else fail.
+/// The outcome for an exit code. Without expectations: 0 passes, 77 skips, anything else fails.
 ///
 /// # Errors
-/// A fault when an output cannot be read back: it is neither right nor wrong.
+/// A fault if an output cannot be read back.
 pub(super) fn judge_command(
     code: i32,
     stdout: &OutputFile,

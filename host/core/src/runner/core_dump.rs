@@ -1,4 +1,4 @@
-//! What a trap leaves for debuggers: its backtrace as text, and the component's state as a core dump in the
+//! Saves a trap for debuggers: its backtrace as text, and the component's state as a core dump in the
 //! [standard format](https://github.com/WebAssembly/tool-conventions/blob/main/Coredump.md).
 
 use std::{
@@ -9,22 +9,22 @@ use std::{
 
 use wasmtime::{Store, WasmCoreDump};
 
-use super::{guest::Guest, unwind::caught_expected};
+use super::{guest::Guest, unwind::catch_expected_panic};
 use host_wasm::sandbox::causes;
 
 /// Bytes of linear memory, and of globals, that a core dump may hold: it is made in memory, where it takes up to twice
 /// as much.
 const MEMORY: u64 = 32 << 20;
-/// Bytes that a global takes in it, about.
+/// About how many bytes a global takes in it.
 const GLOBAL: u64 = 16;
 
-/// One at a time, so that many traps at once take no more memory than one.
+/// One at a time, so that many traps take no more memory than one.
 static MAKING: Mutex<()> = Mutex::new(());
 
 /// Writes `trap.txt` into `folder`: what happened, and the component's frames, innermost first.
 ///
 /// # Errors
-/// The file system's.
+/// The file system refuses.
 pub(super) fn keep_backtrace(error: &wasmtime::Error, folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     fs::write(folder.join("trap.txt"), backtrace_of(error))
@@ -61,8 +61,8 @@ pub(super) fn keep_core_dump(
         ));
     }
     let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
-    // It panics over what it cannot express: the flags of the parts of a composed component, for one.
-    let bytes = caught_expected(|| dump.serialize(store, name)).map_err(
+    // It panics when it cannot express something, for example the flags of the parts of a composed component.
+    let bytes = catch_expected_panic(|| dump.serialize(store, name)).map_err(
         |_| "core.wasm was not saved: the engine cannot write one for a component like this; trap.txt has the backtrace",
     )?;
     let written = fs::create_dir_all(folder).and_then(|()| fs::write(folder.join("core.wasm"), bytes));

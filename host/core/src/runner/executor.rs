@@ -6,47 +6,47 @@ use super::text::{fitted_record, fitted_report};
 use host_model::{AttemptRecord, Redactor, Report, SessionEvent};
 use host_suite::plan::PlannedTrial;
 
-/// Carries out attempts. The real one runs components; tests have one that does not.
+/// Carries out attempts. [`AttemptExecutor`](super::AttemptExecutor) runs components; tests use another one.
 pub trait Executor: Send + Sync + 'static {
-    /// Carries out one attempt of `trial`. When `stop` changes it ends early, as cancelled. On return nothing
-    /// of the attempt is left: no process, no directory, unless kept.
+    /// Carries out one attempt of `trial`. It ends early, as cancelled, when `stop` changes. On return nothing of the
+    /// attempt is left: no process, and no directory unless it is kept.
     fn execute<'a>(
         &'a self,
         trial: &'a PlannedTrial,
         attempt: u32,
-        feed: &'a Feed,
-        stop: watch::Receiver<Stop>,
+        events: &'a AttemptEvents,
+        stop: watch::Receiver<StopRequest>,
     ) -> Executing<'a>;
 
-    /// `trial` has its verdict, and no attempt of it follows.
-    fn over(&self, _trial: &PlannedTrial) {}
+    /// `trial` has its verdict: no other attempt of it follows.
+    fn trial_finished(&self, _trial: &PlannedTrial) {}
 }
 
-/// An attempt under way.
+/// The future of an attempt.
 pub type Executing<'a> = Pin<Box<dyn Future<Output = AttemptRecord> + Send + 'a>>;
 
-/// Whether the run goes on.
+/// Whether the run has to end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stop {
-    /// It does.
-    No,
-    /// It ends: agents are asked to stop and given a little time.
-    Ask,
-    /// It ends at once.
+pub enum StopRequest {
+    /// It goes on.
+    None,
+    /// It ends: agents are asked to stop, and get a little time.
+    Graceful,
+    /// It ends immediately.
     Kill,
 }
 
-/// How an attempt tells the dispatcher what happens.
+/// Sends the events of an attempt to the dispatcher.
 #[derive(Clone)]
-pub struct Feed {
+pub struct AttemptEvents {
     pub(super) trial: usize,
     pub(super) attempt: u32,
     pub(super) messages: mpsc::Sender<Message>,
-    /// What nobody may be told.
+    /// Removes the secrets of the attempt.
     pub(super) redactor: Redactor,
 }
 
-/// What attempts tell the dispatcher.
+/// A message of an attempt to the dispatcher.
 pub(super) struct Message {
     pub(super) trial: usize,
     pub(super) attempt: u32,
@@ -54,62 +54,62 @@ pub(super) struct Message {
 }
 
 pub(super) enum MessageKind {
-    /// Asks for leave to start; nothing of the attempt exists before it is given.
+    /// Requests to start. Nothing of the attempt exists before the answer.
     Starting(oneshot::Sender<()>),
     Session {
         session: u32,
         event: Box<SessionEvent>,
     },
     Reported(Report),
-    /// The component, or an earlier session of the attempt, had a hand in what the next agent starts with.
-    Touched,
+    /// The component, or an earlier session of the attempt, changed what the next agent starts with.
+    SetupChanged,
     Finished(Box<AttemptRecord>),
 }
 
-impl Feed {
-    /// The same, and it tells nothing that `redactor` knows. What sessions say is looked through where it comes in.
+impl AttemptEvents {
+    /// The same, without the secrets that `redactor` knows.
     pub(super) fn redacted(&self, redactor: Redactor) -> Self {
         Self { redactor, ..self.clone() }
     }
 
-    /// Tells of an event of the attempt's session number `session`, from 1.
+    /// Sends an event of the attempt's session number `session`, from 1.
     pub async fn session(&self, session: u32, mut event: SessionEvent) {
-        // Its lane's secrets are out of it; those of the scenario's grants the component may have told the agent.
+        // The lane's secrets are removed already; the component may have told the agent those of the scenario's grants.
         event.kind = self.redactor.event(event.kind);
         self.send(MessageKind::Session { session, event: Box::new(event) }).await;
     }
 
-    /// Tells of something that the component, or the host about it, reports.
+    /// Sends a report of the component, or of the host about it.
     pub async fn report(&self, report: Report) {
         self.send(MessageKind::Reported(fitted_report(self.redactor.report(report)))).await;
     }
 
-    /// Tells that a fault of the next session says nothing about the lane.
-    pub(super) async fn touched(&self) {
-        self.send(MessageKind::Touched).await;
+    /// Sends that a fault of the next session says nothing about the lane.
+    pub(super) async fn setup_changed(&self) {
+        self.send(MessageKind::SetupChanged).await;
     }
 
-    /// Without a dispatcher the run is over, and nobody needs to know any more.
+    /// Without a dispatcher the run is over, and the message is dropped.
     async fn send(&self, kind: MessageKind) {
         let _ = self.messages.send(Message { trial: self.trial, attempt: self.attempt, kind }).await;
     }
 }
 
-/// One attempt from handshake to record. A panic of the executor ends this task, and the dispatcher sees the
-/// task end without a record.
+/// One attempt from handshake to record. A panic of the executor ends this task: the dispatcher sees that it ended without
+/// a record.
 pub(super) async fn attempt(
     executor: Arc<dyn Executor>,
     trial: Arc<PlannedTrial>,
-    feed: Feed,
-    stop: watch::Receiver<Stop>,
+    events: AttemptEvents,
+    stop: watch::Receiver<StopRequest>,
 ) {
     let (leave, granted) = oneshot::channel();
-    feed.send(MessageKind::Starting(leave)).await;
+    events.send(MessageKind::Starting(leave)).await;
     if granted.await.is_err() {
         return;
     }
-    let record = executor.execute(&trial, feed.attempt, &feed, stop).await;
-    feed.send(MessageKind::Finished(Box::new(fitted_record(record)))).await;
+    let record = executor.execute(&trial, events.attempt, &events, stop).await;
+    events.send(MessageKind::Finished(Box::new(fitted_record(record)))).await;
 }
 
 #[cfg(test)]
@@ -118,31 +118,31 @@ mod tests {
     use host_model::SessionEventKind;
 
     #[tokio::test]
-    async fn a_report_of_a_secret_does_not_show_it() {
+    async fn reports_do_not_show_secrets() {
         let (messages, mut told) = mpsc::channel(1);
-        let feed = Feed { trial: 0, attempt: 1, messages, redactor: Redactor::default() };
+        let events = AttemptEvents { trial: 0, attempt: 1, messages, redactor: Redactor::default() };
         let redactor = Redactor::new(["s3cr3t-value".to_owned()]).unwrap();
-        feed.redacted(redactor).report(Report::Note { text: "it is s3cr3t-value".into() }).await;
+        events.redacted(redactor).report(Report::Note { text: "it is s3cr3t-value".into() }).await;
         let MessageKind::Reported(report) = told.recv().await.unwrap().kind else { panic!("it is a report") };
         assert_eq!(report, Report::Note { text: "it is ***".into() });
     }
 
     #[tokio::test]
-    async fn a_report_is_bounded_whoever_makes_it() {
+    async fn reports_are_limited() {
         let (messages, mut told) = mpsc::channel(1);
-        let feed = Feed { trial: 0, attempt: 1, messages, redactor: Redactor::default() };
-        feed.report(Report::Denied { what: "x".repeat(1 << 20) }).await;
+        let events = AttemptEvents { trial: 0, attempt: 1, messages, redactor: Redactor::default() };
+        events.report(Report::Denied { what: "x".repeat(1 << 20) }).await;
         let MessageKind::Reported(report) = told.recv().await.unwrap().kind else { panic!("it is a report") };
         assert!(serde_json::to_string(&report).unwrap().len() < 70_000);
     }
 
     #[tokio::test]
-    async fn a_secret_that_the_component_has_told_the_agent_is_in_no_event_of_the_session() {
+    async fn session_events_do_not_show_granted_secrets() {
         let (messages, mut told) = mpsc::channel(1);
-        let feed = Feed { trial: 0, attempt: 1, messages, redactor: Redactor::default() };
+        let events = AttemptEvents { trial: 0, attempt: 1, messages, redactor: Redactor::default() };
         let redactor = Redactor::new(["s3cr3t-value".to_owned()]).unwrap();
         let kind = SessionEventKind::Message { text: "you said s3cr3t-value".into() };
-        feed.redacted(redactor).session(1, SessionEvent { at_ms: 0, kind }).await;
+        events.redacted(redactor).session(1, SessionEvent { at_ms: 0, kind }).await;
         let MessageKind::Session { event, .. } = told.recv().await.unwrap().kind else { panic!("it is of a session") };
         assert_eq!(event.kind, SessionEventKind::Message { text: "you said ***".into() });
     }

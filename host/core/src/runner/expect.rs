@@ -1,5 +1,5 @@
-//! Whether what a command wrote is what is expected of it, and what shows it where it is not. An output may be large, so
-//! it is read in pieces, and its evidence is a small part of it.
+//! Compares the output of a command with what is expected, and shows the difference. An output may be large, so it is read
+//! in pieces, and the evidence is a small part of it.
 
 use std::{
     fs::File,
@@ -41,7 +41,7 @@ pub(super) fn compare(name: &str, output: &OutputFile, wanted: &TextMatch) -> Re
     Ok(evidence.map(|evidence| Finding { code: name.to_owned(), message, evidence: Some(evidence) }))
 }
 
-/// How what is in `path` differs from `wanted`; `None` where it does not. Without a file nothing was written.
+/// How the content of `path` differs from `wanted`; `None` if it does not. Without a file nothing was written.
 fn differing(path: Option<&Path>, wanted: &str) -> io::Result<Option<String>> {
     let Some(path) = path else {
         return Ok(Difference::new(wanted, 0).filter(|_| !wanted.is_empty()).map(|place| place.told(&[], 0, "")));
@@ -53,7 +53,7 @@ fn differing(path: Option<&Path>, wanted: &str) -> io::Result<Option<String>> {
     Ok(Some(place.told(&shown, more, &name_of(path))))
 }
 
-/// The beginning of what is in `path` where `wanted` is nowhere in it.
+/// The beginning of the content of `path` if `wanted` is nowhere in it.
 fn lacking(path: Option<&Path>, wanted: &str) -> io::Result<Option<String>> {
     if wanted.is_empty() {
         return Ok(None);
@@ -76,7 +76,7 @@ fn lacking(path: Option<&Path>, wanted: &str) -> io::Result<Option<String>> {
     Ok(Some(text))
 }
 
-/// Where two texts differ first, in bytes; `None` where they are the same.
+/// The first byte in which two texts differ; `None` if they are the same.
 fn first_difference(found: &mut impl BufRead, wanted: &[u8]) -> io::Result<Option<usize>> {
     let mut at = 0;
     loop {
@@ -181,7 +181,7 @@ impl<'a> Difference<'a> {
         let rest = &self.wanted.as_bytes()[self.begins..];
         let wanted = whole_characters(&rest[..rest.len().min(SIDE as usize)]);
         let (wanted, unwanted) = (Side::of(wanted, rest.len() - wanted.len()), Side::of(found, 0));
-        // What nobody sees, such as the end of a line, is shown escaped.
+        // Invisible characters, such as the end of a line, are shown escaped.
         let same = wanted.lines.first().map(|line| seen(line)) == unwanted.lines.first().map(|line| seen(line));
         let first = [&wanted, &unwanted].into_iter().filter_map(|side| side.lines.first());
         let escaped = same || first.into_iter().any(|line| hidden(line));
@@ -232,7 +232,7 @@ fn seen(line: &str) -> &str {
     line.strip_suffix('\n').unwrap_or(line)
 }
 
-/// Whether a line holds what a terminal does not show as it is.
+/// Whether a line has characters that a terminal does not show as they are.
 fn hidden(line: &str) -> bool {
     seen(line).contains(char::is_control) || seen(line).ends_with(char::is_whitespace)
 }

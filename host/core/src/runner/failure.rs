@@ -1,4 +1,4 @@
-//! Names what ended a component's call.
+//! Classifies what ended a component's call.
 
 use wasmtime::{GcHeapOutOfMemory, ThrownException, Trap, WasmBacktrace, component::ResourceTableError};
 use wasmtime_wasi::I32Exit;
@@ -8,11 +8,11 @@ use host_model::{Fault, FaultClass, Limits, Shortage};
 use host_wasm::component::PROC_RAISE;
 use host_wasm::sandbox::{Exceeded, RaisedSignal};
 
-/// How many bytes of a component's last words a message holds.
+/// Bytes of a component's last output in a message.
 const LAST_WORDS: usize = 2_000;
 
-/// The fault of a call that did not return, other than by a breach that the tripwire has noted. `last_words` is
-/// the end of the component's stderr.
+/// The fault of a call that did not return, unless it exceeded a limit that is noted elsewhere. `last_words` is the end of
+/// the component's stderr.
 pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limits) -> Fault {
     if let Some(exceeded) = error.downcast_ref::<Exceeded>() {
         return Fault::new(FaultClass::Limit, exceeded.to_string());
@@ -59,7 +59,7 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
     Fault::new(FaultClass::Trap, with_last_words(what, last_words))
 }
 
-/// What the engine says of a component with too many instances, memories or tables, for a person.
+/// The engine's error for a component with too many instances, memories or tables, for a person.
 fn too_many(text: &str, limits: &Limits) -> String {
     let what = ["instance", "memory", "table"].into_iter().find(|what| text.contains(&format!(": {what} count")));
     let rule = match what {

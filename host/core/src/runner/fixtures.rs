@@ -1,4 +1,4 @@
-//! The fixtures of a run: taken once, or made again from an earlier run's record, and kept for `host regrade`.
+//! The fixtures of a run: snapshots that are taken once, or restored from an earlier run, and saved for `host regrade`.
 
 use std::{
     collections::HashMap,
@@ -17,15 +17,15 @@ use host_suite::plan::Plan;
 use host_wasm::component::Plugin;
 use host_wasm::sandbox::{Halt, RecordedFixtureError, Snapshot};
 
-/// Snapshots that are made at once: it is the disk, or git, that is waited for.
+/// Snapshots that are made in parallel: making one waits for the disk, or for git.
 const AT_ONCE: usize = 8;
 
-/// The image of a fixture as an earlier run kept it.
+/// The image of a fixture that an earlier run saved.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FixtureImage {
     /// The file.
     pub path: std::path::PathBuf,
-    /// Its size as it was written.
+    /// Its recorded size.
     pub bytes: u64,
 }
 
@@ -46,7 +46,7 @@ pub(super) fn take(
     })
 }
 
-/// Makes the snapshots again that an earlier run kept.
+/// Restores the snapshots that an earlier run saved.
 pub(super) fn again(
     plan: &Plan,
     workspace: &Path,
@@ -64,7 +64,7 @@ fn recorded(scenario: &Scenario, source: RecordedFixtureError) -> PrepareError {
     PrepareError::RecordedFixture { scenario: scenario.id.clone(), source }
 }
 
-/// Each scenario once, with the folder in `workspace` that is for its snapshot.
+/// Each scenario once, with the folder in `workspace` for its snapshot.
 pub(super) fn folders<'a>(plan: &'a Plan, workspace: &Path) -> Vec<(&'a Scenario, PathBuf)> {
     let mut seen = std::collections::HashSet::new();
     let scenarios = plan.trials().map(|trial| &*trial.scenario).filter(|scenario| seen.insert(&scenario.id));
@@ -92,7 +92,7 @@ fn each(
     };
     thread::scope(|scope| {
         for _ in 1..folders.len().min(AT_ONCE) {
-            // Where no thread can be had, it takes longer.
+            // Without another thread it takes longer.
             let _ = thread::Builder::new().spawn_scoped(scope, makes);
         }
         makes();
@@ -107,7 +107,7 @@ fn each(
     snapshots
 }
 
-/// Keeps the snapshots in the run's new folder `folder`, and returns why those are lost that are.
+/// Saves the snapshots in the run's new folder `folder`, and returns why some could not be saved.
 ///
 /// # Errors
 /// The file system refuses.

@@ -1,4 +1,4 @@
-//! What the scenarios of a plan are granted, with what of it comes from outside of the suite.
+//! The grants of a plan's scenarios, with the values that come from outside of the suite.
 
 use std::{collections::HashMap, ffi::OsString, sync::Arc};
 
@@ -10,13 +10,13 @@ use host_wasm::sandbox::{Granted, Resolve, SystemResolver};
 /// Reads a variable of an environment.
 pub type Variable = Box<dyn Fn(&str) -> Option<OsString> + Send + Sync>;
 
-/// What surrounds a run: the host's environment and its network.
+/// What a run takes from its surroundings: variables and the network.
 pub struct Surroundings {
     /// A variable of the host's environment.
     pub variable: Variable,
     /// Looks up names.
     pub resolver: Arc<dyn Resolve>,
-    /// Whether each attempt's uses of its grants are written down.
+    /// Whether each attempt's uses of its grants are recorded.
     pub audit: bool,
 }
 
@@ -28,7 +28,7 @@ impl Surroundings {
     }
 }
 
-/// What a scenario is granted of this process's environment and does not get.
+/// The variables that a scenario is granted and that this process does not have.
 #[must_use]
 pub fn not_granted(scenario: &Scenario) -> Vec<PrepareError> {
     granted(scenario, &|name| std::env::var_os(name)).err().unwrap_or_default()
@@ -42,7 +42,7 @@ fn granted(scenario: &Scenario, variable: &dyn Fn(&str) -> Option<OsString>) -> 
 /// The grants of a plan.
 pub(super) struct PlanGrants {
     granted: HashMap<ScenarioId, Arc<Granted>>,
-    /// Of trials whose scenario has secrets of its own: those and its lane's.
+    /// For trials whose scenario has secrets of its own: removes those and its lane's.
     redactors: HashMap<TrialId, Redactor>,
 }
 
@@ -83,7 +83,7 @@ impl PlanGrants {
         self.granted.get(scenario).cloned().unwrap_or_default()
     }
 
-    /// What nobody may be told of a trial; `None` where only its lane has secrets.
+    /// Removes the secrets of a trial; `None` if only its lane has secrets.
     pub(super) fn redactor(&self, trial: &TrialId) -> Option<Redactor> {
         self.redactors.get(trial).cloned()
     }

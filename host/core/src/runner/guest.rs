@@ -1,4 +1,4 @@
-//! What a component can call while it runs: WASI through its sandbox, the lane's agent, and reports.
+//! The functions that a component can call: WASI through its sandbox, the lane's agent, and reports.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -6,7 +6,7 @@ use wasmtime::component::{HasSelf, Linker, Resource};
 use wasmtime_wasi::{WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
-use super::{executor::Feed, sessions::Sessions, text::shortened};
+use super::{executor::AttemptEvents, sessions::Sessions, text::shortened};
 use host_model::{Fault, FaultClass, GrantItem, Report};
 use host_wasm::component::bindings::{
     self, SessionHandle,
@@ -14,10 +14,10 @@ use host_wasm::component::bindings::{
 };
 use host_wasm::sandbox::{self, Audit, HasSandbox, Sandbox, Violations};
 
-/// Reports that one attempt may make; beyond them it is only said how many were cut.
-const REPORTS: u32 = 1_000;
+/// The most reports of one attempt; of the others only their number is reported.
+const MAX_REPORTS: u32 = 1_000;
 /// Bytes of one report's text.
-const REPORT_TEXT: usize = 4 << 10;
+const MAX_REPORT_BYTES: usize = 4 << 10;
 
 /// The data of an attempt's Store.
 pub(super) struct Guest {
@@ -29,9 +29,9 @@ pub(super) struct Guest {
     pub(super) reports: Reports,
 }
 
-/// The reports of one attempt, bounded.
+/// The reports of one attempt, with limits.
 pub(super) struct Reports {
-    feed: Feed,
+    events: AttemptEvents,
     folder: PathBuf,
     told: u32,
     cut: u32,
@@ -40,31 +40,31 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    /// Attachments go to `folder`, and take up to `bound` bytes together.
-    pub(super) fn new(feed: Feed, folder: PathBuf, bound: u64) -> Self {
-        Self { feed, folder, told: 0, cut: 0, attached: 0, bound }
+    /// Attachments are saved in `folder`, and take up to `bound` bytes together.
+    pub(super) fn new(events: AttemptEvents, folder: PathBuf, bound: u64) -> Self {
+        Self { events, folder, told: 0, cut: 0, attached: 0, bound }
     }
 
-    async fn tell(&mut self, report: Report) {
-        if !self.cuts() {
+    async fn send(&mut self, report: Report) {
+        if !self.is_over_limit() {
             self.told += 1;
-            self.feed.report(report).await;
+            self.events.report(report).await;
         }
     }
 
-    /// Counts a report that is over the bound, so that nothing that belongs to it is kept either.
-    fn cuts(&mut self) -> bool {
-        let over = self.told >= REPORTS;
+    /// Counts a report that is over the limit, so that nothing that belongs to it is saved either.
+    fn is_over_limit(&mut self) -> bool {
+        let over = self.told >= MAX_REPORTS;
         self.cut += u32::from(over);
         over
     }
 
     /// What was cut, for the end of the attempt.
     pub(super) fn cut(&self) -> Option<Report> {
-        (self.cut > 0).then(|| Report::Cut { what: format!("{} reports after the first {REPORTS}", self.cut) })
+        (self.cut > 0).then(|| Report::Cut { what: format!("{} reports after the first {MAX_REPORTS}", self.cut) })
     }
 
-    /// Keeps an attachment; an existing one of that name stays.
+    /// Saves an attachment; an existing one of that name stays.
     fn keep(&mut self, name: &str, content: &[u8]) -> Result<(), String> {
         let total = self.attached.saturating_add(content.len() as u64);
         if total > self.bound {
@@ -161,7 +161,7 @@ impl agent::HostSession for Guest {
 
     async fn drop(&mut self, session: Resource<SessionHandle>) -> wasmtime::Result<()> {
         let SessionHandle(place) = self.sandbox.table().delete(session)?;
-        // A fault here is noted by `sessions`; there is nobody to answer.
+        // A fault here is noted by `sessions`; there is no caller to return it to.
         let _ = self.sessions.conclude(place).await;
         Ok(())
     }
@@ -169,34 +169,34 @@ impl agent::HostSession for Guest {
 
 impl report::Host for Guest {
     async fn step(&mut self, name: String) -> wasmtime::Result<()> {
-        self.reports.tell(Report::Step { name: bounded(name) }).await;
+        self.reports.send(Report::Step { name: bounded(name) }).await;
         Ok(())
     }
 
     async fn note(&mut self, text: String) -> wasmtime::Result<()> {
-        self.reports.tell(Report::Note { text: bounded(text) }).await;
+        self.reports.send(Report::Note { text: bounded(text) }).await;
         Ok(())
     }
 
     async fn metric(&mut self, name: String, value: f64, unit: String) -> wasmtime::Result<()> {
         let value = value.is_finite().then_some(value);
-        self.reports.tell(Report::Metric { name: bounded(name), value, unit: bounded(unit) }).await;
+        self.reports.send(Report::Metric { name: bounded(name), value, unit: bounded(unit) }).await;
         Ok(())
     }
 
     async fn attach(&mut self, name: String, media_type: String, content: Vec<u8>) -> wasmtime::Result<()> {
-        if self.reports.cuts() {
+        if self.reports.is_over_limit() {
             return Ok(());
         }
         let report = match self.reports.keep(&name, &content) {
             Ok(()) => Report::Attachment { name, media_type: bounded(media_type), bytes: content.len() as u64 },
             Err(what) => Report::Cut { what: bounded(what) },
         };
-        self.reports.tell(report).await;
+        self.reports.send(report).await;
         Ok(())
     }
 }
 
 fn bounded(text: String) -> String {
-    shortened(text, REPORT_TEXT)
+    shortened(text, MAX_REPORT_BYTES)
 }

@@ -1,17 +1,17 @@
-//! What an attempt comes to, when a component, its sessions and the sandbox each have something to say.
+//! The outcome of an attempt, from the component's result, its sessions and the sandbox.
 
 use super::{failure::with_last_words, text::fitted};
 use host_model::{Fault, FaultClass, Finding, Outcome, Scenario, check_name};
 use host_wasm::component::bindings::exports::scenario::host::scenarios::Verdict as GuestVerdict;
 use host_wasm::sandbox::ConcurrencyExceeded;
 
-/// Findings of one attempt.
-const FINDINGS: usize = 200;
+/// The most findings of one attempt.
+const MAX_FINDINGS: usize = 200;
 
-/// What happened beside the call.
+/// What was observed besides the result of the call.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Beside {
-    /// The first breach of a bound.
+pub(super) struct Observations {
+    /// The first limit that was exceeded.
     pub(super) breach: Option<Fault>,
     /// The first fault of a session.
     pub(super) session: Option<Fault>,
@@ -19,33 +19,33 @@ pub(super) struct Beside {
     pub(super) left: Option<Fault>,
     /// What the component tried and was refused.
     pub(super) denials: Vec<String>,
-    /// What of the network it tried while too much was under way.
+    /// What it tried on the network while too much was in progress.
     pub(super) crowd: Option<ConcurrencyExceeded>,
 }
 
-/// What counts when several things happened: the end of the run, then a breach, then a session's fault, then what
-/// the component says, then what is left. A component cannot change a class by what it returns.
-pub(super) fn settle(outcome: Outcome, beside: Beside) -> Outcome {
+/// Decides by the first of these that happened: the end of the run, an exceeded limit, a fault of a session, the
+/// component's result, something that is left. A component cannot change the class of a fault by its result.
+pub(super) fn resolve_outcome(outcome: Outcome, observations: Observations) -> Outcome {
     if matches!(outcome, Outcome::Cancelled { .. }) {
         return outcome;
     }
-    if let Some(fault) = beside.breach {
+    if let Some(fault) = observations.breach {
         return Outcome::Fault(fault);
     }
-    // At the deadline too: a session knows what its agent did before it was ended, and its record says the same.
-    if let Some(fault) = beside.session {
+    // At the deadline too: the session knows what its agent did before it was ended, and its record shows the same.
+    if let Some(fault) = observations.session {
         return Outcome::Fault(fault);
     }
-    match (refused(&outcome, &beside), beside.left) {
+    match (refused(&outcome, &observations), observations.left) {
         (Some(fault), _) => Outcome::Fault(fault),
         (None, Some(fault)) if matches!(outcome, Outcome::Pass | Outcome::Skip { .. }) => Outcome::Fault(fault),
         _ => outcome,
     }
 }
 
-/// An attempt that did not pass after it was refused something is `denied`, or `limit` where only too much of it was
-/// under way: its failure may come from the refusal, so it says nothing about what is under test.
-fn refused(outcome: &Outcome, beside: &Beside) -> Option<Fault> {
+/// The fault of an attempt that did not pass after something was refused: `denied`, or `limit` if only too much was in
+/// progress. Its failure may come from the refusal, so it says nothing about what is under test.
+fn refused(outcome: &Outcome, observations: &Observations) -> Option<Fault> {
     let after = match outcome {
         Outcome::Fail { findings } => {
             let codes: Vec<_> = findings.iter().map(|finding| finding.code.as_str()).collect();
@@ -57,16 +57,16 @@ fn refused(outcome: &Outcome, beside: &Beside) -> Option<Fault> {
         Outcome::Fault(fault) if fault.class == FaultClass::Trap => fault.message.clone(),
         _ => return None,
     };
-    if !beside.denials.is_empty() {
-        let list = beside.denials.join("; ");
+    if !observations.denials.is_empty() {
+        let list = observations.denials.join("; ");
         let what = format!("the component tried what it is not granted: {list}\n{after}");
         return Some(Fault::new(FaultClass::Denied, what));
     }
-    let crowd = beside.crowd?;
+    let crowd = observations.crowd?;
     Some(Fault::new(FaultClass::Limit, format!("the component tried {crowd}\n{after}")))
 }
 
-/// What a typed scenario's verdict comes to; `stderr` is the end of what it wrote there.
+/// The outcome for a typed scenario's verdict; `stderr` is the end of its output there.
 pub(super) fn outcome_of(verdict: GuestVerdict, scenario: &Scenario, stderr: &str) -> Outcome {
     let protocol = |what: String| Outcome::Fault(Fault::new(FaultClass::Protocol, with_last_words(what, stderr)));
     match verdict {
@@ -87,8 +87,8 @@ pub(super) fn outcome_of(verdict: GuestVerdict, scenario: &Scenario, stderr: &st
                     return protocol(format!("the finding `{code}` is none of the clauses that the scenario lists"));
                 }
             }
-            let more = findings.len().saturating_sub(FINDINGS);
-            let findings = findings.into_iter().take(FINDINGS).map(|finding| Finding {
+            let more = findings.len().saturating_sub(MAX_FINDINGS);
+            let findings = findings.into_iter().take(MAX_FINDINGS).map(|finding| Finding {
                 code: finding.code,
                 message: fitted(finding.message),
                 evidence: finding.evidence.map(fitted),
@@ -102,8 +102,8 @@ pub(super) fn outcome_of(verdict: GuestVerdict, scenario: &Scenario, stderr: &st
     }
 }
 
-/// A fault of the host's own making.
-pub(super) fn internal(what: &str) -> Outcome {
+/// The outcome for a bug of the host.
+pub(super) fn internal_outcome(what: &str) -> Outcome {
     Outcome::Fault(Fault::new(FaultClass::Internal, format!("{what}; this is a bug of host")))
 }
 
@@ -119,8 +119,8 @@ mod tests {
         Outcome::Fail { findings: vec![Finding { code: "c".into(), message: String::new(), evidence: None }] }
     }
 
-    fn class_of(outcome: Outcome, beside: Beside) -> Option<FaultClass> {
-        match settle(outcome, beside) {
+    fn class_of(outcome: Outcome, observations: Observations) -> Option<FaultClass> {
+        match resolve_outcome(outcome, observations) {
             Outcome::Fault(fault) => Some(fault.class),
             _ => None,
         }
@@ -129,16 +129,16 @@ mod tests {
     #[test]
     fn a_component_cannot_hide_a_fault_behind_what_it_returns() {
         for said in [Outcome::Pass, fail(), Outcome::Skip { reason: String::new() }] {
-            let beside = Beside { session: Some(fault(FaultClass::Crash)), ..Beside::default() };
-            assert_eq!(class_of(said.clone(), beside.clone()), Some(FaultClass::Crash), "{said:?}");
-            let beside = Beside { breach: Some(fault(FaultClass::Limit)), ..beside };
-            assert_eq!(class_of(said.clone(), beside), Some(FaultClass::Limit), "{said:?}");
+            let observations = Observations { session: Some(fault(FaultClass::Crash)), ..Observations::default() };
+            assert_eq!(class_of(said.clone(), observations.clone()), Some(FaultClass::Crash), "{said:?}");
+            let observations = Observations { breach: Some(fault(FaultClass::Limit)), ..observations };
+            assert_eq!(class_of(said.clone(), observations), Some(FaultClass::Limit), "{said:?}");
         }
     }
 
     #[test]
     fn what_is_left_behind_is_never_good_news() {
-        let left = || Beside { left: Some(fault(FaultClass::Internal)), ..Beside::default() };
+        let left = || Observations { left: Some(fault(FaultClass::Internal)), ..Observations::default() };
         assert_eq!(class_of(Outcome::Pass, left()), Some(FaultClass::Internal));
         assert_eq!(class_of(Outcome::Skip { reason: String::new() }, left()), Some(FaultClass::Internal));
         assert_eq!(class_of(fail(), left()), None, "a failed assertion stays one");
@@ -146,42 +146,42 @@ mod tests {
 
     #[test]
     fn an_end_that_happened_before_the_deadline_counts() {
-        let beside = Beside { session: Some(fault(FaultClass::Crash)), ..Beside::default() };
-        assert_eq!(class_of(Outcome::Fault(fault(FaultClass::Deadline)), beside), Some(FaultClass::Crash));
+        let observations = Observations { session: Some(fault(FaultClass::Crash)), ..Observations::default() };
+        assert_eq!(class_of(Outcome::Fault(fault(FaultClass::Deadline)), observations), Some(FaultClass::Crash));
         assert_eq!(
-            class_of(Outcome::Fault(fault(FaultClass::Deadline)), Beside::default()),
+            class_of(Outcome::Fault(fault(FaultClass::Deadline)), Observations::default()),
             Some(FaultClass::Deadline)
         );
     }
 
     #[test]
     fn a_failure_after_a_refusal_says_nothing_and_a_pass_stays_a_pass() {
-        let refused = || Beside { denials: vec!["TCP".into()], ..Beside::default() };
+        let refused = || Observations { denials: vec!["TCP".into()], ..Observations::default() };
         assert_eq!(class_of(fail(), refused()), Some(FaultClass::Denied));
         assert_eq!(class_of(Outcome::Fault(fault(FaultClass::Trap)), refused()), Some(FaultClass::Denied));
-        assert_eq!(settle(Outcome::Pass, refused()), Outcome::Pass);
+        assert_eq!(resolve_outcome(Outcome::Pass, refused()), Outcome::Pass);
     }
 
     #[test]
     fn a_failure_after_too_much_at_once_is_of_the_limit() {
         let crowd = Some(ConcurrencyExceeded { refused: 2, at_once: 10 });
-        let crowded = || Beside { crowd, ..Beside::default() };
+        let crowded = || Observations { crowd, ..Observations::default() };
         assert_eq!(class_of(fail(), crowded()), Some(FaultClass::Limit));
-        assert_eq!(settle(Outcome::Pass, crowded()), Outcome::Pass);
-        let denied = Beside { denials: vec!["TCP".into()], ..crowded() };
+        assert_eq!(resolve_outcome(Outcome::Pass, crowded()), Outcome::Pass);
+        let denied = Observations { denials: vec!["TCP".into()], ..crowded() };
         assert_eq!(class_of(fail(), denied), Some(FaultClass::Denied), "a grant has to be given first");
     }
 
     #[test]
     fn the_end_of_the_run_comes_first() {
         let cancelled = Outcome::Cancelled { reason: "r".into() };
-        let beside = Beside {
+        let observations = Observations {
             breach: Some(fault(FaultClass::Limit)),
             session: Some(fault(FaultClass::Crash)),
             left: Some(fault(FaultClass::Internal)),
             denials: vec!["TCP".into()],
             crowd: None,
         };
-        assert_eq!(settle(cancelled.clone(), beside), cancelled);
+        assert_eq!(resolve_outcome(cancelled.clone(), observations), cancelled);
     }
 }

@@ -1,5 +1,5 @@
-//! Links plugins with what a component can call here. Whoever only looks at a plugin links it in the same way, so that
-//! nothing is called sound that a run refuses.
+//! Links plugins with the functions that a component can call. Commands that only inspect a plugin link it in the same way,
+//! so that they accept nothing that a run refuses.
 
 use wasmtime::{
     Module,
@@ -19,13 +19,13 @@ use host_wasm::sandbox::Mappings;
 /// Why a plugin cannot run here. Completes "`FILE` …".
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
-    /// It imports what the host does not have.
+    /// It imports something that the host does not have.
     #[error("needs something that this host does not offer: {reason}")]
     Import {
-        /// Which import, and what would give it.
+        /// The import, and what would provide it.
         reason: String,
     },
-    /// What it is called by has another type.
+    /// The function that it is called by has another type.
     #[error("{problem}")]
     Entry {
         /// What is wrong, and what is right.
@@ -33,7 +33,7 @@ pub enum LinkError {
     },
 }
 
-/// The linkers of the engines that were met so far.
+/// A linker for each engine so far.
 #[derive(Default)]
 pub struct Linkers {
     components: Vec<Linker<Guest>>,
@@ -43,17 +43,17 @@ pub struct Linkers {
 pub(super) struct LinkedPlugin {
     pub(super) linked: Linked,
     pub(super) digest: String,
-    /// Keeps its engine's epochs going.
+    /// Keeps its engine's epochs advancing.
     plugin: Plugin,
 }
 
 impl LinkedPlugin {
-    /// How many mappings of the process's address space an attempt of it may have.
+    /// The most mappings of the process's address space that an attempt of it may have.
     pub(super) fn mappings(&self) -> Mappings {
         self.plugin.engine.mappings()
     }
 
-    /// Bytes that its instances make the host hold beyond its memories and tables.
+    /// Bytes that the host holds for its instances, beyond memories and tables.
     pub(super) fn instance_bytes(&self, limits: &Limits) -> u64 {
         self.plugin.survey.instance_bytes(limits.instances)
     }
@@ -68,7 +68,7 @@ impl Linkers {
     /// Whether a run could link `plugin`.
     ///
     /// # Errors
-    /// [`LinkError`], as a run would tell it.
+    /// [`LinkError`], as in a run.
     pub fn check(&mut self, plugin: &Plugin) -> Result<(), LinkError> {
         self.link(plugin).map(drop)
     }

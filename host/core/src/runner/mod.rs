@@ -1,4 +1,4 @@
-//! Runs a plan: the dispatcher alone changes state and orders events; executors carry out attempts.
+//! Runs a plan: only the dispatcher changes state and orders events; executors carry out attempts.
 
 mod attempt;
 mod audit;
@@ -15,25 +15,25 @@ mod grants;
 mod guest;
 mod judge;
 mod link;
-mod patience;
 mod prepare_error;
 mod progress;
 mod rate;
 mod recording;
 mod sessions;
-mod spent;
+mod snapshot_cleaner;
 mod summary;
 mod text;
 mod timings;
 mod unwind;
 mod verdict;
+mod watchdog;
 
-pub use attempt::{Agents, ArtifactPlace, AttemptExecutor, RecordedTrial};
+pub use attempt::{Agents, ArtifactStore, AttemptExecutor, RecordedTrial};
 pub use dispatcher::{EventSink, RunContext, Signal, dispatch};
-pub use executor::{Executing, Executor, Feed, Stop};
+pub use executor::{AttemptEvents, Executing, Executor, StopRequest};
 pub use fixtures::FixtureImage;
 pub use grants::{Surroundings, Variable, not_granted};
 pub use link::{LinkError, Linkers};
 pub use prepare_error::PrepareError;
 pub use summary::exit_code;
-pub use unwind::{caught, panic_is_expected};
+pub use unwind::{catch_panic, panic_is_expected};

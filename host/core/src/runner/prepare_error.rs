@@ -4,7 +4,7 @@ use super::LinkError;
 use host_model::{ScenarioId, shown};
 use host_wasm::sandbox::{FixtureError, GrantError, RecordedFixtureError};
 
-/// Something that a run needs cannot be had.
+/// Something that a run needs is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum PrepareError {
     /// A plugin cannot run here.
@@ -15,7 +15,7 @@ pub enum PrepareError {
         /// Why not.
         source: LinkError,
     },
-    /// A grant cannot be kept.
+    /// A grant cannot be given.
     #[error("the scenario `{scenario}`: {source}")]
     Grant {
         /// The scenario.
@@ -34,7 +34,7 @@ pub enum PrepareError {
     /// A fixture cannot be used.
     #[error(transparent)]
     Fixture(#[from] FixtureError),
-    /// A fixture that an earlier run kept cannot be used.
+    /// A fixture that an earlier run saved cannot be used.
     #[error("the recorded fixture of `{scenario}` cannot be used")]
     RecordedFixture {
         /// The scenario.
@@ -43,7 +43,7 @@ pub enum PrepareError {
         #[source]
         source: RecordedFixtureError,
     },
-    /// The fixtures cannot be kept.
+    /// The fixtures cannot be saved.
     #[error("cannot keep the fixtures in {}", folder.display())]
     KeepFixtures {
         /// The folder for them.

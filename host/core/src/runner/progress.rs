@@ -1,4 +1,4 @@
-//! Whether an agent gets on: one that goes on talking, and does the same again and again, hangs all the same.
+//! Whether an agent makes progress: one that keeps talking but repeats the same calls hangs, too.
 
 use std::{
     collections::HashMap,
@@ -10,26 +10,26 @@ use std::{
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
-use super::{patience::Patience, text::shortened};
+use super::{text::shortened, watchdog::Watchdog};
 use host_clock::{Instant, sleep};
 use host_model::{Fault, FaultClass};
 use host_wasm::sandbox::AttemptDirs;
 
-/// How often the attempt's directories are looked at.
-const LOOK: Duration = Duration::from_secs(1);
-/// Different tool calls of a session that are remembered; with one more all are forgotten.
-const CALLS: usize = 20_000;
+/// How often the attempt's directories are checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// Different tool calls of a session that are remembered; one more clears them all.
+const MAX_CALLS: usize = 20_000;
 /// Bytes of a tool call that a message shows.
-const SHOWN: usize = 200;
+const MAX_SHOWN_BYTES: usize = 200;
 
-/// What is known of a session's progress: a tool call that it had not made before, or a durable change of the
-/// attempt's directories. Messages are none.
+/// The progress of a session: a tool call that it had not made before, or a durable change of the attempt's directories.
+/// Messages are no progress.
 pub(super) struct Progress {
     budget: Duration,
-    /// The last progress, or the moment from which it was waited for.
+    /// The last progress, or the time since which it is waited for.
     last: Instant,
-    /// When the last look at the directories began.
-    looked: Option<Instant>,
+    /// When the last check of the directories began.
+    checked: Option<Instant>,
     /// How often each tool call was made, by its hash.
     calls: HashMap<u64, u64>,
     hasher: RandomState,
@@ -42,18 +42,18 @@ impl Progress {
         Self {
             budget,
             last: Instant::now(),
-            looked: None,
+            checked: None,
             calls: HashMap::new(),
             hasher: RandomState::new(),
             most: None,
         }
     }
 
-    /// The agent has called a tool.
+    /// Records a tool call of the agent.
     pub(super) fn called(&mut self, name: &str, input: &Value) {
         let input = input.to_string();
         let hash = self.hasher.hash_one((name, &input));
-        if self.calls.len() >= CALLS && !self.calls.contains_key(&hash) {
+        if self.calls.len() >= MAX_CALLS && !self.calls.contains_key(&hash) {
             self.calls.clear();
             self.most = None;
         }
@@ -63,13 +63,13 @@ impl Progress {
             self.last = Instant::now();
         }
         if self.most.as_ref().is_none_or(|(_, most)| most < count) {
-            self.most = Some((shortened(format!("{name} {input}"), SHOWN), *count));
+            self.most = Some((shortened(format!("{name} {input}"), MAX_SHOWN_BYTES), *count));
         }
     }
 
-    /// A look that began at `began` found that something has `changed` since the one before, or nothing.
-    fn looked(&mut self, began: Instant, changed: bool) {
-        self.looked = Some(began);
+    /// Records a check that began at `began`, and whether something has `changed` since the one before.
+    fn checked(&mut self, began: Instant, changed: bool) {
+        self.checked = Some(began);
         if changed {
             self.last = Instant::now();
         }
@@ -85,10 +85,10 @@ impl Progress {
         self.last + self.budget
     }
 
-    /// The fault, once the budget has run out and a look after that has found nothing.
+    /// The fault, once the budget has run out and a check after that has found nothing.
     pub(super) fn run_out(&self) -> Option<Fault> {
         let ends = self.ends();
-        if ends > Instant::now() || self.looked.is_none_or(|looked| looked < ends) {
+        if ends > Instant::now() || self.checked.is_none_or(|checked| checked < ends) {
             return None;
         }
         let budget = humantime::format_duration(self.budget);
@@ -104,16 +104,16 @@ impl Progress {
     }
 }
 
-/// Looks for durable changes until it is dropped.
-pub(super) async fn look_for_changes(dirs: Arc<AttemptDirs>, patience: Arc<Patience>) {
+/// Checks for durable changes until it is dropped.
+pub(super) async fn watch_changes(dirs: Arc<AttemptDirs>, watchdog: Arc<Watchdog>) {
     let mut last = None;
     loop {
-        let (began, looked_at) = (Instant::now(), Arc::clone(&dirs));
-        // Without looks nothing is taken for a stall.
-        let Ok(found) = spawn_blocking(move || looked_at.fingerprint()).await else { return };
+        let (began, checked_dirs) = (Instant::now(), Arc::clone(&dirs));
+        // Without checks nothing is taken for a stall.
+        let Ok(found) = spawn_blocking(move || checked_dirs.fingerprint()).await else { return };
         let changed = last.replace(found).is_some_and(|last| last != found);
-        patience.progress(|progress| progress.looked(began, changed));
-        sleep(LOOK).await;
+        watchdog.progress(|progress| progress.checked(began, changed));
+        sleep(CHECK_INTERVAL).await;
     }
 }
 
@@ -126,10 +126,10 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn patience() -> Arc<Patience> {
+    fn watchdog() -> Arc<Watchdog> {
         let limits =
             Limits { quiet: 20 * SECOND, back_off: 50 * SECOND, progress: Some(30 * SECOND), ..Limits::default() };
-        Patience::new(&limits)
+        Watchdog::new(&limits)
     }
 
     fn call(command: &str) -> SessionEventKind {
@@ -146,30 +146,30 @@ mod tests {
     }
 
     /// Looks every second, and finds changes at these seconds.
-    async fn looks(patience: Arc<Patience>, changes: &[u64]) {
+    async fn looks(watchdog: Arc<Watchdog>, changes: &[u64]) {
         let began = Instant::now();
         loop {
             let now = Instant::now();
             let changed = changes.contains(&(now - began).as_secs());
-            patience.progress(|progress| progress.looked(now, changed));
+            watchdog.progress(|progress| progress.checked(now, changed));
             sleep(SECOND).await;
         }
     }
 
     /// Tells the event of every second, over and over; the fault that ends it, and when.
     async fn stuck(changes: &[u64], event: impl Fn(u64) -> SessionEventKind) -> (Fault, u64) {
-        let patience = patience();
+        let watchdog = watchdog();
         let began = Instant::now();
         let told = async {
             for second in 0.. {
-                patience.heard(&event(second));
+                watchdog.record_event(&event(second));
                 sleep(SECOND).await;
             }
             pending::<()>().await
         };
         tokio::select! {
-            answer = patience.wait(told) => (answer.unwrap_err(), began.elapsed().as_secs()),
-            () = looks(Arc::clone(&patience), changes) => unreachable!("it never returns"),
+            answer = watchdog.wait(told) => (answer.unwrap_err(), began.elapsed().as_secs()),
+            () = looks(Arc::clone(&watchdog), changes) => unreachable!("it never returns"),
         }
     }
 
@@ -200,45 +200,45 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn time_in_which_nobody_waits_does_not_count() {
-        let patience = patience();
+        let watchdog = watchdog();
         let work = async {
             for _ in 0..20 {
                 let answer = async {
                     sleep(SECOND).await;
-                    patience.heard(&message());
+                    watchdog.record_event(&message());
                 };
-                patience.wait(answer).await?;
+                watchdog.wait(answer).await?;
                 sleep(100 * SECOND).await;
             }
             Ok::<_, Fault>(())
         };
         tokio::select! {
             answer = work => assert_eq!(answer, Ok(())),
-            () = looks(Arc::clone(&patience), &[]) => unreachable!("it never returns"),
+            () = looks(Arc::clone(&watchdog), &[]) => unreachable!("it never returns"),
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn without_a_look_nothing_is_taken_for_a_stall() {
-        let patience = patience();
+        let watchdog = watchdog();
         let told = async {
             for _ in 0..100 {
                 sleep(SECOND).await;
-                patience.heard(&message());
+                watchdog.record_event(&message());
             }
             7
         };
-        assert_eq!(patience.wait(told).await, Ok(7));
+        assert_eq!(watchdog.wait(told).await, Ok(7));
     }
 
     #[test]
     fn what_is_remembered_is_bounded() {
         let mut progress = Progress::new(SECOND);
-        for number in 0..=CALLS {
+        for number in 0..=MAX_CALLS {
             progress.called("shell", &serde_json::json!(number));
         }
         assert_eq!(progress.calls.len(), 1);
-        progress.called("shell", &serde_json::json!(CALLS));
-        assert_eq!(progress.most, Some((format!("shell {CALLS}"), 2)));
+        progress.called("shell", &serde_json::json!(MAX_CALLS));
+        assert_eq!(progress.most, Some((format!("shell {MAX_CALLS}"), 2)));
     }
 }

@@ -1,4 +1,4 @@
-//! How sure a rate is that a few repetitions show.
+//! How certain a success rate of a few repetitions is.
 
 /// The standard normal deviate of 95 % confidence, two-sided.
 const Z: f64 = 1.959_963_984_540_054;

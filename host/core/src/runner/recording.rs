@@ -1,5 +1,5 @@
-//! What is kept of an attempt's sessions so that `host regrade` can replay them: what the component asked and was
-//! answered, and root and config dir wherever it could look at them with the agent at rest.
+//! Records an attempt's sessions so that `host regrade` can replay them: the component's calls with their results, and root
+//! and config dir whenever the component can read them while the agent rests.
 
 use std::{
     fs::{self, File},
@@ -14,12 +14,12 @@ use host_model::{Conclusion, Fault, REPLAY_FILE, REPLAY_SCHEMA, RecordedTree, Re
 use host_wasm::sandbox::{AttemptDirs, Captured, ImageError, ImageLimits, Part};
 
 /// Bytes of one session's replay.
-const TRANSCRIPT: u64 = 64 << 20;
+const MAX_TRANSCRIPT_BYTES: u64 = 64 << 20;
 /// Bytes of all trees of an attempt.
-const TREES: u64 = 256 << 20;
+const MAX_TREE_BYTES: u64 = 256 << 20;
 
-/// The trees of an attempt, numbered in the order in which they were kept.
-pub(super) struct Trees {
+/// Saves the trees of an attempt, numbered in their order.
+pub(super) struct TreeRecorder {
     dirs: Arc<AttemptDirs>,
     folder: PathBuf,
     kept: Mutex<Kept>,
@@ -32,16 +32,16 @@ struct Kept {
     last: Option<(Captured, RecordedTree)>,
 }
 
-impl Trees {
-    /// Trees of `dirs`, kept in the attempt's artifact folder.
+impl TreeRecorder {
+    /// Saves trees of `dirs` in the attempt's artifact folder.
     pub(super) fn new(dirs: Arc<AttemptDirs>, folder: PathBuf) -> Self {
         Self { dirs, folder, kept: Mutex::default() }
     }
 
-    /// Keeps root and config dir as they are now; what has not changed since the last time is kept once.
+    /// Saves root and config dir as they are now, unless they have not changed since the last time.
     fn keep(&self) -> RecordedTree {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        self.try_keep(&mut kept).unwrap_or_else(|error| RecordedTree::Lost { reason: told(&error) })
+        self.try_keep(&mut kept).unwrap_or_else(|error| RecordedTree::Lost { reason: describe(&error) })
     }
 
     fn try_keep(&self, kept: &mut Kept) -> Result<RecordedTree, ImageError> {
@@ -53,8 +53,8 @@ impl Trees {
         {
             return Ok(tree.clone());
         }
-        if kept.total > TREES {
-            return Err(ImageError::Unfit(format!("the attempt's trees take more than {TREES} bytes")));
+        if kept.total > MAX_TREE_BYTES {
+            return Err(ImageError::Unfit(format!("the attempt's trees take more than {MAX_TREE_BYTES} bytes")));
         }
         let number = kept.number + 1;
         let bytes = seen.write(&parts, &self.folder.join(tree_file(number)))?;
@@ -71,7 +71,7 @@ pub(super) struct Transcript {
     file: Option<BufWriter<File>>,
     written: u64,
     stage: Stage,
-    trees: Arc<Trees>,
+    trees: Arc<TreeRecorder>,
     lost: Option<String>,
 }
 
@@ -80,13 +80,13 @@ enum Stage {
     Turn,
     /// The turn is over, and the agent waits for the component.
     Rest,
-    /// There is nothing more to be said.
+    /// The session is over.
     Over,
 }
 
 impl Transcript {
-    /// Begins the transcript of a session whose record is in `folder`, which is made if need be.
-    pub(super) fn begin(folder: &Path, prompt: &str, trees: Arc<Trees>) -> Self {
+    /// Begins the transcript of a session whose record is in `folder`, which is made if it does not exist.
+    pub(super) fn begin(folder: &Path, prompt: &str, trees: Arc<TreeRecorder>) -> Self {
         let file = fs::create_dir_all(folder).and_then(|()| File::create_new(folder.join(REPLAY_FILE)));
         let (file, lost) = match file {
             Ok(file) => (Some(BufWriter::new(file)), None),
@@ -98,7 +98,7 @@ impl Transcript {
         transcript
     }
 
-    /// What came of `next-event`.
+    /// Records the result of `next-event`.
     pub(super) fn next_event(&mut self, answer: &Result<Option<SessionEvent>, Fault>) {
         match (self.stage, answer) {
             (Stage::Turn, Ok(Some(event))) => self.put(&ReplayStep::Event(event.clone())),
@@ -113,7 +113,7 @@ impl Transcript {
         }
     }
 
-    /// What came of `send`.
+    /// Records the result of `send`.
     pub(super) fn sent(&mut self, message: &str, answer: &Result<(), Fault>) {
         match answer {
             Ok(()) if self.stage == Stage::Rest => {
@@ -126,7 +126,7 @@ impl Transcript {
         }
     }
 
-    /// What came of `conclude`.
+    /// Records the result of `conclude`.
     pub(super) fn concluded(&mut self, answer: &Result<Conclusion, Fault>) {
         match answer {
             Ok(conclusion) if self.stage != Stage::Over => {
@@ -139,7 +139,7 @@ impl Transcript {
         }
     }
 
-    /// The session broke over `call`.
+    /// Records that `call` failed.
     pub(super) fn broke(&mut self, call: &str, fault: &Fault) {
         if self.stage != Stage::Over {
             self.put(&ReplayStep::Fault { call: call.to_owned(), fault: fault.clone() });
@@ -147,7 +147,7 @@ impl Transcript {
         }
     }
 
-    /// Why the session cannot be replayed, if it cannot; told once.
+    /// Why the session cannot be replayed, if it cannot; returned once.
     pub(super) fn take_loss(&mut self) -> Option<String> {
         self.flush();
         self.lost.take()
@@ -157,7 +157,7 @@ impl Transcript {
         if self.file.is_none() {
             return RecordedTree::Lost { reason: "the replay is not kept".into() };
         }
-        // Trees may be large: the other attempts go on meanwhile.
+        // TreeRecorder may be large: the other attempts go on meanwhile.
         let tree = block_in_place(|| self.trees.keep());
         if let RecordedTree::Lost { reason } = &tree {
             self.lost.get_or_insert_with(|| reason.clone());
@@ -170,8 +170,8 @@ impl Transcript {
         let mut line = serde_json::to_vec(step).unwrap_or_default();
         line.push(b'\n');
         self.written += line.len() as u64;
-        if self.written > TRANSCRIPT {
-            self.lose(format!("it takes more than {TRANSCRIPT} bytes"));
+        if self.written > MAX_TRANSCRIPT_BYTES {
+            self.lose(format!("it takes more than {MAX_TRANSCRIPT_BYTES} bytes"));
         } else if let Err(error) = file.write_all(&line) {
             self.lose(format!("cannot write {REPLAY_FILE}: {error}"));
         }
@@ -188,7 +188,7 @@ impl Transcript {
         self.stage = Stage::Over;
     }
 
-    /// What is there so far stays, without a last line.
+    /// Stops recording. What is written so far stays, without a last line.
     fn lose(&mut self, reason: String) {
         self.lost.get_or_insert(reason);
         if let Some(file) = self.file.take() {
@@ -199,7 +199,7 @@ impl Transcript {
 }
 
 /// An error with its cause.
-fn told(error: &ImageError) -> String {
+fn describe(error: &ImageError) -> String {
     match error {
         ImageError::Unfit(reason) => reason.clone(),
         ImageError::Write { source, .. } => format!("{error}: {source}"),
@@ -223,7 +223,7 @@ mod tests {
 
     struct Attempt {
         folder: tempfile::TempDir,
-        trees: Arc<Trees>,
+        trees: Arc<TreeRecorder>,
     }
 
     fn attempt() -> Attempt {
@@ -241,7 +241,7 @@ mod tests {
         };
         fs::create_dir_all(&dirs.root).unwrap();
         fs::create_dir(&dirs.config).unwrap();
-        let trees = Arc::new(Trees::new(Arc::new(dirs), folder.path().to_owned()));
+        let trees = Arc::new(TreeRecorder::new(Arc::new(dirs), folder.path().to_owned()));
         Attempt { folder, trees }
     }
 
@@ -293,7 +293,7 @@ mod tests {
         let mut transcript = attempt.begin();
         transcript.next_event(&event());
         transcript.flush();
-        transcript.written = TRANSCRIPT;
+        transcript.written = MAX_TRANSCRIPT_BYTES;
         transcript.next_event(&event());
         transcript.next_event(&Ok(None));
         assert_eq!(attempt.steps().len(), 2);

@@ -1,6 +1,8 @@
+mod forward;
+mod view;
+
 use std::{
-    fs, io,
-    os::fd::OwnedFd,
+    fs,
     path::{Path, PathBuf},
     sync::{
         Arc, Mutex, PoisonError,
@@ -9,34 +11,28 @@ use std::{
     time::Duration,
 };
 
-use rustix::fs::{AtFlags, CWD};
 use tokio::{
     sync::mpsc,
     task::{JoinHandle, JoinSet},
 };
 
+use self::forward::forward;
+pub(super) use self::view::SessionView;
 use super::{
-    executor::Feed,
-    patience::Patience,
-    progress::look_for_changes,
-    recording::{Transcript, Trees},
+    executor::AttemptEvents,
+    progress::watch_changes,
+    recording::{Transcript, TreeRecorder},
     timings::Timings,
+    watchdog::Watchdog,
 };
 use host_agents::{Lane, Observer, ReadProgress, Remarks, Session, SessionLimits, SessionSpec};
-use host_model::{Conclusion, Fault, FaultClass, Limits, Report, SessionEvent, SessionEventKind, Usage};
+use host_model::{Conclusion, Fault, FaultClass, Limits, Report, SessionEvent, Usage};
 use host_wasm::sandbox::AttemptDirs;
 
-/// Sessions of one attempt.
-const SESSIONS: usize = 16;
-/// Events of a session that may wait for the dispatcher; beyond them the agent waits.
-const WAITING: usize = 32;
-/// What of one session goes into the event log; its record has it all.
-const LOGGED_EVENTS: u64 = 5_000;
-const LOGGED_BYTES: usize = 8 << 20;
-
-/// The files of a session's record that mean the same in every lane.
-const SHOWN: &[&str] = &["events.jsonl", "final-message.txt", "session.json"];
-
+/// The most sessions of one attempt.
+const MAX_SESSIONS: usize = 16;
+/// Events of a session that may wait for the dispatcher; when there are more, the agent waits.
+const MAX_WAITING_EVENTS: usize = 32;
 /// The sessions of one attempt. They live outside the component's Store, so that they can be ended, and waited
 /// for, after the component is gone.
 pub(super) struct Sessions {
@@ -45,8 +41,8 @@ pub(super) struct Sessions {
     bin: Option<PathBuf>,
     dirs: Arc<AttemptDirs>,
     record: PathBuf,
-    trees: Arc<Trees>,
-    feed: Feed,
+    trees: Arc<TreeRecorder>,
+    events: AttemptEvents,
     limits: Limits,
     /// Whether the config dir began with files of the scenario.
     seeded: bool,
@@ -71,7 +67,7 @@ pub(super) type Started = (Option<Arc<dyn Lane>>, Option<PathBuf>, Option<PathBu
 
 struct Entry {
     session: Box<dyn Session>,
-    patience: Arc<Patience>,
+    watchdog: Arc<Watchdog>,
     transcript: Transcript,
     /// What it used, once that is known for good.
     used: Option<Usage>,
@@ -84,12 +80,12 @@ impl Sessions {
         (lane, script, bin): Started,
         dirs: Arc<AttemptDirs>,
         record: PathBuf,
-        feed: Feed,
+        events: AttemptEvents,
         limits: Limits,
         timings: Arc<Timings>,
         seeded: bool,
     ) -> Self {
-        let trees = Arc::new(Trees::new(Arc::clone(&dirs), record.clone()));
+        let trees = Arc::new(TreeRecorder::new(Arc::clone(&dirs), record.clone()));
         Self {
             lane,
             script,
@@ -97,7 +93,7 @@ impl Sessions {
             dirs,
             record,
             trees,
-            feed,
+            events,
             limits,
             seeded,
             used: AtomicBool::new(false),
@@ -109,15 +105,15 @@ impl Sessions {
         }
     }
 
-    /// The first fault of any session: it decides the attempt, whatever the component made of it.
+    /// The first fault of any session: it decides the attempt, whatever the component returns.
     pub(super) fn fault(&self) -> Option<Fault> {
         self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Why a provider makes an agent wait, if one does. To be asked when no call is under way.
+    /// Why a provider makes an agent wait, if one does. Must be called when no other call is in progress.
     pub(super) async fn backing_off(&self) -> Option<String> {
         for entry in &*self.list.lock().await {
-            if let Some(reason) = entry.lock().await.patience.backing_off() {
+            if let Some(reason) = entry.lock().await.watchdog.backing_off() {
                 return Some(reason);
             }
         }
@@ -129,15 +125,9 @@ impl Sessions {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Makes the folder in which [`Shown::fill`] puts what a component may see of the record of session `number`.
-    pub(super) fn make_shown(&self, number: usize) -> Result<Shown, Fault> {
-        let folder = self.dirs.base.join(format!("session-{number}"));
-        let opened = fs::create_dir(&folder).and_then(|()| {
-            self.dirs.exclude_from_disk_use(&fs::symlink_metadata(&folder)?);
-            Ok(host_fs::open_directory(CWD, &folder)?)
-        });
-        let (dirs, record) = (Arc::clone(&self.dirs), self.record_of(number));
-        opened.map(|opened| Shown { folder, opened, record, dirs }).map_err(not_shown)
+    /// Makes the folder in which the component sees the record of session `number`.
+    pub(super) fn make_view(&self, number: usize) -> Result<SessionView, Fault> {
+        SessionView::create(&self.dirs, number, self.record_of(number))
     }
 
     /// The folder of the record of session `number`, from 1.
@@ -155,21 +145,21 @@ impl Sessions {
         let launch = |what: String| Fault::new(FaultClass::Launch, what);
         let lane = self.lane.clone().ok_or_else(|| launch("the lane has no agent".into()))?;
         let place = self.list.lock().await.len();
-        if place >= SESSIONS {
-            let what = format!("an attempt may start {SESSIONS} sessions, and it wants one more");
+        if place >= MAX_SESSIONS {
+            let what = format!("an attempt may start {MAX_SESSIONS} sessions, and it wants one more");
             return Err(Fault::new(FaultClass::Limit, what));
         }
         let made = self.dirs.create_agent_dirs();
         made.map_err(|error| Fault::of_host("cannot make the agent's directories", &error))?;
-        let (observer, events) = mpsc::channel(WAITING);
+        let (observer, received) = mpsc::channel(MAX_WAITING_EVENTS);
         let number = u32::try_from(place + 1).unwrap_or(u32::MAX);
-        let patience = Patience::new(&self.limits);
-        self.intakes.lock().unwrap_or_else(PoisonError::into_inner).push(patience.intake());
+        let watchdog = Watchdog::new(&self.limits);
+        self.intakes.lock().unwrap_or_else(PoisonError::into_inner).push(watchdog.intake());
         self.timings.session_asked(place + 1);
         let timings = Arc::clone(&self.timings);
-        let watched = patience.wants_progress().then(|| Arc::clone(&self.dirs));
-        let told = forward(events, self.feed.clone(), number, timings);
-        let forwarder = tokio::spawn(watching(watched, Arc::clone(&patience), told));
+        let watched = watchdog.wants_progress().then(|| Arc::clone(&self.dirs));
+        let told = forward(received, self.events.clone(), number, timings);
+        let forwarder = tokio::spawn(watching(watched, Arc::clone(&watchdog), told));
         let mut transcript = Transcript::begin(&self.record_of(place + 1), &prompt, Arc::clone(&self.trees));
         let spec = SessionSpec {
             root: self.dirs.root.clone(),
@@ -182,16 +172,16 @@ impl Sessions {
             script: self.script.clone(),
             record_dir: Some(self.record_of(place + 1)),
             limits: SessionLimits::default(),
-            observer: Some(Observer::new(observer, patience.intake())),
+            observer: Some(Observer::new(observer, watchdog.intake())),
         };
         if place > 0 || (!self.seeded && holds_something(&self.dirs.config)) {
-            self.feed.touched().await;
+            self.events.setup_changed().await;
         }
         self.used.store(true, Ordering::Relaxed);
         let mut starting = self.starting.lock().await;
         *starting = Some(tokio::spawn(async move {
             let session = lane.start(spec).await.inspect_err(|fault| transcript.broke("start", fault))?;
-            Ok(Entry { session, patience, transcript, used: None, forwarder: Some(forwarder) })
+            Ok(Entry { session, watchdog, transcript, used: None, forwarder: Some(forwarder) })
         }));
         self.started(&mut starting).await?;
         Ok(place)
@@ -209,7 +199,7 @@ impl Sessions {
         // Before anything is waited for: a call that is dropped meanwhile must not lose the session.
         self.list.lock().await.push(Arc::new(tokio::sync::Mutex::new(entry)));
         if let Some(what) = unconfined {
-            self.feed.report(Report::Unconfined { what }).await;
+            self.events.report(Report::Unconfined { what }).await;
         }
         Ok(())
     }
@@ -226,8 +216,8 @@ impl Sessions {
         if let Err(fault) = entry.finish_turn().await {
             return self.note(Err(fault));
         }
-        let Entry { session, patience, transcript, .. } = &mut *entry;
-        let answer = match patience.wait(session.send(message.clone())).await {
+        let Entry { session, watchdog, transcript, .. } = &mut *entry;
+        let answer = match watchdog.wait(session.send(message.clone())).await {
             Ok(answer) => answer,
             Err(fault) if session.abort(&fault) => Err(fault),
             // Its turn is over. What is left, the end of its process and the next start, has limits of its own.
@@ -286,7 +276,7 @@ impl Sessions {
             }
             if let Some(lost) = entry.transcript.take_loss() {
                 let what = format!("artifacts: `host regrade` cannot replay this attempt: {lost}");
-                self.feed.report(Report::Cut { what }).await;
+                self.events.report(Report::Cut { what }).await;
             }
             self.remark(number, entry.session.remarks()).await;
             // The observer's sender goes with the session: the forwarder ends when all is told.
@@ -304,10 +294,10 @@ impl Sessions {
 
     async fn remark(&self, session: u32, remarks: Remarks) {
         for note in remarks.notes {
-            self.feed.report(Report::Note { text: format!("session {session}, {note}") }).await;
+            self.events.report(Report::Note { text: format!("session {session}, {note}") }).await;
         }
         if let Some(what) = remarks.cut {
-            self.feed.report(Report::Cut { what: format!("session {session}: {what}") }).await;
+            self.events.report(Report::Cut { what: format!("session {session}: {what}") }).await;
         }
     }
 
@@ -331,7 +321,7 @@ impl Sessions {
 impl Entry {
     async fn next_event(&mut self) -> Result<Option<SessionEvent>, Fault> {
         let answer = loop {
-            match self.patience.wait(self.session.next_event()).await {
+            match self.watchdog.wait(self.session.next_event()).await {
                 Ok(answer) => break answer,
                 Err(fault) if self.session.abort(&fault) => break Err(fault),
                 // It has come to its end just now.
@@ -349,93 +339,17 @@ impl Entry {
     }
 }
 
-/// The folder that a component sees at `/host/session`. It is made and opened before the agent runs and filled
-/// after it has ended, so nothing that the agent put in its place is followed or waited for.
-pub(super) struct Shown {
-    pub(super) folder: PathBuf,
-    opened: OwnedFd,
-    record: PathBuf,
-    dirs: Arc<AttemptDirs>,
-}
-
-impl Shown {
-    /// Copies what a component may see. The streams as received are left out: they tell which agent it was.
-    pub(super) fn fill(&self) -> Result<(), Fault> {
-        SHOWN.iter().try_for_each(|name| self.copy(name)).map_err(not_shown)
-    }
-
-    fn copy(&self, name: &str) -> io::Result<()> {
-        let (from, _) = host_fs::open_regular(CWD, &self.record.join(name)).map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidInput => {
-                io::Error::new(io::ErrorKind::InvalidData, format!("{name} is no regular file any more"))
-            }
-            _ => error,
-        })?;
-        match rustix::fs::unlinkat(&self.opened, name, AtFlags::empty()) {
-            Err(error) if error != rustix::io::Errno::NOENT => return Err(error.into()),
-            _ => {}
-        }
-        let to = host_fs::copy(&from, &self.opened, name)?;
-        // The host's record of a session: its size is the agent's talk, not what the attempt stores.
-        self.dirs.exclude_from_disk_use(&to.metadata()?);
-        Ok(())
-    }
-}
-
-/// Tells the dispatcher what a session's observer sees, up to a bound, and returns the last usage seen.
-async fn forward(mut events: mpsc::Receiver<SessionEvent>, feed: Feed, session: u32, timings: Arc<Timings>) -> Usage {
-    let (mut told, mut bytes, mut cut) = (0_u64, 0_usize, 0_u64);
-    let mut usage = Usage::default();
-    let mut spoke = false;
-    while let Some(event) = events.recv().await {
-        if !std::mem::replace(&mut spoke, true) {
-            timings.session_spoke(session as usize);
-        }
-        if let SessionEventKind::Usage(known) = &event.kind {
-            usage = known.clone();
-        }
-        bytes = bytes.saturating_add(weight(&event.kind));
-        if told < LOGGED_EVENTS && bytes <= LOGGED_BYTES {
-            told += 1;
-            feed.session(session, event).await;
-        } else {
-            cut += 1;
-        }
-    }
-    if cut > 0 {
-        let what = format!("{cut} more events of session {session} are only in its record, not in the event log");
-        feed.report(Report::Cut { what }).await;
-    }
-    usage
-}
-
-/// Carries out `task`, and looks for changes of `dirs` meanwhile.
-async fn watching<T>(dirs: Option<Arc<AttemptDirs>>, patience: Arc<Patience>, task: impl Future<Output = T>) -> T {
+/// Carries out `task`, and watches for changes of `dirs` meanwhile.
+async fn watching<T>(dirs: Option<Arc<AttemptDirs>>, watchdog: Arc<Watchdog>, task: impl Future<Output = T>) -> T {
     // Ends with this future.
     let mut looks = JoinSet::new();
     if let Some(dirs) = dirs {
-        looks.spawn(look_for_changes(dirs, patience));
+        looks.spawn(watch_changes(dirs, watchdog));
     }
     task.await
 }
 
-/// About how many bytes an event takes in the log.
-fn weight(kind: &SessionEventKind) -> usize {
-    match kind {
-        SessionEventKind::Message { text } => text.len(),
-        SessionEventKind::ToolCall { name, input, .. } => name.len() + input.to_string().len(),
-        SessionEventKind::ToolResult { output, .. } => output.len(),
-        SessionEventKind::Raw { line } => line.len(),
-        SessionEventKind::BackOff(back_off) => back_off.reason.len(),
-        SessionEventKind::Started { .. } | SessionEventKind::Usage(_) => 64,
-    }
-}
-
-fn not_shown(error: io::Error) -> Fault {
-    Fault::of_host("cannot show the session's record to the component", &error)
-}
-
-/// Stands where a session was.
+/// Takes the place of a session that has ended.
 struct Ended;
 
 impl Session for Ended {

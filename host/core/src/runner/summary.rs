@@ -18,7 +18,7 @@ pub(super) struct Tally {
     conditions: Conditions,
 }
 
-/// What can decide the exit code.
+/// The counts that decide the exit code.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Conditions {
     failed: bool,
@@ -80,7 +80,7 @@ impl Conditions {
         let fault = matches!(verdict, Verdict::Fault(_));
         self.fault |= fault;
         self.failed |= verdict.is_failure() && !fault;
-        // One that was not let run, because enough had failed elsewhere, says nothing of its lane.
+        // One that did not run because enough had failed elsewhere says nothing about its lane.
         if let Some(canary) = canary.filter(|_| !matches!(verdict, Verdict::Cancelled { .. })) {
             let all = if opens_lane(verdict) { &mut self.canaries_passed } else { &mut self.canaries_failed };
             all.insert(canary);
@@ -95,11 +95,11 @@ impl Conditions {
         if self.failed {
             code = ExitCode::ScenarioFailed;
         }
-        // Where a name means scenarios of several plugins, one that passes is enough.
+        // If a name stands for scenarios of several plugins, one that passes is enough.
         if !self.canaries_failed.is_subset(&self.canaries_passed) {
             code = ExitCode::CanaryFailed;
         }
-        // Only where nothing failed an assertion: a fault must not hide one.
+        // Only if no assertion failed: a fault must not hide that.
         if self.fault && !self.failed {
             code = ExitCode::Fault;
         }
@@ -107,7 +107,7 @@ impl Conditions {
     }
 }
 
-/// The exit code of a summary; one that this version does not know counts as a fault.
+/// The exit code of a summary; a verdict that this version does not know counts as a fault.
 #[must_use]
 pub fn exit_code(summary: &RunSummary) -> ExitCode {
     [ExitCode::Ok, ExitCode::ScenarioFailed, ExitCode::CanaryFailed, ExitCode::Interrupted]

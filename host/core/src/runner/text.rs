@@ -1,17 +1,17 @@
-//! Cutting text that others wrote.
+//! Cuts third-party text.
 
 use host_model::{AttemptRecord, Finding, Outcome, Report};
 
-/// Bytes of each text of an attempt's record and reports, what is said of a cut included.
+/// Bytes of each text of an attempt's record and reports, including the note about a cut.
 pub(super) const TEXT: usize = 64 << 10;
-/// Room for what is said of a cut.
+/// Bytes of the note about a cut.
 const CUT_NOTE: usize = 48;
 /// Bytes of all findings of one attempt: two events carry them, and there may be very many attempts.
-const FINDINGS: usize = 512 << 10;
-/// Bytes of each text of a finding for which there is no room any more.
+const MAX_FINDINGS: usize = 512 << 10;
+/// Bytes of each text of a finding beyond that.
 const BRIEF: usize = 200;
 
-/// The beginning of `text`, up to `most` bytes; what was cut is said.
+/// The beginning of `text`, up to `most` bytes, with a note about what was cut.
 pub(super) fn shortened(mut text: String, most: usize) -> String {
     if text.len() > most {
         let end = text.floor_char_boundary(most);
@@ -22,12 +22,12 @@ pub(super) fn shortened(mut text: String, most: usize) -> String {
     text
 }
 
-/// `text` in no more than [`TEXT`] bytes; what was cut is said in them.
+/// `text` in no more than [`TEXT`] bytes, including a note about what was cut.
 pub(super) fn fitted(text: String) -> String {
     if text.len() <= TEXT { text } else { shortened(text, TEXT - CUT_NOTE) }
 }
 
-/// A record all of whose texts are [`fitted`], whoever wrote them. Two events carry each.
+/// A record with all its texts [`fitted`]. Two events carry each.
 pub(super) fn fitted_record(mut record: AttemptRecord) -> AttemptRecord {
     match &mut record.outcome {
         Outcome::Fail { findings } => fit_findings(findings),
@@ -38,7 +38,7 @@ pub(super) fn fitted_record(mut record: AttemptRecord) -> AttemptRecord {
     record
 }
 
-/// The same of a report.
+/// The same for a report.
 pub(super) fn fitted_report(mut report: Report) -> Report {
     match &mut report {
         Report::Step { name: text }
@@ -55,9 +55,9 @@ pub(super) fn fitted_report(mut report: Report) -> Report {
     report
 }
 
-/// The first findings are whole; of those beyond the bound there is a little.
+/// The first findings stay whole; those beyond the limit are shortened.
 fn fit_findings(findings: &mut [Finding]) {
-    let mut room = FINDINGS;
+    let mut room = MAX_FINDINGS;
     for finding in findings {
         for text in [&mut finding.message].into_iter().chain(&mut finding.evidence) {
             fit(text);
@@ -126,7 +126,7 @@ mod tests {
         let record = AttemptRecord { outcome, duration_ms: 0, usage: Usage::default(), artifacts: None, kept: None };
         let Outcome::Fail { findings } = fitted_record(record).outcome else { panic!("it fails") };
         let all: usize = findings.iter().map(|it| it.message.len() + it.evidence.as_ref().unwrap().len()).sum();
-        assert!(all < FINDINGS + 200 * 2 * (BRIEF + CUT_NOTE), "{all}");
+        assert!(all < MAX_FINDINGS + 200 * 2 * (BRIEF + CUT_NOTE), "{all}");
         assert_eq!((findings.len(), findings[0].message.as_str()), (200, long.as_str()), "the first are whole");
         assert!(findings[199].message.ends_with(" bytes cut)"), "{}", findings[199].message);
     }

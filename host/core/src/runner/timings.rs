@@ -6,14 +6,14 @@ use std::{
 
 use serde::Serialize;
 
-/// When the parts of an attempt began and ended, kept as `timings.json` in its artifact folder while it happens.
+/// When the parts of an attempt began and ended, written to `timings.json` in its artifact folder while it runs.
 pub(super) struct Timings {
     began: Instant,
     folder: PathBuf,
     known: Mutex<Known>,
 }
 
-/// `timings.json`. Milliseconds; a moment counts from the beginning of the attempt, and what has not come is absent.
+/// `timings.json`. Milliseconds since the beginning of the attempt; what has not happened is absent.
 #[derive(Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Known {
@@ -23,7 +23,7 @@ struct Known {
     /// How long the component ran, the time of its sessions included.
     #[serde(skip_serializing_if = "Option::is_none")]
     call_ms: Option<u64>,
-    /// How long it took to end the sessions, keep what is kept and remove the directories.
+    /// How long it took to end the sessions, save artifacts and remove the directories.
     #[serde(skip_serializing_if = "Option::is_none")]
     clean_up_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -37,7 +37,7 @@ struct Known {
 struct SessionTimes {
     /// From 1.
     session: usize,
-    /// When it was asked for.
+    /// When it was requested.
     start_ms: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     first_event_ms: Option<u64>,
@@ -56,19 +56,19 @@ impl Timings {
         self.note(|known, now| known.set_up_ms = Some(now));
     }
 
-    /// Session `number`, from 1, is asked for.
+    /// Session `number`, from 1, is requested.
     pub(super) fn session_asked(&self, number: usize) {
         self.note(|known, now| {
             known.sessions.push(SessionTimes { session: number, start_ms: now, ..SessionTimes::default() });
         });
     }
 
-    /// Something was heard of session `number`.
+    /// Session `number` has sent its first event.
     pub(super) fn session_spoke(&self, number: usize) {
         self.note_session(number, |session, now| _ = session.first_event_ms.get_or_insert(now));
     }
 
-    /// Session `number` came to its conclusion.
+    /// Session `number` was concluded.
     pub(super) fn session_concluded(&self, number: usize) {
         self.note_session(number, |session, now| _ = session.concluded_ms.get_or_insert(now));
     }
@@ -96,12 +96,12 @@ impl Timings {
     }
 
     fn note(&self, change: impl FnOnce(&mut Known, u64)) {
-        // Held while it is written: a reader sees the later one last.
+        // Locked while it is written, so that the later version is written last.
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let now = u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX);
         change(&mut known, now);
         let json = serde_json::to_vec_pretty(&*known).unwrap_or_default();
-        // An attempt of which nothing is saved has no folder, and no verdict depends on this file.
+        // An attempt without artifacts has no folder, and no verdict depends on this file.
         let _ = host_fs::write_atomic(&self.folder.join("timings.json"), &json, host_fs::SHARED);
     }
 }

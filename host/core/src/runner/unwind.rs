@@ -1,5 +1,5 @@
-//! Panics, stopped where they must not reach further. What is shared afterwards is sound: locks that a panic poisoned
-//! are taken over by all who share them, since every change under them is complete by itself.
+//! Catches panics where they must not reach further. Shared data stays valid: every change under a lock is complete by
+//! itself, so poisoned locks are taken over.
 
 use std::{
     any::Any,
@@ -13,41 +13,41 @@ use std::{
 /// Waits for `work`.
 ///
 /// # Errors
-/// What a panic in it says.
-pub async fn caught<T>(work: impl Future<Output = T>) -> Result<T, String> {
+/// The message of a panic in it.
+pub async fn catch_panic<T>(work: impl Future<Output = T>) -> Result<T, String> {
     let mut work = pin!(work);
     let polled = |cx: &mut Context<'_>| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
         Ok(polled) => polled.map(Ok),
-        Err(panic) => Poll::Ready(Err(words_of(&*panic))),
+        Err(panic) => Poll::Ready(Err(panic_message(&*panic))),
     };
     poll_fn(polled).await
 }
 
 /// The same for work that does not wait.
-pub(super) fn caught_now<T>(work: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| words_of(&*panic))
+pub(super) fn catch_panic_now<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_message(&*panic))
 }
 
 thread_local! {
     static EXPECTED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// [`caught_now`] for what is known to panic. Whoever reports panics can tell by [`panic_is_expected`].
-pub(super) fn caught_expected<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+/// [`catch_panic_now`] for work that is known to panic. Panic hooks can check [`panic_is_expected`].
+pub(super) fn catch_expected_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     EXPECTED.set(true);
-    let done = caught_now(work);
+    let done = catch_panic_now(work);
     EXPECTED.set(false);
     done
 }
 
-/// Whether a panic in this thread is provided for, and nobody need hear of it.
+/// Whether a panic in this thread is expected and must not be reported.
 #[must_use]
 pub fn panic_is_expected() -> bool {
     EXPECTED.get()
 }
 
-/// What a panic says.
-pub(super) fn words_of(panic: &(dyn Any + Send)) -> String {
+/// The message of a panic.
+pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "it has no message".into())
@@ -58,17 +58,17 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_panic_becomes_its_words_and_the_rest_a_result() {
-        assert_eq!(caught(async { 7 }).await, Ok(7));
+    async fn a_panic_becomes_an_error_with_its_message() {
+        assert_eq!(catch_panic(async { 7 }).await, Ok(7));
         let late = async {
             tokio::task::yield_now().await;
             panic!("number {}", 3);
         };
-        assert_eq!(caught::<()>(late).await, Err("number 3".into()));
-        assert_eq!(caught_expected(panic_is_expected), Ok(true));
-        assert!(caught_expected::<()>(|| panic!("known")).is_err() && !panic_is_expected());
-        assert_eq!(caught_now(|| 7), Ok(7));
-        assert_eq!(caught_now::<()>(|| panic!("plain")), Err("plain".into()));
-        assert_eq!(caught_now::<()>(|| std::panic::panic_any(7)), Err("it has no message".into()));
+        assert_eq!(catch_panic::<()>(late).await, Err("number 3".into()));
+        assert_eq!(catch_expected_panic(panic_is_expected), Ok(true));
+        assert!(catch_expected_panic::<()>(|| panic!("known")).is_err() && !panic_is_expected());
+        assert_eq!(catch_panic_now(|| 7), Ok(7));
+        assert_eq!(catch_panic_now::<()>(|| panic!("plain")), Err("plain".into()));
+        assert_eq!(catch_panic_now::<()>(|| std::panic::panic_any(7)), Err("it has no message".into()));
     }
 }

@@ -1,4 +1,4 @@
-//! What a trial's attempts and expectations come to.
+//! The verdict on a trial, from its attempts and expectations.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use host_model::{
 };
 use host_suite::plan::PlannedTrial;
 
-/// Bytes of one earlier attempt's end in a reason.
+/// Bytes of an earlier attempt's outcome in a reason.
 const REASON: usize = 200;
 
 /// The verdict on a trial whose last attempt ended as `last`, and the others before as `earlier`.
@@ -44,8 +44,8 @@ pub(super) fn verdict_on(trial: &PlannedTrial, earlier: &[Outcome], last: Outcom
     }
 }
 
-/// The outcome that decides: the last one, unless it is a fault that came in place of a second look at a failed
-/// assertion. A fault says nothing about what was found before it. The note tells of the fault.
+/// The outcome that decides: the last one, unless it is a fault of a retry after a failed assertion. A fault says nothing
+/// about what was found before it. The note reports the fault.
 fn judged_one(earlier: &[Outcome], last: Outcome) -> (Outcome, Option<String>) {
     let failed = earlier.iter().rev().find(|outcome| matches!(outcome, Outcome::Fail { .. }));
     match (&last, failed) {
@@ -57,9 +57,9 @@ fn judged_one(earlier: &[Outcome], last: Outcome) -> (Outcome, Option<String>) {
     }
 }
 
-/// Whether another attempt follows number `attempt`, from 1, which ended as `outcome`. What was expected needs no
-/// second look.
-pub(super) fn is_tried_again(trial: &PlannedTrial, attempt: u32, outcome: &Outcome) -> bool {
+/// Whether another attempt follows number `attempt`, from 1, which ended as `outcome`. An expected outcome is not
+/// retried.
+pub(super) fn is_retried(trial: &PlannedTrial, attempt: u32, outcome: &Outcome) -> bool {
     let known = match outcome {
         Outcome::Fail { findings } => covers(&trial.expected, findings),
         Outcome::Fault(fault) => expects(&trial.expected, fault.class),
@@ -81,7 +81,7 @@ pub(super) fn in_a_line(outcome: &Outcome) -> String {
     };
     let mut lines = detail.lines();
     let mut line = lines.next().unwrap_or_default().to_owned();
-    // What it announces is the heart of it: the end of a stderr.
+    // The end of a stderr that it announces is the important part.
     if let Some(next) = lines.next().filter(|_| line.ends_with(':')) {
         line = format!("{line} {}", next.trim());
     }
@@ -94,12 +94,12 @@ fn covers(expected: &[ExpectedFailure], findings: &[Finding]) -> bool {
     !expected.is_empty() && findings.iter().all(is_expected)
 }
 
-/// Whether a fault of `class` was expected. What an expectation says is not trusted to be deterministic.
+/// Whether a fault of `class` was expected.
 fn expects(expected: &[ExpectedFailure], class: FaultClass) -> bool {
     class.is_deterministic() && expected.iter().any(|it| it.classes.contains(&class))
 }
 
-/// The fault, with a note where it was expected until a day that is over.
+/// The fault, with a note if it was expected until a day that has passed.
 fn with_expiry(trial: &PlannedTrial, mut fault: Fault) -> Fault {
     if let Some(it) = trial.expired.iter().find(|it| it.classes.contains(&fault.class)) {
         let note = format!("it was expected until {} ({}: {}), which is over", it.until, it.owner, it.reason);
@@ -187,7 +187,7 @@ mod tests {
             let retry = RetryRules { retries: 1, on: RetryCause::all().collect(), ..RetryRules::default() };
             let expected = matches!(class, FaultClass::Trap | FaultClass::Limit);
             let tried = PlannedTrial { retry, ..known.clone() };
-            assert_eq!(is_tried_again(&tried, 1, &outcome), !expected, "{class}");
+            assert_eq!(is_retried(&tried, 1, &outcome), !expected, "{class}");
             match judged(&known, outcome.clone()) {
                 Verdict::Xfail { findings, fault: Some(fault), expected: by } if expected => {
                     assert_eq!((findings.len(), fault.class, by.len()), (0, class, 1));
@@ -262,8 +262,8 @@ mod tests {
     fn an_expected_failure_is_not_tried_again() {
         let retry = RetryRules { retries: 1, on: RetryCause::all().collect(), ..RetryRules::default() };
         let known = PlannedTrial { retry, ..trial(vec![expecting(&["a"])], Vec::new()) };
-        assert!(!is_tried_again(&known, 1, &fail(&["a"])));
-        assert!(is_tried_again(&known, 1, &fail(&["a", "b"])) && !is_tried_again(&known, 2, &fail(&["b"])));
+        assert!(!is_retried(&known, 1, &fail(&["a"])));
+        assert!(is_retried(&known, 1, &fail(&["a", "b"])) && !is_retried(&known, 2, &fail(&["b"])));
     }
 
     #[test]

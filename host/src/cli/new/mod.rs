@@ -10,9 +10,9 @@ use std::{
 
 use super::{
     args::{Language, NewArgs},
-    failure::Failure,
     terminal,
 };
+use host_core::app::Error;
 use host_model::{ExitCode, check_name, shown};
 use host_wasm::component::CONTRACT;
 
@@ -23,23 +23,23 @@ const PLACEHOLDER: &str = "scenario-name";
 const VERSION_CONTROL: [&str; 7] = [".git", ".gitattributes", ".gitmodules", ".hg", ".jj", ".pijul", ".svn"];
 
 /// `host new`.
-pub(super) fn new(args: &NewArgs) -> Result<ExitCode, Failure> {
-    check_name(&args.name).map_err(|error| Failure::setup(error.to_string()))?;
+pub(super) fn new(args: &NewArgs) -> Result<ExitCode, Error> {
+    check_name(&args.name).map_err(|error| Error::setup(error.to_string()))?;
     if let Some(file) = taken(&args.name, args.lang) {
         let what = format!("`{}` is no name for a scenario here: the file `{file}` needs it; take another", args.name);
-        return Err(Failure::setup(what));
+        return Err(Error::setup(what));
     }
     let folder = args.dir.clone().unwrap_or_else(|| PathBuf::from(&args.name));
     let problem = |error: io::Error| match error.kind() {
-        io::ErrorKind::DirectoryNotEmpty => Failure::setup(format!(
+        io::ErrorKind::DirectoryNotEmpty => Error::setup(format!(
             "`{}` is not empty; nothing was written: name another folder with `--dir`",
             shown(&folder)
         )),
-        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => Failure::setup(format!(
+        io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => Error::setup(format!(
             "`{}` is, or lies in, a file; nothing was written: name another folder with `--dir`",
             shown(&folder)
         )),
-        _ => Failure::setup(format!("cannot write `{}`: {error}", shown(&folder))),
+        _ => Error::setup(format!("cannot write `{}`: {error}", shown(&folder))),
     };
     write(&folder, &args.name, args.lang).map_err(problem)?;
     terminal::output(&format!(

@@ -13,13 +13,13 @@ pub(super) enum Setup {
     /// The scenario, too: it has seeds of the config dir, or programs of its own.
     Seeded,
     /// The component wrote into the config dir before the agent started, or an earlier session of the attempt did.
-    Touched,
+    Changed,
 }
 
 impl Setup {
-    pub(super) fn of(scenario: &Scenario, touched: bool) -> Self {
+    pub(super) fn of(scenario: &Scenario, setup_changed: bool) -> Self {
         match scenario.fixture.config.is_some() || scenario.bin.is_some() {
-            _ if touched => Self::Touched,
+            _ if setup_changed => Self::Changed,
             true => Self::Seeded,
             false => Self::Plain,
         }
@@ -52,7 +52,7 @@ impl Breaker {
         let counts = match setup {
             Setup::Plain => true,
             Setup::Seeded => self.counts_seeded,
-            Setup::Touched => false,
+            Setup::Changed => false,
         };
         let fault = match outcome {
             Outcome::Fault(fault) if fault.class.is_lane_wide() && !counts => return None,
@@ -122,15 +122,15 @@ mod tests {
         let launch = fault(FaultClass::Launch);
         let mut breaker = Breaker::new(2, false);
         for trial in 0..9 {
-            for setup in [Setup::Seeded, Setup::Touched] {
+            for setup in [Setup::Seeded, Setup::Changed] {
                 assert_eq!(breaker.ended(trial, &launch, setup), None);
             }
         }
         assert_eq!(breaker.ended(10, &launch, Setup::Plain), None);
-        assert_eq!(breaker.ended(11, &launch, Setup::Touched), None, "it counts for neither side");
+        assert_eq!(breaker.ended(11, &launch, Setup::Changed), None, "it counts for neither side");
         assert!(breaker.ended(12, &launch, Setup::Plain).is_some());
         let mut all_seeded = Breaker::new(2, true);
-        assert_eq!(all_seeded.ended(0, &launch, Setup::Touched), None);
+        assert_eq!(all_seeded.ended(0, &launch, Setup::Changed), None);
         assert_eq!(all_seeded.ended(1, &launch, Setup::Seeded), None);
         assert!(all_seeded.ended(2, &launch, Setup::Seeded).is_some());
     }
@@ -139,11 +139,11 @@ mod tests {
     fn a_scenario_that_brings_seeds_or_programs_is_known() {
         let plain = Scenario::named("s");
         assert_eq!(Setup::of(&plain, false), Setup::Plain);
-        assert_eq!(Setup::of(&plain, true), Setup::Touched);
+        assert_eq!(Setup::of(&plain, true), Setup::Changed);
         let programs = Scenario { bin: Some("bin".into()), ..plain.clone() };
         assert_eq!(Setup::of(&programs, false), Setup::Seeded);
         let mut seeds = plain;
         seeds.fixture.config = Some("config".into());
-        assert_eq!((Setup::of(&seeds, false), Setup::of(&seeds, true)), (Setup::Seeded, Setup::Touched));
+        assert_eq!((Setup::of(&seeds, false), Setup::of(&seeds, true)), (Setup::Seeded, Setup::Changed));
     }
 }

@@ -16,10 +16,10 @@ struct Group {
     passed: bool,
 }
 
-/// What the verdict on a canary means for its lane.
+/// The effect of a canary's verdict on its lane.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Meaning {
-    /// So many canaries need not be waited for any more.
+pub(super) enum CanaryEffect {
+    /// The lane does not wait for this number of canaries any more.
     Passed(usize),
     /// Nothing: another one of its name has passed, or can still pass.
     Nothing,
@@ -42,24 +42,24 @@ impl Canaries {
         canaries
     }
 
-    /// A canary of `lane` has its verdict.
-    pub(super) fn judged(&mut self, lane: usize, entry: Option<&str>, id: &str, passed: bool) -> Meaning {
+    /// Records the verdict of a canary of `lane`.
+    pub(super) fn judged(&mut self, lane: usize, entry: Option<&str>, id: &str, passed: bool) -> CanaryEffect {
         let group = self.0.entry((lane, key(entry, id))).or_default();
         match (group.passed, passed) {
-            (true, _) => Meaning::Nothing,
+            (true, _) => CanaryEffect::Nothing,
             (false, true) => {
                 group.passed = true;
-                Meaning::Passed(group.trials)
+                CanaryEffect::Passed(group.trials)
             }
             (false, false) => {
                 group.failed += 1;
-                if group.failed < group.trials { Meaning::Nothing } else { Meaning::Failed }
+                if group.failed < group.trials { CanaryEffect::Nothing } else { CanaryEffect::Failed }
             }
         }
     }
 }
 
-/// A canary that no entry of a suite names stands for itself.
+/// The name that canaries are grouped by.
 fn key(entry: Option<&str>, id: &str) -> String {
     entry.unwrap_or(id).to_owned()
 }

@@ -90,7 +90,7 @@ impl Lanes {
     }
 
     /// Opens the lanes that have no canary to wait for any more, and names those that were not open before.
-    pub(super) fn open_what_may(&mut self) -> Vec<LaneName> {
+    pub(super) fn open_ready(&mut self) -> Vec<LaneName> {
         let ready = self.lanes.iter_mut().filter(|lane| lane.canaries_left == 0 && !lane.open);
         ready
             .map(|lane| {
@@ -149,7 +149,7 @@ mod tests {
         for (index, (jobs, canaries, rest)) in lanes.iter().enumerate() {
             all.add(LaneName(format!("l{index}")), *jobs, canaries.iter().copied(), rest.iter().copied());
         }
-        all.open_what_may();
+        all.open_ready();
         all
     }
 
@@ -182,10 +182,10 @@ mod tests {
         let mut all = lanes(9, &[(None, &[0, 1], &[2])]);
         assert_eq!(start_all(&mut all), [0, 1]);
         all.canaries_passed(0, 1);
-        assert!(all.open_what_may().is_empty());
+        assert!(all.open_ready().is_empty());
         all.canaries_passed(0, 1);
-        assert_eq!(all.open_what_may(), [LaneName("l0".into())]);
-        assert!(all.open_what_may().is_empty(), "a lane opens once");
+        assert_eq!(all.open_ready(), [LaneName("l0".into())]);
+        assert!(all.open_ready().is_empty(), "a lane opens once");
         assert_eq!(start_all(&mut all), [2]);
     }
 

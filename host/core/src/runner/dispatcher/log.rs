@@ -13,7 +13,7 @@ const BOUND: u64 = 1 << 30;
 /// About what an event takes that has no text of components or agents.
 const SMALL: u64 = 200;
 /// Findings of a record or a verdict that stay when the log is cut, and bytes of a text.
-const FINDINGS: usize = 20;
+const MAX_FINDINGS: usize = 20;
 const TEXT: usize = 200;
 
 /// How much the log has taken so far.
@@ -95,8 +95,8 @@ fn thin_verdict(verdict: &mut Verdict) {
 }
 
 fn thin_all(findings: &mut Vec<Finding>) {
-    let more = findings.len().saturating_sub(FINDINGS);
-    findings.truncate(FINDINGS);
+    let more = findings.len().saturating_sub(MAX_FINDINGS);
+    findings.truncate(MAX_FINDINGS);
     for finding in &mut *findings {
         thin(&mut finding.message);
         finding.evidence = None;
@@ -184,7 +184,7 @@ mod tests {
             let told: Vec<_> = log.take(finished).collect();
             let [EventKind::AttemptFinished { record, .. }] = &told[..] else { panic!("{told:?}") };
             let Outcome::Fail { findings: kept } = &record.outcome else { panic!("{record:?}") };
-            assert_eq!((kept.len(), kept[0].code.as_str()), (FINDINGS, "c0"));
+            assert_eq!((kept.len(), kept[0].code.as_str()), (MAX_FINDINGS, "c0"));
             assert!(kept[19].message.ends_with("(180 more findings cut)"), "{}", kept[19].message);
             let verdict = Verdict::Fault(Fault::new(FaultClass::Trap, "y".repeat(60_000)));
             let finished = EventKind::TrialFinished { trial: trial(), attempts: 1, duration_ms: 1, verdict };

@@ -1,7 +1,7 @@
-//! How a run, or a lane of it, comes to an end before everything has started.
+//! Ends a run, or a lane of it, before everything has started.
 
 use super::{Dispatcher, TrialState};
-use crate::runner::executor::Stop;
+use crate::runner::executor::StopRequest;
 use host_model::{EventKind, Verdict};
 
 impl Dispatcher<'_> {
@@ -14,24 +14,24 @@ impl Dispatcher<'_> {
         !self.is_stopping() && self.given_up[self.trials[index].lane].is_none()
     }
 
-    /// Nothing more of the lane starts, canaries included, and nothing is tried again.
-    pub(super) fn give_up(&mut self, lane: usize, reason: &str) {
+    /// Starts nothing more of the lane, canaries included, and retries nothing.
+    pub(super) fn abort(&mut self, lane: usize, reason: &str) {
         self.given_up[lane] = Some(reason.to_owned());
         for index in self.lanes.drain(lane) {
             self.finish_waiting(index, Verdict::Blocked { reason: reason.to_owned() });
         }
-        self.settle_retries(|state| state.lane == lane);
+        self.conclude_retries(|state| state.lane == lane);
     }
 
-    /// A trial that waits has its verdict: that of its last attempt, or `otherwise` when it never started.
+    /// Finishes a trial that waits: by its last attempt, or with `otherwise` if it never started.
     pub(super) fn finish_waiting(&mut self, index: usize, otherwise: Verdict) {
         let state = &self.trials[index];
-        let never_ended = state.ended.is_empty() && state.waits_for_room.is_none();
+        let never_ended = state.ended.is_empty() && state.waits_for_capacity.is_none();
         if never_ended { self.finish(index, otherwise) } else { self.conclude(index) }
     }
 
-    /// Of the trials that wait for a retry, those that are `meant` have the verdict of their last attempt.
-    fn settle_retries(&mut self, meant: impl Fn(&TrialState) -> bool) {
+    /// Finishes the trials for which `meant` holds and that wait for a retry, by their last attempt.
+    fn conclude_retries(&mut self, meant: impl Fn(&TrialState) -> bool) {
         let (settled, left): (Vec<_>, Vec<_>) =
             self.retries.iter().copied().partition(|(_, index)| meant(&self.trials[*index]));
         self.retries = left.into_iter().collect();
@@ -48,18 +48,18 @@ impl Dispatcher<'_> {
         let reason = format!("{} {noun} failed, and `max-fail` is {bound}", self.failed);
         self.emit(EventKind::Halted { reason: reason.clone() });
         self.halted = Some(reason.clone());
-        self.cancel_what_waits(&reason);
+        self.cancel_waiting(&reason);
     }
 
-    fn cancel_what_waits(&mut self, reason: &str) {
+    fn cancel_waiting(&mut self, reason: &str) {
         for index in self.lanes.drain_all() {
             self.finish_waiting(index, Verdict::Cancelled { reason: reason.to_owned() });
         }
-        self.settle_retries(|_| true);
+        self.conclude_retries(|_| true);
     }
 
-    /// The verdict on a trial of `lane` that was on its way and may not start any more.
-    pub(super) fn why_unstarted(&self, lane: usize) -> Verdict {
+    /// The verdict on a trial of `lane` that may not start any more.
+    pub(super) fn unstarted_verdict(&self, lane: usize) -> Verdict {
         match (&self.interrupted, &self.given_up[lane], &self.halted) {
             (Some(signal), ..) => Verdict::Cancelled { reason: interrupted_by(signal) },
             (None, Some(reason), _) => Verdict::Blocked { reason: reason.clone() },
@@ -70,14 +70,14 @@ impl Dispatcher<'_> {
     pub(super) fn interrupt(&mut self, signal: String) {
         let again = self.interrupted.is_some();
         // Attempts that have no receiver any more have ended.
-        let _ = self.stop.send(if again { Stop::Kill } else { Stop::Ask });
+        let _ = self.stop.send(if again { StopRequest::Kill } else { StopRequest::Graceful });
         if again {
             return;
         }
         self.emit(EventKind::Interrupted { signal: signal.clone() });
         let reason = interrupted_by(&signal);
         self.interrupted = Some(signal);
-        self.cancel_what_waits(&reason);
+        self.cancel_waiting(&reason);
     }
 }
 

@@ -10,8 +10,8 @@ use tokio::sync::mpsc;
 
 use self::fake::{Act, End, Events, Fake, events_of, lane, plan, ran, run, run_full, started, verdict};
 use super::*;
-use crate::runner::exit_code;
-use host_model::Finding;
+use crate::runner::{executor::MessageKind, exit_code};
+use host_model::{FaultClass, Finding, Outcome};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -159,16 +159,16 @@ async fn a_failed_assertion_beside_a_fault_decides_the_exit_code() {
 async fn vanish(ready: impl Fn(&Dispatcher<'_>) -> bool, heard: bool) -> Vec<Event> {
     let plan = plan(9, vec![lane("l", None, &["canary"], &["a"])]);
     let (fake, mut sink) = (Fake::new(), Events::default());
-    let (messages, mut inbox) = mpsc::channel(MESSAGES);
-    let (stop, _) = watch::channel(Stop::No);
+    let (messages, mut inbox) = mpsc::channel(MAX_MESSAGES);
+    let (stop, _) = watch::channel(StopRequest::None);
     let mut dispatcher = Dispatcher::new(&plan, Arc::new(fake), &mut sink, messages, stop);
-    dispatcher.start_what_may();
+    dispatcher.start_ready();
     while heard && !ready(&dispatcher) {
-        dispatcher.hear(inbox.recv().await.unwrap());
+        dispatcher.receive(inbox.recv().await.unwrap());
     }
     dispatcher.tasks.abort_all();
     let ended = dispatcher.tasks.join_next_with_id().await.unwrap();
-    dispatcher.hear_what_waits(&mut inbox);
+    dispatcher.receive_pending(&mut inbox);
     dispatcher.task_ended(ended);
     assert_eq!(dispatcher.unfinished, 0);
     assert_eq!(dispatcher.end().exit_code, 110);
@@ -214,7 +214,7 @@ async fn an_interrupt_cancels_what_waits_and_asks_what_runs_to_stop() {
     let plan = plan(2, vec![lane("l", None, &[], &["a", "b", "waits"])]);
     let log = run(&plan, Fake::new().every(Act::pass(seconds(60))).signal(seconds(5), "SIGINT")).await;
     assert_eq!(log.executed, ["l/a", "l/b"]);
-    assert_eq!(log.stops, [("l/a".to_owned(), Stop::Ask), ("l/b".to_owned(), Stop::Ask)]);
+    assert_eq!(log.stops, [("l/a".to_owned(), StopRequest::Graceful), ("l/b".to_owned(), StopRequest::Graceful)]);
     for trial in ["l/a", "l/b", "l/waits"] {
         assert_eq!(verdict(&log, trial).word(), "cancelled", "{trial}");
     }
@@ -232,7 +232,7 @@ async fn the_second_signal_ends_at_once_what_would_not_stop() {
         .signal(seconds(8), "SIGTERM")
         .signal(seconds(8), "SIGTERM");
     let log = run(&plan, fake).await;
-    assert_eq!(log.stops, [("l/a".to_owned(), Stop::Ask), ("l/a".to_owned(), Stop::Kill)]);
+    assert_eq!(log.stops, [("l/a".to_owned(), StopRequest::Graceful), ("l/a".to_owned(), StopRequest::Kill)]);
     assert_eq!(log.summary.wall_ms, 8_000);
     assert_eq!(log.summary.exit_code, 130);
     let interruptions = log.events.iter().filter(|event| matches!(event.kind, EventKind::Interrupted { .. })).count();
@@ -269,15 +269,15 @@ async fn a_run_without_trials_begins_and_ends() {
 async fn a_flood_of_messages_is_heard_in_portions() {
     let plan = plan(1, vec![lane("l", None, &[], &["a"])]);
     let (fake, mut sink) = (Fake::new(), Events::default());
-    let (messages, mut inbox) = mpsc::channel(4 * MESSAGES);
-    let (stop, _) = watch::channel(Stop::No);
+    let (messages, mut inbox) = mpsc::channel(4 * MAX_MESSAGES);
+    let (stop, _) = watch::channel(StopRequest::None);
     let mut dispatcher = Dispatcher::new(&plan, Arc::new(fake), &mut sink, messages.clone(), stop);
-    for _ in 0..3 * MESSAGES {
+    for _ in 0..3 * MAX_MESSAGES {
         let kind = MessageKind::Reported(host_model::Report::Note { text: "x".into() });
         messages.try_send(Message { trial: 0, attempt: 1, kind }).unwrap();
     }
-    dispatcher.hear_what_waits(&mut inbox);
-    assert_eq!(inbox.len(), 2 * MESSAGES);
+    dispatcher.receive_pending(&mut inbox);
+    assert_eq!(inbox.len(), 2 * MAX_MESSAGES);
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,28 +15,28 @@ pub(super) struct TrialState {
     pub(super) lane: usize,
     /// Attempts so far, the one under way included.
     pub(super) attempts: u32,
-    /// How its attempts ended. Those that the machine was too short for are left out, but for the last one.
+    /// How its attempts ended, without those that ran short, except for the last one.
     pub(super) ended: Vec<Outcome>,
-    /// Attempts that the machine was too short for.
+    /// Attempts that the machine ran short in.
     pub(super) short: u32,
-    /// How its last attempt ended, while it waits for room for another.
-    pub(super) waits_for_room: Option<Outcome>,
-    /// When its attempt started, as the room for attempts counts.
-    pub(super) era: u32,
+    /// How its last attempt ended, while it waits for the machine.
+    pub(super) waits_for_capacity: Option<Outcome>,
+    /// The generation of the capacity in which its attempt started.
+    pub(super) generation: u32,
     /// Milliseconds over all attempts that have ended.
     pub(super) duration_ms: u64,
     pub(super) phase: Phase,
-    /// Whether its component, or an earlier session of its attempt, had a hand in what the agent starts with.
-    pub(super) touched: bool,
+    /// Whether its component, or an earlier session of its attempt, changed what the agent starts with.
+    pub(super) setup_changed: bool,
 }
 
-/// What a trial is at.
+/// The phase of a trial.
 pub(super) enum Phase {
     /// In its lane's queue.
     Waiting,
-    /// Its attempt has a task, which has not asked for leave to start yet.
-    Asked,
-    /// Its attempt was given leave to start.
+    /// Its attempt has a task, which has not requested to start yet.
+    Spawned,
+    /// Its attempt was allowed to start.
     Running { since: Instant },
     /// Its attempt ended, and another follows when it is due.
     Retrying,
@@ -52,31 +52,31 @@ impl TrialState {
             attempts: 0,
             ended: Vec::new(),
             short: 0,
-            waits_for_room: None,
-            era: 0,
+            waits_for_capacity: None,
+            generation: 0,
             duration_ms: 0,
             phase: Phase::Waiting,
-            touched: false,
+            setup_changed: false,
         }
     }
 
     /// Whether attempt number `attempt` has a task and no record yet.
     pub(super) fn is_under_way(&self, attempt: u32) -> bool {
-        attempt == self.attempts && matches!(self.phase, Phase::Asked | Phase::Running { .. })
+        attempt == self.attempts && matches!(self.phase, Phase::Spawned | Phase::Running { .. })
     }
 
-    /// The trial as a status tells it, if it runs or waits for its retry, which is due at `due`.
+    /// The trial in a status report, if it runs or waits for its retry, which is due at `due`.
     pub(super) fn running(&self, due: Option<Instant>) -> Option<RunningTrial> {
-        let told = |attempt, elapsed_ms, retry_in_ms| {
+        let row = |attempt, elapsed_ms, retry_in_ms| {
             Some(RunningTrial { id: self.trial.id.clone(), attempt, elapsed_ms, retry_in_ms })
         };
         match self.phase {
-            Phase::Running { since } => told(self.attempts, millis(since.elapsed()), None),
+            Phase::Running { since } => row(self.attempts, millis(since.elapsed()), None),
             Phase::Retrying => {
                 let left = due.map(|due| millis(due.saturating_duration_since(Instant::now())));
-                told(self.attempts + 1, 0, Some(left.unwrap_or(0)))
+                row(self.attempts + 1, 0, Some(left.unwrap_or(0)))
             }
-            Phase::Waiting | Phase::Asked | Phase::Finished => None,
+            Phase::Waiting | Phase::Spawned | Phase::Finished => None,
         }
     }
 }

@@ -13,7 +13,10 @@ use tokio::{
 
 use super::super::*;
 use crate::runner::executor::Executing;
-use host_model::{Confinement, Finding, GrantItem, LaneName, Report, RunId, RunRules, Scenario, TrialId};
+use host_model::{
+    AttemptRecord, Confinement, Fault, FaultClass, Finding, GrantItem, LaneName, Outcome, Report, RunId, RunRules,
+    Scenario, TrialId,
+};
 use host_suite::config::LaneKind;
 use host_suite::plan::{LanePlan, PlannedTrial};
 
@@ -96,7 +99,7 @@ pub(super) struct Fake {
 struct Seen {
     executed: Vec<String>,
     over: Vec<String>,
-    stops: Vec<(String, Stop)>,
+    stops: Vec<(String, StopRequest)>,
     running: BTreeMap<String, usize>,
     most_at_once: usize,
     most_in_lane: BTreeMap<String, usize>,
@@ -165,8 +168,8 @@ impl Executor for Fake {
         &'a self,
         trial: &'a PlannedTrial,
         attempt: u32,
-        feed: &'a Feed,
-        mut stop: watch::Receiver<Stop>,
+        events: &'a AttemptEvents,
+        mut stop: watch::Receiver<StopRequest>,
     ) -> Executing<'a> {
         Box::pin(async move {
             let _running = Running::enter(self, &trial.id);
@@ -176,23 +179,23 @@ impl Executor for Fake {
             let act = self.acts.get(&numbered).or_else(|| self.acts.get(&name)).unwrap_or(&self.otherwise).clone();
             let began = Instant::now();
             for number in 0..act.notes {
-                feed.report(Report::Note { text: number.to_string() }).await;
+                events.report(Report::Note { text: number.to_string() }).await;
             }
             if act.talks_on {
-                let feed = feed.clone();
+                let events = events.clone();
                 let later = act.time + Duration::from_secs(1);
                 tokio::spawn(async move {
                     sleep(later).await;
-                    feed.report(Report::Note { text: "still here".into() }).await;
+                    events.report(Report::Note { text: "still here".into() }).await;
                 });
             }
             let stopped = async {
-                let mut last = Stop::No;
+                let mut last = StopRequest::None;
                 loop {
                     let _ = stop.wait_for(|stop| *stop != last).await;
                     last = *stop.borrow();
                     self.seen().stops.push((name.clone(), last));
-                    if last == Stop::Kill || !act.stubborn {
+                    if last == StopRequest::Kill || !act.stubborn {
                         return;
                     }
                 }
@@ -207,7 +210,7 @@ impl Executor for Fake {
         })
     }
 
-    fn over(&self, trial: &PlannedTrial) {
+    fn trial_finished(&self, trial: &PlannedTrial) {
         self.seen().over.push(trial.id.to_string());
     }
 }
@@ -250,7 +253,7 @@ pub(super) struct Log {
     pub(super) over: Vec<String>,
     /// What attempts were told.
     /// Sorted: which of several attempts hears of a stop first is nobody's promise.
-    pub(super) stops: Vec<(String, Stop)>,
+    pub(super) stops: Vec<(String, StopRequest)>,
     pub(super) most_at_once: usize,
     pub(super) most_in_lane: BTreeMap<String, usize>,
 }

@@ -10,7 +10,10 @@ use super::{
     fake::{Act, End, Fake, Log, lane, plan, run, started, verdict},
     seconds,
 };
-use host_model::{CountsAs, ExpectedFailure, Grants, RetryCause, RetryRules, Scenario, ScenarioId, TrialId};
+use host_model::{
+    CountsAs, ExpectedFailure, Fault, FaultClass, Grants, Outcome, RetryCause, RetryRules, Scenario, ScenarioId,
+    TrialId,
+};
 use host_suite::plan::{LanePlan, PlannedTrial};
 
 fn fault(class: FaultClass, after: Duration) -> Act {

@@ -12,7 +12,7 @@ use super::{
     fake::{Act, End, Fake, Log, lane, plan, run, trial_of},
     policy::retried,
 };
-use host_model::ExitCode;
+use host_model::{ExitCode, Fault, FaultClass, Outcome};
 use host_suite::plan::LanePlan;
 
 #[derive(Clone, Debug)]
