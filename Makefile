@@ -45,9 +45,10 @@ test-languages: plugins ## Test `host new` in Rust, C, Go, JavaScript and Python
 lint: tools ## Check formatting, lints, documentation and scripts
 	@for script in $(SCRIPTS); do bash -n "$$script" || exit 1; done
 	@if command -v shellcheck >/dev/null; then shellcheck $(SCRIPTS); else echo 'lint: no shellcheck here, scripts are only parsed'; fi
+	.ci/structure
 	$(CARGO) fmt --all --check
 	cd plugins && $(CARGO) fmt --all --check
-	cd host/tests/acp-agent && $(CARGO) fmt --check
+	cd host/cli/tests/acp-agent && $(CARGO) fmt --check
 	cd plugins && $(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS=-Dwarnings $(CARGO) doc --locked --no-deps --workspace

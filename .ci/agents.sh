@@ -2,14 +2,14 @@
 # Installs the real agents where they are not there yet, then runs the tests that need them; with the argument `bench`
 # it measures instead what the host adds to their start, and with `install` it only installs.
 #
-# They come from the npm registry, in the versions that host/tests/agents/package-lock.json pins, and no script of a
+# They come from the npm registry, in the versions that host/cli/tests/agents/package-lock.json pins, and no script of a
 # package is run. AGENTS_CACHE names the folder that keeps them, .agents when unset; what is whole there is used without
 # asking npm. .agents/node_modules leads to them.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 exec </dev/null
 
-pinned=host/tests/agents
+pinned=host/cli/tests/agents
 cache=${AGENTS_CACHE:-.agents}
 mkdir -p "$cache"
 cache=$(cd "$cache" && pwd)
@@ -67,7 +67,7 @@ case ${1:-test} in
         ;;
     test)
         # An agent of the protocol's own library.
-        "$cargo" build --locked --manifest-path host/tests/acp-agent/Cargo.toml --target-dir target/acp-agent
+        "$cargo" build --locked --manifest-path host/cli/tests/acp-agent/Cargo.toml --target-dir target/acp-agent
         # Each of them runs many agents: more at once only make each other late.
         "$cargo" test --locked -p host --test agents -- --ignored --test-threads=2
         ;;

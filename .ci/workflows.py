@@ -301,8 +301,8 @@ class Action(unittest.TestCase):
         (vendored / ".github/actions/host").mkdir(parents=True)
         shutil.copy(REPOSITORY / "Cargo.toml", vendored)
         shutil.copy(REPOSITORY / "Cargo.lock", vendored)
-        (vendored / "host/src").mkdir(parents=True)
-        (vendored / "host/Cargo.toml").touch()
+        (vendored / "host/cli/src").mkdir(parents=True)
+        (vendored / "host/cli/Cargo.toml").touch()
         (vendored / "wit").mkdir()
         runner = Runner(self.workspace, path=f"{tools}:{os.environ['PATH']}", plugins="my plugins/ensign-cycle.wasm")
         runner.action = vendored / ".github/actions/host"
@@ -330,7 +330,7 @@ class Action(unittest.TestCase):
         self.assertEqual(
             noted.read_text(),
             f"rustup run {rust} cargo --version\n"
-            f"cargo {rust} {REPOSITORY} install --locked --path host --root {folder} --target-dir {first.temp}/host-target\n",
+            f"cargo {rust} {REPOSITORY} install --locked --path host/cli --root {folder} --target-dir {first.temp}/host-target\n",
         )
         self.assertFalse([step for step in first.steps if step.used and "key" in step.used], "a cache that nobody asked for")
         again = self.act(host="", cache="true", path=path, temp=first.temp, plugins="my plugins/ensign-cycle.wasm")

@@ -26,9 +26,9 @@ pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the crate is in host/testing").to_owned()
 }
 
-/// A file or directory of `host/tests/fixtures`.
+/// A file or directory of `host/cli/tests/fixtures`.
 pub fn fixture(path: &str) -> PathBuf {
-    repository().join("host/tests/fixtures").join(path)
+    repository().join("host/cli/tests/fixtures").join(path)
 }
 
 /// A test guest, built by `make plugins`.

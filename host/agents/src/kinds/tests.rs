@@ -23,7 +23,7 @@ pub(crate) fn recorded(agent: &str, version: &str, case: &str) -> String {
 }
 
 fn streams() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/streams")
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../cli/tests/fixtures/streams")
 }
 
 /// Parses a recorded stream.

@@ -1,6 +1,6 @@
 //! The rules of the Jenkins xUnit plugin's schema (`junit-10.xsd`, in its form with `flakyFailure`): which elements and
 //! attributes there may be, where, which are required, and where text may stand. Here they are in our own words, for
-//! every test run; `.ci/junit-xsd` holds the same documents to the file itself, `host/tests/fixtures/junit-10.xsd`.
+//! every test run; `.ci/junit-xsd` holds the same documents to the file itself, `host/cli/tests/fixtures/junit-10.xsd`.
 
 use quick_xml::{
     Reader,

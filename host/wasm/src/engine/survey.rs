@@ -310,7 +310,7 @@ mod tests {
 
     #[test]
     fn components_of_the_asynchronous_abi_do_not_fit_the_pool() {
-        let fibers = include_str!("../../../tests/fixtures/fibers.wat");
+        let fibers = include_str!("../../../cli/tests/fixtures/fibers.wat");
         assert!(!survey(fibers).fits_pool());
         for (function, fits) in [
             ("(core func (canon lower (func $f)))", true),

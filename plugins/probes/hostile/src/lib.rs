@@ -1,4 +1,4 @@
-//! Guests that do not end as they should. What the host makes of each is in host/tests/it/hostile.rs.
+//! Guests that do not end as they should. What the host makes of each is in host/cli/tests/it/hostile.rs.
 
 mod answers;
 mod floods;

@@ -24,7 +24,7 @@
 //!
 //! Messages are parsed by hand instead of with the types of the crate `agent-client-protocol`: lines must be recorded
 //! as received, unknown kinds, fields and versions must do no harm, and the crate would own both ends of the pipe.
-//! `host/tests/agents/acp_library.rs` checks the messages against that crate.
+//! `host/cli/tests/agents/acp_library.rs` checks the messages against that crate.
 //!
 //! An error response is a fault, see [`ProviderError`]; -32000 means that a login is
 //! required. Before the first prompt, unknown errors are faults of class `launch`. A turn that exceeds the agent's own

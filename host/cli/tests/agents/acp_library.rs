@@ -1,4 +1,4 @@
-//! The lane kind `acp` against an agent of the protocol's own library, `host/tests/acp-agent`: what the host sends is
+//! The lane kind `acp` against an agent of the protocol's own library, `host/cli/tests/acp-agent`: what the host sends is
 //! what the library takes, and what the library sends is understood.
 
 use host_agents::{HostProgram, LaneKind, Protection, Session, create_lane};

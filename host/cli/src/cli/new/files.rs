@@ -18,7 +18,7 @@ macro_rules! set {
         Set {
             folder: $folder,
             place: $place,
-            files: &[$(($path, include_str!(concat!("../../../../plugins/", $folder, "/", $path)))),+],
+            files: &[$(($path, include_str!(concat!("../../../../../plugins/", $folder, "/", $path)))),+],
         }
     };
 }
@@ -183,7 +183,7 @@ static RUST_PACKAGE: Set = Set {
     folder: "",
     place: "plugin/",
     files: &[
-        ("Cargo.lock", include_str!("../../../../plugins/Cargo.lock")),
-        ("sdk/Cargo.toml", include_str!("../../../../plugins/sdk/Cargo.toml")),
+        ("Cargo.lock", include_str!("../../../../../plugins/Cargo.lock")),
+        ("sdk/Cargo.toml", include_str!("../../../../../plugins/sdk/Cargo.toml")),
     ],
 };

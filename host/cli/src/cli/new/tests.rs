@@ -8,7 +8,7 @@ const ALL: [Language; 5] = [Language::Rust, Language::C, Language::Go, Language:
 const MADE: &[&str] = &["target", "build", "node_modules", "__pycache__", ".venv", ".host"];
 
 fn in_repository(folder: &str) -> BTreeSet<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins").join(folder);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins").join(folder);
     let mut found = BTreeSet::new();
     let mut waiting = vec![root.clone()];
     while let Some(folder) = waiting.pop() {
@@ -118,7 +118,7 @@ fn a_name_that_a_file_of_the_template_has_is_taken() {
 #[test]
 fn the_rust_template_is_built_with_the_versions_of_the_sdk_here() {
     let of = |path: &str| {
-        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../plugins").join(path)).unwrap();
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins").join(path)).unwrap();
         let manifest: toml::Table = text.parse().unwrap();
         (manifest["workspace"]["dependencies"].as_table().unwrap().clone(), manifest["profile"].clone())
     };
@@ -133,7 +133,7 @@ fn the_rust_template_is_built_with_the_versions_of_the_sdk_here() {
 #[test]
 fn the_javascript_template_is_built_with_the_versions_that_are_tested() {
     let read = |path: &str| {
-        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path)).unwrap();
+        let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path)).unwrap();
         serde_json::from_str::<serde_json::Value>(&text).unwrap()
     };
     let template = read("plugins/templates/js/package.json");
