@@ -15,7 +15,7 @@ use super::{
 use host_core::{
     app::{
         self, CheckReport, Error, LaneReport, Message,
-        text::{counted, few},
+        text::{few, plural},
     },
     runner::Signal,
 };
@@ -92,7 +92,7 @@ fn text(report: &CheckReport) -> String {
     text.extend(report.lanes.iter().map(lane_text));
     let counts = [(report.errors.len(), "error"), (report.warnings.len(), "warning")];
     let counts = counts.into_iter().filter(|(count, _)| *count > 0);
-    let problems = counts.map(|(count, what)| counted(count, what)).collect::<Vec<_>>().join(" and ");
+    let problems = counts.map(|(count, what)| plural(count, what)).collect::<Vec<_>>().join(" and ");
     text.push_str(&match (report.errors.is_empty(), problems.is_empty()) {
         (true, true) => "sound\n".to_owned(),
         (true, false) => format!("sound, with {problems}\n"),

@@ -7,7 +7,7 @@ use super::{
 };
 use host_core::app::{
     self, Error, Suite,
-    text::{MAX_NAMED, counted, few, one_line},
+    text::{MAX_NAMED, few, one_line, plural},
 };
 use host_model::{
     Canary, ConfinementMode, ExitCode, ExpectedFailure, Grant, GrantItem, Limits, RetryRules, ScenarioShape, shown,
@@ -29,7 +29,7 @@ pub(super) async fn list(args: &ListArgs) -> Result<ExitCode, Error> {
 fn human(lane: &LanePlan, suite: &Suite) -> String {
     let trials: Vec<&PlannedTrial> = lane.canaries.iter().chain(&lane.rest).map(AsRef::as_ref).collect();
     let jobs = lane.jobs.map_or(String::new(), |jobs| format!(", up to {jobs} at once"));
-    let count = counted(trials.len(), "scenario");
+    let count = plural(trials.len(), "scenario");
     let facts = lane_facts(lane);
     let mut text = format!("lane {} ({}{facts}{jobs}): {count}\n", lane.name, lane.kind.as_str());
     if let Some(reason) = &lane.skipped {

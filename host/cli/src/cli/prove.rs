@@ -8,7 +8,7 @@ use super::{
 };
 use host_core::app::{
     self, Error, Proof,
-    text::{counted, few, one_line},
+    text::{few, one_line, plural},
 };
 use host_model::{ExitCode, ReporterKind};
 
@@ -23,11 +23,11 @@ pub(super) async fn prove(args: &ProveArgs) -> Result<ExitCode, Error> {
     let problems: usize = proofs.iter().map(|proof| proof.problems.len()).sum();
     let agents: usize = proofs.iter().map(|proof| proof.agents.len()).sum();
     let clauses: usize = proofs.iter().map(|proof| proof.clauses.len()).sum();
-    let (agents, clauses) = (counted(agents, "agent"), counted(clauses, "clause"));
+    let (agents, clauses) = (plural(agents, "agent"), plural(clauses, "clause"));
     let seconds = proved.run.summary.wall_ms as f64 / 1000.0;
     text.push_str(&match problems {
         0 => format!("proved: {agents} judged rightly, {clauses} each needed, in {seconds:.2}s\n"),
-        _ => format!("not proved: {} with {agents} and {clauses}, in {seconds:.2}s\n", counted(problems, "problem")),
+        _ => format!("not proved: {} with {agents} and {clauses}, in {seconds:.2}s\n", plural(problems, "problem")),
     });
     let code = if problems == 0 { ExitCode::Ok } else { ExitCode::ScenarioFailed };
     Ok(terminal::result(&text, code))

@@ -3,7 +3,7 @@ use super::{
     lanes::skip_lanes,
     load::{LoadSettings, Suite, today},
     notices::Notices,
-    text::quoted,
+    text::backquoted,
 };
 use host_model::RunRules;
 use host_suite::config::Settings;
@@ -35,7 +35,10 @@ pub async fn list(settings: &ListSettings, notices: &dyn Notices) -> Result<List
     let selection = Selection { filters: settings.filters.clone(), no_canary: false, today: today() };
     let mut plan = plan(suite.scenarios.clone(), &without_repetitions(suite.settings.clone()), &selection);
     if plan.trials().next().is_none() && !settings.filters.is_empty() {
-        notices.warning(Message::plain(format!("no scenario's name contains {}", quoted(&settings.filters))));
+        notices.warning(Message::plain(format!(
+            "no scenario's name contains {}",
+            backquoted(&settings.filters).join(" or ")
+        )));
     }
     skip_lanes(&mut plan);
     Ok(Listing { suite, plan })

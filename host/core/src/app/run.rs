@@ -6,7 +6,7 @@ use super::{
     notices::Notices,
     paths::current_dir,
     reports::RunHooks,
-    text::{few, quoted},
+    text::{backquoted, few},
 };
 use crate::runner::Agents;
 use host_model::ExitCode;
@@ -108,7 +108,7 @@ fn warn_of_absent_canaries(suite: &Suite, notices: &dyn Notices) {
 fn nothing_to_run(filters: &[String], known: &[&str]) -> String {
     let mut what = String::from("nothing to run");
     if !filters.is_empty() {
-        what = format!("nothing to run: no scenario's name contains {}", quoted(filters));
+        what = format!("nothing to run: no scenario's name contains {}", backquoted(filters).join(" or "));
         if let Some(near) = filters.iter().find_map(|filter| nearest(filter, known.iter().copied())) {
             what.push_str(&format!("; did you mean `{near}`?"));
         }

@@ -47,7 +47,7 @@ pub enum ComparisonKind {
     },
 }
 
-/// How a trial is counted.
+/// How a trial is plural.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
     /// The same verdict.
@@ -65,7 +65,7 @@ pub enum Change {
 }
 
 impl Comparison {
-    /// How it is counted.
+    /// How it is plural.
     #[must_use]
     pub fn change(&self) -> Change {
         match &self.kind {

@@ -109,7 +109,7 @@ impl Work {
     }
 }
 
-/// Why a trial is neither graded nor counted.
+/// Why a trial is neither graded nor plural.
 enum NotGraded {
     /// No plugin contains its scenario.
     Gone(String),
