@@ -49,6 +49,20 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// One word: the verdict's, or the class of a fault.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail { .. } => "fail",
+            Self::Skip { .. } => "skip",
+            Self::Fault(fault) => fault.class.as_str(),
+            Self::Cancelled { .. } => "cancelled",
+        }
+    }
+}
+
 /// The judgement on a trial over its attempts and expectations.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "verdict", rename_all = "kebab-case", rename_all_fields = "kebab-case")]

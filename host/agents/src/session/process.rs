@@ -92,6 +92,7 @@ impl AgentProcess {
         let (mut supervisor, control) =
             spawn_supervisor(host, command, session).map_err(|error| format!("cannot start {program}: {error}"))?;
         suspension::register(pid_of(&supervisor));
+        tracing::debug!(program, args = ?command.args, supervisor = supervisor.id(), "starting the agent's process");
         let streams = supervisor.stdout.take().zip(supervisor.stderr.take());
         let (orders, order_receiver) = watch::channel(None);
         let (state_sender, state) = watch::channel(ProcessState { program, ..ProcessState::default() });

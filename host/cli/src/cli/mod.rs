@@ -7,6 +7,7 @@ mod componentize;
 mod inherited;
 mod inspect;
 mod list;
+mod log;
 mod messages;
 mod new;
 mod notices;
@@ -78,7 +79,13 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Ending {
         Command::Agent(args) => Ending(args.helper().run()),
         Command::Adapt(args) => Ending(args.helper().run()),
         Command::Compile(args) => Ending(args.helper().run()),
-        command => in_runtime(command).into(),
+        command => match log::start() {
+            Ok(()) => in_runtime(command).into(),
+            Err(message) => {
+                terminal::error(message);
+                ExitCode::Usage.into()
+            }
+        },
     }
 }
 

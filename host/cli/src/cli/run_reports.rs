@@ -10,6 +10,7 @@ use rustix::stdio;
 
 use super::{
     args::Color,
+    log,
     process::{raise_open_files, return_large_blocks},
     signals::{self, Stopping},
     terminal::{self, Data, Stream},
@@ -81,6 +82,7 @@ impl RunHooks for RunReports {
 
     fn add_reports(&mut self, reporter: &mut Reporter, context: &ReportContext<'_>) -> Result<(), Error> {
         self.kinds = self.fixed.clone().unwrap_or_else(|| context.kinds.to_vec());
+        log::redact(context.secrets);
         let has = |kind| self.kinds.contains(&kind);
         if has(ReporterKind::Junit) {
             let path = context.directory.join("junit.xml");

@@ -16,7 +16,7 @@ use rustix::{
     stdio,
 };
 
-use super::messages::rendered;
+use super::{log, messages::rendered};
 use host_core::app::Error;
 use host_model::ExitCode;
 use host_report::{is_interrupted, visible};
@@ -134,7 +134,8 @@ fn colored(is_terminal: bool, variable: impl Fn(&str) -> Option<String>) -> bool
 /// Whether lines on this terminal can be drawn again: it knows how to move the cursor, and no CI system records it.
 pub(super) fn is_live(terminal: impl AsFd) -> bool {
     let term = std::env::var_os("TERM").map(|term| term.to_string_lossy().into_owned());
-    rustix::termios::isatty(terminal) && std::env::var_os("CI").is_none() && !dumb(term.as_deref())
+    let is_drawn = rustix::termios::isatty(terminal) && std::env::var_os("CI").is_none() && !dumb(term.as_deref());
+    is_drawn && !log::is_enabled()
 }
 
 fn dumb(term: Option<&str>) -> bool {

@@ -67,6 +67,33 @@ fn a_secret_is_nowhere_however_the_agent_tells_it() {
     }
 }
 
+#[test]
+fn diagnostics_name_each_attempt_and_session_and_no_secret() {
+    let suite = suite("echo done", &format!("credentials = [\"PLANTED\"]\nargs = [\"--key={SECRET}\"]"));
+    let run = |log: &str| {
+        let mut command = suite.host_command(&suite.path(""), ["run"]);
+        command.env("PLANTED", SECRET).env("HOST_LOG", log);
+        suite.start_command(command).finish()
+    };
+    let logged = run("debug");
+    logged.exits(0);
+    for part in [
+        "run{id=",
+        "attempt{trial=mine/work number=1}",
+        "session{number=1}",
+        "starting the agent's process",
+        "--key=***",
+    ] {
+        assert!(logged.stderr.contains(part), "{part}: {}", logged.told());
+    }
+    assert!(!logged.told().contains(SECRET), "{}", logged.told());
+    assert!(!run("").exits(0).stderr.contains("DEBUG"));
+    assert!(!run("host_wasm=debug").exits(0).stderr.contains("attempt{"));
+    let refused = run("host=loud");
+    refused.exits(2);
+    assert!(refused.stderr.starts_with("error: invalid value 'host=loud' for HOST_LOG: "), "{}", refused.told());
+}
+
 /// A call from one part of a composed component to another goes through an adapter, whose globals wasmtime knows no
 /// place for in a core dump: it panics.
 #[test]

@@ -6,6 +6,7 @@ use std::{
 };
 
 use tokio::{sync::mpsc, task::JoinHandle};
+use tracing::{Instrument, debug_span};
 
 use super::{
     artifacts::RunArtifacts,
@@ -114,8 +115,9 @@ impl Execution<'_> {
             regrades: self.regrades.clone(),
         };
         let mut sink = FanOut::new(hooks, watch, &mut reporter);
-        let summary =
-            catch_panic(dispatch(self.plan, context, Arc::clone(&executor) as Arc<_>, &mut sink, signals)).await;
+        let span = debug_span!("run", id = %context.run);
+        let dispatched = dispatch(self.plan, context, Arc::clone(&executor) as Arc<_>, &mut sink, signals);
+        let summary = catch_panic(dispatched.instrument(span)).await;
         // What was judged is reported, also when the run broke off.
         reporter.finish();
         let Ok(summary) = summary else {

@@ -16,6 +16,8 @@ use tokio::{
     task::block_in_place,
 };
 
+use tracing::{Instrument, debug, debug_span};
+
 use self::cleanup::{Cleanup, UnredactedFolders};
 use super::{
     audit::RunAudit,
@@ -361,13 +363,18 @@ impl Executor for AttemptExecutor {
         events: &'a AttemptEvents,
         stop: watch::Receiver<StopRequest>,
     ) -> Executing<'a> {
-        Box::pin(async move {
+        let span = debug_span!("attempt", trial = %trial.id, number = attempt);
+        let attempt = async move {
+            debug!("starting");
             let redactor = self.grants.redactor(&trial.id).unwrap_or_else(|| self.agents.redactor(&trial.id));
             let events = events.redacted(redactor);
             let began = Instant::now();
             let done = catch_panic(self.run(trial, attempt, &events, stop)).await;
-            events.redactor.record(done.unwrap_or_else(|words| record(panicked("the attempt", &words), began)))
-        })
+            let record = done.unwrap_or_else(|words| record(panicked("the attempt", &words), began));
+            debug!(outcome = record.outcome.word(), duration_ms = record.duration_ms, "finished");
+            events.redactor.record(record)
+        };
+        Box::pin(attempt.instrument(span))
     }
 
     fn trial_finished(&self, trial: &PlannedTrial) {

@@ -24,6 +24,7 @@ use tokio::{
     task::{Id, JoinSet},
     time::{Instant, sleep, sleep_until},
 };
+use tracing::Instrument;
 
 pub use self::context::RunContext;
 use self::{
@@ -226,7 +227,7 @@ impl<'a> Dispatcher<'a> {
         let (messages, redactor) = (self.messages.clone(), Redactor::default());
         let events = AttemptEvents { trial: index, attempt: state.attempts, messages, redactor };
         let task = attempt(Arc::clone(&self.executor), Arc::clone(&state.trial), events, self.stop.subscribe());
-        let handle = self.tasks.spawn(task);
+        let handle = self.tasks.spawn(task.in_current_span());
         self.task_trials.insert(handle.id(), (index, state.attempts));
     }
 

@@ -16,6 +16,8 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
+use tracing::{Instrument, debug, debug_span};
+
 use self::forward::forward;
 pub(super) use self::view::SessionView;
 use super::{
@@ -179,10 +181,16 @@ impl Sessions {
         }
         self.used.store(true, Ordering::Relaxed);
         let mut starting = self.starting.lock().await;
-        *starting = Some(tokio::spawn(async move {
-            let session = lane.start(spec).await.inspect_err(|fault| transcript.broke("start", fault))?;
+        let start = async move {
+            debug!("starting");
+            let session = lane.start(spec).await.inspect_err(|fault| {
+                debug!(class = fault.class.as_str(), message = fault.message, "not started");
+                transcript.broke("start", fault);
+            })?;
+            debug!("started");
             Ok(Entry { session, watchdog, transcript, used: None, forwarder: Some(forwarder) })
-        }));
+        };
+        *starting = Some(tokio::spawn(start.instrument(debug_span!("session", number))));
         self.started(&mut starting).await?;
         Ok(place)
     }

@@ -172,10 +172,12 @@ impl Loader<'_> {
         if let Ok(contents) = &contents
             && let Some(cached) = self.engine.cached(&cache_key(source, contents), pooled, self.cache)
         {
+            tracing::debug!(plugin = file.label, "loaded from the cache");
             return Ok(plugin(contents.clone(), cached.code, cached.source_digest));
         }
         let artifact = {
             let _permit = CompilePermit::take();
+            tracing::debug!(plugin = file.label, bytes = source.bytes.len(), "compiling");
             let _compiling = self.watch.compiling(file, source.bytes.len());
             compile_in_subprocess(&source.bytes, self.engine.shortage().is_some(), self.limits)?
         };
