@@ -38,8 +38,11 @@ impl Repository {
 
     fn git(&self, arguments: &str) -> String {
         let output = Command::new("sh")
-            .args(["-c", &format!("git -c user.name=t -c user.email=t@example.org {arguments}")])
+            .args(["-c", &format!("git -c user.name=t -c user.email=t@example.org -c pack.threads=1 {arguments}")])
             .current_dir(self.path())
+            // The same bytes each time, so that a damage of them has the same effect.
+            .env("GIT_AUTHOR_DATE", "2026-01-01T00:00:00Z")
+            .env("GIT_COMMITTER_DATE", "2026-01-01T00:00:00Z")
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("HOME", self.path())
             .output()
@@ -221,7 +224,12 @@ fn damaged_packs_are_an_error_and_never_a_panic() {
             replace(path, &damaged);
             let _ = repository.history();
             replace(path, &whole[..at]);
-            assert!(repository.history().is_err() || at + 40 > whole.len(), "{} cut at {at}", path.display());
+            assert!(
+                repository.history().is_err() || at + 40 > whole.len(),
+                "{} cut at {at} of {}",
+                path.display(),
+                whole.len()
+            );
         }
         replace(path, &whole);
     }
