@@ -145,7 +145,7 @@ pub(crate) fn error_hint(stderr: &str) -> &'static str {
         "Disk quota exceeded",
     ];
     if PERMISSION_ERRORS.iter().any(|words| stderr.contains(words)) {
-        "\n(a confined agent reaches only what its lane lists: `readable`, `writable`, `connect-ports`)"
+        "\n(a confined agent reaches only what its lane lists: `allow-read`, `allow-write`, `allow-connect`)"
     } else if SHORTAGE_ERRORS.iter().any(|words| stderr.contains(words)) {
         "\n(the machine may have run out of something: see `resources` in docs/guides/troubleshooting.md, or lower `--jobs`)"
     } else {

@@ -13,10 +13,10 @@ pub enum FaultClass {
     Launch,
     /// The provider's back-off outlasted its bound.
     Overload,
-    /// Silence past the quiet budget.
-    Stall,
-    /// The attempt's wall clock ran out.
-    Deadline,
+    /// The agent was silent longer than `idle-timeout`, or made no progress for longer than `no-progress-timeout`.
+    Idle,
+    /// The attempt took longer than `timeout`.
+    Timeout,
     /// The agent died.
     Crash,
     /// The component trapped.
@@ -38,8 +38,8 @@ impl FaultClass {
     pub const ALL: [Self; 11] = [
         Self::Launch,
         Self::Overload,
-        Self::Stall,
-        Self::Deadline,
+        Self::Idle,
+        Self::Timeout,
         Self::Crash,
         Self::Trap,
         Self::Denied,
@@ -60,8 +60,8 @@ impl FaultClass {
     #[must_use]
     pub fn is_deterministic(self) -> bool {
         match self {
-            Self::Deadline | Self::Crash | Self::Trap | Self::Denied | Self::Limit | Self::Protocol => true,
-            Self::Launch | Self::Overload | Self::Stall | Self::Resources | Self::Internal => false,
+            Self::Timeout | Self::Crash | Self::Trap | Self::Denied | Self::Limit | Self::Protocol => true,
+            Self::Launch | Self::Overload | Self::Idle | Self::Resources | Self::Internal => false,
         }
     }
 
@@ -71,8 +71,8 @@ impl FaultClass {
         match self {
             Self::Launch => "launch",
             Self::Overload => "overload",
-            Self::Stall => "stall",
-            Self::Deadline => "deadline",
+            Self::Idle => "idle",
+            Self::Timeout => "timeout",
             Self::Crash => "crash",
             Self::Trap => "trap",
             Self::Denied => "denied",

@@ -4,40 +4,40 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Wall-clock time of the whole attempt, with host calls and the agent's time.
-    pub deadline: Duration,
+    pub timeout: Duration,
     /// How long an agent may stay silent during a turn.
-    pub quiet: Duration,
+    pub idle_timeout: Duration,
     /// How long an agent may report that it waits for its provider; it does not count as silent meanwhile.
-    pub back_off: Duration,
+    pub backoff_timeout: Duration,
     /// How long a turn may go on without a new tool call and without a durable change; `None` is no limit.
-    pub progress: Option<Duration>,
+    pub no_progress_timeout: Option<Duration>,
     /// Bytes of linear memory over all memories of the component.
-    pub memory: u64,
+    pub max_memory: u64,
     /// Elements over all tables of the component.
-    pub table_elements: u64,
+    pub max_table_elements: u64,
     /// Core instances of the component.
-    pub instances: u32,
+    pub max_instances: u32,
     /// Bytes that the component may write to stdout, and to stderr, and attach, each.
-    pub output: u64,
+    pub max_output: u64,
     /// Bytes of root, config dir and the agent's own directories together.
-    pub disk: u64,
+    pub max_disk: u64,
     /// Descriptors and other handles that the component may have open.
-    pub handles: u32,
+    pub max_handles: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            deadline: Duration::from_secs(600),
-            quiet: Duration::from_secs(300),
-            back_off: Duration::from_secs(300),
-            progress: None,
-            memory: 512 << 20,
-            table_elements: 1_000_000,
-            instances: 100,
-            output: 16 << 20,
-            disk: 2 << 30,
-            handles: 1_000,
+            timeout: Duration::from_secs(600),
+            idle_timeout: Duration::from_secs(300),
+            backoff_timeout: Duration::from_secs(300),
+            no_progress_timeout: None,
+            max_memory: 512 << 20,
+            max_table_elements: 1_000_000,
+            max_instances: 100,
+            max_output: 16 << 20,
+            max_disk: 2 << 30,
+            max_handles: 1_000,
         }
     }
 }

@@ -104,7 +104,7 @@ impl Default for RetryRules {
     /// No retries. If a setting asks for some: after faults that the provider or the machine may have caused, from one
     /// second on.
     fn default() -> Self {
-        let on = [FaultClass::Launch, FaultClass::Overload, FaultClass::Stall, FaultClass::Crash];
+        let on = [FaultClass::Launch, FaultClass::Overload, FaultClass::Idle, FaultClass::Crash];
         Self { retries: 0, on: on.map(RetryCause::Fault).into(), delay: Duration::from_secs(1) }
     }
 }
@@ -248,13 +248,13 @@ mod tests {
     fn failed_assertions_are_retried_only_on_request() {
         let mut policy = RetryRules { retries: 2, ..RetryRules::default() };
         let fail = Outcome::Fail { findings: Vec::new() };
-        assert!(policy.allows(1, &fault(FaultClass::Stall)) && policy.allows(2, &fault(FaultClass::Launch)));
-        assert!(!policy.allows(3, &fault(FaultClass::Stall)), "two retries are three attempts");
+        assert!(policy.allows(1, &fault(FaultClass::Idle)) && policy.allows(2, &fault(FaultClass::Launch)));
+        assert!(!policy.allows(3, &fault(FaultClass::Idle)), "two retries are three attempts");
         assert!(!policy.allows(1, &fail) && !policy.allows(1, &fault(FaultClass::Trap)));
         policy.on.insert(RetryCause::Fail);
         assert!(policy.allows(1, &fail));
         assert!(!policy.allows(1, &Outcome::Pass) && !policy.allows(1, &Outcome::Cancelled { reason: String::new() }));
-        assert!(!RetryRules::default().allows(1, &fault(FaultClass::Stall)), "none by default");
+        assert!(!RetryRules::default().allows(1, &fault(FaultClass::Idle)), "none by default");
     }
 
     #[test]

@@ -27,10 +27,40 @@ pub fn few(names: &[impl AsRef<str>], max: usize) -> String {
     if names.len() > max { format!("{shown}, … ({} in all)", names.len()) } else { shown }
 }
 
-/// `did you mean NEAREST?`, or, when none is near, `lead` and the known names.
+/// Keys and fault classes of earlier builds, with their names today. To be removed with the next version.
+const RENAMED: [(&str, &str); 16] = [
+    ("back-off", "backoff-timeout"),
+    ("confine", "confinement"),
+    ("connect-ports", "allow-connect"),
+    ("deadline", "timeout"),
+    ("disk", "max-disk"),
+    ("handles", "max-handles"),
+    ("instances", "max-instances"),
+    ("listen-ports", "allow-listen"),
+    ("memory", "max-memory"),
+    ("output", "max-output"),
+    ("progress", "no-progress-timeout"),
+    ("quiet", "idle-timeout"),
+    ("readable", "allow-read"),
+    ("stall", "idle"),
+    ("table-elements", "max-table-elements"),
+    ("writable", "allow-write"),
+];
+
+/// The name today of a key or a fault class that had another name in earlier builds.
+#[must_use]
+pub fn renamed(old: &str) -> Option<&'static str> {
+    RENAMED.iter().find(|(name, _)| *name == old).map(|(_, name)| *name)
+}
+
+/// `it is now NAME` for a name that has changed, `did you mean NEAREST?`, or, when none is near, `lead` and the known
+/// names.
 #[must_use]
 pub fn did_you_mean(unknown: &str, known: &[&str], lead: &str) -> String {
     const MAX_LISTED: usize = 50;
+    if let Some(name) = renamed(unknown).filter(|name| known.contains(name)) {
+        return format!("it is now `{name}`");
+    }
     match nearest(unknown, known.iter().copied()) {
         Some(near) => format!("did you mean `{near}`?"),
         None => format!("{lead} {}", few(&backquoted(known), MAX_LISTED)),
@@ -105,9 +135,9 @@ mod tests {
 
     #[test]
     fn the_nearest_name_is_offered_or_all_are_listed() {
-        let known = ["deadline", "tags"];
-        assert_eq!(did_you_mean("Dedline", &known, "known are"), "did you mean `deadline`?");
-        assert_eq!(did_you_mean("colour", &known, "known are"), "known are `deadline`, `tags`");
+        let known = ["timeout", "tags"];
+        assert_eq!(did_you_mean("Timeuot", &known, "known are"), "did you mean `timeout`?");
+        assert_eq!(did_you_mean("colour", &known, "known are"), "known are `timeout`, `tags`");
         assert_eq!(nearest("x", ["ab"]), None);
     }
 

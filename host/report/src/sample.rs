@@ -292,7 +292,7 @@ pub(super) fn every_kind() -> Vec<Event> {
         output_tokens: Some(4_321),
         cost_micro_usd: Some(1_234_500),
     };
-    let fault = Outcome::Fault(Fault::new(FaultClass::Stall, "no event for 60s"));
+    let fault = Outcome::Fault(Fault::new(FaultClass::Idle, "no event for 60s"));
     let kept = Some(PathBuf::from("/tmp/host-x"));
     let record = |outcome, duration_ms| AttemptRecord {
         outcome,
@@ -302,11 +302,11 @@ pub(super) fn every_kind() -> Vec<Event> {
         kept: kept.clone(),
     };
     stream.record(20, &one, 1, record(fault, 15));
-    let reason = String::from("stall (no event for 60s)");
+    let reason = String::from("idle (no event for 60s)");
     stream.at(20, EventKind::RetryScheduled { trial: one.clone(), attempt: 1, delay_ms: 1, reason });
     stream.starts(21, &one, 2);
     stream.record(1030, &one, 2, record(Outcome::Pass, 1009));
-    let reason = String::from("attempt 1: stall (no event for 60s)");
+    let reason = String::from("attempt 1: idle (no event for 60s)");
     stream.judged(1030, &one, 2, 1024, Verdict::Flaky { reason, counts_as: CountsAs::Pass });
     stream.opens(1030, "a");
     stream.starts(1031, &trial("a", "two"), 1);
@@ -334,11 +334,11 @@ pub(super) fn attempts_and_expectations() -> Vec<Event> {
         kept: None,
     };
     stream.starts(1, &trials[0], 1);
-    let why = (1200, "stall (no event for 60s)");
-    stream.tried_again(101, &trials[0], 1, fault(FaultClass::Stall, "no event for 60s"), why);
+    let why = (1200, "idle (no event for 60s)");
+    stream.tried_again(101, &trials[0], 1, fault(FaultClass::Idle, "no event for 60s"), why);
     stream.starts(1301, &trials[0], 2);
     stream.record(1401, &trials[0], 2, pass(100));
-    let reason = String::from("attempt 1: stall (no event for 60s)");
+    let reason = String::from("attempt 1: idle (no event for 60s)");
     stream.judged(1401, &trials[0], 2, 200, Verdict::Flaky { reason, counts_as: CountsAs::Pass });
     stream.opens(1401, "claude");
     for trial in &trials[1..] {

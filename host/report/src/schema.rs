@@ -49,7 +49,7 @@ mod tests {
         let kept = fs::read_to_string(&path).unwrap_or_default();
         assert!(
             kept == made,
-            "docs/reference/events.schema.json does not match the model: `UPDATE_SCHEMA=1 cargo test -p host-report schema` writes \
+            "docs/reference/events.schema.json does not match the model: `UPDATE_SCHEMA=1 cargo test --workspace schema` writes \
              it again; where a reader must know of the change, raise SCHEMA_VERSION"
         );
     }

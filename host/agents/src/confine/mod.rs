@@ -148,7 +148,7 @@ impl ConfinementPlan {
         let (version, filters) = (landlock_version(), seccomp::available());
         let level = match missing_protection(version, filters) {
             Some(why) if spec.mode == ConfinementMode::Required => {
-                return Err(format!("`confine = \"required\"`, but {why}"));
+                return Err(format!("`confinement = \"required\"`, but {why}"));
             }
             Some(why) => ConfinementLevel::Partial(why),
             None => ConfinementLevel::AsRequested,

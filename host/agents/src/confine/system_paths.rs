@@ -22,7 +22,7 @@ pub(super) const PROGRAMS: &[&str] = &[
 
 /// Readable.
 pub(super) const READABLE: &[&str] = &[
-    // The kernel shows no more of other processes than `ps` does: see `confine`.
+    // The kernel shows no more of other processes than `ps` does: see `confinement`.
     "/proc",
     "/sys/devices/system",
     "/sys/fs/cgroup",

@@ -47,7 +47,7 @@ fn concluded(number: u32) -> ReplayStep {
 }
 
 fn broke(call: &str) -> ReplayStep {
-    ReplayStep::Fault { call: call.into(), fault: Fault::new(FaultClass::Stall, "silent") }
+    ReplayStep::Fault { call: call.into(), fault: Fault::new(FaultClass::Idle, "silent") }
 }
 
 impl Recorded {
@@ -143,7 +143,7 @@ async fn faults_are_replayed() {
     let start_fault = Recorded::new(&[&[start(), broke("start")]]);
     let lane = start_fault.lane();
     for _ in 0..2 {
-        assert_eq!(lane.start(spec("go")).await.err().unwrap().class, FaultClass::Stall);
+        assert_eq!(lane.start(spec("go")).await.err().unwrap().class, FaultClass::Idle);
     }
     assert_eq!(lane.diverged(), None);
     for steps in [
@@ -156,11 +156,11 @@ async fn faults_are_replayed() {
         assert_eq!(recorded.replayable(), "yes");
         let mut session = recorded.lane().start(spec("go")).await.unwrap();
         assert!(session.next_event().await.unwrap().is_some());
-        assert_eq!(session.conclude().await.unwrap_err().class, FaultClass::Stall);
-        assert_eq!(session.next_event().await.unwrap_err().class, FaultClass::Stall, "faults are final");
+        assert_eq!(session.conclude().await.unwrap_err().class, FaultClass::Idle);
+        assert_eq!(session.next_event().await.unwrap_err().class, FaultClass::Idle, "faults are final");
         let mut session = recorded.lane().start(spec("go")).await.unwrap();
         let ended = session.end(Duration::ZERO).await.unwrap();
-        assert_eq!(ended.unwrap().class, FaultClass::Stall, "even if the component never asked");
+        assert_eq!(ended.unwrap().class, FaultClass::Idle, "even if the component never asked");
     }
 }
 

@@ -138,7 +138,7 @@ fn lane_text(lane: &LaneReport) -> String {
     let credential =
         |(name, there): &(String, bool)| format!("{name} {}", if *there { "is there" } else { "is missing" });
     facts.extend(lane.credentials.iter().map(credential));
-    facts.push(format!("confine {}", lane.confine));
+    facts.push(format!("confinement {}", lane.confinement));
     facts.extend(lane.live.clone());
     facts.extend(lane.skipped.as_ref().map(|reason| format!("skipped: {reason}")));
     format!("lane       {} ({}): {}\n", lane.name, lane.kind, facts.join(", "))
@@ -153,7 +153,7 @@ fn lane_json(lane: &LaneReport) -> serde_json::Value {
         "program": lane.program,
         "version": lane.version,
         "credentials": credentials,
-        "confine": lane.confine,
+        "confinement": lane.confinement,
         "skipped": lane.skipped,
         "live": lane.live,
     })

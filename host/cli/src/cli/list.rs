@@ -45,7 +45,7 @@ fn human(lane: &LanePlan, suite: &Suite) -> String {
         if matches!(scenario.shape, ScenarioShape::Command(_)) {
             facts.push("command".to_owned());
         }
-        facts.push(format!("deadline {}", humantime::format_duration(scenario.limits.deadline)));
+        facts.push(format!("timeout {}", humantime::format_duration(scenario.limits.timeout)));
         let granted = trial.scenario.grants.items();
         facts.extend(granted.iter().take(MAX_NAMED).map(|item| match item {
             GrantItem::Session => "grant session".to_owned(),
@@ -125,7 +125,7 @@ fn json(lanes: &[LanePlan], suite: &Suite) -> String {
                 "name": lane.name,
                 "kind": lane.kind.as_str(),
                 "model": lane.kind.program().and_then(|settings| settings.model.as_deref()),
-                "confine": lane.confinement.mode.as_str(),
+                "confinement": lane.confinement.mode.as_str(),
                 "skipped": lane.skipped,
                 "jobs": lane.jobs,
                 "scenarios": trials.map(|trial| trial_json(trial, suite)).collect::<Vec<_>>(),
@@ -185,15 +185,15 @@ fn expected_json(expected: &ExpectedFailure, expired: bool) -> serde_json::Value
 
 fn limits_json(limits: &Limits) -> serde_json::Value {
     serde_json::json!({
-        "deadline-ms": u64::try_from(limits.deadline.as_millis()).unwrap_or(u64::MAX),
-        "quiet-ms": u64::try_from(limits.quiet.as_millis()).unwrap_or(u64::MAX),
-        "back-off-ms": u64::try_from(limits.back_off.as_millis()).unwrap_or(u64::MAX),
-        "progress-ms": limits.progress.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
-        "memory": limits.memory,
-        "table-elements": limits.table_elements,
-        "instances": limits.instances,
-        "output": limits.output,
-        "disk": limits.disk,
-        "handles": limits.handles,
+        "timeout-ms": u64::try_from(limits.timeout.as_millis()).unwrap_or(u64::MAX),
+        "idle-timeout-ms": u64::try_from(limits.idle_timeout.as_millis()).unwrap_or(u64::MAX),
+        "backoff-timeout-ms": u64::try_from(limits.backoff_timeout.as_millis()).unwrap_or(u64::MAX),
+        "no-progress-timeout-ms": limits.no_progress_timeout.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX)),
+        "max-memory": limits.max_memory,
+        "max-table-elements": limits.max_table_elements,
+        "max-instances": limits.max_instances,
+        "max-output": limits.max_output,
+        "max-disk": limits.max_disk,
+        "max-handles": limits.max_handles,
     })
 }

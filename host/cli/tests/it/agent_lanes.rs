@@ -136,7 +136,7 @@ fn what_an_agent_says_does_not_count_to_the_disk_of_its_attempt() {
         says.scenario(
             "work",
             &format!(
-                "plugin = \"work.wasm\"\ndisk = \"{disk}\"\n[session]\nprompt = \"go\"\n[grants]\nsession = true\n"
+                "plugin = \"work.wasm\"\nmax-disk = \"{disk}\"\n[session]\nprompt = \"go\"\n[grants]\nsession = true\n"
             ),
         );
         says.host(["run"])
@@ -246,7 +246,7 @@ fn a_turn_without_a_word_is_told_alike_in_all_kinds_and_breaks_no_lane() {
 #[test]
 fn a_scenarios_programs_come_first_and_the_lane_says_what_can_be_reached() {
     let script = "tool; cat \"$SEEN\" && echo was read";
-    for (lane, reads) in [("", false), ("readable = [\"shared\"]", true), ("confine = \"none\"", true)] {
+    for (lane, reads) in [("", false), ("allow-read = [\"shared\"]", true), ("confinement = \"none\"", true)] {
         let suite = suite(script, lane);
         suite.file("shared/seen", "words\n");
         let toml = fs::read_to_string(suite.path("scenarios/suite.toml")).unwrap();
@@ -286,7 +286,7 @@ fn a_shim_logs_outside_of_the_root_and_passes_the_call_on() {
 fn a_check_finds_what_a_lane_lacks() {
     for (lane, told) in [
         ("version = \">=2\"", "has the version 1.2.3, but the lane asks for `>=2`"),
-        ("readable = [\"nowhere\"]", "there is no nowhere, which is `readable`"),
+        ("allow-read = [\"nowhere\"]", "there is no nowhere, which is `allow-read`"),
         ("config = \"nowhere\"", "there is no folder nowhere, the lane's `config`"),
         ("credentials = [\"SHORT\"]", "the value of `SHORT` has fewer than 8 characters"),
         ("env = { MY_API_KEY = \"x\" }", "`env` sets `MY_API_KEY`, which looks like a secret"),
@@ -338,16 +338,16 @@ fn a_live_check_that_is_interrupted_leaves_neither_the_agent_nor_its_login() {
 #[test]
 fn a_provider_whose_port_is_not_listed_is_warned_of() {
     let claude = "[lane.claude]\nkind = \"claude\"\ncommand = \"./agent.sh\"\nbase-url = \"http://127.0.0.1:18080\"\n";
-    for (ports, warns) in [("connect-ports = [443]", true), ("connect-ports = \"any\"", false), ("", false)] {
+    for (ports, warns) in [("allow-connect = [443]", true), ("allow-connect = \"any\"", false), ("", false)] {
         let suite = suite("echo 1.2.3", &format!("{claude}{ports}"));
         let check = suite.host(["check", "--lane", "claude"]);
-        assert_eq!(check.stderr.contains("`connect-ports` lacks 18080"), warns, "{ports}: {}", check.told());
+        assert_eq!(check.stderr.contains("`allow-connect` lacks 18080"), warns, "{ports}: {}", check.told());
     }
 }
 
 #[test]
 fn a_check_takes_the_lanes_that_are_asked_for() {
-    let suite = suite("echo ok", "connect-ports = [1]\n[lane.other]\nkind = \"claude\"\ncommand = \"/nowhere/claude\"");
+    let suite = suite("echo ok", "allow-connect = [1]\n[lane.other]\nkind = \"claude\"\ncommand = \"/nowhere/claude\"");
     suite.host(["check"]).exits(96);
     let check = suite.host(["check", "--lane", "mine"]);
     check.exits(0);
@@ -358,7 +358,7 @@ fn a_check_takes_the_lanes_that_are_asked_for() {
 fn a_deadline_says_that_the_provider_was_waited_for() {
     let suite = Suite::new();
     suite.file("work.wasm", plain_module("", ""));
-    let limits = "deadline = \"2s\"\nquiet = \"1m\"\nback-off = \"1m\"\nretries = 0\n";
+    let limits = "timeout = \"2s\"\nidle-timeout = \"1m\"\nbackoff-timeout = \"1m\"\nretries = 0\n";
     let session = "[session]\nprompt = \"go\"\n[grants]\nsession = true\n";
     suite.scenario("work", &format!("plugin = \"work.wasm\"\n{limits}{session}"));
     let steps = "[[step]]\nback-off = \"401: no such key\"\ndelay = \"1s\"\n[[step]]\nfault = \"stall\"\n";
@@ -368,18 +368,19 @@ fn a_deadline_says_that_the_provider_was_waited_for() {
     );
     let run = suite.host(["run"]);
     let fault = run.fault("work");
-    assert_eq!(fault.class, FaultClass::Deadline, "{fault}");
+    assert_eq!(fault.class, FaultClass::Timeout, "{fault}");
     assert!(fault.message.contains("waiting for its provider: 401: no such key"), "{fault}");
 }
 
 #[test]
 fn what_a_run_would_use_is_told_and_gives_the_same_again() {
     let lane =
-        "model = \"m\"\ncredentials = [\"KEY\", { file = \"auth.json\", to = \"auth.json\" }]\nconnect-ports = [443]";
+        "model = \"m\"\ncredentials = [\"KEY\", { file = \"auth.json\", to = \"auth.json\" }]\nallow-connect = [443]";
     let suite = suite("echo", lane);
     let shown = suite.host(["run", "--show-config"]);
     shown.exits(0);
-    for row in ["model = \"m\"", "credentials = [\"KEY\", { file = ", "connect-ports = [443]", "confine = \"landlock\""]
+    for row in
+        ["model = \"m\"", "credentials = [\"KEY\", { file = ", "allow-connect = [443]", "confinement = \"landlock\""]
     {
         assert!(shown.stdout.contains(row), "{row}: {}", shown.told());
     }

@@ -209,12 +209,12 @@ fn the_list_shows_retries_and_expected_failures() {
     exit code: 0
     ----- stdout -----
     lane one (scripted): 1 scenario
-      gate  deadline 10m  grant session
+      gate  timeout 10m  grant session
             Asks first.
             expected to fail: asked, held, until 2999-12-31; ada: issue 7
             in gate.wasm
     lane two (scripted): 1 scenario
-      gate  deadline 10m  grant session  retries 2
+      gate  timeout 10m  grant session  retries 2
             Asks first.
             expected to fail: held, until 2020-12-31, EXPIRED; bob: r
             in gate.wasm
@@ -234,6 +234,6 @@ fn the_list_shows_retries_and_expected_failures() {
         }])
     );
     assert_eq!(two["expected-failures"][0]["expired"], true);
-    let retry = serde_json::json!({ "retries": 2, "on": ["launch", "overload", "stall", "crash"], "delay-ms": 1000 });
+    let retry = serde_json::json!({ "retries": 2, "on": ["launch", "overload", "idle", "crash"], "delay-ms": 1000 });
     assert_eq!(two["retry"], retry);
 }

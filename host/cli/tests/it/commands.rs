@@ -282,7 +282,7 @@ fn evidence_of_a_flood_is_bounded_and_says_where_all_of_it_is() {
         (b'x', "stdout = { contains = \"xy\" }, exit-code = 3"),
     ] {
         let suite = Suite::new();
-        let toml = format!("output = \"100MiB\"\nexpect = {{ {expect}, stderr = \"\" }}");
+        let toml = format!("max-output = \"100MiB\"\nexpect = {{ {expect}, stderr = \"\" }}");
         suite.file("core.wasm", flood(byte, 1024)).scenario("core", &toml);
         let finished = suite.host(["run", "core.wasm"]);
         let findings = finished.exits(100).findings("core");
@@ -355,10 +355,10 @@ fn handles_of_every_kind_run_into_the_limit_of_handles() {
         ("(type $r (resource (rep i32))) (core func $new (canon resource.new $r))", "i32", "(i32.const 1)"),
     ] {
         let module = making_handles(new, result, arguments);
-        run_core(&module, "handles = 1000").exits(0).passes("core");
-        let finished = run_core(&module, "handles = 50");
+        run_core(&module, "max-handles = 1000").exits(0).passes("core");
+        let finished = run_core(&module, "max-handles = 50");
         let fault = finished.exits(110).fault("core");
         assert_eq!(fault.class, FaultClass::Limit, "{new}: {fault}");
-        assert!(fault.message.contains("its limit is `handles`"), "{new}: {fault}");
+        assert!(fault.message.contains("its limit is `max-handles`"), "{new}: {fault}");
     }
 }

@@ -68,30 +68,30 @@ fn a_wrong_type_is_told_in_plain_words() {
 #[test]
 fn a_bad_duration_shows_how_to_write_one() {
     let suite = suite();
-    suite.scenario("tool", "tags = [\"slow\"]\ndeadline = \"2 minuets\"\n");
+    suite.scenario("tool", "tags = [\"slow\"]\ntimeout = \"2 minuets\"\n");
     host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r#"
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: scenarios/tool/scenario.toml:2:12: `2 minuets` is no duration; write `500ms`, `90s`, `1m 30s` or `1h`
+    error: scenarios/tool/scenario.toml:2:11: `2 minuets` is no duration; write `500ms`, `90s`, `1m 30s` or `1h`
       |
-    2 | deadline = "2 minuets"
-      |            ^^^^^^^^^^^
+    2 | timeout = "2 minuets"
+      |           ^^^^^^^^^^^
     "#);
 }
 
 #[test]
 fn a_bad_size_shows_how_to_write_one() {
     let suite = suite();
-    suite.file("scenarios/suite.toml", "[defaults]\nmemory = \"64 megs\"\n");
+    suite.file("scenarios/suite.toml", "[defaults]\nmax-memory = \"64 megs\"\n");
     host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r#"
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: scenarios/suite.toml:2:10: `64 megs` is no size; write `64MiB`, `1GB` or a number of bytes
+    error: scenarios/suite.toml:2:14: `64 megs` is no size; write `64MiB`, `1GB` or a number of bytes
       |
-    2 | memory = "64 megs"
-      |          ^^^^^^^^^
+    2 | max-memory = "64 megs"
+      |              ^^^^^^^^^
     "#);
 }
 
@@ -217,8 +217,8 @@ fn a_suite_that_is_not_there_is_told_with_what_to_give() {
 fn everything_that_is_wrong_is_told_at_once() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "jobs = 0\n");
-    suite.scenario("tool", "memory = 0\n").file("scenarios/gate/root", "");
-    host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r"
+    suite.scenario("tool", "max-memory = 0\n").file("scenarios/gate/root", "");
+    host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @"
     exit code: 96
     ----- stdout -----
     ----- stderr -----
@@ -227,25 +227,25 @@ fn everything_that_is_wrong_is_told_at_once() {
     1 | jobs = 0
       |        ^
     error: scenarios/gate/root must be a folder; move it away or rename it
-    error: scenarios/tool/scenario.toml:1:10: no component can run with a limit of zero; raise it, or remove the key
+    error: scenarios/tool/scenario.toml:1:14: no component can run with a limit of zero; raise it, or remove the key
       |
-    1 | memory = 0
-      |          ^
+    1 | max-memory = 0
+      |              ^
     ");
 }
 
 #[test]
 fn a_number_without_a_unit_shows_how_to_write_one() {
     let suite = suite();
-    suite.scenario("tool", "deadline = 30\n");
+    suite.scenario("tool", "timeout = 30\n");
     host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r#"
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: scenarios/tool/scenario.toml:1:12: a duration needs a unit, in quotes: `"30s"` for seconds, `"30m"` for minutes
+    error: scenarios/tool/scenario.toml:1:11: a duration needs a unit, in quotes: `"30s"` for seconds, `"30m"` for minutes
       |
-    1 | deadline = 30
-      |            ^^
+    1 | timeout = 30
+      |           ^^
     "#);
 }
 
@@ -291,22 +291,22 @@ fn a_plugin_that_a_file_names_and_nobody_finds_is_shown_in_its_place() {
 #[test]
 fn an_unknown_cause_for_a_retry_offers_the_nearest() {
     let suite = suite();
-    suite.file("scenarios/suite.toml", "[defaults]\nretry-on = [\"stall\", \"overlaod\"]\n");
+    suite.file("scenarios/suite.toml", "[defaults]\nretry-on = [\"idle\", \"overlaod\"]\n");
     host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r#"
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: scenarios/suite.toml:2:22: nothing ends as `overlaod`; did you mean `overload`?
+    error: scenarios/suite.toml:2:21: nothing ends as `overlaod`; did you mean `overload`?
       |
-    2 | retry-on = ["stall", "overlaod"]
-      |                      ^^^^^^^^^^
+    2 | retry-on = ["idle", "overlaod"]
+      |                     ^^^^^^^^^^
     "#);
-    host_snapshot!(refused(&suite, &["run", "tool.wasm", "--retry-on", "stall,overlaod"]), @"
+    host_snapshot!(refused(&suite, &["run", "tool.wasm", "--retry-on", "idle,overlaod"]), @"
     exit code: 2
     ----- stdout -----
     ----- stderr -----
     error: invalid value 'overlaod' for '--retry-on <CLASS>'
-      [possible values: launch, overload, stall, deadline, crash, trap, denied, limit, protocol, resources, internal, fail]
+      [possible values: launch, overload, idle, timeout, crash, trap, denied, limit, protocol, resources, internal, fail]
 
       tip: a similar value exists: 'overload'
 

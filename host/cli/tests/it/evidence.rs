@@ -91,7 +91,7 @@ fn an_end_that_is_no_trap_leaves_no_core_dump() {
 fn a_bound_that_is_run_into_is_no_trap_and_leaves_no_core_dump() {
     let suite = Suite::new();
     suite.file("grows.wasm", plain_module("(drop (memory.grow (i32.const 600))) unreachable", ""));
-    suite.scenario("grows", "memory = \"16MiB\"\n");
+    suite.scenario("grows", "max-memory = \"16MiB\"\n");
     let finished = suite.host(["run", "grows.wasm"]);
     assert_eq!(finished.exits(110).fault("grows").class, FaultClass::Limit);
     assert_eq!(finished.reports("grows"), [] as [&Report; 0]);

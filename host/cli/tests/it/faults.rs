@@ -37,39 +37,43 @@ const fn slow(way: Way, limits: &'static str, takes: (u64, u64)) -> Way {
     Way { limits, takes, ..way }
 }
 
-const QUIET: &str = "quiet = \"2s\"";
+const QUIET: &str = "idle-timeout = \"2s\"";
 
 /// All of them. What has no limits of its own has such that only hit a machine that stands still.
 const WAYS: &[Way] = &[
-    slow(way("stall", "[[step]]\nfault = \"stall\"", Some((FaultClass::Stall, "`quiet`"))), QUIET, (2_000, 6_000)),
-    slow(way("silent", "[[step]]\nsleep = \"10m\"", Some((FaultClass::Stall, "`quiet`"))), QUIET, (2_000, 6_000)),
-    slow(way("mute", "", Some((FaultClass::Stall, "`quiet`"))), QUIET, (2_000, 6_000)),
+    slow(
+        way("stall", "[[step]]\nfault = \"stall\"", Some((FaultClass::Idle, "`idle-timeout`"))),
+        QUIET,
+        (2_000, 6_000),
+    ),
+    slow(way("silent", "[[step]]\nsleep = \"10m\"", Some((FaultClass::Idle, "`idle-timeout`"))), QUIET, (2_000, 6_000)),
+    slow(way("mute", "", Some((FaultClass::Idle, "`idle-timeout`"))), QUIET, (2_000, 6_000)),
     slow(
         way(
             "deaf-stall",
             "[[step]]\nfault = \"ignore-sigterm\"\n[[step]]\nfault = \"stall\"",
-            Some((FaultClass::Stall, "`quiet`")),
+            Some((FaultClass::Idle, "`idle-timeout`")),
         ),
         QUIET,
         (2_000, 6_000),
     ),
     slow(
-        way("loop", "[[step]]\nfault = \"loop\"\ndelay = \"20ms\"", Some((FaultClass::Stall, "`progress`"))),
-        "progress = \"2s\"",
+        way("loop", "[[step]]\nfault = \"loop\"\ndelay = \"20ms\"", Some((FaultClass::Idle, "`no-progress-timeout`"))),
+        "no-progress-timeout = \"2s\"",
         (2_000, 8_000),
     ),
     slow(
         way(
             "overloaded",
             "[[step]]\nfault = \"overloaded\"\ndelay = \"50ms\"",
-            Some((FaultClass::Overload, "`back-off`")),
+            Some((FaultClass::Overload, "`backoff-timeout`")),
         ),
-        "back-off = \"1s\"",
+        "backoff-timeout = \"1s\"",
         (1_000, 5_000),
     ),
     slow(
-        way("too-late", "[[step]]\nsleep = \"10m\"", Some((FaultClass::Deadline, "`deadline`"))),
-        "deadline = \"2s\"",
+        way("too-late", "[[step]]\nsleep = \"10m\"", Some((FaultClass::Timeout, "`timeout`"))),
+        "timeout = \"2s\"",
         (2_000, 6_000),
     ),
     way("crash", "[[step]]\nfault = \"crash\"", Some((FaultClass::Crash, "70"))),
@@ -134,7 +138,10 @@ impl Way {
 
 fn suite() -> Suite {
     let suite = Suite::new();
-    suite.file("scenarios/suite.toml", "[defaults]\ndeadline = \"110s\"\nquiet = \"100s\"\nback-off = \"100s\"\n");
+    suite.file(
+        "scenarios/suite.toml",
+        "[defaults]\ntimeout = \"110s\"\nidle-timeout = \"100s\"\nbackoff-timeout = \"100s\"\n",
+    );
     suite.file("passes.wasm", plain_module("", ""));
     suite
 }

@@ -220,7 +220,7 @@ fn a_server_that_stalls_is_told_after_the_time_that_the_guest_has_set() {
 fn what_is_under_way_without_a_handle_is_bounded_by_the_limit_of_handles_and_told() {
     let server = Server::new();
     let one = One::new("probe-network-p3", &["keep", "25", &server.url("/")], &quoted(&[server.origin()]));
-    one.limit("handles = 20");
+    one.limit("max-handles = 20");
     let run = one.run(&["--audit"]);
     run.exits(0).passes("one");
     let said = one.stdout();
@@ -230,7 +230,7 @@ fn what_is_under_way_without_a_handle_is_bounded_by_the_limit_of_handles_and_tol
     let told = run.reports("one").into_iter().filter(|it| matches!(it, Report::Cut { what } if what.contains(beyond)));
     assert_eq!(told.count(), 1, "{}", run.told());
     let audit = fs::read_to_string(one.attempt().join("audit.jsonl")).unwrap();
-    let line = format!("GET {}, beyond 20 at once (limit `handles`)\",\"allowed\":false}}", server.origin());
+    let line = format!("GET {}, beyond 20 at once (limit `max-handles`)\",\"allowed\":false}}", server.origin());
     assert!(audit.contains(&line), "{audit}");
 }
 
@@ -239,12 +239,12 @@ fn what_is_under_way_without_a_handle_is_bounded_by_the_limit_of_handles_and_tol
 fn streams_are_bounded_by_the_limit_of_handles() {
     let one = One::new("probe-network-p3", &["streams", "1000"], "");
     one.run(&[]).exits(0);
-    one.limit("handles = 20");
+    one.limit("max-handles = 20");
     let run = one.run(&[]);
     run.exits(110);
     let fault = run.fault("one");
     assert_eq!(fault.class, FaultClass::Limit, "{}", run.told());
-    assert!(fault.message.contains("its limit is `handles`"), "{}", fault.message);
+    assert!(fault.message.contains("its limit is `max-handles`"), "{}", fault.message);
 }
 
 /// A component may hold many requests that it never sends.

@@ -63,19 +63,19 @@ fn handmade_typed(run: &str, fields: &str) -> Vec<u8> {
 
 #[test]
 fn an_endless_loop_ends_at_the_deadline() {
-    faults("endless-loop", "deadline = \"300ms\"", FaultClass::Deadline, "its limit is `deadline`");
+    faults("endless-loop", "timeout = \"300ms\"", FaultClass::Timeout, "its limit is `timeout`");
 }
 
 #[test]
 fn an_endless_host_call_ends_at_the_deadline() {
-    faults("endless-sleep", "deadline = \"300ms\"", FaultClass::Deadline, "its limit is `deadline`");
+    faults("endless-sleep", "timeout = \"300ms\"", FaultClass::Timeout, "its limit is `timeout`");
 }
 
 #[test]
 fn a_loop_in_a_start_function_ends_at_the_deadline() {
     let module = plain_module("", "(func $spin (loop (br 0))) (start $spin)");
-    let finished = handmade(&module, "deadline = \"300ms\"");
-    is_fault(finished.exits(110), "handmade", FaultClass::Deadline, "its limit is `deadline`");
+    let finished = handmade(&module, "timeout = \"300ms\"");
+    is_fault(finished.exits(110), "handmade", FaultClass::Timeout, "its limit is `timeout`");
 }
 
 #[test]
@@ -95,19 +95,19 @@ fn deep_recursion_is_a_trap() {
 
 #[test]
 fn a_memory_bomb_runs_into_its_limit() {
-    faults("memory-bomb", "memory = \"32MiB\"", FaultClass::Limit, "its limit `memory` is 33554432");
+    faults("memory-bomb", "max-memory = \"32MiB\"", FaultClass::Limit, "its limit `max-memory` is 33554432");
 }
 
 #[test]
 fn a_memory_bomb_runs_into_the_default_limit_too() {
-    faults("memory-bomb", "", FaultClass::Limit, "its limit `memory` is 536870912");
+    faults("memory-bomb", "", FaultClass::Limit, "its limit `max-memory` is 536870912");
 }
 
 #[test]
 fn memories_are_counted_together() {
     let memories: String = (0..20).map(|_| "(memory 16)").collect();
-    let finished = handmade(&handmade_typed("", &memories), "memory = \"16MiB\"");
-    is_fault(finished.exits(110), "handmade", FaultClass::Limit, "its limit `memory` is 16777216");
+    let finished = handmade(&handmade_typed("", &memories), "max-memory = \"16MiB\"");
+    is_fault(finished.exits(110), "handmade", FaultClass::Limit, "its limit `max-memory` is 16777216");
 }
 
 const GROW_FOR_EVER: &str = "(loop (drop (table.grow (ref.null func) (i32.const 1000))) (br 0))";
@@ -115,55 +115,60 @@ const GROW_FOR_EVER: &str = "(loop (drop (table.grow (ref.null func) (i32.const 
 #[test]
 fn a_table_bomb_runs_into_its_limit() {
     let module = handmade_typed(GROW_FOR_EVER, "(table 1 funcref)");
-    let finished = handmade(&module, "table-elements = 10000");
-    is_fault(finished.exits(110), "handmade", FaultClass::Limit, "its limit `table-elements` is 10000");
+    let finished = handmade(&module, "max-table-elements = 10000");
+    is_fault(finished.exits(110), "handmade", FaultClass::Limit, "its limit `max-table-elements` is 10000");
 }
 
 #[test]
 fn a_table_bomb_runs_into_the_default_limit_too() {
     for table in ["(table 1 funcref)", "(table 30000 funcref)"] {
         let finished = handmade(&handmade_typed(GROW_FOR_EVER, table), "");
-        is_fault(finished.exits(110), "handmade", FaultClass::Limit, "its limit `table-elements` is 1000000");
+        is_fault(finished.exits(110), "handmade", FaultClass::Limit, "its limit `max-table-elements` is 1000000");
     }
 }
 
 #[test]
 fn a_component_of_too_many_instances_runs_into_its_limit() {
-    faults("abort", "instances = 1", FaultClass::Limit, "limit");
+    faults("abort", "max-instances = 1", FaultClass::Limit, "limit");
 }
 
 #[test]
 fn too_many_handles_run_into_their_limit() {
-    faults("handle-bomb", "handles = 50", FaultClass::Limit, "its limit is `handles`");
+    faults("handle-bomb", "max-handles = 50", FaultClass::Limit, "its limit is `max-handles`");
 }
 
 #[test]
 fn a_disk_filler_runs_into_its_limit() {
-    faults("disk-filler", "disk = \"8MiB\"\ndeadline = \"60s\"", FaultClass::Limit, "its limit `disk` is 8388608");
+    faults(
+        "disk-filler",
+        "max-disk = \"8MiB\"\ntimeout = \"60s\"",
+        FaultClass::Limit,
+        "its limit `max-disk` is 8388608",
+    );
 }
 
 #[test]
 fn a_disk_filler_below_paths_too_long_for_the_system_runs_into_its_limit() {
-    let toml = "disk = \"16MiB\"\ndeadline = \"60s\"";
-    faults("buried-file", toml, FaultClass::Limit, "the limit `disk`");
+    let toml = "max-disk = \"16MiB\"\ntimeout = \"60s\"";
+    faults("buried-file", toml, FaultClass::Limit, "the limit `max-disk`");
 }
 
 #[test]
 fn folders_too_deep_to_be_looked_into_do_not_hide_what_they_hold() {
     // A file of the same size at the top would pass.
-    let toml = "disk = \"1GiB\"\ndeadline = \"60s\"";
-    faults("buried-file", toml, FaultClass::Limit, "the limit `disk`");
+    let toml = "max-disk = \"1GiB\"\ntimeout = \"60s\"";
+    faults("buried-file", toml, FaultClass::Limit, "the limit `max-disk`");
 }
 
 #[test]
 fn empty_files_fill_a_disk_too() {
-    let toml = "disk = \"2MiB\"\ndeadline = \"60s\"";
-    faults("empty-files", toml, FaultClass::Limit, "its limit `disk` is 2097152");
+    let toml = "max-disk = \"2MiB\"\ntimeout = \"60s\"";
+    faults("empty-files", toml, FaultClass::Limit, "its limit `max-disk` is 2097152");
 }
 
 #[test]
 fn folders_of_any_depth_are_removed() {
-    let finished = run(&Suite::new(), "deep-folders", "deadline = \"60s\"");
+    let finished = run(&Suite::new(), "deep-folders", "timeout = \"60s\"");
     // On a fast machine it is done before the disk is looked at.
     let verdict = finished.verdict("deep-folders");
     assert!(*verdict == Verdict::Pass || verdict.fault_class() == Some(FaultClass::Limit), "{verdict:?}");
@@ -171,16 +176,21 @@ fn folders_of_any_depth_are_removed() {
 
 #[test]
 fn a_flood_on_stdout_runs_into_its_limit() {
-    faults("stdout-flood", "output = \"1MiB\"", FaultClass::Limit, "1048576 bytes to stdout; its limit is `output`");
+    faults(
+        "stdout-flood",
+        "max-output = \"1MiB\"",
+        FaultClass::Limit,
+        "1048576 bytes to stdout; its limit is `max-output`",
+    );
 }
 
 #[test]
 fn a_flood_on_stderr_runs_into_its_limit() {
     let finished = faults(
         "stderr-flood",
-        "output = \"1MiB\"",
+        "max-output = \"1MiB\"",
         FaultClass::Limit,
-        "1048576 bytes to stderr; its limit is `output`",
+        "1048576 bytes to stderr; its limit is `max-output`",
     );
     assert!(finished.stdout.len() < 100_000, "{} bytes", finished.stdout.len());
 }
@@ -219,7 +229,7 @@ fn a_flood_of_attachments_is_cut_and_said() {
 
 #[test]
 fn an_attachment_over_the_bound_is_left_out_and_said() {
-    let (suite, finished) = passes("large-attachment", "output = \"64KiB\"");
+    let (suite, finished) = passes("large-attachment", "max-output = \"64KiB\"");
     let reports = finished.reports("large-attachment");
     assert!(
         matches!(reports[..], [Report::Attachment { bytes: 1000, .. }, Report::Cut { what }] if what.contains("large.bin")),

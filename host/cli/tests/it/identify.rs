@@ -345,7 +345,7 @@ fn a_list_that_fills_memory() {
     let growing = "(loop (drop (memory.grow (i32.const 16))) (br 0))";
     host_snapshot!(refused(typed_module(&[named("one")], growing, "", "")), @"
     error: `given.wasm` fails when asked for its scenarios: error while executing at wasm backtrace:
-        0:     0xa6 - <unknown>!<wasm function 1>: the component wants 268500992 bytes of memory; its limit `memory` is 268435456
+        0:     0xa6 - <unknown>!<wasm function 1>: the component wants 268500992 bytes of memory; its limit `max-memory` is 268435456
     ");
 }
 
@@ -365,14 +365,14 @@ fn a_list_that_fills_tables_outside_of_the_pool() {
     let plugin = typed_module(&[named("one")], growing, "", "(table 30000 funcref)");
     host_snapshot!(refused(plugin), @"
     error: `given.wasm` fails when asked for its scenarios: error while executing at wasm backtrace:
-        0:     0xb2 - <unknown>!<wasm function 1>: the component wants 1030000 table elements; its limit `table-elements` is 1000000
+        0:     0xb2 - <unknown>!<wasm function 1>: the component wants 1030000 table elements; its limit `max-table-elements` is 1000000
     ");
 }
 
 #[test]
 fn memories_are_counted_together_while_a_plugin_lists() {
     let memories: String = (0..64).map(|_| "(memory 1024)").collect();
-    host_snapshot!(refused(typed_module(&[named("one")], "", "", &memories)), @"error: `given.wasm` fails when asked for its scenarios: the component wants 268500992 bytes of memory; its limit `memory` is 268435456");
+    host_snapshot!(refused(typed_module(&[named("one")], "", "", &memories)), @"error: `given.wasm` fails when asked for its scenarios: the component wants 268500992 bytes of memory; its limit `max-memory` is 268435456");
 }
 
 #[test]

@@ -159,9 +159,9 @@ fn an_agent_does_not_outlive_a_component_that_forgets_it() {
 
 #[test]
 fn an_agent_does_not_outlive_the_deadline() {
-    let suite = at_work("awaited-session", "1000.71629", "deadline = \"1s\"");
+    let suite = at_work("awaited-session", "1000.71629", "timeout = \"1s\"");
     let finished = run_hostile(&suite, "awaited-session");
-    assert_eq!(finished.exits(110).fault("awaited-session").class, FaultClass::Deadline);
+    assert_eq!(finished.exits(110).fault("awaited-session").class, FaultClass::Timeout);
     nothing_lives(&suite, "1000.71629");
 }
 

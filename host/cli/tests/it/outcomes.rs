@@ -54,7 +54,7 @@ fn a_trial_that_passes_after_a_fault_is_flaky_and_counts_as_asked() {
         let suite = suite();
         suite.file(
             "scenarios/suite.toml",
-            "[defaults]\nretries = 1\nretry-delay = \"1ms\"\n[lane.scripted]\nwritable = [\".\"]\n",
+            "[defaults]\nretries = 1\nretry-delay = \"1ms\"\n[lane.scripted]\nallow-write = [\".\"]\n",
         );
         with_agent(&suite, "shaky", "", &dies_once(&suite, "shaky"));
         let finished = suite.host(["run"].iter().chain(flags).copied());
@@ -74,13 +74,13 @@ fn only_what_is_asked_for_is_tried_again() {
     let suite = suite();
     suite.file(
         "scenarios/suite.toml",
-        "plugins = [\"fails.wasm\"]\n[defaults]\nretry-delay = \"0s\"\n[lane.scripted]\nwritable = [\".\"]\n",
+        "plugins = [\"fails.wasm\"]\n[defaults]\nretry-delay = \"0s\"\n[lane.scripted]\nallow-write = [\".\"]\n",
     );
     with_agent(&suite, "shaky", "", &dies_once(&suite, "shaky"));
     let once = suite.host(["run"]);
     assert_eq!(once.exits(100).fault("shaky").class, FaultClass::Crash, "nothing is tried again unless asked for");
     std::fs::remove_dir(suite.path("shaky-was-here")).unwrap();
-    let finished = suite.host(["run", "--retries", "2", "--retry-on", "fail,stall"]);
+    let finished = suite.host(["run", "--retries", "2", "--retry-on", "fail,idle"]);
     finished.exits(100);
     assert_eq!((attempts(&finished, "shaky"), attempts(&finished, "fails")), (1, 3));
 }
@@ -432,7 +432,8 @@ fn a_run_of_nothing_reports_itself_and_never_an_earlier_one() {
     ----- stderr -----
     error: there is no latest run in [SUITE]/.host: the last `host run` did not begin; name an earlier one (`host regrade [RUN]`)
     ");
-    for (file, text) in [("scenarios/suite.toml", "nonsense"), ("scenarios/passes/scenario.toml", "memory = \"none\"")]
+    for (file, text) in
+        [("scenarios/suite.toml", "nonsense"), ("scenarios/passes/scenario.toml", "max-memory = \"none\"")]
     {
         suite.host(["run", "passes.wasm"]).exits(0);
         assert!(latest().is_some());
@@ -501,7 +502,7 @@ fn a_check_of_thousands_of_scenarios_is_readable() {
     let longest = |text: &str| text.lines().map(str::len).max().unwrap_or(0);
     assert!(longest(&checked.stdout) < 1_000, "{}", checked.told());
     for number in 0..2_000 {
-        suite.scenario(&format!("scenario-{number:05}"), "plugin = \"passes.wasm\"\nmemory = \"none\"\n");
+        suite.scenario(&format!("scenario-{number:05}"), "plugin = \"passes.wasm\"\nmax-memory = \"none\"\n");
     }
     let checked = suite.host(["check"]);
     assert!(checked.exits(96).stdout.contains("2000 errors"), "{}", checked.told());

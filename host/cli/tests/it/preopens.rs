@@ -201,7 +201,7 @@ fn a_folder_counts_to_the_disk_that_an_attempt_may_take() {
     for _ in 0..20 {
         p.ok("fd_write", &[FILE, Arg::Write(&block), Arg::Out("n")]);
     }
-    let finished = run(&suite, &p, "preopens = [{ from = \"data\", to = \"/\" }]\ndisk = \"1MiB\"");
+    let finished = run(&suite, &p, "preopens = [{ from = \"data\", to = \"/\" }]\nmax-disk = \"1MiB\"");
     assert_eq!(finished.exits(110).fault("calls").class, FaultClass::Limit);
     assert_eq!(suite.leftovers(), [""; 0]);
 }

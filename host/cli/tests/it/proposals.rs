@@ -119,10 +119,10 @@ fn objects_without_end_run_into_the_limit_of_memory() {
     let array = "(drop (array.new_default $bytes (i32.const 1000000000)))";
     for start in [list, array] {
         for place in ["", ON_DEMAND] {
-            let finished = run(&plain_module(start, &format!("{NODE}{place}")), "memory = \"64MiB\"", &[]);
+            let finished = run(&plain_module(start, &format!("{NODE}{place}")), "max-memory = \"64MiB\"", &[]);
             let fault = finished.exits(110).fault("core");
             assert_eq!(fault.class, FaultClass::Limit, "{fault}");
-            assert!(fault.message.contains("its limit `memory` is 67108864"), "{fault}");
+            assert!(fault.message.contains("its limit `max-memory` is 67108864"), "{fault}");
             assert!(finished.peak_memory < 400 << 20, "{} bytes", finished.peak_memory);
         }
     }
@@ -131,10 +131,10 @@ fn objects_without_end_run_into_the_limit_of_memory() {
 #[test]
 fn an_object_that_no_heap_has_room_for_runs_into_a_limit() {
     let start = "(drop (array.new_default $longs (i32.const -1)))";
-    let finished = run(&plain_module(start, "(type $longs (array (mut i64)))"), "memory = \"100GiB\"", &[]);
+    let finished = run(&plain_module(start, "(type $longs (array (mut i64)))"), "max-memory = \"100GiB\"", &[]);
     let fault = finished.exits(110).fault("core");
     assert_eq!(fault.class, FaultClass::Limit, "{fault}");
-    assert!(fault.message.contains("its limit is `memory`"), "{fault}");
+    assert!(fault.message.contains("its limit is `max-memory`"), "{fault}");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn objects_that_nobody_holds_are_freed() {
         (loop (drop (call $one_more (ref.null $node))) (call $cycle)
             (local.set $left (i32.sub (local.get $left) (i32.const 1))) (br_if 0 (local.get $left)))";
     for place in ["", ON_DEMAND] {
-        run(&plain_module(start, &format!("{fields}{place}")), "memory = \"16MiB\"", &[]).exits(0).passes("core");
+        run(&plain_module(start, &format!("{fields}{place}")), "max-memory = \"16MiB\"", &[]).exits(0).passes("core");
     }
 }
 

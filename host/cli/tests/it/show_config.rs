@@ -9,8 +9,8 @@ canary = ["tool"]
 jobs = 8
 
 [defaults]
-deadline = "90s"
-memory = "64MiB"
+timeout = "90s"
+max-memory = "64MiB"
 
 [lane.mine]
 agent = "slow"
@@ -33,8 +33,7 @@ retry-delay = "5s"
 fn suite() -> Suite {
     let suite = Suite::new();
     suite.file("tool.wasm", plain_module("", "")).file("scenarios/suite.toml", SUITE);
-    suite
-        .scenario("tool", "plugin = \"tool.wasm\"\ndeadline = \"5m\"\nretries = 4\nretry-on = [\"stall\", \"fail\"]\n");
+    suite.scenario("tool", "plugin = \"tool.wasm\"\ntimeout = \"5m\"\nretries = 4\nretry-on = [\"idle\", \"fail\"]\n");
     suite
 }
 
@@ -65,7 +64,7 @@ fn a_variable_that_is_set_to_nothing_says_nothing() {
 fn every_setting_is_shown_with_who_says_it() {
     let variables = [("HOST_PROFILE", "ci"), ("HOST_JOBS", "3"), ("HOST_XPASS", "fail"), ("HOST_OUTPUT", "out")];
     let text = shown(&suite(), &["-j", "5", "--repeat-each", "2", "--no-canary"], &variables);
-    host_snapshot!(text, @r##"
+    host_snapshot!(text, @r#"
     # What `host run` would use, and who says so. As a suite.toml it gives the same again.
     # suite: scenarios/suite.toml (default)
     # output: out (HOST_OUTPUT)
@@ -83,17 +82,17 @@ fn every_setting_is_shown_with_who_says_it() {
     reporters = ["human", "junit"]  # scenarios/suite.toml:20:13 ([profile.ci])
 
     [defaults]
-    deadline = "1m 30s"  # scenarios/suite.toml:6:12
-    quiet = "5m"  # default
-    back-off = "5m"  # default
-    memory = "64MiB"  # scenarios/suite.toml:7:10
-    table-elements = 1000000  # default
-    instances = 100  # default
-    output = "16MiB"  # default
-    disk = "2GiB"  # default
-    handles = 1000  # default
+    timeout = "1m 30s"  # scenarios/suite.toml:6:11
+    idle-timeout = "5m"  # default
+    backoff-timeout = "5m"  # default
+    max-memory = "64MiB"  # scenarios/suite.toml:7:14
+    max-table-elements = 1000000  # default
+    max-instances = 100  # default
+    max-output = "16MiB"  # default
+    max-disk = "2GiB"  # default
+    max-handles = 1000  # default
     retries = 1  # scenarios/suite.toml:23:11 ([profile.ci])
-    retry-on = ["launch", "overload", "stall", "crash"]  # default
+    retry-on = ["launch", "overload", "idle", "crash"]  # default
     retry-delay = "5s"  # scenarios/suite.toml:24:15 ([profile.ci])
 
     [compile]
@@ -103,16 +102,16 @@ fn every_setting_is_shown_with_who_says_it() {
     [lane.mine]
     kind = "scripted"  # default
     agent = "slow"  # scenarios/suite.toml:10:9
-    confine = "landlock"  # default
+    confinement = "landlock"  # default
     breaker = 3  # default
     retries = 2  # scenarios/suite.toml:11:11
 
     # In scenarios/tool/scenario.toml:
     #   plugin = "tool.wasm"  # scenarios/tool/scenario.toml:1:10
-    #   deadline = "5m"  # scenarios/tool/scenario.toml:2:12
+    #   timeout = "5m"  # scenarios/tool/scenario.toml:2:11
     #   retries = 4  # scenarios/tool/scenario.toml:3:11
-    #   retry-on = ["stall", "fail"]  # scenarios/tool/scenario.toml:4:12
-    "##);
+    #   retry-on = ["idle", "fail"]  # scenarios/tool/scenario.toml:4:12
+    "#);
 }
 
 /// The settings without their comments.
@@ -140,7 +139,7 @@ fn a_flag_for_retries_leaves_no_file_a_say() {
     let text = shown(&suite(), &["--retries", "0"], &[]);
     assert_eq!(text.matches("\nretries = 0  # --retries\n").count(), 1, "{text}");
     assert!(!text.contains("retries = 2") && !text.contains("retries = 4"), "{text}");
-    assert!(text.contains("#   retry-on = [\"stall\", \"fail\"]"), "{text}");
+    assert!(text.contains("#   retry-on = [\"idle\", \"fail\"]"), "{text}");
 }
 
 #[test]
@@ -180,17 +179,17 @@ fn without_a_suite_the_defaults_are_shown() {
     reporters = ["human"]  # default
 
     [defaults]
-    deadline = "10m"  # default
-    quiet = "5m"  # default
-    back-off = "5m"  # default
-    memory = "512MiB"  # default
-    table-elements = 1000000  # default
-    instances = 100  # default
-    output = "16MiB"  # default
-    disk = "2GiB"  # default
-    handles = 1000  # default
+    timeout = "10m"  # default
+    idle-timeout = "5m"  # default
+    backoff-timeout = "5m"  # default
+    max-memory = "512MiB"  # default
+    max-table-elements = 1000000  # default
+    max-instances = 100  # default
+    max-output = "16MiB"  # default
+    max-disk = "2GiB"  # default
+    max-handles = 1000  # default
     retries = 0  # default
-    retry-on = ["launch", "overload", "stall", "crash"]  # default
+    retry-on = ["launch", "overload", "idle", "crash"]  # default
     retry-delay = "1s"  # default
 
     [compile]
@@ -200,7 +199,7 @@ fn without_a_suite_the_defaults_are_shown() {
     [lane.scripted]
     kind = "scripted"  # default
     agent = "right"  # default
-    confine = "landlock"  # default
+    confinement = "landlock"  # default
     breaker = 3  # default
     "#);
 }
@@ -212,7 +211,7 @@ fn every_variable_says_what_its_flag_says_and_the_flag_wins() {
         ("HOST_JOBS", "3", "--jobs=5", "jobs", "3", "5"),
         ("HOST_LANE", "other", "--lane=mine", "lanes", "[\"other\"]", "[\"mine\"]"),
         ("HOST_RETRIES", "3", "--retries=0", "retries", "3", "0"),
-        ("HOST_RETRY_ON", "fail,stall", "--retry-on=trap", "retry-on", "[\"stall\", \"fail\"]", "[\"trap\"]"),
+        ("HOST_RETRY_ON", "fail,idle", "--retry-on=trap", "retry-on", "[\"idle\", \"fail\"]", "[\"trap\"]"),
         ("HOST_FLAKY_RESULT", "fail", "--flaky-result=pass", "flaky-result", "\"fail\"", "\"pass\""),
         ("HOST_XPASS", "fail", "--xpass=pass", "xpass", "\"fail\"", "\"pass\""),
         ("HOST_MAX_FAIL", "3", "--max-fail=5", "max-fail", "3", "5"),

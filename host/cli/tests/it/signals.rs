@@ -40,7 +40,7 @@ fn a_run_under_nohup_outlives_its_terminal() {
     suite.file("waits.wasm", plain_module("", "")).agent("waits", &format!("[[step]]\nshell = \"{waits}\"\n"));
     suite.scenario("waits", "[session]\nprompt = \"go\"\n[grants]\nsession = true\n");
     // Its agent waits for a file outside of its attempt.
-    suite.file("scenarios/suite.toml", "[lane.scripted]\nconfine = \"none\"\n");
+    suite.file("scenarios/suite.toml", "[lane.scripted]\nconfinement = \"none\"\n");
     let mut command = suite.command("sh");
     command.args(["-c", "trap '' HUP; exec \"$0\" run waits.wasm", host_binary()]);
     let host = suite.start_command(command);
@@ -81,7 +81,7 @@ fn suite_with_agent(script: &str, limits: &str) -> Suite {
     suite.file("talk.wasm", plain_module("", ""));
     write_program(&suite.path("agent"), &format!("#!/bin/sh\n{script}\n"));
     // The agent touches files outside of its attempt.
-    let lane = "[lane.a]\nkind = \"command\"\ncommand = \"./agent\"\npath = [\"/usr/bin\"]\nconfine = \"none\"\n";
+    let lane = "[lane.a]\nkind = \"command\"\ncommand = \"./agent\"\npath = [\"/usr/bin\"]\nconfinement = \"none\"\n";
     suite.file("scenarios/suite.toml", format!("plugins = [\"talk.wasm\"]\nlanes = [\"a\"]\n{lane}"));
     suite.scenario("talk", &format!("{limits}\n[session]\nprompt = \"go\"\n[grants]\nsession = true\n"));
     suite
@@ -109,7 +109,7 @@ fn time_in_which_the_host_is_stopped_does_not_count() {
     let mark = |name: &str| format!("touch {}/{name}-$$", marks.path().display());
     let (begun, done) = (mark("begun"), mark("done"));
     let ticks = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16; do echo tick; sleep 0.5; done";
-    let suite = suite_with_agent(&format!("{begun}; {ticks}; {done}"), "quiet = \"3s\"\ndeadline = \"6s\"");
+    let suite = suite_with_agent(&format!("{begun}; {ticks}; {done}"), "idle-timeout = \"3s\"\ntimeout = \"6s\"");
     let host = suite.start(["run", "--repeat-each", "3"]);
     assert!(wait_until(|| count(marks.path(), "begun") == 3));
     host.signal(Signal::STOP);
@@ -125,12 +125,12 @@ fn time_in_which_the_host_is_stopped_does_not_count() {
 
 #[test]
 fn the_record_of_a_session_agrees_with_the_verdict() {
-    let suite = suite_with_agent("echo tick; sleep 1000", "quiet = \"1s\"");
+    let suite = suite_with_agent("echo tick; sleep 1000", "idle-timeout = \"1s\"");
     let finished = suite.host(["run"]);
-    assert_eq!(finished.fault("talk").class, FaultClass::Stall);
+    assert_eq!(finished.fault("talk").class, FaultClass::Idle);
     let record = suite.last_run().unwrap().join("a/talk/attempt-1/session-1/session.json");
     let record: serde_json::Value = serde_json::from_slice(&fs::read(record).unwrap()).unwrap();
-    assert_eq!((&record["state"], &record["fault"]["class"]), (&"fault".into(), &"stall".into()), "{record}");
+    assert_eq!((&record["state"], &record["fault"]["class"]), (&"fault".into(), &"idle".into()), "{record}");
 }
 
 /// Its agents wait for a file.
@@ -175,10 +175,10 @@ fn a_stop_signal_does_not_stop_a_host_that_nobody_could_continue() {
 
 #[test]
 fn a_reader_that_does_not_read_changes_no_verdict_and_gets_everything() {
-    // More than fits into the pipe and into memory; then silence that is no stall.
+    // More than fits into the pipe and into memory; then silence within the limit.
     let script = "i=0; while [ $i -lt 3000 ]; do echo \"line $i\"; i=$((i+1)); done
         for i in 1 2 3 4 5 6; do echo tick; sleep 0.5; done";
-    let suite = suite_with_agent(script, "quiet = \"2s\"");
+    let suite = suite_with_agent(script, "idle-timeout = \"2s\"");
     let (mut stdout, full) = std::io::pipe().unwrap();
     rustix::pipe::fcntl_setpipe_size(&full, 4096).unwrap();
     let mut command = suite.host_command(&suite.path(""), ["run", "--repeat-each", "3", "--reporter", "jsonl"]);
@@ -313,7 +313,7 @@ fn a_proc_of_another_namespace_is_understood() {
         return;
     }
     let suite = suite_of_processes();
-    let lane = "[defaults]\nretries = 0\n[lane.scripted]\nconfine = \"none\"\n";
+    let lane = "[defaults]\nretries = 0\n[lane.scripted]\nconfinement = \"none\"\n";
     suite.file("scenarios/suite.toml", format!("plugins = [\"work.wasm\"]\n{lane}"));
     suite.file("kill.sh", KILL_SUPERVISOR);
     let kill = suite.path("kill.sh").display().to_string();

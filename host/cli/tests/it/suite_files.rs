@@ -134,26 +134,26 @@ fn a_fixture_over_disk_is_refused_before_it_is_copied() {
             suite.scenario("calls", &preopens);
             shown += &refused(&suite);
             sparse(suite.path(&format!("scenarios/calls/{name}/sparse")), 2_000_000);
-            suite.scenario("calls", &format!("disk = \"1MB\"\n{preopens}"));
+            suite.scenario("calls", &format!("max-disk = \"1MB\"\n{preopens}"));
             shown += &refused(&suite);
-            suite.scenario("calls", &format!("disk = \"3MB\"\n{preopens}"));
+            suite.scenario("calls", &format!("max-disk = \"3MB\"\n{preopens}"));
             suite.host(["check", "calls.wasm"]).exits(0);
             suite.host(["run", "calls.wasm"]).exits(0).passes("calls");
         }
     }
     host_snapshot!(shown, @"
-    error: the fixture [SUITE]/scenarios/calls/root has more bytes than the limit `disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `disk`
-    error: the fixture [SUITE]/scenarios/calls/root has more bytes than the limit `disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `disk`
-    error: the fixture [SUITE]/scenarios/calls/root has more bytes than the limit `disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `disk`
-    error: the fixture [SUITE]/scenarios/calls/root has more bytes than the limit `disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `disk`
-    error: the fixture [SUITE]/scenarios/calls/config has more bytes than the limit `disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `disk`
-    error: the fixture [SUITE]/scenarios/calls/config has more bytes than the limit `disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `disk`
-    error: the fixture [SUITE]/scenarios/calls/config has more bytes than the limit `disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `disk`
-    error: the fixture [SUITE]/scenarios/calls/config has more bytes than the limit `disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `disk`
-    error: the fixture [SUITE]/scenarios/calls/data has more bytes than the limit `disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `disk`
-    error: the fixture [SUITE]/scenarios/calls/data has more bytes than the limit `disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `disk`
-    error: the fixture [SUITE]/scenarios/calls/data has more bytes than the limit `disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `disk`
-    error: the fixture [SUITE]/scenarios/calls/data has more bytes than the limit `disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `disk`
+    error: the fixture [SUITE]/scenarios/calls/root has more bytes than the limit `max-disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/root has more bytes than the limit `max-disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/root has more bytes than the limit `max-disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/root has more bytes than the limit `max-disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/config has more bytes than the limit `max-disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/config has more bytes than the limit `max-disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/config has more bytes than the limit `max-disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/config has more bytes than the limit `max-disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/data has more bytes than the limit `max-disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/data has more bytes than the limit `max-disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/data has more bytes than the limit `max-disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/data has more bytes than the limit `max-disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `max-disk`
     ");
 }
 

@@ -64,7 +64,7 @@ fn commands_of_all_versions_and_typed_plugins_run_in_one_run() {
     suite.scenario("three-fails", "expect = { exit-code = 1 }");
     suite.file("plugins/three-traps.wasm", waits(0, "unreachable"));
     suite.file("plugins/three-loops.wasm", waits(0, "(loop $for-ever (br $for-ever))"));
-    suite.scenario("three-loops", "deadline = \"300ms\"");
+    suite.scenario("three-loops", "timeout = \"300ms\"");
     fs::copy(probe("probe-noop"), suite.path("plugins/typed.wasm")).unwrap();
     let finished = suite.host(["run", "plugins/*.wasm"]);
     finished.exits(110);
@@ -72,7 +72,7 @@ fn commands_of_all_versions_and_typed_plugins_run_in_one_run() {
         finished.passes(passes);
     }
     assert_eq!(finished.fault("three-traps").class, FaultClass::Trap);
-    assert_eq!(finished.fault("three-loops").class, FaultClass::Deadline);
+    assert_eq!(finished.fault("three-loops").class, FaultClass::Timeout);
     assert_eq!(suite.leftovers(), [""; 0]);
 }
 

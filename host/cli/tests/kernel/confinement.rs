@@ -362,7 +362,7 @@ async fn a_kernel_that_cannot_is_told_or_refused() {
 
     let fault = start_guarded(&old, attempt.spec(), with(ConfinementMode::Required)).await.err().unwrap();
     assert_eq!(fault.class, FaultClass::Launch);
-    assert!(fault.message.contains("`confine = \"required\"`, but this kernel has no Landlock"), "{fault}");
+    assert!(fault.message.contains("`confinement = \"required\"`, but this kernel has no Landlock"), "{fault}");
 
     let mut session = start_guarded(&old, attempt.spec(), with(ConfinementMode::None)).await.unwrap();
     assert_eq!(session.unconfined(), None, "nobody asked for it");

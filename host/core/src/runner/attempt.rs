@@ -346,7 +346,7 @@ impl AttemptExecutor {
         let call = call.run(&self.plugins[scenario.plugin.0]);
         let mut outcome = bounded(call, sessions.catch_up(), &scenario.limits, dirs, violations, stop).await;
         if let Outcome::Fault(fault) = &mut outcome
-            && fault.class == FaultClass::Deadline
+            && fault.class == FaultClass::Timeout
             && let Some(reason) = sessions.backing_off().await
         {
             fault.message.push_str(&format!("; the agent was still waiting for its provider: {reason}"));

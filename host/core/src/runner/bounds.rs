@@ -28,22 +28,22 @@ pub(super) async fn bounded(
     violations: &Arc<Violations>,
     stop: &mut watch::Receiver<StopRequest>,
 ) -> Outcome {
-    let deadline = limits.deadline;
+    let timeout = limits.timeout;
     tokio::select! {
         biased;
         fault = violations.wait() => Outcome::Fault(fault),
         reason = stopped(stop) => Outcome::Cancelled { reason },
         outcome = call => outcome,
-        () = passed(deadline, catch_up) => {
-            let what = format!("no end after {}; its limit is `deadline`", humantime::format_duration(deadline));
-            Outcome::Fault(Fault::new(FaultClass::Deadline, what))
+        () = passed(timeout, catch_up) => {
+            let what = format!("no end after {}; its limit is `timeout`", humantime::format_duration(timeout));
+            Outcome::Fault(Fault::new(FaultClass::Timeout, what))
         }
-        () = watch_disk(dirs, limits.disk, violations) => internal_outcome("the disk watch ended"),
+        () = watch_disk(dirs, limits.max_disk, violations) => internal_outcome("the disk watch ended"),
     }
 }
 
-async fn passed(deadline: Duration, catch_up: impl Future<Output = ()>) {
-    host_clock::sleep(deadline).await;
+async fn passed(timeout: Duration, catch_up: impl Future<Output = ()>) {
+    host_clock::sleep(timeout).await;
     catch_up.await;
     host_clock::settle().await;
 }
@@ -79,7 +79,7 @@ pub(super) async fn check_disk(dirs: &Arc<AttemptDirs>, bound: u64, violations: 
                 String::new()
             };
             violations.limit(format!(
-                "the attempt's directories hold {bytes} bytes{unlinked_bytes}; its limit `disk` is {bound}"
+                "the attempt's directories hold {bytes} bytes{unlinked_bytes}; its limit `max-disk` is {bound}"
             ));
         }
         Ok(Err(uncounted)) => return not_counted(&uncounted, violations),
@@ -95,7 +95,7 @@ fn not_counted(uncounted: &DiskUseError, violations: &Violations) -> Result<(), 
     if fault.is_shortage() {
         return Err(fault);
     }
-    violations.limit(format!("{uncounted}; what cannot be counted counts as over the limit `disk`"));
+    violations.limit(format!("{uncounted}; what cannot be counted counts as over the limit `max-disk`"));
     Ok(())
 }
 

@@ -168,7 +168,7 @@ impl Call<'_> {
     }
 
     fn output(&self, name: &'static str) -> OutputFile {
-        OutputFile::new(name, self.folder.join(format!("{name}.txt")), self.scenario.limits.output, self.violations)
+        OutputFile::new(name, self.folder.join(format!("{name}.txt")), self.scenario.limits.max_output, self.violations)
     }
 
     fn store(
@@ -184,7 +184,8 @@ impl Call<'_> {
             let given = granted.env().keys().map(|name| (name, GrantItem::Env(name.clone())));
             given.for_each(|(name, item)| audit.note("env", name, Some(&item), true));
         }
-        let network = Network::new(granted, resolver, Arc::clone(self.violations), self.audit.cloned(), limits.handles);
+        let network =
+            Network::new(granted, resolver, Arc::clone(self.violations), self.audit.cloned(), limits.max_handles);
         let sandbox = Sandbox::new(given, limits, Some(outputs), Arc::clone(account), network)?;
         let guest = Guest {
             sandbox,
@@ -192,7 +193,7 @@ impl Call<'_> {
             violations: Arc::clone(self.violations),
             session_granted: self.scenario.grants.session,
             audit: self.audit.cloned(),
-            reports: Reports::new(self.events.clone(), self.folder.join("attachments"), limits.output),
+            reports: Reports::new(self.events.clone(), self.folder.join("attachments"), limits.max_output),
         };
         Ok(sandbox::store(engine, guest, limits, MAX_COPIED_BYTES))
     }

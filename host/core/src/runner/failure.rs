@@ -18,7 +18,7 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
         return Fault::new(FaultClass::Limit, exceeded.to_string());
     }
     if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
-        let what = "the component holds too many handles (files, streams, timers) at once; its limit is `handles`";
+        let what = "the component holds too many handles (files, streams, timers) at once; its limit is `max-handles`";
         return Fault::new(FaultClass::Limit, what);
     }
     let text = error.root_cause().to_string();
@@ -26,13 +26,13 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
         return Fault::of_shortage(format_args!("the component cannot be run: {text}"), shortage);
     }
     if text.contains("store handle limit exceeded") {
-        let what = "the component holds too many streams, futures and resources at once; its limit is `handles`";
+        let what = "the component holds too many streams, futures and resources at once; its limit is `max-handles`";
         return Fault::new(FaultClass::Limit, what);
     }
     if error.is::<GcHeapOutOfMemory<()>>() || error.downcast_ref() == Some(&Trap::AllocationTooLarge) {
         return Fault::new(
             FaultClass::Limit,
-            "the component's garbage-collected objects have no room: its limit is `memory`, and 4 GiB",
+            "the component's garbage-collected objects have no room: its limit is `max-memory`, and 4 GiB",
         );
     }
     if text.contains("resource limit exceeded") {
@@ -67,7 +67,10 @@ fn too_many(text: &str, limits: &Limits) -> String {
         Some("table") => "10 tables may be made for each",
         _ => "core instances",
     };
-    format!("the component does not fit its limits: {text}; its limit `instances` is {} ({rule})", limits.instances)
+    format!(
+        "the component does not fit its limits: {text}; its limit `max-instances` is {} ({rule})",
+        limits.max_instances
+    )
 }
 
 /// Whether the trap is that of the host's own `proc_raise`, that of core modules or that of modules that were adapted.

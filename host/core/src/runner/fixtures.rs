@@ -41,7 +41,8 @@ pub(super) fn take(
         fixture.root.is_some() || fixture.config.is_some() || fixture.git || !fixture.folders.is_empty()
     };
     each(plan, workspace, problems, |scenario, into| {
-        let take = || Snapshot::take(&scenario.fixture, into, scenario.limits.disk, halt).map_err(PrepareError::from);
+        let take =
+            || Snapshot::take(&scenario.fixture, into, scenario.limits.max_disk, halt).map_err(PrepareError::from);
         has_some(scenario).then(take)
     })
 }

@@ -68,7 +68,10 @@ impl Reports {
     fn keep(&mut self, name: &str, content: &[u8]) -> Result<(), String> {
         let total = self.attached.saturating_add(content.len() as u64);
         if total > self.bound {
-            return Err(format!("the attachment `{name}`: attachments may take {} bytes (limit `output`)", self.bound));
+            return Err(format!(
+                "the attachment `{name}`: attachments may take {} bytes (limit `max-output`)",
+                self.bound
+            ));
         }
         host_model::check_name(name).map_err(|error| format!("an attachment: {error}"))?;
         std::fs::create_dir_all(&self.folder).map_err(|error| format!("the attachment `{name}`: {error}"))?;

@@ -147,10 +147,10 @@ mod tests {
     #[test]
     fn an_end_that_happened_before_the_deadline_counts() {
         let observations = Observations { session: Some(fault(FaultClass::Crash)), ..Observations::default() };
-        assert_eq!(class_of(Outcome::Fault(fault(FaultClass::Deadline)), observations), Some(FaultClass::Crash));
+        assert_eq!(class_of(Outcome::Fault(fault(FaultClass::Timeout)), observations), Some(FaultClass::Crash));
         assert_eq!(
-            class_of(Outcome::Fault(fault(FaultClass::Deadline)), Observations::default()),
-            Some(FaultClass::Deadline)
+            class_of(Outcome::Fault(fault(FaultClass::Timeout)), Observations::default()),
+            Some(FaultClass::Timeout)
         );
     }
 

@@ -55,7 +55,7 @@ impl LinkedPlugin {
 
     /// Bytes that the host holds for its instances, beyond memories and tables.
     pub(super) fn instance_bytes(&self, limits: &Limits) -> u64 {
-        self.plugin.survey.instance_bytes(limits.instances)
+        self.plugin.survey.instance_bytes(limits.max_instances)
     }
 }
 

@@ -98,9 +98,9 @@ impl Progress {
         };
         let what = format!(
             "no progress of the agent for {budget}, neither a new tool call nor a change of a file, though it goes on; \
-             {most}; its limit is `progress`"
+             {most}; its limit is `no-progress-timeout`"
         );
-        Some(Fault::new(FaultClass::Stall, what))
+        Some(Fault::new(FaultClass::Idle, what))
     }
 }
 
@@ -109,7 +109,7 @@ pub(super) async fn watch_changes(dirs: Arc<AttemptDirs>, watchdog: Arc<Watchdog
     let mut last = None;
     loop {
         let (began, checked_dirs) = (Instant::now(), Arc::clone(&dirs));
-        // Without checks nothing is taken for a stall.
+        // Without checks nothing is taken as idle.
         let Ok(found) = spawn_blocking(move || checked_dirs.fingerprint()).await else { return };
         let changed = last.replace(found).is_some_and(|last| last != found);
         watchdog.progress(|progress| progress.checked(began, changed));
@@ -127,8 +127,12 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn watchdog() -> Arc<Watchdog> {
-        let limits =
-            Limits { quiet: 20 * SECOND, back_off: 50 * SECOND, progress: Some(30 * SECOND), ..Limits::default() };
+        let limits = Limits {
+            idle_timeout: 20 * SECOND,
+            backoff_timeout: 50 * SECOND,
+            no_progress_timeout: Some(30 * SECOND),
+            ..Limits::default()
+        };
         Watchdog::new(&limits)
     }
 
@@ -176,8 +180,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_same_call_again_and_again_is_a_stall_that_names_it() {
         let (fault, after) = stuck(&[], |second| if second % 2 == 0 { call("ls") } else { message() }).await;
-        assert_eq!((fault.class, after), (FaultClass::Stall, 30));
-        for part in ["30s", r#"16 times, is `shell {"command":"ls"}`"#, "`progress`"] {
+        assert_eq!((fault.class, after), (FaultClass::Idle, 30));
+        for part in ["30s", r#"16 times, is `shell {"command":"ls"}`"#, "`no-progress-timeout`"] {
             assert!(fault.message.contains(part), "{part}: {fault}");
         }
     }
@@ -195,7 +199,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_back_off_stops_the_clock() {
         let (fault, after) = stuck(&[], |second| if (10..50).contains(&second) { back_off() } else { message() }).await;
-        assert_eq!((fault.class, after), (FaultClass::Stall, 70), "{fault}");
+        assert_eq!((fault.class, after), (FaultClass::Idle, 70), "{fault}");
     }
 
     #[tokio::test(start_paused = true)]

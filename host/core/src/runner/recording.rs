@@ -268,7 +268,7 @@ mod tests {
             transcript.next_event(&answer);
         }
         transcript.sent("more", &Ok(()));
-        let fault = Fault::new(FaultClass::Stall, "silent");
+        let fault = Fault::new(FaultClass::Idle, "silent");
         transcript.next_event(&Err(fault.clone()));
         transcript.next_event(&event());
         transcript.broke("end", &fault);

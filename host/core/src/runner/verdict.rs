@@ -198,7 +198,7 @@ mod tests {
         }
         // A suite cannot say so; an event log of another version could.
         let never = trial(vec![expecting_faults(&FaultClass::ALL)], Vec::new());
-        for class in [FaultClass::Launch, FaultClass::Overload, FaultClass::Stall, FaultClass::Internal] {
+        for class in [FaultClass::Launch, FaultClass::Overload, FaultClass::Idle, FaultClass::Internal] {
             assert_eq!(judged(&never, Outcome::Fault(Fault::new(class, "x"))).word(), "fault", "{class}");
         }
         assert_eq!(judged(&known, fail(&["a"])).word(), "xfail");
@@ -234,13 +234,13 @@ mod tests {
         let known = trial(vec![expecting(&["a"])], Vec::new());
         let policy = RunRules { xpass: CountsAs::Fail, flaky_result: CountsAs::Fail, ..RunRules::default() };
         let fault = |class, message: &str| Outcome::Fault(Fault::new(class, message));
-        let verdict = verdict_on(&known, &[fault(FaultClass::Stall, "x")], Outcome::Pass, &policy);
+        let verdict = verdict_on(&known, &[fault(FaultClass::Idle, "x")], Outcome::Pass, &policy);
         assert!(matches!(verdict, Verdict::Xpass { counts_as: CountsAs::Fail, .. }) && verdict.is_failure());
         let plain = trial(Vec::new(), Vec::new());
-        let earlier = [fault(FaultClass::Stall, "no event"), fault(FaultClass::Crash, "gone")];
+        let earlier = [fault(FaultClass::Idle, "no event"), fault(FaultClass::Crash, "gone")];
         let verdict = verdict_on(&plain, &earlier, Outcome::Pass, &policy);
         let Verdict::Flaky { reason, .. } = &verdict else { panic!("{verdict:?}") };
-        assert_eq!(reason, "attempt 1: stall (no event); attempt 2: crash (gone)");
+        assert_eq!(reason, "attempt 1: idle (no event); attempt 2: crash (gone)");
         assert!(verdict.is_failure() && verdict.has_passed());
         assert_eq!(judged(&plain, Outcome::Pass), Verdict::Pass);
     }

@@ -1,5 +1,5 @@
-//! Limits how long an agent is waited for. Silence is a `stall`, unless the provider makes the agent wait; if that takes
-//! too long it is an `overload`. With the limit `progress`, output without progress is a `stall` too.
+//! Limits how long an agent is waited for. Silence is a fault of class `idle`, unless the provider makes the agent wait; if that takes
+//! too long it is an `overload`. With the limit `no-progress-timeout`, output without progress is `idle` too.
 //!
 //! An event counts from the time when it was read. Before the time is up, the output that is still in the pipe is read,
 //! so that an agent that has ended is seen to have ended.
@@ -18,8 +18,8 @@ use host_model::{Fault, FaultClass, Limits, SessionEventKind};
 
 /// Watches the activity of an agent in one session.
 pub(super) struct Watchdog {
-    quiet: Duration,
-    back_off: Duration,
+    idle_timeout: Duration,
+    backoff_timeout: Duration,
     /// The reading of the agent's output, which passes on every event.
     intake: Arc<ReadProgress>,
     activity: Mutex<Activity>,
@@ -35,7 +35,7 @@ struct Activity {
     backing_off: Option<(Instant, String, bool)>,
     /// Since when nothing is waited for.
     idle: Option<Instant>,
-    /// With the limit `progress`.
+    /// With the limit `no-progress-timeout`.
     progress: Option<Progress>,
 }
 
@@ -45,7 +45,7 @@ impl Watchdog {
             last: Instant::now(),
             backing_off: None,
             idle: Some(Instant::now()),
-            progress: limits.progress.map(Progress::new),
+            progress: limits.no_progress_timeout.map(Progress::new),
         };
         Arc::new_cyclic(|this: &std::sync::Weak<Self>| {
             let this = this.clone();
@@ -53,8 +53,8 @@ impl Watchdog {
                 this.upgrade().inspect(|this| this.record_event(event));
             });
             Self {
-                quiet: limits.quiet,
-                back_off: limits.back_off,
+                idle_timeout: limits.idle_timeout,
+                backoff_timeout: limits.backoff_timeout,
                 intake: Arc::new(intake),
                 activity: Mutex::new(activity),
                 changed: Notify::new(),
@@ -72,7 +72,7 @@ impl Watchdog {
         self.lock().backing_off.as_ref().map(|(_, reason, _)| reason.clone())
     }
 
-    /// Whether the limit `progress` is set.
+    /// Whether the limit `no-progress-timeout` is set.
     pub(super) fn wants_progress(&self) -> bool {
         self.lock().progress.is_some()
     }
@@ -118,7 +118,7 @@ impl Watchdog {
     /// Waits for `answer` as long as the agent's activity allows.
     ///
     /// # Errors
-    /// A fault of class `stall` or `overload`.
+    /// A fault of class `idle` or `overload`.
     pub(super) async fn wait<T>(&self, answer: impl Future<Output = T>) -> Result<T, Fault> {
         self.resume();
         let answer = tokio::select! {
@@ -171,8 +171,8 @@ impl Watchdog {
         let activity = self.lock();
         let now = Instant::now();
         let (ends, fault) = match &activity.backing_off {
-            Some((began, reason, false)) => (*began + self.back_off, overload(self.back_off, reason)),
-            _ => (activity.last + self.quiet, stall(self.quiet)),
+            Some((began, reason, false)) => (*began + self.backoff_timeout, overload(self.backoff_timeout, reason)),
+            _ => (activity.last + self.idle_timeout, idle(self.idle_timeout)),
         };
         if ends <= now {
             return Err(fault);
@@ -194,14 +194,16 @@ impl Watchdog {
     }
 }
 
-fn stall(quiet: Duration) -> Fault {
-    let quiet = humantime::format_duration(quiet);
-    Fault::new(FaultClass::Stall, format!("no event of the agent for {quiet}; its limit is `quiet`"))
+fn idle(timeout: Duration) -> Fault {
+    let timeout = humantime::format_duration(timeout);
+    Fault::new(FaultClass::Idle, format!("the agent sent no event for {timeout}; its limit is `idle-timeout`"))
 }
 
-fn overload(back_off: Duration, reason: &str) -> Fault {
-    let back_off = humantime::format_duration(back_off);
-    let what = format!("the agent's provider made it wait for {back_off}; its limit is `back-off`; it says: {reason}");
+fn overload(timeout: Duration, reason: &str) -> Fault {
+    let timeout = humantime::format_duration(timeout);
+    let what = format!(
+        "the agent's provider made it wait for {timeout}; its limit is `backoff-timeout`; the provider's reason: {reason}"
+    );
     Fault::new(FaultClass::Overload, what)
 }
 
@@ -221,7 +223,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn watchdog() -> Arc<Watchdog> {
-        Watchdog::new(&Limits { quiet: 10 * SECOND, back_off: 30 * SECOND, ..Limits::default() })
+        Watchdog::new(&Limits { idle_timeout: 10 * SECOND, backoff_timeout: 30 * SECOND, ..Limits::default() })
     }
 
     fn message() -> SessionEventKind {
@@ -249,8 +251,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn silence_is_a_stall_from_the_last_event_on() {
-        assert_eq!(class_after(&[]).await, (FaultClass::Stall, 10));
-        assert_eq!(class_after(&[(9, message()), (9, message())]).await, (FaultClass::Stall, 28));
+        assert_eq!(class_after(&[]).await, (FaultClass::Idle, 10));
+        assert_eq!(class_after(&[(9, message()), (9, message())]).await, (FaultClass::Idle, 28));
     }
 
     #[tokio::test(start_paused = true)]
@@ -299,7 +301,7 @@ mod tests {
         };
         let began = Instant::now();
         tokio::select! {
-            answer = watchdog.wait(pending::<()>()) => assert_eq!(answer.unwrap_err().class, FaultClass::Stall),
+            answer = watchdog.wait(pending::<()>()) => assert_eq!(answer.unwrap_err().class, FaultClass::Idle),
             () = reads => {}
             () = held_up => {}
         }
@@ -339,14 +341,14 @@ mod tests {
         let told: Vec<_> = (0..20).flat_map(|_| [(2, back_off()), (1, raw())]).collect();
         assert_eq!(class_after(&told).await.0, FaultClass::Overload);
         let (class, seconds) = class_after(&[(5, back_off()), (1, raw())]).await;
-        assert_eq!(class, FaultClass::Stall, "the last event is not a back-off");
+        assert_eq!(class, FaultClass::Idle, "the last event is not a back-off");
         assert!(seconds > 6 + 20, "{seconds}");
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_provider_that_comes_back_is_forgiven() {
         let told = [(5, back_off()), (20, message()), (5, back_off()), (25, message())];
-        assert_eq!(class_after(&told).await, (FaultClass::Stall, 65));
+        assert_eq!(class_after(&told).await, (FaultClass::Idle, 65));
     }
 
     #[tokio::test(start_paused = true)]

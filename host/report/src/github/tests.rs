@@ -141,7 +141,7 @@ fn a_failed_canary() {
 #[test]
 fn every_kind_of_event() {
     let rendered = rendered(&sample::every_kind());
-    insta::assert_snapshot!(rendered.log, @r"::warning file=plugins/one.wasm,line=1,title=FLAKY a/one (canary)::attempt 1: stall (no event for 60s)");
+    insta::assert_snapshot!(rendered.log, @r"::warning file=plugins/one.wasm,line=1,title=FLAKY a/one (canary)::attempt 1: idle (no event for 60s)");
     insta::assert_snapshot!(rendered.summary, @r"
     ## host: 0 passed, 1 flaky, 1 skipped, 2 cancelled
 
@@ -151,7 +151,7 @@ fn every_kind_of_event() {
 
     | Verdict | Scenario | Time | Details |
     | --- | --- | ---: | --- |
-    | 🔁 flaky after 2 attempts | one (canary) | 1.02s | attempt 1: stall (no event for 60s) |
+    | 🔁 flaky after 2 attempts | one (canary) | 1.02s | attempt 1: idle (no event for 60s) |
     | 🛑 cancelled | two | 0.02s | interrupted by SIGINT |
 
     ### Lane b: 0 passed, 1 skipped, 1 cancelled
@@ -174,7 +174,7 @@ fn retries_and_expectations() {
     artifacts: .host/runs/20261122-231500-abcd/claude/gate/attempt-2
     ::endgroup::
     ::error file=scenarios/gate/scenario.toml,line=1,title=FAIL claude/gate::gate-not-held: the item must wait for the person%0A    + status: done%0Anote: not expected: `gate-not-held`; expected: `hook-unseen`
-    ::warning file=scenarios/ensign-cycle/scenario.toml,line=1,title=FLAKY claude/ensign-cycle (canary)::attempt 1: stall (no event for 60s)
+    ::warning file=scenarios/ensign-cycle/scenario.toml,line=1,title=FLAKY claude/ensign-cycle (canary)::attempt 1: idle (no event for 60s)
     ::warning file=scenarios/rejection-flow/scenario.toml,line=1,title=XPASS claude/rejection-flow::passed, but was expected to fail: hook-unseen until 2026-12-31 (ada: the hook is not there yet)
     ");
     insta::assert_snapshot!(rendered.summary, @r"
@@ -184,7 +184,7 @@ fn retries_and_expectations() {
 
     | Verdict | Scenario | Time | Details |
     | --- | --- | ---: | --- |
-    | 🔁 flaky after 2 attempts | ensign-cycle (canary) | 0.20s | attempt 1: stall (no event for 60s) |
+    | 🔁 flaky after 2 attempts | ensign-cycle (canary) | 0.20s | attempt 1: idle (no event for 60s) |
     | ❌ fail after 2 attempts | gate | 0.20s | gate-not-held: the item must wait for the person<br>note: not expected: \`gate-not-held\`; expected: \`hook-unseen\` |
     | ❗ xpass | rejection-flow | 0.40s | passed, but was expected to fail: hook-unseen until 2026-12-31 (ada: the hook is not there yet) |
     | ☑️ xfail | merge-hook | 0.30s | expected failure: hook-unseen until 2026-12-31 (ada: the hook is not there yet) |
@@ -264,9 +264,9 @@ fn warnings_follow_errors_within_the_limit() {
     let mut stream = Stream::with_canary(&["a"], &names, true).with_files();
     for (at, name) in names.iter().enumerate() {
         let verdict = match at {
-            0..3 => Verdict::Flaky { reason: "attempt 1: stall (x)".into(), counts_as: CountsAs::Pass },
-            3..12 => fault(FaultClass::Stall, "silence").into(),
-            12 => Verdict::Flaky { reason: "attempt 1: stall (x)".into(), counts_as: CountsAs::Fail },
+            0..3 => Verdict::Flaky { reason: "attempt 1: idle (x)".into(), counts_as: CountsAs::Pass },
+            3..12 => fault(FaultClass::Idle, "silence").into(),
+            12 => Verdict::Flaky { reason: "attempt 1: idle (x)".into(), counts_as: CountsAs::Fail },
             _ => Verdict::Xpass { expected: vec![sample::expected("c", "ada", "r")], counts_as: CountsAs::Pass },
         };
         stream.judged(1, &trial("a", name), 2, 1, verdict);
@@ -274,7 +274,7 @@ fn warnings_follow_errors_within_the_limit() {
     let log = rendered(&stream.finished()).log;
     let levels: Vec<_> = log.lines().filter(|line| line.starts_with("::error") || line.starts_with("::warn")).collect();
     assert_eq!(levels.len(), 10);
-    assert_eq!(levels[9], "::error file=scenarios/s12/scenario.toml,line=1,title=FLAKY a/s12::attempt 1: stall (x)");
+    assert_eq!(levels[9], "::error file=scenarios/s12/scenario.toml,line=1,title=FLAKY a/s12::attempt 1: idle (x)");
     let last = log.lines().last().unwrap();
     assert_eq!(last, "::notice title=host::5 more warnings without an annotation: see the step's summary");
     assert_eq!(log.matches("::group::").count(), 10, "what did not fail is not folded out");
@@ -328,7 +328,7 @@ fn ten_annotations_canaries_first_then_faults_then_failures() {
     for at in (0..14).rev() {
         let of = trial("a", names[at]);
         stream.starts(0, &of, 1);
-        let ends = if at % 2 == 1 { fault(FaultClass::Stall, "silence") } else { fail(vec![finding("c", "m", None)]) };
+        let ends = if at % 2 == 1 { fault(FaultClass::Idle, "silence") } else { fail(vec![finding("c", "m", None)]) };
         stream.ends(0, 10, &of, ends);
     }
     let log = rendered(&stream.finished()).log;
@@ -338,7 +338,7 @@ fn ten_annotations_canaries_first_then_faults_then_failures() {
         format!("::error file=plugins/s{at}.wasm,line=1,title={word} a/s{at}{mark}::{message}")
     };
     let mut wanted = vec![error("FAIL", 0, " (canary)", "c: m")];
-    wanted.extend([13, 11, 9, 7, 5, 3, 1].map(|at| error("FAULT", at, "", "stall: silence")));
+    wanted.extend([13, 11, 9, 7, 5, 3, 1].map(|at| error("FAULT", at, "", "idle: silence")));
     wanted.extend([12, 10].map(|at| error("FAIL", at, "", "c: m")));
     wanted.push("::notice title=host::4 more failures without an annotation: see the step's summary".into());
     assert_eq!(annotations, wanted);

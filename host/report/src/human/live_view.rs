@@ -192,7 +192,7 @@ mod tests {
     fn retrying_trials_are_counted_separately() {
         let (mut stream, one) = (Stream::new(&["pi"], &["one", "two"]), trial("pi", "one"));
         stream.starts(0, &one, 1);
-        stream.tried_again(10, &one, 1, Outcome::Pass, (1000, "stall (silence)"));
+        stream.tried_again(10, &one, 1, Outcome::Pass, (1000, "idle (silence)"));
         let now = Instant::now();
         assert_eq!(
             live_view(&stream.events, now).draw(now, 24, 80),

@@ -129,7 +129,7 @@ fn faults_with_denials_cuts_and_kept_directories() {
     stream.starts(0, &hook, 1);
     stream.reports(10, &gate, Report::Denied { what: "open /etc/passwd".into() });
     stream.reports(11, &gate, Report::Cut { what: "standard error after 1 MiB".into() });
-    let outcome = Outcome::Fault(Fault::new(FaultClass::Deadline, "no end after 5s\nin host call `next`"));
+    let outcome = Outcome::Fault(Fault::new(FaultClass::Timeout, "no end after 5s\nin host call `next`"));
     let record = AttemptRecord {
         outcome: outcome.clone(),
         duration_ms: 5000,
@@ -147,7 +147,7 @@ fn faults_with_denials_cuts_and_kept_directories() {
         Canary claude/gate
          Start pi/merge-hook
          FAULT [   5.00s] claude/gate (canary)
-               │ deadline: no end after 5s
+               │ timeout: no end after 5s
                │     in host call `next`
                │ denied: open /etc/passwd
                │ cut: standard error after 1 MiB
@@ -158,7 +158,7 @@ fn faults_with_denials_cuts_and_kept_directories() {
                artifacts: .host/runs/20261122-231500-abcd/pi/merge-hook/attempt-1
     ────────────────────────────────────────────────
          FAULT [   5.00s] claude/gate (canary)
-               │ deadline: no end after 5s
+               │ timeout: no end after 5s
                │     in host call `next`
                │ denied: open /etc/passwd
                │ cut: standard error after 1 MiB
@@ -181,10 +181,10 @@ fn retries_interruption_and_usage() {
     insta::assert_snapshot!(rendered(&sample::every_kind()), @r"
        Running 4 trials from 2 plugins in lanes a, b, up to 16 at once (run 20261122-231500-abcd)
         Canary a/one
-         Retry a/one in 0.00s after stall (no event for 60s)
+         Retry a/one in 0.00s after idle (no event for 60s)
         Canary a/one (attempt 2)
          FLAKY [   1.02s] a/one (canary) (after 2 attempts)
-               │ attempt 1: stall (no event for 60s)
+               │ attempt 1: idle (no event for 60s)
                │ cut: standard output after 1 MiB
                │ denied: open /etc/passwd
                kept: /tmp/host-x
@@ -224,7 +224,7 @@ fn verbose_shows_messages_of_agents_and_components() {
           Note a/one │ two rounds
         Metric a/one │ rounds 2 rounds
       Attached a/one │ log.txt (12 bytes)
-         Retry a/one in 0.00s after stall (no event for 60s)
+         Retry a/one in 0.00s after idle (no event for 60s)
         Canary a/one (attempt 2)
     ────────────────────────────────────────────────
        Summary 0 passed in 0.02s
@@ -370,10 +370,10 @@ fn retries_and_expectations() {
     insta::assert_snapshot!(rendered(&sample::attempts_and_expectations()), @r"
        Running 5 trials from 5 plugins in lane claude, up to 16 at once (run 20261122-231500-abcd)
         Canary claude/ensign-cycle
-         Retry claude/ensign-cycle in 1.20s after stall (no event for 60s)
+         Retry claude/ensign-cycle in 1.20s after idle (no event for 60s)
         Canary claude/ensign-cycle (attempt 2)
          FLAKY [   0.20s] claude/ensign-cycle (canary) (after 2 attempts)
-               │ attempt 1: stall (no event for 60s)
+               │ attempt 1: idle (no event for 60s)
           Open lane claude: 4 trials start
          Start claude/gate
          Start claude/rejection-flow
@@ -412,10 +412,10 @@ fn the_last_attempt_is_shown_once() {
     let mut stream = Stream::with_canary(&["a"], &["one"], false);
     let one = trial("a", "one");
     stream.starts(0, &one, 1);
-    let reason = String::from("stall (no event for 60s)");
+    let reason = String::from("idle (no event for 60s)");
     stream.at(20, EventKind::RetryScheduled { trial: one.clone(), attempt: 1, delay_ms: 9000, reason });
     stream.at(30, EventKind::Interrupted { signal: "SIGINT".into() });
-    let fault = Fault::new(FaultClass::Stall, "no event for 60s");
+    let fault = Fault::new(FaultClass::Idle, "no event for 60s");
     stream.judged(30, &one, 1, 20, Verdict::Fault(fault));
     let rendered = rendered(&stream.events);
     assert!(
@@ -527,7 +527,7 @@ fn repetitions_and_their_pass_rates() {
 fn quiet_shows_alerts_and_early_ends_once() {
     insta::assert_snapshot!(told_with(&sample::attempts_and_expectations(), at(Verbosity::Quiet)), @r"
          FLAKY [   0.20s] claude/ensign-cycle (canary) (after 2 attempts)
-               │ attempt 1: stall (no event for 60s)
+               │ attempt 1: idle (no event for 60s)
          XPASS [   0.40s] claude/rejection-flow: passed, but was expected to fail: hook-unseen until 2026-12-31 (ada: the hook is not there yet)
           FAIL [   0.20s] claude/gate (after 2 attempts)
                │ gate-not-held: the item must wait for the person

@@ -119,8 +119,8 @@ fn every_kind_of_event() {
                 <property name="artifacts:two:1" value=".host/runs/20261122-231500-abcd/a/two/attempt-1"/>
             </properties>
             <testcase name="one" classname="a" time="1.024">
-                <flakyError message="no event for 60s" type="stall">
-                    <stackTrace>stall: no event for 60s</stackTrace>
+                <flakyError message="no event for 60s" type="idle">
+                    <stackTrace>idle: no event for 60s</stackTrace>
                     <system-out>agent: is up with model m-1
     message: Looking.
         Still looking.
@@ -218,8 +218,8 @@ fn retries_and_expectations() {
                 <property name="artifacts:gate:2" value=".host/runs/20261122-231500-abcd/claude/gate/attempt-2"/>
             </properties>
             <testcase name="ensign-cycle" classname="claude" time="0.200">
-                <flakyError message="no event for 60s" type="stall">
-                    <stackTrace>stall: no event for 60s</stackTrace>
+                <flakyError message="no event for 60s" type="idle">
+                    <stackTrace>idle: no event for 60s</stackTrace>
                     <system-out>artifacts: .host/runs/20261122-231500-abcd/claude/ensign-cycle/attempt-1</system-out>
                 </flakyError>
             </testcase>
@@ -378,7 +378,7 @@ fn hostile_names_and_texts_stay_text() {
         Verdict::Fault(Fault::new(FaultClass::Crash, HOSTILE)),
     ];
     for (name, verdict) in ["c", "d", "e", "f", "g", "h"].iter().zip(verdicts) {
-        stream.tried_again(6, &trial("z", name), 1, sample::fault(FaultClass::Stall, HOSTILE), (1, HOSTILE));
+        stream.tried_again(6, &trial("z", name), 1, sample::fault(FaultClass::Idle, HOSTILE), (1, HOSTILE));
         stream.judged(7, &trial("z", name), 1, 0, verdict);
     }
     stream.at(8, EventKind::LaneBroken { lane: host_model::LaneName("z".into()), reason: HOSTILE.into() });

@@ -19,25 +19,25 @@ settings_table! {
     /// At the top of `scenario.toml`, and `[defaults]` of `suite.toml`.
     DefaultsTable for Defaults {
         /// Wall-clock time of an attempt.
-        "deadline" deadline: Time => limits.deadline;
+        "timeout" timeout: Time => limits.timeout;
         /// How long an agent may stay silent.
-        "quiet" quiet: Time => limits.quiet;
+        "idle-timeout" idle_timeout: Time => limits.idle_timeout;
         /// How long an agent may wait for its provider.
-        "back-off" back_off: Time => limits.back_off;
+        "backoff-timeout" backoff_timeout: Time => limits.backoff_timeout;
         /// How long an agent may go on without a tool call and without a change.
-        "progress" progress: Optional<Time> => limits.progress;
+        "no-progress-timeout" no_progress_timeout: Optional<Time> => limits.no_progress_timeout;
         /// Bytes of linear memory.
-        "memory" memory: NotZero<Bytes> => limits.memory;
+        "max-memory" max_memory: NotZero<Bytes> => limits.max_memory;
         /// Elements of tables.
-        "table-elements" table_elements: u64 => limits.table_elements;
+        "max-table-elements" max_table_elements: u64 => limits.max_table_elements;
         /// Core instances.
-        "instances" instances: NotZero<u32> => limits.instances;
+        "max-instances" max_instances: NotZero<u32> => limits.max_instances;
         /// Bytes of each output stream.
-        "output" output: Bytes => limits.output;
+        "max-output" max_output: Bytes => limits.max_output;
         /// Bytes of all directories of an attempt.
-        "disk" disk: Bytes => limits.disk;
+        "max-disk" max_disk: Bytes => limits.max_disk;
         /// Open handles.
-        "handles" handles: NotZero<u32> => limits.handles;
+        "max-handles" max_handles: NotZero<u32> => limits.max_handles;
         /// Attempts after the first.
         "retries" retries: Optional<u32> => retry.retries;
         /// What a trial is retried after.

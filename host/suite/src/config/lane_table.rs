@@ -78,15 +78,15 @@ settings_table! {
         /// A folder of seeds for the config dir.
         "config" config: Optional<PathText> => program.config_seed, for PROGRAMS;
         /// Whether the operating system confines it.
-        "confine" confine: ModeName => confinement.mode;
+        "confinement" confinement: ModeName => confinement.mode;
         /// Further files that it may read and run.
-        "readable" readable: Paths => confinement.readable;
+        "allow-read" allow_read: Paths => confinement.readable;
         /// Further files that it may change.
-        "writable" writable: Paths => confinement.writable;
+        "allow-write" allow_write: Paths => confinement.writable;
         /// The TCP ports that it may connect to.
-        "connect-ports" connect_ports: Optional<PortList> => connect;
+        "allow-connect" allow_connect: Optional<PortList> => connect;
         /// The TCP ports that it may listen on.
-        "listen-ports" listen_ports: PortList => confinement.tcp_bind;
+        "allow-listen" allow_listen: PortList => confinement.tcp_bind;
         /// Processes and threads of the user.
         "max-processes" max_processes: Optional<u64> => confinement.limits.processes;
         /// Bytes of a file that it writes.

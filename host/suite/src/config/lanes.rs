@@ -249,16 +249,16 @@ impl Reader<'_> {
 
     /// Reports contradictions within one table. A profile may turn off what the suite's lists are for.
     fn check_confinement(&mut self, table: &LaneTable) {
-        if table.confine.as_ref().is_some_and(|mode| mode.get_ref().0 == ConfinementMode::None) {
+        if table.confinement.as_ref().is_some_and(|mode| mode.get_ref().0 == ConfinementMode::None) {
             for (key, span) in table.spans().into_iter().filter(|(key, _)| CONFINEMENT_LISTS.contains(key)) {
-                self.wrong(span, format!("`{key}` means nothing with `confine = \"none\"`; remove one of the two"));
+                self.wrong(span, format!("`{key}` means nothing with `confinement = \"none\"`; remove one of the two"));
             }
         }
     }
 }
 
 /// Keys without effect on an agent that is not confined.
-const CONFINEMENT_LISTS: [&str; 4] = ["readable", "writable", "connect-ports", "listen-ports"];
+const CONFINEMENT_LISTS: [&str; 4] = ["allow-read", "allow-write", "allow-connect", "allow-listen"];
 
 impl Default for LaneForm {
     fn default() -> Self {
@@ -367,7 +367,7 @@ impl LaneSettings {
         rows.retain(|(key, _)| {
             LaneTable::kinds_for(key).contains(&form.kind)
                 && (is_confined || !CONFINEMENT_LISTS.contains(key))
-                && (binds || *key != "listen-ports")
+                && (binds || *key != "allow-listen")
         });
         rows
     }

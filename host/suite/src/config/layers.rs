@@ -89,7 +89,7 @@ impl Overrides {
     }
 }
 
-/// The source of each setting, by its key in `suite.toml`: `jobs`, `defaults.deadline`, `lane.NAME.retries`.
+/// The source of each setting, by its key in `suite.toml`: `jobs`, `defaults.timeout`, `lane.NAME.retries`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sources(BTreeMap<String, Source>);
 

@@ -102,7 +102,7 @@ mod tests {
     #[serde(deny_unknown_fields, rename_all = "kebab-case")]
     struct File {
         #[expect(dead_code, reason = "only its name matters")]
-        deadline: Option<String>,
+        timeout: Option<String>,
         #[expect(dead_code, reason = "only its name matters")]
         tags: Option<Vec<String>>,
     }
@@ -113,26 +113,26 @@ mod tests {
 
     #[test]
     fn unknown_keys_offer_the_nearest() {
-        let error = problem("tags = []\ndedline = \"1s\"\n");
+        let error = problem("tags = []\ntimeuot = \"1s\"\n");
         assert_eq!(error.position, Some((2, 1)));
-        assert_eq!(error.message, "unknown key `dedline`; did you mean `deadline`?");
+        assert_eq!(error.message, "unknown key `timeuot`; did you mean `timeout`?");
         assert!(error.to_string().starts_with("s.toml:2:1: unknown key"), "{error}");
-        assert!(error.to_string().contains("2 | dedline = \"1s\""), "{error}");
+        assert!(error.to_string().contains("2 | timeuot = \"1s\""), "{error}");
     }
 
     #[test]
     fn unknown_keys_name_the_table_around_them() {
-        let place = |text: &str| table_at(text, text.find("deadline").unwrap());
-        assert_eq!(place("a = 1\n[grants] # mine\nsession = true\n  deadline = 1").unwrap(), "[grants]");
-        assert_eq!(place("[grants]\n[[step]]\ndeadline = 1").unwrap(), "[[step]]");
-        assert_eq!(place("a = 1\ndeadline = 1"), None);
-        assert_eq!(place("[a]\nb = { deadline = 1 }"), None);
-        assert_eq!(place("[a]\n[deadline]"), None);
+        let place = |text: &str| table_at(text, text.find("timeout").unwrap());
+        assert_eq!(place("a = 1\n[grants] # mine\nsession = true\n  timeout = 1").unwrap(), "[grants]");
+        assert_eq!(place("[grants]\n[[step]]\ntimeout = 1").unwrap(), "[[step]]");
+        assert_eq!(place("a = 1\ntimeout = 1"), None);
+        assert_eq!(place("[a]\nb = { timeout = 1 }"), None);
+        assert_eq!(place("[a]\n[timeout]"), None);
     }
 
     #[test]
     fn unknown_keys_without_a_near_one_list_all() {
-        assert_eq!(problem("colour = 1").message, "unknown key `colour`; known are `deadline`, `tags`");
+        assert_eq!(problem("colour = 1").message, "unknown key `colour`; known are `timeout`, `tags`");
     }
 
     #[test]

@@ -100,7 +100,7 @@ fn suite_errors_have_a_position_and_help() {
         ("plugins = \"a.wasm\"", "1:11: expected a list in brackets, found the text \"a.wasm\""),
         ("plugins = [1]", "1:12: expected a text in quotes, found `1`"),
         ("canary = true", "1:10: expected a list in brackets, found `true`"),
-        ("[compile]\nmemory = 1", "2:1: unknown key `memory` in `[compile]`; known are `max-memory`, `timeout`"),
+        ("[compile]\nmemory = 1", "2:1: unknown key `memory` in `[compile]`; it is now `max-memory`"),
         ("[compile]\ntimeout = \"0s\"", "2:11: a duration of zero leaves no time at all"),
         ("jobs = \"many\"", "1:8: expected a whole number from 0 up, found the text \"many\""),
         ("jobs = -1", "1:8: expected a whole number from 0 up, found `-1`"),
@@ -134,13 +134,16 @@ fn suite_errors_have_a_position_and_help() {
         ("[lane.a]\nkind = \"pi\"\ncredentials = [3]", "3:16: expected the name of a variable in quotes, or `{ file"),
         ("[lane.a]\nkind = \"pi\"\nbase-url = \"x\"", "3:12: `x` is no base URL; write `https://HOST`"),
         ("[lane.a]\nkind = \"pi\"\nkey-variable = \"K\"", "3:16: the agent is given no `K`; name it in `credentials`"),
-        ("[lane.a]\nconfine = \"landlok\"", "2:11: an agent is not confined by `landlok`; did you mean `landlock`?"),
         (
-            "[lane.a]\nconfine = \"none\"\nreadable = [\"/x\"]",
-            "3:12: `readable` means nothing with `confine = \"none\"`; remove one of the two",
+            "[lane.a]\nconfinement = \"landlok\"",
+            "2:15: an agent is not confined by `landlok`; did you mean `landlock`?",
         ),
-        ("[lane.a]\nconnect-ports = [70000]", "2:17: `70000` is no port: 0 to 65535 are"),
-        ("[lane.a]\nconnect-ports = \"all\"", "2:17: `all` is no list of ports; write `[443]`, or `\"any\"` for all"),
+        (
+            "[lane.a]\nconfinement = \"none\"\nallow-read = [\"/x\"]",
+            "3:14: `allow-read` means nothing with `confinement = \"none\"`; remove one of the two",
+        ),
+        ("[lane.a]\nallow-connect = [70000]", "2:17: `70000` is no port: 0 to 65535 are"),
+        ("[lane.a]\nallow-connect = \"all\"", "2:17: `all` is no list of ports; write `[443]`, or `\"any\"` for all"),
         ("[profile.p.lane.b]\nmodel = \"m\"", "1:17: the suite has no `[lane.b]` that this could change"),
         (
             "[lane.a]\n[profile.p.lane.a]\nmodel = \"m\"",
@@ -150,17 +153,17 @@ fn suite_errors_have_a_position_and_help() {
         ("[lane.a]\nagnet = \"x\"", "2:1: unknown key `agnet` in `[lane.a]`; did you mean `agent`?"),
         ("[lane.\"a b\"]", "1:7: `a b` is no name: use up to 100 letters"),
         (&format!("[lane.{long}]"), "1:7: `xxxxx"),
-        ("[defaults]\ndeadline = \"soon\"", "2:12: `soon` is no duration; write `500ms`, `90s`, `1m 30s` or `1h`"),
+        ("[defaults]\ntimeout = \"soon\"", "2:11: `soon` is no duration; write `500ms`, `90s`, `1m 30s` or `1h`"),
         (
-            "[defaults]\ndeadline = 60",
-            "2:12: a duration needs a unit, in quotes: `\"60s\"` for seconds, `\"60m\"` for minutes",
+            "[defaults]\ntimeout = 60",
+            "2:11: a duration needs a unit, in quotes: `\"60s\"` for seconds, `\"60m\"` for minutes",
         ),
-        ("[defaults]\ndeadline = true", "2:12: expected a duration in quotes such as `\"90s\"`, found `true`"),
+        ("[defaults]\ntimeout = true", "2:11: expected a duration in quotes such as `\"90s\"`, found `true`"),
         ("[defaults]\nretries = -1", "2:11: expected a whole number from 0 to 4294967295, found `-1`"),
-        ("[defaults]\nretry-on = [\"stal\"]", "2:13: nothing ends as `stal`; did you mean `stall`?"),
+        ("[defaults]\nretry-on = [\"idel\"]", "2:13: nothing ends as `idel`; did you mean `idle`?"),
         (
             "[lane.a]\nretry-on = [\"overload\", \"never\"]",
-            "2:25: nothing ends as `never`; known are `launch`, `overload`, `stall`, `deadline`, `crash`, `trap`, \
+            "2:25: nothing ends as `never`; known are `launch`, `overload`, `idle`, `timeout`, `crash`, `trap`, \
              `denied`, `limit`, `protocol`, `resources`, `internal`, `fail`",
         ),
         ("[lane.a]\nretry-delay = 5", "2:15: a duration needs a unit"),
@@ -177,24 +180,27 @@ fn suite_errors_have_a_position_and_help() {
         ("[profile.ci]\njobs = 0", "2:8: `jobs` must be from 1 to 5000"),
         ("[profile.ci]\nlanes = [\"script\"]", "2:10: there is no lane `script`; did you mean `scripted`?"),
         (
-            "[profile.ci.defaults]\nquit = \"1s\"",
-            "2:1: unknown key `quit` in `[profile.ci.defaults]`; did you mean `quiet`?",
+            "[profile.ci.defaults]\nretires = 1",
+            "2:1: unknown key `retires` in `[profile.ci.defaults]`; did you mean `retries`?",
         ),
         ("[profile.\"c i\"]", "1:10: `c i` is no name"),
-        ("[defaults]\ndeadline = \"0s\"", "2:12: a duration of zero leaves no time at all; write `90s` or `1h`"),
+        ("[defaults]\ntimeout = \"0s\"", "2:11: a duration of zero leaves no time at all; write `90s` or `1h`"),
         (
-            "[defaults]\ndeadline = \"99999999999999999999y\"",
-            "2:12: `99999999999999999999y` is longer than any duration can be",
+            "[defaults]\ntimeout = \"99999999999999999999y\"",
+            "2:11: `99999999999999999999y` is longer than any duration can be",
         ),
-        ("[defaults]\nmemory = \"64 megs\"", "2:10: `64 megs` is no size; write `64MiB`, `1GB` or a number of bytes"),
-        ("[defaults]\nmemory = \"99999999999GiB\"", "2:10: `99999999999GiB` is no size"),
-        ("[defaults]\nmemory = -1", "2:10: expected a size such as `\"64MiB\"`, or a number of bytes"),
-        ("[defaults]\nmemory = 0", "2:10: no component can run with a limit of zero; raise it, or remove the key"),
-        ("[defaults]\nhandles = 0", "2:11: no component can run with a limit of zero"),
-        ("[defaults]\ninstances = 0", "2:13: no component can run with a limit of zero"),
         (
-            "[defaults]\ninstances = 5000000000",
-            "2:13: expected a whole number from 0 to 4294967295, found `5000000000`",
+            "[defaults]\nmax-memory = \"64 megs\"",
+            "2:14: `64 megs` is no size; write `64MiB`, `1GB` or a number of bytes",
+        ),
+        ("[defaults]\nmax-memory = \"99999999999GiB\"", "2:14: `99999999999GiB` is no size"),
+        ("[defaults]\nmax-memory = -1", "2:14: expected a size such as `\"64MiB\"`, or a number of bytes"),
+        ("[defaults]\nmax-memory = 0", "2:14: no component can run with a limit of zero; raise it, or remove the key"),
+        ("[defaults]\nmax-handles = 0", "2:15: no component can run with a limit of zero"),
+        ("[defaults]\nmax-instances = 0", "2:17: no component can run with a limit of zero"),
+        (
+            "[defaults]\nmax-instances = 5000000000",
+            "2:17: expected a whole number from 0 to 4294967295, found `5000000000`",
         ),
         ("jobs = 1\njobs = 2", "2:1: duplicate key"),
         ("[lane.a]\n[lane.a]", "2:7: duplicate key"),
@@ -210,9 +216,51 @@ fn suite_errors_have_a_position_and_help() {
 }
 
 #[test]
+fn former_names_are_refused_with_the_new_ones() {
+    let limits = [
+        ("quiet", "idle-timeout"),
+        ("back-off", "backoff-timeout"),
+        ("progress", "no-progress-timeout"),
+        ("deadline", "timeout"),
+        ("handles", "max-handles"),
+        ("table-elements", "max-table-elements"),
+        ("instances", "max-instances"),
+        ("output", "max-output"),
+        ("disk", "max-disk"),
+        ("memory", "max-memory"),
+    ];
+    for (old, new) in limits {
+        let expected = format!("unknown key `{old}`");
+        for suite in [
+            Suite::of(&format!("[defaults]\n{old} = 1")),
+            Suite::of("").file("scenarios/one/scenario.toml", &format!("{old} = 1")),
+        ] {
+            let problem = suite.problem();
+            let first = first_line(&problem);
+            assert!(first.contains(&expected) && first.ends_with(&format!("; it is now `{new}`")), "{problem}");
+        }
+    }
+    let lanes = [
+        ("confine", "confinement"),
+        ("readable", "allow-read"),
+        ("writable", "allow-write"),
+        ("connect-ports", "allow-connect"),
+        ("listen-ports", "allow-listen"),
+    ];
+    for (old, new) in lanes {
+        let problem = Suite::of(&format!("[lane.a]\n{old} = []")).problem();
+        assert!(first_line(&problem).ends_with(&format!("; it is now `{new}`")), "{problem}");
+    }
+    for (old, new) in [("stall", "idle"), ("deadline", "timeout")] {
+        let problem = Suite::of(&format!("[defaults]\nretry-on = [\"{old}\"]")).problem();
+        assert!(first_line(&problem).ends_with(&format!("; it is now `{new}`")), "{problem}");
+    }
+}
+
+#[test]
 fn scenario_errors_have_a_position_and_help() {
     for (text, expected) in [
-        ("dedline = \"1s\"", "1:1: unknown key `dedline`; did you mean `deadline`?"),
+        ("timeuot = \"1s\"", "1:1: unknown key `timeuot`; did you mean `timeout`?"),
         ("tags = \"x\"", "1:8: expected a list in brackets, found the text \"x\""),
         ("[grants]\nsesion = true", "2:1: unknown key `sesion` in `[grants]`; did you mean `session`?"),
         ("[grants]\nsession = \"yes\"", "2:11: expected `true` or `false`, found the text \"yes\""),
@@ -288,7 +336,7 @@ fn scenario_errors_have_a_position_and_help() {
         ("[expect]\nstdout = { contain = \"x\" }", "2:10: expected a text in quotes, or `{ contains = TEXT }`"),
         ("env = { A = 1 }", "1:13: expected a text in quotes, found `1`"),
         ("[fixture]\ngit = 1", "2:7: expected `true` or `false`, found `1`"),
-        ("output = \"1 furlong\"", "1:10: `1 furlong` is no size"),
+        ("max-output = \"1 furlong\"", "1:14: `1 furlong` is no size"),
         ("[expect-fail]\nfindings = \"a\"", "1:1: `[expect-fail]` is a single table; write `[[expect-fail]]`, once"),
         (
             "[[expect-fail]]\nfinding = \"a\"",
@@ -348,7 +396,7 @@ fn scenario_errors_have_a_position_and_help() {
             "2:8: there is no lane `script`; did you mean `scripted`?",
         ),
         ("retries = 1\nretry-on = \"fail\"", "2:12: expected a list in brackets, found the text \"fail\""),
-        ("deadline = \"1 fortnight\"", "1:12: `1 fortnight` is no duration"),
+        ("timeout = \"1 fortnight\"", "1:11: `1 fortnight` is no duration"),
     ] {
         let problem = Suite::scenario(text).problem();
         let expected = format!("scenarios/one/scenario.toml:{expected}");
@@ -490,14 +538,17 @@ fn lanes_are_the_named_ones_or_all() {
 
 #[test]
 fn scenarios_override_single_default_limits() {
-    let suite = Suite::of("[defaults]\ndeadline = \"30s\"\nmemory = \"64MiB\"\noutput = 0\n")
-        .file("scenarios/one/scenario.toml", "deadline = \"1m 30s\"\ntable-elements = 18446744073709551\n");
+    let suite = Suite::of("[defaults]\ntimeout = \"30s\"\nmax-memory = \"64MiB\"\nmax-output = 0\n")
+        .file("scenarios/one/scenario.toml", "timeout = \"1m 30s\"\nmax-table-elements = 18446744073709551\n");
     let settings = suite.resolve().unwrap();
     let limits = &settings.scenarios["one"].limits;
-    assert_eq!(limits.deadline, Duration::from_secs(90));
-    assert_eq!((limits.memory, limits.output, limits.table_elements), (64 << 20, 0, 18_446_744_073_709_551));
-    assert_eq!(limits.handles, 1_000);
-    assert_eq!(settings.limits.deadline, Duration::from_secs(30), "for scenarios without a folder");
+    assert_eq!(limits.timeout, Duration::from_secs(90));
+    assert_eq!(
+        (limits.max_memory, limits.max_output, limits.max_table_elements),
+        (64 << 20, 0, 18_446_744_073_709_551)
+    );
+    assert_eq!(limits.max_handles, 1_000);
+    assert_eq!(settings.limits.timeout, Duration::from_secs(30), "for scenarios without a folder");
 }
 
 #[test]
@@ -606,19 +657,19 @@ fn profiles_change_program_lanes() {
         base-url = "http://127.0.0.1:8080"
         key-variable = "MODEL_KEY"
         config = "seeds"
-        readable = ["data"]
-        writable = ["/cache"]
-        listen-ports = "any"
+        allow-read = ["data"]
+        allow-write = ["/cache"]
+        allow-listen = "any"
         max-processes = 100
         max-file-size = "1GiB"
         [lane.plain]
         kind = "claude"
         [profile.open.lane.a]
-        confine = "none"
+        confinement = "none"
         [profile.ci.lane.a]
         model = "other"
-        confine = "required"
-        connect-ports = [3128]
+        confinement = "required"
+        allow-connect = [3128]
         "#,
     );
     let settings = suite.resolve().unwrap();

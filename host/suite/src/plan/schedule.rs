@@ -108,7 +108,7 @@ impl Plan {
 
 /// Makes the plan: every selected scenario in every lane, as often as it is to be repeated. A lane's canaries run
 /// whenever anything else of the lane does, selected or not; of a canary's repetitions the first guards the lane. The
-/// rest runs longest deadline first, so that the longest trial does not start last; scenarios of the same deadline
+/// rest runs longest timeout first, so that the longest trial does not start last; scenarios of the same timeout
 /// keep their order.
 #[must_use]
 pub fn plan(scenarios: Vec<Scenario>, settings: &Settings, selection: &Selection) -> Plan {
@@ -135,7 +135,7 @@ pub fn plan(scenarios: Vec<Scenario>, settings: &Settings, selection: &Selection
                 if guards { canaries.push(trial) } else { rest.push(trial) }
             }
         }
-        rest.sort_by_key(|trial| std::cmp::Reverse(trial.scenario.limits.deadline));
+        rest.sort_by_key(|trial| std::cmp::Reverse(trial.scenario.limits.timeout));
         let (name, kind) = (lane.name.clone(), lane.kind.clone());
         let confinement = lane.confinement.clone();
         LanePlan { name, kind, confinement, skipped: None, jobs: lane.jobs, breaker: lane.breaker, canaries, rest }

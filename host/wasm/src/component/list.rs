@@ -42,7 +42,7 @@ pub enum ListError {
     },
     /// It took too long.
     #[error("does not list its scenarios within {TIMEOUT:?}")]
-    Deadline,
+    Timeout,
     /// It lists none, or far too many.
     #[error("lists {count} scenarios; a plugin contains 1 to {MAX_SCENARIOS}")]
     Count {
@@ -117,7 +117,7 @@ impl Lister {
     /// # Errors
     /// [`ListError`].
     pub async fn list(&self, plugin: &Plugin) -> Result<Vec<DeclaredScenario>, ListError> {
-        let listed = host_clock::timeout(TIMEOUT, self.call(plugin)).await.map_err(|_| ListError::Deadline)??;
+        let listed = host_clock::timeout(TIMEOUT, self.call(plugin)).await.map_err(|_| ListError::Timeout)??;
         if listed.is_empty() || listed.len() > MAX_SCENARIOS {
             return Err(ListError::Count { count: listed.len() });
         }
@@ -145,14 +145,14 @@ impl Lister {
         let imports = &plugin.contents.imports;
         let link = |error: wasmtime::Error| ListError::Link { reason: explain_link_error(imports, &error) };
         let pre = linker.instantiate_pre(component).and_then(bindings::PluginPre::new).map_err(link)?;
-        let limits = Limits { memory: MAX_MEMORY, handles: MAX_HANDLES, ..Limits::default() };
+        let limits = Limits { max_memory: MAX_MEMORY, max_handles: MAX_HANDLES, ..Limits::default() };
         // An exceeded limit is reported by the trap that it causes.
         let account = Account::new(&limits, plugin.engine.mappings(), drop);
         let trap = |error: wasmtime::Error| ListError::Trap { reason: engine::causes(&error).join(": ") };
         let sandbox = Sandbox::without_grants(&limits, Arc::clone(&account))
             .map_err(|fault| ListError::Trap { reason: fault.message })?;
         let _instances = account
-            .take(plugin.survey.instance_bytes(limits.instances), "its instances")
+            .take(plugin.survey.instance_bytes(limits.max_instances), "its instances")
             .map_err(|exceeded| trap(exceeded.into()))?;
         let mut store = sandbox::store(compiled_for, Discovery(sandbox), &limits, MAX_COPIED_BYTES);
         let listed = async {

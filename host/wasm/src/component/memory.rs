@@ -38,7 +38,7 @@ pub(super) fn memory_problem(module: &[u8]) -> Result<Option<String>, wasmparser
         Exported::No if memories.needed.is_empty() => None,
         Exported::No => match &memories.other_names[..] {
             [] if memories.count == 0 => {
-                needs_memory("it has none; build it with a memory that is exported as `memory`")
+                needs_memory("it has none; build it with a memory that is exported as `max-memory`")
             }
             [] => needs_memory("does not export it; export it as `memory`"),
             [name, ..] => needs_memory(&format!("exports it as `{}`; export it as `memory`", name.escape_debug())),

@@ -1,4 +1,4 @@
-//! The memory that the host holds on behalf of an attempt, bounded by its limit `memory`.
+//! The memory that the host holds on behalf of an attempt, bounded by its limit `max-memory`.
 
 use std::{
     fmt,
@@ -12,7 +12,7 @@ use host_model::Limits;
 
 /// Stacks that do not count: one for the call, and one that the engine keeps for the next.
 const FREE_STACKS: u64 = 2;
-/// Bytes that each further stack counts toward `memory`: as much as guest code can fill.
+/// Bytes that each further stack counts toward `max-memory`: as much as guest code can fill.
 const STACK_BYTES: u64 = super::MAX_WASM_STACK as u64;
 
 tokio::task_local! {
@@ -49,10 +49,10 @@ impl Account {
     pub fn new(limits: &Limits, mappings: Mappings, on_exceeded: impl Fn(String) + Send + Sync + 'static) -> Arc<Self> {
         Arc::new(Self {
             reserved: AtomicU64::new(0),
-            limit: limits.memory,
+            limit: limits.max_memory,
             stacks: AtomicU64::new(0),
             max_stacks: mappings.stacks(),
-            memories: mappings.memories(limits.instances),
+            memories: mappings.memories(limits.max_instances),
             on_exceeded: Box::new(on_exceeded),
         })
     }
@@ -70,10 +70,10 @@ impl Account {
     /// Reserves `bytes` for `what`, until the result is dropped.
     ///
     /// # Errors
-    /// [`Exceeded`] if the limit `memory` does not allow it.
+    /// [`Exceeded`] if the limit `max-memory` does not allow it.
     pub fn take(self: &Arc<Self>, bytes: u64, what: impl fmt::Display) -> Result<Reservation, Exceeded> {
         self.add(bytes, |total, limit| {
-            format!("the component needs {total} bytes of memory, including {what}; its limit `memory` is {limit}")
+            format!("the component needs {total} bytes of memory, including {what}; its limit `max-memory` is {limit}")
         })?;
         Ok(Reservation { account: Arc::clone(self), bytes, stack: false })
     }
@@ -110,7 +110,7 @@ impl Account {
             self.add(STACK_BYTES, |total, limit| {
                 format!(
                     "the component needs {total} bytes of memory, with the stacks of {count} calls that \
-                     are under way; its limit `memory` is {limit}"
+                     are under way; its limit `max-memory` is {limit}"
                 )
             })?;
             reserved.bytes = STACK_BYTES;
@@ -187,7 +187,7 @@ mod tests {
     fn account(memory: u64, mappings: Mappings) -> (Arc<Account>, Arc<Mutex<Vec<String>>>) {
         let messages = Arc::new(Mutex::new(Vec::new()));
         let sender = Arc::clone(&messages);
-        let limits = Limits { memory, ..Limits::default() };
+        let limits = Limits { max_memory: memory, ..Limits::default() };
         (Account::new(&limits, mappings, move |what| sender.lock().unwrap().push(what)), messages)
     }
 
@@ -199,7 +199,7 @@ mod tests {
         let exceeded = account.take(1, "a third").err().unwrap();
         assert_eq!(
             exceeded.to_string(),
-            "the component needs 1001 bytes of memory, including a third; its limit `memory` is 1000"
+            "the component needs 1001 bytes of memory, including a third; its limit `max-memory` is 1000"
         );
         assert_eq!(*messages.lock().unwrap(), [exceeded.to_string()]);
         drop(first);
@@ -213,7 +213,7 @@ mod tests {
         let (account, _) = account(3 * STACK_BYTES, Mappings::of(Mappings::DEFAULT, 1));
         let mut stacks: Vec<_> = (0..FREE_STACKS + 3).map(|_| account.stack().unwrap()).collect();
         let exceeded = account.stack().err().unwrap().to_string();
-        assert!(exceeded.contains("the stacks of 6 calls") && exceeded.contains("`memory`"), "{exceeded}");
+        assert!(exceeded.contains("the stacks of 6 calls") && exceeded.contains("`max-memory`"), "{exceeded}");
         stacks.pop();
         assert!(account.stack().is_ok(), "what is dropped is given back");
         drop(stacks);

@@ -9,7 +9,7 @@ use host_model::{Limits, Shortage};
 const TABLES_PER_INSTANCE: usize = 10;
 
 /// Counts memory and table elements over all of a component's memories and tables. Growing beyond a limit traps
-/// immediately: a component that only saw a failed grow could keep trying until its deadline.
+/// immediately: a component that only saw a failed grow could keep trying until its timeout.
 pub struct Limiter {
     account: Arc<Account>,
     elements: u64,
@@ -27,8 +27,8 @@ impl Limiter {
         Self {
             account,
             elements: 0,
-            max_elements: limits.table_elements,
-            instances: limits.instances as usize,
+            max_elements: limits.max_table_elements,
+            instances: limits.max_instances as usize,
             growth: 0,
         }
     }
@@ -44,7 +44,7 @@ impl ResourceLimiter for Limiter {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let growth = desired.saturating_sub(current) as u64;
         let added = self.account.add(growth, |total, limit| {
-            format!("the component wants {total} bytes of memory; its limit `memory` is {limit}")
+            format!("the component wants {total} bytes of memory; its limit `max-memory` is {limit}")
         });
         added?;
         self.growth = growth;
@@ -65,7 +65,7 @@ impl ResourceLimiter for Limiter {
         let total = self.elements.saturating_add(desired.saturating_sub(current) as u64);
         if total > self.max_elements {
             let limit = self.max_elements;
-            let what = format!("the component wants {total} table elements; its limit `table-elements` is {limit}");
+            let what = format!("the component wants {total} table elements; its limit `max-table-elements` is {limit}");
             return Err(self.account.exceed(what).into());
         }
         // Beyond its own maximum the table does not grow. Slots of the pool are not smaller: see `Survey::fits_pool`.

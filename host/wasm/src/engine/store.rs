@@ -34,7 +34,7 @@ pub fn http_ctx() -> WasiHttpCtx {
     http
 }
 
-/// A Store that yields at every epoch, so that a deadline and a stop are noticed. `max_handles` are those of the host that
+/// A Store that yields at every epoch, so that a timeout and a stop are noticed. `max_handles` are those of the host that
 /// the component may hold, `max_copied` the bytes that one call may copy into the host.
 pub fn store<T: Send>(
     engine: &wasmtime::Engine,

@@ -166,7 +166,7 @@ mod tests {
     fn open_listings_count_toward_the_memory_limit() {
         let violations = Arc::new(Violations::default());
         let recorder = Arc::clone(&violations);
-        let limits = host_model::Limits { memory: 3 * LISTING_BYTES, ..Default::default() };
+        let limits = host_model::Limits { max_memory: 3 * LISTING_BYTES, ..Default::default() };
         let account = Account::new(&limits, crate::engine::Mappings::share(1), move |what| recorder.limit(what));
         let calls = FileCalls::new(&violations, account);
         let mut open: Vec<_> = (0..3).map(|_| calls.listing().unwrap()).collect();
@@ -174,6 +174,9 @@ mod tests {
         open.push(calls.listing().unwrap());
         assert!(violations.breached().is_none() && calls.listing().is_err());
         let fault = violations.breached().unwrap();
-        assert!(fault.message.contains("directories that are being listed; its limit `memory` is 98304"), "{fault}");
+        assert!(
+            fault.message.contains("directories that are being listed; its limit `max-memory` is 98304"),
+            "{fault}"
+        );
     }
 }

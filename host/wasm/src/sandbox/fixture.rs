@@ -48,8 +48,8 @@ pub enum FixtureError {
     },
     /// It is larger than any attempt may be.
     #[error(
-        "the fixture {} has more bytes than the limit `disk`, {disk}, with what else the scenario has copied; make it \
-         smaller, or raise `disk`",
+        "the fixture {} has more bytes than the limit `max-disk`, {disk}, with what else the scenario has copied; make it \
+         smaller, or raise `max-disk`",
         path.display()
     )]
     TooLarge {
@@ -359,10 +359,10 @@ mod tests {
         };
         fixture.folders.insert("data".into(), sparse("data"));
         let problem = take(&fixture, &path("s1")).unwrap_err().to_string();
-        assert!(problem.contains("data has more bytes than the limit `disk`, 1048576"), "{problem}");
+        assert!(problem.contains("data has more bytes than the limit `max-disk`, 1048576"), "{problem}");
         fixture.config = Some(sparse("config"));
         let problem = take(&fixture, &path("s2")).unwrap_err().to_string();
-        assert!(problem.contains("config has more bytes") && problem.contains("raise `disk`"), "{problem}");
+        assert!(problem.contains("config has more bytes") && problem.contains("raise `max-disk`"), "{problem}");
         assert!(Snapshot::check(&fixture, 1 << 41, NEVER).is_err(), "both together");
         Snapshot::check(&fixture, 1 << 42, NEVER).unwrap();
         assert!(!path("s1").exists() && !path("s2").exists());

@@ -21,7 +21,7 @@ use crate::engine::HTTP_CHUNK;
 use host_clock::timeout;
 use host_model::{GrantItem, HttpGrant, HttpTarget, Scheme, SecretHeader};
 
-/// The default timeout for each part of a request; the attempt's deadline applies anyway.
+/// The default timeout for each part of a request; the attempt's timeout applies anyway.
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 /// Bytes of the host's memory that a pending request takes: a part of its body, and of the response.
 const REQUEST_BYTES: u64 = (HTTP_CHUNK + connection::MAX_BUFFER_BYTES) as u64;

@@ -139,7 +139,7 @@ impl Sandbox {
             Box::pin(async move { allowed })
         });
         let mut wasi = wasi.build_p1();
-        wasi.ctx().table.set_max_capacity(limits.handles as usize);
+        wasi.ctx().table.set_max_capacity(limits.max_handles as usize);
         let limiter = Limiter::new(limits, Arc::clone(&account));
         let gate = HttpGate(Arc::clone(&network));
         let files = FileCalls::new(network.violations(), account);
@@ -151,7 +151,7 @@ impl Sandbox {
     /// # Errors
     /// As [`Sandbox::new`].
     pub fn without_grants(limits: &Limits, account: Arc<Account>) -> Result<Self, Fault> {
-        let network = Network::new(Arc::default(), Arc::new(SystemResolver), Arc::default(), None, limits.handles);
+        let network = Network::new(Arc::default(), Arc::new(SystemResolver), Arc::default(), None, limits.max_handles);
         Self::new(&GuestConfig::default(), limits, None, account, network)
     }
 
@@ -192,7 +192,7 @@ impl HasSandbox for Sandbox {
 
 /// A Store for `data` within `limits`; a call may copy `copied` bytes into the host.
 pub fn store<T: HasSandbox + Send>(engine: &wasmtime::Engine, data: T, limits: &Limits, copied: usize) -> Store<T> {
-    engine::store(engine, data, limits.handles as usize, copied, |data| &mut data.sandbox().limiter)
+    engine::store(engine, data, limits.max_handles as usize, copied, |data| &mut data.sandbox().limiter)
 }
 
 /// Adds all of WASI 0.1 that a sandbox offers, for core modules.

@@ -160,7 +160,7 @@ impl Network {
     pub(super) fn permit(&self, kind: Kind, what: &str, bytes: u64) -> Option<Permit> {
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             self.violations.add_concurrency_exceeded(self.at_once);
-            self.note(kind, &format!("{what}, beyond {} at once (limit `handles`)", self.at_once), None, false);
+            self.note(kind, &format!("{what}, beyond {} at once (limit `max-handles`)", self.at_once), None, false);
             return None;
         };
         Some(Permit { _permit: permit, _reservation: self.reserve(bytes, "requests that are under way").ok()? })

@@ -90,8 +90,10 @@ impl OutputFile {
         if accepted.len() == bytes.len() {
             return Ok(());
         }
-        let what =
-            format!("the component writes more than {} bytes to {}; its limit is `output`", shared.limit, shared.name);
+        let what = format!(
+            "the component writes more than {} bytes to {}; its limit is `max-output`",
+            shared.limit, shared.name
+        );
         drop(shared);
         self.violations.limit(what.clone());
         Err(what)

@@ -1,10 +1,10 @@
 use clap::{
     Args,
-    builder::{BoolishValueParser, PossibleValuesParser, TypedValueParser},
+    builder::{BoolishValueParser, PossibleValue, PossibleValuesParser, TypedValueParser},
 };
 
 use crate::cli::arg_sources::ArgSources;
-use host_model::{CountsAs, MAX_REPETITIONS, RetryCause};
+use host_model::{CountsAs, MAX_REPETITIONS, RetryCause, text::renamed};
 use host_suite::config::{Overrides, Sourced};
 
 /// What the run makes of outcomes.
@@ -15,14 +15,13 @@ pub(in crate::cli) struct PolicyArgs {
     retries: Option<u32>,
 
     /// Try again after these ends alone: classes of faults, and `fail`; overrides every `retry-on` of the files
-    /// [default: launch,overload,stall,crash]
+    /// [default: launch,overload,idle,crash]
     #[arg(
         long,
         value_name = "CLASS",
         env = "HOST_RETRY_ON",
         value_delimiter = ',',
-        value_parser = PossibleValuesParser::new(RetryCause::all().map(RetryCause::as_str))
-            .try_map(|word| word.parse::<RetryCause>()),
+        value_parser = retry_cause(),
     )]
     retry_on: Vec<RetryCause>,
 
@@ -54,6 +53,17 @@ pub(in crate::cli) struct PolicyArgs {
         value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_REPETITIONS)),
     )]
     repeat_each: Option<u32>,
+}
+
+fn retry_cause() -> impl TypedValueParser<Value = RetryCause> {
+    let former = ["stall", "deadline"].map(|word| PossibleValue::new(word).hide(true));
+    let known = RetryCause::all().map(|cause| PossibleValue::new(cause.as_str()));
+    PossibleValuesParser::new(known.chain(former)).try_map(|word| {
+        word.parse::<RetryCause>().map_err(|error| match renamed(&word) {
+            Some(name) => format!("it is now `{name}`"),
+            None => error.to_string(),
+        })
+    })
 }
 
 fn counts_as() -> impl TypedValueParser<Value = CountsAs> {

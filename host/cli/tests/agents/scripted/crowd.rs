@@ -27,7 +27,7 @@ fn suite(server: &ModelServer, confine: &str) -> RealSuite {
     let mut suite = RealSuite::of_the_repository("[defaults]\nretries = 0");
     for (lane, agent) in LANES.iter().flat_map(|lane| [(lane, "right"), (lane, "wrong")]) {
         let name = format!("{lane}-{agent}");
-        suite.lane(&name, lane, &url(server, "auto", agent, "ok", &name), &format!("confine = {confine:?}\n"));
+        suite.lane(&name, lane, &url(server, "auto", agent, "ok", &name), &format!("confinement = {confine:?}\n"));
     }
     suite
 }

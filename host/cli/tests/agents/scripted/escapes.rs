@@ -106,7 +106,7 @@ async fn a_confined_agent_does_not_get_out_and_the_run_directory_tells_it() {
     for lane in LANES {
         suite.lane(lane, lane, &url(&server, "work", "work", "ok", lane), "");
         let free = format!("{lane}-free");
-        suite.lane(&free, lane, &url(&server, "work", "work", "ok", &free), "confine = \"none\"\n");
+        suite.lane(&free, lane, &url(&server, "work", "work", "ok", &free), "confinement = \"none\"\n");
     }
     let run = suite.host(&["run", "--no-canary", "-j", "4"]);
     for lane in LANES {

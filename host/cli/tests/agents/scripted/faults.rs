@@ -38,7 +38,7 @@ const LOUD: &[Way] = &[
 ];
 
 const SILENT: &[Way] =
-    &[way("silent", "silent", FaultClass::Stall), way("silent-mid-stream", "silent-mid-stream", FaultClass::Stall)];
+    &[way("silent", "silent", FaultClass::Idle), way("silent-mid-stream", "silent-mid-stream", FaultClass::Idle)];
 
 /// Milliseconds that an attempt may take: the longest patience of any agent with its provider, on a loaded machine.
 const BOUND: u64 = 110_000;
@@ -64,7 +64,7 @@ async fn server() -> ModelServer {
 /// Every lane in every way, all in one run.
 fn suite(server: &ModelServer, ways: &[Way], quiet: &str) -> RealSuite {
     let mut suite = RealSuite::new(&format!(
-        "plugins = [\"work.wasm\"]\n[defaults]\nretries = 0\nquiet = {quiet:?}\ndeadline = \"150s\""
+        "plugins = [\"work.wasm\"]\n[defaults]\nretries = 0\nidle-timeout = {quiet:?}\ntimeout = \"150s\""
     ));
     suite.suite.file("work.wasm", plain_module("", ""));
     let scenario = "plugin = \"work.wasm\"\n[session]\nprompt = \"Do the work.\"\n[grants]\nsession = true\n";

@@ -49,7 +49,7 @@ impl RealSuite {
             let file = folder.join("scenario.toml");
             let Ok(text) = std::fs::read_to_string(&file) else { continue };
             // Made for scripted agents; many real ones at once, on a slow machine, may take longer.
-            let lines = text.lines().filter(|line| !line.starts_with("deadline = "));
+            let lines = text.lines().filter(|line| !line.starts_with("timeout = "));
             std::fs::write(file, lines.map(|line| format!("{line}\n")).collect::<String>()).unwrap();
         }
         this

@@ -148,10 +148,10 @@ fn as_many_files_are_open_as_the_limit_of_handles_says() {
     }
     p.ok("fd_close", &[Arg::Fd("first")]).open(DIR, "file", 0, READ_WRITE, "first");
     conforms(&p);
-    let finished = run(&Suite::new(), &p, "handles = 200");
+    let finished = run(&Suite::new(), &p, "max-handles = 200");
     let fault = finished.exits(110).fault("calls");
     assert_eq!(fault.class, FaultClass::Limit, "{fault}");
-    assert!(fault.message.contains("its limit is `handles`"), "{fault}");
+    assert!(fault.message.contains("its limit is `max-handles`"), "{fault}");
 }
 
 #[test]

@@ -23,14 +23,14 @@ fn command(suite: &Suite, text: &str, toml: &str, more: &[&str]) -> Finished {
 #[test]
 fn stacks_of_one_attempt_are_not_taken_from_its_neighbors() {
     let suite = Suite::new();
-    let finished = command(&suite, FIBERS, "deadline = \"3s\"", &["--jobs", "24", "--repeat-each", "12"]);
+    let finished = command(&suite, FIBERS, "timeout = \"3s\"", &["--jobs", "24", "--repeat-each", "12"]);
     let records = finished.records();
     assert_eq!(records.len(), 24, "{}", finished.told());
     for (scenario, record) in records {
         match &record.outcome {
             Outcome::Pass => assert!(scenario.0.starts_with("harmless"), "{scenario}"),
             Outcome::Fault(fault) => {
-                assert!(scenario.0.starts_with("guest") && fault.class == FaultClass::Deadline, "{scenario}: {fault}");
+                assert!(scenario.0.starts_with("guest") && fault.class == FaultClass::Timeout, "{scenario}: {fault}");
             }
             other => panic!("{scenario}: {other:?}"),
         }
@@ -39,28 +39,28 @@ fn stacks_of_one_attempt_are_not_taken_from_its_neighbors() {
 
 #[test]
 fn stacks_count_to_the_limit_of_memory() {
-    let finished = command(&Suite::new(), FIBERS, "deadline = \"60s\"\nmemory = \"1MiB\"", &[]);
+    let finished = command(&Suite::new(), FIBERS, "timeout = \"60s\"\nmax-memory = \"1MiB\"", &[]);
     finished.exits(110).passes("harmless");
     is_fault(&finished, "guest", FaultClass::Limit, "stacks of");
-    is_fault(&finished, "guest", FaultClass::Limit, "its limit `memory` is 1048576");
+    is_fault(&finished, "guest", FaultClass::Limit, "its limit `max-memory` is 1048576");
 }
 
 #[test]
 fn globals_count_to_the_limit_of_memory() {
     let globals = "(global (mut i32) (i32.const 0))".repeat(200_000);
     let module = handmade_typed("", &globals);
-    let finished = handmade(&module, "memory = \"8MiB\"");
+    let finished = handmade(&module, "max-memory = \"8MiB\"");
     is_fault(finished.exits(110), "handmade", FaultClass::Limit, "its instances: globals and functions");
-    is_fault(&finished, "handmade", FaultClass::Limit, "its limit `memory` is 8388608");
+    is_fault(&finished, "handmade", FaultClass::Limit, "its limit `max-memory` is 8388608");
     handmade(&module, "").exits(0);
 }
 
 #[test]
 fn memories_are_bounded_by_the_limit_of_instances() {
     let module = handmade_typed("", &"(memory 0)".repeat(59));
-    let finished = handmade(&module, "instances = 50");
+    let finished = handmade(&module, "max-instances = 50");
     is_fault(finished.exits(110), "handmade", FaultClass::Limit, "memory count");
-    is_fault(&finished, "handmade", FaultClass::Limit, "its limit `instances` is 50");
+    is_fault(&finished, "handmade", FaultClass::Limit, "its limit `max-instances` is 50");
     handmade(&module, "").exits(0);
 }
 

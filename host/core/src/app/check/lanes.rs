@@ -37,8 +37,8 @@ pub struct LaneReport {
     pub version: Option<String>,
     /// The names of its credentials, and whether they are there.
     pub credentials: Vec<(String, bool)>,
-    /// How its agents are confined.
-    pub confine: &'static str,
+    /// The mode of confinement of its agents.
+    pub confinement: &'static str,
     /// Why its trials are skipped.
     pub skipped: Option<String>,
     /// How a trivial turn went.
@@ -62,7 +62,7 @@ pub(super) async fn check(lane: &LaneSettings, live: Option<Live>) -> LaneReport
     let mut report = LaneReport {
         name: lane.name.0.clone(),
         kind: lane.kind.as_str(),
-        confine: lane.confinement.mode.as_str(),
+        confinement: lane.confinement.mode.as_str(),
         ..LaneReport::default()
     };
     report.check_confinement(lane);
@@ -90,7 +90,9 @@ impl LaneReport {
         }
         match (host_agents::confinement_available(), confinement.mode) {
             (Ok(()), _) => {}
-            (Err(why), ConfinementMode::Required) => self.errors.push(format!("`confine = \"required\"`, but {why}")),
+            (Err(why), ConfinementMode::Required) => {
+                self.errors.push(format!("`confinement = \"required\"`, but {why}"))
+            }
             (Err(why), _) => self.warnings.push(why),
         }
         let url = lane.kind.program().and_then(|program| program.provider.as_ref()).and_then(Provider::port);
@@ -98,10 +100,10 @@ impl LaneReport {
             && !ports.contains(&port)
         {
             self.warnings.push(format!(
-                "`connect-ports` lacks {port}, the port of `base-url`: its agents reach it only through a proxy"
+                "`allow-connect` lacks {port}, the port of `base-url`: its agents reach it only through a proxy"
             ));
         }
-        for (key, paths) in [("readable", &confinement.readable), ("writable", &confinement.writable)] {
+        for (key, paths) in [("allow-read", &confinement.readable), ("allow-write", &confinement.writable)] {
             for path in paths.iter().filter(|path| !path.exists()) {
                 self.errors
                     .push(format!("there is no {}, which is `{key}`; make it, or remove it", seen_from_here(path)));

@@ -193,7 +193,7 @@ impl Checker<'_> {
         let (made, plain): (Vec<_>, Vec<_>) = settings.scenarios.values().partition(|scenario| scenario.fixture.git);
         for scenario in plain {
             self.take(
-                Snapshot::check(&scenario.fixture, scenario.limits.disk, halt).map_err(|error| Error::of(&error)),
+                Snapshot::check(&scenario.fixture, scenario.limits.max_disk, halt).map_err(|error| Error::of(&error)),
             );
         }
         if !made.is_empty() {
@@ -209,7 +209,7 @@ impl Checker<'_> {
         let Some(workspace) = self.take(workspace) else { return };
         for ScenarioSettings { name, fixture, limits, .. } in scenarios {
             let copy = workspace.folder().join(name);
-            self.take(Snapshot::take(fixture, &copy, limits.disk, halt).map_err(|error| Error::of(&error)));
+            self.take(Snapshot::take(fixture, &copy, limits.max_disk, halt).map_err(|error| Error::of(&error)));
             // Copies of all fixtures at once could fill a disk. What does not go is tried again with the workspace.
             let _ = remove_tree(&copy);
         }

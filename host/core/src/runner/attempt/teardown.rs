@@ -30,7 +30,7 @@ impl AttemptExecutor {
             Ok(usage) => (None, if attempt.live { usage } else { Usage::default() }),
             Err(fault) => (Some(fault), Usage::default()),
         };
-        let disk = attempt.scenario.limits.disk;
+        let disk = attempt.scenario.limits.max_disk;
         let looked = catch_panic(last_disk_check(&attempt.dirs, disk, &attempt.violations)).await;
         let evidence = catch_panic(self.keep_evidence(&attempt, &outcome)).await;
         let broken = [("looking at the disk", looked), ("keeping artifacts", evidence)];

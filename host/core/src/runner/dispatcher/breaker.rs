@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn one_that_gets_further_mends_it() {
-        for better in [Outcome::Pass, Outcome::Fail { findings: Vec::new() }, fault(FaultClass::Stall)] {
+        for better in [Outcome::Pass, Outcome::Fail { findings: Vec::new() }, fault(FaultClass::Idle)] {
             let mut breaker = Breaker::new(2, false);
             assert_eq!(breaker.ended(0, &fault(FaultClass::Launch), Setup::Plain), None);
             assert_eq!(breaker.ended(1, &better, Setup::Plain), None);

@@ -91,14 +91,14 @@ fn scenarios_combine_plugin_and_folder() {
         .typed("a.wasm", "a", &[("one", &[Grant::Session]), ("two", &[])])
         .file(
             "scenarios/one/scenario.toml",
-            "tags = [\"heavy\", \"declared\"]\ndeadline = \"5s\"\ngrants.session = true",
+            "tags = [\"heavy\", \"declared\"]\ntimeout = \"5s\"\ngrants.session = true",
         )
         .file("scenarios/one/root/f", "");
     let scenarios = place.resolve().unwrap();
     let [one, two] = scenarios.as_slice() else { panic!("{scenarios:#?}") };
     assert_eq!(one.tags, ["declared", "heavy"]);
     assert_eq!(one.summary, "about one");
-    assert_eq!(one.limits.deadline.as_secs(), 5);
+    assert_eq!(one.limits.timeout.as_secs(), 5);
     assert!(one.grants.has(Grant::Session) && one.fixture.root.is_some());
     assert!(!two.grants.has(Grant::Session) && two.fixture.root.is_none());
     assert_eq!((&one.shape, &two.shape), (&ScenarioShape::Typed, &ScenarioShape::Typed));

@@ -10,8 +10,8 @@ use super::*;
 use crate::plan::{SetupProblem, check_agents, check_grants};
 use host_model::{Grant, GrantItem, Grants, Script, ScriptExpectation, ScriptedAgent, Ungranted};
 
-fn scenario(name: &str, deadline: u64) -> Scenario {
-    let limits = host_model::Limits { deadline: Duration::from_secs(deadline), ..Default::default() };
+fn scenario(name: &str, timeout: u64) -> Scenario {
+    let limits = host_model::Limits { timeout: Duration::from_secs(timeout), ..Default::default() };
     Scenario { limits, ..Scenario::named(name) }
 }
 
@@ -114,7 +114,7 @@ fn without_canaries_they_are_ordinary_trials() {
 #[test]
 fn long_deadlines_start_first() {
     let scenarios = [("c", 60), ("a", 10), ("long", 600), ("b", 60), ("also-long", 600)];
-    let scenarios = scenarios.map(|(name, deadline)| scenario(name, deadline)).into();
+    let scenarios = scenarios.map(|(name, timeout)| scenario(name, timeout)).into();
     let plan = plan(scenarios, &settings(&["l"], &[]), &Selection::default());
     assert_eq!(names(&plan.lanes[0].rest), ["long", "also-long", "c", "b", "a"]);
 }
@@ -149,7 +149,7 @@ proptest! {
         let scenarios: Vec<Scenario> = shapes
             .iter()
             .filter(|(name, _)| seen.insert(name.clone()))
-            .map(|(name, deadline)| scenario(name, *deadline))
+            .map(|(name, timeout)| scenario(name, *timeout))
             .collect();
         let lane_names: Vec<String> = (0..lanes).map(|number| format!("l{number}")).collect();
         let lane_names: Vec<&str> = lane_names.iter().map(String::as_str).collect();
@@ -168,7 +168,7 @@ proptest! {
             let mut planned: Vec<&str> = names(&lane.canaries).into_iter().chain(names(&lane.rest)).collect();
             planned.sort_unstable();
             prop_assert_eq!(&planned, &expected);
-            prop_assert!(lane.rest.is_sorted_by(|a, b| a.scenario.limits.deadline >= b.scenario.limits.deadline));
+            prop_assert!(lane.rest.is_sorted_by(|a, b| a.scenario.limits.timeout >= b.scenario.limits.timeout));
             for trial in lane.canaries.iter().chain(&lane.rest) {
                 let guards = !no_canary && canary.contains(&trial.scenario.name.as_str());
                 prop_assert_eq!(trial.canary == Canary::Yes, guards);

@@ -36,7 +36,7 @@ fn temporary(stderr: &str) -> bool {
 fn pending_requests_count_toward_the_memory_limit() {
     let violations = Arc::new(Violations::default());
     let message = Arc::clone(&violations);
-    let limits = Limits { memory: 300 << 10, ..Limits::default() };
+    let limits = Limits { max_memory: 300 << 10, ..Limits::default() };
     let account = Account::new(&limits, Mappings::share(1), move |what| message.limit(what));
     let network =
         Network::new(Arc::default(), Arc::new(Hangs), Arc::clone(&violations), None, 10).with_account(account);
@@ -48,7 +48,7 @@ fn pending_requests_count_toward_the_memory_limit() {
     assert!(third.is_some() && violations.breached().is_none(), "a place that is left is free");
     assert!(permit().is_none());
     let fault = violations.breached().unwrap();
-    assert!(fault.message.contains("requests that are under way; its limit `memory` is 307200"), "{fault}");
+    assert!(fault.message.contains("requests that are under way; its limit `max-memory` is 307200"), "{fault}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -59,11 +59,11 @@ fn attempts(log: &Log, name: &str) -> u32 {
 async fn a_trial_that_passes_after_a_retry_is_flaky() {
     let plan = plan(9, vec![retried(lane("l", None, &[], &["a"]), 2)]);
     let fake = Fake::new()
-        .act("l/a:1", fault(FaultClass::Stall, SECOND))
+        .act("l/a:1", fault(FaultClass::Idle, SECOND))
         .act("l/a:2", fault(FaultClass::Crash, SECOND))
         .act("l/a:3", Act::pass(SECOND));
     let log = run(&plan, fake).await;
-    let reason = "attempt 1: stall (not logged in); attempt 2: crash (not logged in)".into();
+    let reason = "attempt 1: idle (not logged in); attempt 2: crash (not logged in)".into();
     assert_eq!(verdict(&log, "l/a"), Verdict::Flaky { reason, counts_as: CountsAs::Pass });
     assert_eq!((attempts(&log, "l/a"), log.summary.serial_ms, log.summary.exit_code), (3, 3_000, 0));
     let [first, second] = delays(&log)[..] else { panic!("{:?}", delays(&log)) };
@@ -78,10 +78,10 @@ async fn what_may_not_be_tried_again_is_not_and_the_last_attempt_decides() {
     let fake = Fake::new()
         .act("l/fails", Act::fail(SECOND))
         .act("l/traps", fault(FaultClass::Trap, SECOND))
-        .act("l/stalls", fault(FaultClass::Stall, SECOND));
+        .act("l/stalls", fault(FaultClass::Idle, SECOND));
     let log = run(&plan, fake).await;
     assert_eq!([attempts(&log, "l/fails"), attempts(&log, "l/traps"), attempts(&log, "l/stalls")], [1, 1, 2]);
-    assert_eq!(verdict(&log, "l/stalls").fault_class(), Some(FaultClass::Stall));
+    assert_eq!(verdict(&log, "l/stalls").fault_class(), Some(FaultClass::Idle));
     assert_eq!(delays(&log).len(), 1);
 }
 
