@@ -232,8 +232,8 @@ fn former_names_are_refused_with_the_new_ones() {
     for (old, new) in limits {
         let expected = format!("unknown key `{old}`");
         for suite in [
-            Suite::of(&format!("[defaults]\n{old} = 1")),
-            Suite::of("").file("scenarios/one/scenario.toml", &format!("{old} = 1")),
+            Suite::of(format!("[defaults]\n{old} = 1")),
+            Suite::of("").file("scenarios/one/scenario.toml", format!("{old} = 1")),
         ] {
             let problem = suite.problem();
             let first = first_line(&problem);
@@ -248,11 +248,11 @@ fn former_names_are_refused_with_the_new_ones() {
         ("listen-ports", "allow-listen"),
     ];
     for (old, new) in lanes {
-        let problem = Suite::of(&format!("[lane.a]\n{old} = []")).problem();
+        let problem = Suite::of(format!("[lane.a]\n{old} = []")).problem();
         assert!(first_line(&problem).ends_with(&format!("; it is now `{new}`")), "{problem}");
     }
     for (old, new) in [("stall", "idle"), ("deadline", "timeout")] {
-        let problem = Suite::of(&format!("[defaults]\nretry-on = [\"{old}\"]")).problem();
+        let problem = Suite::of(format!("[defaults]\nretry-on = [\"{old}\"]")).problem();
         assert!(first_line(&problem).ends_with(&format!("; it is now `{new}`")), "{problem}");
     }
 }
