@@ -22,12 +22,21 @@ fn refused_in(suite: &Suite, name: &str) -> String {
         assert!(finished.stderr.contains(name), "{command}: {}", finished.stderr);
         assert_eq!(finished.stderr.matches("error: ").count(), 1, "{}", finished.stderr);
         assert!(finished.events.is_empty());
-        finished.shown_stderr()
+        without_offsets(&finished.shown_stderr())
     });
     assert_eq!(suite.leftovers(), [""; 0]);
     let [error, others @ ..] = errors;
     assert!(others.iter().all(|other| *other == error), "{error}{others:?}");
     error
+}
+
+/// `text` without the offset of a trap in its module: the same trap is sometimes reported one byte later.
+fn without_offsets(text: &str) -> String {
+    let line = |line: &str| match line.split_once(" - <unknown>!") {
+        Some((_, frame)) => format!("    0: [OFFSET] - <unknown>!{frame}"),
+        None => line.to_owned(),
+    };
+    text.split_inclusive('\n').map(line).collect()
 }
 
 #[track_caller]
@@ -331,7 +340,7 @@ fn a_plugin_that_needs_an_unknown_grant() {
 fn a_list_that_traps() {
     host_snapshot!(refused(typed_module(&[named("one")], "unreachable", "", "")), @"
     error: `given.wasm` fails when asked for its scenarios: error while executing at wasm backtrace:
-        0:     0xa1 - <unknown>!<wasm function 1>: wasm trap: wasm `unreachable` instruction executed
+        0: [OFFSET] - <unknown>!<wasm function 1>: wasm trap: wasm `unreachable` instruction executed
     ");
 }
 
@@ -345,7 +354,7 @@ fn a_list_that_fills_memory() {
     let growing = "(loop (drop (memory.grow (i32.const 16))) (br 0))";
     host_snapshot!(refused(typed_module(&[named("one")], growing, "", "")), @"
     error: `given.wasm` fails when asked for its scenarios: error while executing at wasm backtrace:
-        0:     0xa6 - <unknown>!<wasm function 1>: the component wants 268500992 bytes of memory; its limit `max-memory` is 268435456
+        0: [OFFSET] - <unknown>!<wasm function 1>: the component wants 268500992 bytes of memory; its limit `max-memory` is 268435456
     ");
 }
 
@@ -355,7 +364,7 @@ fn a_list_that_fills_memory_with_objects() {
     let plugin = typed_module(&[named("one")], growing, "", "(type $n (struct (field (ref null $n))))");
     host_snapshot!(refused(plugin), @"
     error: `given.wasm` fails when asked for its scenarios: error while executing at wasm backtrace:
-        0:     0xae - <unknown>!<wasm function 1>: GC heap out of memory: no capacity for allocation of 64 bytes
+        0: [OFFSET] - <unknown>!<wasm function 1>: GC heap out of memory: no capacity for allocation of 64 bytes
     ");
 }
 
@@ -365,7 +374,7 @@ fn a_list_that_fills_tables_outside_of_the_pool() {
     let plugin = typed_module(&[named("one")], growing, "", "(table 30000 funcref)");
     host_snapshot!(refused(plugin), @"
     error: `given.wasm` fails when asked for its scenarios: error while executing at wasm backtrace:
-        0:     0xb2 - <unknown>!<wasm function 1>: the component wants 1030000 table elements; its limit `max-table-elements` is 1000000
+        0: [OFFSET] - <unknown>!<wasm function 1>: the component wants 1030000 table elements; its limit `max-table-elements` is 1000000
     ");
 }
 
