@@ -8,7 +8,8 @@ mod within;
 mod write;
 
 pub use no_follow::{
-    copy, create_new, list_quietly, open_beneath, open_directory, open_quietly, open_regular, open_to_write,
+    copy, create_new, is_irregular, list_quietly, open_beneath, open_directory, open_quietly, open_regular,
+    open_to_write,
 };
 pub use read::{MAX_TEXT, open, read, read_bounded, read_text};
 pub use remove::remove_tree;

@@ -4,7 +4,7 @@ use std::{any::Any, time::Duration};
 
 use indicatif::{DecimalBytes, MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{messages::rendered, terminal};
+use super::{log, messages::rendered, terminal};
 use host_core::app::{Message, Notices};
 use host_model::shown;
 use host_wasm::component::PluginFile;
@@ -31,6 +31,10 @@ impl Notices for TerminalNotices {
 
     fn note(&self, message: Message) {
         terminal::print(&rendered("note", &[message]));
+    }
+
+    fn secrets(&self, secrets: &[String]) {
+        log::redact(secrets);
     }
 
     fn compiling(&self, file: &PluginFile, bytes: usize) -> Box<dyn Any> {

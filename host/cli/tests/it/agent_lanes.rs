@@ -70,11 +70,15 @@ fn a_secret_is_nowhere_however_the_agent_tells_it() {
 #[test]
 fn diagnostics_name_each_attempt_and_session_and_no_secret() {
     let suite = suite("echo done", &format!("credentials = [\"PLANTED\"]\nargs = [\"--key={SECRET}\"]"));
-    let run = |log: &str| {
-        let mut command = suite.host_command(&suite.path(""), ["run"]);
+    let host = |log: &str, args: &[&str]| {
+        let mut command = suite.host_command(&suite.path(""), args.iter().copied());
         command.env("PLANTED", SECRET).env("HOST_LOG", log);
         suite.start_command(command).finish()
     };
+    let run = |log: &str| host(log, &["run"]);
+    let checked = host("debug", &["check", "--live"]);
+    assert!(checked.exits(0).stderr.contains("--key=***"), "{}", checked.told());
+    assert!(!checked.told().contains(SECRET), "{}", checked.told());
     let logged = run("debug");
     logged.exits(0);
     for part in [

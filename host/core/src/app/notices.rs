@@ -15,6 +15,11 @@ pub trait Notices: Sync {
         drop(message);
     }
 
+    /// Values that nothing may show from now on. Called before an agent starts.
+    fn secrets(&self, secrets: &[String]) {
+        let _ = secrets;
+    }
+
     /// The plugin in `file`, of `bytes` bytes, is being compiled until the returned value is dropped. Called from several
     /// threads.
     fn compiling(&self, file: &PluginFile, bytes: usize) -> Box<dyn Any> {

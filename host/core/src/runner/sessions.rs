@@ -184,7 +184,7 @@ impl Sessions {
         let start = async move {
             debug!("starting");
             let session = lane.start(spec).await.inspect_err(|fault| {
-                debug!(class = fault.class.as_str(), message = fault.message, "not started");
+                debug!(class = fault.class.as_str(), reason = fault.message, "not started");
                 transcript.broke("start", fault);
             })?;
             debug!("started");

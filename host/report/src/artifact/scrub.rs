@@ -13,7 +13,7 @@ use std::{
 use rustix::fs::CWD;
 
 use super::error::ArtifactError;
-use host_fs::{open_regular, open_to_write};
+use host_fs::{is_irregular, open_regular, open_to_write};
 use host_model::Redactor;
 
 /// Bytes that are read at a time.
@@ -72,7 +72,7 @@ fn scrub_name(path: &Path, redactor: &Redactor) -> io::Result<PathBuf> {
 fn scrub_file(path: &Path, redactor: &Redactor) -> io::Result<()> {
     // An agent that is not confined may put anything in a file's place.
     let mut file = match open_regular(CWD, path) {
-        Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(()),
+        Err(error) if is_irregular(&error) => return Ok(()),
         opened => opened?.0,
     };
     let mut writable: Option<File> = None;

@@ -108,6 +108,18 @@ impl Sandbox {
         account: Arc<Account>,
         network: Network,
     ) -> Result<Self, Fault> {
+        Self::build(config, limits, outputs, account, network, true)
+    }
+
+    /// With `sockets`, sockets can be created; `network` decides what they may do.
+    fn build(
+        config: &GuestConfig,
+        limits: &Limits,
+        outputs: Option<(OutputFile, OutputFile)>,
+        account: Arc<Account>,
+        network: Network,
+        sockets: bool,
+    ) -> Result<Self, Fault> {
         let mut wasi = WasiCtx::builder();
         wasi.args(&config.args);
         if let Some((stdout, stderr)) = outputs {
@@ -134,10 +146,12 @@ impl Sandbox {
         let network = Arc::new(network.with_account(Arc::clone(&account)));
         let policy = Arc::clone(&network);
         // Only `name_lookup` resolves names.
-        wasi.allow_tcp(true).allow_udp(true).allow_ip_name_lookup(false).socket_addr_check(move |address, used| {
-            let allowed = policy.socket(address, used);
-            Box::pin(async move { allowed })
-        });
+        wasi.allow_tcp(sockets).allow_udp(sockets).allow_ip_name_lookup(false).socket_addr_check(
+            move |address, used| {
+                let allowed = policy.socket(address, used);
+                Box::pin(async move { allowed })
+            },
+        );
         let mut wasi = wasi.build_p1();
         wasi.ctx().table.set_max_capacity(limits.max_handles as usize);
         let limiter = Limiter::new(limits, Arc::clone(&account));
@@ -146,13 +160,13 @@ impl Sandbox {
         Ok(Self { wasi, listings: Listings::default(), http: http_ctx(), gate, network, files, limiter })
     }
 
-    /// A sandbox without directories, environment, arguments and network, which discards output.
+    /// A sandbox without directories, environment, arguments, sockets and network, which discards output.
     ///
     /// # Errors
     /// As [`Sandbox::new`].
     pub fn without_grants(limits: &Limits, account: Arc<Account>) -> Result<Self, Fault> {
         let network = Network::new(Arc::default(), Arc::new(SystemResolver), Arc::default(), None, limits.max_handles);
-        Self::new(&GuestConfig::default(), limits, None, account, network)
+        Self::build(&GuestConfig::default(), limits, None, account, network, false)
     }
 
     /// What outgoing HTTP needs.

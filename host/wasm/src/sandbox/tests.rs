@@ -258,3 +258,29 @@ fn denials_name_the_missing_grant() {
     let other = Some("`tcp = [\"127.0.0.1:5432\"]`)".to_owned());
     assert_eq!(hint(listens(), "127.0.0.1:41234", "127.0.0.1:5432"), other);
 }
+
+/// A plugin that lists its scenarios has no grants yet, not even for a socket that is bound and never used.
+#[tokio::test]
+async fn no_socket_is_created_without_grants() {
+    use wasmtime_wasi::{
+        p2::bindings::sockets::{
+            network::{ErrorCode, IpAddressFamily},
+            tcp_create_socket::Host as _,
+            udp_create_socket::Host as _,
+        },
+        sockets::WasiSocketsView,
+    };
+
+    let limits = Limits::default();
+    let account = || Account::new(&limits, Mappings::share(1), drop);
+    let mut listing = Sandbox::without_grants(&limits, account()).unwrap();
+    for family in [IpAddressFamily::Ipv4, IpAddressFamily::Ipv6] {
+        let denied = listing.sockets().create_tcp_socket(family).unwrap_err().downcast().unwrap();
+        assert_eq!(denied, ErrorCode::AccessDenied);
+        let denied = listing.sockets().create_udp_socket(family).await.unwrap_err().downcast().unwrap();
+        assert_eq!(denied, ErrorCode::AccessDenied);
+    }
+    let network = Network::new(Arc::default(), Arc::new(SystemResolver), Arc::default(), None, 10);
+    let mut attempt = Sandbox::new(&GuestConfig::default(), &limits, None, account(), network).unwrap();
+    attempt.sockets().create_udp_socket(IpAddressFamily::Ipv4).await.unwrap();
+}

@@ -119,6 +119,8 @@ impl Checker<'_> {
         self.report.lane_names = settings.lanes.iter().map(|lane| lane.name.0.clone()).collect();
         {
             let Some(_held) = self.stop.hold() else { return };
+            let programs = settings.lanes.iter().filter_map(|lane| lane.kind.program());
+            self.notices.secrets(&programs.flat_map(host_agents::secrets).collect::<Vec<_>>());
             self.check_lanes(&settings).await;
         }
         self.report.folders = settings.scenarios.len();
