@@ -266,13 +266,13 @@ class Action(unittest.TestCase):
 
     def test_plugins_are_built_with_the_host_and_without_the_key(self):
         build = self.workspace / "my build.sh"
-        build.write_text('#!/bin/sh\nhost --version >built-with\nenv >build-env\nmv plugins.later/* "my plugins"\n')
+        build.write_text('#!/bin/sh\nhost --version >built-with\nscenario-host --version >>built-with\nenv >build-env\nmv plugins.later/* "my plugins"\n')
         build.chmod(0o755)
         (self.workspace / "my plugins").rename(self.workspace / "plugins.later")
         (self.workspace / "my plugins").mkdir()
         ran = self.act(lane="scripted", build="my build.sh")
         self.assertFalse(ran.failed, ran.told())
-        self.assertIn("host ", (self.workspace / "built-with").read_text())
+        self.assertRegex((self.workspace / "built-with").read_text(), r"^(scenario-host \d+\.\d+\.\d+\n){2}$")
         self.assertNotIn("KEY", (self.workspace / "build-env").read_text())
         refused = self.act(lane="scripted", build="no such.sh")
         self.assertTrue(refused.failed)

@@ -1,34 +1,38 @@
 //! `scenario-host`: replaces itself with the `host` in its own directory. Debian's `bind9-host` also installs a `host`, so
 //! the name `host` alone can mean another program.
 
+// Rust's own `main` opens /dev/null in place of closed streams and ignores SIGPIPE, and `host` would inherit both.
+#![no_main]
+
 use std::{
     env,
-    ffi::OsString,
+    ffi::{CString, c_char, c_int},
     io::{self, Write},
-    os::unix::process::CommandExt,
-    process::{Command, ExitCode},
+    os::unix::ffi::OsStrExt,
 };
 
 /// The exit code of `host` when it cannot work on this machine.
-const SETUP: u8 = 96;
+const SETUP: c_int = 96;
 
-fn main() -> ExitCode {
-    let error = match env::current_exe() {
-        Ok(own) => {
-            let program = own.with_file_name("host");
-            let mut args = env::args_os();
-            // The program's help shows the name that it was called by.
-            let name = args.next().unwrap_or_else(|| OsString::from("scenario-host"));
-            let error = Command::new(&program).arg0(name).args(args).exec();
-            format!(
-                "cannot run {}: {error}\nhelp: `scenario-host` starts the `host` in its own directory; to install one file only, \
-                 install `host` as `scenario-host`",
-                program.display()
-            )
-        }
-        Err(error) => format!("cannot find this program's own file: {error}\nhelp: mount /proc"),
-    };
+#[unsafe(no_mangle)]
+extern "C" fn main(_: c_int, args: *const *const c_char) -> c_int {
+    let Err(error) = start_host(args);
     // Without a stderr the exit code still tells.
     let _ = writeln!(io::stderr(), "error: {error}");
-    SETUP.into()
+    SETUP
+}
+
+/// Runs `host` in this process, with the same arguments: its help shows the name that it was called by.
+fn start_host(args: *const *const c_char) -> Result<std::convert::Infallible, String> {
+    let own = env::current_exe().map_err(|error| format!("cannot find my own file: {error}\nhelp: mount /proc"))?;
+    let program = own.with_file_name("host");
+    let path = CString::new(program.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
+    // SAFETY: a string that ends with a zero byte, and the arguments of `main`, which end with a null pointer.
+    unsafe { libc::execv(path.as_ptr(), args) };
+    Err(format!(
+        "cannot run {}: {}\nhelp: `scenario-host` starts the `host` in its own directory: install both files there, or the file \
+         `host` under the name `scenario-host`",
+        program.display(),
+        io::Error::last_os_error()
+    ))
 }
