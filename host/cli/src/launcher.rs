@@ -5,10 +5,13 @@
 #![no_main]
 
 use std::{
+    convert::Infallible,
     env,
     ffi::{CString, c_char, c_int},
+    fs,
     io::{self, Write},
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    path::Path,
 };
 
 /// The exit code of `host` when it cannot work on this machine.
@@ -23,16 +26,34 @@ extern "C" fn main(_: c_int, args: *const *const c_char) -> c_int {
 }
 
 /// Runs `host` in this process, with the same arguments: its help shows the name that it was called by.
-fn start_host(args: *const *const c_char) -> Result<std::convert::Infallible, String> {
+fn start_host(args: *const *const c_char) -> Result<Infallible, String> {
     let own = env::current_exe().map_err(|error| format!("cannot find my own file: {error}\nhelp: mount /proc"))?;
     let program = own.with_file_name("host");
-    let path = CString::new(program.as_os_str().as_bytes()).map_err(|error| error.to_string())?;
+    let error = match is_same_file(&own, &program) {
+        Ok(true) => "it is `scenario-host` itself".to_owned(),
+        Ok(false) => execute(&program, args).to_string(),
+        Err(error) => error.to_string(),
+    };
+    Err(format!(
+        "cannot run {}: {error}\nhelp: `scenario-host` starts the `host` in its own directory: install both files there, or the \
+         file `host` under the name `scenario-host`",
+        program.display()
+    ))
+}
+
+/// Whether the launcher would start itself, without end.
+fn is_same_file(one: &Path, other: &Path) -> io::Result<bool> {
+    let (one, other) = (fs::metadata(one)?, fs::metadata(other)?);
+    Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))
+}
+
+/// Returns only if the program cannot be run.
+fn execute(program: &Path, args: *const *const c_char) -> io::Error {
+    let path = match CString::new(program.as_os_str().as_bytes()) {
+        Ok(path) => path,
+        Err(error) => return error.into(),
+    };
     // SAFETY: a string that ends with a zero byte, and the arguments of `main`, which end with a null pointer.
     unsafe { libc::execv(path.as_ptr(), args) };
-    Err(format!(
-        "cannot run {}: {}\nhelp: `scenario-host` starts the `host` in its own directory: install both files there, or the file \
-         `host` under the name `scenario-host`",
-        program.display(),
-        io::Error::last_os_error()
-    ))
+    io::Error::last_os_error()
 }
