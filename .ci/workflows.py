@@ -287,7 +287,7 @@ class Action(unittest.TestCase):
         other.chmod(0o755)
         refused = self.act(lane="scripted", host="host")
         self.assertTrue(refused.failed)
-        self.assertIn("the input host names another program, not scenario-host", refused.named["Find host"].log)
+        self.assertIn("the input host names another program, not scenario-host", refused.named["host"].log)
         self.assertFalse(list(self.folder.rglob("pwned")))
 
     def test_no_program_of_the_checkout_runs_for_one_of_the_system(self):
