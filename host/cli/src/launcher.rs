@@ -41,7 +41,7 @@ fn start_host(args: *const *const c_char) -> Result<Infallible, String> {
     ))
 }
 
-/// Whether the launcher would start itself, without end.
+/// Whether the launcher would start itself, forever.
 fn is_same_file(one: &Path, other: &Path) -> io::Result<bool> {
     let (one, other) = (fs::metadata(one)?, fs::metadata(other)?);
     Ok((one.dev(), one.ino()) == (other.dev(), other.ino()))

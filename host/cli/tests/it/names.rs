@@ -137,7 +137,7 @@ fn a_launcher_without_its_program_is_an_error() {
     error: cannot run [SUITE]/host: No such file or directory (os error 2)
     help: `scenario-host` starts the `host` in its own directory: install both files there, or the file `host` under the name `scenario-host`
     ");
-    // It does not start itself for ever.
+    // It does not start itself forever.
     symlink(&alone, suite.path("host")).unwrap();
     host_snapshot!(run(), @"
     error: cannot run [SUITE]/host: it is `scenario-host` itself
