@@ -20,7 +20,7 @@ demo: plugins build ## Build everything and run all scenarios with their scripte
 	target/release/host run plugins/*.wasm $(ARGS)
 
 build: tools ## Build the host (target/release/host)
-	$(CARGO) build --release --locked -p host
+	$(CARGO) build --release --locked -p scenario-host
 
 plugins: tools ## Build the plugins (plugins/*.wasm), with a toolchain for them where needed
 	@plugins/toolchain.sh

@@ -62,14 +62,14 @@ export HOST_TEST_AGENTS=$installed HOST_TEST_ACP_AGENT=$PWD/target/acp-agent/deb
 case ${1:-test} in
     install) ;;
     bench)
-        "$cargo" build --release --locked -p host --bin host --example start_up
+        "$cargo" build --release --locked -p scenario-host --bin host --example start_up
         target/release/examples/start_up "${PAIRS:-30}" target/release/host
         ;;
     test)
         # An agent of the protocol's own library.
         "$cargo" build --locked --manifest-path host/cli/tests/acp-agent/Cargo.toml --target-dir target/acp-agent
         # Each of them runs many agents: more at once only make each other late.
-        "$cargo" test --locked -p host --test agents -- --ignored --test-threads=2
+        "$cargo" test --locked -p scenario-host --test agents -- --ignored --test-threads=2
         ;;
     *)
         echo "usage: agents.sh [install | bench]" >&2

@@ -30,4 +30,4 @@ if [ "$(cat "$installed/installed" 2>/dev/null)" != "$wanted" ]; then
     echo "$wanted" >"$installed/installed"
 fi
 
-HOST_TEST_LANGUAGES=$PWD/$installed "${CARGO:-cargo}" test --locked -p host --test it languages:: -- --ignored
+HOST_TEST_LANGUAGES=$PWD/$installed "${CARGO:-cargo}" test --locked -p scenario-host --test it languages:: -- --ignored

@@ -266,17 +266,29 @@ class Action(unittest.TestCase):
 
     def test_plugins_are_built_with_the_host_and_without_the_key(self):
         build = self.workspace / "my build.sh"
-        build.write_text('#!/bin/sh\nhost --version >built-with\nenv >build-env\nmv plugins.later/* "my plugins"\n')
+        build.write_text(
+            "#!/bin/sh\nhost --version >built-with\nscenario-host --version >>built-with\nenv >build-env\n"
+            'mv plugins.later/* "my plugins"\n'
+        )
         build.chmod(0o755)
         (self.workspace / "my plugins").rename(self.workspace / "plugins.later")
         (self.workspace / "my plugins").mkdir()
         ran = self.act(lane="scripted", build="my build.sh")
         self.assertFalse(ran.failed, ran.told())
-        self.assertIn("host ", (self.workspace / "built-with").read_text())
+        self.assertRegex((self.workspace / "built-with").read_text(), r"^(scenario-host \d+\.\d+\.\d+\n){2}$")
         self.assertNotIn("KEY", (self.workspace / "build-env").read_text())
         refused = self.act(lane="scripted", build="no such.sh")
         self.assertTrue(refused.failed)
         self.assertIn("the input build names no program", refused.named["Build the plugins"].log)
+
+    def test_a_host_of_another_package_is_refused(self):
+        other = self.workspace / "host"
+        other.write_text("#!/bin/sh\n[ $# = 1 ] || touch pwned\necho 'Usage: host [-aCdilrTvVw] name [server]' >&2\nexit 1\n")
+        other.chmod(0o755)
+        refused = self.act(lane="scripted", host="host")
+        self.assertTrue(refused.failed)
+        self.assertIn("the input host names another program, not scenario-host", refused.named["host"].log)
+        self.assertFalse(list(self.folder.rglob("pwned")))
 
     def test_no_program_of_the_checkout_runs_for_one_of_the_system(self):
         for name in ["mktemp", "realpath", "git", "tar", "sed", "printf", "sh"]:

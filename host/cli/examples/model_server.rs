@@ -1,7 +1,7 @@
 //! The scripted model server of the tests, for use by hand: serves a suite's scripts until it is interrupted.
 //!
 //! ```text
-//! cargo run -p host --example model_server -- [SCENARIOS [PORT]]
+//! cargo run -p scenario-host --example model_server -- [SCENARIOS [PORT]]
 //! ```
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for a person at a terminal")]

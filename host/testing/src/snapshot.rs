@@ -20,7 +20,7 @@ const FILTERS: [(&str, &str); 6] = [
 /// stderr, or a text.
 ///
 /// The suite's directory, run ids and times are replaced. To accept what changed, run
-/// `cargo insta test --accept -p host --test it`.
+/// `cargo insta test --accept -p scenario-host --test it`.
 #[macro_export]
 macro_rules! host_snapshot {
     ($shown:expr, @$snapshot:literal $(,)?) => {{

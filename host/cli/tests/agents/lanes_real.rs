@@ -1,6 +1,6 @@
 //! Sessions of the real agents with the scripted model: what is not seen from outside of the host.
 //!
-//! Run with `HOST_TEST_AGENTS=FOLDER cargo test -p host --test agents lanes_real:: -- --ignored`, where FOLDER holds the
+//! Run with `HOST_TEST_AGENTS=FOLDER cargo test -p scenario-host --test agents lanes_real:: -- --ignored`, where FOLDER holds the
 //! `node_modules` that the agents are installed in.
 
 use std::path::PathBuf;

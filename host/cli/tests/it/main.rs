@@ -22,6 +22,7 @@ mod killed;
 mod lanes;
 mod languages;
 mod leftovers;
+mod names;
 mod outcomes;
 mod preopens;
 mod processes;

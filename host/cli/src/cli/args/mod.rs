@@ -25,7 +25,7 @@ use host_wasm::component::{ADAPT_MODE, COMPILE_MODE};
 /// Runs live end-to-end scenarios as sandboxed WebAssembly components: the canary first, then all the rest at
 /// once, each in its own root and config dir, with nothing that it was not granted.
 #[derive(Debug, Parser)]
-#[command(name = "host", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "scenario-host", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub(in crate::cli) struct Cli {
     #[command(subcommand)]
     pub(in crate::cli) command: Command,

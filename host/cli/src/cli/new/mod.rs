@@ -3,6 +3,7 @@
 mod files;
 
 use std::{
+    env,
     ffi::OsStr,
     fs, io,
     path::{Component, Path, PathBuf},
@@ -42,14 +43,21 @@ pub(super) fn new(args: &NewArgs) -> Result<ExitCode, Error> {
         _ => Error::setup(format!("cannot write `{}`: {error}", shown(&folder))),
     };
     write(&folder, &args.name, args.lang).map_err(problem)?;
+    let program = called_as(env::args_os().next().as_deref());
     terminal::output(&format!(
-        "{}: the scenario `{}`\n\nIts README says how it is built. In short:\n\n{}{}  host run\n  host prove\n",
+        "{}: the scenario `{}`\n\nIts README says how it is built. In short:\n\n{}{}  {program} run\n  {program} prove\n",
         shown(&folder),
         args.name,
         change_to(&folder),
         files::commands(args.lang)
     ))?;
     Ok(ExitCode::Ok)
+}
+
+/// The name to call the program by: where it was called `scenario-host`, another program may be called `host`.
+fn called_as(arg0: Option<&OsStr>) -> &'static str {
+    let name = arg0.map(Path::new).and_then(Path::file_name);
+    if name.is_some_and(|name| name == "scenario-host") { "scenario-host" } else { "host" }
 }
 
 /// A file of the template where the scenario's folder would be.
