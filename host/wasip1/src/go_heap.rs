@@ -35,7 +35,7 @@ pub(crate) fn reserve_pages(module: &[u8]) -> Result<Option<Vec<u8>>, String> {
         return Ok(None);
     }
     let Some((end_at, end)) = facts.end_of_data(module) else {
-        return Err("the end of its data is not where Go's linker puts it; build it with another version of Go".into());
+        return Err("its data does not end where Go's linker puts the end; build it with another version of Go".into());
     };
     let first = end.next_multiple_of(PAGE);
     let mut reserve =

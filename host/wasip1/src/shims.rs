@@ -25,7 +25,7 @@ pub(crate) const SHIMS: &str = include_str!("shims.wat");
 /// # Errors
 /// The module cannot be read.
 pub(crate) fn insert_shims(module: &[u8]) -> Result<Vec<u8>, String> {
-    let shims = wat::parse_str(SHIMS).map_err(|error| format!("the host's own calls cannot be read: {error}"))?;
+    let shims = wat::parse_str(SHIMS).map_err(|error| format!("cannot read the host's own calls: {error}"))?;
     let outline = |bytes| Outline::of(bytes).map_err(|error| format!("it cannot be read: {error}"));
     let (shims, own) = (outline(&shims)?, outline(module)?);
     let Some(mut insertion) = Insertion::plan(&own, &shims) else { return Ok(module.to_owned()) };

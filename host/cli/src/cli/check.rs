@@ -73,7 +73,7 @@ fn text(report: &CheckReport) -> String {
     let mut fact = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<10} {value}");
     };
-    // Settings that could not be read have no lanes; which suite it is, their errors say.
+    // Settings that could not be read have no lanes; their errors name the suite.
     if report.suite.is_some() || !report.lane_names.is_empty() {
         fact("suite", report.suite.clone().unwrap_or_else(|| "none".into()));
     }
@@ -94,9 +94,9 @@ fn text(report: &CheckReport) -> String {
     let counts = counts.into_iter().filter(|(count, _)| *count > 0);
     let problems = counts.map(|(count, what)| plural(count, what)).collect::<Vec<_>>().join(" and ");
     text.push_str(&match (report.errors.is_empty(), problems.is_empty()) {
-        (true, true) => "sound\n".to_owned(),
-        (true, false) => format!("sound, with {problems}\n"),
-        (false, _) => format!("not sound: {problems}\n"),
+        (true, true) => "valid\n".to_owned(),
+        (true, false) => format!("valid, with {problems}\n"),
+        (false, _) => format!("not valid: {problems}\n"),
     });
     text
 }
@@ -118,7 +118,7 @@ fn json(report: &CheckReport) -> serde_json::Value {
         report.errors.iter().map(of("error")).chain(report.warnings.iter().map(of("warning"))).collect();
     json!({
         "schema": 1,
-        "sound": report.errors.is_empty(),
+        "valid": report.errors.is_empty(),
         "suite": report.suite,
         "lanes": report.lane_names,
         "agents": report.lanes.iter().map(lane_json).collect::<Vec<_>>(),
@@ -135,8 +135,7 @@ fn lane_text(lane: &LaneReport) -> String {
         (Some(program), None) => Some(program.clone()),
         (None, _) => None,
     });
-    let credential =
-        |(name, there): &(String, bool)| format!("{name} {}", if *there { "is there" } else { "is missing" });
+    let credential = |(name, there): &(String, bool)| format!("{name} {}", if *there { "found" } else { "missing" });
     facts.extend(lane.credentials.iter().map(credential));
     facts.push(format!("confinement {}", lane.confinement));
     facts.extend(lane.live.clone());

@@ -28,7 +28,7 @@ pub(super) async fn inspect(args: &InspectArgs) -> Result<ExitCode, Error> {
         }
     };
     let written = terminal::output(&text);
-    // A user who asks why a plugin does not run wants to see what it is, too.
+    // A user who wonders why a plugin does not run also wants to see what it is.
     if inspection.problems.is_empty() {
         return written.map(|()| ExitCode::Ok);
     }
@@ -42,7 +42,7 @@ fn human(plugin: &InspectedPlugin, has_policy: bool) -> String {
     fact("size", &format!("{} bytes", plugin.bytes));
     fact("digest", &plugin.digest);
     if plugin.needs.is_empty() {
-        fact("needs", "no grant");
+        fact("needs", "no grants");
     }
     for (grant, scenarios) in &plugin.needs {
         fact("needs", &format!("the grant `{grant}`, for {}", few(scenarios)));
@@ -61,10 +61,7 @@ fn human(plugin: &InspectedPlugin, has_policy: bool) -> String {
             fact("allowed", &format!("`{grant}`: {}", one_line(&what)));
         }
     }
-    fact(
-        "policy",
-        "the smallest that it could run with, for `--policy`; which hosts it reaches, only `host run --audit` shows",
-    );
+    fact("policy", "the smallest policy that it could run with; `host run --audit` shows which hosts it reaches");
     text.extend(plugin.policy.lines().map(|line| format!("{:13}{line}", "").trim_end().to_owned() + "\n"));
     text
 }

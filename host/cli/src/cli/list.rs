@@ -28,7 +28,7 @@ pub(super) async fn list(args: &ListArgs) -> Result<ExitCode, Error> {
 
 fn human(lane: &LanePlan, suite: &Suite) -> String {
     let trials: Vec<&PlannedTrial> = lane.canaries.iter().chain(&lane.rest).map(AsRef::as_ref).collect();
-    let jobs = lane.jobs.map_or(String::new(), |jobs| format!(", up to {jobs} at once"));
+    let jobs = lane.jobs.map_or(String::new(), |jobs| format!(", up to {jobs} in parallel"));
     let count = plural(trials.len(), "scenario");
     let facts = lane_facts(lane);
     let mut text = format!("lane {} ({}{facts}{jobs}): {count}\n", lane.name, lane.kind.as_str());
@@ -81,19 +81,19 @@ fn more(all: usize, what: &str) -> Option<String> {
     (all > MAX_NAMED).then(|| format!("… ({all} {what} in all)"))
 }
 
-/// What of a lane is not as it is without being said.
+/// Settings of a lane that are not the default.
 fn lane_facts(lane: &LanePlan) -> String {
     let model = lane.kind.program().and_then(|settings| settings.model.as_deref());
     let model = model.map(|model| format!(", model {}", one_line(model)));
     let confined = Some(lane.confinement.mode).filter(|mode| *mode != ConfinementMode::default());
-    model.into_iter().chain(confined.map(|mode| format!(", confine {mode}"))).collect()
+    model.into_iter().chain(confined.map(|mode| format!(", confinement {mode}"))).collect()
 }
 
 fn grants(trial: &PlannedTrial) -> Vec<Grant> {
     Grant::ALL.into_iter().filter(|grant| trial.scenario.grants.has(*grant)).collect()
 }
 
-/// What is said of retries where it is not the default.
+/// The retry rules that are not the default.
 fn retries(retry: &RetryRules) -> Option<String> {
     let default = RetryRules::default();
     if *retry == default {

@@ -20,11 +20,11 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
     let Some((name, own)) = matches.subcommand() else { return Ok(cli) };
     let sources = command.find_subcommand(name).map(|command| ArgSources::of(command, own)).unwrap_or_default();
     match &mut cli.command {
-        Command::Run(args) => args.suite.sources = sources,
-        Command::List(args) => args.suite.sources = sources,
-        Command::Check(args) => args.sources = sources,
-        Command::Prove(args) => args.sources = sources,
-        Command::Regrade(args) => args.sources = sources,
+        Command::Run(args) => args.suite.load.sources = sources,
+        Command::List(args) => args.suite.load.sources = sources,
+        Command::Check(args) => args.load.sources = sources,
+        Command::Prove(args) => args.load.sources = sources,
+        Command::Regrade(args) => args.load.sources = sources,
         Command::Inspect(_)
         | Command::New(_)
         | Command::Componentize(_)

@@ -26,7 +26,7 @@ pub(super) async fn prove(args: &ProveArgs) -> Result<ExitCode, Error> {
     let (agents, clauses) = (plural(agents, "agent"), plural(clauses, "clause"));
     let seconds = proved.run.summary.wall_ms as f64 / 1000.0;
     text.push_str(&match problems {
-        0 => format!("proved: {agents} judged rightly, {clauses} each needed, in {seconds:.2}s\n"),
+        0 => format!("proved: {agents} graded correctly, {clauses} all needed, in {seconds:.2}s\n"),
         _ => format!("not proved: {} with {agents} and {clauses}, in {seconds:.2}s\n", plural(problems, "problem")),
     });
     let code = if problems == 0 { ExitCode::Ok } else { ExitCode::ScenarioFailed };
@@ -38,7 +38,7 @@ fn proof_text(proof: &Proof) -> String {
     for agent in &proof.agents {
         match agent.is_right {
             true => text.push_str(&format!("  ok    {}: {}\n", agent.name, agent.expected)),
-            false => text.push_str(&format!("  WRONG {}: not as expected, see below\n", agent.name)),
+            false => text.push_str(&format!("  WRONG {}: unexpected verdict, see below\n", agent.name)),
         }
     }
     let width = proof.clauses.iter().map(|clause| clause.code.len()).max().unwrap_or(0);

@@ -18,7 +18,7 @@ pub(super) async fn regrade(args: &RegradeArgs) -> Result<ExitCode, Error> {
     let comparisons = &regraded.comparisons;
     let Some(finished) = &regraded.finished else {
         let mut text: String = comparisons.iter().map(comparison_text).collect();
-        text.push_str(&format!("error: nothing to grade again in run {}\n", regraded.run));
+        text.push_str(&format!("error: run {} has nothing to grade again\n", regraded.run));
         terminal::print(&text);
         return Ok(ExitCode::NothingToRun);
     };
@@ -35,9 +35,9 @@ pub(super) async fn regrade(args: &RegradeArgs) -> Result<ExitCode, Error> {
 }
 
 fn heading(regraded: &Regraded) -> String {
-    let mut text = format!("Grading run {} again, without any agent\n", one_line(&regraded.run.0));
+    let mut text = format!("Grading run {} again without agents\n", one_line(&regraded.run.0));
     if !regraded.is_complete {
-        text.push_str("  its event log has no end: the run was killed\n");
+        text.push_str("  its event log is incomplete: the run was killed\n");
     }
     for plugin in &regraded.changed_plugins {
         let (label, now) = (one_line(&plugin.label), short(&plugin.digest));
@@ -58,9 +58,9 @@ fn summed_up(comparisons: &[Comparison], summary: &RunSummary) -> String {
     let count = |change: Change| comparisons.iter().filter(|comparison| comparison.change() == change).count();
     let mut parts = vec![format!("{} changed", count(Change::Changed)), format!("{} the same", count(Change::Same))];
     for (change, what) in [
-        (Change::Reworded, "the same in other words"),
+        (Change::Reworded, "reworded"),
         (Change::Diverged, "without a verdict"),
-        (Change::Stands, "standing"),
+        (Change::Stands, "not graded again"),
         (Change::LeftOut, "left out"),
     ] {
         if count(change) > 0 {
@@ -101,7 +101,7 @@ fn comparison_text(comparison: &Comparison) -> String {
             _ => line("CHANGED", format!("{} → {}", summary(recorded), summary(now))) + &differences(recorded, now),
         },
         ComparisonKind::Diverged { recorded, how } => {
-            line("NO VERDICT", format!("{}, and now: {}", summary(recorded), one_line(how)))
+            line("NO VERDICT", format!("{}; now: {}", summary(recorded), one_line(how)))
         }
         ComparisonKind::Stands { recorded, why } => {
             line("stands", format!("{}; it cannot be graded again: {}", summary(recorded), one_line(why)))

@@ -129,7 +129,7 @@ pub(super) fn report_end(finished: &FinishedRun, kinds: &[ReporterKind], is_quie
     }
     show_report_file(kinds, &finished.directory);
     for broken in &finished.broken_reports {
-        terminal::error(format_args!("the report {} could not be written: {}", broken.name, broken.error));
+        terminal::error(format_args!("cannot write the report {}: {}", broken.name, broken.error));
     }
 }
 

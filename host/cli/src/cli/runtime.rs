@@ -74,11 +74,11 @@ fn try_build(cores: usize) -> io::Result<Runtime> {
 /// What is missing, and what to do.
 pub(super) fn check_machine() -> Result<(), Error> {
     let needed = [
-        ("/proc/self/exe", File::open("/proc/self/exe"), "mount /proc: processes are started and ended by it"),
+        ("/proc/self/exe", File::open("/proc/self/exe"), "mount /proc: host starts and stops processes with it"),
         (
             "/dev/null",
             File::options().read(true).write(true).open("/dev/null"),
-            "make it (`mknod -m 666 /dev/null c 1 3`): processes are started with it",
+            "create it (`mknod -m 666 /dev/null c 1 3`): host starts processes with it",
         ),
     ];
     for (path, opened, help) in needed {

@@ -17,7 +17,7 @@ pub(super) fn show(args: &RunArgs) -> Result<String, Error> {
 
 fn text(settings: &Settings, args: &RunArgs) -> String {
     let mut text =
-        String::from("# What `host run` would use, and who says so. As a suite.toml it gives the same again.\n");
+        String::from("# The settings of `host run`, each with its source. They are valid as a suite.toml.\n");
     for (what, value) in facts(settings, args) {
         let _ = writeln!(text, "# {what}: {value}");
     }
@@ -54,7 +54,7 @@ fn add(text: &mut String, rows: Vec<SettingRow>) {
 
 /// Settings without a key in a suite's file.
 fn facts(settings: &Settings, args: &RunArgs) -> Vec<(&'static str, String)> {
-    let sources = &args.suite.sources;
+    let sources = &args.suite.load.sources;
     let flag = |id: &str| sources.source(id).map_or_else(|| Source::Default.to_string(), ToString::to_string);
     let suite = match &settings.suite {
         Some(suite) => format!("{} ({})", seen_from_here(suite), settings.sources.of("suite")),
@@ -66,19 +66,19 @@ fn facts(settings: &Settings, args: &RunArgs) -> Vec<(&'static str, String)> {
         facts.push(("policy", format!("{} ({})", seen_from_here(&caps.path), settings.sources.of("policy"))));
     }
     if args.execution.audit {
-        facts.push(("uses of grants", "they are written down (--audit)".to_owned()));
+        facts.push(("uses of grants", "recorded (--audit)".to_owned()));
     }
     if let Some(profile) = &settings.profile {
         facts.push(("profile", format!("{profile} ({})", settings.sources.of("profile"))));
     }
     if !settings.agents.is_empty() {
-        facts.push(("agents in place of the lanes'", format!("{} (--agent)", settings.agents.join(", "))));
+        facts.push(("agents instead of the lanes'", format!("{} (--agent)", settings.agents.join(", "))));
     }
     if args.no_canary {
-        facts.push(("canaries", "they guard nothing (--no-canary)".to_owned()));
+        facts.push(("canaries", "not waited for (--no-canary)".to_owned()));
     }
     if args.execution.keep {
-        facts.push(("roots and config dirs", "they are kept (--keep)".to_owned()));
+        facts.push(("roots and config dirs", "kept (--keep)".to_owned()));
     }
     facts
 }
@@ -86,10 +86,10 @@ fn facts(settings: &Settings, args: &RunArgs) -> Vec<(&'static str, String)> {
 /// Plugins and canaries: arguments can replace the former.
 fn names(settings: &Settings, args: &RunArgs) -> [(&'static str, Value, String); 2] {
     let source = |key: &str| settings.sources.of(key).to_string();
-    let (plugins, named_by) = if args.suite.plugins.is_empty() {
+    let (plugins, named_by) = if args.suite.load.plugins.is_empty() {
         (texts(settings.plugins.iter().map(|(name, _)| name)), source("plugins"))
     } else {
-        let named = args.suite.plugins.iter().map(|name: &OsString| name.to_string_lossy());
+        let named = args.suite.load.plugins.iter().map(|name: &OsString| name.to_string_lossy());
         (texts(named), "command line".to_owned())
     };
     [("plugins", plugins, named_by), ("canary", texts(&settings.canary), source("canary"))]

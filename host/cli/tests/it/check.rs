@@ -83,7 +83,7 @@ fn a_scenario_in_the_place_of_a_plugin_or_a_filter_for_none_is_answered() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: there is no plugin `gate`; to select the scenario of that name, write it behind `--` (`host run -- gate`)
+    error: there is no plugin `gate`; to select the scenario of that name, put it after `--` (`host run -- gate`)
     ");
     host_snapshot!(idle(&suite, ["list", "--", "gaet"]), @"
     exit code: 0
@@ -115,7 +115,7 @@ fn every_problem_of_a_suite_is_told() {
     scenarios  gate, tool
     not sound: 3 errors and 3 warnings
     ----- stderr -----
-    warning: scenarios/gate/scenario.toml:8:9: expected until 2020-01-31, which is over: it fails again; ask ada
+    warning: scenarios/gate/scenario.toml:8:9: expected until 2020-01-31, so the scenario fails again; ask ada
       |
     8 | until = 2020-01-31
       |         ^^^^^^^^^^
@@ -170,7 +170,7 @@ fn a_broken_plugin_is_told() {
     folders    2
     not sound: 1 error
     ----- stderr -----
-    error: `tool.wasm` is no WebAssembly but a script; give a `.wasm` component or core module
+    error: `tool.wasm` is no WebAssembly but a script; pass a `.wasm` component or core module
     ");
 }
 
@@ -190,7 +190,7 @@ fn problems_are_data_for_tools() {
             "column": 8,
         }])
     );
-    assert_eq!((&document["schema"], &document["sound"]), (&1.into(), &false.into()));
+    assert_eq!((&document["schema"], &document["valid"]), (&1.into(), &false.into()));
     suite.scenario("gate", "[grants]\nsession = true\n");
     let document: Value = serde_json::from_str(&suite.host(["check", "--format", "json"]).exits(0).stdout).unwrap();
     assert_eq!(document["scenarios"], serde_json::json!(["gate", "tool"]));

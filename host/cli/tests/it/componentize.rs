@@ -141,7 +141,7 @@ fn what_is_refused_is_refused_in_the_same_words_by_both() {
         |import: &str| wat(&format!("(module (import \"{import}\" \"f\" (func)) (func (export \"_start\")))"));
     for (module, told) in [
         (command("env"), "imports `env`, which is no WASI 0.1; build it for wasm32-wasip1 or wasm32-wasip2"),
-        (command("own:own/i"), "name the WIT that has it: `host componentize FILE --world WIT -o OUT`"),
+        (command("own:own/i"), "name the WIT that defines it: `host componentize FILE --world WIT -o OUT`"),
         (command("scenario:host/report@0.2.0"), "is a plugin for `scenario:host@0.2.0`, but this host speaks `0.1.x`"),
         (wat("(module (func (export \"scenario:host/scenarios@0.2.0#run\")))"), "update `host`"),
     ] {

@@ -230,7 +230,7 @@ fn what_is_under_way_without_a_handle_is_bounded_by_the_limit_of_handles_and_tol
     let told = run.reports("one").into_iter().filter(|it| matches!(it, Report::Cut { what } if what.contains(beyond)));
     assert_eq!(told.count(), 1, "{}", run.told());
     let audit = fs::read_to_string(one.attempt().join("audit.jsonl")).unwrap();
-    let line = format!("GET {}, beyond 20 at once (limit `max-handles`)\",\"allowed\":false}}", server.origin());
+    let line = format!("GET {}, beyond 20 in parallel (limit `max-handles`)\",\"allowed\":false}}", server.origin());
     assert!(audit.contains(&line), "{audit}");
 }
 

@@ -136,8 +136,7 @@ fn a_run_that_is_killed_at_any_moment_is_told_and_cleared_up_by_the_next() {
             let name = run.file_name().unwrap().to_str().unwrap();
             if !is_finished(&run.join("events.jsonl")) {
                 cut_logs += 1;
-                let told =
-                    format!("note: run {name} was killed before its end; its event log ends at its last full line: ");
+                let told = format!("note: run {name} was killed; its event log is complete up to the last full line: ");
                 assert!(said.contains(&format!("{told}.host/runs/{name}/events.jsonl\n")), "{context}");
             }
             assert_eq!(said.contains("removed 1 temporary folder of dead runs"), !left.is_empty(), "{context}");

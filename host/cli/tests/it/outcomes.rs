@@ -430,7 +430,7 @@ fn a_run_of_nothing_reports_itself_and_never_an_earlier_one() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: there is no latest run in [SUITE]/.host: the last `host run` did not begin; name an earlier one (`host regrade [RUN]`)
+    error: there is no latest run in [SUITE]/.host: the last `host run` did not start; name an earlier one (`host regrade [RUN]`)
     ");
     for (file, text) in
         [("scenarios/suite.toml", "nonsense"), ("scenarios/passes/scenario.toml", "max-memory = \"none\"")]

@@ -371,10 +371,10 @@ fn a_run_that_cannot_be_read_is_an_error_that_says_so() {
 
     let fixtures = suite.path(".host/latest/fixtures/fixtures.json").canonicalize().unwrap();
     fs::write(&fixtures, "{\"schema\":7,\"fixtures\":[]}").unwrap();
-    refused(&[], "it was recorded in version 7");
+    refused(&[], "it was recorded with version 7");
     let away = r#"{"schema":1,"fixtures":[{"plugin":"trial","scenario":"trial","kept":{"file":"../../x","bytes":1}}]}"#;
     fs::write(&fixtures, away).unwrap();
-    refused(&[], "`../../x` is no name of a file beside it");
+    refused(&[], "`../../x` is not the name of a file next to it");
     fs::write(&fixtures, away.replace("../../x", "x")).unwrap();
     refused(&[], "the recorded fixture of `trial::trial` cannot be used");
     fs::write(&fixtures, r#"{"schema":1,"fixtures":[]}"#).unwrap();

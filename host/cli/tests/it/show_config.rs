@@ -65,11 +65,11 @@ fn every_setting_is_shown_with_who_says_it() {
     let variables = [("HOST_PROFILE", "ci"), ("HOST_JOBS", "3"), ("HOST_XPASS", "fail"), ("HOST_OUTPUT", "out")];
     let text = shown(&suite(), &["-j", "5", "--repeat-each", "2", "--no-canary"], &variables);
     host_snapshot!(text, @r#"
-    # What `host run` would use, and who says so. As a suite.toml it gives the same again.
+    # The settings of `host run`, each with its source. They are valid as a suite.toml.
     # suite: scenarios/suite.toml (default)
     # output: out (HOST_OUTPUT)
     # profile: ci (HOST_PROFILE)
-    # canaries: they guard nothing (--no-canary)
+    # canaries: not waited for (--no-canary)
 
     plugins = ["tool.wasm"]  # scenarios/suite.toml:1:11
     canary = ["tool"]  # scenarios/suite.toml:2:10
@@ -164,7 +164,7 @@ fn without_a_suite_the_defaults_are_shown() {
     let suite = Suite::new();
     let text = shown(&suite, &["x.wasm"], &[]);
     host_snapshot!(text, @r#"
-    # What `host run` would use, and who says so. As a suite.toml it gives the same again.
+    # The settings of `host run`, each with its source. They are valid as a suite.toml.
     # suite: none
     # output: .host (default)
 

@@ -142,18 +142,18 @@ fn a_fixture_over_disk_is_refused_before_it_is_copied() {
         }
     }
     host_snapshot!(shown, @"
-    error: the fixture [SUITE]/scenarios/calls/root has more bytes than the limit `max-disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `max-disk`
-    error: the fixture [SUITE]/scenarios/calls/root has more bytes than the limit `max-disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `max-disk`
-    error: the fixture [SUITE]/scenarios/calls/root has more bytes than the limit `max-disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `max-disk`
-    error: the fixture [SUITE]/scenarios/calls/root has more bytes than the limit `max-disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `max-disk`
-    error: the fixture [SUITE]/scenarios/calls/config has more bytes than the limit `max-disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `max-disk`
-    error: the fixture [SUITE]/scenarios/calls/config has more bytes than the limit `max-disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `max-disk`
-    error: the fixture [SUITE]/scenarios/calls/config has more bytes than the limit `max-disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `max-disk`
-    error: the fixture [SUITE]/scenarios/calls/config has more bytes than the limit `max-disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `max-disk`
-    error: the fixture [SUITE]/scenarios/calls/data has more bytes than the limit `max-disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `max-disk`
-    error: the fixture [SUITE]/scenarios/calls/data has more bytes than the limit `max-disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `max-disk`
-    error: the fixture [SUITE]/scenarios/calls/data has more bytes than the limit `max-disk`, 2147483648, with what else the scenario has copied; make it smaller, or raise `max-disk`
-    error: the fixture [SUITE]/scenarios/calls/data has more bytes than the limit `max-disk`, 1000000, with what else the scenario has copied; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/root exceeds the limit `max-disk`, 2147483648 bytes, together with what else the scenario copies; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/root exceeds the limit `max-disk`, 1000000 bytes, together with what else the scenario copies; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/root exceeds the limit `max-disk`, 2147483648 bytes, together with what else the scenario copies; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/root exceeds the limit `max-disk`, 1000000 bytes, together with what else the scenario copies; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/config exceeds the limit `max-disk`, 2147483648 bytes, together with what else the scenario copies; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/config exceeds the limit `max-disk`, 1000000 bytes, together with what else the scenario copies; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/config exceeds the limit `max-disk`, 2147483648 bytes, together with what else the scenario copies; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/config exceeds the limit `max-disk`, 1000000 bytes, together with what else the scenario copies; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/data exceeds the limit `max-disk`, 2147483648 bytes, together with what else the scenario copies; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/data exceeds the limit `max-disk`, 1000000 bytes, together with what else the scenario copies; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/data exceeds the limit `max-disk`, 2147483648 bytes, together with what else the scenario copies; make it smaller, or raise `max-disk`
+    error: the fixture [SUITE]/scenarios/calls/data exceeds the limit `max-disk`, 1000000 bytes, together with what else the scenario copies; make it smaller, or raise `max-disk`
     ");
 }
 
@@ -217,7 +217,7 @@ fn what_a_killed_check_leaves_goes_with_the_next_check_or_run_and_is_told() {
         assert_eq!(folders().len(), 1);
         let finished = suite.host([next, "calls.wasm"]);
         let told = &finished.exits(0).stderr;
-        assert!(told.contains("note: a `host check` was killed before its end"), "{}", finished.told());
+        assert!(told.contains("note: a `host check` was killed"), "{}", finished.told());
         assert!(told.contains("note: removed 1 temporary folder of dead runs from "), "{}", finished.told());
         assert_eq!(suite.leftovers(), [""; 0]);
     }
@@ -247,7 +247,7 @@ fn what_the_suite_names_in_vain_is_told_also_beside_a_plugin_that_is_named() {
       |
     1 | plugins = ["nope/*.wasm"]
       |            ^^^^^^^^^^^^^
-    warning: scenarios/other/scenario.toml:1:10: there is no plugin `plugins/other.wasm`, so this folder is not used; build it, or correct its name
+    warning: scenarios/other/scenario.toml:1:10: there is no plugin `plugins/other.wasm`, so this folder is not used; build the plugin, or correct its name
       |
     1 | plugin = "plugins/other.wasm"
       |          ^^^^^^^^^^^^^^^^^^^^

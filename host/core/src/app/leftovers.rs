@@ -50,7 +50,7 @@ fn notes(swept: &Sweep, folder: &Path) -> Vec<String> {
     let mut notes: Vec<String> = swept.dead.iter().take(MAX_NAMED_RUNS).map(how_it_ended).collect();
     let more = swept.dead.len().saturating_sub(MAX_NAMED_RUNS);
     if more > 0 {
-        notes.push(format!("so it is with {more} more; their run directories are kept"));
+        notes.push(format!("the same applies to {more} more runs; their run directories remain"));
     }
     if !swept.dead.is_empty() {
         let count = swept.dead.len();
@@ -63,15 +63,17 @@ fn notes(swept: &Sweep, folder: &Path) -> Vec<String> {
 fn how_it_ended(dead: &DeadRun) -> String {
     let run = &dead.run;
     if run == CHECK {
-        return "a `host check` was killed before its end".into();
+        return "a `host check` was killed".into();
     }
-    let Some(directory) = &dead.directory else { return format!("run {run} was killed before its end") };
+    let Some(directory) = &dead.directory else { return format!("run {run} was killed") };
     let log = directory.join("events.jsonl");
     let path = shown(&as_seen_here(&log));
     match is_finished(&log) {
-        Ok(true) => format!("run {run} had ended, but had not cleared up; its event log is whole: {path}"),
-        Ok(false) => format!("run {run} was killed before its end; its event log ends at its last full line: {path}"),
-        Err(_) => format!("run {run} was killed before its end; it has no event log at {path}"),
+        Ok(true) => {
+            format!("run {run} finished but was killed before it cleaned up; its event log is complete: {path}")
+        }
+        Ok(false) => format!("run {run} was killed; its event log is complete up to the last full line: {path}"),
+        Err(_) => format!("run {run} was killed; it has no event log at {path}"),
     }
 }
 
@@ -119,7 +121,7 @@ mod tests {
         }
         assert_eq!(how_it_ended(&DeadRun { run: "r".into(), directory: None }), "run r was killed before its end");
         let check = DeadRun { run: CHECK.into(), directory: None };
-        assert_eq!(how_it_ended(&check), "a `host check` was killed before its end");
+        assert_eq!(how_it_ended(&check), "a `host check` was killed");
     }
 
     #[test]

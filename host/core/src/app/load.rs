@@ -91,9 +91,7 @@ fn with_possible_jobs(settings: Settings, notices: &dyn Notices) -> Settings {
     if jobs <= MAX_SLOTS {
         return settings;
     }
-    notices.warning(Message::plain(format!(
-        "{jobs} is more than the most attempts that can run in parallel; the host runs {MAX_SLOTS}"
-    )));
+    notices.warning(Message::plain(format!("{jobs} is more than the maximum of parallel attempts; using {MAX_SLOTS}")));
     Settings { jobs: MAX_SLOTS, ..settings }
 }
 

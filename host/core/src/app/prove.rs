@@ -93,8 +93,8 @@ pub async fn prove(settings: &ProveSettings, notices: &dyn Notices, hooks: &mut 
         let what = if scenarios.is_empty() && !settings.filters.is_empty() {
             format!("no scenario's name contains {}", settings.filters.join(" or "))
         } else {
-            "no selected scenario has scripted agents (scenarios/NAME/agents/*.toml); `host check` says which folders \
-             nothing uses"
+            "no selected scenario has scripted agents (scenarios/NAME/agents/*.toml); `host check` lists folders that \
+             no plugin uses"
                 .to_owned()
         };
         let message = Message::plain(format!("nothing to prove: {what}"));
@@ -148,7 +148,7 @@ impl Proof {
         for (name, agent) in &scenario.agents {
             let verdict = verdicts.get(&trial_id(&lane, scenario, name));
             let expect = &agent.script.expect;
-            let problem = verdict.map_or_else(|| Some("it got no verdict".into()), |verdict| mismatch(expect, verdict));
+            let problem = verdict.map_or_else(|| Some("it has no verdict".into()), |verdict| mismatch(expect, verdict));
             let is_right = problem.is_none();
             agents.push(AgentProof { name: name.clone(), expected: expected(expect), is_right });
             match (problem, expect) {
@@ -165,16 +165,16 @@ impl Proof {
         }
         let right = scenario.agents.values().any(|agent| agent.script.expect == ScriptExpectation::Pass);
         if scenario.agents.is_empty() && scenario.grants.has(Grant::Session) {
-            problems.push("it uses sessions but has no scripted agents: nothing is proved".into());
+            problems.push("it starts sessions but has no scripted agents, so nothing is proved".into());
         } else if !right && !scenario.agents.is_empty() {
-            problems.push("it has no right agent: add one that must pass".into());
+            problems.push("it has no right agent; add one that must pass".into());
         }
         let mut clauses = Vec::new();
         for clause in &scenario.clauses {
             let catches = alone.remove(clause.code.as_str()).unwrap_or_default();
             // While an agent is judged wrongly, which clauses are needed cannot be told.
             if catches.is_empty() && agents.iter().all(|agent| agent.is_right) {
-                problems.push(format!("no wrong agent is caught by `{}` alone: add one", clause.code));
+                problems.push(format!("no wrong agent fails `{}` alone; add one", clause.code));
             }
             let (code, requires) = (clause.code.clone(), clause.requires.clone());
             clauses.push(ClauseProof { code, requires, catches });
@@ -233,7 +233,7 @@ fn expected_must(expect: &ScriptExpectation) -> String {
         ScriptExpectation::Pass => "must pass".into(),
         ScriptExpectation::Skip => "must be skipped".into(),
         ScriptExpectation::Fail { findings } => {
-            format!("must fail with {} and nothing else", listed(findings.iter().map(String::as_str)))
+            format!("must fail with exactly {}", listed(findings.iter().map(String::as_str)))
         }
         ScriptExpectation::Fault { class } => format!("must be a fault of class {class}"),
     }

@@ -8,31 +8,32 @@ use host_wasm::component::{Import, Plugin};
 /// What an import gives access to, by the beginning of its name. The first match counts.
 const REACH: &[(&str, &str)] = &[
     ("scenario:host/agent", "sessions with the lane's agent: only with the grant `session`"),
-    ("scenario:host/report", "steps, notes, metrics and attachments, bounded"),
-    ("wasi:filesystem/", "files: its own root and config dir, and its fixture read-only"),
+    ("scenario:host/report", "steps, notes, metrics and attachments, limited"),
+    ("wasi:filesystem/", "files: its own root and config dir; its fixture, read-only"),
     ("wasi_snapshot_preview1", "WASI 0.1: its own root and config dir, clocks, random numbers, stdio"),
-    ("wasi:sockets/ip-name-lookup", "name look-ups: only names in the grants `tcp` and `udp`"),
+    ("wasi:sockets/ip-name-lookup", "name lookups: only names in the grants `tcp` and `udp`"),
     (
         "wasi:sockets/tcp",
-        "TCP: only connections that the grant `tcp` names; it listens only where `listen` says, on loopback",
+        "TCP: only connections that the grant `tcp` allows; listening only as the grant `listen` allows, on loopback",
     ),
     (
         "wasi:sockets/udp",
-        "UDP: only datagrams to and from what the grant `udp` names, and on loopback where `listen` says",
+        "UDP: only datagrams that the grant `udp` allows, and on loopback as the grant `listen` allows",
     ),
     (
         "wasi:sockets/types@0.3",
-        "TCP and UDP: only what the grants `tcp` and `udp` name; it listens only where `listen` says, on loopback",
+        "TCP and UDP: only what the grants `tcp` and `udp` allow; listening only as the grant `listen` allows, on \
+         loopback",
     ),
-    ("wasi:sockets/", "words for the network; they reach nothing by themselves"),
-    ("wasi:http/outgoing-handler", "HTTP requests: only to hosts that the grant `http` names"),
-    ("wasi:http/client", "HTTP requests: only to hosts that the grant `http` names"),
-    ("wasi:http/types", "words for HTTP; they reach nothing by themselves"),
-    ("wasi:cli/environment", "environment and arguments: what its scenario.toml gives, and the grant `env`"),
+    ("wasi:sockets/", "types for the network; they give no access"),
+    ("wasi:http/outgoing-handler", "HTTP requests: only to hosts that the grant `http` allows"),
+    ("wasi:http/client", "HTTP requests: only to hosts that the grant `http` allows"),
+    ("wasi:http/types", "types for HTTP; they give no access"),
+    ("wasi:cli/environment", "environment and arguments: those of its scenario.toml, and the grant `env`"),
     ("wasi:cli/exit", "its own end"),
-    ("wasi:cli/", "stdin, stdout and stderr, captured and bounded"),
-    ("wasi:clocks/", "clocks; with the grant `deterministic` the same each time"),
-    ("wasi:random/", "random numbers; with the grant `deterministic` the same each time"),
+    ("wasi:cli/", "stdin, stdout and stderr, captured and limited"),
+    ("wasi:clocks/", "clocks; with the grant `deterministic`, the same in each attempt"),
+    ("wasi:random/", "random numbers; with the grant `deterministic`, the same in each attempt"),
     ("wasi:io/", "streams and polling"),
 ];
 
@@ -76,7 +77,7 @@ pub(super) fn policy(plugin: &Plugin, facts: &PluginFacts) -> String {
     let section = |name: &str, needs: &[Grant]| {
         let grants = Grants { session: needs.contains(&Grant::Session), ..Grants::default() };
         let notes = could.iter().filter(|grant| !grants.has(**grant)).map(|grant| {
-            let why = if needs.contains(grant) { "needed, by its own word" } else { "possible, by its imports" };
+            let why = if needs.contains(grant) { "declared by the plugin" } else { "possible with its imports" };
             format!("{why}: {}", grant.example())
         });
         policy_section(name, &plugin.digest, &grants, notes)
@@ -87,8 +88,7 @@ pub(super) fn policy(plugin: &Plugin, facts: &PluginFacts) -> String {
         }
         Declared::Command => {
             let stem = plugin.file.canonical.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            let folders =
-                "# A section for each scenario whose scenario.toml names this plugin, by the scenario's name.\n";
+            let folders = "# Add a section for each scenario whose scenario.toml names this plugin.\n";
             vec![format!("{folders}{}", section(&stem, &[]))]
         }
     };

@@ -295,7 +295,7 @@ impl AttemptExecutor {
             if halt() {
                 return Outcome::Cancelled { reason: INTERRUPTED.into() };
             }
-            Outcome::Fault(Fault::of_host("cannot make the attempt's directories", &error))
+            Outcome::Fault(Fault::of_host("cannot create the attempt's directories", &error))
         })?);
         let cleanup = Cleanup::new(self, Arc::clone(&dirs), folder.clone(), events.redactor.clone());
         let timings = Arc::new(Timings::new(began, folder.clone()));
@@ -349,7 +349,7 @@ impl AttemptExecutor {
             && fault.class == FaultClass::Timeout
             && let Some(reason) = sessions.backing_off().await
         {
-            fault.message.push_str(&format!("; the agent was still waiting for its provider: {reason}"));
+            fault.message.push_str(&format!("; the agent was waiting for its provider: {reason}"));
         }
         outcome
     }

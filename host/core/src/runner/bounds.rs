@@ -35,7 +35,7 @@ pub(super) async fn bounded(
         reason = stopped(stop) => Outcome::Cancelled { reason },
         outcome = call => outcome,
         () = passed(timeout, catch_up) => {
-            let what = format!("no end after {}; its limit is `timeout`", humantime::format_duration(timeout));
+            let what = format!("the attempt did not finish within {}; its limit is `timeout`", humantime::format_duration(timeout));
             Outcome::Fault(Fault::new(FaultClass::Timeout, what))
         }
         () = watch_disk(dirs, limits.max_disk, violations) => internal_outcome("the disk watch ended"),
@@ -79,12 +79,12 @@ pub(super) async fn check_disk(dirs: &Arc<AttemptDirs>, bound: u64, violations: 
                 String::new()
             };
             violations.limit(format!(
-                "the attempt's directories hold {bytes} bytes{unlinked_bytes}; its limit `max-disk` is {bound}"
+                "the attempt's directories have {bytes} bytes{unlinked_bytes}; its limit `max-disk` is {bound}"
             ));
         }
         Ok(Err(uncounted)) => return not_counted(&uncounted, violations),
         Ok(Ok(_)) => {}
-        Err(error) => return Err(Fault::new(FaultClass::Internal, format!("cannot measure the disk: {error}"))),
+        Err(error) => return Err(Fault::new(FaultClass::Internal, format!("cannot measure disk use: {error}"))),
     }
     Ok(())
 }
@@ -95,7 +95,7 @@ fn not_counted(uncounted: &DiskUseError, violations: &Violations) -> Result<(), 
     if fault.is_shortage() {
         return Err(fault);
     }
-    violations.limit(format!("{uncounted}; what cannot be counted counts as over the limit `max-disk`"));
+    violations.limit(format!("{uncounted}; files that cannot be counted exceed the limit `max-disk`"));
     Ok(())
 }
 

@@ -56,7 +56,7 @@ impl Call<'_> {
             match (&plugin.linked, &self.scenario.shape) {
                 (Linked::Typed(pre), ScenarioShape::Typed) => self.typed(pre, &account).await,
                 (Linked::Command(command), ScenarioShape::Command(spec)) => self.command(command, spec, &account).await,
-                _ => internal_outcome("the plan takes the plugin for another shape than it has"),
+                _ => internal_outcome("the plan has the wrong shape for this plugin"),
             }
         };
         account.scope(called).await
@@ -127,7 +127,7 @@ impl Call<'_> {
         if let Err(error) = &called
             && let Err(words) = catch_panic(self.keep_state(error, &mut store, stderr)).await
         {
-            let what = format!("artifacts: the state at the trap was not kept: it panicked: {words}");
+            let what = format!("artifacts: the state at the trap was not saved because of a panic: {words}");
             self.events.report(Report::Cut { what }).await;
         }
         // Dropped before anything is graded or saved: nothing of the component runs any more.
@@ -231,5 +231,5 @@ fn not_recorded(from: &PreopenSource) -> Fault {
 /// The fault if output of a component was lost: nothing can be judged by the rest.
 fn lost_output(outputs: &[&OutputFile]) -> Option<Fault> {
     let error = outputs.iter().find_map(|output| output.take_error())?;
-    Some(Fault::of_host("the component's output cannot be kept", &error))
+    Some(Fault::of_host("cannot save the component's output", &error))
 }

@@ -32,10 +32,9 @@ pub(super) fn compare(name: &str, output: &OutputFile, wanted: &TextMatch) -> Re
         TextMatch::Equals(text) => differing(path.as_deref(), text),
         TextMatch::Contains(text) => lacking(path.as_deref(), text),
     };
-    let evidence =
-        found.map_err(|error| Fault::of_host(format_args!("the command's {name} cannot be read back"), &error))?;
+    let evidence = found.map_err(|error| Fault::of_host(format_args!("cannot read the command's {name}"), &error))?;
     let message = match wanted {
-        TextMatch::Equals(_) => format!("{name} is not what is expected"),
+        TextMatch::Equals(_) => format!("{name} is not as expected"),
         TextMatch::Contains(text) => format!("{name} does not contain {}", shortened(format!("{text:?}"), TOLD)),
     };
     Ok(evidence.map(|evidence| Finding { code: name.to_owned(), message, evidence: Some(evidence) }))
@@ -220,7 +219,7 @@ impl Side {
 }
 
 fn left_out(bytes: u64, file: &str) -> Option<String> {
-    (bytes > 0).then(|| format!("… ({bytes} bytes more; {file} has all of it)"))
+    (bytes > 0).then(|| format!("… ({bytes} more bytes in {file})"))
 }
 
 fn name_of(path: &Path) -> String {

@@ -18,28 +18,28 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
         return Fault::new(FaultClass::Limit, exceeded.to_string());
     }
     if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
-        let what = "the component holds too many handles (files, streams, timers) at once; its limit is `max-handles`";
+        let what = "the component has too many handles open (files, streams, timers); its limit is `max-handles`";
         return Fault::new(FaultClass::Limit, what);
     }
     let text = error.root_cause().to_string();
     if let Some(shortage) = error.chain().find_map(Shortage::of) {
-        return Fault::of_shortage(format_args!("the component cannot be run: {text}"), shortage);
+        return Fault::of_shortage(format_args!("cannot run the component: {text}"), shortage);
     }
     if text.contains("store handle limit exceeded") {
-        let what = "the component holds too many streams, futures and resources at once; its limit is `max-handles`";
+        let what = "the component has too many streams, futures and resources open; its limit is `max-handles`";
         return Fault::new(FaultClass::Limit, what);
     }
     if error.is::<GcHeapOutOfMemory<()>>() || error.downcast_ref() == Some(&Trap::AllocationTooLarge) {
         return Fault::new(
             FaultClass::Limit,
-            "the component's garbage-collected objects have no room: its limit is `max-memory`, and 4 GiB",
+            "the component's garbage-collected objects do not fit: their limits are `max-memory` and 4 GiB",
         );
     }
     if text.contains("resource limit exceeded") {
         return Fault::new(FaultClass::Limit, too_many(&text, limits));
     }
     if text.contains("fuel allocated for hostcalls") {
-        return Fault::new(FaultClass::Limit, "the component hands the host more data in one call than it takes");
+        return Fault::new(FaultClass::Limit, "the component passes more data in one call than the host accepts");
     }
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
         let what = format!("the component exited with status {code} instead of returning a verdict");
@@ -47,11 +47,11 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
     }
     let what = match error.downcast_ref::<Trap>() {
         _ if has_raised(error) => {
-            "the component raised a signal (`proc_raise` of WASI 0.1), and this host has no signals; end the program with \
-             `proc_exit` instead"
+            "the component raised a signal (`proc_raise` of WASI 0.1), which this host does not support; end the \
+             program with `proc_exit` instead"
                 .to_owned()
         }
-        None if error.is::<ThrownException>() => "the component threw an exception that nothing in it catches".to_owned(),
+        None if error.is::<ThrownException>() => "the component threw an exception that it does not catch".to_owned(),
         Some(Trap::StackOverflow) => "the component's recursion is too deep: stack overflow".to_owned(),
         Some(trap) => format!("the component trapped: {trap}"),
         None => format!("the component trapped: {text}"),
@@ -63,14 +63,14 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
 fn too_many(text: &str, limits: &Limits) -> String {
     let what = ["instance", "memory", "table"].into_iter().find(|what| text.contains(&format!(": {what} count")));
     let rule = match what {
-        Some("memory") => "as many memories may be made, and fewer where very many attempts run at once (`jobs`)",
-        Some("table") => "10 tables may be made for each",
+        Some("memory") => {
+            "it may have the same number of memories, and fewer if very many attempts run in parallel \
+                           (`jobs`)"
+        }
+        Some("table") => "it may have 10 tables per instance",
         _ => "core instances",
     };
-    format!(
-        "the component does not fit its limits: {text}; its limit `max-instances` is {} ({rule})",
-        limits.max_instances
-    )
+    format!("the component exceeds its limits: {text}; its limit `max-instances` is {} ({rule})", limits.max_instances)
 }
 
 /// Whether the trap is that of the host's own `proc_raise`, that of core modules or that of modules that were adapted.

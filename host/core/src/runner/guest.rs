@@ -69,7 +69,7 @@ impl Reports {
         let total = self.attached.saturating_add(content.len() as u64);
         if total > self.bound {
             return Err(format!(
-                "the attachment `{name}`: attachments may take {} bytes (limit `max-output`)",
+                "the attachment `{name}`: attachments may have {} bytes (limit `max-output`)",
                 self.bound
             ));
         }

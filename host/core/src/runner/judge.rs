@@ -59,11 +59,11 @@ fn refused(outcome: &Outcome, observations: &Observations) -> Option<Fault> {
     };
     if !observations.denials.is_empty() {
         let list = observations.denials.join("; ");
-        let what = format!("the component tried what it is not granted: {list}\n{after}");
+        let what = format!("the component used APIs that it is not granted: {list}\n{after}");
         return Some(Fault::new(FaultClass::Denied, what));
     }
     let crowd = observations.crowd?;
-    Some(Fault::new(FaultClass::Limit, format!("the component tried {crowd}\n{after}")))
+    Some(Fault::new(FaultClass::Limit, format!("the component made {crowd}\n{after}")))
 }
 
 /// The outcome for a typed scenario's verdict; `stderr` is the end of its output there.
@@ -78,13 +78,13 @@ pub(super) fn outcome_of(verdict: GuestVerdict, scenario: &Scenario, stderr: &st
         GuestVerdict::Fail(findings) => {
             for finding in &findings {
                 if let Err(error) = check_name(&finding.code) {
-                    return protocol(format!("a finding's code cannot be used: {error}"));
+                    return protocol(format!("a finding has a bad code: {error}"));
                 }
                 let declared =
                     scenario.clauses.is_empty() || scenario.clauses.iter().any(|clause| clause.code == finding.code);
                 if !declared {
                     let code = &finding.code;
-                    return protocol(format!("the finding `{code}` is none of the clauses that the scenario lists"));
+                    return protocol(format!("the finding `{code}` is not one of the clauses that the scenario lists"));
                 }
             }
             let more = findings.len().saturating_sub(MAX_FINDINGS);
@@ -104,7 +104,7 @@ pub(super) fn outcome_of(verdict: GuestVerdict, scenario: &Scenario, stderr: &st
 
 /// The outcome for a bug of the host.
 pub(super) fn internal_outcome(what: &str) -> Outcome {
-    Outcome::Fault(Fault::new(FaultClass::Internal, format!("{what}; this is a bug of host")))
+    Outcome::Fault(Fault::new(FaultClass::Internal, format!("{what}; this is a bug in host")))
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use host_wasm::sandbox::Mappings;
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// It imports something that the host does not have.
-    #[error("needs something that this host does not offer: {reason}")]
+    #[error("it needs an API that this host does not have: {reason}")]
     Import {
         /// The import, and what would provide it.
         reason: String,

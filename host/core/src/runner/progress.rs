@@ -94,11 +94,11 @@ impl Progress {
         let budget = humantime::format_duration(self.budget);
         let most = match &self.most {
             Some((call, count)) => format!("its most frequent tool call, {count} times, is `{call}`"),
-            None => "it called no tool at all".into(),
+            None => "it called no tool".into(),
         };
         let what = format!(
-            "no progress of the agent for {budget}, neither a new tool call nor a change of a file, though it goes on; \
-             {most}; its limit is `no-progress-timeout`"
+            "the agent made no progress for {budget}: no new tool call and no changed file; {most}; its limit is \
+             `no-progress-timeout`"
         );
         Some(Fault::new(FaultClass::Idle, what))
     }

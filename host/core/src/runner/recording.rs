@@ -54,7 +54,7 @@ impl TreeRecorder {
             return Ok(tree.clone());
         }
         if kept.total > MAX_TREE_BYTES {
-            return Err(ImageError::Unfit(format!("the attempt's trees take more than {MAX_TREE_BYTES} bytes")));
+            return Err(ImageError::Unfit(format!("the attempt's trees have more than {MAX_TREE_BYTES} bytes")));
         }
         let number = kept.number + 1;
         let bytes = seen.write(&parts, &self.folder.join(tree_file(number)))?;
@@ -155,7 +155,7 @@ impl Transcript {
 
     fn tree(&mut self) -> RecordedTree {
         if self.file.is_none() {
-            return RecordedTree::Lost { reason: "the replay is not kept".into() };
+            return RecordedTree::Lost { reason: "the replay is not saved".into() };
         }
         // TreeRecorder may be large: the other attempts go on meanwhile.
         let tree = block_in_place(|| self.trees.keep());
@@ -171,7 +171,7 @@ impl Transcript {
         line.push(b'\n');
         self.written += line.len() as u64;
         if self.written > MAX_TRANSCRIPT_BYTES {
-            self.lose(format!("it takes more than {MAX_TRANSCRIPT_BYTES} bytes"));
+            self.lose(format!("it has more than {MAX_TRANSCRIPT_BYTES} bytes"));
         } else if let Err(error) = file.write_all(&line) {
             self.lose(format!("cannot write {REPLAY_FILE}: {error}"));
         }

@@ -148,11 +148,11 @@ impl Sessions {
         let lane = self.lane.clone().ok_or_else(|| launch("the lane has no agent".into()))?;
         let place = self.list.lock().await.len();
         if place >= MAX_SESSIONS {
-            let what = format!("an attempt may start {MAX_SESSIONS} sessions, and it wants one more");
+            let what = format!("the attempt started more than {MAX_SESSIONS} sessions");
             return Err(Fault::new(FaultClass::Limit, what));
         }
         let made = self.dirs.create_agent_dirs();
-        made.map_err(|error| Fault::of_host("cannot make the agent's directories", &error))?;
+        made.map_err(|error| Fault::of_host("cannot create the agent's directories", &error))?;
         let (observer, received) = mpsc::channel(MAX_WAITING_EVENTS);
         let number = u32::try_from(place + 1).unwrap_or(u32::MAX);
         let watchdog = Watchdog::new(&self.limits);
@@ -201,7 +201,7 @@ impl Sessions {
         let ended = task.await;
         *starting = None;
         let entry = ended.unwrap_or_else(|error| {
-            Err(Fault::new(FaultClass::Internal, format!("starting the agent failed: {error}")))
+            Err(Fault::new(FaultClass::Internal, format!("cannot start the agent: {error}")))
         })?;
         let unconfined = entry.session.unconfined();
         // Before anything is waited for: a call that is dropped meanwhile must not lose the session.
@@ -315,7 +315,7 @@ impl Sessions {
             return Err(fault);
         }
         let list = self.list.lock().await;
-        list.get(place).cloned().ok_or_else(|| Fault::new(FaultClass::Internal, "the session is gone"))
+        list.get(place).cloned().ok_or_else(|| Fault::new(FaultClass::Internal, "the session ended unexpectedly"))
     }
 
     fn note<T>(&self, answer: Result<T, Fault>) -> Result<T, Fault> {
@@ -379,5 +379,5 @@ impl Session for Ended {
 }
 
 fn ended() -> Fault {
-    Fault::new(FaultClass::Internal, "the session has been ended")
+    Fault::new(FaultClass::Internal, "the session was ended")
 }

@@ -51,7 +51,7 @@ fn judged_one(earlier: &[Outcome], last: Outcome) -> (Outcome, Option<String>) {
     match (&last, failed) {
         (Outcome::Fault(_), Some(failed)) => {
             let number = earlier.len() + 1;
-            (failed.clone(), Some(format!("attempt {number} judged nothing: {}", in_a_line(&last))))
+            (failed.clone(), Some(format!("attempt {number} has no verdict: {}", in_a_line(&last))))
         }
         _ => (last, None),
     }
@@ -102,7 +102,7 @@ fn expects(expected: &[ExpectedFailure], class: FaultClass) -> bool {
 /// The fault, with a note if it was expected until a day that has passed.
 fn with_expiry(trial: &PlannedTrial, mut fault: Fault) -> Fault {
     if let Some(it) = trial.expired.iter().find(|it| it.classes.contains(&fault.class)) {
-        let note = format!("it was expected until {} ({}: {}), which is over", it.until, it.owner, it.reason);
+        let note = format!("it was expected until {} ({}: {}), which has passed", it.until, it.owner, it.reason);
         fault.message = format!("{}\nnote: {note}", fault.message);
     }
     fault
@@ -114,7 +114,7 @@ fn why_not_expected(trial: &PlannedTrial, findings: &[Finding]) -> Option<String
     let unexpected: Vec<&str> = found.difference(&expected).copied().collect();
     let expired = trial.expired.iter().find(|it| it.findings.iter().any(|code| unexpected.contains(&code.as_str())));
     match expired {
-        Some(it) => Some(format!("it was expected until {} ({}: {}), which is over", it.until, it.owner, it.reason)),
+        Some(it) => Some(format!("it was expected until {} ({}: {}), which has passed", it.until, it.owner, it.reason)),
         None if expected.is_empty() => None,
         None => Some(format!("not expected: {}; expected: {}", list(&unexpected), list(expected.iter().copied()))),
     }

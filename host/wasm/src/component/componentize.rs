@@ -26,10 +26,10 @@ pub enum ComponentizeError {
     #[error("{0}")]
     Identify(#[from] IdentifyError),
     /// Nothing is to be done.
-    #[error("is a component already; use it as it is")]
+    #[error("is already a component; use it as it is")]
     Component,
     /// Two worlds.
-    #[error("has a world embedded already, by its bindings; leave `--world` out")]
+    #[error("already has a world, embedded by its bindings; remove `--world`")]
     WorldTwice,
     /// Neither a command nor a plugin.
     #[error(
@@ -38,7 +38,7 @@ pub enum ComponentizeError {
     )]
     Library,
     /// The WIT cannot be used.
-    #[error("cannot be made a component of the world in `{}`: {reason}", shown(path))]
+    #[error("cannot be turned into a component of the world in `{}`: {reason}", shown(path))]
     World {
         /// The WIT's file or folder.
         path: PathBuf,
@@ -99,7 +99,7 @@ mod tests {
         assert!(problem("(module)", None).starts_with("is a core module without `_start`"));
         assert!(componentize(b"text", None).unwrap_err().to_string().starts_with("is no WebAssembly but text"));
         let missing = problem("(module)", Some(Path::new("/nowhere")));
-        assert!(missing.starts_with("cannot be made a component of the world in `/nowhere`"), "{missing}");
+        assert!(missing.starts_with("cannot be turned into a component of the world in `/nowhere`"), "{missing}");
         let embedded = r#"(module (@custom "component-type:x" ""))"#;
         assert!(problem(embedded, Some(Path::new("/nowhere"))).starts_with("has a world embedded already"));
     }

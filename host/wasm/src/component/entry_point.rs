@@ -27,16 +27,16 @@ pub fn entry_point_problem(component: &Component, shape: Shape) -> Option<String
                     (0, Some(Type::Result(result)), None) if result.ok().is_none() && result.err().is_none() => {
                         return None;
                     }
-                    (0, Some(Type::Result(_)), None) => "has a `run` whose result carries values",
+                    (0, Some(Type::Result(_)), None) => "has a `run` whose result has values",
                     (0, ..) => "has a `run` that does not return a `result`",
                     _ => "has a `run` that takes parameters",
                 }
             }
-            Some(_) => "has a `run` that is no function",
+            Some(_) => "has a `run` that is not a function",
         },
         _ => "is no interface",
     };
-    Some(format!("cannot be run: its `{name}` {problem}; that of a command has `run: func() -> result`"))
+    Some(format!("cannot be run: its `{name}` {problem}; a command has `run: func() -> result`"))
 }
 
 /// What is wrong with the `_start` of a core module, completing "`_start` …".

@@ -27,7 +27,7 @@ pub fn explain_module_link_error(error: &wasmtime::Error) -> String {
             let (module, name) = (unknown.module().escape_debug(), unknown.name().escape_debug());
             format!("it imports `{module}.{name}`, which WASI 0.1 does not have; {advice}")
         }
-        None => format!("it imports a function of WASI 0.1 by another type: {error:#}; {advice}"),
+        None => format!("it imports a function of WASI 0.1 with another type: {error:#}; {advice}"),
     }
 }
 
@@ -40,11 +40,11 @@ fn explain(import: &str, message: &str) -> String {
                 "it imports `{shown}`, but this host has `{package}` {VERSIONS} ({message}); build it for those"
             );
         }
-        Some(("scenario", "host")) => "this host speaks `scenario:host@0.1.x`; update `host`",
-        Some(("wasi", _)) => "this host has no such thing, and no grant gives it; build the plugin without it",
+        Some(("scenario", "host")) => "this host supports `scenario:host@0.1.x`; update `host`",
+        Some(("wasi", _)) => "this host does not have it, and no grant adds it; build the plugin without it",
         _ => {
-            "it is none of WASI, and no grant gives it; link a component that exports it into the plugin \
-             (`wac plug`), or build the plugin without it"
+            "it is not part of WASI, and no grant adds it; link a component that exports it into the plugin (`wac \
+             plug`), or build the plugin without it"
         }
     };
     format!("it imports `{shown}`; {advice}")

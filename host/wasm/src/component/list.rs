@@ -29,13 +29,13 @@ const MAX_COPIED_BYTES: usize = 8 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
     /// It imports something that the host does not have.
-    #[error("needs something that this host does not offer: {reason}")]
+    #[error("needs an API that this host does not have: {reason}")]
     Link {
         /// The linker's message.
         reason: String,
     },
     /// It trapped, or used something that discovery denies.
-    #[error("fails when asked for its scenarios: {reason}")]
+    #[error("fails to list its scenarios: {reason}")]
     Trap {
         /// What happened.
         reason: String,
@@ -72,7 +72,7 @@ pub enum ListError {
         name: String,
     },
     /// A clause's code is listed twice.
-    #[error("lists the clause `{code}` of `{scenario}` twice; give each clause a code of its own")]
+    #[error("lists the clause `{code}` of `{scenario}` twice; give each clause its own code")]
     DuplicateClause {
         /// The scenario.
         scenario: String,
@@ -81,8 +81,8 @@ pub enum ListError {
     },
     /// A grant that this host does not know.
     #[error(
-        "says that `{scenario}` needs the grant `{}`, which this host does not have (it has {}); correct the name, \
-         or update `host`", grant.escape_debug(), Grant::ALL.map(|known| format!("`{known}`")).join(", ")
+        "requests the grant `{}` for `{scenario}`, which this host does not have (it has {}); correct the name, or \
+         update `host`", grant.escape_debug(), Grant::ALL.map(|known| format!("`{known}`")).join(", ")
     )]
     UnknownGrant {
         /// The scenario.
@@ -137,7 +137,7 @@ impl Lister {
         &self,
         plugin: &Plugin,
     ) -> Result<Vec<bindings::exports::scenario::host::scenarios::ScenarioInfo>, ListError> {
-        let no_component = || ListError::Link { reason: "it is no component".into() };
+        let no_component = || ListError::Link { reason: "it is not a component".into() };
         let component = plugin.code.component().ok_or_else(no_component)?;
         let compiled_for = component.engine();
         let linker = self.linkers.iter().find(|linker| wasmtime::Engine::same(linker.engine(), compiled_for));
@@ -211,7 +211,7 @@ impl HasSandbox for Discovery {
 }
 
 fn denied<T>(what: &str) -> wasmtime::Result<T> {
-    Err(wasmtime::Error::msg(format!("`{what}` cannot be used in `list`")))
+    Err(wasmtime::Error::msg(format!("`{what}` is not available in `list`")))
 }
 
 impl imports::agent::Host for Discovery {}

@@ -81,18 +81,18 @@ pub enum LoadProblem {
     Compile(String),
     /// Compiling it exceeds the memory limit.
     #[error(
-        "needs more than {} of memory to be compiled; if you trust it, raise `max-memory` under `[compile]` in \
+        "needs more than {} of memory to compile; if you trust it, raise `max-memory` under `[compile]` in \
          suite.toml, or `--compile-max-memory`", binary_size(*.0)
     )]
     CompileMemory(u64),
     /// Compiling it exceeds the time limit.
     #[error(
-        "is not compiled within {}; if you trust it, raise `timeout` under `[compile]` in suite.toml, or \
+        "does not compile within {}; if you trust it, raise `timeout` under `[compile]` in suite.toml, or \
          `--compile-timeout`", humantime::format_duration(*.0)
     )]
     CompileTime(Duration),
     /// The host panicked over it.
-    #[error("makes the host fail, which is a bug of the host; please report it: {}", reason.escape_debug())]
+    #[error("makes the host fail, which is a bug in the host; please report it: {}", reason.escape_debug())]
     Panic {
         /// The panic's message.
         reason: String,

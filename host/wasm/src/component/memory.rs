@@ -38,13 +38,13 @@ pub(super) fn memory_problem(module: &[u8]) -> Result<Option<String>, wasmparser
         Exported::No if memories.needed.is_empty() => None,
         Exported::No => match &memories.other_names[..] {
             [] if memories.count == 0 => {
-                needs_memory("it has none; build it with a memory that is exported as `max-memory`")
+                needs_memory("it has none; build it with a memory that is exported as `memory`")
             }
             [] => needs_memory("does not export it; export it as `memory`"),
             [name, ..] => needs_memory(&format!("exports it as `{}`; export it as `memory`", name.escape_debug())),
         },
         Exported::Unusable(what) => {
-            Some(format!("exports as `memory` {what}; WASI 0.1 needs a memory of 32-bit addresses there"))
+            Some(format!("exports {what} as `memory`; WASI 0.1 needs a memory with 32-bit addresses there"))
         }
     })
 }
@@ -97,12 +97,12 @@ impl Memories {
                                 let is_64_bit =
                                     is_64_bit.get(export.index as usize).is_some_and(|is_64_bit| *is_64_bit);
                                 found.exported = if is_64_bit {
-                                    Exported::Unusable("one of 64-bit addresses")
+                                    Exported::Unusable("a memory with 64-bit addresses")
                                 } else {
                                     Exported::Usable
                                 };
                             }
-                            (MEMORY, _) => found.exported = Exported::Unusable("what is no memory"),
+                            (MEMORY, _) => found.exported = Exported::Unusable("something that is not a memory"),
                             (name, ExternalKind::Memory) => found.other_names.push(name.to_owned()),
                             _ => {}
                         }

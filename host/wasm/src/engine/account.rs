@@ -102,15 +102,15 @@ impl Account {
         if count > self.max_stacks {
             let max = self.max_stacks;
             return Err(self.exceed(format!(
-                "the component has {count} calls under way that each need a stack, but an attempt may have {max} of \
-                 them with this many attempts at once; lower `jobs`"
+                "the component has {count} concurrent calls that each need a stack, but with this many parallel \
+                 attempts it may have {max}; lower `jobs`"
             )));
         }
         if count > FREE_STACKS {
             self.add(STACK_BYTES, |total, limit| {
                 format!(
-                    "the component needs {total} bytes of memory, with the stacks of {count} calls that \
-                     are under way; its limit `max-memory` is {limit}"
+                    "the component needs {total} bytes of memory, including the stacks of {count} concurrent calls; \
+                     its limit `max-memory` is {limit}"
                 )
             })?;
             reserved.bytes = STACK_BYTES;

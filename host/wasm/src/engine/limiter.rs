@@ -44,7 +44,7 @@ impl ResourceLimiter for Limiter {
     fn memory_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let growth = desired.saturating_sub(current) as u64;
         let added = self.account.add(growth, |total, limit| {
-            format!("the component wants {total} bytes of memory; its limit `max-memory` is {limit}")
+            format!("the component requests {total} bytes of memory; its limit `max-memory` is {limit}")
         });
         added?;
         self.growth = growth;
@@ -65,7 +65,10 @@ impl ResourceLimiter for Limiter {
         let total = self.elements.saturating_add(desired.saturating_sub(current) as u64);
         if total > self.max_elements {
             let limit = self.max_elements;
-            let what = format!("the component wants {total} table elements; its limit `max-table-elements` is {limit}");
+            let what = format!(
+                "the component requests {total} table elements; its limit `max-table-elements` is \
+                                {limit}"
+            );
             return Err(self.account.exceed(what).into());
         }
         // Beyond its own maximum the table does not grow. Slots of the pool are not smaller: see `Survey::fits_pool`.

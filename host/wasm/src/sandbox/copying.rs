@@ -150,7 +150,7 @@ fn next_data(file: &File, from: u64, length: u64) -> io::Result<Option<(u64, u64
 /// Opens a file of a tree, without following links or blocking on pipes.
 fn open(path: &Path) -> io::Result<(File, Metadata)> {
     let not_copyable = || {
-        let what = format!("{} is neither a file nor a folder nor a link", path.display());
+        let what = format!("{} is not a file, a folder or a symbolic link", path.display());
         io::Error::new(io::ErrorKind::InvalidInput, what)
     };
     // Checked before, since opening a device may have effects.
@@ -239,7 +239,7 @@ mod tests {
         assert!(error.to_string().ends_with("sub/file is refused"), "{error}");
         rustix::fs::mkfifoat(rustix::fs::CWD, from.join("pipe"), rustix::fs::Mode::RWXU).unwrap();
         let error = measure(&from, &mut Size::default(), u64::MAX, &|_| None, NEVER).unwrap_err();
-        assert!(error.to_string().ends_with("pipe is neither a file nor a folder nor a link"), "{error}");
+        assert!(error.to_string().ends_with("pipe is not a file, a folder or a symbolic link"), "{error}");
     }
 
     /// Between entries, and between the chunks of a file.

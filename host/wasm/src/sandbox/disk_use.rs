@@ -51,10 +51,10 @@ pub struct DiskUse {
 #[derive(Debug, thiserror::Error)]
 pub enum DiskUseError {
     /// Directories are nested too deeply.
-    #[error("the attempt's folders are nested too deeply to be measured")]
+    #[error("the attempt's folders are nested too deeply to measure")]
     TooDeep,
     /// A directory cannot be listed.
-    #[error("cannot look into the attempt's folder {}: {reason}", shown(folder))]
+    #[error("cannot read the attempt's folder {}: {reason}", shown(folder))]
     Closed {
         /// The folder, in the attempt's directories.
         folder: PathBuf,

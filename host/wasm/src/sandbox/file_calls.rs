@@ -57,7 +57,7 @@ impl FileCalls {
 
     /// Reserves the memory of a listing, until the result is dropped.
     fn listing(&self) -> Result<Reservation, Exceeded> {
-        self.account.take(LISTING_BYTES, "directories that are being listed")
+        self.account.take(LISTING_BYTES, "directories that it is listing")
     }
 
     /// Opens a path, which need not be UTF-8.
@@ -174,9 +174,6 @@ mod tests {
         open.push(calls.listing().unwrap());
         assert!(violations.breached().is_none() && calls.listing().is_err());
         let fault = violations.breached().unwrap();
-        assert!(
-            fault.message.contains("directories that are being listed; its limit `max-memory` is 98304"),
-            "{fault}"
-        );
+        assert!(fault.message.contains("directories that it is listing; its limit `max-memory` is 98304"), "{fault}");
     }
 }

@@ -48,8 +48,8 @@ pub enum FixtureError {
     },
     /// It is larger than any attempt may be.
     #[error(
-        "the fixture {} has more bytes than the limit `max-disk`, {disk}, with what else the scenario has copied; make it \
-         smaller, or raise `max-disk`",
+        "the fixture {} exceeds the limit `max-disk`, {disk} bytes, together with what else the scenario copies; make \
+         it smaller, or raise `max-disk`",
         path.display()
     )]
     TooLarge {
@@ -59,7 +59,7 @@ pub enum FixtureError {
         disk: u64,
     },
     /// There is not enough space for its copy.
-    #[error("the fixture {} takes {bytes} bytes, but {} has only {free} left; make room there, or set TMPDIR", path.display(), into.display())]
+    #[error("the fixture {} needs {bytes} bytes, but {} has only {free} left; free some space, or set TMPDIR", path.display(), into.display())]
     NoRoom {
         /// The first of the fixture's folders.
         path: PathBuf,
@@ -71,7 +71,7 @@ pub enum FixtureError {
         free: u64,
     },
     /// Git is missing or fails.
-    #[error("cannot make the fixture {} a git repository: {reason}", path.display())]
+    #[error("cannot turn the fixture {} into a git repository: {reason}", path.display())]
     Git {
         /// The fixture.
         path: PathBuf,
@@ -87,7 +87,7 @@ pub enum RecordedFixtureError {
     #[error(transparent)]
     Image(#[from] RestoreError),
     /// A directory for it cannot be created.
-    #[error("cannot make the folder {}", path.display())]
+    #[error("cannot create the folder {}", path.display())]
     Create {
         /// The folder.
         path: PathBuf,
@@ -359,7 +359,7 @@ mod tests {
         };
         fixture.folders.insert("data".into(), sparse("data"));
         let problem = take(&fixture, &path("s1")).unwrap_err().to_string();
-        assert!(problem.contains("data has more bytes than the limit `max-disk`, 1048576"), "{problem}");
+        assert!(problem.contains("data exceeds the limit `max-disk`, 1048576"), "{problem}");
         fixture.config = Some(sparse("config"));
         let problem = take(&fixture, &path("s2")).unwrap_err().to_string();
         assert!(problem.contains("config has more bytes") && problem.contains("raise `max-disk`"), "{problem}");
@@ -373,7 +373,7 @@ mod tests {
         let (folder, fixture) = fixture(false);
         let size = Size { apparent: u64::MAX, allocated: u64::MAX };
         let problem = has_room(&fixture, &folder.path().join("new/s"), size).unwrap_err().to_string();
-        assert!(problem.contains(" left; make room there, or set TMPDIR"), "{problem}");
+        assert!(problem.contains(" left; free some space, or set TMPDIR"), "{problem}");
         has_room(&fixture, folder.path(), Size { allocated: 1, ..size }).unwrap();
     }
 

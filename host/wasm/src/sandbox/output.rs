@@ -91,7 +91,7 @@ impl OutputFile {
             return Ok(());
         }
         let what = format!(
-            "the component writes more than {} bytes to {}; its limit is `max-output`",
+            "the component wrote more than {} bytes to {}; its limit is `max-output`",
             shared.limit, shared.name
         );
         drop(shared);

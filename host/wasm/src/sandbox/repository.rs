@@ -21,7 +21,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 /// What is wrong with a name in a fixture that becomes a repository: git would run commands from a configuration in it,
 /// outside any sandbox.
 pub(super) fn reserved_name(name: &OsStr) -> Option<&'static str> {
-    let own = "is git's own, but the host makes the repository (`git = true`); remove it, or `git = true`";
+    let own = "belongs to git, but the host creates the repository (`git = true`); remove it, or `git = true`";
     name.eq_ignore_ascii_case(".git").then_some(own)
 }
 
@@ -40,7 +40,7 @@ const SETTINGS: [&str; 6] = [
 /// fixture gives the same commit; the user's git configuration and hooks are not used, and nothing in `root` is read as
 /// configuration. The new directory `scratch` is used temporarily.
 pub(super) fn commit_all(root: &Path, scratch: &Path, halt: Halt<'_>) -> Result<(), String> {
-    let failed = |error: io::Error| format!("cannot make the repository: {error}");
+    let failed = |error: io::Error| format!("cannot create the repository: {error}");
     // Created in an empty directory: `root` itself may look like a bare repository, with its own configuration.
     fs::create_dir(scratch).map_err(failed)?;
     let git = Git { folder: scratch, git_dir: None };
@@ -66,8 +66,7 @@ struct Git<'a> {
 impl Git<'_> {
     fn run(&self, args: &[&str], halt: Halt<'_>) -> Result<(), String> {
         const COMMIT_DATE: &str = "2026-01-01T00:00:00Z";
-        let Installed { program, path } =
-            installed("git").ok_or("there is no `git` in an absolute folder of PATH; install it")?;
+        let Installed { program, path } = installed("git").ok_or("no absolute folder of PATH has `git`; install it")?;
         let mut git = Command::new(program);
         git.args(SETTINGS.iter().flat_map(|setting| ["-c", setting]))
             .args(args)

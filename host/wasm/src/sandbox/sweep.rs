@@ -39,7 +39,7 @@ pub struct DeadRun {
 
 /// Why a workspace of a dead run could not be removed.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("cannot remove {}, which the dead run {run} left: {reason}", folder.display())]
+#[error("cannot remove {}, left behind by the dead run {run}: {reason}", folder.display())]
 pub struct SweepProblem {
     run: String,
     folder: PathBuf,

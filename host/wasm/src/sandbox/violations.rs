@@ -48,7 +48,11 @@ pub struct ConcurrencyExceeded {
 impl fmt::Display for ConcurrencyExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { refused, at_once } = self;
-        write!(f, "{refused} requests and look-ups beyond {at_once} at once; the limit is `max-handles`")
+        write!(
+            f,
+            "{refused} requests and lookups more than the {at_once} allowed in parallel; the limit is \
+                   `max-handles`"
+        )
     }
 }
 
@@ -113,10 +117,7 @@ impl Violations {
         }
         let names: Vec<String> = recorded.lossy_names.iter().map(|name| format!("`{}`", name.escape_ascii())).collect();
         let more = if recorded.more_lossy_names { " and more" } else { "" };
-        Some(format!(
-            "file names that are not UTF-8, which the component sees with U+FFFD in them: {}{more}",
-            names.join(", ")
-        ))
+        Some(format!("file names that are not UTF-8; the component sees U+FFFD in them: {}{more}", names.join(", ")))
     }
 
     /// The first breach.

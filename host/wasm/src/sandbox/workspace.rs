@@ -104,7 +104,7 @@ impl Workspace {
             let slots = Mutex::default();
             return Ok(Self { folder, fixtures, slots, attempts: AtomicU64::new(0), keep: owner.keep, _lock: lock });
         }
-        Err(io::Error::other("other runs remove the new folder again and again"))
+        Err(io::Error::other("other runs repeatedly remove the new folder"))
     }
 
     /// Where the workspace is.

@@ -5,47 +5,28 @@ use clap::Args;
 use super::{
     Format,
     execution::at_least_one,
-    suite::{CapsArgs, CompileArgs, SuiteArgs},
+    suite::{CompileArgs, LoadArgs, SuiteArgs},
 };
-use crate::cli::arg_sources::ArgSources;
-use host_core::app::{CheckSettings, ExecutionSettings, InspectSettings, ListSettings, LoadSettings, ProveSettings};
-use host_suite::config::Overrides;
+use host_core::app::{CheckSettings, ExecutionSettings, InspectSettings, ListSettings, ProveSettings};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CheckArgs {
-    /// Plugins: `.wasm` files or patterns; those that the suite names when absent
-    #[arg(value_name = "PLUGIN")]
-    pub(in crate::cli) plugins: Vec<OsString>,
-
-    /// The suite: a `suite.toml` or its folder [default: scenarios/suite.toml, if there is one]
-    #[arg(long, value_name = "PATH", env = "HOST_SUITE")]
-    pub(in crate::cli) suite: Option<PathBuf>,
-
     #[command(flatten)]
-    pub(in crate::cli) caps: CapsArgs,
+    pub(in crate::cli) load: LoadArgs,
 
-    /// Try one trivial turn in each lane of a real agent: it reaches the provider, and costs
-    #[arg(long)]
-    pub(in crate::cli) live: bool,
-
-    /// A lane to look at, in place of all; may be repeated
+    /// Check this lane instead of all; repeat it for more
     #[arg(long = "lane", value_name = "NAME", env = "HOST_LANE", value_delimiter = ',')]
-    pub(in crate::cli) lanes: Vec<String>,
+    lanes: Vec<String>,
 
-    /// Compile plugins anew and keep nothing of it
+    /// Run one short turn in each lane with a real agent
+    ///
+    /// It sends a request to the provider, which costs money.
     #[arg(long)]
-    pub(in crate::cli) no_cache: bool,
+    live: bool,
 
-    #[command(flatten)]
-    pub(in crate::cli) compile: CompileArgs,
-
-    /// How to print
+    /// Choose the output format
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(in crate::cli) format: Format,
-
-    /// The sources of the flags.
-    #[arg(skip)]
-    pub(in crate::cli) sources: ArgSources,
 }
 
 #[derive(Debug, Args)]
@@ -53,25 +34,25 @@ pub(in crate::cli) struct ListArgs {
     #[command(flatten)]
     pub(in crate::cli) suite: SuiteArgs,
 
-    /// How to print
+    /// Choose the output format
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(in crate::cli) format: Format,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct InspectArgs {
-    /// Plugins: `.wasm` files or patterns
+    /// Inspect these plugins: `.wasm` files or patterns
     #[arg(value_name = "PLUGIN", required = true)]
-    pub(in crate::cli) plugins: Vec<OsString>,
+    plugins: Vec<OsString>,
 
-    /// Show what of it this policy allows
+    /// Show what this policy allows of it
     #[arg(long, value_name = "FILE", env = "HOST_POLICY")]
-    pub(in crate::cli) policy: Option<PathBuf>,
+    policy: Option<PathBuf>,
 
     #[command(flatten)]
-    pub(in crate::cli) compile: CompileArgs,
+    compile: CompileArgs,
 
-    /// How to print
+    /// Choose the output format
     #[arg(long, value_enum, default_value_t = Format::Human)]
     pub(in crate::cli) format: Format,
 }
@@ -79,57 +60,31 @@ pub(in crate::cli) struct InspectArgs {
 /// The flags of `host prove`: it has a lane of its own, and prints only its proof.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ProveArgs {
-    /// Plugins: `.wasm` files or patterns; those that the suite names when absent
-    #[arg(value_name = "PLUGIN")]
-    plugins: Vec<OsString>,
-
-    /// The suite: a `suite.toml` or its folder [default: scenarios/suite.toml, if there is one]
-    #[arg(long, value_name = "PATH", env = "HOST_SUITE")]
-    suite: Option<PathBuf>,
-
     #[command(flatten)]
-    caps: CapsArgs,
+    pub(in crate::cli) load: LoadArgs,
 
-    /// Compile plugins anew and keep nothing of it
-    #[arg(long)]
-    no_cache: bool,
-
-    #[command(flatten)]
-    compile: CompileArgs,
-
-    /// Attempts at once [default: the suite's `jobs`, or 16]
+    /// Run up to N attempts in parallel [default: the suite's `jobs`, or 16]
     #[arg(short, long, value_name = "N", env = "HOST_JOBS", value_parser = at_least_one)]
     jobs: Option<usize>,
 
-    /// Folder for run directories [default: .host beside the scenarios]
+    /// Write run directories to this folder [default: .host next to the scenarios]
     #[arg(long, value_name = "DIR", env = "HOST_OUTPUT")]
     output: Option<PathBuf>,
 
-    /// Keep every attempt's root and config dir, and print where they are
+    /// Keep the root and config dir of every attempt, and print their paths
     #[arg(long)]
     keep: bool,
 
-    /// Only scenarios whose name contains one of these texts
+    /// Prove only scenarios whose name contains one of these texts
     #[arg(last = true, value_name = "FILTER")]
     filters: Vec<String>,
-
-    /// The sources of the flags.
-    #[arg(skip)]
-    pub(in crate::cli) sources: ArgSources,
 }
 
 impl CheckArgs {
     pub(in crate::cli) fn settings(&self) -> CheckSettings {
-        let overrides = Overrides {
-            suite: self.sources.sourced("suite", self.suite.clone()),
-            caps: self.caps.sourced(&self.sources),
-            lanes: self.sources.sourced("lanes", Some(self.lanes.clone()).filter(|lanes| !lanes.is_empty())),
-            ..Overrides::default()
-        };
-        let overrides = self.compile.over(&self.sources, overrides);
         CheckSettings {
-            load: LoadSettings { plugins: self.plugins.clone(), overrides, no_cache: self.no_cache },
-            // It has no flag: a check writes nothing there, and only looks for what runs left.
+            load: self.load.settings(self.load.overrides_with_lanes(&self.lanes)),
+            // It has no flag: a check only removes what dead runs left there.
             output: std::env::var_os("HOST_OUTPUT").filter(|output| !output.is_empty()).map(PathBuf::from),
             live: self.live,
         }
@@ -138,7 +93,7 @@ impl CheckArgs {
 
 impl ListArgs {
     pub(in crate::cli) fn settings(&self) -> ListSettings {
-        ListSettings { load: self.suite.load(self.suite.overrides()), filters: self.suite.filters.clone() }
+        ListSettings { load: self.suite.load.settings(self.suite.overrides()), filters: self.suite.filters.clone() }
     }
 }
 
@@ -150,15 +105,8 @@ impl InspectArgs {
 
 impl ProveArgs {
     pub(in crate::cli) fn settings(&self) -> ProveSettings {
-        let overrides = Overrides {
-            suite: self.sources.sourced("suite", self.suite.clone()),
-            caps: self.caps.sourced(&self.sources),
-            jobs: self.sources.sourced("jobs", self.jobs),
-            ..Overrides::default()
-        };
-        let overrides = self.compile.over(&self.sources, overrides);
         ProveSettings {
-            load: LoadSettings { plugins: self.plugins.clone(), overrides, no_cache: self.no_cache },
+            load: self.load.settings(self.load.overrides_with_jobs(self.jobs)),
             filters: self.filters.clone(),
             execution: ExecutionSettings { output: self.output.clone(), keep: self.keep, audit: false },
         }

@@ -12,32 +12,32 @@ use host_report::Verbosity;
 /// How to run.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ExecutionArgs {
-    /// Attempts at once [default: the suite's `jobs`, or 16]
+    /// Run up to N attempts in parallel [default: the suite's `jobs`, or 16]
     #[arg(short, long, value_name = "N", env = "HOST_JOBS", value_parser = at_least_one)]
     pub(in crate::cli) jobs: Option<usize>,
 
-    /// Folder for run directories [default: .host beside the scenarios]
+    /// Write run directories to this folder [default: .host next to the scenarios]
     #[arg(long, value_name = "DIR", env = "HOST_OUTPUT")]
     pub(in crate::cli) output: Option<PathBuf>,
 
-    /// Keep every attempt's root and config dir, and print where they are
+    /// Keep the root and config dir of every attempt, and print their paths
     #[arg(long)]
     pub(in crate::cli) keep: bool,
 
-    /// Write down what each attempt uses of its grants and what it is refused, and propose the smallest policy
+    /// Record which grants each attempt uses and what it is denied, and propose the smallest policy
     #[arg(long)]
     pub(in crate::cli) audit: bool,
 
-    /// When to use colours (`NO_COLOR` is kept)
-    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    /// Choose when to use color; `NO_COLOR` is respected
+    #[arg(long, help_heading = "Output", value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
     pub(in crate::cli) color: Color,
 
-    /// Only failures and the summary
-    #[arg(short, long, conflicts_with = "verbose")]
+    /// Print only failures and the summary
+    #[arg(short, long, help_heading = "Output", conflicts_with = "verbose")]
     pub(in crate::cli) quiet: bool,
 
-    /// Steps, notes and messages too
-    #[arg(short, long)]
+    /// Also print steps, notes and messages
+    #[arg(short, long, help_heading = "Output")]
     pub(in crate::cli) verbose: bool,
 }
 
@@ -71,24 +71,21 @@ pub(in crate::cli) fn reporter_kind() -> impl TypedValueParser<Value = ReporterK
     let values = ReporterKind::ALL.map(|kind| {
         PossibleValue::new(kind.as_str()).help(match kind {
             ReporterKind::Human => "For people: live on a terminal, plain lines elsewhere",
-            ReporterKind::Jsonl => "The event stream, one JSON object a line, on stdout",
-            ReporterKind::Junit => "`junit.xml` in the run directory, as Jenkins reads it",
-            ReporterKind::Github => {
-                "Groups, annotations, step summary and outputs for GitHub Actions, on stdout and in the files that it \
-                 names"
-            }
-            ReporterKind::Silent => "Nothing but the run directory",
+            ReporterKind::Jsonl => "The events on stdout, one JSON object per line",
+            ReporterKind::Junit => "`junit.xml` in the run directory, in the form that Jenkins reads",
+            ReporterKind::Github => "Groups, annotations, step summary and outputs for GitHub Actions",
+            ReporterKind::Silent => "Only the run directory",
         })
     });
     PossibleValuesParser::new(values).try_map(|word| {
         let kind = ReporterKind::ALL.into_iter().find(|kind| kind.as_str() == word);
-        kind.ok_or_else(|| format!("there is no report `{word}`"))
+        kind.ok_or_else(|| format!("there is no reporter `{word}`"))
     })
 }
 
 pub(in crate::cli) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) => Err("nothing runs with 0 at once; give 1 or more".into()),
+        Ok(0) => Err("must be at least 1".into()),
         Ok(number) => Ok(number),
         Err(error) => Err(format!("{error}")),
     }

@@ -22,8 +22,10 @@ use host_agents::{ScriptedAgentOptions as ScriptedAgent, SupervisorOptions as Su
 use host_core::app::Helper;
 use host_wasm::component::{ADAPT_MODE, COMPILE_MODE};
 
-/// Runs live end-to-end scenarios as sandboxed WebAssembly components: the canary first, then all the rest at
-/// once, each in its own root and config dir, with nothing that it was not granted.
+/// Run live end-to-end scenarios as sandboxed WebAssembly components
+///
+/// The canary runs first, then all other scenarios in parallel, each with a root and a config dir of its own. A scenario
+/// can reach only what it is granted.
 #[derive(Debug, Parser)]
 #[command(name = "scenario-host", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub(in crate::cli) struct Cli {
@@ -31,32 +33,38 @@ pub(in crate::cli) struct Cli {
     pub(in crate::cli) command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 all well · 2 usage · 4 nothing to run · 96 bad suite, plugin or grant, or a \
-                          report could not be written · \
-                          100 a scenario failed · 105 a canary failed · 110 only infrastructure faults · \
-                          130 interrupted";
+const EXIT_CODES: &str = "\
+Exit codes:
+    0  success
+    2  wrong usage
+    4  nothing to run
+   96  set-up error: a bad suite, plugin or grant, or a report that could not be written
+  100  a scenario failed
+  105  a canary failed
+  110  only infrastructure faults
+  130  interrupted";
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Command {
-    /// Run scenarios: the canary first, then the rest at once
+    /// Run scenarios: the canary first, then the rest in parallel
     Run(RunArgs),
-    /// List scenarios, the lanes that they run in, canaries, limits and grants
+    /// List scenarios with their lanes, canaries, limits and grants
     List(ListArgs),
-    /// Show what a plugin is, what it could reach, and which grants it needs
+    /// Show a plugin's kind, what it could reach, and the grants that it needs
     Inspect(InspectArgs),
-    /// Run each scenario against its scripted agents, right and wrong, and show what its grader catches
+    /// Test graders: run each scenario with its right and wrong scripted agents
     Prove(ProveArgs),
-    /// Grade the recorded sessions of a run again, without any agent, and compare the verdicts
+    /// Grade a recorded run again, without agents, and compare the verdicts
     Regrade(RegradeArgs),
-    /// Write a folder with a scenario in the language of your choice, which builds and runs as it stands
+    /// Create a scenario that builds and runs, in a language of your choice
     New(NewArgs),
-    /// Turn a core module (WASI 0.1, or with the exports of a plugin) into a component
+    /// Turn a core module into a component: a WASI 0.1 command or a plugin
     Componentize(ComponentizeArgs),
-    /// Look whether suite, scenarios, plugins and lanes are sound; run nothing
+    /// Validate suite, scenarios, plugins and lanes without running them
     Check(CheckArgs),
-    /// Print the JSON Schema of the event stream: one line of `events.jsonl`, and of `--reporter jsonl`
+    /// Print the JSON Schema of the events in `events.jsonl` and of `--reporter jsonl`
     Schema,
-    /// Carry out a script as a scripted agent would (started by `host run`)
+    /// Play a script as a scripted agent (started by `host run`)
     #[command(hide = true)]
     Agent(ScriptedAgentOptions),
     /// Run an agent until it and all its descendants are gone (started by `host run`)
@@ -72,15 +80,15 @@ pub(in crate::cli) enum Command {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct NewArgs {
-    /// The scenario's name
+    /// Name the scenario
     #[arg(value_name = "NAME")]
     pub(in crate::cli) name: String,
 
-    /// The language that it is written in
+    /// Choose the language
     #[arg(long, value_enum, value_name = "LANG")]
     pub(in crate::cli) lang: Language,
 
-    /// The folder to write, which must be empty if it is there [default: NAME]
+    /// Write to this folder, which must be empty or not exist [default: NAME]
     #[arg(long, value_name = "FOLDER")]
     pub(in crate::cli) dir: Option<PathBuf>,
 }
@@ -101,16 +109,17 @@ pub(in crate::cli) enum Language {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ComponentizeArgs {
-    /// The core module
+    /// Read this core module
     #[arg(value_name = "CORE")]
     pub(in crate::cli) core: PathBuf,
 
-    /// The component to write
+    /// Write the component to this file
     #[arg(short, long, value_name = "OUT")]
     pub(in crate::cli) output: PathBuf,
 
-    /// The WIT, a file or a folder, of the world that it is of: the one named `plugin`, or else the only one
-    /// [default: what is embedded in it, or else what its exports say]
+    /// Read the module's world from this WIT file or folder [default: the world that the module embeds or exports]
+    ///
+    /// If the WIT has several worlds, the one named `plugin` is used.
     #[arg(long, value_name = "WIT")]
     pub(in crate::cli) world: Option<PathBuf>,
 }

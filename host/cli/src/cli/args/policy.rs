@@ -7,14 +7,15 @@ use crate::cli::arg_sources::ArgSources;
 use host_model::{CountsAs, MAX_REPETITIONS, RetryCause, text::renamed};
 use host_suite::config::{Overrides, Sourced};
 
-/// What the run makes of outcomes.
+/// How outcomes become verdicts, and when the run stops.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Retries and results")]
 pub(in crate::cli) struct PolicyArgs {
-    /// Try a trial again so often; overrides every `retries` of the files [default: 0]
+    /// Retry a trial up to N times; overrides `retries` everywhere [default: 0]
     #[arg(long, value_name = "N", env = "HOST_RETRIES")]
     retries: Option<u32>,
 
-    /// Try again after these ends alone: classes of faults, and `fail`; overrides every `retry-on` of the files
+    /// Retry only after these outcomes: fault classes and `fail`; overrides `retry-on` everywhere
     /// [default: launch,overload,idle,crash]
     #[arg(
         long,
@@ -25,27 +26,27 @@ pub(in crate::cli) struct PolicyArgs {
     )]
     retry_on: Vec<RetryCause>,
 
-    /// What a pass after a retry counts as; overrides `flaky-result` of the files [default: pass]
+    /// Choose how a pass after a retry counts [default: the suite's `flaky-result`, or pass]
     #[arg(long, value_name = "RESULT", env = "HOST_FLAKY_RESULT", value_parser = counts_as())]
     flaky_result: Option<CountsAs>,
 
-    /// What the pass of an expected failure counts as; overrides `xpass` of the files [default: pass]
+    /// Choose how an unexpected pass counts [default: the suite's `xpass`, or pass]
     #[arg(long, value_name = "RESULT", env = "HOST_XPASS", value_parser = counts_as())]
     xpass: Option<CountsAs>,
 
-    /// Start nothing more after the first failed trial; as `--max-fail 1`
+    /// Start nothing more after the first failed trial; the same as `--max-fail 1`
     #[arg(long, env = "HOST_FAIL_FAST", value_parser = BoolishValueParser::new())]
     fail_fast: bool,
 
-    /// Start everything, however many trials fail; overrides `fail-fast` and `max-fail` of files and environment
+    /// Start all trials, however many fail
     #[arg(long)]
     no_fail_fast: bool,
 
-    /// Start nothing more after N failed trials; overrides `fail-fast` and `max-fail` of the files
+    /// Start nothing more after N failed trials [default: the suite's `max-fail`]
     #[arg(long, value_name = "N", env = "HOST_MAX_FAIL", value_parser = clap::value_parser!(u32).range(1..))]
     max_fail: Option<u32>,
 
-    /// Repeat each trial N times and tell how often it passes; overrides `repeat-each` of the files
+    /// Repeat each trial N times and report how often it passes [default: the suite's `repeat-each`, or 1]
     #[arg(
         long,
         value_name = "N",

@@ -4,73 +4,48 @@ use clap::Args;
 
 use super::{
     execution::{at_least_one, reporter_kind},
-    suite::{CapsArgs, CompileArgs},
+    suite::LoadArgs,
 };
-use crate::cli::arg_sources::ArgSources;
-use host_core::app::{LoadSettings, RegradeSettings};
+use host_core::app::RegradeSettings;
 use host_model::ReporterKind;
-use host_suite::config::Overrides;
 
 #[derive(Debug, Args)]
+#[command(mut_arg("plugins", |plugins| {
+    plugins.help("Grade with these plugins: `.wasm` files or patterns [default: those of the run, as they are now]")
+}))]
 pub(in crate::cli) struct RegradeArgs {
-    /// The run: a run directory, the name of a run, or `latest`
+    /// Grade this run: a run directory, the name of a run, or `latest` [default: latest]
     #[arg(value_name = "RUN")]
-    pub(in crate::cli) run: Option<OsString>,
-
-    /// Plugins to grade with: `.wasm` files or patterns; those of the run, as they are now, when absent
-    #[arg(value_name = "PLUGIN")]
-    pub(in crate::cli) plugins: Vec<OsString>,
-
-    /// The suite: a `suite.toml` or its folder [default: scenarios/suite.toml, if there is one]
-    #[arg(long, value_name = "PATH", env = "HOST_SUITE")]
-    pub(in crate::cli) suite: Option<PathBuf>,
+    run: Option<OsString>,
 
     #[command(flatten)]
-    pub(in crate::cli) caps: CapsArgs,
+    pub(in crate::cli) load: LoadArgs,
 
-    /// Compile plugins anew and keep nothing of it
-    #[arg(long)]
-    pub(in crate::cli) no_cache: bool,
-
-    #[command(flatten)]
-    pub(in crate::cli) compile: CompileArgs,
-
-    /// Attempts at once [default: the suite's `jobs`, or 16]
+    /// Grade up to N attempts in parallel [default: the suite's `jobs`, or 16]
     #[arg(short, long, value_name = "N", env = "HOST_JOBS", value_parser = at_least_one)]
-    pub(in crate::cli) jobs: Option<usize>,
+    jobs: Option<usize>,
 
-    /// Folder of the run directories, for the new one too [default: .host beside the scenarios]
+    /// Find runs in this folder, and write the new one to it [default: .host next to the scenarios]
     #[arg(long, value_name = "DIR", env = "HOST_OUTPUT")]
-    pub(in crate::cli) output: Option<PathBuf>,
+    output: Option<PathBuf>,
 
-    /// Only trials whose verdict is not the same, and the summary
+    /// Show only changed verdicts and the summary
     #[arg(short, long)]
     pub(in crate::cli) quiet: bool,
 
-    /// How to report to the terminal or a pipe; may be repeated [default: human]
+    /// Choose how to report; repeat it for more [default: human]
     #[arg(long = "reporter", value_parser = reporter_kind(), value_name = "KIND", value_delimiter = ',')]
     pub(in crate::cli) reporters: Vec<ReporterKind>,
 
-    /// Only trials of scenarios whose name contains one of these texts
+    /// Grade only trials of scenarios whose name contains one of these texts
     #[arg(last = true, value_name = "FILTER")]
-    pub(in crate::cli) filters: Vec<String>,
-
-    /// The sources of the flags.
-    #[arg(skip)]
-    pub(in crate::cli) sources: ArgSources,
+    filters: Vec<String>,
 }
 
 impl RegradeArgs {
     pub(in crate::cli) fn settings(&self) -> RegradeSettings {
-        let overrides = Overrides {
-            suite: self.sources.sourced("suite", self.suite.clone()),
-            caps: self.caps.sourced(&self.sources),
-            jobs: self.sources.sourced("jobs", self.jobs),
-            ..Overrides::default()
-        };
-        let overrides = self.compile.over(&self.sources, overrides);
         RegradeSettings {
-            load: LoadSettings { plugins: self.plugins.clone(), overrides, no_cache: self.no_cache },
+            load: self.load.settings(self.load.overrides_with_jobs(self.jobs)),
             run: self.run.clone(),
             filters: self.filters.clone(),
             output: self.output.clone(),

@@ -20,31 +20,31 @@ pub(in crate::cli) struct RunArgs {
     #[command(flatten)]
     pub(in crate::cli) policy: PolicyArgs,
 
-    /// Print every setting with who says it, as TOML, and run nothing
+    /// Print every setting with its source, as TOML, and run nothing
     #[arg(long)]
     pub(in crate::cli) show_config: bool,
 
-    /// A scripted agent to play in place of the lane's, in each scenario that has one of that name
+    /// Play this scripted agent instead of the lane's, in scenarios that have one of this name
     #[arg(long = "agent", value_name = "NAME")]
-    pub(in crate::cli) agents: Vec<String>,
+    agents: Vec<String>,
 
-    /// Start everything at once, without waiting for canaries
+    /// Start all trials without waiting for canaries
     #[arg(long)]
-    pub(in crate::cli) no_canary: bool,
+    no_canary: bool,
 
-    /// What to do when there is nothing to run
+    /// Choose what happens if there is nothing to run
     #[arg(long, value_enum, default_value_t = NoTests::Fail, value_name = "ACTION")]
-    pub(in crate::cli) no_tests: NoTests,
+    no_tests: NoTests,
 
-    /// How to report to the terminal or a pipe; may be repeated [default: the suite's `reporters`, or human]
-    #[arg(long = "reporter", value_parser = reporter_kind(), value_name = "KIND", value_delimiter = ',')]
+    /// Choose how to report; repeat it for more [default: the suite's `reporters`, or human]
+    #[arg(long = "reporter", help_heading = "Output", value_parser = reporter_kind(), value_name = "KIND", value_delimiter = ',')]
     pub(in crate::cli) reporters: Vec<ReporterKind>,
 }
 
 impl RunArgs {
     pub(in crate::cli) fn settings(&self) -> RunSettings {
         RunSettings {
-            load: self.suite.load(self.overrides()),
+            load: self.suite.load.settings(self.overrides()),
             filters: self.suite.filters.clone(),
             no_canary: self.no_canary,
             nothing_to_run: match self.no_tests {
@@ -58,7 +58,7 @@ impl RunArgs {
 
     /// These in place of the values of files.
     pub(in crate::cli) fn overrides(&self) -> Overrides {
-        let sources = &self.suite.sources;
+        let sources = &self.suite.load.sources;
         let reporters = Some(self.reporters.clone()).filter(|reporters| !reporters.is_empty());
         let mut overrides = Overrides {
             jobs: sources.sourced("jobs", self.execution.jobs),
@@ -75,7 +75,7 @@ impl RunArgs {
 pub(in crate::cli) enum NoTests {
     /// Exit with 4
     Fail,
-    /// Say so and exit with 0
+    /// Print a warning and exit with 0
     Warn,
     /// Exit with 0
     Pass,

@@ -27,17 +27,20 @@ const VERSION_CONTROL: [&str; 7] = [".git", ".gitattributes", ".gitmodules", ".h
 pub(super) fn new(args: &NewArgs) -> Result<ExitCode, Error> {
     check_name(&args.name).map_err(|error| Error::setup(error.to_string()))?;
     if let Some(file) = taken(&args.name, args.lang) {
-        let what = format!("`{}` is no name for a scenario here: the file `{file}` needs it; take another", args.name);
+        let what = format!(
+            "`{}` cannot be the scenario's name here: the file `{file}` needs it; choose another one",
+            args.name
+        );
         return Err(Error::setup(what));
     }
     let folder = args.dir.clone().unwrap_or_else(|| PathBuf::from(&args.name));
     let problem = |error: io::Error| match error.kind() {
         io::ErrorKind::DirectoryNotEmpty => Error::setup(format!(
-            "`{}` is not empty; nothing was written: name another folder with `--dir`",
+            "`{}` is not empty; nothing was written; choose another folder with `--dir`",
             shown(&folder)
         )),
         io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => Error::setup(format!(
-            "`{}` is, or lies in, a file; nothing was written: name another folder with `--dir`",
+            "`{}` is a file, or is inside one; nothing was written; choose another folder with `--dir`",
             shown(&folder)
         )),
         _ => Error::setup(format!("cannot write `{}`: {error}", shown(&folder))),

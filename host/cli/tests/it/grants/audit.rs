@@ -72,7 +72,7 @@ fn what_is_denied_stays_denied_and_is_not_proposed() {
     assert!(audit.contains("\"allowed\":false") && audit.contains(&server.origin()), "{audit}");
     let policy = fs::read_to_string(one.suite.last_run().unwrap().join("policy.toml")).unwrap();
     assert!(policy.contains(&format!("# denied, so not proposed: http = [\"{}\"]", server.origin())), "{policy}");
-    assert!(policy.contains("# granted, but not used as it stands: env = [\"UNUSED\"]"), "{policy}");
+    assert!(policy.contains("# granted, but not used in this form: env = [\"UNUSED\"]"), "{policy}");
     assert!(policy.lines().all(|line| !line.starts_with("http")), "{policy}");
 }
 

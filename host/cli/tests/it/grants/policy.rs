@@ -88,7 +88,7 @@ fn inspect_shows_what_could_be_reached_and_a_policy_that_is_accepted() {
     let human = one.suite.host(["inspect", plugin.to_str().unwrap(), "--policy", &allowing]);
     human.exits(0);
     for part in
-        ["HTTP requests: only to hosts that the grant `http` names", "`tcp`: \"127.0.0.1:1\"", "`http`: nothing"]
+        ["HTTP requests: only to hosts that the grant `http` allows", "`tcp`: \"127.0.0.1:1\"", "`http`: nothing"]
     {
         assert!(human.stdout.contains(part), "{part}: {}", human.stdout);
     }

@@ -22,7 +22,7 @@ pub(super) fn find_run(named: Option<&OsStr>, output: &Path) -> Result<PathBuf, 
             let output = shown(output);
             Error::setup(match newest {
                 Some(newest) => format!(
-                    "there is no latest run in {output}: the last `host run` did not begin; name an earlier one \
+                    "there is no latest run in {output}: the last `host run` did not start; name an earlier one \
                      (`host regrade {}`)",
                     one_line(&newest)
                 ),
@@ -35,7 +35,7 @@ pub(super) fn find_run(named: Option<&OsStr>, output: &Path) -> Result<PathBuf, 
     let path = Path::new(named);
     if path.extension().is_some_and(|extension| extension == "wasm") || path.is_file() {
         return Err(Error::setup(format!(
-            "`{name}` is no run directory: name the run before the plugins (`host regrade latest {name}`)"
+            "`{name}` is not a run directory: name the run before the plugins (`host regrade latest {name}`)"
         )));
     }
     let runs = output.join("runs");
@@ -49,7 +49,7 @@ pub(super) fn find_run(named: Option<&OsStr>, output: &Path) -> Result<PathBuf, 
         );
         let near = nearest(&named.to_string_lossy(), known.iter().map(String::as_str));
         let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        Error::setup(format!("there is no run `{name}` in {}, and no such folder{near}", shown(&runs)))
+        Error::setup(format!("there is no run `{name}` in {}, and no folder of that name{near}", shown(&runs)))
     })
 }
 
@@ -70,7 +70,7 @@ pub(super) fn recorded_plugins(run: &RecordedRun, cwd: &Path, base: &Path) -> Re
         return Ok(names);
     }
     Err(Error::setup(format!(
-        "of the run's plugins {} cannot be found from here; name the plugins to grade with (`host regrade {} PLUGIN...`)",
+        "cannot find {} of the run's plugins from here; name the plugins to grade with (`host regrade {} PLUGIN...`)",
         few(&gone),
         run.id
     )))

@@ -47,35 +47,35 @@ pub(super) struct RanTrial {
 /// A run cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RunError {
-    #[error("cannot read {}; is its folder a run directory?", path.display())]
+    #[error("cannot read {}; check that its folder is a run directory", path.display())]
     Read {
         path: PathBuf,
         #[source]
         source: io::Error,
     },
-    #[error("{} is no event log: its first line is no `run-started`", path.display())]
+    #[error("{} is not an event log: its first line is not a `run-started` event", path.display())]
     NoLog { path: PathBuf },
-    #[error("{} is empty: the run was killed before it began", path.display())]
+    #[error("{} is empty: the run was killed before it started", path.display())]
     Empty { path: PathBuf },
     #[error(
         "{} has schema {schema}, but this host reads schema {SCHEMA_VERSION}; use the `host` that recorded the run",
         path.display()
     )]
     Schema { path: PathBuf, schema: u64 },
-    #[error("{} cannot be read", path.display())]
+    #[error("cannot read {}", path.display())]
     Log {
         path: PathBuf,
         #[source]
         source: ReadError,
     },
     #[error(
-        "{} keeps nothing that could be graded again: it was recorded by an older `host`, or is incomplete; run it \
-         again with `host run`", folder.display()
+        "{} has no recorded sessions to grade: an older `host` wrote it, or it is incomplete; run the scenarios again \
+         with `host run`", folder.display()
     )]
     NothingKept { folder: PathBuf },
-    #[error("{} is reached through a link; a run directory has none", path.display())]
+    #[error("{} is behind a symbolic link; a run directory has none", path.display())]
     Link { path: PathBuf },
-    #[error("{} cannot be used: {reason}", path.display())]
+    #[error("cannot use {}: {reason}", path.display())]
     Fixtures { path: PathBuf, reason: String },
 }
 
@@ -138,7 +138,7 @@ impl RecordedRun {
     pub(super) fn fixture(&self, trial: &RanTrial) -> Result<Option<FixtureImage>, String> {
         match self.fixtures.get(&(trial.info.plugin.clone(), trial.info.name.clone())) {
             None => Ok(None),
-            Some(KeptFixture::Lost { reason }) => Err(format!("its fixture was not kept: {reason}")),
+            Some(KeptFixture::Lost { reason }) => Err(format!("its fixture was not saved: {reason}")),
             Some(KeptFixture::Kept { file, bytes }) => {
                 Ok(Some(FixtureImage { path: self.folder.join(FIXTURES_FOLDER).join(file), bytes: *bytes }))
             }
@@ -177,7 +177,7 @@ fn read_fixtures(folder: &Path) -> Result<HashMap<(String, String), KeptFixture>
         serde_json::from_reader(BufReader::new(file.take(MAX_BYTES))).map_err(|error| unusable(error.to_string()))?;
     if value["schema"].as_u64() != Some(u64::from(REPLAY_SCHEMA)) {
         return Err(unusable(format!(
-            "it was recorded in version {}, but this host replays version {REPLAY_SCHEMA}; use the `host` that \
+            "it was recorded with version {}, but this host replays version {REPLAY_SCHEMA}; use the `host` that \
              recorded it",
             value["schema"]
         )));
@@ -188,7 +188,7 @@ fn read_fixtures(folder: &Path) -> Result<HashMap<(String, String), KeptFixture>
         if let KeptFixture::Kept { file, .. } = &fixture.kept
             && !matches!(Path::new(file).components().collect::<Vec<_>>()[..], [Component::Normal(_)])
         {
-            return Err(unusable(format!("`{}` is no name of a file beside it", file.escape_debug())));
+            return Err(unusable(format!("`{}` is not the name of a file next to it", file.escape_debug())));
         }
         fixtures.insert((fixture.plugin, fixture.scenario), fixture.kept);
     }

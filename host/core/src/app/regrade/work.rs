@@ -66,9 +66,9 @@ impl Work {
         let id = &trial.info.id;
         let never = |why: &str| Err(NotGraded::NeverRan(why.to_owned()));
         let outcome = match &trial.verdict {
-            None => return never("the run ended before it did"),
+            None => return never("the run ended before this trial"),
             Some(Verdict::Blocked { .. }) => return never("it never started"),
-            Some(Verdict::Cancelled { .. }) => return never("it was not played to its end"),
+            Some(Verdict::Cancelled { .. }) => return never("its session was not recorded to the end"),
             Some(Verdict::Pass | Verdict::Flaky { .. } | Verdict::Xpass { .. }) => Outcome::Pass,
             Some(Verdict::Xfail { fault: Some(fault), .. }) => Outcome::Fault(fault.clone()),
             Some(Verdict::Fail { findings, .. } | Verdict::Xfail { findings, .. }) => {
@@ -124,10 +124,10 @@ fn scenario_of<'a>(trial: &RanTrial, suite: &'a Suite) -> Result<&'a Scenario, N
     let named: Vec<&Scenario> = suite.scenarios.iter().filter(|scenario| scenario.name == trial.info.name).collect();
     let label = |scenario: &Scenario| suite.plugins.get(scenario.plugin.0).map(|plugin| plugin.file.label.as_str());
     match named[..] {
-        [] => Err(NotGraded::Gone(format!("no plugin contains a scenario `{}` any more", trial.info.name))),
+        [] => Err(NotGraded::Gone(format!("no plugin contains the scenario `{}` now", trial.info.name))),
         [scenario] => Ok(scenario),
         _ => named.into_iter().find(|scenario| label(scenario) == Some(trial.info.plugin.as_str())).ok_or_else(|| {
-            NotGraded::Gone(format!("several plugins contain a scenario `{}`; name one of them", trial.info.name))
+            NotGraded::Gone(format!("several plugins contain the scenario `{}`; name one of them", trial.info.name))
         }),
     }
 }
@@ -188,7 +188,7 @@ pub(super) fn compare(
         (Some(why), _) => ComparisonKind::Stands { recorded, why: why.clone() },
         (None, _) if matches!(now, Verdict::Cancelled { .. }) => ComparisonKind::LeftOut {
             recorded: Some(recorded),
-            why: "this was interrupted before it was graded".into(),
+            why: "the run was interrupted before this trial was graded".into(),
         },
         // If something else came first, that is the verdict.
         (None, Some(how)) if matches!(&now, Verdict::Fault(fault) if fault.message.contains(&how)) => {

@@ -59,7 +59,7 @@ impl<'a> Cleanup<'a> {
     /// Some may be left.
     pub(super) async fn redact(&mut self) -> Result<(), Fault> {
         let scrubbed =
-            with_retries("taking secrets out of the artifacts", || self.artifacts.redact(&self.folder, &self.redactor));
+            with_retries("redacting secrets in the artifacts", || self.artifacts.redact(&self.folder, &self.redactor));
         let scrubbed = scrubbed.await;
         self.scrubbed(scrubbed)
     }
@@ -99,7 +99,7 @@ impl Drop for Cleanup<'_> {
 
 fn release(workspace: &Workspace, dirs: &AttemptDirs, unwatched: bool) -> Result<Option<PathBuf>, Fault> {
     workspace.release(dirs, unwatched).map_err(|error| {
-        Fault::of_host(format_args!("cannot remove {}, which must be removed by hand", dirs.base.display()), &error)
+        Fault::of_host(format_args!("cannot remove {}; remove it yourself", dirs.base.display()), &error)
     })
 }
 
@@ -108,7 +108,7 @@ async fn with_retries<T>(what: impl fmt::Display, mut step: impl FnMut() -> Resu
     let mut waits = RETRY_DELAYS.into_iter();
     loop {
         let done = catch_panic_now(|| block_in_place(&mut step)).unwrap_or_else(|words| {
-            Err(Fault::new(FaultClass::Internal, format!("{what} panicked: {words}; this is a bug of host")))
+            Err(Fault::new(FaultClass::Internal, format!("{what} panicked: {words}; this is a bug in host")))
         });
         match (done, waits.next()) {
             (Err(fault), Some(wait)) if fault.is_shortage() => tokio::time::sleep(wait).await,
@@ -141,7 +141,11 @@ impl UnredactedFolders {
                 left.push(format!("{} ({error})", folder.display()));
             }
         }
-        if left.is_empty() { Ok(()) } else { Err(format!("secrets may be left, remove by hand: {}", left.join(", "))) }
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("these may still contain secrets, remove them yourself: {}", left.join(", ")))
+        }
     }
 }
 

@@ -92,7 +92,7 @@ impl Dispatcher<'_> {
     pub(super) fn attempt_finished(&mut self, index: usize, mut record: AttemptRecord) {
         if let (Outcome::Cancelled { reason }, None) = (&record.outcome, &self.interrupted) {
             // It would count as neither failed nor passed.
-            let what = format!("the attempt ended as cancelled ({reason}), but nothing cancelled the run");
+            let what = format!("the attempt was cancelled ({reason}), but the run was not");
             record.outcome = Outcome::Fault(internal_fault(&what, None));
         }
         let state = &mut self.trials[index];
@@ -173,10 +173,10 @@ impl Dispatcher<'_> {
 /// The fault of a task that ended as it must not.
 fn internal_fault(what: &str, why: Option<String>) -> Fault {
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-    Fault::new(FaultClass::Internal, format!("{what}{why}; this is a bug of host"))
+    Fault::new(FaultClass::Internal, format!("{what}{why}; this is a bug in host"))
 }
 
 fn task_failure(error: JoinError) -> String {
     // The message of the panic is not shown: it may quote secrets that are not known here.
-    if error.is_panic() { "it panicked".into() } else { "its task is gone".into() }
+    if error.is_panic() { "it panicked".into() } else { "its task ended".into() }
 }

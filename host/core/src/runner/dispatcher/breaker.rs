@@ -73,7 +73,7 @@ impl Breaker {
         broken.then(|| match self.bound {
             1 => format!("a trial ended as {}: {last}", fault.class),
             bound => {
-                format!("{bound} trials in a row could not work with the agent, the last as {}: {last}", fault.class)
+                format!("the agent failed in {bound} consecutive trials, the last as {}: {last}", fault.class)
             }
         })
     }
@@ -98,7 +98,7 @@ mod tests {
         let short = breaker.ended(1, &fault(FaultClass::Resources), Setup::Plain);
         assert_eq!(short, None, "a short machine is no better or worse");
         let why = breaker.ended(2, &fault(FaultClass::Launch), Setup::Plain).unwrap();
-        assert_eq!(why, "3 trials in a row could not work with the agent, the last as launch: not logged in");
+        assert_eq!(why, "3 consecutive trials, the last as launch: not logged in");
     }
 
     #[test]

@@ -54,8 +54,8 @@ impl Log {
 
     fn cut(&self) -> EventKind {
         let reason = format!(
-            "the log has more than {} bytes; from here on events of sessions and reports are left out, and findings are \
-             cut; the artifacts of each attempt have them",
+            "the log exceeds {} bytes; from here on, it omits events of sessions and reports and shortens findings; \
+             the artifacts of each attempt have them in full",
             self.bound
         );
         EventKind::LogCut { reason, left_out: self.left_out }

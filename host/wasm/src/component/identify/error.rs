@@ -14,30 +14,30 @@ pub enum IdentifyError {
     #[error("is empty; build it again")]
     Empty,
     /// Not WebAssembly.
-    #[error("is no WebAssembly but {what}; give a `.wasm` component or core module")]
+    #[error("is not WebAssembly but {what}; pass a `.wasm` component or core module")]
     NotWasm {
         /// What it looks like.
         what: &'static str,
     },
     /// WebAssembly in the text format.
-    #[error("is WebAssembly text; turn it into a binary first, for example with `wasm-tools parse`")]
+    #[error("is WebAssembly text; convert it to binary first, for example with `wasm-tools parse`")]
     Text,
     /// It does not validate.
-    #[error("is damaged or uses WebAssembly that this host does not know: {source}")]
+    #[error("is damaged, or uses WebAssembly features that this host does not know: {source}")]
     Invalid {
         /// The validator's error.
         #[source]
         source: wasmparser::BinaryReaderError,
     },
     /// It needs WebAssembly proposals that the engine does not run.
-    #[error("uses {proposals} of WebAssembly, which this host does not run; build it without")]
+    #[error("uses {proposals} of WebAssembly, which this host does not support; build it without")]
     Proposals {
         /// The proposals, as text.
         proposals: String,
     },
     /// Its `_start` has the wrong type.
     #[error(
-        "is a core module whose `_start` {problem}; that of a command is a function that takes and returns nothing"
+        "is a core module whose `_start` {problem}; a command's `_start` is a function without parameters and results"
     )]
     Start {
         /// What is wrong with it.
@@ -63,10 +63,10 @@ pub enum IdentifyError {
     Library,
     /// It has imports from somewhere else.
     #[error(
-        "is a core module that imports `{}`, which is no WASI 0.1; {}",
+        "is a core module that imports `{}`, which is not part of WASI 0.1; {}",
         module.escape_debug(),
         if module.contains([':', '/']) {
-            "name the WIT that has it: `host componentize FILE --world WIT -o OUT`"
+            "name the WIT that defines it: `host componentize FILE --world WIT -o OUT`"
         } else {
             "build it for wasm32-wasip1 or wasm32-wasip2"
         }
@@ -77,8 +77,9 @@ pub enum IdentifyError {
     },
     /// A core module whose embedded world is neither a plugin's nor a command's.
     #[error(
-        "is a core module of another world: it exports {exports}; a plugin exports `{SCENARIOS}@0.1.0#list` and `#run`, a \
-         command `_start`; build it against the world `plugin` of `wit/`, or as a command (with `main`)"
+        "is a core module of another world: it exports {exports}, but a plugin exports `{SCENARIOS}@0.1.0#list` and \
+         `#run`, and a command exports `_start`; build it against the world `plugin` of `wit/`, or as a command (with \
+         `main`)"
     )]
     OtherCoreWorld {
         /// Its exports, as text.
@@ -86,8 +87,7 @@ pub enum IdentifyError {
     },
     /// A component of another world.
     #[error(
-        "is a component of another world: it exports {exports}; a plugin exports `{SCENARIOS}` \
-         or `wasi:cli/run`"
+        "is a component of another world: it exports {exports}, but a plugin exports `{SCENARIOS}` or `wasi:cli/run`"
     )]
     OtherWorld {
         /// Its exports, as text.
@@ -95,9 +95,9 @@ pub enum IdentifyError {
     },
     /// It is an HTTP server.
     #[error(
-        "is a {form} of another world, an HTTP server: it exports `{}`, and answers the requests that a server program such as \
-         `wasmtime serve` gives it; `host` runs no servers, only plugins, which export `{SCENARIOS}` or `wasi:cli/run`. \
-         To test it, serve it, and write a plugin that sends it requests with the grant `http`",
+        "is a {form} of another world, an HTTP server: it exports `{}`, which needs a server program such as \
+         `wasmtime serve`; `host` runs only plugins, which export `{SCENARIOS}` or `wasi:cli/run`. To test the \
+         server, serve it, and write a plugin that sends it requests with the grant `http`",
         export.escape_debug()
     )]
     HttpServer {
@@ -108,7 +108,7 @@ pub enum IdentifyError {
     },
     /// It is for another version of the contract.
     #[error(
-        "is a plugin for {}, but this host speaks `{CONTRACT_VERSION}.x`; {}",
+        "is a plugin for {}, but this host supports `{CONTRACT_VERSION}.x`; {}",
         versioned("scenario:host", version),
         if *newer { "update `host`" } else { "build the plugin against the current `wit/`" }
     )]

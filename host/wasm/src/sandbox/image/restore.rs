@@ -76,13 +76,13 @@ fn open_image(image: &Path, bytes: u64, limits: ImageLimits) -> io::Result<File>
     let file = File::from(openat(CWD, image, flags, Mode::empty())?);
     let metadata = file.metadata()?;
     if !metadata.is_file() {
-        return Err(invalid("it is no regular file"));
+        return Err(invalid("it is not a regular file"));
     }
     if metadata.len() != bytes {
         return Err(invalid(format!("it has {} bytes, not the {bytes} that were written", metadata.len())));
     }
     if bytes > limits.bytes.saturating_add(ENTRY_OVERHEAD.saturating_mul(limits.entries as u64)) {
-        return Err(invalid("it is larger than an image can be"));
+        return Err(invalid("it is larger than the maximum of an image"));
     }
     Ok(file)
 }
@@ -97,12 +97,12 @@ fn scan(file: &File, parts: &[Part<'_>], limits: ImageLimits) -> io::Result<Hash
         entries += 1;
         bytes = bytes.saturating_add(entry.size());
         if entries > limits.entries || bytes > limits.bytes || path.components().count() > limits.depth + 1 {
-            return Err(invalid("it holds more than an image can"));
+            return Err(invalid("it has more entries or bytes than an image may have"));
         }
         match entry.header().entry_type() {
             EntryType::Directory => drop(folders.insert((part, path))),
             EntryType::Regular | EntryType::Symlink | EntryType::Fifo if !path.as_os_str().is_empty() => {}
-            other => return Err(invalid(format!("it holds an entry of type {other:?}"))),
+            other => return Err(invalid(format!("it has an entry of type {other:?}"))),
         }
     }
     Ok(folders)
@@ -110,7 +110,7 @@ fn scan(file: &File, parts: &[Part<'_>], limits: ImageLimits) -> io::Result<Hash
 
 /// Splits the name of an entry into its part and the path in it.
 fn split_name(name: &[u8], parts: &[Part<'_>]) -> io::Result<(usize, PathBuf)> {
-    let bad = || invalid(format!("the name `{}` cannot be used", name.escape_ascii()));
+    let bad = || invalid(format!("the name `{}` is not allowed", name.escape_ascii()));
     let mut components = Path::new(OsStr::from_bytes(name)).components();
     let Some(Component::Normal(first)) = components.next() else { return Err(bad()) };
     let part = parts.iter().position(|part| first == part.name).ok_or_else(bad)?;
@@ -187,7 +187,7 @@ fn fill(file: &File, parts: &[Part<'_>]) -> io::Result<()> {
                 modes.push((part, path, mode));
             }
             EntryType::Symlink => {
-                let target = entry.link_name_bytes().ok_or_else(|| invalid("a link leads nowhere"))?;
+                let target = entry.link_name_bytes().ok_or_else(|| invalid("a symbolic link is dangling"))?;
                 symlinkat(OsStr::from_bytes(&target), &directory, name)?;
             }
             EntryType::Fifo => mknodat(&directory, name, FileType::Fifo, mode, 0)?,

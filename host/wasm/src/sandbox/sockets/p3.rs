@@ -113,7 +113,7 @@ fn add_udp<T: HasSandbox + 'static>(types: &mut LinkerInstance<'_, T>) -> wasmti
         |store: &Accessor<T>, (socket,): (Resource<UdpSocket>,)| {
             Box::pin(async move {
                 // A component may have any number of pending receives on one socket.
-                let _reservation = network_of(store).reserve(DATAGRAM_BYTES, "datagrams that are waited for")?;
+                let _reservation = network_of(store).reserve(DATAGRAM_BYTES, "datagrams that it waits for")?;
                 let sockets = store.with_getter::<WasiSockets>(T::sockets);
                 returned(<WasiSockets as HostUdpSocketWithStore<T>>::receive(&sockets, socket).await)
             })

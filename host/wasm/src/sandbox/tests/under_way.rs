@@ -48,7 +48,7 @@ fn pending_requests_count_toward_the_memory_limit() {
     assert!(third.is_some() && violations.breached().is_none(), "a place that is left is free");
     assert!(permit().is_none());
     let fault = violations.breached().unwrap();
-    assert!(fault.message.contains("requests that are under way; its limit `max-memory` is 307200"), "{fault}");
+    assert!(fault.message.contains("requests in progress; its limit `max-memory` is 307200"), "{fault}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
