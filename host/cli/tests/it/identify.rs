@@ -52,7 +52,7 @@ fn component(text: &str) -> Vec<u8> {
 
 #[test]
 fn garbage() {
-    host_snapshot!(refused([0xff, 0x00, 0x12, 0x99]), @"error: `given.wasm` is no WebAssembly but unknown bytes; pass a `.wasm` component or core module");
+    host_snapshot!(refused([0xff, 0x00, 0x12, 0x99]), @"error: `given.wasm` is not WebAssembly but unknown bytes; pass a `.wasm` component or core module");
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn an_empty_file() {
 
 #[test]
 fn text() {
-    host_snapshot!(refused("hello\n"), @"error: `given.wasm` is no WebAssembly but text; pass a `.wasm` component or core module");
+    host_snapshot!(refused("hello\n"), @"error: `given.wasm` is not WebAssembly but text; pass a `.wasm` component or core module");
 }
 
 #[test]
@@ -72,12 +72,12 @@ fn webassembly_text() {
 
 #[test]
 fn a_native_program() {
-    host_snapshot!(refused(fs::read(host_binary()).unwrap()), @"error: `given.wasm` is no WebAssembly but a native program of this system; pass a `.wasm` component or core module");
+    host_snapshot!(refused(fs::read(host_binary()).unwrap()), @"error: `given.wasm` is not WebAssembly but a native program of this system; pass a `.wasm` component or core module");
 }
 
 #[test]
 fn a_script() {
-    host_snapshot!(refused("#!/bin/sh\nexit\n"), @"error: `given.wasm` is no WebAssembly but a script; pass a `.wasm` component or core module");
+    host_snapshot!(refused("#!/bin/sh\nexit\n"), @"error: `given.wasm` is not WebAssembly but a script; pass a `.wasm` component or core module");
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_core_module_without_start() {
 #[test]
 fn a_core_module_for_something_else() {
     let module = "(module (import \"env\" \"f\" (func)) (func (export \"_start\")))";
-    host_snapshot!(refused(component(module)), @"error: `given.wasm` is a core module that imports `env`, which is no WASI 0.1; build it for wasm32-wasip1 or wasm32-wasip2");
+    host_snapshot!(refused(component(module)), @"error: `given.wasm` is a core module that imports `env`, which is not part of WASI 0.1; build it for wasm32-wasip1 or wasm32-wasip2");
 }
 
 #[test]
@@ -131,7 +131,7 @@ fn a_core_module_whose_memory_has_other_addresses_or_is_shared() {
                 (memory (export \"memory\") {memory}) (func (export \"_start\")))"
         ))
     };
-    host_snapshot!(refused(module("i64 1")), @"error: `given.wasm` is a core module that exports as `memory` one of 64-bit addresses as `memory`; WASI 0.1 needs a memory with 32-bit addresses there");
+    host_snapshot!(refused(module("i64 1")), @"error: `given.wasm` is a core module that exports a memory with 64-bit addresses as `memory`; WASI 0.1 needs a memory with 32-bit addresses there");
     host_snapshot!(refused(module("1 1 shared")), @"error: `given.wasm` uses the threads proposal of WebAssembly, which this host does not support; build it without");
 }
 
@@ -155,7 +155,7 @@ fn module_that_overflows_the_encoder() -> Vec<u8> {
 
 #[test]
 fn a_core_module_that_overflows_the_encoder_s_stack_does_not_take_the_host_with_it() {
-    host_snapshot!(refused(module_that_overflows_the_encoder()), @"error: `given.wasm` cannot be compiled: the compiler ended by SIGABRT");
+    host_snapshot!(refused(module_that_overflows_the_encoder()), @"error: `given.wasm` cannot be compiled: the compiler was ended by SIGABRT");
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn a_server_of_http() {
 #[test]
 fn a_plugin_for_a_newer_host() {
     let newer = "(component (instance $i) (export \"scenario:host/scenarios@0.2.0\" (instance $i)))";
-    host_snapshot!(refused(component(newer)), @"error: `given.wasm` is a plugin for `scenario:host@0.2.0`, but this host speaks `0.1.x`; update `host`");
+    host_snapshot!(refused(component(newer)), @"error: `given.wasm` is a plugin for `scenario:host@0.2.0`, but this host supports `0.1.x`; update `host`");
 }
 
 #[test]
@@ -333,7 +333,7 @@ fn a_plugin_that_lists_a_clause_with_a_bad_code() {
 #[test]
 fn a_plugin_that_needs_an_unknown_grant() {
     let needing = Listed { needs: &["launch-missiles"], ..named("one") };
-    host_snapshot!(refused(plugin_listing(&[needing])), @"error: `given.wasm` says that `one` needs the grant `launch-missiles`, which this host does not have (it has `session`, `http`, `tcp`, `udp`, `listen`, `env`, `deterministic`); correct the name, or update `host`");
+    host_snapshot!(refused(plugin_listing(&[needing])), @"error: `given.wasm` requests the grant `launch-missiles` for `one`, which this host does not have (it has `session`, `http`, `tcp`, `udp`, `listen`, `env`, `deterministic`); correct the name, or update `host`");
 }
 
 #[test]
@@ -354,7 +354,7 @@ fn a_list_that_fills_memory() {
     let growing = "(loop (drop (memory.grow (i32.const 16))) (br 0))";
     host_snapshot!(refused(typed_module(&[named("one")], growing, "", "")), @"
     error: `given.wasm` fails to list its scenarios: error while executing at wasm backtrace:
-        0: [OFFSET] - <unknown>!<wasm function 1>: the component wants 268500992 bytes of memory; its limit `max-memory` is 268435456
+        0: [OFFSET] - <unknown>!<wasm function 1>: the component requests 268500992 bytes of memory; its limit `max-memory` is 268435456
     ");
 }
 
@@ -374,14 +374,14 @@ fn a_list_that_fills_tables_outside_of_the_pool() {
     let plugin = typed_module(&[named("one")], growing, "", "(table 30000 funcref)");
     host_snapshot!(refused(plugin), @"
     error: `given.wasm` fails to list its scenarios: error while executing at wasm backtrace:
-        0: [OFFSET] - <unknown>!<wasm function 1>: the component wants 1030000 table elements; its limit `max-table-elements` is 1000000
+        0: [OFFSET] - <unknown>!<wasm function 1>: the component requests 1030000 table elements; its limit `max-table-elements` is 1000000
     ");
 }
 
 #[test]
 fn memories_are_counted_together_while_a_plugin_lists() {
     let memories: String = (0..64).map(|_| "(memory 1024)").collect();
-    host_snapshot!(refused(typed_module(&[named("one")], "", "", &memories)), @"error: `given.wasm` fails to list its scenarios: the component wants 268500992 bytes of memory; its limit `max-memory` is 268435456");
+    host_snapshot!(refused(typed_module(&[named("one")], "", "", &memories)), @"error: `given.wasm` fails to list its scenarios: the component requests 268500992 bytes of memory; its limit `max-memory` is 268435456");
 }
 
 #[test]

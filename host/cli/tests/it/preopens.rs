@@ -255,7 +255,7 @@ fn fixtures_under_other_names_are_no_strays_where_they_are_used() {
     folders    1
     plugins    1
     scenarios  calls
-    sound, with 1 warning
+    valid, with 1 warning
     ----- stderr -----
     warning: scenarios/calls/files is not read; did you mean `root`?
     ");
@@ -268,7 +268,7 @@ fn fixtures_under_other_names_are_no_strays_where_they_are_used() {
     folders    1
     plugins    1
     scenarios  calls
-    sound
+    valid
     ----- stderr -----
     ");
 }

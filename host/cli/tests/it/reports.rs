@@ -73,7 +73,7 @@ const DIFFERS: &str = "args = [\"show\"]\n[expect]\nexit-code = 5\nstderr = \"so
 fn a_person_sees_one_failure_with_its_findings() {
     let suite = suite(&[("beta", ""), ("gamma", DIFFERS)]);
     let _redacted = redacted();
-    insta::assert_snapshot!(seen(&suite.host(["run", "-j", "1"])), @r"
+    insta::assert_snapshot!(seen(&suite.host(["run", "-j", "1"])), @"
        Running 3 trials from 1 plugin in lane scripted, one at a time (run RUN)
         Canary scripted/alpha
           PASS [    TIME] scripted/alpha (canary)
@@ -84,7 +84,7 @@ fn a_person_sees_one_failure_with_its_findings() {
           FAIL [    TIME] scripted/gamma
                │ exit-code: the command exited with 0, not 5
                │     stderr: told on stderr
-               │ stderr: stderr is not what is expected
+               │ stderr: stderr is not as expected
                │     from line 1:
                │     - something else
                │     + told on stderr
@@ -93,7 +93,7 @@ fn a_person_sees_one_failure_with_its_findings() {
           FAIL [    TIME] scripted/gamma
                │ exit-code: the command exited with 0, not 5
                │     stderr: told on stderr
-               │ stderr: stderr is not what is expected
+               │ stderr: stderr is not as expected
                │     from line 1:
                │     - something else
                │     + told on stderr
@@ -104,11 +104,11 @@ fn a_person_sees_one_failure_with_its_findings() {
     exit Some(100)
     ");
     let quiet = suite.host(["run", "-j", "1", "--quiet"]);
-    insta::assert_snapshot!(seen(&quiet), @r"
+    insta::assert_snapshot!(seen(&quiet), @"
           FAIL [    TIME] scripted/gamma
                │ exit-code: the command exited with 0, not 5
                │     stderr: told on stderr
-               │ stderr: stderr is not what is expected
+               │ stderr: stderr is not as expected
                │     from line 1:
                │     - something else
                │     + told on stderr

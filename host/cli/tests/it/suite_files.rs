@@ -241,7 +241,7 @@ fn what_the_suite_names_in_vain_is_told_also_beside_a_plugin_that_is_named() {
     folders    2
     plugins    1
     scenarios  calls
-    sound, with 2 warnings
+    valid, with 2 warnings
     ----- stderr -----
     warning: scenarios/suite.toml:1:12: `nope/*.wasm` matches no file; build the plugins first, or correct the pattern
       |
@@ -256,7 +256,7 @@ fn what_the_suite_names_in_vain_is_told_also_beside_a_plugin_that_is_named() {
 
     suite.file("scenarios/suite.toml", "plugins = [\"[.wasm\"]\n");
     host_snapshot!(refused(&suite), @r#"
-    error: scenarios/suite.toml:1:12: `[.wasm` is no pattern: Pattern syntax error near position [N]: invalid range pattern
+    error: scenarios/suite.toml:1:12: `[.wasm` is not a valid pattern: Pattern syntax error near position [N]: invalid range pattern
       |
     1 | plugins = ["[.wasm"]
       |            ^^^^^^^^

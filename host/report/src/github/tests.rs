@@ -229,7 +229,7 @@ fn a_broken_lane_and_a_halt_are_annotated() {
 
     > ⚠️ --no-canary: no canary vouches for a lane
 
-    > ⚠️ lane claude broke: 2 consecutive trials, the last as launch: not logged in
+    > ⚠️ lane claude broke: 2 trials in a row could not work with the agent, the last as launch: not logged in
 
     > ⚠️ halted: 2 trials have failed, and \`max-fail\` is 2
     ");

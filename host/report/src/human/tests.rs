@@ -436,7 +436,7 @@ fn a_shortage_shows_the_lowered_job_count() {
 
 #[test]
 fn a_broken_lane_a_status_and_a_halt() {
-    insta::assert_snapshot!(rendered(&sample::broken_lane_and_halt()), @r"
+    insta::assert_snapshot!(rendered(&sample::broken_lane_and_halt()), @"
        Running 6 trials from 3 plugins in lanes claude, pi, up to 16 at once (run 20261122-231500-abcd)
        WARNING --no-canary: no canary vouches for a lane; if one is broken, every trial in it runs and pays
           Open lane claude without its canary: 3 trials start
@@ -452,8 +452,8 @@ fn a_broken_lane_a_status_and_a_halt() {
                           claude/two (attempt 2) starts in 4.90s
                [   0.16s] pi/one  calls Bash
          Start claude/two (attempt 2)
-        Broken lane claude: 2 consecutive trials, the last as launch: not logged in; nothing more of it starts
-       BLOCKED            claude/three: 2 consecutive trials, the last as launch: not logged in
+        Broken lane claude: 2 trials in a row could not work with the agent, the last as launch: not logged in; nothing more of it starts
+       BLOCKED            claude/three: 2 trials in a row could not work with the agent, the last as launch: not logged in
          FAULT [   0.14s] claude/two (after 2 attempts)
                │ launch: not logged in
                │ attempt 1: crash (gone)
@@ -470,7 +470,7 @@ fn a_broken_lane_a_status_and_a_halt() {
                │ attempt 1: crash (gone)
     ────────────────────────────────────────────────
        Summary 1 passed, 1 blocked, 2 faults, 2 cancelled in 6.00s
-               broken: lane claude: 2 consecutive trials, the last as launch: not logged in
+               broken: lane claude: 2 trials in a row could not work with the agent, the last as launch: not logged in
                halted: 2 trials have failed, and `max-fail` is 2
                one after another 6.19s; longest pi/one 6.00s
                fan-out of lane claude: 2 trials in 5.10s, 36.43× its longest trial
@@ -541,7 +541,7 @@ fn quiet_shows_alerts_and_early_ends_once() {
                fan-out of lane claude: 4 trials in 1m 30s, 180.40× its longest trial
                run directory .host/runs/20261122-231500-abcd
     ");
-    insta::assert_snapshot!(told_with(&sample::broken_lane_and_halt(), at(Verbosity::Quiet)), @r"
+    insta::assert_snapshot!(told_with(&sample::broken_lane_and_halt(), at(Verbosity::Quiet)), @"
        WARNING --no-canary: no canary vouches for a lane; if one is broken, every trial in it runs and pays
          FAULT [   0.05s] claude/one (canary)
                │ launch: not logged in
@@ -549,14 +549,14 @@ fn quiet_shows_alerts_and_early_ends_once() {
         Status [   0.16s] 1 running, 1 to be tried again, 3 waiting, 1 finished
                           claude/two (attempt 2) starts in 4.90s
                [   0.16s] pi/one  calls Bash
-        Broken lane claude: 2 consecutive trials, the last as launch: not logged in; nothing more of it starts
+        Broken lane claude: 2 trials in a row could not work with the agent, the last as launch: not logged in; nothing more of it starts
          FAULT [   0.14s] claude/two (after 2 attempts)
                │ launch: not logged in
                │ attempt 1: crash (gone)
           Halt 2 trials have failed, and `max-fail` is 2: nothing more starts
     ────────────────────────────────────────────────
        Summary 1 passed, 1 blocked, 2 faults, 2 cancelled in 6.00s
-               broken: lane claude: 2 consecutive trials, the last as launch: not logged in
+               broken: lane claude: 2 trials in a row could not work with the agent, the last as launch: not logged in
                halted: 2 trials have failed, and `max-fail` is 2
                one after another 6.19s; longest pi/one 6.00s
                fan-out of lane claude: 2 trials in 5.10s, 36.43× its longest trial

@@ -26,11 +26,11 @@ pub(in crate::cli) struct RunArgs {
 
     /// Play this scripted agent instead of the lane's, in scenarios that have one of this name
     #[arg(long = "agent", value_name = "NAME")]
-    agents: Vec<String>,
+    pub(in crate::cli) agents: Vec<String>,
 
     /// Start all trials without waiting for canaries
     #[arg(long)]
-    no_canary: bool,
+    pub(in crate::cli) no_canary: bool,
 
     /// Choose what happens if there is nothing to run
     #[arg(long, value_enum, default_value_t = NoTests::Fail, value_name = "ACTION")]
