@@ -119,10 +119,10 @@ impl TurnState {
             (Some(Ok(_)), AgentExit::Code(0)) => return None,
             (_, AgentExit::NotStarted(reason)) => return Some(Fault::of_launch(reason.clone())),
             (Some(Ok(_)), _) => {
-                let lost = "the end of its transcript may be lost";
-                (FaultClass::Crash, format!("the agent broke down after it had finished its turn: {exit}; {lost}"))
+                let lost = "the end of its transcript may be missing";
+                (FaultClass::Crash, format!("the agent crashed after it had finished its turn: {exit}; {lost}"))
             }
-            (None, _) => (FaultClass::Crash, format!("the agent ended without finishing its turn: {exit}")),
+            (None, _) => (FaultClass::Crash, format!("the agent exited without finishing its turn: {exit}")),
         };
         match String::from_utf8_lossy(&self.stderr).trim() {
             "" => message.push_str("; it wrote nothing to stderr"),
@@ -145,9 +145,9 @@ pub(crate) fn error_hint(stderr: &str) -> &'static str {
         "Disk quota exceeded",
     ];
     if PERMISSION_ERRORS.iter().any(|words| stderr.contains(words)) {
-        "\n(a confined agent reaches only what its lane lists: `allow-read`, `allow-write`, `allow-connect`)"
+        "\n(a confined agent can access only what its lane allows: `allow-read`, `allow-write`, `allow-connect`)"
     } else if SHORTAGE_ERRORS.iter().any(|words| stderr.contains(words)) {
-        "\n(the machine may have run out of something: see `resources` in docs/guides/troubleshooting.md, or lower `--jobs`)"
+        "\n(the machine may have run out of a resource: see `resources` in docs/guides/troubleshooting.md, or lower `--jobs`)"
     } else {
         ""
     }

@@ -19,7 +19,7 @@ impl fmt::Display for AgentExit {
             Self::Code(code) => write!(f, "exit code {code}"),
             Self::Signal(signal) => write!(f, "killed by signal {signal}{}", signal_name(*signal)),
             Self::NotStarted(reason) => f.write_str(reason),
-            Self::Unknown => f.write_str("its supervisor was killed, and it with it"),
+            Self::Unknown => f.write_str("its supervisor was killed, which killed the agent too"),
         }
     }
 }

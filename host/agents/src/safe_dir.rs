@@ -116,7 +116,7 @@ impl SafeDir {
         };
         let metadata = file.metadata()?;
         if !metadata.is_file() || metadata.len() > max_bytes {
-            return Err(io::Error::other(format!("it is no regular file of at most {max_bytes} bytes")));
+            return Err(io::Error::other(format!("it is not a regular file of at most {max_bytes} bytes")));
         }
         let mut text = String::new();
         file.take(max_bytes).read_to_string(&mut text)?;

@@ -209,7 +209,7 @@ pub fn confinement_available() -> Result<(), String> {
 fn missing_protection(version: i32, filters: bool) -> Option<String> {
     if version <= 0 {
         return Some(
-            "this kernel has no Landlock (Linux 5.13, built in and switched on), so nothing is confined".into(),
+            "this kernel does not support Landlock (Linux 5.13 or later, built in and enabled), so agents are not confined".into(),
         );
     }
     let open: Vec<&str> =
@@ -217,12 +217,12 @@ fn missing_protection(version: i32, filters: bool) -> Option<String> {
     let open = open.join(", ");
     let old = (version < COMPLETE_LANDLOCK).then(|| {
         format!(
-            "this kernel's Landlock is of version {version} and not {COMPLETE_LANDLOCK} (Linux 6.12): not confined is {open}"
+            "this kernel has Landlock version {version} instead of {COMPLETE_LANDLOCK} (Linux 6.12), which does not confine {open}"
         )
     });
     let unfiltered = (!filters).then(|| {
-        "this kernel does not filter system calls (seccomp): not confined are MPTCP, TCP without `connect`, the \
-         limits of other processes and keyrings"
+        "this kernel does not filter system calls (seccomp), so MPTCP, TCP without `connect`, the limits of \
+         other processes and keyrings are not confined"
             .to_owned()
     });
     match (old, unfiltered) {
@@ -232,7 +232,7 @@ fn missing_protection(version: i32, filters: bool) -> Option<String> {
 }
 
 fn ruleset(spec: &ConfinementSpec, program: &Path) -> Result<RulesetCreated, String> {
-    let mut ruleset = new_ruleset(spec).map_err(|error| format!("Landlock refuses the policy: {error}"))?;
+    let mut ruleset = new_ruleset(spec).map_err(|error| format!("Landlock rejects the confinement rules: {error}"))?;
     for path in system_paths::PROGRAMS {
         ruleset = allow(ruleset, Path::new(path), RUN_ACCESS, IfMissing::Skip)?;
     }
@@ -301,7 +301,8 @@ fn allow(
     access: BitFlags<AccessFs>,
     if_missing: IfMissing,
 ) -> Result<RulesetCreated, String> {
-    let refused = |error: &dyn std::fmt::Display| format!("cannot let the agent use {}: {error}", path.display());
+    let refused =
+        |error: &dyn std::fmt::Display| format!("cannot give the agent access to {}: {error}", path.display());
     let opened = match PathFd::new(path) {
         Ok(opened) => opened,
         Err(_) if if_missing == IfMissing::Skip => return Ok(ruleset),

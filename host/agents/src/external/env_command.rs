@@ -38,7 +38,7 @@ pub(super) fn is_env(interpreter: &Path) -> bool {
 /// Parses the `arguments` of an `env`. `variable` returns the values of variables that `-S` refers to.
 ///
 /// # Errors
-/// The text completes "cannot tell what FILE starts: …".
+/// The text completes "cannot determine which program FILE starts: …".
 pub(super) fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<String>,
@@ -72,7 +72,7 @@ pub(super) fn parse(
         parsed.env_args.extend(words.pop_front());
     }
     if words.is_empty() {
-        return Err("`env` is given no program".into());
+        return Err("`env` has no program to start".into());
     }
     parsed.command = words.into();
     Ok(parsed)
@@ -83,7 +83,7 @@ fn value(rest: &[u8], words: &mut VecDeque<OsString>, option: &str) -> Result<Os
     if !rest.is_empty() {
         return Ok(OsStr::from_bytes(rest).to_owned());
     }
-    words.pop_front().ok_or_else(|| format!("the option `{option}` of `env` lacks its value"))
+    words.pop_front().ok_or_else(|| format!("the option `{option}` of `env` needs a value"))
 }
 
 fn short_options(
@@ -108,7 +108,7 @@ fn short_options(
                 let text = value(rest, words, "-S")?;
                 return split_in_front(&text, words, variable);
             }
-            _ => return Err(format!("the option `-{}` of `env` is not known here", letters.escape_ascii())),
+            _ => return Err(format!("the option `-{}` of `env` is not supported", letters.escape_ascii())),
         }
     }
     Ok(())
@@ -125,7 +125,7 @@ fn long_option(
     const WITH_OPTIONAL: [&str; 3] = ["default-signal", "ignore-signal", "block-signal"];
     let equals = option.iter().position(|byte| *byte == b'=');
     let (name, given) = equals.map_or((option, None), |at| (&option[..at], Some(&option[at + 1..])));
-    let unknown = || format!("the option `--{}` of `env` is not known here", option.escape_ascii());
+    let unknown = || format!("the option `--{}` of `env` is not supported", option.escape_ascii());
     let all = PLAIN.iter().chain(&WITH_VALUE).chain(&WITH_OPTIONAL);
     // Like `getopt_long`, which accepts unique prefixes.
     let mut meant = all.filter(|known| known.as_bytes().starts_with(name) && !name.is_empty());
@@ -133,7 +133,7 @@ fn long_option(
     if WITH_VALUE.contains(known) {
         let value = match given {
             Some(given) => OsStr::from_bytes(given).to_owned(),
-            None => words.pop_front().ok_or_else(|| format!("the option `--{known}` of `env` lacks its value"))?,
+            None => words.pop_front().ok_or_else(|| format!("the option `--{known}` of `env` needs a value"))?,
         };
         if *known == "split-string" {
             return split_in_front(&value, words, variable);
@@ -204,10 +204,10 @@ fn split(text: &[u8], variable: &impl Fn(&str) -> Option<String>) -> Result<Vec<
                 let name = rest.strip_prefix(b"{").zip(end).and_then(|(name, end)| name.get(..end - 1));
                 let name = name.and_then(|name| std::str::from_utf8(name).ok());
                 let (Some(name), Some(end)) = (name, end) else {
-                    return Err("`-S` of `env` has a `$` that does not begin a `${NAME}`".into());
+                    return Err("`-S` of `env` has a `$` that does not start a `${NAME}`".into());
                 };
                 let value = variable(name).ok_or_else(|| {
-                    format!("`-S` of `env` asks for the variable `{name}`, whose value is not known before the start")
+                    format!("`-S` of `env` uses the variable `{name}`, whose value is unknown before the start")
                 })?;
                 word.get_or_insert_default().extend(value.into_bytes());
                 rest = &rest[end + 1..];
@@ -216,7 +216,7 @@ fn split(text: &[u8], variable: &impl Fn(&str) -> Option<String>) -> Result<Vec<
         }
     }
     if quote.is_some() {
-        return Err("`-S` of `env` has a quotation mark without its counterpart".into());
+        return Err("`-S` of `env` has an unmatched quotation mark".into());
     }
     words.extend(word);
     Ok(words)
@@ -294,15 +294,15 @@ mod tests {
     #[test]
     fn unknown_spellings_are_refused() {
         for (arguments, says) in [
-            (&["--weird", "node"][..], "`--weird` of `env` is not known"),
-            (&["-P/x", "node"], "`-P/x` of `env` is not known"),
+            (&["--weird", "node"][..], "`--weird` of `env` is not supported"),
+            (&["-P/x", "node"], "`-P/x` of `env` is not supported"),
             (&["--"], "no program"),
             (&["-S${KEY} x"], "the variable `KEY`"),
-            (&["-S$KEY x"], "does not begin a `${NAME}`"),
+            (&["-S$KEY x"], "does not start a `${NAME}`"),
             (&["-S'node"], "quotation mark"),
             (&["-Snode\\"], "ends in a backslash"),
             (&["-Snode\\q"], "unknown escape `\\q`"),
-            (&["-u"], "lacks its value"),
+            (&["-u"], "needs a value"),
         ] {
             let problem = read(arguments).unwrap_err();
             assert!(problem.contains(says), "{arguments:?}: {problem}");

@@ -63,7 +63,7 @@ pub(crate) fn credentials(
         match credential {
             Credential::Variable(name) => match variable(name) {
                 Some(value) => found.push((name.clone(), value)),
-                None => missing.push(format!("the environment has no `{name}`")),
+                None => missing.push(format!("the environment variable `{name}` is not set")),
             },
             Credential::File { from, .. } => {
                 if let Err(error) = host_fs::read(from) {

@@ -163,7 +163,7 @@ impl TurnAgent for ExternalAgent {
     fn command(&self, turn: u32, message: &str) -> Result<AgentCommand, Fault> {
         let conversation_id = self.conversation.id();
         if turn > 1 && conversation_id.is_none() && self.settings.kind != LaneKind::Command {
-            let message = "the agent never told the name of its session, so that it cannot be sent another message";
+            let message = "the agent did not report a session id, so the host cannot send it another message";
             return Err(Fault::new(FaultClass::Protocol, message));
         }
         let settings = &self.settings;

@@ -93,12 +93,12 @@ impl ProviderError<'_> {
             match class {
                 FaultClass::Launch => {
                     format!(
-                        "the provider refused the agent: {message}; look at the lane's credentials, model and provider"
+                        "the provider refused the agent: {message}; check the lane's credentials, model and provider"
                     )
                 }
                 FaultClass::Overload => format!("the agent gave up on its provider: {message}"),
-                _ if message.is_empty() => "the agent broke off without a word".to_owned(),
-                _ => format!("the agent broke off: {message}"),
+                _ if message.is_empty() => "the agent stopped without an error message".to_owned(),
+                _ => format!("the agent stopped: {message}"),
             },
         )
     }
@@ -151,7 +151,7 @@ pub(crate) fn launch_failure(exit: &AgentExit, stderr: &str, answered: bool) -> 
         // Shells and programs that catch signals exit with 128 plus the signal.
         AgentExit::Code(1..128) if !answered => {
             let message = if stderr.is_empty() { "it wrote nothing to stderr".to_owned() } else { stderr.to_owned() };
-            let message = format!("the agent did not start its work: {exit}; {message}{}", error_hint(stderr));
+            let message = format!("the agent exited before its first answer: {exit}; {message}{}", error_hint(stderr));
             vec![ParsedLine::Failed(Fault::new(FaultClass::Launch, message))]
         }
         _ => Vec::new(),

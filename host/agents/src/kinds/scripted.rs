@@ -156,8 +156,8 @@ fn fault(class: &str, message: &str) -> Fault {
     match class {
         "unauthorized" => Fault::new(FaultClass::Launch, format!("the provider refused the agent's login: {message}")),
         "overloaded" => Fault::new(FaultClass::Overload, format!("the agent gave up on its provider: {message}")),
-        "script" => Fault::new(FaultClass::Protocol, format!("the agent's script cannot be carried out: {message}")),
-        other => Fault::new(FaultClass::Crash, format!("the agent broke off ({other}): {message}")),
+        "script" => Fault::new(FaultClass::Protocol, format!("the agent's script failed: {message}")),
+        other => Fault::new(FaultClass::Crash, format!("the agent stopped ({other}): {message}")),
     }
 }
 

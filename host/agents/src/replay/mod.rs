@@ -47,7 +47,7 @@ pub fn replayable(dir: &Path) -> Replayable {
             break;
         }
         if !is_dir(file.parent()) {
-            return Replayable::No(format!("session {number} has no folder of its own"));
+            return Replayable::No(format!("session {number} has no directory in the record"));
         }
         if let Err(reason) = check_replay(&file) {
             return Replayable::No(format!("session {number} {reason}"));
@@ -67,7 +67,7 @@ fn check_replay(file: &Path) -> Result<(), String> {
     steps.prompt()?;
     loop {
         let tree = match steps.take()? {
-            None => return Err("was cut short: its record has no end".into()),
+            None => return Err("is incomplete: its record has no end".into()),
             Some(ReplayStep::Fault { .. }) => return Ok(()),
             Some(ReplayStep::Concluded { tree: RecordedTree::Kept { .. }, .. }) => return Ok(()),
             Some(ReplayStep::Concluded { tree, .. } | ReplayStep::TurnEnd { tree }) => tree,
@@ -122,7 +122,7 @@ impl Replay {
         }
         let unusable = |what: String| Fault::new(FaultClass::Internal, format!("session {number} {what}"));
         if !is_dir(Some(&record)) {
-            return Err(unusable("has no folder of its own".into()));
+            return Err(unusable("has no directory in the record".into()));
         }
         let file = record.join(REPLAY_FILE);
         let mut steps = ReplayReader::open(&file).map_err(|error| unusable(format!("has no replay: {error}")))?;
@@ -132,7 +132,7 @@ impl Replay {
             return Err(diverged(&self.shared, what));
         }
         if let Some(to) = &spec.record_dir {
-            copy_record(&record, to).map_err(|error| unusable(format!("cannot be taken over: {error}")))?;
+            copy_record(&record, to).map_err(|error| unusable(format!("cannot be copied: {error}")))?;
         }
         if let Some(ReplayStep::Fault { call, fault }) = steps.peek().map_err(unusable)?
             && call == "start"
@@ -205,7 +205,7 @@ impl ReplaySession {
     async fn send_message(&mut self, message: String) -> Result<(), Fault> {
         while self.next().await?.is_some() {}
         if self.conclusion.is_some() {
-            let fault = Fault::new(FaultClass::Protocol, "a message was sent to a session that is concluded");
+            let fault = Fault::new(FaultClass::Protocol, "cannot send a message: the session is concluded");
             return Err(self.fail(fault));
         }
         match self.take()? {
@@ -260,10 +260,10 @@ impl ReplaySession {
     fn unexpected(&mut self, recorded: Option<ReplayStep>, does: &str) -> Fault {
         let recorded = match recorded {
             Some(ReplayStep::Fault { fault, .. }) => return self.fail(fault),
-            Some(ReplayStep::Send { message }) => format!("the recorded one then sent {}", excerpt(&message)),
-            Some(ReplayStep::Concluded { .. }) => "the recorded one then concluded the session".into(),
-            Some(_) => "the record holds something else there".into(),
-            None => "the record ends before".into(),
+            Some(ReplayStep::Send { message }) => format!("the recorded component then sent {}", excerpt(&message)),
+            Some(ReplayStep::Concluded { .. }) => "the recorded component then concluded the session".into(),
+            Some(_) => "the record has another step there".into(),
+            None => "the record ends there".into(),
         };
         self.diverge(format!("the component {does}, but {recorded}"))
     }
@@ -274,13 +274,13 @@ impl ReplaySession {
         let (number, bytes) = match tree {
             RecordedTree::Kept { number, bytes } => (*number, *bytes),
             RecordedTree::Lost { reason } => {
-                let what = format!("root and config dir of this moment were not kept: {reason}");
+                let what = format!("the root and config dir of that moment were not saved: {reason}");
                 return Err(self.diverge(what));
             }
         };
         let now = lock(&self.shared).tree;
         if number < now {
-            let what = "the component goes through its sessions in another order than the recorded one did";
+            let what = "the component uses its sessions in another order than the recorded component";
             return Err(self.diverge(what.to_owned()));
         }
         lock(&self.shared).tree = number;

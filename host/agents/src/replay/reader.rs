@@ -39,7 +39,7 @@ impl ReplayReader {
             )),
             _ => match line.as_deref().map(serde_json::from_slice) {
                 Some(Ok(ReplayStep::Start { prompt, .. })) => Ok(prompt),
-                _ => Err("has a replay that does not begin with its start".into()),
+                _ => Err("has a replay without a start step at the beginning".into()),
             },
         }
     }

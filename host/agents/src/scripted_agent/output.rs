@@ -20,7 +20,7 @@ impl AgentOutput {
     pub(super) fn open(config_dir: Option<&Path>, session: &str) -> io::Result<Self> {
         let Some(config_dir) = config_dir else { return Ok(Self { transcript: None }) };
         if session.contains('/') {
-            return Err(io::Error::other(format!("`{session}` is no name of a session")));
+            return Err(io::Error::other(format!("`{session}` is not a session name")));
         }
         let dir = config_dir.join("sessions");
         fs::create_dir_all(&dir)?;

@@ -54,7 +54,7 @@ fn describe(step: &Step) -> Result<(String, Value), StopCause> {
             let input = serde_json::to_value(input).map_err(|error| StopCause::Script(format!("`input`: {error}")))?;
             (name.as_str(), input)
         }
-        other => return Err(StopCause::Script(format!("{other:?} is no tool"))),
+        other => return Err(StopCause::Script(format!("{other:?} is not a tool"))),
     };
     Ok((name.to_owned(), input))
 }
@@ -78,14 +78,14 @@ fn perform(step: &Step) -> Result<ToolOutput, String> {
             let text = with_path(path, host_fs::read_text(&file))?;
             match text.matches(from.as_str()).count() {
                 1 => with_path(path, fs::write(&file, text.replacen(from.as_str(), to, 1)))?,
-                count => return Err(format!("{path}: `from` stands there {count} times, not once: {from:?}")),
+                count => return Err(format!("{path}: `from` occurs {count} times, not once: {from:?}")),
             }
             done(format!("replaced in {path}"))
         }
         Step::Dispatch { worker, .. } => done(format!("worker {worker} started")),
-        Step::MessageWorker { worker, .. } => done(format!("worker {worker} told")),
+        Step::MessageWorker { worker, .. } => done(format!("sent to worker {worker}")),
         Step::Tool { output, is_error, .. } => Ok(ToolOutput { output: output.clone(), is_error: *is_error }),
-        other => Err(format!("{other:?} is no tool")),
+        other => Err(format!("{other:?} is not a tool")),
     }
 }
 
@@ -103,7 +103,7 @@ fn path_in_root(path: &str) -> Result<PathBuf, String> {
 fn resolve(root: &Path, path: &str) -> Result<PathBuf, String> {
     let inside = Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     let Some(name) = Path::new(path).file_name().filter(|_| inside) else {
-        return Err(format!("{path:?} does not name a file in the root: write a relative path without `..`"));
+        return Err(format!("{path:?} does not name a file in the root: use a relative path without `..`"));
     };
     let outside = |it: &Path| format!("{path:?} leads out of the root, to {}", it.display());
     let dir = root.join(path).parent().map_or_else(|| root.to_owned(), Path::to_owned);
@@ -116,7 +116,7 @@ fn resolve(root: &Path, path: &str) -> Result<PathBuf, String> {
     let file = with_path(path, fs::canonicalize(&dir))?.join(name);
     match fs::canonicalize(&file) {
         Ok(real) if !real.starts_with(root) => Err(outside(&real)),
-        Err(_) if file.is_symlink() => Err(format!("{path:?} is a symlink that leads nowhere")),
+        Err(_) if file.is_symlink() => Err(format!("{path:?} is a dangling symlink")),
         _ => Ok(file),
     }
 }

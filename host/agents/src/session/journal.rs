@@ -62,7 +62,9 @@ impl Journal {
     /// Takes the remarks: each is returned once.
     pub(crate) fn remarks(&mut self) -> Remarks {
         let (lines, bytes) = (self.summary.shortened_lines, self.summary.left_out_bytes);
-        let cut = format!("{lines} long lines of its agent were read in part: {bytes} bytes are only in its record");
+        let cut = format!(
+            "{lines} long lines of the agent were read in part: {bytes} bytes are only in the session's record"
+        );
         Remarks { notes: std::mem::take(&mut self.notes), cut: (lines > 0).then_some(cut) }
     }
 

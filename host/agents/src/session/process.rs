@@ -152,7 +152,10 @@ impl AgentProcess {
 
     /// Waits until the agent, its descendants and the supervisor are gone. Call `request_end` first.
     pub(crate) async fn wait_gone(&mut self) -> Result<(), String> {
-        self.wait_until(|it| it.gone.is_some()).await.gone.unwrap_or_else(|| Err("nobody watches its processes".into()))
+        self.wait_until(|it| it.gone.is_some())
+            .await
+            .gone
+            .unwrap_or_else(|| Err("its processes are not supervised".into()))
     }
 
     async fn wait_until(&mut self, reached: impl FnMut(&ProcessState) -> bool) -> ProcessState {

@@ -202,7 +202,7 @@ fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 fn record_fault(path: &Path, error: &io::Error) -> Fault {
-    Fault::of_host(format_args!("cannot keep the session's record: {}", path.display()), error)
+    Fault::of_host(format_args!("cannot write the session's record: {}", path.display()), error)
 }
 
 #[cfg(test)]

@@ -89,7 +89,7 @@ impl SupervisorClient {
                     return false;
                 }
                 () = host_clock::sleep_until(start_by), if starting => {
-                    let why = format!("its supervisor said nothing for {} s", SUPERVISOR_TIMEOUT.as_secs());
+                    let why = format!("its supervisor did not respond within {} s", SUPERVISOR_TIMEOUT.as_secs());
                     self.state.send_modify(|state| state.set_failed(&why));
                     return false;
                 }

@@ -132,7 +132,7 @@ impl TurnSession {
                     self.input = Some(input);
                 }
                 Err(error) => {
-                    return Err(self.fail(Fault::of_host("cannot make the agent's standard input", &error)));
+                    return Err(self.fail(Fault::of_host("cannot create the agent's standard input", &error)));
                 }
             }
         }
@@ -175,7 +175,7 @@ impl TurnSession {
     async fn send_message(&mut self, message: &str) -> Result<(), Fault> {
         self.check_open()?;
         if self.conclusion.is_some() {
-            let fault = Fault::new(FaultClass::Protocol, "a message was sent to a session that is concluded");
+            let fault = Fault::new(FaultClass::Protocol, "cannot send a message: the session is concluded");
             return Err(self.fail(fault));
         }
         // Otherwise the future of this call was dropped after it had spawned the agent.
@@ -197,7 +197,8 @@ impl TurnSession {
             self.turns += 1;
             return Ok(());
         }
-        let gone = Fault::new(FaultClass::Crash, "the agent ended after its turn, before it was sent another message");
+        let gone =
+            Fault::new(FaultClass::Crash, "the agent exited after its turn, before the host sent another message");
         let fault = self.unrequested_fault().unwrap_or(gone);
         Err(self.fail(fault))
     }
@@ -314,7 +315,8 @@ impl TurnSession {
         if left.is_empty() {
             return self.agent.clean_up().map_err(|problem| self.fail(Fault::new(FaultClass::Internal, problem)));
         }
-        let message = format!("processes of the agent survive and must be killed by hand: {}", left.join("; "));
+        let message =
+            format!("processes of the agent are still running and must be killed manually: {}", left.join("; "));
         let survivors = Fault::new(FaultClass::Internal, message);
         self.fail(survivors.clone());
         Err(survivors)

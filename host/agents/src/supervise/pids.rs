@@ -33,7 +33,7 @@ pub(crate) fn own_process() -> Result<OwnProcess, String> {
     }
     let link = fs::read_link("/proc/self").map_err(|error| unusable(&error))?;
     let number = link.to_str().and_then(|number| number.parse().ok());
-    let number = number.ok_or_else(|| unusable(&io::Error::other("it names no process")))?;
+    let number = number.ok_or_else(|| unusable(&io::Error::other("the link does not name a process")))?;
     let status = fs::read_to_string("/proc/self/status").map_err(|error| unusable(&error))?;
     let own_pid = getpid().as_raw_nonzero().get();
     let depth = match namespace_pids(&status) {
@@ -47,7 +47,7 @@ pub(crate) fn own_process() -> Result<OwnProcess, String> {
 
 fn unusable(error: &io::Error) -> String {
     format!(
-        "cannot find this process in /proc: {error}\nhelp: mount the one of its PID namespace (`mount -t proc proc \
+        "cannot find this process in /proc: {error}\nhelp: mount the /proc of its PID namespace (`mount -t proc proc \
          /proc`, `unshare --mount-proc`)"
     )
 }

@@ -70,7 +70,7 @@ pub fn supervise(args: &SupervisorOptions) -> u8 {
             // Standard error is still the agent's, and thus recorded.
             drop(writeln!(
                 io::stderr(),
-                "host supervise: {error}; this mode is for `host run` only, which starts it with a control socket"
+                "host supervise: {error}; only `host run` uses this mode, with a control socket"
             ));
             1
         }
@@ -97,7 +97,7 @@ impl Supervisor {
     fn prepare() -> io::Result<Self> {
         let control = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)?;
         if !FileType::from_raw_mode(rustix::fs::fstat(&control)?.st_mode).is_socket() {
-            return Err(io::Error::other("standard input is no control socket"));
+            return Err(io::Error::other("standard input is not a control socket"));
         }
         // Without it, the descendants of an agent could not be ended.
         pids::own_process().map_err(io::Error::other)?;
@@ -119,7 +119,7 @@ impl Supervisor {
     fn run(mut self, args: &SupervisorOptions) -> io::Result<()> {
         let StartOrder { policy: spec, stdin } = self.read_start_order()?;
         if let Err(error) = spec.enter_view() {
-            self.report(&format!("failed the directories of other attempts cannot be hidden from it: {error}"));
+            self.report(&format!("failed cannot hide the directories of other attempts from it: {error}"));
             return Ok(());
         }
         let plan = match ConfinementPlan::prepare(&spec, Path::new(&args.program)) {

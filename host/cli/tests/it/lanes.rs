@@ -266,7 +266,8 @@ async fn a_version_is_asked_for_and_compared() {
     settings.version = Some(">=0.170".into());
     let problem = within(30, version(&settings, host_program(), &Confinement::default())).await.unwrap_err();
     assert!(matches!(problem, VersionProblem::NotMet { .. }), "{problem}");
-    for (script, says) in [("echo hello", "tells no version: `hello`"), ("echo boom >&2; exit 4", "exit code 4; boom")]
+    for (script, says) in
+        [("echo hello", "printed no version: `hello`"), ("echo boom >&2; exit 4", "exit code 4; boom")]
     {
         program(&attempt.path("agent"), script);
         let problem =

@@ -96,7 +96,7 @@ impl fmt::Display for RequestId {
 /// Answers a request of the agent.
 pub(super) fn answer_request(method: &str, id: &RequestId, params: &Value) -> ParsedLine {
     if method != "session/request_permission" {
-        return error_reply(id, -32601, "this client has no such method");
+        return error_reply(id, -32601, "this client does not support this method");
     }
     let outcome = match allowed(list(params, "options")) {
         Some(option) => json!({ "outcome": "selected", "optionId": member(option, "optionId") }),

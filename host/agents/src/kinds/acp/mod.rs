@@ -168,11 +168,11 @@ impl Dialect for AcpDialect {
         let message = &json.value;
         let id = RequestId::of(message, json.id.as_deref());
         if message.get("method").is_some() {
-            let problem = "the request is not JSON that can be read";
+            let problem = "the request is not valid JSON";
             return id.is_some().then(|| error_reply(&id, -32700, problem)).into_iter().collect();
         }
         if self.expects_reply(&id) {
-            let problem = format!("the agent's answer to request {id} is not JSON that can be read");
+            let problem = format!("the agent's response to request {id} is not valid JSON");
             return vec![ParsedLine::Failed(Fault::new(FaultClass::Protocol, problem))];
         }
         vec![ParsedLine::LostMessage]
@@ -205,12 +205,12 @@ impl AcpDialect {
             }
             Some(Value::String(_)) if !id.is_some() => Vec::new(),
             Some(Value::String(method)) => vec![answer_request(method, id, params)],
-            Some(_) if id.is_some() => vec![error_reply(id, -32600, "the method of a request is a text")],
+            Some(_) if id.is_some() => vec![error_reply(id, -32600, "the method of a request must be a string")],
             Some(_) => Vec::new(),
             None if self.expects_reply(id) => self.handle_response(id.number(), message),
             // Neither a request nor a response.
             None if id.is_some() && message.get("result").is_none() && message.get("error").is_none() => {
-                vec![error_reply(id, -32600, "a request has a method")]
+                vec![error_reply(id, -32600, "a request must have a method")]
             }
             None => Vec::new(),
         }
@@ -290,9 +290,9 @@ impl AcpDialect {
                 let (message, answered) = (error.as_deref().unwrap_or_default(), self.conversation.answered());
                 ParsedLine::Failed(ProviderError { message, answered, ..ProviderError::default() }.fault())
             }
-            "cancelled" => broken(FaultClass::Crash, "the agent broke off its turn: stop reason `cancelled`"),
+            "cancelled" => broken(FaultClass::Crash, "the agent stopped its turn: stop reason `cancelled`"),
             "max_turn_requests" => {
-                broken(FaultClass::Limit, "the agent ran into its own bound: stop reason `max_turn_requests`")
+                broken(FaultClass::Limit, "the agent exceeded its own limit: stop reason `max_turn_requests`")
             }
             reason => ParsedLine::Finished { stop_reason: reason.to_owned() },
         });

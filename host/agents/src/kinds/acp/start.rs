@@ -29,7 +29,7 @@ impl AcpDialect {
     pub(super) fn started(&mut self, result: &Value) -> Vec<ParsedLine> {
         let id = name(result, "sessionId");
         if id.is_empty() {
-            let message = "the agent did not name the session in its answer to `session/new`";
+            let message = "the agent's response to `session/new` has no session id";
             return vec![ParsedLine::Failed(Fault::new(FaultClass::Protocol, message))];
         }
         self.conversation.set_id(&id);
@@ -52,7 +52,7 @@ impl AcpDialect {
             Some(mode) if !offered.contains(&mode) => {
                 let offered =
                     if offered.is_empty() { "none".to_owned() } else { format!("`{}`", offered.join("`, `")) };
-                return Err(format!("the lane asks for the mode `{mode}`, but the agent offers {offered}"));
+                return Err(format!("the lane requires the mode `{mode}`, but the agent offers {offered}"));
             }
             Some(mode) => Some(mode),
             None => UNRESTRICTED_MODES.into_iter().find(|mode| offered.contains(mode)),
@@ -66,7 +66,7 @@ impl AcpDialect {
         if fault.class == FaultClass::Crash {
             fault = Fault::new(
                 FaultClass::Launch,
-                format!("the agent did not begin its session: {}", error_text(error, "")),
+                format!("the agent did not start its session: {}", error_text(error, "")),
             );
         }
         ParsedLine::Failed(fault)

@@ -260,7 +260,7 @@ impl ClaudeDialect {
             let stop_reason = reasons.into_iter().find(|reason| !reason.is_empty()).unwrap_or_default().to_owned();
             ParsedLine::Idle { stop_reason }
         } else if subtype.starts_with("error_max") {
-            let message = format!("the agent ran into its own bound: {}", errors(value));
+            let message = format!("the agent exceeded its own limit: {}", errors(value));
             ParsedLine::Failed(Fault::new(FaultClass::Limit, message))
         } else {
             let (kind, connection) = (text(value, "api_error_type"), text(value, "api_error"));

@@ -44,7 +44,7 @@ impl AgentProgram for CommandProgram {
 
     fn invocation(&self, request: &TurnRequest<'_>) -> Result<Invocation, Fault> {
         if request.turn > 1 {
-            let message = "a lane of the kind `command` has one turn a session, and the scenario sends another message";
+            let message = "a lane of kind `command` has one turn per session, but the scenario sent another message";
             return Err(Fault::new(FaultClass::Protocol, message));
         }
         let settings = request.settings;

@@ -89,7 +89,7 @@ impl AgentProgram for Pi {
         let Some(provider) = &settings.provider else { return Ok(()) };
         let (Some(name), Some(url)) = (provider.name(), &provider.base_url) else { return Ok(()) };
         let path = config_dir.join(MODELS_FILE);
-        let context = |what: String| format!("cannot name the provider in {}: {what}", path.display());
+        let context = |what: String| format!("cannot configure the provider in {}: {what}", path.display());
         let dir = SafeDir::open(config_dir).map_err(|error| context(error.to_string()))?;
         let mut models: Value =
             match dir.read_file(MODELS_FILE, MAX_MODELS_BYTES).map_err(|error| context(error.to_string()))? {
@@ -107,9 +107,9 @@ impl AgentProgram for Pi {
         if let Some(model) = &settings.model {
             entry.insert("models".into(), json!([{ "id": model }]));
         }
-        let object = models.as_object_mut().ok_or_else(|| context("it is no JSON object".into()))?;
+        let object = models.as_object_mut().ok_or_else(|| context("it is not a JSON object".into()))?;
         let providers = object.entry("providers").or_insert_with(|| json!({})).as_object_mut();
-        let known = providers.ok_or_else(|| context("its `providers` is no JSON object".into()))?;
+        let known = providers.ok_or_else(|| context("its `providers` is not a JSON object".into()))?;
         match known.get_mut(name).and_then(Value::as_object_mut) {
             // Other seeded settings of the provider, such as prices, stay.
             Some(seeded) => entry.into_iter().for_each(|(key, value)| {
@@ -265,7 +265,7 @@ impl PiDialect {
                 ParsedLine::Failed(ProviderError { message, answered, ..ProviderError::default() }.fault())
             }
             "aborted" => {
-                ParsedLine::Failed(Fault::new(FaultClass::Crash, "the agent broke off: its turn was interrupted"))
+                ParsedLine::Failed(Fault::new(FaultClass::Crash, "the agent stopped: its turn was interrupted"))
             }
             // There was no answer.
             "" => ParsedLine::Idle { stop_reason: "settled".to_owned() },

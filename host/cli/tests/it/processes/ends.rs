@@ -92,7 +92,7 @@ async fn what_is_still_busy_is_ended_without_a_fault() {
 #[tokio::test]
 async fn a_breakdown_after_the_turn_is_a_crash() {
     for (steps, message) in [
-        (format!("{}text = \"boom\"\n", fault("crash")), "exit code 70; the end of its transcript may be lost"),
+        (format!("{}text = \"boom\"\n", fault("crash")), "exit code 70; the end of its transcript may be missing"),
         (fault("kill"), "SIGKILL"),
         // A status that a program chooses is none the less one.
         (shell("kill -TERM $PPID; sleep 5"), "SIGTERM"),
