@@ -7,7 +7,6 @@ use std::{
 
 use host_model::Usage;
 
-/// A handle to the shared state of one session.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Conversation(Arc<Mutex<ConversationState>>);
 
@@ -25,7 +24,6 @@ impl Conversation {
         Self(Arc::new(Mutex::new(ConversationState { root: root.to_owned(), ..ConversationState::default() })))
     }
 
-    /// The agent's working directory.
     pub(crate) fn root(&self) -> PathBuf {
         self.with(|known| known.root.clone())
     }

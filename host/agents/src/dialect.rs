@@ -39,11 +39,9 @@ pub(crate) enum ParsedLine {
     },
     /// A line that may have been a message could not be parsed, so an earlier message is not the final one.
     LostMessage,
-    /// The agent cannot continue.
     Failed(Fault),
 }
 
-/// Parses the output of a kind of agent.
 pub(crate) trait Dialect: Send {
     /// The fields this dialect needs of each JSON line. `None` if lines are text.
     fn wanted_fields(&self) -> Option<&'static WantedFields>;
@@ -53,7 +51,6 @@ pub(crate) trait Dialect: Send {
         Vec::new()
     }
 
-    /// Parses a line that is not JSON.
     fn parse_text(&mut self, _line: &str) -> Vec<ParsedLine> {
         Vec::new()
     }
@@ -81,7 +78,6 @@ pub(crate) trait Dialect: Send {
         lines.iter().flat_map(|line| self.parse_line(line, &Redactor::default())).collect()
     }
 
-    /// Parses any line.
     fn parse_line(&mut self, line: &OutputLine, redactor: &Redactor) -> Vec<ParsedLine> {
         match &line.content {
             LineContent::Json(json) => self.parse_json(json),

@@ -2,12 +2,10 @@
 
 use std::fmt;
 
-/// How an agent's process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AgentExit {
     Code(i32),
     Signal(i32),
-    /// It never started, for this reason.
     NotStarted(String),
     /// Its supervisor ended before it could report the exit.
     Unknown,

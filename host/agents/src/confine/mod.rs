@@ -106,25 +106,15 @@ impl From<&Confinement> for ConfinementSpec {
     }
 }
 
-/// To what extent an agent is confined.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ConfinementLevel {
-    /// As requested: by Landlock, or not at all.
-    AsRequested,
-    /// Less than requested, for this reason.
-    Partial(String),
-}
-
-/// Prepared confinement rules.
 #[derive(Debug)]
 pub(crate) struct ConfinementPlan {
     /// `None` for an agent that is not confined.
     rules: Option<ConfinementRules>,
-    level: ConfinementLevel,
+    /// Which part of the requested confinement the kernel cannot enforce.
+    pub(crate) unconfined: Option<String>,
     limits: ProcessLimits,
 }
 
-/// What the kernel will enforce.
 #[derive(Debug)]
 struct ConfinementRules {
     /// `None` once it is enforced.
@@ -143,26 +133,19 @@ impl ConfinementPlan {
     pub(crate) fn prepare(spec: &ConfinementSpec, program: &Path) -> Result<Self, String> {
         let limits = spec.limits.clone();
         if spec.mode == ConfinementMode::None {
-            return Ok(Self { rules: None, level: ConfinementLevel::AsRequested, limits });
+            return Ok(Self { rules: None, unconfined: None, limits });
         }
         let (version, filters) = (landlock_version(), seccomp::available());
-        let level = match missing_protection(version, filters) {
-            Some(why) if spec.mode == ConfinementMode::Required => {
-                return Err(format!("`confinement = \"required\"`, but {why}"));
-            }
-            Some(why) => ConfinementLevel::Partial(why),
-            None => ConfinementLevel::AsRequested,
-        };
+        let unconfined = missing_protection(version, filters);
+        if let (Some(why), ConfinementMode::Required) = (&unconfined, spec.mode) {
+            return Err(format!("`confinement = \"required\"`, but {why}"));
+        }
         let ruleset = Some(ruleset(spec, program)?);
         let rules = ConfinementRules { ruleset, landlock: version > 0, seccomp: filters.then(SeccompFilter::new) };
-        Ok(Self { rules: Some(rules), level, limits })
+        Ok(Self { rules: Some(rules), unconfined, limits })
     }
 
     /// To what extent it confines.
-    pub(crate) fn level(&self) -> &ConfinementLevel {
-        &self.level
-    }
-
     /// Confines the calling thread permanently. Makes only system calls unless it fails.
     pub(crate) fn enter(&mut self) -> io::Result<()> {
         // A core dump would contain the agent's credentials.
@@ -288,7 +271,6 @@ fn write_access() -> BitFlags<AccessFs> {
     AccessFs::from_all(NEWEST_LANDLOCK) & !(AccessFs::MakeChar | AccessFs::MakeBlock)
 }
 
-/// What to do about a missing path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum IfMissing {
     Skip,

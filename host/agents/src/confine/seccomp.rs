@@ -50,7 +50,6 @@ pub(super) fn available() -> bool {
         && unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) == 0 }
 }
 
-/// A prepared filter.
 #[derive(Debug)]
 pub(super) struct SeccompFilter(Vec<Instruction>);
 

@@ -8,14 +8,12 @@ use std::{
     path::Path,
 };
 
-/// An invocation of `env`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct EnvCommand {
     /// Its options and assignments, one word each, for an `env` that receives the program's absolute path.
     pub(super) env_args: Vec<OsString>,
     /// The `PATH` that it sets, in which it then looks for the program.
     pub(super) path: Option<OsString>,
-    /// The program and its arguments.
     pub(super) command: Vec<OsString>,
 }
 

@@ -18,10 +18,8 @@ use host_model::AgentSettings;
 /// The limit of nested interpreters. The kernel allows five.
 const MAX_INTERPRETERS: usize = 5;
 
-/// A program that can be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FoundProgram {
-    /// The lane's program.
     pub(crate) program: PathBuf,
     /// What to start: the program or its interpreter.
     pub(crate) executable: PathBuf,
@@ -57,7 +55,6 @@ pub(crate) fn find(name: Option<&str>, settings: &AgentSettings) -> Result<Found
         .follow(program)
 }
 
-/// Follows the interpreters of a program, one after the other.
 struct InterpreterChain<'a> {
     settings: &'a AgentSettings,
     files: Vec<PathBuf>,
@@ -238,7 +235,6 @@ fn look_up_in(name: &OsStr, dirs: &[PathBuf], what: &str) -> Result<PathBuf, Str
     ))
 }
 
-/// Checks that `path` is an executable file.
 fn check_executable(path: &Path, what: &str) -> Result<(), String> {
     let shown = path.display();
     let metadata = match path.metadata() {

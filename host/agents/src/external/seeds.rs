@@ -51,7 +51,6 @@ pub(super) fn install(settings: &AgentSettings, config_dir: &Path, home: &Path) 
     Ok(())
 }
 
-/// Why the lane's files could not be installed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum InstallError {
     /// Caused by the lane or the machine.
@@ -96,7 +95,10 @@ pub(super) fn move_credentials_out(settings: &AgentSettings, config_dir: &Path, 
         let (name, to) = (index.to_string(), Path::new(to));
         let Some((parent, at)) = to.parent().zip(to.file_name()) else { continue };
         let moved = || -> io::Result<()> {
-            let Some(dir) = SafeDir::open(config_dir)?.open_dir(parent).filter(|dir| dir.has_file(at)) else {
+            let Some(dir) = SafeDir::open(config_dir)?
+                .open_dir(parent)
+                .filter(|dir| dir.file_type(Path::new(at)) == Some(FileType::RegularFile))
+            else {
                 return Ok(());
             };
             let credentials_dir = SafeDir::open(home)?.create_dir(Path::new(CREDENTIALS_DIR), 0o700);

@@ -31,7 +31,6 @@ const LAUNCHERS: [&str; 24] = [
     "rbenv", "nice", "nohup", "setsid", "stdbuf", "timeout", "time", "xargs", "sudo",
 ];
 
-/// Agents that adapters start.
 const AGENTS: [&str; 6] = ["claude", "codex", "pi", "gemini", "opencode", "goose"];
 
 /// The size limit of scripts in other languages that are treated as launchers.

@@ -13,12 +13,10 @@ use crate::external::elf;
 /// How many bytes the kernel reads to decide how to start a file.
 const FIRST_BYTES: usize = 256;
 
-/// How a file is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum StartMethod {
     /// By the kernel itself or a `binfmt_misc` handler.
     Binary,
-    /// By an interpreter.
     Script {
         interpreter: PathBuf,
         /// The rest of the line, which the kernel does not split.

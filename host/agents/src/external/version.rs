@@ -83,16 +83,6 @@ pub(crate) async fn version(
     }
 }
 
-/// Only checks the version.
-pub(crate) async fn check_version(
-    name: Option<&str>,
-    settings: &AgentSettings,
-    host: HostProgram,
-    confinement: &Confinement,
-) -> Result<(), String> {
-    version(name, settings, host, confinement).await.map(drop).map_err(|problem| problem.to_string())
-}
-
 async fn run_version_command(
     settings: &AgentSettings,
     host: &HostProgram,

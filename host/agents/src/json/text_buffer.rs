@@ -1,6 +1,5 @@
 //! A string that is being parsed.
 
-/// A string with a size limit.
 #[derive(Debug, Default)]
 pub(super) struct TextBuffer {
     pub(super) bytes: Vec<u8>,
@@ -58,9 +57,5 @@ impl TextBuffer {
             self.bytes.truncate(max_bytes);
             self.bytes.shrink_to_fit();
         }
-    }
-
-    pub(super) fn end(&mut self) {
-        self.push(&[]);
     }
 }

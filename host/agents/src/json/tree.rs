@@ -27,7 +27,6 @@ const MAX_FACT: usize = 64 << 10;
 /// The size limit of a text for people.
 pub(crate) const MAX_TEXT: usize = 1 << 20;
 
-/// A value.
 #[derive(Debug)]
 pub(super) enum Node {
     Scalar(Value),
@@ -36,16 +35,13 @@ pub(super) enum Node {
     Object { members: BTreeMap<String, Node>, omitted: u64 },
 }
 
-/// An unfinished list or object.
 #[derive(Debug)]
 pub(super) struct OpenNode {
     pub(super) node: Node,
     pub(super) position: FieldPosition,
-    /// The current member.
     pub(super) key: String,
 }
 
-/// The used part of the budget.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     other: usize,

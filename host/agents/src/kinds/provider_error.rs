@@ -24,14 +24,12 @@ use crate::{
 /// How many bytes of the error a fault shows.
 const MAX_SHOWN_BYTES: usize = 2 << 10;
 
-/// An error that made an agent give up.
 #[derive(Debug, Default)]
 pub(crate) struct ProviderError<'a> {
     /// The HTTP status, if the agent reports it separately; otherwise it is searched for in the message.
     pub(crate) status: Option<u64>,
     /// Machine-readable codes such as `rate_limit_error`.
     pub(crate) code: &'a str,
-    /// The text for people.
     pub(crate) message: &'a str,
     /// Whether the model has answered in this session.
     pub(crate) answered: bool,
@@ -83,7 +81,6 @@ const OVERLOAD_WORDS: [&str; 21] = [
 const BAD_REQUEST_WORDS: [&str; 2] = ["invalid_request", "invalid request"];
 
 impl ProviderError<'_> {
-    /// Converts the error to a fault.
     pub(crate) fn fault(&self) -> Fault {
         let class = self.class();
         let message = cut(self.message.trim(), MAX_SHOWN_BYTES);

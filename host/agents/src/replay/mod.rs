@@ -12,7 +12,9 @@ use std::{
     time::Duration,
 };
 
-use self::reader::{ReplayReader, open_regular};
+use rustix::fs::CWD;
+
+use self::reader::ReplayReader;
 use crate::{
     lane::{Lane, LaneFuture, Session, SessionSpec},
     session::observer::Observer,
@@ -23,7 +25,6 @@ use host_model::{
 
 /// The size limit of a copied file.
 const MAX_COPIED_BYTES: u64 = 80 << 20;
-/// The files that are copied from a session's record to the record of its replay.
 const RECORD_FILES: &[&str] = &["stream.jsonl", "stderr.txt", "events.jsonl", "final-message.txt", "session.json"];
 
 /// Restores root and config dir of a session from a saved tree of the given size in bytes.
@@ -87,7 +88,6 @@ pub struct Replay {
     shared: Arc<Mutex<ReplayState>>,
 }
 
-/// State shared by the sessions of an attempt.
 #[derive(Default)]
 struct ReplayState {
     sessions: u32,
@@ -171,7 +171,6 @@ struct ReplaySession {
     shared: Arc<Mutex<ReplayState>>,
     observer: Option<Observer>,
     spec: SessionSpec,
-    /// Whether the turn is over.
     turn_over: bool,
     fault: Option<Fault>,
     conclusion: Option<Conclusion>,
@@ -354,7 +353,7 @@ fn excerpt(text: &str) -> String {
 fn copy_record(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::create_dir_all(to)?;
     for name in RECORD_FILES {
-        let file = match open_regular(&from.join(name)) {
+        let (file, _) = match host_fs::open_regular(CWD, &from.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             opened => opened?,
         };

@@ -39,7 +39,6 @@ pub struct ScriptedAgentOptions {
 
 /// Why an agent stops before the end of its turn.
 enum StopCause {
-    /// The script is invalid.
     Script(String),
     /// A scripted exit with this code.
     Exit(u8),

@@ -36,7 +36,6 @@ impl AgentOutput {
         self.line(&serde_json::to_string(event)?)
     }
 
-    /// Prints the last line of a turn.
     pub(super) fn finished(&mut self, stop_reason: &str) -> io::Result<()> {
         self.line(&json!({ "type": "finished", "stop-reason": stop_reason }).to_string())
     }
@@ -54,7 +53,6 @@ impl AgentOutput {
         stdout.flush()
     }
 
-    /// Prints bytes without a newline.
     pub(super) fn partial(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         stdout.write_all(bytes)?;

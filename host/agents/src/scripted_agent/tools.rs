@@ -15,10 +15,8 @@ use crate::{
 };
 use host_model::{SessionEventKind, Step};
 
-/// The size limit of a command's output.
 const MAX_OUTPUT: u64 = 64 << 10;
 
-/// The result of a tool.
 struct ToolOutput {
     output: String,
     is_error: bool,
@@ -41,7 +39,6 @@ impl Agent<'_> {
     }
 }
 
-/// The tool's name and its arguments.
 fn describe(step: &Step) -> Result<(String, Value), StopCause> {
     let (name, input) = match step {
         Step::Shell(command) => ("shell", json!({ "command": command })),

@@ -22,7 +22,6 @@ pub(crate) struct AgentInput {
     writer: JoinHandle<()>,
 }
 
-/// Queues lines for an agent.
 #[derive(Clone, Debug)]
 pub(crate) struct InputSender(mpsc::Sender<Option<String>>);
 

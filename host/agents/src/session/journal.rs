@@ -14,7 +14,6 @@ use crate::{
 };
 use host_model::{Redactor, SessionEvent, SessionEventKind, Usage};
 
-/// The state that the turns of a session share.
 #[derive(Debug)]
 pub(crate) struct Journal {
     pub(crate) started: Instant,
@@ -23,7 +22,6 @@ pub(crate) struct Journal {
     pub(crate) final_message: String,
     /// Redacts the agent's output before it is recorded or reported.
     pub(crate) redactor: Redactor,
-    /// Remarks about the session for people.
     pub(crate) notes: Vec<String>,
 }
 
@@ -45,7 +43,6 @@ impl Journal {
         self.summary.usage.clone()
     }
 
-    /// Updates the small files of the record.
     pub(crate) fn save(&mut self) {
         self.summary.duration_ms = self.now_ms();
         let Self { record, summary, final_message, .. } = self;
@@ -68,7 +65,6 @@ impl Journal {
         Remarks { notes: std::mem::take(&mut self.notes), cut: (lines > 0).then_some(cut) }
     }
 
-    /// Redacts and records an event.
     pub(crate) fn record_event(&mut self, kind: SessionEventKind) -> SessionEvent {
         let kind = self.redactor.event(kind);
         match &kind {
@@ -87,7 +83,6 @@ impl Journal {
     }
 }
 
-/// What every turn of a session needs.
 #[derive(Clone, Debug)]
 pub(crate) struct TurnContext {
     pub(crate) journal: Arc<Mutex<Journal>>,

@@ -49,7 +49,6 @@ impl HostProgram {
     }
 }
 
-/// The command to start an agent.
 #[derive(Clone, Debug)]
 pub(crate) struct AgentCommand {
     pub(crate) program: PathBuf,
@@ -71,7 +70,6 @@ pub(crate) struct AgentProcess {
     state: watch::Receiver<ProcessState>,
 }
 
-/// The output streams of an agent.
 #[derive(Debug)]
 pub(crate) struct AgentStreams {
     pub(crate) stdout: ChildStdout,
@@ -133,7 +131,6 @@ impl AgentProcess {
         self.state.clone()
     }
 
-    /// Waits for the exit of the agent itself.
     pub(crate) async fn wait_exit(&mut self) -> AgentExit {
         self.wait_until(|it| it.exit.is_some()).await.exit.unwrap_or(AgentExit::Unknown)
     }

@@ -20,7 +20,6 @@ use host_clock::{Instant, timeout};
 /// sweep for its orphans has the same timeout.
 const SUPERVISOR_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Owns the supervisor process.
 pub(super) struct SupervisorClient {
     pub(super) supervisor: Child,
     pub(super) state: watch::Sender<ProcessState>,

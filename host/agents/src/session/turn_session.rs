@@ -31,7 +31,6 @@ pub(crate) trait TurnAgent: Send {
         false
     }
 
-    /// The parser for its output.
     fn dialect(&self) -> Box<dyn Dialect>;
 
     /// Called, possibly repeatedly, when all of its processes are gone. An error describes what could not be cleaned
@@ -51,7 +50,6 @@ enum EndStage {
     Ended,
 }
 
-/// Runs a [`TurnAgent`].
 pub(crate) struct TurnSession {
     host: HostProgram,
     id: String,
@@ -81,7 +79,7 @@ impl TurnSession {
         agent: Box<dyn TurnAgent>,
         spec: &SessionSpec,
         redactor: Redactor,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Box<dyn Session>, Fault> {
         let summary = SessionSummary {
             lane: kind.to_string(),
             session: id.clone(),
@@ -111,7 +109,7 @@ impl TurnSession {
             conclusion: None,
         };
         match session.send_message(&spec.prompt).await {
-            Ok(()) => Ok(session),
+            Ok(()) => Ok(Box::new(session)),
             Err(fault) => {
                 // Nobody else could wait for the spawned processes.
                 session.end_processes(Duration::ZERO).await?;

@@ -12,10 +12,8 @@ use std::{
 
 use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
 
-/// This process, as `/proc` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OwnProcess {
-    /// Its pid there.
     pub(crate) pid: i32,
     /// How many levels its own namespace is below that of `/proc`.
     depth: usize,

@@ -46,7 +46,7 @@ use rustix::{
 };
 
 use crate::{
-    confine::{ConfinementLevel, ConfinementPlan},
+    confine::ConfinementPlan,
     supervise::{
         pids,
         process_tree::{self, Process},
@@ -85,7 +85,6 @@ struct Supervisor {
     end_acknowledged: bool,
     /// Readable when a child exits or a signal asks this process to end.
     signals: File,
-    /// Incomplete input from `control`.
     inbox: Vec<u8>,
     /// When SIGKILL begins; `None` until the end is requested.
     kill_at: Option<Instant>,
@@ -129,7 +128,7 @@ impl Supervisor {
                 return Ok(());
             }
         };
-        if let ConfinementLevel::Partial(why) = plan.level() {
+        if let Some(why) = &plan.unconfined {
             self.report(&format!("unconfined {why}"));
         }
         let agent = match start_agent(args, stdin.as_deref().map(Path::new), plan) {

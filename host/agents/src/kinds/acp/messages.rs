@@ -12,7 +12,6 @@ use crate::{
     },
 };
 
-/// The fields to keep of each line.
 pub(super) const WANTED: WantedFields = WantedFields {
     facts: &[
         "id",
@@ -43,7 +42,6 @@ pub(super) const WANTED: WantedFields = WantedFields {
     texts: &["params.update.content", "params.update.content.text"],
 };
 
-/// The model of the session, from either of the places for it.
 pub(super) fn model(session: &Value) -> Option<String> {
     let options = list(session, "configOptions").iter();
     let option = options.filter(|option| text(option, "category") == "model").map(|it| text(it, "currentValue"));
@@ -58,7 +56,6 @@ pub(super) fn error_text(error: &Value, message: &str) -> String {
     words.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(": ")
 }
 
-/// A request's number or name, exactly as written.
 #[derive(Debug)]
 pub(super) struct RequestId(Option<String>, Option<u64>);
 
@@ -93,7 +90,6 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Answers a request of the agent.
 pub(super) fn answer_request(method: &str, id: &RequestId, params: &Value) -> ParsedLine {
     if method != "session/request_permission" {
         return error_reply(id, -32601, "this client does not support this method");
@@ -118,7 +114,6 @@ fn allowed(options: &[Value]) -> Option<&Value> {
     })
 }
 
-/// Answers a request with an error.
 pub(super) fn error_reply(id: &RequestId, code: i32, message: &str) -> ParsedLine {
     id.reply(&json!({ "error": { "code": code, "message": message } }))
 }

@@ -66,7 +66,6 @@ use host_model::{AgentSettings, Fault, FaultClass, LaneKind, SessionEventKind, U
 
 /// How many chunks of a message produce one event.
 const CHUNKS_PER_EVENT: u32 = 20;
-/// The size limit of one message.
 const MAX_MESSAGE_BYTES: usize = 1 << 20;
 /// How long an agent must be silent after the end of its turn: if it said or did something, and if it did not, so that
 /// more is expected.
@@ -78,7 +77,6 @@ const NEW_SESSION: u64 = 1;
 const SET_MODE: u64 = 1 << 32;
 /// The error code of an agent that requires a login.
 const LOGIN_REQUIRED: &str = "-32000";
-/// Any agent that speaks ACP.
 pub(crate) struct Acp;
 
 impl AgentProgram for Acp {

@@ -28,7 +28,6 @@ pub(super) struct ToolCalls {
     output_bytes: usize,
 }
 
-/// A tool call as far as it is known.
 #[derive(Default)]
 struct ToolCallState {
     name: String,

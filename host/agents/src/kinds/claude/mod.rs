@@ -47,7 +47,6 @@ mod tests;
 const NO_CONTENT: &str = "(no content)";
 /// The model of messages that no model wrote, such as errors.
 const SYNTHETIC_MODEL: &str = "<synthetic>";
-/// The fields to keep of each line.
 const WANTED: WantedFields = WantedFields {
     facts: &[
         "type",
@@ -81,7 +80,6 @@ const WANTED: WantedFields = WantedFields {
     texts: &["result", "message.content", "message.content.text"],
 };
 
-/// Claude Code.
 pub(crate) struct Claude;
 
 impl AgentProgram for Claude {

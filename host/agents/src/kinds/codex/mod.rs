@@ -33,7 +33,6 @@ use host_model::{AgentSettings, BackOff, Fault, FaultClass, LaneKind, Provider, 
 #[cfg(test)]
 mod tests;
 
-/// The fields to keep of each line.
 const WANTED: WantedFields = WantedFields {
     facts: &[
         "type",
@@ -52,7 +51,6 @@ const WANTED: WantedFields = WantedFields {
     texts: &["item.text"],
 };
 
-/// Codex.
 pub(crate) struct Codex;
 
 impl AgentProgram for Codex {

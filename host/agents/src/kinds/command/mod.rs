@@ -26,7 +26,6 @@ mod tests;
 /// How many bytes of stdout the final message may have.
 const MAX_FINAL_MESSAGE: usize = 64 << 10;
 
-/// Any program.
 pub(crate) struct CommandProgram;
 
 impl AgentProgram for CommandProgram {

@@ -38,12 +38,10 @@ mod tests;
 
 /// The file in the config dir that lists providers.
 const MODELS_FILE: &str = "models.json";
-/// The size limit of the models file.
 const MAX_MODELS_BYTES: u64 = 4 << 20;
 /// How many chunks of an answer or of a tool's output produce one event.
 const CHUNKS_PER_EVENT: u32 = 20;
 
-/// The fields to keep of each line.
 const WANTED: WantedFields = WantedFields {
     facts: &[
         "type",
@@ -63,7 +61,6 @@ const WANTED: WantedFields = WantedFields {
     texts: &["message.content", "message.content.text"],
 };
 
-/// Pi.
 pub(crate) struct Pi;
 
 impl AgentProgram for Pi {
@@ -153,9 +150,7 @@ struct PiDialect {
     conversation: Conversation,
     /// Chunks since the last event.
     chunks: u32,
-    /// The stop reason of the last answer.
     stop_reason: String,
-    /// The error of the last answer.
     error: String,
     /// Whether the agent has finished, as far as is known.
     ended: bool,
