@@ -13,10 +13,15 @@ use crate::{conversation::Conversation, dialect::Dialect};
 pub(crate) trait AgentProgram: Send + Sync {
     fn kind(&self) -> LaneKind;
 
-    fn name(&self) -> Option<&'static str>;
+    /// The default name of the program, if the kind has one.
+    fn name(&self) -> Option<&'static str> {
+        None
+    }
 
     /// The variables this kind sets, including the one for its config dir. The lane's own variables override them.
-    fn variables(&self, settings: &AgentSettings, config_dir: &Path) -> Vec<(&'static str, OsString)>;
+    fn variables(&self, _settings: &AgentSettings, _config_dir: &Path) -> Vec<(&'static str, OsString)> {
+        Vec::new()
+    }
 
     /// Writes what the agent needs into its config dir. Called before every session, including later ones of an
     /// attempt.

@@ -15,7 +15,7 @@ use std::{
     sync::Arc,
 };
 
-use host_model::{AgentSettings, Confinement, LaneKind};
+use host_model::{AgentSettings, Confinement, LaneKind, Usage};
 
 use crate::{
     agent_program::AgentProgram,
@@ -75,6 +75,21 @@ pub async fn version(
 #[must_use]
 pub fn shadowing_program(settings: &AgentSettings, bin: &Path) -> Option<String> {
     external::shadowed::shadowing_program(program_name(settings), settings, bin)
+}
+
+/// The usage of input (that was not cached, read from the cache and written to it) and output, and its cost in dollars.
+/// All zeros mean that no model was reached, or that the provider did not report the usage.
+fn usage([new, cached, written, output]: [Option<u64>; 4], usd: Option<f64>) -> Usage {
+    let input = [new, cached, written].into_iter().flatten().reduce(u64::saturating_add);
+    if input.unwrap_or(0) == 0 && output.unwrap_or(0) == 0 {
+        return Usage::default();
+    }
+    Usage {
+        input_tokens: input,
+        cached_input_tokens: cached,
+        output_tokens: output,
+        cost_micro_usd: usd.filter(|usd| usd.is_finite() && *usd >= 0.0).map(|usd| (usd * 1e6).round() as u64),
+    }
 }
 
 /// The default name of the lane's program.

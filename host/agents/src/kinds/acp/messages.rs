@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{
     dialect::ParsedLine,
     json::{
-        values::{as_integer, content_text, list, member, text},
+        values::{as_integer, content_text, list, text},
         wanted_fields::WantedFields,
     },
 };
@@ -45,13 +45,13 @@ pub(super) const WANTED: WantedFields = WantedFields {
 pub(super) fn model(session: &Value) -> Option<String> {
     let options = list(session, "configOptions").iter();
     let option = options.filter(|option| text(option, "category") == "model").map(|it| text(it, "currentValue"));
-    let candidates = std::iter::once(text(member(session, "models"), "currentModelId")).chain(option);
+    let candidates = std::iter::once(text(&session["models"], "currentModelId")).chain(option);
     candidates.into_iter().find(|model| !model.is_empty()).map(str::to_owned)
 }
 
 /// The text of an error; `message` is an error text reported elsewhere.
 pub(super) fn error_text(error: &Value, message: &str) -> String {
-    let details = content_text(member(error, "data"));
+    let details = content_text(&error["data"]);
     let words = [text(error, "message"), &details, message];
     words.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(": ")
 }
@@ -95,7 +95,7 @@ pub(super) fn answer_request(method: &str, id: &RequestId, params: &Value) -> Pa
         return error_reply(id, -32601, "this client does not support this method");
     }
     let outcome = match allowed(list(params, "options")) {
-        Some(option) => json!({ "outcome": "selected", "optionId": member(option, "optionId") }),
+        Some(option) => json!({ "outcome": "selected", "optionId": &option["optionId"] }),
         None => json!({ "outcome": "cancelled" }),
     };
     id.reply(&json!({ "result": { "outcome": outcome } }))
@@ -103,7 +103,7 @@ pub(super) fn answer_request(method: &str, id: &RequestId, params: &Value) -> Pa
 
 /// The option that allows the action: one that the protocol marks as such, or else the first that does not refuse.
 fn allowed(options: &[Value]) -> Option<&Value> {
-    let mut named = options.iter().filter(|option| !member(option, "optionId").is_null());
+    let mut named = options.iter().filter(|option| !option["optionId"].is_null());
     let allows = named.clone().find(|option| text(option, "kind").starts_with("allow"));
     allows.or_else(|| {
         named.find(|option| {

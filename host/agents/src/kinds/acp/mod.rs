@@ -54,7 +54,7 @@ use crate::{
     exit::AgentExit,
     json::{
         line::ParsedJson,
-        values::{integer, member, name, text},
+        values::{integer, name, text},
         wanted_fields::WantedFields,
     },
     kinds::{
@@ -82,10 +82,6 @@ pub(crate) struct Acp;
 impl AgentProgram for Acp {
     fn kind(&self) -> LaneKind {
         LaneKind::Acp
-    }
-
-    fn name(&self) -> Option<&'static str> {
-        None
     }
 
     /// It may be an adapter of any agent, so the variables of all agents are set.
@@ -193,7 +189,7 @@ impl Dialect for AcpDialect {
 
 impl AcpDialect {
     fn handle_message(&mut self, message: &Value, id: &RequestId) -> Vec<ParsedLine> {
-        let params = member(message, "params");
+        let params = &message["params"];
         match message.get("method") {
             Some(Value::String(method)) if method == "session/update" => {
                 let mut parsed = self.handle_notification(params);
@@ -224,7 +220,7 @@ impl AcpDialect {
     }
 
     fn handle_response(&mut self, id: Option<u64>, value: &Value) -> Vec<ParsedLine> {
-        let result = member(value, "result");
+        let result = &value["result"];
         // Some agents write both, one of them as null.
         let error = value.get("error").filter(|error| !error.is_null());
         match (id, error) {
@@ -268,7 +264,7 @@ impl AcpDialect {
     fn finish(&mut self, result: &Value) -> Vec<ParsedLine> {
         let error = (self.failed && self.message_id.is_empty()).then(|| std::mem::take(&mut self.message));
         let mut parsed = self.flush_message();
-        let used = member(result, "usage");
+        let used = &result["usage"];
         let output = integer(used, "outputTokens");
         let total = integer(used, "totalTokens").filter(|total| *total > 0);
         if let Some(total) = total {

@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use crate::{
     dialect::ParsedLine,
-    json::values::{list, member, name, text},
+    json::values::{list, name, text},
     kinds::acp::{
         AcpDialect, NEW_SESSION, SET_MODE,
         messages::{error_text, model, request},
     },
 };
-use host_model::{Fault, FaultClass, SessionEventKind};
+use host_model::{Fault, FaultClass};
 
 /// The modes of `claude-agent-acp` and `codex-acp` without permission requests. The confinement decides what an agent
 /// may do.
@@ -28,13 +28,11 @@ impl AcpDialect {
 
     pub(super) fn started(&mut self, result: &Value) -> Vec<ParsedLine> {
         let id = name(result, "sessionId");
-        if id.is_empty() {
+        let Some(started) = self.conversation.started(id.clone(), model(result)) else {
             let message = "the agent's response to `session/new` has no session id";
             return vec![ParsedLine::Failed(Fault::new(FaultClass::Protocol, message))];
-        }
-        self.conversation.set_id(&id);
-        let started = SessionEventKind::Started { session_id: id.clone(), model: model(result) };
-        let next = match self.wanted_mode(member(result, "modes")) {
+        };
+        let next = match self.wanted_mode(&result["modes"]) {
             Ok(Some(mode)) => request(SET_MODE, "session/set_mode", &json!({ "sessionId": id, "modeId": mode })),
             Ok(None) => {
                 let first_message = self.first_message.take().unwrap_or_default();
@@ -42,7 +40,7 @@ impl AcpDialect {
             }
             Err(problem) => ParsedLine::Failed(Fault::new(FaultClass::Launch, problem)),
         };
-        vec![ParsedLine::Event(started), next]
+        vec![started, next]
     }
 
     /// The mode to switch the session to, unless it is in it already.

@@ -287,7 +287,7 @@ fn the_session_mode_is_set() {
         match &parsed[1] {
             ParsedLine::Reply(line) => {
                 let line: Value = serde_json::from_str(line).unwrap();
-                format!("{} {}", text(&line, "method"), text(member(&line, "params"), "modeId"))
+                format!("{} {}", text(&line, "method"), text(&line["params"], "modeId"))
             }
             ParsedLine::Failed(fault) => fault.to_string(),
             other => panic!("{other:?}"),

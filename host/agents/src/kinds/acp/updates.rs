@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     dialect::ParsedLine,
-    json::values::{content_text, member, name, text},
+    json::values::{content_text, name, text},
     kinds::acp::{
         AcpDialect, CHUNKS_PER_EVENT, MAX_MESSAGE_BYTES,
         notices::{CodexNotice, Notice, codex_notice, notice},
@@ -20,7 +20,7 @@ impl AcpDialect {
         if known.is_some_and(|known| !session.is_empty() && session != known) {
             return Vec::new();
         }
-        self.update(member(params, "update"))
+        self.update(&params["update"])
     }
 
     fn update(&mut self, update: &Value) -> Vec<ParsedLine> {
@@ -58,7 +58,7 @@ impl AcpDialect {
 
     fn chunk(&mut self, update: &Value) -> Vec<ParsedLine> {
         let id = name(update, "messageId");
-        let content = member(update, "content");
+        let content = &update["content"];
         let chunk = match content {
             Value::Object(_) => text(content, "text").to_owned(),
             content => content_text(content),

@@ -8,7 +8,7 @@
 //! the final message (only the beginning of a line longer than 1 MiB); any other exit is a crash. There are no tool
 //! calls, usage, back-offs or second turns.
 
-use std::{collections::VecDeque, ffi::OsString, path::Path};
+use std::collections::VecDeque;
 
 use crate::{
     agent_program::{AgentProgram, Invocation, TurnRequest},
@@ -31,14 +31,6 @@ pub(crate) struct CommandProgram;
 impl AgentProgram for CommandProgram {
     fn kind(&self) -> LaneKind {
         LaneKind::Command
-    }
-
-    fn name(&self) -> Option<&'static str> {
-        None
-    }
-
-    fn variables(&self, _settings: &AgentSettings, _config_dir: &Path) -> Vec<(&'static str, OsString)> {
-        Vec::new()
     }
 
     fn invocation(&self, request: &TurnRequest<'_>) -> Result<Invocation, Fault> {

@@ -25,13 +25,16 @@ use crate::{
     exit::AgentExit,
     json::{
         line::ParsedJson,
-        values::{content_text, decimal, flag, integer, member, name, text},
+        values::{content_text, decimal, flag, integer, name, text},
         wanted_fields::WantedFields,
     },
-    kinds::provider_error::{ProviderError, launch_failure},
+    kinds::{
+        provider_error::{ProviderError, launch_failure},
+        usage,
+    },
     safe_dir::SafeDir,
 };
-use host_model::{AgentSettings, BackOff, Fault, FaultClass, LaneKind, SessionEventKind, Usage};
+use host_model::{AgentSettings, BackOff, Fault, FaultClass, LaneKind, SessionEventKind};
 
 #[cfg(test)]
 mod tests;
@@ -162,7 +165,7 @@ impl Dialect for PiDialect {
     }
 
     fn parse_damaged(&mut self, json: &ParsedJson) -> Vec<ParsedLine> {
-        let (value, message) = (&json.value, member(&json.value, "message"));
+        let (value, message) = (&json.value, &json.value["message"]);
         let is_answer = text(value, "type") == "message_end" && matches!(text(message, "role"), "assistant" | "");
         if is_answer { vec![ParsedLine::LostMessage] } else { Vec::new() }
     }
@@ -170,17 +173,17 @@ impl Dialect for PiDialect {
     fn parse_json(&mut self, json: &ParsedJson) -> Vec<ParsedLine> {
         let value = &json.value;
         match text(value, "type") {
-            "session" => self.started(&name(value, "id")),
-            "message_end" => self.message(member(value, "message")),
+            "session" => self.conversation.started(name(value, "id"), None).into_iter().collect(),
+            "message_end" => self.message(&value["message"]),
             "tool_execution_start" => vec![ParsedLine::Event(SessionEventKind::ToolCall {
                 id: name(value, "toolCallId"),
                 name: text(value, "toolName").to_owned(),
-                input: member(value, "args").clone(),
+                input: value["args"].clone(),
             })],
             "tool_execution_end" => vec![ParsedLine::Event(SessionEventKind::ToolResult {
                 id: name(value, "toolCallId"),
                 is_error: flag(value, "isError").unwrap_or(false),
-                output: content_text(member(member(value, "result"), "content")),
+                output: content_text(&value["result"]["content"]),
             })],
             "auto_retry_start" | "summarization_retry_scheduled" => {
                 vec![ParsedLine::Event(SessionEventKind::BackOff(BackOff {
@@ -212,14 +215,6 @@ impl Dialect for PiDialect {
 }
 
 impl PiDialect {
-    fn started(&mut self, id: &str) -> Vec<ParsedLine> {
-        if id.is_empty() {
-            return Vec::new();
-        }
-        self.conversation.set_id(id);
-        vec![ParsedLine::Event(SessionEventKind::Started { session_id: id.to_owned(), model: None })]
-    }
-
     fn chunk_event(&mut self) -> Vec<ParsedLine> {
         self.chunks = (self.chunks + 1) % CHUNKS_PER_EVENT;
         if self.chunks == 0 { Vec::new() } else { vec![ParsedLine::Ignored] }
@@ -234,7 +229,7 @@ impl PiDialect {
         let mut parsed = Vec::new();
         if !matches!(self.stop_reason.as_str(), "error" | "aborted") {
             self.conversation.set_answered();
-            let texts: Vec<&str> = match member(message, "content") {
+            let texts: Vec<&str> = match &message["content"] {
                 Value::String(text) => vec![text],
                 content => {
                     let blocks = content.as_array().into_iter().flatten();
@@ -246,7 +241,9 @@ impl PiDialect {
                 parsed.push(ParsedLine::Event(SessionEventKind::Message { text: texts.join("\n") }));
             }
         }
-        let used = usage(member(message, "usage"));
+        let used = &message["usage"];
+        let tokens = ["input", "cacheRead", "cacheWrite", "output"].map(|key| integer(used, key));
+        let used = usage(tokens, decimal(&used["cost"], "total").filter(|usd| *usd > 0.0));
         if !used.is_unknown() {
             parsed.push(ParsedLine::Event(SessionEventKind::Usage(self.conversation.add_usage(&used))));
         }
@@ -266,22 +263,5 @@ impl PiDialect {
             "" => ParsedLine::Idle { stop_reason: "settled".to_owned() },
             reason => ParsedLine::Idle { stop_reason: reason.to_owned() },
         }
-    }
-}
-
-/// The usage of one answer. All zeros mean that the provider was not reached or did not report it.
-fn usage(usage: &Value) -> Usage {
-    let count = |key: &str| integer(usage, key);
-    let parts = [count("input"), count("cacheRead"), count("cacheWrite")];
-    let input = parts.into_iter().flatten().reduce(u64::saturating_add);
-    if input.unwrap_or(0) == 0 && count("output").unwrap_or(0) == 0 {
-        return Usage::default();
-    }
-    let cost = decimal(member(usage, "cost"), "total").filter(|usd| *usd > 0.0);
-    Usage {
-        input_tokens: input,
-        cached_input_tokens: count("cacheRead"),
-        output_tokens: count("output"),
-        cost_micro_usd: cost.map(|usd| (usd * 1e6).round() as u64),
     }
 }
