@@ -106,7 +106,6 @@ impl From<&Confinement> for ConfinementSpec {
     }
 }
 
-#[derive(Debug)]
 pub(crate) struct ConfinementPlan {
     /// `None` for an agent that is not confined.
     rules: Option<ConfinementRules>,
@@ -115,7 +114,6 @@ pub(crate) struct ConfinementPlan {
     limits: ProcessLimits,
 }
 
-#[derive(Debug)]
 struct ConfinementRules {
     /// `None` once it is enforced.
     ruleset: Option<RulesetCreated>,
@@ -198,33 +196,31 @@ fn missing_protection(version: i32, filters: bool) -> Option<String> {
     let open: Vec<&str> =
         VERSION_FEATURES.iter().filter(|(since, _)| *since > version).map(|(_, what)| *what).collect();
     let open = open.join(", ");
-    let old = (version < COMPLETE_LANDLOCK).then(|| {
-        format!(
-            "this kernel has Landlock version {version} instead of {COMPLETE_LANDLOCK} (Linux 6.12), which does not confine {open}"
-        )
-    });
-    let unfiltered = (!filters).then(|| {
-        "this kernel does not filter system calls (seccomp), so MPTCP, TCP without `connect`, the limits of \
-         other processes and keyrings are not confined"
-            .to_owned()
-    });
-    match (old, unfiltered) {
-        (Some(old), Some(unfiltered)) => Some(format!("{old}; {unfiltered}")),
-        (old, unfiltered) => old.or(unfiltered),
+    let mut gaps = Vec::new();
+    if version < COMPLETE_LANDLOCK {
+        gaps.push(format!(
+            "this kernel has Landlock version {version} instead of {COMPLETE_LANDLOCK} (Linux 6.12), which does not \
+             confine {open}"
+        ));
     }
+    if !filters {
+        let what = "MPTCP, TCP without `connect`, the limits of other processes and keyrings";
+        gaps.push(format!("this kernel does not filter system calls (seccomp), so {what} are not confined"));
+    }
+    (!gaps.is_empty()).then(|| gaps.join("; "))
 }
 
 fn ruleset(spec: &ConfinementSpec, program: &Path) -> Result<RulesetCreated, String> {
     let mut ruleset = new_ruleset(spec).map_err(|error| format!("Landlock rejects the confinement rules: {error}"))?;
-    for path in system_paths::PROGRAMS {
-        ruleset = allow(ruleset, Path::new(path), RUN_ACCESS, IfMissing::Skip)?;
-    }
-    for path in system_paths::READABLE {
-        ruleset = allow(ruleset, Path::new(path), READ_ACCESS, IfMissing::Skip)?;
-    }
-    for path in system_paths::DEVICES {
-        ruleset =
-            allow(ruleset, Path::new(path), READ_ACCESS | AccessFs::WriteFile | AccessFs::IoctlDev, IfMissing::Skip)?;
+    let device_access = READ_ACCESS | AccessFs::WriteFile | AccessFs::IoctlDev;
+    for (paths, access) in [
+        (system_paths::PROGRAMS, RUN_ACCESS),
+        (system_paths::READABLE, READ_ACCESS),
+        (system_paths::DEVICES, device_access),
+    ] {
+        for path in paths {
+            ruleset = allow(ruleset, Path::new(path), access, IfMissing::Skip)?;
+        }
     }
     // The host itself may be the agent, or a wrapper may start it.
     ruleset = allow(ruleset, Path::new("/proc/self/exe"), RUN_ACCESS, IfMissing::Skip)?;
@@ -232,11 +228,10 @@ fn ruleset(spec: &ConfinementSpec, program: &Path) -> Result<RulesetCreated, Str
         // If it is missing, starting it reports that.
         ruleset = allow(ruleset, program, RUN_ACCESS, IfMissing::Skip)?;
     }
-    for path in &spec.readable {
-        ruleset = allow(ruleset, Path::new(path), RUN_ACCESS, IfMissing::Fail)?;
-    }
-    for path in &spec.writable {
-        ruleset = allow(ruleset, Path::new(path), write_access(), IfMissing::Fail)?;
+    for (paths, access) in [(&spec.readable, RUN_ACCESS), (&spec.writable, write_access())] {
+        for path in paths {
+            ruleset = allow(ruleset, Path::new(path), access, IfMissing::Fail)?;
+        }
     }
     for (ports, access) in [(&spec.tcp_connect, AccessNet::ConnectTcp), (&spec.tcp_bind, AccessNet::BindTcp)] {
         let Ports::Only(ports) = ports else { continue };
@@ -329,7 +324,7 @@ mod tests {
 
     #[test]
     fn missing_kernel_features_are_named() {
-        assert!(missing_protection(0, true).unwrap().contains("no Landlock"));
+        assert!(missing_protection(0, true).unwrap().contains("does not support Landlock"));
         let first = missing_protection(1, true).unwrap();
         assert!(VERSION_FEATURES.iter().all(|(_, what)| first.contains(what)), "{first}");
         let fourth = missing_protection(4, true).unwrap();
@@ -358,7 +353,7 @@ mod tests {
         for (writable, readable) in [(vec!["/nowhere/at/all".into()], vec![]), (vec![], vec!["/nowhere/at/all".into()])]
         {
             let spec = ConfinementSpec::from(&Confinement::default().and(writable, readable));
-            let problem = ConfinementPlan::prepare(&spec, Path::new("sh")).unwrap_err();
+            let problem = ConfinementPlan::prepare(&spec, Path::new("sh")).err().unwrap();
             assert!(problem.contains("/nowhere/at/all: No such file"), "{problem}");
         }
     }

@@ -98,15 +98,13 @@ pub fn short_secrets(settings: &AgentSettings) -> Vec<String> {
 }
 
 fn secrets_from(settings: &AgentSettings, variable: impl Fn(&str) -> Option<OsString>) -> Vec<String> {
-    let mut secrets: Vec<String> = Vec::new();
-    for credential in &settings.credentials {
-        match credential {
-            Credential::Variable(name) => {
-                secrets.extend(variable(name).map(|value| value.to_string_lossy().into_owned()));
-            }
-            Credential::File { from, .. } => secrets.extend(secrets_in(from)),
+    let values = |credential: &Credential| match credential {
+        Credential::Variable(name) => {
+            variable(name).map(|value| value.to_string_lossy().into_owned()).into_iter().collect()
         }
-    }
+        Credential::File { from, .. } => secrets_in(from),
+    };
+    let mut secrets: Vec<String> = settings.credentials.iter().flat_map(values).collect();
     secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
     secrets.sort();
     secrets.dedup();

@@ -19,6 +19,7 @@ use host_model::{AgentSettings, Confinement, LaneKind, Usage};
 
 use crate::{
     agent_program::AgentProgram,
+    dialect::ParsedLine,
     external::{
         self, ExternalLane,
         version::{AgentVersion, VersionProblem},
@@ -75,6 +76,17 @@ pub async fn version(
 #[must_use]
 pub fn shadowing_program(settings: &AgentSettings, bin: &Path) -> Option<String> {
     external::shadowed::shadowing_program(program_name(settings), settings, bin)
+}
+
+/// Counts the chunks of a long message or output. Every twentieth produces an event, so that the agent is not idle.
+#[derive(Default)]
+struct ChunkCounter(u32);
+
+impl ChunkCounter {
+    fn count(&mut self) -> Vec<ParsedLine> {
+        self.0 = (self.0 + 1) % 20;
+        if self.0 == 0 { Vec::new() } else { vec![ParsedLine::Ignored] }
+    }
 }
 
 /// The usage of input (that was not cached, read from the cache and written to it) and output, and its cost in dollars.

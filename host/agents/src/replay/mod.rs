@@ -15,10 +15,7 @@ use std::{
 use rustix::fs::CWD;
 
 use self::reader::ReplayReader;
-use crate::{
-    lane::{Lane, LaneFuture, Session, SessionSpec},
-    session::observer::Observer,
-};
+use crate::lane::{Lane, LaneFuture, Session, SessionSpec};
 use host_model::{
     Conclusion, Fault, FaultClass, LaneKind, REPLAY_FILE, RecordedTree, ReplayStep, SessionEvent, tree_file,
 };
@@ -30,31 +27,21 @@ const RECORD_FILES: &[&str] = &["stream.jsonl", "stderr.txt", "events.jsonl", "f
 /// Restores root and config dir of a session from a saved tree of the given size in bytes.
 pub type Restore = Arc<dyn Fn(&Path, u64, &SessionSpec) -> Result<(), String> + Send + Sync>;
 
-/// Whether an attempt can be replayed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Replayable {
-    /// Every session is complete.
-    Yes,
-    /// Something is missing; the text is for people.
-    No(String),
-}
-
-/// Checks the record that an earlier run left in `folder`, which need not exist.
-#[must_use]
-pub fn replayable(dir: &Path) -> Replayable {
+///
+/// # Errors
+/// What is missing to replay it.
+pub fn replayable(dir: &Path) -> Result<(), String> {
     for number in 1.. {
         let file = dir.join(format!("session-{number}")).join(REPLAY_FILE);
         if file.parent().is_none_or(|dir| dir.symlink_metadata().is_err()) {
             break;
         }
         if !is_dir(file.parent()) {
-            return Replayable::No(format!("session {number} has no directory in the record"));
+            return Err(format!("session {number} has no directory in the record"));
         }
-        if let Err(reason) = check_replay(&file) {
-            return Replayable::No(format!("session {number} {reason}"));
-        }
+        check_replay(&file).map_err(|reason| format!("session {number} {reason}"))?;
     }
-    Replayable::Yes
+    Ok(())
 }
 
 /// A link to a directory does not count.
@@ -81,6 +68,7 @@ fn check_replay(file: &Path) -> Result<(), String> {
 }
 
 /// Replays the sessions of one recorded attempt in their original order.
+#[derive(Clone)]
 pub struct Replay {
     kind: LaneKind,
     dir: PathBuf,
@@ -140,17 +128,7 @@ impl Replay {
             return Err(fault.clone());
         }
         lock(&self.shared).sessions = number;
-        Ok(ReplaySession {
-            steps,
-            dir: self.dir.clone(),
-            restore: Arc::clone(&self.restore),
-            shared: Arc::clone(&self.shared),
-            observer: spec.observer.clone(),
-            spec,
-            turn_over: false,
-            fault: None,
-            conclusion: None,
-        })
+        Ok(ReplaySession { steps, lane: self.clone(), spec, turn_over: false, fault: None, conclusion: None })
     }
 }
 
@@ -166,10 +144,7 @@ impl Lane for Replay {
 
 struct ReplaySession {
     steps: ReplayReader,
-    dir: PathBuf,
-    restore: Restore,
-    shared: Arc<Mutex<ReplayState>>,
-    observer: Option<Observer>,
+    lane: Replay,
     spec: SessionSpec,
     turn_over: bool,
     fault: Option<Fault>,
@@ -184,10 +159,10 @@ impl ReplaySession {
         }
         match self.take()? {
             Some(ReplayStep::Event(event)) => {
-                if let Some(observer) = &self.observer {
+                if let Some(observer) = &self.spec.observer {
                     observer.notify(&event.kind);
                     if !observer.send(event.clone()).await {
-                        self.observer = None;
+                        self.spec.observer = None;
                     }
                 }
                 Ok(Some(event))
@@ -277,19 +252,19 @@ impl ReplaySession {
                 return Err(self.diverge(what));
             }
         };
-        let now = lock(&self.shared).tree;
+        let now = lock(&self.lane.shared).tree;
         if number < now {
             let what = "the component uses its sessions in another order than the recorded component";
             return Err(self.diverge(what.to_owned()));
         }
-        lock(&self.shared).tree = number;
-        (self.restore)(&self.dir.join(tree_file(number)), bytes, &self.spec).map_err(|reason| {
+        lock(&self.lane.shared).tree = number;
+        (self.lane.restore)(&self.lane.dir.join(tree_file(number)), bytes, &self.spec).map_err(|reason| {
             self.fail(Fault::new(FaultClass::Internal, format!("cannot restore root and config dir: {reason}")))
         })
     }
 
     fn diverge(&mut self, what: String) -> Fault {
-        let fault = diverged(&self.shared, what);
+        let fault = diverged(&self.lane.shared, what);
         self.fail(fault)
     }
 

@@ -3,7 +3,7 @@ use std::fs;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::lane::SessionLimits;
+use crate::{Observer, lane::SessionLimits};
 use host_model::{REPLAY_SCHEMA, SessionEventKind, Usage};
 
 /// The record of an attempt, and the trees that were restored.
@@ -81,10 +81,7 @@ impl Recorded {
     }
 
     fn replayable(&self) -> String {
-        match replayable(self.dir.path()) {
-            Replayable::Yes => "yes".into(),
-            Replayable::No(reason) => reason,
-        }
+        replayable(self.dir.path()).map_or_else(|reason| reason, |()| "yes".into())
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
         record::{Record, SessionSummary, TurnSummary},
     },
 };
-use host_model::{Redactor, SessionEvent, SessionEventKind, Usage};
+use host_model::{Redactor, SessionEvent, SessionEventKind};
 
 #[derive(Debug)]
 pub(crate) struct Journal {
@@ -37,10 +37,6 @@ impl Journal {
 
     pub(crate) fn now_ms(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    pub(crate) fn usage(&self) -> Usage {
-        self.summary.usage.clone()
     }
 
     pub(crate) fn save(&mut self) {

@@ -174,7 +174,7 @@ fn spawn_supervisor(
     ours.set_nonblocking(true)?;
     // The order stays in the socket until the supervisor reads it: there is no agent yet that could forge or read it.
     let stdin = command.stdin.clone().map(PathBuf::into_os_string);
-    let order = serde_json::to_string(&StartOrder { policy: ConfinementSpec::from(&command.confinement), stdin })?;
+    let order = serde_json::to_string(&StartOrder { confinement: ConfinementSpec::from(&command.confinement), stdin })?;
     ours.write_all(format!("start {order}\n").as_bytes())?;
     let child = Command::new(host.path())
         .args(["supervise", "--"])

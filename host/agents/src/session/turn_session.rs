@@ -126,7 +126,7 @@ impl TurnSession {
             match AgentInput::open(&self.tmp) {
                 Ok(input) => {
                     command.stdin = Some(input.path());
-                    lines = Some(input.lines());
+                    lines = Some(input.lines.clone());
                     self.input = Some(input);
                 }
                 Err(error) => {
@@ -257,7 +257,7 @@ impl TurnSession {
                 final_message: journal.final_message.clone(),
                 stop_reason,
                 turns,
-                usage: journal.usage(),
+                usage: journal.summary.usage.clone(),
                 duration,
             }
         });

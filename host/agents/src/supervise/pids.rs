@@ -72,10 +72,7 @@ pub(crate) fn proc_pid(child: Pid) -> Option<i32> {
 /// Whether a handle opened with the pid from [`to_syscall_pid`] belongs to the process that `/proc` lists as
 /// `proc_pid`: the same pid may exist in several namespaces.
 pub(crate) fn handle_matches(handle: BorrowedFd<'_>, proc_pid: i32) -> bool {
-    if own_process().is_ok_and(|own| own.depth == 0) {
-        return true;
-    }
-    pid_of(handle) == Some(proc_pid)
+    pids_are_shared() || pid_of(handle) == Some(proc_pid)
 }
 
 /// The pid in `/proc` of a handle's process.

@@ -116,25 +116,11 @@ impl Supervisor {
     }
 
     fn run(mut self, args: &SupervisorOptions) -> io::Result<()> {
-        let StartOrder { policy: spec, stdin } = self.read_start_order()?;
-        if let Err(error) = spec.enter_view() {
-            self.report(&format!("failed cannot hide the directories of other attempts from it: {error}"));
-            return Ok(());
-        }
-        let plan = match ConfinementPlan::prepare(&spec, Path::new(&args.program)) {
-            Ok(plan) => plan,
+        let order = self.read_start_order()?;
+        let agent = match self.start(args, &order) {
+            Ok(pid) => pid,
             Err(why) => {
                 self.report(&format!("failed {why}"));
-                return Ok(());
-            }
-        };
-        if let Some(why) = &plan.unconfined {
-            self.report(&format!("unconfined {why}"));
-        }
-        let agent = match start_agent(args, stdin.as_deref().map(Path::new), plan) {
-            Ok(pid) => pid,
-            Err(error) => {
-                self.report(&format!("failed {error}"));
                 return Ok(());
             }
         };
@@ -155,6 +141,18 @@ impl Supervisor {
         }
         self.report("gone");
         Ok(())
+    }
+
+    /// Starts the agent. An error describes why it did not start.
+    fn start(&mut self, args: &SupervisorOptions, order: &StartOrder) -> Result<i32, String> {
+        let StartOrder { confinement, stdin } = order;
+        (confinement.enter_view())
+            .map_err(|error| format!("cannot hide the directories of other attempts from it: {error}"))?;
+        let plan = ConfinementPlan::prepare(confinement, Path::new(&args.program))?;
+        if let Some(why) = &plan.unconfined {
+            self.report(&format!("unconfined {why}"));
+        }
+        start_agent(args, stdin.as_deref().map(Path::new), plan).map_err(|error| error.to_string())
     }
 
     /// Reads the first line from the host.

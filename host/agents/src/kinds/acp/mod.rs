@@ -58,14 +58,12 @@ use crate::{
         wanted_fields::WantedFields,
     },
     kinds::{
-        claude, codex, pi,
+        ChunkCounter, claude, codex, pi,
         provider_error::{ProviderError, launch_failure},
     },
 };
 use host_model::{AgentSettings, Fault, FaultClass, LaneKind, SessionEventKind, Usage};
 
-/// How many chunks of a message produce one event.
-const CHUNKS_PER_EVENT: u32 = 20;
 const MAX_MESSAGE_BYTES: usize = 1 << 20;
 /// How long an agent must be silent after the end of its turn: if it said or did something, and if it did not, so that
 /// more is expected.
@@ -126,7 +124,7 @@ struct AcpDialect {
     message_cut: bool,
     message_id: String,
     calls: ToolCalls,
-    chunks: u32,
+    chunks: ChunkCounter,
     /// Whether the model did anything in this turn.
     acted: bool,
     /// Whether the adapter reported that the turn failed, however it ends it.

@@ -6,7 +6,7 @@ use crate::{
     dialect::ParsedLine,
     json::values::{content_text, name, text},
     kinds::acp::{
-        AcpDialect, CHUNKS_PER_EVENT, MAX_MESSAGE_BYTES,
+        AcpDialect, MAX_MESSAGE_BYTES,
         notices::{CodexNotice, Notice, codex_notice, notice},
     },
 };
@@ -34,14 +34,9 @@ impl AcpDialect {
             | "usage_update"
             | "available_commands_update"
             | "current_mode_update"
-            | "config_option_update" => self.chunk_event(),
+            | "config_option_update" => self.chunks.count(),
             _ => Vec::new(),
         }
-    }
-
-    pub(super) fn chunk_event(&mut self) -> Vec<ParsedLine> {
-        self.chunks = (self.chunks + 1) % CHUNKS_PER_EVENT;
-        if self.chunks == 0 { Vec::new() } else { vec![ParsedLine::Ignored] }
     }
 
     fn state(&mut self, update: &Value) -> Vec<ParsedLine> {
@@ -53,7 +48,7 @@ impl AcpDialect {
             Some(CodexNotice::Active) => self.failed = false,
             None => {}
         }
-        self.chunk_event()
+        self.chunks.count()
     }
 
     fn chunk(&mut self, update: &Value) -> Vec<ParsedLine> {
@@ -81,7 +76,7 @@ impl AcpDialect {
         self.message_cut |= chunk.len() > room;
         self.message.push_str(&chunk[..chunk.floor_char_boundary(room)]);
         if parsed.is_empty() {
-            parsed = self.chunk_event();
+            parsed = self.chunks.count();
         }
         parsed
     }
@@ -105,6 +100,6 @@ impl AcpDialect {
         self.acted = true;
         self.conversation.set_answered();
         parsed.extend(self.calls.update(update));
-        if parsed.is_empty() { self.chunk_event() } else { parsed }
+        if parsed.is_empty() { self.chunks.count() } else { parsed }
     }
 }

@@ -29,6 +29,7 @@ use crate::{
         wanted_fields::WantedFields,
     },
     kinds::{
+        ChunkCounter,
         provider_error::{ProviderError, launch_failure},
         usage,
     },
@@ -42,8 +43,6 @@ mod tests;
 /// The file in the config dir that lists providers.
 const MODELS_FILE: &str = "models.json";
 const MAX_MODELS_BYTES: u64 = 4 << 20;
-/// How many chunks of an answer or of a tool's output produce one event.
-const CHUNKS_PER_EVENT: u32 = 20;
 
 const WANTED: WantedFields = WantedFields {
     facts: &[
@@ -151,8 +150,7 @@ impl AgentProgram for Pi {
 #[derive(Default)]
 struct PiDialect {
     conversation: Conversation,
-    /// Chunks since the last event.
-    chunks: u32,
+    chunks: ChunkCounter,
     stop_reason: String,
     error: String,
     /// Whether the agent has finished, as far as is known.
@@ -193,7 +191,7 @@ impl Dialect for PiDialect {
                 }))]
             }
             "agent_settled" => vec![self.end_of_turn()],
-            "message_update" | "tool_execution_update" => self.chunk_event(),
+            "message_update" | "tool_execution_update" => self.chunks.count(),
             "agent_start" | "agent_end" => {
                 self.ended = text(value, "type") == "agent_end";
                 vec![ParsedLine::Ignored]
@@ -215,11 +213,6 @@ impl Dialect for PiDialect {
 }
 
 impl PiDialect {
-    fn chunk_event(&mut self) -> Vec<ParsedLine> {
-        self.chunks = (self.chunks + 1) % CHUNKS_PER_EVENT;
-        if self.chunks == 0 { Vec::new() } else { vec![ParsedLine::Ignored] }
-    }
-
     fn message(&mut self, message: &Value) -> Vec<ParsedLine> {
         if text(message, "role") != "assistant" {
             return vec![ParsedLine::Ignored];
