@@ -123,7 +123,7 @@ struct ConfinementRules {
 }
 
 impl ConfinementPlan {
-    /// Opens the paths of `policy`, so that entering it takes few system calls. The agent may also read and run
+    /// Opens the paths of `spec`, so that entering it takes few system calls. The agent may also read and run
     /// `program`.
     ///
     /// # Errors

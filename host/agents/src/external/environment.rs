@@ -21,12 +21,12 @@ pub(crate) fn host_variable(name: &str) -> Option<OsString> {
 pub(crate) fn agent_environment(
     settings: &AgentSettings,
     spec: &SessionSpec,
-    host_variable: Vec<(&'static str, OsString)>,
+    own: Vec<(&'static str, OsString)>,
     credentials: Vec<(String, OsString)>,
 ) -> Vec<(OsString, OsString)> {
     let mut all: BTreeMap<OsString, OsString> = BTreeMap::new();
     all.insert("LANG".into(), "C.UTF-8".into());
-    all.extend(host_variable.into_iter().map(|(name, value)| (name.into(), value)));
+    all.extend(own.into_iter().map(|(name, value)| (name.into(), value)));
     all.extend(settings.env.iter().map(|(name, value)| (name.into(), value.into())));
     all.extend(credentials.into_iter().map(|(name, value)| (name.into(), value)));
     // The variables above cannot have these names; see `AgentSettings::problems`.
@@ -38,7 +38,7 @@ pub(crate) fn agent_environment(
     all.into_iter().collect()
 }
 
-/// A `PATH` of `folders` and the system's directories.
+/// A `PATH` of `dirs` and the system's directories.
 pub(crate) fn search_path<'a>(dirs: impl Iterator<Item = &'a PathBuf>) -> OsString {
     let mut path = OsString::new();
     for dir in dirs {

@@ -97,8 +97,7 @@ impl InterpreterChain<'_> {
             }
         }
         Err(format!(
-            "{} has more than {MAX_INTERPRETERS} interpreters, each a script for the next one\nhelp: fix the `#!` \
-             line of {}",
+            "{} has a chain of more than {MAX_INTERPRETERS} interpreters\nhelp: fix the `#!` line of {}",
             program.display(),
             self.files.last().unwrap_or(&program).display()
         ))
@@ -153,7 +152,10 @@ impl InterpreterChain<'_> {
             let name = &command[0];
             let program = match &path {
                 Some(path) => look_up_in(name, &dirs_of(path).map_err(unclear)?, "it"),
-                None => name.to_str().ok_or("its name is not UTF-8".to_owned()).and_then(|it| self.look_up(it)),
+                None => name
+                    .to_str()
+                    .ok_or("its name is not UTF-8".to_owned())
+                    .and_then(|it| look_up(it, &self.settings.path, "it")),
             };
             let program = program.map_err(|problem| interpreter_error(file, name, &problem))?;
             if program == file {
@@ -178,10 +180,6 @@ impl InterpreterChain<'_> {
         command[0] = program.into();
         self.env_command_line = Some(command.clone());
         Ok((command, true))
-    }
-
-    fn look_up(&self, name: &str) -> Result<PathBuf, String> {
-        look_up(name, &self.settings.path, "it")
     }
 
     /// A variable's value before the start, if known.

@@ -55,7 +55,7 @@ pub(super) fn install(settings: &AgentSettings, config_dir: &Path, home: &Path) 
 pub(super) enum InstallError {
     /// Caused by the lane or the machine.
     Lane(String),
-    /// Something that the scenario put into the config dir is in the way.
+    /// By something that the scenario put into the config dir.
     Blocked(String),
 }
 
@@ -102,7 +102,7 @@ pub(super) fn move_credentials_out(settings: &AgentSettings, config_dir: &Path, 
                 return Ok(());
             };
             let credentials_dir = SafeDir::open(home)?.create_dir(Path::new(CREDENTIALS_DIR), 0o700);
-            // An agent that put something in the way only loses its login.
+            // An agent that occupies the name only loses its login.
             credentials_dir
                 .and_then(|credentials_dir| dir.move_to(at, &credentials_dir, OsStr::new(&name)))
                 .or_else(|_| dir.remove(at))?;

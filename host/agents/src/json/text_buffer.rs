@@ -50,7 +50,7 @@ impl TextBuffer {
         }
     }
 
-    /// Lowers the limit to `bound`.
+    /// Lowers the limit to `max_bytes`.
     pub(super) fn shorten(&mut self, max_bytes: usize) {
         if max_bytes < self.max_bytes {
             self.max_bytes = max_bytes;

@@ -102,7 +102,7 @@ impl Budget {
 }
 
 impl Node {
-    /// Shortens each unwanted text to `bound` bytes. Returns how many bytes that frees.
+    /// Shortens each unwanted text to `max_bytes` bytes. Returns how many bytes that frees.
     fn shorten(&mut self, max_bytes: usize) -> usize {
         match self {
             Self::Text { bytes, rank: FieldRank::Other, .. } if bytes.len() > max_bytes => {

@@ -34,7 +34,7 @@ use crate::{
 pub fn create_lane(settings: &AgentSettings, host: HostProgram, protection: Protection) -> Arc<dyn Lane> {
     match program(settings.kind) {
         Some(program) => Arc::new(ExternalLane::new(program, settings.clone(), host, protection)),
-        None => Arc::new(scripted::ScriptedLane::new(host, protection)),
+        None => Arc::new(scripted::ScriptedLane { host, protection }),
     }
 }
 

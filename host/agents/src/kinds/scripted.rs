@@ -41,14 +41,8 @@ const WANTED: WantedFields = WantedFields {
 
 #[derive(Debug)]
 pub(crate) struct ScriptedLane {
-    host: HostProgram,
-    protection: Protection,
-}
-
-impl ScriptedLane {
-    pub(crate) fn new(host: HostProgram, protection: Protection) -> Self {
-        Self { host, protection }
-    }
+    pub(super) host: HostProgram,
+    pub(super) protection: Protection,
 }
 
 impl Lane for ScriptedLane {

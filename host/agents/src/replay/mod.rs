@@ -27,6 +27,7 @@ const RECORD_FILES: &[&str] = &["stream.jsonl", "stderr.txt", "events.jsonl", "f
 /// Restores root and config dir of a session from a saved tree of the given size in bytes.
 pub type Restore = Arc<dyn Fn(&Path, u64, &SessionSpec) -> Result<(), String> + Send + Sync>;
 
+/// Checks the record that an earlier run left in `dir`, which need not exist.
 ///
 /// # Errors
 /// What is missing to replay it.
@@ -85,7 +86,7 @@ struct ReplayState {
 }
 
 impl Replay {
-    /// Replays sessions of a lane of `kind` from the attempt's record in `folder`.
+    /// Replays sessions of a lane of `kind` from the attempt's record in `dir`.
     #[must_use]
     pub fn new(kind: LaneKind, dir: PathBuf, restore: Restore) -> Self {
         Self { kind, dir, restore, shared: Arc::default() }

@@ -70,7 +70,7 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Creates the directory `folder` and the files in it.
+    /// Creates the directory `dir` and the files in it.
     pub(crate) fn create(dir: Option<&Path>, limits: &SessionLimits) -> Result<Self, Fault> {
         let max_bytes = limits.max_recorded_bytes;
         let open = |name: &str| {

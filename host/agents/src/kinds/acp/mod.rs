@@ -243,7 +243,9 @@ impl AcpDialect {
             }
             (_, Some(error)) => {
                 self.busy = false;
-                vec![self.failed_turn(error)]
+                // The error may have been sent as a message.
+                let message = std::mem::take(&mut self.message);
+                vec![ParsedLine::Failed(self.provider_error(error, message.trim()))]
             }
             (_, None) => {
                 let well =
@@ -289,12 +291,6 @@ impl AcpDialect {
             reason => ParsedLine::Finished { stop_reason: reason.to_owned() },
         });
         parsed
-    }
-
-    /// The error may have been sent as a message.
-    fn failed_turn(&mut self, error: &Value) -> ParsedLine {
-        let message = std::mem::take(&mut self.message);
-        ParsedLine::Failed(self.provider_error(error, message.trim()))
     }
 
     fn provider_error(&self, error: &Value, message: &str) -> Fault {

@@ -56,7 +56,7 @@ impl AgentProgram for CommandProgram {
         Ok(Invocation { args, stdin })
     }
 
-    fn dialect(&self, _thread: &Conversation, _settings: &AgentSettings) -> Box<dyn Dialect> {
+    fn dialect(&self, _conversation: &Conversation, _settings: &AgentSettings) -> Box<dyn Dialect> {
         Box::new(CommandDialect::default())
     }
 }

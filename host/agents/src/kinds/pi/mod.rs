@@ -14,7 +14,7 @@
 //! Pi always exits with 0. Usage is the sum over all answers, including failed ones; a cost of zero means that Pi has
 //! no prices for the model.
 
-use std::{ffi::OsString, path::Path};
+use std::{ffi::OsString, io, path::Path};
 
 use serde_json::{Map, Value, json};
 
@@ -87,14 +87,6 @@ impl AgentProgram for Pi {
     fn prepare(&self, settings: &AgentSettings, config_dir: &Path) -> Result<(), String> {
         let Some(provider) = &settings.provider else { return Ok(()) };
         let (Some(name), Some(url)) = (provider.name(), &provider.base_url) else { return Ok(()) };
-        let path = config_dir.join(MODELS_FILE);
-        let context = |what: String| format!("cannot configure the provider in {}: {what}", path.display());
-        let dir = SafeDir::open(config_dir).map_err(|error| context(error.to_string()))?;
-        let mut models: Value =
-            match dir.read_file(MODELS_FILE, MAX_MODELS_BYTES).map_err(|error| context(error.to_string()))? {
-                Some(text) => serde_json::from_str(&text).map_err(|error| context(error.to_string()))?,
-                None => json!({}),
-            };
         let api = provider.api.as_deref().unwrap_or("anthropic-messages");
         let url = url.trim_end_matches('/');
         // The URL that clients of these APIs expect.
@@ -106,19 +98,9 @@ impl AgentProgram for Pi {
         if let Some(model) = &settings.model {
             entry.insert("models".into(), json!([{ "id": model }]));
         }
-        let object = models.as_object_mut().ok_or_else(|| context("it is not a JSON object".into()))?;
-        let providers = object.entry("providers").or_insert_with(|| json!({})).as_object_mut();
-        let known = providers.ok_or_else(|| context("its `providers` is not a JSON object".into()))?;
-        match known.get_mut(name).and_then(Value::as_object_mut) {
-            // Other seeded settings of the provider, such as prices, stay.
-            Some(seeded) => entry.into_iter().for_each(|(key, value)| {
-                if key != "models" || !seeded.contains_key("models") {
-                    seeded.insert(key, value);
-                }
-            }),
-            None => drop(known.insert(name.to_owned(), Value::Object(entry))),
-        }
-        dir.replace_file(MODELS_FILE, models.to_string().as_bytes()).map_err(|error| context(error.to_string()))
+        let path = config_dir.join(MODELS_FILE);
+        add_provider(config_dir, name, entry)
+            .map_err(|error| format!("cannot configure the provider in {}: {error}", path.display()))
     }
 
     fn invocation(&self, request: &TurnRequest<'_>) -> Result<Invocation, Fault> {
@@ -145,6 +127,27 @@ impl AgentProgram for Pi {
     fn dialect(&self, conversation: &Conversation, _settings: &AgentSettings) -> Box<dyn Dialect> {
         Box::new(PiDialect { conversation: conversation.clone(), ..PiDialect::default() })
     }
+}
+
+/// Adds a provider to the models file. Other seeded settings of the provider, such as prices, stay.
+fn add_provider(config_dir: &Path, name: &str, entry: Map<String, Value>) -> io::Result<()> {
+    let dir = SafeDir::open(config_dir)?;
+    let mut models = match dir.read_file(MODELS_FILE, MAX_MODELS_BYTES)? {
+        Some(text) => serde_json::from_str(&text)?,
+        None => json!({}),
+    };
+    let object = models.as_object_mut().ok_or_else(|| io::Error::other("it is not a JSON object"))?;
+    let providers = object.entry("providers").or_insert_with(|| json!({})).as_object_mut();
+    let known = providers.ok_or_else(|| io::Error::other("its `providers` is not a JSON object"))?;
+    match known.get_mut(name).and_then(Value::as_object_mut) {
+        Some(seeded) => entry.into_iter().for_each(|(key, value)| {
+            if key != "models" || !seeded.contains_key("models") {
+                seeded.insert(key, value);
+            }
+        }),
+        None => drop(known.insert(name.to_owned(), Value::Object(entry))),
+    }
+    dir.replace_file(MODELS_FILE, models.to_string().as_bytes())
 }
 
 #[derive(Default)]
