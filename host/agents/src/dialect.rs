@@ -42,6 +42,12 @@ pub(crate) enum ParsedLine {
     Failed(Fault),
 }
 
+impl ParsedLine {
+    pub(crate) fn failed(class: FaultClass, message: impl Into<String>) -> Self {
+        Self::Failed(Fault::new(class, message))
+    }
+}
+
 pub(crate) trait Dialect: Send {
     /// The fields this dialect needs of each JSON line. `None` if lines are text.
     fn wanted_fields(&self) -> Option<&'static WantedFields>;

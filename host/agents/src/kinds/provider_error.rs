@@ -149,7 +149,7 @@ pub(crate) fn launch_failure(exit: &AgentExit, stderr: &str, answered: bool) -> 
         AgentExit::Code(1..128) if !answered => {
             let message = if stderr.is_empty() { "it wrote nothing to stderr".to_owned() } else { stderr.to_owned() };
             let message = format!("the agent exited before its first answer: {exit}; {message}{}", error_hint(stderr));
-            vec![ParsedLine::Failed(Fault::new(FaultClass::Launch, message))]
+            vec![ParsedLine::failed(FaultClass::Launch, message)]
         }
         _ => Vec::new(),
     }

@@ -474,7 +474,7 @@ fn a_version_by_the_calendar_is_compared() {
     let fails = suite(script, "version = \">=2025.10\"");
     let check = fails.host(["check"]);
     check.exits(96);
-    let says = "has the version 2025.09.18-7ae6800, but the lane asks for `>=2025.10`";
+    let says = "has the version 2025.09.18-7ae6800, but the lane requires `>=2025.10`";
     assert!(check.stderr.contains(says), "{}", check.told());
 }
 

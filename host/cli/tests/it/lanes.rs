@@ -246,7 +246,7 @@ async fn what_a_lane_is_in_want_of_is_told_before_anything_runs() {
         (with(|it| it.credentials = vec![Credential::Variable("NO_SUCH_KEY".into())]), "`NO_SUCH_KEY`"),
         (with(|it| drop(it.env.insert("HOME".into(), "/root".into()))), "`HOME` is set by the host"),
         (with(|it| it.config_seed = Some("/nowhere/seeds".into())), "/nowhere/seeds"),
-        (with(|it| it.version = Some(">=2".into())), "has the version 1.0.0, but the lane asks for `>=2`"),
+        (with(|it| it.version = Some(">=2".into())), "has the version 1.0.0, but the lane requires `>=2`"),
     ] {
         let fault = start(&settings, attempt.spec()).await.err().unwrap();
         assert_eq!(fault.class, FaultClass::Launch, "{fault}");

@@ -165,7 +165,7 @@ impl Dialect for AcpDialect {
         }
         if self.expects_reply(&id) {
             let problem = format!("the agent's response to request {id} is not valid JSON");
-            return vec![ParsedLine::Failed(Fault::new(FaultClass::Protocol, problem))];
+            return vec![ParsedLine::failed(FaultClass::Protocol, problem)];
         }
         vec![ParsedLine::LostMessage]
     }
@@ -234,7 +234,7 @@ impl AcpDialect {
                 version => {
                     let shown = version.map_or("none".to_owned(), |version| version.to_string());
                     let message = format!("the agent speaks version {shown} of ACP, but this host speaks version 1");
-                    vec![ParsedLine::Failed(Fault::new(FaultClass::Launch, message))]
+                    vec![ParsedLine::failed(FaultClass::Launch, message)]
                 }
             },
             (Some(NEW_SESSION), None) => self.started(result),
@@ -277,17 +277,17 @@ impl AcpDialect {
             };
             parsed.push(ParsedLine::Event(SessionEventKind::Usage(self.conversation.add_usage(&this))));
         }
-        let broken = |class, message: &str| ParsedLine::Failed(Fault::new(class, message));
         parsed.push(match text(result, "stopReason") {
-            "" => broken(FaultClass::Protocol, "the agent ended its turn without a stop reason"),
+            "" => ParsedLine::failed(FaultClass::Protocol, "the agent ended its turn without a stop reason"),
             _ if self.failed => {
                 let (message, answered) = (error.as_deref().unwrap_or_default(), self.conversation.answered());
                 ParsedLine::Failed(ProviderError { message, answered, ..ProviderError::default() }.fault())
             }
-            "cancelled" => broken(FaultClass::Crash, "the agent stopped its turn: stop reason `cancelled`"),
-            "max_turn_requests" => {
-                broken(FaultClass::Limit, "the agent exceeded its own limit: stop reason `max_turn_requests`")
-            }
+            "cancelled" => ParsedLine::failed(FaultClass::Crash, "the agent stopped its turn: stop reason `cancelled`"),
+            "max_turn_requests" => ParsedLine::failed(
+                FaultClass::Limit,
+                "the agent exceeded its own limit: stop reason `max_turn_requests`",
+            ),
             reason => ParsedLine::Finished { stop_reason: reason.to_owned() },
         });
         parsed

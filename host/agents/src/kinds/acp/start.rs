@@ -30,7 +30,7 @@ impl AcpDialect {
         let id = name(result, "sessionId");
         let Some(started) = self.conversation.started(id.clone(), model(result)) else {
             let message = "the agent's response to `session/new` has no session id";
-            return vec![ParsedLine::Failed(Fault::new(FaultClass::Protocol, message))];
+            return vec![ParsedLine::failed(FaultClass::Protocol, message)];
         };
         let next = match self.wanted_mode(&result["modes"]) {
             Ok(Some(mode)) => request(SET_MODE, "session/set_mode", &json!({ "sessionId": id, "modeId": mode })),
@@ -38,7 +38,7 @@ impl AcpDialect {
                 let first_message = self.first_message.take().unwrap_or_default();
                 self.prompt(&first_message)
             }
-            Err(problem) => ParsedLine::Failed(Fault::new(FaultClass::Launch, problem)),
+            Err(problem) => ParsedLine::failed(FaultClass::Launch, problem),
         };
         vec![started, next]
     }

@@ -255,7 +255,7 @@ impl ClaudeDialect {
             ParsedLine::Idle { stop_reason }
         } else if subtype.starts_with("error_max") {
             let message = format!("the agent exceeded its own limit: {}", errors(value));
-            ParsedLine::Failed(Fault::new(FaultClass::Limit, message))
+            ParsedLine::failed(FaultClass::Limit, message)
         } else {
             let (kind, connection) = (text(value, "api_error_type"), text(value, "api_error"));
             let code = [kind, connection, &self.error].join(" ");

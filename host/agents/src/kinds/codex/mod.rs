@@ -178,7 +178,7 @@ impl Dialect for CodexDialect {
         if self.too_old {
             let message =
                 "this version of Codex prints its events in an older format (0.39 does so); install a newer one";
-            return vec![ParsedLine::Failed(Fault::new(FaultClass::Launch, message))];
+            return vec![ParsedLine::failed(FaultClass::Launch, message)];
         }
         if !self.error.is_empty() && matches!(exit, AgentExit::Code(1..128)) {
             return vec![self.failed("")];

@@ -252,9 +252,7 @@ impl PiDialect {
                 let (message, answered) = (self.error.as_str(), self.conversation.answered());
                 ParsedLine::Failed(ProviderError { message, answered, ..ProviderError::default() }.fault())
             }
-            "aborted" => {
-                ParsedLine::Failed(Fault::new(FaultClass::Crash, "the agent stopped: its turn was interrupted"))
-            }
+            "aborted" => ParsedLine::failed(FaultClass::Crash, "the agent stopped: its turn was interrupted"),
             // There was no answer.
             "" => ParsedLine::Idle { stop_reason: "settled".to_owned() },
             reason => ParsedLine::Idle { stop_reason: reason.to_owned() },
