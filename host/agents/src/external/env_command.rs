@@ -41,22 +41,10 @@ pub(super) fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<EnvCommand, String> {
-    let mut words: VecDeque<OsString> = arguments.into_iter().collect();
-    let mut parsed = EnvCommand::default();
-    while let Some(word) = words.front().cloned() {
-        let bytes = word.as_bytes();
-        if !bytes.starts_with(b"-") || bytes == b"-" {
-            break;
-        }
-        words.pop_front();
-        if bytes == b"--" {
-            break;
-        }
-        match bytes.strip_prefix(b"--") {
-            Some(long) => long_option(long, &mut words, &mut parsed, &variable)?,
-            None => short_options(&bytes[1..], &mut words, &mut parsed, &variable)?,
-        }
-    }
+    let words = arguments.into_iter().collect();
+    let mut parser = EnvParser { words, parsed: EnvCommand::default(), variable: &variable };
+    parser.options()?;
+    let EnvParser { mut words, mut parsed, .. } = parser;
     if words.front().is_some_and(|word| word == "-") {
         words.pop_front();
         parsed.env_args.push("-i".into());
@@ -76,98 +64,95 @@ pub(super) fn parse(
     Ok(parsed)
 }
 
-/// The rest of an option's word, or the next word.
-fn value(rest: &[u8], words: &mut VecDeque<OsString>, option: &str) -> Result<OsString, String> {
-    if !rest.is_empty() {
-        return Ok(OsStr::from_bytes(rest).to_owned());
-    }
-    words.pop_front().ok_or_else(|| format!("the option `{option}` of `env` needs a value"))
+struct EnvParser<'a> {
+    words: VecDeque<OsString>,
+    parsed: EnvCommand,
+    variable: &'a dyn Fn(&str) -> Option<String>,
 }
 
-fn short_options(
-    letters: &[u8],
-    words: &mut VecDeque<OsString>,
-    parsed: &mut EnvCommand,
-    variable: &impl Fn(&str) -> Option<String>,
-) -> Result<(), String> {
-    for (place, letter) in letters.iter().enumerate() {
-        let rest = &letters[place + 1..];
-        match letter {
-            b'i' => parsed.env_args.push("-i".into()),
-            // It logs to stderr.
-            b'v' => parsed.env_args.push("-v".into()),
-            b'u' | b'C' | b'a' => {
-                let option = format!("-{}", char::from(*letter));
-                let value = value(rest, words, &option)?;
-                parsed.env_args.extend([option.into(), value]);
-                return Ok(());
+impl EnvParser<'_> {
+    fn options(&mut self) -> Result<(), String> {
+        while let Some(word) = self.words.pop_front_if(|word| word.as_bytes().starts_with(b"-") && *word != "-") {
+            match word.as_bytes().strip_prefix(b"--") {
+                Some(b"") => break,
+                Some(long) => self.long_option(long)?,
+                None => self.short_options(&word.as_bytes()[1..])?,
             }
-            b'S' => {
-                let text = value(rest, words, "-S")?;
-                return split_in_front(&text, words, variable);
+        }
+        Ok(())
+    }
+
+    /// The value in an option's own word, or the next word.
+    fn value(&mut self, own: Option<&[u8]>, option: &str) -> Result<OsString, String> {
+        let value = own.map(|own| OsStr::from_bytes(own).to_owned()).or_else(|| self.words.pop_front());
+        value.ok_or_else(|| format!("the option `{option}` of `env` needs a value"))
+    }
+
+    fn short_options(&mut self, letters: &[u8]) -> Result<(), String> {
+        for (place, letter) in letters.iter().enumerate() {
+            let rest = Some(&letters[place + 1..]).filter(|rest| !rest.is_empty());
+            match letter {
+                b'i' => self.parsed.env_args.push("-i".into()),
+                // It logs to stderr.
+                b'v' => self.parsed.env_args.push("-v".into()),
+                b'u' | b'C' | b'a' => {
+                    let option = format!("-{}", char::from(*letter));
+                    let value = self.value(rest, &option)?;
+                    self.parsed.env_args.extend([option.into(), value]);
+                    return Ok(());
+                }
+                b'S' => {
+                    let text = self.value(rest, "-S")?;
+                    return self.split_in_front(&text);
+                }
+                _ => return Err(format!("the option `-{}` of `env` is not supported", letters.escape_ascii())),
             }
-            _ => return Err(format!("the option `-{}` of `env` is not supported", letters.escape_ascii())),
         }
+        Ok(())
     }
-    Ok(())
-}
 
-fn long_option(
-    option: &[u8],
-    words: &mut VecDeque<OsString>,
-    parsed: &mut EnvCommand,
-    variable: &impl Fn(&str) -> Option<String>,
-) -> Result<(), String> {
-    const PLAIN: [&str; 2] = ["ignore-environment", "debug"];
-    const WITH_VALUE: [&str; 4] = ["unset", "chdir", "argv0", "split-string"];
-    const WITH_OPTIONAL: [&str; 3] = ["default-signal", "ignore-signal", "block-signal"];
-    let equals = option.iter().position(|byte| *byte == b'=');
-    let (name, given) = equals.map_or((option, None), |at| (&option[..at], Some(&option[at + 1..])));
-    let unknown = || format!("the option `--{}` of `env` is not supported", option.escape_ascii());
-    let all = PLAIN.iter().chain(&WITH_VALUE).chain(&WITH_OPTIONAL);
-    // Like `getopt_long`, which accepts unique prefixes.
-    let mut meant = all.filter(|known| known.as_bytes().starts_with(name) && !name.is_empty());
-    let (Some(known), None) = (meant.next(), meant.next()) else { return Err(unknown()) };
-    if WITH_VALUE.contains(known) {
-        let value = match given {
-            Some(given) => OsStr::from_bytes(given).to_owned(),
-            None => words.pop_front().ok_or_else(|| format!("the option `--{known}` of `env` needs a value"))?,
-        };
-        if *known == "split-string" {
-            return split_in_front(&value, words, variable);
+    fn long_option(&mut self, option: &[u8]) -> Result<(), String> {
+        const PLAIN: [&str; 2] = ["ignore-environment", "debug"];
+        const WITH_VALUE: [&str; 4] = ["unset", "chdir", "argv0", "split-string"];
+        const WITH_OPTIONAL: [&str; 3] = ["default-signal", "ignore-signal", "block-signal"];
+        let equals = option.iter().position(|byte| *byte == b'=');
+        let (name, mut value) = equals.map_or((option, None), |at| (&option[..at], Some(&option[at + 1..])));
+        let unknown = || format!("the option `--{}` of `env` is not supported", option.escape_ascii());
+        let all = PLAIN.iter().chain(&WITH_VALUE).chain(&WITH_OPTIONAL);
+        // Like `getopt_long`, which accepts unique prefixes.
+        let mut meant = all.filter(|known| known.as_bytes().starts_with(name) && !name.is_empty());
+        let (Some(known), None) = (meant.next(), meant.next()) else { return Err(unknown()) };
+        let next;
+        if WITH_VALUE.contains(known) {
+            next = self.value(value, &format!("--{known}"))?;
+            if *known == "split-string" {
+                return self.split_in_front(&next);
+            }
+            value = Some(next.as_bytes());
+        } else if value.is_some() && PLAIN.contains(known) {
+            return Err(unknown());
         }
-        let mut word = OsString::from(format!("--{known}="));
-        word.push(value);
-        parsed.env_args.push(word);
-        return Ok(());
+        let mut word = OsString::from(format!("--{known}"));
+        if let Some(value) = value {
+            word.push("=");
+            word.push(OsStr::from_bytes(value));
+        }
+        self.parsed.env_args.push(word);
+        Ok(())
     }
-    if given.is_some() && PLAIN.contains(known) {
-        return Err(unknown());
-    }
-    let mut word = OsString::from(format!("--{known}"));
-    if let Some(given) = given {
-        word.push("=");
-        word.push(OsStr::from_bytes(given));
-    }
-    parsed.env_args.push(word);
-    Ok(())
-}
 
-/// Splits the value of `-S`. Its words come before all others and may be options, too.
-fn split_in_front(
-    text: &OsStr,
-    words: &mut VecDeque<OsString>,
-    variable: &impl Fn(&str) -> Option<String>,
-) -> Result<(), String> {
-    for word in split(text.as_bytes(), variable)?.into_iter().rev() {
-        words.push_front(OsString::from_vec(word));
+    /// Splits the value of `-S`. Its words come before all others and may be options, too.
+    fn split_in_front(&mut self, text: &OsStr) -> Result<(), String> {
+        for word in split(text.as_bytes(), self.variable)?.into_iter().rev() {
+            self.words.push_front(OsString::from_vec(word));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Splits like `env -S`: blanks separate words, quotes group, `\` escapes, `${NAME}` is a variable, and a word that
 /// begins with `#` begins a comment.
-fn split(text: &[u8], variable: &impl Fn(&str) -> Option<String>) -> Result<Vec<Vec<u8>>, String> {
+fn split(text: &[u8], variable: &dyn Fn(&str) -> Option<String>) -> Result<Vec<Vec<u8>>, String> {
     let mut words = Vec::new();
     let mut word: Option<Vec<u8>> = None;
     let mut quote = None;

@@ -74,7 +74,7 @@ async fn a_command_that_fails_or_is_sent_more_is_a_fault() {
     let mut session = start(&lane, attempt.spec()).await.unwrap();
     let fault = within(30, session.send("more".into())).await.unwrap_err();
     assert_eq!(fault.class, FaultClass::Protocol);
-    assert!(fault.message.contains("one turn a session"), "{fault}");
+    assert!(fault.message.contains("one turn per session"), "{fault}");
     assert_eq!(attempt.read("record/final-message.txt"), "do it");
     within(30, session.end(NO_GRACE)).await.unwrap();
 }
