@@ -190,7 +190,8 @@ pub fn confinement_available() -> Result<(), String> {
 fn missing_protection(version: i32, filters: bool) -> Option<String> {
     if version <= 0 {
         return Some(
-            "this kernel does not support Landlock (Linux 5.13 or later, built in and enabled), so agents are not confined".into(),
+            "this kernel has no Landlock (Linux 5.13 or later, built in and enabled), so agents are not confined"
+                .into(),
         );
     }
     let open: Vec<&str> =
@@ -324,7 +325,7 @@ mod tests {
 
     #[test]
     fn missing_kernel_features_are_named() {
-        assert!(missing_protection(0, true).unwrap().contains("does not support Landlock"));
+        assert!(missing_protection(0, true).unwrap().contains("no Landlock"));
         let first = missing_protection(1, true).unwrap();
         assert!(VERSION_FEATURES.iter().all(|(_, what)| first.contains(what)), "{first}");
         let fourth = missing_protection(4, true).unwrap();

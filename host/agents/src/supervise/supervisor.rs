@@ -159,8 +159,7 @@ impl Supervisor {
     fn read_start_order(&mut self) -> io::Result<StartOrder> {
         let mut buffer = [0; 4 << 10];
         loop {
-            if let Some(end) = self.inbox.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.inbox.drain(..=end).collect();
+            if let Some(line) = self.take_line() {
                 let order = line.strip_prefix(b"start ").and_then(|order| serde_json::from_slice(order).ok());
                 return order
                     .ok_or_else(|| io::Error::other("the control socket does not begin with an order to start"));
@@ -256,10 +255,14 @@ impl Supervisor {
         self.process_orders()
     }
 
+    fn take_line(&mut self) -> Option<Vec<u8>> {
+        let end = self.inbox.iter().position(|byte| *byte == b'\n')?;
+        Some(self.inbox.drain(..=end).collect())
+    }
+
     /// Executes the complete orders received so far.
     fn process_orders(&mut self) -> io::Result<()> {
-        while let Some(end) = self.inbox.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.inbox.drain(..=end).collect();
+        while let Some(line) = self.take_line() {
             let grace = String::from_utf8_lossy(&line).trim().strip_prefix("end ").and_then(|it| it.parse().ok());
             if !self.end_acknowledged {
                 // An agent that has already exited was not ended by the order.

@@ -151,7 +151,10 @@ async fn a_supervisor_that_says_nothing_is_a_launch_fault() {
     let begun = Instant::now();
     let found = within(12, start_by(stuck, attempt.spec())).await.err().unwrap();
     assert_eq!(found.class, FaultClass::Launch, "{found}");
-    assert!(found.message.contains("said nothing for 5 s") && begun.elapsed() >= Duration::from_secs(5), "{found}");
+    assert!(
+        found.message.contains("did not respond within 5 s") && begun.elapsed() >= Duration::from_secs(5),
+        "{found}"
+    );
     assert_eq!(attempt.living(), [0; 0], "it is waited for");
 }
 
