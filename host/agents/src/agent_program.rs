@@ -11,14 +11,17 @@ use crate::{conversation::Conversation, dialect::Dialect};
 
 /// A kind of agent that runs as an external program.
 pub(crate) trait AgentProgram: Send + Sync {
-    /// The kind of lane.
     fn kind(&self) -> LaneKind;
 
     /// The default name of the program, if the kind has one.
-    fn name(&self) -> Option<&'static str>;
+    fn name(&self) -> Option<&'static str> {
+        None
+    }
 
     /// The variables this kind sets, including the one for its config dir. The lane's own variables override them.
-    fn variables(&self, settings: &AgentSettings, config_dir: &Path) -> Vec<(&'static str, OsString)>;
+    fn variables(&self, _settings: &AgentSettings, _config_dir: &Path) -> Vec<(&'static str, OsString)> {
+        Vec::new()
+    }
 
     /// Writes what the agent needs into its config dir. Called before every session, including later ones of an
     /// attempt.
@@ -26,7 +29,6 @@ pub(crate) trait AgentProgram: Send + Sync {
         Ok(())
     }
 
-    /// The command line for a message.
     fn invocation(&self, request: &TurnRequest<'_>) -> Result<Invocation, Fault>;
 
     /// Whether one process takes all messages on its standard input.
@@ -34,11 +36,9 @@ pub(crate) trait AgentProgram: Send + Sync {
         false
     }
 
-    /// Returns the parser for the output of the next turn.
     fn dialect(&self, conversation: &Conversation, settings: &AgentSettings) -> Box<dyn Dialect>;
 }
 
-/// A message to start a program for.
 pub(crate) struct TurnRequest<'a> {
     pub(crate) settings: &'a AgentSettings,
     /// Counted from 1.
@@ -52,7 +52,6 @@ pub(crate) struct TurnRequest<'a> {
     pub(crate) session_id: &'a str,
 }
 
-/// How to start a program for a message.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Invocation {
     pub(crate) args: Vec<OsString>,

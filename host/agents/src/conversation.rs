@@ -5,9 +5,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use host_model::Usage;
+use crate::dialect::ParsedLine;
+use host_model::{SessionEventKind, Usage};
 
-/// A handle to the shared state of one session.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Conversation(Arc<Mutex<ConversationState>>);
 
@@ -25,7 +25,6 @@ impl Conversation {
         Self(Arc::new(Mutex::new(ConversationState { root: root.to_owned(), ..ConversationState::default() })))
     }
 
-    /// The agent's working directory.
     pub(crate) fn root(&self) -> PathBuf {
         self.with(|known| known.root.clone())
     }
@@ -39,8 +38,13 @@ impl Conversation {
         self.with(|known| known.id.clone())
     }
 
-    pub(crate) fn set_id(&self, id: &str) {
-        self.with(|known| known.id = Some(id.to_owned()));
+    /// The event of a session that started with this id. An empty id means that the agent did not report it.
+    pub(crate) fn started(&self, session_id: String, model: Option<String>) -> Option<ParsedLine> {
+        if session_id.is_empty() {
+            return None;
+        }
+        self.with(|known| known.id = Some(session_id.clone()));
+        Some(ParsedLine::Event(SessionEventKind::Started { session_id, model }))
     }
 
     /// The usage of the whole session.

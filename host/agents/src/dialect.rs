@@ -39,11 +39,15 @@ pub(crate) enum ParsedLine {
     },
     /// A line that may have been a message could not be parsed, so an earlier message is not the final one.
     LostMessage,
-    /// The agent cannot continue.
     Failed(Fault),
 }
 
-/// Parses the output of a kind of agent.
+impl ParsedLine {
+    pub(crate) fn failed(class: FaultClass, message: impl Into<String>) -> Self {
+        Self::Failed(Fault::new(class, message))
+    }
+}
+
 pub(crate) trait Dialect: Send {
     /// The fields this dialect needs of each JSON line. `None` if lines are text.
     fn wanted_fields(&self) -> Option<&'static WantedFields>;
@@ -53,7 +57,6 @@ pub(crate) trait Dialect: Send {
         Vec::new()
     }
 
-    /// Parses a line that is not JSON.
     fn parse_text(&mut self, _line: &str) -> Vec<ParsedLine> {
         Vec::new()
     }
@@ -81,7 +84,6 @@ pub(crate) trait Dialect: Send {
         lines.iter().flat_map(|line| self.parse_line(line, &Redactor::default())).collect()
     }
 
-    /// Parses any line.
     fn parse_line(&mut self, line: &OutputLine, redactor: &Redactor) -> Vec<ParsedLine> {
         match &line.content {
             LineContent::Json(json) => self.parse_json(json),
@@ -119,10 +121,10 @@ impl TurnState {
             (Some(Ok(_)), AgentExit::Code(0)) => return None,
             (_, AgentExit::NotStarted(reason)) => return Some(Fault::of_launch(reason.clone())),
             (Some(Ok(_)), _) => {
-                let lost = "the end of its transcript may be lost";
-                (FaultClass::Crash, format!("the agent broke down after it had finished its turn: {exit}; {lost}"))
+                let lost = "the end of its transcript may be missing";
+                (FaultClass::Crash, format!("the agent crashed after it had finished its turn: {exit}; {lost}"))
             }
-            (None, _) => (FaultClass::Crash, format!("the agent ended without finishing its turn: {exit}")),
+            (None, _) => (FaultClass::Crash, format!("the agent exited without finishing its turn: {exit}")),
         };
         match String::from_utf8_lossy(&self.stderr).trim() {
             "" => message.push_str("; it wrote nothing to stderr"),
@@ -145,9 +147,9 @@ pub(crate) fn error_hint(stderr: &str) -> &'static str {
         "Disk quota exceeded",
     ];
     if PERMISSION_ERRORS.iter().any(|words| stderr.contains(words)) {
-        "\n(a confined agent reaches only what its lane lists: `allow-read`, `allow-write`, `allow-connect`)"
+        "\n(a confined agent can access only what its lane allows: `allow-read`, `allow-write`, `allow-connect`)"
     } else if SHORTAGE_ERRORS.iter().any(|words| stderr.contains(words)) {
-        "\n(the machine may have run out of something: see `resources` in docs/guides/troubleshooting.md, or lower `--jobs`)"
+        "\n(the machine may have run out of a resource: see `resources` in docs/guides/troubleshooting.md, or lower `--jobs`)"
     } else {
         ""
     }

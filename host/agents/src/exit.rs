@@ -2,12 +2,10 @@
 
 use std::fmt;
 
-/// How an agent's process ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum AgentExit {
     Code(i32),
     Signal(i32),
-    /// It never started, for this reason.
     NotStarted(String),
     /// Its supervisor ended before it could report the exit.
     Unknown,
@@ -19,7 +17,7 @@ impl fmt::Display for AgentExit {
             Self::Code(code) => write!(f, "exit code {code}"),
             Self::Signal(signal) => write!(f, "killed by signal {signal}{}", signal_name(*signal)),
             Self::NotStarted(reason) => f.write_str(reason),
-            Self::Unknown => f.write_str("its supervisor was killed, and it with it"),
+            Self::Unknown => f.write_str("its supervisor was killed, which killed the agent too"),
         }
     }
 }

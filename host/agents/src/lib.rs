@@ -27,7 +27,7 @@ pub use external::{
 pub use host_model::LaneKind;
 pub use kinds::{create_lane, find_program, shadowing_program, version};
 pub use lane::{Lane, LaneFuture, Protection, Remarks, Session, SessionLimits, SessionSpec};
-pub use replay::{Replay, Replayable, Restore, replayable};
+pub use replay::{Replay, Restore, replayable};
 pub use scripted_agent::{ScriptedAgentOptions, run_agent};
 pub use session::{
     observer::{Observer, ReadProgress, ReaderGuard},

@@ -6,27 +6,24 @@
 use std::{
     ffi::OsStr,
     fs::File,
-    io::{self, Read},
+    io::{self, Write},
     os::fd::OwnedFd,
     path::{Component, Path},
 };
 
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, mkdirat, mknodat, open, openat, renameat, statat, symlinkat, unlinkat,
+use rustix::{
+    fs::{AtFlags, CWD, FileType, Mode, OFlags, mkdirat, mknodat, openat, renameat, statat, symlinkat, unlinkat},
+    io::Errno,
 };
 
 /// An open directory, independent of its path.
 #[derive(Debug)]
 pub(crate) struct SafeDir(OwnedFd);
 
-const DIR_FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-const NEW_FILE_FLAGS: OFlags =
-    OFlags::WRONLY.union(OFlags::CREATE).union(OFlags::EXCL).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
-
 impl SafeDir {
     /// Opens `path`, which the host created; its last component must not be a link.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self(open(path, DIR_FLAGS, Mode::empty())?))
+        Ok(Self(host_fs::open_directory(CWD, path)?))
     }
 
     /// Opens the subdirectory `path` and creates missing parts.
@@ -34,26 +31,21 @@ impl SafeDir {
     /// # Errors
     /// A part of the path is not a directory, such as a link, or the path leads outside.
     pub(crate) fn create_dir(&self, path: &Path, mode: u32) -> io::Result<Self> {
-        let mut dir = Self(openat(&self.0, ".", DIR_FLAGS, Mode::empty())?);
+        let mut dir = host_fs::open_directory(&self.0, ".")?;
         for part in path.components() {
             let Component::Normal(name) = part else { return Err(io::ErrorKind::InvalidInput.into()) };
-            match mkdirat(&dir.0, name, Mode::from_raw_mode(mode)) {
-                Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+            match mkdirat(&dir, name, Mode::from_raw_mode(mode)) {
+                Ok(()) | Err(Errno::EXIST) => {}
                 Err(error) => return Err(error.into()),
             }
-            dir = Self(openat(&dir.0, name, DIR_FLAGS, Mode::empty())?);
+            dir = host_fs::open_directory(&dir, name)?;
         }
-        Ok(dir)
+        Ok(Self(dir))
     }
 
     /// Opens the subdirectory `path`; `None` if it is missing or not a directory.
     pub(crate) fn open_dir(&self, path: &Path) -> Option<Self> {
-        let mut dir = Self(openat(&self.0, ".", DIR_FLAGS, Mode::empty()).ok()?);
-        for part in path.components() {
-            let Component::Normal(name) = part else { return None };
-            dir = Self(openat(&dir.0, name, DIR_FLAGS, Mode::empty()).ok()?);
-        }
-        Some(dir)
+        host_fs::open_beneath(&self.0, path).ok().map(Self)
     }
 
     /// The type of the file `path`; `None` if it or its parent directory does not exist.
@@ -61,12 +53,6 @@ impl SafeDir {
         let dir = self.open_dir(path.parent()?)?;
         let stat = statat(&dir.0, path.file_name()?, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         Some(FileType::from_raw_mode(stat.st_mode))
-    }
-
-    /// Whether `name` is a regular file.
-    pub(crate) fn has_file(&self, name: &OsStr) -> bool {
-        statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)
-            .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
     }
 
     /// Moves the file `name` to another directory and replaces an existing file `new` there.
@@ -84,7 +70,7 @@ impl SafeDir {
     /// # Errors
     /// The name is taken.
     pub(crate) fn create_file(&self, name: &OsStr, mode: u32) -> io::Result<File> {
-        Ok(File::from(openat(&self.0, name, NEW_FILE_FLAGS, Mode::from_raw_mode(mode))?))
+        host_fs::create_new(&self.0, name, Mode::from_raw_mode(mode))
     }
 
     /// Creates a symbolic link to `target`.
@@ -107,30 +93,25 @@ impl SafeDir {
 
     /// Reads the regular file `name` of at most `max_bytes` bytes; `None` if it does not exist.
     pub(crate) fn read_file(&self, name: &str, max_bytes: u64) -> io::Result<Option<String>> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = match openat(&self.0, name, flags, Mode::empty()) {
-            Ok(file) => File::from(file),
-            Err(rustix::io::Errno::NOENT) => return Ok(None),
-            Err(rustix::io::Errno::LOOP) => return Err(io::Error::other("it is a link")),
-            Err(error) => return Err(error.into()),
+        let (file, metadata) = match host_fs::open_regular(&self.0, name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.raw_os_error() == Some(Errno::LOOP.raw_os_error()) => {
+                return Err(io::Error::other("it is a link"));
+            }
+            opened => opened?,
         };
-        let metadata = file.metadata()?;
-        if !metadata.is_file() || metadata.len() > max_bytes {
-            return Err(io::Error::other(format!("it is no regular file of at most {max_bytes} bytes")));
-        }
-        let mut text = String::new();
-        file.take(max_bytes).read_to_string(&mut text)?;
-        Ok(Some(text))
+        let bytes = host_fs::read_bounded(file, &metadata, max_bytes)?;
+        String::from_utf8(bytes).map(Some).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
     }
 
     /// Writes the file `name`, replacing what has this name.
     pub(crate) fn replace_file(&self, name: &str, content: &[u8]) -> io::Result<()> {
         let new = format!(".{name}.host-new");
         match unlinkat(&self.0, new.as_str(), AtFlags::empty()) {
-            Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+            Ok(()) | Err(Errno::NOENT) => {}
             Err(error) => return Err(error.into()),
         }
-        io::Write::write_all(&mut self.create_file(OsStr::new(&new), 0o600)?, content)?;
+        self.create_file(OsStr::new(&new), 0o600)?.write_all(content)?;
         Ok(renameat(&self.0, new.as_str(), &self.0, name)?)
     }
 }
@@ -140,8 +121,7 @@ impl SafeDir {
 /// # Errors
 /// The name is taken.
 pub(crate) fn write_new_file(path: &Path, content: &[u8]) -> io::Result<()> {
-    let file = openat(CWD, path, NEW_FILE_FLAGS, Mode::RUSR | Mode::WUSR)?;
-    io::Write::write_all(&mut File::from(file), content)
+    host_fs::create_new(CWD, path, Mode::RUSR | Mode::WUSR)?.write_all(content)
 }
 
 #[cfg(test)]
@@ -183,6 +163,6 @@ mod tests {
         deep.create_file(OsStr::new("c"), 0o600).unwrap();
         drop(deep.create_pipe("d").unwrap());
         assert!(at("own/a/b/c").is_file() && at("own/a/b/d").exists());
-        assert!(deep.read_file("d", 9).unwrap_err().to_string().contains("no regular file"));
+        assert!(deep.read_file("d", 9).unwrap_err().kind() == io::ErrorKind::InvalidInput);
     }
 }

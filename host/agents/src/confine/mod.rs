@@ -106,26 +106,14 @@ impl From<&Confinement> for ConfinementSpec {
     }
 }
 
-/// To what extent an agent is confined.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ConfinementLevel {
-    /// As requested: by Landlock, or not at all.
-    AsRequested,
-    /// Less than requested, for this reason.
-    Partial(String),
-}
-
-/// Prepared confinement rules.
-#[derive(Debug)]
 pub(crate) struct ConfinementPlan {
     /// `None` for an agent that is not confined.
     rules: Option<ConfinementRules>,
-    level: ConfinementLevel,
+    /// Which part of the requested confinement the kernel cannot enforce.
+    pub(crate) unconfined: Option<String>,
     limits: ProcessLimits,
 }
 
-/// What the kernel will enforce.
-#[derive(Debug)]
 struct ConfinementRules {
     /// `None` once it is enforced.
     ruleset: Option<RulesetCreated>,
@@ -135,7 +123,7 @@ struct ConfinementRules {
 }
 
 impl ConfinementPlan {
-    /// Opens the paths of `policy`, so that entering it takes few system calls. The agent may also read and run
+    /// Opens the paths of `spec`, so that entering it takes few system calls. The agent may also read and run
     /// `program`.
     ///
     /// # Errors
@@ -143,26 +131,19 @@ impl ConfinementPlan {
     pub(crate) fn prepare(spec: &ConfinementSpec, program: &Path) -> Result<Self, String> {
         let limits = spec.limits.clone();
         if spec.mode == ConfinementMode::None {
-            return Ok(Self { rules: None, level: ConfinementLevel::AsRequested, limits });
+            return Ok(Self { rules: None, unconfined: None, limits });
         }
         let (version, filters) = (landlock_version(), seccomp::available());
-        let level = match missing_protection(version, filters) {
-            Some(why) if spec.mode == ConfinementMode::Required => {
-                return Err(format!("`confinement = \"required\"`, but {why}"));
-            }
-            Some(why) => ConfinementLevel::Partial(why),
-            None => ConfinementLevel::AsRequested,
-        };
+        let unconfined = missing_protection(version, filters);
+        if let (Some(why), ConfinementMode::Required) = (&unconfined, spec.mode) {
+            return Err(format!("`confinement = \"required\"`, but {why}"));
+        }
         let ruleset = Some(ruleset(spec, program)?);
         let rules = ConfinementRules { ruleset, landlock: version > 0, seccomp: filters.then(SeccompFilter::new) };
-        Ok(Self { rules: Some(rules), level, limits })
+        Ok(Self { rules: Some(rules), unconfined, limits })
     }
 
     /// To what extent it confines.
-    pub(crate) fn level(&self) -> &ConfinementLevel {
-        &self.level
-    }
-
     /// Confines the calling thread permanently. Makes only system calls unless it fails.
     pub(crate) fn enter(&mut self) -> io::Result<()> {
         // A core dump would contain the agent's credentials.
@@ -209,39 +190,38 @@ pub fn confinement_available() -> Result<(), String> {
 fn missing_protection(version: i32, filters: bool) -> Option<String> {
     if version <= 0 {
         return Some(
-            "this kernel has no Landlock (Linux 5.13, built in and switched on), so nothing is confined".into(),
+            "this kernel has no Landlock (Linux 5.13 or later, built in and enabled), so agents are not confined"
+                .into(),
         );
     }
     let open: Vec<&str> =
         VERSION_FEATURES.iter().filter(|(since, _)| *since > version).map(|(_, what)| *what).collect();
     let open = open.join(", ");
-    let old = (version < COMPLETE_LANDLOCK).then(|| {
-        format!(
-            "this kernel's Landlock is of version {version} and not {COMPLETE_LANDLOCK} (Linux 6.12): not confined is {open}"
-        )
-    });
-    let unfiltered = (!filters).then(|| {
-        "this kernel does not filter system calls (seccomp): not confined are MPTCP, TCP without `connect`, the \
-         limits of other processes and keyrings"
-            .to_owned()
-    });
-    match (old, unfiltered) {
-        (Some(old), Some(unfiltered)) => Some(format!("{old}; {unfiltered}")),
-        (old, unfiltered) => old.or(unfiltered),
+    let mut gaps = Vec::new();
+    if version < COMPLETE_LANDLOCK {
+        gaps.push(format!(
+            "this kernel has Landlock version {version} instead of {COMPLETE_LANDLOCK} (Linux 6.12), which does not \
+             confine {open}"
+        ));
     }
+    if !filters {
+        let what = "MPTCP, TCP without `connect`, the limits of other processes and keyrings";
+        gaps.push(format!("this kernel does not filter system calls (seccomp), so {what} are not confined"));
+    }
+    (!gaps.is_empty()).then(|| gaps.join("; "))
 }
 
 fn ruleset(spec: &ConfinementSpec, program: &Path) -> Result<RulesetCreated, String> {
-    let mut ruleset = new_ruleset(spec).map_err(|error| format!("Landlock refuses the policy: {error}"))?;
-    for path in system_paths::PROGRAMS {
-        ruleset = allow(ruleset, Path::new(path), RUN_ACCESS, IfMissing::Skip)?;
-    }
-    for path in system_paths::READABLE {
-        ruleset = allow(ruleset, Path::new(path), READ_ACCESS, IfMissing::Skip)?;
-    }
-    for path in system_paths::DEVICES {
-        ruleset =
-            allow(ruleset, Path::new(path), READ_ACCESS | AccessFs::WriteFile | AccessFs::IoctlDev, IfMissing::Skip)?;
+    let mut ruleset = new_ruleset(spec).map_err(|error| format!("Landlock rejects the confinement rules: {error}"))?;
+    let device_access = READ_ACCESS | AccessFs::WriteFile | AccessFs::IoctlDev;
+    for (paths, access) in [
+        (system_paths::PROGRAMS, RUN_ACCESS),
+        (system_paths::READABLE, READ_ACCESS),
+        (system_paths::DEVICES, device_access),
+    ] {
+        for path in paths {
+            ruleset = allow(ruleset, Path::new(path), access, IfMissing::Skip)?;
+        }
     }
     // The host itself may be the agent, or a wrapper may start it.
     ruleset = allow(ruleset, Path::new("/proc/self/exe"), RUN_ACCESS, IfMissing::Skip)?;
@@ -249,11 +229,10 @@ fn ruleset(spec: &ConfinementSpec, program: &Path) -> Result<RulesetCreated, Str
         // If it is missing, starting it reports that.
         ruleset = allow(ruleset, program, RUN_ACCESS, IfMissing::Skip)?;
     }
-    for path in &spec.readable {
-        ruleset = allow(ruleset, Path::new(path), RUN_ACCESS, IfMissing::Fail)?;
-    }
-    for path in &spec.writable {
-        ruleset = allow(ruleset, Path::new(path), write_access(), IfMissing::Fail)?;
+    for (paths, access) in [(&spec.readable, RUN_ACCESS), (&spec.writable, write_access())] {
+        for path in paths {
+            ruleset = allow(ruleset, Path::new(path), access, IfMissing::Fail)?;
+        }
     }
     for (ports, access) in [(&spec.tcp_connect, AccessNet::ConnectTcp), (&spec.tcp_bind, AccessNet::BindTcp)] {
         let Ports::Only(ports) = ports else { continue };
@@ -288,7 +267,6 @@ fn write_access() -> BitFlags<AccessFs> {
     AccessFs::from_all(NEWEST_LANDLOCK) & !(AccessFs::MakeChar | AccessFs::MakeBlock)
 }
 
-/// What to do about a missing path.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum IfMissing {
     Skip,
@@ -301,7 +279,8 @@ fn allow(
     access: BitFlags<AccessFs>,
     if_missing: IfMissing,
 ) -> Result<RulesetCreated, String> {
-    let refused = |error: &dyn std::fmt::Display| format!("cannot let the agent use {}: {error}", path.display());
+    let refused =
+        |error: &dyn std::fmt::Display| format!("cannot give the agent access to {}: {error}", path.display());
     let opened = match PathFd::new(path) {
         Ok(opened) => opened,
         Err(_) if if_missing == IfMissing::Skip => return Ok(ruleset),
@@ -375,7 +354,7 @@ mod tests {
         for (writable, readable) in [(vec!["/nowhere/at/all".into()], vec![]), (vec![], vec!["/nowhere/at/all".into()])]
         {
             let spec = ConfinementSpec::from(&Confinement::default().and(writable, readable));
-            let problem = ConfinementPlan::prepare(&spec, Path::new("sh")).unwrap_err();
+            let problem = ConfinementPlan::prepare(&spec, Path::new("sh")).err().unwrap();
             assert!(problem.contains("/nowhere/at/all: No such file"), "{problem}");
         }
     }

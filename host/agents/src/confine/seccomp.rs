@@ -50,25 +50,12 @@ pub(super) fn available() -> bool {
         && unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_GET_ACTION_AVAIL, 0, &raw const action) == 0 }
 }
 
-/// A prepared filter.
-#[derive(Debug)]
-pub(super) struct SeccompFilter(Vec<Instruction>);
-
-/// `sock_filter` does not implement `Debug`.
-#[repr(transparent)]
-struct Instruction(sock_filter);
-
-impl std::fmt::Debug for Instruction {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let sock_filter { code, jt, jf, k } = self.0;
-        write!(f, "{code:#x} {jt} {jf} {k:#x}")
-    }
-}
+pub(super) struct SeccompFilter(Vec<sock_filter>);
 
 impl SeccompFilter {
     pub(super) fn new() -> Self {
         let own = native_filter();
-        let foreign: Vec<Instruction> = FOREIGN_ARCH
+        let foreign: Vec<sock_filter> = FOREIGN_ARCH
             .1
             .iter()
             .flat_map(|call| on_call(*call, vec![refuse(libc::ENOSYS)]))
@@ -84,7 +71,7 @@ impl SeccompFilter {
     /// Filters the calls of the calling thread, which must have no new privileges, permanently. Makes one system call.
     pub(super) fn enter(&self) -> io::Result<()> {
         let length = u16::try_from(self.0.len()).map_err(|_| io::Error::from_raw_os_error(libc::EINVAL))?;
-        let program = libc::sock_fprog { len: length, filter: self.0.as_ptr().cast::<sock_filter>().cast_mut() };
+        let program = libc::sock_fprog { len: length, filter: self.0.as_ptr().cast_mut() };
         // Avoids mitigations that would slow the agent down; the filter is not about speculation.
         let flags = libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW;
         // SAFETY: the kernel copies the program, which lives until then, and does not change it.
@@ -94,7 +81,7 @@ impl SeccompFilter {
     }
 }
 
-fn native_filter() -> Vec<Instruction> {
+fn native_filter() -> Vec<sock_filter> {
     let mut all = vec![load(offset_of!(seccomp_data, nr))];
     if let Some(bit) = NATIVE_ARCH.1 {
         all.extend([any_bit(bit, 0, 1), refuse(libc::ENOSYS)]);
@@ -116,7 +103,7 @@ fn native_filter() -> Vec<Instruction> {
 }
 
 /// Allows UNIX and netlink sockets, and of the internet's stream sockets only TCP.
-fn socket_filter() -> Vec<Instruction> {
+fn socket_filter() -> Vec<sock_filter> {
     let is = |what: i32, then, or| equal(what.cast_unsigned(), then, or);
     vec![
         load_argument(0),
@@ -141,7 +128,7 @@ fn socket_filter() -> Vec<Instruction> {
 }
 
 /// A process refers to itself as pid 0. Reading the limits of others is harmless.
-fn prlimit_filter() -> Vec<Instruction> {
+fn prlimit_filter() -> Vec<sock_filter> {
     let new = offset_of!(seccomp_data, args) + 2 * size_of::<u64>();
     vec![
         load_argument(0),
@@ -156,7 +143,7 @@ fn prlimit_filter() -> Vec<Instruction> {
 }
 
 /// Runs `then`, which must end with a return, if the loaded call number is `call`.
-fn on_call(call: u32, then: Vec<Instruction>) -> Vec<Instruction> {
+fn on_call(call: u32, then: Vec<sock_filter>) -> Vec<sock_filter> {
     let skipped = u8::try_from(then.len()).unwrap_or(u8::MAX);
     std::iter::once(equal(call, 0, skipped)).chain(then).collect()
 }
@@ -165,39 +152,39 @@ fn call_number(call: libc::c_long) -> u32 {
     u32::try_from(call).unwrap_or(u32::MAX)
 }
 
-const fn instruction(code: u32, k: u32, jt: u8, jf: u8) -> Instruction {
-    Instruction(sock_filter { code: code as u16, jt, jf, k })
+const fn instruction(code: u32, k: u32, jt: u8, jf: u8) -> sock_filter {
+    sock_filter { code: code as u16, jt, jf, k }
 }
 
-fn load(offset: usize) -> Instruction {
+fn load(offset: usize) -> sock_filter {
     instruction(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, offset as u32, 0, 0)
 }
 
 /// Loads the lower half of an argument: for an `int` the kernel ignores the rest. These architectures store it first.
-fn load_argument(index: usize) -> Instruction {
+fn load_argument(index: usize) -> sock_filter {
     load(offset_of!(seccomp_data, args) + index * size_of::<u64>())
 }
 
-fn equal(value: u32, then: u8, or: u8) -> Instruction {
+fn equal(value: u32, then: u8, or: u8) -> sock_filter {
     instruction(libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K, value, then, or)
 }
 
-fn any_bit(mask: u32, then: u8, or: u8) -> Instruction {
+fn any_bit(mask: u32, then: u8, or: u8) -> sock_filter {
     instruction(libc::BPF_JMP | libc::BPF_JSET | libc::BPF_K, mask, then, or)
 }
 
-fn mask_bits(mask: u32) -> Instruction {
+fn mask_bits(mask: u32) -> sock_filter {
     instruction(libc::BPF_ALU | libc::BPF_AND | libc::BPF_K, mask, 0, 0)
 }
 
-fn jump(over: usize) -> Instruction {
+fn jump(over: usize) -> sock_filter {
     instruction(libc::BPF_JMP | libc::BPF_JA, over as u32, 0, 0)
 }
 
-fn refuse(error: i32) -> Instruction {
+fn refuse(error: i32) -> sock_filter {
     instruction(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ERRNO | error.cast_unsigned(), 0, 0)
 }
 
-fn allow() -> Instruction {
+fn allow() -> sock_filter {
     instruction(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW, 0, 0)
 }

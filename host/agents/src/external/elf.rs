@@ -41,14 +41,12 @@ const LOADER_HEADER: u64 = 3;
 pub(super) fn startup_problem(file: &Path, opened: &File) -> Option<String> {
     let shown = file.display();
     let Some(elf) = Elf::read(opened) else {
-        return Some(format!(
-            "{shown} is truncated: the file ends before the program does\nhelp: install the agent again"
-        ));
+        return Some(format!("{shown} is truncated\nhelp: install the agent again"));
     };
     let kind = elf.number(16, 2)?;
     if !matches!(kind, 2 | 3) {
         return Some(format!(
-            "{shown} is not an executable but a part of a program or a core dump\nhelp: set `command` to the executable"
+            "{shown} is an object file or a core dump, not an executable\nhelp: set `command` to the executable"
         ));
     }
     let machine = elf.number(18, 2)?;
@@ -58,7 +56,7 @@ pub(super) fn startup_problem(file: &Path, opened: &File) -> Option<String> {
         }
         let name = MACHINES.iter().find(|(number, _)| *number == machine).map_or("another machine", |(_, name)| name);
         return Some(format!(
-            "{shown} is a program for {name}, and this machine is {}\nhelp: install the agent for this machine",
+            "{shown} is built for {name}, but this machine is {}\nhelp: install the agent for this machine",
             std::env::consts::ARCH
         ));
     }
@@ -160,7 +158,7 @@ mod tests {
         let cut = problem_of(b"\x7fELF\x02\x01").unwrap();
         assert!(cut.contains("is truncated"), "{cut}");
         let object = problem_of(&changed(|bytes| bytes[16] = 1)).unwrap();
-        assert!(object.contains("is not an executable"), "{object}");
+        assert!(object.contains("not an executable"), "{object}");
         let loader = b"/lib64/ld-linux-x86-64.so.2\0";
         if cfg!(all(target_arch = "x86_64", target_env = "gnu")) {
             let musl = changed(|bytes| {
@@ -172,7 +170,7 @@ mod tests {
         }
         if !other_formats() && !NATIVE_MACHINES.is_empty() {
             let foreign = problem_of(&changed(|bytes| bytes[18] = 243)).unwrap();
-            assert!(foreign.contains("for riscv, and this machine is"), "{foreign}");
+            assert!(foreign.contains("for riscv, but this machine is"), "{foreign}");
         }
     }
 }

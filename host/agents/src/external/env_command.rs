@@ -8,14 +8,12 @@ use std::{
     path::Path,
 };
 
-/// An invocation of `env`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct EnvCommand {
     /// Its options and assignments, one word each, for an `env` that receives the program's absolute path.
     pub(super) env_args: Vec<OsString>,
     /// The `PATH` that it sets, in which it then looks for the program.
     pub(super) path: Option<OsString>,
-    /// The program and its arguments.
     pub(super) command: Vec<OsString>,
 }
 
@@ -38,27 +36,15 @@ pub(super) fn is_env(interpreter: &Path) -> bool {
 /// Parses the `arguments` of an `env`. `variable` returns the values of variables that `-S` refers to.
 ///
 /// # Errors
-/// The text completes "cannot tell what FILE starts: …".
+/// The text completes "cannot determine which program FILE starts: …".
 pub(super) fn parse(
     arguments: impl IntoIterator<Item = OsString>,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<EnvCommand, String> {
-    let mut words: VecDeque<OsString> = arguments.into_iter().collect();
-    let mut parsed = EnvCommand::default();
-    while let Some(word) = words.front().cloned() {
-        let bytes = word.as_bytes();
-        if !bytes.starts_with(b"-") || bytes == b"-" {
-            break;
-        }
-        words.pop_front();
-        if bytes == b"--" {
-            break;
-        }
-        match bytes.strip_prefix(b"--") {
-            Some(long) => long_option(long, &mut words, &mut parsed, &variable)?,
-            None => short_options(&bytes[1..], &mut words, &mut parsed, &variable)?,
-        }
-    }
+    let words = arguments.into_iter().collect();
+    let mut parser = EnvParser { words, parsed: EnvCommand::default(), variable: &variable };
+    parser.options()?;
+    let EnvParser { mut words, mut parsed, .. } = parser;
     if words.front().is_some_and(|word| word == "-") {
         words.pop_front();
         parsed.env_args.push("-i".into());
@@ -72,104 +58,101 @@ pub(super) fn parse(
         parsed.env_args.extend(words.pop_front());
     }
     if words.is_empty() {
-        return Err("`env` is given no program".into());
+        return Err("`env` has no program to start".into());
     }
     parsed.command = words.into();
     Ok(parsed)
 }
 
-/// The rest of an option's word, or the next word.
-fn value(rest: &[u8], words: &mut VecDeque<OsString>, option: &str) -> Result<OsString, String> {
-    if !rest.is_empty() {
-        return Ok(OsStr::from_bytes(rest).to_owned());
-    }
-    words.pop_front().ok_or_else(|| format!("the option `{option}` of `env` lacks its value"))
+struct EnvParser<'a> {
+    words: VecDeque<OsString>,
+    parsed: EnvCommand,
+    variable: &'a dyn Fn(&str) -> Option<String>,
 }
 
-fn short_options(
-    letters: &[u8],
-    words: &mut VecDeque<OsString>,
-    parsed: &mut EnvCommand,
-    variable: &impl Fn(&str) -> Option<String>,
-) -> Result<(), String> {
-    for (place, letter) in letters.iter().enumerate() {
-        let rest = &letters[place + 1..];
-        match letter {
-            b'i' => parsed.env_args.push("-i".into()),
-            // It logs to stderr.
-            b'v' => parsed.env_args.push("-v".into()),
-            b'u' | b'C' | b'a' => {
-                let option = format!("-{}", char::from(*letter));
-                let value = value(rest, words, &option)?;
-                parsed.env_args.extend([option.into(), value]);
-                return Ok(());
+impl EnvParser<'_> {
+    fn options(&mut self) -> Result<(), String> {
+        while let Some(word) = self.words.pop_front_if(|word| word.as_bytes().starts_with(b"-") && *word != "-") {
+            match word.as_bytes().strip_prefix(b"--") {
+                Some(b"") => break,
+                Some(long) => self.long_option(long)?,
+                None => self.short_options(&word.as_bytes()[1..])?,
             }
-            b'S' => {
-                let text = value(rest, words, "-S")?;
-                return split_in_front(&text, words, variable);
+        }
+        Ok(())
+    }
+
+    /// The value in an option's own word, or the next word.
+    fn value(&mut self, own: Option<&[u8]>, option: &str) -> Result<OsString, String> {
+        let value = own.map(|own| OsStr::from_bytes(own).to_owned()).or_else(|| self.words.pop_front());
+        value.ok_or_else(|| format!("the option `{option}` of `env` needs a value"))
+    }
+
+    fn short_options(&mut self, letters: &[u8]) -> Result<(), String> {
+        for (place, letter) in letters.iter().enumerate() {
+            let rest = Some(&letters[place + 1..]).filter(|rest| !rest.is_empty());
+            match letter {
+                b'i' => self.parsed.env_args.push("-i".into()),
+                // It logs to stderr.
+                b'v' => self.parsed.env_args.push("-v".into()),
+                b'u' | b'C' | b'a' => {
+                    let option = format!("-{}", char::from(*letter));
+                    let value = self.value(rest, &option)?;
+                    self.parsed.env_args.extend([option.into(), value]);
+                    return Ok(());
+                }
+                b'S' => {
+                    let text = self.value(rest, "-S")?;
+                    return self.split_in_front(&text);
+                }
+                _ => return Err(format!("the option `-{}` of `env` is not supported", letters.escape_ascii())),
             }
-            _ => return Err(format!("the option `-{}` of `env` is not known here", letters.escape_ascii())),
         }
+        Ok(())
     }
-    Ok(())
-}
 
-fn long_option(
-    option: &[u8],
-    words: &mut VecDeque<OsString>,
-    parsed: &mut EnvCommand,
-    variable: &impl Fn(&str) -> Option<String>,
-) -> Result<(), String> {
-    const PLAIN: [&str; 2] = ["ignore-environment", "debug"];
-    const WITH_VALUE: [&str; 4] = ["unset", "chdir", "argv0", "split-string"];
-    const WITH_OPTIONAL: [&str; 3] = ["default-signal", "ignore-signal", "block-signal"];
-    let equals = option.iter().position(|byte| *byte == b'=');
-    let (name, given) = equals.map_or((option, None), |at| (&option[..at], Some(&option[at + 1..])));
-    let unknown = || format!("the option `--{}` of `env` is not known here", option.escape_ascii());
-    let all = PLAIN.iter().chain(&WITH_VALUE).chain(&WITH_OPTIONAL);
-    // Like `getopt_long`, which accepts unique prefixes.
-    let mut meant = all.filter(|known| known.as_bytes().starts_with(name) && !name.is_empty());
-    let (Some(known), None) = (meant.next(), meant.next()) else { return Err(unknown()) };
-    if WITH_VALUE.contains(known) {
-        let value = match given {
-            Some(given) => OsStr::from_bytes(given).to_owned(),
-            None => words.pop_front().ok_or_else(|| format!("the option `--{known}` of `env` lacks its value"))?,
-        };
-        if *known == "split-string" {
-            return split_in_front(&value, words, variable);
+    fn long_option(&mut self, option: &[u8]) -> Result<(), String> {
+        const PLAIN: [&str; 2] = ["ignore-environment", "debug"];
+        const WITH_VALUE: [&str; 4] = ["unset", "chdir", "argv0", "split-string"];
+        const WITH_OPTIONAL: [&str; 3] = ["default-signal", "ignore-signal", "block-signal"];
+        let equals = option.iter().position(|byte| *byte == b'=');
+        let (name, mut value) = equals.map_or((option, None), |at| (&option[..at], Some(&option[at + 1..])));
+        let unknown = || format!("the option `--{}` of `env` is not supported", option.escape_ascii());
+        let all = PLAIN.iter().chain(&WITH_VALUE).chain(&WITH_OPTIONAL);
+        // Like `getopt_long`, which accepts unique prefixes.
+        let mut meant = all.filter(|known| known.as_bytes().starts_with(name) && !name.is_empty());
+        let (Some(known), None) = (meant.next(), meant.next()) else { return Err(unknown()) };
+        let next;
+        if WITH_VALUE.contains(known) {
+            next = self.value(value, &format!("--{known}"))?;
+            if *known == "split-string" {
+                return self.split_in_front(&next);
+            }
+            value = Some(next.as_bytes());
+        } else if value.is_some() && PLAIN.contains(known) {
+            return Err(unknown());
         }
-        let mut word = OsString::from(format!("--{known}="));
-        word.push(value);
-        parsed.env_args.push(word);
-        return Ok(());
+        let mut word = OsString::from(format!("--{known}"));
+        if let Some(value) = value {
+            word.push("=");
+            word.push(OsStr::from_bytes(value));
+        }
+        self.parsed.env_args.push(word);
+        Ok(())
     }
-    if given.is_some() && PLAIN.contains(known) {
-        return Err(unknown());
-    }
-    let mut word = OsString::from(format!("--{known}"));
-    if let Some(given) = given {
-        word.push("=");
-        word.push(OsStr::from_bytes(given));
-    }
-    parsed.env_args.push(word);
-    Ok(())
-}
 
-/// Splits the value of `-S`. Its words come before all others and may be options, too.
-fn split_in_front(
-    text: &OsStr,
-    words: &mut VecDeque<OsString>,
-    variable: &impl Fn(&str) -> Option<String>,
-) -> Result<(), String> {
-    for word in split(text.as_bytes(), variable)?.into_iter().rev() {
-        words.push_front(OsString::from_vec(word));
+    /// Splits the value of `-S`. Its words come before all others and may be options, too.
+    fn split_in_front(&mut self, text: &OsStr) -> Result<(), String> {
+        for word in split(text.as_bytes(), self.variable)?.into_iter().rev() {
+            self.words.push_front(OsString::from_vec(word));
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Splits like `env -S`: blanks separate words, quotes group, `\` escapes, `${NAME}` is a variable, and a word that
 /// begins with `#` begins a comment.
-fn split(text: &[u8], variable: &impl Fn(&str) -> Option<String>) -> Result<Vec<Vec<u8>>, String> {
+fn split(text: &[u8], variable: &dyn Fn(&str) -> Option<String>) -> Result<Vec<Vec<u8>>, String> {
     let mut words = Vec::new();
     let mut word: Option<Vec<u8>> = None;
     let mut quote = None;
@@ -204,10 +187,10 @@ fn split(text: &[u8], variable: &impl Fn(&str) -> Option<String>) -> Result<Vec<
                 let name = rest.strip_prefix(b"{").zip(end).and_then(|(name, end)| name.get(..end - 1));
                 let name = name.and_then(|name| std::str::from_utf8(name).ok());
                 let (Some(name), Some(end)) = (name, end) else {
-                    return Err("`-S` of `env` has a `$` that does not begin a `${NAME}`".into());
+                    return Err("`-S` of `env` has a `$` that does not start a `${NAME}`".into());
                 };
                 let value = variable(name).ok_or_else(|| {
-                    format!("`-S` of `env` asks for the variable `{name}`, whose value is not known before the start")
+                    format!("`-S` of `env` uses the variable `{name}`, whose value is unknown before the start")
                 })?;
                 word.get_or_insert_default().extend(value.into_bytes());
                 rest = &rest[end + 1..];
@@ -216,7 +199,7 @@ fn split(text: &[u8], variable: &impl Fn(&str) -> Option<String>) -> Result<Vec<
         }
     }
     if quote.is_some() {
-        return Err("`-S` of `env` has a quotation mark without its counterpart".into());
+        return Err("`-S` of `env` has an unmatched quotation mark".into());
     }
     words.extend(word);
     Ok(words)
@@ -294,15 +277,15 @@ mod tests {
     #[test]
     fn unknown_spellings_are_refused() {
         for (arguments, says) in [
-            (&["--weird", "node"][..], "`--weird` of `env` is not known"),
-            (&["-P/x", "node"], "`-P/x` of `env` is not known"),
+            (&["--weird", "node"][..], "`--weird` of `env` is not supported"),
+            (&["-P/x", "node"], "`-P/x` of `env` is not supported"),
             (&["--"], "no program"),
             (&["-S${KEY} x"], "the variable `KEY`"),
-            (&["-S$KEY x"], "does not begin a `${NAME}`"),
+            (&["-S$KEY x"], "does not start a `${NAME}`"),
             (&["-S'node"], "quotation mark"),
             (&["-Snode\\"], "ends in a backslash"),
             (&["-Snode\\q"], "unknown escape `\\q`"),
-            (&["-u"], "lacks its value"),
+            (&["-u"], "needs a value"),
         ] {
             let problem = read(arguments).unwrap_err();
             assert!(problem.contains(says), "{arguments:?}: {problem}");

@@ -21,12 +21,12 @@ pub(crate) fn host_variable(name: &str) -> Option<OsString> {
 pub(crate) fn agent_environment(
     settings: &AgentSettings,
     spec: &SessionSpec,
-    host_variable: Vec<(&'static str, OsString)>,
+    own: Vec<(&'static str, OsString)>,
     credentials: Vec<(String, OsString)>,
 ) -> Vec<(OsString, OsString)> {
     let mut all: BTreeMap<OsString, OsString> = BTreeMap::new();
     all.insert("LANG".into(), "C.UTF-8".into());
-    all.extend(host_variable.into_iter().map(|(name, value)| (name.into(), value)));
+    all.extend(own.into_iter().map(|(name, value)| (name.into(), value)));
     all.extend(settings.env.iter().map(|(name, value)| (name.into(), value.into())));
     all.extend(credentials.into_iter().map(|(name, value)| (name.into(), value)));
     // The variables above cannot have these names; see `AgentSettings::problems`.
@@ -38,7 +38,7 @@ pub(crate) fn agent_environment(
     all.into_iter().collect()
 }
 
-/// A `PATH` of `folders` and the system's directories.
+/// A `PATH` of `dirs` and the system's directories.
 pub(crate) fn search_path<'a>(dirs: impl Iterator<Item = &'a PathBuf>) -> OsString {
     let mut path = OsString::new();
     for dir in dirs {
@@ -63,7 +63,7 @@ pub(crate) fn credentials(
         match credential {
             Credential::Variable(name) => match variable(name) {
                 Some(value) => found.push((name.clone(), value)),
-                None => missing.push(format!("the environment has no `{name}`")),
+                None => missing.push(format!("the environment variable `{name}` is not set")),
             },
             Credential::File { from, .. } => {
                 if let Err(error) = host_fs::read(from) {
@@ -98,15 +98,13 @@ pub fn short_secrets(settings: &AgentSettings) -> Vec<String> {
 }
 
 fn secrets_from(settings: &AgentSettings, variable: impl Fn(&str) -> Option<OsString>) -> Vec<String> {
-    let mut secrets: Vec<String> = Vec::new();
-    for credential in &settings.credentials {
-        match credential {
-            Credential::Variable(name) => {
-                secrets.extend(variable(name).map(|value| value.to_string_lossy().into_owned()));
-            }
-            Credential::File { from, .. } => secrets.extend(secrets_in(from)),
+    let values = |credential: &Credential| match credential {
+        Credential::Variable(name) => {
+            variable(name).map(|value| value.to_string_lossy().into_owned()).into_iter().collect()
         }
-    }
+        Credential::File { from, .. } => secrets_in(from),
+    };
+    let mut secrets: Vec<String> = settings.credentials.iter().flat_map(values).collect();
     secrets.retain(|secret| secret.len() >= SHORTEST_SECRET);
     secrets.sort();
     secrets.dedup();

@@ -41,7 +41,6 @@ use crate::{
 };
 use host_model::{AgentSettings, Confinement, Fault, FaultClass, LaneKind, Redactor, Shortage};
 
-/// Starts agents of one lane.
 pub(crate) struct ExternalLane {
     program: &'static dyn AgentProgram,
     settings: Arc<AgentSettings>,
@@ -61,7 +60,6 @@ impl ExternalLane {
         Self { program, settings: Arc::new(settings), host, protection, version: OnceCell::new() }
     }
 
-    /// Prepares everything before the first process starts.
     async fn prepare(&self, spec: &SessionSpec) -> Result<ExternalAgent, Fault> {
         let launch = Fault::of_launch::<String>;
         let settings = &self.settings;
@@ -78,17 +76,11 @@ impl ExternalLane {
         }
         if settings.version.is_some() {
             let check = || async {
-                match version::check_version(
-                    self.program.name(),
-                    settings,
-                    self.host.clone(),
-                    &self.protection.confinement,
-                )
-                .await
-                {
+                let (name, confinement) = (self.program.name(), &self.protection.confinement);
+                match version::version(name, settings, self.host.clone(), confinement).await {
                     // A shortage says nothing about the agent: the next session checks again.
-                    Err(problem) if Shortage::of_ending(&problem).is_some() => Err(problem),
-                    answer => Ok(answer),
+                    Err(problem) if Shortage::of_ending(&problem.to_string()).is_some() => Err(problem.to_string()),
+                    checked => Ok(checked.map(drop).map_err(|problem| problem.to_string())),
                 }
             };
             self.version.get_or_try_init(check).await.map_err(launch)?.clone().map_err(launch)?;
@@ -113,10 +105,7 @@ impl ExternalLane {
             leading_args,
             confinement,
             env: environment::agent_environment(settings, spec, own, credentials),
-            root: spec.root.clone(),
-            config_dir: spec.config_dir.clone(),
-            home: spec.home.clone(),
-            tmp: spec.tmp.clone(),
+            spec: spec.clone(),
             session_id: new_session_id(),
             conversation: Conversation::in_root(&spec.root),
         })
@@ -132,9 +121,7 @@ impl Lane for ExternalLane {
         Box::pin(async move {
             let agent = self.prepare(&spec).await?;
             let id = agent.session_id.clone();
-            let session =
-                TurnSession::start(self.host.clone(), self.kind(), id, Box::new(agent), &spec, self.redactor()).await?;
-            Ok(Box::new(session) as Box<dyn Session>)
+            TurnSession::start(self.host.clone(), self.kind(), id, Box::new(agent), &spec, self.redactor()).await
         })
     }
 
@@ -151,10 +138,7 @@ struct ExternalAgent {
     leading_args: Vec<OsString>,
     env: Vec<(OsString, OsString)>,
     confinement: Confinement,
-    root: PathBuf,
-    config_dir: PathBuf,
-    home: PathBuf,
-    tmp: PathBuf,
+    spec: SessionSpec,
     session_id: String,
     conversation: Conversation,
 }
@@ -163,18 +147,24 @@ impl TurnAgent for ExternalAgent {
     fn command(&self, turn: u32, message: &str) -> Result<AgentCommand, Fault> {
         let conversation_id = self.conversation.id();
         if turn > 1 && conversation_id.is_none() && self.settings.kind != LaneKind::Command {
-            let message = "the agent never told the name of its session, so that it cannot be sent another message";
+            let message = "the agent did not report a session id, so the host cannot send it another message";
             return Err(Fault::new(FaultClass::Protocol, message));
         }
         let settings = &self.settings;
-        let request =
-            TurnRequest { settings, turn, message, conversation_id, tmp_dir: &self.tmp, session_id: &self.session_id };
+        let request = TurnRequest {
+            settings,
+            turn,
+            message,
+            conversation_id,
+            tmp_dir: &self.spec.tmp,
+            session_id: &self.session_id,
+        };
         let Invocation { args, stdin } = self.program.invocation(&request)?;
         Ok(AgentCommand {
             program: self.executable.clone(),
             args: self.leading_args.iter().cloned().chain(args).collect(),
             env: self.env.clone(),
-            cwd: self.root.clone(),
+            cwd: self.spec.root.clone(),
             stdin,
             confinement: self.confinement.clone(),
         })
@@ -189,6 +179,6 @@ impl TurnAgent for ExternalAgent {
     }
 
     fn clean_up(&self) -> Result<(), String> {
-        seeds::move_credentials_out(&self.settings, &self.config_dir, &self.home)
+        seeds::move_credentials_out(&self.settings, &self.spec.config_dir, &self.spec.home)
     }
 }

@@ -18,10 +18,8 @@ use host_model::AgentSettings;
 /// The limit of nested interpreters. The kernel allows five.
 const MAX_INTERPRETERS: usize = 5;
 
-/// A program that can be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct FoundProgram {
-    /// The lane's program.
     pub(crate) program: PathBuf,
     /// What to start: the program or its interpreter.
     pub(crate) executable: PathBuf,
@@ -51,13 +49,12 @@ pub(crate) struct InterpretedScript {
 /// # Errors
 /// Where it was searched for or why it cannot start, and a fix.
 pub(crate) fn find(name: Option<&str>, settings: &AgentSettings) -> Result<FoundProgram, String> {
-    let name = settings.command.as_deref().or(name).ok_or("the lane names no `command`")?;
+    let name = settings.command.as_deref().or(name).ok_or("the lane does not set `command`")?;
     let program = look_up(name, &settings.path, "the agent")?;
     InterpreterChain { settings, files: Vec::new(), scripts: Vec::new(), env_args: Vec::new(), env_command_line: None }
         .follow(program)
 }
 
-/// Follows the interpreters of a program, one after the other.
 struct InterpreterChain<'a> {
     settings: &'a AgentSettings,
     files: Vec<PathBuf>,
@@ -80,7 +77,7 @@ impl InterpreterChain<'_> {
                 StartMethod::ShellText if !by_env => {
                     let needed = self.files.iter().rev().nth(1).unwrap_or(&program);
                     return Err(format!(
-                        "{} is the interpreter of {}, but has no first line `#!…` itself\nhelp: correct one of the two",
+                        "{} is the interpreter of {}, but has no `#!` line itself\nhelp: fix one of the two files",
                         file.display(),
                         needed.display()
                     ));
@@ -100,8 +97,7 @@ impl InterpreterChain<'_> {
             }
         }
         Err(format!(
-            "{} has more than {MAX_INTERPRETERS} interpreters, one of which is interpreted by the next\nhelp: correct \
-             the first line `#!…` of {}",
+            "{} has a chain of more than {MAX_INTERPRETERS} interpreters\nhelp: fix the `#!` line of {}",
             program.display(),
             self.files.last().unwrap_or(&program).display()
         ))
@@ -140,8 +136,8 @@ impl InterpreterChain<'_> {
         }
         let unclear = |problem: String| {
             format!(
-                "cannot tell what {} starts: {problem}\nhelp: correct its first line, or name the interpreter there by \
-                 its absolute path",
+                "cannot determine which program {} starts: {problem}\nhelp: fix its first line, or use the interpreter's \
+                 absolute path there",
                 file.display()
             )
         };
@@ -156,7 +152,10 @@ impl InterpreterChain<'_> {
             let name = &command[0];
             let program = match &path {
                 Some(path) => look_up_in(name, &dirs_of(path).map_err(unclear)?, "it"),
-                None => name.to_str().ok_or("its name is not UTF-8".to_owned()).and_then(|it| self.look_up(it)),
+                None => name
+                    .to_str()
+                    .ok_or("its name is not UTF-8".to_owned())
+                    .and_then(|it| look_up(it, &self.settings.path, "it")),
             };
             let program = program.map_err(|problem| interpreter_error(file, name, &problem))?;
             if program == file {
@@ -164,7 +163,7 @@ impl InterpreterChain<'_> {
             }
             if !env_args.is_empty() {
                 if program.as_os_str().as_bytes().contains(&b'=') {
-                    return Err(unclear(format!("`env` would take {} for a variable", program.display())));
+                    return Err(unclear(format!("`env` would treat {} as a variable", program.display())));
                 }
                 self.env_args.push(env.clone().into());
                 self.env_args.extend(env_args);
@@ -181,10 +180,6 @@ impl InterpreterChain<'_> {
         command[0] = program.into();
         self.env_command_line = Some(command.clone());
         Ok((command, true))
-    }
-
-    fn look_up(&self, name: &str) -> Result<PathBuf, String> {
-        look_up(name, &self.settings.path, "it")
     }
 
     /// A variable's value before the start, if known.
@@ -204,7 +199,7 @@ fn interpreter_error(file: &Path, interpreter: &OsStr, problem: &str) -> String 
 fn dirs_of(path: &OsStr) -> Result<Vec<PathBuf>, String> {
     let dirs: Vec<PathBuf> = std::env::split_paths(path).collect();
     match dirs.iter().find(|dir| !dir.is_absolute()) {
-        Some(dir) => Err(format!("its `PATH` has `{}`, which is not absolute", dir.display())),
+        Some(dir) => Err(format!("its `PATH` contains `{}`, which is not absolute", dir.display())),
         None => Ok(dirs),
     }
 }
@@ -231,14 +226,13 @@ fn look_up_in(name: &OsStr, dirs: &[PathBuf], what: &str) -> Result<PathBuf, Str
     let unfit = all().find(|path| path.is_file()).map(|path| format!("; {} is not executable", path.display()));
     let looked: Vec<String> = dirs.iter().map(|dir| dir.display().to_string()).collect();
     Err(format!(
-        "there is no program `{shown}` in {}{}\nhelp: install {what}, name its directory in the lane's `path`, or name the \
-         program itself as `command`",
+        "cannot find the program `{shown}` in {}{}\nhelp: install {what}, add its directory to the lane's `path`, or \
+         set `command` to its path",
         looked.join(", "),
         unfit.unwrap_or_default()
     ))
 }
 
-/// Checks that `path` is an executable file.
 fn check_executable(path: &Path, what: &str) -> Result<(), String> {
     let shown = path.display();
     let metadata = match path.metadata() {
@@ -246,19 +240,19 @@ fn check_executable(path: &Path, what: &str) -> Result<(), String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             let dangling =
                 path.read_link().map(|to| format!("{shown} is a link to {}, which does not exist", to.display()));
-            let why = dangling.unwrap_or_else(|_| format!("there is no {shown}"));
-            return Err(format!("{why}\nhelp: install {what} there, or correct the path"));
+            let why = dangling.unwrap_or_else(|_| format!("{shown} does not exist"));
+            return Err(format!("{why}\nhelp: install {what} there, or fix the path"));
         }
         Err(error) => return Err(format!("cannot open {shown}: {error}")),
     };
     if metadata.is_dir() {
-        return Err(format!("{shown} is a directory\nhelp: name the program in it"));
+        return Err(format!("{shown} is a directory\nhelp: give the path of the program in it"));
     }
     if !metadata.is_file() {
-        return Err(format!("{shown} is not a regular file\nhelp: name a program"));
+        return Err(format!("{shown} is not a regular file\nhelp: give the path of a program"));
     }
     access(path, Access::EXEC_OK)
-        .map_err(|_| format!("{shown} is not executable\nhelp: `chmod +x {shown}`, or name another program"))
+        .map_err(|_| format!("{shown} is not executable\nhelp: run `chmod +x {shown}`, or use another program"))
 }
 
 #[cfg(test)]
@@ -367,17 +361,20 @@ mod tests {
         programs.add("text", "echo text\n");
         let text = programs.path("text").display().to_string();
         for (first, says) in [
-            ("#!/usr/bin/env no-such-one", "/pi needs `no-such-one`: there is no program `no-such-one` in /nowhere, "),
-            ("#!/opt/no-such-one", "/pi needs `/opt/no-such-one`: there is no /opt/no-such-one"),
+            (
+                "#!/usr/bin/env no-such-one",
+                "/pi needs `no-such-one`: cannot find the program `no-such-one` in /nowhere, ",
+            ),
+            ("#!/opt/no-such-one", "/pi needs `/opt/no-such-one`: /opt/no-such-one does not exist"),
             ("#!/usr/bin/node\r", "ends in a carriage return"),
             ("#!/etc", "needs `/etc`: /etc is a directory"),
             ("#!/etc/passwd", "needs `/etc/passwd`: /etc/passwd is not executable"),
             ("#!/usr/bin/env -S ./node", "needs `./node`: `./node` must be an absolute path"),
-            ("#!/usr/bin/env -S PATH=bin:/x node", "`PATH` has `bin`, which is not absolute"),
-            ("#!/usr/bin/env --weird", "cannot tell what"),
+            ("#!/usr/bin/env -S PATH=bin:/x node", "`PATH` contains `bin`, which is not absolute"),
+            ("#!/usr/bin/env --weird", "cannot determine which program"),
             ("#!/usr/bin/env -i", "start itself in an endless loop"),
             ("#!/usr/bin/env A=1 node", "start itself in an endless loop"),
-            (&format!("#!{text}"), "has no first line `#!…` itself"),
+            (&format!("#!{text}"), "has no `#!` line itself"),
         ] {
             programs.add("pi", &format!("{first}\nx"));
             assert!(programs.problem().contains(says), "{first:?}: {}", programs.problem());
@@ -401,10 +398,10 @@ mod tests {
         let own = |name: &str| programs.path(name).display().to_string();
         for (command, says) in [
             ("bin/claude".to_owned(), "absolute"),
-            ("/nowhere/claude".into(), "there is no /nowhere/claude"),
+            ("/nowhere/claude".into(), "/nowhere/claude does not exist"),
             ("/etc".into(), "is a directory"),
             ("/dev/null".into(), "is not a regular file"),
-            (own("plain"), "is not executable\nhelp: `chmod +x"),
+            (own("plain"), "is not executable\nhelp: run `chmod +x"),
             (own("dangling"), "is a link to /nowhere/pi, which does not exist"),
             (own("empty"), "is empty"),
         ] {

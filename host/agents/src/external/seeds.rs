@@ -19,7 +19,7 @@ const CREDENTIALS_DIR: &str = ".host-credentials";
 
 /// The size limit of all seeds of a lane, and the error beyond it.
 const MAX_SEED_BYTES: u64 = 1 << 30;
-const SEEDS_TOO_LARGE: &str = "the seeds have more than 1 GiB with it; make them smaller";
+const SEEDS_TOO_LARGE: &str = "the seeds exceed 1 GiB in total; make them smaller";
 
 /// Copies seeds and credential files. Existing files in the config dir stay: the scenario's seeds, and files of an
 /// earlier session. The component or that session's agent may have put links there.
@@ -33,29 +33,29 @@ pub(super) fn install(settings: &AgentSettings, config_dir: &Path, home: &Path) 
         let Credential::File { to, .. } = credential else { continue };
         if let Some(what) = blocking_entry(&config, Path::new(to)) {
             return Err(InstallError::Blocked(format!(
-                "the agent cannot be given its login {to}: {what} is in the way in the config dir (`/host/config`), where \
-                 the scenario, or an earlier session, has put it"
+                "cannot install the agent's login {to}: {what} already exists in the config dir (`/host/config`); the \
+                 scenario or an earlier session put it there"
             )));
         }
     }
     if let Some(seed) = &settings.config_seed {
         copy_all(seed, &config, &mut { MAX_SEED_BYTES })
-            .map_err(|error| InstallError::Lane(format!("cannot copy the lane's seeds of the config dir, {error}")))?;
+            .map_err(|error| InstallError::Lane(format!("cannot copy the lane's seeds to the config dir: {error}")))?;
     }
     for (index, credential) in settings.credentials.iter().enumerate() {
         let Credential::File { from, to } = credential else { continue };
-        link_credential(from, index, &opened(home)?, home, &config, Path::new(to))
-            .map_err(|error| InstallError::Lane(format!("cannot give the agent {}: {error}", from.display())))?;
+        link_credential(from, index, &opened(home)?, home, &config, Path::new(to)).map_err(|error| {
+            InstallError::Lane(format!("cannot copy the credential file {}: {error}", from.display()))
+        })?;
     }
     Ok(())
 }
 
-/// Why the lane's files could not be installed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum InstallError {
     /// Caused by the lane or the machine.
     Lane(String),
-    /// Something that the scenario put into the config dir is in the way.
+    /// By something that the scenario put into the config dir.
     Blocked(String),
 }
 
@@ -95,17 +95,20 @@ pub(super) fn move_credentials_out(settings: &AgentSettings, config_dir: &Path, 
         let (name, to) = (index.to_string(), Path::new(to));
         let Some((parent, at)) = to.parent().zip(to.file_name()) else { continue };
         let moved = || -> io::Result<()> {
-            let Some(dir) = SafeDir::open(config_dir)?.open_dir(parent).filter(|dir| dir.has_file(at)) else {
+            let Some(dir) = SafeDir::open(config_dir)?
+                .open_dir(parent)
+                .filter(|dir| dir.file_type(Path::new(at)) == Some(FileType::RegularFile))
+            else {
                 return Ok(());
             };
             let credentials_dir = SafeDir::open(home)?.create_dir(Path::new(CREDENTIALS_DIR), 0o700);
-            // An agent that put something in the way only loses its login.
+            // An agent that occupies the name only loses its login.
             credentials_dir
                 .and_then(|credentials_dir| dir.move_to(at, &credentials_dir, OsStr::new(&name)))
                 .or_else(|_| dir.remove(at))?;
             dir.symlink(&home.join(CREDENTIALS_DIR).join(&name), at)
         };
-        moved().map_err(|error| format!("cannot take the login {} out of the config dir: {error}", to.display()))?;
+        moved().map_err(|error| format!("cannot move the login {} out of the config dir: {error}", to.display()))?;
     }
     Ok(())
 }
@@ -215,7 +218,7 @@ mod tests {
         refused(&settings, "seed/a: it is no regular file");
         fs::remove_file(at("seed/a")).unwrap();
         fs::File::create(at("seed/a")).unwrap().set_len(MAX_SEED_BYTES + 1).unwrap();
-        refused(&settings, "seed/a: the seeds have more than 1 GiB with it");
+        refused(&settings, "seed/a: the seeds exceed 1 GiB in total");
         assert_eq!(fs::read_dir(at("config")).unwrap().count(), 0);
         settings.config_seed = None;
         for (from, words) in [(PathBuf::from("/dev/zero"), "no regular file"), (at("seed/a"), "16777216 bytes")] {
@@ -242,7 +245,7 @@ mod tests {
         settings.credentials = vec![Credential::File { from: at("auth.json"), to: "deep/auth.json".into() }];
         let problem = install(&settings, &at("config"), &at("home")).unwrap_err();
         assert!(
-            matches!(&problem, InstallError::Blocked(what) if what.contains("the link `deep` is in the way")),
+            matches!(&problem, InstallError::Blocked(what) if what.contains("the link `deep` already exists")),
             "{problem:?}"
         );
         fs::remove_file(at("config/deep")).unwrap();

@@ -31,7 +31,6 @@ const LAUNCHERS: [&str; 24] = [
     "rbenv", "nice", "nohup", "setsid", "stdbuf", "timeout", "time", "xargs", "sudo",
 ];
 
-/// Agents that adapters start.
 const AGENTS: [&str; 6] = ["claude", "codex", "pi", "gemini", "opencode", "goose"];
 
 /// The size limit of scripts in other languages that are treated as launchers.
@@ -61,8 +60,8 @@ pub(crate) fn shadowing_program(name: Option<&str>, settings: &AgentSettings, bi
         .or_else(|| shadow_of_adapter(settings, &found.program, &names))?;
     let stub = bin.join(&name);
     Some(format!(
-        "{} could run instead of the agent, with the lane's credentials: {why}\nhelp: name the agent's own program \
-         as the lane's `command`, or rename `bin/{name}`, or run the scenario in a lane without `credentials`",
+        "{} could run instead of the agent, with the lane's credentials: {why}\nhelp: set the lane's \
+         `command` to the agent's own program, rename `bin/{name}`, or use a lane without `credentials`",
         stub.display()
     ))
 }
@@ -102,13 +101,13 @@ fn shadow_of_script(script: &InterpretedScript, names: &BTreeSet<String>) -> Opt
             }
             None => names.iter().find(|name| is_well_known(name))?.clone(),
         };
-        let why = format!("{shown} is a shell script that looks for `{name}` in `PATH`, or may do so");
+        let why = format!("{shown} is a shell script that may look for `{name}` in `PATH`");
         return Some((name, why));
     }
     let interpreter = name_of(&script.interpreter);
     if is_one_of(&interpreter, &RUNTIMES) {
         let name = exec_target(&wrapper(&script.file)?, names)?;
-        let why = format!("{shown} replaces itself by another program, which may be `{name}` of `PATH`");
+        let why = format!("{shown} may replace itself with `{name}` from `PATH`");
         return Some((name, why));
     }
     let name = started_by_launcher(&argument, names)?;

@@ -13,12 +13,10 @@ use crate::external::elf;
 /// How many bytes the kernel reads to decide how to start a file.
 const FIRST_BYTES: usize = 256;
 
-/// How a file is started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum StartMethod {
     /// By the kernel itself or a `binfmt_misc` handler.
     Binary,
-    /// By an interpreter.
     Script {
         interpreter: PathBuf,
         /// The rest of the line, which the kernel does not split.
@@ -74,8 +72,8 @@ fn interpreter_in(file: &Path, line: &[u8]) -> Result<StartMethod, String> {
     if line.ends_with(b"\r") {
         let line = String::from_utf8_lossy(line).trim().to_owned();
         return Err(format!(
-            "the first line of {shown}, `#!{line}`, ends in a carriage return (CR), which the kernel takes for a part \
-             of the interpreter's name\nhelp: save the file with Unix line ends (`sed -i 's/\\r$//' {shown}`)"
+            "the first line of {shown}, `#!{line}`, ends in a carriage return (CR), which the kernel treats as \
+             part of the interpreter's name\nhelp: save the file with Unix line endings (`sed -i 's/\\r$//' {shown}`)"
         ));
     }
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t');
@@ -84,15 +82,15 @@ fn interpreter_in(file: &Path, line: &[u8]) -> Result<StartMethod, String> {
     let interpreter = PathBuf::from(OsString::from_vec(name.to_vec()));
     let argument = Some(trim(rest)).filter(|rest| !rest.is_empty()).map(|rest| OsString::from_vec(rest.to_vec()));
     if name.is_empty() {
-        return Err(format!("the first line of {shown} is `#!` without an interpreter\nhelp: name one there"));
+        return Err(format!("the first line of {shown} is `#!` without an interpreter\nhelp: add one"));
     }
     if !is_whole {
         return Err(format!("the first line of {shown} is longer than the {FIRST_BYTES} bytes that the kernel reads"));
     }
     if !interpreter.is_absolute() {
         return Err(format!(
-            "{shown} names the interpreter `{}` without an absolute path, so that the scenario's root would decide what \
-             runs\nhelp: write its absolute path, or `#!/usr/bin/env NAME`",
+            "{shown} names the interpreter `{}` without an absolute path, so the scenario's root would determine \
+             which program runs\nhelp: use its absolute path, or `#!/usr/bin/env NAME`",
             interpreter.display()
         ));
     }

@@ -47,7 +47,7 @@ pub enum VersionProblem {
         what: String,
     },
     /// The version is not one that the lane requires.
-    #[error("{program} has the version {version}, but the lane asks for `{requirement}`")]
+    #[error("{program} has the version {version}, but the lane requires `{requirement}`")]
     NotMet {
         /// The program.
         program: String,
@@ -74,23 +74,13 @@ pub(crate) async fn version(
     let no_answer = |what: String| VersionProblem::NoAnswer { program: shown.clone(), what };
     let output = run_version_command(settings, &host, executable, args, confinement).await.map_err(no_answer)?;
     let WrittenVersion { version, written } =
-        version_in(&output).ok_or_else(|| no_answer(format!("tells no version: `{}`", output.trim())))?;
+        version_in(&output).ok_or_else(|| no_answer(format!("printed no version: `{}`", output.trim())))?;
     match settings.version.as_deref() {
         Some(requirement) if !version_requirement(requirement).is_ok_and(|it| it.matches(&version)) => {
             Err(VersionProblem::NotMet { program: shown, version: written, requirement: requirement.to_owned() })
         }
         _ => Ok(AgentVersion { program, version: written }),
     }
-}
-
-/// Only checks the version.
-pub(crate) async fn check_version(
-    name: Option<&str>,
-    settings: &AgentSettings,
-    host: HostProgram,
-    confinement: &Confinement,
-) -> Result<(), String> {
-    version(name, settings, host, confinement).await.map(drop).map_err(|problem| problem.to_string())
 }
 
 async fn run_version_command(
@@ -100,7 +90,7 @@ async fn run_version_command(
     args: Vec<OsString>,
     confinement: Confinement,
 ) -> Result<String, String> {
-    let tmp = tempfile::tempdir().map_err(|error| format!("needs a folder for temporary files: {error}"))?;
+    let tmp = tempfile::tempdir().map_err(|error| format!("needs a directory for temporary files: {error}"))?;
     let tmp_variable = |name: &str| (OsString::from(name), OsString::from(tmp.path()));
     let mut env = vec![
         (OsString::from("PATH"), environment::search_path(settings.path.iter())),
@@ -134,6 +124,6 @@ async fn run_version_command(
         }
         Ok(Ok(exit)) => Err(format!("failed: {exit}; {}", String::from_utf8_lossy(&stderr_bytes).trim())),
         Ok(Err(problem)) => Err(problem),
-        Err(_) => Err(format!("gave no answer within {} s", VERSION_TIMEOUT.as_secs())),
+        Err(_) => Err(format!("did not finish within {} s", VERSION_TIMEOUT.as_secs())),
     }
 }

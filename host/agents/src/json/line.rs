@@ -15,7 +15,6 @@ pub(crate) struct OutputLine {
     pub(crate) content: LineContent,
 }
 
-/// The content of a line.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) enum LineContent {
     /// Not JSON, or not parsed as JSON.
@@ -61,7 +60,6 @@ impl OutputLine {
     }
 }
 
-/// A parsed value.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct ParsedJson {
     pub(crate) value: Value,

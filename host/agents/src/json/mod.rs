@@ -28,14 +28,11 @@ use self::{
 };
 use host_model::Redactor;
 
-/// The state of a terminal outside of a value.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum TerminalState {
     #[default]
     Text,
-    /// After an escape character.
     Escape,
-    /// In a control sequence.
     Control,
     /// In a terminal string such as a title.
     String,
@@ -43,7 +40,6 @@ enum TerminalState {
     StringEscape,
 }
 
-/// The position in a line.
 #[derive(Debug)]
 enum LineState {
     Outside,
@@ -52,7 +48,6 @@ enum LineState {
     Damaged(ParsedJson, Vec<u8>),
 }
 
-/// Finds the JSON values in a stream.
 #[derive(Debug)]
 pub(crate) struct JsonLineSplitter {
     wanted: &'static WantedFields,

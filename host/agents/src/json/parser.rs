@@ -16,10 +16,8 @@ use host_model::Redactor;
 const MAX_DEPTH: usize = 100;
 /// The size limit of a member's name.
 const MAX_KEY: usize = 1 << 10;
-/// The size limit of a number.
 const MAX_TOKEN: usize = 1 << 10;
 
-/// The result of parsing a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ParseStep {
     More,
@@ -27,7 +25,6 @@ pub(super) enum ParseStep {
     Damaged,
 }
 
-/// What is expected between tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Expect {
     /// A value, or the end of a list.
@@ -38,7 +35,6 @@ enum Expect {
     Comma,
 }
 
-/// The current token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Token {
     None,
@@ -46,14 +42,12 @@ enum Token {
     Escape,
     /// The number of digits of `\uXXXX` so far, and their value.
     Unicode(u8, u16),
-    /// A number or a word.
     Scalar,
     /// In a string of a skipped list or object, or after an escape there.
     SkippedText,
     SkippedEscape,
 }
 
-/// Parses one object or list.
 #[derive(Debug)]
 pub(super) struct Parser {
     wanted: &'static WantedFields,
@@ -117,7 +111,6 @@ impl Parser {
         ParsedJson { value, omitted_bytes, id: self.id }
     }
 
-    /// Parses a string up to its end or an escape.
     fn parse_text(&mut self, bytes: &[u8], at: &mut usize) -> ParseStep {
         let rest = &bytes[*at..];
         let end = memchr::memchr3(b'"', b'\\', b'\n', rest).unwrap_or(rest.len());
@@ -226,7 +219,6 @@ impl Parser {
         ParseStep::More
     }
 
-    /// Skips a list or object.
     fn skip(&mut self, byte: u8) {
         self.budget.omitted += 1;
         match byte {
@@ -275,7 +267,6 @@ impl Parser {
         matches!(self.frames.last(), Some(OpenNode { node: Node::Object { .. }, .. }))
     }
 
-    /// The position of the next value.
     fn position(&self) -> FieldPosition {
         match self.frames.last() {
             None => self.wanted.root(),
@@ -286,7 +277,6 @@ impl Parser {
         }
     }
 
-    /// Whether there is room for the next value.
     fn admit(&mut self, position: FieldPosition, size: usize) -> bool {
         let size = size + self.frames.last().map_or(0, |frame| frame.key.len());
         self.budget.admit(position, size, &mut self.frames)
@@ -320,7 +310,8 @@ impl Parser {
     }
 
     fn end_text(&mut self) {
-        self.text.end();
+        // Ends half of a surrogate pair.
+        self.text.push(&[]);
         let text = std::mem::take(&mut self.text);
         if self.is_key {
             self.expect = Expect::Colon;

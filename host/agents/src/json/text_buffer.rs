@@ -1,6 +1,5 @@
 //! A string that is being parsed.
 
-/// A string with a size limit.
 #[derive(Debug, Default)]
 pub(super) struct TextBuffer {
     pub(super) bytes: Vec<u8>,
@@ -51,16 +50,12 @@ impl TextBuffer {
         }
     }
 
-    /// Lowers the limit to `bound`.
+    /// Lowers the limit to `max_bytes`.
     pub(super) fn shorten(&mut self, max_bytes: usize) {
         if max_bytes < self.max_bytes {
             self.max_bytes = max_bytes;
             self.bytes.truncate(max_bytes);
             self.bytes.shrink_to_fit();
         }
-    }
-
-    pub(super) fn end(&mut self) {
-        self.push(&[]);
     }
 }

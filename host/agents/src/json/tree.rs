@@ -27,7 +27,6 @@ const MAX_FACT: usize = 64 << 10;
 /// The size limit of a text for people.
 pub(crate) const MAX_TEXT: usize = 1 << 20;
 
-/// A value.
 #[derive(Debug)]
 pub(super) enum Node {
     Scalar(Value),
@@ -36,16 +35,13 @@ pub(super) enum Node {
     Object { members: BTreeMap<String, Node>, omitted: u64 },
 }
 
-/// An unfinished list or object.
 #[derive(Debug)]
 pub(super) struct OpenNode {
     pub(super) node: Node,
     pub(super) position: FieldPosition,
-    /// The current member.
     pub(super) key: String,
 }
 
-/// The used part of the budget.
 #[derive(Debug, Default)]
 pub(super) struct Budget {
     other: usize,
@@ -106,7 +102,7 @@ impl Budget {
 }
 
 impl Node {
-    /// Shortens each unwanted text to `bound` bytes. Returns how many bytes that frees.
+    /// Shortens each unwanted text to `max_bytes` bytes. Returns how many bytes that frees.
     fn shorten(&mut self, max_bytes: usize) -> usize {
         match self {
             Self::Text { bytes, rank: FieldRank::Other, .. } if bytes.len() > max_bytes => {

@@ -59,11 +59,6 @@ pub(crate) fn flag(value: &Value, key: &str) -> Option<bool> {
     }
 }
 
-/// The value under `key`; null if there is none.
-pub(crate) fn member<'a>(value: &'a Value, key: &str) -> &'a Value {
-    value.get(key).unwrap_or(&Value::Null)
-}
-
 /// The list under `key`; empty if there is none.
 pub(crate) fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)

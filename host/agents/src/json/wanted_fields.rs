@@ -12,7 +12,6 @@ pub(crate) struct WantedFields {
     pub(crate) texts: &'static [&'static str],
 }
 
-/// How important a value is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum FieldRank {
     /// Kept as far as it fits.

@@ -15,10 +15,11 @@ use std::{
     sync::Arc,
 };
 
-use host_model::{AgentSettings, Confinement, LaneKind};
+use host_model::{AgentSettings, Confinement, LaneKind, Usage};
 
 use crate::{
     agent_program::AgentProgram,
+    dialect::ParsedLine,
     external::{
         self, ExternalLane,
         version::{AgentVersion, VersionProblem},
@@ -33,7 +34,7 @@ use crate::{
 pub fn create_lane(settings: &AgentSettings, host: HostProgram, protection: Protection) -> Arc<dyn Lane> {
     match program(settings.kind) {
         Some(program) => Arc::new(ExternalLane::new(program, settings.clone(), host, protection)),
-        None => Arc::new(scripted::ScriptedLane::new(host, protection)),
+        None => Arc::new(scripted::ScriptedLane { host, protection }),
     }
 }
 
@@ -75,6 +76,32 @@ pub async fn version(
 #[must_use]
 pub fn shadowing_program(settings: &AgentSettings, bin: &Path) -> Option<String> {
     external::shadowed::shadowing_program(program_name(settings), settings, bin)
+}
+
+/// Counts the chunks of a long message or output. Every twentieth produces an event, so that the agent is not idle.
+#[derive(Default)]
+struct ChunkCounter(u32);
+
+impl ChunkCounter {
+    fn count(&mut self) -> Vec<ParsedLine> {
+        self.0 = (self.0 + 1) % 20;
+        if self.0 == 0 { Vec::new() } else { vec![ParsedLine::Ignored] }
+    }
+}
+
+/// The usage of input (that was not cached, read from the cache and written to it) and output, and its cost in dollars.
+/// All zeros mean that no model was reached, or that the provider did not report the usage.
+fn usage([new, cached, written, output]: [Option<u64>; 4], usd: Option<f64>) -> Usage {
+    let input = [new, cached, written].into_iter().flatten().reduce(u64::saturating_add);
+    if input.unwrap_or(0) == 0 && output.unwrap_or(0) == 0 {
+        return Usage::default();
+    }
+    Usage {
+        input_tokens: input,
+        cached_input_tokens: cached,
+        output_tokens: output,
+        cost_micro_usd: usd.filter(|usd| usd.is_finite() && *usd >= 0.0).map(|usd| (usd * 1e6).round() as u64),
+    }
 }
 
 /// The default name of the lane's program.

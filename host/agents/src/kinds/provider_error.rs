@@ -24,14 +24,12 @@ use crate::{
 /// How many bytes of the error a fault shows.
 const MAX_SHOWN_BYTES: usize = 2 << 10;
 
-/// An error that made an agent give up.
 #[derive(Debug, Default)]
 pub(crate) struct ProviderError<'a> {
     /// The HTTP status, if the agent reports it separately; otherwise it is searched for in the message.
     pub(crate) status: Option<u64>,
     /// Machine-readable codes such as `rate_limit_error`.
     pub(crate) code: &'a str,
-    /// The text for people.
     pub(crate) message: &'a str,
     /// Whether the model has answered in this session.
     pub(crate) answered: bool,
@@ -83,7 +81,6 @@ const OVERLOAD_WORDS: [&str; 21] = [
 const BAD_REQUEST_WORDS: [&str; 2] = ["invalid_request", "invalid request"];
 
 impl ProviderError<'_> {
-    /// Converts the error to a fault.
     pub(crate) fn fault(&self) -> Fault {
         let class = self.class();
         let message = cut(self.message.trim(), MAX_SHOWN_BYTES);
@@ -93,12 +90,12 @@ impl ProviderError<'_> {
             match class {
                 FaultClass::Launch => {
                     format!(
-                        "the provider refused the agent: {message}; look at the lane's credentials, model and provider"
+                        "the provider refused the agent: {message}; check the lane's credentials, model and provider"
                     )
                 }
                 FaultClass::Overload => format!("the agent gave up on its provider: {message}"),
-                _ if message.is_empty() => "the agent broke off without a word".to_owned(),
-                _ => format!("the agent broke off: {message}"),
+                _ if message.is_empty() => "the agent stopped without an error message".to_owned(),
+                _ => format!("the agent stopped: {message}"),
             },
         )
     }
@@ -151,8 +148,8 @@ pub(crate) fn launch_failure(exit: &AgentExit, stderr: &str, answered: bool) -> 
         // Shells and programs that catch signals exit with 128 plus the signal.
         AgentExit::Code(1..128) if !answered => {
             let message = if stderr.is_empty() { "it wrote nothing to stderr".to_owned() } else { stderr.to_owned() };
-            let message = format!("the agent did not start its work: {exit}; {message}{}", error_hint(stderr));
-            vec![ParsedLine::Failed(Fault::new(FaultClass::Launch, message))]
+            let message = format!("the agent exited before its first answer: {exit}; {message}{}", error_hint(stderr));
+            vec![ParsedLine::failed(FaultClass::Launch, message)]
         }
         _ => Vec::new(),
     }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use crate::{
     dialect::{Dialect, ParsedLine},
-    external::environment::search_path,
+    external::environment::agent_environment,
     json::{line::ParsedJson, values::text, wanted_fields::WantedFields},
     lane::{Lane, LaneFuture, Protection, Session, SessionSpec},
     session::{
@@ -15,9 +15,8 @@ use crate::{
         turn_session::{TurnAgent, TurnSession},
     },
 };
-use host_model::{Confinement, Fault, FaultClass, LaneKind, Redactor, SessionEventKind};
+use host_model::{AgentSettings, Confinement, Fault, FaultClass, LaneKind, Redactor, SessionEventKind};
 
-/// The fields to keep of each line.
 const WANTED: WantedFields = WantedFields {
     facts: &[
         "type",
@@ -40,17 +39,10 @@ const WANTED: WantedFields = WantedFields {
     texts: &["text", "output"],
 };
 
-/// Starts scripted agents.
 #[derive(Debug)]
 pub(crate) struct ScriptedLane {
-    host: HostProgram,
-    protection: Protection,
-}
-
-impl ScriptedLane {
-    pub(crate) fn new(host: HostProgram, protection: Protection) -> Self {
-        Self { host, protection }
-    }
+    pub(super) host: HostProgram,
+    pub(super) protection: Protection,
 }
 
 impl Lane for ScriptedLane {
@@ -70,9 +62,7 @@ impl Lane for ScriptedLane {
             let confinement = self.protection.confinement.clone().and(own, readable).with_view(spec.view.clone());
             let agent =
                 ScriptedTurnAgent { host: self.host.clone(), script, id: id.clone(), spec: spec.clone(), confinement };
-            let session =
-                TurnSession::start(self.host.clone(), self.kind(), id, Box::new(agent), &spec, self.redactor()).await?;
-            Ok(Box::new(session) as Box<dyn Session>)
+            TurnSession::start(self.host.clone(), self.kind(), id, Box::new(agent), &spec, self.redactor()).await
         })
     }
 
@@ -103,13 +93,8 @@ impl TurnAgent for ScriptedTurnAgent {
             // Joined, so that a message that looks like a flag is not one.
             format!("--prompt={message}").into(),
         ];
-        let env: Vec<(OsString, OsString)> = vec![
-            ("PATH".into(), search_path(spec.bin.iter())),
-            ("HOME".into(), spec.home.clone().into()),
-            ("TMPDIR".into(), spec.tmp.clone().into()),
-            ("LANG".into(), "C.UTF-8".into()),
-            (crate::scripted_agent::CONFIG_DIR_VARIABLE.into(), spec.config_dir.clone().into()),
-        ];
+        let settings = AgentSettings::new(LaneKind::Scripted);
+        let env = agent_environment(&settings, spec, Vec::new(), Vec::new());
         let (program, cwd) = (self.host.path().to_owned(), spec.root.clone());
         Ok(AgentCommand { program, args, env, cwd, stdin: None, confinement: self.confinement.clone() })
     }
@@ -156,8 +141,8 @@ fn fault(class: &str, message: &str) -> Fault {
     match class {
         "unauthorized" => Fault::new(FaultClass::Launch, format!("the provider refused the agent's login: {message}")),
         "overloaded" => Fault::new(FaultClass::Overload, format!("the agent gave up on its provider: {message}")),
-        "script" => Fault::new(FaultClass::Protocol, format!("the agent's script cannot be carried out: {message}")),
-        other => Fault::new(FaultClass::Crash, format!("the agent broke off ({other}): {message}")),
+        "script" => Fault::new(FaultClass::Protocol, format!("the agent's script failed: {message}")),
+        other => Fault::new(FaultClass::Crash, format!("the agent stopped ({other}): {message}")),
     }
 }
 

@@ -12,48 +12,37 @@ use std::{
     time::Duration,
 };
 
-use self::reader::{ReplayReader, open_regular};
-use crate::{
-    lane::{Lane, LaneFuture, Session, SessionSpec},
-    session::observer::Observer,
-};
+use rustix::fs::CWD;
+
+use self::reader::ReplayReader;
+use crate::lane::{Lane, LaneFuture, Session, SessionSpec};
 use host_model::{
     Conclusion, Fault, FaultClass, LaneKind, REPLAY_FILE, RecordedTree, ReplayStep, SessionEvent, tree_file,
 };
 
 /// The size limit of a copied file.
 const MAX_COPIED_BYTES: u64 = 80 << 20;
-/// The files that are copied from a session's record to the record of its replay.
 const RECORD_FILES: &[&str] = &["stream.jsonl", "stderr.txt", "events.jsonl", "final-message.txt", "session.json"];
 
 /// Restores root and config dir of a session from a saved tree of the given size in bytes.
 pub type Restore = Arc<dyn Fn(&Path, u64, &SessionSpec) -> Result<(), String> + Send + Sync>;
 
-/// Whether an attempt can be replayed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Replayable {
-    /// Every session is complete.
-    Yes,
-    /// Something is missing; the text is for people.
-    No(String),
-}
-
-/// Checks the record that an earlier run left in `folder`, which need not exist.
-#[must_use]
-pub fn replayable(dir: &Path) -> Replayable {
+/// Checks the record that an earlier run left in `dir`, which need not exist.
+///
+/// # Errors
+/// What is missing to replay it.
+pub fn replayable(dir: &Path) -> Result<(), String> {
     for number in 1.. {
         let file = dir.join(format!("session-{number}")).join(REPLAY_FILE);
         if file.parent().is_none_or(|dir| dir.symlink_metadata().is_err()) {
             break;
         }
         if !is_dir(file.parent()) {
-            return Replayable::No(format!("session {number} has no folder of its own"));
+            return Err(format!("session {number} has no directory in the record"));
         }
-        if let Err(reason) = check_replay(&file) {
-            return Replayable::No(format!("session {number} {reason}"));
-        }
+        check_replay(&file).map_err(|reason| format!("session {number} {reason}"))?;
     }
-    Replayable::Yes
+    Ok(())
 }
 
 /// A link to a directory does not count.
@@ -67,7 +56,7 @@ fn check_replay(file: &Path) -> Result<(), String> {
     steps.prompt()?;
     loop {
         let tree = match steps.take()? {
-            None => return Err("was cut short: its record has no end".into()),
+            None => return Err("is incomplete: its record has no end".into()),
             Some(ReplayStep::Fault { .. }) => return Ok(()),
             Some(ReplayStep::Concluded { tree: RecordedTree::Kept { .. }, .. }) => return Ok(()),
             Some(ReplayStep::Concluded { tree, .. } | ReplayStep::TurnEnd { tree }) => tree,
@@ -80,6 +69,7 @@ fn check_replay(file: &Path) -> Result<(), String> {
 }
 
 /// Replays the sessions of one recorded attempt in their original order.
+#[derive(Clone)]
 pub struct Replay {
     kind: LaneKind,
     dir: PathBuf,
@@ -87,7 +77,6 @@ pub struct Replay {
     shared: Arc<Mutex<ReplayState>>,
 }
 
-/// State shared by the sessions of an attempt.
 #[derive(Default)]
 struct ReplayState {
     sessions: u32,
@@ -97,7 +86,7 @@ struct ReplayState {
 }
 
 impl Replay {
-    /// Replays sessions of a lane of `kind` from the attempt's record in `folder`.
+    /// Replays sessions of a lane of `kind` from the attempt's record in `dir`.
     #[must_use]
     pub fn new(kind: LaneKind, dir: PathBuf, restore: Restore) -> Self {
         Self { kind, dir, restore, shared: Arc::default() }
@@ -122,7 +111,7 @@ impl Replay {
         }
         let unusable = |what: String| Fault::new(FaultClass::Internal, format!("session {number} {what}"));
         if !is_dir(Some(&record)) {
-            return Err(unusable("has no folder of its own".into()));
+            return Err(unusable("has no directory in the record".into()));
         }
         let file = record.join(REPLAY_FILE);
         let mut steps = ReplayReader::open(&file).map_err(|error| unusable(format!("has no replay: {error}")))?;
@@ -132,7 +121,7 @@ impl Replay {
             return Err(diverged(&self.shared, what));
         }
         if let Some(to) = &spec.record_dir {
-            copy_record(&record, to).map_err(|error| unusable(format!("cannot be taken over: {error}")))?;
+            copy_record(&record, to).map_err(|error| unusable(format!("cannot be copied: {error}")))?;
         }
         if let Some(ReplayStep::Fault { call, fault }) = steps.peek().map_err(unusable)?
             && call == "start"
@@ -140,17 +129,7 @@ impl Replay {
             return Err(fault.clone());
         }
         lock(&self.shared).sessions = number;
-        Ok(ReplaySession {
-            steps,
-            dir: self.dir.clone(),
-            restore: Arc::clone(&self.restore),
-            shared: Arc::clone(&self.shared),
-            observer: spec.observer.clone(),
-            spec,
-            turn_over: false,
-            fault: None,
-            conclusion: None,
-        })
+        Ok(ReplaySession { steps, lane: self.clone(), spec, turn_over: false, fault: None, conclusion: None })
     }
 }
 
@@ -166,12 +145,8 @@ impl Lane for Replay {
 
 struct ReplaySession {
     steps: ReplayReader,
-    dir: PathBuf,
-    restore: Restore,
-    shared: Arc<Mutex<ReplayState>>,
-    observer: Option<Observer>,
+    lane: Replay,
     spec: SessionSpec,
-    /// Whether the turn is over.
     turn_over: bool,
     fault: Option<Fault>,
     conclusion: Option<Conclusion>,
@@ -185,10 +160,10 @@ impl ReplaySession {
         }
         match self.take()? {
             Some(ReplayStep::Event(event)) => {
-                if let Some(observer) = &self.observer {
+                if let Some(observer) = &self.spec.observer {
                     observer.notify(&event.kind);
                     if !observer.send(event.clone()).await {
-                        self.observer = None;
+                        self.spec.observer = None;
                     }
                 }
                 Ok(Some(event))
@@ -205,7 +180,7 @@ impl ReplaySession {
     async fn send_message(&mut self, message: String) -> Result<(), Fault> {
         while self.next().await?.is_some() {}
         if self.conclusion.is_some() {
-            let fault = Fault::new(FaultClass::Protocol, "a message was sent to a session that is concluded");
+            let fault = Fault::new(FaultClass::Protocol, "cannot send a message: the session is concluded");
             return Err(self.fail(fault));
         }
         match self.take()? {
@@ -260,10 +235,10 @@ impl ReplaySession {
     fn unexpected(&mut self, recorded: Option<ReplayStep>, does: &str) -> Fault {
         let recorded = match recorded {
             Some(ReplayStep::Fault { fault, .. }) => return self.fail(fault),
-            Some(ReplayStep::Send { message }) => format!("the recorded one then sent {}", excerpt(&message)),
-            Some(ReplayStep::Concluded { .. }) => "the recorded one then concluded the session".into(),
-            Some(_) => "the record holds something else there".into(),
-            None => "the record ends before".into(),
+            Some(ReplayStep::Send { message }) => format!("the recorded component then sent {}", excerpt(&message)),
+            Some(ReplayStep::Concluded { .. }) => "the recorded component then concluded the session".into(),
+            Some(_) => "the record has another step there".into(),
+            None => "the record ends there".into(),
         };
         self.diverge(format!("the component {does}, but {recorded}"))
     }
@@ -274,23 +249,23 @@ impl ReplaySession {
         let (number, bytes) = match tree {
             RecordedTree::Kept { number, bytes } => (*number, *bytes),
             RecordedTree::Lost { reason } => {
-                let what = format!("root and config dir of this moment were not kept: {reason}");
+                let what = format!("the root and config dir of that moment were not saved: {reason}");
                 return Err(self.diverge(what));
             }
         };
-        let now = lock(&self.shared).tree;
+        let now = lock(&self.lane.shared).tree;
         if number < now {
-            let what = "the component goes through its sessions in another order than the recorded one did";
+            let what = "the component uses its sessions in another order than the recorded component";
             return Err(self.diverge(what.to_owned()));
         }
-        lock(&self.shared).tree = number;
-        (self.restore)(&self.dir.join(tree_file(number)), bytes, &self.spec).map_err(|reason| {
+        lock(&self.lane.shared).tree = number;
+        (self.lane.restore)(&self.lane.dir.join(tree_file(number)), bytes, &self.spec).map_err(|reason| {
             self.fail(Fault::new(FaultClass::Internal, format!("cannot restore root and config dir: {reason}")))
         })
     }
 
     fn diverge(&mut self, what: String) -> Fault {
-        let fault = diverged(&self.shared, what);
+        let fault = diverged(&self.lane.shared, what);
         self.fail(fault)
     }
 
@@ -354,7 +329,7 @@ fn excerpt(text: &str) -> String {
 fn copy_record(from: &Path, to: &Path) -> io::Result<()> {
     std::fs::create_dir_all(to)?;
     for name in RECORD_FILES {
-        let file = match open_regular(&from.join(name)) {
+        let (file, _) = match host_fs::open_regular(CWD, &from.join(name)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             opened => opened?,
         };

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::fs::CWD;
 
 use host_model::{REPLAY_SCHEMA, ReplayStep};
 
@@ -21,7 +21,7 @@ pub(super) struct ReplayReader {
 
 impl ReplayReader {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { lines: BufReader::new(open_regular(path)?), number: 0, next: None })
+        Ok(Self { lines: BufReader::new(host_fs::open_regular(CWD, path)?.0), number: 0, next: None })
     }
 
     /// Reads the prompt from the first line. The error completes "session N …".
@@ -39,7 +39,7 @@ impl ReplayReader {
             )),
             _ => match line.as_deref().map(serde_json::from_slice) {
                 Some(Ok(ReplayStep::Start { prompt, .. })) => Ok(prompt),
-                _ => Err("has a replay that does not begin with its start".into()),
+                _ => Err("has a replay without a start step at the beginning".into()),
             },
         }
     }
@@ -71,14 +71,4 @@ impl ReplayReader {
         }
         Ok(line.ends_with(b"\n").then_some(line))
     }
-}
-
-/// Opens a file of a run directory, which may come from anyone: does not follow links or wait for pipes.
-pub(super) fn open_regular(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    let file = File::from(openat(CWD, path, flags, Mode::empty())?);
-    if file.metadata()?.is_file() {
-        return Ok(file);
-    }
-    Err(io::Error::new(io::ErrorKind::InvalidData, format!("{} is no regular file", path.display())))
 }

@@ -3,7 +3,7 @@ use std::fs;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::lane::SessionLimits;
+use crate::{Observer, lane::SessionLimits};
 use host_model::{REPLAY_SCHEMA, SessionEventKind, Usage};
 
 /// The record of an attempt, and the trees that were restored.
@@ -81,10 +81,7 @@ impl Recorded {
     }
 
     fn replayable(&self) -> String {
-        match replayable(self.dir.path()) {
-            Replayable::Yes => "yes".into(),
-            Replayable::No(reason) => reason,
-        }
+        replayable(self.dir.path()).map_or_else(|reason| reason, |()| "yes".into())
     }
 }
 
@@ -215,18 +212,18 @@ async fn trees_are_never_restored_backwards() {
 fn incomplete_records_are_not_replayable() {
     let lost = || RecordedTree::Lost { reason: "a socket".into() };
     let said = |steps: &[ReplayStep]| Recorded::new(&[&[start(), turn_end(1), concluded(1)], steps]).replayable();
-    assert_eq!(said(&[start(), event("one")]), "session 2 was cut short: its record has no end");
+    assert_eq!(said(&[start(), event("one")]), "session 2 is incomplete: its record has no end");
     let incomplete = "session 2 has no complete record of root and config dir: a socket";
     assert_eq!(said(&[start(), ReplayStep::TurnEnd { tree: lost() }, concluded(1)]), incomplete);
     assert_eq!(said(&[start(), turn_end(1), ReplayStep::concluded(&conclusion(), lost())]), incomplete);
     let other = ReplayStep::Start { schema: REPLAY_SCHEMA + 1, prompt: String::new() };
     assert!(said(&[other]).contains("was recorded in version 2, but this host replays version 1"));
-    assert!(said(&[event("x")]).contains("does not begin with its start"));
-    assert!(said(&[]).contains("does not begin with its start"));
+    assert!(said(&[event("x")]).contains("without a start step"));
+    assert!(said(&[]).contains("without a start step"));
 
     let recorded = Recorded::new(&[]);
     recorded.write(1, serde_json::to_string(&start()).unwrap() + "\n{\"step\":\"event\"");
-    assert!(recorded.replayable().contains("cut short"));
+    assert!(recorded.replayable().contains("is incomplete"));
     recorded.write(1, serde_json::to_string(&start()).unwrap() + "\n{\"step\":\"later\"}\n");
     assert!(recorded.replayable().contains("line 2 cannot be read"));
     let file = recorded.dir.path().join("session-1").join(REPLAY_FILE);
@@ -237,7 +234,7 @@ fn incomplete_records_are_not_replayable() {
 
     let linked = Recorded::new(&[]);
     std::os::unix::fs::symlink("/", linked.dir.path().join("session-1")).unwrap();
-    assert_eq!(linked.replayable(), "session 1 has no folder of its own");
+    assert_eq!(linked.replayable(), "session 1 has no directory in the record");
 }
 
 #[tokio::test]

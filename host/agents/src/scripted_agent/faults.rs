@@ -59,9 +59,7 @@ impl Agent<'_> {
             ScriptedFault::Daemon => Ok(daemon()?),
         }
     }
-}
 
-impl Agent<'_> {
     /// Repeats the same message and tool call.
     fn repeat_call(&mut self, count: Option<u64>, delay: Duration) -> Result<(), StopCause> {
         let call = Step::Tool {

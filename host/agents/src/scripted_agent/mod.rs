@@ -39,7 +39,6 @@ pub struct ScriptedAgentOptions {
 
 /// Why an agent stops before the end of its turn.
 enum StopCause {
-    /// The script is invalid.
     Script(String),
     /// A scripted exit with this code.
     Exit(u8),
@@ -96,7 +95,7 @@ fn run_turn(args: &ScriptedAgentOptions, session: String, output: &mut AgentOutp
     for (number, step) in steps {
         agent.step(step).map_err(|stop| match stop {
             StopCause::Script(problem) => {
-                StopCause::Script(format!("{}: step {number} cannot be done: {problem}", args.script.display()))
+                StopCause::Script(format!("{}: step {number} failed: {problem}", args.script.display()))
             }
             other => other,
         })?;
@@ -135,7 +134,7 @@ fn steps_of_turn(steps: &[Step], turn: u32) -> Result<Vec<(usize, &Step)>, StopC
     let wanted = usize::try_from(turn).ok().and_then(|turn| turn.checked_sub(1));
     wanted.and_then(|index| turns.into_iter().nth(index)).ok_or_else(|| {
         StopCause::Script(format!(
-            "turn {turn} was asked for, but the script has {count}: each `await-message = true` begins another one"
+            "turn {turn} was requested, but the script has {count}: each `await-message = true` starts another turn"
         ))
     })
 }

@@ -20,7 +20,7 @@ impl AgentOutput {
     pub(super) fn open(config_dir: Option<&Path>, session: &str) -> io::Result<Self> {
         let Some(config_dir) = config_dir else { return Ok(Self { transcript: None }) };
         if session.contains('/') {
-            return Err(io::Error::other(format!("`{session}` is no name of a session")));
+            return Err(io::Error::other(format!("`{session}` is not a session name")));
         }
         let dir = config_dir.join("sessions");
         fs::create_dir_all(&dir)?;
@@ -36,7 +36,6 @@ impl AgentOutput {
         self.line(&serde_json::to_string(event)?)
     }
 
-    /// Prints the last line of a turn.
     pub(super) fn finished(&mut self, stop_reason: &str) -> io::Result<()> {
         self.line(&json!({ "type": "finished", "stop-reason": stop_reason }).to_string())
     }
@@ -54,7 +53,6 @@ impl AgentOutput {
         stdout.flush()
     }
 
-    /// Prints bytes without a newline.
     pub(super) fn partial(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut stdout = io::stdout().lock();
         stdout.write_all(bytes)?;

@@ -15,10 +15,8 @@ use crate::{
 };
 use host_model::{SessionEventKind, Step};
 
-/// The size limit of a command's output.
 const MAX_OUTPUT: u64 = 64 << 10;
 
-/// The result of a tool.
 struct ToolOutput {
     output: String,
     is_error: bool,
@@ -41,7 +39,6 @@ impl Agent<'_> {
     }
 }
 
-/// The tool's name and its arguments.
 fn describe(step: &Step) -> Result<(String, Value), StopCause> {
     let (name, input) = match step {
         Step::Shell(command) => ("shell", json!({ "command": command })),
@@ -54,7 +51,7 @@ fn describe(step: &Step) -> Result<(String, Value), StopCause> {
             let input = serde_json::to_value(input).map_err(|error| StopCause::Script(format!("`input`: {error}")))?;
             (name.as_str(), input)
         }
-        other => return Err(StopCause::Script(format!("{other:?} is no tool"))),
+        other => return Err(StopCause::Script(format!("{other:?} is not a tool"))),
     };
     Ok((name.to_owned(), input))
 }
@@ -78,14 +75,14 @@ fn perform(step: &Step) -> Result<ToolOutput, String> {
             let text = with_path(path, host_fs::read_text(&file))?;
             match text.matches(from.as_str()).count() {
                 1 => with_path(path, fs::write(&file, text.replacen(from.as_str(), to, 1)))?,
-                count => return Err(format!("{path}: `from` stands there {count} times, not once: {from:?}")),
+                count => return Err(format!("{path}: `from` occurs {count} times, not once: {from:?}")),
             }
             done(format!("replaced in {path}"))
         }
         Step::Dispatch { worker, .. } => done(format!("worker {worker} started")),
-        Step::MessageWorker { worker, .. } => done(format!("worker {worker} told")),
+        Step::MessageWorker { worker, .. } => done(format!("sent to worker {worker}")),
         Step::Tool { output, is_error, .. } => Ok(ToolOutput { output: output.clone(), is_error: *is_error }),
-        other => Err(format!("{other:?} is no tool")),
+        other => Err(format!("{other:?} is not a tool")),
     }
 }
 
@@ -103,7 +100,7 @@ fn path_in_root(path: &str) -> Result<PathBuf, String> {
 fn resolve(root: &Path, path: &str) -> Result<PathBuf, String> {
     let inside = Path::new(path).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
     let Some(name) = Path::new(path).file_name().filter(|_| inside) else {
-        return Err(format!("{path:?} does not name a file in the root: write a relative path without `..`"));
+        return Err(format!("{path:?} does not name a file in the root: use a relative path without `..`"));
     };
     let outside = |it: &Path| format!("{path:?} leads out of the root, to {}", it.display());
     let dir = root.join(path).parent().map_or_else(|| root.to_owned(), Path::to_owned);
@@ -116,7 +113,7 @@ fn resolve(root: &Path, path: &str) -> Result<PathBuf, String> {
     let file = with_path(path, fs::canonicalize(&dir))?.join(name);
     match fs::canonicalize(&file) {
         Ok(real) if !real.starts_with(root) => Err(outside(&real)),
-        Err(_) if file.is_symlink() => Err(format!("{path:?} is a symlink that leads nowhere")),
+        Err(_) if file.is_symlink() => Err(format!("{path:?} is a dangling symlink")),
         _ => Ok(file),
     }
 }

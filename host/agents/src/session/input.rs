@@ -18,11 +18,10 @@ const MAX_QUEUED_LINES: usize = 4096;
 #[derive(Debug)]
 pub(crate) struct AgentInput {
     dir: TempDir,
-    lines: InputSender,
+    pub(super) lines: InputSender,
     writer: JoinHandle<()>,
 }
 
-/// Queues lines for an agent.
 #[derive(Clone, Debug)]
 pub(crate) struct InputSender(mpsc::Sender<Option<String>>);
 
@@ -45,10 +44,6 @@ impl AgentInput {
     /// The path of the pipe, to be opened for reading.
     pub(crate) fn path(&self) -> std::path::PathBuf {
         Path::join(self.dir.path(), "stdin")
-    }
-
-    pub(crate) fn lines(&self) -> InputSender {
-        self.lines.clone()
     }
 
     /// Closes the pipe after the queued lines. Does not wait for an agent that does not read.

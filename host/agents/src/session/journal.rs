@@ -12,9 +12,8 @@ use crate::{
         record::{Record, SessionSummary, TurnSummary},
     },
 };
-use host_model::{Redactor, SessionEvent, SessionEventKind, Usage};
+use host_model::{Redactor, SessionEvent, SessionEventKind};
 
-/// The state that the turns of a session share.
 #[derive(Debug)]
 pub(crate) struct Journal {
     pub(crate) started: Instant,
@@ -23,7 +22,6 @@ pub(crate) struct Journal {
     pub(crate) final_message: String,
     /// Redacts the agent's output before it is recorded or reported.
     pub(crate) redactor: Redactor,
-    /// Remarks about the session for people.
     pub(crate) notes: Vec<String>,
 }
 
@@ -41,11 +39,6 @@ impl Journal {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 
-    pub(crate) fn usage(&self) -> Usage {
-        self.summary.usage.clone()
-    }
-
-    /// Updates the small files of the record.
     pub(crate) fn save(&mut self) {
         self.summary.duration_ms = self.now_ms();
         let Self { record, summary, final_message, .. } = self;
@@ -62,11 +55,12 @@ impl Journal {
     /// Takes the remarks: each is returned once.
     pub(crate) fn remarks(&mut self) -> Remarks {
         let (lines, bytes) = (self.summary.shortened_lines, self.summary.left_out_bytes);
-        let cut = format!("{lines} long lines of its agent were read in part: {bytes} bytes are only in its record");
+        let cut = format!(
+            "{lines} long lines of the agent were read in part: {bytes} bytes are only in the session's record"
+        );
         Remarks { notes: std::mem::take(&mut self.notes), cut: (lines > 0).then_some(cut) }
     }
 
-    /// Redacts and records an event.
     pub(crate) fn record_event(&mut self, kind: SessionEventKind) -> SessionEvent {
         let kind = self.redactor.event(kind);
         match &kind {
@@ -85,7 +79,6 @@ impl Journal {
     }
 }
 
-/// What every turn of a session needs.
 #[derive(Clone, Debug)]
 pub(crate) struct TurnContext {
     pub(crate) journal: Arc<Mutex<Journal>>,

@@ -59,7 +59,6 @@ impl<R: AsyncRead + Unpin> LineReader<R> {
         }
     }
 
-    /// What was received of an incomplete line.
     pub(crate) fn take_rest(&mut self) -> Option<OutputLine> {
         match &mut self.splitter {
             Splitter::Text(lines) => lines.take_rest(),

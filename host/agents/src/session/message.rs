@@ -8,7 +8,7 @@ const MAX_ARGUMENT_BYTES: usize = (128 << 10) - 1;
 /// A message is passed as an argument of the program, alone or as a part of one.
 pub(super) fn check_message(message: &str, command: &AgentCommand) -> Result<(), String> {
     if message.contains('\0') {
-        return Err("the message holds a NUL character, which no agent can be given".into());
+        return Err("the message contains a NUL character, which agents cannot receive".into());
     }
     let longest = command.args.iter().map(|argument| argument.len()).max().unwrap_or_default();
     if longest <= MAX_ARGUMENT_BYTES || longest < message.len() {
@@ -16,7 +16,7 @@ pub(super) fn check_message(message: &str, command: &AgentCommand) -> Result<(),
     }
     let (length, max) = (message.len(), MAX_ARGUMENT_BYTES.saturating_sub(longest - message.len()));
     Err(format!(
-        "the message has {length} bytes, but this agent takes at most {max}: put the long part into a file of the root"
+        "the message has {length} bytes, but this agent takes at most {max}: put the long part into a file in the root"
     ))
 }
 

@@ -42,7 +42,6 @@ const LEFTOVER_SILENCE: Duration = Duration::from_millis(100);
 /// How long such a descendant is read from in total.
 pub(crate) const LEFTOVER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A request to the reader of an agent's output.
 #[derive(Debug)]
 pub(crate) enum ReaderRequest {
     /// Reply once there is nothing left to read.
@@ -109,7 +108,6 @@ impl OutputReader {
         }
     }
 
-    /// Reads to the end of the output.
     pub(crate) async fn run(
         mut self,
         mut process: watch::Receiver<ProcessState>,
@@ -131,8 +129,8 @@ impl OutputReader {
         self.read(streams.stdout, &mut process, requests, &mut reading).await;
         self.finish_trailing().await;
         self.finish_idle();
-        let exit = match process.wait_for(|it| it.exit().is_some()).await {
-            Ok(state) => state.exit().cloned().unwrap_or(AgentExit::Unknown),
+        let exit = match process.wait_for(|it| it.exit.is_some()).await {
+            Ok(state) => state.exit.clone().unwrap_or(AgentExit::Unknown),
             Err(_) => AgentExit::Unknown,
         };
         // A descendant may hold it open forever.
@@ -163,7 +161,7 @@ impl OutputReader {
         let mut flushed = true;
         loop {
             let idle_until = self.idle.as_ref().map(|(_, until)| *until);
-            let trailing_until = self.trailing.as_ref().map(TrailingOutput::until);
+            let trailing_until = self.trailing.as_ref().map(|trailing| trailing.until);
             let tee = |bytes: &[u8]| {
                 let redacted = redacted.push(bytes);
                 self.context.journal(|journal| journal.record.stdout(&redacted));
@@ -377,7 +375,7 @@ impl OutputReader {
 
 /// Unlike what it awaits, its result may be held across other waits.
 async fn process_exit(process: &mut watch::Receiver<ProcessState>) {
-    drop(process.wait_for(|it| it.exit().is_some()).await);
+    drop(process.wait_for(|it| it.exit.is_some()).await);
 }
 
 async fn catch_up_requested(reading: &mut Option<ReaderGuard>) {

@@ -49,7 +49,6 @@ impl HostProgram {
     }
 }
 
-/// The command to start an agent.
 #[derive(Clone, Debug)]
 pub(crate) struct AgentCommand {
     pub(crate) program: PathBuf,
@@ -71,7 +70,6 @@ pub(crate) struct AgentProcess {
     state: watch::Receiver<ProcessState>,
 }
 
-/// The output streams of an agent.
 #[derive(Debug)]
 pub(crate) struct AgentStreams {
     pub(crate) stdout: ChildStdout,
@@ -133,7 +131,6 @@ impl AgentProcess {
         self.state.clone()
     }
 
-    /// Waits for the exit of the agent itself.
     pub(crate) async fn wait_exit(&mut self) -> AgentExit {
         self.wait_until(|it| it.exit.is_some()).await.exit.unwrap_or(AgentExit::Unknown)
     }
@@ -152,7 +149,10 @@ impl AgentProcess {
 
     /// Waits until the agent, its descendants and the supervisor are gone. Call `request_end` first.
     pub(crate) async fn wait_gone(&mut self) -> Result<(), String> {
-        self.wait_until(|it| it.gone.is_some()).await.gone.unwrap_or_else(|| Err("nobody watches its processes".into()))
+        self.wait_until(|it| it.gone.is_some())
+            .await
+            .gone
+            .unwrap_or_else(|| Err("its processes are not supervised".into()))
     }
 
     async fn wait_until(&mut self, reached: impl FnMut(&ProcessState) -> bool) -> ProcessState {
@@ -174,7 +174,7 @@ fn spawn_supervisor(
     ours.set_nonblocking(true)?;
     // The order stays in the socket until the supervisor reads it: there is no agent yet that could forge or read it.
     let stdin = command.stdin.clone().map(PathBuf::into_os_string);
-    let order = serde_json::to_string(&StartOrder { policy: ConfinementSpec::from(&command.confinement), stdin })?;
+    let order = serde_json::to_string(&StartOrder { confinement: ConfinementSpec::from(&command.confinement), stdin })?;
     ours.write_all(format!("start {order}\n").as_bytes())?;
     let child = Command::new(host.path())
         .args(["supervise", "--"])

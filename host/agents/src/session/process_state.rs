@@ -5,12 +5,10 @@ use crate::exit::AgentExit;
 /// The known state of an agent's process. Facts are only added.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ProcessState {
-    /// The program, for messages.
     pub(super) program: String,
     pub(super) started: bool,
     /// Which part of the requested confinement is missing.
     pub(super) unconfined: Option<String>,
-    /// Why it could not be started.
     pub(super) failed: Option<String>,
     /// Whether the host may cause what happens from now on.
     pub(super) ending: bool,
@@ -22,11 +20,6 @@ pub(crate) struct ProcessState {
 }
 
 impl ProcessState {
-    /// The exit of the agent itself, if it has exited.
-    pub(crate) fn exit(&self) -> Option<&AgentExit> {
-        self.exit.as_ref()
-    }
-
     /// Applies a line from the supervisor. Returns whether it is the last one.
     pub(super) fn apply(&mut self, line: &str) -> bool {
         let (word, rest) = line.split_once(' ').unwrap_or((line, ""));

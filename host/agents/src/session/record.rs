@@ -21,11 +21,9 @@ use serde::Serialize;
 use crate::lane::SessionLimits;
 use host_model::{Fault, SessionEvent, Usage};
 
-/// The content of `session.json`.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct SessionSummary {
-    /// The kind of lane.
     pub(crate) lane: String,
     /// The host's id, which also marks the session's processes.
     pub(crate) session: String,
@@ -51,7 +49,6 @@ pub(crate) struct SessionSummary {
     pub(crate) stderr_bytes: u64,
 }
 
-/// One turn of `session.json`.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) struct TurnSummary {
@@ -73,22 +70,15 @@ pub(crate) struct Record {
 }
 
 impl Record {
-    /// Creates the directory `folder` and the files in it.
+    /// Creates the directory `dir` and the files in it.
     pub(crate) fn create(dir: Option<&Path>, limits: &SessionLimits) -> Result<Self, Fault> {
         let max_bytes = limits.max_recorded_bytes;
-        let open = |name: &str| match dir {
-            Some(dir) => {
-                let path = dir.join(name);
-                let file = File::create(&path).map_err(|error| record_fault(&path, &error))?;
-                Ok(BoundedFile {
-                    file: Some(BufWriter::with_capacity(16 << 10, file)),
-                    path,
-                    max_bytes,
-                    received: 0,
-                    cut: false,
-                })
-            }
-            None => Ok(BoundedFile { file: None, path: PathBuf::new(), max_bytes, received: 0, cut: false }),
+        let open = |name: &str| {
+            let path = dir.map_or_else(PathBuf::new, |dir| dir.join(name));
+            let created = dir.map(|_| File::create(&path)).transpose();
+            let file = created.map_err(|error| record_fault(&path, &error))?;
+            let file = file.map(|file| BufWriter::with_capacity(16 << 10, file));
+            Ok(BoundedFile { file, path, max_bytes, received: 0, cut: false })
         };
         if let Some(dir) = dir {
             fs::create_dir_all(dir).map_err(|error| record_fault(dir, &error))?;
@@ -122,7 +112,6 @@ impl Record {
         self.try_write(|it| it.events.write_whole(&line, note));
     }
 
-    /// Flushes all files.
     pub(crate) fn flush(&mut self) {
         self.try_write(|it| {
             [&mut it.stream, &mut it.stderr, &mut it.events].into_iter().try_for_each(BoundedFile::flush)
@@ -138,7 +127,9 @@ impl Record {
         let json = serde_json::to_vec_pretty(summary).unwrap_or_default();
         for (name, content) in [("final-message.txt", final_message.as_bytes()), ("session.json", &json)] {
             let path = dir.join(name);
-            self.try_write(|_| replace(&path, content).map_err(|error| record_fault(&path, &error)));
+            self.try_write(|_| {
+                host_fs::write_atomic(&path, content, host_fs::SHARED).map_err(|error| record_fault(&path, &error))
+            });
         }
     }
 
@@ -154,7 +145,6 @@ impl Record {
     }
 }
 
-/// A file with a size limit.
 #[derive(Debug)]
 struct BoundedFile {
     file: Option<BufWriter<File>>,
@@ -173,7 +163,6 @@ impl BoundedFile {
         if kept.len() < bytes.len() { self.mark_cut(note) } else { Ok(()) }
     }
 
-    /// Writes all of `bytes` or nothing.
     fn write_whole(&mut self, bytes: &[u8], note: impl Fn(u64) -> String) -> Result<(), Fault> {
         self.received += bytes.len() as u64;
         if self.received > self.max_bytes { self.mark_cut(note) } else { self.append(bytes) }
@@ -194,15 +183,8 @@ impl BoundedFile {
     }
 }
 
-fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
-    let mut new = path.as_os_str().to_owned();
-    new.push(".new");
-    fs::write(&new, content)?;
-    fs::rename(&new, path)
-}
-
 fn record_fault(path: &Path, error: &io::Error) -> Fault {
-    Fault::of_host(format_args!("cannot keep the session's record: {}", path.display()), error)
+    Fault::of_host(format_args!("cannot write the session's record: {}", path.display()), error)
 }
 
 #[cfg(test)]

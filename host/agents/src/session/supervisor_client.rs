@@ -20,7 +20,6 @@ use host_clock::{Instant, timeout};
 /// sweep for its orphans has the same timeout.
 const SUPERVISOR_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Owns the supervisor process.
 pub(super) struct SupervisorClient {
     pub(super) supervisor: Child,
     pub(super) state: watch::Sender<ProcessState>,
@@ -89,7 +88,7 @@ impl SupervisorClient {
                     return false;
                 }
                 () = host_clock::sleep_until(start_by), if starting => {
-                    let why = format!("its supervisor said nothing for {} s", SUPERVISOR_TIMEOUT.as_secs());
+                    let why = format!("its supervisor did not respond within {} s", SUPERVISOR_TIMEOUT.as_secs());
                     self.state.send_modify(|state| state.set_failed(&why));
                     return false;
                 }

@@ -7,7 +7,8 @@ use host_clock::Instant;
 /// Waits for output that follows the end of a turn and belongs to it.
 pub(crate) struct TrailingOutput {
     silence: Duration,
-    until: Instant,
+    /// When the turn is over if nothing follows.
+    pub(super) until: Instant,
     /// The end, regardless of further output.
     at_most: Instant,
 }
@@ -18,12 +19,6 @@ impl TrailingOutput {
         Self { silence, until: now + silence, at_most: now + at_most.max(silence) }
     }
 
-    /// When the turn is over if nothing follows.
-    pub(crate) fn until(&self) -> Instant {
-        self.until
-    }
-
-    /// The agent has written a line.
     pub(crate) fn line_received(&mut self) {
         self.until = (Instant::now() + self.silence).min(self.at_most);
     }

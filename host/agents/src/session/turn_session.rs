@@ -31,7 +31,6 @@ pub(crate) trait TurnAgent: Send {
         false
     }
 
-    /// The parser for its output.
     fn dialect(&self) -> Box<dyn Dialect>;
 
     /// Called, possibly repeatedly, when all of its processes are gone. An error describes what could not be cleaned
@@ -51,7 +50,6 @@ enum EndStage {
     Ended,
 }
 
-/// Runs a [`TurnAgent`].
 pub(crate) struct TurnSession {
     host: HostProgram,
     id: String,
@@ -81,7 +79,7 @@ impl TurnSession {
         agent: Box<dyn TurnAgent>,
         spec: &SessionSpec,
         redactor: Redactor,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Box<dyn Session>, Fault> {
         let summary = SessionSummary {
             lane: kind.to_string(),
             session: id.clone(),
@@ -111,7 +109,7 @@ impl TurnSession {
             conclusion: None,
         };
         match session.send_message(&spec.prompt).await {
-            Ok(()) => Ok(session),
+            Ok(()) => Ok(Box::new(session)),
             Err(fault) => {
                 // Nobody else could wait for the spawned processes.
                 session.end_processes(Duration::ZERO).await?;
@@ -128,11 +126,11 @@ impl TurnSession {
             match AgentInput::open(&self.tmp) {
                 Ok(input) => {
                     command.stdin = Some(input.path());
-                    lines = Some(input.lines());
+                    lines = Some(input.lines.clone());
                     self.input = Some(input);
                 }
                 Err(error) => {
-                    return Err(self.fail(Fault::of_host("cannot make the agent's standard input", &error)));
+                    return Err(self.fail(Fault::of_host("cannot create the agent's standard input", &error)));
                 }
             }
         }
@@ -175,7 +173,7 @@ impl TurnSession {
     async fn send_message(&mut self, message: &str) -> Result<(), Fault> {
         self.check_open()?;
         if self.conclusion.is_some() {
-            let fault = Fault::new(FaultClass::Protocol, "a message was sent to a session that is concluded");
+            let fault = Fault::new(FaultClass::Protocol, "cannot send a message: the session is concluded");
             return Err(self.fail(fault));
         }
         // Otherwise the future of this call was dropped after it had spawned the agent.
@@ -197,7 +195,8 @@ impl TurnSession {
             self.turns += 1;
             return Ok(());
         }
-        let gone = Fault::new(FaultClass::Crash, "the agent ended after its turn, before it was sent another message");
+        let gone =
+            Fault::new(FaultClass::Crash, "the agent exited after its turn, before the host sent another message");
         let fault = self.unrequested_fault().unwrap_or(gone);
         Err(self.fail(fault))
     }
@@ -258,7 +257,7 @@ impl TurnSession {
                 final_message: journal.final_message.clone(),
                 stop_reason,
                 turns,
-                usage: journal.usage(),
+                usage: journal.summary.usage.clone(),
                 duration,
             }
         });
@@ -314,7 +313,8 @@ impl TurnSession {
         if left.is_empty() {
             return self.agent.clean_up().map_err(|problem| self.fail(Fault::new(FaultClass::Internal, problem)));
         }
-        let message = format!("processes of the agent survive and must be killed by hand: {}", left.join("; "));
+        let message =
+            format!("processes of the agent are still running and must be killed manually: {}", left.join("; "));
         let survivors = Fault::new(FaultClass::Internal, message);
         self.fail(survivors.clone());
         Err(survivors)

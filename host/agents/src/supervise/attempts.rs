@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use memchr::memmem;
 use rustix::process::getpid;
 
 use crate::supervise::process_tree::{self, Process};
@@ -35,13 +36,10 @@ static LAST_SNAPSHOT: Mutex<Option<Arc<ProcessSnapshot>>> = Mutex::new(None);
 #[must_use]
 pub fn attempt_processes(base: &Path) -> Vec<i32> {
     let needle = [b"=".as_slice(), base.as_os_str().as_bytes(), b"/"].concat();
-    let belongs =
-        |agent: &&SupervisedAgent| agent.environment.split(|byte| *byte == 0).any(|entry| contains(entry, &needle));
+    let belongs = |agent: &&SupervisedAgent| {
+        agent.environment.split(|byte| *byte == 0).any(|entry| memmem::find(entry, &needle).is_some())
+    };
     snapshot().agents.iter().filter(belongs).flat_map(|agent| agent.processes.iter().copied()).collect()
-}
-
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
 }
 
 fn snapshot() -> Arc<ProcessSnapshot> {

@@ -88,7 +88,6 @@ pub fn kill_orphans(session: Option<&str>, timeout: Duration) -> Result<(), Stri
 /// The host, as far as it matters to recognize its orphans.
 struct HostProcess<'a> {
     own: Process,
-    /// Whether it is the first process of its PID namespace.
     is_init: bool,
     inherited: &'a [Process],
 }

@@ -12,10 +12,8 @@ use std::{
 
 use rustix::process::{Pid, PidfdFlags, getpid, pidfd_open};
 
-/// This process, as `/proc` shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct OwnProcess {
-    /// Its pid there.
     pub(crate) pid: i32,
     /// How many levels its own namespace is below that of `/proc`.
     depth: usize,
@@ -33,7 +31,7 @@ pub(crate) fn own_process() -> Result<OwnProcess, String> {
     }
     let link = fs::read_link("/proc/self").map_err(|error| unusable(&error))?;
     let number = link.to_str().and_then(|number| number.parse().ok());
-    let number = number.ok_or_else(|| unusable(&io::Error::other("it names no process")))?;
+    let number = number.ok_or_else(|| unusable(&io::Error::other("the link does not name a process")))?;
     let status = fs::read_to_string("/proc/self/status").map_err(|error| unusable(&error))?;
     let own_pid = getpid().as_raw_nonzero().get();
     let depth = match namespace_pids(&status) {
@@ -47,7 +45,7 @@ pub(crate) fn own_process() -> Result<OwnProcess, String> {
 
 fn unusable(error: &io::Error) -> String {
     format!(
-        "cannot find this process in /proc: {error}\nhelp: mount the one of its PID namespace (`mount -t proc proc \
+        "cannot find this process in /proc: {error}\nhelp: mount the /proc of its PID namespace (`mount -t proc proc \
          /proc`, `unshare --mount-proc`)"
     )
 }
@@ -74,10 +72,7 @@ pub(crate) fn proc_pid(child: Pid) -> Option<i32> {
 /// Whether a handle opened with the pid from [`to_syscall_pid`] belongs to the process that `/proc` lists as
 /// `proc_pid`: the same pid may exist in several namespaces.
 pub(crate) fn handle_matches(handle: BorrowedFd<'_>, proc_pid: i32) -> bool {
-    if own_process().is_ok_and(|own| own.depth == 0) {
-        return true;
-    }
-    pid_of(handle) == Some(proc_pid)
+    pids_are_shared() || pid_of(handle) == Some(proc_pid)
 }
 
 /// The pid in `/proc` of a handle's process.

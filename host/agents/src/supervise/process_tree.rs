@@ -140,37 +140,36 @@ pub(crate) fn find(belongs: impl Fn(&Process) -> bool) -> io::Result<Vec<Process
 /// # Errors
 /// `/proc` cannot be listed; processes found before are killed nevertheless.
 pub(crate) fn kill_all(belongs: impl Fn(&Process) -> bool) -> io::Result<()> {
-    let mut stopped = BTreeMap::new();
-    let mut result = Ok(());
-    for _ in 0..STOP_PASSES {
-        let before = stopped.len();
-        result = scan(&mut stopped, &belongs, |process| process.signal(Signal::STOP));
-        if stopped.len() == before {
-            break;
-        }
-    }
+    let (stopped, result) = stop_trees(&belongs);
     for process in stopped.values() {
         process.signal(Signal::KILL);
     }
     result
 }
 
-/// Sends SIGSTOP to all processes that match `belongs`, and to all their descendants, until no new one is found.
-/// Returns those that were not stopped before.
+/// Sends SIGSTOP to all processes that match `belongs`, and to all their descendants. Returns those that were not stopped
+/// before.
 pub(crate) fn stop_all(belongs: impl Fn(&Process) -> bool) -> Vec<Process> {
+    let (found, _) = stop_trees(&belongs);
+    found.into_values().filter(|process| !process.stopped && !process.zombie).collect()
+}
+
+/// Stops trees of processes. Scans until no new process is found.
+fn stop_trees(belongs: &impl Fn(&Process) -> bool) -> (BTreeMap<i32, Process>, io::Result<()>) {
     let mut found = BTreeMap::new();
+    let mut result = Ok(());
     for _ in 0..STOP_PASSES {
         let before = found.len();
-        let scanned = scan(&mut found, &belongs, |process| {
+        result = scan(&mut found, belongs, |process| {
             if !process.stopped {
                 process.signal(Signal::STOP);
             }
         });
-        if scanned.is_err() || found.len() == before {
+        if found.len() == before {
             break;
         }
     }
-    found.into_values().filter(|process| !process.stopped && !process.zombie).collect()
+    (found, result)
 }
 
 /// Lists at most ten processes for people: `4711 (sleep), 4712 (sh)`.

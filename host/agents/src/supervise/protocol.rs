@@ -10,8 +10,7 @@ use crate::confine::ConfinementSpec;
 /// can read those, and it contains paths of the attempt.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct StartOrder {
-    /// How to confine the agent, see `confine`.
-    pub(crate) policy: ConfinementSpec,
+    pub(crate) confinement: ConfinementSpec,
     /// The file to use as the agent's standard input; `/dev/null` if absent, since the supervisor's own is the control
     /// socket.
     pub(crate) stdin: Option<OsString>,

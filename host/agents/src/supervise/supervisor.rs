@@ -46,7 +46,7 @@ use rustix::{
 };
 
 use crate::{
-    confine::{ConfinementLevel, ConfinementPlan},
+    confine::ConfinementPlan,
     supervise::{
         pids,
         process_tree::{self, Process},
@@ -70,7 +70,7 @@ pub fn supervise(args: &SupervisorOptions) -> u8 {
             // Standard error is still the agent's, and thus recorded.
             drop(writeln!(
                 io::stderr(),
-                "host supervise: {error}; this mode is for `host run` only, which starts it with a control socket"
+                "host supervise: {error}; only `host run` uses this mode, with a control socket"
             ));
             1
         }
@@ -85,7 +85,6 @@ struct Supervisor {
     end_acknowledged: bool,
     /// Readable when a child exits or a signal asks this process to end.
     signals: File,
-    /// Incomplete input from `control`.
     inbox: Vec<u8>,
     /// When SIGKILL begins; `None` until the end is requested.
     kill_at: Option<Instant>,
@@ -97,7 +96,7 @@ impl Supervisor {
     fn prepare() -> io::Result<Self> {
         let control = rustix::io::fcntl_dupfd_cloexec(io::stdin(), 3)?;
         if !FileType::from_raw_mode(rustix::fs::fstat(&control)?.st_mode).is_socket() {
-            return Err(io::Error::other("standard input is no control socket"));
+            return Err(io::Error::other("standard input is not a control socket"));
         }
         // Without it, the descendants of an agent could not be ended.
         pids::own_process().map_err(io::Error::other)?;
@@ -117,25 +116,11 @@ impl Supervisor {
     }
 
     fn run(mut self, args: &SupervisorOptions) -> io::Result<()> {
-        let StartOrder { policy: spec, stdin } = self.read_start_order()?;
-        if let Err(error) = spec.enter_view() {
-            self.report(&format!("failed the directories of other attempts cannot be hidden from it: {error}"));
-            return Ok(());
-        }
-        let plan = match ConfinementPlan::prepare(&spec, Path::new(&args.program)) {
-            Ok(plan) => plan,
+        let order = self.read_start_order()?;
+        let agent = match self.start(args, &order) {
+            Ok(pid) => pid,
             Err(why) => {
                 self.report(&format!("failed {why}"));
-                return Ok(());
-            }
-        };
-        if let ConfinementLevel::Partial(why) = plan.level() {
-            self.report(&format!("unconfined {why}"));
-        }
-        let agent = match start_agent(args, stdin.as_deref().map(Path::new), plan) {
-            Ok(pid) => pid,
-            Err(error) => {
-                self.report(&format!("failed {error}"));
                 return Ok(());
             }
         };
@@ -158,12 +143,23 @@ impl Supervisor {
         Ok(())
     }
 
+    /// Starts the agent. An error describes why it did not start.
+    fn start(&mut self, args: &SupervisorOptions, order: &StartOrder) -> Result<i32, String> {
+        let StartOrder { confinement, stdin } = order;
+        (confinement.enter_view())
+            .map_err(|error| format!("cannot hide the directories of other attempts from it: {error}"))?;
+        let plan = ConfinementPlan::prepare(confinement, Path::new(&args.program))?;
+        if let Some(why) = &plan.unconfined {
+            self.report(&format!("unconfined {why}"));
+        }
+        start_agent(args, stdin.as_deref().map(Path::new), plan).map_err(|error| error.to_string())
+    }
+
     /// Reads the first line from the host.
     fn read_start_order(&mut self) -> io::Result<StartOrder> {
         let mut buffer = [0; 4 << 10];
         loop {
-            if let Some(end) = self.inbox.iter().position(|byte| *byte == b'\n') {
-                let line: Vec<u8> = self.inbox.drain(..=end).collect();
+            if let Some(line) = self.take_line() {
                 let order = line.strip_prefix(b"start ").and_then(|order| serde_json::from_slice(order).ok());
                 return order
                     .ok_or_else(|| io::Error::other("the control socket does not begin with an order to start"));
@@ -259,10 +255,14 @@ impl Supervisor {
         self.process_orders()
     }
 
+    fn take_line(&mut self) -> Option<Vec<u8>> {
+        let end = self.inbox.iter().position(|byte| *byte == b'\n')?;
+        Some(self.inbox.drain(..=end).collect())
+    }
+
     /// Executes the complete orders received so far.
     fn process_orders(&mut self) -> io::Result<()> {
-        while let Some(end) = self.inbox.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = self.inbox.drain(..=end).collect();
+        while let Some(line) = self.take_line() {
             let grace = String::from_utf8_lossy(&line).trim().strip_prefix("end ").and_then(|it| it.parse().ok());
             if !self.end_acknowledged {
                 // An agent that has already exited was not ended by the order.

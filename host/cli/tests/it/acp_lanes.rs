@@ -85,7 +85,7 @@ async fn how_an_acp_agent_breaks_decides_the_class() {
         (
             Agent { new: r#"say '{"id":1,"error":{"code":-32602,"message":"no such folder"}}'"#, ..Agent::of("") },
             FaultClass::Launch,
-            "did not begin its session: no such folder",
+            "did not start its session: no such folder",
         ),
     ] {
         let attempt = Attempt::new("");

@@ -74,7 +74,7 @@ async fn a_command_that_fails_or_is_sent_more_is_a_fault() {
     let mut session = start(&lane, attempt.spec()).await.unwrap();
     let fault = within(30, session.send("more".into())).await.unwrap_err();
     assert_eq!(fault.class, FaultClass::Protocol);
-    assert!(fault.message.contains("one turn a session"), "{fault}");
+    assert!(fault.message.contains("one turn per session"), "{fault}");
     assert_eq!(attempt.read("record/final-message.txt"), "do it");
     within(30, session.end(NO_GRACE)).await.unwrap();
 }
@@ -246,7 +246,7 @@ async fn what_a_lane_is_in_want_of_is_told_before_anything_runs() {
         (with(|it| it.credentials = vec![Credential::Variable("NO_SUCH_KEY".into())]), "`NO_SUCH_KEY`"),
         (with(|it| drop(it.env.insert("HOME".into(), "/root".into()))), "`HOME` is set by the host"),
         (with(|it| it.config_seed = Some("/nowhere/seeds".into())), "/nowhere/seeds"),
-        (with(|it| it.version = Some(">=2".into())), "has the version 1.0.0, but the lane asks for `>=2`"),
+        (with(|it| it.version = Some(">=2".into())), "has the version 1.0.0, but the lane requires `>=2`"),
     ] {
         let fault = start(&settings, attempt.spec()).await.err().unwrap();
         assert_eq!(fault.class, FaultClass::Launch, "{fault}");
@@ -266,7 +266,8 @@ async fn a_version_is_asked_for_and_compared() {
     settings.version = Some(">=0.170".into());
     let problem = within(30, version(&settings, host_program(), &Confinement::default())).await.unwrap_err();
     assert!(matches!(problem, VersionProblem::NotMet { .. }), "{problem}");
-    for (script, says) in [("echo hello", "tells no version: `hello`"), ("echo boom >&2; exit 4", "exit code 4; boom")]
+    for (script, says) in
+        [("echo hello", "printed no version: `hello`"), ("echo boom >&2; exit 4", "exit code 4; boom")]
     {
         program(&attempt.path("agent"), script);
         let problem =

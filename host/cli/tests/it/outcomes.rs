@@ -395,7 +395,7 @@ fn what_scenarios_break_of_a_lane_does_not_stop_the_others() {
     for name in ["a", "b", "c", "d"] {
         let fault = finished.exits(110).fault(name);
         assert_eq!(fault.class, FaultClass::Protocol, "{fault}");
-        assert!(fault.message.contains("the file `deep` is in the way"), "{fault}");
+        assert!(fault.message.contains("the file `deep` already exists"), "{fault}");
     }
     finished.passes("good");
 }

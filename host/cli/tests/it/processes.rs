@@ -130,7 +130,7 @@ async fn every_scripted_fault_has_its_class() {
         (
             "[[step]]\nreplace = \"none\"\nfrom = \"a\"\nto = \"b\"\n".into(),
             FaultClass::Protocol,
-            "step 1 cannot be done: none",
+            "step 1 failed: none",
         ),
         ("[[step]]\nsays = \"a\"\n".into(), FaultClass::Protocol, "script.toml:"),
     ] {

@@ -249,10 +249,10 @@ fn a_session_that_broke_breaks_again_and_one_that_was_cut_short_is_left_alone() 
         assert_eq!(regraded.fault(name), run.fault(name));
     }
     assert_eq!(regraded.fault("late"), run.fault("late"));
-    let stands = "stands scripted/late: fault (timeout); it cannot be graded again: session 1 was cut short";
+    let stands = "stands scripted/late: fault (timeout); it cannot be graded again: session 1 is incomplete";
     assert!(regraded.stdout.contains(stands), "{}", regraded.told());
     assert!(regraded.stdout.contains("0 changed, 3 the same, 1 standing\n"), "{}", regraded.told());
-    let noted = regraded.reports("late").into_iter().any(|report| matches!(report, Report::Note { text } if text.starts_with("not graded again: session 1 was cut short")));
+    let noted = regraded.reports("late").into_iter().any(|report| matches!(report, Report::Note { text } if text.starts_with("not graded again: session 1 is incomplete")));
     assert!(noted, "{:?}", regraded.reports("late"));
 }
 

@@ -324,7 +324,7 @@ async fn what_a_lane_lists_can_be_used() {
     let guard = Protection { confinement: required().and([], ["/nowhere/at/all".into()]), ..Protection::default() };
     let fault = start_guarded(host_binary(), attempt.spec(), guard).await.err().unwrap();
     assert_eq!(fault.class, FaultClass::Launch);
-    assert!(fault.message.contains("cannot let the agent use /nowhere/at/all: No such file"), "{fault}");
+    assert!(fault.message.contains("cannot give the agent access to /nowhere/at/all: No such file"), "{fault}");
 }
 
 /// A program in the host's place for which the kernel has no Landlock: a filter answers its calls with `ENOSYS`.

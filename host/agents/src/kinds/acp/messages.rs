@@ -7,12 +7,11 @@ use serde_json::{Value, json};
 use crate::{
     dialect::ParsedLine,
     json::{
-        values::{as_integer, content_text, list, member, text},
+        values::{as_integer, content_text, list, text},
         wanted_fields::WantedFields,
     },
 };
 
-/// The fields to keep of each line.
 pub(super) const WANTED: WantedFields = WantedFields {
     facts: &[
         "id",
@@ -43,22 +42,20 @@ pub(super) const WANTED: WantedFields = WantedFields {
     texts: &["params.update.content", "params.update.content.text"],
 };
 
-/// The model of the session, from either of the places for it.
 pub(super) fn model(session: &Value) -> Option<String> {
     let options = list(session, "configOptions").iter();
     let option = options.filter(|option| text(option, "category") == "model").map(|it| text(it, "currentValue"));
-    let candidates = std::iter::once(text(member(session, "models"), "currentModelId")).chain(option);
+    let candidates = std::iter::once(text(&session["models"], "currentModelId")).chain(option);
     candidates.into_iter().find(|model| !model.is_empty()).map(str::to_owned)
 }
 
 /// The text of an error; `message` is an error text reported elsewhere.
 pub(super) fn error_text(error: &Value, message: &str) -> String {
-    let details = content_text(member(error, "data"));
+    let details = content_text(&error["data"]);
     let words = [text(error, "message"), &details, message];
     words.into_iter().filter(|it| !it.is_empty()).collect::<Vec<_>>().join(": ")
 }
 
-/// A request's number or name, exactly as written.
 #[derive(Debug)]
 pub(super) struct RequestId(Option<String>, Option<u64>);
 
@@ -93,13 +90,12 @@ impl fmt::Display for RequestId {
     }
 }
 
-/// Answers a request of the agent.
 pub(super) fn answer_request(method: &str, id: &RequestId, params: &Value) -> ParsedLine {
     if method != "session/request_permission" {
-        return error_reply(id, -32601, "this client has no such method");
+        return error_reply(id, -32601, "this client does not support this method");
     }
     let outcome = match allowed(list(params, "options")) {
-        Some(option) => json!({ "outcome": "selected", "optionId": member(option, "optionId") }),
+        Some(option) => json!({ "outcome": "selected", "optionId": &option["optionId"] }),
         None => json!({ "outcome": "cancelled" }),
     };
     id.reply(&json!({ "result": { "outcome": outcome } }))
@@ -107,7 +103,7 @@ pub(super) fn answer_request(method: &str, id: &RequestId, params: &Value) -> Pa
 
 /// The option that allows the action: one that the protocol marks as such, or else the first that does not refuse.
 fn allowed(options: &[Value]) -> Option<&Value> {
-    let mut named = options.iter().filter(|option| !member(option, "optionId").is_null());
+    let mut named = options.iter().filter(|option| !option["optionId"].is_null());
     let allows = named.clone().find(|option| text(option, "kind").starts_with("allow"));
     allows.or_else(|| {
         named.find(|option| {
@@ -118,7 +114,6 @@ fn allowed(options: &[Value]) -> Option<&Value> {
     })
 }
 
-/// Answers a request with an error.
 pub(super) fn error_reply(id: &RequestId, code: i32, message: &str) -> ParsedLine {
     id.reply(&json!({ "error": { "code": code, "message": message } }))
 }

@@ -54,19 +54,16 @@ use crate::{
     exit::AgentExit,
     json::{
         line::ParsedJson,
-        values::{integer, member, name, text},
+        values::{integer, name, text},
         wanted_fields::WantedFields,
     },
     kinds::{
-        claude, codex, pi,
+        ChunkCounter, claude, codex, pi,
         provider_error::{ProviderError, launch_failure},
     },
 };
 use host_model::{AgentSettings, Fault, FaultClass, LaneKind, SessionEventKind, Usage};
 
-/// How many chunks of a message produce one event.
-const CHUNKS_PER_EVENT: u32 = 20;
-/// The size limit of one message.
 const MAX_MESSAGE_BYTES: usize = 1 << 20;
 /// How long an agent must be silent after the end of its turn: if it said or did something, and if it did not, so that
 /// more is expected.
@@ -78,16 +75,11 @@ const NEW_SESSION: u64 = 1;
 const SET_MODE: u64 = 1 << 32;
 /// The error code of an agent that requires a login.
 const LOGIN_REQUIRED: &str = "-32000";
-/// Any agent that speaks ACP.
 pub(crate) struct Acp;
 
 impl AgentProgram for Acp {
     fn kind(&self) -> LaneKind {
         LaneKind::Acp
-    }
-
-    fn name(&self) -> Option<&'static str> {
-        None
     }
 
     /// It may be an adapter of any agent, so the variables of all agents are set.
@@ -132,7 +124,7 @@ struct AcpDialect {
     message_cut: bool,
     message_id: String,
     calls: ToolCalls,
-    chunks: u32,
+    chunks: ChunkCounter,
     /// Whether the model did anything in this turn.
     acted: bool,
     /// Whether the adapter reported that the turn failed, however it ends it.
@@ -168,12 +160,12 @@ impl Dialect for AcpDialect {
         let message = &json.value;
         let id = RequestId::of(message, json.id.as_deref());
         if message.get("method").is_some() {
-            let problem = "the request is not JSON that can be read";
+            let problem = "the request is not valid JSON";
             return id.is_some().then(|| error_reply(&id, -32700, problem)).into_iter().collect();
         }
         if self.expects_reply(&id) {
-            let problem = format!("the agent's answer to request {id} is not JSON that can be read");
-            return vec![ParsedLine::Failed(Fault::new(FaultClass::Protocol, problem))];
+            let problem = format!("the agent's response to request {id} is not valid JSON");
+            return vec![ParsedLine::failed(FaultClass::Protocol, problem)];
         }
         vec![ParsedLine::LostMessage]
     }
@@ -195,7 +187,7 @@ impl Dialect for AcpDialect {
 
 impl AcpDialect {
     fn handle_message(&mut self, message: &Value, id: &RequestId) -> Vec<ParsedLine> {
-        let params = member(message, "params");
+        let params = &message["params"];
         match message.get("method") {
             Some(Value::String(method)) if method == "session/update" => {
                 let mut parsed = self.handle_notification(params);
@@ -205,12 +197,12 @@ impl AcpDialect {
             }
             Some(Value::String(_)) if !id.is_some() => Vec::new(),
             Some(Value::String(method)) => vec![answer_request(method, id, params)],
-            Some(_) if id.is_some() => vec![error_reply(id, -32600, "the method of a request is a text")],
+            Some(_) if id.is_some() => vec![error_reply(id, -32600, "the method of a request must be a string")],
             Some(_) => Vec::new(),
             None if self.expects_reply(id) => self.handle_response(id.number(), message),
             // Neither a request nor a response.
             None if id.is_some() && message.get("result").is_none() && message.get("error").is_none() => {
-                vec![error_reply(id, -32600, "a request has a method")]
+                vec![error_reply(id, -32600, "a request must have a method")]
             }
             None => Vec::new(),
         }
@@ -226,7 +218,7 @@ impl AcpDialect {
     }
 
     fn handle_response(&mut self, id: Option<u64>, value: &Value) -> Vec<ParsedLine> {
-        let result = member(value, "result");
+        let result = &value["result"];
         // Some agents write both, one of them as null.
         let error = value.get("error").filter(|error| !error.is_null());
         match (id, error) {
@@ -242,7 +234,7 @@ impl AcpDialect {
                 version => {
                     let shown = version.map_or("none".to_owned(), |version| version.to_string());
                     let message = format!("the agent speaks version {shown} of ACP, but this host speaks version 1");
-                    vec![ParsedLine::Failed(Fault::new(FaultClass::Launch, message))]
+                    vec![ParsedLine::failed(FaultClass::Launch, message)]
                 }
             },
             (Some(NEW_SESSION), None) => self.started(result),
@@ -251,7 +243,9 @@ impl AcpDialect {
             }
             (_, Some(error)) => {
                 self.busy = false;
-                vec![self.failed_turn(error)]
+                // The error may have been sent as a message.
+                let message = std::mem::take(&mut self.message);
+                vec![ParsedLine::Failed(self.provider_error(error, message.trim()))]
             }
             (_, None) => {
                 let well =
@@ -270,7 +264,7 @@ impl AcpDialect {
     fn finish(&mut self, result: &Value) -> Vec<ParsedLine> {
         let error = (self.failed && self.message_id.is_empty()).then(|| std::mem::take(&mut self.message));
         let mut parsed = self.flush_message();
-        let used = member(result, "usage");
+        let used = &result["usage"];
         let output = integer(used, "outputTokens");
         let total = integer(used, "totalTokens").filter(|total| *total > 0);
         if let Some(total) = total {
@@ -283,26 +277,20 @@ impl AcpDialect {
             };
             parsed.push(ParsedLine::Event(SessionEventKind::Usage(self.conversation.add_usage(&this))));
         }
-        let broken = |class, message: &str| ParsedLine::Failed(Fault::new(class, message));
         parsed.push(match text(result, "stopReason") {
-            "" => broken(FaultClass::Protocol, "the agent ended its turn without a stop reason"),
+            "" => ParsedLine::failed(FaultClass::Protocol, "the agent ended its turn without a stop reason"),
             _ if self.failed => {
                 let (message, answered) = (error.as_deref().unwrap_or_default(), self.conversation.answered());
                 ParsedLine::Failed(ProviderError { message, answered, ..ProviderError::default() }.fault())
             }
-            "cancelled" => broken(FaultClass::Crash, "the agent broke off its turn: stop reason `cancelled`"),
-            "max_turn_requests" => {
-                broken(FaultClass::Limit, "the agent ran into its own bound: stop reason `max_turn_requests`")
-            }
+            "cancelled" => ParsedLine::failed(FaultClass::Crash, "the agent stopped its turn: stop reason `cancelled`"),
+            "max_turn_requests" => ParsedLine::failed(
+                FaultClass::Limit,
+                "the agent exceeded its own limit: stop reason `max_turn_requests`",
+            ),
             reason => ParsedLine::Finished { stop_reason: reason.to_owned() },
         });
         parsed
-    }
-
-    /// The error may have been sent as a message.
-    fn failed_turn(&mut self, error: &Value) -> ParsedLine {
-        let message = std::mem::take(&mut self.message);
-        ParsedLine::Failed(self.provider_error(error, message.trim()))
     }
 
     fn provider_error(&self, error: &Value, message: &str) -> Fault {

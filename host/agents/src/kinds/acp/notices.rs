@@ -2,10 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{
-    json::values::{member, text},
-    kinds::codex,
-};
+use crate::{json::values::text, kinds::codex};
 use host_model::BackOff;
 
 /// A message that is not from the model.
@@ -42,14 +39,14 @@ pub(super) enum CodexNotice {
 }
 
 pub(super) fn codex_notice(update: &Value) -> Option<CodexNotice> {
-    let codex = member(member(update, "_meta"), "codex");
-    match text(member(codex, "threadStatus"), "type") {
+    let codex = &update["_meta"]["codex"];
+    match text(&codex["threadStatus"], "type") {
         "active" => return Some(CodexNotice::Active),
         "systemError" => return Some(CodexNotice::Failed),
         _ => {}
     }
-    let error = member(codex, "error");
-    if member(error, "willRetry") != &Value::Bool(true) {
+    let error = &codex["error"];
+    if error["willRetry"] != true {
         return None;
     }
     let message = text(error, "message");

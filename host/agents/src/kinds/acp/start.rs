@@ -4,13 +4,13 @@ use serde_json::{Value, json};
 
 use crate::{
     dialect::ParsedLine,
-    json::values::{list, member, name, text},
+    json::values::{list, name, text},
     kinds::acp::{
         AcpDialect, NEW_SESSION, SET_MODE,
         messages::{error_text, model, request},
     },
 };
-use host_model::{Fault, FaultClass, SessionEventKind};
+use host_model::{Fault, FaultClass};
 
 /// The modes of `claude-agent-acp` and `codex-acp` without permission requests. The confinement decides what an agent
 /// may do.
@@ -28,21 +28,19 @@ impl AcpDialect {
 
     pub(super) fn started(&mut self, result: &Value) -> Vec<ParsedLine> {
         let id = name(result, "sessionId");
-        if id.is_empty() {
-            let message = "the agent did not name the session in its answer to `session/new`";
-            return vec![ParsedLine::Failed(Fault::new(FaultClass::Protocol, message))];
-        }
-        self.conversation.set_id(&id);
-        let started = SessionEventKind::Started { session_id: id.clone(), model: model(result) };
-        let next = match self.wanted_mode(member(result, "modes")) {
+        let Some(started) = self.conversation.started(id.clone(), model(result)) else {
+            let message = "the agent's response to `session/new` has no session id";
+            return vec![ParsedLine::failed(FaultClass::Protocol, message)];
+        };
+        let next = match self.wanted_mode(&result["modes"]) {
             Ok(Some(mode)) => request(SET_MODE, "session/set_mode", &json!({ "sessionId": id, "modeId": mode })),
             Ok(None) => {
                 let first_message = self.first_message.take().unwrap_or_default();
                 self.prompt(&first_message)
             }
-            Err(problem) => ParsedLine::Failed(Fault::new(FaultClass::Launch, problem)),
+            Err(problem) => ParsedLine::failed(FaultClass::Launch, problem),
         };
-        vec![ParsedLine::Event(started), next]
+        vec![started, next]
     }
 
     /// The mode to switch the session to, unless it is in it already.
@@ -52,7 +50,7 @@ impl AcpDialect {
             Some(mode) if !offered.contains(&mode) => {
                 let offered =
                     if offered.is_empty() { "none".to_owned() } else { format!("`{}`", offered.join("`, `")) };
-                return Err(format!("the lane asks for the mode `{mode}`, but the agent offers {offered}"));
+                return Err(format!("the lane requires the mode `{mode}`, but the agent offers {offered}"));
             }
             Some(mode) => Some(mode),
             None => UNRESTRICTED_MODES.into_iter().find(|mode| offered.contains(mode)),
@@ -66,7 +64,7 @@ impl AcpDialect {
         if fault.class == FaultClass::Crash {
             fault = Fault::new(
                 FaultClass::Launch,
-                format!("the agent did not begin its session: {}", error_text(error, "")),
+                format!("the agent did not start its session: {}", error_text(error, "")),
             );
         }
         ParsedLine::Failed(fault)

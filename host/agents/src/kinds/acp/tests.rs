@@ -197,8 +197,8 @@ fn a_session_that_does_not_start_is_a_launch_fault() {
         (r#"{"id":1,"error":{"code":-32603,"message":"no such folder"}}"#, FaultClass::Launch, "no such folder"),
         (r#"{"id":1,"error":{"code":-32603,"message":"529 overloaded"}}"#, FaultClass::Overload, "529"),
         (r#"{"id":1,"error":{"code":-32000,"message":"log in"}}"#, FaultClass::Launch, "log in"),
-        (r#"{"id":1,"error":{}}"#, FaultClass::Launch, "did not begin"),
-        (r#"{"id":1,"result":{}}"#, FaultClass::Protocol, "did not name the session"),
+        (r#"{"id":1,"error":{}}"#, FaultClass::Launch, "did not start"),
+        (r#"{"id":1,"result":{}}"#, FaultClass::Protocol, "has no session id"),
     ] {
         let fault = answered(line);
         assert!(fault.class == class && fault.message.contains(says), "{line}: {fault}");
@@ -287,7 +287,7 @@ fn the_session_mode_is_set() {
         match &parsed[1] {
             ParsedLine::Reply(line) => {
                 let line: Value = serde_json::from_str(line).unwrap();
-                format!("{} {}", text(&line, "method"), text(member(&line, "params"), "modeId"))
+                format!("{} {}", text(&line, "method"), text(&line["params"], "modeId"))
             }
             ParsedLine::Failed(fault) => fault.to_string(),
             other => panic!("{other:?}"),

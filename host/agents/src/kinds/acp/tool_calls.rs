@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     dialect::ParsedLine,
-    json::values::{content_text, list, member, name, text},
+    json::values::{content_text, list, name, text},
 };
 use host_model::SessionEventKind;
 
@@ -28,7 +28,6 @@ pub(super) struct ToolCalls {
     output_bytes: usize,
 }
 
-/// A tool call as far as it is known.
 #[derive(Default)]
 struct ToolCallState {
     name: String,
@@ -92,7 +91,7 @@ impl ToolCallState {
         if self.kind.is_empty() {
             self.kind = word(text(update, "kind"));
         }
-        let input = member(update, "rawInput");
+        let input = &update["rawInput"];
         let is_first = self.input.is_null() && !input.is_null() && !self.reported;
         if input.as_object().is_some_and(|input| !input.is_empty()) {
             self.input = if self.reported { Value::Null } else { input.clone() };
@@ -101,17 +100,17 @@ impl ToolCallState {
             let text = input.to_string();
             self.input = if text.len() <= MAX_WORD { input.clone() } else { json!(word(&text)) };
         }
-        let meta = member(update, "_meta");
+        let meta = &update["_meta"];
         let before = self.output.len();
         for key in ["terminal_output", "terminal_output_delta"] {
-            let output_bytes = text(member(meta, key), "data");
+            let output_bytes = text(&meta[key], "data");
             let room =
                 MAX_OUTPUT.saturating_sub(self.output.len()).min(room.saturating_sub(self.output.len() - before));
             let kept = output_bytes.floor_char_boundary(room);
             self.output.push_str(&output_bytes[..kept]);
             self.cut += output_bytes.len() - kept;
         }
-        self.failed |= member(member(meta, "terminal_exit"), "exit_code").as_i64().is_some_and(|code| code != 0);
+        self.failed |= meta["terminal_exit"]["exit_code"].as_i64().is_some_and(|code| code != 0);
         self.output.len() - before
     }
 }
@@ -127,11 +126,11 @@ fn beginning(text: &str, max: usize) -> String {
 
 /// The output of a tool: as the agent received it, what its terminal showed, or what is shown to people.
 fn output(update: &Value, terminal: String) -> String {
-    match member(update, "rawOutput") {
+    match &update["rawOutput"] {
         Value::String(output) => output.clone(),
         _ if !terminal.is_empty() => terminal,
         Value::Null => {
-            let output_bytes = list(update, "content").iter().map(|content| text(member(content, "content"), "text"));
+            let output_bytes = list(update, "content").iter().map(|content| text(&content["content"], "text"));
             output_bytes.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
         }
         output => content_text(output),

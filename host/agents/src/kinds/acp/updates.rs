@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use crate::{
     dialect::ParsedLine,
-    json::values::{content_text, member, name, text},
+    json::values::{content_text, name, text},
     kinds::acp::{
-        AcpDialect, CHUNKS_PER_EVENT, MAX_MESSAGE_BYTES,
+        AcpDialect, MAX_MESSAGE_BYTES,
         notices::{CodexNotice, Notice, codex_notice, notice},
     },
 };
@@ -20,7 +20,7 @@ impl AcpDialect {
         if known.is_some_and(|known| !session.is_empty() && session != known) {
             return Vec::new();
         }
-        self.update(member(params, "update"))
+        self.update(&params["update"])
     }
 
     fn update(&mut self, update: &Value) -> Vec<ParsedLine> {
@@ -34,14 +34,9 @@ impl AcpDialect {
             | "usage_update"
             | "available_commands_update"
             | "current_mode_update"
-            | "config_option_update" => self.chunk_event(),
+            | "config_option_update" => self.chunks.count(),
             _ => Vec::new(),
         }
-    }
-
-    pub(super) fn chunk_event(&mut self) -> Vec<ParsedLine> {
-        self.chunks = (self.chunks + 1) % CHUNKS_PER_EVENT;
-        if self.chunks == 0 { Vec::new() } else { vec![ParsedLine::Ignored] }
     }
 
     fn state(&mut self, update: &Value) -> Vec<ParsedLine> {
@@ -53,12 +48,12 @@ impl AcpDialect {
             Some(CodexNotice::Active) => self.failed = false,
             None => {}
         }
-        self.chunk_event()
+        self.chunks.count()
     }
 
     fn chunk(&mut self, update: &Value) -> Vec<ParsedLine> {
         let id = name(update, "messageId");
-        let content = member(update, "content");
+        let content = &update["content"];
         let chunk = match content {
             Value::Object(_) => text(content, "text").to_owned(),
             content => content_text(content),
@@ -81,7 +76,7 @@ impl AcpDialect {
         self.message_cut |= chunk.len() > room;
         self.message.push_str(&chunk[..chunk.floor_char_boundary(room)]);
         if parsed.is_empty() {
-            parsed = self.chunk_event();
+            parsed = self.chunks.count();
         }
         parsed
     }
@@ -105,6 +100,6 @@ impl AcpDialect {
         self.acted = true;
         self.conversation.set_answered();
         parsed.extend(self.calls.update(update));
-        if parsed.is_empty() { self.chunk_event() } else { parsed }
+        if parsed.is_empty() { self.chunks.count() } else { parsed }
     }
 }

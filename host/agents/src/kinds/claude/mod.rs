@@ -33,10 +33,13 @@ use crate::{
     exit::AgentExit,
     json::{
         line::ParsedJson,
-        values::{content_text, decimal, flag, integer, list, member, name, text},
+        values::{content_text, decimal, flag, integer, list, name, text},
         wanted_fields::WantedFields,
     },
-    kinds::provider_error::{ProviderError, launch_failure},
+    kinds::{
+        provider_error::{ProviderError, launch_failure},
+        usage,
+    },
 };
 use host_model::{AgentSettings, BackOff, Fault, FaultClass, LaneKind, SessionEventKind, Usage};
 
@@ -47,7 +50,6 @@ mod tests;
 const NO_CONTENT: &str = "(no content)";
 /// The model of messages that no model wrote, such as errors.
 const SYNTHETIC_MODEL: &str = "<synthetic>";
-/// The fields to keep of each line.
 const WANTED: WantedFields = WantedFields {
     facts: &[
         "type",
@@ -81,7 +83,6 @@ const WANTED: WantedFields = WantedFields {
     texts: &["result", "message.content", "message.content.text"],
 };
 
-/// Claude Code.
 pub(crate) struct Claude;
 
 impl AgentProgram for Claude {
@@ -156,7 +157,10 @@ impl Dialect for ClaudeDialect {
     fn parse_json(&mut self, json: &ParsedJson) -> Vec<ParsedLine> {
         let value = &json.value;
         match (text(value, "type"), text(value, "subtype")) {
-            ("system", "init") => self.init(value),
+            ("system", "init") => {
+                let model = Some(text(value, "model")).filter(|model| !model.is_empty()).map(str::to_owned);
+                self.conversation.started(name(value, "session_id"), model).into_iter().collect()
+            }
             ("system", "api_retry") => vec![ParsedLine::Event(SessionEventKind::BackOff(self.back_off(value)))],
             ("assistant", _) => self.assistant(value),
             ("user", _) => results(value),
@@ -175,16 +179,6 @@ impl Dialect for ClaudeDialect {
 }
 
 impl ClaudeDialect {
-    fn init(&mut self, value: &Value) -> Vec<ParsedLine> {
-        let session_id = name(value, "session_id");
-        if session_id.is_empty() {
-            return Vec::new();
-        }
-        self.conversation.set_id(&session_id);
-        let model = Some(text(value, "model")).filter(|model| !model.is_empty()).map(str::to_owned);
-        vec![ParsedLine::Event(SessionEventKind::Started { session_id, model })]
-    }
-
     fn back_off(&mut self, value: &Value) -> BackOff {
         let error = text(value, "error");
         self.error = error.to_owned();
@@ -197,14 +191,14 @@ impl ClaudeDialect {
     }
 
     fn assistant(&mut self, value: &Value) -> Vec<ParsedLine> {
-        let synthetic = text(member(value, "message"), "model") == SYNTHETIC_MODEL;
+        let synthetic = text(&value["message"], "model") == SYNTHETIC_MODEL;
         if synthetic || flag(value, "is_api_error_message") == Some(true) {
             // Not a message of the model. The `result` that follows reports the error.
             self.error = text(value, "error").to_owned();
             return Vec::new();
         }
-        let is_main_agent = member(value, "parent_tool_use_id").is_null();
-        let content = member(member(value, "message"), "content");
+        let is_main_agent = value["parent_tool_use_id"].is_null();
+        let content = &value["message"]["content"];
         if let (Some(text), true) = (content.as_str(), is_main_agent) {
             self.conversation.set_answered();
             return self.message(text).into_iter().collect();
@@ -222,7 +216,7 @@ impl ClaudeDialect {
                     parsed.push(ParsedLine::Event(SessionEventKind::ToolCall {
                         id: name(block, "id"),
                         name: text(block, "name").to_owned(),
-                        input: member(block, "input").clone(),
+                        input: block["input"].clone(),
                     }));
                 }
                 _ => {}
@@ -242,7 +236,7 @@ impl ClaudeDialect {
 
     fn result(&mut self, value: &Value) -> Vec<ParsedLine> {
         let mut parsed = Vec::new();
-        let used = usage(value);
+        let used = usage_of_turn(value);
         if !used.is_unknown() {
             parsed.push(ParsedLine::Event(SessionEventKind::Usage(self.conversation.add_usage(&used))));
         }
@@ -260,8 +254,8 @@ impl ClaudeDialect {
             let stop_reason = reasons.into_iter().find(|reason| !reason.is_empty()).unwrap_or_default().to_owned();
             ParsedLine::Idle { stop_reason }
         } else if subtype.starts_with("error_max") {
-            let message = format!("the agent ran into its own bound: {}", errors(value));
-            ParsedLine::Failed(Fault::new(FaultClass::Limit, message))
+            let message = format!("the agent exceeded its own limit: {}", errors(value));
+            ParsedLine::failed(FaultClass::Limit, message)
         } else {
             let (kind, connection) = (text(value, "api_error_type"), text(value, "api_error"));
             let code = [kind, connection, &self.error].join(" ");
@@ -278,12 +272,12 @@ impl ClaudeDialect {
 }
 
 fn results(value: &Value) -> Vec<ParsedLine> {
-    let blocks = list(member(value, "message"), "content").iter();
+    let blocks = list(&value["message"], "content").iter();
     let results = blocks.filter(|block| text(block, "type") == "tool_result");
     let events = results.map(|block| SessionEventKind::ToolResult {
         id: name(block, "tool_use_id"),
         is_error: flag(block, "is_error").unwrap_or(false),
-        output: content_text(member(block, "content")),
+        output: content_text(&block["content"]),
     });
     events.map(ParsedLine::Event).collect()
 }
@@ -298,49 +292,15 @@ fn errors(value: &Value) -> String {
     }
 }
 
-/// The usage of this turn. All zeros mean that no model was reached.
-fn usage(value: &Value) -> Usage {
-    let models = ["model_usage_since_last_result", "modelUsage"].map(|key| member(value, key).as_object());
-    let used = match models.into_iter().flatten().find(|models| !models.is_empty()) {
-        Some(models) => {
-            let count = |key: &str| models.values().filter_map(|model| integer(model, key)).reduce(u64::saturating_add);
-            let known = models.values().all(|model| text(model, "costBasis") != "unknown");
-            let costs: Option<Vec<f64>> = models.values().map(|model| decimal(model, "costUSD")).collect();
-            Usage {
-                input_tokens: sum([
-                    count("inputTokens"),
-                    count("cacheReadInputTokens"),
-                    count("cacheCreationInputTokens"),
-                ]),
-                cached_input_tokens: count("cacheReadInputTokens"),
-                output_tokens: count("outputTokens"),
-                cost_micro_usd: costs.filter(|_| known).and_then(|costs| micro_usd(costs.iter().sum())),
-            }
-        }
-        None => {
-            let usage = member(value, "usage");
-            let count = |key: &str| integer(usage, key);
-            Usage {
-                input_tokens: sum([
-                    count("input_tokens"),
-                    count("cache_read_input_tokens"),
-                    count("cache_creation_input_tokens"),
-                ]),
-                cached_input_tokens: count("cache_read_input_tokens"),
-                output_tokens: count("output_tokens"),
-                cost_micro_usd: decimal(value, "total_cost_usd").and_then(micro_usd),
-            }
-        }
+fn usage_of_turn(value: &Value) -> Usage {
+    let models = ["model_usage_since_last_result", "modelUsage"].map(|key| value[key].as_object());
+    let Some(models) = models.into_iter().flatten().find(|models| !models.is_empty()) else {
+        let keys = ["input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "output_tokens"];
+        return usage(keys.map(|key| integer(&value["usage"], key)), decimal(value, "total_cost_usd"));
     };
-    let none = used.input_tokens.unwrap_or(0) == 0 && used.output_tokens.unwrap_or(0) == 0;
-    if none { Usage::default() } else { used }
-}
-
-fn sum(parts: [Option<u64>; 3]) -> Option<u64> {
-    parts.into_iter().flatten().reduce(u64::saturating_add)
-}
-
-/// Millionths of a dollar.
-fn micro_usd(usd: f64) -> Option<u64> {
-    (usd.is_finite() && usd >= 0.0).then(|| (usd * 1e6).round() as u64)
+    let keys = ["inputTokens", "cacheReadInputTokens", "cacheCreationInputTokens", "outputTokens"];
+    let count = |key| models.values().filter_map(|model| integer(model, key)).reduce(u64::saturating_add);
+    let known = models.values().all(|model| text(model, "costBasis") != "unknown");
+    let costs: Option<Vec<f64>> = models.values().map(|model| decimal(model, "costUSD")).collect();
+    usage(keys.map(count), costs.filter(|_| known).map(|costs| costs.iter().sum()))
 }

@@ -23,7 +23,7 @@ use crate::{
     exit::AgentExit,
     json::{
         line::ParsedJson,
-        values::{content_text, integer, member, name, text},
+        values::{content_text, integer, name, text},
         wanted_fields::WantedFields,
     },
     kinds::provider_error::{ProviderError, launch_failure},
@@ -33,7 +33,6 @@ use host_model::{AgentSettings, BackOff, Fault, FaultClass, LaneKind, Provider, 
 #[cfg(test)]
 mod tests;
 
-/// The fields to keep of each line.
 const WANTED: WantedFields = WantedFields {
     facts: &[
         "type",
@@ -52,7 +51,6 @@ const WANTED: WantedFields = WantedFields {
     texts: &["item.text"],
 };
 
-/// Codex.
 pub(crate) struct Codex;
 
 impl AgentProgram for Codex {
@@ -152,17 +150,17 @@ impl Dialect for CodexDialect {
 
     fn parse_json(&mut self, json: &ParsedJson) -> Vec<ParsedLine> {
         let value = &json.value;
-        if member(value, "msg").is_object() && member(value, "type").is_null() {
+        if value["msg"].is_object() && value["type"].is_null() {
             self.too_old = true;
         }
         match text(value, "type") {
-            "thread.started" => self.started(&name(value, "thread_id")),
-            "item.started" => self.item(member(value, "item"), false),
-            "item.completed" => self.item(member(value, "item"), true),
+            "thread.started" => self.conversation.started(name(value, "thread_id"), None).into_iter().collect(),
+            "item.started" => self.item(&value["item"], false),
+            "item.completed" => self.item(&value["item"], true),
             "error" => self.error(text(value, "message")),
-            "turn.completed" => self.completed(member(value, "usage")),
+            "turn.completed" => self.completed(&value["usage"]),
             "turn.failed" => {
-                let error = member(value, "error");
+                let error = &value["error"];
                 let message = error.as_str().unwrap_or_else(|| text(error, "message"));
                 vec![self.failed(message)]
             }
@@ -171,7 +169,7 @@ impl Dialect for CodexDialect {
     }
 
     fn parse_damaged(&mut self, json: &ParsedJson) -> Vec<ParsedLine> {
-        let (value, item) = (&json.value, member(&json.value, "item"));
+        let (value, item) = (&json.value, &json.value["item"]);
         let is_message = text(value, "type") == "item.completed" && text(item, "type") == "agent_message";
         if is_message { vec![ParsedLine::LostMessage] } else { Vec::new() }
     }
@@ -180,7 +178,7 @@ impl Dialect for CodexDialect {
         if self.too_old {
             let message =
                 "this version of Codex prints its events in an older format (0.39 does so); install a newer one";
-            return vec![ParsedLine::Failed(Fault::new(FaultClass::Launch, message))];
+            return vec![ParsedLine::failed(FaultClass::Launch, message)];
         }
         if !self.error.is_empty() && matches!(exit, AgentExit::Code(1..128)) {
             return vec![self.failed("")];
@@ -190,14 +188,6 @@ impl Dialect for CodexDialect {
 }
 
 impl CodexDialect {
-    fn started(&mut self, id: &str) -> Vec<ParsedLine> {
-        if id.is_empty() {
-            return Vec::new();
-        }
-        self.conversation.set_id(id);
-        vec![ParsedLine::Event(SessionEventKind::Started { session_id: id.to_owned(), model: None })]
-    }
-
     fn item(&mut self, item: &Value, completed: bool) -> Vec<ParsedLine> {
         let kind = text(item, "type");
         match kind {
@@ -275,7 +265,7 @@ impl CodexDialect {
 
 /// The name and arguments of a tool call.
 fn call(kind: &str, item: &Value) -> (String, Value) {
-    let copy = |key: &str| member(item, key).clone();
+    let copy = |key: &str| item[key].clone();
     match kind {
         "command_execution" => (kind.into(), json!({ "command": copy("command") })),
         "file_change" => (kind.into(), json!({ "changes": copy("changes") })),
@@ -296,17 +286,17 @@ fn call(kind: &str, item: &Value) -> (String, Value) {
 
 /// The output of a tool.
 fn output(item: &Value) -> String {
-    let error = text(member(item, "error"), "message");
+    let error = text(&item["error"], "message");
     if error.is_empty() && text(item, "type") == "collab_tool_call" {
-        let copy = |key: &str| member(item, key).clone();
+        let copy = |key: &str| item[key].clone();
         let (receivers, states) = (copy("receiver_thread_ids"), copy("agents_states"));
         return json!({ "receiver_thread_ids": receivers, "agents_states": states }).to_string();
     }
-    match (member(item, "aggregated_output"), member(item, "result")) {
+    match (&item["aggregated_output"], &item["result"]) {
         _ if !error.is_empty() => error.to_owned(),
         (Value::String(output), _) => output.clone(),
         (_, Value::Null) => text(item, "status").to_owned(),
-        (_, result) => match member(result, "content") {
+        (_, result) => match &result["content"] {
             Value::Null => content_text(result),
             content => content_text(content),
         },

@@ -82,7 +82,7 @@ fn worker_calls_have_the_expected_shape() {
     let names: Vec<&str> = calls.iter().map(|(name, _)| *name).collect();
     assert_eq!(names[..6], ["spawn_agent", "wait", "spawn_agent", "wait", "send_input", "wait"], "{names:?}");
     assert!(text(calls[0].1, "prompt").starts_with("Stage: implementation."), "{calls:?}");
-    let receiver = member(calls[4].1, "receiver_thread_ids")[0].as_str().unwrap();
+    let receiver = calls[4].1["receiver_thread_ids"][0].as_str().unwrap();
     let answered = parsed.iter().find_map(|parsed| match parsed {
         ParsedLine::Event(SessionEventKind::ToolResult { id, output, .. }) if id == "item_1" => Some(output),
         _ => None,

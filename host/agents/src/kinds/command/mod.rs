@@ -8,7 +8,7 @@
 //! the final message (only the beginning of a line longer than 1 MiB); any other exit is a crash. There are no tool
 //! calls, usage, back-offs or second turns.
 
-use std::{collections::VecDeque, ffi::OsString, path::Path};
+use std::collections::VecDeque;
 
 use crate::{
     agent_program::{AgentProgram, Invocation, TurnRequest},
@@ -26,7 +26,6 @@ mod tests;
 /// How many bytes of stdout the final message may have.
 const MAX_FINAL_MESSAGE: usize = 64 << 10;
 
-/// Any program.
 pub(crate) struct CommandProgram;
 
 impl AgentProgram for CommandProgram {
@@ -34,17 +33,9 @@ impl AgentProgram for CommandProgram {
         LaneKind::Command
     }
 
-    fn name(&self) -> Option<&'static str> {
-        None
-    }
-
-    fn variables(&self, _settings: &AgentSettings, _config_dir: &Path) -> Vec<(&'static str, OsString)> {
-        Vec::new()
-    }
-
     fn invocation(&self, request: &TurnRequest<'_>) -> Result<Invocation, Fault> {
         if request.turn > 1 {
-            let message = "a lane of the kind `command` has one turn a session, and the scenario sends another message";
+            let message = "a lane of kind `command` has one turn per session, but the scenario sent another message";
             return Err(Fault::new(FaultClass::Protocol, message));
         }
         let settings = request.settings;
@@ -65,7 +56,7 @@ impl AgentProgram for CommandProgram {
         Ok(Invocation { args, stdin })
     }
 
-    fn dialect(&self, _thread: &Conversation, _settings: &AgentSettings) -> Box<dyn Dialect> {
+    fn dialect(&self, _conversation: &Conversation, _settings: &AgentSettings) -> Box<dyn Dialect> {
         Box::new(CommandDialect::default())
     }
 }

@@ -1,4 +1,4 @@
-use std::fs;
+use std::{ffi::OsString, fs, path::Path};
 
 use super::*;
 

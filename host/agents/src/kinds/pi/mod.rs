@@ -14,7 +14,7 @@
 //! Pi always exits with 0. Usage is the sum over all answers, including failed ones; a cost of zero means that Pi has
 //! no prices for the model.
 
-use std::{ffi::OsString, path::Path};
+use std::{ffi::OsString, io, path::Path};
 
 use serde_json::{Map, Value, json};
 
@@ -25,25 +25,25 @@ use crate::{
     exit::AgentExit,
     json::{
         line::ParsedJson,
-        values::{content_text, decimal, flag, integer, member, name, text},
+        values::{content_text, decimal, flag, integer, name, text},
         wanted_fields::WantedFields,
     },
-    kinds::provider_error::{ProviderError, launch_failure},
+    kinds::{
+        ChunkCounter,
+        provider_error::{ProviderError, launch_failure},
+        usage,
+    },
     safe_dir::SafeDir,
 };
-use host_model::{AgentSettings, BackOff, Fault, FaultClass, LaneKind, SessionEventKind, Usage};
+use host_model::{AgentSettings, BackOff, Fault, FaultClass, LaneKind, SessionEventKind};
 
 #[cfg(test)]
 mod tests;
 
 /// The file in the config dir that lists providers.
 const MODELS_FILE: &str = "models.json";
-/// The size limit of the models file.
 const MAX_MODELS_BYTES: u64 = 4 << 20;
-/// How many chunks of an answer or of a tool's output produce one event.
-const CHUNKS_PER_EVENT: u32 = 20;
 
-/// The fields to keep of each line.
 const WANTED: WantedFields = WantedFields {
     facts: &[
         "type",
@@ -63,7 +63,6 @@ const WANTED: WantedFields = WantedFields {
     texts: &["message.content", "message.content.text"],
 };
 
-/// Pi.
 pub(crate) struct Pi;
 
 impl AgentProgram for Pi {
@@ -88,14 +87,6 @@ impl AgentProgram for Pi {
     fn prepare(&self, settings: &AgentSettings, config_dir: &Path) -> Result<(), String> {
         let Some(provider) = &settings.provider else { return Ok(()) };
         let (Some(name), Some(url)) = (provider.name(), &provider.base_url) else { return Ok(()) };
-        let path = config_dir.join(MODELS_FILE);
-        let context = |what: String| format!("cannot name the provider in {}: {what}", path.display());
-        let dir = SafeDir::open(config_dir).map_err(|error| context(error.to_string()))?;
-        let mut models: Value =
-            match dir.read_file(MODELS_FILE, MAX_MODELS_BYTES).map_err(|error| context(error.to_string()))? {
-                Some(text) => serde_json::from_str(&text).map_err(|error| context(error.to_string()))?,
-                None => json!({}),
-            };
         let api = provider.api.as_deref().unwrap_or("anthropic-messages");
         let url = url.trim_end_matches('/');
         // The URL that clients of these APIs expect.
@@ -107,19 +98,9 @@ impl AgentProgram for Pi {
         if let Some(model) = &settings.model {
             entry.insert("models".into(), json!([{ "id": model }]));
         }
-        let object = models.as_object_mut().ok_or_else(|| context("it is no JSON object".into()))?;
-        let providers = object.entry("providers").or_insert_with(|| json!({})).as_object_mut();
-        let known = providers.ok_or_else(|| context("its `providers` is no JSON object".into()))?;
-        match known.get_mut(name).and_then(Value::as_object_mut) {
-            // Other seeded settings of the provider, such as prices, stay.
-            Some(seeded) => entry.into_iter().for_each(|(key, value)| {
-                if key != "models" || !seeded.contains_key("models") {
-                    seeded.insert(key, value);
-                }
-            }),
-            None => drop(known.insert(name.to_owned(), Value::Object(entry))),
-        }
-        dir.replace_file(MODELS_FILE, models.to_string().as_bytes()).map_err(|error| context(error.to_string()))
+        let path = config_dir.join(MODELS_FILE);
+        add_provider(config_dir, name, entry)
+            .map_err(|error| format!("cannot configure the provider in {}: {error}", path.display()))
     }
 
     fn invocation(&self, request: &TurnRequest<'_>) -> Result<Invocation, Fault> {
@@ -148,14 +129,32 @@ impl AgentProgram for Pi {
     }
 }
 
+/// Adds a provider to the models file. Other seeded settings of the provider, such as prices, stay.
+fn add_provider(config_dir: &Path, name: &str, entry: Map<String, Value>) -> io::Result<()> {
+    let dir = SafeDir::open(config_dir)?;
+    let mut models = match dir.read_file(MODELS_FILE, MAX_MODELS_BYTES)? {
+        Some(text) => serde_json::from_str(&text)?,
+        None => json!({}),
+    };
+    let object = models.as_object_mut().ok_or_else(|| io::Error::other("it is not a JSON object"))?;
+    let providers = object.entry("providers").or_insert_with(|| json!({})).as_object_mut();
+    let known = providers.ok_or_else(|| io::Error::other("its `providers` is not a JSON object"))?;
+    match known.get_mut(name).and_then(Value::as_object_mut) {
+        Some(seeded) => entry.into_iter().for_each(|(key, value)| {
+            if key != "models" || !seeded.contains_key("models") {
+                seeded.insert(key, value);
+            }
+        }),
+        None => drop(known.insert(name.to_owned(), Value::Object(entry))),
+    }
+    dir.replace_file(MODELS_FILE, models.to_string().as_bytes())
+}
+
 #[derive(Default)]
 struct PiDialect {
     conversation: Conversation,
-    /// Chunks since the last event.
-    chunks: u32,
-    /// The stop reason of the last answer.
+    chunks: ChunkCounter,
     stop_reason: String,
-    /// The error of the last answer.
     error: String,
     /// Whether the agent has finished, as far as is known.
     ended: bool,
@@ -167,7 +166,7 @@ impl Dialect for PiDialect {
     }
 
     fn parse_damaged(&mut self, json: &ParsedJson) -> Vec<ParsedLine> {
-        let (value, message) = (&json.value, member(&json.value, "message"));
+        let (value, message) = (&json.value, &json.value["message"]);
         let is_answer = text(value, "type") == "message_end" && matches!(text(message, "role"), "assistant" | "");
         if is_answer { vec![ParsedLine::LostMessage] } else { Vec::new() }
     }
@@ -175,17 +174,17 @@ impl Dialect for PiDialect {
     fn parse_json(&mut self, json: &ParsedJson) -> Vec<ParsedLine> {
         let value = &json.value;
         match text(value, "type") {
-            "session" => self.started(&name(value, "id")),
-            "message_end" => self.message(member(value, "message")),
+            "session" => self.conversation.started(name(value, "id"), None).into_iter().collect(),
+            "message_end" => self.message(&value["message"]),
             "tool_execution_start" => vec![ParsedLine::Event(SessionEventKind::ToolCall {
                 id: name(value, "toolCallId"),
                 name: text(value, "toolName").to_owned(),
-                input: member(value, "args").clone(),
+                input: value["args"].clone(),
             })],
             "tool_execution_end" => vec![ParsedLine::Event(SessionEventKind::ToolResult {
                 id: name(value, "toolCallId"),
                 is_error: flag(value, "isError").unwrap_or(false),
-                output: content_text(member(member(value, "result"), "content")),
+                output: content_text(&value["result"]["content"]),
             })],
             "auto_retry_start" | "summarization_retry_scheduled" => {
                 vec![ParsedLine::Event(SessionEventKind::BackOff(BackOff {
@@ -195,7 +194,7 @@ impl Dialect for PiDialect {
                 }))]
             }
             "agent_settled" => vec![self.end_of_turn()],
-            "message_update" | "tool_execution_update" => self.chunk_event(),
+            "message_update" | "tool_execution_update" => self.chunks.count(),
             "agent_start" | "agent_end" => {
                 self.ended = text(value, "type") == "agent_end";
                 vec![ParsedLine::Ignored]
@@ -217,19 +216,6 @@ impl Dialect for PiDialect {
 }
 
 impl PiDialect {
-    fn started(&mut self, id: &str) -> Vec<ParsedLine> {
-        if id.is_empty() {
-            return Vec::new();
-        }
-        self.conversation.set_id(id);
-        vec![ParsedLine::Event(SessionEventKind::Started { session_id: id.to_owned(), model: None })]
-    }
-
-    fn chunk_event(&mut self) -> Vec<ParsedLine> {
-        self.chunks = (self.chunks + 1) % CHUNKS_PER_EVENT;
-        if self.chunks == 0 { Vec::new() } else { vec![ParsedLine::Ignored] }
-    }
-
     fn message(&mut self, message: &Value) -> Vec<ParsedLine> {
         if text(message, "role") != "assistant" {
             return vec![ParsedLine::Ignored];
@@ -239,7 +225,7 @@ impl PiDialect {
         let mut parsed = Vec::new();
         if !matches!(self.stop_reason.as_str(), "error" | "aborted") {
             self.conversation.set_answered();
-            let texts: Vec<&str> = match member(message, "content") {
+            let texts: Vec<&str> = match &message["content"] {
                 Value::String(text) => vec![text],
                 content => {
                     let blocks = content.as_array().into_iter().flatten();
@@ -251,7 +237,9 @@ impl PiDialect {
                 parsed.push(ParsedLine::Event(SessionEventKind::Message { text: texts.join("\n") }));
             }
         }
-        let used = usage(member(message, "usage"));
+        let used = &message["usage"];
+        let tokens = ["input", "cacheRead", "cacheWrite", "output"].map(|key| integer(used, key));
+        let used = usage(tokens, decimal(&used["cost"], "total").filter(|usd| *usd > 0.0));
         if !used.is_unknown() {
             parsed.push(ParsedLine::Event(SessionEventKind::Usage(self.conversation.add_usage(&used))));
         }
@@ -264,29 +252,10 @@ impl PiDialect {
                 let (message, answered) = (self.error.as_str(), self.conversation.answered());
                 ParsedLine::Failed(ProviderError { message, answered, ..ProviderError::default() }.fault())
             }
-            "aborted" => {
-                ParsedLine::Failed(Fault::new(FaultClass::Crash, "the agent broke off: its turn was interrupted"))
-            }
+            "aborted" => ParsedLine::failed(FaultClass::Crash, "the agent stopped: its turn was interrupted"),
             // There was no answer.
             "" => ParsedLine::Idle { stop_reason: "settled".to_owned() },
             reason => ParsedLine::Idle { stop_reason: reason.to_owned() },
         }
-    }
-}
-
-/// The usage of one answer. All zeros mean that the provider was not reached or did not report it.
-fn usage(usage: &Value) -> Usage {
-    let count = |key: &str| integer(usage, key);
-    let parts = [count("input"), count("cacheRead"), count("cacheWrite")];
-    let input = parts.into_iter().flatten().reduce(u64::saturating_add);
-    if input.unwrap_or(0) == 0 && count("output").unwrap_or(0) == 0 {
-        return Usage::default();
-    }
-    let cost = decimal(member(usage, "cost"), "total").filter(|usd| *usd > 0.0);
-    Usage {
-        input_tokens: input,
-        cached_input_tokens: count("cacheRead"),
-        output_tokens: count("output"),
-        cost_micro_usd: cost.map(|usd| (usd * 1e6).round() as u64),
     }
 }

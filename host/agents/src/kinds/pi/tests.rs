@@ -2,7 +2,7 @@ use std::fs;
 
 use super::*;
 use crate::kinds::tests::{arguments, parse_stream, recorded, render};
-use host_model::Provider;
+use host_model::{Provider, Usage};
 
 const VERSION: &str = "0.87.1";
 

@@ -92,7 +92,7 @@ async fn what_is_still_busy_is_ended_without_a_fault() {
 #[tokio::test]
 async fn a_breakdown_after_the_turn_is_a_crash() {
     for (steps, message) in [
-        (format!("{}text = \"boom\"\n", fault("crash")), "exit code 70; the end of its transcript may be lost"),
+        (format!("{}text = \"boom\"\n", fault("crash")), "exit code 70; the end of its transcript may be missing"),
         (fault("kill"), "SIGKILL"),
         // A status that a program chooses is none the less one.
         (shell("kill -TERM $PPID; sleep 5"), "SIGTERM"),
@@ -151,7 +151,10 @@ async fn a_supervisor_that_says_nothing_is_a_launch_fault() {
     let begun = Instant::now();
     let found = within(12, start_by(stuck, attempt.spec())).await.err().unwrap();
     assert_eq!(found.class, FaultClass::Launch, "{found}");
-    assert!(found.message.contains("said nothing for 5 s") && begun.elapsed() >= Duration::from_secs(5), "{found}");
+    assert!(
+        found.message.contains("did not respond within 5 s") && begun.elapsed() >= Duration::from_secs(5),
+        "{found}"
+    );
     assert_eq!(attempt.living(), [0; 0], "it is waited for");
 }
 

@@ -17,7 +17,7 @@ use crate::{
     },
     runner::{FixtureImage, RecordedTrial},
 };
-use host_agents::{Replay, Replayable, Restore};
+use host_agents::{Replay, Restore};
 use host_model::{
     AgentSettings, Canary, LaneInfo, LaneKind, LaneName, Outcome, RunRules, Scenario, ScenarioId, TrialId, Verdict,
 };
@@ -85,8 +85,7 @@ impl Work {
         let why_not = match (&fixture, host_agents::replayable(&folder)) {
             _ if trial.attempt == 0 => Some("it never started".to_owned()),
             (Err(why), _) => Some(why.clone()),
-            (Ok(_), Replayable::No(why)) => Some(why),
-            (Ok(_), Replayable::Yes) => None,
+            (Ok(_), replayable) => replayable.err(),
         };
         let recorded = match why_not {
             Some(reason) => {
