@@ -43,7 +43,7 @@ pub struct UnknownConfinementMode(pub String);
 impl fmt::Display for UnknownConfinementMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known: Vec<String> = ConfinementMode::ALL.iter().map(|mode| format!("`{mode}`")).collect();
-        write!(f, "`{}` is no way to confine an agent; there are {}", self.0.escape_debug(), known.join(", "))
+        write!(f, "`{}` is not a confinement mode; the modes are {}", self.0.escape_debug(), known.join(", "))
     }
 }
 

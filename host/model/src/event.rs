@@ -122,7 +122,7 @@ pub enum EventKind {
         /// The lane.
         lane: LaneName,
     },
-    /// Faults that speak for a whole lane repeated: nothing more of it starts.
+    /// Faults that speak for a whole lane repeated: no more of its trials start.
     LaneBroken {
         /// The lane.
         lane: LaneName,
@@ -136,7 +136,7 @@ pub enum EventKind {
         /// What could not be done, in one line.
         reason: String,
     },
-    /// Enough trials have failed: nothing more starts (`--max-fail`).
+    /// Enough trials have failed: no more trials start (`--max-fail`).
     Halted {
         /// How many, and the bound.
         reason: String,
@@ -159,7 +159,7 @@ pub enum EventKind {
         /// Trials that have their verdict.
         finished: usize,
     },
-    /// A signal arrived: nothing more starts.
+    /// A signal arrived: no more trials start.
     Interrupted {
         /// The signal's name.
         signal: String,

@@ -50,7 +50,7 @@ pub struct UnknownLaneKind(pub String);
 impl fmt::Display for UnknownLaneKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known: Vec<String> = LaneKind::ALL.iter().map(|kind| format!("`{kind}`")).collect();
-        write!(f, "`{}` is no kind of lane; the kinds are {}", self.0.escape_debug(), known.join(", "))
+        write!(f, "`{}` is not a lane kind; the kinds are {}", self.0.escape_debug(), known.join(", "))
     }
 }
 

@@ -56,7 +56,7 @@ impl fmt::Display for RetryCause {
 impl fmt::Display for UnknownRetryCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known: Vec<String> = RetryCause::all().map(|cause| format!("`{cause}`")).collect();
-        write!(f, "nothing ends as `{}`; known are {}", self.0.escape_debug(), known.join(", "))
+        write!(f, "unknown retry cause `{}`; the known ones are {}", self.0.escape_debug(), known.join(", "))
     }
 }
 
@@ -222,7 +222,7 @@ pub const MAX_REPETITIONS: u32 = 10_000;
 /// The most attempts in parallel: more would come close to the kernel's limit on memory mappings.
 pub const MAX_JOBS: usize = 5_000;
 
-/// The number of trials in a row that end as faults of their whole lane, after which nothing more of it starts, unless
+/// The number of trials in a row that end as faults of their whole lane, after which no more of its trials start, unless
 /// the lane sets another.
 pub const DEFAULT_BREAKER: u32 = 3;
 

@@ -143,7 +143,7 @@ pub enum ScriptedFault {
     },
     /// `half-line`: half of an event without its end of line, then exit code 0.
     HalfLine,
-    /// `invalid-utf8`: a line that is no UTF-8.
+    /// `invalid-utf8`: a line that is not UTF-8.
     InvalidUtf8,
     /// `huge-line`: one line of `bytes` bytes.
     HugeLine {
@@ -292,7 +292,7 @@ impl StepTable {
             }
             "ignore-sigterm" => ScriptedFault::IgnoreSigterm,
             "daemon" => ScriptedFault::Daemon,
-            _ => return Err(format!("`{kind}` is no fault; the faults are {FAULTS}")),
+            _ => return Err(format!("`{kind}` is not a fault; the faults are {FAULTS}")),
         })
     }
 
@@ -324,7 +324,7 @@ fn required<T>(value: Option<T>, action: &str, key: &str) -> Result<T, String> {
 
 fn duration(key: &str, text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
-        .map_err(|error| format!("`{key} = \"{text}\"` is no duration ({error}): write `800ms` or `2s`"))
+        .map_err(|error| format!("`{key} = \"{text}\"` is not a duration ({error}): write `800ms` or `2s`"))
 }
 
 #[cfg(test)]
@@ -356,8 +356,8 @@ mod tests {
             ("[[step]]\nsay = \"x\"\nshell = \"y\"", "has `say` and `shell`"),
             ("[[step]]\nsay = \"x\"\ntext = \"y\"", "`text` does not belong to a step with `say`"),
             ("[[step]]\nwrite = \"x\"", "needs `text`"),
-            ("[[step]]\nsleep = \"soon\"", "is no duration"),
-            ("[[step]]\nfault = \"explode\"", "is no fault"),
+            ("[[step]]\nsleep = \"soon\"", "is not a duration"),
+            ("[[step]]\nfault = \"explode\"", "is not a fault"),
             ("[[step]]\nsays = \"x\"", "unknown field `says`"),
         ] {
             let error = parse(step).unwrap_err();

@@ -62,7 +62,7 @@ pub struct BackOff {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum SessionEventKind {
-    /// The agent is up.
+    /// The agent started.
     Started {
         /// The agent's own name for the session.
         session_id: String,
@@ -83,7 +83,7 @@ pub enum SessionEventKind {
         /// The arguments.
         input: serde_json::Value,
     },
-    /// A tool answered.
+    /// A tool returned.
     ToolResult {
         /// The call that it answers.
         id: String,

@@ -62,8 +62,8 @@ pub enum ReadError {
         #[source]
         source: io::Error,
     },
-    /// A complete line is no event.
-    #[error("line {line} is no event")]
+    /// A complete line is not an event.
+    #[error("line {line} is not an event")]
     NoEvent {
         /// From 1.
         line: usize,
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_bad_line_is_named() {
         let mut read = read_events(&b"{}\n"[..]);
-        assert_eq!(read.next().unwrap().unwrap_err().to_string(), "line 1 is no event");
+        assert_eq!(read.next().unwrap().unwrap_err().to_string(), "line 1 is not an event");
     }
 
     #[test]

@@ -150,7 +150,7 @@ impl Reporter {
         // A panic in one sink must affect neither the run nor other sinks.
         let mut guarded = |sink: &mut (dyn Sink + 'static)| {
             catch_unwind(AssertUnwindSafe(|| call(sink)))
-                .unwrap_or_else(|_| Err(io::Error::other("it panicked; this is a bug of host")))
+                .unwrap_or_else(|_| Err(io::Error::other("it panicked; this is a bug in host")))
         };
         self.sinks.retain_mut(|(name, sink)| match guarded(sink.as_mut()) {
             Ok(()) => true,

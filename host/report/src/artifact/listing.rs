@@ -84,7 +84,7 @@ impl Listing {
                 continue;
             }
             if self.entries.len() >= limits.entries {
-                self.leave_out(folder, &format!("has more than fits into {} entries", limits.entries));
+                self.leave_out(folder, &format!("has more than the limit of {} entries", limits.entries));
                 waiting.clear();
                 break;
             }

@@ -115,7 +115,7 @@ impl Github {
     /// The running trials, folded; printed on request.
     fn status(&mut self, running: &[RunningTrial], waiting: usize, finished: usize) {
         let retrying = running.iter().filter(|it| it.retry_in_ms.is_some()).count();
-        let again = if retrying > 0 { format!(", {retrying} to be tried again") } else { String::new() };
+        let again = if retrying > 0 { format!(", {retrying} waiting to retry") } else { String::new() };
         let now = running.len() - retrying;
         let head = format!("Status: {now} running{again}, {waiting} waiting, {finished} finished");
         self.pending.push_str(&command("group", &[], &head));
@@ -166,7 +166,7 @@ impl Github {
             self.summary.unfinished(&trial.lane, &self.masks.hide(&trial.scenario.0), canary);
         }
         if !unfinished.is_empty() {
-            let message = format!("the run broke off: {} without a verdict", count(unfinished.len(), "trial"));
+            let message = format!("the run was cut short: {} without a verdict", count(unfinished.len(), "trial"));
             self.summary.remark(&message);
             self.annotations.run(&message);
         }
@@ -194,7 +194,7 @@ impl Sink for Github {
                     self.counts.lane(&lane.name);
                 }
                 if *canary_skipped {
-                    self.summary.remark("--no-canary: no canary vouches for a lane");
+                    self.summary.remark("--no-canary: no canary checks a lane first");
                 }
             }
             EventKind::TrialFinished { trial, attempts, duration_ms, verdict } => {
@@ -208,7 +208,7 @@ impl Sink for Github {
             EventKind::Status { running, waiting, finished } => self.status(running, *waiting, *finished),
             EventKind::JobsLowered { jobs, reason } => {
                 let reason = self.masks.hide(reason);
-                self.summary.remark(&format!("up to {jobs} at once after a shortage: {}", inline(&reason)));
+                self.summary.remark(&format!("up to {jobs} in parallel after a shortage: {}", inline(&reason)));
             }
             EventKind::Halted { reason } => self.summary.remark(&format!("halted: {}", inline(reason))),
             EventKind::LogCut { reason, left_out: 0 } => self.summary.remark(&inline(reason)),

@@ -87,7 +87,7 @@ impl Summary {
     /// A trial that never got a verdict.
     pub(super) fn unfinished(&mut self, lane: &LaneName, scenario: &str, canary: bool) {
         let word = format!("❔ {UNFINISHED}");
-        self.add(Rank::Bad, lane, scenario, canary, [&word, "", "the run broke off"]);
+        self.add(Rank::Bad, lane, scenario, canary, [&word, "", "the run was cut short"]);
     }
 
     /// The Markdown, of at most `room` bytes; empty where not even the counts fit.

@@ -31,12 +31,12 @@ impl Renderer {
     pub(super) fn lane_broken(&mut self, lane: &LaneName, reason: &str, out: &mut String) {
         let what = format!("lane {}: {}", inline(&lane.0), inline(reason));
         out.push_str(&self.theme.label(Tone::Broken, "Broken"));
-        let _ = writeln!(out, "{what}; nothing more of it starts");
+        let _ = writeln!(out, "{what}; no more of its trials start");
         self.incidents.push(format!("broken: {what}"));
     }
 
     pub(super) fn jobs_lowered(&mut self, jobs: usize, reason: &str, out: &mut String) {
-        let what = format!("up to {jobs} at once from here on: {}", inline(reason));
+        let what = format!("now up to {jobs} in parallel: {}", inline(reason));
         out.push_str(&self.theme.label(Tone::Warn, "Short"));
         let _ = writeln!(out, "{what}");
         self.incidents.push(what);
@@ -45,7 +45,7 @@ impl Renderer {
     pub(super) fn halted(&mut self, reason: &str, out: &mut String) {
         let reason = inline(reason);
         out.push_str(&self.theme.label(Tone::Warn, "Halt"));
-        let _ = writeln!(out, "{reason}: nothing more starts");
+        let _ = writeln!(out, "{reason}: no more trials start");
         self.incidents.push(format!("halted: {reason}"));
     }
 
@@ -55,7 +55,7 @@ impl Renderer {
             0 => inline(reason),
             left_out => {
                 let events = count(usize::try_from(left_out).unwrap_or(usize::MAX), "event");
-                format!("{events} of sessions and reports are not in the event log, which is over its bound")
+                format!("{events} of sessions and reports were left out of the event log, which is full")
             }
         };
         out.push_str(&self.theme.label(Tone::Warn, "Cut"));
@@ -67,7 +67,7 @@ impl Renderer {
         let signal = inline(signal);
         out.push_str(&self.theme.label(Tone::Warn, "Interrupt"));
         let _ =
-            writeln!(out, "{signal}: nothing more starts, and agents are asked to stop; a second signal kills at once");
+            writeln!(out, "{signal}: no more trials start, and agents are asked to stop; a second signal kills them immediately");
         self.incidents.push(format!("interrupted by {signal}"));
     }
 
@@ -76,7 +76,7 @@ impl Renderer {
         let retrying = running.iter().filter(|it| it.retry_in_ms.is_some()).count();
         let mut head = format!("{} running", running.len() - retrying);
         if retrying > 0 {
-            let _ = write!(head, ", {retrying} to be tried again");
+            let _ = write!(head, ", {retrying} waiting to retry");
         }
         out.push_str(&self.theme.label(Tone::Info, "Status"));
         let _ = writeln!(

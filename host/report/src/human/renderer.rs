@@ -157,7 +157,7 @@ impl Renderer {
                 lanes if lanes.len() <= 4 => format!("lanes {}", lanes.join(", ")),
                 lanes => count(lanes.len(), "lane"),
             };
-            let jobs = if *jobs == 1 { "one at a time".into() } else { format!("up to {jobs} at once") };
+            let jobs = if *jobs == 1 { "one at a time".into() } else { format!("up to {jobs} in parallel") };
             out.push_str(&self.theme.label(Tone::Good, "Running"));
             out.push_str(&format!("{trials} from {plugins} in {lanes}, {jobs} (run {})\n", inline(&run.0)));
         }
@@ -168,7 +168,7 @@ impl Renderer {
     pub(super) fn warn_of_skipped_canary(&self, out: &mut String) {
         if self.canary_skipped {
             out.push_str(&self.theme.label(Tone::Warn, "WARNING"));
-            let text = "--no-canary: no canary vouches for a lane; if one is broken, every trial in it runs and pays";
+            let text = "--no-canary: no canary checks a lane first; in a broken lane, every trial still runs and costs money";
             out.push_str(&format!("{}\n", self.theme.paint(Tone::Warn, text)));
         }
     }
@@ -226,7 +226,7 @@ impl Renderer {
         }
         let (word, text) = match kind {
             SessionEventKind::Started { model, .. } => {
-                ("Agent", model.as_ref().map_or_else(|| "is up".into(), |model| format!("is up with model {model}")))
+                ("Agent", model.as_ref().map_or_else(|| "started".into(), |model| format!("started with model {model}")))
             }
             SessionEventKind::Message { text } => ("Message", text.clone()),
             SessionEventKind::ToolCall { name, input, .. } => ("Tool", format!("{name} {input}")),
@@ -245,7 +245,7 @@ impl Renderer {
             Report::Step { name } => self.remark(trial, "Step", name, out),
             Report::Note { text } => self.remark(trial, "Note", text, out),
             Report::Metric { name, value, unit } => {
-                let value = value.map_or_else(|| "no number".into(), |value| value.to_string());
+                let value = value.map_or_else(|| "not a number".into(), |value| value.to_string());
                 self.remark(trial, "Metric", &format!("{name} {value} {unit}"), out);
             }
             Report::Attachment { name, bytes, .. } => {

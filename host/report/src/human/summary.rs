@@ -42,7 +42,7 @@ impl Renderer {
         out.push_str(&format!("{} in {}\n", self.counts(verdicts), duration(wall_ms)));
         if summary.is_none() {
             let missing = self.statistics.planned().saturating_sub(self.statistics.finished_trials());
-            self.figure(&format!("the run broke off: {} without a verdict", count(missing, "trial")), out);
+            self.figure(&format!("the run was cut short: {} without a verdict", count(missing, "trial")), out);
         }
         for incident in &self.incidents {
             self.figure(incident, out);
@@ -115,7 +115,7 @@ impl Renderer {
         }
         let mut line = format!("one after another {}", duration(serial_ms));
         if let Some(faster) = ratio(serial_ms, wall_ms).filter(|faster| *faster >= 1.05) {
-            line.push_str(&format!(" ({faster:.1}× faster at once)"));
+            line.push_str(&format!(" ({faster:.1}× faster in parallel)"));
         }
         if let Some((trial, ms)) = &self.statistics.longest {
             line.push_str(&format!("; longest {} {}", inline(&trial.to_string()), duration(*ms)));

@@ -47,13 +47,13 @@ impl ExpectFailTable {
         let findings = self.findings.as_ref().map(placed).unwrap_or_default();
         let named_classes = self.class.as_ref().map(placed).unwrap_or_default();
         if let Some(lane) = self.lane.as_ref().filter(|_| lanes.is_empty()) {
-            problems.push(file.error(lane.span(), "`lane` names none; name one, or remove the key for every lane"));
+            problems.push(file.error(lane.span(), "`lane` is empty; name a lane, or remove the key to cover every lane"));
         }
         if let Some(given) = self.findings.as_ref().filter(|_| findings.is_empty()) {
-            problems.push(file.error(given.span(), "`findings` names no code; name those that may come"));
+            problems.push(file.error(given.span(), "`findings` is empty; name the expected finding codes"));
         }
         if let Some(given) = self.class.as_ref().filter(|_| named_classes.is_empty()) {
-            problems.push(file.error(given.span(), "`class` names no class of fault; name those that may come"));
+            problems.push(file.error(given.span(), "`class` is empty; name the expected fault classes"));
         }
         if self.findings.is_none() && self.class.is_none() {
             let message = "neither `findings` nor `class` is given; name the finding codes or the classes of fault that \
@@ -74,7 +74,7 @@ impl ExpectFailTable {
             }
         }
         for (key, text, what) in
-            [("owner", &self.owner, "say who looks after it"), ("reason", &self.reason, "say why it is accepted")]
+            [("owner", &self.owner, "name its owner"), ("reason", &self.reason, "give the reason")]
         {
             if text.get_ref().trim().is_empty() {
                 problems.push(file.error(text.span(), format!("`{key}` is empty; {what}")));
@@ -107,8 +107,8 @@ fn class(word: &str) -> Result<FaultClass, String> {
         )),
         None => {
             let known: Vec<&str> = known.map(FaultClass::as_str).collect();
-            let hint = did_you_mean(word, &known, "those that can be expected are");
-            Err(format!("there is no class of fault `{}`; {hint}", word.escape_debug()))
+            let hint = did_you_mean(word, &known, "the classes that can be expected are");
+            Err(format!("unknown fault class `{}`; {hint}", word.escape_debug()))
         }
     }
 }

@@ -33,7 +33,7 @@ pub(super) struct LaneForm {
     pub(super) connect: Option<Ports>,
     /// Attempts in parallel in this lane.
     pub(super) jobs: Option<usize>,
-    /// The number of trials in a row that end as faults of the whole lane, after which nothing more of it starts.
+    /// The number of trials in a row that end as faults of the whole lane, after which no more of its trials start.
     pub(super) breaker: u32,
     /// Its retries.
     pub(super) retry: RetryOverride,
@@ -95,7 +95,7 @@ settings_table! {
         "max-address-space" max_address_space: Optional<Bytes> => confinement.limits.address_space;
         /// Attempts in parallel in this lane.
         "jobs" jobs: Optional<Jobs> => jobs;
-        /// The number of trials in a row that end as faults of the whole lane, after which nothing more of it starts; 0
+        /// The number of trials in a row that end as faults of the whole lane, after which no more of its trials start; 0
         /// is never.
         "breaker" breaker: u32 => breaker;
         /// Attempts after the first.
@@ -177,8 +177,8 @@ impl<'de> Deserialize<'de> for KindName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let word = String::deserialize(deserializer)?;
         word.parse().map(Self).map_err(|_| {
-            let hint = did_you_mean(&word, &LaneKind::ALL.map(LaneKind::as_str), "known are");
-            D::Error::custom(format!("unknown kind of lane `{}`; {hint}", word.escape_debug()))
+            let hint = did_you_mean(&word, &LaneKind::ALL.map(LaneKind::as_str), "the known ones are");
+            D::Error::custom(format!("unknown lane kind `{}`; {hint}", word.escape_debug()))
         })
     }
 }
@@ -203,8 +203,8 @@ impl<'de> Deserialize<'de> for ModeName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let word = String::deserialize(deserializer)?;
         word.parse().map(Self).map_err(|_| {
-            let hint = did_you_mean(&word, &ConfinementMode::ALL.map(ConfinementMode::as_str), "known are");
-            D::Error::custom(format!("an agent is not confined by `{}`; {hint}", word.escape_debug()))
+            let hint = did_you_mean(&word, &ConfinementMode::ALL.map(ConfinementMode::as_str), "the known ones are");
+            D::Error::custom(format!("unknown confinement mode `{}`; {hint}", word.escape_debug()))
         })
     }
 }
@@ -281,7 +281,7 @@ impl<'de> Deserialize<'de> for PortList {
                 match word {
                     "any" => Ok(PortList(Ports::Any)),
                     _ => Err(E::custom(format!(
-                        "`{}` is no list of ports; write `[443]`, or `\"any\"` for all",
+                        "`{}` is not a list of ports; write `[443]`, or `\"any\"` for all",
                         word.escape_debug()
                     ))),
                 }
@@ -291,7 +291,7 @@ impl<'de> Deserialize<'de> for PortList {
                 let mut ports = Vec::new();
                 while let Some(port) = list.next_element::<i64>()? {
                     let known = u16::try_from(port);
-                    ports.push(known.map_err(|_| A::Error::custom(format!("`{port}` is no port: 0 to 65535 are")))?);
+                    ports.push(known.map_err(|_| A::Error::custom(format!("`{port}` is not a port; ports are 0 to 65535")))?);
                 }
                 Ok(PortList(Ports::Only(ports)))
             }

@@ -134,7 +134,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Arc<str>>, ReadError> {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => return Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let source = io::Error::new(error.kind(), "it is a link that leads nowhere");
+            let source = io::Error::new(error.kind(), "it is a dangling link");
             return Err(ReadError::Io { path: path.to_owned(), source });
         }
         Err(_) if path.is_dir() => return Err(ReadError::Folder { path: path.to_owned() }),
@@ -145,7 +145,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Arc<str>>, ReadError> {
         // The first byte that is none of UTF-8 shows as a replacement character, in the same place.
         let shown = String::from_utf8_lossy(error.as_bytes());
         let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
-        ReadError::Text(SourceError::new(path, &shown, Some(span), "this is no UTF-8; save the file as UTF-8".into()))
+        ReadError::Text(SourceError::new(path, &shown, Some(span), "the file is not UTF-8; save the file as UTF-8".into()))
     })?;
     Ok(Some(text.strip_prefix('\u{feff}').unwrap_or(&text).into()))
 }

@@ -91,7 +91,7 @@ impl RunTable {
     /// Two keys for one limit.
     pub(super) fn conflict(&self, file: &FileText) -> Option<SourceError> {
         let (Some(_), Some(fail_fast)) = (&self.max_fail, &self.fail_fast) else { return None };
-        let message = "`fail-fast` is a `max-fail` of 1 or of none; keep one of the two";
+        let message = "`fail-fast` and `max-fail` set the same limit; remove one of them";
         Some(file.error(fail_fast.span(), message))
     }
 }
@@ -123,7 +123,7 @@ impl Written for Names {
     }
 
     fn problem(&self, _: &str) -> Option<String> {
-        let message = "`lanes` names no lane, so nothing would run; name one, or remove the key";
+        let message = "`lanes` is empty, so nothing would run; name a lane, or remove the key";
         self.0.is_empty().then(|| message.to_owned())
     }
 }
@@ -166,7 +166,7 @@ impl Written for MaxFail {
     }
 
     fn problem(&self, _: &str) -> Option<String> {
-        let message = "`max-fail` must be at least 1; `fail-fast = false` sets no bound";
+        let message = "`max-fail` must be at least 1; `fail-fast = false` sets no limit";
         (self.0 == 0).then(|| message.to_owned())
     }
 }
@@ -228,7 +228,7 @@ impl Written for Reporters {
     }
 
     fn problem(&self, _: &str) -> Option<String> {
-        let message = "`reporters` names none; write `[\"silent\"]` for no report";
+        let message = "`reporters` is empty; write `[\"silent\"]` for no report";
         self.0.is_empty().then(|| message.to_owned())
     }
 }

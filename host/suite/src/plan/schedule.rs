@@ -53,7 +53,7 @@ pub struct LanePlan {
     pub skipped: Option<String>,
     /// Attempts in parallel in this lane.
     pub jobs: Option<usize>,
-    /// After so many trials in a row that end as faults of the whole lane nothing more of it starts; 0 is never.
+    /// After so many trials in a row that end as faults of the whole lane no more of its trials start; 0 is never.
     pub breaker: u32,
     /// What must pass first.
     pub canaries: Vec<Arc<PlannedTrial>>,

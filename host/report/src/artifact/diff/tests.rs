@@ -195,7 +195,7 @@ fn uncompared_files_do_not_count_as_changed() {
         diff.text
     };
     assert_eq!(noted(Instant::now() + Duration::from_secs(600)), "");
-    assert_eq!(noted(Instant::now()), "# large: not compared: 100 bytes, there is no time left\n");
+    assert_eq!(noted(Instant::now()), "# large: not compared: 100 bytes, the time limit was reached\n");
     trees.put("after", "large", "y".repeat(100));
     let told = noted(Instant::now() + Duration::from_secs(600));
     assert_eq!(told, "# large: changed: 100 bytes -> 100 bytes, large\n");

@@ -62,7 +62,7 @@ fn a_swapped_in_pipe_or_link_is_not_followed() {
     rustix::fs::mkfifoat(CWD, trees.from.join("pipe"), Mode::RUSR | Mode::WUSR).unwrap();
     symlink("/etc/passwd", trees.from.join("link")).unwrap();
     let root = open_directory(CWD, trees.from.as_os_str()).unwrap();
-    assert_eq!(open_file(&root, OsStr::new("pipe")).unwrap_err(), "is no regular file");
+    assert_eq!(open_file(&root, OsStr::new("pipe")).unwrap_err(), "is not a regular file");
     assert!(open_file(&root, OsStr::new("link")).is_err());
     symlink("/etc", trees.from.join("folder")).unwrap();
     assert!(open_directory(&root, OsStr::new("folder")).is_err());

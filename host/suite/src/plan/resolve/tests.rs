@@ -146,7 +146,7 @@ fn grants_beyond_the_policy_are_reported_with_both_positions() {
     assert_eq!(given, ["session = true", "http = [\"https://a.example\"]"]);
     assert_eq!(
         place.ungranted().lines().next().unwrap(),
-        "scenarios/one/scenario.toml:3:30: `http` asks for more than the policy policy.toml allows: `http = \
+        "scenarios/one/scenario.toml:3:30: `http` requests more than the policy policy.toml allows: `http = \
          [\"https://evil.example\"]`; remove it here, or have it allowed there, under `[grants]` or `[scenario.one.grants]`"
     );
     let place = place.file("policy.toml", "");
@@ -163,7 +163,7 @@ fn folders_of_other_plugins_grant_nothing() {
     assert_eq!(
         place.ungranted(),
         "the scenario `one` of `b.wasm` needs the grant `session`, which it is not given; \
-         scenarios/one/scenario.toml is for `a.wasm`, so what it grants is not for this one"
+         scenarios/one/scenario.toml is for `a.wasm`, so its grants do not apply to this one"
     );
 }
 
@@ -239,7 +239,7 @@ fn commands_without_a_folder_use_their_file_name() {
 #[test]
 fn file_names_of_commands_must_be_scenario_names() {
     let problem = Place::new().command("a b.wasm", "a b").problem();
-    assert!(problem.starts_with("`a b.wasm` cannot name a scenario: `a b` is no name: use up to"), "{problem}");
+    assert!(problem.starts_with("`a b.wasm` cannot name a scenario: `a b` is not a valid name: use up to"), "{problem}");
     assert!(problem.ends_with("rename the file"), "{problem}");
     let named = Place::new().command("a b.wasm", "a b").file("scenarios/ab/scenario.toml", "plugin = \"a b.wasm\"");
     assert_eq!(named.ids(), ["ab"]);
@@ -256,7 +256,7 @@ fn command_keys_are_refused_for_typed_plugins() {
     assert_eq!(first.len(), 6, "{first:#?}");
     assert_eq!(
         first[0],
-        "scenarios/one/scenario.toml:2:8: `args` is for plain WASI commands, but `a.wasm` is of the typed world; remove it"
+        "scenarios/one/scenario.toml:2:8: `args` applies to plain WASI commands, but `a.wasm` is of the typed world; remove it"
     );
     for (key, line) in [("env", 4), ("expect", 7), ("session", 5), ("stdin", 3), ("summary", 1)] {
         let found = first
