@@ -126,8 +126,7 @@ impl AgentSettings {
         };
         // Not shown: it may be the secret itself.
         if self.credentials.iter().filter_map(Credential::variable).any(|name| !named(name)) {
-            let what =
-                "one entry is not a variable name; write a name such as `ANTHROPIC_API_KEY`, without a value";
+            let what = "one entry is not a variable name; write a name such as `ANTHROPIC_API_KEY`, without a value";
             add("credentials", what.to_owned());
         }
         for (name, _) in self.env.iter().filter(|(_, value)| value.contains('\0')) {
@@ -179,7 +178,10 @@ impl AgentSettings {
             let given = self.credentials.iter().filter_map(Credential::variable).chain(self.env.keys());
             if !given.into_iter().any(|name| name == variable) {
                 let variable = variable.escape_debug();
-                add("key-variable", format!("the agent does not get the variable `{variable}`; name it in `credentials` too"));
+                add(
+                    "key-variable",
+                    format!("the agent does not get the variable `{variable}`; name it in `credentials` too"),
+                );
             }
         }
     }

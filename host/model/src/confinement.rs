@@ -1,60 +1,21 @@
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// Whether the operating system holds an agent to its [`Confinement`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ConfinementMode {
-    /// By Landlock, as far as the kernel supports it; the rest is reported.
-    #[default]
-    Landlock,
-    /// By Landlock, and an agent does not start where the kernel cannot hold it to everything.
-    Required,
-    /// Not at all.
-    None,
-}
+use super::words::words;
 
-impl ConfinementMode {
-    /// Every mode.
-    pub const ALL: [Self; 3] = [Self::Landlock, Self::Required, Self::None];
-
-    /// The word that files use.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Landlock => "landlock",
-            Self::Required => "required",
-            Self::None => "none",
-        }
-    }
-}
-
-impl fmt::Display for ConfinementMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A word that is no [`ConfinementMode`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownConfinementMode(pub String);
-
-impl fmt::Display for UnknownConfinementMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known: Vec<String> = ConfinementMode::ALL.iter().map(|mode| format!("`{mode}`")).collect();
-        write!(f, "`{}` is not a confinement mode; the modes are {}", self.0.escape_debug(), known.join(", "))
-    }
-}
-
-impl std::error::Error for UnknownConfinementMode {}
-
-impl FromStr for ConfinementMode {
-    type Err = UnknownConfinementMode;
-
-    fn from_str(word: &str) -> Result<Self, UnknownConfinementMode> {
-        let known = Self::ALL.into_iter().find(|mode| mode.as_str() == word);
-        known.ok_or_else(|| UnknownConfinementMode(word.to_owned()))
+words! {
+    /// Whether the operating system holds an agent to its [`Confinement`].
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum ConfinementMode {
+        /// By Landlock, as far as the kernel supports it; the rest is reported.
+        #[default]
+        Landlock = "landlock",
+        /// By Landlock, and an agent does not start where the kernel cannot hold it to everything.
+        Required = "required",
+        /// Not at all.
+        None = "none",
     }
 }
 
@@ -132,19 +93,5 @@ impl Confinement {
     pub fn with_view(mut self, view: Option<View>) -> Self {
         self.view = view;
         self
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn modes_parse_by_name() {
-        for mode in ConfinementMode::ALL {
-            assert_eq!(mode.as_str().parse(), Ok(mode));
-        }
-        let error = "seccomp".parse::<ConfinementMode>().unwrap_err().to_string();
-        assert!(error.contains("`seccomp`") && error.contains("`landlock`, `required`, `none`"), "{error}");
     }
 }

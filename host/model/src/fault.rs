@@ -4,51 +4,39 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Shortage;
+use super::words::words;
 
-/// What kind of infrastructure fault ended an attempt. The host alone assigns it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum FaultClass {
-    /// The agent could not start or was refused: binary, login, model.
-    Launch,
-    /// The provider's back-off outlasted its bound.
-    Overload,
-    /// The agent was silent longer than `idle-timeout`, or made no progress for longer than `no-progress-timeout`.
-    Idle,
-    /// The attempt took longer than `timeout`.
-    Timeout,
-    /// The agent died.
-    Crash,
-    /// The component trapped.
-    Trap,
-    /// The component used what was not granted.
-    Denied,
-    /// Memory, tables, instances, output or disk ran over their bound.
-    Limit,
-    /// The agent or the component broke the contract.
-    Protocol,
-    /// The machine ran short of descriptors, processes, memory or room. Nothing was judged by it.
-    Resources,
-    /// The host's own fault.
-    Internal,
+words! {
+    /// What kind of infrastructure fault ended an attempt. The host alone assigns it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum FaultClass {
+        /// The agent could not start or was refused: binary, login, model.
+        Launch = "launch",
+        /// The provider's back-off outlasted its bound.
+        Overload = "overload",
+        /// The agent was silent longer than `idle-timeout`, or made no progress for longer than `no-progress-timeout`.
+        Idle = "idle",
+        /// The attempt took longer than `timeout`.
+        Timeout = "timeout",
+        /// The agent died.
+        Crash = "crash",
+        /// The component trapped.
+        Trap = "trap",
+        /// The component used what was not granted.
+        Denied = "denied",
+        /// Memory, tables, instances, output or disk ran over their bound.
+        Limit = "limit",
+        /// The agent or the component broke the contract.
+        Protocol = "protocol",
+        /// The machine ran short of descriptors, processes, memory or room. Nothing was judged by it.
+        Resources = "resources",
+        /// The host's own fault.
+        Internal = "internal",
+    }
 }
 
 impl FaultClass {
-    /// Every class.
-    pub const ALL: [Self; 11] = [
-        Self::Launch,
-        Self::Overload,
-        Self::Idle,
-        Self::Timeout,
-        Self::Crash,
-        Self::Trap,
-        Self::Denied,
-        Self::Limit,
-        Self::Protocol,
-        Self::Resources,
-        Self::Internal,
-    ];
-
     /// Whether it speaks for the whole lane: any other trial there would likely end the same way.
     #[must_use]
     pub fn is_lane_wide(self) -> bool {
@@ -63,30 +51,6 @@ impl FaultClass {
             Self::Timeout | Self::Crash | Self::Trap | Self::Denied | Self::Limit | Self::Protocol => true,
             Self::Launch | Self::Overload | Self::Idle | Self::Resources | Self::Internal => false,
         }
-    }
-
-    /// The word that files, reports and flags use.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Launch => "launch",
-            Self::Overload => "overload",
-            Self::Idle => "idle",
-            Self::Timeout => "timeout",
-            Self::Crash => "crash",
-            Self::Trap => "trap",
-            Self::Denied => "denied",
-            Self::Limit => "limit",
-            Self::Protocol => "protocol",
-            Self::Resources => "resources",
-            Self::Internal => "internal",
-        }
-    }
-}
-
-impl fmt::Display for FaultClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

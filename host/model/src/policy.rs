@@ -6,6 +6,7 @@ use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::words::words;
 use super::{FaultClass, LaneName, Outcome};
 
 /// An outcome after which a trial may be retried.
@@ -132,28 +133,16 @@ impl RetryOverride {
     }
 }
 
-/// What a verdict that is neither a plain pass nor a plain failure counts as, for the exit code and for `--max-fail`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum CountsAs {
-    /// As a pass: it is told, and nothing more.
-    #[default]
-    Pass,
-    /// As a failure.
-    Fail,
-}
-
-impl CountsAs {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Pass, Self::Fail];
-
-    /// The word that files and flags use.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Fail => "fail",
-        }
+words! {
+    /// What a verdict that is neither a plain pass nor a plain failure counts as, for the exit code and for `--max-fail`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum CountsAs {
+        /// As a pass: it is told, and nothing more.
+        #[default]
+        Pass = "pass",
+        /// As a failure.
+        Fail = "fail",
     }
 }
 

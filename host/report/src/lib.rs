@@ -15,6 +15,7 @@ mod rate;
 mod sample;
 mod schema;
 mod text;
+mod verdict_words;
 
 use std::{
     io,

@@ -43,7 +43,7 @@ fn an_unknown_value_offers_the_nearest() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: scenarios/suite.toml:2:8: unknown lane kind `scriptd`; did you mean `scripted`?
+    error: scenarios/suite.toml:2:8: unknown value `scriptd`; did you mean `scripted`?
       |
     2 | kind = "scriptd"
       |        ^^^^^^^^^

@@ -88,7 +88,10 @@ fn difference(before: Option<&Listing>, after: &Listing, limits: DiffLimits) -> 
     }
     let mut text = diff.text;
     let cut = (uncompared > 0).then(|| {
-        format!("{uncompared} more entries were not compared: the limits are {} bytes and {:?}", limits.bytes, limits.time)
+        format!(
+            "{uncompared} more entries were not compared: the limits are {} bytes and {:?}",
+            limits.bytes, limits.time
+        )
     });
     if let Some(cut) = &cut {
         text.push_str(&format!("[cut: {cut}]\n"));

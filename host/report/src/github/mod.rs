@@ -26,6 +26,7 @@ use super::{
     junit::detail::{Bounds, count, lines},
     rate,
     text::{QUOTE, inline},
+    verdict_words::UNFINISHED,
 };
 use host_model::{Event, EventKind, RunningTrial, TrialId, Verdict};
 
@@ -162,7 +163,7 @@ impl Github {
         let unfinished = self.outline.take_unfinished();
         for trial in &unfinished {
             let canary = self.outline.is_canary(trial);
-            self.counts.add(&trial.lane, counts::UNFINISHED);
+            self.counts.add(&trial.lane, UNFINISHED);
             self.summary.unfinished(&trial.lane, &self.masks.hide(&trial.scenario.0), canary);
         }
         if !unfinished.is_empty() {
@@ -217,13 +218,7 @@ impl Sink for Github {
                     self.summary.rate(&inline(&self.masks.hide(&rate.id.to_string())), &rate::describe(rate));
                 }
             }
-            EventKind::AttemptStarted { .. }
-            | EventKind::Session { .. }
-            | EventKind::Reported { .. }
-            | EventKind::AttemptFinished { .. }
-            | EventKind::RetryScheduled { .. }
-            | EventKind::LogCut { .. }
-            | EventKind::LaneOpened { .. } => {}
+            _ => {}
         }
         if self.pending.len() >= MAX_PENDING_BYTES { self.write_pending() } else { Ok(()) }
     }

@@ -1,12 +1,7 @@
 //! The step's summary: a table for each lane, what failed first.
 
-use super::{
-    counts::{Counts, UNFINISHED},
-    inline,
-    markdown::escaped,
-    masks::Masks,
-};
-use crate::junit::detail::brief;
+use super::{counts::Counts, inline, markdown::escaped, masks::Masks};
+use crate::{junit::detail::brief, verdict_words::UNFINISHED};
 use host_model::{LaneName, Verdict};
 
 /// Findings in one row.

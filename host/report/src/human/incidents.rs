@@ -22,30 +22,26 @@ impl Renderer {
         let reason = inline(reason);
         if self.verbosity > Verbosity::Quiet {
             let (name, delay) = (inline(&trial.to_string()), duration(delay_ms));
-            out.push_str(&self.theme.label(Tone::Warn, "Retry"));
-            let _ = writeln!(out, "{name} in {delay} after {reason}");
+            self.headed(Tone::Warn, "Retry", &format!("{name} in {delay} after {reason}"), out);
         }
         self.progress_of(trial).earlier.push(format!("attempt {attempt}: {reason}"));
     }
 
     pub(super) fn lane_broken(&mut self, lane: &LaneName, reason: &str, out: &mut String) {
         let what = format!("lane {}: {}", inline(&lane.0), inline(reason));
-        out.push_str(&self.theme.label(Tone::Broken, "Broken"));
-        let _ = writeln!(out, "{what}; no more of its trials start");
+        self.headed(Tone::Broken, "Broken", &format!("{what}; no more of its trials start"), out);
         self.incidents.push(format!("broken: {what}"));
     }
 
     pub(super) fn jobs_lowered(&mut self, jobs: usize, reason: &str, out: &mut String) {
         let what = format!("now up to {jobs} in parallel: {}", inline(reason));
-        out.push_str(&self.theme.label(Tone::Warn, "Short"));
-        let _ = writeln!(out, "{what}");
+        self.headed(Tone::Warn, "Short", &what, out);
         self.incidents.push(what);
     }
 
     pub(super) fn halted(&mut self, reason: &str, out: &mut String) {
         let reason = inline(reason);
-        out.push_str(&self.theme.label(Tone::Warn, "Halt"));
-        let _ = writeln!(out, "{reason}: no more trials start");
+        self.headed(Tone::Warn, "Halt", &format!("{reason}: no more trials start"), out);
         self.incidents.push(format!("halted: {reason}"));
     }
 
@@ -58,16 +54,17 @@ impl Renderer {
                 format!("{events} of sessions and reports were left out of the event log, which is full")
             }
         };
-        out.push_str(&self.theme.label(Tone::Warn, "Cut"));
-        let _ = writeln!(out, "{what}");
+        self.headed(Tone::Warn, "Cut", &what, out);
         self.incidents.push(format!("cut: {what}"));
     }
 
     pub(super) fn interrupted(&mut self, signal: &str, out: &mut String) {
         let signal = inline(signal);
         out.push_str(&self.theme.label(Tone::Warn, "Interrupt"));
-        let _ =
-            writeln!(out, "{signal}: no more trials start, and agents are asked to stop; a second signal kills them immediately");
+        let _ = writeln!(
+            out,
+            "{signal}: no more trials start, and agents are asked to stop; a second signal kills them immediately"
+        );
         self.incidents.push(format!("interrupted by {signal}"));
     }
 

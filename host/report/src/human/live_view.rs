@@ -67,14 +67,7 @@ impl LiveView {
                 }
             }
             EventKind::RetryScheduled { trial, .. } => self.retrying.push(trial.clone()),
-            EventKind::LaneOpened { .. }
-            | EventKind::LaneBroken { .. }
-            | EventKind::JobsLowered { .. }
-            | EventKind::Halted { .. }
-            | EventKind::LogCut { .. }
-            | EventKind::Status { .. }
-            | EventKind::Interrupted { .. }
-            | EventKind::RunFinished { .. } => {}
+            _ => {}
         }
     }
 

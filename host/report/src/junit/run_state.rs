@@ -106,14 +106,8 @@ impl RunState {
                 let at = self.lane(lane);
                 self.lanes[at].broken = Some(reason.clone());
             }
-            EventKind::LaneOpened { .. }
-            | EventKind::RetryScheduled { .. }
-            | EventKind::JobsLowered { .. }
-            | EventKind::Halted { .. }
-            | EventKind::LogCut { .. }
-            | EventKind::Status { .. }
-            | EventKind::Interrupted { .. } => {}
             EventKind::RunFinished { summary } => self.at_ms = summary.wall_ms,
+            _ => {}
         }
     }
 

@@ -74,7 +74,8 @@ impl Caps {
             let own = match name.get_ref().rsplit_once("::") {
                 Some((_, own)) if table.plugin.is_some() => own,
                 Some((_, own)) => {
-                    let message = format!("`{}` is one of several scenarios `{own}`: choose one by `plugin`", name.get_ref());
+                    let message =
+                        format!("`{}` is one of several scenarios `{own}`: choose one by `plugin`", name.get_ref());
                     problems.push(file.error(name.span(), message));
                     continue;
                 }

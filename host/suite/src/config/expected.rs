@@ -47,7 +47,8 @@ impl ExpectFailTable {
         let findings = self.findings.as_ref().map(placed).unwrap_or_default();
         let named_classes = self.class.as_ref().map(placed).unwrap_or_default();
         if let Some(lane) = self.lane.as_ref().filter(|_| lanes.is_empty()) {
-            problems.push(file.error(lane.span(), "`lane` is empty; name a lane, or remove the key to cover every lane"));
+            problems
+                .push(file.error(lane.span(), "`lane` is empty; name a lane, or remove the key to cover every lane"));
         }
         if let Some(given) = self.findings.as_ref().filter(|_| findings.is_empty()) {
             problems.push(file.error(given.span(), "`findings` is empty; name the expected finding codes"));
@@ -73,8 +74,7 @@ impl ExpectFailTable {
                 problems.push(place.error(error.to_string()));
             }
         }
-        for (key, text, what) in
-            [("owner", &self.owner, "name its owner"), ("reason", &self.reason, "give the reason")]
+        for (key, text, what) in [("owner", &self.owner, "name its owner"), ("reason", &self.reason, "give the reason")]
         {
             if text.get_ref().trim().is_empty() {
                 problems.push(file.error(text.span(), format!("`{key}` is empty; {what}")));
@@ -99,7 +99,7 @@ impl ExpectFailTable {
 /// The class of a fault that can be expected.
 fn class(word: &str) -> Result<FaultClass, String> {
     let known = FaultClass::ALL.into_iter().filter(|class| class.is_deterministic());
-    match FaultClass::ALL.into_iter().find(|class| class.as_str() == word) {
+    match FaultClass::from_word(word) {
         Some(class) if class.is_deterministic() => Ok(class),
         Some(class) => Err(format!(
             "a fault of class `{class}` cannot be expected: it comes from the provider, the machine or the host, and says \

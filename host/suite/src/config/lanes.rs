@@ -249,7 +249,7 @@ impl Reader<'_> {
 
     /// Reports contradictions within one table. A profile may turn off what the suite's lists are for.
     fn check_confinement(&mut self, table: &LaneTable) {
-        if table.confinement.as_ref().is_some_and(|mode| mode.get_ref().0 == ConfinementMode::None) {
+        if table.confinement.as_ref().is_some_and(|mode| *mode.get_ref() == ConfinementMode::None) {
             for (key, span) in table.spans().into_iter().filter(|(key, _)| CONFINEMENT_LISTS.contains(key)) {
                 self.wrong(span, format!("`{key}` has no effect with `confinement = \"none\"`; remove one of the two"));
             }

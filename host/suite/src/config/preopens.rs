@@ -245,7 +245,10 @@ mod tests {
             ("dat", "\"dat\" is not a folder of the scenario; did you mean `data`?"),
             ("data/none", "\"data/none\" is not a folder of the scenario; there are `data/deep`"),
             ("data/dep", "\"data/dep\" is not a folder of the scenario; did you mean `data/deep`?"),
-            ("data/deep/x", "\"data/deep/x\" is not a folder of the scenario; there is none in `data/deep`; make it, or"),
+            (
+                "data/deep/x",
+                "\"data/deep/x\" is not a folder of the scenario; there is none in `data/deep`; make it, or",
+            ),
             ("./dat/", "\"./dat/\" is not a folder of the scenario; did you mean `data`?"),
             ("file", "\"file\" is a file; put it into a folder of the scenario, and name that"),
             ("data/file", "\"data/file\" is a file; name the folder that it is in"),

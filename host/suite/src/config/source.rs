@@ -145,7 +145,12 @@ pub(super) fn read(path: &Path) -> Result<Option<Arc<str>>, ReadError> {
         // The first byte that is none of UTF-8 shows as a replacement character, in the same place.
         let shown = String::from_utf8_lossy(error.as_bytes());
         let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
-        ReadError::Text(SourceError::new(path, &shown, Some(span), "the file is not UTF-8; save the file as UTF-8".into()))
+        ReadError::Text(SourceError::new(
+            path,
+            &shown,
+            Some(span),
+            "the file is not UTF-8; save the file as UTF-8".into(),
+        ))
     })?;
     Ok(Some(text.strip_prefix('\u{feff}').unwrap_or(&text).into()))
 }

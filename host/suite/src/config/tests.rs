@@ -116,8 +116,8 @@ fn suite_errors_have_a_position_and_help() {
         ("lanes = []", "1:9: `lanes` is empty, so nothing would run; name a lane, or remove the key"),
         ("lanes = [\"script\"]", "1:10: there is no lane `script`; did you mean `scripted`?"),
         ("lanes = [\"zzz\"]", "1:10: there is no lane `zzz`; there is only `scripted`"),
-        ("[lane.a]\nkind = \"scriptd\"", "2:8: unknown lane kind `scriptd`; did you mean `scripted`?"),
-        ("[lane.a]\nkind = \"claud\"", "2:8: unknown lane kind `claud`; did you mean `claude`?"),
+        ("[lane.a]\nkind = \"scriptd\"", "2:8: unknown value `scriptd`; did you mean `scripted`?"),
+        ("[lane.a]\nkind = \"claud\"", "2:8: unknown value `claud`; did you mean `claude`?"),
         (
             "[lane.a]\nmodel = \"m\"",
             "2:9: `model` does not apply to a lane of kind `scripted`, only to `claude`, `codex`, `pi`, `command`; remove it",
@@ -126,25 +126,28 @@ fn suite_errors_have_a_position_and_help() {
         ("[lane.a]\nkind = \"acp\"", "2:8: a lane of kind `acp` needs `command`, the program to start"),
         ("[lane.a]\nkind = \"pi\"\nversion = \"two\"", "3:11: `two` is not a version requirement"),
         ("[lane.a]\nkind = \"pi\"\nenv = { HOME = \"/\" }", "3:7: `HOME` is set by the host"),
-        (
-            "[lane.a]\nkind = \"pi\"\ncredentials = [\"A=B\"]",
-            "3:15: one entry is not a variable name; write a name",
-        ),
+        ("[lane.a]\nkind = \"pi\"\ncredentials = [\"A=B\"]", "3:15: one entry is not a variable name; write a name"),
         ("[lane.a]\nkind = \"pi\"\ncredentials = [{ fil = \"x\" }]", "3:18: unknown key `fil`; did you mean `file`?"),
         ("[lane.a]\nkind = \"pi\"\ncredentials = [3]", "3:16: expected the name of a variable in quotes, or `{ file"),
         ("[lane.a]\nkind = \"pi\"\nbase-url = \"x\"", "3:12: `x` is not a base URL; write `https://HOST`"),
-        ("[lane.a]\nkind = \"pi\"\nkey-variable = \"K\"", "3:16: the agent does not get the variable `K`; name it in `credentials`"),
         (
-            "[lane.a]\nconfinement = \"landlok\"",
-            "2:15: unknown confinement mode `landlok`; did you mean `landlock`?",
+            "[lane.a]\nkind = \"pi\"\nkey-variable = \"K\"",
+            "3:16: the agent does not get the variable `K`; name it in `credentials`",
         ),
+        ("[lane.a]\nconfinement = \"landlok\"", "2:15: unknown value `landlok`; did you mean `landlock`?"),
         (
             "[lane.a]\nconfinement = \"none\"\nallow-read = [\"/x\"]",
             "3:14: `allow-read` has no effect with `confinement = \"none\"`; remove one of the two",
         ),
         ("[lane.a]\nallow-connect = [70000]", "2:17: `70000` is not a port; ports are 0 to 65535"),
-        ("[lane.a]\nallow-connect = \"all\"", "2:17: `all` is not a list of ports; write `[443]`, or `\"any\"` for all"),
-        ("[profile.p.lane.b]\nmodel = \"m\"", "1:17: the suite does not define `[lane.b]`, so this has nothing to change"),
+        (
+            "[lane.a]\nallow-connect = \"all\"",
+            "2:17: `all` is not a list of ports; write `[443]`, or `\"any\"` for all",
+        ),
+        (
+            "[profile.p.lane.b]\nmodel = \"m\"",
+            "1:17: the suite does not define `[lane.b]`, so this has nothing to change",
+        ),
         (
             "[lane.a]\n[profile.p.lane.a]\nmodel = \"m\"",
             "3:9: `model` does not apply to a lane of kind `scripted`, only to",
@@ -468,7 +471,11 @@ fn non_files_are_reported_by_name() {
     assert_eq!(agents.problem(), "scenarios/one/agents must be a folder; move it away or rename it");
 
     let named = Suite::empty().file("scenarios/a b/scenario.toml", "");
-    assert!(named.problem().starts_with("scenarios/a b: `a b` is not a valid name: use up to 100"), "{}", named.problem());
+    assert!(
+        named.problem().starts_with("scenarios/a b: `a b` is not a valid name: use up to 100"),
+        "{}",
+        named.problem()
+    );
 }
 
 #[test]

@@ -164,7 +164,9 @@ impl<'de> Deserializer<'de> for Value<'de> {
                 match (i64::from_str_radix(digits, radix), u64::from_str_radix(digits, radix)) {
                     (Ok(number), _) => visitor.visit_i64(number),
                     (Err(_), Ok(number)) => visitor.visit_u64(number),
-                    (Err(_), Err(_)) => Err(wrong_type(&format!("`{digits}`, which does not fit into 64 bits"), &visitor)),
+                    (Err(_), Err(_)) => {
+                        Err(wrong_type(&format!("`{digits}`, which does not fit into 64 bits"), &visitor))
+                    }
                 }
             }
             DeValue::Float(number) => match number.as_str().parse::<f64>() {
@@ -225,9 +227,7 @@ impl<'de> Deserializer<'de> for Value<'de> {
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadProblem> {
         match &self.value {
-            DeValue::Datetime(time) => {
-                Err(wrong_type(&format!("the date or time `{time}`"), &visitor).at(&self.span))
-            }
+            DeValue::Datetime(time) => Err(wrong_type(&format!("the date or time `{time}`"), &visitor).at(&self.span)),
             _ => self.deserialize_any(visitor),
         }
     }

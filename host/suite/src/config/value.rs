@@ -177,9 +177,8 @@ pub(super) struct ExitCode(pub(super) i32);
 impl<'de> Deserialize<'de> for ExitCode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let code = i64::deserialize(deserializer)?;
-        let byte = u8::try_from(code).map_err(|_| {
-            D::Error::custom(format!("`{code}` is not an exit code; exit codes are 0 to 255"))
-        })?;
+        let byte = u8::try_from(code)
+            .map_err(|_| D::Error::custom(format!("`{code}` is not an exit code; exit codes are 0 to 255")))?;
         Ok(Self(byte.into()))
     }
 }

@@ -101,7 +101,9 @@ fn endless_and_large_files_are_not_read() {
     };
     let large = |path: PathBuf| fs::File::create(path).unwrap().set_len(1 << 40).unwrap();
     for name in ["scenarios/suite.toml", "scenarios/one/scenario.toml", "scenarios/one/agents/right.toml"] {
-        for (make, told) in [(&fifo as &dyn Fn(PathBuf), "is not a regular file but a pipe"), (&large, "16777216 bytes")] {
+        for (make, told) in
+            [(&fifo as &dyn Fn(PathBuf), "is not a regular file but a pipe"), (&large, "16777216 bytes")]
+        {
             let suite = Suite::empty().file("scenarios/one/agents/wrong.toml", AGENT);
             make(suite.path(name));
             let problem = suite.problem();
@@ -111,7 +113,9 @@ fn endless_and_large_files_are_not_read() {
     let policies = Suite::empty();
     fifo(policies.path("pipe"));
     large(policies.path("large"));
-    for (policy, told) in [("/dev/zero", "not a regular file"), ("pipe", "not a regular file"), ("large", "16777216 bytes")] {
+    for (policy, told) in
+        [("/dev/zero", "not a regular file"), ("pipe", "not a regular file"), ("large", "16777216 bytes")]
+    {
         let caps = flag("--policy", PathBuf::from(policy));
         let problems = policies.with(&Overrides { caps, ..Overrides::default() }).unwrap_err();
         assert!(problems[0].contains("cannot read") && problems[0].contains(told), "{problems:?}");

@@ -239,7 +239,10 @@ fn commands_without_a_folder_use_their_file_name() {
 #[test]
 fn file_names_of_commands_must_be_scenario_names() {
     let problem = Place::new().command("a b.wasm", "a b").problem();
-    assert!(problem.starts_with("`a b.wasm` cannot name a scenario: `a b` is not a valid name: use up to"), "{problem}");
+    assert!(
+        problem.starts_with("`a b.wasm` cannot name a scenario: `a b` is not a valid name: use up to"),
+        "{problem}"
+    );
     assert!(problem.ends_with("rename the file"), "{problem}");
     let named = Place::new().command("a b.wasm", "a b").file("scenarios/ab/scenario.toml", "plugin = \"a b.wasm\"");
     assert_eq!(named.ids(), ["ab"]);
