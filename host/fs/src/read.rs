@@ -92,7 +92,7 @@ mod tests {
         symlink("pipe", at("link")).unwrap();
         for name in ["pipe", "socket", "zero", "link"] {
             let error = read(&at(name)).unwrap_err().to_string();
-            assert!(error.contains("no regular file") && error.contains("replace it by a file"), "{name}: {error}");
+            assert!(error.contains("not a regular file") && error.contains("replace it by a file"), "{name}: {error}");
         }
         assert_eq!(read(folder.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
         assert_eq!(read(&at("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
@@ -105,7 +105,7 @@ mod tests {
         fs::write(&path, "12345").unwrap();
         assert_eq!(read_at_most(&path, 5).unwrap(), b"12345");
         let error = read_at_most(&path, 4).unwrap_err();
-        assert!(error.to_string().contains("more than the 4 bytes"), "{error}");
+        assert!(error.to_string().contains("the limit of 4 bytes"), "{error}");
         File::create(&path).unwrap().set_len(1 << 40).unwrap();
         assert_eq!(read(&path).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         fs::write(&path, b"\xff").unwrap();

@@ -107,7 +107,7 @@ impl AgentSettings {
         }
     }
 
-    /// What cannot be meant; nothing when all is well.
+    /// The problems of these settings.
     #[must_use]
     pub fn problems(&self) -> Vec<AgentProblem> {
         let mut problems = Vec::new();
@@ -268,7 +268,7 @@ mod tests {
         settings.provider = Some(Provider { name: Some("a.b".into()), ..Provider::default() });
         let problems = settings.problems();
         let told = [
-            "no value",
+            "without a value",
             "`A=B`",
             "`HOME` is set by the host",
             "`CODEX_HOME`",

@@ -46,11 +46,11 @@ pub struct ProcessLimits {
     pub address_space: Option<u64>,
 }
 
-/// What an agent, and all that it starts, may use of the machine. Its attempt's own directories and the system's
+/// The parts of the machine that an agent and its processes may use. Its attempt's own directories and the system's
 /// programs and libraries come on top. The default gives nothing more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confinement {
-    /// Who holds it to this.
+    /// How this is enforced.
     pub mode: ConfinementMode,
     /// Absolute paths of files, devices and directories, with all below, that it may read, run and change.
     pub writable: Vec<PathBuf>,
@@ -62,7 +62,7 @@ pub struct Confinement {
     pub tcp_bind: Ports,
     /// The bounds of its processes, which hold in every mode.
     pub limits: ProcessLimits,
-    /// What it does not even see, where the kernel can be asked for that.
+    /// Directories that are hidden from it, where the kernel supports that.
     pub view: Option<View>,
 }
 
@@ -71,7 +71,7 @@ pub struct Confinement {
 pub struct View {
     /// The directory: the run's workspace.
     pub hidden: PathBuf,
-    /// What of it the agent sees: the attempt's own directories.
+    /// The visible part: the attempt's own directories.
     pub shown: PathBuf,
 }
 

@@ -7,13 +7,13 @@ use super::Shortage;
 use super::words::words;
 
 words! {
-    /// What kind of infrastructure fault ended an attempt. The host alone assigns it.
+    /// The kind of infrastructure fault that ended an attempt. Only the host assigns it.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
     #[serde(rename_all = "kebab-case")]
     pub enum FaultClass {
         /// The agent could not start or was refused: binary, login, model.
         Launch = "launch",
-        /// The provider's back-off outlasted its bound.
+        /// The provider's back-off exceeded `backoff-timeout`.
         Overload = "overload",
         /// The agent was silent longer than `idle-timeout`, or made no progress for longer than `no-progress-timeout`.
         Idle = "idle",
@@ -23,13 +23,13 @@ words! {
         Crash = "crash",
         /// The component trapped.
         Trap = "trap",
-        /// The component used what was not granted.
+        /// The component used an API that was not granted.
         Denied = "denied",
-        /// Memory, tables, instances, output or disk ran over their bound.
+        /// Memory, tables, instances, output or disk exceeded their limit.
         Limit = "limit",
         /// The agent or the component broke the contract.
         Protocol = "protocol",
-        /// The machine ran short of descriptors, processes, memory or room. Nothing was judged by it.
+        /// The machine ran out of descriptors, processes, memory or disk space. Nothing was judged.
         Resources = "resources",
         /// The host's own fault.
         Internal = "internal",
@@ -43,7 +43,7 @@ impl FaultClass {
         matches!(self, Self::Launch | Self::Overload)
     }
 
-    /// Whether it comes from what is tested, each time anew: such a fault can be expected. The others come from the
+    /// Whether the tested code causes it every time: such a fault can be expected. The others come from the
     /// provider, the machine or the host, and say nothing about the scenario.
     #[must_use]
     pub fn is_deterministic(self) -> bool {
@@ -54,12 +54,12 @@ impl FaultClass {
     }
 }
 
-/// An infrastructure fault: its class, and what happened for a person.
+/// An infrastructure fault: its class, and a message for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fault {
     /// The class; retries and exit codes are keyed on it.
     pub class: FaultClass,
-    /// What happened, bounded, possibly of several lines.
+    /// The message, bounded, possibly of several lines.
     pub message: String,
 }
 

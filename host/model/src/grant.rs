@@ -15,7 +15,7 @@ use super::{
 pub use sockets::SocketGrants;
 
 words! {
-    /// A capability that a scenario may be given. What is not granted is denied.
+    /// A capability that a scenario may request. Without a grant, it is denied.
     #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
     #[serde(rename_all = "kebab-case")]
     pub enum Grant {
@@ -37,7 +37,7 @@ words! {
 }
 
 impl Grant {
-    /// What to write under `[grants]` to give it, with an example where only its reader knows the value.
+    /// The line under `[grants]` that gives it, with an example value.
     #[must_use]
     pub fn example(self) -> &'static str {
         match self {
@@ -71,7 +71,7 @@ pub struct Grants {
     pub deterministic: Option<u64>,
 }
 
-/// A target of HTTP requests, and what the host adds to those.
+/// A target of HTTP requests, and the header that the host adds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HttpGrant {
     /// Where they may go.

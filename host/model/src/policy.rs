@@ -138,7 +138,7 @@ words! {
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
     #[serde(rename_all = "kebab-case")]
     pub enum CountsAs {
-        /// As a pass: it is told, and nothing more.
+        /// As a pass: it is reported, and nothing more.
         #[default]
         Pass = "pass",
         /// As a failure.
@@ -146,20 +146,20 @@ words! {
     }
 }
 
-/// `[[expect-fail]]`: clauses that are known not to hold, or faults that are known to come.
+/// `[[expect-fail]]`: clauses that are known to fail, or faults that are known to happen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct ExpectedFailure {
     /// The lanes in which this holds; all when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lanes: Vec<LaneName>,
-    /// The finding codes that may come; empty where only faults are expected.
+    /// The expected finding codes; empty where only faults are expected.
     #[serde(default)]
     pub findings: BTreeSet<String>,
-    /// The classes of fault that may come, each of them deterministic.
+    /// The expected classes of faults, all of them deterministic.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub classes: BTreeSet<FaultClass>,
-    /// Who looks after it.
+    /// Its owner.
     pub owner: String,
     /// Why it is accepted for now.
     pub reason: String,
@@ -175,7 +175,7 @@ impl ExpectedFailure {
     }
 
     /// The accepted codes, then the accepted classes.
-    pub fn told(&self) -> impl Iterator<Item = &str> {
+    pub fn codes(&self) -> impl Iterator<Item = &str> {
         self.findings.iter().map(String::as_str).chain(self.classes.iter().map(|class| class.as_str()))
     }
 

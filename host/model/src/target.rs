@@ -66,7 +66,7 @@ pub struct SocketTarget {
     pub port: u16,
 }
 
-/// A text is no target: what is wrong with it and what to write.
+/// An invalid target, with a hint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadTarget(String);
@@ -82,7 +82,7 @@ impl HostPattern {
     /// A host as a URL has it: a name, an IPv4 address, or an IPv6 address in brackets. No pattern.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The problem.
     pub fn host(text: &str) -> Result<Self, BadTarget> {
         if let Some(inner) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
             let address: Ipv6Addr =
@@ -181,7 +181,7 @@ impl HttpTarget {
     /// What a request asks for: no pattern. `authority` is host and port.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The problem.
     pub fn asked(scheme: Scheme, authority: &str) -> Result<Self, BadTarget> {
         let (host, port) = split_port(authority)?;
         Ok(Self { scheme, host: HostPattern::host(host)?, port: port.unwrap_or(scheme.default_port()) })

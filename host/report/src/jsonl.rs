@@ -53,7 +53,7 @@ impl Sink for JsonLines {
 /// Why a log of events cannot be read on.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The bytes cannot be had.
+    /// The log cannot be read.
     #[error("cannot read line {line}")]
     Io {
         /// From 1.
@@ -73,7 +73,7 @@ pub enum ReadError {
     },
 }
 
-/// The events of a log, up to its last full line: half a line at the end is what a killed run leaves.
+/// The events of a log, up to its last full line: a killed run may leave an incomplete one.
 pub fn read_events(mut log: impl BufRead) -> impl Iterator<Item = Result<Event, ReadError>> {
     let mut number = 0;
     let mut line = Vec::new();

@@ -79,7 +79,7 @@ pub fn interrupt() {
     INTERRUPTS.fetch_add(1, Ordering::AcqRel);
 }
 
-/// Asks, whenever it is called, whether a signal has asked the process to end since now.
+/// Returns a check: whether a signal has asked the process to end since this call.
 pub fn is_interrupted() -> impl Fn() -> bool {
     let before = INTERRUPTS.load(Ordering::Acquire);
     move || INTERRUPTS.load(Ordering::Acquire) != before
@@ -169,7 +169,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts what it is sent, and fails from its `good`-th call on.
+    /// Counts its calls, and fails from its `good`-th call on.
     struct Flaky {
         good: usize,
         calls: Arc<Mutex<usize>>,

@@ -141,7 +141,7 @@ fn a_missing_grant_is_told_with_the_file_to_give_it_in() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: the scenario `gate` of `gate.wasm` needs the grant `session`, which it is not given; if you trust it, add `session = true` under `[grants]` in scenarios/gate/scenario.toml
+    error: the scenario `gate` of `gate.wasm` needs the grant `session`, which it does not have; if you trust it, add `session = true` under `[grants]` in scenarios/gate/scenario.toml
     ");
 }
 
@@ -168,7 +168,7 @@ fn an_unknown_canary_offers_the_nearest() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: scenarios/suite.toml:1:11: the canary `tol` is no scenario; did you mean `tool`?
+    error: scenarios/suite.toml:1:11: the canary `tol` is not a scenario; did you mean `tool`?
       |
     1 | canary = ["tol"]
       |           ^^^^^

@@ -49,11 +49,11 @@ impl Default for DiffLimits {
     }
 }
 
-/// Writes into the folder `to` what became of a tree: `root.tree` lists `after`, and `root.diff` tells how it differs
+/// Writes the changes of a tree into the folder `to`: `root.tree` lists `after`, and `root.diff` shows how it differs
 /// from `before`, or from nothing. `.git` folders are left out. No link is followed, nothing can make it wait, and names
 /// cannot forge lines.
 ///
-/// Returns what was left out, for a person.
+/// Returns notices about everything that was left out.
 ///
 /// # Errors
 /// A directory cannot be read at all, or `to` cannot be written.

@@ -2,7 +2,7 @@ use std::{io, path::PathBuf};
 
 use host_model::RunId;
 
-/// Why something could not be kept.
+/// An artifact could not be saved.
 #[derive(Debug, thiserror::Error)]
 pub enum ArtifactError {
     /// A directory could not be made.
@@ -40,7 +40,7 @@ pub enum ArtifactError {
         #[source]
         source: io::Error,
     },
-    /// Secrets could not be taken out of what was kept.
+    /// Secrets could not be removed from the artifacts.
     #[error("cannot remove the secrets from {}; delete it", path.display())]
     Scrub {
         /// The path that could not be scrubbed.

@@ -11,7 +11,7 @@ const MAX_LINE: usize = 500;
 /// The head of each table.
 const HEAD: &str = "| Verdict | Scenario | Time | Details |\n| --- | --- | ---: | --- |\n";
 const RATES_HEAD: &str = "| Scenario | Passed (95 % confidence interval) |\n| --- | --- |\n";
-/// Room for telling what was left out.
+/// Room for the line that counts the rows left out.
 const LEFT_OUT_BYTES: usize = 80;
 
 /// Which rows come first, and stay where not all fit.

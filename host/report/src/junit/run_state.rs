@@ -57,7 +57,7 @@ pub(super) struct Lane {
     pub(super) left: Vec<(String, String)>,
 }
 
-/// A trial on its way.
+/// A running trial.
 pub(super) struct Trial {
     id: TrialId,
     attempts: Vec<(u32, Attempt)>,

@@ -25,7 +25,7 @@ impl Tail {
         self.bytes
     }
 
-    /// Takes in what a component reported.
+    /// Adds a component's report.
     pub(super) fn report(&mut self, report: &Report) {
         match report {
             Report::Step { name } => self.push("step", name),
@@ -45,7 +45,7 @@ impl Tail {
         }
     }
 
-    /// Takes in what happened in a session.
+    /// Adds an event of a session.
     pub(super) fn session(&mut self, kind: &SessionEventKind) {
         match kind {
             SessionEventKind::Started { model: None, .. } => self.push("agent", "started"),

@@ -210,7 +210,7 @@ mod tests {
                 "policy.toml:2:10: `abc` is not a digest; write the one that `host inspect \
              PLUGIN` shows: `sha256:` and 64 digits",
             ),
-            ("[scenario.\"a::s\"]", "policy.toml:1:11: `a::s` is one of several `s`: say of which by `plugin`"),
+            ("[scenario.\"a::s\"]", "policy.toml:1:11: `a::s` is one of several scenarios `s`: choose one by `plugin`"),
             (
                 "[grants]\nhttp = [\"example.com\"]",
                 "policy.toml:2:9: `example.com` has no scheme; write \

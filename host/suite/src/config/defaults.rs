@@ -6,7 +6,7 @@ use super::{
 };
 use host_model::{Limits, RetryOverride};
 
-/// What a scenario may use, and when it is retried.
+/// The limits and retries of a scenario.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Defaults {
     pub(super) limits: Limits,

@@ -24,7 +24,7 @@ pub enum ConfigError {
     /// A link points out of the suite.
     #[error(
         "{} is a link, or lies below one, that points outside the suite, to {}; copy its target into {}, or point \
-         lead to a place in that folder",
+         the link to a place in that folder",
         seen_from_here(path),
         seen_from_here(outside_target),
         seen_from_here(suite)

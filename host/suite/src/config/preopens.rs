@@ -17,7 +17,7 @@ use host_model::{Preopen, PreopenSource, text::did_you_mean};
 const MAX_PREOPENS: usize = 100;
 /// Bytes of a directory's name, as of any path.
 const MAX_NAME: usize = 4096;
-/// What `from` names beside folders.
+/// The words of `from` that are not folders.
 const WORDS: [&str; 3] = ["root", "config", "before"];
 
 /// One entry as written.
@@ -43,7 +43,7 @@ pub(super) struct Preopens {
     pub(super) folders: BTreeMap<String, PathBuf>,
 }
 
-/// What is wrong, and the bytes where it stands.
+/// A problem, and its bytes.
 pub(super) type Problem = (Range<usize>, String);
 
 /// Reads `preopens` of the scenario in `folder`. `taken` are names that are given by other means.
@@ -245,10 +245,7 @@ mod tests {
             ("dat", "\"dat\" is not a folder of the scenario; did you mean `data`?"),
             ("data/none", "\"data/none\" is not a folder of the scenario; there are `data/deep`"),
             ("data/dep", "\"data/dep\" is not a folder of the scenario; did you mean `data/deep`?"),
-            (
-                "data/deep/x",
-                "\"data/deep/x\" is not a folder of the scenario; there is none in `data/deep`; make it, or",
-            ),
+            ("data/deep/x", "\"data/deep/x\" is not a folder of the scenario; `data/deep` has no folders; make it, or"),
             ("./dat/", "\"./dat/\" is not a folder of the scenario; did you mean `data`?"),
             ("file", "\"file\" is a file; put it into a folder of the scenario, and name that"),
             ("data/file", "\"data/file\" is a file; name the folder that it is in"),

@@ -240,7 +240,7 @@ impl ScenarioFile {
     }
 }
 
-/// What a scenario's folder has next to its file.
+/// The contents of a scenario's folder other than its file.
 struct FolderParts {
     root: Option<PathBuf>,
     config: Option<PathBuf>,
@@ -376,7 +376,7 @@ mod tests {
     fn tags_arguments_and_environment_are_limited() {
         assert_eq!(oversized(&format!("tags = [{}]", "\"a\",".repeat(MAX_TAGS))), []);
         let tags = oversized(&format!("tags = [{}]", "\"a\",".repeat(MAX_TAGS + 1)));
-        assert_eq!(tags, [("[\"a\",\"".to_owned(), "there are 1001 tags, but at most 1000 are read".to_owned())]);
+        assert_eq!(tags, [("[\"a\",\"".to_owned(), "there are 1001 tags, but at most 1000 are allowed".to_owned())]);
         let half = "x".repeat(MAX_HANDED / 2);
         assert_eq!(oversized(&format!("args = [\"{half}\"]\n[env]\nA = \"b\"")), []);
         let [(place, message)] =

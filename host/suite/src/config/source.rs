@@ -17,7 +17,7 @@ pub struct SourceError {
     pub path: PathBuf,
     /// Line and column, from 1.
     pub position: Option<(usize, usize)>,
-    /// What is wrong and what to do.
+    /// The problem and its fix.
     pub message: String,
     rendered: String,
 }
@@ -92,7 +92,7 @@ impl SourceSpan {
         &self.path
     }
 
-    /// What is wrong here.
+    /// An error at this place.
     #[must_use]
     pub fn error(&self, message: impl Into<String>) -> SourceError {
         SourceError::new(&self.path, &self.text, Some(self.span.clone()), message.into())
@@ -107,7 +107,7 @@ impl fmt::Display for SourceSpan {
     }
 }
 
-/// A file that is being read: what its places are made of.
+/// A file that is being read.
 #[derive(Clone, Debug)]
 pub(super) struct FileText {
     pub(super) path: PathBuf,
@@ -119,7 +119,7 @@ impl FileText {
         SourceSpan::new(&self.path, &self.text, span)
     }
 
-    /// What is wrong at the bytes `span`.
+    /// An error at the bytes `span`.
     pub(super) fn error(&self, span: Range<usize>, message: impl Into<String>) -> SourceError {
         SourceError::new(&self.path, &self.text, Some(span), message.into())
     }
@@ -158,7 +158,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Arc<str>>, ReadError> {
 /// A file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The system does not give it.
+    /// The system refuses to read it.
     #[error("cannot read {}", seen_from_here(path))]
     Io {
         /// The file.
@@ -173,7 +173,7 @@ pub enum ReadError {
         /// The folder.
         path: PathBuf,
     },
-    /// It is no text.
+    /// It is not a text.
     #[error(transparent)]
     Text(SourceError),
 }

@@ -21,7 +21,7 @@ pub const SUITE_FILE: &str = "suite.toml";
 /// Attempts in parallel. Trials wait for agents most of the time, so this does not depend on the number of cores.
 const DEFAULT_JOBS: usize = 16;
 
-/// What `suite.toml` has at its top and no profile has.
+/// The keys at the top of `suite.toml` that no profile has.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(super) struct SuiteFile {

@@ -190,7 +190,7 @@ fn suite_errors_have_a_position_and_help() {
         ("[defaults]\ntimeout = \"0s\"", "2:11: a duration of zero leaves no time; write `90s` or `1h`"),
         (
             "[defaults]\ntimeout = \"99999999999999999999y\"",
-            "2:11: `99999999999999999999y` is longer than any duration can be",
+            "2:11: `99999999999999999999y` is longer than the longest duration",
         ),
         (
             "[defaults]\nmax-memory = \"64 megs\"",
@@ -431,7 +431,7 @@ fn script_errors_have_a_position_and_help() {
         (format!("{AGENT}[[step]]\nsay = \"x\"\n\n[[step]]\nwrite = \"x\""), "6:1: a step with `write` needs `text`"),
         (format!("{AGENT}step = [{{ say = \"x\" }}, {{ write = \"x\" }}]"), "3:24: a step with `write` needs `text`"),
         (format!("{AGENT}step = [[\"x\"]]"), "3:9: expected a table, found a list"),
-        (format!("{AGENT}[[step]]\nfault = \"explode\""), "3:1: `explode` is not a fault;  the faults are `crash`"),
+        (format!("{AGENT}[[step]]\nfault = \"explode\""), "3:1: `explode` is not a fault; the faults are `crash`"),
     ] {
         let problem = Suite::empty().file("scenarios/one/agents/right.toml", &text).problem();
         let expected = format!("scenarios/one/agents/right.toml:{expected}");

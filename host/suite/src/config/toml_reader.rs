@@ -17,14 +17,14 @@ use toml_datetime::de::{DatetimeDeserializer, is_datetime};
 
 use host_model::text::did_you_mean;
 
-/// What is wrong with a file, and at which bytes.
+/// A problem of a file, and its bytes.
 #[derive(Debug)]
 pub(super) struct ReadProblem {
     pub(super) span: Option<Range<usize>>,
     pub(super) kind: ProblemKind,
 }
 
-/// What is wrong with a file.
+/// The kinds of problems.
 #[derive(Debug)]
 pub(super) enum ProblemKind {
     /// A key that no table of this kind has.

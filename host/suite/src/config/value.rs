@@ -31,7 +31,7 @@ pub(super) struct Day(pub(super) Date);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Words(Vec<(String, Option<Range<usize>>)>);
 
-/// What a trial may be tried again after, by its word.
+/// A cause of retries, by its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CauseName(pub(super) RetryCause);
 
@@ -170,7 +170,7 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
-/// What a program can exit with.
+/// An exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ExitCode(pub(super) i32);
 

@@ -36,16 +36,16 @@ fn suites_read_nothing_outside_their_folder() {
         let suite = suite();
         link(&suite, target, name);
         let problem = suite.problem();
-        let begins = format!("{name} is, or lies behind, a link that leads out of the suite, to ");
+        let begins = format!("{name} is a link, or lies below one, that points outside the suite, to ");
         assert!(problem.starts_with(&begins), "{problem}");
-        let ends = "; copy what is there into scenarios, or let the link lead to a place in that folder";
+        let ends = "; copy its target into scenarios, or point the link to a place in that folder";
         assert!(problem.ends_with(ends), "{problem}");
         assert!(!problem.contains("the machine's"), "{problem}");
     }
     let behind = suite();
     link(&behind, "../../outside", "scenarios/.shared/out");
     link(&behind, "../.shared/out/root", "scenarios/one/root");
-    assert!(behind.problem().contains("leads out of the suite, to outside/root;"), "{}", behind.problem());
+    assert!(behind.problem().contains("points outside the suite, to outside/root;"), "{}", behind.problem());
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn suites_behind_links_are_read_only_when_named() {
     };
     for given in [None, Some(".")] {
         let problem = resolve(given).unwrap_err()[0].to_string();
-        assert!(problem.contains("out of the folder that it is in") && problem.contains("`--suite /"), "{problem}");
+        assert!(problem.contains("outside its own folder") && problem.contains("`--suite /"), "{problem}");
     }
     for given in ["scenarios", "../moved/../moved", "../cwd/scenarios"] {
         let found = resolve(Some(given)).map(|settings| settings.scenarios.len());
