@@ -56,7 +56,7 @@ pub fn is_irregular(error: &io::Error) -> bool {
 }
 
 fn open_file(at: impl AsFd, name: impl Arg + Copy, access: OFlags) -> io::Result<(File, Metadata)> {
-    let irregular = || io::Error::new(io::ErrorKind::InvalidInput, "no regular file");
+    let irregular = || io::Error::new(io::ErrorKind::InvalidInput, "not a regular file");
     // Before: opening a device can have an effect. After: something else may be there by then.
     let kind = FileType::from_raw_mode(statat(&at, name, AtFlags::SYMLINK_NOFOLLOW)?.st_mode);
     if !matches!(kind, FileType::RegularFile | FileType::Symlink) {

@@ -21,10 +21,10 @@ pub fn read(path: &Path) -> io::Result<Vec<u8>> {
 /// The same as text.
 ///
 /// # Errors
-/// Those of [`read`]; [`io::ErrorKind::InvalidData`] where it is no UTF-8.
+/// Those of [`read`]; [`io::ErrorKind::InvalidData`] where it is not UTF-8.
 pub fn read_text(path: &Path) -> io::Result<String> {
     let text = String::from_utf8(read(path)?);
-    text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is no UTF-8; save it as UTF-8"))
+    text.map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "it is not UTF-8; save it as UTF-8"))
 }
 
 fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
@@ -38,7 +38,7 @@ fn read_at_most(path: &Path, most: u64) -> io::Result<Vec<u8>> {
 /// The file system's; [`io::ErrorKind::FileTooLarge`] where it has more than `max` bytes.
 pub fn read_bounded(file: File, metadata: &Metadata, max: u64) -> io::Result<Vec<u8>> {
     let too_large = || {
-        let what = format!("it has more than the {max} bytes that are read of such a file; make it smaller");
+        let what = format!("it is larger than the limit of {max} bytes; make it smaller");
         io::Error::new(io::ErrorKind::FileTooLarge, what)
     };
     if metadata.len() > max {
@@ -63,7 +63,7 @@ pub fn open(path: &Path) -> io::Result<(File, Metadata)> {
         if metadata.is_dir() {
             return Err(io::ErrorKind::IsADirectory.into());
         }
-        let what = "it is no regular file but a pipe, a socket or a device; put a file in its place";
+        let what = "it is not a regular file but a pipe, a socket or a device; replace it by a file";
         Err(io::Error::new(io::ErrorKind::InvalidInput, what))
     };
     // Before: opening a device can have an effect. After: something else may be there by then.
@@ -92,7 +92,7 @@ mod tests {
         symlink("pipe", at("link")).unwrap();
         for name in ["pipe", "socket", "zero", "link"] {
             let error = read(&at(name)).unwrap_err().to_string();
-            assert!(error.contains("no regular file") && error.contains("put a file in its place"), "{name}: {error}");
+            assert!(error.contains("not a regular file") && error.contains("replace it by a file"), "{name}: {error}");
         }
         assert_eq!(read(folder.path()).unwrap_err().kind(), io::ErrorKind::IsADirectory);
         assert_eq!(read(&at("none")).unwrap_err().kind(), io::ErrorKind::NotFound);
@@ -105,7 +105,7 @@ mod tests {
         fs::write(&path, "12345").unwrap();
         assert_eq!(read_at_most(&path, 5).unwrap(), b"12345");
         let error = read_at_most(&path, 4).unwrap_err();
-        assert!(error.to_string().contains("more than the 4 bytes"), "{error}");
+        assert!(error.to_string().contains("the limit of 4 bytes"), "{error}");
         File::create(&path).unwrap().set_len(1 << 40).unwrap();
         assert_eq!(read(&path).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
         fs::write(&path, b"\xff").unwrap();

@@ -58,7 +58,7 @@ fn special_v6(address: Ipv6Addr) -> Option<&'static str> {
         // A translator turns it into the IPv4 address at its end.
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => special(IpAddr::V4(embedded(high, low))),
         [0x2002, high, low, ..] => {
-            special_v4(embedded(high, low)).or(Some("a 6to4 address, which a relay of others serves"))
+            special_v4(embedded(high, low)).or(Some("a 6to4 address, which a third-party relay serves"))
         }
         // Teredo, documentation, and others that are assigned to no host.
         [0x2001, 0..=0x1ff, ..] | [0x2001, 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Some("a reserved address"),

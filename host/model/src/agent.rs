@@ -107,7 +107,7 @@ impl AgentSettings {
         }
     }
 
-    /// What cannot be meant; nothing when all is well.
+    /// The problems of these settings.
     #[must_use]
     pub fn problems(&self) -> Vec<AgentProblem> {
         let mut problems = Vec::new();
@@ -117,7 +117,7 @@ impl AgentSettings {
             if RESERVED_VARIABLES.contains(&name.as_str()) {
                 add(key, format!("`{name}` is set by the host, to keep the agent within its attempt; remove it"));
             } else if key == "env" && (name.is_empty() || name.contains(['=', '\0'])) {
-                add(key, format!("`{}` is no name of a variable", name.escape_debug()));
+                add(key, format!("`{}` is not a variable name", name.escape_debug()));
             }
         }
         let named = |name: &String| {
@@ -126,38 +126,37 @@ impl AgentSettings {
         };
         // Not shown: it may be the secret itself.
         if self.credentials.iter().filter_map(Credential::variable).any(|name| !named(name)) {
-            let what =
-                "one of them is no name of a variable; write the name, such as `ANTHROPIC_API_KEY`, and no value";
+            let what = "one entry is not a variable name; write a name such as `ANTHROPIC_API_KEY`, without a value";
             add("credentials", what.to_owned());
         }
         for (name, _) in self.env.iter().filter(|(_, value)| value.contains('\0')) {
-            add("env", format!("the value of `{name}` holds a NUL character, which no variable can"));
+            add("env", format!("the value of `{name}` contains a NUL character, which no variable can"));
         }
         let words = self.args.iter().map(|arg| ("args", arg));
         for (key, word) in words.chain(self.model.iter().map(|model| ("model", model))) {
             if word.contains('\0') {
                 let word = word.escape_debug();
-                add(key, format!("`{word}` holds a NUL character, which no argument of a program can"));
+                add(key, format!("`{word}` contains a NUL character, which no argument can"));
             }
         }
         for credential in &self.credentials {
             if let Credential::File { to, .. } = credential
                 && (to.is_empty() || !is_plain(to))
             {
-                add("credentials", format!("`{}` is no path within the config dir", to.escape_debug()));
+                add("credentials", format!("`{}` is not a path within the config dir", to.escape_debug()));
             }
         }
         if let Some(requirement) = &self.version
             && let Err(error) = version_requirement(requirement)
         {
             let requirement = requirement.escape_debug();
-            add("version", format!("`{requirement}` is no version requirement ({error}); write `>=2.1, <3`"));
+            add("version", format!("`{requirement}` is not a version requirement ({error}); write `>=2.1, <3`"));
         }
         if let Some(provider) = &self.provider {
             self.look_at(provider, &mut add);
         }
         if matches!(self.kind, LaneKind::Command | LaneKind::Acp) && self.command.is_none() {
-            add("kind", format!("a lane of the kind `{}` needs the `command` that it starts", self.kind));
+            add("kind", format!("a lane of kind `{}` needs `command`, the program to start", self.kind));
         }
         problems
     }
@@ -166,11 +165,11 @@ impl AgentSettings {
         let plain = |name: &str| name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'));
         if let Some(name) = provider.name.as_deref().filter(|name| name.is_empty() || !plain(name)) {
             let name = name.escape_debug();
-            add("provider", format!("`{name}` is no name of a provider: use letters, digits, - and _"));
+            add("provider", format!("`{name}` is not a provider name: use letters, digits, - and _"));
         }
         if let (Some(url), None) = (&provider.base_url, provider.port()) {
             let url = url.escape_debug();
-            add("base-url", format!("`{url}` is no base URL; write `https://HOST` or `http://HOST:PORT`"));
+            add("base-url", format!("`{url}` is not a base URL; write `https://HOST` or `http://HOST:PORT`"));
         }
         if let Some(api) = provider.api.as_deref().filter(|api| !APIS.contains(api)) {
             add("api", format!("there is no API `{}`; there are `{}`", api.escape_debug(), APIS.join("`, `")));
@@ -179,7 +178,10 @@ impl AgentSettings {
             let given = self.credentials.iter().filter_map(Credential::variable).chain(self.env.keys());
             if !given.into_iter().any(|name| name == variable) {
                 let variable = variable.escape_debug();
-                add("key-variable", format!("the agent is given no `{variable}`; name it in `credentials` too"));
+                add(
+                    "key-variable",
+                    format!("the agent does not get the variable `{variable}`; name it in `credentials` too"),
+                );
             }
         }
     }
@@ -266,7 +268,7 @@ mod tests {
         settings.provider = Some(Provider { name: Some("a.b".into()), ..Provider::default() });
         let problems = settings.problems();
         let told = [
-            "no value",
+            "without a value",
             "`A=B`",
             "`HOME` is set by the host",
             "`CODEX_HOME`",
@@ -275,7 +277,7 @@ mod tests {
             "`two`",
             "`a.b`",
         ];
-        for word in told.into_iter().chain(["needs the `command`", "no argument"]) {
+        for word in told.into_iter().chain(["needs `command`", "no argument"]) {
             assert!(problems.iter().any(|problem| problem.what.contains(word)), "{word}: {problems:#?}");
         }
         assert_eq!(problems.len(), 10, "{problems:#?}");
@@ -303,7 +305,7 @@ mod tests {
         for url in ["", "api.example", "ftp://x", "http://", "http://x:port", "http://x:99999"] {
             let provider = Provider { base_url: Some(url.into()), ..Provider::default() };
             let settings = AgentSettings { provider: Some(provider), ..AgentSettings::new(LaneKind::Claude) };
-            assert!(settings.problems()[0].what.contains("is no base URL"), "{url}");
+            assert!(settings.problems()[0].what.contains("is not a base URL"), "{url}");
         }
     }
 }

@@ -31,7 +31,7 @@ pub fn version_in(text: &str) -> Option<WrittenVersion> {
 /// A requirement as cargo writes them, whose versions may have leading zeros and the prefix `v`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The problem.
 pub fn version_requirement(text: &str) -> Result<VersionReq, semver::Error> {
     let parts: Vec<String> = text.split(',').map(requirement_part).collect();
     VersionReq::parse(&parts.join(","))

@@ -1,60 +1,21 @@
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// Whether the operating system holds an agent to its [`Confinement`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum ConfinementMode {
-    /// By Landlock, as far as the kernel supports it; the rest is reported.
-    #[default]
-    Landlock,
-    /// By Landlock, and an agent does not start where the kernel cannot hold it to everything.
-    Required,
-    /// Not at all.
-    None,
-}
+use super::words::words;
 
-impl ConfinementMode {
-    /// Every mode.
-    pub const ALL: [Self; 3] = [Self::Landlock, Self::Required, Self::None];
-
-    /// The word that files use.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Landlock => "landlock",
-            Self::Required => "required",
-            Self::None => "none",
-        }
-    }
-}
-
-impl fmt::Display for ConfinementMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A word that is no [`ConfinementMode`].
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownConfinementMode(pub String);
-
-impl fmt::Display for UnknownConfinementMode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let known: Vec<String> = ConfinementMode::ALL.iter().map(|mode| format!("`{mode}`")).collect();
-        write!(f, "`{}` is no way to confine an agent; there are {}", self.0.escape_debug(), known.join(", "))
-    }
-}
-
-impl std::error::Error for UnknownConfinementMode {}
-
-impl FromStr for ConfinementMode {
-    type Err = UnknownConfinementMode;
-
-    fn from_str(word: &str) -> Result<Self, UnknownConfinementMode> {
-        let known = Self::ALL.into_iter().find(|mode| mode.as_str() == word);
-        known.ok_or_else(|| UnknownConfinementMode(word.to_owned()))
+words! {
+    /// Whether the operating system holds an agent to its [`Confinement`].
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum ConfinementMode {
+        /// By Landlock, as far as the kernel supports it; the rest is reported.
+        #[default]
+        Landlock = "landlock",
+        /// By Landlock, and an agent does not start where the kernel cannot hold it to everything.
+        Required = "required",
+        /// Not at all.
+        None = "none",
     }
 }
 
@@ -85,11 +46,11 @@ pub struct ProcessLimits {
     pub address_space: Option<u64>,
 }
 
-/// What an agent, and all that it starts, may use of the machine. Its attempt's own directories and the system's
+/// The parts of the machine that an agent and its processes may use. Its attempt's own directories and the system's
 /// programs and libraries come on top. The default gives nothing more.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confinement {
-    /// Who holds it to this.
+    /// How this is enforced.
     pub mode: ConfinementMode,
     /// Absolute paths of files, devices and directories, with all below, that it may read, run and change.
     pub writable: Vec<PathBuf>,
@@ -101,7 +62,7 @@ pub struct Confinement {
     pub tcp_bind: Ports,
     /// The bounds of its processes, which hold in every mode.
     pub limits: ProcessLimits,
-    /// What it does not even see, where the kernel can be asked for that.
+    /// Directories that are hidden from it, where the kernel supports that.
     pub view: Option<View>,
 }
 
@@ -110,7 +71,7 @@ pub struct Confinement {
 pub struct View {
     /// The directory: the run's workspace.
     pub hidden: PathBuf,
-    /// What of it the agent sees: the attempt's own directories.
+    /// The visible part: the attempt's own directories.
     pub shown: PathBuf,
 }
 
@@ -132,19 +93,5 @@ impl Confinement {
     pub fn with_view(mut self, view: Option<View>) -> Self {
         self.view = view;
         self
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn modes_parse_by_name() {
-        for mode in ConfinementMode::ALL {
-            assert_eq!(mode.as_str().parse(), Ok(mode));
-        }
-        let error = "seccomp".parse::<ConfinementMode>().unwrap_err().to_string();
-        assert!(error.contains("`seccomp`") && error.contains("`landlock`, `required`, `none`"), "{error}");
     }
 }

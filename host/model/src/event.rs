@@ -40,7 +40,7 @@ pub enum EventKind {
         /// The suite, where there is one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         suite: Option<SuiteInfo>,
-        /// What the suite's git repository was at, where there is one.
+        /// The revision of the suite's git repository, if it has one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         revision: Option<Revision>,
         /// The plugins.
@@ -49,7 +49,7 @@ pub enum EventKind {
         lanes: Vec<LaneInfo>,
         /// Every trial of the run, in the order of the plan.
         trials: Vec<TrialInfo>,
-        /// How many attempts may run at once.
+        /// The maximum number of attempts in parallel.
         jobs: usize,
         /// Whether `--no-canary` was given.
         canary_skipped: bool,
@@ -83,7 +83,7 @@ pub enum EventKind {
         trial: TrialId,
         /// From 1.
         attempt: u32,
-        /// What it reported.
+        /// The report.
         report: Report,
     },
     /// An attempt is over: its processes are dead and its directories are gone, unless kept.
@@ -92,7 +92,7 @@ pub enum EventKind {
         trial: TrialId,
         /// From 1.
         attempt: u32,
-        /// What came of it.
+        /// The result.
         record: AttemptRecord,
     },
     /// An attempt will be followed by another.
@@ -114,7 +114,7 @@ pub enum EventKind {
         attempts: u32,
         /// Milliseconds over all attempts.
         duration_ms: u64,
-        /// The judgement.
+        /// The verdict.
         verdict: Verdict,
     },
     /// All canaries of a lane passed (or it has none): its other trials may start.
@@ -122,44 +122,44 @@ pub enum EventKind {
         /// The lane.
         lane: LaneName,
     },
-    /// Faults that speak for a whole lane repeated: nothing more of it starts.
+    /// Faults of the whole lane repeated: no more of its trials start.
     LaneBroken {
         /// The lane.
         lane: LaneName,
-        /// Which faults.
+        /// The faults.
         reason: String,
     },
-    /// The machine was short of something for an attempt: fewer run at once, until it goes well for a while.
+    /// The machine ran short of a resource: fewer attempts run in parallel until they succeed for a while.
     JobsLowered {
-        /// How many attempts may run at once now.
+        /// The maximum number of attempts in parallel from now on.
         jobs: usize,
-        /// What could not be done, in one line.
+        /// The operation that failed, in one line.
         reason: String,
     },
-    /// Enough trials have failed: nothing more starts (`--max-fail`).
+    /// Enough trials have failed: no more trials start (`--max-fail`).
     Halted {
-        /// How many, and the bound.
+        /// Their number, and the limit.
         reason: String,
     },
-    /// The log has grown beyond its bound and is cut from here on: sessions and reports are left out, and findings are
-    /// shortened. Every attempt and every verdict stays. Before the end of the run it comes again, with how many events
-    /// were left out.
+    /// The log has exceeded its limit: from here on, events of sessions and reports are left out, and findings are
+    /// shortened. Attempts and verdicts stay. The event comes again before the end of the run, with the
+    /// number of events that were left out.
     LogCut {
-        /// The bound, and what is left out.
+        /// The limit, and the events that are left out.
         reason: String,
         /// Events that were left out so far.
         left_out: u64,
     },
-    /// Somebody asked what runs (SIGUSR1).
+    /// The status was requested (SIGUSR1).
     Status {
-        /// What runs, in the order of the plan.
+        /// The running trials, in the order of the plan.
         running: Vec<RunningTrial>,
         /// Trials that have not started yet.
         waiting: usize,
         /// Trials that have their verdict.
         finished: usize,
     },
-    /// A signal arrived: nothing more starts.
+    /// A signal arrived: no more trials start.
     Interrupted {
         /// The signal's name.
         signal: String,
@@ -193,7 +193,7 @@ pub struct SuiteInfo {
     pub digest: String,
 }
 
-/// What a git repository was at.
+/// The revision of a git repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Revision {
@@ -204,7 +204,7 @@ pub struct Revision {
     pub modified: Option<bool>,
 }
 
-/// A trial on its way.
+/// A running trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct RunningTrial {
@@ -228,7 +228,7 @@ pub struct LaneInfo {
     pub name: LaneName,
     /// Its kind of agent (`scripted`).
     pub kind: String,
-    /// Its cap, if it has one of its own.
+    /// Its own limit of attempts in parallel, if it has one.
     pub jobs: Option<usize>,
 }
 
@@ -263,7 +263,7 @@ pub struct TrialInfo {
     pub file: Option<PathBuf>,
 }
 
-/// What a component reports while it runs. Mirrors `scenario:host/report`.
+/// A report of a running component. Mirrors `scenario:host/report`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Report {
@@ -281,12 +281,12 @@ pub enum Report {
     Metric {
         /// Its name.
         name: String,
-        /// Its value; `null` in JSON when it is no finite number.
+        /// Its value; `null` in JSON when it is not a finite number.
         value: Option<f64>,
         /// Its unit.
         unit: String,
     },
-    /// A file was kept with the artifacts.
+    /// A file was saved with the artifacts.
     Attachment {
         /// Its file name.
         name: String,
@@ -297,27 +297,27 @@ pub enum Report {
     },
     /// The host cut something that the component or the agent sent too much of.
     Cut {
-        /// What was cut, and where the bound is.
+        /// The part that was cut, and the limit.
         what: String,
     },
     /// The host could not end or remove something of the attempt.
     Left {
-        /// What is left, and what to do.
+        /// The leftovers, and how to remove them.
         what: String,
     },
-    /// The operating system does not hold the agent to all that its lane asks for.
+    /// The operating system does not enforce all of the lane's confinement.
     Unconfined {
-        /// Why, and what is open.
+        /// The reason, and the access that remains.
         what: String,
     },
-    /// The component tried to use what was not granted.
+    /// The component tried to use an API that was not granted.
     Denied {
-        /// What it tried.
+        /// The attempted access.
         what: String,
     },
 }
 
-/// What came of one attempt.
+/// The result of one attempt.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct AttemptRecord {
@@ -326,7 +326,7 @@ pub struct AttemptRecord {
     pub outcome: Outcome,
     /// Wall clock in milliseconds, set-up and clean-up included.
     pub duration_ms: u64,
-    /// What its sessions used, added up.
+    /// The usage of its sessions, added up.
     #[serde(default, skip_serializing_if = "Usage::is_unknown")]
     pub usage: Usage,
     /// Its artifact folder, relative to the run directory; `None` when there was nothing to keep.
@@ -348,11 +348,11 @@ pub struct RunSummary {
     pub verdicts: VerdictCounts,
     /// Wall clock of the run in milliseconds.
     pub wall_ms: u64,
-    /// Sum of all trials' durations: what one after another would have taken.
+    /// Sum of all trials' durations, as if they had run one after another.
     pub serial_ms: u64,
     /// The longest trial.
     pub longest: Option<(ScenarioId, u64)>,
-    /// What all sessions used.
+    /// The usage of all sessions.
     pub usage: Usage,
     /// How often each scenario passed in each lane, with `--repeat-each`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -4,58 +4,46 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Shortage;
+use super::words::words;
 
-/// What kind of infrastructure fault ended an attempt. The host alone assigns it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum FaultClass {
-    /// The agent could not start or was refused: binary, login, model.
-    Launch,
-    /// The provider's back-off outlasted its bound.
-    Overload,
-    /// The agent was silent longer than `idle-timeout`, or made no progress for longer than `no-progress-timeout`.
-    Idle,
-    /// The attempt took longer than `timeout`.
-    Timeout,
-    /// The agent died.
-    Crash,
-    /// The component trapped.
-    Trap,
-    /// The component used what was not granted.
-    Denied,
-    /// Memory, tables, instances, output or disk ran over their bound.
-    Limit,
-    /// The agent or the component broke the contract.
-    Protocol,
-    /// The machine ran short of descriptors, processes, memory or room. Nothing was judged by it.
-    Resources,
-    /// The host's own fault.
-    Internal,
+words! {
+    /// The kind of infrastructure fault that ended an attempt. Only the host assigns it.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum FaultClass {
+        /// The agent could not start or was refused: binary, login, model.
+        Launch = "launch",
+        /// The provider's back-off exceeded `backoff-timeout`.
+        Overload = "overload",
+        /// The agent was silent longer than `idle-timeout`, or made no progress for longer than `no-progress-timeout`.
+        Idle = "idle",
+        /// The attempt took longer than `timeout`.
+        Timeout = "timeout",
+        /// The agent died.
+        Crash = "crash",
+        /// The component trapped.
+        Trap = "trap",
+        /// The component used an API that was not granted.
+        Denied = "denied",
+        /// Memory, tables, instances, output or disk exceeded their limit.
+        Limit = "limit",
+        /// The agent or the component broke the contract.
+        Protocol = "protocol",
+        /// The machine ran out of descriptors, processes, memory or disk space. Nothing was judged.
+        Resources = "resources",
+        /// The host's own fault.
+        Internal = "internal",
+    }
 }
 
 impl FaultClass {
-    /// Every class.
-    pub const ALL: [Self; 11] = [
-        Self::Launch,
-        Self::Overload,
-        Self::Idle,
-        Self::Timeout,
-        Self::Crash,
-        Self::Trap,
-        Self::Denied,
-        Self::Limit,
-        Self::Protocol,
-        Self::Resources,
-        Self::Internal,
-    ];
-
     /// Whether it speaks for the whole lane: any other trial there would likely end the same way.
     #[must_use]
     pub fn is_lane_wide(self) -> bool {
         matches!(self, Self::Launch | Self::Overload)
     }
 
-    /// Whether it comes from what is tested, each time anew: such a fault can be expected. The others come from the
+    /// Whether the tested code causes it every time: such a fault can be expected. The others come from the
     /// provider, the machine or the host, and say nothing about the scenario.
     #[must_use]
     pub fn is_deterministic(self) -> bool {
@@ -64,38 +52,14 @@ impl FaultClass {
             Self::Launch | Self::Overload | Self::Idle | Self::Resources | Self::Internal => false,
         }
     }
-
-    /// The word that files, reports and flags use.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Launch => "launch",
-            Self::Overload => "overload",
-            Self::Idle => "idle",
-            Self::Timeout => "timeout",
-            Self::Crash => "crash",
-            Self::Trap => "trap",
-            Self::Denied => "denied",
-            Self::Limit => "limit",
-            Self::Protocol => "protocol",
-            Self::Resources => "resources",
-            Self::Internal => "internal",
-        }
-    }
 }
 
-impl fmt::Display for FaultClass {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// An infrastructure fault: its class, and what happened for a person.
+/// An infrastructure fault: its class, and a message for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Fault {
     /// The class; retries and exit codes are keyed on it.
     pub class: FaultClass,
-    /// What happened, bounded, possibly of several lines.
+    /// The message, bounded, possibly of several lines.
     pub message: String,
 }
 

@@ -1,7 +1,7 @@
 mod sockets;
 
 use core::net::IpAddr;
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt};
 
 use serde::{Deserialize, Serialize};
 
@@ -9,54 +9,35 @@ use super::{
     address::special,
     listen::ListenTarget,
     target::{HostPattern, HttpTarget, Scheme, SocketTarget},
+    words::words,
 };
 
 pub use sockets::SocketGrants;
 
-/// A capability that a scenario may be given. What is not granted is denied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Grant {
-    /// Sessions with the lane's agent.
-    Session,
-    /// HTTP requests to named hosts.
-    Http,
-    /// TCP connections to named hosts.
-    Tcp,
-    /// Datagrams to and from named hosts.
-    Udp,
-    /// Sockets that listen on loopback addresses.
-    Listen,
-    /// Variables of the host's environment.
-    Env,
-    /// Clocks and random numbers that are the same every time.
-    Deterministic,
+words! {
+    /// A capability that a scenario may request. Without a grant, it is denied.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum Grant {
+        /// Sessions with the lane's agent.
+        Session = "session",
+        /// HTTP requests to named hosts.
+        Http = "http",
+        /// TCP connections to named hosts.
+        Tcp = "tcp",
+        /// Datagrams to and from named hosts.
+        Udp = "udp",
+        /// Sockets that listen on loopback addresses.
+        Listen = "listen",
+        /// Variables of the host's environment.
+        Env = "env",
+        /// Clocks and random numbers that are the same every time.
+        Deterministic = "deterministic",
+    }
 }
 
-/// A name that is no grant of this host.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UnknownGrant(pub String);
-
 impl Grant {
-    /// Every grant that this host knows.
-    pub const ALL: [Self; 7] =
-        [Self::Session, Self::Http, Self::Tcp, Self::Udp, Self::Listen, Self::Env, Self::Deterministic];
-
-    /// The word that files and components use.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Session => "session",
-            Self::Http => "http",
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::Listen => "listen",
-            Self::Env => "env",
-            Self::Deterministic => "deterministic",
-        }
-    }
-
-    /// What to write under `[grants]` to give it, with an example where only its reader knows the value.
+    /// The line under `[grants]` that gives it, with an example value.
     #[must_use]
     pub fn example(self) -> &'static str {
         match self {
@@ -68,20 +49,6 @@ impl Grant {
             Self::Env => "env = [\"NAME\"]",
             Self::Deterministic => "deterministic = true",
         }
-    }
-}
-
-impl fmt::Display for Grant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Grant {
-    type Err = UnknownGrant;
-
-    fn from_str(name: &str) -> Result<Self, UnknownGrant> {
-        Self::ALL.into_iter().find(|grant| grant.as_str() == name).ok_or_else(|| UnknownGrant(name.to_owned()))
     }
 }
 
@@ -104,7 +71,7 @@ pub struct Grants {
     pub deterministic: Option<u64>,
 }
 
-/// A target of HTTP requests, and what the host adds to those.
+/// A target of HTTP requests, and the header that the host adds.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct HttpGrant {
     /// Where they may go.

@@ -59,7 +59,7 @@ impl fmt::Display for BadName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "`{}` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit",
+            "`{}` is not a valid name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit",
             self.name.escape_debug()
         )
     }

@@ -24,20 +24,21 @@ mod shortage;
 mod target;
 pub mod text;
 mod verdict;
+mod words;
 
 pub use address::special;
 pub use agent::{AgentProblem, AgentSettings, Credential, Provider, RESERVED_VARIABLES};
 pub use agent_version::{WrittenVersion, version_in, version_requirement};
-pub use confinement::{Confinement, ConfinementMode, Ports, ProcessLimits, UnknownConfinementMode, View};
+pub use confinement::{Confinement, ConfinementMode, Ports, ProcessLimits, View};
 pub use event::{
     AttemptRecord, Canary, Event, EventKind, LaneInfo, PassRate, PluginInfo, Report, Revision, RunSummary,
     RunningTrial, SCHEMA_VERSION, SuiteInfo, TrialInfo, VerdictCounts,
 };
 pub use exit_code::ExitCode;
 pub use fault::{Fault, FaultClass};
-pub use grant::{Grant, GrantItem, Grants, HttpGrant, SecretHeader, SocketGrants, UnknownGrant, policy_section};
+pub use grant::{Grant, GrantItem, Grants, HttpGrant, SecretHeader, SocketGrants, policy_section};
 pub use id::{BadName, LaneName, RunId, ScenarioId, TrialId, check_name};
-pub use lane::{LaneKind, UnknownLaneKind};
+pub use lane::LaneKind;
 pub use limits::{CompileLimits, Limits};
 pub use listen::ListenTarget;
 pub use policy::{

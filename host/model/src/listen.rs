@@ -42,13 +42,13 @@ impl FromStr for ListenTarget {
         });
         let Some(address) = read else {
             return Err(BadTarget::new(format!(
-                "`{shown}` is no address with a port; write `127.0.0.1:0` or `[::1]:0`, where 0 stands for a port that the \
+                "`{shown}` is not an address with a port; write `127.0.0.1:0` or `[::1]:0`, where 0 stands for a port that the \
                  system chooses"
             )));
         };
         Self::asked(address).ok_or_else(|| {
             BadTarget::new(format!(
-                "`{shown}` is no loopback address, and nobody is granted to listen for other machines; write \
+                "`{shown}` is not a loopback address, and listening for other machines is never granted; write \
                  `127.0.0.1:{port}` or `[::1]:{port}`",
                 port = address.port()
             ))
@@ -87,16 +87,16 @@ mod tests {
     #[test]
     fn only_loopback_addresses_can_be_listened_on() {
         for (written, part) in [
-            ("0.0.0.0:0", "no loopback address"),
+            ("0.0.0.0:0", "is not a loopback address"),
             ("[::]:80", "write `127.0.0.1:80` or `[::1]:80`"),
-            ("192.168.0.1:0", "no loopback address"),
-            ("localhost:0", "no address with a port"),
-            ("127.0.0.1", "no address with a port"),
-            ("127.1:0", "no address with a port"),
-            ("::1:0", "no address with a port"),
-            ("[::1%1]:0", "no address with a port"),
-            ("127.0.0.1:*", "no address with a port"),
-            ("http://127.0.0.1:80", "no address with a port"),
+            ("192.168.0.1:0", "is not a loopback address"),
+            ("localhost:0", "is not an address with a port"),
+            ("127.0.0.1", "is not an address with a port"),
+            ("127.1:0", "is not an address with a port"),
+            ("::1:0", "is not an address with a port"),
+            ("[::1%1]:0", "is not an address with a port"),
+            ("127.0.0.1:*", "is not an address with a port"),
+            ("http://127.0.0.1:80", "is not an address with a port"),
         ] {
             let problem = read(written).unwrap_err();
             assert!(problem.contains(part), "{written}: {problem}");

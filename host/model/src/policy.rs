@@ -6,6 +6,7 @@ use jiff::civil::Date;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::words::words;
 use super::{FaultClass, LaneName, Outcome};
 
 /// An outcome after which a trial may be retried.
@@ -56,7 +57,7 @@ impl fmt::Display for RetryCause {
 impl fmt::Display for UnknownRetryCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known: Vec<String> = RetryCause::all().map(|cause| format!("`{cause}`")).collect();
-        write!(f, "nothing ends as `{}`; known are {}", self.0.escape_debug(), known.join(", "))
+        write!(f, "unknown retry cause `{}`; the known ones are {}", self.0.escape_debug(), known.join(", "))
     }
 }
 
@@ -132,45 +133,33 @@ impl RetryOverride {
     }
 }
 
-/// What a verdict that is neither a plain pass nor a plain failure counts as, for the exit code and for `--max-fail`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum CountsAs {
-    /// As a pass: it is told, and nothing more.
-    #[default]
-    Pass,
-    /// As a failure.
-    Fail,
-}
-
-impl CountsAs {
-    /// Both.
-    pub const ALL: [Self; 2] = [Self::Pass, Self::Fail];
-
-    /// The word that files and flags use.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Pass => "pass",
-            Self::Fail => "fail",
-        }
+words! {
+    /// What a verdict that is neither a plain pass nor a plain failure counts as, for the exit code and for `--max-fail`.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+    #[serde(rename_all = "kebab-case")]
+    pub enum CountsAs {
+        /// As a pass: it is reported, and nothing more.
+        #[default]
+        Pass = "pass",
+        /// As a failure.
+        Fail = "fail",
     }
 }
 
-/// `[[expect-fail]]`: clauses that are known not to hold, or faults that are known to come.
+/// `[[expect-fail]]`: clauses that are known to fail, or faults that are known to happen.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct ExpectedFailure {
     /// The lanes in which this holds; all when empty.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lanes: Vec<LaneName>,
-    /// The finding codes that may come; empty where only faults are expected.
+    /// The expected finding codes; empty where only faults are expected.
     #[serde(default)]
     pub findings: BTreeSet<String>,
-    /// The classes of fault that may come, each of them deterministic.
+    /// The expected classes of faults, all of them deterministic.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub classes: BTreeSet<FaultClass>,
-    /// Who looks after it.
+    /// Its owner.
     pub owner: String,
     /// Why it is accepted for now.
     pub reason: String,
@@ -186,7 +175,7 @@ impl ExpectedFailure {
     }
 
     /// The accepted codes, then the accepted classes.
-    pub fn told(&self) -> impl Iterator<Item = &str> {
+    pub fn codes(&self) -> impl Iterator<Item = &str> {
         self.findings.iter().map(String::as_str).chain(self.classes.iter().map(|class| class.as_str()))
     }
 
@@ -222,7 +211,7 @@ pub const MAX_REPETITIONS: u32 = 10_000;
 /// The most attempts in parallel: more would come close to the kernel's limit on memory mappings.
 pub const MAX_JOBS: usize = 5_000;
 
-/// The number of trials in a row that end as faults of their whole lane, after which nothing more of it starts, unless
+/// The number of trials in a row that end as faults of their whole lane, after which no more of its trials start, unless
 /// the lane sets another.
 pub const DEFAULT_BREAKER: u32 = 3;
 

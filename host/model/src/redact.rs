@@ -11,7 +11,7 @@ use super::{AttemptRecord, Fault, Finding, Outcome, Report, SessionEventKind};
 /// Shorter values are not replaced: they stand in too many places where they are no secret.
 pub const SHORTEST_SECRET: usize = 8;
 
-/// What stands in the place of a secret.
+/// The replacement of a secret.
 const MARK: &str = "***";
 
 /// Replaces secrets by `***`.
@@ -86,7 +86,7 @@ impl Redactor {
         Self::new(redactors.into_iter().flat_map(|it| it.secrets().to_vec()))
     }
 
-    /// What it replaces, for who must tell others to.
+    /// The secrets, for those who must pass them on.
     #[must_use]
     pub fn secrets(&self) -> &[String] {
         self.0.as_ref().map_or(&[], |patterns| &patterns.secrets)
@@ -201,7 +201,7 @@ impl Redactor {
         fault
     }
 
-    /// What a component reports without secrets.
+    /// A component's report without secrets.
     #[must_use]
     pub fn report(&self, mut report: Report) -> Report {
         match &mut report {
@@ -222,7 +222,7 @@ impl Redactor {
         report
     }
 
-    /// What came of an attempt without secrets.
+    /// The result of an attempt without secrets.
     #[must_use]
     pub fn record(&self, mut record: AttemptRecord) -> AttemptRecord {
         match &mut record.outcome {

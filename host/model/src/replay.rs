@@ -38,7 +38,7 @@ pub enum ReplayStep {
         stop_reason: String,
         /// Turns of the conversation.
         turns: u32,
-        /// What the whole session used.
+        /// The usage of the whole session.
         usage: Usage,
         /// Milliseconds from start to conclusion.
         duration_ms: u64,

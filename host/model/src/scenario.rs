@@ -21,11 +21,11 @@ pub struct Scenario {
     pub tags: Vec<String>,
     /// The clauses of its grader; empty when its plugin declares none.
     pub clauses: Vec<Clause>,
-    /// What it is given.
+    /// Its grants.
     pub grants: Grants,
     /// Whether it cannot do without a session.
     pub needs_session: bool,
-    /// What it needs or asks for beyond its grants: it cannot run.
+    /// Grants that it needs or requests but does not have: it cannot run.
     pub ungranted: Vec<Ungranted>,
     /// Its bounds.
     pub limits: Limits,
@@ -37,7 +37,7 @@ pub struct Scenario {
     pub file: Option<PathBuf>,
     /// How it is called.
     pub shape: ScenarioShape,
-    /// What its root and config dir start with.
+    /// The initial content of its root and config dir.
     pub fixture: Fixture,
     /// A folder of programs that come before all others in the agent's `PATH`.
     pub bin: Option<PathBuf>,
@@ -67,7 +67,7 @@ pub struct DeclaredScenario {
 pub struct Ungranted {
     /// The grant.
     pub grant: Grant,
-    /// What is wrong and what to do, for a person.
+    /// The problem and its fix, for people.
     pub problem: String,
 }
 
@@ -80,7 +80,7 @@ pub enum ScenarioShape {
     Command(Box<CommandSpec>),
 }
 
-/// What a plain command is given and what is expected of it.
+/// The input of a plain command, and the expected result.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CommandSpec {
     /// The program's name, which is its first argument: the name of its file.
@@ -89,13 +89,13 @@ pub struct CommandSpec {
     pub args: Vec<String>,
     /// Its whole environment, in the order of the file.
     pub env: Vec<(String, String)>,
-    /// What it reads from stdin; empty by default.
+    /// Its stdin; empty by default.
     pub stdin: Vec<u8>,
     /// Its directories in their order, in place of the default ones.
     pub preopens: Option<Vec<Preopen>>,
     /// A session that the host drives before it starts the command.
     pub session: Option<SessionPrompt>,
-    /// What is expected, in place of exit code 0 for pass and 77 for skip.
+    /// The expected result, in place of exit code 0 for pass and 77 for skip.
     pub expect: Option<Expectation>,
 }
 
@@ -110,7 +110,7 @@ pub struct Preopen {
     pub read_only: bool,
 }
 
-/// What a preopen is.
+/// The source of a preopen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PreopenSource {
     /// The attempt's root.
@@ -142,14 +142,14 @@ pub struct SessionPrompt {
     pub prompt: String,
 }
 
-/// What is expected of a plain command. Every clause that is present must hold.
+/// The expected result of a plain command. Every clause that is present must hold.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Expectation {
     /// The exit code; 0 when absent.
     pub exit_code: Option<i32>,
-    /// What stdout must be.
+    /// The expected stdout.
     pub stdout: Option<TextMatch>,
-    /// What stderr must be.
+    /// The expected stderr.
     pub stderr: Option<TextMatch>,
 }
 
@@ -162,7 +162,7 @@ pub enum TextMatch {
     Contains(String),
 }
 
-/// What an attempt's directories start with.
+/// The initial content of an attempt's directories.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Fixture {
     /// Copied to the root.
@@ -184,7 +184,7 @@ pub struct ScriptedAgent {
     pub script: Script,
 }
 
-/// What the plan must know of a plugin.
+/// The properties of a plugin that the plan needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PluginFacts {
     /// Its place in the run's list.
@@ -197,11 +197,11 @@ pub struct PluginFacts {
     pub canonical: PathBuf,
     /// SHA-256 of its file, in hexadecimal digits.
     pub digest: String,
-    /// What it contains.
+    /// Its content.
     pub declared: Declared,
 }
 
-/// What a plugin contains.
+/// The content of a plugin.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Declared {
     /// The scenarios that it lists.

@@ -10,11 +10,11 @@ use super::{FaultClass, Usage};
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Script {
-    /// One sentence: what this agent does right or wrong.
+    /// One sentence on what this agent does right or wrong.
     pub summary: String,
     /// The verdict that a trial with it must get.
     pub expect: ScriptExpectation,
-    /// What it does, in order. `await-message` parts the turns.
+    /// Its steps, in order. `await-message` parts the turns.
     #[serde(default, rename = "step")]
     pub steps: Vec<Step>,
 }
@@ -57,7 +57,7 @@ pub enum Step {
     Append {
         /// Relative to the root.
         path: String,
-        /// What is added.
+        /// The text to append.
         text: String,
     },
     /// `replace = PATH`, `from = TEXT`, `to = TEXT`: replaces the one place where `from` stands.
@@ -66,7 +66,7 @@ pub enum Step {
         path: String,
         /// Must be found exactly once.
         from: String,
-        /// What stands there afterwards.
+        /// The new text.
         to: String,
     },
     /// `sleep = "800ms"`: stands for the model's time.
@@ -75,14 +75,14 @@ pub enum Step {
     Dispatch {
         /// The worker's name.
         worker: String,
-        /// What it is asked to do.
+        /// Its task.
         task: String,
     },
-    /// `message-worker = WORKER`, `text = TEXT`: a tool call that tells a worker more.
+    /// `message-worker = WORKER`, `text = TEXT`: a tool call that sends a worker a message.
     MessageWorker {
         /// The worker's name.
         worker: String,
-        /// What it is told.
+        /// The message.
         text: String,
     },
     /// `tool = NAME`, `input = {…}`, `output = TEXT`, `is-error = BOOL`: a tool call without an effect.
@@ -96,9 +96,9 @@ pub enum Step {
         /// Whether the answer is an error.
         is_error: bool,
     },
-    /// `usage = { input-tokens = 1, … }`: what was used so far.
+    /// `usage = { input-tokens = 1, … }`: the usage so far.
     Usage(Usage),
-    /// `back-off = REASON`, `delay = "100ms"`: tells of a provider's back-off and waits that long.
+    /// `back-off = REASON`, `delay = "100ms"`: reports a provider's back-off and waits that long.
     BackOff {
         /// The provider's words.
         reason: String,
@@ -116,9 +116,9 @@ pub enum Step {
 /// A way in which a scripted agent breaks.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ScriptedFault {
-    /// `crash`: ends at once with exit code 70 and no conclusion; with `text` on stderr if given.
+    /// `crash`: exits immediately with code 70 and no conclusion; with `text` on stderr if given.
     Crash {
-        /// What it prints to stderr before.
+        /// Its stderr before the exit.
         text: String,
     },
     /// `kill`: ends by SIGKILL of its own.
@@ -143,7 +143,7 @@ pub enum ScriptedFault {
     },
     /// `half-line`: half of an event without its end of line, then exit code 0.
     HalfLine,
-    /// `invalid-utf8`: a line that is no UTF-8.
+    /// `invalid-utf8`: a line that is not UTF-8.
     InvalidUtf8,
     /// `huge-line`: one line of `bytes` bytes.
     HugeLine {
@@ -292,7 +292,7 @@ impl StepTable {
             }
             "ignore-sigterm" => ScriptedFault::IgnoreSigterm,
             "daemon" => ScriptedFault::Daemon,
-            _ => return Err(format!("`{kind}` is no fault; the faults are {FAULTS}")),
+            _ => return Err(format!("`{kind}` is not a fault; the faults are {FAULTS}")),
         })
     }
 
@@ -324,7 +324,7 @@ fn required<T>(value: Option<T>, action: &str, key: &str) -> Result<T, String> {
 
 fn duration(key: &str, text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text)
-        .map_err(|error| format!("`{key} = \"{text}\"` is no duration ({error}): write `800ms` or `2s`"))
+        .map_err(|error| format!("`{key} = \"{text}\"` is not a duration ({error}): write `800ms` or `2s`"))
 }
 
 #[cfg(test)]
@@ -356,8 +356,8 @@ mod tests {
             ("[[step]]\nsay = \"x\"\nshell = \"y\"", "has `say` and `shell`"),
             ("[[step]]\nsay = \"x\"\ntext = \"y\"", "`text` does not belong to a step with `say`"),
             ("[[step]]\nwrite = \"x\"", "needs `text`"),
-            ("[[step]]\nsleep = \"soon\"", "is no duration"),
-            ("[[step]]\nfault = \"explode\"", "is no fault"),
+            ("[[step]]\nsleep = \"soon\"", "is not a duration"),
+            ("[[step]]\nfault = \"explode\"", "is not a fault"),
             ("[[step]]\nsays = \"x\"", "unknown field `says`"),
         ] {
             let error = parse(step).unwrap_err();

@@ -3,7 +3,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What a session has used. `None` means that the agent did not say: unknown is never zero.
+/// The usage of a session. `None` means that the agent did not report it: unknown is never zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Usage {
@@ -46,7 +46,7 @@ impl Usage {
     }
 }
 
-/// The provider told the agent to wait.
+/// The provider asked the agent to wait.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct BackOff {
@@ -58,11 +58,11 @@ pub struct BackOff {
     pub reason: String,
 }
 
-/// What happened in a session, in terms that hold for every lane. Mirrors `scenario:host/agent`.
+/// An event of a session, in the same terms for every lane. Mirrors `scenario:host/agent`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum SessionEventKind {
-    /// The agent is up.
+    /// The agent started.
     Started {
         /// The agent's own name for the session.
         session_id: String,
@@ -83,18 +83,18 @@ pub enum SessionEventKind {
         /// The arguments.
         input: serde_json::Value,
     },
-    /// A tool answered.
+    /// A tool returned.
     ToolResult {
         /// The call that it answers.
         id: String,
         /// Whether the tool reported an error.
         is_error: bool,
-        /// What it answered, as text.
+        /// Its result, as text.
         output: String,
     },
-    /// What has been used so far; each replaces the one before.
+    /// The usage so far; each event replaces the one before.
     Usage(Usage),
-    /// The provider told the agent to wait.
+    /// The provider asked the agent to wait.
     BackOff(BackOff),
     /// A line without a meaning common to all lanes, as received (lossily decoded, bounded).
     Raw {
@@ -123,7 +123,7 @@ pub struct Conclusion {
     pub stop_reason: String,
     /// The first prompt and every message sent after it.
     pub turns: u32,
-    /// What the whole session used.
+    /// The usage of the whole session.
     pub usage: Usage,
     /// From start to conclusion.
     pub duration: Duration,

@@ -66,7 +66,7 @@ pub struct SocketTarget {
     pub port: u16,
 }
 
-/// A text is no target: what is wrong with it and what to write.
+/// An invalid target, with a hint.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct BadTarget(String);
@@ -82,11 +82,11 @@ impl HostPattern {
     /// A host as a URL has it: a name, an IPv4 address, or an IPv6 address in brackets. No pattern.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The problem.
     pub fn host(text: &str) -> Result<Self, BadTarget> {
         if let Some(inner) = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
             let address: Ipv6Addr =
-                inner.parse().map_err(|_| bad(format!("`{}` is no IPv6 address", text.escape_debug())))?;
+                inner.parse().map_err(|_| bad(format!("`{}` is not an IPv6 address", text.escape_debug())))?;
             return Ok(Self::Address(IpAddr::V6(address).to_canonical()));
         }
         if let Ok(address) = text.parse() {
@@ -146,7 +146,7 @@ fn name(text: &str) -> Result<String, BadTarget> {
     let shown = text.escape_debug();
     let name = text.strip_suffix('.').unwrap_or(text).to_ascii_lowercase();
     if !name.is_ascii() {
-        return Err(bad(format!("`{shown}` is no host name; write it as the DNS has it (`xn--…`)")));
+        return Err(bad(format!("`{shown}` is not a host name; write it as the DNS has it (`xn--…`)")));
     }
     if name.contains('*') {
         return Err(bad(format!("`{shown}`: a `*` stands for whole labels, at the beginning: `*.example.com`")));
@@ -156,12 +156,12 @@ fn name(text: &str) -> Result<String, BadTarget> {
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
     };
     if name.len() > 253 || !name.split('.').all(is_label) {
-        return Err(bad(format!("`{shown}` is no host name")));
+        return Err(bad(format!("`{shown}` is not a host name")));
     }
     // Resolvers take these for IPv4 addresses in octal, hexadecimal, or with parts left out.
     let last = name.rsplit('.').next().unwrap_or_default();
     if last.bytes().all(|byte| byte.is_ascii_digit()) || last.starts_with("0x") {
-        return Err(bad(format!("`{shown}` is no host name; write an IPv4 address as four numbers")));
+        return Err(bad(format!("`{shown}` is not a host name; write an IPv4 address as four numbers")));
     }
     Ok(name)
 }
@@ -181,7 +181,7 @@ impl HttpTarget {
     /// What a request asks for: no pattern. `authority` is host and port.
     ///
     /// # Errors
-    /// What is wrong with it.
+    /// The problem.
     pub fn asked(scheme: Scheme, authority: &str) -> Result<Self, BadTarget> {
         let (host, port) = split_port(authority)?;
         Ok(Self { scheme, host: HostPattern::host(host)?, port: port.unwrap_or(scheme.default_port()) })
@@ -207,16 +207,16 @@ impl FromStr for HttpTarget {
             "https" => Scheme::Https,
             other => {
                 let other = other.escape_debug();
-                return Err(bad(format!("`{other}` is no scheme that can be granted; write `https` or `http`")));
+                return Err(bad(format!("`{other}` is not a scheme that can be granted; write `https` or `http`")));
             }
         };
         let rest = rest.strip_suffix('/').unwrap_or(rest);
         if rest.contains(['/', '?', '#']) {
-            return Err(bad(format!("`{shown}`: a grant names scheme, host and port; leave the path out")));
+            return Err(bad(format!("`{shown}`: a grant names a scheme, a host and a port; remove the path")));
         }
         if rest.contains('@') {
             return Err(bad(format!(
-                "`{shown}`: a grant names scheme, host and port; have the host add a secret with `header`"
+                "`{shown}`: a grant names a scheme, a host and a port; add a secret with `header`"
             )));
         }
         let (host, port) = split_port(rest)?;
@@ -257,7 +257,7 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), BadTarget> {
         Some(end) => text[end..].find(':').map(|colon| end + colon),
         None if text.matches(':').count() > 1 => {
             let shown = text.escape_debug();
-            return Err(bad(format!("`{shown}`: an IPv6 address stands in brackets, as in `[::1]:8080`")));
+            return Err(bad(format!("`{shown}`: write an IPv6 address in brackets, as in `[::1]:8080`")));
         }
         None => text.find(':'),
     };
@@ -266,7 +266,7 @@ fn split_port(text: &str) -> Result<(&str, Option<u16>), BadTarget> {
     let number =
         Some(port).filter(|port| port.bytes().all(|byte| byte.is_ascii_digit())).and_then(|it| it.parse().ok());
     match number {
-        Some(0) | None => Err(bad(format!("`{}` is no port; write a number from 1 to 65535", port.escape_debug()))),
+        Some(0) | None => Err(bad(format!("`{}` is not a port; write a number from 1 to 65535", port.escape_debug()))),
         Some(port) => Ok((host, Some(port))),
     }
 }
@@ -312,13 +312,13 @@ mod tests {
     fn ambiguous_targets_are_refused() {
         for (written, part) in [
             ("api.example.com", "has no scheme; write `https://api.example.com`"),
-            ("ftp://a.example", "`ftp` is no scheme"),
-            ("https://a.example/v1", "leave the path out"),
-            ("https://a.example?q", "leave the path out"),
+            ("ftp://a.example", "`ftp` is not a scheme"),
+            ("https://a.example/v1", "remove the path"),
+            ("https://a.example?q", "remove the path"),
             ("https://user@a.example", "with `header`"),
-            ("https://", "is no host name"),
-            ("https://a..b", "is no host name"),
-            ("https://a b", "is no host name"),
+            ("https://", "is not a host name"),
+            ("https://a..b", "is not a host name"),
+            ("https://a b", "is not a host name"),
             ("https://*", "whole labels"),
             ("https://a.*.example.com", "whole labels"),
             ("https://*.com", "too wide"),
@@ -327,12 +327,12 @@ mod tests {
             ("https://0x7f.0x1", "four numbers"),
             ("https://127.0.0.1.", "four numbers"),
             ("https://bücher.example", "xn--"),
-            ("https://a.example:0", "is no port"),
-            ("https://a.example:+80", "is no port"),
-            ("https://a.example:", "is no port"),
-            ("https://a.example:99999", "is no port"),
+            ("https://a.example:0", "is not a port"),
+            ("https://a.example:+80", "is not a port"),
+            ("https://a.example:", "is not a port"),
+            ("https://a.example:99999", "is not a port"),
             ("https://::1", "in brackets"),
-            ("https://[fe80::1%eth0]", "is no IPv6 address"),
+            ("https://[fe80::1%eth0]", "is not an IPv6 address"),
         ] {
             assert!(problem(written).contains(part), "{written}: {}", problem(written));
         }

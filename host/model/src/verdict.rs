@@ -8,7 +8,7 @@ use super::{CountsAs, ExpectedFailure, Fault, FaultClass};
 pub struct Clause {
     /// Stable code of the finding when it does not hold.
     pub code: String,
-    /// What must hold, in one sentence.
+    /// The condition, in one sentence.
     pub requires: String,
 }
 
@@ -17,14 +17,14 @@ pub struct Clause {
 pub struct Finding {
     /// Stable code of the clause.
     pub code: String,
-    /// What was expected and what was found.
+    /// The expected and the actual result.
     pub message: String,
     /// The text that shows it, bounded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evidence: Option<String>,
 }
 
-/// What happened in one attempt, raw.
+/// The outcome of one attempt, raw.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum Outcome {
@@ -91,12 +91,12 @@ pub enum Verdict {
         /// The fault, where one came.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fault: Option<Fault>,
-        /// What covers them.
+        /// The expectations that cover them.
         expected: Vec<ExpectedFailure>,
     },
     /// It was expected to fail, and every clause held.
     Xpass {
-        /// What was expected.
+        /// The expectations.
         expected: Vec<ExpectedFailure>,
         /// What it counts as.
         counts_as: CountsAs,
@@ -108,7 +108,7 @@ pub enum Verdict {
     },
     /// Its lane's canary did not pass, or its lane broke, so it never started.
     Blocked {
-        /// Which canary, and how it ended; or what broke the lane.
+        /// The canary and its outcome, or the reason that broke the lane.
         reason: String,
     },
     /// An infrastructure fault: never a failed assertion.

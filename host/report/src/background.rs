@@ -233,7 +233,7 @@ fn size(event: &Event) -> usize {
 }
 
 fn stuck() -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, "nobody reads it")
+    io::Error::new(io::ErrorKind::TimedOut, "its output was not read")
 }
 
 #[cfg(test)]

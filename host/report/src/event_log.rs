@@ -259,7 +259,7 @@ impl LogTail {
         let mut state = self.shared.lock();
         while state.written <= number {
             if let Some(ended) = &state.ended {
-                let why = ended.as_ref().err().map_or("it has ended", |(_, message)| message);
+                let why = ended.as_ref().err().map_or("the log is closed", |(_, message)| message);
                 let message =
                     format!("the reader was too slow, and the missing events cannot be read from events.jsonl: {why}");
                 return Err(io::Error::other(message));
@@ -274,7 +274,7 @@ impl LogTail {
         loop {
             self.line.clear();
             if reader.read_until(b'\n', &mut self.line)? == 0 {
-                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "events.jsonl was cut by another program"));
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "another program truncated events.jsonl"));
             }
             self.next += 1;
             if self.next > number {

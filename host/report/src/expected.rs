@@ -6,7 +6,7 @@ use host_model::ExpectedFailure;
 /// Which codes and classes, until when, whose and why, in one harmless line.
 pub(super) fn describe(expected: &[ExpectedFailure]) -> String {
     let one = |it: &ExpectedFailure| {
-        let codes = it.told().collect::<Vec<_>>().join(", ");
+        let codes = it.codes().collect::<Vec<_>>().join(", ");
         format!("{codes} until {} ({}: {})", it.until, it.owner, it.reason)
     };
     // Line by line: an owner of several lines must not hide the next expectation.

@@ -53,7 +53,7 @@ impl Sink for JsonLines {
 /// Why a log of events cannot be read on.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The bytes cannot be had.
+    /// The log cannot be read.
     #[error("cannot read line {line}")]
     Io {
         /// From 1.
@@ -62,8 +62,8 @@ pub enum ReadError {
         #[source]
         source: io::Error,
     },
-    /// A complete line is no event.
-    #[error("line {line} is no event")]
+    /// A complete line is not an event.
+    #[error("line {line} is not an event")]
     NoEvent {
         /// From 1.
         line: usize,
@@ -73,7 +73,7 @@ pub enum ReadError {
     },
 }
 
-/// The events of a log, up to its last full line: half a line at the end is what a killed run leaves.
+/// The events of a log, up to its last full line: a killed run may leave an incomplete one.
 pub fn read_events(mut log: impl BufRead) -> impl Iterator<Item = Result<Event, ReadError>> {
     let mut number = 0;
     let mut line = Vec::new();
@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_bad_line_is_named() {
         let mut read = read_events(&b"{}\n"[..]);
-        assert_eq!(read.next().unwrap().unwrap_err().to_string(), "line 1 is no event");
+        assert_eq!(read.next().unwrap().unwrap_err().to_string(), "line 1 is not an event");
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod rate;
 mod sample;
 mod schema;
 mod text;
+mod verdict_words;
 
 use std::{
     io,
@@ -78,7 +79,7 @@ pub fn interrupt() {
     INTERRUPTS.fetch_add(1, Ordering::AcqRel);
 }
 
-/// Asks, whenever it is called, whether a signal has asked the process to end since now.
+/// Returns a check: whether a signal has asked the process to end since this call.
 pub fn is_interrupted() -> impl Fn() -> bool {
     let before = INTERRUPTS.load(Ordering::Acquire);
     move || INTERRUPTS.load(Ordering::Acquire) != before
@@ -150,7 +151,7 @@ impl Reporter {
         // A panic in one sink must affect neither the run nor other sinks.
         let mut guarded = |sink: &mut (dyn Sink + 'static)| {
             catch_unwind(AssertUnwindSafe(|| call(sink)))
-                .unwrap_or_else(|_| Err(io::Error::other("it panicked; this is a bug of host")))
+                .unwrap_or_else(|_| Err(io::Error::other("it panicked; this is a bug in host")))
         };
         self.sinks.retain_mut(|(name, sink)| match guarded(sink.as_mut()) {
             Ok(()) => true,
@@ -168,7 +169,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts what it is sent, and fails from its `good`-th call on.
+    /// Counts its calls, and fails from its `good`-th call on.
     struct Flaky {
         good: usize,
         calls: Arc<Mutex<usize>>,

@@ -212,16 +212,16 @@ mod tests {
         };
         let fifo = rustix::fs::FileType::Fifo;
         rustix::fs::mknodat(rustix::fs::CWD, at("seed/a"), fifo, 0o600.into(), 0).unwrap();
-        refused(&settings, "seed/a: it is no regular file");
+        refused(&settings, "seed/a: it is not a regular file");
         fs::remove_file(at("seed/a")).unwrap();
         symlink("/dev/zero", at("seed/a")).unwrap();
-        refused(&settings, "seed/a: it is no regular file");
+        refused(&settings, "seed/a: it is not a regular file");
         fs::remove_file(at("seed/a")).unwrap();
         fs::File::create(at("seed/a")).unwrap().set_len(MAX_SEED_BYTES + 1).unwrap();
         refused(&settings, "seed/a: the seeds exceed 1 GiB in total");
         assert_eq!(fs::read_dir(at("config")).unwrap().count(), 0);
         settings.config_seed = None;
-        for (from, words) in [(PathBuf::from("/dev/zero"), "no regular file"), (at("seed/a"), "16777216 bytes")] {
+        for (from, words) in [(PathBuf::from("/dev/zero"), "not a regular file"), (at("seed/a"), "16777216 bytes")] {
             settings.credentials = vec![Credential::File { from, to: "auth.json".into() }];
             refused(&settings, words);
             fs::remove_dir_all(at("home/.host-credentials")).unwrap();

@@ -61,7 +61,7 @@ fn human(lane: &LanePlan, suite: &Suite) -> String {
             text.push_str(&format!("  {:width$}  {}\n", "", one_line(&scenario.summary)));
         }
         for (expected, note) in expected_failures(trial) {
-            let codes: Vec<&str> = expected.told().collect();
+            let codes: Vec<&str> = expected.codes().collect();
             let (codes, owner) = (few(&codes), one_line(&expected.owner));
             let reason = one_line(&expected.reason);
             text.push_str(&format!(

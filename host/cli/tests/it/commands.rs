@@ -220,7 +220,7 @@ fn exit_codes_are_the_low_byte_that_an_operating_system_keeps() {
 fn a_code_that_no_program_exits_with_is_an_error() {
     for code in ["256", "-1", "99999999999"] {
         let finished = run(&format!("args = [\"exit\", \"5\"]\nexpect = {{ exit-code = {code} }}"));
-        let told = format!("scenario.toml:3:24: no program exits with {code}: an exit code is a number from 0 to 255");
+        let told = format!("scenario.toml:3:24: `{code}` is not an exit code; exit codes are 0 to 255");
         assert!(finished.exits(96).stderr.contains(&told), "{}", finished.told());
     }
 }

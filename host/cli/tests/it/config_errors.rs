@@ -43,7 +43,7 @@ fn an_unknown_value_offers_the_nearest() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: scenarios/suite.toml:2:8: unknown kind of lane `scriptd`; did you mean `scripted`?
+    error: scenarios/suite.toml:2:8: unknown value `scriptd`; did you mean `scripted`?
       |
     2 | kind = "scriptd"
       |        ^^^^^^^^^
@@ -58,7 +58,7 @@ fn a_wrong_type_is_told_in_plain_words() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: scenarios/suite.toml:2:8: expected a whole number from 0 up, found the text "two"
+    error: scenarios/suite.toml:2:8: expected a whole number of at least 0, found the text "two"
       |
     2 | jobs = "two"
       |        ^^^^^
@@ -73,7 +73,7 @@ fn a_bad_duration_shows_how_to_write_one() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: scenarios/tool/scenario.toml:2:11: `2 minuets` is no duration; write `500ms`, `90s`, `1m 30s` or `1h`
+    error: scenarios/tool/scenario.toml:2:11: `2 minuets` is not a duration; write `500ms`, `90s`, `1m 30s` or `1h`
       |
     2 | timeout = "2 minuets"
       |           ^^^^^^^^^^^
@@ -88,7 +88,7 @@ fn a_bad_size_shows_how_to_write_one() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: scenarios/suite.toml:2:14: `64 megs` is no size; write `64MiB`, `1GB` or a number of bytes
+    error: scenarios/suite.toml:2:14: `64 megs` is not a size; write `64MiB`, `1GB` or a number of bytes
       |
     2 | max-memory = "64 megs"
       |              ^^^^^^^^^
@@ -141,7 +141,7 @@ fn a_missing_grant_is_told_with_the_file_to_give_it_in() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: the scenario `gate` of `gate.wasm` needs the grant `session`, which it is not given; if you trust it, add `session = true` under `[grants]` in scenarios/gate/scenario.toml
+    error: the scenario `gate` of `gate.wasm` needs the grant `session`, which it does not have; if you trust it, add `session = true` under `[grants]` in scenarios/gate/scenario.toml
     ");
 }
 
@@ -168,7 +168,7 @@ fn an_unknown_canary_offers_the_nearest() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: scenarios/suite.toml:1:11: the canary `tol` is no scenario; did you mean `tool`?
+    error: scenarios/suite.toml:1:11: the canary `tol` is not a scenario; did you mean `tool`?
       |
     1 | canary = ["tol"]
       |           ^^^^^
@@ -296,7 +296,7 @@ fn an_unknown_cause_for_a_retry_offers_the_nearest() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: scenarios/suite.toml:2:21: nothing ends as `overlaod`; did you mean `overload`?
+    error: scenarios/suite.toml:2:21: unknown retry cause `overlaod`; did you mean `overload`?
       |
     2 | retry-on = ["idle", "overlaod"]
       |                     ^^^^^^^^^^
@@ -334,7 +334,7 @@ fn a_profile_has_no_keys_of_the_suite_alone() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: scenarios/suite.toml:2:1: unknown key `canary` in `[profile.ci]`; known are `lanes`, `jobs`, `flaky-result`, `xpass`, `max-fail`, `fail-fast`, `repeat-each`, `reporters`, `defaults`, `lane`
+    error: scenarios/suite.toml:2:1: unknown key `canary` in `[profile.ci]`; the known ones are `lanes`, `jobs`, `flaky-result`, `xpass`, `max-fail`, `fail-fast`, `repeat-each`, `reporters`, `defaults`, `lane`
       |
     2 | canary = []
       | ^^^^^^
@@ -405,7 +405,7 @@ fn a_day_that_is_none_shows_how_to_write_one() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: scenarios/tool/scenario.toml:5:9: `31.12.2026` is no day; write year, month and day: `2026-12-31`
+    error: scenarios/tool/scenario.toml:5:9: `31.12.2026` is not a day; write year, month and day: `2026-12-31`
       |
     5 | until = "31.12.2026"
       |         ^^^^^^^^^^^^
@@ -420,7 +420,7 @@ fn two_words_for_one_bound_are_told() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: scenarios/suite.toml:3:13: `fail-fast` is a `max-fail` of 1 or of none; keep one of the two
+    error: scenarios/suite.toml:3:13: `fail-fast` and `max-fail` set the same limit; remove one of them
       |
     3 | fail-fast = true
       |             ^^^^

@@ -291,15 +291,15 @@ fn a_plugin_that_lists_names_that_lead_elsewhere() {
     let errors = ["", "..", "../planted", "a/b", "/tmp/planted", "-rf", ".hidden", "a b", "a::b"]
         .map(|name| refused(plugin_listing(&[named(name)])));
     host_snapshot!(errors.concat(), @"
-    error: `given.wasm` lists a scenario with a bad name: `` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
-    error: `given.wasm` lists a scenario with a bad name: `..` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
-    error: `given.wasm` lists a scenario with a bad name: `../planted` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
-    error: `given.wasm` lists a scenario with a bad name: `a/b` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
-    error: `given.wasm` lists a scenario with a bad name: `/tmp/planted` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
-    error: `given.wasm` lists a scenario with a bad name: `-rf` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
-    error: `given.wasm` lists a scenario with a bad name: `.hidden` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
-    error: `given.wasm` lists a scenario with a bad name: `a b` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
-    error: `given.wasm` lists a scenario with a bad name: `a::b` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
+    error: `given.wasm` lists a scenario with a bad name: `` is not a valid name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
+    error: `given.wasm` lists a scenario with a bad name: `..` is not a valid name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
+    error: `given.wasm` lists a scenario with a bad name: `../planted` is not a valid name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
+    error: `given.wasm` lists a scenario with a bad name: `a/b` is not a valid name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
+    error: `given.wasm` lists a scenario with a bad name: `/tmp/planted` is not a valid name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
+    error: `given.wasm` lists a scenario with a bad name: `-rf` is not a valid name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
+    error: `given.wasm` lists a scenario with a bad name: `.hidden` is not a valid name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
+    error: `given.wasm` lists a scenario with a bad name: `a b` is not a valid name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
+    error: `given.wasm` lists a scenario with a bad name: `a::b` is not a valid name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit
     ");
 }
 
@@ -327,7 +327,7 @@ fn a_summary_and_clauses_that_play_tricks_on_a_terminal_are_shown_harmlessly() {
 
 #[test]
 fn a_plugin_that_lists_a_clause_with_a_bad_code() {
-    host_snapshot!(refused(plugin_listing(&[Listed { codes: &["../code"], ..named("one") }])), @"error: `given.wasm` lists a clause of `one` with a bad code: `../code` is no name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit");
+    host_snapshot!(refused(plugin_listing(&[Listed { codes: &["../code"], ..named("one") }])), @"error: `given.wasm` lists a clause of `one` with a bad code: `../code` is not a valid name: use up to 100 letters, digits, `-`, `_` and `.`, beginning with a letter or digit");
 }
 
 #[test]

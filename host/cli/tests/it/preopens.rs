@@ -119,7 +119,7 @@ fn the_record_of_a_session_comes_after_what_is_named() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: scenarios/calls/scenario.toml:1:35: "/host/session" is given already; each preopen needs a name of its own
+    error: scenarios/calls/scenario.toml:1:35: "/host/session" is already in use; each preopen needs its own name
       |
     1 | preopens = [{ from = "root", to = "/host/session" }]
       |                                   ^^^^^^^^^^^^^^^
@@ -140,7 +140,7 @@ fn what_cannot_be_given_is_told_with_its_place() {
     ]
     .map(|entry| run(&suite, &p, &format!("preopens = [{entry}]")).exits(96).shown_stderr());
     host_snapshot!(refused.concat(), @r#"
-    error: scenarios/calls/scenario.toml:1:22: "dota" is no folder of the scenario; did you mean `data`?
+    error: scenarios/calls/scenario.toml:1:22: "dota" is not a folder of the scenario; did you mean `data`?
       |
     1 | preopens = [{ from = "dota", to = "/" }]
       |                      ^^^^^^
@@ -152,11 +152,11 @@ fn what_cannot_be_given_is_told_with_its_place() {
       |
     1 | preopens = [{ from = "data", to = "/", mode = "r" }]
       |                                               ^^^
-    error: scenarios/calls/scenario.toml:1:40: unknown key `name`; known are `from`, `to`, `mode`
+    error: scenarios/calls/scenario.toml:1:40: unknown key `name`; the known ones are `from`, `to`, `mode`
       |
     1 | preopens = [{ from = "data", to = "/", name = "x" }]
       |                                        ^^^^
-    error: scenarios/calls/scenario.toml:1:22: the scenario has no `root/`, so nothing was before; add one, or name another folder
+    error: scenarios/calls/scenario.toml:1:22: the scenario has no `root/`, so `before` does not exist; add one, or name another folder
       |
     1 | preopens = [{ from = "before", to = "/" }]
       |                      ^^^^^^^^
@@ -184,7 +184,7 @@ fn a_typed_plugin_has_no_preopens_of_its_own() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: scenarios/noop/scenario.toml:1:12: `preopens` is for plain WASI commands, but `[REPOSITORY]/plugins/target/probes/probe-noop.wasm` is of the typed world; remove it
+    error: scenarios/noop/scenario.toml:1:12: `preopens` applies to plain WASI commands, but `[REPOSITORY]/plugins/target/probes/probe-noop.wasm` is of the typed world; remove it
       |
     1 | preopens = []
       |            ^^

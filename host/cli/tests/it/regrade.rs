@@ -349,11 +349,11 @@ fn a_run_that_cannot_be_read_is_an_error_that_says_so() {
     tampered(&whole.replacen("\"schema\":1", "\"schema\":9", 1), "has schema 9, but this host reads schema 1");
     tampered(&whole.replacen("\"kind\":\"scripted\"", "\"kind\":\"psychic\"", 1), "`psychic` is no kind of lane");
     let lines: Vec<&str> = whole.lines().collect();
-    tampered(&[lines[0], "{\"seq\":1}", lines[1], ""].join("\n"), "cannot be read: line 2 is no event");
+    tampered(&[lines[0], "{\"seq\":1}", lines[1], ""].join("\n"), "cannot be read: line 2 is not an event");
     fs::remove_file(&log).unwrap();
     refused(&[], "is its folder a run directory?");
     rustix::fs::mkfifoat(rustix::fs::CWD, &log, rustix::fs::Mode::RWXU).unwrap();
-    refused(&[], "no regular file");
+    refused(&[], "not a regular file");
     fs::remove_file(&log).unwrap();
 
     // A log without its end is that of a run that was killed: what has a verdict is graded.

@@ -188,7 +188,7 @@ fn a_person_sees_an_interruption() {
          Start scripted/beta
         Status [    TIME] 1 running, 1 waiting, 1 finished
                [    TIME] scripted/beta  says I begin.
-     Interrupt SIGINT: nothing more starts, and agents are asked to stop; a second signal kills at once
+     Interrupt SIGINT: no more trials start, and agents are asked to stop; a second signal kills them immediately
      CANCELLED            scripted/gamma: the run was interrupted by SIGINT
      CANCELLED [    TIME] scripted/beta: the run was interrupted
                artifacts: .host/runs/RUN/scripted/beta/attempt-1

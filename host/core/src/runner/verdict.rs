@@ -110,7 +110,7 @@ fn with_expiry(trial: &PlannedTrial, mut fault: Fault) -> Fault {
 
 fn why_not_expected(trial: &PlannedTrial, findings: &[Finding]) -> Option<String> {
     let found: BTreeSet<&str> = findings.iter().map(|finding| finding.code.as_str()).collect();
-    let expected: BTreeSet<&str> = trial.expected.iter().flat_map(ExpectedFailure::told).collect();
+    let expected: BTreeSet<&str> = trial.expected.iter().flat_map(ExpectedFailure::codes).collect();
     let unexpected: Vec<&str> = found.difference(&expected).copied().collect();
     let expired = trial.expired.iter().find(|it| it.findings.iter().any(|code| unexpected.contains(&code.as_str())));
     match expired {

@@ -49,11 +49,11 @@ impl Default for DiffLimits {
     }
 }
 
-/// Writes into the folder `to` what became of a tree: `root.tree` lists `after`, and `root.diff` tells how it differs
+/// Writes the changes of a tree into the folder `to`: `root.tree` lists `after`, and `root.diff` shows how it differs
 /// from `before`, or from nothing. `.git` folders are left out. No link is followed, nothing can make it wait, and names
 /// cannot forge lines.
 ///
-/// Returns what was left out, for a person.
+/// Returns notices about everything that was left out.
 ///
 /// # Errors
 /// A directory cannot be read at all, or `to` cannot be written.
@@ -88,7 +88,10 @@ fn difference(before: Option<&Listing>, after: &Listing, limits: DiffLimits) -> 
     }
     let mut text = diff.text;
     let cut = (uncompared > 0).then(|| {
-        format!("{uncompared} more entries were not compared, past {} bytes or {:?}", limits.bytes, limits.time)
+        format!(
+            "{uncompared} more entries were not compared: the limits are {} bytes and {:?}",
+            limits.bytes, limits.time
+        )
     });
     if let Some(cut) = &cut {
         text.push_str(&format!("[cut: {cut}]\n"));
@@ -173,7 +176,7 @@ impl Diff<'_> {
                 self.header(old, &format!("deleted file mode {}\n", mode(old)));
                 self.hunks(&name("a/", old), "/dev/null", &text, "");
             }
-            Content::None(what) => self.note(&format!("gone: {}, {what}", describe(old)), old),
+            Content::None(what) => self.note(&format!("deleted: {}, {what}", describe(old)), old),
         }
     }
 
@@ -234,7 +237,7 @@ impl Diff<'_> {
         match &entry.kind {
             Kind::Link(target) => match String::from_utf8(target.clone()) {
                 Ok(target) => Content::Text(target),
-                Err(_) => Content::None("points to what is no UTF-8"),
+                Err(_) => Content::None("its target is not UTF-8"),
             },
             Kind::File if entry.size > self.limits.file_bytes => Content::None("large"),
             Kind::File => match read(listing, entry, self.limits.file_bytes) {
@@ -260,7 +263,7 @@ impl Diff<'_> {
         let (mut ours, mut theirs) = (vec![0; 64 << 10], vec![0; 64 << 10]);
         loop {
             if Instant::now() >= self.until {
-                return Err("there is no time left".into());
+                return Err("the time limit was reached".into());
             }
             let (a, b) = (fill(&mut old, &mut ours), fill(&mut new, &mut theirs));
             let (a, b) = (a.map_err(|error| error.to_string())?, b.map_err(|error| error.to_string())?);
@@ -309,7 +312,7 @@ fn name(prefix: &str, entry: &Entry) -> String {
 }
 
 fn open(listing: Option<&Listing>, entry: &Entry) -> Result<fs::File, String> {
-    let (Some(listing), Some(name)) = (listing, entry.path.file_name()) else { return Err("is not there".into()) };
+    let (Some(listing), Some(name)) = (listing, entry.path.file_name()) else { return Err("is missing".into()) };
     let folder = entry.path.parent().unwrap_or(Path::new(""));
     let directory = open_beneath(&listing.root, folder).map_err(|error| error.to_string())?;
     open_file(&directory, name).map(|(file, _)| file)

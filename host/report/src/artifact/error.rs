@@ -2,7 +2,7 @@ use std::{io, path::PathBuf};
 
 use host_model::RunId;
 
-/// Why something could not be kept.
+/// An artifact could not be saved.
 #[derive(Debug, thiserror::Error)]
 pub enum ArtifactError {
     /// A directory could not be made.
@@ -15,7 +15,7 @@ pub enum ArtifactError {
         source: io::Error,
     },
     /// A run of this name has a directory already.
-    #[error("a run {run} exists already in {}", path.display())]
+    #[error("run {run} already exists in {}", path.display())]
     RunExists {
         /// The run.
         run: RunId,
@@ -32,7 +32,7 @@ pub enum ArtifactError {
         source: io::Error,
     },
     /// `latest` could not be made to point at the run.
-    #[error("cannot point {} at the run; move it away if it is no symbolic link", path.display())]
+    #[error("cannot point {} at the run; move it away if it is not a symbolic link", path.display())]
     PointLatest {
         /// The symbolic link.
         path: PathBuf,
@@ -40,8 +40,8 @@ pub enum ArtifactError {
         #[source]
         source: io::Error,
     },
-    /// Secrets could not be taken out of what was kept.
-    #[error("secrets may be left in {}: remove it", path.display())]
+    /// Secrets could not be removed from the artifacts.
+    #[error("cannot remove the secrets from {}; delete it", path.display())]
     Scrub {
         /// The path that could not be scrubbed.
         path: PathBuf,

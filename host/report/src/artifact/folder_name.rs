@@ -43,7 +43,7 @@ pub(super) fn folder_name(name: &str) -> String {
     bounded(folder, name)
 }
 
-/// As [`folder_name`], for a folder that stands beside what else the run has: a name such as `events.jsonl` or
+/// As [`folder_name`], for a folder next to the other files of a run: a name such as `events.jsonl` or
 /// `fixtures` must not take the place of one of them.
 pub(super) fn lane_folder_name(lane: &str) -> String {
     if let Some((first, rest)) = lane.split_at_checked(1).filter(|_| lane.eq_ignore_ascii_case(FIXTURES_FOLDER)) {

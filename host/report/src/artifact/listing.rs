@@ -84,7 +84,7 @@ impl Listing {
                 continue;
             }
             if self.entries.len() >= limits.entries {
-                self.leave_out(folder, &format!("has more than fits into {} entries", limits.entries));
+                self.leave_out(folder, &format!("has more than the limit of {} entries", limits.entries));
                 waiting.clear();
                 break;
             }
@@ -161,7 +161,7 @@ fn entry(directory: &OwnedFd, name: &OsStr, path: &Path) -> Result<Entry, Errno>
     Ok(Entry { path: path.to_owned(), kind, permissions: stat.st_mode & 0o7777, size })
 }
 
-/// `rwxr-xr-x`, as everybody writes it, and octal digits where more is set.
+/// `rwxr-xr-x`, and octal digits where more bits are set.
 fn permissions(bits: u32) -> String {
     let letters = (0..9).map(|place| if bits & (0o400 >> place) == 0 { '-' } else { ['r', 'w', 'x'][place % 3] });
     let letters: String = letters.collect();

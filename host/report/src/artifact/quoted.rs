@@ -1,5 +1,5 @@
 /// `prefix` and a path as git writes them: as they are where that is safe, else within quotes with escapes, so that no
-/// name can make a line of its own, or move or colour what a terminal shows.
+/// name can make a line of its own, or move or color the text of a terminal.
 pub(super) fn quoted(prefix: &str, path: &[u8]) -> String {
     let plain = |c: char| !needs_escape(c) && !matches!(c, '"' | '\\');
     if let Ok(path) = std::str::from_utf8(path)

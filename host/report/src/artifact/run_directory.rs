@@ -50,7 +50,7 @@ impl RunDirectory {
     }
 
     /// Removes the link `<output>/latest`: a run was asked for and did not begin, and the report of an earlier one must not
-    /// pass for its own. What is no link stays.
+    /// pass for its own. Anything but a link stays.
     pub fn forget_latest(output: &Path) {
         let latest = output.join("latest");
         if fs::symlink_metadata(&latest).is_ok_and(|metadata| metadata.is_symlink()) {

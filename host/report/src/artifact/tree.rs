@@ -132,7 +132,7 @@ impl Copy<'_> {
                 continue;
             }
             if self.entries >= self.limits.entries {
-                self.skip(folder, &format!("has more than fits into {} entries", self.limits.entries));
+                self.skip(folder, &format!("has more than the limit of {} entries", self.limits.entries));
                 break;
             }
             self.entries += 1;
@@ -152,7 +152,7 @@ impl Copy<'_> {
         };
         let left = self.limits.bytes - self.copied.bytes;
         if size > left {
-            self.skip(path, &format!("its {size} bytes do not fit into the {left} left of {}", self.limits.bytes));
+            self.skip(path, &format!("its {size} bytes exceed the {left} left of the limit of {}", self.limits.bytes));
             return Ok(());
         }
         let target = self.to.join(path);
@@ -185,7 +185,7 @@ impl Copy<'_> {
 /// Opens a file, in the words of a list of what was left out.
 pub(super) fn open_file(directory: &OwnedFd, name: &OsStr) -> Result<(File, u64), String> {
     open_regular(directory, name).map(|(file, metadata)| (file, metadata.len())).map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidInput => "is no regular file".to_owned(),
+        io::ErrorKind::InvalidInput => "is not a regular file".to_owned(),
         _ => error.to_string(),
     })
 }
@@ -208,7 +208,7 @@ pub(super) fn kind(kind: FileType) -> &'static str {
         FileType::Fifo => "named pipe",
         FileType::Socket => "socket",
         FileType::CharacterDevice | FileType::BlockDevice => "device",
-        _ => "no regular file",
+        _ => "not a regular file",
     }
 }
 

@@ -26,6 +26,7 @@ use super::{
     junit::detail::{Bounds, count, lines},
     rate,
     text::{QUOTE, inline},
+    verdict_words::UNFINISHED,
 };
 use host_model::{Event, EventKind, RunningTrial, TrialId, Verdict};
 
@@ -115,7 +116,7 @@ impl Github {
     /// The running trials, folded; printed on request.
     fn status(&mut self, running: &[RunningTrial], waiting: usize, finished: usize) {
         let retrying = running.iter().filter(|it| it.retry_in_ms.is_some()).count();
-        let again = if retrying > 0 { format!(", {retrying} to be tried again") } else { String::new() };
+        let again = if retrying > 0 { format!(", {retrying} waiting to retry") } else { String::new() };
         let now = running.len() - retrying;
         let head = format!("Status: {now} running{again}, {waiting} waiting, {finished} finished");
         self.pending.push_str(&command("group", &[], &head));
@@ -162,11 +163,11 @@ impl Github {
         let unfinished = self.outline.take_unfinished();
         for trial in &unfinished {
             let canary = self.outline.is_canary(trial);
-            self.counts.add(&trial.lane, counts::UNFINISHED);
+            self.counts.add(&trial.lane, UNFINISHED);
             self.summary.unfinished(&trial.lane, &self.masks.hide(&trial.scenario.0), canary);
         }
         if !unfinished.is_empty() {
-            let message = format!("the run broke off: {} without a verdict", count(unfinished.len(), "trial"));
+            let message = format!("the run was cut short: {} without a verdict", count(unfinished.len(), "trial"));
             self.summary.remark(&message);
             self.annotations.run(&message);
         }
@@ -194,7 +195,7 @@ impl Sink for Github {
                     self.counts.lane(&lane.name);
                 }
                 if *canary_skipped {
-                    self.summary.remark("--no-canary: no canary vouches for a lane");
+                    self.summary.remark("--no-canary: no canary checks a lane first");
                 }
             }
             EventKind::TrialFinished { trial, attempts, duration_ms, verdict } => {
@@ -208,7 +209,7 @@ impl Sink for Github {
             EventKind::Status { running, waiting, finished } => self.status(running, *waiting, *finished),
             EventKind::JobsLowered { jobs, reason } => {
                 let reason = self.masks.hide(reason);
-                self.summary.remark(&format!("up to {jobs} at once after a shortage: {}", inline(&reason)));
+                self.summary.remark(&format!("up to {jobs} in parallel after a shortage: {}", inline(&reason)));
             }
             EventKind::Halted { reason } => self.summary.remark(&format!("halted: {}", inline(reason))),
             EventKind::LogCut { reason, left_out: 0 } => self.summary.remark(&inline(reason)),
@@ -217,13 +218,7 @@ impl Sink for Github {
                     self.summary.rate(&inline(&self.masks.hide(&rate.id.to_string())), &rate::describe(rate));
                 }
             }
-            EventKind::AttemptStarted { .. }
-            | EventKind::Session { .. }
-            | EventKind::Reported { .. }
-            | EventKind::AttemptFinished { .. }
-            | EventKind::RetryScheduled { .. }
-            | EventKind::LogCut { .. }
-            | EventKind::LaneOpened { .. } => {}
+            _ => {}
         }
         if self.pending.len() >= MAX_PENDING_BYTES { self.write_pending() } else { Ok(()) }
     }

@@ -53,18 +53,7 @@ impl Outline {
                 }
             }
             EventKind::RunFinished { summary } => self.exit_code = Some(summary.exit_code),
-            EventKind::AttemptStarted { .. }
-            | EventKind::Session { .. }
-            | EventKind::Reported { .. }
-            | EventKind::RetryScheduled { .. }
-            | EventKind::LaneBroken { .. }
-            | EventKind::JobsLowered { .. }
-            | EventKind::Halted { .. }
-            | EventKind::LogCut { .. }
-            | EventKind::Status { .. }
-            | EventKind::TrialFinished { .. }
-            | EventKind::LaneOpened { .. }
-            | EventKind::Interrupted { .. } => {}
+            _ => {}
         }
     }
 

@@ -1,12 +1,7 @@
 //! The step's summary: a table for each lane, what failed first.
 
-use super::{
-    counts::{Counts, UNFINISHED},
-    inline,
-    markdown::escaped,
-    masks::Masks,
-};
-use crate::junit::detail::brief;
+use super::{counts::Counts, inline, markdown::escaped, masks::Masks};
+use crate::{junit::detail::brief, verdict_words::UNFINISHED};
 use host_model::{LaneName, Verdict};
 
 /// Findings in one row.
@@ -16,7 +11,7 @@ const MAX_LINE: usize = 500;
 /// The head of each table.
 const HEAD: &str = "| Verdict | Scenario | Time | Details |\n| --- | --- | ---: | --- |\n";
 const RATES_HEAD: &str = "| Scenario | Passed (95 % confidence interval) |\n| --- | --- |\n";
-/// Room for telling what was left out.
+/// Room for the line that counts the rows left out.
 const LEFT_OUT_BYTES: usize = 80;
 
 /// Which rows come first, and stay where not all fit.
@@ -87,7 +82,7 @@ impl Summary {
     /// A trial that never got a verdict.
     pub(super) fn unfinished(&mut self, lane: &LaneName, scenario: &str, canary: bool) {
         let word = format!("❔ {UNFINISHED}");
-        self.add(Rank::Bad, lane, scenario, canary, [&word, "", "the run broke off"]);
+        self.add(Rank::Bad, lane, scenario, canary, [&word, "", "the run was cut short"]);
     }
 
     /// The Markdown, of at most `room` bytes; empty where not even the counts fit.

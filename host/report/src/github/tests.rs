@@ -211,7 +211,7 @@ fn retries_and_expectations() {
 #[test]
 fn a_shortage_is_annotated() {
     let summary = rendered(&sample::short_machine()).summary;
-    assert!(summary.contains("up to 2 at once after a shortage: cannot start /bin/claude"), "{summary}");
+    assert!(summary.contains("up to 2 in parallel after a shortage: cannot start /bin/claude"), "{summary}");
     assert!(summary.starts_with("## host: 1 passed"), "{summary}");
 }
 
@@ -219,7 +219,7 @@ fn a_shortage_is_annotated() {
 fn a_broken_lane_and_a_halt_are_annotated() {
     let rendered = rendered(&sample::broken_lane_and_halt());
     insta::assert_snapshot!(rendered.log.split("::group::").nth(2).unwrap(), @r"
-    Status: 1 running, 1 to be tried again, 3 waiting, 1 finished
+    Status: 1 running, 1 waiting to retry, 3 waiting, 1 finished
     │ claude/two, attempt 2, starts in 4.90s
     │ pi/one, attempt 1, for 0.16s
     ::endgroup::
@@ -227,7 +227,7 @@ fn a_broken_lane_and_a_halt_are_annotated() {
     insta::assert_snapshot!(rendered.summary.split("### Lane").next().unwrap(), @r"
     ## host: 1 passed, 1 blocked, 2 faults, 2 cancelled
 
-    > ⚠️ --no-canary: no canary vouches for a lane
+    > ⚠️ --no-canary: no canary checks a lane first
 
     > ⚠️ lane claude broke: 2 trials in a row could not work with the agent, the last as launch: not logged in
 
@@ -287,21 +287,21 @@ fn an_incomplete_stream_is_reported_once() {
     stream.ends(0, 5, &trial("pi", "canary"), host_model::Outcome::Pass);
     stream.starts(6, &trial("pi", "gate"), 1);
     let rendered = rendered(&stream.events);
-    assert_eq!(rendered.log, "::error title=host::the run broke off: 2 trials without a verdict\n");
+    assert_eq!(rendered.log, "::error title=host::the run was cut short: 2 trials without a verdict\n");
     insta::assert_snapshot!(rendered.summary, @r"
     ## host: 1 passed, 2 unfinished
 
-    > ⚠️ --no-canary: no canary vouches for a lane
+    > ⚠️ --no-canary: no canary checks a lane first
 
-    > ⚠️ the run broke off: 2 trials without a verdict
+    > ⚠️ the run was cut short: 2 trials without a verdict
 
     ### Lane pi: 1 passed, 2 unfinished
 
     | Verdict | Scenario | Time | Details |
     | --- | --- | ---: | --- |
     | ✅ pass | canary (canary) | 0.01s |  |
-    | ❔ unfinished | gate |  | the run broke off |
-    | ❔ unfinished | hook |  | the run broke off |
+    | ❔ unfinished | gate |  | the run was cut short |
+    | ❔ unfinished | hook |  | the run was cut short |
     ");
     insta::assert_snapshot!(rendered.output, @r"
     passed=1

@@ -7,10 +7,10 @@ use host_model::{Report, SessionEventKind};
 /// An event of its session; `None` if it is not worth showing.
 pub(super) fn in_session(kind: &SessionEventKind) -> Option<String> {
     Some(match kind {
-        SessionEventKind::Started { .. } => "agent is up".into(),
+        SessionEventKind::Started { .. } => "agent started".into(),
         SessionEventKind::Message { text } => format!("says {}", inline(text)),
         SessionEventKind::ToolCall { name, .. } => format!("calls {}", inline(name)),
-        SessionEventKind::ToolResult { is_error: false, .. } => "tool answered".into(),
+        SessionEventKind::ToolResult { is_error: false, .. } => "tool returned".into(),
         SessionEventKind::ToolResult { is_error: true, .. } => "tool failed".into(),
         SessionEventKind::BackOff(wait) => format!("waits: {}", inline(&back_off(wait))),
         SessionEventKind::Usage(_) | SessionEventKind::Raw { .. } => return None,

@@ -22,30 +22,26 @@ impl Renderer {
         let reason = inline(reason);
         if self.verbosity > Verbosity::Quiet {
             let (name, delay) = (inline(&trial.to_string()), duration(delay_ms));
-            out.push_str(&self.theme.label(Tone::Warn, "Retry"));
-            let _ = writeln!(out, "{name} in {delay} after {reason}");
+            self.headed(Tone::Warn, "Retry", &format!("{name} in {delay} after {reason}"), out);
         }
         self.progress_of(trial).earlier.push(format!("attempt {attempt}: {reason}"));
     }
 
     pub(super) fn lane_broken(&mut self, lane: &LaneName, reason: &str, out: &mut String) {
         let what = format!("lane {}: {}", inline(&lane.0), inline(reason));
-        out.push_str(&self.theme.label(Tone::Broken, "Broken"));
-        let _ = writeln!(out, "{what}; nothing more of it starts");
+        self.headed(Tone::Broken, "Broken", &format!("{what}; no more of its trials start"), out);
         self.incidents.push(format!("broken: {what}"));
     }
 
     pub(super) fn jobs_lowered(&mut self, jobs: usize, reason: &str, out: &mut String) {
-        let what = format!("up to {jobs} at once from here on: {}", inline(reason));
-        out.push_str(&self.theme.label(Tone::Warn, "Short"));
-        let _ = writeln!(out, "{what}");
+        let what = format!("now up to {jobs} in parallel: {}", inline(reason));
+        self.headed(Tone::Warn, "Short", &what, out);
         self.incidents.push(what);
     }
 
     pub(super) fn halted(&mut self, reason: &str, out: &mut String) {
         let reason = inline(reason);
-        out.push_str(&self.theme.label(Tone::Warn, "Halt"));
-        let _ = writeln!(out, "{reason}: nothing more starts");
+        self.headed(Tone::Warn, "Halt", &format!("{reason}: no more trials start"), out);
         self.incidents.push(format!("halted: {reason}"));
     }
 
@@ -55,19 +51,20 @@ impl Renderer {
             0 => inline(reason),
             left_out => {
                 let events = count(usize::try_from(left_out).unwrap_or(usize::MAX), "event");
-                format!("{events} of sessions and reports are not in the event log, which is over its bound")
+                format!("{events} of sessions and reports were left out of the event log, which is full")
             }
         };
-        out.push_str(&self.theme.label(Tone::Warn, "Cut"));
-        let _ = writeln!(out, "{what}");
+        self.headed(Tone::Warn, "Cut", &what, out);
         self.incidents.push(format!("cut: {what}"));
     }
 
     pub(super) fn interrupted(&mut self, signal: &str, out: &mut String) {
         let signal = inline(signal);
         out.push_str(&self.theme.label(Tone::Warn, "Interrupt"));
-        let _ =
-            writeln!(out, "{signal}: nothing more starts, and agents are asked to stop; a second signal kills at once");
+        let _ = writeln!(
+            out,
+            "{signal}: no more trials start, and agents are asked to stop; a second signal kills them immediately"
+        );
         self.incidents.push(format!("interrupted by {signal}"));
     }
 
@@ -76,7 +73,7 @@ impl Renderer {
         let retrying = running.iter().filter(|it| it.retry_in_ms.is_some()).count();
         let mut head = format!("{} running", running.len() - retrying);
         if retrying > 0 {
-            let _ = write!(head, ", {retrying} to be tried again");
+            let _ = write!(head, ", {retrying} waiting to retry");
         }
         out.push_str(&self.theme.label(Tone::Info, "Status"));
         let _ = writeln!(

@@ -67,14 +67,7 @@ impl LiveView {
                 }
             }
             EventKind::RetryScheduled { trial, .. } => self.retrying.push(trial.clone()),
-            EventKind::LaneOpened { .. }
-            | EventKind::LaneBroken { .. }
-            | EventKind::JobsLowered { .. }
-            | EventKind::Halted { .. }
-            | EventKind::LogCut { .. }
-            | EventKind::Status { .. }
-            | EventKind::Interrupted { .. }
-            | EventKind::RunFinished { .. } => {}
+            _ => {}
         }
     }
 
@@ -106,10 +99,10 @@ impl LiveView {
             self.running.len(),
         );
         if !self.retrying.is_empty() {
-            head.push_str(&format!(", {} to be tried again", self.retrying.len()));
+            head.push_str(&format!(", {} waiting to retry", self.retrying.len()));
         }
         if self.failed > 0 {
-            head.push_str(&format!(", {} not well", self.failed));
+            head.push_str(&format!(", {} failed or blocked", self.failed));
         }
         let room = width.saturating_sub(super::theme::LABEL_WIDTH + 2);
         let mut drawn = self.theme.label(Tone::Info, "Running");
@@ -196,7 +189,7 @@ mod tests {
         let now = Instant::now();
         assert_eq!(
             live_view(&stream.events, now).draw(now, 24, 80),
-            "   Running [   0.01s] 0 of 2 done, 0 running, 1 waiting, 1 to be tried again"
+            "   Running [   0.01s] 0 of 2 done, 0 running, 1 waiting, 1 waiting to retry"
         );
         stream.starts(1010, &one, 2);
         insta::assert_snapshot!(live_view(&stream.events, now).draw(now, 24, 80), @r"

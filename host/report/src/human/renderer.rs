@@ -33,7 +33,7 @@ pub(super) struct Progress {
     pub(super) last: String,
 }
 
-/// The state that the telling needs; it is made from events alone.
+/// The state of a report; it is made from events alone.
 pub(super) struct Renderer {
     pub(super) theme: Theme,
     pub(super) verbosity: Verbosity,
@@ -77,7 +77,7 @@ impl Renderer {
         }
     }
 
-    /// Adds what there is to say about `event`.
+    /// Adds the lines about `event`.
     pub(super) fn render(&mut self, event: &Event, out: &mut String) {
         self.statistics.update(event);
         match &event.kind {
@@ -133,7 +133,7 @@ impl Renderer {
         }
     }
 
-    /// Writes judged trials in the manner of this run.
+    /// Writes judged trials as this run shows them.
     pub(super) fn writer(&self) -> Writer<'_> {
         Writer {
             theme: self.theme,
@@ -157,20 +157,25 @@ impl Renderer {
                 lanes if lanes.len() <= 4 => format!("lanes {}", lanes.join(", ")),
                 lanes => count(lanes.len(), "lane"),
             };
-            let jobs = if *jobs == 1 { "one at a time".into() } else { format!("up to {jobs} at once") };
-            out.push_str(&self.theme.label(Tone::Good, "Running"));
-            out.push_str(&format!("{trials} from {plugins} in {lanes}, {jobs} (run {})\n", inline(&run.0)));
+            let jobs = if *jobs == 1 { "one at a time".into() } else { format!("up to {jobs} in parallel") };
+            let line = format!("{trials} from {plugins} in {lanes}, {jobs} (run {})", inline(&run.0));
+            self.headed(Tone::Good, "Running", &line, out);
         }
         self.warn_of_skipped_canary(out);
     }
 
-    /// Said at the start and again at the end, whatever the verbosity.
+    /// Shown at the start and again at the end, whatever the verbosity.
     pub(super) fn warn_of_skipped_canary(&self, out: &mut String) {
         if self.canary_skipped {
-            out.push_str(&self.theme.label(Tone::Warn, "WARNING"));
-            let text = "--no-canary: no canary vouches for a lane; if one is broken, every trial in it runs and pays";
-            out.push_str(&format!("{}\n", self.theme.paint(Tone::Warn, text)));
+            let text =
+                "--no-canary: no canary checks a lane first; in a broken lane, every trial still runs and costs money";
+            self.headed(Tone::Warn, "WARNING", &self.theme.paint(Tone::Warn, text).to_string(), out);
         }
+    }
+
+    /// A line that begins with `word`.
+    pub(super) fn headed(&self, tone: Tone, word: &str, line: &str, out: &mut String) {
+        out.push_str(&format!("{}{line}\n", self.theme.label(tone, word)));
     }
 
     fn attempt_started(&mut self, trial: &TrialId, attempt: u32, out: &mut String) {
@@ -181,9 +186,8 @@ impl Renderer {
             return;
         }
         let word = if self.is_canary(trial) { "Canary" } else { "Start" };
-        out.push_str(&self.theme.label(Tone::Info, word));
-        out.push_str(&inline(&trial.to_string()));
-        out.push_str(&if attempt > 1 { format!(" (attempt {attempt})\n") } else { "\n".into() });
+        let again = if attempt > 1 { format!(" (attempt {attempt})") } else { String::new() };
+        self.headed(Tone::Info, word, &format!("{}{again}", inline(&trial.to_string())), out);
     }
 
     pub(super) fn progress_of(&mut self, trial: &TrialId) -> &mut Progress {
@@ -216,8 +220,8 @@ impl Renderer {
             (false, false) => ", which has no canary",
         };
         let start = if waiting == 1 { "starts" } else { "start" };
-        out.push_str(&self.theme.label(Tone::Good, "Open"));
-        out.push_str(&format!("lane {}{why}: {} {start}\n", inline(&lane.0), count(waiting, "trial")));
+        let line = format!("lane {}{why}: {} {start}", inline(&lane.0), count(waiting, "trial"));
+        self.headed(Tone::Good, "Open", &line, out);
     }
 
     fn session(&mut self, trial: &TrialId, kind: &SessionEventKind, out: &mut String) {
@@ -225,9 +229,10 @@ impl Renderer {
             self.progress_of(trial).last = last;
         }
         let (word, text) = match kind {
-            SessionEventKind::Started { model, .. } => {
-                ("Agent", model.as_ref().map_or_else(|| "is up".into(), |model| format!("is up with model {model}")))
-            }
+            SessionEventKind::Started { model, .. } => (
+                "Agent",
+                model.as_ref().map_or_else(|| "started".into(), |model| format!("started with model {model}")),
+            ),
             SessionEventKind::Message { text } => ("Message", text.clone()),
             SessionEventKind::ToolCall { name, input, .. } => ("Tool", format!("{name} {input}")),
             SessionEventKind::BackOff(wait) => ("Wait", back_off(wait)),
@@ -245,7 +250,7 @@ impl Renderer {
             Report::Step { name } => self.remark(trial, "Step", name, out),
             Report::Note { text } => self.remark(trial, "Note", text, out),
             Report::Metric { name, value, unit } => {
-                let value = value.map_or_else(|| "no number".into(), |value| value.to_string());
+                let value = value.map_or_else(|| "not a number".into(), |value| value.to_string());
                 self.remark(trial, "Metric", &format!("{name} {value} {unit}"), out);
             }
             Report::Attachment { name, bytes, .. } => {

@@ -56,17 +56,7 @@ impl Statistics {
             EventKind::TrialFinished { trial, attempts, duration_ms, verdict } => {
                 self.finished(event.at_ms, trial, *attempts, *duration_ms, verdict);
             }
-            EventKind::AttemptStarted { .. }
-            | EventKind::Session { .. }
-            | EventKind::Reported { .. }
-            | EventKind::RetryScheduled { .. }
-            | EventKind::LaneBroken { .. }
-            | EventKind::JobsLowered { .. }
-            | EventKind::Halted { .. }
-            | EventKind::LogCut { .. }
-            | EventKind::Status { .. }
-            | EventKind::Interrupted { .. }
-            | EventKind::RunFinished { .. } => {}
+            _ => {}
         }
     }
 

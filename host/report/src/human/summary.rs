@@ -1,4 +1,4 @@
-//! The end of the telling: the failures again, then the figures.
+//! The end of the report: the failures again, then the figures.
 
 use super::{
     Verbosity,
@@ -6,23 +6,10 @@ use super::{
     theme::Tone,
     units::{count, dollars, duration, grouped, ratio},
 };
-use crate::text::inline;
+use crate::{text::inline, verdict_words};
 use host_model::{RunSummary, Usage, VerdictCounts};
 
-/// Verdicts in the order in which they are counted up, with their words for one and for several.
-const ORDER: [(&str, &str, &str, Tone); 9] = [
-    ("pass", "passed", "passed", Tone::Good),
-    ("flaky", "flaky", "flaky", Tone::Warn),
-    ("fail", "failed", "failed", Tone::Bad),
-    ("xfail", "failed as expected", "failed as expected", Tone::Warn),
-    ("xpass", "passed unexpectedly", "passed unexpectedly", Tone::Warn),
-    ("blocked", "blocked", "blocked", Tone::Warn),
-    ("fault", "fault", "faults", Tone::Broken),
-    ("skip", "skipped", "skipped", Tone::Warn),
-    ("cancelled", "cancelled", "cancelled", Tone::Warn),
-];
-
-/// The shortest longest trial that is compared with a fan-out: below it the ratio tells of the host alone.
+/// The shortest longest trial that is compared with a fan-out: below it the ratio depends on the host alone.
 const MIN_COMPARED_MS: u64 = 100;
 
 /// Lanes whose fan-out is shown.
@@ -42,7 +29,7 @@ impl Renderer {
         out.push_str(&format!("{} in {}\n", self.counts(verdicts), duration(wall_ms)));
         if summary.is_none() {
             let missing = self.statistics.planned().saturating_sub(self.statistics.finished_trials());
-            self.figure(&format!("the run broke off: {} without a verdict", count(missing, "trial")), out);
+            self.figure(&format!("the run was cut short: {} without a verdict", count(missing, "trial")), out);
         }
         for incident in &self.incidents {
             self.figure(incident, out);
@@ -85,16 +72,17 @@ impl Renderer {
     }
 
     fn counts(&self, verdicts: &VerdictCounts) -> String {
-        let known = ORDER.iter().filter_map(|&(word, one, many, tone)| {
-            let n = verdicts.get(word).copied().unwrap_or(0);
-            // Plain when nothing passed: a green nought looks like good news.
-            let tone = if n == 0 { Tone::Strong } else { tone };
-            let shown = self.theme.paint(tone, format!("{n} {}", if n == 1 { one } else { many })).to_string();
-            (n > 0 || word == "pass").then_some(shown)
-        });
-        // A word that came after this list was made is still counted.
-        let unknown = verdicts.iter().filter(|(word, _)| ORDER.iter().all(|(known, ..)| known != word));
-        known.chain(unknown.map(|(word, n)| format!("{n} {}", inline(word)))).collect::<Vec<_>>().join(", ")
+        verdict_words::counts(verdicts, |word, n, text| {
+            let tone = match word {
+                // Plain when nothing passed: a green zero looks like good news.
+                _ if n == 0 => Tone::Strong,
+                "pass" => Tone::Good,
+                "fail" => Tone::Bad,
+                "fault" => Tone::Broken,
+                _ => Tone::Warn,
+            };
+            self.theme.paint(tone, text).to_string()
+        })
     }
 
     fn overall(&self, verdicts: &VerdictCounts, complete: bool) -> Tone {
@@ -115,7 +103,7 @@ impl Renderer {
         }
         let mut line = format!("one after another {}", duration(serial_ms));
         if let Some(faster) = ratio(serial_ms, wall_ms).filter(|faster| *faster >= 1.05) {
-            line.push_str(&format!(" ({faster:.1}× faster at once)"));
+            line.push_str(&format!(" ({faster:.1}× faster in parallel)"));
         }
         if let Some((trial, ms)) = &self.statistics.longest {
             line.push_str(&format!("; longest {} {}", inline(&trial.to_string()), duration(*ms)));

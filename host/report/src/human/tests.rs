@@ -30,7 +30,7 @@ fn at(verbosity: Verbosity) -> HumanOptions {
 #[test]
 fn all_pass() {
     insta::assert_snapshot!(rendered(&sample::all_pass()), @r"
-       Running 5 trials from 5 plugins in lane scripted, up to 16 at once (run 20261122-231500-abcd)
+       Running 5 trials from 5 plugins in lane scripted, up to 16 in parallel (run 20261122-231500-abcd)
         Canary scripted/ensign-cycle
           PASS [   1.21s] scripted/ensign-cycle (canary)
           Open lane scripted: 4 trials start
@@ -44,7 +44,7 @@ fn all_pass() {
           PASS [   2.40s] scripted/merge-hook
     ────────────────────────────────────────────────
        Summary 5 passed in 3.61s
-               one after another 9.57s (2.7× faster at once); longest scripted/merge-hook 2.40s
+               one after another 9.57s (2.7× faster in parallel); longest scripted/merge-hook 2.40s
                fan-out of lane scripted: 4 trials in 2.40s, 1.00× its longest trial
                run directory .host/runs/20261122-231500-abcd
     ");
@@ -53,7 +53,7 @@ fn all_pass() {
 #[test]
 fn one_failure() {
     insta::assert_snapshot!(rendered(&sample::one_failure()), @r"
-       Running 5 trials from 5 plugins in lane scripted, up to 16 at once (run 20261122-231500-abcd)
+       Running 5 trials from 5 plugins in lane scripted, up to 16 in parallel (run 20261122-231500-abcd)
         Canary scripted/ensign-cycle
           PASS [   1.21s] scripted/ensign-cycle (canary)
           Open lane scripted: 4 trials start
@@ -79,7 +79,7 @@ fn one_failure() {
                artifacts: .host/runs/20261122-231500-abcd/scripted/merge-hook/attempt-1
     ────────────────────────────────────────────────
        Summary 4 passed, 1 failed in 3.61s
-               one after another 9.57s (2.7× faster at once); longest scripted/merge-hook 2.40s
+               one after another 9.57s (2.7× faster in parallel); longest scripted/merge-hook 2.40s
                fan-out of lane scripted: 4 trials in 2.40s, 1.00× its longest trial
                run directory .host/runs/20261122-231500-abcd
     ");
@@ -88,7 +88,7 @@ fn one_failure() {
 #[test]
 fn a_failed_canary() {
     insta::assert_snapshot!(rendered(&sample::canary_fails()), @r"
-       Running 5 trials from 5 plugins in lane scripted, up to 16 at once (run 20261122-231500-abcd)
+       Running 5 trials from 5 plugins in lane scripted, up to 16 in parallel (run 20261122-231500-abcd)
         Canary scripted/ensign-cycle
           FAIL [   1.21s] scripted/ensign-cycle (canary)
                │ summary-missing: the report must have a summary
@@ -141,8 +141,8 @@ fn faults_with_denials_cuts_and_kept_directories() {
     stream.judged(5000, &gate, 1, 5000, outcome.into());
     stream.ends(0, 5100, &hook, Outcome::Fault(Fault::new(FaultClass::Launch, "`pi` is not logged in")));
     insta::assert_snapshot!(rendered(&stream.finished()), @r"
-       Running 4 trials from 2 plugins in lanes claude, pi, up to 16 at once (run 20261122-231500-abcd)
-       WARNING --no-canary: no canary vouches for a lane; if one is broken, every trial in it runs and pays
+       Running 4 trials from 2 plugins in lanes claude, pi, up to 16 in parallel (run 20261122-231500-abcd)
+       WARNING --no-canary: no canary checks a lane first; in a broken lane, every trial still runs and costs money
           Open lane claude without its canary: 2 trials start
         Canary claude/gate
          Start pi/merge-hook
@@ -169,17 +169,17 @@ fn faults_with_denials_cuts_and_kept_directories() {
                artifacts: .host/runs/20261122-231500-abcd/pi/merge-hook/attempt-1
     ────────────────────────────────────────────────
        Summary 0 passed, 2 faults in 5.10s
-               one after another 10.10s (2.0× faster at once); longest pi/merge-hook 5.10s
+               one after another 10.10s (2.0× faster in parallel); longest pi/merge-hook 5.10s
                tokens 1,200 out
                run directory .host/runs/20261122-231500-abcd
-       WARNING --no-canary: no canary vouches for a lane; if one is broken, every trial in it runs and pays
+       WARNING --no-canary: no canary checks a lane first; in a broken lane, every trial still runs and costs money
     ");
 }
 
 #[test]
 fn retries_interruption_and_usage() {
     insta::assert_snapshot!(rendered(&sample::every_kind()), @r"
-       Running 4 trials from 2 plugins in lanes a, b, up to 16 at once (run 20261122-231500-abcd)
+       Running 4 trials from 2 plugins in lanes a, b, up to 16 in parallel (run 20261122-231500-abcd)
         Canary a/one
          Retry a/one in 0.00s after idle (no event for 60s)
         Canary a/one (attempt 2)
@@ -191,7 +191,7 @@ fn retries_interruption_and_usage() {
                kept: /tmp/host-x
           Open lane a: 1 trial starts
          Start a/two
-     Interrupt SIGINT: nothing more starts, and agents are asked to stop; a second signal kills at once
+     Interrupt SIGINT: no more trials start, and agents are asked to stop; a second signal kills them immediately
      CANCELLED [   0.02s] a/two: interrupted by SIGINT
                artifacts: .host/runs/20261122-231500-abcd/a/two/attempt-1
           SKIP            b/one (canary): needs a network
@@ -212,9 +212,9 @@ fn verbose_shows_messages_of_agents_and_components() {
     let events = sample::every_kind();
     let text = told_with(&events[..18], at(Verbosity::Verbose));
     insta::assert_snapshot!(text, @r#"
-       Running 4 trials from 2 plugins in lanes a, b, up to 16 at once (run 20261122-231500-abcd)
+       Running 4 trials from 2 plugins in lanes a, b, up to 16 in parallel (run 20261122-231500-abcd)
         Canary a/one
-         Agent a/one │ is up with model m-1
+         Agent a/one │ started with model m-1
        Message a/one
                │ Looking.
                │ Still looking.
@@ -228,7 +228,7 @@ fn verbose_shows_messages_of_agents_and_components() {
         Canary a/one (attempt 2)
     ────────────────────────────────────────────────
        Summary 0 passed in 0.02s
-               the run broke off: 4 trials without a verdict
+               the run was cut short: 4 trials without a verdict
                tokens 1,234,567 in (1,000,000 from a cache), 4,321 out; cost $1.23
                run directory .host/runs/20261122-231500-abcd
     "#);
@@ -245,7 +245,7 @@ fn quiet_shows_failures_and_the_summary() {
                artifacts: .host/runs/20261122-231500-abcd/scripted/merge-hook/attempt-1
     ────────────────────────────────────────────────
        Summary 4 passed, 1 failed in 3.61s
-               one after another 9.57s (2.7× faster at once); longest scripted/merge-hook 2.40s
+               one after another 9.57s (2.7× faster in parallel); longest scripted/merge-hook 2.40s
                fan-out of lane scripted: 4 trials in 2.40s, 1.00× its longest trial
                run directory .host/runs/20261122-231500-abcd
     ");
@@ -278,7 +278,7 @@ fn hostile_text_cannot_forge_lines() {
     stream.at(17, EventKind::Halted { reason: forged.into() });
     let text = told_with(&stream.finished(), at(Verbosity::Verbose));
     insta::assert_snapshot!(text, @r"
-       Running 1 trial from 1 plugin in lane scripted, up to 16 at once (run 20261122-231500-abcd)
+       Running 1 trial from 1 plugin in lane scripted, up to 16 in parallel (run 20261122-231500-abcd)
         Canary scripted/gate …
           Note scripted/gate …
                │ x
@@ -322,8 +322,8 @@ fn hostile_text_cannot_forge_lines() {
                │     ::error::no
         Status [   0.02s] 1 running, 0 waiting, 1 finished
                [   0.00s] scripted/gate …
-        Broken lane x …: x …; nothing more of it starts
-          Halt x …: nothing more starts
+        Broken lane x …: x …; no more of its trials start
+          Halt x …: no more trials start
     ────────────────────────────────────────────────
          FLAKY [   0.00s] scripted/hook (after 2 attempts)
          XPASS [   0.00s] scripted/hook: passed, but was expected to fail: x …
@@ -368,7 +368,7 @@ fn hostile_text_cannot_forge_lines() {
 #[test]
 fn retries_and_expectations() {
     insta::assert_snapshot!(rendered(&sample::attempts_and_expectations()), @r"
-       Running 5 trials from 5 plugins in lane claude, up to 16 at once (run 20261122-231500-abcd)
+       Running 5 trials from 5 plugins in lane claude, up to 16 in parallel (run 20261122-231500-abcd)
         Canary claude/ensign-cycle
          Retry claude/ensign-cycle in 1.20s after idle (no event for 60s)
         Canary claude/ensign-cycle (attempt 2)
@@ -427,7 +427,7 @@ fn the_last_attempt_is_shown_once() {
 #[test]
 fn a_shortage_shows_the_lowered_job_count() {
     let rendered = rendered(&sample::short_machine());
-    let line = "Short up to 2 at once from here on: cannot start /bin/claude: Too many open files (os error 24)";
+    let line = "Short now up to 2 in parallel: cannot start /bin/claude: Too many open files (os error 24)";
     assert!(
         rendered.contains(line) && rendered.contains("Retry scripted/gate") && !rendered.contains("FLAKY"),
         "{rendered}"
@@ -436,9 +436,9 @@ fn a_shortage_shows_the_lowered_job_count() {
 
 #[test]
 fn a_broken_lane_a_status_and_a_halt() {
-    insta::assert_snapshot!(rendered(&sample::broken_lane_and_halt()), @"
-       Running 6 trials from 3 plugins in lanes claude, pi, up to 16 at once (run 20261122-231500-abcd)
-       WARNING --no-canary: no canary vouches for a lane; if one is broken, every trial in it runs and pays
+    insta::assert_snapshot!(rendered(&sample::broken_lane_and_halt()), @r"
+       Running 6 trials from 3 plugins in lanes claude, pi, up to 16 in parallel (run 20261122-231500-abcd)
+       WARNING --no-canary: no canary checks a lane first; in a broken lane, every trial still runs and costs money
           Open lane claude without its canary: 3 trials start
           Open lane pi without its canary: 3 trials start
         Canary claude/one
@@ -448,16 +448,16 @@ fn a_broken_lane_a_status_and_a_halt() {
                │ launch: not logged in
                artifacts: .host/runs/20261122-231500-abcd/claude/one/attempt-1
          Retry claude/two in 5.00s after crash (gone)
-        Status [   0.16s] 1 running, 1 to be tried again, 3 waiting, 1 finished
+        Status [   0.16s] 1 running, 1 waiting to retry, 3 waiting, 1 finished
                           claude/two (attempt 2) starts in 4.90s
                [   0.16s] pi/one  calls Bash
          Start claude/two (attempt 2)
-        Broken lane claude: 2 trials in a row could not work with the agent, the last as launch: not logged in; nothing more of it starts
+        Broken lane claude: 2 trials in a row could not work with the agent, the last as launch: not logged in; no more of its trials start
        BLOCKED            claude/three: 2 trials in a row could not work with the agent, the last as launch: not logged in
          FAULT [   0.14s] claude/two (after 2 attempts)
                │ launch: not logged in
                │ attempt 1: crash (gone)
-          Halt 2 trials have failed, and `max-fail` is 2: nothing more starts
+          Halt 2 trials have failed, and `max-fail` is 2: no more trials start
      CANCELLED            pi/two: 2 trials have failed, and `max-fail` is 2
      CANCELLED            pi/three: 2 trials have failed, and `max-fail` is 2
           PASS [   6.00s] pi/one (canary)
@@ -475,14 +475,14 @@ fn a_broken_lane_a_status_and_a_halt() {
                one after another 6.19s; longest pi/one 6.00s
                fan-out of lane claude: 2 trials in 5.10s, 36.43× its longest trial
                run directory .host/runs/20261122-231500-abcd
-       WARNING --no-canary: no canary vouches for a lane; if one is broken, every trial in it runs and pays
+       WARNING --no-canary: no canary checks a lane first; in a broken lane, every trial still runs and costs money
     ");
 }
 
 #[test]
 fn repetitions_and_their_pass_rates() {
     insta::assert_snapshot!(rendered(&sample::repetitions()), @r"
-       Running 10 trials from 10 plugins in lane scripted, up to 16 at once (run 20261122-231500-abcd)
+       Running 10 trials from 10 plugins in lane scripted, up to 16 in parallel (run 20261122-231500-abcd)
          Start scripted/gate#1
           PASS [   0.01s] scripted/gate#1
          Start scripted/gate#2
@@ -541,19 +541,19 @@ fn quiet_shows_alerts_and_early_ends_once() {
                fan-out of lane claude: 4 trials in 1m 30s, 180.40× its longest trial
                run directory .host/runs/20261122-231500-abcd
     ");
-    insta::assert_snapshot!(told_with(&sample::broken_lane_and_halt(), at(Verbosity::Quiet)), @"
-       WARNING --no-canary: no canary vouches for a lane; if one is broken, every trial in it runs and pays
+    insta::assert_snapshot!(told_with(&sample::broken_lane_and_halt(), at(Verbosity::Quiet)), @r"
+       WARNING --no-canary: no canary checks a lane first; in a broken lane, every trial still runs and costs money
          FAULT [   0.05s] claude/one (canary)
                │ launch: not logged in
                artifacts: .host/runs/20261122-231500-abcd/claude/one/attempt-1
-        Status [   0.16s] 1 running, 1 to be tried again, 3 waiting, 1 finished
+        Status [   0.16s] 1 running, 1 waiting to retry, 3 waiting, 1 finished
                           claude/two (attempt 2) starts in 4.90s
                [   0.16s] pi/one  calls Bash
-        Broken lane claude: 2 trials in a row could not work with the agent, the last as launch: not logged in; nothing more of it starts
+        Broken lane claude: 2 trials in a row could not work with the agent, the last as launch: not logged in; no more of its trials start
          FAULT [   0.14s] claude/two (after 2 attempts)
                │ launch: not logged in
                │ attempt 1: crash (gone)
-          Halt 2 trials have failed, and `max-fail` is 2: nothing more starts
+          Halt 2 trials have failed, and `max-fail` is 2: no more trials start
     ────────────────────────────────────────────────
        Summary 1 passed, 1 blocked, 2 faults, 2 cancelled in 6.00s
                broken: lane claude: 2 trials in a row could not work with the agent, the last as launch: not logged in
@@ -561,7 +561,7 @@ fn quiet_shows_alerts_and_early_ends_once() {
                one after another 6.19s; longest pi/one 6.00s
                fan-out of lane claude: 2 trials in 5.10s, 36.43× its longest trial
                run directory .host/runs/20261122-231500-abcd
-       WARNING --no-canary: no canary vouches for a lane; if one is broken, every trial in it runs and pays
+       WARNING --no-canary: no canary checks a lane first; in a broken lane, every trial still runs and costs money
     ");
 }
 
@@ -579,7 +579,7 @@ fn passes_that_count_as_failures_are_shown_as_failures() {
     stream.judged(20, &xpass, 1, 5, Verdict::Xpass { expected, counts_as });
     let text = rendered(&stream.finished());
     insta::assert_snapshot!(text, @r"
-       Running 2 trials from 2 plugins in lane l, up to 16 at once (run 20261122-231500-abcd)
+       Running 2 trials from 2 plugins in lane l, up to 16 in parallel (run 20261122-231500-abcd)
         Canary l/flaky
          Retry l/flaky in 0.01s after crash (gone)
         Canary l/flaky (attempt 2)
@@ -656,7 +656,7 @@ fn an_incomplete_stream_still_gets_a_summary() {
     let events = sample::all_pass();
     let text = rendered(&events[..11]);
     let end: Vec<_> = text.lines().skip_while(|line| !line.contains("Summary")).take(2).collect();
-    assert_eq!(end, ["   Summary 2 passed in 3.00s", "           the run broke off: 3 trials without a verdict"]);
+    assert_eq!(end, ["   Summary 2 passed in 3.00s", "           the run was cut short: 3 trials without a verdict"]);
     assert_eq!(rendered(&[]), "");
 }
 

@@ -45,14 +45,13 @@ impl FinishedTrial {
         self.verdict.is_failure()
     }
 
-    /// Whether what it left is worth its line.
+    /// Whether its artifacts are worth a line.
     fn shows_artifacts(&self) -> bool {
         match &self.verdict {
             Verdict::Pass | Verdict::Xfail { .. } | Verdict::Skip { .. } => false,
             Verdict::Xpass { .. } => self.is_failure(),
-            // Its earlier attempts are in the neighboring directories.
-            Verdict::Flaky { .. } => true,
-            Verdict::Fail { .. } | Verdict::Fault(_) | Verdict::Blocked { .. } | Verdict::Cancelled { .. } => true,
+            // The earlier attempts of a flaky trial are in the neighboring directories.
+            _ => true,
         }
     }
 
@@ -133,16 +132,10 @@ impl Writer<'_> {
                 }
             }
             Verdict::Fault(fault) => self.quoted(&format!("{}: ", fault.class), &fault.message, out),
-            // A stream need not tell of its retries.
+            // A stream may lack the events of its retries.
             Verdict::Flaky { reason, .. } if finished.earlier.is_empty() => self.quoted("", reason, out),
             // An expected failure is shown in its line; its findings are in the event log.
-            Verdict::Xfail { .. }
-            | Verdict::Pass
-            | Verdict::Flaky { .. }
-            | Verdict::Xpass { .. }
-            | Verdict::Skip { .. }
-            | Verdict::Blocked { .. }
-            | Verdict::Cancelled { .. } => {}
+            _ => {}
         }
         for earlier in finished.earlier.iter().take(MAX_EARLIER) {
             let _ = writeln!(out, "{}{earlier}", self.theme.quote());

@@ -41,7 +41,7 @@ impl Attempt {
     fn output(self, log: &str, level: DetailLevel) -> Option<String> {
         if level == DetailLevel::Brief {
             let artifacts = self.artifacts.map(|path| format!("artifacts: {path}"));
-            return artifacts.or_else(|| (self.output.bytes() > 0).then(|| format!("all of it is in {log}")));
+            return artifacts.or_else(|| (self.output.bytes() > 0).then(|| format!("the complete output is in {log}")));
         }
         let artifacts = self.artifacts.map(|path| format!("artifacts: {path}"));
         let lines: Vec<_> = self.before.into_iter().chain(artifacts).chain(self.output.into_lines(log)).collect();
@@ -101,7 +101,7 @@ pub(super) fn finished(
 pub(super) fn unfinished(trial: &TrialId, mut attempts: Vec<Attempt>, log: &str) -> TestCase {
     let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
     let verdict_bytes = if attempts.is_empty() { "before this trial started" } else { "while this trial ran" };
-    status.set_type("unfinished").set_message(xml(&format!("the run broke off {verdict_bytes}")));
+    status.set_type("unfinished").set_message(xml(&format!("the run was cut short {verdict_bytes}")));
     let last = attempts.pop_if(|attempt| attempt.outcome.is_none());
     of(trial, status, attempts, last, (log, DetailLevel::Full))
 }

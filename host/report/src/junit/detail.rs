@@ -49,12 +49,7 @@ pub(crate) fn brief(verdict: &Verdict, max: usize) -> Vec<String> {
             findings.iter().take(max).map(line).chain(more).chain(note).collect()
         }
         Verdict::Fault(fault) => vec![format!("{}: {}", fault.class, inline(&fault.message))],
-        Verdict::Flaky { .. }
-        | Verdict::Xfail { .. }
-        | Verdict::Xpass { .. }
-        | Verdict::Skip { .. }
-        | Verdict::Blocked { .. }
-        | Verdict::Cancelled { .. } => vec![headline(verdict)],
+        _ => vec![headline(verdict)],
     }
 }
 

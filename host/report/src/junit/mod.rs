@@ -31,7 +31,7 @@ pub struct Junit {
 }
 
 impl Junit {
-    /// Will write to `path`, and makes sure at once that it can be written. A report of an earlier run is emptied, so
+    /// Will write to `path`, and checks immediately that it can be written. A report of an earlier run is emptied, so
     /// that it cannot pass for this one's if the host is killed; the new document appears in one piece.
     ///
     /// # Errors

@@ -57,7 +57,7 @@ pub(super) struct Lane {
     pub(super) left: Vec<(String, String)>,
 }
 
-/// A trial on its way.
+/// A running trial.
 pub(super) struct Trial {
     id: TrialId,
     attempts: Vec<(u32, Attempt)>,
@@ -106,14 +106,8 @@ impl RunState {
                 let at = self.lane(lane);
                 self.lanes[at].broken = Some(reason.clone());
             }
-            EventKind::LaneOpened { .. }
-            | EventKind::RetryScheduled { .. }
-            | EventKind::JobsLowered { .. }
-            | EventKind::Halted { .. }
-            | EventKind::LogCut { .. }
-            | EventKind::Status { .. }
-            | EventKind::Interrupted { .. } => {}
             EventKind::RunFinished { summary } => self.at_ms = summary.wall_ms,
+            _ => {}
         }
     }
 

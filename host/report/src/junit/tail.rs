@@ -25,13 +25,13 @@ impl Tail {
         self.bytes
     }
 
-    /// Takes in what a component reported.
+    /// Adds a component's report.
     pub(super) fn report(&mut self, report: &Report) {
         match report {
             Report::Step { name } => self.push("step", name),
             Report::Note { text } => self.push("note", text),
             Report::Metric { name, value, unit } => {
-                let value = value.map_or_else(|| "no number".into(), |value| value.to_string());
+                let value = value.map_or_else(|| "not a number".into(), |value| value.to_string());
                 self.push("metric", &format!("{name} {value} {unit}"));
             }
             Report::Attachment { name, bytes, .. } => {
@@ -45,12 +45,12 @@ impl Tail {
         }
     }
 
-    /// Takes in what happened in a session.
+    /// Adds an event of a session.
     pub(super) fn session(&mut self, kind: &SessionEventKind) {
         match kind {
-            SessionEventKind::Started { model: None, .. } => self.push("agent", "is up"),
+            SessionEventKind::Started { model: None, .. } => self.push("agent", "started"),
             SessionEventKind::Started { model: Some(model), .. } => {
-                self.push("agent", &format!("is up with model {model}"));
+                self.push("agent", &format!("started with model {model}"));
             }
             SessionEventKind::Message { text } => self.push("message", text),
             SessionEventKind::ToolCall { name, input, .. } => self.push("tool", &format!("{name} {input}")),

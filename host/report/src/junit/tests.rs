@@ -121,7 +121,7 @@ fn every_kind_of_event() {
             <testcase name="one" classname="a" time="1.024">
                 <flakyError message="no event for 60s" type="idle">
                     <stackTrace>idle: no event for 60s</stackTrace>
-                    <system-out>agent: is up with model m-1
+                    <system-out>agent: started with model m-1
     message: Looking.
         Still looking.
     tool: Bash {&quot;c&quot;:1}
@@ -328,14 +328,14 @@ fn an_incomplete_stream_leaves_errors() {
                 <system-out>artifacts: .host/runs/20261122-231500-abcd/pi/canary/attempt-1</system-out>
             </testcase>
             <testcase name="gate" classname="pi">
-                <error message="the run broke off while this trial ran" type="unfinished"/>
+                <error message="the run was cut short while this trial ran" type="unfinished"/>
                 <rerunError message="exit 1" type="crash">
                     <stackTrace>crash: exit 1</stackTrace>
                 </rerunError>
                 <system-out>step: grade</system-out>
             </testcase>
             <testcase name="hook" classname="pi">
-                <error message="the run broke off before this trial started" type="unfinished"/>
+                <error message="the run was cut short before this trial started" type="unfinished"/>
             </testcase>
         </testsuite>
     </testsuites>

@@ -74,7 +74,8 @@ impl Caps {
             let own = match name.get_ref().rsplit_once("::") {
                 Some((_, own)) if table.plugin.is_some() => own,
                 Some((_, own)) => {
-                    let message = format!("`{}` is one of several `{own}`: say of which by `plugin`", name.get_ref());
+                    let message =
+                        format!("`{}` is one of several scenarios `{own}`: choose one by `plugin`", name.get_ref());
                     problems.push(file.error(name.span(), message));
                     continue;
                 }
@@ -126,7 +127,7 @@ impl Caps {
             _ => "",
         };
         format!(
-            "`{}` asks for more than the policy {policy} allows{elsewhere}: `{item}`; remove it here, or have it allowed{secret} \
+            "`{}` requests more than the policy {policy} allows{elsewhere}: `{item}`; remove it here, or allow it{secret} \
              there, under `[grants]` or `[scenario.{name}.grants]`",
             item.grant()
         )
@@ -146,7 +147,7 @@ fn digest(written: &str) -> Result<String, String> {
         .filter(|digits| digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
     let wrong = || {
         let shown = written.escape_debug();
-        format!("`{shown}` is no digest; write the one that `host inspect PLUGIN` shows: `sha256:` and 64 digits")
+        format!("`{shown}` is not a digest; write the one that `host inspect PLUGIN` shows: `sha256:` and 64 digits")
     };
     digits.map(str::to_ascii_lowercase).ok_or_else(wrong)
 }
@@ -206,10 +207,10 @@ mod tests {
             ("[grant]", "policy.toml:1:2: unknown key `grant`; did you mean `grants`?"),
             (
                 "[scenario.a]\nplugin = \"abc\"",
-                "policy.toml:2:10: `abc` is no digest; write the one that `host inspect \
+                "policy.toml:2:10: `abc` is not a digest; write the one that `host inspect \
              PLUGIN` shows: `sha256:` and 64 digits",
             ),
-            ("[scenario.\"a::s\"]", "policy.toml:1:11: `a::s` is one of several `s`: say of which by `plugin`"),
+            ("[scenario.\"a::s\"]", "policy.toml:1:11: `a::s` is one of several scenarios `s`: choose one by `plugin`"),
             (
                 "[grants]\nhttp = [\"example.com\"]",
                 "policy.toml:2:9: `example.com` has no scheme; write \

@@ -23,8 +23,8 @@ pub enum ConfigError {
     },
     /// A link points out of the suite.
     #[error(
-        "{} is, or lies behind, a link that leads out of the suite, to {}; copy what is there into {}, or let the link \
-         lead to a place in that folder",
+        "{} is a link, or lies below one, that points outside the suite, to {}; copy its target into {}, or point \
+         the link to a place in that folder",
         seen_from_here(path),
         seen_from_here(outside_target),
         seen_from_here(suite)
@@ -39,7 +39,7 @@ pub enum ConfigError {
     },
     /// The folder `scenarios` was not named, and is a link to another place.
     #[error(
-        "{} is a link to {}, out of the folder that it is in; if that is the suite that you mean, name it: `--suite {}`",
+        "{} is a link to {}, outside its own folder; if that is the suite you mean, name it: `--suite {}`",
         seen_from_here(path),
         seen_from_here(outside_target),
         seen_from_here(outside_target)

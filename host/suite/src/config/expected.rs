@@ -47,13 +47,14 @@ impl ExpectFailTable {
         let findings = self.findings.as_ref().map(placed).unwrap_or_default();
         let named_classes = self.class.as_ref().map(placed).unwrap_or_default();
         if let Some(lane) = self.lane.as_ref().filter(|_| lanes.is_empty()) {
-            problems.push(file.error(lane.span(), "`lane` names none; name one, or remove the key for every lane"));
+            problems
+                .push(file.error(lane.span(), "`lane` is empty; name a lane, or remove the key to cover every lane"));
         }
         if let Some(given) = self.findings.as_ref().filter(|_| findings.is_empty()) {
-            problems.push(file.error(given.span(), "`findings` names no code; name those that may come"));
+            problems.push(file.error(given.span(), "`findings` is empty; name the expected finding codes"));
         }
         if let Some(given) = self.class.as_ref().filter(|_| named_classes.is_empty()) {
-            problems.push(file.error(given.span(), "`class` names no class of fault; name those that may come"));
+            problems.push(file.error(given.span(), "`class` is empty; name the expected fault classes"));
         }
         if self.findings.is_none() && self.class.is_none() {
             let message = "neither `findings` nor `class` is given; name the finding codes or the classes of fault that \
@@ -73,8 +74,7 @@ impl ExpectFailTable {
                 problems.push(place.error(error.to_string()));
             }
         }
-        for (key, text, what) in
-            [("owner", &self.owner, "say who looks after it"), ("reason", &self.reason, "say why it is accepted")]
+        for (key, text, what) in [("owner", &self.owner, "name its owner"), ("reason", &self.reason, "give the reason")]
         {
             if text.get_ref().trim().is_empty() {
                 problems.push(file.error(text.span(), format!("`{key}` is empty; {what}")));
@@ -99,7 +99,7 @@ impl ExpectFailTable {
 /// The class of a fault that can be expected.
 fn class(word: &str) -> Result<FaultClass, String> {
     let known = FaultClass::ALL.into_iter().filter(|class| class.is_deterministic());
-    match FaultClass::ALL.into_iter().find(|class| class.as_str() == word) {
+    match FaultClass::from_word(word) {
         Some(class) if class.is_deterministic() => Ok(class),
         Some(class) => Err(format!(
             "a fault of class `{class}` cannot be expected: it comes from the provider, the machine or the host, and says \
@@ -107,8 +107,8 @@ fn class(word: &str) -> Result<FaultClass, String> {
         )),
         None => {
             let known: Vec<&str> = known.map(FaultClass::as_str).collect();
-            let hint = did_you_mean(word, &known, "those that can be expected are");
-            Err(format!("there is no class of fault `{}`; {hint}", word.escape_debug()))
+            let hint = did_you_mean(word, &known, "the classes that can be expected are");
+            Err(format!("unknown fault class `{}`; {hint}", word.escape_debug()))
         }
     }
 }

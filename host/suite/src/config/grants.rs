@@ -179,7 +179,7 @@ checked_word!(
     /// The name of a variable of the host's environment.
     Variable(String), "the name of a variable in quotes", |text| {
         let usable = !text.is_empty() && !text.contains(['=', '\0', '*', ' ', '$']);
-        let wrong = || format!("`{}` is no name of a variable; write it without `$`", text.escape_debug());
+        let wrong = || format!("`{}` is not a variable name; write it without `$`", text.escape_debug());
         usable.then(|| text.to_owned()).ok_or_else(wrong)
     }
 );
@@ -190,10 +190,10 @@ checked_word!(
         let shown = text.escape_debug();
         let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if name.is_empty() || !name.bytes().all(token) {
-            return Err(format!("`{shown}` is no name of a header; write one such as `authorization`"));
+            return Err(format!("`{shown}` is not a header name; write one such as `authorization`"));
         }
         if NO_SECRETS.contains(&name.as_str()) || name.starts_with("proxy-") {
-            return Err(format!("`{shown}` says how a request is sent and carries no secret; write `authorization`"));
+            return Err(format!("`{shown}` controls how a request is sent and cannot carry a secret; use `authorization`"));
         }
         Ok(name)
     }
@@ -206,7 +206,7 @@ checked_word!(
             return Err(format!("`{shown}` needs `{{}}` once, where the secret belongs: `Bearer {{}}`"));
         }
         if !text.bytes().all(|byte| (b' '..=b'~').contains(&byte)) {
-            return Err(format!("`{shown}` holds what no header can; write ASCII without control characters"));
+            return Err(format!("`{shown}` contains characters that no header can; write ASCII without control characters"));
         }
         Ok(text.to_owned())
     }
@@ -230,7 +230,7 @@ impl<'de> Deserialize<'de> for Seed {
             type Value = Seed;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("`true`, `false`, or a seed, a whole number from 0 up")
+                f.write_str("`true`, `false`, or a seed, a whole number of at least 0")
             }
 
             fn visit_bool<E: Error>(self, asked: bool) -> Result<Seed, E> {
@@ -238,7 +238,7 @@ impl<'de> Deserialize<'de> for Seed {
             }
 
             fn visit_i64<E: Error>(self, seed: i64) -> Result<Seed, E> {
-                let wrong = |_| E::custom(format!("{seed} is no seed; write a whole number from 0 up"));
+                let wrong = |_| E::custom(format!("{seed} is not a seed; write a whole number of at least 0"));
                 u64::try_from(seed).map(|seed| Seed(Some(seed))).map_err(wrong)
             }
         }

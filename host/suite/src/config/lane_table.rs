@@ -4,13 +4,10 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{
     suite_file::Jobs,
-    table::{Optional, Written, list, settings_table},
+    table::{Optional, Written, list, settings_table, written},
     value::{Bytes, CauseName, Wait},
 };
-use host_model::{
-    AgentSettings, Confinement, ConfinementMode, Credential, LaneKind, Ports, Provider, RetryOverride,
-    text::did_you_mean,
-};
+use host_model::{AgentSettings, Confinement, ConfinementMode, Credential, LaneKind, Ports, Provider, RetryOverride};
 use serde::{
     Deserialize, Deserializer,
     de::{Error, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
@@ -19,23 +16,16 @@ use serde::{
 /// A lane as its table has it: settings of every kind of lane side by side.
 #[derive(Clone, Debug)]
 pub(super) struct LaneForm {
-    /// Its kind of agent.
     pub(super) kind: LaneKind,
-    /// The scripted agent.
     pub(super) agent: String,
-    /// The program.
     pub(super) program: AgentSettings,
-    /// The model's provider.
     pub(super) provider: Provider,
-    /// What the operating system lets the agent use.
     pub(super) confinement: Confinement,
     /// The TCP ports to connect to, unless they are the usual ones.
     pub(super) connect: Option<Ports>,
-    /// Attempts in parallel in this lane.
     pub(super) jobs: Option<usize>,
-    /// The number of trials in a row that end as faults of the whole lane, after which nothing more of it starts.
+    /// The number of trials in a row that end as faults of the whole lane, after which no more of its trials start.
     pub(super) breaker: u32,
-    /// Its retries.
     pub(super) retry: RetryOverride,
 }
 
@@ -45,64 +35,34 @@ const PROGRAMS: &[LaneKind] = &[LaneKind::Claude, LaneKind::Codex, LaneKind::Pi,
 settings_table! {
     /// `[lane.NAME]`, and `[profile.NAME.lane.NAME]`.
     LaneTable for LaneForm {
-        /// Its kind of agent.
-        "kind" kind: KindName => kind;
-        /// The scripted agent that plays each scenario.
+        "kind" kind: LaneKind => kind;
         "agent" agent: String => agent, for &[LaneKind::Scripted];
-        /// The program.
         "command" command: Optional<String> => program.command, for PROGRAMS;
-        /// Folders that come before the system's in the agent's `PATH`.
         "path" path: Paths => program.path, for PROGRAMS;
-        /// The model, by the agent's name for it.
         "model" model: Optional<String> => program.model, for &[LaneKind::Claude, LaneKind::Codex, LaneKind::Pi, LaneKind::Command];
-        /// Further arguments.
         "args" args: Vec<String> => program.args, for PROGRAMS;
-        /// Further variables of its environment.
         "env" env: BTreeMap<String, String> => program.env, for PROGRAMS;
-        /// The versions that are accepted.
         "version" version: Optional<String> => program.version, for PROGRAMS;
-        /// Its credentials.
         "credentials" credentials: Vec<WrittenCredential> => program.credentials, for PROGRAMS;
-        /// Whether a missing credential is a fault; else the lane is skipped.
         "required" required: bool => program.required, for PROGRAMS;
-        /// The name of the model's provider.
         "provider" provider: Optional<String> => provider.name, for &[LaneKind::Codex, LaneKind::Pi];
-        /// The base URL of the provider's API, without `/v1`.
         "base-url" base_url: Optional<String> => provider.base_url, for &[LaneKind::Claude, LaneKind::Codex, LaneKind::Pi, LaneKind::Acp];
-        /// The API of the provider.
         "api" api: Optional<String> => provider.api, for &[LaneKind::Pi];
-        /// The variable with the provider's key.
         "key-variable" key_variable: Optional<String> => provider.key_variable, for &[LaneKind::Codex, LaneKind::Pi, LaneKind::Acp];
-        /// The mode of an ACP session.
         "mode" mode: Optional<String> => program.mode, for &[LaneKind::Acp];
-        /// A folder of seeds for the config dir.
         "config" config: Optional<PathText> => program.config_seed, for PROGRAMS;
-        /// Whether the operating system confines it.
-        "confinement" confinement: ModeName => confinement.mode;
-        /// Further files that it may read and run.
+        "confinement" confinement: ConfinementMode => confinement.mode;
         "allow-read" allow_read: Paths => confinement.readable;
-        /// Further files that it may change.
         "allow-write" allow_write: Paths => confinement.writable;
-        /// The TCP ports that it may connect to.
         "allow-connect" allow_connect: Optional<PortList> => connect;
-        /// The TCP ports that it may listen on.
         "allow-listen" allow_listen: PortList => confinement.tcp_bind;
-        /// Processes and threads of the user.
         "max-processes" max_processes: Optional<u64> => confinement.limits.processes;
-        /// Bytes of a file that it writes.
         "max-file-size" max_file_size: Optional<Bytes> => confinement.limits.file_size;
-        /// Bytes of a process's address space.
         "max-address-space" max_address_space: Optional<Bytes> => confinement.limits.address_space;
-        /// Attempts in parallel in this lane.
         "jobs" jobs: Optional<Jobs> => jobs;
-        /// The number of trials in a row that end as faults of the whole lane, after which nothing more of it starts; 0
-        /// is never.
         "breaker" breaker: u32 => breaker;
-        /// Attempts after the first.
         "retries" retries: Optional<u32> => retry.retries;
-        /// What a trial is retried after.
         "retry-on" retry_on: Optional<Vec<CauseName>> => retry.on;
-        /// Wait before the first retry.
         "retry-delay" retry_delay: Optional<Wait> => retry.delay;
     }
 }
@@ -112,113 +72,44 @@ settings_table! {
 #[serde(transparent)]
 pub(super) struct PathText(String);
 
-impl Written for PathText {
-    type Value = PathBuf;
-
-    fn value(&self) -> PathBuf {
-        PathBuf::from(&self.0)
-    }
-
-    fn to_toml(path: &PathBuf) -> Option<toml::Value> {
-        Some(path.to_string_lossy().into_owned().into())
-    }
-}
-
 /// A list of paths.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Paths(Vec<String>);
 
-impl Written for Paths {
-    type Value = Vec<PathBuf>;
+written! {
+    PathText => PathBuf: |path| PathBuf::from(&path.0), |path| Some(path.to_string_lossy().into_owned().into());
+    Paths => Vec<PathBuf>:
+        |paths| paths.0.iter().map(PathBuf::from).collect(),
+        |paths| list(paths.iter().filter_map(PathText::to_toml));
+    Vec<WrittenCredential> => Vec<Credential>:
+        |written| written.iter().map(WrittenCredential::value).collect(),
+        |credentials| list(credentials.iter().filter_map(shown_credential));
+    PortList => Ports: |ports| ports.0.clone(), |ports| Some(match ports {
+        Ports::Any => "any".into(),
+        Ports::Only(ports) => toml::Value::Array(ports.iter().map(|port| i64::from(*port).into()).collect()),
+    });
+}
 
-    fn value(&self) -> Vec<PathBuf> {
-        self.0.iter().map(PathBuf::from).collect()
-    }
-
-    fn to_toml(paths: &Vec<PathBuf>) -> Option<toml::Value> {
-        list(paths.iter().filter_map(PathText::to_toml))
+impl WrittenCredential {
+    fn value(&self) -> Credential {
+        match self {
+            Self::Variable(name) => Credential::Variable(name.clone()),
+            Self::File(FileTable { file, to }) => Credential::File { from: PathBuf::from(file), to: to.clone() },
+        }
     }
 }
 
-impl Written for Vec<WrittenCredential> {
-    type Value = Vec<Credential>;
-
-    fn value(&self) -> Vec<Credential> {
-        let credential = |written: &WrittenCredential| match written {
-            WrittenCredential::Variable(name) => Credential::Variable(name.clone()),
-            WrittenCredential::File(FileTable { file, to }) => {
-                Credential::File { from: PathBuf::from(file), to: to.clone() }
-            }
-        };
-        self.iter().map(credential).collect()
-    }
-
-    /// The names, never what they hold.
-    fn to_toml(credentials: &Vec<Credential>) -> Option<toml::Value> {
-        list(credentials.iter().filter_map(|credential| {
-            match credential {
-                Credential::Variable(name) => Some(name.as_str().into()),
-                Credential::File { from, to } => Some(toml::Value::Table(
-                    [("file".to_owned(), PathText::to_toml(from)?), ("to".to_owned(), to.as_str().into())]
-                        .into_iter()
-                        .collect(),
-                )),
-            }
-        }))
-    }
-}
-
-/// A kind of lane, by its word.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct KindName(pub(super) LaneKind);
-
-impl<'de> Deserialize<'de> for KindName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let word = String::deserialize(deserializer)?;
-        word.parse().map(Self).map_err(|_| {
-            let hint = did_you_mean(&word, &LaneKind::ALL.map(LaneKind::as_str), "known are");
-            D::Error::custom(format!("unknown kind of lane `{}`; {hint}", word.escape_debug()))
-        })
-    }
-}
-
-impl Written for KindName {
-    type Value = LaneKind;
-
-    fn value(&self) -> LaneKind {
-        self.0
-    }
-
-    fn to_toml(kind: &LaneKind) -> Option<toml::Value> {
-        Some(kind.as_str().into())
-    }
-}
-
-/// A way to confine an agent, by its word.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct ModeName(pub(super) ConfinementMode);
-
-impl<'de> Deserialize<'de> for ModeName {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let word = String::deserialize(deserializer)?;
-        word.parse().map(Self).map_err(|_| {
-            let hint = did_you_mean(&word, &ConfinementMode::ALL.map(ConfinementMode::as_str), "known are");
-            D::Error::custom(format!("an agent is not confined by `{}`; {hint}", word.escape_debug()))
-        })
-    }
-}
-
-impl Written for ModeName {
-    type Value = ConfinementMode;
-
-    fn value(&self) -> ConfinementMode {
-        self.0
-    }
-
-    fn to_toml(mode: &ConfinementMode) -> Option<toml::Value> {
-        Some(mode.as_str().into())
-    }
+/// The names of a credential, never its content.
+fn shown_credential(credential: &Credential) -> Option<toml::Value> {
+    Some(match credential {
+        Credential::Variable(name) => name.as_str().into(),
+        Credential::File { from, to } => toml::Value::Table(
+            [("file".to_owned(), PathText::to_toml(from)?), ("to".to_owned(), to.as_str().into())]
+                .into_iter()
+                .collect(),
+        ),
+    })
 }
 
 /// The name of a variable, or `{ file = "…", to = "…" }`.
@@ -281,7 +172,7 @@ impl<'de> Deserialize<'de> for PortList {
                 match word {
                     "any" => Ok(PortList(Ports::Any)),
                     _ => Err(E::custom(format!(
-                        "`{}` is no list of ports; write `[443]`, or `\"any\"` for all",
+                        "`{}` is not a list of ports; write `[443]`, or `\"any\"` for all",
                         word.escape_debug()
                     ))),
                 }
@@ -291,27 +182,14 @@ impl<'de> Deserialize<'de> for PortList {
                 let mut ports = Vec::new();
                 while let Some(port) = list.next_element::<i64>()? {
                     let known = u16::try_from(port);
-                    ports.push(known.map_err(|_| A::Error::custom(format!("`{port}` is no port: 0 to 65535 are")))?);
+                    ports.push(
+                        known.map_err(|_| A::Error::custom(format!("`{port}` is not a port; ports are 0 to 65535")))?,
+                    );
                 }
                 Ok(PortList(Ports::Only(ports)))
             }
         }
 
         deserializer.deserialize_any(AnyOrList)
-    }
-}
-
-impl Written for PortList {
-    type Value = Ports;
-
-    fn value(&self) -> Ports {
-        self.0.clone()
-    }
-
-    fn to_toml(ports: &Ports) -> Option<toml::Value> {
-        Some(match ports {
-            Ports::Any => "any".into(),
-            Ports::Only(ports) => toml::Value::Array(ports.iter().map(|port| i64::from(*port).into()).collect()),
-        })
     }
 }

@@ -40,7 +40,7 @@ pub struct LaneSettings {
     pub jobs: Option<usize>,
     /// Its retries.
     pub retry: RetryOverride,
-    /// The number of trials in a row that end as faults of the whole lane, after which nothing more of it starts; 0 is
+    /// The number of trials in a row that end as faults of the whole lane, after which no more of its trials start; 0 is
     /// never.
     pub breaker: u32,
 }
@@ -140,7 +140,7 @@ impl Lanes {
         let changed = suite.profile.values().flat_map(|Table(run)| run.lane.keys());
         for name in changed.filter(|name| !top.lane.keys().any(|lane| lane.get_ref() == name.get_ref())) {
             let message = format!(
-                "the suite has no `[lane.{}]` that this could change; {}",
+                "the suite does not define `[lane.{}]`, so this has nothing to change; {}",
                 name.get_ref().escape_debug(),
                 lanes.hint(name.get_ref())
             );
@@ -240,7 +240,7 @@ impl Reader<'_> {
                 let words = words.join(", ");
                 self.wrong(
                     span,
-                    format!("`{key}` is not for a lane of the kind `{kind}`, only for {words}; remove it"),
+                    format!("`{key}` does not apply to a lane of kind `{kind}`, only to {words}; remove it"),
                 );
             }
         }
@@ -249,9 +249,9 @@ impl Reader<'_> {
 
     /// Reports contradictions within one table. A profile may turn off what the suite's lists are for.
     fn check_confinement(&mut self, table: &LaneTable) {
-        if table.confinement.as_ref().is_some_and(|mode| mode.get_ref().0 == ConfinementMode::None) {
+        if table.confinement.as_ref().is_some_and(|mode| *mode.get_ref() == ConfinementMode::None) {
             for (key, span) in table.spans().into_iter().filter(|(key, _)| CONFINEMENT_LISTS.contains(key)) {
-                self.wrong(span, format!("`{key}` means nothing with `confinement = \"none\"`; remove one of the two"));
+                self.wrong(span, format!("`{key}` has no effect with `confinement = \"none\"`; remove one of the two"));
             }
         }
     }

@@ -60,7 +60,7 @@ pub struct Overrides {
     pub agents: Vec<String>,
     /// Attempts after the first.
     pub retries: Option<Sourced<u32>>,
-    /// What a trial is retried after.
+    /// The causes of retries.
     pub retry_on: Option<Sourced<Vec<RetryCause>>>,
     /// What a trial that passed after a retry counts as.
     pub flaky_result: Option<Sourced<CountsAs>>,

@@ -60,8 +60,8 @@ fn explain(path: &Path, text: &str, problem: ReadProblem) -> SourceError {
             let table = span.as_ref().and_then(|span| table_at(text, span.start));
             let table = table.map(|table| format!(" in `{table}`")).unwrap_or_default();
             match known.is_empty() {
-                true => format!("unknown key `{key}`{table}: nothing is expected here; remove it"),
-                false => format!("unknown key `{key}`{table}; {}", did_you_mean(&key, &known, "known are")),
+                true => format!("unknown key `{key}`{table}: no key is allowed here; remove it"),
+                false => format!("unknown key `{key}`{table}; {}", did_you_mean(&key, &known, "the known ones are")),
             }
         }
         ProblemKind::TableForList => span
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn unknown_keys_without_a_near_one_list_all() {
-        assert_eq!(problem("colour = 1").message, "unknown key `colour`; known are `timeout`, `tags`");
+        assert_eq!(problem("colour = 1").message, "unknown key `colour`; the known ones are `timeout`, `tags`");
     }
 
     #[test]

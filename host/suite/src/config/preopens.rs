@@ -17,7 +17,7 @@ use host_model::{Preopen, PreopenSource, text::did_you_mean};
 const MAX_PREOPENS: usize = 100;
 /// Bytes of a directory's name, as of any path.
 const MAX_NAME: usize = 4096;
-/// What `from` names beside folders.
+/// The words of `from` that are not folders.
 const WORDS: [&str; 3] = ["root", "config", "before"];
 
 /// One entry as written.
@@ -43,7 +43,7 @@ pub(super) struct Preopens {
     pub(super) folders: BTreeMap<String, PathBuf>,
 }
 
-/// What is wrong, and the bytes where it stands.
+/// A problem, and its bytes.
 pub(super) type Problem = (Range<usize>, String);
 
 /// Reads `preopens` of the scenario in `folder`. `taken` are names that are given by other means.
@@ -55,7 +55,7 @@ pub(super) fn preopens(
 ) -> Preopens {
     let tables = written.get_ref();
     if tables.len() > MAX_PREOPENS {
-        let what = format!("there are {} preopens, but at most {MAX_PREOPENS} can be given", tables.len());
+        let what = format!("there are {} preopens, but at most {MAX_PREOPENS} are allowed", tables.len());
         problems.push((written.span(), what));
         return Preopens::default();
     }
@@ -66,13 +66,13 @@ pub(super) fn preopens(
         if let Some(what) = unfit_name(to) {
             problems.push((table.to.span(), what));
         } else if !names.insert(to.as_str()) {
-            problems.push((table.to.span(), format!("{to:?} is given already; each preopen needs a name of its own")));
+            problems.push((table.to.span(), format!("{to:?} is already in use; each preopen needs its own name")));
         }
         match table.source(folder, &mut found.folders) {
             Ok(from) => {
                 let read_only = match (&table.mode, &from) {
                     (Some(mode), PreopenSource::Before) if *mode.get_ref() == Mode::Rw => {
-                        let what = "what was before the agent is read-only; write `mode = \"ro\"`, or leave it out";
+                        let what = "`before` is read-only; write `mode = \"ro\"`, or remove `mode`";
                         problems.push((mode.span(), what.into()));
                         true
                     }
@@ -92,7 +92,7 @@ fn unfit_name(to: &str) -> Option<String> {
         return Some("a preopen needs a name; write \"/\" or \".\"".into());
     }
     if to.contains('\0') {
-        return Some("the name of a preopen cannot hold the character NUL; remove it".into());
+        return Some("the name of a preopen cannot contain the character NUL; remove it".into());
     }
     (to.len() > MAX_NAME).then(|| format!("the name of a preopen has at most {MAX_NAME} bytes; shorten it"))
 }
@@ -106,7 +106,7 @@ impl PreopenTable {
             "config" => Ok(PreopenSource::Config),
             "before" if scenario.join("root").is_dir() => Ok(PreopenSource::Before),
             "before" => {
-                Err("the scenario has no `root/`, so nothing was before; add one, or name another folder".into())
+                Err("the scenario has no `root/`, so `before` does not exist; add one, or name another folder".into())
             }
             _ => {
                 let place = within(scenario, &name).map_err(|what| format!("{from:?} {what}"))?;
@@ -121,7 +121,7 @@ impl PreopenTable {
 fn plain(path: &str) -> Result<String, String> {
     let mut names = Vec::new();
     if path.contains('\0') {
-        return Err("holds the character NUL, which no path can; remove it".into());
+        return Err("contains the character NUL, which no path can; remove it".into());
     }
     for component in Path::new(path).components() {
         match component {
@@ -153,11 +153,11 @@ fn within(scenario: &Path, name: &str) -> Result<PathBuf, String> {
         place.push(part);
         match fs::symlink_metadata(&place) {
             Err(error) if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Err(format!("cannot be looked at: {error}"));
+                return Err(format!("cannot be read: {error}"));
             }
-            Err(_) => return Err(format!("is no folder of the scenario; {}", near(scenario, &place))),
+            Err(_) => return Err(format!("is not a folder of the scenario; {}", near(scenario, &place))),
             Ok(found) if found.is_symlink() => {
-                return Err("is, or leads through, a link; name a folder of the scenario itself".into());
+                return Err("is a link, or passes through one; name a folder of the scenario itself".into());
             }
             Ok(found) if !found.is_dir() && place.parent() == Some(scenario) => {
                 return Err("is a file; put it into a folder of the scenario, and name that".into());
@@ -185,7 +185,7 @@ fn near(scenario: &Path, place: &Path) -> String {
     let name = place.strip_prefix(scenario).unwrap_or(place).to_string_lossy();
     if known.is_empty() {
         let folder = folder.strip_prefix(scenario).unwrap_or(folder);
-        return format!("there is none in `{}`; make it, or name another", folder.display());
+        return format!("`{}` has no folders; create it, or name another", folder.display());
     }
     did_you_mean(&name, &known.iter().map(String::as_str).collect::<Vec<_>>(), "there are")
 }
@@ -241,12 +241,12 @@ mod tests {
             problems.join("\n")
         };
         for (from, what) in [
-            ("nothing", "\"nothing\" is no folder of the scenario; there are `before`, `config`, `data`, `root`"),
-            ("dat", "\"dat\" is no folder of the scenario; did you mean `data`?"),
-            ("data/none", "\"data/none\" is no folder of the scenario; there are `data/deep`"),
-            ("data/dep", "\"data/dep\" is no folder of the scenario; did you mean `data/deep`?"),
-            ("data/deep/x", "\"data/deep/x\" is no folder of the scenario; there is none in `data/deep`; make it, or"),
-            ("./dat/", "\"./dat/\" is no folder of the scenario; did you mean `data`?"),
+            ("nothing", "\"nothing\" is not a folder of the scenario; there are `before`, `config`, `data`, `root`"),
+            ("dat", "\"dat\" is not a folder of the scenario; did you mean `data`?"),
+            ("data/none", "\"data/none\" is not a folder of the scenario; there are `data/deep`"),
+            ("data/dep", "\"data/dep\" is not a folder of the scenario; did you mean `data/deep`?"),
+            ("data/deep/x", "\"data/deep/x\" is not a folder of the scenario; `data/deep` has no folders; make it, or"),
+            ("./dat/", "\"./dat/\" is not a folder of the scenario; did you mean `data`?"),
             ("file", "\"file\" is a file; put it into a folder of the scenario, and name that"),
             ("data/file", "\"data/file\" is a file; name the folder that it is in"),
             ("link/deep", "\"link/deep\" is, or leads through, a link"),

@@ -151,7 +151,7 @@ impl ScenarioFile {
     /// Values that are too large, with their positions.
     fn oversized(&self) -> impl Iterator<Item = (std::ops::Range<usize>, String)> {
         let tags = self.tags.as_ref().filter(|tags| tags.get_ref().len() > MAX_TAGS).map(|tags| {
-            (tags.span(), format!("there are {} tags, but at most {MAX_TAGS} are read", tags.get_ref().len()))
+            (tags.span(), format!("there are {} tags, but at most {MAX_TAGS} are allowed", tags.get_ref().len()))
         });
         let size = |texts: &mut dyn Iterator<Item = &String>| texts.map(|text| text.len() + 1).sum::<usize>();
         let args = self.args.as_ref().map_or(0, |args| size(&mut args.get_ref().iter()));
@@ -162,14 +162,14 @@ impl ScenarioFile {
             if args > env { self.args.as_ref().map(Spanned::span) } else { self.env.as_ref().map(Spanned::span) };
         let handed = larger.filter(|_| args + env > MAX_HANDED).map(|span| {
             let given = args + env;
-            (span, format!("`args` and `env` take {given} bytes, but at most {MAX_HANDED} are handed over; use a file"))
+            (span, format!("`args` and `env` take {given} bytes, but at most {MAX_HANDED} are allowed; use a file"))
         });
         tags.into_iter().chain(handed)
     }
 
     /// Values that no program can receive, with their positions.
     fn unfit(&self) -> impl Iterator<Item = (std::ops::Range<usize>, String)> {
-        let nul = |key, span| (span, format!("`{key}` holds the character NUL, which ends a text; remove it"));
+        let nul = |key, span| (span, format!("`{key}` contains the character NUL, which ends a text; remove it"));
         let args = self.args.as_ref().filter(|args| args.get_ref().iter().any(|arg| arg.contains('\0')));
         let env = self.env.as_ref().and_then(|env| {
             let names = || env.get_ref().0.iter().map(|(name, _)| name);
@@ -178,7 +178,7 @@ impl ScenarioFile {
                 return Some(nul("env", env.span()));
             }
             let unfit = names().find(|name| name.is_empty() || name.contains('='))?;
-            Some((env.span(), format!("no variable can be named {unfit:?}; a name is not empty and has no `=`")))
+            Some((env.span(), format!("{unfit:?} is not a variable name; use a non-empty name without `=`")))
         });
         args.map(|args| nul("args", args.span())).into_iter().chain(env)
     }
@@ -240,7 +240,7 @@ impl ScenarioFile {
     }
 }
 
-/// What a scenario's folder has next to its file.
+/// The contents of a scenario's folder other than its file.
 struct FolderParts {
     root: Option<PathBuf>,
     config: Option<PathBuf>,
@@ -376,7 +376,7 @@ mod tests {
     fn tags_arguments_and_environment_are_limited() {
         assert_eq!(oversized(&format!("tags = [{}]", "\"a\",".repeat(MAX_TAGS))), []);
         let tags = oversized(&format!("tags = [{}]", "\"a\",".repeat(MAX_TAGS + 1)));
-        assert_eq!(tags, [("[\"a\",\"".to_owned(), "there are 1001 tags, but at most 1000 are read".to_owned())]);
+        assert_eq!(tags, [("[\"a\",\"".to_owned(), "there are 1001 tags, but at most 1000 are allowed".to_owned())]);
         let half = "x".repeat(MAX_HANDED / 2);
         assert_eq!(oversized(&format!("args = [\"{half}\"]\n[env]\nA = \"b\"")), []);
         let [(place, message)] =

@@ -54,7 +54,7 @@ pub struct Settings {
     pub retry: RetryRules,
     /// Retries from flags and the environment, over all others.
     pub retry_override: RetryOverride,
-    /// What applies to the whole run.
+    /// The rules of the whole run.
     pub policy: RunRules,
     /// Limits for compiling one plugin.
     pub compile: CompileLimits,

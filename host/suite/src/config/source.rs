@@ -17,7 +17,7 @@ pub struct SourceError {
     pub path: PathBuf,
     /// Line and column, from 1.
     pub position: Option<(usize, usize)>,
-    /// What is wrong and what to do.
+    /// The problem and its fix.
     pub message: String,
     rendered: String,
 }
@@ -92,7 +92,7 @@ impl SourceSpan {
         &self.path
     }
 
-    /// What is wrong here.
+    /// An error at this place.
     #[must_use]
     pub fn error(&self, message: impl Into<String>) -> SourceError {
         SourceError::new(&self.path, &self.text, Some(self.span.clone()), message.into())
@@ -107,7 +107,7 @@ impl fmt::Display for SourceSpan {
     }
 }
 
-/// A file that is being read: what its places are made of.
+/// A file that is being read.
 #[derive(Clone, Debug)]
 pub(super) struct FileText {
     pub(super) path: PathBuf,
@@ -119,7 +119,7 @@ impl FileText {
         SourceSpan::new(&self.path, &self.text, span)
     }
 
-    /// What is wrong at the bytes `span`.
+    /// An error at the bytes `span`.
     pub(super) fn error(&self, span: Range<usize>, message: impl Into<String>) -> SourceError {
         SourceError::new(&self.path, &self.text, Some(span), message.into())
     }
@@ -134,7 +134,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Arc<str>>, ReadError> {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound && path.symlink_metadata().is_err() => return Ok(None),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let source = io::Error::new(error.kind(), "it is a link that leads nowhere");
+            let source = io::Error::new(error.kind(), "it is a dangling link");
             return Err(ReadError::Io { path: path.to_owned(), source });
         }
         Err(_) if path.is_dir() => return Err(ReadError::Folder { path: path.to_owned() }),
@@ -145,7 +145,12 @@ pub(super) fn read(path: &Path) -> Result<Option<Arc<str>>, ReadError> {
         // The first byte that is none of UTF-8 shows as a replacement character, in the same place.
         let shown = String::from_utf8_lossy(error.as_bytes());
         let span = at..at + char::REPLACEMENT_CHARACTER.len_utf8();
-        ReadError::Text(SourceError::new(path, &shown, Some(span), "this is no UTF-8; save the file as UTF-8".into()))
+        ReadError::Text(SourceError::new(
+            path,
+            &shown,
+            Some(span),
+            "the file is not UTF-8; save the file as UTF-8".into(),
+        ))
     })?;
     Ok(Some(text.strip_prefix('\u{feff}').unwrap_or(&text).into()))
 }
@@ -153,7 +158,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Arc<str>>, ReadError> {
 /// A file cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// The system does not give it.
+    /// The system refuses to read it.
     #[error("cannot read {}", seen_from_here(path))]
     Io {
         /// The file.
@@ -168,7 +173,7 @@ pub enum ReadError {
         /// The folder.
         path: PathBuf,
     },
-    /// It is no text.
+    /// It is not a text.
     #[error(transparent)]
     Text(SourceError),
 }

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use host_model::{CountsAs, LaneKind, RetryCause};
+use host_model::{ConfinementMode, CountsAs, LaneKind, RetryCause};
 
 use super::{
     layers::{Source, Sources},
@@ -33,7 +33,8 @@ pub(super) trait Written {
     }
 }
 
-/// Declares a [`SettingsTable`] of [`Written`] settings, and further fields that are no settings.
+/// Declares a [`SettingsTable`] of [`Written`] settings, and further fields that are not settings. A setting is documented
+/// at the field of the target that has its value.
 macro_rules! settings_table {
     (
         $(#[$meta:meta])*
@@ -195,85 +196,54 @@ impl<T: Written> Written for NotZero<T> {
     }
 }
 
-/// Implements [`Written`] for types that are written as they are.
-macro_rules! plain {
-    ($($type:ty, |$value:ident| $toml:expr;)*) => {
-        $(impl Written for $type {
-            type Value = Self;
+/// Implements [`Written`]: `TYPE => VALUE: |written| its value, |value| its form in a file, |written| its problem`.
+macro_rules! written {
+    ($($type:ty => $value_type:ty: |$written:ident| $value:expr, |$target:ident| $toml:expr $(, |$own:ident| $problem:expr)?;)*) => {
+        $(impl $crate::config::table::Written for $type {
+            type Value = $value_type;
 
-            fn value(&self) -> Self {
-                self.clone()
+            fn value(&self) -> $value_type {
+                let $written = self;
+                $value
             }
 
-            fn to_toml($value: &Self) -> Option<toml::Value> {
+            fn to_toml($target: &$value_type) -> Option<toml::Value> {
                 $toml
             }
+
+            $(fn problem(&self, _: &str) -> Option<String> {
+                let $own = self;
+                $problem
+            })?
         })*
     };
 }
+pub(super) use written;
 
-plain! {
-    u32, |number| Some(toml::Value::from(*number));
-    u64, |number| Some(integer(*number));
-    bool, |value| Some(toml::Value::from(*value));
-    String, |text| Some(toml::Value::from(text.as_str()));
-    Vec<String>, |texts| list(texts.iter().map(|text| text.as_str().into()));
-    BTreeMap<String, String>, |texts| {
+written! {
+    u32 => u32: |number| *number, |number| Some((*number).into());
+    u64 => u64: |number| *number, |number| Some(integer(*number));
+    bool => bool: |value| *value, |value| Some((*value).into());
+    String => String: |text| text.clone(), |text| Some(text.as_str().into());
+    Vec<String> => Vec<String>: |texts| texts.clone(), |texts| list(texts.iter().map(|text| text.as_str().into()));
+    BTreeMap<String, String> => BTreeMap<String, String>: |texts| texts.clone(), |texts| {
         let table = texts.iter().map(|(name, text)| (name.clone(), text.as_str().into())).collect();
         (!texts.is_empty()).then_some(toml::Value::Table(table))
     };
-    CountsAs, |result| Some(result.as_str().into());
-}
-
-impl Written for Bytes {
-    type Value = u64;
-
-    fn value(&self) -> u64 {
-        self.0
-    }
-
-    /// In the largest unit without a rest.
-    fn to_toml(bytes: &u64) -> Option<toml::Value> {
+    CountsAs => CountsAs: |result| *result, |result| Some(result.as_str().into());
+    LaneKind => LaneKind: |kind| *kind, |kind| Some(kind.as_str().into());
+    ConfinementMode => ConfinementMode: |mode| *mode, |mode| Some(mode.as_str().into());
+    Bytes => u64: |bytes| bytes.0, |bytes| {
+        // In the largest unit without a rest.
         let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
         let whole = units.into_iter().find(|(unit, _)| *bytes > 0 && bytes.is_multiple_of(*unit));
         Some(whole.map_or_else(|| integer(*bytes), |(unit, name)| format!("{}{name}", bytes / unit).into()))
-    }
-}
-
-impl Written for Time {
-    type Value = Duration;
-
-    fn value(&self) -> Duration {
-        self.0
-    }
-
-    fn to_toml(time: &Duration) -> Option<toml::Value> {
-        Some(humantime::format_duration(*time).to_string().into())
-    }
-}
-
-impl Written for Wait {
-    type Value = Duration;
-
-    fn value(&self) -> Duration {
-        self.0
-    }
-
-    fn to_toml(time: &Duration) -> Option<toml::Value> {
-        Time::to_toml(time)
-    }
-}
-
-impl Written for Vec<CauseName> {
-    type Value = BTreeSet<RetryCause>;
-
-    fn value(&self) -> BTreeSet<RetryCause> {
-        self.iter().map(|cause| cause.0).collect()
-    }
-
-    fn to_toml(causes: &BTreeSet<RetryCause>) -> Option<toml::Value> {
+    };
+    Time => Duration: |time| time.0, |time| Some(humantime::format_duration(*time).to_string().into());
+    Wait => Duration: |wait| wait.0, |time| Time::to_toml(time);
+    Vec<CauseName> => BTreeSet<RetryCause>: |causes| causes.iter().map(|cause| cause.0).collect(), |causes| {
         Some(toml::Value::Array(causes.iter().map(|cause| cause.as_str().into()).collect()))
-    }
+    };
 }
 
 /// TOML's integers have a sign. No limit in use is larger.

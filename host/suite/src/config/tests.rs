@@ -94,17 +94,17 @@ fn suite_errors_have_a_position_and_help() {
         ("plugin = []", "1:1: unknown key `plugin`; did you mean `plugins`?"),
         (
             "\ncolour = 1",
-            "2:1: unknown key `colour`; known are `plugins`, `canary`, `compile`, `profile`, `lanes`, `jobs`, \
+            "2:1: unknown key `colour`; the known ones are `plugins`, `canary`, `compile`, `profile`, `lanes`, `jobs`, \
              `flaky-result`, `xpass`, `max-fail`, `fail-fast`, `repeat-each`, `reporters`, `defaults`, `lane`",
         ),
         ("plugins = \"a.wasm\"", "1:11: expected a list in brackets, found the text \"a.wasm\""),
         ("plugins = [1]", "1:12: expected a text in quotes, found `1`"),
         ("canary = true", "1:10: expected a list in brackets, found `true`"),
         ("[compile]\nmemory = 1", "2:1: unknown key `memory` in `[compile]`; it is now `max-memory`"),
-        ("[compile]\ntimeout = \"0s\"", "2:11: a duration of zero leaves no time at all"),
-        ("jobs = \"many\"", "1:8: expected a whole number from 0 up, found the text \"many\""),
-        ("jobs = -1", "1:8: expected a whole number from 0 up, found `-1`"),
-        ("jobs = 1.5", "1:8: expected a whole number from 0 up, found `1.5`"),
+        ("[compile]\ntimeout = \"0s\"", "2:11: a duration of zero leaves no time"),
+        ("jobs = \"many\"", "1:8: expected a whole number of at least 0, found the text \"many\""),
+        ("jobs = -1", "1:8: expected a whole number of at least 0, found `-1`"),
+        ("jobs = 1.5", "1:8: expected a whole number of at least 0, found `1.5`"),
         ("jobs = 0", "1:8: `jobs` must be from 1 to 5000"),
         ("jobs = 5001", "1:8: `jobs` must be from 1 to 5000"),
         ("[profile.a]\njobs = 100000", "2:8: `jobs` must be from 1 to 5000"),
@@ -113,87 +113,90 @@ fn suite_errors_have_a_position_and_help() {
         ("[[lane.a]]", "1:1: expected a table, found a list"),
         ("defaults = [\"1s\"]", "1:12: expected a table, found a list"),
         ("lane = 3", "1:8: expected a table, found `3`"),
-        ("lanes = []", "1:9: `lanes` names no lane, so nothing would run; name one, or remove the key"),
+        ("lanes = []", "1:9: `lanes` is empty, so nothing would run; name a lane, or remove the key"),
         ("lanes = [\"script\"]", "1:10: there is no lane `script`; did you mean `scripted`?"),
         ("lanes = [\"zzz\"]", "1:10: there is no lane `zzz`; there is only `scripted`"),
-        ("[lane.a]\nkind = \"scriptd\"", "2:8: unknown kind of lane `scriptd`; did you mean `scripted`?"),
-        ("[lane.a]\nkind = \"claud\"", "2:8: unknown kind of lane `claud`; did you mean `claude`?"),
+        ("[lane.a]\nkind = \"scriptd\"", "2:8: unknown value `scriptd`; did you mean `scripted`?"),
+        ("[lane.a]\nkind = \"claud\"", "2:8: unknown value `claud`; did you mean `claude`?"),
         (
             "[lane.a]\nmodel = \"m\"",
-            "2:9: `model` is not for a lane of the kind `scripted`, only for `claude`, `codex`, `pi`, `command`; remove it",
+            "2:9: `model` does not apply to a lane of kind `scripted`, only to `claude`, `codex`, `pi`, `command`; remove it",
         ),
-        ("[lane.a]\nkind = \"pi\"\nmode = \"m\"", "3:8: `mode` is not for a lane of the kind `pi`, only for `acp`"),
-        ("[lane.a]\nkind = \"acp\"", "2:8: a lane of the kind `acp` needs the `command` that it starts"),
-        ("[lane.a]\nkind = \"pi\"\nversion = \"two\"", "3:11: `two` is no version requirement"),
+        ("[lane.a]\nkind = \"pi\"\nmode = \"m\"", "3:8: `mode` does not apply to a lane of kind `pi`, only to `acp`"),
+        ("[lane.a]\nkind = \"acp\"", "2:8: a lane of kind `acp` needs `command`, the program to start"),
+        ("[lane.a]\nkind = \"pi\"\nversion = \"two\"", "3:11: `two` is not a version requirement"),
         ("[lane.a]\nkind = \"pi\"\nenv = { HOME = \"/\" }", "3:7: `HOME` is set by the host"),
-        (
-            "[lane.a]\nkind = \"pi\"\ncredentials = [\"A=B\"]",
-            "3:15: one of them is no name of a variable; write the name",
-        ),
+        ("[lane.a]\nkind = \"pi\"\ncredentials = [\"A=B\"]", "3:15: one entry is not a variable name; write a name"),
         ("[lane.a]\nkind = \"pi\"\ncredentials = [{ fil = \"x\" }]", "3:18: unknown key `fil`; did you mean `file`?"),
         ("[lane.a]\nkind = \"pi\"\ncredentials = [3]", "3:16: expected the name of a variable in quotes, or `{ file"),
-        ("[lane.a]\nkind = \"pi\"\nbase-url = \"x\"", "3:12: `x` is no base URL; write `https://HOST`"),
-        ("[lane.a]\nkind = \"pi\"\nkey-variable = \"K\"", "3:16: the agent is given no `K`; name it in `credentials`"),
+        ("[lane.a]\nkind = \"pi\"\nbase-url = \"x\"", "3:12: `x` is not a base URL; write `https://HOST`"),
         (
-            "[lane.a]\nconfinement = \"landlok\"",
-            "2:15: an agent is not confined by `landlok`; did you mean `landlock`?",
+            "[lane.a]\nkind = \"pi\"\nkey-variable = \"K\"",
+            "3:16: the agent does not get the variable `K`; name it in `credentials`",
         ),
+        ("[lane.a]\nconfinement = \"landlok\"", "2:15: unknown value `landlok`; did you mean `landlock`?"),
         (
             "[lane.a]\nconfinement = \"none\"\nallow-read = [\"/x\"]",
-            "3:14: `allow-read` means nothing with `confinement = \"none\"`; remove one of the two",
+            "3:14: `allow-read` has no effect with `confinement = \"none\"`; remove one of the two",
         ),
-        ("[lane.a]\nallow-connect = [70000]", "2:17: `70000` is no port: 0 to 65535 are"),
-        ("[lane.a]\nallow-connect = \"all\"", "2:17: `all` is no list of ports; write `[443]`, or `\"any\"` for all"),
-        ("[profile.p.lane.b]\nmodel = \"m\"", "1:17: the suite has no `[lane.b]` that this could change"),
+        ("[lane.a]\nallow-connect = [70000]", "2:17: `70000` is not a port; ports are 0 to 65535"),
+        (
+            "[lane.a]\nallow-connect = \"all\"",
+            "2:17: `all` is not a list of ports; write `[443]`, or `\"any\"` for all",
+        ),
+        (
+            "[profile.p.lane.b]\nmodel = \"m\"",
+            "1:17: the suite does not define `[lane.b]`, so this has nothing to change",
+        ),
         (
             "[lane.a]\n[profile.p.lane.a]\nmodel = \"m\"",
-            "3:9: `model` is not for a lane of the kind `scripted`, only for",
+            "3:9: `model` does not apply to a lane of kind `scripted`, only to",
         ),
         ("[lane.a]\nkind = 3", "2:8: expected a text in quotes, found `3`"),
         ("[lane.a]\nagnet = \"x\"", "2:1: unknown key `agnet` in `[lane.a]`; did you mean `agent`?"),
-        ("[lane.\"a b\"]", "1:7: `a b` is no name: use up to 100 letters"),
+        ("[lane.\"a b\"]", "1:7: `a b` is not a valid name: use up to 100 letters"),
         (&format!("[lane.{long}]"), "1:7: `xxxxx"),
-        ("[defaults]\ntimeout = \"soon\"", "2:11: `soon` is no duration; write `500ms`, `90s`, `1m 30s` or `1h`"),
+        ("[defaults]\ntimeout = \"soon\"", "2:11: `soon` is not a duration; write `500ms`, `90s`, `1m 30s` or `1h`"),
         (
             "[defaults]\ntimeout = 60",
             "2:11: a duration needs a unit, in quotes: `\"60s\"` for seconds, `\"60m\"` for minutes",
         ),
         ("[defaults]\ntimeout = true", "2:11: expected a duration in quotes such as `\"90s\"`, found `true`"),
         ("[defaults]\nretries = -1", "2:11: expected a whole number from 0 to 4294967295, found `-1`"),
-        ("[defaults]\nretry-on = [\"idel\"]", "2:13: nothing ends as `idel`; did you mean `idle`?"),
+        ("[defaults]\nretry-on = [\"idel\"]", "2:13: unknown retry cause `idel`; did you mean `idle`?"),
         (
             "[lane.a]\nretry-on = [\"overload\", \"never\"]",
-            "2:25: nothing ends as `never`; known are `launch`, `overload`, `idle`, `timeout`, `crash`, `trap`, \
+            "2:25: unknown retry cause `never`; the known ones are `launch`, `overload`, `idle`, `timeout`, `crash`, `trap`, \
              `denied`, `limit`, `protocol`, `resources`, `internal`, `fail`",
         ),
         ("[lane.a]\nretry-delay = 5", "2:15: a duration needs a unit"),
         ("[lane.a]\nbreaker = \"off\"", "2:11: expected a whole number from 0 to 4294967295, found the text \"off\""),
         ("flaky-result = \"fial\"", "1:16: unknown value `fial`; did you mean `fail`?"),
-        ("xpass = \"alert\"", "1:9: unknown value `alert`; known are `pass`, `fail`"),
-        ("max-fail = 0", "1:12: `max-fail` must be at least 1; `fail-fast = false` sets no bound"),
-        ("max-fail = 2\nfail-fast = true", "2:13: `fail-fast` is a `max-fail` of 1 or of none; keep one of the two"),
+        ("xpass = \"alert\"", "1:9: unknown value `alert`; the known ones are `pass`, `fail`"),
+        ("max-fail = 0", "1:12: `max-fail` must be at least 1; `fail-fast = false` sets no limit"),
+        ("max-fail = 2\nfail-fast = true", "2:13: `fail-fast` and `max-fail` set the same limit; remove one of them"),
         ("repeat-each = 0", "1:15: `repeat-each` must be from 1 to 10000"),
         ("reporters = [\"juint\"]", "1:14: unknown value `juint`; did you mean `junit`?"),
-        ("reporters = []", "1:13: `reporters` names none; write `[\"silent\"]` for no report"),
+        ("reporters = []", "1:13: `reporters` is empty; write `[\"silent\"]` for no report"),
         ("[profile.ci]\njob = 3", "2:1: unknown key `job` in `[profile.ci]`; did you mean `jobs`?"),
-        ("[profile.ci]\nplugins = []", "2:1: unknown key `plugins` in `[profile.ci]`; known are `lanes`"),
+        ("[profile.ci]\nplugins = []", "2:1: unknown key `plugins` in `[profile.ci]`; the known ones are `lanes`"),
         ("[profile.ci]\njobs = 0", "2:8: `jobs` must be from 1 to 5000"),
         ("[profile.ci]\nlanes = [\"script\"]", "2:10: there is no lane `script`; did you mean `scripted`?"),
         (
             "[profile.ci.defaults]\nretires = 1",
             "2:1: unknown key `retires` in `[profile.ci.defaults]`; did you mean `retries`?",
         ),
-        ("[profile.\"c i\"]", "1:10: `c i` is no name"),
-        ("[defaults]\ntimeout = \"0s\"", "2:11: a duration of zero leaves no time at all; write `90s` or `1h`"),
+        ("[profile.\"c i\"]", "1:10: `c i` is not a valid name"),
+        ("[defaults]\ntimeout = \"0s\"", "2:11: a duration of zero leaves no time; write `90s` or `1h`"),
         (
             "[defaults]\ntimeout = \"99999999999999999999y\"",
-            "2:11: `99999999999999999999y` is longer than any duration can be",
+            "2:11: `99999999999999999999y` is longer than the longest duration",
         ),
         (
             "[defaults]\nmax-memory = \"64 megs\"",
-            "2:14: `64 megs` is no size; write `64MiB`, `1GB` or a number of bytes",
+            "2:14: `64 megs` is not a size; write `64MiB`, `1GB` or a number of bytes",
         ),
-        ("[defaults]\nmax-memory = \"99999999999GiB\"", "2:14: `99999999999GiB` is no size"),
+        ("[defaults]\nmax-memory = \"99999999999GiB\"", "2:14: `99999999999GiB` is not a size"),
         ("[defaults]\nmax-memory = -1", "2:14: expected a size such as `\"64MiB\"`, or a number of bytes"),
         ("[defaults]\nmax-memory = 0", "2:14: no component can run with a limit of zero; raise it, or remove the key"),
         ("[defaults]\nmax-handles = 0", "2:15: no component can run with a limit of zero"),
@@ -206,7 +209,14 @@ fn suite_errors_have_a_position_and_help() {
         ("[lane.a]\n[lane.a]", "2:7: duplicate key"),
         ("jobs = ", "1:8: "),
         ("plugins = [", "1:12: unclosed array, expected `]`"),
-        ("jobs = 99999999999999999999999999", "1:8: "),
+        (
+            "jobs = 99999999999999999999999999",
+            "1:8: expected a whole number of at least 0, found `99999999999999999999999999`, which does not fit into 64 bits",
+        ),
+        ("jobs = 2026-01-01", "1:8: expected a whole number of at least 0, found the date or time `2026-01-01`"),
+        ("plugins = 2026-01-01", "1:11: expected a list in brackets, found the date or time `2026-01-01`"),
+        ("defaults = 2026-01-01", "1:12: expected a table, found the date or time `2026-01-01`"),
+        ("flaky-result = 3", "1:16: expected a text in quotes, found `3`"),
     ] {
         let problem = Suite::of(text).problem();
         let expected = format!("scenarios/suite.toml:{expected}");
@@ -288,11 +298,11 @@ fn scenario_errors_have_a_position_and_help() {
         ),
         (
             "[grants]\nhttp = [{ to = \"https://a.example\", header = { name = \"host\", secret = \"K\" } }]",
-            "2:55: `host` says how a request is sent and carries no secret; write `authorization`",
+            "2:55: `host` controls how a request is sent and cannot carry a secret; use `authorization`",
         ),
         (
             "[grants]\nhttp = [{ to = \"https://a.example\", header = { name = \"a\", secret = \"$K\" } }]",
-            "2:69: `$K` is no name of a variable; write it without `$`",
+            "2:69: `$K` is not a variable name; write it without `$`",
         ),
         (
             "[grants]\nhttp = [{ to = \"https://a.example\", header = { name = \"a\", secret = \"K\", value = \"Bearer\" } }]",
@@ -300,26 +310,26 @@ fn scenario_errors_have_a_position_and_help() {
         ),
         (
             "[grants]\nhttp = [{ to = \"https://a.example\", header = { name = \"a\", secret = \"K\", clear = true } }]",
-            "2:74: unknown key `clear`; known are `name`, `secret`, `value`, `cleartext`",
+            "2:74: unknown key `clear`; the known ones are `name`, `secret`, `value`, `cleartext`",
         ),
-        ("[grants]\ntcp = [\"db.example:http\"]", "2:8: `http` is no port; write a number from 1 to 65535"),
+        ("[grants]\ntcp = [\"db.example:http\"]", "2:8: `http` is not a port; write a number from 1 to 65535"),
         ("[grants]\nudp = [\"db.example\"]", "2:8: `db.example` has no port; write host and port: `db.example:5432`"),
         (
             "[grants]\nlisten = [\"0.0.0.0:80\"]",
-            "2:11: `0.0.0.0:80` is no loopback address, and nobody is granted to listen for other machines; write `127.0.0.1:80`",
+            "2:11: `0.0.0.0:80` is not a loopback address, and listening for other machines is never granted; write `127.0.0.1:80`",
         ),
         (
             "[grants]\nlisten = [\"localhost:0\"]",
-            "2:11: `localhost:0` is no address with a port; write `127.0.0.1:0` or",
+            "2:11: `localhost:0` is not an address with a port; write `127.0.0.1:0` or",
         ),
-        ("[grants]\nlisten = [\"*:80\"]", "2:11: `*:80` is no address with a port"),
+        ("[grants]\nlisten = [\"*:80\"]", "2:11: `*:80` is not an address with a port"),
         ("[grants]\nlisten = true", "2:10: expected a list in brackets, found `true`"),
         ("[grants]\nlistens = []", "2:1: unknown key `listens` in `[grants]`; did you mean `listen`?"),
-        ("[grants]\nenv = [\"A=b\"]", "2:8: `A=b` is no name of a variable; write it without `$`"),
-        ("[grants]\ndeterministic = -1", "2:17: -1 is no seed; write a whole number from 0 up"),
+        ("[grants]\nenv = [\"A=b\"]", "2:8: `A=b` is not a variable name; write it without `$`"),
+        ("[grants]\ndeterministic = -1", "2:17: -1 is not a seed; write a whole number of at least 0"),
         (
             "[grants]\ndeterministic = \"yes\"",
-            "2:17: expected `true`, `false`, or a seed, a whole number from 0 up, found the text \"yes\"",
+            "2:17: expected `true`, `false`, or a seed, a whole number of at least 0, found the text \"yes\"",
         ),
         (
             "[env]\nA = \"1\"\n[grants]\nenv = [\"A\"]",
@@ -334,9 +344,10 @@ fn scenario_errors_have_a_position_and_help() {
         ("[expect]\nexit-code = \"0\"", "2:13: expected a whole number, found the text \"0\""),
         ("[expect]\nstdout = 3", "2:10: expected a text in quotes, or `{ contains = TEXT }`"),
         ("[expect]\nstdout = { contain = \"x\" }", "2:10: expected a text in quotes, or `{ contains = TEXT }`"),
+        ("env = 10:00:00", "1:7: expected a table, found the date or time `10:00:00`"),
         ("env = { A = 1 }", "1:13: expected a text in quotes, found `1`"),
         ("[fixture]\ngit = 1", "2:7: expected `true` or `false`, found `1`"),
-        ("max-output = \"1 furlong\"", "1:14: `1 furlong` is no size"),
+        ("max-output = \"1 furlong\"", "1:14: `1 furlong` is not a size"),
         ("[expect-fail]\nfindings = \"a\"", "1:1: `[expect-fail]` is a single table; write `[[expect-fail]]`, once"),
         (
             "[[expect-fail]]\nfinding = \"a\"",
@@ -345,11 +356,11 @@ fn scenario_errors_have_a_position_and_help() {
         ("[[expect-fail]]\nfindings = \"a\"", "1:1: the key `owner` is missing; add it"),
         (
             "[[expect-fail]]\nowner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31\nfindings = []",
-            "5:12: `findings` names no code; name those that may come",
+            "5:12: `findings` is empty; name the expected finding codes",
         ),
         (
             "[[expect-fail]]\nowner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31\nfindings = [\"a\", \"b c\"]",
-            "5:18: `b c` is no name",
+            "5:18: `b c` is not a valid name",
         ),
         (
             "[[expect-fail]]\nowner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31",
@@ -357,7 +368,7 @@ fn scenario_errors_have_a_position_and_help() {
         ),
         (
             "[[expect-fail]]\nowner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31\nclass = []",
-            "5:9: `class` names no class of fault",
+            "5:9: `class` is empty; name the expected fault classes",
         ),
         (
             "[[expect-fail]]\nowner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31\nclass = [\"trap\", \"launch\"]",
@@ -369,19 +380,19 @@ fn scenario_errors_have_a_position_and_help() {
         ),
         (
             "[[expect-fail]]\nowner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31\nclass = \"trapp\"",
-            "5:9: there is no class of fault `trapp`; did you mean `trap`?",
+            "5:9: unknown fault class `trapp`; did you mean `trap`?",
         ),
         (
             "[[expect-fail]]\nowner = \" \"\nreason = \"r\"\nuntil = 2026-12-31\nfindings = \"a\"",
-            "2:9: `owner` is empty; say who looks after it",
+            "2:9: `owner` is empty; name its owner",
         ),
         (
             "[[expect-fail]]\nowner = \"o\"\nreason = \"r\"\nuntil = \"soon\"\nfindings = \"a\"",
-            "4:9: `soon` is no day; write year, month and day: `2026-12-31`",
+            "4:9: `soon` is not a day; write year, month and day: `2026-12-31`",
         ),
         (
             "[[expect-fail]]\nowner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31T10:00:00\nfindings = \"a\"",
-            "4:9: `2026-12-31T10:00:00` is no day",
+            "4:9: `2026-12-31T10:00:00` is not a day",
         ),
         (
             "[[expect-fail]]\nowner = \"o\"\nreason = \"r\"\nuntil = 20261231\nfindings = \"a\"",
@@ -389,14 +400,14 @@ fn scenario_errors_have_a_position_and_help() {
         ),
         (
             "[[expect-fail]]\nlane = []\nowner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31\nfindings = \"a\"",
-            "2:8: `lane` names none; name one, or remove the key for every lane",
+            "2:8: `lane` is empty; name a lane, or remove the key to cover every lane",
         ),
         (
             "[[expect-fail]]\nlane = \"script\"\nowner = \"o\"\nreason = \"r\"\nuntil = 2026-12-31\nfindings = \"a\"",
             "2:8: there is no lane `script`; did you mean `scripted`?",
         ),
         ("retries = 1\nretry-on = \"fail\"", "2:12: expected a list in brackets, found the text \"fail\""),
-        ("timeout = \"1 fortnight\"", "1:11: `1 fortnight` is no duration"),
+        ("timeout = \"1 fortnight\"", "1:11: `1 fortnight` is not a duration"),
     ] {
         let problem = Suite::scenario(text).problem();
         let expected = format!("scenarios/one/scenario.toml:{expected}");
@@ -415,12 +426,12 @@ fn script_errors_have_a_position_and_help() {
         (format!("{AGENT}[step]\nsay = \"x\""), "3:1: `[step]` is a single table; write `[[step]]`, once for each"),
         (format!("{AGENT}[[steps]]\nsay = \"x\""), "3:3: unknown key `steps`; did you mean `step`?"),
         (format!("{AGENT}[[step]]\nsays = \"x\""), "4:1: unknown key `says` in `[[step]]`; did you mean `say`?"),
-        (format!("{AGENT}[[step]]\nsleep = \"soon\""), "3:1: `sleep = \"soon\"` is no duration"),
+        (format!("{AGENT}[[step]]\nsleep = \"soon\""), "3:1: `sleep = \"soon\"` is not a duration"),
         (format!("{AGENT}[[step]]\nsay = \"x\"\nshell = \"y\""), "3:1: a step has one action, but this one has"),
         (format!("{AGENT}[[step]]\nsay = \"x\"\n\n[[step]]\nwrite = \"x\""), "6:1: a step with `write` needs `text`"),
         (format!("{AGENT}step = [{{ say = \"x\" }}, {{ write = \"x\" }}]"), "3:24: a step with `write` needs `text`"),
         (format!("{AGENT}step = [[\"x\"]]"), "3:9: expected a table, found a list"),
-        (format!("{AGENT}[[step]]\nfault = \"explode\""), "3:1: `explode` is no fault; the faults are `crash`"),
+        (format!("{AGENT}[[step]]\nfault = \"explode\""), "3:1: `explode` is not a fault; the faults are `crash`"),
     ] {
         let problem = Suite::empty().file("scenarios/one/agents/right.toml", &text).problem();
         let expected = format!("scenarios/one/agents/right.toml:{expected}");
@@ -447,7 +458,7 @@ fn non_files_are_reported_by_name() {
 
     let link = Suite::empty();
     symlink("nowhere", link.path("scenarios/suite.toml")).unwrap();
-    assert_eq!(link.problem(), "cannot read scenarios/suite.toml: it is a link that leads nowhere");
+    assert_eq!(link.problem(), "cannot read scenarios/suite.toml: it is a dangling link");
 
     let turning = Suite::empty();
     symlink("suite.toml", turning.path("scenarios/suite.toml")).unwrap();
@@ -460,13 +471,17 @@ fn non_files_are_reported_by_name() {
     assert_eq!(agents.problem(), "scenarios/one/agents must be a folder; move it away or rename it");
 
     let named = Suite::empty().file("scenarios/a b/scenario.toml", "");
-    assert!(named.problem().starts_with("scenarios/a b: `a b` is no name: use up to 100"), "{}", named.problem());
+    assert!(
+        named.problem().starts_with("scenarios/a b: `a b` is not a valid name: use up to 100"),
+        "{}",
+        named.problem()
+    );
 }
 
 #[test]
 fn invalid_utf8_is_reported_with_its_position() {
     let problem = Suite::of(b"jobs = 2\nplugins = [\"\xff\"]\n").problem();
-    assert_eq!(first_line(&problem), "scenarios/suite.toml:2:13: this is no UTF-8; save the file as UTF-8");
+    assert_eq!(first_line(&problem), "scenarios/suite.toml:2:13: the file is not UTF-8; save the file as UTF-8");
 }
 
 #[test]

@@ -4,11 +4,8 @@
 use std::{borrow::Cow, fmt::Display, ops::Range};
 
 use serde::{
-    Deserializer,
-    de::{
-        DeserializeSeed, Error, Expected, IntoDeserializer, MapAccess, SeqAccess, Unexpected, Visitor,
-        value::{MapAccessDeserializer, StringDeserializer},
-    },
+    Deserialize, Deserializer,
+    de::{DeserializeSeed, Error, Expected, IntoDeserializer, MapAccess, Unexpected, Visitor, value::SeqDeserializer},
     forward_to_deserialize_any,
 };
 use serde_spanned::de::{SpannedDeserializer, is_spanned};
@@ -20,14 +17,14 @@ use toml_datetime::de::{DatetimeDeserializer, is_datetime};
 
 use host_model::text::did_you_mean;
 
-/// What is wrong with a file, and at which bytes.
+/// A problem of a file, and its bytes.
 #[derive(Debug)]
 pub(super) struct ReadProblem {
     pub(super) span: Option<Range<usize>>,
     pub(super) kind: ProblemKind,
 }
 
-/// What is wrong with a file.
+/// The kinds of problems.
 #[derive(Debug)]
 pub(super) enum ProblemKind {
     /// A key that no table of this kind has.
@@ -90,7 +87,7 @@ impl Error for ReadProblem {
     }
 
     fn unknown_variant(word: &str, known: &'static [&'static str]) -> Self {
-        Self::custom(format!("unknown value `{word}`; {}", did_you_mean(word, known, "known are")))
+        Self::custom(format!("unknown value `{word}`; {}", did_you_mean(word, known, "the known ones are")))
     }
 
     fn missing_field(key: &'static str) -> Self {
@@ -105,7 +102,7 @@ fn expected_words(expected: &str) -> String {
         "a boolean" => "`true` or `false`".into(),
         "a sequence" => "a list in brackets".into(),
         "u32" => format!("a whole number from 0 to {}", u32::MAX),
-        "u64" | "usize" => "a whole number from 0 up".into(),
+        "u64" | "usize" => "a whole number of at least 0".into(),
         "i64" => "a whole number".into(),
         _ if expected == "a map" || expected.starts_with("struct ") || expected.contains(" enum ") => "a table".into(),
         _ => expected.to_owned(),
@@ -125,7 +122,11 @@ fn found_words(found: Unexpected<'_>) -> String {
     }
 }
 
-/// A value of a file.
+fn wrong_type(found: &str, expected: &dyn Expected) -> ReadProblem {
+    ReadProblem::invalid_type(Unexpected::Other(found), expected)
+}
+
+/// A value of a file, or a key.
 pub(super) struct Value<'i> {
     value: DeValue<'i>,
     span: Range<usize>,
@@ -158,23 +159,29 @@ impl<'de> Deserializer<'de> for Value<'de> {
         let read = match self.value {
             DeValue::String(Cow::Borrowed(text)) => visitor.visit_borrowed_str(text),
             DeValue::String(Cow::Owned(text)) => visitor.visit_string(text),
-            DeValue::Integer(number) => match i128::from_str_radix(number.as_str(), number.radix()) {
-                Ok(number) => match (i64::try_from(number), u64::try_from(number)) {
+            DeValue::Integer(number) => {
+                let (digits, radix) = (number.as_str(), number.radix());
+                match (i64::from_str_radix(digits, radix), u64::from_str_radix(digits, radix)) {
                     (Ok(number), _) => visitor.visit_i64(number),
                     (Err(_), Ok(number)) => visitor.visit_u64(number),
-                    (Err(_), Err(_)) => visitor.visit_i128(number),
-                },
-                Err(_) => Err(ReadProblem::custom("integer number overflowed")),
-            },
+                    (Err(_), Err(_)) => {
+                        Err(wrong_type(&format!("`{digits}`, which does not fit into 64 bits"), &visitor))
+                    }
+                }
+            }
             DeValue::Float(number) => match number.as_str().parse::<f64>() {
                 Ok(value) if value.is_finite() || !number.as_str().contains(|c: char| c.is_ascii_digit()) => {
                     visitor.visit_f64(value)
                 }
-                _ => Err(ReadProblem::custom("floating-point number overflowed")),
+                _ => Err(wrong_type(&format!("`{}`, which does not fit into 64 bits", number.as_str()), &visitor)),
             },
             DeValue::Boolean(value) => visitor.visit_bool(value),
-            DeValue::Datetime(time) => visitor.visit_map(DatetimeDeserializer::new(time)),
-            DeValue::Array(list) => visitor.visit_seq(List(list.into_iter())),
+            DeValue::Datetime(time) => {
+                // serde knows no dates: for a visitor that wants something else, this one is a map.
+                let wrong = wrong_type(&format!("the date or time `{time}`"), &visitor);
+                visitor.visit_map(DatetimeDeserializer::new(time)).map_err(|_: ReadProblem| wrong)
+            }
+            DeValue::Array(list) => visitor.visit_seq(SeqDeserializer::new(list.into_iter().map(Value::from))),
             DeValue::Table(table) => visitor.visit_map(Entries { rest: table.into_iter(), value: None }),
         };
         read.map_err(|problem| problem.at(&self.span))
@@ -206,39 +213,28 @@ impl<'de> Deserializer<'de> for Value<'de> {
         }
     }
 
+    /// No file has enums with data.
     fn deserialize_enum<V: Visitor<'de>>(
         self,
-        name: &'static str,
-        variants: &'static [&'static str],
+        _: &'static str,
+        _: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ReadProblem> {
-        let read = match self.value {
-            DeValue::String(text) => visitor.visit_enum(text.into_deserializer()),
-            DeValue::Table(table) => MapAccessDeserializer::new(Entries { rest: table.into_iter(), value: None })
-                .deserialize_enum(name, variants, visitor),
-            _ => Err(ReadProblem::custom("wanted string or table")),
-        };
-        read.map_err(|problem| problem.at(&self.span))
+        let span = self.span.clone();
+        let word = String::deserialize(self)?;
+        visitor.visit_enum(word.into_deserializer()).map_err(|problem: ReadProblem| problem.at(&span))
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadProblem> {
+        match &self.value {
+            DeValue::Datetime(time) => Err(wrong_type(&format!("the date or time `{time}`"), &visitor).at(&self.span)),
+            _ => self.deserialize_any(visitor),
+        }
     }
 
     forward_to_deserialize_any! {
         bool u8 u16 u32 u64 i8 i16 i32 i64 u128 i128 f32 f64 char str string seq
-        bytes byte_buf map unit ignored_any unit_struct tuple_struct tuple identifier
-    }
-}
-
-/// The values of a list.
-struct List<'i>(std::vec::IntoIter<Spanned<DeValue<'i>>>);
-
-impl<'de> SeqAccess<'de> for List<'de> {
-    type Error = ReadProblem;
-
-    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, ReadProblem> {
-        self.0.next().map(|value| seed.deserialize(Value::from(value))).transpose()
-    }
-
-    fn size_hint(&self) -> Option<usize> {
-        Some(self.0.len())
+        bytes byte_buf unit ignored_any unit_struct tuple_struct tuple identifier
     }
 }
 
@@ -254,57 +250,13 @@ impl<'de, I: Iterator<Item = (Spanned<Cow<'de, str>>, Spanned<DeValue<'de>>)>> M
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadProblem> {
         let Some((key, value)) = self.rest.next() else { return Ok(None) };
         self.value = Some(value);
-        let span = key.span();
-        let key = Key { key: key.into_inner().into_owned(), span: span.clone() };
-        seed.deserialize(key).map(Some).map_err(|problem| problem.at(&span))
+        let key = Value { span: key.span(), value: DeValue::String(key.into_inner()) };
+        seed.deserialize(key).map(Some)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, ReadProblem> {
         let Some(value) = self.value.take() else { return Err(ReadProblem::custom("a value was read before its key")) };
         let span = value.span();
         seed.deserialize(Value::from(value)).map_err(|problem| problem.at(&span))
-    }
-}
-
-struct Key {
-    key: String,
-    span: Range<usize>,
-}
-
-impl<'de> IntoDeserializer<'de, ReadProblem> for Key {
-    type Deserializer = StringDeserializer<ReadProblem>;
-
-    fn into_deserializer(self) -> Self::Deserializer {
-        self.key.into_deserializer()
-    }
-}
-
-impl<'de> Deserializer<'de> for Key {
-    type Error = ReadProblem;
-
-    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, ReadProblem> {
-        visitor.visit_string(self.key)
-    }
-
-    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, ReadProblem> {
-        visitor.visit_newtype_struct(self)
-    }
-
-    fn deserialize_struct<V: Visitor<'de>>(
-        self,
-        name: &'static str,
-        _: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, ReadProblem> {
-        if is_spanned(name) {
-            let span = self.span.clone();
-            return visitor.visit_map(SpannedDeserializer::new(self, span));
-        }
-        self.deserialize_any(visitor)
-    }
-
-    forward_to_deserialize_any! {
-        bool u8 u16 u32 u64 i8 i16 i32 i64 u128 i128 f32 f64 char str string seq option enum
-        bytes byte_buf map unit ignored_any unit_struct tuple_struct tuple identifier
     }
 }

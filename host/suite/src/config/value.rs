@@ -31,7 +31,7 @@ pub(super) struct Day(pub(super) Date);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Words(Vec<(String, Option<Range<usize>>)>);
 
-/// What a trial may be tried again after, by its word.
+/// A cause of retries, by its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct CauseName(pub(super) RetryCause);
 
@@ -39,7 +39,7 @@ impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Wait(time) = Wait::deserialize(deserializer)?;
         if time.is_zero() {
-            return Err(D::Error::custom("a duration of zero leaves no time at all; write `90s` or `1h`"));
+            return Err(D::Error::custom("a duration of zero leaves no time; write `90s` or `1h`"));
         }
         Ok(Self(time))
     }
@@ -59,9 +59,9 @@ impl<'de> Deserialize<'de> for Wait {
             fn visit_str<E: Error>(self, text: &str) -> Result<Wait, E> {
                 humantime::parse_duration(text).map(Wait).map_err(|error| match error {
                     humantime::DurationError::NumberOverflow => {
-                        E::custom(format!("`{text}` is longer than any duration can be; write `90s` or `1h`"))
+                        E::custom(format!("`{text}` is longer than the longest duration; write `90s` or `1h`"))
                     }
-                    _ => E::custom(format!("`{text}` is no duration; write `500ms`, `90s`, `1m 30s` or `1h`")),
+                    _ => E::custom(format!("`{text}` is not a duration; write `500ms`, `90s`, `1m 30s` or `1h`")),
                 })
             }
 
@@ -87,7 +87,7 @@ impl<'de> Deserialize<'de> for Day {
         let day = text.parse().ok().filter(|_| text.len() == "2026-12-31".len());
         day.map(Self).ok_or_else(|| {
             let text = text.escape_debug();
-            D::Error::custom(format!("`{text}` is no day; write year, month and day: `2026-12-31`"))
+            D::Error::custom(format!("`{text}` is not a day; write year, month and day: `2026-12-31`"))
         })
     }
 }
@@ -143,8 +143,8 @@ impl<'de> Deserialize<'de> for CauseName {
             fn visit_str<E: Error>(self, word: &str) -> Result<CauseName, E> {
                 word.parse().map(CauseName).map_err(|_| {
                     let known: Vec<&str> = RetryCause::all().map(RetryCause::as_str).collect();
-                    let hint = did_you_mean(word, &known, "known are");
-                    E::custom(format!("nothing ends as `{}`; {hint}", word.escape_debug()))
+                    let hint = did_you_mean(word, &known, "the known ones are");
+                    E::custom(format!("unknown retry cause `{}`; {hint}", word.escape_debug()))
                 })
             }
         }
@@ -164,22 +164,21 @@ impl<'de> Deserialize<'de> for Bytes {
         match Written::deserialize(deserializer)? {
             Written::Number(bytes) => Ok(Self(bytes)),
             Written::Text(text) => parse_bytes(&text).map(Self).ok_or_else(|| {
-                D::Error::custom(format!("`{text}` is no size; write `64MiB`, `1GB` or a number of bytes"))
+                D::Error::custom(format!("`{text}` is not a size; write `64MiB`, `1GB` or a number of bytes"))
             }),
         }
     }
 }
 
-/// What a program can exit with.
+/// An exit code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct ExitCode(pub(super) i32);
 
 impl<'de> Deserialize<'de> for ExitCode {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let code = i64::deserialize(deserializer)?;
-        let byte = u8::try_from(code).map_err(|_| {
-            D::Error::custom(format!("no program exits with {code}: an exit code is a number from 0 to 255"))
-        })?;
+        let byte = u8::try_from(code)
+            .map_err(|_| D::Error::custom(format!("`{code}` is not an exit code; exit codes are 0 to 255")))?;
         Ok(Self(byte.into()))
     }
 }

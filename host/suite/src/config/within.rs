@@ -28,7 +28,7 @@ impl SuiteFolder<'_> {
 /// Checks the folder `scenarios` that is found without being named: its author may not know that it is a link.
 ///
 /// # Errors
-/// It points out of the folder that it is in, or it cannot be resolved.
+/// It points outside its own folder, or it cannot be resolved.
 pub(super) fn check_scenarios_link(scenarios: &Path) -> Result<(), ConfigError> {
     let around = scenarios.parent().filter(|around| !around.as_os_str().is_empty()).unwrap_or(Path::new("."));
     match outside_target(scenarios, around)? {

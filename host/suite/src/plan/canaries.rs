@@ -41,6 +41,6 @@ pub(super) fn unknown_canaries(
     let qualified = qualified.iter().map(String::as_str).filter(|_| settings.canary.iter().any(|it| it.contains("::")));
     let known: Vec<&str> = known.iter().copied().chain(qualified).collect();
     unknown
-        .map(|(name, place)| place.error(format!("the canary `{name}` is no scenario{}", hint(name, &known))).into())
+        .map(|(name, place)| place.error(format!("the canary `{name}` is not a scenario{}", hint(name, &known))).into())
         .collect()
 }

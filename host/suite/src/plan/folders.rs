@@ -17,7 +17,7 @@ fn target(folder: &ScenarioSettings) -> Option<Target<'_>> {
     folder.plugin_canonical.as_deref().map(Target::File).or_else(elsewhere)
 }
 
-/// What a folder may name a plugin by.
+/// A reference to a plugin in a folder.
 fn targets(plugin: &PluginFacts) -> impl Iterator<Item = Target<'_>> {
     std::iter::once(Target::File(&plugin.canonical)).chain(plugin.canonical.file_name().map(Target::Elsewhere))
 }

@@ -136,7 +136,7 @@ fn typed(
             wrong(
                 folder,
                 key,
-                format!("`{key}` is for plain WASI commands, but `{of}` is of the typed world; remove it"),
+                format!("`{key}` applies to plain WASI commands, but `{of}` is of the typed world; remove it"),
             )
         }));
         problems.extend(unknown_findings(folder, &codes_of(&declared.clauses)));
@@ -147,7 +147,7 @@ fn typed(
     let missing = asked.missing(&declared.needs).into_iter().map(|grant| Ungranted {
         grant,
         problem: format!(
-            "the scenario `{}` of `{}` needs the grant `{grant}`, which it is not given; {}",
+            "the scenario `{}` of `{}` needs the grant `{grant}`, which it does not have; {}",
             declared.name,
             seen_from_here(&plugin.path),
             how_to_grant(grant, &declared.name, plugin, settings)
@@ -162,7 +162,7 @@ fn how_to_grant(grant: Grant, name: &str, plugin: &PluginFacts, settings: &Setti
     let file = scenario_file(settings, name);
     let file = seen_from_here(&file);
     match settings.scenarios.get(name).filter(|folder| !names(folder, plugin)).and_then(|it| it.plugin.as_deref()) {
-        Some(other) => format!("{file} is for `{}`, so what it grants is not for this one", seen_from_here(other)),
+        Some(other) => format!("{file} is for `{}`, so its grants do not apply to this one", seen_from_here(other)),
         None if settings.scenarios.contains_key(name) => {
             format!("if you trust it, add `{}` under `[grants]` in {file}", grant.example())
         }

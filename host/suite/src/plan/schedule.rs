@@ -8,7 +8,7 @@ use jiff::civil::Date;
 use crate::config::{LaneKind, LaneSettings, Settings};
 use host_model::{Canary, Confinement, ExpectedFailure, LaneName, RetryRules, RunRules, Scenario, ScenarioId, TrialId};
 
-/// What of the suite to run.
+/// The selection of the suite to run.
 #[derive(Clone, Debug, Default)]
 pub struct Selection {
     /// Texts of which a scenario's id must contain one; empty selects all.
@@ -34,13 +34,13 @@ pub struct Plan {
     pub lanes: Vec<LanePlan>,
     /// Attempts in parallel over all lanes.
     pub jobs: usize,
-    /// What holds for the whole run.
+    /// The rules of the whole run.
     pub policy: RunRules,
     /// Whether canaries were made ordinary trials.
     pub canary_skipped: bool,
 }
 
-/// What runs in one lane.
+/// The trials of one lane.
 #[derive(Clone, Debug)]
 pub struct LanePlan {
     /// The lane's name.
@@ -53,9 +53,9 @@ pub struct LanePlan {
     pub skipped: Option<String>,
     /// Attempts in parallel in this lane.
     pub jobs: Option<usize>,
-    /// After so many trials in a row that end as faults of the whole lane nothing more of it starts; 0 is never.
+    /// After so many trials in a row that end as faults of the whole lane no more of its trials start; 0 is never.
     pub breaker: u32,
-    /// What must pass first.
+    /// The canaries.
     pub canaries: Vec<Arc<PlannedTrial>>,
     /// Everything else, in order.
     pub rest: Vec<Arc<PlannedTrial>>,
@@ -83,7 +83,7 @@ impl LanePlan {
 pub struct PlannedTrial {
     /// Its identity.
     pub id: TrialId,
-    /// What it runs.
+    /// The scenario.
     pub scenario: Arc<Scenario>,
     /// Whether it guards its lane.
     pub canary: Canary,

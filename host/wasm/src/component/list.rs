@@ -1,7 +1,7 @@
 //! Asks a plugin for its scenarios. The call runs in a sandbox with nothing granted: no files, no environment, no network,
 //! no session.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use wasmtime::component::{HasSelf, Linker, Resource};
 use wasmtime_wasi::{WasiCtxView, WasiView};
@@ -16,7 +16,7 @@ use crate::{
     engine::{self, Account, Engine},
     sandbox::{self, HasSandbox, Sandbox},
 };
-use host_model::{BadName, Clause, DeclaredScenario, Grant, Limits, UnknownGrant, check_name};
+use host_model::{BadName, Clause, DeclaredScenario, Grant, Limits, check_name};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 const MAX_MEMORY: u64 = 256 << 20;
@@ -166,8 +166,8 @@ impl Lister {
 fn validate(info: bindings::exports::scenario::host::scenarios::ScenarioInfo) -> Result<DeclaredScenario, ListError> {
     check_name(&info.name).map_err(|source| ListError::Name { source })?;
     let needs = info.needs.iter().map(|need| {
-        Grant::from_str(need)
-            .map_err(|UnknownGrant(grant)| ListError::UnknownGrant { scenario: info.name.clone(), grant })
+        Grant::from_word(need)
+            .ok_or_else(|| ListError::UnknownGrant { scenario: info.name.clone(), grant: need.clone() })
     });
     let mut codes = std::collections::HashSet::new();
     let clauses = info.clauses.into_iter().map(|clause| {

@@ -36,7 +36,7 @@ fn what_is_asked_and_not_allowed_is_a_set_up_error_that_names_both_places() {
     let named = |run: &Finished| {
         run.exits(96);
         let told = run.told();
-        assert!(told.contains("scenarios/one/scenario.toml:4:9: `http` asks for more than the policy"), "{told}");
+        assert!(told.contains("scenarios/one/scenario.toml:4:9: `http` requests more than the policy"), "{told}");
         assert!(told.contains("policy.toml") && told.contains("[scenario.one.grants]"), "{told}");
     };
     named(&one.run(&["--policy", &policy]));

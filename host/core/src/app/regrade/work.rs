@@ -132,9 +132,13 @@ fn scenario_of<'a>(trial: &RanTrial, suite: &'a Suite) -> Result<&'a Scenario, N
 }
 
 fn lane_kinds(lanes: &[LaneInfo]) -> Result<HashMap<LaneName, LaneKind>, Error> {
-    let kinds = lanes.iter().map(|lane| match lane.kind.parse() {
-        Ok(kind) => Ok((lane.name.clone(), kind)),
-        Err(error) => Err(Error::setup(format!("the run's lane `{}`: {error}", one_line(&lane.name.0)))),
+    let kinds = lanes.iter().map(|lane| match LaneKind::from_word(&lane.kind) {
+        Some(kind) => Ok((lane.name.clone(), kind)),
+        None => Err(Error::setup(format!(
+            "the run's lane `{}` has the unknown kind `{}`",
+            one_line(&lane.name.0),
+            one_line(&lane.kind)
+        ))),
     });
     kinds.collect()
 }
@@ -158,7 +162,7 @@ pub(super) fn plan(run: &RecordedRun, planned: Vec<Arc<PlannedTrial>>, settings:
     }
     let lanes = run.lanes.iter().filter_map(|lane| {
         let rest = by_lane.remove(&lane.name)?;
-        let kind = match lane.kind.parse().unwrap_or_default() {
+        let kind = match LaneKind::from_word(&lane.kind).unwrap_or_default() {
             LaneKind::Scripted => config::LaneKind::Scripted { agent: String::new() },
             // No agent of it is started.
             kind => config::LaneKind::Program(Box::new(AgentSettings::new(kind))),

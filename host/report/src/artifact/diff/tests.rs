@@ -151,7 +151,7 @@ fn the_difference_is_bounded_and_says_so() {
     }
     let (text, left_out) = trees.keep(DiffLimits { bytes: 2500, ..DiffLimits::default() });
     assert_eq!(text.matches("diff --git").count(), 3);
-    assert!(text.ends_with("\n[cut: 7 more entries were not compared, past 2500 bytes or 5s]\n"), "{text}");
+    assert!(text.ends_with("\n[cut: 7 more entries were not compared: the limits are 2500 bytes and 5s]\n"), "{text}");
     assert_eq!(left_out.len(), 1);
     let (text, _) = trees.keep(DiffLimits { time: Duration::ZERO, ..DiffLimits::default() });
     assert!(text.starts_with("[cut: 10 more entries"), "{text}");
@@ -195,7 +195,7 @@ fn uncompared_files_do_not_count_as_changed() {
         diff.text
     };
     assert_eq!(noted(Instant::now() + Duration::from_secs(600)), "");
-    assert_eq!(noted(Instant::now()), "# large: not compared: 100 bytes, there is no time left\n");
+    assert_eq!(noted(Instant::now()), "# large: not compared: 100 bytes, the time limit was reached\n");
     trees.put("after", "large", "y".repeat(100));
     let told = noted(Instant::now() + Duration::from_secs(600));
     assert_eq!(told, "# large: changed: 100 bytes -> 100 bytes, large\n");

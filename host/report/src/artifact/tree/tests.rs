@@ -62,7 +62,7 @@ fn a_swapped_in_pipe_or_link_is_not_followed() {
     rustix::fs::mkfifoat(CWD, trees.from.join("pipe"), Mode::RUSR | Mode::WUSR).unwrap();
     symlink("/etc/passwd", trees.from.join("link")).unwrap();
     let root = open_directory(CWD, trees.from.as_os_str()).unwrap();
-    assert_eq!(open_file(&root, OsStr::new("pipe")).unwrap_err(), "is no regular file");
+    assert_eq!(open_file(&root, OsStr::new("pipe")).unwrap_err(), "is not a regular file");
     assert!(open_file(&root, OsStr::new("link")).is_err());
     symlink("/etc", trees.from.join("folder")).unwrap();
     assert!(open_directory(&root, OsStr::new("folder")).is_err());
@@ -89,8 +89,8 @@ fn oversized_files_are_noted_and_smaller_ones_copied() {
     let copied = trees.copy(CopyLimits { bytes: 5, ..CopyLimits::default() });
     assert_eq!((copied.files, copied.bytes), (1, 3));
     let expected = [
-        "a-sparse: its 1099511627776 bytes do not fit into the 5 left of 5",
-        "c: its 3 bytes do not fit into the 2 left of 5",
+        "a-sparse: its 1099511627776 bytes exceed the 5 left of the limit of 5",
+        "c: its 3 bytes exceed the 2 left of the limit of 5",
     ];
     assert_eq!(copied.skipped, expected);
 }
@@ -102,7 +102,7 @@ fn too_many_entries_and_too_deep_folders_are_cut() {
         fs::write(trees.from.join(format!("f{n}")), "").unwrap();
     }
     let copied = trees.copy(CopyLimits { entries: 10, ..CopyLimits::default() });
-    assert_eq!((copied.files, copied.skipped), (10, vec![".: has more than fits into 10 entries".into()]));
+    assert_eq!((copied.files, copied.skipped), (10, vec![".: has more than the limit of 10 entries".into()]));
 
     let deep = self::trees();
     fs::create_dir_all(deep.from.join("1/2/3/4")).unwrap();

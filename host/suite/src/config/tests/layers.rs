@@ -290,7 +290,7 @@ fn expected_faults_need_no_findings() {
     let told: Vec<Vec<String>> = settings.scenarios["one"]
         .expected_failures
         .iter()
-        .map(|it| it.known.told().map(str::to_owned).collect())
+        .map(|it| it.known.codes().map(str::to_owned).collect())
         .collect();
     assert_eq!(told, [vec!["trap"], vec!["x", "denied", "limit"]]);
 }

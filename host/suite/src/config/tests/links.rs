@@ -36,16 +36,16 @@ fn suites_read_nothing_outside_their_folder() {
         let suite = suite();
         link(&suite, target, name);
         let problem = suite.problem();
-        let begins = format!("{name} is, or lies behind, a link that leads out of the suite, to ");
+        let begins = format!("{name} is a link, or lies below one, that points outside the suite, to ");
         assert!(problem.starts_with(&begins), "{problem}");
-        let ends = "; copy what is there into scenarios, or let the link lead to a place in that folder";
+        let ends = "; copy its target into scenarios, or point the link to a place in that folder";
         assert!(problem.ends_with(ends), "{problem}");
         assert!(!problem.contains("the machine's"), "{problem}");
     }
     let behind = suite();
     link(&behind, "../../outside", "scenarios/.shared/out");
     link(&behind, "../.shared/out/root", "scenarios/one/root");
-    assert!(behind.problem().contains("leads out of the suite, to outside/root;"), "{}", behind.problem());
+    assert!(behind.problem().contains("points outside the suite, to outside/root;"), "{}", behind.problem());
 }
 
 #[test]
@@ -82,7 +82,7 @@ fn suites_behind_links_are_read_only_when_named() {
     };
     for given in [None, Some(".")] {
         let problem = resolve(given).unwrap_err()[0].to_string();
-        assert!(problem.contains("out of the folder that it is in") && problem.contains("`--suite /"), "{problem}");
+        assert!(problem.contains("outside its own folder") && problem.contains("`--suite /"), "{problem}");
     }
     for given in ["scenarios", "../moved/../moved", "../cwd/scenarios"] {
         let found = resolve(Some(given)).map(|settings| settings.scenarios.len());
@@ -101,7 +101,9 @@ fn endless_and_large_files_are_not_read() {
     };
     let large = |path: PathBuf| fs::File::create(path).unwrap().set_len(1 << 40).unwrap();
     for name in ["scenarios/suite.toml", "scenarios/one/scenario.toml", "scenarios/one/agents/right.toml"] {
-        for (make, told) in [(&fifo as &dyn Fn(PathBuf), "is no regular file but a pipe"), (&large, "16777216 bytes")] {
+        for (make, told) in
+            [(&fifo as &dyn Fn(PathBuf), "is not a regular file but a pipe"), (&large, "16777216 bytes")]
+        {
             let suite = Suite::empty().file("scenarios/one/agents/wrong.toml", AGENT);
             make(suite.path(name));
             let problem = suite.problem();
@@ -111,7 +113,9 @@ fn endless_and_large_files_are_not_read() {
     let policies = Suite::empty();
     fifo(policies.path("pipe"));
     large(policies.path("large"));
-    for (policy, told) in [("/dev/zero", "no regular file"), ("pipe", "no regular file"), ("large", "16777216 bytes")] {
+    for (policy, told) in
+        [("/dev/zero", "not a regular file"), ("pipe", "not a regular file"), ("large", "16777216 bytes")]
+    {
         let caps = flag("--policy", PathBuf::from(policy));
         let problems = policies.with(&Overrides { caps, ..Overrides::default() }).unwrap_err();
         assert!(problems[0].contains("cannot read") && problems[0].contains(told), "{problems:?}");

@@ -119,7 +119,7 @@ fn missing_grants_name_the_place_to_add_them() {
         Place::new().typed("a.wasm", "a", &[("one", &[Grant::Session])]).file("scenarios/one/scenario.toml", "");
     assert_eq!(
         place.ungranted(),
-        "the scenario `one` of `a.wasm` needs the grant `session`, which it is not given; \
+        "the scenario `one` of `a.wasm` needs the grant `session`, which it does not have; \
          if you trust it, add `session = true` under `[grants]` in scenarios/one/scenario.toml"
     );
 }
@@ -146,8 +146,8 @@ fn grants_beyond_the_policy_are_reported_with_both_positions() {
     assert_eq!(given, ["session = true", "http = [\"https://a.example\"]"]);
     assert_eq!(
         place.ungranted().lines().next().unwrap(),
-        "scenarios/one/scenario.toml:3:30: `http` asks for more than the policy policy.toml allows: `http = \
-         [\"https://evil.example\"]`; remove it here, or have it allowed there, under `[grants]` or `[scenario.one.grants]`"
+        "scenarios/one/scenario.toml:3:30: `http` requests more than the policy policy.toml allows: `http = \
+         [\"https://evil.example\"]`; remove it here, or allow it there, under `[grants]` or `[scenario.one.grants]`"
     );
     let place = place.file("policy.toml", "");
     assert_eq!(place.resolve().unwrap()[0].grants, Default::default());
@@ -162,8 +162,8 @@ fn folders_of_other_plugins_grant_nothing() {
         .file("scenarios/one/scenario.toml", "plugin = \"a.wasm\"\n[grants]\nsession = true");
     assert_eq!(
         place.ungranted(),
-        "the scenario `one` of `b.wasm` needs the grant `session`, which it is not given; \
-         scenarios/one/scenario.toml is for `a.wasm`, so what it grants is not for this one"
+        "the scenario `one` of `b.wasm` needs the grant `session`, which it does not have; \
+         scenarios/one/scenario.toml is for `a.wasm`, so its grants do not apply to this one"
     );
 }
 
@@ -239,7 +239,10 @@ fn commands_without_a_folder_use_their_file_name() {
 #[test]
 fn file_names_of_commands_must_be_scenario_names() {
     let problem = Place::new().command("a b.wasm", "a b").problem();
-    assert!(problem.starts_with("`a b.wasm` cannot name a scenario: `a b` is no name: use up to"), "{problem}");
+    assert!(
+        problem.starts_with("`a b.wasm` cannot name a scenario: `a b` is not a valid name: use up to"),
+        "{problem}"
+    );
     assert!(problem.ends_with("rename the file"), "{problem}");
     let named = Place::new().command("a b.wasm", "a b").file("scenarios/ab/scenario.toml", "plugin = \"a b.wasm\"");
     assert_eq!(named.ids(), ["ab"]);
@@ -256,12 +259,12 @@ fn command_keys_are_refused_for_typed_plugins() {
     assert_eq!(first.len(), 6, "{first:#?}");
     assert_eq!(
         first[0],
-        "scenarios/one/scenario.toml:2:8: `args` is for plain WASI commands, but `a.wasm` is of the typed world; remove it"
+        "scenarios/one/scenario.toml:2:8: `args` applies to plain WASI commands, but `a.wasm` is of the typed world; remove it"
     );
     for (key, line) in [("env", 4), ("expect", 7), ("session", 5), ("stdin", 3), ("summary", 1)] {
         let found = first
             .iter()
-            .any(|problem| problem.contains(&format!(":{line}:")) && problem.contains(&format!("`{key}` is for")));
+            .any(|problem| problem.contains(&format!(":{line}:")) && problem.contains(&format!("`{key}` applies to")));
         assert!(found, "{key}: {first:#?}");
     }
 }
@@ -283,9 +286,9 @@ fn unknown_canaries_offer_the_nearest() {
     let place = Place::new()
         .typed("a.wasm", "a", &[("gate", &[])])
         .file("scenarios/suite.toml", "canary = [\n  \"gate\",\n  \"gaet\",\n]");
-    assert_eq!(place.problem(), "scenarios/suite.toml:3:3: the canary `gaet` is no scenario; did you mean `gate`?");
+    assert_eq!(place.problem(), "scenarios/suite.toml:3:3: the canary `gaet` is not a scenario; did you mean `gate`?");
     let place = place.file("scenarios/suite.toml", "canary = [\"other\"]");
-    assert_eq!(place.problem(), "scenarios/suite.toml:1:11: the canary `other` is no scenario; there are `gate`");
+    assert_eq!(place.problem(), "scenarios/suite.toml:1:11: the canary `other` is not a scenario; there are `gate`");
 }
 
 #[test]
@@ -336,6 +339,6 @@ fn canaries_are_matched_by_their_plugin() {
     let unknown = two().file("scenarios/suite.toml", "canary = [\"our::smoke\"]");
     assert_eq!(
         unknown.problem(),
-        "scenarios/suite.toml:1:11: the canary `our::smoke` is no scenario; did you mean `ours::smoke`?"
+        "scenarios/suite.toml:1:11: the canary `our::smoke` is not a scenario; did you mean `ours::smoke`?"
     );
 }
