@@ -3,10 +3,9 @@
 use wasmtime::{GcHeapOutOfMemory, ThrownException, Trap, WasmBacktrace, component::ResourceTableError};
 use wasmtime_wasi::I32Exit;
 
-use super::text::ending;
+use crate::component::PROC_RAISE;
+use crate::sandbox::{Exceeded, RaisedSignal};
 use host_model::{Fault, FaultClass, Limits, Shortage};
-use host_wasm::component::PROC_RAISE;
-use host_wasm::sandbox::{Exceeded, RaisedSignal};
 
 /// Bytes of a component's last output in a message.
 const LAST_WORDS: usize = 2_000;
@@ -85,11 +84,25 @@ fn has_raised(error: &wasmtime::Error) -> bool {
     backtrace.and_then(|trace| trace.frames().first()).and_then(|frame| frame.func_name()) == Some(PROC_RAISE)
 }
 
-/// Adds the end of what the component wrote to stderr.
-pub(super) fn with_last_words(what: String, stderr: &str) -> String {
+/// Adds the end of the component's stderr.
+#[must_use]
+pub fn with_last_words(what: String, stderr: &str) -> String {
     let stderr = stderr.trim_end();
     if stderr.is_empty() {
         return what;
     }
-    format!("{what}\nstderr: {}", ending(stderr, LAST_WORDS))
+    let end = &stderr[stderr.ceil_char_boundary(stderr.len().saturating_sub(LAST_WORDS))..];
+    format!("{what}\nstderr: {end}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_begin_with_a_whole_character() {
+        assert_eq!(with_last_words("w".into(), "aéb \n"), "w\nstderr: aéb");
+        let long = format!("é{}", "x".repeat(LAST_WORDS - 1));
+        assert_eq!(with_last_words("w".into(), &long), format!("w\nstderr: {}", &long[2..]));
+    }
 }

@@ -9,8 +9,8 @@ use std::{
 
 use wasmtime::{Store, WasmCoreDump};
 
-use super::{guest::Guest, unwind::catch_expected_panic};
-use host_wasm::sandbox::causes;
+use super::state::Guest;
+use crate::{sandbox::causes, unwind::catch_expected_panic};
 
 /// Bytes of linear memory, and of globals, that a core dump may hold: it is made in memory, where it takes up to twice
 /// as much.
