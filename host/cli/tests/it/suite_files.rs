@@ -256,7 +256,7 @@ fn what_the_suite_names_in_vain_is_told_also_beside_a_plugin_that_is_named() {
 
     suite.file("scenarios/suite.toml", "plugins = [\"[.wasm\"]\n");
     host_snapshot!(refused(&suite), @r#"
-    error: scenarios/suite.toml:1:12: `[.wasm` is no pattern: Pattern syntax error near position [N]: invalid range pattern
+    error: scenarios/suite.toml:1:12: `[.wasm` is not a valid pattern: Pattern syntax error near position [N]: invalid range pattern
       |
     1 | plugins = ["[.wasm"]
       |            ^^^^^^^^

@@ -34,6 +34,9 @@ pub(super) struct Call<'a> {
     pub(super) events: &'a AttemptEvents,
 }
 
+/// The prompt of the session that runs before a plain command, and the folder in which the command sees its record.
+type CommandAgent<'a> = (&'a SessionPrompt, SessionView);
+
 impl Call<'_> {
     pub(super) async fn run(&self, plugin: &LinkedPlugin) -> Outcome {
         self.try_run(plugin).await.unwrap_or_else(Outcome::Fault)
@@ -78,7 +81,7 @@ impl Call<'_> {
     }
 
     /// The component's configuration, and the view of the session that runs before a plain command.
-    fn config(&self) -> Result<(GuestConfig, Option<(&SessionPrompt, SessionView)>), Fault> {
+    fn config(&self) -> Result<(GuestConfig, Option<CommandAgent<'_>>), Fault> {
         let ScenarioShape::Command(spec) = &self.scenario.shape else {
             return Ok((GuestConfig { preopens: self.default_preopens(), ..GuestConfig::default() }, None));
         };
@@ -94,8 +97,8 @@ impl Call<'_> {
 
     /// Runs the session of a plain command. The command's directories are open by then: the agent cannot replace them by
     /// others, or by links.
-    async fn drive_session(&self, view: Option<(&SessionPrompt, SessionView)>) -> Result<(), Fault> {
-        let Some((session, view)) = view else { return Ok(()) };
+    async fn drive_session(&self, agent: Option<CommandAgent<'_>>) -> Result<(), Fault> {
+        let Some((session, view)) = agent else { return Ok(()) };
         if let Some(audit) = self.audit {
             audit.note("session", "start", Some(&GrantItem::Session), true);
         }

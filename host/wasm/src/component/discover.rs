@@ -46,7 +46,7 @@ pub enum DiscoverError {
         pattern: String,
     },
     /// A pattern cannot be read.
-    #[error("`{}` is no pattern: {reason}", pattern.escape_debug())]
+    #[error("`{}` is not a valid pattern: {reason}", pattern.escape_debug())]
     BadPattern {
         /// As given.
         pattern: String,

@@ -51,13 +51,13 @@ pub(super) fn keep_core_dump(
     let memory: u64 = dump.memories().iter().map(|memory| memory.data_size(&*store) as u64).sum();
     if memory > MEMORY {
         return Err(format!(
-            "core.wasm was not saved: the component's memory has {memory} bytes, and a core dump up to {MEMORY}"
+            "core.wasm was not saved: the component's memory has {memory} bytes; the limit of a core dump is {MEMORY}"
         ));
     }
     let globals = dump.globals().len() as u64;
     if memory + globals.saturating_mul(GLOBAL) > MEMORY {
         return Err(format!(
-            "core.wasm was not saved: the component has {globals} globals, and a core dump up to {MEMORY} bytes"
+            "core.wasm was not saved: the component has {globals} globals; the limit of a core dump is {MEMORY} bytes"
         ));
     }
     let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);

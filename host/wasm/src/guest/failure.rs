@@ -17,7 +17,7 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
         return Fault::new(FaultClass::Limit, exceeded.to_string());
     }
     if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
-        let what = "the component holds too many handles (files, streams, timers) at once; its limit is `max-handles`";
+        let what = "the component has too many open handles (files, streams, timers); its limit is `max-handles`";
         return Fault::new(FaultClass::Limit, what);
     }
     let text = error.root_cause().to_string();
@@ -25,20 +25,23 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
         return Fault::of_shortage(format_args!("the component cannot be run: {text}"), shortage);
     }
     if text.contains("store handle limit exceeded") {
-        let what = "the component holds too many streams, futures and resources at once; its limit is `max-handles`";
+        let what = "the component has too many open streams, futures and resources; its limit is `max-handles`";
         return Fault::new(FaultClass::Limit, what);
     }
     if error.is::<GcHeapOutOfMemory<()>>() || error.downcast_ref() == Some(&Trap::AllocationTooLarge) {
         return Fault::new(
             FaultClass::Limit,
-            "the component's garbage-collected objects have no room: its limit is `max-memory`, and 4 GiB",
+            "the component's garbage-collected objects exceed its memory; the limits are `max-memory` and 4 GiB",
         );
     }
     if text.contains("resource limit exceeded") {
         return Fault::new(FaultClass::Limit, too_many(&text, limits));
     }
     if text.contains("fuel allocated for hostcalls") {
-        return Fault::new(FaultClass::Limit, "the component hands the host more data in one call than it takes");
+        return Fault::new(
+            FaultClass::Limit,
+            "the component passed the host more data in one call than the host accepts",
+        );
     }
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
         let what = format!("the component exited with status {code} instead of returning a verdict");
@@ -50,7 +53,7 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
              `proc_exit` instead"
                 .to_owned()
         }
-        None if error.is::<ThrownException>() => "the component threw an exception that nothing in it catches".to_owned(),
+        None if error.is::<ThrownException>() => "the component threw an exception and did not catch it".to_owned(),
         Some(Trap::StackOverflow) => "the component's recursion is too deep: stack overflow".to_owned(),
         Some(trap) => format!("the component trapped: {trap}"),
         None => format!("the component trapped: {text}"),
@@ -62,8 +65,8 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
 fn too_many(text: &str, limits: &Limits) -> String {
     let what = ["instance", "memory", "table"].into_iter().find(|what| text.contains(&format!(": {what} count")));
     let rule = match what {
-        Some("memory") => "as many memories may be made, and fewer where very many attempts run at once (`jobs`)",
-        Some("table") => "10 tables may be made for each",
+        Some("memory") => "it also limits memories, which are fewer when very many attempts run in parallel (`jobs`)",
+        Some("table") => "10 tables for each",
         _ => "core instances",
     };
     format!(

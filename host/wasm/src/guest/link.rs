@@ -22,7 +22,7 @@ use host_model::Limits;
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// It imports something that the host does not have.
-    #[error("needs something that this host does not offer: {reason}")]
+    #[error("cannot be linked: {reason}")]
     Import {
         /// The import, and what would provide it.
         reason: String,

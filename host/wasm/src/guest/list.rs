@@ -28,13 +28,13 @@ const MAX_COPIED_BYTES: usize = 8 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
     /// It imports something that the host does not have.
-    #[error("needs something that this host does not offer: {reason}")]
+    #[error("cannot be linked: {reason}")]
     Link {
         /// The linker's message.
         reason: String,
     },
     /// It trapped, or used something that discovery denies.
-    #[error("fails when asked for its scenarios: {reason}")]
+    #[error("cannot list its scenarios: {reason}")]
     Trap {
         /// What happened.
         reason: String,

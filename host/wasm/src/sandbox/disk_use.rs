@@ -54,7 +54,7 @@ pub enum DiskUseError {
     #[error("the attempt's folders are nested too deeply to be measured")]
     TooDeep,
     /// A directory cannot be listed.
-    #[error("cannot look into the attempt's folder {}: {reason}", shown(folder))]
+    #[error("cannot read the attempt's folder {}: {reason}", shown(folder))]
     Closed {
         /// The folder, in the attempt's directories.
         folder: PathBuf,

@@ -16,7 +16,7 @@ pub struct Granted {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GrantError {
     /// A secret is missing.
-    #[error("the secret of `{item}` is not there: the variable `{name}` is not set; set it for `host`")]
+    #[error("the secret of `{item}` is missing: the variable `{name}` is not set; set it for `host`")]
     NoSecret {
         /// The variable.
         name: String,
@@ -24,22 +24,22 @@ pub enum GrantError {
         item: Box<GrantItem>,
     },
     /// A secret cannot be part of a header.
-    #[error("the variable `{name}` holds what no header can (a line break, or no ASCII); correct it")]
+    #[error("the variable `{name}` cannot be used in a header: it has a line break or is not ASCII; correct it")]
     NoHeader {
         /// The variable.
         name: String,
     },
     /// A secret is too short to be redacted.
     #[error(
-        "the secret in the variable `{name}` has fewer than {SHORTEST_SECRET} characters, so that no report could be freed \
-         of it; use a longer one"
+        "the secret in the variable `{name}` has fewer than {SHORTEST_SECRET} characters, too few to remove it from reports; \
+         use a longer one"
     )]
     Short {
         /// The variable.
         name: String,
     },
     /// A variable is not UTF-8.
-    #[error("the variable `{name}`, which is granted, holds no UTF-8; correct it, or remove it from `env`")]
+    #[error("the variable `{name}`, which is granted, is not UTF-8; correct it, or remove it from `env`")]
     NoText {
         /// The variable.
         name: String,
@@ -164,8 +164,8 @@ mod tests {
         };
         assert!(message("").contains("the variable `API_KEY` is not set"));
         let problem = message("two\nlines");
-        assert!(problem.contains("`API_KEY` holds what no header can") && !problem.contains("two"), "{problem}");
+        assert!(problem.contains("`API_KEY` cannot be used in a header") && !problem.contains("two"), "{problem}");
         assert!(message("short").contains("fewer than 8 characters"));
-        assert!(message("schlüssel").contains("`API_KEY` holds what no header can"));
+        assert!(message("schlüssel").contains("`API_KEY` cannot be used in a header"));
     }
 }

@@ -78,13 +78,13 @@ impl GrantedRequest {
         };
         let method = truncated(request.method().as_str());
         let Ok(target) = HttpTarget::asked(scheme, authority) else {
-            let what = format!("{method} {}://{}, which is no host", scheme.as_str(), truncated(authority));
+            let what = format!("{method} {}://{}, which is not a valid host", scheme.as_str(), truncated(authority));
             network.refuse(HTTP, &what, None);
             return Err(Error::HttpRequestDenied);
         };
         let what = format!("{method} {target}");
         if is_forbidden_method(request.method()) {
-            network.refuse(HTTP, &format!("{what}, a method that nobody is granted"), None);
+            network.refuse(HTTP, &format!("{what}, a method that no grant allows"), None);
             return Err(Error::HttpRequestDenied);
         }
         let Some(headers) = network.granted().grants().http(&target) else {

@@ -14,7 +14,7 @@ pub enum IdentifyError {
     #[error("is empty; build it again")]
     Empty,
     /// Not WebAssembly.
-    #[error("is no WebAssembly but {what}; give a `.wasm` component or core module")]
+    #[error("is not WebAssembly but {what}; give a `.wasm` component or core module")]
     NotWasm {
         /// What it looks like.
         what: &'static str,
@@ -63,7 +63,7 @@ pub enum IdentifyError {
     Library,
     /// It has imports from somewhere else.
     #[error(
-        "is a core module that imports `{}`, which is no WASI 0.1; {}",
+        "is a core module that imports `{}`, which is not part of WASI 0.1; {}",
         module.escape_debug(),
         if module.contains([':', '/']) {
             "name the WIT that has it: `host componentize FILE --world WIT -o OUT`"
@@ -108,7 +108,7 @@ pub enum IdentifyError {
     },
     /// It is for another version of the contract.
     #[error(
-        "is a plugin for {}, but this host speaks `{CONTRACT_VERSION}.x`; {}",
+        "is a plugin for {}, but this host supports `{CONTRACT_VERSION}.x`; {}",
         versioned("scenario:host", version),
         if *newer { "update `host`" } else { "build the plugin against the current `wit/`" }
     )]
