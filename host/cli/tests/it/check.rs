@@ -170,7 +170,7 @@ fn a_broken_plugin_is_told() {
     folders    2
     not valid: 1 error
     ----- stderr -----
-    error: `tool.wasm` is not WebAssembly but a script; pass a `.wasm` component or core module
+    error: `tool.wasm` is not WebAssembly but a script; give a `.wasm` component or core module
     ");
 }
 

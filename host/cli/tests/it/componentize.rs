@@ -140,9 +140,12 @@ fn what_is_refused_is_refused_in_the_same_words_by_both() {
     let command =
         |import: &str| wat(&format!("(module (import \"{import}\" \"f\" (func)) (func (export \"_start\")))"));
     for (module, told) in [
-        (command("env"), "imports `env`, which is no WASI 0.1; build it for wasm32-wasip1 or wasm32-wasip2"),
-        (command("own:own/i"), "name the WIT that defines it: `host componentize FILE --world WIT -o OUT`"),
-        (command("scenario:host/report@0.2.0"), "is a plugin for `scenario:host@0.2.0`, but this host speaks `0.1.x`"),
+        (command("env"), "imports `env`, which is not part of WASI 0.1; build it for wasm32-wasip1 or wasm32-wasip2"),
+        (command("own:own/i"), "name the WIT that has it: `host componentize FILE --world WIT -o OUT`"),
+        (
+            command("scenario:host/report@0.2.0"),
+            "is a plugin for `scenario:host@0.2.0`, but this host supports `0.1.x`",
+        ),
         (wat("(module (func (export \"scenario:host/scenarios@0.2.0#run\")))"), "update `host`"),
     ] {
         let suite = Suite::new();
@@ -171,7 +174,7 @@ fn what_cannot_become_a_component_is_told_by_what_is_missing() {
     for (module, args, told) in [
         (wat("(module)"), &[][..], "without `_start` and without the exports of a plugin"),
         (wat("(component)"), &[], "is a component already"),
-        (b"text".to_vec(), &[], "is no WebAssembly but text"),
+        (b"text".to_vec(), &[], "is not WebAssembly but text"),
         (wat("(module)"), &["--world", "none"], "of the world in `none`"),
         (wat("(module (import \"elsewhere\" \"f\" (func)) (func (export \"_start\")))"), &[], "elsewhere"),
         (typed_module(&[], "", "", ""), &["--world", "none"], "has a world embedded already"),

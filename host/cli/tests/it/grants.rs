@@ -226,7 +226,7 @@ fn what_is_under_way_without_a_handle_is_bounded_by_the_limit_of_handles_and_tol
     let said = one.stdout();
     assert_eq!(said.lines().filter(|line| *line == "200").count(), 20, "{said}");
     assert_eq!(said.matches("ConnectionLimitReached").count(), 5, "{said}");
-    let beyond = "requests and look-ups beyond 20 at once";
+    let beyond = "requests and look-ups beyond 20 in parallel";
     let told = run.reports("one").into_iter().filter(|it| matches!(it, Report::Cut { what } if what.contains(beyond)));
     assert_eq!(told.count(), 1, "{}", run.told());
     let audit = fs::read_to_string(one.attempt().join("audit.jsonl")).unwrap();
@@ -318,7 +318,7 @@ fn methods_that_give_secrets_away_or_make_tunnels_are_granted_to_nobody() {
         for method in ["TRACE", "CONNECT", "trace", "Track"] {
             let server = Server::new();
             let one = One::new(guest, &["request", method, &server.url("/")], &quoted(&[server.origin()]));
-            denied(&one.run(&[]), &["a method that nobody is granted"]);
+            denied(&one.run(&[]), &["a method that no grant allows"]);
             assert_eq!(server.requests(), [""; 0]);
         }
     }

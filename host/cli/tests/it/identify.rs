@@ -52,7 +52,7 @@ fn component(text: &str) -> Vec<u8> {
 
 #[test]
 fn garbage() {
-    host_snapshot!(refused([0xff, 0x00, 0x12, 0x99]), @"error: `given.wasm` is not WebAssembly but unknown bytes; pass a `.wasm` component or core module");
+    host_snapshot!(refused([0xff, 0x00, 0x12, 0x99]), @"error: `given.wasm` is not WebAssembly but unknown bytes; give a `.wasm` component or core module");
 }
 
 #[test]
@@ -62,7 +62,7 @@ fn an_empty_file() {
 
 #[test]
 fn text() {
-    host_snapshot!(refused("hello\n"), @"error: `given.wasm` is not WebAssembly but text; pass a `.wasm` component or core module");
+    host_snapshot!(refused("hello\n"), @"error: `given.wasm` is not WebAssembly but text; give a `.wasm` component or core module");
 }
 
 #[test]
@@ -72,12 +72,12 @@ fn webassembly_text() {
 
 #[test]
 fn a_native_program() {
-    host_snapshot!(refused(fs::read(host_binary()).unwrap()), @"error: `given.wasm` is not WebAssembly but a native program of this system; pass a `.wasm` component or core module");
+    host_snapshot!(refused(fs::read(host_binary()).unwrap()), @"error: `given.wasm` is not WebAssembly but a native program of this system; give a `.wasm` component or core module");
 }
 
 #[test]
 fn a_script() {
-    host_snapshot!(refused("#!/bin/sh\nexit\n"), @"error: `given.wasm` is not WebAssembly but a script; pass a `.wasm` component or core module");
+    host_snapshot!(refused("#!/bin/sh\nexit\n"), @"error: `given.wasm` is not WebAssembly but a script; give a `.wasm` component or core module");
 }
 
 #[test]
@@ -113,8 +113,8 @@ fn a_core_module_that_imports_what_wasi_0_1_does_not_have() {
             "(module (import \"wasi_snapshot_preview1\" {import}) (memory (export \"memory\") 1) (func (export \"_start\")))"
         ))
     };
-    host_snapshot!(cannot_run(&module("\"sock_dance\" (func)")), @"error: `given.wasm` it needs an API that this host does not have: it imports `wasi_snapshot_preview1.sock_dance`, which WASI 0.1 does not have; build it with a current toolchain (wasm32-wasip1)");
-    host_snapshot!(cannot_run(&module("\"fd_close\" (func)")), @"error: `given.wasm` it needs an API that this host does not have: it imports a function of WASI 0.1 with another type: incompatible import type for `wasi_snapshot_preview1::fd_close`: types incompatible: expected type `(func)`, found type `(func (param i32) (result i32))`; build it with a current toolchain (wasm32-wasip1)");
+    host_snapshot!(cannot_run(&module("\"sock_dance\" (func)")), @"error: `given.wasm` cannot be linked: it imports `wasi_snapshot_preview1.sock_dance`, which WASI 0.1 does not have; build it with a current toolchain (wasm32-wasip1)");
+    host_snapshot!(cannot_run(&module("\"fd_close\" (func)")), @"error: `given.wasm` cannot be linked: it imports a function of WASI 0.1 with the wrong type: incompatible import type for `wasi_snapshot_preview1::fd_close`: types incompatible: expected type `(func)`, found type `(func (param i32) (result i32))`; build it with a current toolchain (wasm32-wasip1)");
 }
 
 #[test]
@@ -131,8 +131,8 @@ fn a_core_module_whose_memory_has_other_addresses_or_is_shared() {
                 (memory (export \"memory\") {memory}) (func (export \"_start\")))"
         ))
     };
-    host_snapshot!(refused(module("i64 1")), @"error: `given.wasm` is a core module that exports a memory with 64-bit addresses as `memory`; WASI 0.1 needs a memory with 32-bit addresses there");
-    host_snapshot!(refused(module("1 1 shared")), @"error: `given.wasm` uses the threads proposal of WebAssembly, which this host does not support; build it without");
+    host_snapshot!(refused(module("i64 1")), @"error: `given.wasm` is a core module that exports as `memory` a memory of 64-bit addresses; WASI 0.1 needs a memory of 32-bit addresses there");
+    host_snapshot!(refused(module("1 1 shared")), @"error: `given.wasm` uses the threads proposal of WebAssembly, which this host does not run; build it without");
 }
 
 /// A module that says of its world that an interface uses a type of itself. `wit-component` follows that for ever.
@@ -185,7 +185,7 @@ fn a_component_that_needs_what_the_host_does_not_have() {
     let importing = "(component
         (import \"wasi:keyvalue/store@0.2.0\" (instance (export \"f\" (func))))
         (instance $i) (export \"scenario:host/scenarios@0.1.0\" (instance $i)))";
-    host_snapshot!(cannot_run(&component(importing)), @"error: `given.wasm` it needs an API that this host does not have: it imports `wasi:keyvalue/store@0.2.0`; this host does not have it, and no grant adds it; build the plugin without it");
+    host_snapshot!(cannot_run(&component(importing)), @"error: `given.wasm` cannot be linked: it imports `wasi:keyvalue/store@0.2.0`; this host does not have it, and no grant provides it; build the plugin without it");
 }
 
 #[test]
@@ -339,22 +339,22 @@ fn a_plugin_that_needs_an_unknown_grant() {
 #[test]
 fn a_list_that_traps() {
     host_snapshot!(refused(typed_module(&[named("one")], "unreachable", "", "")), @"
-    error: `given.wasm` fails to list its scenarios: error while executing at wasm backtrace:
-        0: [OFFSET] - <unknown>!<wasm function 1>: wasm trap: wasm `unreachable` instruction executed
+    error: `given.wasm` cannot list its scenarios: error while executing at wasm backtrace:
+        0:     0xa1 - <unknown>!<wasm function 1>: wasm trap: wasm `unreachable` instruction executed
     ");
 }
 
 #[test]
 fn a_list_that_points_out_of_its_memory() {
-    host_snapshot!(refused(typed_module(&[named("one")], "(return (i32.const -8))", "", "")), @"error: `given.wasm` fails to list its scenarios: pointer out of bounds of memory");
+    host_snapshot!(refused(typed_module(&[named("one")], "(return (i32.const -8))", "", "")), @"error: `given.wasm` cannot list its scenarios: pointer out of bounds of memory");
 }
 
 #[test]
 fn a_list_that_fills_memory() {
     let growing = "(loop (drop (memory.grow (i32.const 16))) (br 0))";
     host_snapshot!(refused(typed_module(&[named("one")], growing, "", "")), @"
-    error: `given.wasm` fails to list its scenarios: error while executing at wasm backtrace:
-        0: [OFFSET] - <unknown>!<wasm function 1>: the component requests 268500992 bytes of memory; its limit `max-memory` is 268435456
+    error: `given.wasm` cannot list its scenarios: error while executing at wasm backtrace:
+        0:     0xa6 - <unknown>!<wasm function 1>: the component wants 268500992 bytes of memory; its limit `max-memory` is 268435456
     ");
 }
 
@@ -363,8 +363,8 @@ fn a_list_that_fills_memory_with_objects() {
     let growing = "(local $all (ref null $n)) (loop (local.set $all (struct.new $n (local.get $all))) (br 0))";
     let plugin = typed_module(&[named("one")], growing, "", "(type $n (struct (field (ref null $n))))");
     host_snapshot!(refused(plugin), @"
-    error: `given.wasm` fails to list its scenarios: error while executing at wasm backtrace:
-        0: [OFFSET] - <unknown>!<wasm function 1>: GC heap out of memory: no capacity for allocation of 64 bytes
+    error: `given.wasm` cannot list its scenarios: error while executing at wasm backtrace:
+        0:     0xae - <unknown>!<wasm function 1>: GC heap out of memory: no capacity for allocation of 64 bytes
     ");
 }
 
@@ -373,15 +373,15 @@ fn a_list_that_fills_tables_outside_of_the_pool() {
     let growing = "(loop (drop (table.grow (ref.null func) (i32.const 100000))) (br 0))";
     let plugin = typed_module(&[named("one")], growing, "", "(table 30000 funcref)");
     host_snapshot!(refused(plugin), @"
-    error: `given.wasm` fails to list its scenarios: error while executing at wasm backtrace:
-        0: [OFFSET] - <unknown>!<wasm function 1>: the component requests 1030000 table elements; its limit `max-table-elements` is 1000000
+    error: `given.wasm` cannot list its scenarios: error while executing at wasm backtrace:
+        0:     0xb2 - <unknown>!<wasm function 1>: the component wants 1030000 table elements; its limit `max-table-elements` is 1000000
     ");
 }
 
 #[test]
 fn memories_are_counted_together_while_a_plugin_lists() {
     let memories: String = (0..64).map(|_| "(memory 1024)").collect();
-    host_snapshot!(refused(typed_module(&[named("one")], "", "", &memories)), @"error: `given.wasm` fails to list its scenarios: the component requests 268500992 bytes of memory; its limit `max-memory` is 268435456");
+    host_snapshot!(refused(typed_module(&[named("one")], "", "", &memories)), @"error: `given.wasm` cannot list its scenarios: the component wants 268500992 bytes of memory; its limit `max-memory` is 268435456");
 }
 
 #[test]
@@ -508,13 +508,13 @@ fn a_command_that_imports_what_the_host_does_not_have_is_told_by_whoever_looks_a
     ]
     .map(|import| cannot_run(&command(&format!("(import \"{import}\" (instance (export \"f\" (func)))) {RUNS}"))));
     host_snapshot!(errors.concat(), @"
-    error: `given.wasm` it needs an API that this host does not have: it imports `foo:bar/baz@1.0.0`; it is not part of WASI, and no grant adds it; link a component that exports it into the plugin (`wac plug`), or build the plugin without it
-    error: `given.wasm` it needs an API that this host does not have: it imports `wasi:nn/tensor@0.2.0-rc-2024-10-28`; this host does not have it, and no grant adds it; build the plugin without it
-    error: `given.wasm` it needs an API that this host does not have: it imports `wasi:keyvalue/store@0.2.0`; this host does not have it, and no grant adds it; build the plugin without it
-    error: `given.wasm` it needs an API that this host does not have: it imports `wasi:clocks/monotonic-clock@0.4.0`, but this host has `wasi:clocks` 0.2 up to 0.2.12, and 0.3.0 (component imports instance `wasi:clocks/monotonic-clock@0.4.0`, but a matching implementation was not found in the linker: instance export `f` has the wrong type: function implementation is missing); build it for those
-    error: `given.wasm` it needs an API that this host does not have: it imports `wasi:clocks/monotonic-clock@0.3.0-rc-2026-01-06`, but this host has `wasi:clocks` 0.2 up to 0.2.12, and 0.3.0 (component imports instance `wasi:clocks/monotonic-clock@0.3.0-rc-2026-01-06`, but a matching implementation was not found in the linker: instance export `f` has the wrong type: function implementation is missing); build it for those
+    error: `given.wasm` cannot be linked: it imports `foo:bar/baz@1.0.0`; it is not part of WASI, and no grant provides it; link a component that exports it into the plugin (`wac plug`), or build the plugin without it
+    error: `given.wasm` cannot be linked: it imports `wasi:nn/tensor@0.2.0-rc-2024-10-28`; this host does not have it, and no grant provides it; build the plugin without it
+    error: `given.wasm` cannot be linked: it imports `wasi:keyvalue/store@0.2.0`; this host does not have it, and no grant provides it; build the plugin without it
+    error: `given.wasm` cannot be linked: it imports `wasi:clocks/monotonic-clock@0.4.0`, but this host has `wasi:clocks` 0.2 up to 0.2.12, and 0.3.0 (component imports instance `wasi:clocks/monotonic-clock@0.4.0`, but a matching implementation was not found in the linker: instance export `f` has the wrong type: function implementation is missing); build it for those
+    error: `given.wasm` cannot be linked: it imports `wasi:clocks/monotonic-clock@0.3.0-rc-2026-01-06`, but this host has `wasi:clocks` 0.2 up to 0.2.12, and 0.3.0 (component imports instance `wasi:clocks/monotonic-clock@0.3.0-rc-2026-01-06`, but a matching implementation was not found in the linker: instance export `f` has the wrong type: function implementation is missing); build it for those
     ");
-    host_snapshot!(cannot_run(&command(&format!("(import \"parts\" (core module)) {RUNS}"))), @"error: `given.wasm` it needs an API that this host does not have: it imports `parts`; it is not part of WASI, and no grant adds it; link a component that exports it into the plugin (`wac plug`), or build the plugin without it");
+    host_snapshot!(cannot_run(&command(&format!("(import \"parts\" (core module)) {RUNS}"))), @"error: `given.wasm` cannot be linked: it imports `parts`; it is not part of WASI, and no grant provides it; link a component that exports it into the plugin (`wac plug`), or build the plugin without it");
 }
 
 #[test]

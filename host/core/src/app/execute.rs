@@ -20,13 +20,14 @@ use super::{
     revision,
     stop::{Interrupts, Stop},
 };
-use crate::runner::{Agents, AttemptExecutor, RunContext, Signal, Surroundings, catch_panic, dispatch, exit_code};
+use crate::runner::{Agents, AttemptExecutor, RunContext, Signal, Surroundings, dispatch, exit_code};
 use host_model::{Event, ExitCode, Revision, RunId, RunSummary, SuiteInfo, TooManySecrets, shown};
 use host_report::artifact::RunDirectory;
 use host_report::{EventLog, Reporter};
 use host_suite::plan::Plan;
 use host_wasm::engine::WASMTIME_VERSION;
 use host_wasm::sandbox::{Halt, Workspace};
+use host_wasm::unwind::catch_panic;
 
 /// How to run.
 #[derive(Clone, Debug, Default)]

@@ -7,10 +7,10 @@ use super::{
     notices::Notices,
     text::one_line,
 };
-use crate::runner::{LinkError, Linkers};
 use host_model::{CompileLimits, Declared, PluginFacts, PluginId, shown};
-use host_wasm::component::{self, CompileObserver, ListError, Lister, Plugin, PluginFile, Shape};
+use host_wasm::component::{self, CompileObserver, Plugin, PluginFile, Shape};
 use host_wasm::engine::{Cache, Engine};
+use host_wasm::guest::{LinkError, Linkers, ListError, Lister};
 
 /// An engine for `slots` attempts in parallel. Warns if the machine is short of something.
 pub(super) fn engine(slots: usize, notices: &dyn Notices) -> Result<Engine, Error> {

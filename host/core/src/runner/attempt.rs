@@ -27,12 +27,10 @@ use super::{
     fixtures::{self, FixtureImage},
     grants::{PlanGrants, Surroundings},
     judge::internal_outcome,
-    link::{LinkedPlugin, Linkers},
     prepare_error::PrepareError,
     sessions::Sessions,
     snapshot_cleaner::SnapshotCleaner,
     timings::Timings,
-    unwind::{catch_panic, catch_panic_now},
 };
 use host_agents::Lane;
 use host_model::{
@@ -41,7 +39,9 @@ use host_model::{
 };
 use host_suite::plan::{Plan, PlannedTrial};
 use host_wasm::component::Plugin;
+use host_wasm::guest::{LinkedPlugin, Linkers};
 use host_wasm::sandbox::{AttemptDirs, Audit, Halt, Resolve, Snapshot, Violations, Workspace};
+use host_wasm::unwind::{catch_panic, catch_panic_now};
 
 /// Stores the artifacts of attempts.
 pub trait ArtifactStore: Send + Sync {

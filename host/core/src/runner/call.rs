@@ -1,33 +1,24 @@
-//! The component's call within an attempt: its Store, and the outcome of the call.
+//! The component's call within an attempt: its files and its agent, and the outcome.
 
 use std::{path::Path, sync::Arc};
 
 use tokio::task::block_in_place;
-use wasmtime::Store;
 
 use super::{
-    command::{Command, judge_command},
-    core_dump::{keep_backtrace, keep_core_dump},
+    command::judge_command,
     executor::AttemptEvents,
-    failure::fault_of,
-    guest::{Guest, Reports},
     judge::{internal_outcome, outcome_of},
-    link::{Linked, LinkedPlugin},
-    sessions::Sessions,
-    unwind::catch_panic,
+    reports::Reports,
+    sessions::{SessionView, Sessions},
 };
 use host_model::{
-    CommandSpec, Fault, FaultClass, GrantItem, Limits, Outcome, Preopen, PreopenSource, Report, SESSION_FOLDER,
-    Scenario, ScenarioShape,
+    CommandSpec, Fault, FaultClass, GrantItem, Outcome, Preopen, PreopenSource, SESSION_FOLDER, Scenario,
+    ScenarioShape, SessionPrompt,
 };
-use host_wasm::component::bindings::PluginPre;
-use host_wasm::sandbox::{
-    self, Account, AttemptDirs, Audit, Granted, GuestConfig, Network, OutputFile, PreopenedDir, Resolve, Sandbox,
-    Snapshot, Violations,
+use host_wasm::{
+    guest::{AttemptHost, CallRequest, GuestSessions, LinkedPlugin, Returned},
+    sandbox::{AttemptDirs, Audit, Granted, GuestConfig, OutputFile, PreopenedDir, Resolve, Snapshot, Violations},
 };
-
-/// Bytes that one call may copy into the host.
-const MAX_COPIED_BYTES: usize = 64 << 20;
 
 /// What it takes to call a component.
 pub(super) struct Call<'a> {
@@ -43,100 +34,77 @@ pub(super) struct Call<'a> {
     pub(super) events: &'a AttemptEvents,
 }
 
+/// The prompt of the session that runs before a plain command, and the folder in which the command sees its record.
+type CommandAgent<'a> = (&'a SessionPrompt, SessionView);
+
 impl Call<'_> {
     pub(super) async fn run(&self, plugin: &LinkedPlugin) -> Outcome {
+        self.try_run(plugin).await.unwrap_or_else(Outcome::Fault)
+    }
+
+    async fn try_run(&self, plugin: &LinkedPlugin) -> Result<Outcome, Fault> {
+        let (stdout, stderr) = (self.output("stdout"), self.output("stderr"));
+        let (config, view) = self.config()?;
         let limits = &self.scenario.limits;
-        let violations = Arc::clone(self.violations);
-        let account = Account::new(limits, plugin.mappings(), move |what| violations.limit(what));
-        let _instances = match account.take(plugin.instance_bytes(limits), "its instances: globals and functions") {
-            Ok(instances) => instances,
-            Err(exceeded) => return Outcome::Fault(Fault::new(FaultClass::Limit, exceeded.to_string())),
+        let request = CallRequest {
+            scenario: self.scenario,
+            config,
+            folder: self.folder,
+            stdout: &stdout,
+            stderr: &stderr,
+            granted: self.granted,
+            resolver: self.resolver,
+            violations: self.violations,
+            audit: self.audit,
+            host: AttemptHost {
+                sessions: self.sessions.clone(),
+                session_granted: self.scenario.grants.session,
+                reports: Box::new(Reports::new(
+                    self.events.clone(),
+                    self.folder.join("attachments"),
+                    limits.max_output,
+                )),
+                violations: Arc::clone(self.violations),
+                audit: self.audit.cloned(),
+            },
         };
-        let called = async {
-            match (&plugin.linked, &self.scenario.shape) {
-                (Linked::Typed(pre), ScenarioShape::Typed) => self.typed(pre, &account).await,
-                (Linked::Command(command), ScenarioShape::Command(spec)) => self.command(command, spec, &account).await,
-                _ => internal_outcome("the plan has the wrong shape for this plugin"),
+        let returned = request.run(plugin, self.drive_session(view)).await?;
+        match (returned, &self.scenario.shape) {
+            (Returned::Verdict(verdict), ScenarioShape::Typed) => {
+                Ok(outcome_of(verdict, self.scenario, &stderr.tail()))
             }
-        };
-        account.scope(called).await
-    }
-
-    async fn typed(&self, pre: &PluginPre<Guest>, account: &Arc<Account>) -> Outcome {
-        let (stdout, stderr) = (self.output("stdout"), self.output("stderr"));
-        let given = GuestConfig { preopens: self.default_preopens(), ..GuestConfig::default() };
-        let mut store = match self.store(pre.engine(), account, &given, (stdout.clone(), stderr.clone())) {
-            Ok(store) => store,
-            Err(fault) => return Outcome::Fault(fault),
-        };
-        let called = match pre.instantiate_async(&mut store).await {
-            Ok(plugin) => plugin.scenario_host_scenarios().call_run(&mut store, &self.scenario.name).await,
-            Err(error) => Err(error),
-        };
-        if let Some(cut) = store.data().reports.cut() {
-            self.events.report(cut).await;
+            (Returned::Exit(code), ScenarioShape::Command(spec)) => {
+                judge_command(code, &stdout, &stderr, spec.expect.as_ref())
+            }
+            _ => Ok(internal_outcome("the plan takes the plugin for another shape than it has")),
         }
-        self.over(called, store, &stdout, &stderr, |verdict| outcome_of(verdict, self.scenario, &stderr.tail())).await
     }
 
-    async fn command(&self, command: &Command, spec: &CommandSpec, account: &Arc<Account>) -> Outcome {
-        let shown = match spec.session.as_ref().map(|_| self.sessions.make_view(1)).transpose() {
-            Ok(shown) => shown,
-            Err(fault) => return Outcome::Fault(fault),
+    /// The component's configuration, and the view of the session that runs before a plain command.
+    fn config(&self) -> Result<(GuestConfig, Option<CommandAgent<'_>>), Fault> {
+        let ScenarioShape::Command(spec) = &self.scenario.shape else {
+            return Ok((GuestConfig { preopens: self.default_preopens(), ..GuestConfig::default() }, None));
         };
-        let (stdout, stderr) = (self.output("stdout"), self.output("stderr"));
+        let view = match &spec.session {
+            Some(session) => Some((session, self.sessions.make_view(1)?)),
+            None => None,
+        };
+        let mut preopens = self.preopens(spec)?;
+        preopens.extend(view.as_ref().map(|(_, view)| opened(&view.folder, SESSION_FOLDER, true)));
         let args = std::iter::once(spec.program.clone()).chain(spec.args.iter().cloned()).collect();
-        let mut preopens = match self.preopens(spec) {
-            Ok(preopens) => preopens,
-            Err(fault) => return Outcome::Fault(fault),
-        };
-        preopens.extend(shown.as_ref().map(|shown| opened(&shown.folder, SESSION_FOLDER, true)));
-        let given = GuestConfig { args, env: spec.env.clone(), stdin: spec.stdin.clone(), preopens };
-        let engine = command.engine().clone();
-        // Opens the directories before the agent can replace them by others, or by links.
-        let mut store = match self.store(&engine, account, &given, (stdout.clone(), stderr.clone())) {
-            Ok(store) => store,
-            Err(fault) => return Outcome::Fault(fault),
-        };
-        if let (Some(asked), Some(shown)) = (&spec.session, &shown) {
-            if let Some(audit) = self.audit {
-                audit.note("session", "start", Some(&GrantItem::Session), true);
-            }
-            let driven = match self.sessions.start(asked.prompt.clone()).await {
-                Ok(place) => self.sessions.conclude(place).await,
-                Err(fault) => Err(fault),
-            };
-            if let Err(fault) = driven.and_then(|_| block_in_place(|| shown.fill())) {
-                return Outcome::Fault(fault);
-            }
-        }
-        let called = command.call(&mut store).await;
-        let judge = |code| judge_command(code, &stdout, &stderr, spec.expect.as_ref()).unwrap_or_else(Outcome::Fault);
-        self.over(called, store, &stdout, &stderr, judge).await
+        Ok((GuestConfig { args, env: spec.env.clone(), stdin: spec.stdin.clone(), preopens }, view))
     }
 
-    /// The outcome of a call that is over; `judge` decides by what it returned.
-    async fn over<T>(
-        &self,
-        called: wasmtime::Result<T>,
-        mut store: Store<Guest>,
-        stdout: &OutputFile,
-        stderr: &OutputFile,
-        judge: impl FnOnce(T) -> Outcome,
-    ) -> Outcome {
-        if let Err(error) = &called
-            && let Err(words) = catch_panic(self.keep_state(error, &mut store, stderr)).await
-        {
-            let what = format!("artifacts: the state at the trap was not saved because of a panic: {words}");
-            self.events.report(Report::Cut { what }).await;
+    /// Runs the session of a plain command. The command's directories are open by then: the agent cannot replace them by
+    /// others, or by links.
+    async fn drive_session(&self, agent: Option<CommandAgent<'_>>) -> Result<(), Fault> {
+        let Some((session, view)) = agent else { return Ok(()) };
+        if let Some(audit) = self.audit {
+            audit.note("session", "start", Some(&GrantItem::Session), true);
         }
-        // Dropped before anything is graded or saved: nothing of the component runs any more.
-        drop(store);
-        match (called, lost_output(&[stdout, stderr])) {
-            (Err(error), _) => Outcome::Fault(fault_of(&error, &stderr.tail(), &self.scenario.limits)),
-            (Ok(_), Some(fault)) => Outcome::Fault(fault),
-            (Ok(returned), None) => judge(returned),
-        }
+        let number = self.sessions.start(session.prompt.clone()).await?;
+        self.sessions.conclude(number).await?;
+        block_in_place(|| view.fill())
     }
 
     /// The directories that a component sees by default.
@@ -170,48 +138,6 @@ impl Call<'_> {
     fn output(&self, name: &'static str) -> OutputFile {
         OutputFile::new(name, self.folder.join(format!("{name}.txt")), self.scenario.limits.max_output, self.violations)
     }
-
-    fn store(
-        &self,
-        engine: &wasmtime::Engine,
-        account: &Arc<Account>,
-        given: &GuestConfig,
-        outputs: (OutputFile, OutputFile),
-    ) -> Result<Store<Guest>, Fault> {
-        let limits: &Limits = &self.scenario.limits;
-        let (granted, resolver) = (Arc::clone(self.granted), Arc::clone(self.resolver));
-        if let Some(audit) = self.audit {
-            let given = granted.env().keys().map(|name| (name, GrantItem::Env(name.clone())));
-            given.for_each(|(name, item)| audit.note("env", name, Some(&item), true));
-        }
-        let network =
-            Network::new(granted, resolver, Arc::clone(self.violations), self.audit.cloned(), limits.max_handles);
-        let sandbox = Sandbox::new(given, limits, Some(outputs), Arc::clone(account), network)?;
-        let guest = Guest {
-            sandbox,
-            sessions: Arc::clone(self.sessions),
-            violations: Arc::clone(self.violations),
-            session_granted: self.scenario.grants.session,
-            audit: self.audit.cloned(),
-            reports: Reports::new(self.events.clone(), self.folder.join("attachments"), limits.max_output),
-        };
-        Ok(sandbox::store(engine, guest, limits, MAX_COPIED_BYTES))
-    }
-
-    /// Saves where the call broke off, and for a trap the component's state. The fault is reported without them, too.
-    async fn keep_state(&self, error: &wasmtime::Error, store: &mut Store<Guest>, stderr: &OutputFile) {
-        let _ = keep_backtrace(error, self.folder);
-        // A call that is ended because it exceeded a limit looks like a trap.
-        if self.violations.breached().is_some()
-            || fault_of(error, &stderr.tail(), &self.scenario.limits).class != FaultClass::Trap
-        {
-            return;
-        }
-        let kept = block_in_place(|| keep_core_dump(error, store, &self.scenario.id.0, self.folder));
-        if let Err(what) = kept {
-            self.events.report(Report::Cut { what: format!("artifacts: {what}") }).await;
-        }
-    }
 }
 
 fn opened(path: &Path, guest_path: &str, read_only: bool) -> PreopenedDir {
@@ -226,10 +152,4 @@ fn not_recorded(from: &PreopenSource) -> Fault {
     };
     let what = format!("{what} of `preopens` was not recorded with that run; run the scenario again");
     Fault::new(FaultClass::Internal, what)
-}
-
-/// The fault if output of a component was lost: nothing can be judged by the rest.
-fn lost_output(outputs: &[&OutputFile]) -> Option<Fault> {
-    let error = outputs.iter().find_map(|output| output.take_error())?;
-    Some(Fault::of_host("cannot save the component's output", &error))
 }

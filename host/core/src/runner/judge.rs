@@ -1,8 +1,9 @@
 //! The outcome of an attempt, from the component's result, its sessions and the sandbox.
 
-use super::{failure::with_last_words, text::fitted};
+use super::text::fitted;
 use host_model::{Fault, FaultClass, Finding, Outcome, Scenario, check_name};
 use host_wasm::component::bindings::exports::scenario::host::scenarios::Verdict as GuestVerdict;
+use host_wasm::guest::with_last_words;
 use host_wasm::sandbox::ConcurrencyExceeded;
 
 /// The most findings of one attempt.

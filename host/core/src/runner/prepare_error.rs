@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 
-use super::LinkError;
 use host_model::{ScenarioId, shown};
+use host_wasm::guest::LinkError;
 use host_wasm::sandbox::{FixtureError, GrantError, RecordedFixtureError};
 
 /// Something that a run needs is not available.

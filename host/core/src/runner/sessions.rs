@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use tokio::{
     sync::mpsc,
     task::{JoinHandle, JoinSet},
@@ -29,7 +30,7 @@ use super::{
 };
 use host_agents::{Lane, Observer, ReadProgress, Remarks, Session, SessionLimits, SessionSpec};
 use host_model::{Conclusion, Fault, FaultClass, Limits, Report, SessionEvent, Usage};
-use host_wasm::sandbox::AttemptDirs;
+use host_wasm::{guest::GuestSessions, sandbox::AttemptDirs};
 
 /// The most sessions of one attempt.
 const MAX_SESSIONS: usize = 16;
@@ -137,12 +138,6 @@ impl Sessions {
         self.record.join(format!("session-{number}"))
     }
 
-    /// Starts a session and returns its place in the attempt, from 0.
-    pub(super) async fn start(&self, prompt: String) -> Result<usize, Fault> {
-        let started = self.try_start(prompt).await;
-        self.note(started)
-    }
-
     async fn try_start(&self, prompt: String) -> Result<usize, Fault> {
         let launch = |what: String| Fault::new(FaultClass::Launch, what);
         let lane = self.lane.clone().ok_or_else(|| launch("the lane has no agent".into()))?;
@@ -210,46 +205,6 @@ impl Sessions {
             self.events.report(Report::Unconfined { what }).await;
         }
         Ok(())
-    }
-
-    pub(super) async fn next_event(&self, place: usize) -> Result<Option<SessionEvent>, Fault> {
-        let entry = self.entry(place).await?;
-        let answer = entry.lock().await.next_event().await;
-        self.note(answer)
-    }
-
-    pub(super) async fn send(&self, place: usize, message: String) -> Result<(), Fault> {
-        let entry = self.entry(place).await?;
-        let mut entry = entry.lock().await;
-        if let Err(fault) = entry.finish_turn().await {
-            return self.note(Err(fault));
-        }
-        let Entry { session, watchdog, transcript, .. } = &mut *entry;
-        let answer = match watchdog.wait(session.send(message.clone())).await {
-            Ok(answer) => answer,
-            Err(fault) if session.abort(&fault) => Err(fault),
-            // Its turn is over. What is left, the end of its process and the next start, has limits of its own.
-            Err(_) => session.send(message.clone()).await,
-        };
-        transcript.sent(&message, &answer);
-        self.note(answer)
-    }
-
-    pub(super) async fn conclude(&self, place: usize) -> Result<Conclusion, Fault> {
-        let entry = self.entry(place).await?;
-        let mut entry = entry.lock().await;
-        // The agent's turn takes the agent's time; ending it takes the host's.
-        if let Err(fault) = entry.finish_turn().await {
-            return self.note(Err(fault));
-        }
-        let Entry { session, transcript, used, .. } = &mut *entry;
-        let answer = session.conclude().await;
-        transcript.concluded(&answer);
-        if let Ok(conclusion) = &answer {
-            *used = Some(conclusion.usage.clone());
-            self.timings.session_concluded(place + 1);
-        }
-        self.note(answer)
     }
 
     /// Waits until what the agents have written by now is read.
@@ -323,6 +278,54 @@ impl Sessions {
             self.fault.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| fault.clone());
         }
         answer
+    }
+}
+
+#[async_trait]
+impl GuestSessions for Sessions {
+    async fn start(&self, prompt: String) -> Result<usize, Fault> {
+        let started = self.try_start(prompt).await;
+        self.note(started)
+    }
+
+    async fn next_event(&self, place: usize) -> Result<Option<SessionEvent>, Fault> {
+        let entry = self.entry(place).await?;
+        let answer = entry.lock().await.next_event().await;
+        self.note(answer)
+    }
+
+    async fn send(&self, place: usize, message: String) -> Result<(), Fault> {
+        let entry = self.entry(place).await?;
+        let mut entry = entry.lock().await;
+        if let Err(fault) = entry.finish_turn().await {
+            return self.note(Err(fault));
+        }
+        let Entry { session, watchdog, transcript, .. } = &mut *entry;
+        let answer = match watchdog.wait(session.send(message.clone())).await {
+            Ok(answer) => answer,
+            Err(fault) if session.abort(&fault) => Err(fault),
+            // Its turn is over. What is left, the end of its process and the next start, has limits of its own.
+            Err(_) => session.send(message.clone()).await,
+        };
+        transcript.sent(&message, &answer);
+        self.note(answer)
+    }
+
+    async fn conclude(&self, place: usize) -> Result<Conclusion, Fault> {
+        let entry = self.entry(place).await?;
+        let mut entry = entry.lock().await;
+        // The agent's turn takes the agent's time; ending it takes the host's.
+        if let Err(fault) = entry.finish_turn().await {
+            return self.note(Err(fault));
+        }
+        let Entry { session, transcript, used, .. } = &mut *entry;
+        let answer = session.conclude().await;
+        transcript.concluded(&answer);
+        if let Ok(conclusion) = &answer {
+            *used = Some(conclusion.usage.clone());
+            self.timings.session_concluded(place + 1);
+        }
+        self.note(answer)
     }
 }
 

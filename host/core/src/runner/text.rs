@@ -73,11 +73,6 @@ fn fit(text: &mut String) {
     *text = fitted(std::mem::take(text));
 }
 
-/// The end of `text`, up to `most` bytes.
-pub(super) fn ending(text: &str, most: usize) -> &str {
-    &text[text.ceil_char_boundary(text.len().saturating_sub(most))..]
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,8 +82,6 @@ mod tests {
     fn characters_stay_whole() {
         assert_eq!(shortened("aéb".into(), 2), "a … (3 bytes cut)");
         assert_eq!(shortened("aéb".into(), 4), "aéb");
-        assert_eq!(ending("aéb", 2), "b");
-        assert_eq!(ending("aéb", 9), "aéb");
     }
 
     #[test]

@@ -97,7 +97,7 @@ mod tests {
     fn unknown_core_modules_are_refused() {
         assert!(problem("(component)", None).starts_with("is a component already"));
         assert!(problem("(module)", None).starts_with("is a core module without `_start`"));
-        assert!(componentize(b"text", None).unwrap_err().to_string().starts_with("is no WebAssembly but text"));
+        assert!(componentize(b"text", None).unwrap_err().to_string().starts_with("is not WebAssembly but text"));
         let missing = problem("(module)", Some(Path::new("/nowhere")));
         assert!(missing.starts_with("cannot be turned into a component of the world in `/nowhere`"), "{missing}");
         let embedded = r#"(module (@custom "component-type:x" ""))"#;

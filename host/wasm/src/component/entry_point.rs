@@ -34,7 +34,7 @@ pub fn entry_point_problem(component: &Component, shape: Shape) -> Option<String
             }
             Some(_) => "has a `run` that is not a function",
         },
-        _ => "is no interface",
+        _ => "is not an interface",
     };
     Some(format!("cannot be run: its `{name}` {problem}; a command has `run: func() -> result`"))
 }
@@ -79,7 +79,7 @@ pub(super) fn start_problem(module: &[u8]) -> Result<Option<String>, wasmparser:
     }
     let Some(start) = start else { return Ok(None) };
     if !matches!(start.kind, ExternalKind::Func | ExternalKind::FuncExact) {
-        return Ok(Some("is no function".to_owned()));
+        return Ok(Some("is not a function".to_owned()));
     }
     let signature = functions.get(start.index as usize).and_then(|signature| types.get(*signature as usize));
     let count_of = |count: usize, what: &str| match count {
@@ -109,7 +109,7 @@ mod tests {
                 "(func (export \"_start\") (param i32) (result i32) unreachable)",
                 Some("takes 1 value and returns 1 value"),
             ),
-            ("(global (export \"_start\") i32 (i32.const 0))", Some("is no function")),
+            ("(global (export \"_start\") i32 (i32.const 0))", Some("is not a function")),
             ("(import \"a\" \"b\" (func $f (param i32))) (export \"_start\" (func $f))", Some("takes 1 value")),
             ("(func (export \"other\") (param i32))", None),
         ] {

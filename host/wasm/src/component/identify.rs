@@ -304,7 +304,7 @@ mod tests {
         assert!(problem(&plugin("1.0.0")).contains("update `host`"));
         assert!(problem(&plugin("0.0.1")).contains("build the plugin against"));
         let unversioned = wat("(component (instance $i) (export \"scenario:host/scenarios\" (instance $i)))");
-        assert!(problem(&unversioned).contains("`scenario:host` without a version, but this host speaks"));
+        assert!(problem(&unversioned).contains("`scenario:host` without a version, but this host supports"));
     }
 
     #[test]

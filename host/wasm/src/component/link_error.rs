@@ -8,7 +8,7 @@ const PACKAGES: [&str; 7] = ["cli", "clocks", "filesystem", "http", "io", "rando
 const VERSIONS: &str = "0.2 up to 0.2.12, and 0.3.0";
 
 /// Why a component with these imports does not link, from the linker's message: which import it is, and what would provide
-/// it. Completes "needs something that this host does not offer: …".
+/// it. Completes "cannot be linked: …".
 pub fn explain_link_error(imports: &[Import], error: &wasmtime::Error) -> String {
     let message = format!("{error:#}");
     // If one import is a prefix of another, the longer one is meant.
@@ -27,7 +27,7 @@ pub fn explain_module_link_error(error: &wasmtime::Error) -> String {
             let (module, name) = (unknown.module().escape_debug(), unknown.name().escape_debug());
             format!("it imports `{module}.{name}`, which WASI 0.1 does not have; {advice}")
         }
-        None => format!("it imports a function of WASI 0.1 with another type: {error:#}; {advice}"),
+        None => format!("it imports a function of WASI 0.1 with the wrong type: {error:#}; {advice}"),
     }
 }
 
@@ -41,10 +41,10 @@ fn explain(import: &str, message: &str) -> String {
             );
         }
         Some(("scenario", "host")) => "this host supports `scenario:host@0.1.x`; update `host`",
-        Some(("wasi", _)) => "this host does not have it, and no grant adds it; build the plugin without it",
+        Some(("wasi", _)) => "this host does not have it, and no grant provides it; build the plugin without it",
         _ => {
-            "it is not part of WASI, and no grant adds it; link a component that exports it into the plugin (`wac \
-             plug`), or build the plugin without it"
+            "it is not part of WASI, and no grant provides it; link a component that exports it into the plugin \
+             (`wac plug`), or build the plugin without it"
         }
     };
     format!("it imports `{shown}`; {advice}")
@@ -69,7 +69,7 @@ mod tests {
             ),
             ("wasi:http/types@0.4.0", "but this host has `wasi:http` 0.2 up to 0.2.12, and 0.3.0"),
             ("scenario:host/files@0.1.0", "update `host`"),
-            ("acme:db/query", "it is none of WASI, and no grant gives it; link a component that exports it"),
+            ("acme:db/query", "it is not part of WASI, and no grant provides it; link a component that exports it"),
         ] {
             assert!(reason(import).contains(expected), "{}", reason(import));
         }

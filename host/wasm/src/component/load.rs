@@ -92,7 +92,7 @@ pub enum LoadProblem {
     )]
     CompileTime(Duration),
     /// The host panicked over it.
-    #[error("makes the host fail, which is a bug in the host; please report it: {}", reason.escape_debug())]
+    #[error("cannot be loaded because of a bug in `host`; please report it: {}", reason.escape_debug())]
     Panic {
         /// The panic's message.
         reason: String,

@@ -141,7 +141,7 @@ mod tests {
         };
         assert_eq!(
             messages(|| panic!("index {}\nis out of range", 3)),
-            "`a\\n.wasm` makes the host fail, which is a bug in the host; please report it: index 3\\nis out of range"
+            "`a\\n.wasm` cannot be loaded because of a bug in `host`; please report it: index 3\\nis out of range"
         );
         assert!(messages(|| panic!("plain")).ends_with("report it: plain"));
         assert!(catch_panic(|| Ok(())).is_ok());

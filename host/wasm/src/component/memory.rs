@@ -97,12 +97,12 @@ impl Memories {
                                 let is_64_bit =
                                     is_64_bit.get(export.index as usize).is_some_and(|is_64_bit| *is_64_bit);
                                 found.exported = if is_64_bit {
-                                    Exported::Unusable("a memory with 64-bit addresses")
+                                    Exported::Unusable("a memory of 64-bit addresses")
                                 } else {
                                     Exported::Usable
                                 };
                             }
-                            (MEMORY, _) => found.exported = Exported::Unusable("something that is not a memory"),
+                            (MEMORY, _) => found.exported = Exported::Unusable("an item that is not a memory"),
                             (name, ExternalKind::Memory) => found.other_names.push(name.to_owned()),
                             _ => {}
                         }
@@ -152,8 +152,8 @@ mod tests {
             ("", "`fd_write` of WASI 0.1, which needs its memory, but it has none"),
             ("(memory 1)", "but does not export it; export it as `memory`"),
             ("(memory (export \"mem\") 1)", "but exports it as `mem`; export it as `memory`"),
-            ("(memory (export \"memory\") i64 1)", "exports as `memory` one of 64-bit addresses"),
-            ("(func (export \"memory\"))", "exports as `memory` what is no memory"),
+            ("(memory (export \"memory\") i64 1)", "exports as `memory` a memory of 64-bit addresses"),
+            ("(func (export \"memory\"))", "exports as `memory` an item that is not a memory"),
         ] {
             let problem = problem(&format!("{WRITE} {fields}")).unwrap();
             assert!(problem.contains(expected), "{fields}: {problem}");

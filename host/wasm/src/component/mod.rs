@@ -1,4 +1,4 @@
-//! Plugins: discovering, identifying, adapting, compiling or loading them from the cache, and listing their scenarios.
+//! Plugins: discovering, identifying, adapting, compiling or loading them from the cache.
 
 pub mod bindings;
 mod compile;
@@ -8,7 +8,6 @@ mod discover;
 mod entry_point;
 mod identify;
 mod link_error;
-mod list;
 mod load;
 mod load_all;
 mod memory;
@@ -20,7 +19,6 @@ pub use discover::{DiscoverError, PluginFile, discover};
 pub use entry_point::entry_point_problem;
 pub use identify::{Contents, IdentifyError, Import, Shape, WasiVersion, identify};
 pub use link_error::{explain_link_error, explain_module_link_error};
-pub use list::{ListError, Lister};
 pub use load::{CompileObserver, LoadError, LoadProblem, Plugin, read};
 pub use load_all::load_all;
 pub use subprocess::{ADAPT_MODE, COMPILE_MODE, MEMORY_EXCEEDED};

@@ -51,10 +51,10 @@ fn adapt_with(program: &mut Command, module: &[u8], timeout: Duration) -> Result
     run(program, module, timeout).map_err(|failed| match failed {
         Failure::Start(error) => format!("cannot be adapted: cannot start a process for it: {error}"),
         Failure::Io(error) => format!("cannot be adapted: {error}"),
-        Failure::Timeout => format!("cannot be encoded within {timeout:?}"),
+        Failure::Timeout => format!("cannot be adapted: the encoder did not end within {timeout:?}"),
         Failure::TooLarge => format!("becomes a component of more than {MAX_OUTPUT} bytes"),
         Failure::Exited(status, stderr_text) => match status.signal() {
-            Some(signal) => format!("makes the encoder fail: it was ended by {}", signal_name(signal)),
+            Some(signal) => format!("cannot be adapted: the encoder was ended by {}", signal_name(signal)),
             None => format!("does not fit its world or WASI 0.1: {stderr_text}"),
         },
     })
@@ -209,17 +209,17 @@ mod tests {
 
     #[test]
     fn a_killed_or_hanging_subprocess_is_reported() {
-        assert_eq!(shell("kill -ABRT $$", b"").unwrap_err(), "makes the encoder fail: it was ended by SIGABRT");
+        assert_eq!(shell("kill -ABRT $$", b"").unwrap_err(), "cannot be adapted: the encoder was ended by SIGABRT");
         // A signal that `nohup` does not ignore.
-        assert_eq!(shell("kill -USR2 $$", b"").unwrap_err(), "makes the encoder fail: it was ended by signal 12");
+        assert_eq!(shell("kill -USR2 $$", b"").unwrap_err(), "cannot be adapted: the encoder was ended by signal 12");
         let hangs = adapt_with(program(Path::new("/bin/sleep")).arg("60"), b"", Duration::from_millis(50));
-        assert_eq!(hangs.unwrap_err(), "cannot be encoded within 50ms");
+        assert_eq!(hangs.unwrap_err(), "cannot be adapted: the encoder did not end within 50ms");
     }
 
     #[test]
     fn a_missing_program_is_reported() {
         let missing = adapt_with(&mut program(Path::new("/nowhere/host")), b"", ADAPT_TIMEOUT);
-        assert!(missing.unwrap_err().contains("no process can be started"));
+        assert!(missing.unwrap_err().contains("cannot start a process"));
     }
 
     #[test]

@@ -102,8 +102,8 @@ impl Account {
         if count > self.max_stacks {
             let max = self.max_stacks;
             return Err(self.exceed(format!(
-                "the component has {count} concurrent calls that each need a stack, but with this many parallel \
-                 attempts it may have {max}; lower `jobs`"
+                "the component has {count} calls in progress that each need a stack, but an attempt may have {max} of \
+                 them with this many attempts in parallel; lower `jobs`"
             )));
         }
         if count > FREE_STACKS {

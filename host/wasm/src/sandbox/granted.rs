@@ -24,22 +24,22 @@ pub enum GrantError {
         item: Box<GrantItem>,
     },
     /// A secret cannot be part of a header.
-    #[error("the variable `{name}` has characters that a header cannot have (a line break, or not ASCII); correct it")]
+    #[error("the variable `{name}` cannot be used in a header: it has a line break or is not ASCII; correct it")]
     NoHeader {
         /// The variable.
         name: String,
     },
     /// A secret is too short to be redacted.
     #[error(
-        "the secret in the variable `{name}` has fewer than {SHORTEST_SECRET} characters, too few to redact it from \
-         reports; use a longer one"
+        "the secret in the variable `{name}` has fewer than {SHORTEST_SECRET} characters, too few to remove it from reports; \
+         use a longer one"
     )]
     Short {
         /// The variable.
         name: String,
     },
     /// A variable is not UTF-8.
-    #[error("the granted variable `{name}` is not UTF-8; correct it, or remove it from `env`")]
+    #[error("the variable `{name}`, which is granted, is not UTF-8; correct it, or remove it from `env`")]
     NoText {
         /// The variable.
         name: String,
@@ -164,8 +164,8 @@ mod tests {
         };
         assert!(message("").contains("the variable `API_KEY` is not set"));
         let problem = message("two\nlines");
-        assert!(problem.contains("`API_KEY` holds what no header can") && !problem.contains("two"), "{problem}");
+        assert!(problem.contains("`API_KEY` cannot be used in a header") && !problem.contains("two"), "{problem}");
         assert!(message("short").contains("fewer than 8 characters"));
-        assert!(message("schlüssel").contains("`API_KEY` holds what no header can"));
+        assert!(message("schlüssel").contains("`API_KEY` cannot be used in a header"));
     }
 }

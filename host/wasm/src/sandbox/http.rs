@@ -78,7 +78,7 @@ impl GrantedRequest {
         };
         let method = truncated(request.method().as_str());
         let Ok(target) = HttpTarget::asked(scheme, authority) else {
-            let what = format!("{method} {}://{}, which is not a host", scheme.as_str(), truncated(authority));
+            let what = format!("{method} {}://{}, which is not a valid host", scheme.as_str(), truncated(authority));
             network.refuse(HTTP, &what, None);
             return Err(Error::HttpRequestDenied);
         };

@@ -160,12 +160,7 @@ impl Network {
     pub(super) fn permit(&self, kind: Kind, what: &str, bytes: u64) -> Option<Permit> {
         let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
             self.violations.add_concurrency_exceeded(self.at_once);
-            self.note(
-                kind,
-                &format!("{what}, more than {} in parallel (limit `max-handles`)", self.at_once),
-                None,
-                false,
-            );
+            self.note(kind, &format!("{what}, beyond {} in parallel (limit `max-handles`)", self.at_once), None, false);
             return None;
         };
         Some(Permit { _permit: permit, _reservation: self.reserve(bytes, "requests in progress").ok()? })
@@ -316,7 +311,7 @@ impl Network {
             // No denied use: nobody on this machine could bind that address.
             (None, None) if is_outside(address.ip()) && !is_of_this_machine(address.ip()) => {}
             (None, None) => {
-                let what = format!("{what}, which other machines could reach; no grant allows that");
+                let what = format!("{what}, which other machines can reach; no grant allows that");
                 self.refuse(protocol.kind(), &what, None);
             }
         }

@@ -48,11 +48,7 @@ pub struct ConcurrencyExceeded {
 impl fmt::Display for ConcurrencyExceeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { refused, at_once } = self;
-        write!(
-            f,
-            "{refused} requests and lookups more than the {at_once} allowed in parallel; the limit is \
-                   `max-handles`"
-        )
+        write!(f, "{refused} requests and look-ups beyond {at_once} in parallel; the limit is `max-handles`")
     }
 }
 

@@ -212,7 +212,7 @@ fn a_socket_that_listens_unbound_listens_on_the_granted_address() {
     }
     for grants in ["", "listen = [\"127.0.0.1:1\"]"] {
         let one = One::new("probe-network-p3", &["unbound", "127.0.0.1"], grants);
-        denied(&one.run(&[]), &["TCP: to listen on 0.0.0.0:0, which other machines could reach; no grant allows that"]);
+        denied(&one.run(&[]), &["TCP: to listen on 0.0.0.0:0, which other machines can reach; no grant allows that"]);
     }
 }
 

@@ -10,10 +10,10 @@ use std::{
 use tokio::task::block_in_place;
 
 use super::{ArtifactStore, AttemptExecutor};
-use crate::runner::unwind::catch_panic_now;
 use host_fs::remove_tree;
 use host_model::{Fault, FaultClass, Redactor};
 use host_wasm::sandbox::{AttemptDirs, Workspace};
+use host_wasm::unwind::catch_panic_now;
 
 /// The delays before a step is retried when the machine is short of something: attempts that end release what they
 /// hold.

@@ -9,10 +9,10 @@ use crate::runner::{
     bounds::{check_disk, end_sessions},
     executor::{AttemptEvents, StopRequest},
     judge::{Observations, resolve_outcome},
-    unwind::{catch_panic, catch_panic_now},
 };
 use host_model::{AttemptRecord, Fault, FaultClass, Outcome, Report, Usage};
 use host_wasm::sandbox::{AttemptDirs, Snapshot, Violations};
+use host_wasm::unwind::{catch_panic, catch_panic_now};
 
 impl AttemptExecutor {
     /// Ends the agents of an attempt, saves its artifacts, removes its directories, and returns its record.

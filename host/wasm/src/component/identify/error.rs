@@ -14,7 +14,7 @@ pub enum IdentifyError {
     #[error("is empty; build it again")]
     Empty,
     /// Not WebAssembly.
-    #[error("is not WebAssembly but {what}; pass a `.wasm` component or core module")]
+    #[error("is not WebAssembly but {what}; give a `.wasm` component or core module")]
     NotWasm {
         /// What it looks like.
         what: &'static str,

@@ -9,8 +9,8 @@ use std::{
 
 use wasmtime::{Store, WasmCoreDump};
 
-use super::{guest::Guest, unwind::catch_expected_panic};
-use host_wasm::sandbox::causes;
+use super::state::Guest;
+use crate::{sandbox::causes, unwind::catch_expected_panic};
 
 /// Bytes of linear memory, and of globals, that a core dump may hold: it is made in memory, where it takes up to twice
 /// as much.
@@ -51,13 +51,13 @@ pub(super) fn keep_core_dump(
     let memory: u64 = dump.memories().iter().map(|memory| memory.data_size(&*store) as u64).sum();
     if memory > MEMORY {
         return Err(format!(
-            "core.wasm was not saved: the component's memory has {memory} bytes; the limit is {MEMORY}"
+            "core.wasm was not saved: the component's memory has {memory} bytes; the limit of a core dump is {MEMORY}"
         ));
     }
     let globals = dump.globals().len() as u64;
     if memory + globals.saturating_mul(GLOBAL) > MEMORY {
         return Err(format!(
-            "core.wasm was not saved: the component has {globals} globals; the limit is {MEMORY} bytes"
+            "core.wasm was not saved: the component has {globals} globals; the limit of a core dump is {MEMORY} bytes"
         ));
     }
     let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);

@@ -2,25 +2,27 @@
 //! so that they accept nothing that a run refuses.
 
 use wasmtime::{
-    Module,
+    Module, Store,
     component::{Component, Linker},
 };
 
 use super::{
     command::Command,
-    guest::{Guest, linker, module_linker},
+    state::{Guest, linker, module_linker},
 };
+use crate::component::{
+    Code, Plugin, Shape,
+    bindings::{PluginPre, exports::scenario::host::scenarios::Verdict},
+    entry_point_problem, explain_link_error, explain_module_link_error,
+};
+use crate::sandbox::Mappings;
 use host_model::Limits;
-use host_wasm::component::{
-    Code, Plugin, Shape, bindings::PluginPre, entry_point_problem, explain_link_error, explain_module_link_error,
-};
-use host_wasm::sandbox::Mappings;
 
 /// Why a plugin cannot run here. Completes "`FILE` …".
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
     /// It imports something that the host does not have.
-    #[error("it needs an API that this host does not have: {reason}")]
+    #[error("cannot be linked: {reason}")]
     Import {
         /// The import, and what would provide it.
         reason: String,
@@ -33,6 +35,14 @@ pub enum LinkError {
     },
 }
 
+/// The result of a component that returned.
+pub enum Returned {
+    /// The verdict of a typed scenario.
+    Verdict(Verdict),
+    /// The exit code of a plain command.
+    Exit(i32),
+}
+
 /// A linker for each engine so far.
 #[derive(Default)]
 pub struct Linkers {
@@ -40,9 +50,11 @@ pub struct Linkers {
     modules: Vec<wasmtime::Linker<Guest>>,
 }
 
-pub(super) struct LinkedPlugin {
+/// A plugin that is linked with the host's functions.
+pub struct LinkedPlugin {
     pub(super) linked: Linked,
-    pub(super) digest: String,
+    /// The digest of its file.
+    pub digest: String,
     /// Keeps its engine's epochs advancing.
     plugin: Plugin,
 }
@@ -64,6 +76,29 @@ pub(super) enum Linked {
     Command(Command),
 }
 
+impl Linked {
+    pub(super) fn engine(&self) -> &wasmtime::Engine {
+        match self {
+            Self::Typed(pre) => pre.engine(),
+            Self::Command(command) => command.engine(),
+        }
+    }
+
+    /// Calls it; a typed plugin runs the scenario `name`.
+    ///
+    /// # Errors
+    /// A trap.
+    pub(super) async fn call(&self, store: &mut Store<Guest>, name: &str) -> wasmtime::Result<Returned> {
+        match self {
+            Self::Typed(pre) => {
+                let plugin = pre.instantiate_async(&mut *store).await?;
+                plugin.scenario_host_scenarios().call_run(store, name).await.map(Returned::Verdict)
+            }
+            Self::Command(command) => command.call(store).await.map(Returned::Exit),
+        }
+    }
+}
+
 impl Linkers {
     /// Whether a run could link `plugin`.
     ///
@@ -73,7 +108,11 @@ impl Linkers {
         self.link(plugin).map(drop)
     }
 
-    pub(super) fn link(&mut self, plugin: &Plugin) -> Result<LinkedPlugin, LinkError> {
+    /// Links `plugin`.
+    ///
+    /// # Errors
+    /// [`LinkError`].
+    pub fn link(&mut self, plugin: &Plugin) -> Result<LinkedPlugin, LinkError> {
         let linked = match &plugin.code {
             Code::Component(component) => {
                 if let Some(problem) = entry_point_problem(component, plugin.contents.shape) {

@@ -24,7 +24,7 @@ pub async fn catch_panic<T>(work: impl Future<Output = T>) -> Result<T, String> 
 }
 
 /// The same for work that does not wait.
-pub(super) fn catch_panic_now<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub fn catch_panic_now<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_message(&*panic))
 }
 
@@ -33,7 +33,7 @@ thread_local! {
 }
 
 /// [`catch_panic_now`] for work that is known to panic. Panic hooks can check [`panic_is_expected`].
-pub(super) fn catch_expected_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+pub fn catch_expected_panic<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     EXPECTED.set(true);
     let done = catch_panic_now(work);
     EXPECTED.set(false);
@@ -47,7 +47,7 @@ pub fn panic_is_expected() -> bool {
 }
 
 /// The message of a panic.
-pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
+pub fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "it has no message".into())

@@ -3,18 +3,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use wasmtime::component::{HasSelf, Linker, Resource};
-use wasmtime_wasi::{WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
+use wasmtime::component::Linker;
 
-use super::{
-    Plugin,
-    bindings::{self, SessionHandle, scenario::host as imports},
-    explain_link_error,
-};
+use super::state::{Guest, linker};
 use crate::{
+    component::{
+        Plugin,
+        bindings::{PluginPre, exports::scenario::host::scenarios::ScenarioInfo},
+        explain_link_error,
+    },
     engine::{self, Account, Engine},
-    sandbox::{self, HasSandbox, Sandbox},
+    sandbox::{self, Sandbox},
 };
 use host_model::{BadName, Clause, DeclaredScenario, Grant, Limits, check_name};
 
@@ -29,13 +28,13 @@ const MAX_COPIED_BYTES: usize = 8 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ListError {
     /// It imports something that the host does not have.
-    #[error("needs an API that this host does not have: {reason}")]
+    #[error("cannot be linked: {reason}")]
     Link {
         /// The linker's message.
         reason: String,
     },
     /// It trapped, or used something that discovery denies.
-    #[error("fails to list its scenarios: {reason}")]
+    #[error("cannot list its scenarios: {reason}")]
     Trap {
         /// What happened.
         reason: String,
@@ -94,7 +93,7 @@ pub enum ListError {
 
 /// Lists the scenarios of plugins.
 pub struct Lister {
-    linkers: Vec<Linker<Discovery>>,
+    linkers: Vec<Linker<Guest>>,
 }
 
 impl Lister {
@@ -103,13 +102,7 @@ impl Lister {
     /// # Errors
     /// wasmtime's, if its own interfaces do not link: a bug of the host.
     pub fn new(engine: &Engine) -> wasmtime::Result<Self> {
-        let linkers = engine.wasmtime().map(|engine| {
-            let mut linker = Linker::new(engine);
-            sandbox::add_to_linker(&mut linker)?;
-            bindings::Plugin::add_to_linker::<_, HasSelf<_>>(&mut linker, |state| state)?;
-            Ok(linker)
-        });
-        Ok(Self { linkers: linkers.into_iter().collect::<wasmtime::Result<_>>()? })
+        Ok(Self { linkers: engine.wasmtime().into_iter().map(linker).collect::<wasmtime::Result<_>>()? })
     }
 
     /// The scenarios of the typed `plugin`.
@@ -133,10 +126,7 @@ impl Lister {
         Ok(scenarios)
     }
 
-    async fn call(
-        &self,
-        plugin: &Plugin,
-    ) -> Result<Vec<bindings::exports::scenario::host::scenarios::ScenarioInfo>, ListError> {
+    async fn call(&self, plugin: &Plugin) -> Result<Vec<ScenarioInfo>, ListError> {
         let no_component = || ListError::Link { reason: "it is not a component".into() };
         let component = plugin.code.component().ok_or_else(no_component)?;
         let compiled_for = component.engine();
@@ -144,7 +134,7 @@ impl Lister {
         let linker = linker.ok_or_else(|| ListError::Link { reason: "it was compiled for another engine".into() })?;
         let imports = &plugin.contents.imports;
         let link = |error: wasmtime::Error| ListError::Link { reason: explain_link_error(imports, &error) };
-        let pre = linker.instantiate_pre(component).and_then(bindings::PluginPre::new).map_err(link)?;
+        let pre = linker.instantiate_pre(component).and_then(PluginPre::new).map_err(link)?;
         let limits = Limits { max_memory: MAX_MEMORY, max_handles: MAX_HANDLES, ..Limits::default() };
         // An exceeded limit is reported by the trap that it causes.
         let account = Account::new(&limits, plugin.engine.mappings(), drop);
@@ -154,7 +144,7 @@ impl Lister {
         let _instances = account
             .take(plugin.survey.instance_bytes(limits.max_instances), "its instances")
             .map_err(|exceeded| trap(exceeded.into()))?;
-        let mut store = sandbox::store(compiled_for, Discovery(sandbox), &limits, MAX_COPIED_BYTES);
+        let mut store = sandbox::store(compiled_for, Guest { sandbox, host: None }, &limits, MAX_COPIED_BYTES);
         let listed = async {
             let bound = pre.instantiate_async(&mut store).await?;
             bound.scenario_host_scenarios().call_list(&mut store).await
@@ -163,7 +153,7 @@ impl Lister {
     }
 }
 
-fn validate(info: bindings::exports::scenario::host::scenarios::ScenarioInfo) -> Result<DeclaredScenario, ListError> {
+fn validate(info: ScenarioInfo) -> Result<DeclaredScenario, ListError> {
     check_name(&info.name).map_err(|source| ListError::Name { source })?;
     let needs = info.needs.iter().map(|need| {
         Grant::from_word(need)
@@ -187,84 +177,4 @@ fn validate(info: bindings::exports::scenario::host::scenarios::ScenarioInfo) ->
         summary: info.summary,
         tags: info.tags,
     })
-}
-
-/// The data of a Store for discovery: a sandbox with nothing granted.
-struct Discovery(Sandbox);
-
-impl WasiView for Discovery {
-    fn ctx(&mut self) -> WasiCtxView<'_> {
-        self.0.ctx()
-    }
-}
-
-impl WasiHttpView for Discovery {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        self.0.http()
-    }
-}
-
-impl HasSandbox for Discovery {
-    fn sandbox(&mut self) -> &mut Sandbox {
-        &mut self.0
-    }
-}
-
-fn denied<T>(what: &str) -> wasmtime::Result<T> {
-    Err(wasmtime::Error::msg(format!("`{what}` is not available in `list`")))
-}
-
-impl imports::agent::Host for Discovery {}
-
-impl imports::agent::HostSession for Discovery {
-    async fn start(
-        &mut self,
-        _prompt: String,
-    ) -> wasmtime::Result<Result<Resource<SessionHandle>, imports::agent::SessionFault>> {
-        denied("session.start")
-    }
-
-    async fn next_event(
-        &mut self,
-        _session: Resource<SessionHandle>,
-    ) -> wasmtime::Result<Result<Option<imports::agent::Event>, imports::agent::SessionFault>> {
-        denied("session.next-event")
-    }
-
-    async fn send(
-        &mut self,
-        _session: Resource<SessionHandle>,
-        _message: String,
-    ) -> wasmtime::Result<Result<(), imports::agent::SessionFault>> {
-        denied("session.send")
-    }
-
-    async fn conclude(
-        &mut self,
-        _session: Resource<SessionHandle>,
-    ) -> wasmtime::Result<Result<imports::agent::Conclusion, imports::agent::SessionFault>> {
-        denied("session.conclude")
-    }
-
-    async fn drop(&mut self, _session: Resource<SessionHandle>) -> wasmtime::Result<()> {
-        Ok(())
-    }
-}
-
-impl imports::report::Host for Discovery {
-    async fn step(&mut self, _name: String) -> wasmtime::Result<()> {
-        denied("report.step")
-    }
-
-    async fn note(&mut self, _text: String) -> wasmtime::Result<()> {
-        denied("report.note")
-    }
-
-    async fn metric(&mut self, _name: String, _value: f64, _unit: String) -> wasmtime::Result<()> {
-        denied("report.metric")
-    }
-
-    async fn attach(&mut self, _name: String, _media_type: String, _content: Vec<u8>) -> wasmtime::Result<()> {
-        denied("report.attach")
-    }
 }

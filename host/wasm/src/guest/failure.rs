@@ -3,10 +3,9 @@
 use wasmtime::{GcHeapOutOfMemory, ThrownException, Trap, WasmBacktrace, component::ResourceTableError};
 use wasmtime_wasi::I32Exit;
 
-use super::text::ending;
+use crate::component::PROC_RAISE;
+use crate::sandbox::{Exceeded, RaisedSignal};
 use host_model::{Fault, FaultClass, Limits, Shortage};
-use host_wasm::component::PROC_RAISE;
-use host_wasm::sandbox::{Exceeded, RaisedSignal};
 
 /// Bytes of a component's last output in a message.
 const LAST_WORDS: usize = 2_000;
@@ -18,7 +17,7 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
         return Fault::new(FaultClass::Limit, exceeded.to_string());
     }
     if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
-        let what = "the component has too many handles open (files, streams, timers); its limit is `max-handles`";
+        let what = "the component has too many open handles (files, streams, timers); its limit is `max-handles`";
         return Fault::new(FaultClass::Limit, what);
     }
     let text = error.root_cause().to_string();
@@ -26,20 +25,23 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
         return Fault::of_shortage(format_args!("cannot run the component: {text}"), shortage);
     }
     if text.contains("store handle limit exceeded") {
-        let what = "the component has too many streams, futures and resources open; its limit is `max-handles`";
+        let what = "the component has too many open streams, futures and resources; its limit is `max-handles`";
         return Fault::new(FaultClass::Limit, what);
     }
     if error.is::<GcHeapOutOfMemory<()>>() || error.downcast_ref() == Some(&Trap::AllocationTooLarge) {
         return Fault::new(
             FaultClass::Limit,
-            "the component's garbage-collected objects do not fit: their limits are `max-memory` and 4 GiB",
+            "the component's garbage-collected objects exceed its memory; the limits are `max-memory` and 4 GiB",
         );
     }
     if text.contains("resource limit exceeded") {
         return Fault::new(FaultClass::Limit, too_many(&text, limits));
     }
     if text.contains("fuel allocated for hostcalls") {
-        return Fault::new(FaultClass::Limit, "the component passes more data in one call than the host accepts");
+        return Fault::new(
+            FaultClass::Limit,
+            "the component passed the host more data in one call than the host accepts",
+        );
     }
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
         let what = format!("the component exited with status {code} instead of returning a verdict");
@@ -51,7 +53,7 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
              program with `proc_exit` instead"
                 .to_owned()
         }
-        None if error.is::<ThrownException>() => "the component threw an exception that it does not catch".to_owned(),
+        None if error.is::<ThrownException>() => "the component threw an exception and did not catch it".to_owned(),
         Some(Trap::StackOverflow) => "the component's recursion is too deep: stack overflow".to_owned(),
         Some(trap) => format!("the component trapped: {trap}"),
         None => format!("the component trapped: {text}"),
@@ -63,11 +65,8 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
 fn too_many(text: &str, limits: &Limits) -> String {
     let what = ["instance", "memory", "table"].into_iter().find(|what| text.contains(&format!(": {what} count")));
     let rule = match what {
-        Some("memory") => {
-            "it may have the same number of memories, and fewer if very many attempts run in parallel \
-                           (`jobs`)"
-        }
-        Some("table") => "it may have 10 tables per instance",
+        Some("memory") => "it also limits memories, which are fewer when very many attempts run in parallel (`jobs`)",
+        Some("table") => "10 tables for each",
         _ => "core instances",
     };
     format!("the component exceeds its limits: {text}; its limit `max-instances` is {} ({rule})", limits.max_instances)
@@ -85,11 +84,25 @@ fn has_raised(error: &wasmtime::Error) -> bool {
     backtrace.and_then(|trace| trace.frames().first()).and_then(|frame| frame.func_name()) == Some(PROC_RAISE)
 }
 
-/// Adds the end of what the component wrote to stderr.
-pub(super) fn with_last_words(what: String, stderr: &str) -> String {
+/// Adds the end of the component's stderr.
+#[must_use]
+pub fn with_last_words(what: String, stderr: &str) -> String {
     let stderr = stderr.trim_end();
     if stderr.is_empty() {
         return what;
     }
-    format!("{what}\nstderr: {}", ending(stderr, LAST_WORDS))
+    let end = &stderr[stderr.ceil_char_boundary(stderr.len().saturating_sub(LAST_WORDS))..];
+    format!("{what}\nstderr: {end}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_begin_with_a_whole_character() {
+        assert_eq!(with_last_words("w".into(), "aéb \n"), "w\nstderr: aéb");
+        let long = format!("é{}", "x".repeat(LAST_WORDS - 1));
+        assert_eq!(with_last_words("w".into(), &long), format!("w\nstderr: {}", &long[2..]));
+    }
 }
