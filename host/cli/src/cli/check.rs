@@ -24,7 +24,6 @@ use host_model::ExitCode;
 /// How long an interruption waits until the agents of a live check are gone.
 const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs `host check`.
 pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Error> {
     let stopping = Stopping::default();
     let mut signals = signals::signals(&stopping).map_err(|error| Error::of(&error))?;
@@ -57,7 +56,6 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Error> {
     }
 }
 
-/// Waits for a signal that ends the command, and reports it.
 async fn stop_signal(signals: &mut mpsc::Receiver<Signal>) {
     while let Some(signal) = signals.recv().await {
         if let Signal::Stop(name) = signal {
@@ -94,9 +92,9 @@ fn text(report: &CheckReport) -> String {
     let counts = counts.into_iter().filter(|(count, _)| *count > 0);
     let problems = counts.map(|(count, what)| plural(count, what)).collect::<Vec<_>>().join(" and ");
     text.push_str(&match (report.errors.is_empty(), problems.is_empty()) {
-        (true, true) => "sound\n".to_owned(),
-        (true, false) => format!("sound, with {problems}\n"),
-        (false, _) => format!("not sound: {problems}\n"),
+        (true, true) => "valid\n".to_owned(),
+        (true, false) => format!("valid, with {problems}\n"),
+        (false, _) => format!("invalid: {problems}\n"),
     });
     text
 }
@@ -136,7 +134,7 @@ fn lane_text(lane: &LaneReport) -> String {
         (None, _) => None,
     });
     let credential =
-        |(name, there): &(String, bool)| format!("{name} {}", if *there { "is there" } else { "is missing" });
+        |(name, there): &(String, bool)| format!("{name} {}", if *there { "is set" } else { "is missing" });
     facts.extend(lane.credentials.iter().map(credential));
     facts.push(format!("confinement {}", lane.confinement));
     facts.extend(lane.live.clone());

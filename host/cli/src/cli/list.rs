@@ -14,7 +14,6 @@ use host_model::{
 };
 use host_suite::plan::{LanePlan, PlannedTrial};
 
-/// Runs `host list`.
 pub(super) async fn list(args: &ListArgs) -> Result<ExitCode, Error> {
     let listing = app::list(&args.settings(), &TerminalNotices::new()).await?;
     let (lanes, suite) = (&listing.plan.lanes, &listing.suite);
@@ -28,7 +27,7 @@ pub(super) async fn list(args: &ListArgs) -> Result<ExitCode, Error> {
 
 fn human(lane: &LanePlan, suite: &Suite) -> String {
     let trials: Vec<&PlannedTrial> = lane.canaries.iter().chain(&lane.rest).map(AsRef::as_ref).collect();
-    let jobs = lane.jobs.map_or(String::new(), |jobs| format!(", up to {jobs} at once"));
+    let jobs = lane.jobs.map_or(String::new(), |jobs| format!(", up to {jobs} in parallel"));
     let count = plural(trials.len(), "scenario");
     let facts = lane_facts(lane);
     let mut text = format!("lane {} ({}{facts}{jobs}): {count}\n", lane.name, lane.kind.as_str());
@@ -86,7 +85,7 @@ fn lane_facts(lane: &LanePlan) -> String {
     let model = lane.kind.program().and_then(|settings| settings.model.as_deref());
     let model = model.map(|model| format!(", model {}", one_line(model)));
     let confined = Some(lane.confinement.mode).filter(|mode| *mode != ConfinementMode::default());
-    model.into_iter().chain(confined.map(|mode| format!(", confine {mode}"))).collect()
+    model.into_iter().chain(confined.map(|mode| format!(", confinement {mode}"))).collect()
 }
 
 fn grants(trial: &PlannedTrial) -> Vec<Grant> {

@@ -12,7 +12,7 @@ use super::{
 /// Reads the command line.
 ///
 /// # Errors
-/// What is wrong with it; help and version come this way too.
+/// The command line is invalid, or requests the help or the version.
 pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut command = Cli::command().mut_subcommands(|command| command.mut_args(without_empty_variable));
     let matches = command.try_get_matches_from_mut(args)?;
@@ -20,19 +20,12 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
     let Some((name, own)) = matches.subcommand() else { return Ok(cli) };
     let sources = command.find_subcommand(name).map(|command| ArgSources::of(command, own)).unwrap_or_default();
     match &mut cli.command {
-        Command::Run(args) => args.suite.sources = sources,
-        Command::List(args) => args.suite.sources = sources,
-        Command::Check(args) => args.sources = sources,
-        Command::Prove(args) => args.sources = sources,
-        Command::Regrade(args) => args.sources = sources,
-        Command::Inspect(_)
-        | Command::New(_)
-        | Command::Componentize(_)
-        | Command::Schema
-        | Command::Agent(_)
-        | Command::Supervise(_)
-        | Command::Adapt(_)
-        | Command::Compile(_) => {}
+        Command::Run(args) => args.suite.load.sources = sources,
+        Command::List(args) => args.suite.load.sources = sources,
+        Command::Check(args) => args.load.sources = sources,
+        Command::Prove(args) => args.load.sources = sources,
+        Command::Regrade(args) => args.load.sources = sources,
+        _ => {}
     }
     Ok(cli)
 }

@@ -11,14 +11,13 @@ use host_core::app::{
 };
 use host_model::{ExitCode, Finding, ReporterKind, RunSummary, Verdict, shown};
 
-/// Runs `host regrade`.
 pub(super) async fn regrade(args: &RegradeArgs) -> Result<ExitCode, Error> {
     let mut reports = RunReports::of_kinds(run_reporters(&args.reporters));
     let regraded = app::regrade(&args.settings(), &TerminalNotices::new(), &mut reports).await?;
     let comparisons = &regraded.comparisons;
     let Some(finished) = &regraded.finished else {
         let mut text: String = comparisons.iter().map(comparison_text).collect();
-        text.push_str(&format!("error: nothing to grade again in run {}\n", regraded.run));
+        text.push_str(&format!("error: run {} has nothing to grade again\n", regraded.run));
         terminal::print(&text);
         return Ok(ExitCode::NothingToRun);
     };
@@ -37,7 +36,7 @@ pub(super) async fn regrade(args: &RegradeArgs) -> Result<ExitCode, Error> {
 fn heading(regraded: &Regraded) -> String {
     let mut text = format!("Grading run {} again, without any agent\n", one_line(&regraded.run.0));
     if !regraded.is_complete {
-        text.push_str("  its event log has no end: the run was killed\n");
+        text.push_str("  its event log is incomplete: the run was killed\n");
     }
     for plugin in &regraded.changed_plugins {
         let (label, now) = (one_line(&plugin.label), short(&plugin.digest));
@@ -56,9 +55,9 @@ fn short(digest: &str) -> String {
 
 fn summed_up(comparisons: &[Comparison], summary: &RunSummary) -> String {
     let count = |change: Change| comparisons.iter().filter(|comparison| comparison.change() == change).count();
-    let mut parts = vec![format!("{} changed", count(Change::Changed)), format!("{} the same", count(Change::Same))];
+    let mut parts = vec![format!("{} changed", count(Change::Changed)), format!("{} same", count(Change::Same))];
     for (change, what) in [
-        (Change::Reworded, "the same in other words"),
+        (Change::Reworded, "reworded"),
         (Change::Diverged, "without a verdict"),
         (Change::Stands, "standing"),
         (Change::LeftOut, "left out"),
@@ -104,7 +103,7 @@ fn comparison_text(comparison: &Comparison) -> String {
             line("NO VERDICT", format!("{}, and now: {}", summary(recorded), one_line(how)))
         }
         ComparisonKind::Stands { recorded, why } => {
-            line("stands", format!("{}; it cannot be graded again: {}", summary(recorded), one_line(why)))
+            line("stands", format!("{}; cannot be graded again: {}", summary(recorded), one_line(why)))
         }
         ComparisonKind::LeftOut { recorded, why } => {
             let recorded = recorded.as_ref().map_or_else(|| "no verdict".to_owned(), summary);
@@ -113,7 +112,6 @@ fn comparison_text(comparison: &Comparison) -> String {
     }
 }
 
-/// The words of one verdict that the other does not have.
 fn differences(recorded: &Verdict, now: &Verdict) -> String {
     let (recorded, now) = (words(recorded), words(now));
     let only = |sign: &str, these: &[String], those: &[String]| -> String {

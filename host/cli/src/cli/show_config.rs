@@ -16,8 +16,9 @@ pub(super) fn show(args: &RunArgs) -> Result<String, Error> {
 }
 
 fn text(settings: &Settings, args: &RunArgs) -> String {
-    let mut text =
-        String::from("# What `host run` would use, and who says so. As a suite.toml it gives the same again.\n");
+    let mut text = String::from(
+        "# The settings of `host run`, each with its source. As a suite.toml, this file produces the same settings.\n",
+    );
     for (what, value) in facts(settings, args) {
         let _ = writeln!(text, "# {what}: {value}");
     }
@@ -54,31 +55,31 @@ fn add(text: &mut String, rows: Vec<SettingRow>) {
 
 /// Settings without a key in a suite's file.
 fn facts(settings: &Settings, args: &RunArgs) -> Vec<(&'static str, String)> {
-    let sources = &args.suite.sources;
+    let sources = &args.suite.load.sources;
     let flag = |id: &str| sources.source(id).map_or_else(|| Source::Default.to_string(), ToString::to_string);
     let suite = match &settings.suite {
         Some(suite) => format!("{} ({})", seen_from_here(suite), settings.sources.of("suite")),
         None => "none".to_owned(),
     };
-    let output = args.execution.output.clone().unwrap_or_else(|| settings.base.join(".host"));
+    let output = args.execution.directory.output.clone().unwrap_or_else(|| settings.base.join(".host"));
     let mut facts = vec![("suite", suite), ("output", format!("{} ({})", seen_from_here(&output), flag("output")))];
     if let Some(caps) = &settings.caps {
         facts.push(("policy", format!("{} ({})", seen_from_here(&caps.path), settings.sources.of("policy"))));
     }
     if args.execution.audit {
-        facts.push(("uses of grants", "they are written down (--audit)".to_owned()));
+        facts.push(("audit", "the uses of grants are recorded (--audit)".to_owned()));
     }
     if let Some(profile) = &settings.profile {
         facts.push(("profile", format!("{profile} ({})", settings.sources.of("profile"))));
     }
     if !settings.agents.is_empty() {
-        facts.push(("agents in place of the lanes'", format!("{} (--agent)", settings.agents.join(", "))));
+        facts.push(("agents instead of the lanes'", format!("{} (--agent)", settings.agents.join(", "))));
     }
     if args.no_canary {
-        facts.push(("canaries", "they guard nothing (--no-canary)".to_owned()));
+        facts.push(("canaries", "other trials do not wait for them (--no-canary)".to_owned()));
     }
     if args.execution.keep {
-        facts.push(("roots and config dirs", "they are kept (--keep)".to_owned()));
+        facts.push(("roots and config dirs", "kept (--keep)".to_owned()));
     }
     facts
 }
@@ -86,10 +87,10 @@ fn facts(settings: &Settings, args: &RunArgs) -> Vec<(&'static str, String)> {
 /// Plugins and canaries: arguments can replace the former.
 fn names(settings: &Settings, args: &RunArgs) -> [(&'static str, Value, String); 2] {
     let source = |key: &str| settings.sources.of(key).to_string();
-    let (plugins, named_by) = if args.suite.plugins.is_empty() {
+    let (plugins, named_by) = if args.suite.load.plugins.is_empty() {
         (texts(settings.plugins.iter().map(|(name, _)| name)), source("plugins"))
     } else {
-        let named = args.suite.plugins.iter().map(|name: &OsString| name.to_string_lossy());
+        let named = args.suite.load.plugins.iter().map(|name: &OsString| name.to_string_lossy());
         (texts(named), "command line".to_owned())
     };
     [("plugins", plugins, named_by), ("canary", texts(&settings.canary), source("canary"))]

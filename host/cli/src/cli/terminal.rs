@@ -78,7 +78,7 @@ fn output_to(fd: BorrowedFd<'_>, text: &str) -> Result<(), Error> {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-            Err(Error::interrupted("a signal arrived before stdout was read"))
+            Err(Error::interrupted("interrupted by a signal before stdout was read"))
         }
         Err(error) => Err(Error::setup(format!("cannot write to stdout: {error}"))),
     }

@@ -83,8 +83,9 @@ impl Execution<'_> {
         hooks: &mut dyn RunHooks,
         watch: &mut dyn FnMut(&Event),
     ) -> Result<FinishedRun, Error> {
-        host_agents::become_subreaper()
-            .map_err(|error| Error::setup(format!("cannot become the parent of what agents leave behind: {error}")))?;
+        host_agents::become_subreaper().map_err(|error| {
+            Error::setup(format!("cannot become the parent of processes that agents leave behind: {error}"))
+        })?;
         let output = self.output()?;
         remove_leftovers(&std::env::temp_dir(), &output, self.notices);
         let Interrupts { mut signals, stop } =
@@ -125,7 +126,7 @@ impl Execution<'_> {
             self.close(&executor);
             let directory = shown(&as_seen_here(directory.path())).to_string();
             return Err(Error::setup(format!(
-                "the run broke off, which is a bug of host; what it had come to is in {directory}"
+                "the run ended early because of a bug in host; its results so far are in {directory}"
             )));
         };
         Ok(self.finish(summary, &executor, &directory, &reporter))
@@ -139,8 +140,8 @@ impl Execution<'_> {
         }
         let what = if self.settings.output.is_some() { "--output" } else { "the folder for the runs" };
         Err(Error::setup(format!(
-            "cannot use {what}, {}: its path is not UTF-8, so reports could not name it\nhelp: rename the folder, or name \
-             another one with `--output DIR`",
+            "cannot use {what}, {}: its path is not UTF-8\n\
+             help: rename the folder, or choose another one with `--output DIR`",
             shown(&output)
         )))
     }
@@ -165,7 +166,7 @@ impl Execution<'_> {
         let suite = self.suite_info(&halt);
         let executor = self.executor(directory, workspace, agents, &halt);
         if let Some(signal) = stop_signal(signals) {
-            return Err(Error::interrupted(format!("interrupted by {signal} before anything had started")));
+            return Err(Error::interrupted(format!("interrupted by {signal} before any trial started")));
         }
         let executor = Arc::new(executor?);
         secrets.extend(executor.secrets().map(str::to_owned));
@@ -177,7 +178,7 @@ impl Execution<'_> {
     fn workspace(&self, directory: &RunDirectory) -> Result<Workspace, Error> {
         let folder = std::env::temp_dir();
         Workspace::create(&folder, &directory.run().0, directory.path(), self.settings.keep)
-            .map_err(|error| Error::file("cannot make a folder for temporary files in", &folder, &error))
+            .map_err(|error| Error::file("cannot create a temporary folder in", &folder, &error))
     }
 
     /// The suite for the first event. A file of it that cannot be read is reported where the file is used.
@@ -185,7 +186,7 @@ impl Execution<'_> {
         let cwd = std::env::current_dir().ok()?;
         origin::suite_info(&self.suite.settings, &cwd, halt).unwrap_or_else(|error| {
             if !halt() {
-                self.notices.warning(Message::plain(format!("the suite has no digest: {error}")));
+                self.notices.warning(Message::plain(format!("cannot compute the digest of the suite: {error}")));
             }
             None
         })
@@ -204,7 +205,7 @@ impl Execution<'_> {
         let all = self.plan.trials().count();
         let attempts = if self.settings.keep { all } else { self.plan.jobs.saturating_mul(2).min(all) };
         workspace.reserve(attempts).map_err(|error| {
-            Error::setup(format!("cannot make a directory in {}: {error}", workspace.folder().display()))
+            Error::setup(format!("cannot create a directory in {}: {error}", workspace.folder().display()))
         })?;
         let artifacts = Box::new(RunArtifacts { directory: directory.path().to_owned() });
         let surroundings = Surroundings::of_this_process(self.settings.audit);
@@ -268,7 +269,7 @@ impl Execution<'_> {
         match written {
             Ok(()) => Some(as_seen_here(&path)),
             Err(error) => {
-                let warning = format!("the proposed policy cannot be written to {}: {error}", shown(&path));
+                let warning = format!("cannot write the proposed policy to {}: {error}", shown(&path));
                 self.notices.warning(Message::plain(warning));
                 None
             }

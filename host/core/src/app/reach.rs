@@ -24,15 +24,15 @@ const REACH: &[(&str, &str)] = &[
         "wasi:sockets/types@0.3",
         "TCP and UDP: only what the grants `tcp` and `udp` name; it listens only where `listen` says, on loopback",
     ),
-    ("wasi:sockets/", "words for the network; they reach nothing by themselves"),
+    ("wasi:sockets/", "network types; no access by themselves"),
     ("wasi:http/outgoing-handler", "HTTP requests: only to hosts that the grant `http` names"),
     ("wasi:http/client", "HTTP requests: only to hosts that the grant `http` names"),
-    ("wasi:http/types", "words for HTTP; they reach nothing by themselves"),
+    ("wasi:http/types", "HTTP types; no access by themselves"),
     ("wasi:cli/environment", "environment and arguments: what its scenario.toml gives, and the grant `env`"),
-    ("wasi:cli/exit", "its own end"),
+    ("wasi:cli/exit", "exiting"),
     ("wasi:cli/", "stdin, stdout and stderr, captured and bounded"),
-    ("wasi:clocks/", "clocks; with the grant `deterministic` the same each time"),
-    ("wasi:random/", "random numbers; with the grant `deterministic` the same each time"),
+    ("wasi:clocks/", "clocks; deterministic with the grant `deterministic`"),
+    ("wasi:random/", "random numbers; deterministic with the grant `deterministic`"),
     ("wasi:io/", "streams and polling"),
 ];
 
@@ -76,7 +76,7 @@ pub(super) fn policy(plugin: &Plugin, facts: &PluginFacts) -> String {
     let section = |name: &str, needs: &[Grant]| {
         let grants = Grants { session: needs.contains(&Grant::Session), ..Grants::default() };
         let notes = could.iter().filter(|grant| !grants.has(**grant)).map(|grant| {
-            let why = if needs.contains(grant) { "needed, by its own word" } else { "possible, by its imports" };
+            let why = if needs.contains(grant) { "declared as needed" } else { "possible, by its imports" };
             format!("{why}: {}", grant.example())
         });
         policy_section(name, &plugin.digest, &grants, notes)

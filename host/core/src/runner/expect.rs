@@ -33,9 +33,9 @@ pub(super) fn compare(name: &str, output: &OutputFile, wanted: &TextMatch) -> Re
         TextMatch::Contains(text) => lacking(path.as_deref(), text),
     };
     let evidence =
-        found.map_err(|error| Fault::of_host(format_args!("the command's {name} cannot be read back"), &error))?;
+        found.map_err(|error| Fault::of_host(format_args!("cannot read back the command's {name}"), &error))?;
     let message = match wanted {
-        TextMatch::Equals(_) => format!("{name} is not what is expected"),
+        TextMatch::Equals(_) => format!("{name} is not as expected"),
         TextMatch::Contains(text) => format!("{name} does not contain {}", shortened(format!("{text:?}"), TOLD)),
     };
     Ok(evidence.map(|evidence| Finding { code: name.to_owned(), message, evidence: Some(evidence) }))
@@ -193,7 +193,6 @@ impl<'a> Difference<'a> {
     }
 }
 
-/// Lines of one side of a difference.
 struct Side {
     lines: Vec<String>,
     /// Bytes after them.

@@ -18,7 +18,7 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
         return Fault::new(FaultClass::Limit, exceeded.to_string());
     }
     if let Some(ResourceTableError::Full) = error.downcast_ref::<ResourceTableError>() {
-        let what = "the component holds too many handles (files, streams, timers) at once; its limit is `max-handles`";
+        let what = "the component has too many open handles (files, streams, timers); its limit is `max-handles`";
         return Fault::new(FaultClass::Limit, what);
     }
     let text = error.root_cause().to_string();
@@ -26,20 +26,20 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
         return Fault::of_shortage(format_args!("the component cannot be run: {text}"), shortage);
     }
     if text.contains("store handle limit exceeded") {
-        let what = "the component holds too many streams, futures and resources at once; its limit is `max-handles`";
+        let what = "the component has too many open streams, futures and resources; its limit is `max-handles`";
         return Fault::new(FaultClass::Limit, what);
     }
     if error.is::<GcHeapOutOfMemory<()>>() || error.downcast_ref() == Some(&Trap::AllocationTooLarge) {
         return Fault::new(
             FaultClass::Limit,
-            "the component's garbage-collected objects have no room: its limit is `max-memory`, and 4 GiB",
+            "the component's garbage-collected objects exceed their space; its limit is `max-memory`, and 4 GiB",
         );
     }
     if text.contains("resource limit exceeded") {
         return Fault::new(FaultClass::Limit, too_many(&text, limits));
     }
     if text.contains("fuel allocated for hostcalls") {
-        return Fault::new(FaultClass::Limit, "the component hands the host more data in one call than it takes");
+        return Fault::new(FaultClass::Limit, "the component passes more data to the host in one call than is allowed");
     }
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
         let what = format!("the component exited with status {code} instead of returning a verdict");
@@ -47,11 +47,11 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
     }
     let what = match error.downcast_ref::<Trap>() {
         _ if has_raised(error) => {
-            "the component raised a signal (`proc_raise` of WASI 0.1), and this host has no signals; end the program with \
-             `proc_exit` instead"
+            "the component raised a signal (`proc_raise` of WASI 0.1), and this host has no signals; end the program \
+             with `proc_exit` instead"
                 .to_owned()
         }
-        None if error.is::<ThrownException>() => "the component threw an exception that nothing in it catches".to_owned(),
+        None if error.is::<ThrownException>() => "the component threw an exception that it does not catch".to_owned(),
         Some(Trap::StackOverflow) => "the component's recursion is too deep: stack overflow".to_owned(),
         Some(trap) => format!("the component trapped: {trap}"),
         None => format!("the component trapped: {text}"),

@@ -35,7 +35,7 @@ pub enum PrepareError {
     #[error(transparent)]
     Fixture(#[from] FixtureError),
     /// A fixture that an earlier run saved cannot be used.
-    #[error("the recorded fixture of `{scenario}` cannot be used")]
+    #[error("cannot use the recorded fixture of `{scenario}`")]
     RecordedFixture {
         /// The scenario.
         scenario: ScenarioId,
@@ -44,7 +44,7 @@ pub enum PrepareError {
         source: RecordedFixtureError,
     },
     /// The fixtures cannot be saved.
-    #[error("cannot keep the fixtures in {}", folder.display())]
+    #[error("cannot save the fixtures in {}", folder.display())]
     KeepFixtures {
         /// The folder for them.
         folder: PathBuf,

@@ -31,7 +31,6 @@ use host_agents::{Lane, Observer, ReadProgress, Remarks, Session, SessionLimits,
 use host_model::{Conclusion, Fault, FaultClass, Limits, Report, SessionEvent, Usage};
 use host_wasm::sandbox::AttemptDirs;
 
-/// The most sessions of one attempt.
 const MAX_SESSIONS: usize = 16;
 /// Events of a session that may wait for the dispatcher; when there are more, the agent waits.
 const MAX_WAITING_EVENTS: usize = 32;
@@ -59,7 +58,6 @@ pub(super) struct Sessions {
     timings: Arc<Timings>,
 }
 
-/// Whether there is anything in a folder.
 fn holds_something(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }
@@ -122,7 +120,6 @@ impl Sessions {
         None
     }
 
-    /// Whether any session was started.
     pub(super) fn used(&self) -> bool {
         self.used.load(Ordering::Relaxed)
     }
@@ -148,11 +145,11 @@ impl Sessions {
         let lane = self.lane.clone().ok_or_else(|| launch("the lane has no agent".into()))?;
         let place = self.list.lock().await.len();
         if place >= MAX_SESSIONS {
-            let what = format!("an attempt may start {MAX_SESSIONS} sessions, and it wants one more");
+            let what = format!("the attempt exceeds {MAX_SESSIONS} sessions");
             return Err(Fault::new(FaultClass::Limit, what));
         }
         let made = self.dirs.create_agent_dirs();
-        made.map_err(|error| Fault::of_host("cannot make the agent's directories", &error))?;
+        made.map_err(|error| Fault::of_host("cannot create the agent's directories", &error))?;
         let (observer, received) = mpsc::channel(MAX_WAITING_EVENTS);
         let number = u32::try_from(place + 1).unwrap_or(u32::MAX);
         let watchdog = Watchdog::new(&self.limits);

@@ -4,48 +4,37 @@ use clap::Args;
 
 use super::{
     Format,
-    execution::at_least_one,
-    suite::{CapsArgs, CompileArgs, SuiteArgs},
+    execution::{RunDirectoryArgs, reporter_kind},
+    suite::{CompileArgs, LoadArgs, SuiteArgs},
 };
-use crate::cli::arg_sources::ArgSources;
-use host_core::app::{CheckSettings, ExecutionSettings, InspectSettings, ListSettings, LoadSettings, ProveSettings};
+use host_core::app::{CheckSettings, ExecutionSettings, InspectSettings, ListSettings, ProveSettings, RegradeSettings};
+use host_model::ReporterKind;
 use host_suite::config::Overrides;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CheckArgs {
-    /// Plugins: `.wasm` files or patterns; those that the suite names when absent
-    #[arg(value_name = "PLUGIN")]
-    pub(in crate::cli) plugins: Vec<OsString>,
-
-    /// The suite: a `suite.toml` or its folder [default: scenarios/suite.toml, if there is one]
-    #[arg(long, value_name = "PATH", env = "HOST_SUITE")]
-    pub(in crate::cli) suite: Option<PathBuf>,
-
     #[command(flatten)]
-    pub(in crate::cli) caps: CapsArgs,
+    pub(in crate::cli) load: LoadArgs,
 
-    /// Try one trivial turn in each lane of a real agent: it reaches the provider, and costs
-    #[arg(long)]
-    pub(in crate::cli) live: bool,
+    /// Check this lane instead of all lanes; may be repeated
+    #[arg(
+        long = "lane",
+        value_name = "NAME",
+        env = "HOST_LANE",
+        value_delimiter = ',',
+        help_heading = "Suite options"
+    )]
+    lanes: Vec<String>,
 
-    /// A lane to look at, in place of all; may be repeated
-    #[arg(long = "lane", value_name = "NAME", env = "HOST_LANE", value_delimiter = ',')]
-    pub(in crate::cli) lanes: Vec<String>,
+    /// Run one trivial turn in each lane with a real agent
+    ///
+    /// This contacts the agents' providers, and costs money.
+    #[arg(long, help_heading = None::<&str>)]
+    live: bool,
 
-    /// Compile plugins anew and keep nothing of it
-    #[arg(long)]
-    pub(in crate::cli) no_cache: bool,
-
-    #[command(flatten)]
-    pub(in crate::cli) compile: CompileArgs,
-
-    /// How to print
-    #[arg(long, value_enum, default_value_t = Format::Human)]
+    /// Set the output format
+    #[arg(long, value_enum, default_value_t = Format::Human, help_heading = None::<&str>)]
     pub(in crate::cli) format: Format,
-
-    /// The sources of the flags.
-    #[arg(skip)]
-    pub(in crate::cli) sources: ArgSources,
 }
 
 #[derive(Debug, Args)]
@@ -53,83 +42,86 @@ pub(in crate::cli) struct ListArgs {
     #[command(flatten)]
     pub(in crate::cli) suite: SuiteArgs,
 
-    /// How to print
-    #[arg(long, value_enum, default_value_t = Format::Human)]
+    /// Set the output format
+    #[arg(long, value_enum, default_value_t = Format::Human, help_heading = None::<&str>)]
     pub(in crate::cli) format: Format,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct InspectArgs {
-    /// Plugins: `.wasm` files or patterns
+    /// Inspect these `.wasm` files or patterns
     #[arg(value_name = "PLUGIN", required = true)]
-    pub(in crate::cli) plugins: Vec<OsString>,
-
-    /// Show what of it this policy allows
-    #[arg(long, value_name = "FILE", env = "HOST_POLICY")]
-    pub(in crate::cli) policy: Option<PathBuf>,
-
-    #[command(flatten)]
-    pub(in crate::cli) compile: CompileArgs,
-
-    /// How to print
-    #[arg(long, value_enum, default_value_t = Format::Human)]
-    pub(in crate::cli) format: Format,
-}
-
-/// The flags of `host prove`: it has a lane of its own, and prints only its proof.
-#[derive(Debug, Args)]
-pub(in crate::cli) struct ProveArgs {
-    /// Plugins: `.wasm` files or patterns; those that the suite names when absent
-    #[arg(value_name = "PLUGIN")]
     plugins: Vec<OsString>,
 
-    /// The suite: a `suite.toml` or its folder [default: scenarios/suite.toml, if there is one]
-    #[arg(long, value_name = "PATH", env = "HOST_SUITE")]
-    suite: Option<PathBuf>,
-
-    #[command(flatten)]
-    caps: CapsArgs,
-
-    /// Compile plugins anew and keep nothing of it
-    #[arg(long)]
-    no_cache: bool,
+    /// Show the part of each grant that this policy allows
+    #[arg(long, value_name = "FILE", env = "HOST_POLICY")]
+    policy: Option<PathBuf>,
 
     #[command(flatten)]
     compile: CompileArgs,
 
-    /// Attempts at once [default: the suite's `jobs`, or 16]
-    #[arg(short, long, value_name = "N", env = "HOST_JOBS", value_parser = at_least_one)]
-    jobs: Option<usize>,
+    /// Set the output format
+    #[arg(long, value_enum, default_value_t = Format::Human, help_heading = None::<&str>)]
+    pub(in crate::cli) format: Format,
+}
 
-    /// Folder for run directories [default: .host beside the scenarios]
-    #[arg(long, value_name = "DIR", env = "HOST_OUTPUT")]
-    output: Option<PathBuf>,
+#[derive(Debug, Args)]
+pub(in crate::cli) struct ProveArgs {
+    #[command(flatten)]
+    pub(in crate::cli) load: LoadArgs,
 
-    /// Keep every attempt's root and config dir, and print where they are
-    #[arg(long)]
+    #[command(flatten)]
+    directory: RunDirectoryArgs,
+
+    /// Keep the root and config dir of every attempt, and print their paths
+    #[arg(long, help_heading = "Run options")]
     keep: bool,
 
-    /// Only scenarios whose name contains one of these texts
-    #[arg(last = true, value_name = "FILTER")]
+    /// Select the scenarios whose name contains one of these texts
+    #[arg(last = true, value_name = "FILTER", help_heading = None::<&str>)]
     filters: Vec<String>,
+}
 
-    /// The sources of the flags.
-    #[arg(skip)]
-    pub(in crate::cli) sources: ArgSources,
+#[derive(Debug, Args)]
+#[command(mut_arg("plugins", |plugins| {
+    plugins.index(2).help("Grade with these `.wasm` files or patterns [default: the run's plugins, as they are now]")
+}))]
+pub(in crate::cli) struct RegradeArgs {
+    /// Grade this run: a run directory, the name of a run, or `latest` [default: latest]
+    #[arg(value_name = "RUN")]
+    run: Option<OsString>,
+
+    #[command(flatten)]
+    pub(in crate::cli) load: LoadArgs,
+
+    #[command(flatten)]
+    directory: RunDirectoryArgs,
+
+    /// Show only the summary and the trials whose verdict differs
+    #[arg(short, long, help_heading = "Reporter options")]
+    pub(in crate::cli) quiet: bool,
+
+    /// Report in this format; may be repeated [default: human]
+    #[arg(
+        long = "reporter",
+        value_parser = reporter_kind(),
+        value_name = "KIND",
+        value_delimiter = ',',
+        help_heading = "Reporter options",
+    )]
+    pub(in crate::cli) reporters: Vec<ReporterKind>,
+
+    /// Select the trials of scenarios whose name contains one of these texts
+    #[arg(last = true, index = 3, value_name = "FILTER", help_heading = None::<&str>)]
+    filters: Vec<String>,
 }
 
 impl CheckArgs {
     pub(in crate::cli) fn settings(&self) -> CheckSettings {
-        let overrides = Overrides {
-            suite: self.sources.sourced("suite", self.suite.clone()),
-            caps: self.caps.sourced(&self.sources),
-            lanes: self.sources.sourced("lanes", Some(self.lanes.clone()).filter(|lanes| !lanes.is_empty())),
-            ..Overrides::default()
-        };
-        let overrides = self.compile.over(&self.sources, overrides);
+        let lanes = self.load.sources.list("lanes", &self.lanes);
         CheckSettings {
-            load: LoadSettings { plugins: self.plugins.clone(), overrides, no_cache: self.no_cache },
-            // It has no flag: a check writes nothing there, and only looks for what runs left.
+            load: self.load.settings(Overrides { lanes, ..self.load.overrides() }),
+            // There is no flag for it: a check writes nothing there, and only looks for leftovers of runs.
             output: std::env::var_os("HOST_OUTPUT").filter(|output| !output.is_empty()).map(PathBuf::from),
             live: self.live,
         }
@@ -138,7 +130,7 @@ impl CheckArgs {
 
 impl ListArgs {
     pub(in crate::cli) fn settings(&self) -> ListSettings {
-        ListSettings { load: self.suite.load(self.suite.overrides()), filters: self.suite.filters.clone() }
+        ListSettings { load: self.suite.load.settings(self.suite.overrides()), filters: self.suite.filters.clone() }
     }
 }
 
@@ -150,17 +142,23 @@ impl InspectArgs {
 
 impl ProveArgs {
     pub(in crate::cli) fn settings(&self) -> ProveSettings {
-        let overrides = Overrides {
-            suite: self.sources.sourced("suite", self.suite.clone()),
-            caps: self.caps.sourced(&self.sources),
-            jobs: self.sources.sourced("jobs", self.jobs),
-            ..Overrides::default()
-        };
-        let overrides = self.compile.over(&self.sources, overrides);
+        let jobs = self.load.sources.sourced("jobs", self.directory.jobs);
         ProveSettings {
-            load: LoadSettings { plugins: self.plugins.clone(), overrides, no_cache: self.no_cache },
+            load: self.load.settings(Overrides { jobs, ..self.load.overrides() }),
             filters: self.filters.clone(),
-            execution: ExecutionSettings { output: self.output.clone(), keep: self.keep, audit: false },
+            execution: ExecutionSettings { output: self.directory.output.clone(), keep: self.keep, audit: false },
+        }
+    }
+}
+
+impl RegradeArgs {
+    pub(in crate::cli) fn settings(&self) -> RegradeSettings {
+        let jobs = self.load.sources.sourced("jobs", self.directory.jobs);
+        RegradeSettings {
+            load: self.load.settings(Overrides { jobs, ..self.load.overrides() }),
+            run: self.run.clone(),
+            filters: self.filters.clone(),
+            output: self.directory.output.clone(),
         }
     }
 }

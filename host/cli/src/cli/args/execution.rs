@@ -9,44 +9,53 @@ use host_core::app::ExecutionSettings;
 use host_model::ReporterKind;
 use host_report::Verbosity;
 
-/// How to run.
+/// The arguments of all commands that write a run directory.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct ExecutionArgs {
-    /// Attempts at once [default: the suite's `jobs`, or 16]
+#[command(next_help_heading = "Run options")]
+pub(in crate::cli) struct RunDirectoryArgs {
+    /// Run N attempts in parallel [default: 16]
+    ///
+    /// Overrides `jobs` of the suite.
     #[arg(short, long, value_name = "N", env = "HOST_JOBS", value_parser = at_least_one)]
     pub(in crate::cli) jobs: Option<usize>,
 
-    /// Folder for run directories [default: .host beside the scenarios]
+    /// Write run directories to this folder [default: .host next to scenarios/]
     #[arg(long, value_name = "DIR", env = "HOST_OUTPUT")]
     pub(in crate::cli) output: Option<PathBuf>,
+}
 
-    /// Keep every attempt's root and config dir, and print where they are
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Run options")]
+pub(in crate::cli) struct ExecutionArgs {
+    #[command(flatten)]
+    pub(in crate::cli) directory: RunDirectoryArgs,
+
+    /// Keep the root and config dir of every attempt, and print their paths
     #[arg(long)]
     pub(in crate::cli) keep: bool,
 
-    /// Write down what each attempt uses of its grants and what it is refused, and propose the smallest policy
+    /// Record which grants each attempt uses and is denied, and propose the smallest policy
     #[arg(long)]
     pub(in crate::cli) audit: bool,
 
-    /// When to use colours (`NO_COLOR` is kept)
-    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    /// Control when to use colors; `NO_COLOR` is respected
+    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN", help_heading = "Reporter options")]
     pub(in crate::cli) color: Color,
 
-    /// Only failures and the summary
-    #[arg(short, long, conflicts_with = "verbose")]
+    /// Show only failures and the summary
+    #[arg(short, long, conflicts_with = "verbose", help_heading = "Reporter options")]
     pub(in crate::cli) quiet: bool,
 
-    /// Steps, notes and messages too
-    #[arg(short, long)]
+    /// Show steps, notes, tool calls and messages
+    #[arg(short, long, help_heading = "Reporter options")]
     pub(in crate::cli) verbose: bool,
 }
 
 impl ExecutionArgs {
     pub(in crate::cli) fn settings(&self) -> ExecutionSettings {
-        ExecutionSettings { output: self.output.clone(), keep: self.keep, audit: self.audit }
+        ExecutionSettings { output: self.directory.output.clone(), keep: self.keep, audit: self.audit }
     }
 
-    /// How much the report for people shows.
     pub(in crate::cli) fn verbosity(&self) -> Verbosity {
         match (self.quiet, self.verbose) {
             (true, _) => Verbosity::Quiet,
@@ -58,37 +67,33 @@ impl ExecutionArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Color {
-    /// On a terminal
+    /// Use colors on a terminal
     Auto,
-    /// Always
+    /// Always use colors
     Always,
-    /// Never
+    /// Never use colors
     Never,
 }
 
-/// Parses a kind of report by its word.
 pub(in crate::cli) fn reporter_kind() -> impl TypedValueParser<Value = ReporterKind> {
     let values = ReporterKind::ALL.map(|kind| {
         PossibleValue::new(kind.as_str()).help(match kind {
-            ReporterKind::Human => "For people: live on a terminal, plain lines elsewhere",
-            ReporterKind::Jsonl => "The event stream, one JSON object a line, on stdout",
-            ReporterKind::Junit => "`junit.xml` in the run directory, as Jenkins reads it",
-            ReporterKind::Github => {
-                "Groups, annotations, step summary and outputs for GitHub Actions, on stdout and in the files that it \
-                 names"
-            }
-            ReporterKind::Silent => "Nothing but the run directory",
+            ReporterKind::Human => "Readable text: live on a terminal, plain lines elsewhere",
+            ReporterKind::Jsonl => "The event stream on stdout: one JSON object per line",
+            ReporterKind::Junit => "JUnit XML, as `junit.xml` in the run directory",
+            ReporterKind::Github => "Groups, annotations, a step summary and outputs for GitHub Actions",
+            ReporterKind::Silent => "No report: only the run directory is written",
         })
     });
     PossibleValuesParser::new(values).try_map(|word| {
         let kind = ReporterKind::ALL.into_iter().find(|kind| kind.as_str() == word);
-        kind.ok_or_else(|| format!("there is no report `{word}`"))
+        kind.ok_or_else(|| format!("unknown reporter `{word}`"))
     })
 }
 
 pub(in crate::cli) fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
-        Ok(0) => Err("nothing runs with 0 at once; give 1 or more".into()),
+        Ok(0) => Err("expected 1 or more".into()),
         Ok(number) => Ok(number),
         Err(error) => Err(format!("{error}")),
     }

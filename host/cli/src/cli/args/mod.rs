@@ -3,8 +3,7 @@
 
 mod command;
 mod execution;
-mod policy;
-mod regrade;
+mod outcomes;
 mod run;
 mod suite;
 
@@ -13,17 +12,18 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(in crate::cli) use self::{
-    command::{CheckArgs, InspectArgs, ListArgs, ProveArgs},
+    command::{CheckArgs, InspectArgs, ListArgs, ProveArgs, RegradeArgs},
     execution::Color,
-    regrade::RegradeArgs,
     run::RunArgs,
 };
 use host_agents::{ScriptedAgentOptions as ScriptedAgent, SupervisorOptions as Supervised};
 use host_core::app::Helper;
 use host_wasm::component::{ADAPT_MODE, COMPILE_MODE};
 
-/// Runs live end-to-end scenarios as sandboxed WebAssembly components: the canary first, then all the rest at
-/// once, each in its own root and config dir, with nothing that it was not granted.
+/// Run end-to-end scenarios for coding agents as sandboxed WebAssembly components
+///
+/// Canaries run first, then all other trials in parallel. Each attempt has its own root and config dir, and can use
+/// only what you grant it.
 #[derive(Debug, Parser)]
 #[command(name = "host", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub(in crate::cli) struct Cli {
@@ -31,35 +31,40 @@ pub(in crate::cli) struct Cli {
     pub(in crate::cli) command: Command,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 all well · 2 usage · 4 nothing to run · 96 bad suite, plugin or grant, or a \
-                          report could not be written · \
-                          100 a scenario failed · 105 a canary failed · 110 only infrastructure faults · \
-                          130 interrupted";
+const EXIT_CODES: &str = "Exit codes:
+  0    success
+  2    invalid command line
+  4    nothing to run
+  96   invalid suite, plugin or grant, or a report that could not be written
+  100  a scenario failed
+  105  a canary failed
+  110  only infrastructure faults
+  130  interrupted";
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Command {
-    /// Run scenarios: the canary first, then the rest at once
+    /// Run scenarios
     Run(RunArgs),
-    /// List scenarios, the lanes that they run in, canaries, limits and grants
+    /// List lanes, and their scenarios with canaries, limits and grants
     List(ListArgs),
-    /// Show what a plugin is, what it could reach, and which grants it needs
+    /// Show a plugin's kind, imports and required grants, and the smallest policy for it
     Inspect(InspectArgs),
-    /// Run each scenario against its scripted agents, right and wrong, and show what its grader catches
+    /// Run each scenario with all its scripted agents, and show what each clause catches
     Prove(ProveArgs),
-    /// Grade the recorded sessions of a run again, without any agent, and compare the verdicts
+    /// Grade a recorded run again without any agent, and compare the verdicts
     Regrade(RegradeArgs),
-    /// Write a folder with a scenario in the language of your choice, which builds and runs as it stands
+    /// Create a folder with a complete scenario in a language of your choice
     New(NewArgs),
-    /// Turn a core module (WASI 0.1, or with the exports of a plugin) into a component
+    /// Turn a core WebAssembly module into a component
     Componentize(ComponentizeArgs),
-    /// Look whether suite, scenarios, plugins and lanes are sound; run nothing
+    /// Validate the suite, scenarios, plugins and lanes without running them
     Check(CheckArgs),
-    /// Print the JSON Schema of the event stream: one line of `events.jsonl`, and of `--reporter jsonl`
+    /// Print the JSON Schema of the event stream (`events.jsonl` and `--reporter jsonl`)
     Schema,
-    /// Carry out a script as a scripted agent would (started by `host run`)
+    /// Play a script as a scripted agent (started by `host run`)
     #[command(hide = true)]
     Agent(ScriptedAgentOptions),
-    /// Run an agent until it and all its descendants are gone (started by `host run`)
+    /// Run an agent until it and all its descendants have exited (started by `host run`)
     #[command(hide = true)]
     Supervise(SupervisorOptions),
     /// Turn a core module on stdin into a component on stdout (started by every command that loads plugins)
@@ -72,15 +77,15 @@ pub(in crate::cli) enum Command {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct NewArgs {
-    /// The scenario's name
+    /// Name the scenario
     #[arg(value_name = "NAME")]
     pub(in crate::cli) name: String,
 
-    /// The language that it is written in
+    /// Set the language of the plugin
     #[arg(long, value_enum, value_name = "LANG")]
     pub(in crate::cli) lang: Language,
 
-    /// The folder to write, which must be empty if it is there [default: NAME]
+    /// Create this folder, which must not exist or must be empty [default: NAME]
     #[arg(long, value_name = "FOLDER")]
     pub(in crate::cli) dir: Option<PathBuf>,
 }
@@ -101,42 +106,43 @@ pub(in crate::cli) enum Language {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ComponentizeArgs {
-    /// The core module
+    /// Read this core module
     #[arg(value_name = "CORE")]
     pub(in crate::cli) core: PathBuf,
 
-    /// The component to write
+    /// Write the component to this file
     #[arg(short, long, value_name = "OUT")]
     pub(in crate::cli) output: PathBuf,
 
-    /// The WIT, a file or a folder, of the world that it is of: the one named `plugin`, or else the only one
-    /// [default: what is embedded in it, or else what its exports say]
+    /// Read the module's world from this WIT file or folder [default: the world embedded in the module]
+    ///
+    /// The world must be named `plugin`, or be the only one. Without an embedded world, the module's exports decide.
     #[arg(long, value_name = "WIT")]
     pub(in crate::cli) world: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ScriptedAgentOptions {
-    /// The script
+    /// Play this script
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) script: PathBuf,
 
-    /// Which turn of the conversation to play, from 1
+    /// Play this turn of the conversation, from 1
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(in crate::cli) turn: u32,
 
-    /// The session's name
+    /// Name the session
     #[arg(long)]
     pub(in crate::cli) session: Option<String>,
 
-    /// The message that begins the turn
+    /// Begin the turn with this message
     #[arg(long, default_value = "", allow_hyphen_values = true)]
     pub(in crate::cli) prompt: String,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct SupervisorOptions {
-    /// The agent and its arguments
+    /// Run this agent with its arguments
     #[arg(last = true, required = true)]
     pub(in crate::cli) command: Vec<OsString>,
 }
@@ -144,29 +150,29 @@ pub(in crate::cli) struct SupervisorOptions {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(in crate::cli) struct AdaptArgs {
-    /// The module is a command of WASI 0.1
+    /// Adapt a command of WASI 0.1
     #[arg(long)]
     pub(in crate::cli) command: bool,
 
-    /// The module has its world embedded
+    /// Adapt a module with an embedded world
     #[arg(long)]
     world: bool,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CompileModeArgs {
-    /// Bytes of memory that this may take
+    /// Limit the memory, in bytes
     #[arg(long)]
     pub(in crate::cli) max_memory: u64,
 
-    /// The code is for an engine with little address space
+    /// Compile for an engine with little address space
     #[arg(long)]
     pub(in crate::cli) small: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Format {
-    /// For people
+    /// Readable text
     Human,
     /// One JSON document
     Json,
@@ -180,7 +186,7 @@ impl ScriptedAgentOptions {
 }
 
 impl SupervisorOptions {
-    /// `None` without a program, which clap refuses.
+    /// `None` without a program, which clap does not accept.
     pub(in crate::cli) fn helper(self) -> Option<Helper> {
         let mut command = self.command.into_iter();
         Some(Helper::Supervise(Supervised { program: command.next()?, args: command.collect() }))

@@ -5,30 +5,25 @@ use clap::Args;
 use crate::cli::arg_sources::ArgSources;
 use host_core::app::LoadSettings;
 use host_model::CompileLimits;
-use host_suite::config::{Overrides, Sourced, parse_bytes};
+use host_suite::config::{Overrides, parse_bytes};
 
-/// Bounds of compiling a plugin, in place of the suite's.
-#[derive(Clone, Debug, Default, Args)]
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Compile options")]
 pub(in crate::cli) struct CompileArgs {
-    /// Memory that compiling one plugin may take [default: the suite's `compile.max-memory`, or 4GiB]
+    /// Limit the memory for compiling one plugin [default: 4GiB]
+    ///
+    /// Overrides `compile.max-memory` of the suite.
     #[arg(long, value_name = "SIZE", env = "HOST_COMPILE_MAX_MEMORY", value_parser = size)]
     compile_max_memory: Option<u64>,
 
-    /// Time that compiling one plugin may take [default: the suite's `compile.timeout`, or 10m]
+    /// Limit the time for compiling one plugin [default: 10m]
+    ///
+    /// Overrides `compile.timeout` of the suite.
     #[arg(long, value_name = "TIME", env = "HOST_COMPILE_TIMEOUT", value_parser = time)]
     compile_timeout: Option<Duration>,
 }
 
 impl CompileArgs {
-    /// `overrides` with these limits.
-    pub(in crate::cli) fn over(&self, sources: &ArgSources, overrides: Overrides) -> Overrides {
-        Overrides {
-            compile_max_memory: sources.sourced("compile_max_memory", self.compile_max_memory),
-            compile_timeout: sources.sourced("compile_timeout", self.compile_timeout),
-            ..overrides
-        }
-    }
-
     /// The limits without a suite.
     pub(in crate::cli) fn limits(&self) -> CompileLimits {
         let default = CompileLimits::default();
@@ -40,83 +35,95 @@ impl CompileArgs {
 }
 
 fn size(text: &str) -> Result<u64, String> {
-    parse_bytes(text).filter(|bytes| *bytes > 0).ok_or_else(|| "write a size such as `8GiB`".into())
+    parse_bytes(text).filter(|bytes| *bytes > 0).ok_or_else(|| "expected a size such as `8GiB`".into())
 }
 
 fn time(text: &str) -> Result<Duration, String> {
     let time = humantime::parse_duration(text).ok().filter(|time| !time.is_zero());
-    time.ok_or_else(|| "write a duration such as `20m`".into())
+    time.ok_or_else(|| "expected a duration such as `20m`".into())
 }
 
-/// What scenarios may be given at most.
-#[derive(Clone, Debug, Default, Args)]
-pub(in crate::cli) struct CapsArgs {
-    /// Give scenarios no more than this file allows; keep it where who writes them cannot change it [default: what they
-    /// ask for]
-    #[arg(long, value_name = "FILE", env = "HOST_POLICY")]
-    pub(in crate::cli) policy: Option<PathBuf>,
-}
-
-impl CapsArgs {
-    /// The file, with its source.
-    pub(in crate::cli) fn sourced(&self, sources: &ArgSources) -> Option<Sourced<PathBuf>> {
-        sources.sourced("policy", self.policy.clone())
-    }
-}
-
-/// What to load.
+/// The arguments of all commands that load a suite.
 #[derive(Debug, Args)]
-pub(in crate::cli) struct SuiteArgs {
-    /// Plugins: `.wasm` files or patterns; those that the suite names when absent
-    #[arg(value_name = "PLUGIN")]
+#[command(next_help_heading = "Suite options")]
+pub(in crate::cli) struct LoadArgs {
+    /// Load these `.wasm` files or patterns [default: the suite's plugins]
+    #[arg(value_name = "PLUGIN", help_heading = None::<&str>)]
     pub(in crate::cli) plugins: Vec<OsString>,
 
-    /// The suite: a `suite.toml` or its folder [default: scenarios/suite.toml, if there is one]
+    /// Load this `suite.toml` or folder [default: scenarios/suite.toml]
     #[arg(long, value_name = "PATH", env = "HOST_SUITE")]
-    pub(in crate::cli) suite: Option<PathBuf>,
+    suite: Option<PathBuf>,
+
+    /// Limit the grants of scenarios to this policy
+    ///
+    /// Store the file where the authors of scenarios cannot change it. Without a policy, scenarios get all grants that
+    /// their `scenario.toml` requests.
+    #[arg(long, value_name = "FILE", env = "HOST_POLICY")]
+    policy: Option<PathBuf>,
+
+    /// Ignore the compile cache
+    #[arg(long, help_heading = "Compile options")]
+    no_cache: bool,
 
     #[command(flatten)]
-    pub(in crate::cli) caps: CapsArgs,
-
-    /// A `[profile.NAME]` of the suite, put over the rest of it
-    #[arg(long, value_name = "NAME", env = "HOST_PROFILE")]
-    pub(in crate::cli) profile: Option<String>,
-
-    /// A lane to run in, in place of the suite's; may be repeated
-    #[arg(long = "lane", value_name = "NAME", env = "HOST_LANE", value_delimiter = ',')]
-    pub(in crate::cli) lanes: Vec<String>,
-
-    /// Compile plugins anew and keep nothing of it
-    #[arg(long)]
-    pub(in crate::cli) no_cache: bool,
-
-    #[command(flatten)]
-    pub(in crate::cli) compile: CompileArgs,
-
-    /// Only scenarios whose name contains one of these texts (canaries run all the same)
-    #[arg(last = true, value_name = "FILTER")]
-    pub(in crate::cli) filters: Vec<String>,
+    compile: CompileArgs,
 
     /// The sources of all flags of the command.
     #[arg(skip)]
     pub(in crate::cli) sources: ArgSources,
 }
 
-impl SuiteArgs {
-    /// What to load, with `overrides` that include these arguments.
-    pub(in crate::cli) fn load(&self, overrides: Overrides) -> LoadSettings {
+impl LoadArgs {
+    pub(in crate::cli) fn settings(&self, overrides: Overrides) -> LoadSettings {
         LoadSettings { plugins: self.plugins.clone(), overrides, no_cache: self.no_cache }
     }
 
-    /// These in place of the values of files.
     pub(in crate::cli) fn overrides(&self) -> Overrides {
-        let overrides = Overrides {
-            suite: self.sources.sourced("suite", self.suite.clone()),
-            caps: self.caps.sourced(&self.sources),
-            profile: self.sources.sourced("profile", self.profile.clone()),
-            lanes: self.sources.sourced("lanes", Some(self.lanes.clone()).filter(|lanes| !lanes.is_empty())),
+        let sources = &self.sources;
+        Overrides {
+            suite: sources.sourced("suite", self.suite.clone()),
+            caps: sources.sourced("policy", self.policy.clone()),
+            compile_max_memory: sources.sourced("compile_max_memory", self.compile.compile_max_memory),
+            compile_timeout: sources.sourced("compile_timeout", self.compile.compile_timeout),
             ..Overrides::default()
-        };
-        self.compile.over(&self.sources, overrides)
+        }
+    }
+}
+
+/// The arguments of the commands that select trials.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Suite options")]
+pub(in crate::cli) struct SuiteArgs {
+    #[command(flatten)]
+    pub(in crate::cli) load: LoadArgs,
+
+    /// Apply this profile, a `[profile.NAME]` of the suite
+    #[arg(long, value_name = "NAME", env = "HOST_PROFILE", help_heading = "Suite options")]
+    profile: Option<String>,
+
+    /// Run in this lane instead of the suite's lanes; may be repeated
+    #[arg(
+        long = "lane",
+        value_name = "NAME",
+        env = "HOST_LANE",
+        value_delimiter = ',',
+        help_heading = "Suite options"
+    )]
+    lanes: Vec<String>,
+
+    /// Select the scenarios whose name contains one of these texts; canaries always run
+    #[arg(last = true, value_name = "FILTER", help_heading = None::<&str>)]
+    pub(in crate::cli) filters: Vec<String>,
+}
+
+impl SuiteArgs {
+    pub(in crate::cli) fn overrides(&self) -> Overrides {
+        let sources = &self.load.sources;
+        Overrides {
+            profile: sources.sourced("profile", self.profile.clone()),
+            lanes: sources.list("lanes", &self.lanes),
+            ..self.load.overrides()
+        }
     }
 }

@@ -22,28 +22,30 @@ const PLACEHOLDER: &str = "scenario-name";
 /// What version control keeps in a folder that has nothing else yet.
 const VERSION_CONTROL: [&str; 7] = [".git", ".gitattributes", ".gitmodules", ".hg", ".jj", ".pijul", ".svn"];
 
-/// `host new`.
 pub(super) fn new(args: &NewArgs) -> Result<ExitCode, Error> {
     check_name(&args.name).map_err(|error| Error::setup(error.to_string()))?;
     if let Some(file) = taken(&args.name, args.lang) {
-        let what = format!("`{}` is no name for a scenario here: the file `{file}` needs it; take another", args.name);
+        let what = format!(
+            "cannot create a scenario named `{}`: the file `{file}` needs this name\nhelp: choose another name",
+            args.name
+        );
         return Err(Error::setup(what));
     }
     let folder = args.dir.clone().unwrap_or_else(|| PathBuf::from(&args.name));
     let problem = |error: io::Error| match error.kind() {
         io::ErrorKind::DirectoryNotEmpty => Error::setup(format!(
-            "`{}` is not empty; nothing was written: name another folder with `--dir`",
+            "cannot create `{}`: the folder is not empty\nhelp: choose another folder with `--dir`",
             shown(&folder)
         )),
         io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => Error::setup(format!(
-            "`{}` is, or lies in, a file; nothing was written: name another folder with `--dir`",
+            "cannot create `{}`: it is a file, or a path inside a file\nhelp: choose another folder with `--dir`",
             shown(&folder)
         )),
         _ => Error::setup(format!("cannot write `{}`: {error}", shown(&folder))),
     };
     write(&folder, &args.name, args.lang).map_err(problem)?;
     terminal::output(&format!(
-        "{}: the scenario `{}`\n\nIts README says how it is built. In short:\n\n{}{}  host run\n  host prove\n",
+        "{}: the scenario `{}`\n\nIts README explains the build. In short:\n\n{}{}  host run\n  host prove\n",
         shown(&folder),
         args.name,
         change_to(&folder),

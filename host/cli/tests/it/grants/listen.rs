@@ -300,7 +300,7 @@ fn the_policy_that_an_audit_proposes_is_enough() {
             assert!(audit.lines().filter(|line| line.contains(used)).count() >= 2, "{audit}");
             let proposed = fs::read_to_string(one.suite.last_run().unwrap().join("policy.toml")).unwrap();
             assert!(proposed.contains("\nlisten = [\"127.0.0.1:0\"]\n"), "{proposed}");
-            assert!(proposed.contains("# granted, but not used as it stands: listen = [\"[::1]:0\"]"), "{proposed}");
+            assert!(proposed.contains("# granted, but not used in this form: listen = [\"[::1]:0\"]"), "{proposed}");
             let again = One::new(guest, &[word, "127.0.0.1"], &listen("127.0.0.1:0"));
             let policy = policy(&again.suite, &proposed);
             again.run(&["--policy", &policy]).exits(0).passes("one");

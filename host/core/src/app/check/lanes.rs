@@ -70,7 +70,7 @@ pub(super) async fn check(lane: &LaneSettings, live: Option<Live>) -> LaneReport
         report.check_program(lane, settings).await;
         report.check_credentials(settings);
         if let Some(seed) = settings.config_seed.as_deref().filter(|seed| !seed.is_dir()) {
-            report.errors.push(format!("there is no folder {}, the lane's `config`", seen_from_here(seed)));
+            report.errors.push(format!("the folder {} (`config` of the lane) does not exist", seen_from_here(seed)));
         }
         if let Some(live) = live
             && report.skipped.is_none()
@@ -100,13 +100,16 @@ impl LaneReport {
             && !ports.contains(&port)
         {
             self.warnings.push(format!(
-                "`allow-connect` lacks {port}, the port of `base-url`: its agents reach it only through a proxy"
+                "`allow-connect` does not include {port}, the port of `base-url`: agents can connect to it only \
+                 through a proxy"
             ));
         }
         for (key, paths) in [("allow-read", &confinement.readable), ("allow-write", &confinement.writable)] {
             for path in paths.iter().filter(|path| !path.exists()) {
-                self.errors
-                    .push(format!("there is no {}, which is `{key}`; make it, or remove it", seen_from_here(path)));
+                self.errors.push(format!(
+                    "{} (`{key}`) does not exist\nhelp: create it, or remove it from `{key}`",
+                    seen_from_here(path)
+                ));
             }
         }
     }
@@ -139,13 +142,14 @@ impl LaneReport {
         }
         for name in host_agents::short_secrets(settings) {
             self.warnings.push(format!(
-                "the value of `{name}` has fewer than {SHORTEST_SECRET} characters: it is not taken out of records and reports"
+                "the value of `{name}` has fewer than {SHORTEST_SECRET} characters, so it is not redacted in records \
+                 and reports"
             ));
         }
         for name in settings.env.keys().filter(|name| looks_secret(name)) {
             self.warnings.push(format!(
-                "`env` sets `{name}`, which looks like a secret: what stands there is shown and kept; if it is one, set \
-                 the variable in the host's environment and name it in `credentials`"
+                "`env` sets `{name}`, which looks like a secret, but its value is not redacted\n\
+                 help: if it is a secret, set the variable in the host's environment and name it in `credentials`"
             ));
         }
         self.skipped = skip_reason(settings);
@@ -198,10 +202,10 @@ async fn turn(
     let live = live_lane(&lane.name, &lane.kind, &lane.confinement)
         .map_err(|error| error.messages().iter().map(Message::text).collect::<Vec<_>>().join("; "))?;
     let workspace = Workspace::for_check(&std::env::temp_dir(), &output)
-        .map_err(|error| format!("it needs a folder for temporary files: {}", chain(&error)))?;
+        .map_err(|error| format!("cannot create a temporary folder: {}", chain(&error)))?;
     let made = |name: &str| {
         let path = workspace.folder().join(name);
-        fs::create_dir(&path).map(|()| path).map_err(|error| format!("cannot make {name}: {error}"))
+        fs::create_dir(&path).map(|()| path).map_err(|error| format!("cannot create {name}: {error}"))
     };
     let spec = SessionSpec {
         root: made("root")?,
@@ -219,10 +223,10 @@ async fn turn(
     let mut session = live.start(spec).await.map_err(|fault| fault.to_string())?;
     let concluded = tokio::select! {
         biased;
-        () = stop.requested() => Err("it was broken off".to_owned()),
+        () = stop.requested() => Err("it was interrupted".to_owned()),
         concluded = host_clock::timeout(TURN_TIMEOUT, session.conclude()) => match concluded {
             Ok(concluded) => concluded.map_err(|fault| fault.to_string()),
-            Err(_) => Err(format!("no end after {} s", TURN_TIMEOUT.as_secs())),
+            Err(_) => Err(format!("it did not end within {} s", TURN_TIMEOUT.as_secs())),
         },
     };
     let ended = session.end(Duration::ZERO).await;

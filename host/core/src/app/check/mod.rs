@@ -157,7 +157,7 @@ impl Checker<'_> {
     async fn check_lanes(&mut self, settings: &Settings) {
         // Whatever a program leaves behind is ended with its session.
         if let Err(error) = host_agents::become_subreaper() {
-            self.warn(format!("processes that agents leave behind cannot be ended: {error}"));
+            self.warn(format!("cannot end processes that agents leave behind: {error}"));
         }
         // In parallel: each may wait for its provider.
         let mut checks = JoinSet::new();
@@ -185,7 +185,9 @@ impl Checker<'_> {
             for expected in &scenario.expected_failures {
                 if expected.known.has_expired(today()) {
                     let (owner, until) = (&expected.known.owner, expected.known.until);
-                    let message = format!("expected until {until}, which is over: it fails again; ask {owner}");
+                    let message = format!(
+                        "expected until {until}, which has passed, so it counts as a failure again; ask {owner}"
+                    );
                     self.report.warnings.push(Message::of(&expected.until.error(message)));
                 }
             }
@@ -205,7 +207,7 @@ impl Checker<'_> {
     fn make_repositories(&mut self, scenarios: &[&ScenarioSettings], halt: Halt<'_>) {
         let folder = std::env::temp_dir();
         let workspace = Workspace::for_check(&folder, &self.output)
-            .map_err(|error| Error::setup(format!("cannot make a folder in {}: {error}", folder.display())));
+            .map_err(|error| Error::setup(format!("cannot create a folder in {}: {error}", folder.display())));
         let Some(workspace) = self.take(workspace) else { return };
         for ScenarioSettings { name, fixture, limits, .. } in scenarios {
             let copy = workspace.folder().join(name);
@@ -214,7 +216,7 @@ impl Checker<'_> {
             let _ = remove_tree(&copy);
         }
         if let Err(error) = workspace.close() {
-            self.warn(format!("{} cannot be removed: {error}", workspace.folder().display()));
+            self.warn(format!("cannot remove {}: {error}", workspace.folder().display()));
         }
     }
 
@@ -248,8 +250,8 @@ impl Checker<'_> {
                 0 => format!("no plugin of the suite contains the canary `{name}`; the lanes start without a canary"),
                 1 => continue,
                 _ => format!(
-                    "{meant} plugins contain the canary `{name}`, and a lane opens when one of them passes; name one as \
-                     `PLUGIN::{name}`, or tie the folder `{name}` to one with `plugin`"
+                    "{meant} plugins contain the canary `{name}`, and a lane opens when one of them passes; name one \
+                     as `PLUGIN::{name}`, or set `plugin` in the folder `{name}`"
                 ),
             };
             self.report.warnings.push(Message::of(&place.error(message)));
@@ -278,8 +280,8 @@ impl Checker<'_> {
             if count > 1 && !folder.grants.grants.items().is_empty() {
                 let folder = seen_from_here(&folder.folder);
                 self.warn(format!(
-                    "{folder} grants something to each of the {count} plugins that have a scenario `{name}`; tie it to the \
-                     one that it is for with `plugin`"
+                    "{folder} grants something to each of the {count} plugins that have a scenario `{name}`; set \
+                     `plugin` to the one that it is for"
                 ));
             }
         }

@@ -53,7 +53,7 @@ pub(super) enum RunError {
         #[source]
         source: io::Error,
     },
-    #[error("{} is no event log: its first line is no `run-started`", path.display())]
+    #[error("{} is not an event log: its first line is not `run-started`", path.display())]
     NoLog { path: PathBuf },
     #[error("{} is empty: the run was killed before it began", path.display())]
     Empty { path: PathBuf },
@@ -62,20 +62,20 @@ pub(super) enum RunError {
         path.display()
     )]
     Schema { path: PathBuf, schema: u64 },
-    #[error("{} cannot be read", path.display())]
+    #[error("cannot read {}", path.display())]
     Log {
         path: PathBuf,
         #[source]
         source: ReadError,
     },
     #[error(
-        "{} keeps nothing that could be graded again: it was recorded by an older `host`, or is incomplete; run it \
-         again with `host run`", folder.display()
+        "{} has no recording that could be graded again: it was written by an older `host`, or is incomplete\n\
+         help: run it again with `host run`", folder.display()
     )]
     NothingKept { folder: PathBuf },
-    #[error("{} is reached through a link; a run directory has none", path.display())]
+    #[error("{} is reached through a link, which a run directory must not contain", path.display())]
     Link { path: PathBuf },
-    #[error("{} cannot be used: {reason}", path.display())]
+    #[error("cannot use {}: {reason}", path.display())]
     Fixtures { path: PathBuf, reason: String },
 }
 
@@ -138,7 +138,7 @@ impl RecordedRun {
     pub(super) fn fixture(&self, trial: &RanTrial) -> Result<Option<FixtureImage>, String> {
         match self.fixtures.get(&(trial.info.plugin.clone(), trial.info.name.clone())) {
             None => Ok(None),
-            Some(KeptFixture::Lost { reason }) => Err(format!("its fixture was not kept: {reason}")),
+            Some(KeptFixture::Lost { reason }) => Err(format!("its fixture was not saved: {reason}")),
             Some(KeptFixture::Kept { file, bytes }) => {
                 Ok(Some(FixtureImage { path: self.folder.join(FIXTURES_FOLDER).join(file), bytes: *bytes }))
             }
@@ -188,7 +188,7 @@ fn read_fixtures(folder: &Path) -> Result<HashMap<(String, String), KeptFixture>
         if let KeptFixture::Kept { file, .. } = &fixture.kept
             && !matches!(Path::new(file).components().collect::<Vec<_>>()[..], [Component::Normal(_)])
         {
-            return Err(unusable(format!("`{}` is no name of a file beside it", file.escape_debug())));
+            return Err(unusable(format!("`{}` is not the name of a file next to it", file.escape_debug())));
         }
         fixtures.insert((fixture.plugin, fixture.scenario), fixture.kept);
     }

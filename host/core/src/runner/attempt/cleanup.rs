@@ -10,7 +10,7 @@ use std::{
 use tokio::task::block_in_place;
 
 use super::{ArtifactStore, AttemptExecutor};
-use crate::runner::unwind::catch_panic_now;
+use crate::runner::unwind::{catch_panic_now, panicked};
 use host_fs::remove_tree;
 use host_model::{Fault, FaultClass, Redactor};
 use host_wasm::sandbox::{AttemptDirs, Workspace};
@@ -99,7 +99,7 @@ impl Drop for Cleanup<'_> {
 
 fn release(workspace: &Workspace, dirs: &AttemptDirs, unwatched: bool) -> Result<Option<PathBuf>, Fault> {
     workspace.release(dirs, unwatched).map_err(|error| {
-        Fault::of_host(format_args!("cannot remove {}, which must be removed by hand", dirs.base.display()), &error)
+        Fault::of_host(format_args!("cannot remove {}; remove it by hand", dirs.base.display()), &error)
     })
 }
 
@@ -107,9 +107,7 @@ fn release(workspace: &Workspace, dirs: &AttemptDirs, unwatched: bool) -> Result
 async fn with_retries<T>(what: impl fmt::Display, mut step: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
     let mut waits = RETRY_DELAYS.into_iter();
     loop {
-        let done = catch_panic_now(|| block_in_place(&mut step)).unwrap_or_else(|words| {
-            Err(Fault::new(FaultClass::Internal, format!("{what} panicked: {words}; this is a bug of host")))
-        });
+        let done = catch_panic_now(|| block_in_place(&mut step)).unwrap_or_else(|words| Err(panicked(&what, &words)));
         match (done, waits.next()) {
             (Err(fault), Some(wait)) if fault.is_shortage() => tokio::time::sleep(wait).await,
             (done, _) => return done,
@@ -141,7 +139,11 @@ impl UnredactedFolders {
                 left.push(format!("{} ({error})", folder.display()));
             }
         }
-        if left.is_empty() { Ok(()) } else { Err(format!("secrets may be left, remove by hand: {}", left.join(", "))) }
+        if left.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("these files may still contain secrets, remove them by hand: {}", left.join(", ")))
+        }
     }
 }
 

@@ -9,9 +9,9 @@ use crate::runner::{
     bounds::{check_disk, end_sessions},
     executor::{AttemptEvents, StopRequest},
     judge::{Observations, resolve_outcome},
-    unwind::{catch_panic, catch_panic_now},
+    unwind::{catch_panic, catch_panic_now, panicked},
 };
-use host_model::{AttemptRecord, Fault, FaultClass, Outcome, Report, Usage};
+use host_model::{AttemptRecord, Outcome, Report, Usage};
 use host_wasm::sandbox::{AttemptDirs, Snapshot, Violations};
 
 impl AttemptExecutor {
@@ -33,7 +33,7 @@ impl AttemptExecutor {
         let disk = attempt.scenario.limits.max_disk;
         let looked = catch_panic(last_disk_check(&attempt.dirs, disk, &attempt.violations)).await;
         let evidence = catch_panic(self.keep_evidence(&attempt, &outcome)).await;
-        let broken = [("looking at the disk", looked), ("keeping artifacts", evidence)];
+        let broken = [("measuring the disk", looked), ("saving artifacts", evidence)];
         let broken = broken.into_iter().find_map(|(what, done)| Some(panicked(what, &done.err()?)));
         // Also what the component wrote: it may have read what the agent left.
         let unredacted = attempt.cleanup.redact().await.err();
@@ -73,7 +73,7 @@ impl AttemptExecutor {
         if let (Some(all), Some(audit)) = (&self.audit, &attempt.audit) {
             match audit.save(folder) {
                 Ok(uses) => all.add(scenario, &self.plugins[scenario.plugin.0].digest, uses),
-                Err(error) => report_left_out(vec![format!("audit.jsonl was not kept: {error}")], events).await,
+                Err(error) => report_left_out(vec![format!("audit.jsonl was not saved: {error}")], events).await,
             }
         }
     }
@@ -88,14 +88,14 @@ impl AttemptExecutor {
             let kept = catch_panic_now(|| block_in_place(|| self.artifacts.save_tree(from, &folder.join(name))));
             let left_out = match kept.unwrap_or_else(Err) {
                 Ok(left_out) => left_out,
-                Err(error) => vec![format!("{name} was not kept: {error}")],
+                Err(error) => vec![format!("{name} was not saved: {error}")],
             };
             report_left_out(left_out, events).await;
         }
         if before.is_some() || !is_empty(&dirs.root) {
             let kept = catch_panic_now(|| block_in_place(|| self.artifacts.save_changes(before, &dirs.root, folder)));
             let kept = kept.unwrap_or_else(Err);
-            report_left_out(kept.unwrap_or_else(|error| vec![format!("root.diff was not kept: {error}")]), events)
+            report_left_out(kept.unwrap_or_else(|error| vec![format!("root.diff was not saved: {error}")]), events)
                 .await;
         }
     }
@@ -110,11 +110,6 @@ async fn last_disk_check(dirs: &Arc<AttemptDirs>, bound: u64, violations: &Arc<V
             None => return violations.breach(short),
         }
     }
-}
-
-/// The fault for a panic of the host in the tear-down.
-fn panicked(what: &str, words: &str) -> Fault {
-    Fault::new(FaultClass::Internal, format!("{what} panicked: {words}; this is a bug of host"))
 }
 
 /// Reports what the component was refused, and returns it.

@@ -173,7 +173,7 @@ impl Dispatcher<'_> {
 /// The fault of a task that ended as it must not.
 fn internal_fault(what: &str, why: Option<String>) -> Fault {
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-    Fault::new(FaultClass::Internal, format!("{what}{why}; this is a bug of host"))
+    Fault::new(FaultClass::Internal, format!("{what}{why}; this is a bug in host"))
 }
 
 fn task_failure(error: JoinError) -> String {

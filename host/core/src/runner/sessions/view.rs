@@ -35,7 +35,7 @@ impl SessionView {
     fn copy(&self, name: &str) -> io::Result<()> {
         let (from, _) = host_fs::open_regular(CWD, &self.record.join(name)).map_err(|error| match error.kind() {
             io::ErrorKind::InvalidInput => {
-                io::Error::new(io::ErrorKind::InvalidData, format!("{name} is no regular file any more"))
+                io::Error::new(io::ErrorKind::InvalidData, format!("{name} is no longer a regular file"))
             }
             _ => error,
         })?;
