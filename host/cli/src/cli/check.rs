@@ -102,7 +102,7 @@ fn text(report: &CheckReport) -> String {
 fn json(report: &CheckReport) -> serde_json::Value {
     let of = |level: &'static str| {
         move |message: &Message| {
-            let place = message.place();
+            let place = message.place.as_ref();
             json!({
                 "level": level,
                 "message": message.short(),

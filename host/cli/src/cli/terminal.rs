@@ -86,7 +86,7 @@ fn output_to(fd: BorrowedFd<'_>, text: &str) -> Result<(), Error> {
 
 /// Prints an error to stderr and gives the exit code.
 pub(super) fn fail(error: &Error) -> ExitCode {
-    print(&rendered("error", error.messages()));
+    print(&rendered("error", &error.messages));
     error.code()
 }
 
@@ -283,7 +283,7 @@ mod tests {
     fn output_on_a_full_disk_is_an_error_and_on_a_closed_pipe_is_not() {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let error = output_to(full.as_fd(), "lost").unwrap_err();
-        let messages: Vec<&str> = error.messages().iter().map(Message::short).collect();
+        let messages: Vec<&str> = error.messages.iter().map(Message::short).collect();
         assert_eq!(messages, ["cannot write to stdout: No space left on device (os error 28)"]);
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);

@@ -200,7 +200,7 @@ async fn turn(
     Live { stop, output }: Live,
 ) -> Result<String, String> {
     let live = live_lane(&lane.name, &lane.kind, &lane.confinement)
-        .map_err(|error| error.messages().iter().map(Message::text).collect::<Vec<_>>().join("; "))?;
+        .map_err(|error| error.messages.into_iter().map(|message| message.text).collect::<Vec<_>>().join("; "))?;
     let workspace = Workspace::for_check(&std::env::temp_dir(), &output)
         .map_err(|error| format!("cannot create a temporary folder: {}", chain(&error)))?;
     let made = |name: &str| {

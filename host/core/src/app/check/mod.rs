@@ -102,7 +102,7 @@ struct Checker<'a> {
 impl Checker<'_> {
     /// The value, or `None` after its errors are added to the report.
     fn take<T>(&mut self, checked: Result<T, Error>) -> Option<T> {
-        checked.map_err(|error| self.report.errors.extend(error.into_messages())).ok()
+        checked.map_err(|error| self.report.errors.extend(error.messages)).ok()
     }
 
     fn warn(&mut self, text: String) {
