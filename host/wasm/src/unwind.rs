@@ -4,11 +4,14 @@
 use std::{
     any::Any,
     cell::Cell,
+    fmt::Display,
     future::poll_fn,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     task::{Context, Poll},
 };
+
+use host_model::{Fault, FaultClass};
 
 /// Waits for `work`.
 ///
@@ -23,7 +26,10 @@ pub async fn catch_panic<T>(work: impl Future<Output = T>) -> Result<T, String> 
     poll_fn(polled).await
 }
 
-/// The same for work that does not wait.
+/// Does `work`.
+///
+/// # Errors
+/// The message of a panic in it.
 pub fn catch_panic_now<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| panic_message(&*panic))
 }
@@ -46,8 +52,13 @@ pub fn panic_is_expected() -> bool {
     EXPECTED.get()
 }
 
-/// The message of a panic.
-pub fn panic_message(panic: &(dyn Any + Send)) -> String {
+/// The fault for a panic of the host in `what`.
+#[must_use]
+pub fn panicked(what: impl Display, words: &str) -> Fault {
+    Fault::new(FaultClass::Internal, format!("{what} panicked: {words}; this is a bug in host"))
+}
+
+pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.unwrap_or_else(|| "it has no message".into())

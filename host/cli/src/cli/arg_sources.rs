@@ -28,7 +28,6 @@ impl ArgSources {
         Self(sources.collect())
     }
 
-    /// The source of the flag `id`, if it was given.
     pub(super) fn source(&self, id: &str) -> Option<&Source> {
         self.0.get(id).map(|(source, _)| source)
     }
@@ -38,9 +37,13 @@ impl ArgSources {
         self.0.get(id)?.1
     }
 
-    /// `value` of the flag `id`, with its source.
     pub(super) fn sourced<T>(&self, id: &str, value: Option<T>) -> Option<Sourced<T>> {
         let source = || self.source(id).cloned().unwrap_or_else(|| Source::Flag(format!("--{}", id.replace('_', "-"))));
         value.map(|value| Sourced { value, source: source() })
+    }
+
+    /// `values` of the flag `id`, with their source, unless there are none.
+    pub(super) fn list<T: Clone>(&self, id: &str, values: &[T]) -> Option<Sourced<Vec<T>>> {
+        self.sourced(id, Some(values.to_vec()).filter(|values| !values.is_empty()))
     }
 }

@@ -24,7 +24,6 @@ use host_model::ExitCode;
 /// How long an interruption waits until the agents of a live check are gone.
 const CLEAN_UP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Runs `host check`.
 pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Error> {
     let stopping = Stopping::default();
     let mut signals = signals::signals(&stopping).map_err(|error| Error::of(&error))?;
@@ -57,7 +56,6 @@ pub(super) async fn check(args: &CheckArgs) -> Result<ExitCode, Error> {
     }
 }
 
-/// Waits for a signal that ends the command, and reports it.
 async fn stop_signal(signals: &mut mpsc::Receiver<Signal>) {
     while let Some(signal) = signals.recv().await {
         if let Signal::Stop(name) = signal {
@@ -96,7 +94,7 @@ fn text(report: &CheckReport) -> String {
     text.push_str(&match (report.errors.is_empty(), problems.is_empty()) {
         (true, true) => "valid\n".to_owned(),
         (true, false) => format!("valid, with {problems}\n"),
-        (false, _) => format!("not valid: {problems}\n"),
+        (false, _) => format!("invalid: {problems}\n"),
     });
     text
 }
@@ -104,7 +102,7 @@ fn text(report: &CheckReport) -> String {
 fn json(report: &CheckReport) -> serde_json::Value {
     let of = |level: &'static str| {
         move |message: &Message| {
-            let place = message.place();
+            let place = message.place.as_ref();
             json!({
                 "level": level,
                 "message": message.short(),
@@ -135,7 +133,8 @@ fn lane_text(lane: &LaneReport) -> String {
         (Some(program), None) => Some(program.clone()),
         (None, _) => None,
     });
-    let credential = |(name, there): &(String, bool)| format!("{name} {}", if *there { "found" } else { "missing" });
+    let credential =
+        |(name, there): &(String, bool)| format!("{name} {}", if *there { "is set" } else { "is missing" });
     facts.extend(lane.credentials.iter().map(credential));
     facts.push(format!("confinement {}", lane.confinement));
     facts.extend(lane.live.clone());

@@ -11,7 +11,6 @@ use host_core::app::{
 };
 use host_model::{ExitCode, GrantItem, shown};
 
-/// Runs `host inspect`.
 pub(super) async fn inspect(args: &InspectArgs) -> Result<ExitCode, Error> {
     let inspection = app::inspect(&args.settings(), &TerminalNotices::new()).await?;
     let (plugins, has_policy) = (inspection.plugins.iter(), inspection.has_policy);
@@ -61,7 +60,7 @@ fn human(plugin: &InspectedPlugin, has_policy: bool) -> String {
             fact("allowed", &format!("`{grant}`: {}", one_line(&what)));
         }
     }
-    fact("policy", "the smallest policy that it could run with; `host run --audit` shows which hosts it reaches");
+    fact("policy", "the smallest policy that it could run with; `host run --audit` records the hosts that it uses");
     text.extend(plugin.policy.lines().map(|line| format!("{:13}{line}", "").trim_end().to_owned() + "\n"));
     text
 }

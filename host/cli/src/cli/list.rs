@@ -14,7 +14,6 @@ use host_model::{
 };
 use host_suite::plan::{LanePlan, PlannedTrial};
 
-/// Runs `host list`.
 pub(super) async fn list(args: &ListArgs) -> Result<ExitCode, Error> {
     let listing = app::list(&args.settings(), &TerminalNotices::new()).await?;
     let (lanes, suite) = (&listing.plan.lanes, &listing.suite);

@@ -28,12 +28,13 @@ pub(super) fn start() -> Result<(), String> {
     let Some(directives) = std::env::var_os(VARIABLE).filter(|value| !value.is_empty()) else { return Ok(()) };
     let wrong = |why: &dyn std::fmt::Display| {
         format!(
-            "invalid value '{}' for {VARIABLE}: {why}\nhelp: use a level (`error`, `warn`, `info`, `debug`, `trace`) or \
+            "invalid value '{}' for {VARIABLE}: {why}\n\
+             help: use a level (`error`, `warn`, `info`, `debug`, `trace`) or \
              directives such as `host_agents=debug`",
             visible(&directives.to_string_lossy())
         )
     };
-    let text = directives.to_str().ok_or_else(|| wrong(&"it is not UTF-8"))?;
+    let text = directives.to_str().ok_or_else(|| wrong(&"the value is not UTF-8"))?;
     let filter = EnvFilter::builder().parse(text).map_err(|error| wrong(&error))?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(false).with_writer(|| Writer).try_init();
     IS_ENABLED.store(logs.is_ok(), Ordering::Relaxed);
@@ -45,7 +46,6 @@ pub(super) fn is_enabled() -> bool {
     IS_ENABLED.load(Ordering::Relaxed)
 }
 
-/// Removes `secrets` from everything that is logged from now on.
 pub(super) fn redact(secrets: &[String]) {
     let redactor = Redactor::new(secrets.iter().cloned()).ok();
     *REDACTOR.write().unwrap_or_else(PoisonError::into_inner) = redactor;

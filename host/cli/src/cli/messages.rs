@@ -10,7 +10,7 @@ const MAX_MESSAGES: usize = 100;
 /// The messages as lines that begin with `level`, followed by the number of those that are left out.
 pub(super) fn rendered(level: &str, messages: &[Message]) -> String {
     let mut text: String =
-        messages.iter().take(MAX_MESSAGES).map(|message| format!("{level}: {}\n", harmless(message.text()))).collect();
+        messages.iter().take(MAX_MESSAGES).map(|message| format!("{level}: {}\n", harmless(&message.text))).collect();
     if messages.len() > MAX_MESSAGES {
         let (more, all) = (messages.len() - MAX_MESSAGES, messages.len());
         text.push_str(&format!(
@@ -19,7 +19,7 @@ pub(super) fn rendered(level: &str, messages: &[Message]) -> String {
     }
     // The cause of many messages is explained once.
     let mut explained: Vec<Shortage> = Vec::new();
-    for shortage in messages.iter().filter_map(Message::shortage) {
+    for shortage in messages.iter().filter_map(|message| message.shortage) {
         if !explained.contains(&shortage) {
             text.push_str(&format!("help: {}\n", shortage.help()));
             explained.push(shortage);
@@ -54,11 +54,11 @@ mod tests {
     fn help_for_a_shortage_is_shown_once() {
         let short = || io::Error::from_raw_os_error(libc::ENOSPC);
         let error = Error::setup_all([short(), io::Error::other("else"), short()]);
-        let text = rendered("error", error.messages());
+        let text = rendered("error", &error.messages);
         assert_eq!(text.matches("error: ").count(), 3);
         assert_eq!(text.matches("help: the disk is full: free space and inodes").count(), 1, "{text}");
         let error = Error::file("cannot write", Path::new("/a/junit.xml"), &short());
-        let text = rendered("error", error.messages());
+        let text = rendered("error", &error.messages);
         assert!(text.starts_with("error: cannot write /a/junit.xml: No space left"), "{text}");
     }
 

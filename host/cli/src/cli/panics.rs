@@ -16,7 +16,7 @@ pub(super) fn report_places() {
             return;
         }
         let place = panic.location().map(|it| format!(" at {}:{}", it.file(), it.line())).unwrap_or_default();
-        let mut text = format!("error: internal error{place}; this is a bug in host\n");
+        let mut text = format!("error: internal error{place}\nhelp: this is a bug in host; please report it\n");
         let trace = Backtrace::capture();
         if trace.status() == BacktraceStatus::Captured {
             text.push_str(&format!("{trace}\n"));

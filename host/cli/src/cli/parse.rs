@@ -12,7 +12,7 @@ use super::{
 /// Reads the command line.
 ///
 /// # Errors
-/// What is wrong with it; help and version come this way too.
+/// The command line is invalid, or requests the help or the version.
 pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut command = Cli::command().mut_subcommands(|command| command.mut_args(without_empty_variable));
     let matches = command.try_get_matches_from_mut(args)?;
@@ -25,14 +25,7 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
         Command::Check(args) => args.load.sources = sources,
         Command::Prove(args) => args.load.sources = sources,
         Command::Regrade(args) => args.load.sources = sources,
-        Command::Inspect(_)
-        | Command::New(_)
-        | Command::Componentize(_)
-        | Command::Schema
-        | Command::Agent(_)
-        | Command::Supervise(_)
-        | Command::Adapt(_)
-        | Command::Compile(_) => {}
+        _ => {}
     }
     Ok(cli)
 }

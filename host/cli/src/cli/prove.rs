@@ -12,7 +12,6 @@ use host_core::app::{
 };
 use host_model::{ExitCode, ReporterKind};
 
-/// Runs `host prove`.
 pub(super) async fn prove(args: &ProveArgs) -> Result<ExitCode, Error> {
     // A wrong agent's failure is expected: the run's own report would call it a failure.
     let mut reports = RunReports::of_kinds(vec![ReporterKind::Silent]);
@@ -26,7 +25,7 @@ pub(super) async fn prove(args: &ProveArgs) -> Result<ExitCode, Error> {
     let (agents, clauses) = (plural(agents, "agent"), plural(clauses, "clause"));
     let seconds = proved.run.summary.wall_ms as f64 / 1000.0;
     text.push_str(&match problems {
-        0 => format!("proved: {agents} graded correctly, {clauses} all needed, in {seconds:.2}s\n"),
+        0 => format!("proved: {agents} graded as expected, {clauses} covered, in {seconds:.2}s\n"),
         _ => format!("not proved: {} with {agents} and {clauses}, in {seconds:.2}s\n", plural(problems, "problem")),
     });
     let code = if problems == 0 { ExitCode::Ok } else { ExitCode::ScenarioFailed };

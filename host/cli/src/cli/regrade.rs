@@ -11,7 +11,6 @@ use host_core::app::{
 };
 use host_model::{ExitCode, Finding, ReporterKind, RunSummary, Verdict, shown};
 
-/// Runs `host regrade`.
 pub(super) async fn regrade(args: &RegradeArgs) -> Result<ExitCode, Error> {
     let mut reports = RunReports::of_kinds(run_reporters(&args.reporters));
     let regraded = app::regrade(&args.settings(), &TerminalNotices::new(), &mut reports).await?;
@@ -56,7 +55,7 @@ fn short(digest: &str) -> String {
 
 fn summed_up(comparisons: &[Comparison], summary: &RunSummary) -> String {
     let count = |change: Change| comparisons.iter().filter(|comparison| comparison.change() == change).count();
-    let mut parts = vec![format!("{} changed", count(Change::Changed)), format!("{} the same", count(Change::Same))];
+    let mut parts = vec![format!("{} changed", count(Change::Changed)), format!("{} same", count(Change::Same))];
     for (change, what) in [
         (Change::Reworded, "reworded"),
         (Change::Diverged, "without a verdict"),
@@ -104,7 +103,7 @@ fn comparison_text(comparison: &Comparison) -> String {
             line("NO VERDICT", format!("{}; now: {}", summary(recorded), one_line(how)))
         }
         ComparisonKind::Stands { recorded, why } => {
-            line("stands", format!("{}; it cannot be graded again: {}", summary(recorded), one_line(why)))
+            line("stands", format!("{}; cannot be graded again: {}", summary(recorded), one_line(why)))
         }
         ComparisonKind::LeftOut { recorded, why } => {
             let recorded = recorded.as_ref().map_or_else(|| "no verdict".to_owned(), summary);
@@ -113,7 +112,6 @@ fn comparison_text(comparison: &Comparison) -> String {
     }
 }
 
-/// The words of one verdict that the other does not have.
 fn differences(recorded: &Verdict, now: &Verdict) -> String {
     let (recorded, now) = (words(recorded), words(now));
     let only = |sign: &str, these: &[String], those: &[String]| -> String {

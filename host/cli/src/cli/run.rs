@@ -9,7 +9,6 @@ use super::{
 use host_core::app::{self, Error};
 use host_model::ExitCode;
 
-/// Runs `host run`.
 pub(super) async fn run(args: &RunArgs) -> Result<ExitCode, Error> {
     if args.show_config {
         terminal::output(&show_config::show(args)?)?;

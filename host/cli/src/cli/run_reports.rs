@@ -22,7 +22,6 @@ use host_report::{
     Verbosity, visible,
 };
 
-/// The reports of one run.
 pub(super) struct RunReports {
     /// The kinds in place of those that the suite asks for.
     fixed: Option<Vec<ReporterKind>>,
@@ -39,7 +38,6 @@ impl RunReports {
         Self { fixed: None, kinds: Vec::new(), color, verbosity, stopping: Stopping::default() }
     }
 
-    /// Those of `kinds`.
     pub(super) fn of_kinds(kinds: Vec<ReporterKind>) -> Self {
         Self { fixed: Some(kinds), ..Self::of_suite(Color::Auto, Verbosity::Quiet) }
     }
@@ -121,7 +119,7 @@ fn no_thread(error: io::Error) -> Error {
 /// Prints to stderr what the reports of `kinds` do not show at the end of a run.
 pub(super) fn report_end(finished: &FinishedRun, kinds: &[ReporterKind], is_quiet: bool) {
     if let Some(policy) = &finished.proposed_policy {
-        terminal::line(format_args!("audit: the smallest policy for this run is proposed in {}", shown(policy)));
+        terminal::line(format_args!("audit: proposed policy written to {}", shown(policy)));
     }
     if let Some(kept) = finished.kept.as_deref().filter(|_| is_quiet) {
         // The quiet report leaves passed trials out, and their directories with them.

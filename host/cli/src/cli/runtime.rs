@@ -74,11 +74,11 @@ fn try_build(cores: usize) -> io::Result<Runtime> {
 /// What is missing, and what to do.
 pub(super) fn check_machine() -> Result<(), Error> {
     let needed = [
-        ("/proc/self/exe", File::open("/proc/self/exe"), "mount /proc: host starts and stops processes with it"),
+        ("/proc/self/exe", File::open("/proc/self/exe"), "mount /proc; host needs it to start and end processes"),
         (
             "/dev/null",
             File::options().read(true).write(true).open("/dev/null"),
-            "create it (`mknod -m 666 /dev/null c 1 3`): host starts processes with it",
+            "create it with `mknod -m 666 /dev/null c 1 3`; host needs it to start processes",
         ),
     ];
     for (path, opened, help) in needed {

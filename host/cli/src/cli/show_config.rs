@@ -16,8 +16,9 @@ pub(super) fn show(args: &RunArgs) -> Result<String, Error> {
 }
 
 fn text(settings: &Settings, args: &RunArgs) -> String {
-    let mut text =
-        String::from("# The settings of `host run`, each with its source. They are valid as a suite.toml.\n");
+    let mut text = String::from(
+        "# The settings of `host run`, each with its source. As a suite.toml, this file produces the same settings.\n",
+    );
     for (what, value) in facts(settings, args) {
         let _ = writeln!(text, "# {what}: {value}");
     }
@@ -60,13 +61,13 @@ fn facts(settings: &Settings, args: &RunArgs) -> Vec<(&'static str, String)> {
         Some(suite) => format!("{} ({})", seen_from_here(suite), settings.sources.of("suite")),
         None => "none".to_owned(),
     };
-    let output = args.execution.output.clone().unwrap_or_else(|| settings.base.join(".host"));
+    let output = args.execution.directory.output.clone().unwrap_or_else(|| settings.base.join(".host"));
     let mut facts = vec![("suite", suite), ("output", format!("{} ({})", seen_from_here(&output), flag("output")))];
     if let Some(caps) = &settings.caps {
         facts.push(("policy", format!("{} ({})", seen_from_here(&caps.path), settings.sources.of("policy"))));
     }
     if args.execution.audit {
-        facts.push(("uses of grants", "recorded (--audit)".to_owned()));
+        facts.push(("audit", "the uses of grants are recorded (--audit)".to_owned()));
     }
     if let Some(profile) = &settings.profile {
         facts.push(("profile", format!("{profile} ({})", settings.sources.of("profile"))));
@@ -75,7 +76,7 @@ fn facts(settings: &Settings, args: &RunArgs) -> Vec<(&'static str, String)> {
         facts.push(("agents instead of the lanes'", format!("{} (--agent)", settings.agents.join(", "))));
     }
     if args.no_canary {
-        facts.push(("canaries", "not waited for (--no-canary)".to_owned()));
+        facts.push(("canaries", "other trials do not wait for them (--no-canary)".to_owned()));
     }
     if args.execution.keep {
         facts.push(("roots and config dirs", "kept (--keep)".to_owned()));

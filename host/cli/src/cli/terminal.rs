@@ -78,7 +78,7 @@ fn output_to(fd: BorrowedFd<'_>, text: &str) -> Result<(), Error> {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::TimedOut => {
-            Err(Error::interrupted("a signal arrived before stdout was read"))
+            Err(Error::interrupted("interrupted by a signal before stdout was read"))
         }
         Err(error) => Err(Error::setup(format!("cannot write to stdout: {error}"))),
     }
@@ -86,8 +86,8 @@ fn output_to(fd: BorrowedFd<'_>, text: &str) -> Result<(), Error> {
 
 /// Prints an error to stderr and gives the exit code.
 pub(super) fn fail(error: &Error) -> ExitCode {
-    print(&rendered("error", error.messages()));
-    error.code()
+    print(&rendered("error", &error.messages));
+    error.code
 }
 
 /// A JSON document as a command prints it.
@@ -283,7 +283,7 @@ mod tests {
     fn output_on_a_full_disk_is_an_error_and_on_a_closed_pipe_is_not() {
         let full = File::options().write(true).open("/dev/full").unwrap();
         let error = output_to(full.as_fd(), "lost").unwrap_err();
-        let messages: Vec<&str> = error.messages().iter().map(Message::short).collect();
+        let messages: Vec<&str> = error.messages.iter().map(Message::short).collect();
         assert_eq!(messages, ["cannot write to stdout: No space left on device (os error 28)"]);
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);

@@ -291,7 +291,7 @@ fn a_check_finds_what_a_lane_lacks() {
     for (lane, told) in [
         ("version = \">=2\"", "has the version 1.2.3, but the lane requires `>=2`"),
         ("allow-read = [\"nowhere\"]", "there is no nowhere, which is `allow-read`"),
-        ("config = \"nowhere\"", "there is no folder nowhere, the lane's `config`"),
+        ("config = \"nowhere\"", "the folder nowhere (`config` of the lane) does not exist"),
         ("credentials = [\"SHORT\"]", "the value of `SHORT` has fewer than 8 characters"),
         ("env = { MY_API_KEY = \"x\" }", "`env` sets `MY_API_KEY`, which looks like a secret"),
     ] {
@@ -345,7 +345,7 @@ fn a_provider_whose_port_is_not_listed_is_warned_of() {
     for (ports, warns) in [("allow-connect = [443]", true), ("allow-connect = \"any\"", false), ("", false)] {
         let suite = suite("echo 1.2.3", &format!("{claude}{ports}"));
         let check = suite.host(["check", "--lane", "claude"]);
-        assert_eq!(check.stderr.contains("`allow-connect` lacks 18080"), warns, "{ports}: {}", check.told());
+        assert_eq!(check.stderr.contains("`allow-connect` does not include 18080"), warns, "{ports}: {}", check.told());
     }
 }
 

@@ -228,7 +228,7 @@ fn what_is_no_folder_or_no_name_for_one_is_told() {
     for (args, told) in [
         (["new", "first", "--lang", "c", "--dir", "file"], "`file` is, or lies in, a file; nothing was written"),
         (["new", "first", "--lang", "c", "--dir", "file/in"], "`file/in` is, or lies in, a file"),
-        (["new", "suite.toml", "--lang", "c", "--dir", "x"], "the file `scenarios/suite.toml` needs it; take another"),
+        (["new", "suite.toml", "--lang", "c", "--dir", "x"], "the file `scenarios/suite.toml` needs this name"),
     ] {
         let finished = suite.host(args);
         assert!(finished.exits(96).stderr.contains(told), "{}", finished.told());

@@ -264,7 +264,7 @@ fn a_finding_that_is_not_declared_breaks_the_contract() {
 
 #[test]
 fn a_code_that_is_no_name_breaks_the_contract() {
-    let finished = faults("bad-code", "", FaultClass::Protocol, "code cannot be used");
+    let finished = faults("bad-code", "", FaultClass::Protocol, "invalid code");
     assert_harmless(&finished.stdout);
 }
 

@@ -455,12 +455,12 @@ fn says_once(script: &str, words: &str) {
 #[test]
 fn little_address_space_makes_it_slower_and_says_so_once() {
     let script = "ulimit -v 3000000 && exec \"$0\" run --no-cache --jobs 8 given.wasm";
-    says_once(script, "warning: there is not enough address space for the engine's pool of 8");
+    says_once(script, "warning: not enough address space for the engine's pool of 8");
 }
 
 #[test]
 fn without_a_home_it_is_said_once_that_nothing_is_kept() {
-    says_once("exec \"$0\" list given.wasm", "warning: there is no folder for the compile cache");
+    says_once("exec \"$0\" list given.wasm", "warning: the compile cache is disabled: HOME is not set");
 }
 
 /// A command of WASI 0.2 whose parts are `parts`, which make the instance `$e`.

@@ -109,12 +109,12 @@ fn follows_the_readme(language: &'static str) {
     let said = commands(&folder).iter().map(|line| author.shell(&folder, line)).collect::<Vec<_>>();
     let [.., run, prove] = &said[..] else { panic!("the README says less than `host run` and `host prove`") };
     assert!(run.contains("PASS") && run.contains("1 passed"), "{run}");
-    assert!(prove.contains("proved: 4 agents judged rightly, 2 clauses each needed"), "{prove}");
+    assert!(prove.contains("proved: 4 agents graded as expected, 2 clauses covered"), "{prove}");
 
     // What breaks is told by its class, and no verdict of the scenario's.
     let broken = "summary = \"s\"\nexpect = { verdict = \"fault\", class = \"crash\" }\n[[step]]\nfault = \"crash\"\n";
     fs::write(folder.join("scenarios/first/agents/broken.toml"), broken).unwrap();
-    assert!(author.shell(&folder, "host prove").contains("5 agents judged rightly"));
+    assert!(author.shell(&folder, "host prove").contains("5 agents graded as expected"));
     assert_eq!(fs::read_dir(author.path("tmp")).unwrap().count(), 0, "something was left behind");
 }
 
@@ -219,7 +219,7 @@ fn the_same_scenario_in_five_languages_gives_the_same_verdicts_and_findings() {
         assert_eq!(judged, &agents["gate"], "{scenario}");
     }
     let count = 5 * number;
-    assert!(proof.contains(&format!("proved: {count} agents judged rightly, 35 clauses each needed")), "{proof}");
+    assert!(proof.contains(&format!("proved: {count} agents graded as expected, 35 clauses covered")), "{proof}");
 }
 
 #[test]
@@ -227,7 +227,7 @@ fn the_same_scenario_in_five_languages_gives_the_same_verdicts_and_findings() {
 fn every_call_of_the_contract_is_there_in_each_language() {
     let author = suite("tour", &repository().join("plugins/languages/tour"));
     let proof = author.shell(author.folder.path(), "host prove");
-    assert!(proof.contains("proved: 12 agents judged rightly"), "{proof}");
+    assert!(proof.contains("proved: 12 agents graded as expected"), "{proof}");
     author.shell(author.folder.path(), "host run");
     let run = author.path(".host/latest");
     let events: Vec<serde_json::Value> = fs::read_to_string(run.join("events.jsonl"))

@@ -131,7 +131,7 @@ fn a_fault_that_was_expected_is_no_failure() {
     assert_eq!(suite.host(["run", "traps.wasm"]).exits(110).fault("traps").class, FaultClass::Trap);
     suite.scenario("traps", &expected("trap", "2020-02-29"));
     let fault = suite.host(["run", "traps.wasm"]).exits(110).fault("traps").clone();
-    assert!(fault.message.contains("it was expected until 2020-02-29 (ada: known), which is over"), "{fault}");
+    assert!(fault.message.contains("it was expected until 2020-02-29 (ada: known), which has passed"), "{fault}");
     suite.scenario("passes", &expected("trap", "2999-12-31"));
     assert!(matches!(suite.host(["run", "passes.wasm"]).exits(0).verdict("passes"), Verdict::Xpass { .. }));
     suite.scenario("traps", &expected("launch", "2999-12-31"));
@@ -164,7 +164,7 @@ fn an_expected_failure_that_expired_fails() {
     suite.scenario("fails", &expected_to_fail("\"exit-code\"", "2020-02-29"));
     let finished = suite.host(["run", "fails.wasm"]);
     let Verdict::Fail { note, .. } = finished.exits(100).verdict("fails") else { panic!("{}", finished.told()) };
-    assert_eq!(note.as_deref(), Some("it was expected until 2020-02-29 (ada: known), which is over"));
+    assert_eq!(note.as_deref(), Some("it was expected until 2020-02-29 (ada: known), which has passed"));
 }
 
 #[test]

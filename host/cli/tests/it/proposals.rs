@@ -169,6 +169,6 @@ fn an_exception_that_nothing_catches_is_a_trap_that_says_so() {
         let finished = run(&module, "", &[]);
         let fault = finished.exits(110).fault("core");
         assert_eq!(fault.class, FaultClass::Trap, "{fault}");
-        assert!(fault.message.contains("threw an exception and did not catch it"), "{fault}");
+        assert!(fault.message.contains("threw an exception that it does not catch"), "{fault}");
     }
 }

@@ -87,7 +87,7 @@ fn the_scenarios_of_this_repository_get_the_same_verdicts_without_a_process() {
         assert_eq!(regraded.verdict(name), run.verdict(name));
         assert!(regraded.stdout.contains(&format!("same scripted/{name}: pass\n")), "{}", regraded.told());
     }
-    assert!(regraded.stdout.contains("0 changed, 5 the same\n"), "{}", regraded.told());
+    assert!(regraded.stdout.contains("0 changed, 5 same\n"), "{}", regraded.told());
     assert!(!regraded.stdout.contains("plugin "), "{}", regraded.told());
     assert_eq!(sessions(&regraded), sessions(&run));
     // The agents alone took longer than a second.
@@ -136,7 +136,7 @@ fn another_grader_gives_its_verdict_on_what_was_recorded() {
     assert!(mutated.stdout.contains("CHANGED scripted/gate: fail (gate-not-held) → pass\n"), "{}", mutated.told());
     assert!(mutated.stdout.contains("was gate-not-held: "), "{}", mutated.told());
     assert!(mutated.stdout.contains("plugin gate has changed: sha256:"), "{}", mutated.told());
-    assert!(mutated.stdout.contains(": 1 changed, 0 the same\nVerdicts now: 1 pass\n"), "{}", mutated.told());
+    assert!(mutated.stdout.contains(": 1 changed, 0 same\nVerdicts now: 1 pass\n"), "{}", mutated.told());
 
     // The same with the plugin named, under a name of its own.
     let named = regrade(&suite, ["latest", plugin("gate").to_str().unwrap(), "--", "gat"]);
@@ -207,7 +207,7 @@ fn plain_commands_are_graded_again_with_and_without_a_session() {
     // Modules were adapted when they ran: the cache has them as components.
     let regraded = regrade(&suite, []);
     regraded.exits(0);
-    assert!(regraded.stdout.contains("0 changed, 3 the same\nVerdicts now: 3 pass\n"), "{}", regraded.told());
+    assert!(regraded.stdout.contains("0 changed, 3 same\nVerdicts now: 3 pass\n"), "{}", regraded.told());
 
     // What is expected is of today.
     suite.scenario("lists", "args = [\"list\", \"/host/before\"]\nexpect = { stdout = { contains = \"nothing\" } }\n");
@@ -223,7 +223,7 @@ fn plain_commands_are_graded_again_with_and_without_a_session() {
     let told = "NO VERDICT scripted/talks: pass, and now: the component starts the session with another prompt";
     assert!(regraded.stdout.contains(told), "{}", regraded.told());
     assert!(regraded.stdout.contains("it says `stop`, not `go`"), "{}", regraded.told());
-    assert!(regraded.stdout.contains("0 changed, 0 the same, 1 without a verdict\n"), "{}", regraded.told());
+    assert!(regraded.stdout.contains("0 changed, 0 same, 1 without a verdict\n"), "{}", regraded.told());
     assert_eq!(suite.leftovers(), [""; 0]);
 }
 
@@ -249,10 +249,10 @@ fn a_session_that_broke_breaks_again_and_one_that_was_cut_short_is_left_alone() 
         assert_eq!(regraded.fault(name), run.fault(name));
     }
     assert_eq!(regraded.fault("late"), run.fault("late"));
-    let stands = "stands scripted/late: fault (timeout); it cannot be graded again: session 1 is incomplete";
+    let stands = "stands scripted/late: fault (timeout); cannot be graded again: session 1 was cut short";
     assert!(regraded.stdout.contains(stands), "{}", regraded.told());
-    assert!(regraded.stdout.contains("0 changed, 3 the same, 1 standing\n"), "{}", regraded.told());
-    let noted = regraded.reports("late").into_iter().any(|report| matches!(report, Report::Note { text } if text.starts_with("not graded again: session 1 is incomplete")));
+    assert!(regraded.stdout.contains("0 changed, 3 same, 1 standing\n"), "{}", regraded.told());
+    let noted = regraded.reports("late").into_iter().any(|report| matches!(report, Report::Note { text } if text.starts_with("not graded again: session 1 was cut short")));
     assert!(noted, "{:?}", regraded.reports("late"));
 }
 
@@ -280,7 +280,7 @@ fn what_never_ran_is_left_out() {
     let regraded = regrade(&suite, []);
     regraded.exits(100);
     assert!(regraded.stdout.contains("left out scripted/good: blocked; it never started\n"), "{}", regraded.told());
-    assert!(regraded.stdout.contains("0 changed, 1 the same, 1 left out\n"), "{}", regraded.told());
+    assert!(regraded.stdout.contains("0 changed, 1 same, 1 left out\n"), "{}", regraded.told());
     let nothing = regrade(&suite, ["latest", "--", "good"]);
     nothing.exits(4);
     assert!(nothing.stderr.contains("nothing to grade again"), "{}", nothing.told());
@@ -292,7 +292,7 @@ fn what_never_ran_is_left_out() {
     fs::rename(suite.path("bad.wasm"), suite.path("worse.wasm")).unwrap();
     let gone = regrade(&suite, []);
     gone.exits(96);
-    assert!(gone.stderr.contains("`bad.wasm` cannot be found from here; name the plugins"), "{}", gone.told());
+    assert!(gone.stderr.contains("cannot find the run's plugins `bad.wasm`"), "{}", gone.told());
 }
 
 #[test]
@@ -304,7 +304,7 @@ fn a_root_that_was_too_large_to_be_kept_is_not_judged_by_half() {
     assert!(run.reports("trial").iter().any(cut), "{:?}", run.reports("trial"));
     let regraded = regrade(&suite, []);
     regraded.exits(0);
-    let stands = "stands scripted/trial: pass; it cannot be graded again: session 1 has no complete record of root and \
+    let stands = "stands scripted/trial: pass; cannot be graded again: session 1 has no complete record of root and \
                   config dir: root/large";
     assert!(regraded.stdout.contains(stands), "{}", regraded.told());
 }
@@ -320,7 +320,7 @@ fn a_fixture_that_was_too_large_to_be_kept_is_said() {
     assert!(run.reports("trial").iter().any(cut), "{:?}", run.reports("trial"));
     let regraded = regrade(&suite, []);
     regraded.exits(0);
-    let stands = "stands scripted/trial: pass; it cannot be graded again: its fixture was not kept: before/large";
+    let stands = "stands scripted/trial: pass; cannot be graded again: its fixture was not saved: before/large";
     assert!(regraded.stdout.contains(stands), "{}", regraded.told());
 }
 
@@ -336,7 +336,7 @@ fn a_run_that_cannot_be_read_is_an_error_that_says_so() {
     refused(&[], "run `host run` first");
     suite.host(["run", "trial.wasm"]).exits(0);
     refused(&["trial.wasm"], "name the run before the plugins (`host regrade latest trial.wasm`)");
-    refused(&["20000101-000000-none"], "there is no run `20000101-000000-none`");
+    refused(&["20000101-000000-none"], "cannot find the run `20000101-000000-none`");
     refused(&["scenarios"], "is its folder a run directory?");
     let log = suite.path(".host/latest/events.jsonl").canonicalize().unwrap();
     let whole = fs::read_to_string(&log).unwrap();
@@ -360,7 +360,7 @@ fn a_run_that_cannot_be_read_is_an_error_that_says_so() {
     fs::write(&log, [&lines[..lines.len() - 1], &["{\"seq\":"]].concat().join("\n")).unwrap();
     let cut = regrade(&suite, []);
     cut.exits(0);
-    assert!(cut.stdout.contains("its event log has no end: the run was killed"), "{}", cut.told());
+    assert!(cut.stdout.contains("its event log is incomplete: the run was killed"), "{}", cut.told());
     assert!(cut.stdout.contains("1 the same"), "{}", cut.told());
     fs::write(&log, lines[..2].join("\n") + "\n").unwrap();
     let latest = fs::canonicalize(suite.path(".host/latest")).unwrap();
@@ -376,7 +376,7 @@ fn a_run_that_cannot_be_read_is_an_error_that_says_so() {
     fs::write(&fixtures, away).unwrap();
     refused(&[], "`../../x` is not the name of a file next to it");
     fs::write(&fixtures, away.replace("../../x", "x")).unwrap();
-    refused(&[], "the recorded fixture of `trial::trial` cannot be used");
+    refused(&[], "cannot use the recorded fixture of `trial::trial`");
     fs::write(&fixtures, r#"{"schema":1,"fixtures":[]}"#).unwrap();
     let (folder, moved) = (attempt(&suite), suite.path("moved"));
     fs::rename(&folder, &moved).unwrap();

@@ -27,7 +27,7 @@ fn a_bound_on_the_size_of_files_loses_no_verdict() {
     let (told, errors) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
     assert_eq!(output.status.code(), Some(96), "{told}{errors}");
     assert!(told.contains("Summary 9 passed"), "{told}");
-    assert!(errors.contains("the report events.jsonl could not be written: File too large"), "{errors}");
+    assert!(errors.contains("cannot write the report events.jsonl: File too large"), "{errors}");
     let log = std::fs::read_to_string(suite.last_run().unwrap().join("events.jsonl")).unwrap();
     assert!(log.is_empty() || log.ends_with('\n'), "{log}");
 }
@@ -274,7 +274,7 @@ fn closed_standard_streams_do_no_harm() {
     shell.args(["-c", "exec \"$0\" run --reporter jsonl >&-", host_binary()]);
     let finished = suite.start_command(shell).finish();
     finished.exits(96).passes("work");
-    assert!(finished.stderr.contains("the report jsonl could not be written: stdout is closed"), "{}", finished.told());
+    assert!(finished.stderr.contains("cannot write the report jsonl: stdout is closed"), "{}", finished.told());
 }
 
 /// A process that has nothing to do with any host.

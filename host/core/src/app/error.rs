@@ -12,8 +12,10 @@ use host_suite::plan::SetupProblem;
 /// Why a function ended before its work was done.
 #[derive(Debug)]
 pub struct Error {
-    code: ExitCode,
-    messages: Vec<Message>,
+    /// The exit code of a process that ends because of this.
+    pub code: ExitCode,
+    /// At least one message for every problem.
+    pub messages: Vec<Message>,
 }
 
 /// What is wrong, and where if it is in a file.
@@ -21,10 +23,13 @@ pub struct Error {
 /// Messages quote plugins and files: escape them before you print them.
 #[derive(Clone, Debug)]
 pub struct Message {
-    text: String,
-    place: Option<(PathBuf, usize, usize)>,
+    /// The message with its place, and the lines of the file around it.
+    pub text: String,
+    /// File, line and column, from 1.
+    pub place: Option<(PathBuf, usize, usize)>,
     short: Option<String>,
-    shortage: Option<Shortage>,
+    /// What the machine was short of, if that is the cause.
+    pub shortage: Option<Shortage>,
 }
 
 impl Message {
@@ -46,28 +51,10 @@ impl Message {
         }
     }
 
-    /// All of it, with the place and the lines of the file around it.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
     /// The message without its place, where that is known.
     #[must_use]
     pub fn short(&self) -> &str {
         self.short.as_deref().unwrap_or(&self.text)
-    }
-
-    /// File, line and column, from 1.
-    #[must_use]
-    pub fn place(&self) -> Option<(&Path, usize, usize)> {
-        self.place.as_ref().map(|(path, line, column)| (path.as_path(), *line, *column))
-    }
-
-    /// What the machine was short of, if that is the cause.
-    #[must_use]
-    pub fn shortage(&self) -> Option<Shortage> {
-        self.shortage
     }
 }
 
@@ -115,29 +102,11 @@ impl Error {
     pub fn interrupted(message: impl Into<String>) -> Self {
         Self::new(ExitCode::Interrupted, [Message::plain(message)])
     }
-
-    /// How a process that ends because of this should exit.
-    #[must_use]
-    pub fn code(&self) -> ExitCode {
-        self.code
-    }
-
-    /// What is wrong: at least one message for every problem.
-    #[must_use]
-    pub fn messages(&self) -> &[Message] {
-        &self.messages
-    }
-
-    /// The same, owned.
-    #[must_use]
-    pub fn into_messages(self) -> Vec<Message> {
-        self.messages
-    }
 }
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let texts: Vec<&str> = self.messages.iter().map(Message::text).collect();
+        let texts: Vec<&str> = self.messages.iter().map(|message| &*message.text).collect();
         f.write_str(&texts.join("\n"))
     }
 }

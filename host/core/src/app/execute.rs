@@ -85,10 +85,7 @@ impl Execution<'_> {
         watch: &mut dyn FnMut(&Event),
     ) -> Result<FinishedRun, Error> {
         host_agents::become_subreaper().map_err(|error| {
-            Error::setup(format!(
-                "cannot become the parent of processes that agents leave running: \
-                                                   {error}"
-            ))
+            Error::setup(format!("cannot become the parent of processes that agents leave behind: {error}"))
         })?;
         let output = self.output()?;
         remove_leftovers(&std::env::temp_dir(), &output, self.notices);
@@ -144,8 +141,8 @@ impl Execution<'_> {
         }
         let what = if self.settings.output.is_some() { "--output" } else { "the folder for the runs" };
         Err(Error::setup(format!(
-            "cannot use {what}, {}: its path is not UTF-8, so reports cannot name it\nhelp: rename the folder, or \
-             choose another one with `--output DIR`",
+            "cannot use {what}, {}: its path is not UTF-8\n\
+             help: rename the folder, or choose another one with `--output DIR`",
             shown(&output)
         )))
     }
@@ -170,7 +167,7 @@ impl Execution<'_> {
         let suite = self.suite_info(&halt);
         let executor = self.executor(directory, workspace, agents, &halt);
         if let Some(signal) = stop_signal(signals) {
-            return Err(Error::interrupted(format!("interrupted by {signal} before anything started")));
+            return Err(Error::interrupted(format!("interrupted by {signal} before any trial started")));
         }
         let executor = Arc::new(executor?);
         secrets.extend(executor.secrets().map(str::to_owned));
@@ -182,7 +179,7 @@ impl Execution<'_> {
     fn workspace(&self, directory: &RunDirectory) -> Result<Workspace, Error> {
         let folder = std::env::temp_dir();
         Workspace::create(&folder, &directory.run().0, directory.path(), self.settings.keep)
-            .map_err(|error| Error::file("cannot create a folder for temporary files in", &folder, &error))
+            .map_err(|error| Error::file("cannot create a temporary folder in", &folder, &error))
     }
 
     /// The suite for the first event. A file of it that cannot be read is reported where the file is used.
@@ -190,7 +187,7 @@ impl Execution<'_> {
         let cwd = std::env::current_dir().ok()?;
         origin::suite_info(&self.suite.settings, &cwd, halt).unwrap_or_else(|error| {
             if !halt() {
-                self.notices.warning(Message::plain(format!("cannot compute the suite's digest: {error}")));
+                self.notices.warning(Message::plain(format!("cannot compute the digest of the suite: {error}")));
             }
             None
         })

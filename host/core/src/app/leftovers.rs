@@ -34,7 +34,7 @@ pub(super) fn remove_leftovers(folder: &Path, output: &Path, notices: &dyn Notic
         notices.note(Message::plain(note));
     }
     for problem in &swept.problems {
-        notices.warning(Message::plain(format!("{}; the next run tries again", one_line(&problem.to_string()))));
+        notices.warning(Message::plain(format!("{}; the next run retries", one_line(&problem.to_string()))));
     }
 }
 
@@ -50,7 +50,7 @@ fn notes(swept: &Sweep, folder: &Path) -> Vec<String> {
     let mut notes: Vec<String> = swept.dead.iter().take(MAX_NAMED_RUNS).map(how_it_ended).collect();
     let more = swept.dead.len().saturating_sub(MAX_NAMED_RUNS);
     if more > 0 {
-        notes.push(format!("the same applies to {more} more runs; their run directories remain"));
+        notes.push(format!("{more} more runs ended in the same way; their run directories remain"));
     }
     if !swept.dead.is_empty() {
         let count = swept.dead.len();
@@ -69,11 +69,9 @@ fn how_it_ended(dead: &DeadRun) -> String {
     let log = directory.join("events.jsonl");
     let path = shown(&as_seen_here(&log));
     match is_finished(&log) {
-        Ok(true) => {
-            format!("run {run} finished but was killed before it cleaned up; its event log is complete: {path}")
-        }
-        Ok(false) => format!("run {run} was killed; its event log is complete up to the last full line: {path}"),
-        Err(_) => format!("run {run} was killed; it has no event log at {path}"),
+        Ok(true) => format!("run {run} ended without cleaning up; its event log is complete: {path}"),
+        Ok(false) => format!("run {run} was killed before its end; its event log ends at its last full line: {path}"),
+        Err(_) => format!("run {run} was killed before its end; it has no event log at {path}"),
     }
 }
 

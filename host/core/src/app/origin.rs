@@ -123,7 +123,7 @@ impl Sum<'_> {
         loop {
             // Checked by its length, so that a large sparse file is not read.
             if metadata.len().saturating_sub(length) > self.left {
-                return Err(io::Error::other(format!("it has more than {MAX_BYTES} bytes")));
+                return Err(io::Error::other(format!("it exceeds {MAX_BYTES} bytes")));
             }
             if (self.halt)() {
                 return Err(io::ErrorKind::Interrupted.into());

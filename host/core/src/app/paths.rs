@@ -14,8 +14,8 @@ use super::error::Error;
 pub(super) fn current_dir() -> Result<PathBuf, Error> {
     std::env::current_dir().map_err(|error| {
         Error::setup(match error.kind() {
-            io::ErrorKind::NotFound => "the current folder no longer exists: it was removed or moved\nhelp: change to \
-                                        a folder that exists (`cd`)"
+            io::ErrorKind::NotFound => "the current folder no longer exists: it was removed or moved\n\
+                                        help: change to a folder that exists (`cd`)"
                 .to_owned(),
             _ => format!("cannot find the current folder: {error}\nhelp: change to a folder that you may read (`cd`)"),
         })

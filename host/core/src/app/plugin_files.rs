@@ -21,8 +21,8 @@ pub(super) fn find(given: &[OsString], settings: &Settings, cwd: &Path) -> Resul
         });
         return match scenario.map(|name| name.to_string_lossy()) {
             Some(name) => Err(Error::setup(format!(
-                "there is no plugin `{name}`; to select the scenario of that name, put it after `--` (`host run -- \
-                 {name}`)"
+                "the plugin `{name}` does not exist\n\
+                 help: to select a scenario by name, write it after `--` (`host run -- {name}`)"
             ))),
             None => named_plugins(given).and_then(|files| match wrong_patterns(settings) {
                 wrong if wrong.is_empty() => Ok(files),
@@ -41,13 +41,13 @@ pub(super) fn find(given: &[OsString], settings: &Settings, cwd: &Path) -> Resul
     if names.is_empty() {
         return Err(Error::setup(match &settings.suite {
             Some(suite) => format!(
-                "{} lists no plugins: list them there under `plugins`, or pass them on the command line (`host run \
-                 plugins/*.wasm`)",
+                "{} does not name any plugins\n\
+                 help: name them there under `plugins`, or on the command line (`host run plugins/*.wasm`)",
                 seen_from_here(suite)
             ),
             None => format!(
-                "{} has no scenarios/suite.toml: pass the suite with `--suite PATH`, or plugins on the command line \
-                 (`host run plugins/*.wasm`)",
+                "cannot find scenarios/suite.toml in {}\n\
+                 help: name the suite with `--suite PATH`, or plugins on the command line (`host run plugins/*.wasm`)",
                 shown(cwd)
             ),
         }));
@@ -100,7 +100,7 @@ pub(super) fn missing(settings: &Settings, given: &[PluginFile]) -> Vec<Missing>
         let place = scenario.places.get("plugin")?;
         let plugin = seen_from_here(scenario.plugin.as_deref()?);
         let message =
-            format!("there is no plugin `{plugin}`, so this folder is not used; build the plugin, or correct its name");
+            format!("the plugin `{plugin}` does not exist, so this folder is not used; build it, or correct its name");
         Some(Missing { error: place.error(message), may_come: true })
     });
     suite.chain(folders).collect()

@@ -17,8 +17,8 @@ pub(super) fn engine(slots: usize, notices: &dyn Notices) -> Result<Engine, Erro
     let engine = Engine::new(slots).map_err(|error| Error::of(&error))?;
     if let Some(shortage) = engine.shortage() {
         notices.warning(Message::plain(format!(
-            "there is not enough address space for the engine's pool of {slots}, so components start and run slower; \
-             lower --jobs, or raise `ulimit -v` ({})",
+            "not enough address space for the engine's pool of {slots}, so components start and run more slowly\n\
+             help: lower --jobs, or raise `ulimit -v` ({})",
             one_line(shortage)
         )));
     }
@@ -28,16 +28,13 @@ pub(super) fn engine(slots: usize, notices: &dyn Notices) -> Result<Engine, Erro
 /// The user's cache of compiled plugins. Warns if there is none: then every run compiles.
 pub(super) fn open_cache(notices: &dyn Notices) -> Option<Cache> {
     let Some(folder) = cache_folder(|name| std::env::var_os(name).filter(|value| !value.is_empty())) else {
-        notices.warning(Message::plain(
-            "there is no folder for the compile cache because HOME is not set; plugins are \
-                                     compiled each time",
-        ));
+        notices.warning(Message::plain("the compile cache is disabled: HOME is not set"));
         return None;
     };
     match Cache::open(&folder) {
         Ok(cache) => Some(cache),
         Err(error) => {
-            notices.warning(Message::plain(format!("{}; plugins are compiled each time", one_line(&chain(&error)))));
+            notices.warning(Message::plain(format!("{}; the compile cache is disabled", one_line(&chain(&error)))));
             None
         }
     }

@@ -10,8 +10,8 @@ pub(super) fn within_repository(settings: &Settings) -> Option<String> {
     let suite = settings.suite.as_deref().and_then(Path::parent).unwrap_or(&settings.base);
     is_within(policy, suite, &settings.base)?.then(|| {
         format!(
-            "the policy {} is in the repository that it applies to, so authors of scenarios can change it; keep it \
-             elsewhere, or read it from a branch that they cannot write to (`git show origin/main:FILE > ELSEWHERE`)",
+            "the policy {} is in the repository of the suite: anyone who can change the scenarios can change it too\n\
+             help: store it elsewhere, or read it from a protected branch (`git show origin/main:FILE > ELSEWHERE`)",
             seen_from_here(policy)
         )
     })

@@ -93,8 +93,7 @@ pub async fn prove(settings: &ProveSettings, notices: &dyn Notices, hooks: &mut 
         let what = if scenarios.is_empty() && !settings.filters.is_empty() {
             format!("no scenario's name contains {}", settings.filters.join(" or "))
         } else {
-            "no selected scenario has scripted agents (scenarios/NAME/agents/*.toml); `host check` lists folders that \
-             no plugin uses"
+            "no selected scenario has scripted agents (scenarios/NAME/agents/*.toml); `host check` lists unused folders"
                 .to_owned()
         };
         let message = Message::plain(format!("nothing to prove: {what}"));
@@ -148,7 +147,8 @@ impl Proof {
         for (name, agent) in &scenario.agents {
             let verdict = verdicts.get(&trial_id(&lane, scenario, name));
             let expect = &agent.script.expect;
-            let problem = verdict.map_or_else(|| Some("it has no verdict".into()), |verdict| mismatch(expect, verdict));
+            let problem =
+                verdict.map_or_else(|| Some("it did not get a verdict".into()), |verdict| mismatch(expect, verdict));
             let is_right = problem.is_none();
             agents.push(AgentProof { name: name.clone(), expected: expected(expect), is_right });
             match (problem, expect) {
@@ -165,16 +165,16 @@ impl Proof {
         }
         let right = scenario.agents.values().any(|agent| agent.script.expect == ScriptExpectation::Pass);
         if scenario.agents.is_empty() && scenario.grants.has(Grant::Session) {
-            problems.push("it starts sessions but has no scripted agents, so nothing is proved".into());
+            problems.push("it uses sessions, but has no scripted agents".into());
         } else if !right && !scenario.agents.is_empty() {
-            problems.push("it has no right agent; add one that must pass".into());
+            problems.push("it has no scripted agent that passes\nhelp: add one that must pass".into());
         }
         let mut clauses = Vec::new();
         for clause in &scenario.clauses {
             let catches = alone.remove(clause.code.as_str()).unwrap_or_default();
             // While an agent is judged wrongly, which clauses are needed cannot be told.
             if catches.is_empty() && agents.iter().all(|agent| agent.is_right) {
-                problems.push(format!("no wrong agent fails `{}` alone; add one", clause.code));
+                problems.push(format!("no scripted agent fails with `{}` alone\nhelp: add one", clause.code));
             }
             let (code, requires) = (clause.code.clone(), clause.requires.clone());
             clauses.push(ClauseProof { code, requires, catches });

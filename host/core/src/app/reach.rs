@@ -25,15 +25,15 @@ const REACH: &[(&str, &str)] = &[
         "TCP and UDP: only what the grants `tcp` and `udp` allow; listening only as the grant `listen` allows, on \
          loopback",
     ),
-    ("wasi:sockets/", "types for the network; they give no access"),
-    ("wasi:http/outgoing-handler", "HTTP requests: only to hosts that the grant `http` allows"),
-    ("wasi:http/client", "HTTP requests: only to hosts that the grant `http` allows"),
-    ("wasi:http/types", "types for HTTP; they give no access"),
-    ("wasi:cli/environment", "environment and arguments: those of its scenario.toml, and the grant `env`"),
-    ("wasi:cli/exit", "its own end"),
-    ("wasi:cli/", "stdin, stdout and stderr, captured and limited"),
-    ("wasi:clocks/", "clocks; with the grant `deterministic`, the same in each attempt"),
-    ("wasi:random/", "random numbers; with the grant `deterministic`, the same in each attempt"),
+    ("wasi:sockets/", "network types; no access by themselves"),
+    ("wasi:http/outgoing-handler", "HTTP requests: only to hosts that the grant `http` names"),
+    ("wasi:http/client", "HTTP requests: only to hosts that the grant `http` names"),
+    ("wasi:http/types", "HTTP types; no access by themselves"),
+    ("wasi:cli/environment", "environment and arguments: what its scenario.toml gives, and the grant `env`"),
+    ("wasi:cli/exit", "exiting"),
+    ("wasi:cli/", "stdin, stdout and stderr, captured and bounded"),
+    ("wasi:clocks/", "clocks; deterministic with the grant `deterministic`"),
+    ("wasi:random/", "random numbers; deterministic with the grant `deterministic`"),
     ("wasi:io/", "streams and polling"),
 ];
 
@@ -77,7 +77,7 @@ pub(super) fn policy(plugin: &Plugin, facts: &PluginFacts) -> String {
     let section = |name: &str, needs: &[Grant]| {
         let grants = Grants { session: needs.contains(&Grant::Session), ..Grants::default() };
         let notes = could.iter().filter(|grant| !grants.has(**grant)).map(|grant| {
-            let why = if needs.contains(grant) { "declared by the plugin" } else { "possible with its imports" };
+            let why = if needs.contains(grant) { "declared as needed" } else { "possible, by its imports" };
             format!("{why}: {}", grant.example())
         });
         policy_section(name, &plugin.digest, &grants, notes)

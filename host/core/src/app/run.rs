@@ -99,7 +99,7 @@ fn warn_of_absent_canaries(suite: &Suite, notices: &dyn Notices) {
     let absent: Vec<&String> = suite.settings.canary.iter().filter(is_absent).collect();
     if !absent.is_empty() {
         notices.warning(Message::plain(format!(
-            "no loaded plugin contains the canary {}; the lane starts without a canary",
+            "none of the given plugins contains the canary {}; the lane starts without a canary",
             few(&absent)
         )));
     }

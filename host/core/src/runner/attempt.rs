@@ -26,7 +26,6 @@ use super::{
     executor::{AttemptEvents, Executing, Executor, StopRequest},
     fixtures::{self, FixtureImage},
     grants::{PlanGrants, Surroundings},
-    judge::internal_outcome,
     prepare_error::PrepareError,
     sessions::Sessions,
     snapshot_cleaner::SnapshotCleaner,
@@ -41,7 +40,7 @@ use host_suite::plan::{Plan, PlannedTrial};
 use host_wasm::component::Plugin;
 use host_wasm::guest::{LinkedPlugin, Linkers};
 use host_wasm::sandbox::{AttemptDirs, Audit, Halt, Resolve, Snapshot, Violations, Workspace};
-use host_wasm::unwind::{catch_panic, catch_panic_now};
+use host_wasm::unwind::{catch_panic, catch_panic_now, panicked};
 
 /// Stores the artifacts of attempts.
 pub trait ArtifactStore: Send + Sync {
@@ -265,12 +264,13 @@ impl AttemptExecutor {
             events.report(Report::Cut { what }).await;
         }
         let prepared = catch_panic_now(|| self.set_up(trial, number, events, began, (lane, live), &stop));
-        let attempt = match prepared.unwrap_or_else(|words| Err(panicked("preparing the attempt", &words))) {
-            Ok(attempt) => attempt,
-            Err(outcome) => return record(outcome, began),
-        };
+        let attempt =
+            match prepared.unwrap_or_else(|words| Err(Outcome::Fault(panicked("preparing the attempt", &words)))) {
+                Ok(attempt) => attempt,
+                Err(outcome) => return record(outcome, began),
+            };
         let called = catch_panic(self.call(&attempt, &mut stop)).await;
-        let outcome = called.unwrap_or_else(|words| panicked("the component's call", &words));
+        let outcome = called.unwrap_or_else(|words| Outcome::Fault(panicked("the component's call", &words)));
         self.tear_down(attempt, outcome, &mut stop).await
     }
 
@@ -370,7 +370,7 @@ impl Executor for AttemptExecutor {
             let events = events.redacted(redactor);
             let began = Instant::now();
             let done = catch_panic(self.run(trial, attempt, &events, stop)).await;
-            let record = done.unwrap_or_else(|words| record(panicked("the attempt", &words), began));
+            let record = done.unwrap_or_else(|words| record(Outcome::Fault(panicked("the attempt", &words)), began));
             debug!(outcome = record.outcome.word(), duration_ms = record.duration_ms, "finished");
             events.redactor.record(record)
         };
@@ -382,13 +382,7 @@ impl Executor for AttemptExecutor {
     }
 }
 
-/// The record of an attempt that left nothing.
 fn record(outcome: Outcome, began: Instant) -> AttemptRecord {
     let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
     AttemptRecord { outcome, duration_ms, usage: Usage::default(), artifacts: None, kept: None }
-}
-
-/// The outcome for a panic of the host.
-fn panicked(what: &str, words: &str) -> Outcome {
-    internal_outcome(&format!("{what} panicked: {words}"))
 }

@@ -31,9 +31,10 @@ impl RunAudit {
     pub(super) fn policy(&self, redactor: &Redactor) -> String {
         let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut text = String::from(
-            "# Proposed by `host run --audit`: the grants that the scenarios of this run used, and no others. Read it \
-             before you\n# use it, and keep it where the authors of scenarios cannot change it. A section without \
-             `plugin` applies to every build.\n",
+            "# Proposed by `host run --audit`: the grants that the scenarios of this run used. Review it before you use \
+             it, and\n\
+             # store it where the authors of the scenarios cannot change it. A section without `plugin` applies to all \
+             builds.\n",
         );
         let mut named = BTreeSet::new();
         for ((id, digest), audited) in all.iter() {
@@ -58,9 +59,10 @@ impl Audited {
         // With `***` in the place of its secret it would grant nothing.
         let (shown, secret): (Vec<_>, Vec<_>) =
             used.items().into_iter().partition(|item| redactor.find(item.to_string().as_bytes()).is_empty());
-        let secret = secret.iter().map(|item| format!("used, but not proposed because it contains a secret: {item}"));
+        let secret = secret.iter().map(|item| format!("used, but contains a secret, so not proposed: {item}"));
         let cut = self.uses.cut;
-        let cut = (cut > 0).then(|| format!("cut: {cut} more uses of grants, neither proposed nor listed here"));
+        let cut =
+            (cut > 0).then(|| format!("cut: {cut} more uses of other grants, which are not proposed or listed here"));
         policy_section(name, digest, &shown.into_iter().collect(), denied.chain(secret).chain(unused).chain(cut))
     }
 }
@@ -92,8 +94,9 @@ mod tests {
         assert_eq!(
             sections,
             "[scenario.one]\nplugin = \"sha256:d1\"\n\n[scenario.one.grants]\nhttp = [\"https://a.example.com\", \
-             \"https://b.example.com\"]\n# denied, so not proposed: http = [\"https://evil.example\"]\n# granted, but not \
-             used as it stands: session = true\n# granted, but not used in this form: http = [\"https://*.example.com\"]\n\
+             \"https://b.example.com\"]\n# denied, so not proposed: http = [\"https://evil.example\"]\n\
+             # granted, but not used in this form: session = true\n\
+             # granted, but not used in this form: http = [\"https://*.example.com\"]\n\
              \n[scenario.\"two.x\"]\nplugin = \"sha256:d2\"\n"
         );
         let _: toml::Table = toml::from_str(&policy).unwrap();
@@ -159,7 +162,7 @@ mod tests {
         for part in [
             "\nhttp = [\"https://plain.example\"]\n",
             "# denied, so not proposed: http = [\"https://x-***.denied.example\"]",
-            "# used, but not proposed because it contains a secret: http = [\"https://***.used.example\"]",
+            "# used, but contains a secret, so not proposed: http = [\"https://***.used.example\"]",
             "# granted, but not used in this form: http = [\"https://***.granted.example\"]",
         ] {
             assert!(policy.contains(part), "{part}: {policy}");

@@ -35,7 +35,7 @@ pub(super) async fn bounded(
         reason = stopped(stop) => Outcome::Cancelled { reason },
         outcome = call => outcome,
         () = passed(timeout, catch_up) => {
-            let what = format!("the attempt did not finish within {}; its limit is `timeout`", humantime::format_duration(timeout));
+            let what = format!("the attempt did not end within {}; its limit is `timeout`", humantime::format_duration(timeout));
             Outcome::Fault(Fault::new(FaultClass::Timeout, what))
         }
         () = watch_disk(dirs, limits.max_disk, violations) => internal_outcome("the disk watch ended"),

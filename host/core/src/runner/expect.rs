@@ -32,7 +32,8 @@ pub(super) fn compare(name: &str, output: &OutputFile, wanted: &TextMatch) -> Re
         TextMatch::Equals(text) => differing(path.as_deref(), text),
         TextMatch::Contains(text) => lacking(path.as_deref(), text),
     };
-    let evidence = found.map_err(|error| Fault::of_host(format_args!("cannot read the command's {name}"), &error))?;
+    let evidence =
+        found.map_err(|error| Fault::of_host(format_args!("cannot read back the command's {name}"), &error))?;
     let message = match wanted {
         TextMatch::Equals(_) => format!("{name} is not as expected"),
         TextMatch::Contains(text) => format!("{name} does not contain {}", shortened(format!("{text:?}"), TOLD)),
@@ -192,7 +193,6 @@ impl<'a> Difference<'a> {
     }
 }
 
-/// Lines of one side of a difference.
 struct Side {
     lines: Vec<String>,
     /// Bytes after them.

@@ -39,7 +39,6 @@ fn granted(scenario: &Scenario, variable: &dyn Fn(&str) -> Option<OsString>) -> 
     Granted::new(&scenario.grants, variable).map_err(|errors| errors.into_iter().map(told).collect())
 }
 
-/// The grants of a plan.
 pub(super) struct PlanGrants {
     granted: HashMap<ScenarioId, Arc<Granted>>,
     /// For trials whose scenario has secrets of its own: removes those and its lane's.

@@ -6,15 +6,12 @@ use host_wasm::component::bindings::exports::scenario::host::scenarios::Verdict 
 use host_wasm::guest::with_last_words;
 use host_wasm::sandbox::ConcurrencyExceeded;
 
-/// The most findings of one attempt.
 const MAX_FINDINGS: usize = 200;
 
 /// What was observed besides the result of the call.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Observations {
-    /// The first limit that was exceeded.
     pub(super) breach: Option<Fault>,
-    /// The first fault of a session.
     pub(super) session: Option<Fault>,
     /// Processes or files that the host could not end or remove.
     pub(super) left: Option<Fault>,
@@ -60,7 +57,7 @@ fn refused(outcome: &Outcome, observations: &Observations) -> Option<Fault> {
     };
     if !observations.denials.is_empty() {
         let list = observations.denials.join("; ");
-        let what = format!("the component used APIs that it is not granted: {list}\n{after}");
+        let what = format!("the component tried to use APIs that are not granted: {list}\n{after}");
         return Some(Fault::new(FaultClass::Denied, what));
     }
     let crowd = observations.crowd?;
@@ -79,13 +76,13 @@ pub(super) fn outcome_of(verdict: GuestVerdict, scenario: &Scenario, stderr: &st
         GuestVerdict::Fail(findings) => {
             for finding in &findings {
                 if let Err(error) = check_name(&finding.code) {
-                    return protocol(format!("a finding has a bad code: {error}"));
+                    return protocol(format!("a finding has an invalid code: {error}"));
                 }
                 let declared =
                     scenario.clauses.is_empty() || scenario.clauses.iter().any(|clause| clause.code == finding.code);
                 if !declared {
                     let code = &finding.code;
-                    return protocol(format!("the finding `{code}` is not one of the clauses that the scenario lists"));
+                    return protocol(format!("the finding `{code}` is not one of the scenario's clauses"));
                 }
             }
             let more = findings.len().saturating_sub(MAX_FINDINGS);
@@ -103,7 +100,6 @@ pub(super) fn outcome_of(verdict: GuestVerdict, scenario: &Scenario, stderr: &st
     }
 }
 
-/// The outcome for a bug of the host.
 pub(super) fn internal_outcome(what: &str) -> Outcome {
     Outcome::Fault(Fault::new(FaultClass::Internal, format!("{what}; this is a bug in host")))
 }

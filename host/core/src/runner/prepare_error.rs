@@ -44,7 +44,7 @@ pub enum PrepareError {
         source: RecordedFixtureError,
     },
     /// The fixtures cannot be saved.
-    #[error("cannot copy the fixtures to {}", folder.display())]
+    #[error("cannot save the fixtures in {}", folder.display())]
     KeepFixtures {
         /// The folder for them.
         folder: PathBuf,

@@ -49,7 +49,6 @@ impl Progress {
         }
     }
 
-    /// Records a tool call of the agent.
     pub(super) fn called(&mut self, name: &str, input: &Value) {
         let input = input.to_string();
         let hash = self.hasher.hash_one((name, &input));
@@ -80,7 +79,6 @@ impl Progress {
         self.last = (self.last + time).min(Instant::now());
     }
 
-    /// When the budget runs out.
     pub(super) fn ends(&self) -> Instant {
         self.last + self.budget
     }
@@ -94,11 +92,11 @@ impl Progress {
         let budget = humantime::format_duration(self.budget);
         let most = match &self.most {
             Some((call, count)) => format!("its most frequent tool call, {count} times, is `{call}`"),
-            None => "it called no tool".into(),
+            None => "it did not call any tool".into(),
         };
         let what = format!(
-            "the agent made no progress for {budget}: no new tool call and no changed file; {most}; its limit is \
-             `no-progress-timeout`"
+            "the agent made no progress for {budget}: neither a new tool call nor a changed file; {most}; its limit \
+             is `no-progress-timeout`"
         );
         Some(Fault::new(FaultClass::Idle, what))
     }

@@ -80,7 +80,6 @@ enum Stage {
     Turn,
     /// The turn is over, and the agent waits for the component.
     Rest,
-    /// The session is over.
     Over,
 }
 
@@ -98,7 +97,6 @@ impl Transcript {
         transcript
     }
 
-    /// Records the result of `next-event`.
     pub(super) fn next_event(&mut self, answer: &Result<Option<SessionEvent>, Fault>) {
         match (self.stage, answer) {
             (Stage::Turn, Ok(Some(event))) => self.put(&ReplayStep::Event(event.clone())),
@@ -113,7 +111,6 @@ impl Transcript {
         }
     }
 
-    /// Records the result of `send`.
     pub(super) fn sent(&mut self, message: &str, answer: &Result<(), Fault>) {
         match answer {
             Ok(()) if self.stage == Stage::Rest => {
@@ -126,7 +123,6 @@ impl Transcript {
         }
     }
 
-    /// Records the result of `conclude`.
     pub(super) fn concluded(&mut self, answer: &Result<Conclusion, Fault>) {
         match answer {
             Ok(conclusion) if self.stage != Stage::Over => {
@@ -139,7 +135,6 @@ impl Transcript {
         }
     }
 
-    /// Records that `call` failed.
     pub(super) fn broke(&mut self, call: &str, fault: &Fault) {
         if self.stage != Stage::Over {
             self.put(&ReplayStep::Fault { call: call.to_owned(), fault: fault.clone() });
@@ -198,7 +193,6 @@ impl Transcript {
     }
 }
 
-/// An error with its cause.
 fn describe(error: &ImageError) -> String {
     match error {
         ImageError::Unfit(reason) => reason.clone(),

@@ -32,7 +32,6 @@ use host_agents::{Lane, Observer, ReadProgress, Remarks, Session, SessionLimits,
 use host_model::{Conclusion, Fault, FaultClass, Limits, Report, SessionEvent, Usage};
 use host_wasm::{guest::GuestSessions, sandbox::AttemptDirs};
 
-/// The most sessions of one attempt.
 const MAX_SESSIONS: usize = 16;
 /// Events of a session that may wait for the dispatcher; when there are more, the agent waits.
 const MAX_WAITING_EVENTS: usize = 32;
@@ -60,7 +59,6 @@ pub(super) struct Sessions {
     timings: Arc<Timings>,
 }
 
-/// Whether there is anything in a folder.
 fn holds_something(folder: &Path) -> bool {
     fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some())
 }
@@ -123,7 +121,6 @@ impl Sessions {
         None
     }
 
-    /// Whether any session was started.
     pub(super) fn used(&self) -> bool {
         self.used.load(Ordering::Relaxed)
     }
@@ -143,7 +140,7 @@ impl Sessions {
         let lane = self.lane.clone().ok_or_else(|| launch("the lane has no agent".into()))?;
         let place = self.list.lock().await.len();
         if place >= MAX_SESSIONS {
-            let what = format!("the attempt started more than {MAX_SESSIONS} sessions");
+            let what = format!("the attempt exceeds {MAX_SESSIONS} sessions");
             return Err(Fault::new(FaultClass::Limit, what));
         }
         let made = self.dirs.create_agent_dirs();

@@ -38,7 +38,6 @@ pub(super) fn fitted_record(mut record: AttemptRecord) -> AttemptRecord {
     record
 }
 
-/// The same for a report.
 pub(super) fn fitted_report(mut report: Report) -> Report {
     match &mut report {
         Report::Step { name: text }

@@ -68,12 +68,10 @@ impl Timings {
         self.note_session(number, |session, now| _ = session.first_event_ms.get_or_insert(now));
     }
 
-    /// Session `number` was concluded.
     pub(super) fn session_concluded(&self, number: usize) {
         self.note_session(number, |session, now| _ = session.concluded_ms.get_or_insert(now));
     }
 
-    /// The component's call is over.
     pub(super) fn called(&self) {
         self.note(|known, now| known.call_ms = Some(now.saturating_sub(known.set_up_ms.unwrap_or(0))));
     }

@@ -51,7 +51,7 @@ fn judged_one(earlier: &[Outcome], last: Outcome) -> (Outcome, Option<String>) {
     match (&last, failed) {
         (Outcome::Fault(_), Some(failed)) => {
             let number = earlier.len() + 1;
-            (failed.clone(), Some(format!("attempt {number} has no verdict: {}", in_a_line(&last))))
+            (failed.clone(), Some(format!("attempt {number} has no result: {}", in_a_line(&last))))
         }
         _ => (last, None),
     }
@@ -68,7 +68,6 @@ pub(super) fn is_retried(trial: &PlannedTrial, attempt: u32, outcome: &Outcome) 
     !known && trial.retry.allows(attempt, outcome)
 }
 
-/// How an attempt ended, in a line.
 pub(super) fn in_a_line(outcome: &Outcome) -> String {
     let (word, detail) = match outcome {
         Outcome::Pass => return "pass".into(),
@@ -88,13 +87,11 @@ pub(super) fn in_a_line(outcome: &Outcome) -> String {
     format!("{word} ({})", shortened(line, REASON))
 }
 
-/// Whether every finding was expected.
 fn covers(expected: &[ExpectedFailure], findings: &[Finding]) -> bool {
     let is_expected = |finding: &Finding| expected.iter().any(|it| it.findings.contains(&finding.code));
     !expected.is_empty() && findings.iter().all(is_expected)
 }
 
-/// Whether a fault of `class` was expected.
 fn expects(expected: &[ExpectedFailure], class: FaultClass) -> bool {
     class.is_deterministic() && expected.iter().any(|it| it.classes.contains(&class))
 }
@@ -224,7 +221,10 @@ mod tests {
     fn what_expired_fails_and_says_so() {
         let late = trial(Vec::new(), vec![expecting(&["a"])]);
         let Verdict::Fail { note, .. } = judged(&late, fail(&["a"])) else { panic!() };
-        assert_eq!(note.unwrap(), "it was expected until 2026-12-31 (ada: the hook is not there yet), which is over");
+        assert_eq!(
+            note.unwrap(),
+            "it was expected until 2026-12-31 (ada: the hook is not there yet), which has passed"
+        );
         assert_eq!(judged(&late, fail(&["b"])), Outcome::into(fail(&["b"])), "a failure that it never covered");
         assert_eq!(judged(&late, Outcome::Pass), Verdict::Pass);
     }

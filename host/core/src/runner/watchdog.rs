@@ -62,7 +62,6 @@ impl Watchdog {
         })
     }
 
-    /// The reading of the agent's output.
     pub(super) fn intake(&self) -> Arc<ReadProgress> {
         Arc::clone(&self.intake)
     }
@@ -72,12 +71,10 @@ impl Watchdog {
         self.lock().backing_off.as_ref().map(|(_, reason, _)| reason.clone())
     }
 
-    /// Whether the limit `no-progress-timeout` is set.
     pub(super) fn wants_progress(&self) -> bool {
         self.lock().progress.is_some()
     }
 
-    /// Changes the progress if it is watched.
     pub(super) fn progress(&self, change: impl FnOnce(&mut Progress)) {
         if let Some(progress) = &mut self.lock().progress {
             change(progress);
@@ -85,7 +82,6 @@ impl Watchdog {
         self.changed.notify_one();
     }
 
-    /// Records an event of the agent.
     pub(super) fn record_event(&self, event: &SessionEventKind) {
         let mut activity = self.lock();
         let now = Instant::now();

@@ -31,17 +31,14 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
     if error.is::<GcHeapOutOfMemory<()>>() || error.downcast_ref() == Some(&Trap::AllocationTooLarge) {
         return Fault::new(
             FaultClass::Limit,
-            "the component's garbage-collected objects exceed its memory; the limits are `max-memory` and 4 GiB",
+            "the component's garbage-collected objects exceed their space; its limit is `max-memory`, and 4 GiB",
         );
     }
     if text.contains("resource limit exceeded") {
         return Fault::new(FaultClass::Limit, too_many(&text, limits));
     }
     if text.contains("fuel allocated for hostcalls") {
-        return Fault::new(
-            FaultClass::Limit,
-            "the component passed the host more data in one call than the host accepts",
-        );
+        return Fault::new(FaultClass::Limit, "the component passes more data to the host in one call than is allowed");
     }
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
         let what = format!("the component exited with status {code} instead of returning a verdict");
@@ -49,11 +46,11 @@ pub(super) fn fault_of(error: &wasmtime::Error, last_words: &str, limits: &Limit
     }
     let what = match error.downcast_ref::<Trap>() {
         _ if has_raised(error) => {
-            "the component raised a signal (`proc_raise` of WASI 0.1), which this host does not support; end the \
-             program with `proc_exit` instead"
+            "the component raised a signal (`proc_raise` of WASI 0.1), and this host has no signals; end the program \
+             with `proc_exit` instead"
                 .to_owned()
         }
-        None if error.is::<ThrownException>() => "the component threw an exception and did not catch it".to_owned(),
+        None if error.is::<ThrownException>() => "the component threw an exception that it does not catch".to_owned(),
         Some(Trap::StackOverflow) => "the component's recursion is too deep: stack overflow".to_owned(),
         Some(trap) => format!("the component trapped: {trap}"),
         None => format!("the component trapped: {text}"),

@@ -3,8 +3,7 @@
 
 mod command;
 mod execution;
-mod policy;
-mod regrade;
+mod outcomes;
 mod run;
 mod suite;
 
@@ -13,32 +12,30 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(in crate::cli) use self::{
-    command::{CheckArgs, InspectArgs, ListArgs, ProveArgs},
+    command::{CheckArgs, InspectArgs, ListArgs, ProveArgs, RegradeArgs},
     execution::Color,
-    regrade::RegradeArgs,
     run::RunArgs,
 };
 use host_agents::{ScriptedAgentOptions as ScriptedAgent, SupervisorOptions as Supervised};
 use host_core::app::Helper;
 use host_wasm::component::{ADAPT_MODE, COMPILE_MODE};
 
-/// Run live end-to-end scenarios as sandboxed WebAssembly components
+/// Run end-to-end scenarios for coding agents as sandboxed WebAssembly components
 ///
-/// The canary runs first, then all other scenarios in parallel, each with a root and a config dir of its own. A scenario
-/// can reach only what it is granted.
+/// Canaries run first, then all other trials in parallel. Each attempt has its own root and config dir, and can use
+/// only what you grant it.
 #[derive(Debug, Parser)]
-#[command(name = "scenario-host", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "host", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub(in crate::cli) struct Cli {
     #[command(subcommand)]
     pub(in crate::cli) command: Command,
 }
 
-const EXIT_CODES: &str = "\
-Exit codes:
-    0  success
-    2  wrong usage
-    4  nothing to run
-   96  set-up error: a bad suite, plugin or grant, or a report that could not be written
+const EXIT_CODES: &str = "Exit codes:
+  0    success
+  2    invalid command line
+  4    nothing to run
+  96   invalid suite, plugin or grant, or a report that could not be written
   100  a scenario failed
   105  a canary failed
   110  only infrastructure faults
@@ -46,28 +43,28 @@ Exit codes:
 
 #[derive(Debug, Subcommand)]
 pub(in crate::cli) enum Command {
-    /// Run scenarios: the canary first, then the rest in parallel
+    /// Run scenarios
     Run(RunArgs),
-    /// List scenarios with their lanes, canaries, limits and grants
+    /// List lanes, and their scenarios with canaries, limits and grants
     List(ListArgs),
-    /// Show a plugin's kind, what it could reach, and the grants that it needs
+    /// Show a plugin's kind, imports and required grants, and the smallest policy for it
     Inspect(InspectArgs),
-    /// Test graders: run each scenario with its right and wrong scripted agents
+    /// Run each scenario with all its scripted agents, and show what each clause catches
     Prove(ProveArgs),
-    /// Grade a recorded run again, without agents, and compare the verdicts
+    /// Grade a recorded run again without any agent, and compare the verdicts
     Regrade(RegradeArgs),
-    /// Create a scenario that builds and runs, in a language of your choice
+    /// Create a folder with a complete scenario in a language of your choice
     New(NewArgs),
-    /// Turn a core module into a component: a WASI 0.1 command or a plugin
+    /// Turn a core WebAssembly module into a component
     Componentize(ComponentizeArgs),
-    /// Validate suite, scenarios, plugins and lanes without running them
+    /// Validate the suite, scenarios, plugins and lanes without running them
     Check(CheckArgs),
-    /// Print the JSON Schema of the events in `events.jsonl` and of `--reporter jsonl`
+    /// Print the JSON Schema of the event stream (`events.jsonl` and `--reporter jsonl`)
     Schema,
     /// Play a script as a scripted agent (started by `host run`)
     #[command(hide = true)]
     Agent(ScriptedAgentOptions),
-    /// Run an agent until it and all its descendants are gone (started by `host run`)
+    /// Run an agent until it and all its descendants have exited (started by `host run`)
     #[command(hide = true)]
     Supervise(SupervisorOptions),
     /// Turn a core module on stdin into a component on stdout (started by every command that loads plugins)
@@ -84,11 +81,11 @@ pub(in crate::cli) struct NewArgs {
     #[arg(value_name = "NAME")]
     pub(in crate::cli) name: String,
 
-    /// Choose the language
+    /// Set the language of the plugin
     #[arg(long, value_enum, value_name = "LANG")]
     pub(in crate::cli) lang: Language,
 
-    /// Write to this folder, which must be empty or not exist [default: NAME]
+    /// Create this folder, which must not exist or must be empty [default: NAME]
     #[arg(long, value_name = "FOLDER")]
     pub(in crate::cli) dir: Option<PathBuf>,
 }
@@ -117,35 +114,35 @@ pub(in crate::cli) struct ComponentizeArgs {
     #[arg(short, long, value_name = "OUT")]
     pub(in crate::cli) output: PathBuf,
 
-    /// Read the module's world from this WIT file or folder [default: the world that the module embeds or exports]
+    /// Read the module's world from this WIT file or folder [default: the world embedded in the module]
     ///
-    /// If the WIT has several worlds, the one named `plugin` is used.
+    /// The world must be named `plugin`, or be the only one. Without an embedded world, the module's exports decide.
     #[arg(long, value_name = "WIT")]
     pub(in crate::cli) world: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ScriptedAgentOptions {
-    /// The script
+    /// Play this script
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) script: PathBuf,
 
-    /// Which turn of the conversation to play, from 1
+    /// Play this turn of the conversation, from 1
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(in crate::cli) turn: u32,
 
-    /// The session's name
+    /// Name the session
     #[arg(long)]
     pub(in crate::cli) session: Option<String>,
 
-    /// The message that begins the turn
+    /// Begin the turn with this message
     #[arg(long, default_value = "", allow_hyphen_values = true)]
     pub(in crate::cli) prompt: String,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct SupervisorOptions {
-    /// The agent and its arguments
+    /// Run this agent with its arguments
     #[arg(last = true, required = true)]
     pub(in crate::cli) command: Vec<OsString>,
 }
@@ -153,29 +150,29 @@ pub(in crate::cli) struct SupervisorOptions {
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(in crate::cli) struct AdaptArgs {
-    /// The module is a command of WASI 0.1
+    /// Adapt a command of WASI 0.1
     #[arg(long)]
     pub(in crate::cli) command: bool,
 
-    /// The module has its world embedded
+    /// Adapt a module with an embedded world
     #[arg(long)]
     world: bool,
 }
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CompileModeArgs {
-    /// Bytes of memory that this may take
+    /// Limit the memory, in bytes
     #[arg(long)]
     pub(in crate::cli) max_memory: u64,
 
-    /// The code is for an engine with little address space
+    /// Compile for an engine with little address space
     #[arg(long)]
     pub(in crate::cli) small: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum Format {
-    /// For people
+    /// Readable text
     Human,
     /// One JSON document
     Json,
@@ -189,7 +186,7 @@ impl ScriptedAgentOptions {
 }
 
 impl SupervisorOptions {
-    /// `None` without a program, which clap refuses.
+    /// `None` without a program, which clap does not accept.
     pub(in crate::cli) fn helper(self) -> Option<Helper> {
         let mut command = self.command.into_iter();
         Some(Helper::Supervise(Supervised { program: command.next()?, args: command.collect() }))

@@ -2,7 +2,7 @@ use clap::{Args, ValueEnum};
 
 use super::{
     execution::{ExecutionArgs, reporter_kind},
-    policy::PolicyArgs,
+    outcomes::OutcomeArgs,
     suite::SuiteArgs,
 };
 use host_core::app::{NothingToRun, RunSettings};
@@ -18,27 +18,37 @@ pub(in crate::cli) struct RunArgs {
     pub(in crate::cli) execution: ExecutionArgs,
 
     #[command(flatten)]
-    pub(in crate::cli) policy: PolicyArgs,
+    outcomes: OutcomeArgs,
 
-    /// Print every setting with its source, as TOML, and run nothing
+    /// Print every setting with its source as TOML, and run nothing
     #[arg(long)]
     pub(in crate::cli) show_config: bool,
 
-    /// Play this scripted agent instead of the lane's, in scenarios that have one of this name
-    #[arg(long = "agent", value_name = "NAME")]
-    pub(in crate::cli) agents: Vec<String>,
+    /// Replace the lane's agent with this scripted agent; may be repeated
+    ///
+    /// Applies to each scenario that has a scripted agent of this name.
+    #[arg(long = "agent", value_name = "NAME", help_heading = "Run options")]
+    agents: Vec<String>,
 
-    /// Start all trials without waiting for canaries
-    #[arg(long)]
+    /// Start all trials immediately, without waiting for canaries
+    #[arg(long, help_heading = "Run options")]
     pub(in crate::cli) no_canary: bool,
 
-    /// Choose what happens if there is nothing to run
-    #[arg(long, value_enum, default_value_t = NoTests::Fail, value_name = "ACTION")]
+    /// Control the result when there is nothing to run
+    #[arg(long, value_enum, default_value_t = NoTests::Fail, value_name = "ACTION", help_heading = "Run options")]
     no_tests: NoTests,
 
-    /// Choose how to report; repeat it for more [default: the suite's `reporters`, or human]
-    #[arg(long = "reporter", help_heading = "Output", value_parser = reporter_kind(), value_name = "KIND", value_delimiter = ',')]
-    pub(in crate::cli) reporters: Vec<ReporterKind>,
+    /// Report in this format; may be repeated [default: human]
+    ///
+    /// Overrides `reporters` of the suite.
+    #[arg(
+        long = "reporter",
+        value_parser = reporter_kind(),
+        value_name = "KIND",
+        value_delimiter = ',',
+        help_heading = "Reporter options",
+    )]
+    reporters: Vec<ReporterKind>,
 }
 
 impl RunArgs {
@@ -56,27 +66,25 @@ impl RunArgs {
         }
     }
 
-    /// These in place of the values of files.
     pub(in crate::cli) fn overrides(&self) -> Overrides {
         let sources = &self.suite.load.sources;
-        let reporters = Some(self.reporters.clone()).filter(|reporters| !reporters.is_empty());
         let mut overrides = Overrides {
-            jobs: sources.sourced("jobs", self.execution.jobs),
+            jobs: sources.sourced("jobs", self.execution.directory.jobs),
             agents: self.agents.clone(),
-            reporters: sources.sourced("reporters", reporters),
+            reporters: sources.list("reporters", &self.reporters),
             ..self.suite.overrides()
         };
-        self.policy.add_to(&mut overrides, sources);
+        self.outcomes.add_to(&mut overrides, sources);
         overrides
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::cli) enum NoTests {
-    /// Exit with 4
+    /// Exit with code 4
     Fail,
-    /// Print a warning and exit with 0
+    /// Print a warning and exit with code 0
     Warn,
-    /// Exit with 0
+    /// Exit with code 0
     Pass,
 }

@@ -2,14 +2,12 @@
 
 use super::Language;
 
-/// Files of one folder.
 pub(super) struct Set {
     /// The folder below `plugins/`.
     #[cfg_attr(not(test), expect(dead_code, reason = "a test holds the lists to the folders"))]
     pub(super) folder: &'static str,
     /// What stands before their paths in what is written.
     pub(super) place: &'static str,
-    /// Path and text.
     pub(super) files: &'static [(&'static str, &'static str)],
 }
 

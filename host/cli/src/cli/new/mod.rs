@@ -23,12 +23,11 @@ const PLACEHOLDER: &str = "scenario-name";
 /// What version control keeps in a folder that has nothing else yet.
 const VERSION_CONTROL: [&str; 7] = [".git", ".gitattributes", ".gitmodules", ".hg", ".jj", ".pijul", ".svn"];
 
-/// `host new`.
 pub(super) fn new(args: &NewArgs) -> Result<ExitCode, Error> {
     check_name(&args.name).map_err(|error| Error::setup(error.to_string()))?;
     if let Some(file) = taken(&args.name, args.lang) {
         let what = format!(
-            "`{}` cannot be the scenario's name here: the file `{file}` needs it; choose another one",
+            "cannot create a scenario named `{}`: the file `{file}` needs this name\nhelp: choose another name",
             args.name
         );
         return Err(Error::setup(what));
@@ -36,11 +35,11 @@ pub(super) fn new(args: &NewArgs) -> Result<ExitCode, Error> {
     let folder = args.dir.clone().unwrap_or_else(|| PathBuf::from(&args.name));
     let problem = |error: io::Error| match error.kind() {
         io::ErrorKind::DirectoryNotEmpty => Error::setup(format!(
-            "`{}` is not empty; nothing was written; choose another folder with `--dir`",
+            "cannot create `{}`: the folder is not empty\nhelp: choose another folder with `--dir`",
             shown(&folder)
         )),
         io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => Error::setup(format!(
-            "`{}` is a file, or is inside one; nothing was written; choose another folder with `--dir`",
+            "cannot create `{}`: it is a file, or a path inside a file\nhelp: choose another folder with `--dir`",
             shown(&folder)
         )),
         _ => Error::setup(format!("cannot write `{}`: {error}", shown(&folder))),
@@ -48,7 +47,7 @@ pub(super) fn new(args: &NewArgs) -> Result<ExitCode, Error> {
     write(&folder, &args.name, args.lang).map_err(problem)?;
     let program = called_as(env::args_os().next().as_deref());
     terminal::output(&format!(
-        "{}: the scenario `{}`\n\nIts README says how it is built. In short:\n\n{}{}  {program} run\n  {program} prove\n",
+        "{}: the scenario `{}`\n\nIts README explains the build. In short:\n\n{}{}  {program} run\n  {program} prove\n",
         shown(&folder),
         args.name,
         change_to(&folder),

@@ -19,7 +19,7 @@ fn uses_are_written_down_and_the_policy_that_is_proposed_is_enough() {
     let run = one.run(&["--audit"]);
     run.exits(0);
     let policy = one.suite.last_run().unwrap().join("policy.toml");
-    assert!(run.stderr.contains("audit: the smallest policy for this run is proposed in"), "{}", run.stderr);
+    assert!(run.stderr.contains("audit: proposed policy written to"), "{}", run.stderr);
     let audit = fs::read_to_string(one.attempt().join("audit.jsonl")).unwrap();
     let lines: Vec<serde_json::Value> = audit.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(lines.len(), 2, "{audit}");

@@ -70,13 +70,13 @@ fn a_policy_within_the_repository_is_warned_of() {
     one.suite.file("policy.toml", format!("[grants]\nhttp = [{:?}]", server.origin()));
     let run = one.run(&["--policy", "policy.toml"]);
     run.exits(0);
-    assert!(run.stderr.contains("warning: the policy policy.toml lies in the repository"), "{}", run.stderr);
+    assert!(run.stderr.contains("warning: the policy policy.toml is in the repository"), "{}", run.stderr);
     // Nor is a link of the repository's any better.
     let elsewhere = policy(&one.suite, &format!("[grants]\nhttp = [{:?}]", server.origin()));
     std::os::unix::fs::symlink(elsewhere, one.suite.path("link.toml")).unwrap();
     let run = one.run(&["--policy", "link.toml"]);
     run.exits(0);
-    assert!(run.stderr.contains("warning: the policy link.toml lies in the repository"), "{}", run.stderr);
+    assert!(run.stderr.contains("warning: the policy link.toml is in the repository"), "{}", run.stderr);
 }
 
 #[test]

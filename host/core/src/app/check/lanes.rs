@@ -10,7 +10,7 @@ use std::{
 use tokio::sync::mpsc;
 
 use crate::app::{
-    error::{Message, chain},
+    error::chain,
     lanes::{live_lane, skip_reason},
     stop::Stop,
 };
@@ -70,7 +70,7 @@ pub(super) async fn check(lane: &LaneSettings, live: Option<Live>) -> LaneReport
         report.check_program(lane, settings).await;
         report.check_credentials(settings);
         if let Some(seed) = settings.config_seed.as_deref().filter(|seed| !seed.is_dir()) {
-            report.errors.push(format!("the lane's `config` folder {} does not exist", seen_from_here(seed)));
+            report.errors.push(format!("the folder {} (`config` of the lane) does not exist", seen_from_here(seed)));
         }
         if let Some(live) = live
             && report.skipped.is_none()
@@ -100,13 +100,14 @@ impl LaneReport {
             && !ports.contains(&port)
         {
             self.warnings.push(format!(
-                "`allow-connect` lacks {port}, the port of `base-url`: its agents reach it only through a proxy"
+                "`allow-connect` does not include {port}, the port of `base-url`: agents can connect to it only \
+                 through a proxy"
             ));
         }
         for (key, paths) in [("allow-read", &confinement.readable), ("allow-write", &confinement.writable)] {
             for path in paths.iter().filter(|path| !path.exists()) {
                 self.errors.push(format!(
-                    "`{key}` lists {}, which does not exist; create it, or remove it from the list",
+                    "{} (`{key}`) does not exist\nhelp: create it, or remove it from `{key}`",
                     seen_from_here(path)
                 ));
             }
@@ -147,8 +148,8 @@ impl LaneReport {
         }
         for name in settings.env.keys().filter(|name| looks_secret(name)) {
             self.warnings.push(format!(
-                "`env` sets `{name}`, which looks like a secret, but values in `env` are shown and recorded; if it is \
-                 one, set the variable in the host's environment and name it in `credentials`"
+                "`env` sets `{name}`, which looks like a secret, but its value is not redacted\n\
+                 help: if it is a secret, set the variable in the host's environment and name it in `credentials`"
             ));
         }
         self.skipped = skip_reason(settings);
@@ -199,9 +200,9 @@ async fn turn(
     Live { stop, output }: Live,
 ) -> Result<String, String> {
     let live = live_lane(&lane.name, &lane.kind, &lane.confinement)
-        .map_err(|error| error.messages().iter().map(Message::text).collect::<Vec<_>>().join("; "))?;
+        .map_err(|error| error.messages.into_iter().map(|message| message.text).collect::<Vec<_>>().join("; "))?;
     let workspace = Workspace::for_check(&std::env::temp_dir(), &output)
-        .map_err(|error| format!("cannot create a folder for temporary files: {}", chain(&error)))?;
+        .map_err(|error| format!("cannot create a temporary folder: {}", chain(&error)))?;
     let made = |name: &str| {
         let path = workspace.folder().join(name);
         fs::create_dir(&path).map(|()| path).map_err(|error| format!("cannot create {name}: {error}"))
@@ -225,7 +226,7 @@ async fn turn(
         () = stop.requested() => Err("it was interrupted".to_owned()),
         concluded = host_clock::timeout(TURN_TIMEOUT, session.conclude()) => match concluded {
             Ok(concluded) => concluded.map_err(|fault| fault.to_string()),
-            Err(_) => Err(format!("it did not finish within {} s", TURN_TIMEOUT.as_secs())),
+            Err(_) => Err(format!("it did not end within {} s", TURN_TIMEOUT.as_secs())),
         },
     };
     let ended = session.end(Duration::ZERO).await;

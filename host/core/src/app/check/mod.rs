@@ -102,7 +102,7 @@ struct Checker<'a> {
 impl Checker<'_> {
     /// The value, or `None` after its errors are added to the report.
     fn take<T>(&mut self, checked: Result<T, Error>) -> Option<T> {
-        checked.map_err(|error| self.report.errors.extend(error.into_messages())).ok()
+        checked.map_err(|error| self.report.errors.extend(error.messages)).ok()
     }
 
     fn warn(&mut self, text: String) {
@@ -159,7 +159,7 @@ impl Checker<'_> {
     async fn check_lanes(&mut self, settings: &Settings) {
         // Whatever a program leaves behind is ended with its session.
         if let Err(error) = host_agents::become_subreaper() {
-            self.warn(format!("cannot stop processes that agents leave running: {error}"));
+            self.warn(format!("cannot end processes that agents leave behind: {error}"));
         }
         // In parallel: each may wait for its provider.
         let mut checks = JoinSet::new();
@@ -188,8 +188,7 @@ impl Checker<'_> {
                 if expected.known.has_expired(today()) {
                     let (owner, until) = (&expected.known.owner, expected.known.until);
                     let message = format!(
-                        "the expected failure expired on {until}, so the scenario fails again; ask \
-                                           {owner}"
+                        "expected until {until}, which has passed, so it counts as a failure again; ask {owner}"
                     );
                     self.report.warnings.push(Message::of(&expected.until.error(message)));
                 }
@@ -253,7 +252,7 @@ impl Checker<'_> {
                 0 => format!("no plugin of the suite contains the canary `{name}`; the lanes start without a canary"),
                 1 => continue,
                 _ => format!(
-                    "{meant} plugins contain the canary `{name}`, and a lane starts when one of them passes; name one \
+                    "{meant} plugins contain the canary `{name}`, and a lane opens when one of them passes; name one \
                      as `PLUGIN::{name}`, or set `plugin` in the folder `{name}`"
                 ),
             };
@@ -283,8 +282,8 @@ impl Checker<'_> {
             if count > 1 && !folder.grants.grants.items().is_empty() {
                 let folder = seen_from_here(&folder.folder);
                 self.warn(format!(
-                    "the grants in {folder} apply to each of the {count} plugins that have a scenario `{name}`; set \
-                     `plugin` to choose one"
+                    "{folder} grants something to each of the {count} plugins that have a scenario `{name}`; set \
+                     `plugin` to the one that it is for"
                 ));
             }
         }

@@ -22,12 +22,13 @@ pub(super) fn find_run(named: Option<&OsStr>, output: &Path) -> Result<PathBuf, 
             let output = shown(output);
             Error::setup(match newest {
                 Some(newest) => format!(
-                    "there is no latest run in {output}: the last `host run` did not start; name an earlier one \
-                     (`host regrade {}`)",
+                    "{output} has no latest run: the last `host run` did not begin\n\
+                     help: name an earlier run (`host regrade {}`)",
                     one_line(&newest)
                 ),
                 None => format!(
-                    "there is no run in {output}: run `host run` first, or name a run directory (`host regrade DIR`)"
+                    "{output} does not contain a run\n\
+                     help: run `host run` first, or name a run directory (`host regrade DIR`)"
                 ),
             })
         });
@@ -35,7 +36,7 @@ pub(super) fn find_run(named: Option<&OsStr>, output: &Path) -> Result<PathBuf, 
     let path = Path::new(named);
     if path.extension().is_some_and(|extension| extension == "wasm") || path.is_file() {
         return Err(Error::setup(format!(
-            "`{name}` is not a run directory: name the run before the plugins (`host regrade latest {name}`)"
+            "`{name}` is not a run directory\nhelp: name the run before the plugins (`host regrade latest {name}`)"
         )));
     }
     let runs = output.join("runs");
@@ -49,7 +50,7 @@ pub(super) fn find_run(named: Option<&OsStr>, output: &Path) -> Result<PathBuf, 
         );
         let near = nearest(&named.to_string_lossy(), known.iter().map(String::as_str));
         let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        Error::setup(format!("there is no run `{name}` in {}, and no folder of that name{near}", shown(&runs)))
+        Error::setup(format!("cannot find the run `{name}` in {}, nor a folder of that name{near}", shown(&runs)))
     })
 }
 
@@ -70,7 +71,7 @@ pub(super) fn recorded_plugins(run: &RecordedRun, cwd: &Path, base: &Path) -> Re
         return Ok(names);
     }
     Err(Error::setup(format!(
-        "cannot find {} of the run's plugins from here; name the plugins to grade with (`host regrade {} PLUGIN...`)",
+        "cannot find the run's plugins {}\nhelp: name the plugins to grade with (`host regrade {} PLUGIN...`)",
         few(&gone),
         run.id
     )))

@@ -53,7 +53,7 @@ pub(super) enum RunError {
         #[source]
         source: io::Error,
     },
-    #[error("{} is not an event log: its first line is not a `run-started` event", path.display())]
+    #[error("{} is not an event log: its first line is not `run-started`", path.display())]
     NoLog { path: PathBuf },
     #[error("{} is empty: the run was killed before it started", path.display())]
     Empty { path: PathBuf },
@@ -69,11 +69,11 @@ pub(super) enum RunError {
         source: ReadError,
     },
     #[error(
-        "{} has no recorded sessions to grade: an older `host` wrote it, or it is incomplete; run the scenarios again \
-         with `host run`", folder.display()
+        "{} has no recording that could be graded again: it was written by an older `host`, or is incomplete\n\
+         help: run it again with `host run`", folder.display()
     )]
     NothingKept { folder: PathBuf },
-    #[error("{} is behind a symbolic link; a run directory has none", path.display())]
+    #[error("{} is reached through a link, which a run directory must not contain", path.display())]
     Link { path: PathBuf },
     #[error("cannot use {}: {reason}", path.display())]
     Fixtures { path: PathBuf, reason: String },

@@ -68,7 +68,7 @@ impl Work {
         let outcome = match &trial.verdict {
             None => return never("the run ended before this trial"),
             Some(Verdict::Blocked { .. }) => return never("it never started"),
-            Some(Verdict::Cancelled { .. }) => return never("its session was not recorded to the end"),
+            Some(Verdict::Cancelled { .. }) => return never("it was cancelled"),
             Some(Verdict::Pass | Verdict::Flaky { .. } | Verdict::Xpass { .. }) => Outcome::Pass,
             Some(Verdict::Xfail { fault: Some(fault), .. }) => Outcome::Fault(fault.clone()),
             Some(Verdict::Fail { findings, .. } | Verdict::Xfail { findings, .. }) => {
@@ -123,7 +123,7 @@ fn scenario_of<'a>(trial: &RanTrial, suite: &'a Suite) -> Result<&'a Scenario, N
     let named: Vec<&Scenario> = suite.scenarios.iter().filter(|scenario| scenario.name == trial.info.name).collect();
     let label = |scenario: &Scenario| suite.plugins.get(scenario.plugin.0).map(|plugin| plugin.file.label.as_str());
     match named[..] {
-        [] => Err(NotGraded::Gone(format!("no plugin contains the scenario `{}` now", trial.info.name))),
+        [] => Err(NotGraded::Gone(format!("no plugin contains the scenario `{}` any longer", trial.info.name))),
         [scenario] => Ok(scenario),
         _ => named.into_iter().find(|scenario| label(scenario) == Some(trial.info.plugin.as_str())).ok_or_else(|| {
             NotGraded::Gone(format!("several plugins contain the scenario `{}`; name one of them", trial.info.name))

@@ -13,7 +13,7 @@ use super::{ArtifactStore, AttemptExecutor};
 use host_fs::remove_tree;
 use host_model::{Fault, FaultClass, Redactor};
 use host_wasm::sandbox::{AttemptDirs, Workspace};
-use host_wasm::unwind::catch_panic_now;
+use host_wasm::unwind::{catch_panic_now, panicked};
 
 /// The delays before a step is retried when the machine is short of something: attempts that end release what they
 /// hold.
@@ -99,7 +99,7 @@ impl Drop for Cleanup<'_> {
 
 fn release(workspace: &Workspace, dirs: &AttemptDirs, unwatched: bool) -> Result<Option<PathBuf>, Fault> {
     workspace.release(dirs, unwatched).map_err(|error| {
-        Fault::of_host(format_args!("cannot remove {}; remove it yourself", dirs.base.display()), &error)
+        Fault::of_host(format_args!("cannot remove {}; remove it by hand", dirs.base.display()), &error)
     })
 }
 
@@ -107,9 +107,7 @@ fn release(workspace: &Workspace, dirs: &AttemptDirs, unwatched: bool) -> Result
 async fn with_retries<T>(what: impl fmt::Display, mut step: impl FnMut() -> Result<T, Fault>) -> Result<T, Fault> {
     let mut waits = RETRY_DELAYS.into_iter();
     loop {
-        let done = catch_panic_now(|| block_in_place(&mut step)).unwrap_or_else(|words| {
-            Err(Fault::new(FaultClass::Internal, format!("{what} panicked: {words}; this is a bug in host")))
-        });
+        let done = catch_panic_now(|| block_in_place(&mut step)).unwrap_or_else(|words| Err(panicked(&what, &words)));
         match (done, waits.next()) {
             (Err(fault), Some(wait)) if fault.is_shortage() => tokio::time::sleep(wait).await,
             (done, _) => return done,
@@ -144,7 +142,7 @@ impl UnredactedFolders {
         if left.is_empty() {
             Ok(())
         } else {
-            Err(format!("these may still contain secrets, remove them yourself: {}", left.join(", ")))
+            Err(format!("these files may still contain secrets, remove them by hand: {}", left.join(", ")))
         }
     }
 }

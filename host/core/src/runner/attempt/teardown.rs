@@ -10,9 +10,9 @@ use crate::runner::{
     executor::{AttemptEvents, StopRequest},
     judge::{Observations, resolve_outcome},
 };
-use host_model::{AttemptRecord, Fault, FaultClass, Outcome, Report, Usage};
+use host_model::{AttemptRecord, Outcome, Report, Usage};
 use host_wasm::sandbox::{AttemptDirs, Snapshot, Violations};
-use host_wasm::unwind::{catch_panic, catch_panic_now};
+use host_wasm::unwind::{catch_panic, catch_panic_now, panicked};
 
 impl AttemptExecutor {
     /// Ends the agents of an attempt, saves its artifacts, removes its directories, and returns its record.
@@ -33,7 +33,7 @@ impl AttemptExecutor {
         let disk = attempt.scenario.limits.max_disk;
         let looked = catch_panic(last_disk_check(&attempt.dirs, disk, &attempt.violations)).await;
         let evidence = catch_panic(self.keep_evidence(&attempt, &outcome)).await;
-        let broken = [("measuring disk use", looked), ("keeping artifacts", evidence)];
+        let broken = [("measuring the disk", looked), ("saving artifacts", evidence)];
         let broken = broken.into_iter().find_map(|(what, done)| Some(panicked(what, &done.err()?)));
         // Also what the component wrote: it may have read what the agent left.
         let unredacted = attempt.cleanup.redact().await.err();
@@ -110,11 +110,6 @@ async fn last_disk_check(dirs: &Arc<AttemptDirs>, bound: u64, violations: &Arc<V
             None => return violations.breach(short),
         }
     }
-}
-
-/// The fault for a panic of the host in the tear-down.
-fn panicked(what: &str, words: &str) -> Fault {
-    Fault::new(FaultClass::Internal, format!("{what} panicked: {words}; this is a bug in host"))
 }
 
 /// Reports what the component was refused, and returns it.

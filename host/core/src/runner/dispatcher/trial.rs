@@ -37,10 +37,11 @@ pub(super) enum Phase {
     /// Its attempt has a task, which has not requested to start yet.
     Spawned,
     /// Its attempt was allowed to start.
-    Running { since: Instant },
+    Running {
+        since: Instant,
+    },
     /// Its attempt ended, and another follows when it is due.
     Retrying,
-    /// It has its verdict.
     Finished,
 }
 

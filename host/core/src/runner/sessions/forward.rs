@@ -35,7 +35,7 @@ pub(super) async fn forward(
         }
     }
     if cut > 0 {
-        let what = format!("{cut} more events of session {session} are only in its record, not in the event log");
+        let what = format!("{cut} more events of session {session} are only in its record");
         events.report(Report::Cut { what }).await;
     }
     usage

@@ -7,16 +7,18 @@ use crate::cli::arg_sources::ArgSources;
 use host_model::{CountsAs, MAX_REPETITIONS, RetryCause, text::renamed};
 use host_suite::config::{Overrides, Sourced};
 
-/// How outcomes become verdicts, and when the run stops.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Retries and results")]
-pub(in crate::cli) struct PolicyArgs {
-    /// Retry a trial up to N times; overrides `retries` everywhere [default: 0]
+#[command(next_help_heading = "Run options")]
+pub(in crate::cli) struct OutcomeArgs {
+    /// Retry a trial up to N times [default: 0]
+    ///
+    /// Overrides every `retries` of the files.
     #[arg(long, value_name = "N", env = "HOST_RETRIES")]
     retries: Option<u32>,
 
-    /// Retry only after these outcomes: fault classes and `fail`; overrides `retry-on` everywhere
-    /// [default: launch,overload,idle,crash]
+    /// Retry only after these outcomes [default: launch,overload,idle,crash]
+    ///
+    /// An outcome is a fault class, or `fail`. Separate outcomes with commas. Overrides every `retry-on` of the files.
     #[arg(
         long,
         value_name = "CLASS",
@@ -26,27 +28,37 @@ pub(in crate::cli) struct PolicyArgs {
     )]
     retry_on: Vec<RetryCause>,
 
-    /// Choose how a pass after a retry counts [default: the suite's `flaky-result`, or pass]
+    /// Count a pass after a retry as this result [default: pass]
+    ///
+    /// Overrides `flaky-result` of the files.
     #[arg(long, value_name = "RESULT", env = "HOST_FLAKY_RESULT", value_parser = counts_as())]
     flaky_result: Option<CountsAs>,
 
-    /// Choose how an unexpected pass counts [default: the suite's `xpass`, or pass]
+    /// Count the pass of an expected failure as this result [default: pass]
+    ///
+    /// Overrides `xpass` of the files.
     #[arg(long, value_name = "RESULT", env = "HOST_XPASS", value_parser = counts_as())]
     xpass: Option<CountsAs>,
 
-    /// Start nothing more after the first failed trial; the same as `--max-fail 1`
+    /// Stop starting trials after the first failure; the same as `--max-fail 1`
     #[arg(long, env = "HOST_FAIL_FAST", value_parser = BoolishValueParser::new())]
     fail_fast: bool,
 
-    /// Start all trials, however many fail
+    /// Run all trials regardless of failures
+    ///
+    /// Overrides `fail-fast` and `max-fail` of the files and the environment.
     #[arg(long)]
     no_fail_fast: bool,
 
-    /// Start nothing more after N failed trials [default: the suite's `max-fail`]
+    /// Stop starting trials after N failed trials
+    ///
+    /// Overrides `fail-fast` and `max-fail` of the files.
     #[arg(long, value_name = "N", env = "HOST_MAX_FAIL", value_parser = clap::value_parser!(u32).range(1..))]
     max_fail: Option<u32>,
 
-    /// Repeat each trial N times and report how often it passes [default: the suite's `repeat-each`, or 1]
+    /// Repeat each trial N times and report how often it passes
+    ///
+    /// Overrides `repeat-each` of the files.
     #[arg(
         long,
         value_name = "N",
@@ -69,33 +81,32 @@ fn retry_cause() -> impl TypedValueParser<Value = RetryCause> {
 
 fn counts_as() -> impl TypedValueParser<Value = CountsAs> {
     PossibleValuesParser::new(CountsAs::ALL.map(CountsAs::as_str)).map(|word| {
-        // The parser lets no other word pass.
+        // The parser accepts no other word.
         CountsAs::ALL.into_iter().find(|known| known.as_str() == word).unwrap_or_default()
     })
 }
 
-impl PolicyArgs {
-    /// Puts what is asked for here into `overrides`.
+impl OutcomeArgs {
     pub(in crate::cli) fn add_to(&self, overrides: &mut Overrides, sources: &ArgSources) {
         overrides.retries = sources.sourced("retries", self.retries);
-        overrides.retry_on = sources.sourced("retry_on", sources.source("retry_on").map(|_| self.retry_on.clone()));
+        overrides.retry_on = sources.list("retry_on", &self.retry_on);
         overrides.flaky_result = sources.sourced("flaky_result", self.flaky_result);
         overrides.xpass = sources.sourced("xpass", self.xpass);
         overrides.max_fail = self.max_fail(sources);
         overrides.repeat_each = sources.sourced("repeat_each", self.repeat_each);
     }
 
-    /// Three flags for one bound: the last on the command line wins, and then the variables. clap's own ways to let
-    /// flags override each other refuse a variable beside a flag.
+    /// Three flags set one limit: the last on the command line wins, then the variables. clap's own overrides refuse a
+    /// variable together with a flag.
     fn max_fail(&self, sources: &ArgSources) -> Option<Sourced<Option<u32>>> {
-        let said = [
-            self.max_fail.map(|bound| ("max_fail", Some(bound))),
+        let given = [
+            self.max_fail.map(|limit| ("max_fail", Some(limit))),
             sources.source("fail_fast").map(|_| ("fail_fast", self.fail_fast.then_some(1))),
             self.no_fail_fast.then_some(("no_fail_fast", None)),
         ];
-        let said = || said.iter().flatten();
-        let last = said().filter(|(id, _)| sources.place(id).is_some()).max_by_key(|(id, _)| sources.place(id));
-        let (id, bound) = last.or_else(|| said().next())?;
-        sources.sourced(id, Some(*bound))
+        let given = || given.iter().flatten();
+        let last = given().filter(|(id, _)| sources.place(id).is_some()).max_by_key(|(id, _)| sources.place(id));
+        let (id, limit) = last.or_else(|| given().next())?;
+        sources.sourced(id, Some(*limit))
     }
 }
