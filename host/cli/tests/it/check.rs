@@ -62,7 +62,7 @@ fn a_scenario_without_the_agents_that_it_needs_is_a_problem() {
     folders    2
     plugins    2
     scenarios  gate, tool
-    not valid: 2 errors
+    invalid: 2 errors
     ----- stderr -----
     error: the lane `one` plays the agent `right`, but the scenario `gate` has no agents; add the file `agents/right.toml` to its folder
     error: the lane `two` plays the agent `right`, but the scenario `gate` has no agents; add the file `agents/right.toml` to its folder
@@ -83,7 +83,8 @@ fn a_scenario_in_the_place_of_a_plugin_or_a_filter_for_none_is_answered() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: there is no plugin `gate`; to select the scenario of that name, put it after `--` (`host run -- gate`)
+    error: the plugin `gate` does not exist
+    help: to select a scenario by name, write it after `--` (`host run -- gate`)
     ");
     host_snapshot!(idle(&suite, ["list", "--", "gaet"]), @"
     exit code: 0
@@ -113,9 +114,9 @@ fn every_problem_of_a_suite_is_told() {
     folders    3
     plugins    2
     scenarios  gate, tool
-    not valid: 3 errors and 3 warnings
+    invalid: 3 errors and 3 warnings
     ----- stderr -----
-    warning: scenarios/gate/scenario.toml:8:9: the expected failure expired on 2020-01-31, so the scenario fails again; ask ada
+    warning: scenarios/gate/scenario.toml:8:9: expected until 2020-01-31, which has passed, so it counts as a failure again; ask ada
       |
     8 | until = 2020-01-31
       |         ^^^^^^^^^^
@@ -141,7 +142,7 @@ fn lanes_and_profiles_that_a_run_would_not_take_are_checked_too() {
     folders    2
     plugins    2
     scenarios  gate, tool
-    not valid: 1 error
+    invalid: 1 error
     ----- stderr -----
     error: the lane `two` plays the agent `left`, but the scenario `gate` has only `right`
     ");
@@ -149,7 +150,7 @@ fn lanes_and_profiles_that_a_run_would_not_take_are_checked_too() {
     host_snapshot!(idle(&suite, ["check"]), @r#"
     exit code: 96
     ----- stdout -----
-    not valid: 1 error
+    invalid: 1 error
     ----- stderr -----
     error: scenarios/suite.toml:3:10: there is no lane `thre`; there is only `scripted`
       |
@@ -168,7 +169,7 @@ fn a_broken_plugin_is_told() {
     suite      scenarios/suite.toml
     lanes      one, two
     folders    2
-    not valid: 1 error
+    invalid: 1 error
     ----- stderr -----
     error: `tool.wasm` is not WebAssembly but a script; give a `.wasm` component or core module
     ");

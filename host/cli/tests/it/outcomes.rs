@@ -427,10 +427,11 @@ fn a_run_of_nothing_reports_itself_and_never_an_earlier_one() {
     suite.host(["run", "passes.wasm", "--", "none-such"]).exits(4);
     assert_eq!(latest(), None);
     host_snapshot!(suite.host(["regrade"]), @"
-    exit code: 101
+    exit code: 96
     ----- stdout -----
     ----- stderr -----
-    thread `main` panicked at /root/.cargo/registry/src/index.crates.io-1949cf8c6b5b557f/clap_builder-4.6.7/src/builder/debug_asserts.rs:612:9: Only one positional argument with `.num_args(1..)` set is allowed per command, unless the second one also has .last(true) set
+    error: [SUITE]/.host has no latest run: the last `host run` did not begin
+    help: name an earlier run (`host regrade [RUN]`)
     ");
     for (file, text) in
         [("scenarios/suite.toml", "nonsense"), ("scenarios/passes/scenario.toml", "max-memory = \"none\"")]
@@ -460,15 +461,15 @@ fn folders_that_are_gone_or_have_odd_names_are_told() {
         suite.start_command(shell).finish().exits(96).shown_stderr()
     });
     host_snapshot!(refused.concat(), @"
-    error: the current folder does not exist any more: it was removed or moved
+    error: the current folder no longer exists: it was removed or moved
     help: change to a folder that exists (`cd`)
-    error: the current folder does not exist any more: it was removed or moved
+    error: the current folder no longer exists: it was removed or moved
     help: change to a folder that exists (`cd`)
-    error: the current folder does not exist any more: it was removed or moved
+    error: the current folder no longer exists: it was removed or moved
     help: change to a folder that exists (`cd`)
-    error: the current folder does not exist any more: it was removed or moved
+    error: the current folder no longer exists: it was removed or moved
     help: change to a folder that exists (`cd`)
-    error: the current folder does not exist any more: it was removed or moved
+    error: the current folder no longer exists: it was removed or moved
     help: change to a folder that exists (`cd`)
     ");
     let odd = suite.path("").join(std::ffi::OsStr::from_bytes(b"odd-\xff"));
@@ -484,8 +485,8 @@ fn folders_that_are_gone_or_have_odd_names_are_told() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: cannot use the folder for the runs, [SUITE]/odd-�/.host: its path is not UTF-8, so reports could not name it
-    help: rename the folder, or name another one with `--output DIR`
+    error: cannot use the folder for the runs, [SUITE]/odd-�/.host: its path is not UTF-8
+    help: rename the folder, or choose another one with `--output DIR`
     ");
 }
 

@@ -167,7 +167,7 @@ fn what_cannot_be_given_is_told_with_its_place() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: scenarios/calls/scenario.toml:1:49: what was before the agent is read-only; write `mode = "ro"`, or leave it out
+    error: scenarios/calls/scenario.toml:1:49: `before` is read-only; write `mode = "ro"`, or remove `mode`
       |
     1 | preopens = [{ from = "before", to = "/", mode = "rw" }]
       |                                                 ^^^^

@@ -65,11 +65,11 @@ fn every_setting_is_shown_with_who_says_it() {
     let variables = [("HOST_PROFILE", "ci"), ("HOST_JOBS", "3"), ("HOST_XPASS", "fail"), ("HOST_OUTPUT", "out")];
     let text = shown(&suite(), &["-j", "5", "--repeat-each", "2", "--no-canary"], &variables);
     host_snapshot!(text, @r#"
-    # The settings of `host run`, each with its source. They are valid as a suite.toml.
+    # The settings of `host run`, each with its source. As a suite.toml, this file produces the same settings.
     # suite: scenarios/suite.toml (default)
     # output: out (HOST_OUTPUT)
     # profile: ci (HOST_PROFILE)
-    # canaries: not waited for (--no-canary)
+    # canaries: other trials do not wait for them (--no-canary)
 
     plugins = ["tool.wasm"]  # scenarios/suite.toml:1:11
     canary = ["tool"]  # scenarios/suite.toml:2:10
@@ -164,7 +164,7 @@ fn without_a_suite_the_defaults_are_shown() {
     let suite = Suite::new();
     let text = shown(&suite, &["x.wasm"], &[]);
     host_snapshot!(text, @r#"
-    # The settings of `host run`, each with its source. They are valid as a suite.toml.
+    # The settings of `host run`, each with its source. As a suite.toml, this file produces the same settings.
     # suite: none
     # output: .host (default)
 

@@ -247,7 +247,7 @@ fn what_the_suite_names_in_vain_is_told_also_beside_a_plugin_that_is_named() {
       |
     1 | plugins = ["nope/*.wasm"]
       |            ^^^^^^^^^^^^^
-    warning: scenarios/other/scenario.toml:1:10: there is no plugin `plugins/other.wasm`, so this folder is not used; build the plugin, or correct its name
+    warning: scenarios/other/scenario.toml:1:10: the plugin `plugins/other.wasm` does not exist, so this folder is not used; build it, or correct its name
       |
     1 | plugin = "plugins/other.wasm"
       |          ^^^^^^^^^^^^^^^^^^^^
