@@ -57,7 +57,7 @@ impl fmt::Display for RetryCause {
 impl fmt::Display for UnknownRetryCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let known: Vec<String> = RetryCause::all().map(|cause| format!("`{cause}`")).collect();
-        write!(f, "unknown retry cause `{}`; the known ones are {}", self.0.escape_debug(), known.join(", "))
+        write!(f, "unknown retry cause `{}`; expected one of {}", self.0.escape_debug(), known.join(", "))
     }
 }
 

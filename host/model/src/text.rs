@@ -136,8 +136,8 @@ mod tests {
     #[test]
     fn the_nearest_name_is_offered_or_all_are_listed() {
         let known = ["timeout", "tags"];
-        assert_eq!(did_you_mean("Timeuot", &known, "the known ones are"), "did you mean `timeout`?");
-        assert_eq!(did_you_mean("colour", &known, "the known ones are"), "the known ones are `timeout`, `tags`");
+        assert_eq!(did_you_mean("Timeuot", &known, "expected one of"), "did you mean `timeout`?");
+        assert_eq!(did_you_mean("colour", &known, "expected one of"), "expected one of `timeout`, `tags`");
         assert_eq!(nearest("x", ["ab"]), None);
     }
 

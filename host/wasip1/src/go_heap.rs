@@ -317,7 +317,7 @@ mod tests {
         let twice = [words(END), words(END)].concat();
         for words in [elsewhere, unsorted, twice, vec![]] {
             assert!(
-                reserve_pages(&module("go:buildid", &words)).unwrap_err().contains("the end of its data"),
+                reserve_pages(&module("go:buildid", &words)).unwrap_err().contains("its data does not end"),
                 "{words:?}"
             );
         }

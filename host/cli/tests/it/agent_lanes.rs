@@ -290,7 +290,7 @@ fn a_shim_logs_outside_of_the_root_and_passes_the_call_on() {
 fn a_check_finds_what_a_lane_lacks() {
     for (lane, told) in [
         ("version = \">=2\"", "has the version 1.2.3, but the lane requires `>=2`"),
-        ("allow-read = [\"nowhere\"]", "there is no nowhere, which is `allow-read`"),
+        ("allow-read = [\"nowhere\"]", "nowhere (`allow-read`) does not exist"),
         ("config = \"nowhere\"", "the folder nowhere (`config` of the lane) does not exist"),
         ("credentials = [\"SHORT\"]", "the value of `SHORT` has fewer than 8 characters"),
         ("env = { MY_API_KEY = \"x\" }", "`env` sets `MY_API_KEY`, which looks like a secret"),
@@ -319,7 +319,7 @@ fn a_live_check_tries_a_turn() {
     let check = breaks.host(["check", "--live"]);
     check.exits(96);
     assert!(
-        check.stderr.contains("a trivial turn failed after") && check.stderr.contains("exit code 3"),
+        check.stderr.contains("a test turn failed after") && check.stderr.contains("exit code 3"),
         "{}",
         check.told()
     );

@@ -236,8 +236,8 @@ fn a_trap_is_a_fault_whatever_is_expected() {
 #[test]
 fn what_no_program_can_be_handed_is_an_error_in_its_place() {
     for (toml, told) in [
-        ("args = [\"a\", \"b\\u0000\"]", "scenario.toml:2:8: `args` holds the character NUL"),
-        ("env = { A = \"\\u0000\" }", "scenario.toml:2:7: `env` holds the character NUL"),
+        ("args = [\"a\", \"b\\u0000\"]", "scenario.toml:2:8: `args` contains the character NUL"),
+        ("env = { A = \"\\u0000\" }", "scenario.toml:2:7: `env` contains the character NUL"),
         ("env = { \"A=B\" = \"c\" }", "scenario.toml:2:7: no variable can be named \"A=B\""),
         ("env = { \"\" = \"c\" }", "scenario.toml:2:7: no variable can be named \"\""),
     ] {
@@ -291,7 +291,7 @@ fn evidence_of_a_flood_is_bounded_and_says_where_all_of_it_is() {
             assert!(texts.iter().flatten().all(|text| text.len() <= 64 << 10), "{byte}: {expect}");
         }
         let stdout = findings.iter().find(|finding| finding.code == "stdout").unwrap().evidence.as_ref().unwrap();
-        assert!(stdout.trim_end().ends_with(" bytes more; stdout.txt has all of it)"), "{byte}: {expect}");
+        assert!(stdout.trim_end().ends_with(" more bytes in stdout.txt)"), "{byte}: {expect}");
         let run = suite.last_run().unwrap();
         let kept = run.join("scripted/core/attempt-1/stdout.txt");
         assert_eq!(std::fs::metadata(kept).unwrap().len(), 64 << 20);

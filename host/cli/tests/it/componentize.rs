@@ -141,7 +141,7 @@ fn what_is_refused_is_refused_in_the_same_words_by_both() {
         |import: &str| wat(&format!("(module (import \"{import}\" \"f\" (func)) (func (export \"_start\")))"));
     for (module, told) in [
         (command("env"), "imports `env`, which is not part of WASI 0.1; build it for wasm32-wasip1 or wasm32-wasip2"),
-        (command("own:own/i"), "name the WIT that has it: `host componentize FILE --world WIT -o OUT`"),
+        (command("own:own/i"), "name the WIT that defines it: `host componentize FILE --world WIT -o OUT`"),
         (
             command("scenario:host/report@0.2.0"),
             "is a plugin for `scenario:host@0.2.0`, but this host supports `0.1.x`",
@@ -162,8 +162,7 @@ fn a_core_module_of_another_world_is_told_by_what_it_lacks() {
     let module = wat("(module (func (export \"act\")))");
     suite.file("core.wasm", embedded(module, "package mine:mine; world mine { export act: func(); }"));
     let finished = suite.host(["run", "core.wasm"]);
-    let told =
-        "is a core module of another world: it exports `act`; a plugin exports `scenario:host/scenarios@0.1.0#list`";
+    let told = "is a core module of another world: it exports `act`, but a plugin exports `scenario:host/scenarios@0.1.0#list`";
     assert!(finished.exits(96).stderr.contains(told), "{}", finished.told());
     // It can be made a component all the same.
     suite.host(["componentize", "core.wasm", "-o", "made.wasm"]).exits(0);
@@ -173,11 +172,11 @@ fn a_core_module_of_another_world_is_told_by_what_it_lacks() {
 fn what_cannot_become_a_component_is_told_by_what_is_missing() {
     for (module, args, told) in [
         (wat("(module)"), &[][..], "without `_start` and without the exports of a plugin"),
-        (wat("(component)"), &[], "is a component already"),
+        (wat("(component)"), &[], "is already a component"),
         (b"text".to_vec(), &[], "is not WebAssembly but text"),
         (wat("(module)"), &["--world", "none"], "of the world in `none`"),
         (wat("(module (import \"elsewhere\" \"f\" (func)) (func (export \"_start\")))"), &[], "elsewhere"),
-        (typed_module(&[], "", "", ""), &["--world", "none"], "has a world embedded already"),
+        (typed_module(&[], "", "", ""), &["--world", "none"], "already has a world"),
     ] {
         let stderr = refused(&module, args);
         assert!(stderr.starts_with("error: `core.wasm` ") && stderr.contains(told), "{told}: {stderr}");
@@ -226,8 +225,14 @@ fn what_is_no_folder_or_no_name_for_one_is_told() {
     let suite = Suite::new();
     suite.file("file", "");
     for (args, told) in [
-        (["new", "first", "--lang", "c", "--dir", "file"], "`file` is, or lies in, a file; nothing was written"),
-        (["new", "first", "--lang", "c", "--dir", "file/in"], "`file/in` is, or lies in, a file"),
+        (
+            ["new", "first", "--lang", "c", "--dir", "file"],
+            "cannot create `file`: it is a file, or a path inside a file",
+        ),
+        (
+            ["new", "first", "--lang", "c", "--dir", "file/in"],
+            "cannot create `file/in`: it is a file, or a path inside a file",
+        ),
         (["new", "suite.toml", "--lang", "c", "--dir", "x"], "the file `scenarios/suite.toml` needs this name"),
     ] {
         let finished = suite.host(args);

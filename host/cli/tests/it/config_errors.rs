@@ -334,7 +334,7 @@ fn a_profile_has_no_keys_of_the_suite_alone() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: scenarios/suite.toml:2:1: unknown key `canary` in `[profile.ci]`; the known ones are `lanes`, `jobs`, `flaky-result`, `xpass`, `max-fail`, `fail-fast`, `repeat-each`, `reporters`, `defaults`, `lane`
+    error: scenarios/suite.toml:2:1: unknown key `canary` in `[profile.ci]`; expected one of `lanes`, `jobs`, `flaky-result`, `xpass`, `max-fail`, `fail-fast`, `repeat-each`, `reporters`, `defaults`, `lane`
       |
     2 | canary = []
       | ^^^^^^

@@ -158,7 +158,7 @@ fn known_keys(file: &str, header: Option<&str>) -> Option<BTreeSet<String>> {
     let below = |header: &str| {
         let message = complaint(file, &format!("{header}{NOTHING} = 1\n"));
         let (_, rest) = message.split_once(&format!("unknown key `{NOTHING}`"))?;
-        let (_, known) = rest.split_once("; known are ")?;
+        let (_, known) = rest.split_once("; expected one of ")?;
         Some(quoted(known).into_iter().collect())
     };
     let Some(header) = header else { return below("") };
@@ -178,7 +178,7 @@ fn complaint(file: &str, content: &str) -> String {
 
 /// All keys of a file, those of tables as `TABLE.KEY`. `free` names tables whose own keys are free.
 fn all_keys(file: &str, free: &[&str]) -> BTreeSet<String> {
-    let mut all = known_keys(file, None).unwrap_or_else(|| panic!("{file}: the known keys are not told"));
+    let mut all = known_keys(file, None).unwrap_or_else(|| panic!("{file}: the error lists no keys"));
     for table in all.clone() {
         let table = if free.contains(&table.as_str()) { format!("{table}.NAME") } else { table };
         let keys = known_keys(file, Some(&table)).unwrap_or_default();
@@ -235,7 +235,7 @@ fn the_reference_has_every_step_and_fault_and_no_other() {
     let mut written = first_cells(&steps);
     written.extend(steps.iter().chain(&faults).flat_map(|row| own_keys(&row[1])));
     let message = complaint(FILE, &format!("{SCRIPT}{NOTHING} = 1\n"));
-    let (_, known) = message.split_once("known are ").unwrap_or_else(|| panic!("{message}"));
+    let (_, known) = message.split_once("expected one of ").unwrap_or_else(|| panic!("{message}"));
     assert_eq!(written, quoted(known).into_iter().collect());
 
     let message = complaint(FILE, &format!("{SCRIPT}fault = \"{NOTHING}\"\n"));

@@ -215,7 +215,7 @@ fn a_long_note_is_cut_and_said() {
 
 #[test]
 fn more_than_a_call_may_hand_over_runs_into_a_limit() {
-    faults("oversized-note", "", FaultClass::Limit, "more data in one call");
+    faults("oversized-note", "", FaultClass::Limit, "passes more data to the host in one call than is allowed");
 }
 
 #[test]

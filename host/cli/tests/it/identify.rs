@@ -241,7 +241,7 @@ fn every_bad_file_is_told_and_not_just_the_first() {
     suite.file("a.wasm", "").file("b.wasm", "hello").file("good.wasm", fs::read(probe("probe-noop")).unwrap());
     let finished = suite.host(["run", "a.wasm", "b.wasm", "good.wasm"]);
     finished.exits(96);
-    assert!(finished.stderr.contains("`a.wasm` is empty") && finished.stderr.contains("`b.wasm` is no WebAssembly"));
+    assert!(finished.stderr.contains("`a.wasm` is empty") && finished.stderr.contains("`b.wasm` is not WebAssembly"));
     assert!(!finished.stderr.contains("good.wasm"), "{}", finished.stderr);
 }
 
@@ -448,7 +448,7 @@ fn says_once(script: &str, words: &str) {
     suite.file("given.wasm", plugin_listing(&[named("one"), named("two")]));
     let output = shell(&suite, script, &[]);
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert_eq!((output.status.code(), stderr.lines().count()), (Some(0), 1), "{stderr}");
+    assert_eq!((output.status.code(), stderr.matches("warning: ").count()), (Some(0), 1), "{stderr}");
     assert!(stderr.starts_with(words), "{stderr}");
 }
 

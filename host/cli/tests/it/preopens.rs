@@ -152,7 +152,7 @@ fn what_cannot_be_given_is_told_with_its_place() {
       |
     1 | preopens = [{ from = "data", to = "/", mode = "r" }]
       |                                               ^^^
-    error: scenarios/calls/scenario.toml:1:40: unknown key `name`; the known ones are `from`, `to`, `mode`
+    error: scenarios/calls/scenario.toml:1:40: unknown key `name`; expected one of `from`, `to`, `mode`
       |
     1 | preopens = [{ from = "data", to = "/", name = "x" }]
       |                                        ^^^^

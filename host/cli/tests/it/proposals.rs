@@ -99,7 +99,8 @@ fn what_is_not_run_is_told_by_name_before_anything_runs() {
             suite.file("core.wasm", module);
             for command in ["inspect", "list", "check", "run"] {
                 let finished = suite.host([command, "core.wasm"]);
-                let told = format!("`core.wasm` uses the {name} proposal of WebAssembly, which this host does not run");
+                let told =
+                    format!("`core.wasm` uses the {name} proposal of WebAssembly, which this host does not support");
                 assert!(finished.exits(96).stderr.contains(&told), "{command}: {}", finished.told());
             }
         }

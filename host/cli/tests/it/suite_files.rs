@@ -278,7 +278,7 @@ fn what_the_suite_names_in_vain_is_told_also_beside_a_plugin_that_is_named() {
     for plugin in ["nope.wasm", "."] {
         suite.scenario("calls", &format!("plugin = \"{plugin}\"\n"));
         let error = refused(&suite);
-        assert!(error.contains("scenarios/calls/scenario.toml:1:10: the plugin `"), "{error}");
+        assert!(error.contains("scenarios/calls/scenario.toml:1:10: there is no plugin `"), "{error}");
     }
     suite.scenario("calls", "plugin = \"built/elsewhere/calls.wasm\"\n");
     let finished = suite.host(["check", "calls.wasm"]);

@@ -70,8 +70,8 @@ fn how_it_ended(dead: &DeadRun) -> String {
     let path = shown(&as_seen_here(&log));
     match is_finished(&log) {
         Ok(true) => format!("run {run} ended without cleaning up; its event log is complete: {path}"),
-        Ok(false) => format!("run {run} was killed before its end; its event log ends at its last full line: {path}"),
-        Err(_) => format!("run {run} was killed before its end; it has no event log at {path}"),
+        Ok(false) => format!("run {run} was killed; its event log is complete up to the last full line: {path}"),
+        Err(_) => format!("run {run} was killed; it has no event log at {path}"),
     }
 }
 
@@ -107,17 +107,17 @@ mod tests {
         let log = folder.path().join("events.jsonl");
         assert!(text().contains("no event log at"), "{}", text());
         for (content, what) in [
-            (String::new(), "ends at its last full line"),
-            (format!("{STARTED}\n"), "ends at its last full line"),
-            (format!("{STARTED}\n{}", &FINISHED[..FINISHED.len() - 3]), "ends at its last full line"),
-            (format!("{STARTED}\n{FINISHED}\n"), "its event log is whole"),
-            (format!("{}\n{FINISHED}\n", "x".repeat(100_000)), "its event log is whole"),
-            (format!("{FINISHED}\n{}\n", "x".repeat(100_000)), "ends at its last full line"),
+            (String::new(), "complete up to the last full line"),
+            (format!("{STARTED}\n"), "complete up to the last full line"),
+            (format!("{STARTED}\n{}", &FINISHED[..FINISHED.len() - 3]), "complete up to the last full line"),
+            (format!("{STARTED}\n{FINISHED}\n"), "its event log is complete: "),
+            (format!("{}\n{FINISHED}\n", "x".repeat(100_000)), "its event log is complete: "),
+            (format!("{FINISHED}\n{}\n", "x".repeat(100_000)), "complete up to the last full line"),
         ] {
             fs::write(&log, &content).unwrap();
             assert!(text().contains(what), "{}", text());
         }
-        assert_eq!(how_it_ended(&DeadRun { run: "r".into(), directory: None }), "run r was killed before its end");
+        assert_eq!(how_it_ended(&DeadRun { run: "r".into(), directory: None }), "run r was killed");
         let check = DeadRun { run: CHECK.into(), directory: None };
         assert_eq!(how_it_ended(&check), "a `host check` was killed");
     }

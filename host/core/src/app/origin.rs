@@ -233,6 +233,6 @@ mod tests {
         assert_eq!(of(&|| true).unwrap_err().kind(), io::ErrorKind::Interrupted);
         fs::File::create(folder.path().join("scenarios/a/notes")).unwrap().set_len(MAX_BYTES + 1).unwrap();
         let error = of(&|| false).unwrap_err().to_string();
-        assert_eq!(error, "it holds more than 4294967296 bytes");
+        assert_eq!(error, "it exceeds 4294967296 bytes");
     }
 }

@@ -141,7 +141,7 @@ mod tests {
             audit.add(&Scenario::named("one"), "d1", UsedGrants { cut: 3, ..UsedGrants::default() });
         }
         let policy = audit.policy(&Redactor::default());
-        assert!(policy.contains("\n# cut: 6 more uses of further grants, which"), "{policy}");
+        assert!(policy.contains("\n# cut: 6 more uses of other grants, which"), "{policy}");
         let _: toml::Table = toml::from_str(&policy).unwrap();
     }
 

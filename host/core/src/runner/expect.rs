@@ -291,22 +291,19 @@ mod tests {
             let found = vec![byte; 16 << 20];
             for told in [difference("x\ny", &found), excerpt("wanted", &found).unwrap()] {
                 assert!(told.len() <= TEXT, "{byte}: {}", told.len());
-                assert!(told.trim_end().ends_with(" bytes more; stdout.txt has all of it)"), "{byte}: {told}");
+                assert!(told.trim_end().ends_with(" more bytes in stdout.txt)"), "{byte}: {told}");
             }
             let told = difference(&"\u{1b}x".repeat(8 << 20), &found);
-            assert!(told.len() <= TEXT && told.contains("; scenario.toml has all of it)"), "{byte}: {}", told.len());
+            assert!(told.len() <= TEXT && told.contains(" more bytes in scenario.toml)"), "{byte}: {}", told.len());
         }
     }
 
     #[test]
     fn what_was_left_out_is_counted() {
         let told = difference("", "x\n".repeat(25));
-        assert_eq!(
-            told,
-            format!("from line 1:\n{}+ … (10 bytes more; stdout.txt has all of it)\n", "+ x\n".repeat(20))
-        );
+        assert_eq!(told, format!("from line 1:\n{}+ … (10 more bytes in stdout.txt)\n", "+ x\n".repeat(20)));
         let told = excerpt("y", "x\n".repeat(45)).unwrap();
-        assert_eq!(told, format!("{}… (10 bytes more; stdout.txt has all of it)", "x\n".repeat(40)));
+        assert_eq!(told, format!("{}… (10 more bytes in stdout.txt)", "x\n".repeat(40)));
     }
 
     #[test]

@@ -187,7 +187,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn messages_are_no_progress_and_new_calls_and_changes_are() {
         let (fault, after) = stuck(&[], |_| message()).await;
-        assert!(after == 30 && fault.message.contains("no tool at all"), "{after}: {fault}");
+        assert!(after == 30 && fault.message.contains("did not call any tool"), "{after}: {fault}");
         let (_, after) = stuck(&[], |second| call(if second < 25 { "ls" } else { "cat" })).await;
         assert_eq!(after, 55);
         let (_, after) = stuck(&[10, 35], |_| call("ls")).await;

@@ -251,10 +251,7 @@ mod tests {
         let crash = || Outcome::Fault(Fault::new(FaultClass::Crash, "gone"));
         let verdict = verdict_on(&plain, &[crash(), fail(&["a"]), crash()], crash(), &RunRules::default());
         let Verdict::Fail { findings, note } = verdict else { panic!("{verdict:?}") };
-        assert_eq!(
-            (findings[0].code.as_str(), note.unwrap().as_str()),
-            ("a", "attempt 4 judged nothing: crash (gone)")
-        );
+        assert_eq!((findings[0].code.as_str(), note.unwrap().as_str()), ("a", "attempt 4 has no result: crash (gone)"));
         assert_eq!(verdict_on(&plain, &[crash()], crash(), &RunRules::default()).word(), "fault");
     }
 

@@ -61,7 +61,7 @@ fn explain(path: &Path, text: &str, problem: ReadProblem) -> SourceError {
             let table = table.map(|table| format!(" in `{table}`")).unwrap_or_default();
             match known.is_empty() {
                 true => format!("unknown key `{key}`{table}: no key is allowed here; remove it"),
-                false => format!("unknown key `{key}`{table}; {}", did_you_mean(&key, &known, "the known ones are")),
+                false => format!("unknown key `{key}`{table}; {}", did_you_mean(&key, &known, "expected one of")),
             }
         }
         ProblemKind::TableForList => span
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn unknown_keys_without_a_near_one_list_all() {
-        assert_eq!(problem("colour = 1").message, "unknown key `colour`; the known ones are `timeout`, `tags`");
+        assert_eq!(problem("colour = 1").message, "unknown key `colour`; expected one of `timeout`, `tags`");
     }
 
     #[test]

@@ -185,7 +185,7 @@ fn near(scenario: &Path, place: &Path) -> String {
     let name = place.strip_prefix(scenario).unwrap_or(place).to_string_lossy();
     if known.is_empty() {
         let folder = folder.strip_prefix(scenario).unwrap_or(folder);
-        return format!("`{}` has no folders; create it, or name another", folder.display());
+        return format!("`{}` has no folders; create one, or name another", folder.display());
     }
     did_you_mean(&name, &known.iter().map(String::as_str).collect::<Vec<_>>(), "there are")
 }
@@ -245,7 +245,10 @@ mod tests {
             ("dat", "\"dat\" is not a folder of the scenario; did you mean `data`?"),
             ("data/none", "\"data/none\" is not a folder of the scenario; there are `data/deep`"),
             ("data/dep", "\"data/dep\" is not a folder of the scenario; did you mean `data/deep`?"),
-            ("data/deep/x", "\"data/deep/x\" is not a folder of the scenario; `data/deep` has no folders; make it, or"),
+            (
+                "data/deep/x",
+                "\"data/deep/x\" is not a folder of the scenario; `data/deep` has no folders; create one, or",
+            ),
             ("./dat/", "\"./dat/\" is not a folder of the scenario; did you mean `data`?"),
             ("file", "\"file\" is a file; put it into a folder of the scenario, and name that"),
             ("data/file", "\"data/file\" is a file; name the folder that it is in"),

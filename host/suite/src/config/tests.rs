@@ -94,7 +94,7 @@ fn suite_errors_have_a_position_and_help() {
         ("plugin = []", "1:1: unknown key `plugin`; did you mean `plugins`?"),
         (
             "\ncolour = 1",
-            "2:1: unknown key `colour`; the known ones are `plugins`, `canary`, `compile`, `profile`, `lanes`, `jobs`, \
+            "2:1: unknown key `colour`; expected one of `plugins`, `canary`, `compile`, `profile`, `lanes`, `jobs`, \
              `flaky-result`, `xpass`, `max-fail`, `fail-fast`, `repeat-each`, `reporters`, `defaults`, `lane`",
         ),
         ("plugins = \"a.wasm\"", "1:11: expected a list in brackets, found the text \"a.wasm\""),
@@ -166,20 +166,20 @@ fn suite_errors_have_a_position_and_help() {
         ("[defaults]\nretry-on = [\"idel\"]", "2:13: unknown retry cause `idel`; did you mean `idle`?"),
         (
             "[lane.a]\nretry-on = [\"overload\", \"never\"]",
-            "2:25: unknown retry cause `never`; the known ones are `launch`, `overload`, `idle`, `timeout`, `crash`, `trap`, \
+            "2:25: unknown retry cause `never`; expected one of `launch`, `overload`, `idle`, `timeout`, `crash`, `trap`, \
              `denied`, `limit`, `protocol`, `resources`, `internal`, `fail`",
         ),
         ("[lane.a]\nretry-delay = 5", "2:15: a duration needs a unit"),
         ("[lane.a]\nbreaker = \"off\"", "2:11: expected a whole number from 0 to 4294967295, found the text \"off\""),
         ("flaky-result = \"fial\"", "1:16: unknown value `fial`; did you mean `fail`?"),
-        ("xpass = \"alert\"", "1:9: unknown value `alert`; the known ones are `pass`, `fail`"),
+        ("xpass = \"alert\"", "1:9: unknown value `alert`; expected one of `pass`, `fail`"),
         ("max-fail = 0", "1:12: `max-fail` must be at least 1; `fail-fast = false` sets no limit"),
         ("max-fail = 2\nfail-fast = true", "2:13: `fail-fast` and `max-fail` set the same limit; remove one of them"),
         ("repeat-each = 0", "1:15: `repeat-each` must be from 1 to 10000"),
         ("reporters = [\"juint\"]", "1:14: unknown value `juint`; did you mean `junit`?"),
         ("reporters = []", "1:13: `reporters` is empty; write `[\"silent\"]` for no report"),
         ("[profile.ci]\njob = 3", "2:1: unknown key `job` in `[profile.ci]`; did you mean `jobs`?"),
-        ("[profile.ci]\nplugins = []", "2:1: unknown key `plugins` in `[profile.ci]`; the known ones are `lanes`"),
+        ("[profile.ci]\nplugins = []", "2:1: unknown key `plugins` in `[profile.ci]`; expected one of `lanes`"),
         ("[profile.ci]\njobs = 0", "2:8: `jobs` must be from 1 to 5000"),
         ("[profile.ci]\nlanes = [\"script\"]", "2:10: there is no lane `script`; did you mean `scripted`?"),
         (
@@ -310,7 +310,7 @@ fn scenario_errors_have_a_position_and_help() {
         ),
         (
             "[grants]\nhttp = [{ to = \"https://a.example\", header = { name = \"a\", secret = \"K\", clear = true } }]",
-            "2:74: unknown key `clear`; the known ones are `name`, `secret`, `value`, `cleartext`",
+            "2:74: unknown key `clear`; expected one of `name`, `secret`, `value`, `cleartext`",
         ),
         ("[grants]\ntcp = [\"db.example:http\"]", "2:8: `http` is not a port; write a number from 1 to 65535"),
         ("[grants]\nudp = [\"db.example\"]", "2:8: `db.example` has no port; write host and port: `db.example:5432`"),

@@ -87,7 +87,7 @@ impl Error for ReadProblem {
     }
 
     fn unknown_variant(word: &str, known: &'static [&'static str]) -> Self {
-        Self::custom(format!("unknown value `{word}`; {}", did_you_mean(word, known, "the known ones are")))
+        Self::custom(format!("unknown value `{word}`; {}", did_you_mean(word, known, "expected one of")))
     }
 
     fn missing_field(key: &'static str) -> Self {

@@ -143,7 +143,7 @@ impl<'de> Deserialize<'de> for CauseName {
             fn visit_str<E: Error>(self, word: &str) -> Result<CauseName, E> {
                 word.parse().map(CauseName).map_err(|_| {
                     let known: Vec<&str> = RetryCause::all().map(RetryCause::as_str).collect();
-                    let hint = did_you_mean(word, &known, "the known ones are");
+                    let hint = did_you_mean(word, &known, "expected one of");
                     E::custom(format!("unknown retry cause `{}`; {hint}", word.escape_debug()))
                 })
             }

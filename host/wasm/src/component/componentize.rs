@@ -95,12 +95,12 @@ mod tests {
 
     #[test]
     fn unknown_core_modules_are_refused() {
-        assert!(problem("(component)", None).starts_with("is a component already"));
+        assert!(problem("(component)", None).starts_with("is already a component"));
         assert!(problem("(module)", None).starts_with("is a core module without `_start`"));
         assert!(componentize(b"text", None).unwrap_err().to_string().starts_with("is not WebAssembly but text"));
         let missing = problem("(module)", Some(Path::new("/nowhere")));
         assert!(missing.starts_with("cannot be turned into a component of the world in `/nowhere`"), "{missing}");
         let embedded = r#"(module (@custom "component-type:x" ""))"#;
-        assert!(problem(embedded, Some(Path::new("/nowhere"))).starts_with("has a world embedded already"));
+        assert!(problem(embedded, Some(Path::new("/nowhere"))).starts_with("already has a world"));
     }
 }

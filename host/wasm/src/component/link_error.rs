@@ -63,10 +63,7 @@ mod tests {
     #[test]
     fn link_errors_name_the_import_and_a_fix() {
         for (import, expected) in [
-            (
-                "wasi:keyvalue/store@0.2.0",
-                "it imports `wasi:keyvalue/store@0.2.0`; this host has no such thing, and no",
-            ),
+            ("wasi:keyvalue/store@0.2.0", "it imports `wasi:keyvalue/store@0.2.0`; this host does not have it, and no"),
             ("wasi:http/types@0.4.0", "but this host has `wasi:http` 0.2 up to 0.2.12, and 0.3.0"),
             ("scenario:host/files@0.1.0", "update `host`"),
             ("acme:db/query", "it is not part of WASI, and no grant provides it; link a component that exports it"),

@@ -152,8 +152,8 @@ mod tests {
             ("", "`fd_write` of WASI 0.1, which needs its memory, but it has none"),
             ("(memory 1)", "but does not export it; export it as `memory`"),
             ("(memory (export \"mem\") 1)", "but exports it as `mem`; export it as `memory`"),
-            ("(memory (export \"memory\") i64 1)", "exports as `memory` a memory of 64-bit addresses"),
-            ("(func (export \"memory\"))", "exports as `memory` an item that is not a memory"),
+            ("(memory (export \"memory\") i64 1)", "exports a memory of 64-bit addresses as `memory`"),
+            ("(func (export \"memory\"))", "exports an item that is not a memory as `memory`"),
         ] {
             let problem = problem(&format!("{WRITE} {fields}")).unwrap();
             assert!(problem.contains(expected), "{fields}: {problem}");

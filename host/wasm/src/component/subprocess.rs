@@ -225,9 +225,9 @@ mod tests {
     #[test]
     fn an_exceeded_limit_names_its_setting() {
         let long = Duration::from_secs(20);
-        let memory = "needs more than 3 GiB of memory to be compiled";
+        let memory = "needs more than 3 GiB of memory to compile";
         for script in [
-            "echo over the limit of memory >&2; kill -KILL $$",
+            "echo the memory limit was exceeded >&2; kill -KILL $$",
             "echo memory allocation of 7 bytes failed >&2; kill -ABRT $$",
         ] {
             let message = compiled(script, long);
@@ -235,7 +235,7 @@ mod tests {
         }
         let message = compiled("exec /bin/sleep 60", Duration::from_millis(50));
         assert!(
-            message.starts_with("is not compiled within 50ms") && message.contains("`timeout` under `[compile]`"),
+            message.starts_with("does not compile within 50ms") && message.contains("`timeout` under `[compile]`"),
             "{message}"
         );
     }
@@ -244,7 +244,7 @@ mod tests {
     fn the_message_of_a_failed_compiler_is_reported() {
         let long = Duration::from_secs(20);
         assert_eq!(compiled("echo is empty >&2; exit 1", long), "is empty");
-        assert_eq!(compiled("kill -USR2 $$", long), "cannot be compiled: the compiler ended by signal 12");
+        assert_eq!(compiled("kill -USR2 $$", long), "cannot be compiled: the compiler was ended by signal 12");
         assert!(compiled("echo at the end >&2; exit 101", long).ends_with("please report it: at the end"));
     }
 }

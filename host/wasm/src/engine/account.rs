@@ -213,7 +213,10 @@ mod tests {
         let (account, _) = account(3 * STACK_BYTES, Mappings::of(Mappings::DEFAULT, 1));
         let mut stacks: Vec<_> = (0..FREE_STACKS + 3).map(|_| account.stack().unwrap()).collect();
         let exceeded = account.stack().err().unwrap().to_string();
-        assert!(exceeded.contains("the stacks of 6 calls") && exceeded.contains("`max-memory`"), "{exceeded}");
+        assert!(
+            exceeded.contains("the stacks of 6 concurrent calls") && exceeded.contains("`max-memory`"),
+            "{exceeded}"
+        );
         stacks.pop();
         assert!(account.stack().is_ok(), "what is dropped is given back");
         drop(stacks);

@@ -362,7 +362,7 @@ mod tests {
         assert!(problem.contains("data exceeds the limit `max-disk`, 1048576"), "{problem}");
         fixture.config = Some(sparse("config"));
         let problem = take(&fixture, &path("s2")).unwrap_err().to_string();
-        assert!(problem.contains("config has more bytes") && problem.contains("raise `max-disk`"), "{problem}");
+        assert!(problem.contains("config exceeds the limit") && problem.contains("raise `max-disk`"), "{problem}");
         assert!(Snapshot::check(&fixture, 1 << 41, NEVER).is_err(), "both together");
         Snapshot::check(&fixture, 1 << 42, NEVER).unwrap();
         assert!(!path("s1").exists() && !path("s2").exists());
@@ -388,7 +388,7 @@ mod tests {
             fs::write(root.join(git).join("config"), format!("[core]\nfsmonitor = touch {}\n", ran.display())).unwrap();
             let problem = take(&fixture, &folder.path().join("s")).unwrap_err();
             let FixtureError::Copy { source, .. } = &problem else { panic!("{problem}") };
-            assert!(source.to_string().contains("is git's own, but the host makes the repository"), "{source}");
+            assert!(source.to_string().contains("belongs to git, but the host creates the repository"), "{source}");
             fs::remove_dir_all(root.join(git)).unwrap();
         }
         assert!(!ran.exists());

@@ -83,9 +83,6 @@ pub(in crate::cli) struct ProveArgs {
 }
 
 #[derive(Debug, Args)]
-#[command(mut_arg("plugins", |plugins| {
-    plugins.index(2).help("Grade with these `.wasm` files or patterns [default: the run's plugins, as they are now]")
-}))]
 pub(in crate::cli) struct RegradeArgs {
     /// Grade this run: a run directory, the name of a run, or `latest` [default: latest]
     #[arg(value_name = "RUN")]
@@ -112,7 +109,7 @@ pub(in crate::cli) struct RegradeArgs {
     pub(in crate::cli) reporters: Vec<ReporterKind>,
 
     /// Select the trials of scenarios whose name contains one of these texts
-    #[arg(last = true, index = 3, value_name = "FILTER", help_heading = None::<&str>)]
+    #[arg(last = true, value_name = "FILTER", help_heading = None::<&str>)]
     filters: Vec<String>,
 }
 

@@ -25,7 +25,7 @@ use host_wasm::component::{ADAPT_MODE, COMPILE_MODE};
 /// Canaries run first, then all other trials in parallel. Each attempt has its own root and config dir, and can use
 /// only what you grant it.
 #[derive(Debug, Parser)]
-#[command(name = "host", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "scenario-host", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub(in crate::cli) struct Cli {
     #[command(subcommand)]
     pub(in crate::cli) command: Command,

@@ -151,7 +151,7 @@ fn an_address_of_the_machine_is_not_bindable_either_and_told() {
         for word in ["bind-tcp", "bind-udp"] {
             let one = One::new(guest, &[word, &own.to_string(), "0"], &listen("127.0.0.1:0"));
             let run = one.run(&[]);
-            denied(&run, &[&format!("to bind {own}:0, where other machines could come")]);
+            denied(&run, &[&format!("to bind {own}:0, which other machines can reach")]);
             fails_as(&one, &run, NOT_BINDABLE);
         }
     }
@@ -277,7 +277,7 @@ fn a_policy_caps_it() {
         let policy = policy(&one.suite, &format!("[grants]\n{allowed}\n"));
         let run = one.run(&["--policy", &policy]);
         run.exits(96);
-        assert!(run.told().contains("scenarios/one/scenario.toml:4:11: `listen` asks for more"), "{}", run.told());
+        assert!(run.told().contains("scenarios/one/scenario.toml:4:11: `listen` requests more"), "{}", run.told());
     }
     let policy = policy(&one.suite, "[grants]\nlisten = [\"127.0.0.1:0\"]");
     one.run(&["--policy", &policy]).exits(0).passes("one");

@@ -97,11 +97,11 @@ fn inspect_shows_what_could_be_reached_and_a_policy_that_is_accepted() {
     let plugin = &json["plugins"][0];
     assert_eq!(plugin["could-use"], serde_json::json!(["http", "tcp", "udp", "listen"]));
     let text = plugin["policy"].as_str().unwrap();
-    assert!(text.contains("# possible, by its imports: http = [\"https://HOST\"]"), "{text}");
+    assert!(text.contains("# possible with its imports: http = [\"https://HOST\"]"), "{text}");
     // With the host filled in it is what the scenario needs.
     let filled = text
         .replace("[scenario.probe-network", "[scenario.one")
-        .replace("# possible, by its imports: http = [\"https://HOST\"]", &format!("http = [{:?}]", server.origin()));
+        .replace("# possible with its imports: http = [\"https://HOST\"]", &format!("http = [{:?}]", server.origin()));
     one.run(&["--policy", &policy(&one.suite, &filled)]).exits(0).passes("one");
 }
 

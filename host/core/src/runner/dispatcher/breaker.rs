@@ -98,7 +98,7 @@ mod tests {
         let short = breaker.ended(1, &fault(FaultClass::Resources), Setup::Plain);
         assert_eq!(short, None, "a short machine is no better or worse");
         let why = breaker.ended(2, &fault(FaultClass::Launch), Setup::Plain).unwrap();
-        assert_eq!(why, "3 consecutive trials, the last as launch: not logged in");
+        assert_eq!(why, "the agent failed in 3 consecutive trials, the last as launch: not logged in");
     }
 
     #[test]

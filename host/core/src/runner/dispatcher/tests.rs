@@ -180,7 +180,7 @@ async fn a_task_that_vanishes_is_an_internal_fault_and_never_a_pass() {
     let events = vanish(|dispatcher| matches!(dispatcher.trials[0].phase, Phase::Running { .. }), true).await;
     let Verdict::Fault(fault) = fake::verdict_in(&events, "l/canary").unwrap() else { panic!("{events:#?}") };
     assert_eq!(fault.class, FaultClass::Internal);
-    assert!(fault.message.contains("without a record: its task is gone"), "{fault}");
+    assert!(fault.message.contains("without a record: its task ended"), "{fault}");
     assert_eq!(fake::verdict_in(&events, "l/a").unwrap().word(), "blocked");
 }
 
@@ -188,7 +188,7 @@ async fn a_task_that_vanishes_is_an_internal_fault_and_never_a_pass() {
 async fn a_task_that_vanishes_before_it_asked_for_leave_did_not_start() {
     let events = vanish(|_| true, false).await;
     let Verdict::Fault(fault) = fake::verdict_in(&events, "l/canary").unwrap() else { panic!("{events:#?}") };
-    assert!(fault.message.contains("did not start: its task is gone"), "{fault}");
+    assert!(fault.message.contains("did not start: its task ended"), "{fault}");
     assert!(!events.iter().any(|event| matches!(event.kind, EventKind::AttemptStarted { .. })));
 }
 

@@ -201,6 +201,6 @@ fn an_incomplete_image_is_refused() {
     assert!(dirs.restore(bytes).is_err());
     rustix::fs::mkfifoat(rustix::fs::CWD, dirs.path("pipe"), rustix::fs::Mode::RWXU).unwrap();
     fs::rename(dirs.path("pipe"), dirs.path("i.tar")).unwrap();
-    assert!(dirs.restore(0).unwrap_err().to_string().contains("no regular file"));
+    assert!(dirs.restore(0).unwrap_err().to_string().contains("not a regular file"));
     assert_eq!(fs::read_to_string(dirs.path("root/file")).unwrap(), "text");
 }

@@ -134,7 +134,7 @@ async fn faults_of_the_whole_lane_break_it_and_leave_the_others_alone() {
     let log = run(&plan, fake).await;
     let broke = log.position(|kind| matches!(kind, EventKind::LaneBroken { .. }));
     let EventKind::LaneBroken { lane, reason } = &log.events[broke].kind else { unreachable!() };
-    let why = "2 consecutive trials, the last as launch: not logged in";
+    let why = "the agent failed in 2 consecutive trials, the last as launch: not logged in";
     assert_eq!((lane.0.as_str(), reason.as_str()), ("broken", why));
     for name in ["a", "b"] {
         let name = format!("broken/{name}");
