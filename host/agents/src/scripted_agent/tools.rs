@@ -102,7 +102,7 @@ fn resolve(root: &Path, path: &str) -> Result<PathBuf, String> {
     let Some(name) = Path::new(path).file_name().filter(|_| inside) else {
         return Err(format!("{path:?} does not name a file in the root: use a relative path without `..`"));
     };
-    let outside = |it: &Path| format!("{path:?} leads out of the root, to {}", it.display());
+    let outside = |it: &Path| format!("{path:?} resolves to a path outside the root, {}", it.display());
     let dir = root.join(path).parent().map_or_else(|| root.to_owned(), Path::to_owned);
     // Checked before anything is created: the existing part must not lead outside.
     let existing = dir.ancestors().find_map(|it| fs::canonicalize(it).ok()).unwrap_or_default();

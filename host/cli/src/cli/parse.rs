@@ -14,9 +14,7 @@ use super::{
 /// # Errors
 /// The command line is invalid, or requests the help or the version.
 pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
-    let mut command = Cli::command()
-        .mut_subcommand("regrade", regrade)
-        .mut_subcommands(|command| command.mut_args(without_empty_variable));
+    let mut command = Cli::command().mut_subcommands(|command| command.mut_args(without_empty_variable));
     let matches = command.try_get_matches_from_mut(args)?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
     let Some((name, own)) = matches.subcommand() else { return Ok(cli) };
@@ -30,13 +28,6 @@ pub(super) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Cli, cla
         _ => {}
     }
     Ok(cli)
-}
-
-/// Describes the plugins of `host regrade`, which has a default of its own for them.
-fn regrade(command: clap::Command) -> clap::Command {
-    command.mut_arg("plugins", |plugins| {
-        plugins.help("Grade with these `.wasm` files or patterns [default: the run's plugins, as they are now]")
-    })
 }
 
 /// Ignores an empty variable, which CI systems set for inputs that were not given. An empty policy is an error: it must not

@@ -87,10 +87,10 @@ fn facts(settings: &Settings, args: &RunArgs) -> Vec<(&'static str, String)> {
 /// Plugins and canaries: arguments can replace the former.
 fn names(settings: &Settings, args: &RunArgs) -> [(&'static str, Value, String); 2] {
     let source = |key: &str| settings.sources.of(key).to_string();
-    let (plugins, named_by) = if args.suite.load.plugins.is_empty() {
+    let (plugins, named_by) = if args.suite.plugins.is_empty() {
         (texts(settings.plugins.iter().map(|(name, _)| name)), source("plugins"))
     } else {
-        let named = args.suite.load.plugins.iter().map(|name: &OsString| name.to_string_lossy());
+        let named = args.suite.plugins.iter().map(|name: &OsString| name.to_string_lossy());
         (texts(named), "command line".to_owned())
     };
     [("plugins", plugins, named_by), ("canary", texts(&settings.canary), source("canary"))]

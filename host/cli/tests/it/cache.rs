@@ -91,12 +91,8 @@ fn what_is_wrong_in_the_cache_is_compiled_anew() {
 fn a_plugin_that_takes_too_much_to_compile_is_refused() {
     let suite = suite();
     for (variable, value, told) in [
-        (
-            "HOST_COMPILE_MAX_MEMORY",
-            "1MiB",
-            "`big.wasm` needs more than 1 MiB of memory to be compiled; if you trust it",
-        ),
-        ("HOST_COMPILE_TIMEOUT", "1ms", "`big.wasm` is not compiled within 1ms; if you trust it, raise `timeout`"),
+        ("HOST_COMPILE_MAX_MEMORY", "1MiB", "`big.wasm` needs more than 1 MiB of memory to compile; if you trust it"),
+        ("HOST_COMPILE_TIMEOUT", "1ms", "`big.wasm` does not compile within 1ms; if you trust it, raise `timeout`"),
     ] {
         for command in ["run", "list", "check", "inspect"] {
             let mut command = suite.host_command(&suite.path(""), [command, "big.wasm"]);

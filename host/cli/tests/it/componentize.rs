@@ -194,7 +194,7 @@ fn a_new_folder_is_a_suite_and_nothing_is_written_over() {
         }
     }
     let again = suite.host(["new", "other", "--lang", "go", "--dir", "c"]);
-    assert!(again.exits(96).stderr.contains("`c` is not empty; nothing was written"));
+    assert!(again.exits(96).stderr.contains("cannot create `c`: the folder is not empty"));
     assert!(!suite.path("c/scenarios/other").exists());
     assert!(suite.host(["new", "a/b", "--lang", "go"]).exits(96).stderr.contains("`a/b` is not a valid name"));
     suite.host(["new", "first", "--lang", "cobol"]).exits(2);

@@ -209,7 +209,7 @@ fn a_suite_that_is_not_there_is_told_with_what_to_give() {
     exit code: 96
     ----- stdout -----
     ----- stderr -----
-    error: there is no suite at nightly; `--suite` takes a `suite.toml` or the folder that holds it
+    error: there is no suite at nightly; `--suite` takes a `suite.toml` or the folder that contains it
     ");
 }
 

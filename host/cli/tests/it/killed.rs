@@ -213,7 +213,7 @@ fn what_has_happened_is_in_the_log_while_the_run_goes_on() {
     running.kill();
     assert!(!is_finished(&log));
     until_none_lives(&suite);
-    assert!(next(&suite).stderr.contains("its event log ends at its last full line"));
+    assert!(next(&suite).stderr.contains("its event log is complete up to the last full line"));
 }
 
 #[test]

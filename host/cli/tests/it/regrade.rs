@@ -346,11 +346,11 @@ fn a_run_that_cannot_be_read_is_an_error_that_says_so() {
         refused(&[], words);
     };
     tampered("", "is empty");
-    tampered("no json\n", "its first line is not a `run-started`");
+    tampered("no json\n", "its first line is not `run-started`");
     tampered(&whole.replacen("\"schema\":1", "\"schema\":9", 1), "has schema 9, but this host reads schema 1");
-    tampered(&whole.replacen("\"kind\":\"scripted\"", "\"kind\":\"psychic\"", 1), "`psychic` is no kind of lane");
+    tampered(&whole.replacen("\"kind\":\"scripted\"", "\"kind\":\"psychic\"", 1), "has the unknown kind `psychic`");
     let lines: Vec<&str> = whole.lines().collect();
-    tampered(&[lines[0], "{\"seq\":1}", lines[1], ""].join("\n"), "cannot be read: line 2 is not an event");
+    tampered(&[lines[0], "{\"seq\":1}", lines[1], ""].join("\n"), "events.jsonl: line 2 is not an event");
     fs::remove_file(&log).unwrap();
     refused(&[], "check that its folder is a run directory");
     rustix::fs::mkfifoat(rustix::fs::CWD, &log, rustix::fs::Mode::RWXU).unwrap();

@@ -57,14 +57,14 @@ fn no_link_of_a_suite_leads_to_the_machine() {
         refused(&suite)
     });
     host_snapshot!(refused.concat(), @"
-    error: scenarios/calls/root is a link, or lies below one, that points outside the suite, to outside; copy its target into scenarios, or point the link to a place in that folder
-    error: scenarios/calls/config is a link, or lies below one, that points outside the suite, to outside; copy its target into scenarios, or point the link to a place in that folder
-    error: scenarios/calls/bin is a link, or lies below one, that points outside the suite, to outside; copy its target into scenarios, or point the link to a place in that folder
-    error: scenarios/calls/agents is a link, or lies below one, that points outside the suite, to outside; copy its target into scenarios, or point the link to a place in that folder
-    error: scenarios/calls/agents/right.toml is a link, or lies below one, that points outside the suite, to outside/scenario.toml; copy its target into scenarios, or point the link to a place in that folder
-    error: scenarios/calls/scenario.toml is a link, or lies below one, that points outside the suite, to outside/scenario.toml; copy its target into scenarios, or point the link to a place in that folder
-    error: scenarios/other is a link, or lies below one, that points outside the suite, to outside; copy its target into scenarios, or point the link to a place in that folder
-    error: scenarios/suite.toml is a link, or lies below one, that points outside the suite, to outside/scenario.toml; copy its target into scenarios, or point the link to a place in that folder
+    error: scenarios/calls/root is a symbolic link, or inside one, that points outside the suite, to outside; copy its target into scenarios, or point the link to a place in that folder
+    error: scenarios/calls/config is a symbolic link, or inside one, that points outside the suite, to outside; copy its target into scenarios, or point the link to a place in that folder
+    error: scenarios/calls/bin is a symbolic link, or inside one, that points outside the suite, to outside; copy its target into scenarios, or point the link to a place in that folder
+    error: scenarios/calls/agents is a symbolic link, or inside one, that points outside the suite, to outside; copy its target into scenarios, or point the link to a place in that folder
+    error: scenarios/calls/agents/right.toml is a symbolic link, or inside one, that points outside the suite, to outside/scenario.toml; copy its target into scenarios, or point the link to a place in that folder
+    error: scenarios/calls/scenario.toml is a symbolic link, or inside one, that points outside the suite, to outside/scenario.toml; copy its target into scenarios, or point the link to a place in that folder
+    error: scenarios/other is a symbolic link, or inside one, that points outside the suite, to outside; copy its target into scenarios, or point the link to a place in that folder
+    error: scenarios/suite.toml is a symbolic link, or inside one, that points outside the suite, to outside/scenario.toml; copy its target into scenarios, or point the link to a place in that folder
     ");
 }
 
@@ -99,13 +99,13 @@ fn a_file_that_never_ends_is_not_waited_for() {
     }
     host_snapshot!(shown, @"
     error: cannot read scenarios/calls/scenario.toml: it is not a regular file but a pipe, a socket or a device; replace it by a file
-    error: scenarios/calls/scenario.toml is a link, or lies below one, that points outside the suite, to /dev/zero; copy its target into scenarios, or point the link to a place in that folder
+    error: scenarios/calls/scenario.toml is a symbolic link, or inside one, that points outside the suite, to /dev/zero; copy its target into scenarios, or point the link to a place in that folder
     error: cannot read scenarios/calls/scenario.toml: it is larger than the limit of 16777216 bytes; make it smaller
     error: cannot read scenarios/suite.toml: it is not a regular file but a pipe, a socket or a device; replace it by a file
-    error: scenarios/suite.toml is a link, or lies below one, that points outside the suite, to /dev/zero; copy its target into scenarios, or point the link to a place in that folder
+    error: scenarios/suite.toml is a symbolic link, or inside one, that points outside the suite, to /dev/zero; copy its target into scenarios, or point the link to a place in that folder
     error: cannot read scenarios/suite.toml: it is larger than the limit of 16777216 bytes; make it smaller
     error: cannot read scenarios/calls/agents/right.toml: it is not a regular file but a pipe, a socket or a device; replace it by a file
-    error: scenarios/calls/agents/right.toml is a link, or lies below one, that points outside the suite, to /dev/zero; copy its target into scenarios, or point the link to a place in that folder
+    error: scenarios/calls/agents/right.toml is a symbolic link, or inside one, that points outside the suite, to /dev/zero; copy its target into scenarios, or point the link to a place in that folder
     error: cannot read scenarios/calls/agents/right.toml: it is larger than the limit of 16777216 bytes; make it smaller
     ");
     let suite = suite();

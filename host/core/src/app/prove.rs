@@ -167,14 +167,17 @@ impl Proof {
         if scenario.agents.is_empty() && scenario.grants.has(Grant::Session) {
             problems.push("it uses sessions, but has no scripted agents".into());
         } else if !right && !scenario.agents.is_empty() {
-            problems.push("it has no scripted agent that passes\nhelp: add one that must pass".into());
+            problems.push("it has no scripted agent that passes\nhelp: add a scripted agent that must pass".into());
         }
         let mut clauses = Vec::new();
         for clause in &scenario.clauses {
             let catches = alone.remove(clause.code.as_str()).unwrap_or_default();
             // While an agent is judged wrongly, which clauses are needed cannot be told.
             if catches.is_empty() && agents.iter().all(|agent| agent.is_right) {
-                problems.push(format!("no scripted agent fails with `{}` alone\nhelp: add one", clause.code));
+                problems.push(format!(
+                    "no scripted agent fails with `{}` alone\nhelp: add a scripted agent that breaks only this clause",
+                    clause.code
+                ));
             }
             let (code, requires) = (clause.code.clone(), clause.requires.clone());
             clauses.push(ClauseProof { code, requires, catches });

@@ -26,8 +26,8 @@ const REACH: &[(&str, &str)] = &[
          loopback",
     ),
     ("wasi:sockets/", "network types; no access by themselves"),
-    ("wasi:http/outgoing-handler", "HTTP requests: only to hosts that the grant `http` names"),
-    ("wasi:http/client", "HTTP requests: only to hosts that the grant `http` names"),
+    ("wasi:http/outgoing-handler", "HTTP requests: only to hosts that the grant `http` allows"),
+    ("wasi:http/client", "HTTP requests: only to hosts that the grant `http` allows"),
     ("wasi:http/types", "HTTP types; no access by themselves"),
     ("wasi:cli/environment", "environment and arguments: what its scenario.toml gives, and the grant `env`"),
     ("wasi:cli/exit", "exiting"),
@@ -77,7 +77,7 @@ pub(super) fn policy(plugin: &Plugin, facts: &PluginFacts) -> String {
     let section = |name: &str, needs: &[Grant]| {
         let grants = Grants { session: needs.contains(&Grant::Session), ..Grants::default() };
         let notes = could.iter().filter(|grant| !grants.has(**grant)).map(|grant| {
-            let why = if needs.contains(grant) { "declared as needed" } else { "possible, by its imports" };
+            let why = if needs.contains(grant) { "declared as needed" } else { "possible with its imports" };
             format!("{why}: {}", grant.example())
         });
         policy_section(name, &plugin.digest, &grants, notes)

@@ -23,8 +23,8 @@ pub enum ConfigError {
     },
     /// A link points out of the suite.
     #[error(
-        "{} is a link, or lies below one, that points outside the suite, to {}; copy its target into {}, or point \
-         the link to a place in that folder",
+        "{} is a symbolic link, or inside one, that points outside the suite, to {}; copy its target into {}, or \
+         point the link to a place in that folder",
         seen_from_here(path),
         seen_from_here(outside_target),
         seen_from_here(suite)
@@ -52,7 +52,7 @@ pub enum ConfigError {
     },
     /// `--suite` names nothing.
     #[error(
-        "there is no suite at {}; `--suite` takes a `{SUITE_FILE}` or the folder that holds it",
+        "there is no suite at {}; `--suite` takes a `{SUITE_FILE}` or the folder that contains it",
         seen_from_here(path)
     )]
     NoSuite {

@@ -252,7 +252,7 @@ mod tests {
             ("./dat/", "\"./dat/\" is not a folder of the scenario; did you mean `data`?"),
             ("file", "\"file\" is a file; put it into a folder of the scenario, and name that"),
             ("data/file", "\"data/file\" is a file; name the folder that it is in"),
-            ("link/deep", "\"link/deep\" is, or leads through, a link"),
+            ("link/deep", "\"link/deep\" is a link, or passes through one"),
             ("../x", "\"../x\" has `..`; write the path from the scenario's folder without it"),
             ("data/../data", "\"data/../data\" has `..`"),
             ("/etc", "\"/etc\" begins with `/`; write the path from the scenario's folder, or copy"),

@@ -620,7 +620,7 @@ fn missing_suites_are_errors_with_help() {
             suite.with(&Overrides { suite: flag("--suite", given.into()), ..Default::default() }).unwrap_err();
         assert_eq!(
             problems,
-            [format!("there is no suite at {given}; `--suite` takes a `suite.toml` or the folder that holds it")]
+            [format!("there is no suite at {given}; `--suite` takes a `suite.toml` or the folder that contains it")]
         );
     }
 }

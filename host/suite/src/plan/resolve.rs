@@ -175,8 +175,8 @@ fn no_folder(grant: Grant, name: &str, file: &str, settings: &Settings) -> Strin
     let near = nearest(name, settings.scenarios.keys().map(String::as_str));
     let near = near.map(|near| format!(" (there is `{near}`)")).unwrap_or_default();
     format!(
-        "there is no folder `{name}` in the suite{near}: name the suite that has it with `--suite DIR`, or, if you \
-         trust it, make {file} with `{}` under `[grants]`",
+        "the suite has no folder `{name}`{near}; name the suite that has it with `--suite DIR`, or, if you trust the \
+         plugin, create {file} with `{}` under `[grants]`",
         grant.example()
     )
 }
@@ -233,8 +233,8 @@ fn without_folder(folder: &ScenarioSettings, plugin: &PluginFacts) -> SetupProbl
     let named = folder.plugin.as_deref().map(seen_from_here).unwrap_or_default();
     let of = seen_from_here(&plugin.path);
     let what = format!(
-        "there is no plugin `{named}`, and `{of}`, which has this folder's name, would run without what stands here; \
-         correct `plugin`, or remove it"
+        "there is no plugin `{named}`, and `{of}`, which has this folder's name, would ignore the folder; correct \
+         `plugin`, or remove it"
     );
     wrong(folder, "plugin", what)
 }

@@ -233,7 +233,8 @@ impl AcpDialect {
                 }
                 version => {
                     let shown = version.map_or("none".to_owned(), |version| version.to_string());
-                    let message = format!("the agent speaks version {shown} of ACP, but this host speaks version 1");
+                    let message =
+                        format!("the agent supports version {shown} of ACP, but this host supports version 1");
                     vec![ParsedLine::failed(FaultClass::Launch, message)]
                 }
             },

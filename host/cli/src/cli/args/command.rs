@@ -13,6 +13,10 @@ use host_suite::config::Overrides;
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct CheckArgs {
+    /// Load these `.wasm` files or patterns [default: the suite's plugins]
+    #[arg(value_name = "PLUGIN")]
+    plugins: Vec<OsString>,
+
     #[command(flatten)]
     pub(in crate::cli) load: LoadArgs,
 
@@ -67,6 +71,10 @@ pub(in crate::cli) struct InspectArgs {
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ProveArgs {
+    /// Load these `.wasm` files or patterns [default: the suite's plugins]
+    #[arg(value_name = "PLUGIN")]
+    plugins: Vec<OsString>,
+
     #[command(flatten)]
     pub(in crate::cli) load: LoadArgs,
 
@@ -87,6 +95,10 @@ pub(in crate::cli) struct RegradeArgs {
     /// Grade this run: a run directory, the name of a run, or `latest` [default: latest]
     #[arg(value_name = "RUN")]
     run: Option<OsString>,
+
+    /// Grade with these `.wasm` files or patterns [default: the run's plugins, as they are now]
+    #[arg(value_name = "PLUGIN")]
+    plugins: Vec<OsString>,
 
     #[command(flatten)]
     pub(in crate::cli) load: LoadArgs,
@@ -117,7 +129,7 @@ impl CheckArgs {
     pub(in crate::cli) fn settings(&self) -> CheckSettings {
         let lanes = self.load.sources.list("lanes", &self.lanes);
         CheckSettings {
-            load: self.load.settings(Overrides { lanes, ..self.load.overrides() }),
+            load: self.load.settings(&self.plugins, Overrides { lanes, ..self.load.overrides() }),
             // There is no flag for it: a check writes nothing there, and only looks for leftovers of runs.
             output: std::env::var_os("HOST_OUTPUT").filter(|output| !output.is_empty()).map(PathBuf::from),
             live: self.live,
@@ -127,7 +139,10 @@ impl CheckArgs {
 
 impl ListArgs {
     pub(in crate::cli) fn settings(&self) -> ListSettings {
-        ListSettings { load: self.suite.load.settings(self.suite.overrides()), filters: self.suite.filters.clone() }
+        ListSettings {
+            load: self.suite.load.settings(&self.suite.plugins, self.suite.overrides()),
+            filters: self.suite.filters.clone(),
+        }
     }
 }
 
@@ -141,7 +156,7 @@ impl ProveArgs {
     pub(in crate::cli) fn settings(&self) -> ProveSettings {
         let jobs = self.load.sources.sourced("jobs", self.directory.jobs);
         ProveSettings {
-            load: self.load.settings(Overrides { jobs, ..self.load.overrides() }),
+            load: self.load.settings(&self.plugins, Overrides { jobs, ..self.load.overrides() }),
             filters: self.filters.clone(),
             execution: ExecutionSettings { output: self.directory.output.clone(), keep: self.keep, audit: false },
         }
@@ -152,7 +167,7 @@ impl RegradeArgs {
     pub(in crate::cli) fn settings(&self) -> RegradeSettings {
         let jobs = self.load.sources.sourced("jobs", self.directory.jobs);
         RegradeSettings {
-            load: self.load.settings(Overrides { jobs, ..self.load.overrides() }),
+            load: self.load.settings(&self.plugins, Overrides { jobs, ..self.load.overrides() }),
             run: self.run.clone(),
             filters: self.filters.clone(),
             output: self.directory.output.clone(),

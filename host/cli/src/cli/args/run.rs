@@ -54,7 +54,7 @@ pub(in crate::cli) struct RunArgs {
 impl RunArgs {
     pub(in crate::cli) fn settings(&self) -> RunSettings {
         RunSettings {
-            load: self.suite.load.settings(self.overrides()),
+            load: self.suite.load.settings(&self.suite.plugins, self.overrides()),
             filters: self.suite.filters.clone(),
             no_canary: self.no_canary,
             nothing_to_run: match self.no_tests {

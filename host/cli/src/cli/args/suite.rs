@@ -47,10 +47,6 @@ fn time(text: &str) -> Result<Duration, String> {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Suite options")]
 pub(in crate::cli) struct LoadArgs {
-    /// Load these `.wasm` files or patterns [default: the suite's plugins]
-    #[arg(value_name = "PLUGIN", help_heading = None::<&str>)]
-    pub(in crate::cli) plugins: Vec<OsString>,
-
     /// Load this `suite.toml` or folder [default: scenarios/suite.toml]
     #[arg(long, value_name = "PATH", env = "HOST_SUITE")]
     suite: Option<PathBuf>,
@@ -75,8 +71,9 @@ pub(in crate::cli) struct LoadArgs {
 }
 
 impl LoadArgs {
-    pub(in crate::cli) fn settings(&self, overrides: Overrides) -> LoadSettings {
-        LoadSettings { plugins: self.plugins.clone(), overrides, no_cache: self.no_cache }
+    /// What to load: `plugins`, with `overrides` that include these arguments.
+    pub(in crate::cli) fn settings(&self, plugins: &[OsString], overrides: Overrides) -> LoadSettings {
+        LoadSettings { plugins: plugins.to_vec(), overrides, no_cache: self.no_cache }
     }
 
     pub(in crate::cli) fn overrides(&self) -> Overrides {
@@ -95,6 +92,10 @@ impl LoadArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Suite options")]
 pub(in crate::cli) struct SuiteArgs {
+    /// Load these `.wasm` files or patterns [default: the suite's plugins]
+    #[arg(value_name = "PLUGIN", help_heading = None::<&str>)]
+    pub(in crate::cli) plugins: Vec<OsString>,
+
     #[command(flatten)]
     pub(in crate::cli) load: LoadArgs,
 

@@ -36,7 +36,7 @@ fn suites_read_nothing_outside_their_folder() {
         let suite = suite();
         link(&suite, target, name);
         let problem = suite.problem();
-        let begins = format!("{name} is a link, or lies below one, that points outside the suite, to ");
+        let begins = format!("{name} is a symbolic link, or inside one, that points outside the suite, to ");
         assert!(problem.starts_with(&begins), "{problem}");
         let ends = "; copy its target into scenarios, or point the link to a place in that folder";
         assert!(problem.ends_with(ends), "{problem}");

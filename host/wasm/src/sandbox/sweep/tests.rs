@@ -212,7 +212,7 @@ fn sweep_waits_for_directories_still_being_written() {
         }
         let hasty = sweep(parent.path(), NO_PATIENCE);
         if let [problem] = &hasty.problems[..] {
-            assert!(problem.to_string().contains(&format!("which the dead run {RUN} left: ")), "{problem}");
+            assert!(problem.to_string().contains(&format!("left behind by the dead run {RUN}: ")), "{problem}");
             assert!(problem.folder.join(LOCK_FILE).exists(), "the claim goes last");
         }
         let patient = sweep(parent.path(), Duration::from_secs(60));
