@@ -386,7 +386,7 @@ fn a_run_that_cannot_be_read_is_an_error_that_says_so() {
     fs::remove_file(&folder).unwrap();
     fs::rename(&moved, &folder).unwrap();
     fs::remove_file(&fixtures).unwrap();
-    refused(&[], "keeps nothing that could be graded again");
+    refused(&[], "has no recording that could be graded again");
 }
 
 #[test]

@@ -264,7 +264,7 @@ mod tests {
             let told = problem(&format!("{{ from = {from:?}, to = \"/\" }}"));
             assert!(told.starts_with(&format!("{from:?}: {what}")), "{told}");
         }
-        assert!(problem("{ from = \"a\\u0000\", to = \"/\" }").contains("holds the character NUL"));
+        assert!(problem("{ from = \"a\\u0000\", to = \"/\" }").contains("contains the character NUL"));
         let root = |to: &str| format!("{{ from = \"root\", to = {to} }}");
         assert!(problem(&root("\"\"")).starts_with("\"\": a preopen needs a name"));
         assert!(problem(&root("\"a\\u0000\"")).contains("NUL"));

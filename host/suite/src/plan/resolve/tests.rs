@@ -129,7 +129,7 @@ fn missing_folders_are_named_with_missing_grants() {
     let place =
         Place::new().typed("a.wasm", "a", &[("gate", &[Grant::Session])]).file("scenarios/gat/scenario.toml", "");
     let told = place.ungranted();
-    assert!(told.contains("no folder `gate` in the suite (there is `gat`)") && told.contains("--suite"), "{told}");
+    assert!(told.contains("the suite has no folder `gate` (there is `gat`)") && told.contains("--suite"), "{told}");
 }
 
 #[test]
