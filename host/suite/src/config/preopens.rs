@@ -269,8 +269,10 @@ mod tests {
         assert!(problem(&root("\"\"")).starts_with("\"\": a preopen needs a name"));
         assert!(problem(&root("\"a\\u0000\"")).contains("NUL"));
         assert!(problem(&root(&format!("{:?}", "x".repeat(MAX_NAME + 1)))).contains("at most 4096 bytes"));
-        assert!(problem(&format!("{}, {}", root("\"/\""), root("\"/\""))).starts_with("\"/\": \"/\" is given already"));
-        assert!(problem(&root("\"/host/session\"")).contains("is given already"));
+        assert!(
+            problem(&format!("{}, {}", root("\"/\""), root("\"/\""))).starts_with("\"/\": \"/\" is already in use")
+        );
+        assert!(problem(&root("\"/host/session\"")).contains("is already in use"));
         let many: Vec<String> = (0..=MAX_PREOPENS).map(|number| root(&format!("\"{number}\""))).collect();
         assert!(problem(&many.join(", ")).contains("there are 101 preopens, but at most 100"));
     }
