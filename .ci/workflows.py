@@ -129,6 +129,8 @@ class Runner:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                # A background job of a script ignores SIGINT, and a shell cannot undo that.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
             if self.interrupt and written.get("id") == "run":
                 self.interrupt(self, child)

@@ -1,8 +1,8 @@
 //! What the kernel that the tests run on can do.
 
 /// Whether the kernel lacks what `needed` names, in the words of the notice that agents run with less; then it says so.
-/// Whoever asks can hold nobody to it here. `a_kernel_that_cannot_is_told_or_refused` and
-/// `agents_that_run_unconfined_are_told_of_in_every_attempt_and_once_on_the_terminal` hold the host to the notice.
+/// Whoever asks can hold nobody to it here. `a_kernel_without_landlock_is_reported_or_refused` and
+/// `unconfined_agents_are_reported_in_every_attempt` hold the host to the notice.
 #[expect(clippy::print_stdout, reason = "for the person who runs the test")]
 #[track_caller]
 pub fn lacks(needed: &str) -> bool {

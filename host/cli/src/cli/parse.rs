@@ -55,7 +55,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_says_which_flag_gave_it() {
+    fn a_value_names_its_flag() {
         let overrides = run(&["--jobs", "3", "--lane", "a,b", "--lane", "c"]).overrides();
         assert_eq!(overrides.jobs, Some(Sourced { value: 3, source: Source::Flag("--jobs".into()) }));
         let lanes = ["a", "b", "c"].map(str::to_owned).to_vec();

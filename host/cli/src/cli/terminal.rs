@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn stderr_that_nobody_reads_costs_a_bounded_time_once() {
+    fn an_unread_stderr_delays_the_program_once() {
         let (_reader, writer) = full_pipe();
         let stuck = AtomicBool::new(false);
         print_to(writer.as_fd(), "lost", Duration::from_millis(50), &stuck);

@@ -120,7 +120,7 @@ async fn an_option_that_an_agent_does_not_know_is_a_launch_fault() {
 
 #[tokio::test]
 #[ignore = "needs the agents: set HOST_TEST_AGENTS"]
-async fn the_installed_versions_are_told() {
+async fn the_installed_versions_are_reported() {
     for kind in KINDS {
         let mut settings = settings(kind, "http://127.0.0.1:9");
         settings.version = Some(">=0.80".into());

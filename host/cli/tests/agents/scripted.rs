@@ -62,7 +62,7 @@ fn bash(command: &str) -> Value {
 }
 
 #[tokio::test]
-async fn every_interface_leads_through_the_script_streaming_or_not() {
+async fn every_interface_plays_the_script_with_and_without_streaming() {
     let server = server(TWO_CALLS).await;
     for (api, stream) in APIS.into_iter().flat_map(|api| [(api, true), (api, false)]) {
         let label = format!("{api:?}-{stream}");
@@ -102,7 +102,7 @@ async fn a_message_begins_the_next_turn_and_a_notice_does_not() {
 }
 
 #[tokio::test]
-async fn a_workers_own_conversation_is_told_apart() {
+async fn the_conversation_of_a_worker_is_separate() {
     let server = server(r#"{ dispatch = "w", task = "Do the part." }, { say = "Done." },"#).await;
     for api in APIS {
         let mut worker = Agent::new(&server, &session("right", "401", "1"), api, false);
@@ -146,7 +146,7 @@ async fn each_agent_is_given_its_own_tools() {
 }
 
 #[tokio::test]
-async fn an_agent_without_a_shell_is_told_so() {
+async fn a_missing_shell_is_reported() {
     let server = server(TWO_CALLS).await;
     let mut agent = Agent::new(&server, &session("right", "ok", "1"), Api::Chat, false);
     agent.tools = vec!["read"];
@@ -156,7 +156,7 @@ async fn an_agent_without_a_shell_is_told_so() {
 }
 
 #[tokio::test]
-async fn the_prompt_tells_the_scenario_where_the_url_does_not() {
+async fn the_prompt_names_the_scenario_if_the_url_does_not() {
     let server = server(r#"{ dispatch = "w", task = "A part." }, { say = "Done." },"#).await;
     let auto = Session { scenario: "auto", ..session("right", "ok", "1") };
     let mut agent = Agent::new(&server, &auto, Api::Messages, true);
@@ -309,7 +309,7 @@ async fn the_faults_of_a_script_are_the_providers() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_played_is_told() {
+async fn an_unplayable_script_is_reported() {
     for (steps, problem) in [
         (r#"{ fault = "huge-line", bytes = 5 },"#, "step 1: no model makes an agent break like this"),
         (r#"{ say = "x" }, { raw = "y" },"#, "step 2: `raw`"),

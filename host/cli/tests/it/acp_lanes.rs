@@ -98,7 +98,7 @@ async fn how_an_acp_agent_breaks_decides_the_class() {
 }
 
 #[tokio::test]
-async fn half_a_message_is_told_when_the_agent_dies() {
+async fn a_partial_message_is_reported_when_the_agent_dies() {
     let attempt = Attempt::new("");
     let mut session = Agent::of("word half; word ' of it'; exit 0").start(&attempt).await;
     let (events, fault) = within(60, all_events(&mut *session)).await;
@@ -107,7 +107,7 @@ async fn half_a_message_is_told_when_the_agent_dies() {
 }
 
 #[tokio::test]
-async fn what_is_not_understood_does_no_harm_and_is_kept() {
+async fn unknown_messages_are_recorded_and_harmless() {
     let agent = Agent::of(
         r#"head -c 3000000 /dev/zero | tr '\0' x; echo
         say '}] garbage {['; say ''; say 'null'; say '[]'; say '{"method":7,"id":{}}'
@@ -195,7 +195,7 @@ async fn a_request_of_any_length_is_answered() {
 }
 
 #[tokio::test]
-async fn who_does_not_leave_at_the_end_of_its_input_is_asked_to() {
+async fn an_agent_that_ignores_the_end_of_input_is_terminated() {
     let mut agent = Agent::of("trap 'echo asked > asked; exit 0' TERM; word done; stop end_turn");
     agent.end = "while :; do sleep 0.1; done";
     let attempt = Attempt::new("");
@@ -208,7 +208,7 @@ async fn who_does_not_leave_at_the_end_of_its_input_is_asked_to() {
 
 /// As adapters do that leave before the agent behind them.
 #[tokio::test]
-async fn what_an_adapter_leaves_behind_may_leave_by_itself() {
+async fn processes_of_an_adapter_may_exit_by_themselves() {
     let mut agent = Agent::of("word done; stop end_turn");
     agent.end = "(trap 'echo interrupted > interrupted; exit' TERM; sleep 0.3; echo whole > transcript) & exit 0";
     let attempt = Attempt::new("");

@@ -46,7 +46,7 @@ fn a_lane_without_a_credential_is_skipped_or_cannot_start() {
 }
 
 #[test]
-fn a_secret_is_nowhere_however_the_agent_tells_it() {
+fn an_agent_cannot_record_a_secret_in_any_form() {
     let script = "echo $PLANTED; echo \"$PLANTED\" > leaked; printf '%.10s' $PLANTED; sleep 0.1; \
                   echo $PLANTED | cut -c11-; echo \"{\\\"a\\\":\\\"\\\\\\\"$PLANTED\\\\n\\\"}\"; echo $PLANTED >&2";
     let suite = suite(script, "credentials = [\"PLANTED\"]");
@@ -134,7 +134,7 @@ fn a_trap_in_a_composed_component_is_a_trap_and_leaves_no_secret() {
 }
 
 #[test]
-fn what_an_agent_says_does_not_count_to_the_disk_of_its_attempt() {
+fn recorded_output_does_not_count_toward_the_disk_limit() {
     let says = suite("head -c 3000000 /dev/zero | tr '\\0' x | fold -w 1000; echo done", "");
     let limited = |disk: &str| {
         says.scenario(
@@ -176,7 +176,7 @@ fn few_descriptors_make_fewer_run_and_lose_no_trial() {
 }
 
 #[test]
-fn github_is_not_told_the_secret_either() {
+fn the_github_report_does_not_contain_the_secret() {
     let suite = suite("echo $PLANTED", "credentials = [\"PLANTED\"]");
     let mut command = suite.host_command(&suite.path(""), ["run", "--reporter", "github"]);
     command.env("PLANTED", SECRET).env("GITHUB_ACTIONS", "true");
@@ -228,7 +228,7 @@ const WITHOUT_A_WORD: [(&str, &str); 5] = [
 ];
 
 #[test]
-fn a_turn_without_a_word_is_told_alike_in_all_kinds_and_breaks_no_lane() {
+fn an_empty_turn_is_reported_the_same_for_all_kinds() {
     for (kind, script) in WITHOUT_A_WORD {
         let suite = suite(script, "");
         let toml = fs::read_to_string(suite.path("scenarios/suite.toml")).unwrap();
@@ -248,7 +248,7 @@ fn a_turn_without_a_word_is_told_alike_in_all_kinds_and_breaks_no_lane() {
 }
 
 #[test]
-fn a_scenarios_programs_come_first_and_the_lane_says_what_can_be_reached() {
+fn a_scenarios_programs_come_first_on_the_path() {
     let script = "tool; cat \"$SEEN\" && echo was read";
     for (lane, reads) in [("", false), ("allow-read = [\"shared\"]", true), ("confinement = \"none\"", true)] {
         let suite = suite(script, lane);
@@ -350,7 +350,7 @@ fn a_provider_whose_port_is_not_listed_is_warned_of() {
 }
 
 #[test]
-fn a_check_takes_the_lanes_that_are_asked_for() {
+fn a_check_can_be_limited_to_lanes() {
     let suite = suite("echo ok", "allow-connect = [1]\n[lane.other]\nkind = \"claude\"\ncommand = \"/nowhere/claude\"");
     suite.host(["check"]).exits(96);
     let check = suite.host(["check", "--lane", "mine"]);
@@ -359,7 +359,7 @@ fn a_check_takes_the_lanes_that_are_asked_for() {
 }
 
 #[test]
-fn a_deadline_says_that_the_provider_was_waited_for() {
+fn a_timeout_mentions_a_waiting_provider() {
     let suite = Suite::new();
     suite.file("work.wasm", plain_module("", ""));
     let limits = "timeout = \"2s\"\nidle-timeout = \"1m\"\nbackoff-timeout = \"1m\"\nretries = 0\n";
@@ -377,7 +377,7 @@ fn a_deadline_says_that_the_provider_was_waited_for() {
 }
 
 #[test]
-fn what_a_run_would_use_is_told_and_gives_the_same_again() {
+fn the_shown_configuration_can_be_used_as_a_suite() {
     let lane =
         "model = \"m\"\ncredentials = [\"KEY\", { file = \"auth.json\", to = \"auth.json\" }]\nallow-connect = [443]";
     let suite = suite("echo", lane);

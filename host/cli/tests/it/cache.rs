@@ -40,7 +40,7 @@ fn files(cache: &Path, extension: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_plugin_is_compiled_once_and_known_by_what_it_holds() {
+fn a_plugin_is_cached_by_its_content() {
     let suite = suite();
     let cache = suite.path("cache");
     assert_eq!(run(&suite, &cache).exits(0).passes("big").stderr, TOLD);
@@ -57,7 +57,7 @@ fn a_plugin_is_compiled_once_and_known_by_what_it_holds() {
 }
 
 #[test]
-fn what_is_wrong_in_the_cache_is_compiled_anew() {
+fn damaged_cache_entries_are_compiled_again() {
     let suite = suite();
     let cache = suite.path("cache");
     run(&suite, &cache).exits(0);
@@ -151,7 +151,7 @@ fn compiling_ends_with_the_host() {
 }
 
 #[test]
-fn a_cache_that_cannot_be_used_is_told_and_does_no_harm() {
+fn an_unusable_cache_is_a_warning() {
     let suite = suite();
     let open = suite.path("open");
     fs::create_dir(&open).unwrap();

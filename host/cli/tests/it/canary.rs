@@ -82,7 +82,7 @@ fn a_wrong_canary_blocks_the_others_and_their_agents_never_start() {
 }
 
 #[test]
-fn without_a_canary_everything_starts_at_once_and_it_is_said() {
+fn without_a_canary_all_trials_start_with_a_warning() {
     let finished = run(&Suite::new(), &["--no-canary"]);
     finished.exits(0);
     assert!(finished.told().contains("canary"), "{}", finished.told());

@@ -33,7 +33,7 @@ fn idle<'a>(suite: &Suite, args: impl IntoIterator<Item = &'a str>) -> Finished 
 }
 
 #[test]
-fn a_sound_suite_is_told_briefly() {
+fn a_valid_suite_has_a_short_report() {
     let suite = suite();
     host_snapshot!(idle(&suite, ["check"]), @"
     exit code: 0
@@ -77,7 +77,7 @@ fn a_scenario_without_the_agents_that_it_needs_is_a_problem() {
 }
 
 #[test]
-fn a_scenario_in_the_place_of_a_plugin_or_a_filter_for_none_is_answered() {
+fn a_scenario_named_as_a_plugin_gets_a_hint() {
     let suite = suite();
     host_snapshot!(idle(&suite, ["run", "gate"]), @"
     exit code: 96
@@ -97,7 +97,7 @@ fn a_scenario_in_the_place_of_a_plugin_or_a_filter_for_none_is_answered() {
 }
 
 #[test]
-fn every_problem_of_a_suite_is_told() {
+fn every_problem_of_a_suite_is_reported() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "plugins = [\"*.wasm\"]\n[lane.one]\nagent = \"rihgt\"\n");
     suite.scenario("gate", &expect_fail("\"one\"", "\"asked\"", "2020-01-31"));
@@ -130,7 +130,7 @@ fn every_problem_of_a_suite_is_told() {
 }
 
 #[test]
-fn lanes_and_profiles_that_a_run_would_not_take_are_checked_too() {
+fn unused_lanes_and_profiles_are_also_checked() {
     let suite = suite();
     let lanes = "lanes = [\"one\"]\n[lane.one]\n[lane.two]\nagent = \"left\"\n";
     suite.file("scenarios/suite.toml", format!("plugins = [\"*.wasm\"]\n{lanes}"));
@@ -160,7 +160,7 @@ fn lanes_and_profiles_that_a_run_would_not_take_are_checked_too() {
 }
 
 #[test]
-fn a_broken_plugin_is_told() {
+fn a_broken_plugin_is_reported() {
     let suite = suite();
     suite.file("tool.wasm", "#!/bin/sh");
     host_snapshot!(idle(&suite, ["check"]), @"

@@ -34,7 +34,7 @@ fn exit_code_zero_passes() {
 }
 
 #[test]
-fn exit_code_77_skips_and_the_reason_is_told() {
+fn exit_code_77_skips_with_a_reason() {
     let finished = run("args = [\"exit\", \"77\", \"no\", \"database\"]");
     finished.exits(0);
     assert_eq!(finished.verdict("command"), &Verdict::Skip { reason: "no database".into() });
@@ -60,7 +60,7 @@ fn a_panic_is_a_trap() {
 }
 
 #[test]
-fn a_command_is_given_what_its_file_says_and_nothing_else() {
+fn a_command_gets_exactly_what_its_file_grants() {
     let finished = run("args = [\"show\"]\nstdin = \"line\\n\"\nenv = { B = \"2\", A = \"1\" }\n\
          [expect]\nstdout = \"args: probe-command.wasm|show\\nenv: A=1|B=2\\nstdin: \\\"line\\\\n\\\"\\n\"\nstderr = \"told on stderr\\n\"\n");
     finished.exits(0).passes("command");
@@ -73,7 +73,7 @@ fn a_command_is_given_nothing_by_default() {
 }
 
 #[test]
-fn every_expectation_that_does_not_hold_is_told() {
+fn every_failed_expectation_is_reported() {
     let finished = run("args = [\"show\"]\n\
          [expect]\nexit-code = 5\nstdout = { contains = \"nowhere\" }\nstderr = \"something else\\n\"\n");
     finished.exits(100);
@@ -193,7 +193,7 @@ fn a_core_module_that_exits_with_77_skips() {
 }
 
 #[test]
-fn the_exit_code_of_a_core_module_is_told_as_it_is() {
+fn the_exit_code_of_a_core_module_is_reported_unchanged() {
     let finished = run_core(&plain_module("(call $proc_exit (i32.const 3))", ""), "");
     let findings = finished.exits(100).findings("core");
     assert!(findings[0].message.contains("exited with 3, not 0"), "{}", findings[0].message);
@@ -234,7 +234,7 @@ fn a_trap_is_a_fault_whatever_is_expected() {
 }
 
 #[test]
-fn what_no_program_can_be_handed_is_an_error_in_its_place() {
+fn invalid_arguments_and_variables_are_errors_with_a_position() {
     for (toml, told) in [
         ("args = [\"a\", \"b\\u0000\"]", "scenario.toml:2:8: `args` contains the character NUL"),
         ("env = { A = \"\\u0000\" }", "scenario.toml:2:7: `env` contains the character NUL"),
@@ -274,7 +274,7 @@ fn flood(byte: u8, count: u32) -> Vec<u8> {
 }
 
 #[test]
-fn evidence_of_a_flood_is_bounded_and_says_where_all_of_it_is() {
+fn evidence_of_large_output_is_cut_and_names_the_file() {
     for (byte, expect) in [
         (0, "stdout = \"x\""),
         (b'x', "stdout = \"\""),
@@ -311,7 +311,7 @@ fn a_large_stdin_comes_whole() {
 }
 
 #[test]
-fn a_program_that_raises_a_signal_is_told_what_it_did() {
+fn a_raised_signal_is_reported_with_its_number() {
     let module = "(module
         (import \"wasi_snapshot_preview1\" \"proc_raise\" (func $raise (param i32) (result i32)))
         (memory (export \"memory\") 1)

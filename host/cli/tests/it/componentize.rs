@@ -37,7 +37,7 @@ fn a_command_becomes_one_of_wasi_0_2_with_the_same_exit_code() {
 }
 
 #[test]
-fn a_module_becomes_a_plugin_by_its_exports_its_world_or_the_wit_that_is_given() {
+fn a_module_becomes_a_plugin_by_exports_world_or_wit() {
     let listed = [Listed { name: "made", ..Listed::default() }];
     let wit = repository().join("wit");
     let wit = wit.to_str().unwrap();
@@ -69,7 +69,7 @@ fn a_command_may_report() {
 }
 
 #[test]
-fn a_core_module_is_run_as_what_would_be_made_of_it() {
+fn a_core_module_runs_like_its_component() {
     let listed = [Listed { name: "made", ..Listed::default() }];
     for module in [bare_typed_module(&listed, "", "", ""), typed_module(&listed, "", "", "")] {
         let suite = Suite::new();
@@ -136,7 +136,7 @@ fn embedded(mut module: Vec<u8>, wit: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_refused_is_refused_in_the_same_words_by_both() {
+fn run_and_componentize_refuse_with_the_same_message() {
     let command =
         |import: &str| wat(&format!("(module (import \"{import}\" \"f\" (func)) (func (export \"_start\")))"));
     for (module, told) in [
@@ -157,7 +157,7 @@ fn what_is_refused_is_refused_in_the_same_words_by_both() {
 }
 
 #[test]
-fn a_core_module_of_another_world_is_told_by_what_it_lacks() {
+fn a_core_module_of_another_world_names_the_missing_exports() {
     let suite = Suite::new();
     let module = wat("(module (func (export \"act\")))");
     suite.file("core.wasm", embedded(module, "package mine:mine; world mine { export act: func(); }"));
@@ -169,7 +169,7 @@ fn a_core_module_of_another_world_is_told_by_what_it_lacks() {
 }
 
 #[test]
-fn what_cannot_become_a_component_is_told_by_what_is_missing() {
+fn componentize_names_what_is_missing() {
     for (module, args, told) in [
         (wat("(module)"), &[][..], "without `_start` and without the exports of a plugin"),
         (wat("(component)"), &[], "is already a component"),
@@ -184,7 +184,7 @@ fn what_cannot_become_a_component_is_told_by_what_is_missing() {
 }
 
 #[test]
-fn a_new_folder_is_a_suite_and_nothing_is_written_over() {
+fn a_new_folder_is_a_suite_and_overwrites_nothing() {
     let suite = Suite::new();
     for language in ["rust", "c", "go", "js", "python"] {
         let finished = suite.host(["new", "first", "--lang", language, "--dir", language]);
@@ -221,7 +221,7 @@ fn this_folder_and_one_with_a_slash_behind_are_folders_too() {
 }
 
 #[test]
-fn what_is_no_folder_or_no_name_for_one_is_told() {
+fn invalid_folders_and_names_are_reported() {
     let suite = Suite::new();
     suite.file("file", "");
     for (args, told) in [

@@ -51,7 +51,7 @@ fn an_unknown_value_offers_the_nearest() {
 }
 
 #[test]
-fn a_wrong_type_is_told_in_plain_words() {
+fn a_wrong_type_names_the_expected_type() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "# Two at once.\njobs = \"two\"\n");
     host_snapshot!(refused(&suite, &["list", "tool.wasm"]), @r#"
@@ -134,7 +134,7 @@ fn an_unknown_agent_offers_the_nearest() {
 }
 
 #[test]
-fn a_missing_grant_is_told_with_the_file_to_give_it_in() {
+fn a_missing_grant_names_the_file_to_edit() {
     let suite = suite();
     suite.scenario("gate", "");
     host_snapshot!(refused(&suite, &["run", "gate.wasm"]), @r"
@@ -203,7 +203,7 @@ fn a_bad_step_of_a_script_is_shown_in_its_place() {
 }
 
 #[test]
-fn a_suite_that_is_not_there_is_told_with_what_to_give() {
+fn a_missing_suite_has_a_hint() {
     let suite = suite();
     host_snapshot!(refused(&suite, &["run", "tool.wasm", "--suite", "nightly"]), @r"
     exit code: 96
@@ -214,7 +214,7 @@ fn a_suite_that_is_not_there_is_told_with_what_to_give() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_told_at_once() {
+fn all_errors_are_reported_together() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "jobs = 0\n");
     suite.scenario("tool", "max-memory = 0\n").file("scenarios/gate/root", "");
@@ -265,7 +265,7 @@ fn a_step_in_single_brackets_shows_the_double_ones() {
 }
 
 #[test]
-fn a_plugin_that_a_file_names_and_nobody_finds_is_shown_in_its_place() {
+fn a_missing_plugin_is_reported_with_its_position() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "plugins = [\"tool.wasm\", \"gates.wasm\", \"*.wsam\"]\n");
     suite.scenario("gate", "plugin = \"built/gate.wasm\"\n");
@@ -397,7 +397,7 @@ fn an_expected_finding_that_cannot_come_offers_the_nearest() {
 }
 
 #[test]
-fn a_day_that_is_none_shows_how_to_write_one() {
+fn an_invalid_day_shows_how_to_write_one() {
     let suite = suite();
     let text = "[[expect-fail]]\nfindings = \"exit-code\"\nowner = \"ada\"\nreason = \"r\"\nuntil = \"31.12.2026\"\n";
     suite.scenario("tool", text);
@@ -413,7 +413,7 @@ fn a_day_that_is_none_shows_how_to_write_one() {
 }
 
 #[test]
-fn two_words_for_one_bound_are_told() {
+fn two_settings_for_one_limit_are_reported() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "[profile.ci]\nmax-fail = 3\nfail-fast = true\n");
     host_snapshot!(refused(&suite, &["run", "tool.wasm"]), @r"

@@ -111,13 +111,13 @@ fn every_denial_of_the_guest_has_a_test() {
 }
 
 #[test]
-fn what_is_granted_works() {
+fn granted_access_works() {
     TRIED.run.passes("control");
     TRIED.run.passes("preopens");
 }
 
 #[test]
-fn a_run_with_nothing_but_refusals_ends_well_and_leaves_nothing() {
+fn a_run_of_denials_finishes_and_leaves_nothing() {
     TRIED.run.exits(0);
     assert_eq!(TRIED.damage, [""; 0]);
 }
@@ -143,22 +143,22 @@ fn dot_dot_does_not_climb_out() {
 }
 
 #[test]
-fn an_absolute_link_made_by_the_guest_leads_nowhere() {
+fn an_absolute_link_of_the_guest_is_not_followed() {
     refused("own-absolute-link");
 }
 
 #[test]
-fn a_relative_link_made_by_the_guest_leads_nowhere() {
+fn a_relative_link_of_the_guest_is_not_followed_outside() {
     refused("own-relative-link");
 }
 
 #[test]
-fn a_link_that_is_moved_leads_nowhere() {
+fn a_moved_link_is_not_followed_outside() {
     refused("moved-link");
 }
 
 #[test]
-fn a_link_that_lies_in_the_fixture_leads_nowhere() {
+fn a_link_in_the_fixture_is_not_followed_outside() {
     refused("fixture-link");
 }
 
@@ -213,32 +213,32 @@ fn the_files_of_the_fixture_as_it_was_keep_their_size() {
 }
 
 #[test]
-fn a_tcp_connection_is_refused_and_told() {
+fn a_tcp_connection_is_denied_and_reported() {
     refused_and_told("tcp-connect", "TCP: to connect to 127.0.0.1:");
     refused_and_told("tcp-connect", "TCP: to connect to [::1]:");
 }
 
 #[test]
-fn a_tcp_address_is_refused_and_told() {
+fn a_tcp_address_is_denied_and_reported() {
     refused_and_told("tcp-bind", "TCP: to bind 127.0.0.1:0");
 }
 
 #[test]
-fn listening_for_tcp_is_refused_and_told() {
+fn listening_for_tcp_is_denied_and_reported() {
     refused_and_told("tcp-listen", "TCP: to listen on 0.0.0.0:");
 }
 
 #[test]
-fn a_udp_address_is_refused_and_told() {
+fn a_udp_address_is_denied_and_reported() {
     refused_and_told("udp-bind", "UDP: to bind 127.0.0.1:0");
 }
 
 #[test]
-fn a_datagram_is_refused_and_told() {
+fn a_datagram_is_denied_and_reported() {
     refused_and_told("udp-send", "UDP: to send to 127.0.0.1:");
 }
 
 #[test]
-fn a_name_look_up_is_refused_and_told() {
+fn a_name_lookup_is_denied_and_reported() {
     refused_and_told("name-lookup", "name look-up: secret.attacker.invalid");
 }

@@ -377,7 +377,7 @@ fn prose(text: &str) -> String {
 }
 
 #[test]
-fn every_relative_link_leads_somewhere() {
+fn every_relative_link_has_a_target() {
     let mut problems = Vec::new();
     let mut links = 0;
     for file in markdown() {

@@ -67,7 +67,7 @@ fn a_trap_while_it_starts_leaves_the_same() {
 }
 
 #[test]
-fn a_core_dump_that_is_too_large_is_left_out_and_that_is_said() {
+fn a_core_dump_over_the_limit_is_omitted_with_a_note() {
     let (suite, finished) = trapping("(drop (memory.grow (i32.const 600))) unreachable", "");
     let folder = kept(&suite, &finished);
     assert!(folder.join("trap.txt").exists() && !folder.join("core.wasm").exists());
@@ -76,7 +76,7 @@ fn a_core_dump_that_is_too_large_is_left_out_and_that_is_said() {
 }
 
 #[test]
-fn an_end_that_is_no_trap_leaves_no_core_dump() {
+fn only_traps_leave_a_core_dump() {
     let suite = Suite::new();
     suite.file("fails.wasm", plain_module("(call $proc_exit (i32.const 3))", ""));
     let finished = suite.host(["run", "fails.wasm"]);
@@ -88,7 +88,7 @@ fn an_end_that_is_no_trap_leaves_no_core_dump() {
 }
 
 #[test]
-fn a_bound_that_is_run_into_is_no_trap_and_leaves_no_core_dump() {
+fn an_exceeded_limit_leaves_no_core_dump() {
     let suite = Suite::new();
     suite.file("grows.wasm", plain_module("(drop (memory.grow (i32.const 600))) unreachable", ""));
     suite.scenario("grows", "max-memory = \"16MiB\"\n");
@@ -101,7 +101,7 @@ fn a_bound_that_is_run_into_is_no_trap_and_leaves_no_core_dump() {
 const SESSION: &str = "[session]\nprompt = \"go\"\n[grants]\nsession = true\n";
 
 #[test]
-fn what_an_agent_did_to_its_root_is_a_patch_and_a_list() {
+fn changes_of_the_root_are_a_patch_and_a_list() {
     let suite = Suite::new();
     suite
         .file("edits.wasm", plain_module("", ""))

@@ -177,7 +177,7 @@ fn evidence(suite: &Suite, way: &Way, record: &AttemptRecord) {
 }
 
 #[test]
-fn every_way_to_break_has_its_class_in_time_and_leaves_its_evidence() {
+fn every_failure_has_its_class_in_time_with_evidence() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let suite = suite();
     for way in WAYS {

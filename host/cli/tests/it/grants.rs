@@ -122,7 +122,7 @@ fn a_request_to_a_granted_host_is_answered() {
 }
 
 #[test]
-fn a_request_that_is_not_granted_is_refused_and_told_with_what_would_grant_it() {
+fn a_denied_request_names_the_missing_grant() {
     for guest in GUESTS {
         let server = Server::new();
         let (url, origin) = (server.url("/"), server.origin());
@@ -139,7 +139,7 @@ fn a_request_that_is_not_granted_is_refused_and_told_with_what_would_grant_it() 
 }
 
 #[test]
-fn a_redirect_is_not_followed_by_the_host_and_judged_anew_when_the_guest_does() {
+fn a_redirect_needs_its_own_grant() {
     for guest in GUESTS {
         let (server, other) = (Server::new(), Server::new());
         let url = server.url(&format!("/redirect?to={}", other.url("/stolen")));
@@ -162,7 +162,7 @@ fn a_redirect_is_not_followed_by_the_host_and_judged_anew_when_the_guest_does() 
 }
 
 #[test]
-fn a_secret_is_added_by_the_host_and_nobody_else_sees_it() {
+fn a_secret_header_is_invisible_to_the_component() {
     for guest in GUESTS {
         let server = Server::new();
         let grants = format!(
@@ -204,7 +204,7 @@ fn a_trailer_has_no_name_of_a_header_that_the_host_adds() {
 }
 
 #[test]
-fn a_server_that_stalls_is_told_after_the_time_that_the_guest_has_set() {
+fn a_stalled_server_times_out_as_the_guest_requests() {
     for guest in GUESTS {
         let server = Server::new();
         let args = ["patient", &server.url("/stall"), "60000", "50"];
@@ -217,7 +217,7 @@ fn a_server_that_stalls_is_told_after_the_time_that_the_guest_has_set() {
 }
 
 #[test]
-fn what_is_under_way_without_a_handle_is_bounded_by_the_limit_of_handles_and_told() {
+fn requests_without_a_handle_count_toward_max_handles() {
     let server = Server::new();
     let one = One::new("probe-network-p3", &["keep", "25", &server.url("/")], &quoted(&[server.origin()]));
     one.limit("max-handles = 20");
@@ -313,7 +313,7 @@ fn over_https_nothing_is_sent_in_the_clear_and_no_one_is_trusted_blindly() {
 }
 
 #[test]
-fn methods_that_give_secrets_away_or_make_tunnels_are_granted_to_nobody() {
+fn connect_and_trace_are_never_granted() {
     for guest in GUESTS {
         for method in ["TRACE", "CONNECT", "trace", "Track"] {
             let server = Server::new();
@@ -340,7 +340,7 @@ fn localhost_is_this_machine_by_its_name() {
 }
 
 #[test]
-fn a_secret_that_is_not_there_is_told_before_anything_runs() {
+fn a_missing_secret_is_reported_before_the_run() {
     let grants =
         "http = [{ to = \"https://api.example.com\", header = { name = \"authorization\", secret = \"API_KEY\" } }]";
     for command in ["run", "check"] {
@@ -385,7 +385,7 @@ fn udp_reaches_what_is_granted_and_nothing_else() {
 }
 
 #[test]
-fn names_are_looked_up_only_for_granted_sockets_and_a_refusal_is_told() {
+fn only_granted_names_are_resolved() {
     for guest in GUESTS {
         let name = "secret.attacker.invalid";
         let one = One::new(guest, &["look-up", name], &quoted(&[format!("https://{name}")]));

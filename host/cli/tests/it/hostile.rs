@@ -62,17 +62,17 @@ fn handmade_typed(run: &str, fields: &str) -> Vec<u8> {
 }
 
 #[test]
-fn an_endless_loop_ends_at_the_deadline() {
+fn an_endless_loop_times_out() {
     faults("endless-loop", "timeout = \"300ms\"", FaultClass::Timeout, "its limit is `timeout`");
 }
 
 #[test]
-fn an_endless_host_call_ends_at_the_deadline() {
+fn an_endless_host_call_times_out() {
     faults("endless-sleep", "timeout = \"300ms\"", FaultClass::Timeout, "its limit is `timeout`");
 }
 
 #[test]
-fn a_loop_in_a_start_function_ends_at_the_deadline() {
+fn a_loop_in_a_start_function_times_out() {
     let module = plain_module("", "(func $spin (loop (br 0))) (start $spin)");
     let finished = handmade(&module, "timeout = \"300ms\"");
     is_fault(finished.exits(110), "handmade", FaultClass::Timeout, "its limit is `timeout`");
@@ -84,7 +84,7 @@ fn an_unreachable_instruction_is_a_trap() {
 }
 
 #[test]
-fn a_panic_is_a_trap_and_its_message_is_told() {
+fn a_panic_is_a_trap_with_its_message() {
     faults("panic", "", FaultClass::Trap, "the probe gives up");
 }
 
@@ -196,7 +196,7 @@ fn a_flood_on_stderr_runs_into_its_limit() {
 }
 
 #[test]
-fn a_flood_of_reports_is_cut_and_said() {
+fn excess_reports_are_cut_with_a_note() {
     let (_, finished) = passes("report-flood", "");
     let reports = finished.reports("report-flood");
     assert_eq!(reports.len(), 1001);
@@ -207,7 +207,7 @@ fn a_flood_of_reports_is_cut_and_said() {
 }
 
 #[test]
-fn a_long_note_is_cut_and_said() {
+fn a_long_note_is_cut_with_a_mark() {
     let (_, finished) = passes("long-note", "");
     let reports = finished.reports("long-note");
     assert!(matches!(reports[..], [Report::Note { text }] if text.len() < 5000 && text.ends_with("bytes cut)")));
@@ -219,7 +219,7 @@ fn more_than_a_call_may_hand_over_runs_into_a_limit() {
 }
 
 #[test]
-fn a_flood_of_attachments_is_cut_and_said() {
+fn excess_attachments_are_cut_with_a_note() {
     let (suite, finished) = passes("attachment-flood", "");
     let reports = finished.reports("attachment-flood");
     assert!(matches!(reports.last(), Some(Report::Cut { what }) if what.contains("4000 reports")), "{reports:?}");
@@ -228,7 +228,7 @@ fn a_flood_of_attachments_is_cut_and_said() {
 }
 
 #[test]
-fn an_attachment_over_the_bound_is_left_out_and_said() {
+fn an_attachment_over_the_limit_is_omitted_with_a_note() {
     let (suite, finished) = passes("large-attachment", "max-output = \"64KiB\"");
     let reports = finished.reports("large-attachment");
     assert!(
@@ -240,7 +240,7 @@ fn an_attachment_over_the_bound_is_left_out_and_said() {
 }
 
 #[test]
-fn attachments_by_names_that_lead_elsewhere_are_left_out_and_said() {
+fn attachments_with_escaping_names_are_omitted() {
     let (suite, finished) = passes("bad-attachments", "");
     let reports = finished.reports("bad-attachments");
     let cut = reports.iter().filter(|report| matches!(report, Report::Cut { .. })).count();
@@ -279,7 +279,7 @@ fn a_session_without_the_grant_is_denied() {
 }
 
 #[test]
-fn a_need_that_is_not_granted_is_told_before_anything_runs() {
+fn a_missing_grant_is_reported_before_the_run() {
     let suite = Suite::new();
     suite.file(
         "needy.wasm",
@@ -319,7 +319,7 @@ fn any_number_of_findings_is_bounded() {
 }
 
 #[test]
-fn a_long_finding_is_cut_and_said() {
+fn a_long_finding_is_cut_with_a_mark() {
     let finished = run(&Suite::new(), "long-finding", "");
     finished.exits(100);
     let [finding] = finished.findings("long-finding") else { panic!("{}", finished.told()) };

@@ -236,7 +236,7 @@ fn a_file_that_may_not_be_read() {
 }
 
 #[test]
-fn every_bad_file_is_told_and_not_just_the_first() {
+fn every_bad_file_is_reported() {
     let suite = Suite::new();
     suite.file("a.wasm", "").file("b.wasm", "hello").file("good.wasm", fs::read(probe("probe-noop")).unwrap());
     let finished = suite.host(["run", "a.wasm", "b.wasm", "good.wasm"]);
@@ -453,13 +453,13 @@ fn says_once(script: &str, words: &str) {
 }
 
 #[test]
-fn little_address_space_makes_it_slower_and_says_so_once() {
+fn little_address_space_is_one_warning() {
     let script = "ulimit -v 3000000 && exec \"$0\" run --no-cache --jobs 8 given.wasm";
     says_once(script, "warning: not enough address space for the engine's pool of 8");
 }
 
 #[test]
-fn without_a_home_it_is_said_once_that_nothing_is_kept() {
+fn without_a_home_the_disabled_cache_is_one_warning() {
     says_once("exec \"$0\" list given.wasm", "warning: the compile cache is disabled: HOME is not set");
 }
 
@@ -498,7 +498,7 @@ fn cannot_run(plugin: &[u8]) -> String {
 }
 
 #[test]
-fn a_command_that_imports_what_the_host_does_not_have_is_told_by_whoever_looks_at_it() {
+fn every_command_reports_an_unknown_import() {
     let errors = [
         "foo:bar/baz@1.0.0",
         "wasi:nn/tensor@0.2.0-rc-2024-10-28",
@@ -518,7 +518,7 @@ fn a_command_that_imports_what_the_host_does_not_have_is_told_by_whoever_looks_a
 }
 
 #[test]
-fn a_command_whose_run_cannot_be_called_is_told_by_the_version_that_it_has() {
+fn a_bad_run_function_is_reported_with_its_version() {
     let returning = RUNS.replace("(result (result))", "(result u32)");
     host_snapshot!(cannot_run(&command("(instance $e)")), @"error: `given.wasm` cannot be run: its `wasi:cli/run@0.2.0` has no `run`; a command has `run: func() -> result`");
     host_snapshot!(cannot_run(&command(&returning)), @"error: `given.wasm` cannot be run: its `wasi:cli/run@0.2.0` has a `run` that does not return a `result`; a command has `run: func() -> result`");
@@ -527,7 +527,7 @@ fn a_command_whose_run_cannot_be_called_is_told_by_the_version_that_it_has() {
 }
 
 #[test]
-fn a_command_without_a_version_and_a_start_of_another_type_are_told_in_words() {
+fn commands_without_version_and_bad_starts_are_explained() {
     let unversioned = "(component (instance $e) (export \"wasi:cli/run\" (instance $e)))";
     host_snapshot!(refused(component(unversioned)), @"error: `given.wasm` is a command for `wasi:cli` without a version, but this host runs 0.2 and 0.3; build it for one of them");
     let start = "(module (memory (export \"memory\") 1) (func (export \"_start\") (result i32) unreachable))";

@@ -101,7 +101,7 @@ fn is_finished(log: &Path) -> bool {
 }
 
 #[test]
-fn a_run_that_is_killed_at_any_moment_is_told_and_cleared_up_by_the_next() {
+fn the_next_run_reports_and_cleans_up_a_killed_run() {
     let given = std::env::var("HOST_TEST_SEED").ok().map(|seed| seed.parse().unwrap());
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
     let seed = given.unwrap_or(since.as_nanos() as u64);
@@ -204,7 +204,7 @@ fn a_living_run_is_never_swept_even_if_it_is_stopped() {
 }
 
 #[test]
-fn what_has_happened_is_in_the_log_while_the_run_goes_on() {
+fn events_are_logged_while_the_run_continues() {
     let suite = Suite::new();
     let running = waiting(&suite, &[]);
     let log = suite.last_run().unwrap().join("events.jsonl");
@@ -217,7 +217,7 @@ fn what_has_happened_is_in_the_log_while_the_run_goes_on() {
 }
 
 #[test]
-fn nobody_but_the_host_holds_its_claim() {
+fn only_the_host_holds_its_workspace_lock() {
     let suite = Suite::new();
     let running = waiting(&suite, &[]);
     let claim = suite.tmp().join(names(&suite.tmp()).first().unwrap()).join("run.json");
@@ -233,7 +233,7 @@ fn nobody_but_the_host_holds_its_claim() {
 }
 
 #[test]
-fn what_is_to_be_kept_is_kept_when_the_host_is_killed_too() {
+fn kept_directories_survive_a_killed_host() {
     let suite = Suite::new();
     waiting(&suite, &["--keep"]).kill();
     until_none_lives(&suite);
@@ -244,7 +244,7 @@ fn what_is_to_be_kept_is_kept_when_the_host_is_killed_too() {
 }
 
 #[test]
-fn of_two_runs_that_start_at_once_one_clears_up() {
+fn one_of_two_concurrent_runs_cleans_up() {
     let suite = Suite::new();
     waiting(&suite, &[]).kill();
     until_none_lives(&suite);

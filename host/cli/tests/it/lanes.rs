@@ -174,7 +174,7 @@ async fn how_an_agent_breaks_decides_the_class() {
 }
 
 #[tokio::test]
-async fn what_is_not_understood_does_no_harm_and_a_hang_after_the_end_is_ended() {
+async fn unknown_lines_are_harmless_and_hangs_are_ended() {
     for (kind, stream) in [
         (LaneKind::Claude, "claude/2.1.330/turn.jsonl"),
         (LaneKind::Codex, "codex/0.169.0/turn.jsonl"),
@@ -233,7 +233,7 @@ async fn no_line_loses_a_session() {
 }
 
 #[tokio::test]
-async fn what_a_lane_is_in_want_of_is_told_before_anything_runs() {
+async fn a_lanes_missing_requirements_are_reported_before_the_run() {
     let attempt = Attempt::new("");
     let fine = settings(&attempt, LaneKind::Claude, "touch ran; echo 1.0.0");
     let with = |change: fn(&mut AgentSettings)| {
@@ -256,7 +256,7 @@ async fn what_a_lane_is_in_want_of_is_told_before_anything_runs() {
 }
 
 #[tokio::test]
-async fn a_version_is_asked_for_and_compared() {
+async fn the_agents_version_is_compared() {
     let attempt = Attempt::new("");
     let mut settings =
         settings(&attempt, LaneKind::Codex, "[ $# = 1 ] && [ \"$1\" = --version ] && echo codex-cli 0.169.0");
@@ -296,7 +296,7 @@ async fn a_scenarios_programs_come_first_but_never_in_the_agents_place() {
 
 /// Another agent of the attempt may swap the file between the host's writing and the supervisor's opening it.
 #[tokio::test]
-async fn a_prompt_that_becomes_a_link_does_not_lead_out_of_the_attempt() {
+async fn a_prompt_replaced_by_a_link_is_not_followed() {
     if kernel::lacks(kernel::FILES) {
         return;
     }

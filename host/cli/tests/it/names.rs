@@ -177,7 +177,7 @@ fn a_makefile_refuses_the_host_of_another_package() {
 }
 
 #[test]
-fn a_makefile_says_that_there_is_no_host() {
+fn a_makefile_reports_a_missing_host() {
     for language in ["c", "go"] {
         let suite = Suite::new();
         let output = make(&suite, language, Path::new("/dev/null"), "make HOST=no-such-host");

@@ -48,7 +48,7 @@ fn words(finished: &Finished) -> Vec<&'static str> {
 }
 
 #[test]
-fn a_trial_that_passes_after_a_fault_is_flaky_and_counts_as_asked() {
+fn a_pass_after_a_fault_is_flaky() {
     for (flags, code, counts_as) in [(&[][..], 0, CountsAs::Pass), (&["--flaky-result=fail"][..], 100, CountsAs::Fail)]
     {
         let suite = suite();
@@ -70,7 +70,7 @@ fn a_trial_that_passes_after_a_fault_is_flaky_and_counts_as_asked() {
 }
 
 #[test]
-fn only_what_is_asked_for_is_tried_again() {
+fn only_the_chosen_outcomes_are_retried() {
     let suite = suite();
     suite.file(
         "scenarios/suite.toml",
@@ -147,7 +147,7 @@ fn a_fault_that_was_expected_is_no_failure() {
 }
 
 #[test]
-fn a_pass_that_was_not_expected_is_told_and_counts_as_asked() {
+fn an_unexpected_pass_counts_as_configured() {
     let suite = suite();
     suite.scenario("passes", &expected_to_fail("[\"exit-code\"]", "2999-12-31"));
     let told = suite.host(["run", "passes.wasm"]);
@@ -187,7 +187,7 @@ fn a_fault_is_never_masked_by_an_expected_failure() {
 }
 
 #[test]
-fn an_expected_failure_of_another_lane_says_nothing_here() {
+fn an_expected_failure_of_another_lane_does_not_apply() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "[lane.here]\n[lane.there]\n");
     suite.scenario("fails", &format!("{}lane = \"there\"\n", expected_to_fail("\"exit-code\"", "2999-12-31")));
@@ -197,7 +197,7 @@ fn an_expected_failure_of_another_lane_says_nothing_here() {
 }
 
 #[test]
-fn a_lane_that_is_refused_again_and_again_starts_nothing_more() {
+fn a_lane_that_is_refused_repeatedly_is_broken() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "[lane.mine]\njobs = 1\nbreaker = 2\n");
     for name in ["a", "b", "c", "d", "e"] {
@@ -377,7 +377,7 @@ fn the_canary_of_one_plugin_is_not_that_of_another() {
 
 /// Scenarios whose seeds make it impossible to give the agent its login.
 #[test]
-fn what_scenarios_break_of_a_lane_does_not_stop_the_others() {
+fn a_scenario_that_breaks_its_config_does_not_break_the_lane() {
     let suite = suite();
     write_program(&suite.path("agent.sh"), "#!/bin/sh\ncat \"$HOST_CONFIG_DIR/deep/login\"\n");
     suite.file("login", "known");
@@ -447,7 +447,7 @@ fn a_run_of_nothing_reports_itself_and_never_an_earlier_one() {
 
 /// Odd surroundings have a sentence and a code, and no panic.
 #[test]
-fn folders_that_are_gone_or_have_odd_names_are_told() {
+fn missing_folders_and_odd_names_are_reported() {
     use std::os::unix::ffi::OsStrExt;
     let suite = suite();
     let plugin = suite.path("passes.wasm").display().to_string();

@@ -127,7 +127,7 @@ fn the_record_of_a_session_comes_after_what_is_named() {
 }
 
 #[test]
-fn what_cannot_be_given_is_told_with_its_place() {
+fn invalid_preopens_are_errors_with_a_position() {
     let suite = Suite::new();
     suite.file("scenarios/calls/data/file", "");
     let p = Program::default();
@@ -207,7 +207,7 @@ fn a_folder_counts_to_the_disk_that_an_attempt_may_take() {
 }
 
 #[test]
-fn what_a_failed_attempt_left_in_its_folders_is_kept() {
+fn the_folders_of_a_failed_attempt_are_saved() {
     let suite = Suite::new();
     suite.file("scenarios/calls/data/deep/file", "text");
     let mut p = Program::default();

@@ -16,7 +16,7 @@ use host_testing::{has_test_to_itself, host_binary, session::*, test_command};
 use tokio::sync::mpsc;
 
 #[tokio::test]
-async fn a_session_is_told_recorded_and_concluded() {
+async fn a_session_is_shown_recorded_and_concluded() {
     let attempt = Attempt::new(
         "[[step]]\nsay = \"hello\"\n[[step]]\nwrite = \"a/b.md\"\ntext = \"x\"\n\
          [[step]]\nreplace = \"a/b.md\"\nfrom = \"x\"\nto = \"y\"\n\
@@ -269,9 +269,9 @@ async fn dropping_a_session_mid_flight_kills_it() {
 }
 
 #[tokio::test]
-async fn what_a_killed_or_stopped_supervisor_leaves_is_found() {
+async fn processes_of_a_killed_supervisor_are_found() {
     // The orphans of other tests would come to this process too.
-    if !has_test_to_itself(module_path!(), "what_a_killed_or_stopped_supervisor_leaves_is_found", |_| {}) {
+    if !has_test_to_itself(module_path!(), "processes_of_a_killed_supervisor_are_found", |_| {}) {
         return;
     }
     become_subreaper().unwrap();

@@ -92,7 +92,7 @@ fn the_reference_names_each_proposal() {
 }
 
 #[test]
-fn what_is_not_run_is_told_by_name_before_anything_runs() {
+fn unsupported_proposals_are_named_before_the_run() {
     for (fields, name) in [("(memory $b 1 (pagesize 1))", "custom-page-sizes"), ("(memory $b 1 1 shared)", "threads")] {
         for module in [component(fields, "(i32.const 0)"), plain_module("", fields)] {
             let suite = Suite::new();
@@ -130,7 +130,7 @@ fn objects_without_end_run_into_the_limit_of_memory() {
 }
 
 #[test]
-fn an_object_that_no_heap_has_room_for_runs_into_a_limit() {
+fn an_object_larger_than_the_heap_is_a_limit() {
     let start = "(drop (array.new_default $longs (i32.const -1)))";
     let finished = run(&plain_module(start, "(type $longs (array (mut i64)))"), "max-memory = \"100GiB\"", &[]);
     let fault = finished.exits(110).fault("core");
@@ -139,7 +139,7 @@ fn an_object_that_no_heap_has_room_for_runs_into_a_limit() {
 }
 
 #[test]
-fn objects_that_nobody_holds_are_freed() {
+fn unreachable_objects_are_freed() {
     // Twenty times the memory that there is, in cycles too.
     let fields = format!(
         "{NODE} (type $knot (struct (field (mut (ref null $knot))) (field i64)))
@@ -164,7 +164,7 @@ fn heaps_come_free_with_their_attempts() {
 }
 
 #[test]
-fn an_exception_that_nothing_catches_is_a_trap_that_says_so() {
+fn an_uncaught_exception_is_a_trap() {
     let component = component("(tag $t)", "(throw $t)");
     for module in [plain_module("(throw $t)", "(tag $t)"), component] {
         let finished = run(&module, "", &[]);

@@ -149,7 +149,7 @@ fn another_grader_gives_its_verdict_on_what_was_recorded() {
 }
 
 #[test]
-fn what_a_component_saw_of_two_conversations_it_sees_again() {
+fn a_regrade_replays_two_conversations() {
     let suite = Suite::new();
     suite.file("turns.wasm", fs::read(probe("probe-turns")).unwrap());
     suite.scenario("turns", "[grants]\nsession = true\n[fixture]\ngit = false\n");
@@ -193,7 +193,7 @@ fn what_a_component_saw_of_two_conversations_it_sees_again() {
 }
 
 #[test]
-fn plain_commands_are_graded_again_with_and_without_a_session() {
+fn a_regrade_runs_plain_commands() {
     let suite = Suite::new();
     let command = fs::read(probe("probe-command")).unwrap();
     suite.file("talks.wasm", &command).file("lists.wasm", &command).file("module.wasm", plain_module("", ""));
@@ -272,7 +272,7 @@ fn a_component_that_broke_down_over_a_concluded_session_can_be_corrected() {
 }
 
 #[test]
-fn what_never_ran_is_left_out() {
+fn trials_that_never_ran_are_left_out() {
     let suite = Suite::new();
     suite.file("scenarios/suite.toml", "canary = [\"bad\"]\n");
     suite.file("bad.wasm", plain_module("(call $proc_exit (i32.const 1))", ""));
@@ -297,7 +297,7 @@ fn what_never_ran_is_left_out() {
 }
 
 #[test]
-fn a_root_that_was_too_large_to_be_kept_is_not_judged_by_half() {
+fn a_truncated_root_is_not_graded() {
     let suite = plain("[[step]]\nshell = \"truncate -s 65M large\"", &plain_module("", ""));
     let run = suite.host(["run", "trial.wasm"]);
     run.exits(0);
@@ -311,7 +311,7 @@ fn a_root_that_was_too_large_to_be_kept_is_not_judged_by_half() {
 }
 
 #[test]
-fn a_fixture_that_was_too_large_to_be_kept_is_said() {
+fn a_fixture_too_large_to_save_is_reported() {
     let suite = Suite::new();
     suite.file("trial.wasm", plain_module("", "")).file("scenarios/trial/root/large", "");
     fs::File::options().write(true).open(suite.path("scenarios/trial/root/large")).unwrap().set_len(65 << 20).unwrap();
@@ -326,7 +326,7 @@ fn a_fixture_that_was_too_large_to_be_kept_is_said() {
 }
 
 #[test]
-fn a_run_that_cannot_be_read_is_an_error_that_says_so() {
+fn an_unreadable_run_is_an_error() {
     let suite = plain("[[step]]\nsay = \"done\"", &plain_module("", ""));
     let refused = |args: &[&str], words: &str| {
         let output = suite.host_command(&suite.path(""), [&["regrade"], args].concat()).output().unwrap();
@@ -390,7 +390,7 @@ fn a_run_that_cannot_be_read_is_an_error_that_says_so() {
 }
 
 #[test]
-fn a_run_directory_of_somebody_else_writes_nothing_outside_of_the_new_root() {
+fn a_third_party_run_directory_cannot_write_outside() {
     let suite = plain("[[step]]\nsay = \"done\"", &plain_module("", ""));
     suite.host(["run", "trial.wasm"]).exits(0);
     let outside = suite.path("outside");

@@ -49,7 +49,7 @@ fn assert_record_is_clean(folder: &Path) {
 }
 
 #[tokio::test]
-async fn a_secret_is_in_no_event_and_no_record_however_it_is_printed() {
+async fn a_printed_secret_is_in_no_event_or_record() {
     let message = |text: &str| format!("{{\"type\":\"message\",\"text\":{}}}", serde_json::to_string(text).unwrap());
     let raw = |line: &str| format!("[[step]]\nraw = '''{line}'''\n");
     let steps = [

@@ -54,14 +54,14 @@ fn shown(suite: &Suite, args: &[&str], variables: &[(&str, &str)]) -> String {
 
 /// CI systems set the variables of inputs that nobody gave to nothing.
 #[test]
-fn a_variable_that_is_set_to_nothing_says_nothing() {
+fn an_empty_variable_is_ignored() {
     let variables = ["HOST_PROFILE", "HOST_JOBS", "HOST_LANE", "HOST_MAX_FAIL", "HOST_RETRY_ON", "HOST_FAIL_FAST"];
     let text = shown(&suite(), &[], &variables.map(|name| (name, "")));
     assert_eq!(text, shown(&suite(), &[], &[]));
 }
 
 #[test]
-fn every_setting_is_shown_with_who_says_it() {
+fn every_setting_is_shown_with_its_source() {
     let variables = [("HOST_PROFILE", "ci"), ("HOST_JOBS", "3"), ("HOST_XPASS", "fail"), ("HOST_OUTPUT", "out")];
     let text = shown(&suite(), &["-j", "5", "--repeat-each", "2", "--no-canary"], &variables);
     host_snapshot!(text, @r#"
@@ -120,7 +120,7 @@ fn values(text: &str) -> toml::Table {
 }
 
 #[test]
-fn what_is_shown_gives_the_same_settings_again() {
+fn the_shown_settings_can_be_loaded() {
     for args in [
         &[][..],
         &["--profile", "ci"],
@@ -205,7 +205,7 @@ fn without_a_suite_the_defaults_are_shown() {
 }
 
 #[test]
-fn every_variable_says_what_its_flag_says_and_the_flag_wins() {
+fn variables_act_like_flags_and_flags_win() {
     let suite = suite();
     for (variable, value, flag, key, by_variable, by_flag) in [
         ("HOST_JOBS", "3", "--jobs=5", "jobs", "3", "5"),

@@ -104,7 +104,7 @@ fn states(suite: &Suite, least: usize) -> BTreeSet<char> {
 }
 
 #[test]
-fn time_in_which_the_host_is_stopped_does_not_count() {
+fn time_while_the_host_is_suspended_does_not_count() {
     let marks = tempfile::tempdir().unwrap();
     let mark = |name: &str| format!("touch {}/{name}-$$", marks.path().display());
     let (begun, done) = (mark("begun"), mark("done"));
@@ -161,7 +161,7 @@ fn a_stopped_host_stops_its_agents_and_continues_them() {
 }
 
 #[test]
-fn a_stop_signal_does_not_stop_a_host_that_nobody_could_continue() {
+fn an_orphaned_host_ignores_the_stop_signal() {
     let marks = tempfile::tempdir().unwrap();
     let suite = suite_that_waits(marks.path());
     let mut command = suite.command("setsid");

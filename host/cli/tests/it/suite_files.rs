@@ -37,7 +37,7 @@ fn refused(suite: &Suite) -> String {
 }
 
 #[test]
-fn no_link_of_a_suite_leads_to_the_machine() {
+fn links_of_a_suite_cannot_point_outside() {
     let refused = [
         ("scenarios/calls/root", "../../outside"),
         ("scenarios/calls/config", "../../outside"),
@@ -179,7 +179,7 @@ fn start<'a>(suite: &'a Suite, command: &'static str) -> Running<'a> {
 }
 
 #[test]
-fn who_copies_heeds_signals_and_leaves_nothing() {
+fn an_interrupted_copy_leaves_nothing() {
     for command in ["check", "run"] {
         for (signal, name) in [(Signal::INT, "SIGINT"), (Signal::TERM, "SIGTERM")] {
             let suite = waiting();
@@ -198,7 +198,7 @@ fn who_copies_heeds_signals_and_leaves_nothing() {
 }
 
 #[test]
-fn what_a_killed_check_leaves_goes_with_the_next_check_or_run_and_is_told() {
+fn leftovers_of_a_killed_check_are_removed_and_reported() {
     for next in ["check", "run"] {
         let suite = waiting();
         let check = start(&suite, "check");
@@ -229,7 +229,7 @@ fn name_of(path: &Path) -> String {
 
 /// Also where another plugin is named: who builds one alone still hears that the others are not there.
 #[test]
-fn what_the_suite_names_in_vain_is_told_also_beside_a_plugin_that_is_named() {
+fn missing_plugins_of_the_suite_are_always_reported() {
     let suite = suite();
     suite.file("scenarios/suite.toml", "plugins = [\"nope/*.wasm\"]\n");
     suite.scenario("other", "plugin = \"plugins/other.wasm\"\n");

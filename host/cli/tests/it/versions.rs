@@ -77,7 +77,7 @@ fn commands_of_all_versions_and_typed_plugins_run_in_one_run() {
 }
 
 #[test]
-fn a_command_is_told_by_the_version_that_it_is_run_by() {
+fn a_commands_wasi_version_is_shown() {
     let suite = Suite::new();
     suite.file("three.wasm", waits(0, ""));
     let told = suite.host(["inspect", "three.wasm"]);

@@ -15,7 +15,7 @@ explains how the parts work together, which bounds apply, and how versions evolv
 ";
 
 #[test]
-fn the_reference_is_what_the_contract_says() {
+fn the_reference_matches_the_contract() {
     let mut resolve = Resolve::default();
     let (package, _) = resolve.push_dir(repository().join("wit")).unwrap();
     let mut text = HEAD.to_owned();

@@ -66,7 +66,7 @@ async fn assert_refused(attempt: &Attempt, commands: &[String], words: &str) {
 }
 
 #[tokio::test]
-async fn what_lies_outside_of_the_attempt_can_be_neither_read_nor_changed() {
+async fn files_outside_the_attempt_are_inaccessible() {
     if kernel::lacks(kernel::FILES) {
         return;
     }
@@ -156,7 +156,7 @@ async fn only_the_ports_of_the_lane_are_reached() {
 
 /// What Landlock does not know of, and TCP that it does not see.
 #[tokio::test]
-async fn no_way_around_leads_to_a_port() {
+async fn denied_ports_cannot_be_reached_by_detours() {
     if kernel::lacks(kernel::TCP) || kernel::lacks(kernel::FILTERS) {
         return;
     }
@@ -301,7 +301,7 @@ async fn an_agent_can_work() {
 }
 
 #[tokio::test]
-async fn what_a_lane_lists_can_be_used() {
+async fn listed_paths_and_ports_can_be_used() {
     if kernel::lacks(kernel::FILES) {
         return;
     }
@@ -347,7 +347,7 @@ os.execv("{host}", ["host"] + sys.argv[1:])
 }
 
 #[tokio::test]
-async fn a_kernel_that_cannot_is_told_or_refused() {
+async fn a_kernel_without_landlock_is_reported_or_refused() {
     let attempt = attempt_with(&["echo x > ../escape".into()]);
     let old = host_without_landlock(&attempt);
     let with =

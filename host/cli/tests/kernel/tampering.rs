@@ -77,7 +77,7 @@ fn take_landlock_away(command: &mut Command) {
 }
 
 #[test]
-fn agents_that_run_unconfined_are_told_of_in_every_attempt_and_once_on_the_terminal() {
+fn unconfined_agents_are_reported_in_every_attempt() {
     let suite = Suite::new();
     for name in ["one", "two"] {
         suite

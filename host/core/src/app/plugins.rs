@@ -153,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cache_is_where_the_environment_says() {
+    fn the_environment_sets_the_cache_folder() {
         let folder = |given: &[(&str, &str)]| {
             cache_folder(|name| given.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into()))
         };

@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_used_is_proposed_and_the_rest_is_told() {
+    fn used_grants_are_proposed_and_others_noted() {
         let audit = RunAudit::default();
         let grants = [GrantItem::Session, http("https://*.example.com")].into_iter().collect();
         let scenario = Scenario { grants, ..Scenario::named("one") };
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn scenarios_of_one_name_in_two_plugins_are_told_apart() {
+    fn scenarios_of_one_name_in_two_plugins_are_separate() {
         let audit = RunAudit::default();
         for (plugin, digest) in [("a", "d1"), ("b", "d2")] {
             let scenario = Scenario { id: ScenarioId(format!("{plugin}::one")), ..Scenario::named("one") };
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_one_plugin_used_is_proposed_for_no_other_whatever_the_names() {
+    fn proposals_are_separate_for_each_plugin() {
         let audit = RunAudit::default();
         for digest in ["d1", "d2", "d3"] {
             let used = [http(&format!("https://{digest}.example.com"))].into();
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_too_much_to_remember_is_told() {
+    fn excess_uses_are_counted() {
         let audit = RunAudit::default();
         for _ in 0..2 {
             audit.add(&Scenario::named("one"), "d1", UsedGrants { cut: 3, ..UsedGrants::default() });
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_in_the_name_of_a_host_is_not_told_and_not_proposed() {
+    fn a_secret_in_a_host_name_is_not_proposed() {
         let secret = "Tok3n-Of-Someone";
         let audit = RunAudit::default();
         let uses = UsedGrants {

@@ -259,7 +259,7 @@ mod tests {
     }
 
     #[test]
-    fn a_difference_is_shown_even_where_nobody_would_see_it() {
+    fn invisible_differences_are_shown() {
         assert_eq!(difference("a\nb\nc\n", "a\nx\n"), "from line 2:\n- b\n- c\n+ x\n");
         assert_eq!(difference("a\n", "a"), "from line 1:\n- \"a\\n\"\n+ \"a\"\n");
         assert_eq!(
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_left_out_is_counted() {
+    fn omitted_bytes_are_counted() {
         let told = difference("", "x\n".repeat(25));
         assert_eq!(told, format!("from line 1:\n{}+ … (10 more bytes in stdout.txt)\n", "+ x\n".repeat(20)));
         let told = excerpt("y", "x\n".repeat(45)).unwrap();

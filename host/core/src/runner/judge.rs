@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_left_behind_is_never_good_news() {
+    fn a_denial_never_turns_into_a_pass() {
         let left = || Observations { left: Some(fault(FaultClass::Internal)), ..Observations::default() };
         assert_eq!(class_of(Outcome::Pass, left()), Some(FaultClass::Internal));
         assert_eq!(class_of(Outcome::Skip { reason: String::new() }, left()), Some(FaultClass::Internal));

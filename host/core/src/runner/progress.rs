@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn the_same_call_again_and_again_is_a_stall_that_names_it() {
+    async fn a_repeated_call_is_idle_and_named() {
         let (fault, after) = stuck(&[], |second| if second % 2 == 0 { call("ls") } else { message() }).await;
         assert_eq!((fault.class, after), (FaultClass::Idle, 30));
         for part in ["30s", r#"16 times, is `shell {"command":"ls"}`"#, "`no-progress-timeout`"] {
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn messages_are_no_progress_and_new_calls_and_changes_are() {
+    async fn new_calls_and_changes_are_progress() {
         let (fault, after) = stuck(&[], |_| message()).await;
         assert!(after == 30 && fault.message.contains("did not call any tool"), "{after}: {fault}");
         let (_, after) = stuck(&[], |second| call(if second < 25 { "ls" } else { "cat" })).await;
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_in_which_nobody_waits_does_not_count() {
+    async fn time_without_a_waiter_does_not_count() {
         let watchdog = watchdog();
         let work = async {
             for _ in 0..20 {
@@ -234,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn the_remembered_calls_are_limited() {
         let mut progress = Progress::new(SECOND);
         for number in 0..=MAX_CALLS {
             progress.called("shell", &serde_json::json!(number));

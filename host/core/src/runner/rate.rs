@@ -49,7 +49,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_rate_lies_within_its_bounds(judged in 1_u32..10_000, share in 0.0_f64..=1.0) {
+        fn the_rate_is_within_its_interval(judged in 1_u32..10_000, share in 0.0_f64..=1.0) {
             let passed = (f64::from(judged) * share) as u32;
             let rate = f64::from(passed) / f64::from(judged);
             let (low, high) = wilson(passed, judged).unwrap();

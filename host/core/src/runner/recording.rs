@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn what_is_too_much_to_be_kept_leaves_whole_lines_and_no_end() {
+    async fn an_oversized_transcript_has_whole_lines_and_no_end() {
         let attempt = attempt();
         let mut transcript = attempt.begin();
         transcript.next_event(&event());
@@ -296,7 +296,7 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_tree_that_cannot_be_kept_is_said_to_be_lost() {
+    async fn a_tree_that_cannot_be_saved_is_reported() {
         let attempt = attempt();
         let _listening = std::os::unix::net::UnixListener::bind(attempt.trees.dirs.root.join("s")).unwrap();
         let mut transcript = attempt.begin();

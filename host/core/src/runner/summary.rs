@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_exit_code_tells_failures_from_faults() {
+    fn the_exit_code_separates_failures_and_faults() {
         use Canary::{No, Yes};
         let fail = || Verdict::Fail { findings: vec![], note: None };
         let fault = || Verdict::Fault(Fault::new(FaultClass::Crash, "x"));

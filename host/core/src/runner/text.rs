@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn what_fits_is_left_alone_and_what_was_cut_is_cut_no_more() {
+    fn short_texts_stay_and_cut_texts_stay_cut() {
         let whole = "é".repeat(TEXT / 2);
         assert_eq!(fitted(whole.clone()), whole);
         let cut = fitted("é".repeat(TEXT));

@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_known_is_in_the_file_once_there_is_a_folder() {
+    fn known_timings_are_written_once_a_folder_exists() {
         let here = tempfile::tempdir().unwrap();
         let folder = here.path().join("attempt-1");
         let read = || -> serde_json::Value {

@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn what_expired_fails_and_says_so() {
+    fn an_expired_expectation_fails_with_a_note() {
         let late = trial(Vec::new(), vec![expecting(&["a"])]);
         let Verdict::Fail { note, .. } = judged(&late, fail(&["a"])) else { panic!() };
         assert_eq!(
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn a_pass_that_was_not_expected_is_told_before_a_flaky_one() {
+    fn an_unexpected_pass_precedes_flaky() {
         let known = trial(vec![expecting(&["a"])], Vec::new());
         let policy = RunRules { xpass: CountsAs::Fail, flaky_result: CountsAs::Fail, ..RunRules::default() };
         let fault = |class, message: &str| Outcome::Fault(Fault::new(class, message));
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_does_not_wipe_out_a_failed_assertion_that_was_tried_again() {
+    fn a_later_fault_does_not_hide_a_failed_assertion() {
         let plain = trial(Vec::new(), Vec::new());
         let crash = || Outcome::Fault(Fault::new(FaultClass::Crash, "gone"));
         let verdict = verdict_on(&plain, &[crash(), fail(&["a"]), crash()], crash(), &RunRules::default());
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn an_end_is_told_in_a_line() {
+    fn an_outcome_is_shown_in_one_line() {
         assert_eq!(in_a_line(&fail(&["a", "b"])), "fail (a, b)");
         let fault = Outcome::Fault(Fault::new(FaultClass::Trap, "unreachable\nbacktrace"));
         assert_eq!(in_a_line(&fault), "trap (unreachable)");

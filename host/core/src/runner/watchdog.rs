@@ -252,7 +252,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn output_that_nobody_takes_still_shows_a_living_agent() {
+    async fn unread_output_is_activity() {
         let watchdog = watchdog();
         let (events, _taken) = mpsc::channel(1);
         let observer = Observer::new(events, watchdog.intake());
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_host_that_holds_up_its_reader_finds_no_stall() {
+    async fn a_delayed_reader_is_not_idle() {
         let watchdog = watchdog();
         let (events, mut taken) = mpsc::channel(1);
         let observer = Observer::new(events, watchdog.intake());
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn what_lies_in_the_pipe_is_taken_in_before_the_time_is_up() {
+    async fn output_in_the_pipe_is_read_before_the_timeout() {
         let watchdog = watchdog();
         let (events, _taken) = mpsc::channel(1);
         let observer = Observer::new(events, watchdog.intake());
@@ -348,7 +348,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn time_in_which_nobody_waits_does_not_count() {
+    async fn time_without_a_waiter_does_not_count() {
         let watchdog = watchdog();
         sleep(100 * SECOND).await;
         let answer = async {
@@ -359,7 +359,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_component_that_fetches_each_back_off_does_not_put_off_the_overload() {
+    async fn polling_does_not_postpone_the_overload() {
         let watchdog = watchdog();
         let began = Instant::now();
         let fault = loop {
@@ -375,7 +375,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_back_off_that_nobody_waited_through_does_not_count() {
+    async fn a_back_off_without_a_waiter_does_not_count() {
         let watchdog = watchdog();
         watchdog.record_event(&back_off());
         sleep(100 * SECOND).await;

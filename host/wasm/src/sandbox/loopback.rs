@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn closed_own_ports_are_told_from_others() {
+    fn closed_own_ports_are_not_confused_with_others() {
         let mut own = Loopback::default();
         let (tcp, udp, implicit) = (address("127.0.0.1:40000"), address("[::1]:40001"), address("127.0.0.1:40002"));
         own.bound(1, Tcp, 0, tcp);

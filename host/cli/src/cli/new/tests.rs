@@ -75,7 +75,7 @@ fn a_folder_with_nothing_but_version_control_is_filled() {
 }
 
 #[test]
-fn what_cannot_be_moved_leaves_the_folder_empty() {
+fn a_failed_move_leaves_the_folder_empty() {
     let here = tempfile::tempdir().unwrap();
     let (folder, complete) = (here.path().join("s"), here.path().join("complete"));
     for path in ["complete/a", "complete/b", "s/a/in-the-way", "s/b/in-the-way"] {
@@ -87,7 +87,7 @@ fn what_cannot_be_moved_leaves_the_folder_empty() {
 }
 
 #[test]
-fn the_line_that_goes_there_is_for_a_shell() {
+fn the_change_of_folder_is_quoted_for_a_shell() {
     for (folder, line) in [
         (".", ""),
         ("./", ""),

@@ -68,7 +68,7 @@ fn root_of_another(other: &Suite) -> Option<PathBuf> {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the real agents: run `make test-agents`"]
-async fn a_confined_agent_does_not_get_out_and_the_run_directory_tells_it() {
+async fn a_confined_agent_cannot_escape_and_the_attempts_are_recorded() {
     if kernel::lacks(kernel::FILES) || kernel::lacks(kernel::TCP) {
         return;
     }
@@ -150,7 +150,7 @@ fn in_numbers(text: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs the real agents: run `make test-agents`"]
-async fn a_secret_is_nowhere_however_a_real_agent_tells_it() {
+async fn real_agents_cannot_record_a_secret_in_any_form() {
     // Agents keep some variables from their tools; the memory of the agent itself has them.
     let find = "K=${MODEL_KEY:-$ANTHROPIC_API_KEY}; [ -n \"$K\" ] || K=$(cat /proc/[0-9]*/environ 2>/dev/null | \
                 tr '\\0' '\\n' | sed -n 's/^MODEL_KEY=//p; s/^ANTHROPIC_API_KEY=//p' | head -n 1); ";

@@ -176,7 +176,7 @@ fn paths(call: &str) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_trace_tells_what_agents_changed_and_what_the_host_did() {
+fn a_trace_separates_changes_of_agents_and_host() {
     let text = "\
 10 execve(\"/bin/host\", [\"host\", \"run\"], 0x7ff /* 6 vars */) = 0
 10 openat(AT_FDCWD</suite>, \"log\", O_WRONLY|O_CREAT, 0666) = 3</suite/log>

@@ -64,7 +64,7 @@ fn read_dir(p: &mut Program, cookie: Arg<'_>, room: &str, size: u64) {
 }
 
 #[test]
-fn a_directory_is_read_from_any_place_that_was_told() {
+fn a_directory_is_read_from_any_cookie() {
     let mut p = Program::default();
     p.ok("path_unlink_file", &[DIR, Arg::Text("there/file")]);
     p.ok("path_remove_directory", &[DIR, Arg::Text("there")]);
@@ -106,7 +106,7 @@ fn a_small_room_gets_as_much_as_fits() {
 }
 
 #[test]
-fn a_thousand_entries_are_all_told_once() {
+fn a_thousand_entries_are_each_listed_once() {
     let suite = Suite::new();
     for number in 0..1000 {
         suite.file(&format!("scenarios/calls/data/file.{number}"), "");
@@ -120,7 +120,7 @@ fn a_thousand_entries_are_all_told_once() {
 
 /// A program that removes what it reads, room by room, as `remove_dir_all` of Rust does.
 #[test]
-fn what_is_removed_while_a_directory_is_read_hides_nothing_else() {
+fn removals_during_a_listing_hide_no_other_entry() {
     let suite = Suite::new();
     for number in 100..400 {
         suite.file(&format!("scenarios/calls/data/file.{number}"), "");
@@ -176,7 +176,7 @@ fn a_name_that_is_not_utf8_hides_no_other() {
 }
 
 #[test]
-fn what_could_be_waited_for_is_not_opened() {
+fn files_that_could_block_are_not_opened() {
     let suite = Suite::new();
     suite.agent("calls", "[[step]]\nshell = \"mkfifo pipe && ln -s pipe link\"\n[[step]]\nsay = \"done\"\n");
     let mut p = Program::default();
@@ -228,7 +228,7 @@ fn a_preopen_can_be_closed_and_renumbered_over() {
 }
 
 #[test]
-fn what_is_read_only_cannot_be_changed() {
+fn read_only_folders_cannot_be_changed() {
     let mut p = Program::default();
     let refused = [PERM, NOTCAPABLE, ROFS, ACCES];
     p.open(DIR, "there/file", 0, FD_READ, "file");

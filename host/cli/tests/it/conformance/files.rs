@@ -30,7 +30,7 @@ fn size(program: &mut Program, bytes: u64) {
 }
 
 #[test]
-fn what_is_written_is_read_and_each_call_moves_the_place() {
+fn writes_can_be_read_and_calls_move_the_offset() {
     let mut p = opened(READ_WRITE);
     p.ok("fd_tell", &[FILE, Arg::Out("at")]).holds("at", 0, 64, 0);
     writes(&mut p, b"hello world");
@@ -93,7 +93,7 @@ fn reading_and_writing_at_a_place_moves_nothing() {
 }
 
 #[test]
-fn what_is_appended_goes_to_the_end_until_the_flag_is_taken() {
+fn appends_go_to_the_end_until_the_flag_is_removed() {
     let mut p = Program::default();
     p.try_open(DIR, "file", (0, CREAT, READ_WRITE, APPEND), "file", &[SUCCESS]);
     p.ok("fd_fdstat_get", &[FILE, Arg::Out("stat")]).holds("stat", 0, 8, TYPE_FILE).holds("stat", 2, 8, APPEND);
@@ -173,7 +173,7 @@ fn sizes_are_set_and_what_is_new_is_zero() {
 }
 
 #[test]
-fn what_one_descriptor_writes_another_reads_at_once() {
+fn writes_are_visible_to_other_descriptors_immediately() {
     let mut p = opened(FD_READ);
     p.open(DIR, "file", 0, FD_WRITE, "writer");
     p.ok("fd_write", &[Arg::Fd("writer"), Arg::Write(b"x"), Arg::Out("n")]);

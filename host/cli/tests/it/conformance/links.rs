@@ -15,7 +15,7 @@ fn type_of(p: &mut Program, lookup: u64, path: &str, wanted: u64) {
 }
 
 #[test]
-fn a_link_is_followed_only_where_that_is_asked_for() {
+fn a_link_is_followed_only_on_request() {
     let mut p = Program::default();
     p.file("file").ok("path_create_directory", &[DIR, Arg::Text("dir")]);
     symlink(&mut p, "file", "to-file", &[SUCCESS]);
@@ -50,7 +50,7 @@ fn a_link_is_followed_only_where_that_is_asked_for() {
 }
 
 #[test]
-fn a_link_leads_nowhere_round_in_a_circle_or_out() {
+fn dangling_circular_and_escaping_links_are_errors() {
     let mut p = Program::default();
     symlink(&mut p, "none", "dangling", &[SUCCESS]);
     p.try_open(DIR, "dangling", (FOLLOW, 0, FD_READ, 0), "other", &[NOENT]);

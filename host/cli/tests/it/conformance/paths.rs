@@ -31,7 +31,7 @@ fn a_path_may_take_ways_round_but_never_out() {
 }
 
 #[test]
-fn what_is_no_path_is_refused() {
+fn invalid_paths_are_refused() {
     let mut p = with_folders();
     refused(&mut p, "", &[NOENT, INVAL]);
     refused(&mut p, "dir/nested/file\0", &[INVAL, ILSEQ, NOENT]);

@@ -96,7 +96,7 @@ fn clock(userdata: u64, nanoseconds: u64) -> Vec<u8> {
 }
 
 #[test]
-fn a_poll_tells_what_is_ready() {
+fn a_poll_reports_ready_events() {
     let mut p = Program::default();
     let poll = |p: &mut Program, name: &str, subscriptions: &[Vec<u8>]| {
         p.put(name, &subscriptions.concat()).room("events", 512);
@@ -140,7 +140,7 @@ fn a_time_of_day_that_is_over_has_come() {
 }
 
 #[test]
-fn as_many_files_are_open_as_the_limit_of_handles_says() {
+fn the_number_of_open_files_is_limited_by_max_handles() {
     let mut p = Program::default();
     p.open(DIR, "file", CREAT, READ_WRITE, "first");
     for _ in 0..300 {
@@ -155,7 +155,7 @@ fn as_many_files_are_open_as_the_limit_of_handles_says() {
 }
 
 #[test]
-fn there_are_no_sockets_and_that_is_told() {
+fn sockets_are_not_supported_and_reported() {
     let mut p = Program::default();
     p.open(DIR, "file", CREAT, READ_WRITE, "file");
     for (fd, errno) in [(Arg::Fd("file"), NOTSOCK), (DIR, NOTSOCK), (Arg::N(1), NOTSOCK), (Arg::N(77), BADF)] {
@@ -260,7 +260,7 @@ fn more_is_read_and_written_than_one_call_takes() {
 }
 
 #[test]
-fn as_many_preopens_can_be_used_as_can_be_given() {
+fn all_allowed_preopens_can_be_used() {
     let name = |number: u64| format!("/{}/{number}", "n".repeat(200));
     let mut p = Program::default();
     for (fd, number) in [(3, 0), (4, 1), (52, 49), (102, 99)] {

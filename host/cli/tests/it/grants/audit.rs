@@ -6,7 +6,7 @@ use super::{One, SECRET, Server, denied};
 use host_testing::{Listed, Suite, typed_module};
 
 #[test]
-fn uses_are_written_down_and_the_policy_that_is_proposed_is_enough() {
+fn the_proposed_policy_is_sufficient() {
     let server = Server::new();
     let origin = server.origin();
     let grants = format!(
@@ -63,7 +63,7 @@ fn plugins_of_odd_names_share_neither_a_trial_nor_a_section_of_the_policy() {
 }
 
 #[test]
-fn what_is_denied_stays_denied_and_is_not_proposed() {
+fn denied_uses_are_not_proposed() {
     let server = Server::new();
     let one = One::new("probe-network", &["request", "GET", &server.url("/")], "env = [\"UNUSED\"]");
     denied(&one.run(&["--audit"]), &["HTTP: GET"]);

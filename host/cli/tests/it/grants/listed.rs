@@ -63,7 +63,7 @@ fn a_request_holds_no_more_of_the_hosts_memory_in_list_either() {
 }
 
 #[test]
-fn what_a_plugin_makes_itself_is_bounded_in_list_too() {
+fn resources_of_a_listing_plugin_are_limited() {
     list("", 0, 500).exits(0);
     let refused = list("", 0, 2_000);
     refused.exits(96);

@@ -44,7 +44,7 @@ fn an_attempt_talks_with_itself_where_it_may_listen() {
 }
 
 #[test]
-fn without_the_grant_nothing_is_bound_and_what_would_grant_it_is_told() {
+fn without_a_grant_no_port_is_bound() {
     for guest in GUESTS {
         for (word, shown) in [("own-tcp", "TCP"), ("own-udp", "UDP")] {
             for grants in ["", "tcp = [\"127.0.0.1:1\"]\nudp = [\"127.0.0.1:1\"]", "listen = [\"127.0.0.1:1\"]"] {
@@ -90,7 +90,7 @@ fn a_port_of_the_systems_choice_may_be_bound_again_by_its_number() {
 }
 
 #[test]
-fn a_port_of_somebody_else_on_loopback_stays_denied() {
+fn third_party_loopback_ports_are_denied() {
     let (tcp, udp) = (echo_tcp(), echo_udp());
     for guest in GUESTS {
         let one = One::new(guest, &["tcp", "127.0.0.1", &tcp.to_string()], &listen("127.0.0.1:0"));
@@ -137,7 +137,7 @@ fn an_address_that_is_not_of_the_machine_is_not_bindable() {
 
 /// No component hears which addresses the machine has; people hear that it tried.
 #[test]
-fn an_address_of_the_machine_is_not_bindable_either_and_told() {
+fn external_addresses_are_not_bindable() {
     let ways_out = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
         socket.connect("192.0.2.1:9")?;
         socket.local_addr()

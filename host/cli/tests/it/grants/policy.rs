@@ -15,7 +15,7 @@ pub(super) fn policy(suite: &Suite, text: &str) -> String {
 }
 
 #[test]
-fn what_is_asked_and_allowed_is_granted() {
+fn requests_within_the_policy_are_granted() {
     let server = Server::new();
     let one = asking(&server);
     for allowed in ["[grants]", "[scenario.one.grants]"] {
@@ -28,7 +28,7 @@ fn what_is_asked_and_allowed_is_granted() {
 }
 
 #[test]
-fn what_is_asked_and_not_allowed_is_a_set_up_error_that_names_both_places() {
+fn requests_beyond_the_policy_are_set_up_errors() {
     let server = Server::new();
     let one = asking(&server);
     let text = "[scenario.other.grants]\nhttp = [\"https://api.example.com\"]";
@@ -80,7 +80,7 @@ fn a_policy_within_the_repository_is_warned_of() {
 }
 
 #[test]
-fn inspect_shows_what_could_be_reached_and_a_policy_that_is_accepted() {
+fn inspect_shows_reach_and_a_valid_policy() {
     let server = Server::new();
     let one = asking(&server);
     let plugin = probe("probe-network");

@@ -27,7 +27,7 @@ fn wrapped_host(attempt: &Attempt, before: &str) -> PathBuf {
 }
 
 #[tokio::test]
-async fn what_broke_before_the_end_is_told_by_it() {
+async fn an_early_failure_explains_a_later_end() {
     let says = "[[step]]\nsay = \"said while nobody fetches\"\n".repeat(5);
     let error = "[[step]]\nraw = '{\"type\":\"error\",\"class\":\"overloaded\",\"message\":\"why\"}'\n";
     for (steps, class, message) in [
@@ -68,7 +68,7 @@ async fn what_broke_before_the_end_is_told_by_it() {
 }
 
 #[tokio::test]
-async fn what_is_still_busy_is_ended_without_a_fault() {
+async fn busy_processes_are_ended_without_a_fault() {
     let last_words = "exec 7>/proc/$PPID/fd/1; touch up; \
         trap 'echo \"{\\\"type\\\":\\\"error\\\",\\\"class\\\":\\\"x\\\",\\\"message\\\":\\\"y\\\"}\" >&7; exit' TERM; \
         while :; do sleep 0.02; done";
@@ -145,7 +145,7 @@ async fn an_earlier_message_does_not_pass_for_a_damaged_one() {
 }
 
 #[tokio::test]
-async fn a_supervisor_that_says_nothing_is_a_launch_fault() {
+async fn a_silent_supervisor_is_a_launch_fault() {
     let attempt = Attempt::new("");
     let stuck = wrapped_host(&attempt, "exec sleep 1012");
     let begun = Instant::now();

@@ -81,7 +81,7 @@ fn fifo(path: &Path) {
 }
 
 #[tokio::test]
-async fn a_checkout_tells_its_commit_and_whether_files_changed() {
+async fn a_checkout_has_a_commit_and_a_modified_flag() {
     let place = Place::with_checkout();
     let head = place.head("repo");
     assert_eq!(place.revision("repo/scenarios").await, at(&head, false));
@@ -132,7 +132,7 @@ async fn worktrees_submodules_and_sha_256_are_read() {
 
 /// What the issue was: `git status` ran the filter of a bare repository that had been committed as plain files.
 #[tokio::test]
-async fn a_bare_repository_in_a_suite_runs_nothing_and_tells_nothing() {
+async fn a_bare_repository_in_a_suite_has_no_revision() {
     let place = Place::with_checkout();
     let suite = place.at("repo/scenarios");
     let trap = place.trap();
@@ -223,7 +223,7 @@ async fn nested_repositories_are_not_entered() {
 }
 
 #[tokio::test]
-async fn a_git_file_that_names_a_folder_which_does_not_know_it_tells_nothing() {
+async fn a_git_file_without_a_back_reference_has_no_revision() {
     let place = Place::with_checkout();
     place.git("repo", &["worktree", "add", "--quiet", "../tree"]);
     let suite = place.at("suite");

@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_scenario_spoiled_does_not_break_the_lane() {
+    fn a_spoiled_config_does_not_break_the_lane() {
         let launch = fault(FaultClass::Launch);
         let mut breaker = Breaker::new(2, false);
         for trial in 0..9 {

@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_taken_out_does_not_start() {
+    fn removed_trials_do_not_start() {
         let mut all = lanes(1, &[(None, &[0], &[1]), (None, &[2], &[3])]);
         assert_eq!(all.start_next(usize::MAX), Some(0));
         assert_eq!(all.drain(0), [1]);

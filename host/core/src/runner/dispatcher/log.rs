@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_log_is_cut_beyond_its_bound_and_says_so_and_keeps_every_verdict() {
+    fn a_log_over_its_limit_keeps_every_verdict() {
         let mut log = Log::of(10_000);
         assert_eq!(log.take(note("first")).collect::<Vec<_>>(), [note("first")]);
         let told: Vec<_> = log.take(note(&"x".repeat(10_000))).collect();

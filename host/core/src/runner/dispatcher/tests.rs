@@ -193,7 +193,7 @@ async fn a_task_that_vanishes_before_it_asked_for_leave_did_not_start() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_attempt_that_calls_itself_cancelled_in_a_run_that_goes_on_is_a_fault() {
+async fn a_cancelled_attempt_in_a_running_run_is_a_fault() {
     let plan = plan(9, vec![lane("l", None, &[], &["a"])]);
     let log = run(&plan, Fake::new().act("l/a", Act::cancelled(SECOND))).await;
     assert_eq!(verdict(&log, "l/a").fault_class(), Some(FaultClass::Internal));
@@ -201,7 +201,7 @@ async fn an_attempt_that_calls_itself_cancelled_in_a_run_that_goes_on_is_a_fault
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_attempt_leaves_behind_cannot_talk_after_its_record() {
+async fn events_after_an_attempts_record_are_dropped() {
     let plan = plan(9, vec![lane("l", None, &[], &["a", "long"])]);
     let fake = Fake::new().act("l/a", Act::pass(SECOND).talks_on()).act("l/long", Act::pass(seconds(10)));
     let log = run(&plan, fake).await;
@@ -210,7 +210,7 @@ async fn what_an_attempt_leaves_behind_cannot_talk_after_its_record() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_interrupt_cancels_what_waits_and_asks_what_runs_to_stop() {
+async fn an_interrupt_cancels_waiting_and_stops_running_trials() {
     let plan = plan(2, vec![lane("l", None, &[], &["a", "b", "waits"])]);
     let log = run(&plan, Fake::new().every(Act::pass(seconds(60))).signal(seconds(5), "SIGINT")).await;
     assert_eq!(log.executed, ["l/a", "l/b"]);
@@ -224,7 +224,7 @@ async fn an_interrupt_cancels_what_waits_and_asks_what_runs_to_stop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_second_signal_ends_at_once_what_would_not_stop() {
+async fn the_second_signal_ends_everything_immediately() {
     let plan = plan(2, vec![lane("l", None, &[], &["a"])]);
     let fake = Fake::new()
         .every(Act::pass(seconds(600)).stubborn())
@@ -281,7 +281,7 @@ async fn a_flood_of_messages_is_heard_in_portions() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_talkative_attempt_is_told_in_its_order() {
+async fn events_of_an_attempt_stay_in_order() {
     let plan = plan(9, vec![lane("l", None, &[], &["a", "b"])]);
     let log = run(&plan, Fake::new().every(Act::pass(SECOND).says(3_000))).await;
     for trial in ["l/a", "l/b"] {

@@ -144,7 +144,7 @@ fn links_are_not_followed_and_names_stay_on_their_line() {
 }
 
 #[test]
-fn the_difference_is_bounded_and_says_so() {
+fn the_difference_is_limited_with_a_note() {
     let trees = Trees::new();
     for number in 0..10 {
         trees.put("after", &format!("f{number}"), format!("{}\n", "x".repeat(1000)));

@@ -73,7 +73,7 @@ async fn a_trial_that_passes_after_a_retry_is_flaky() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_not_be_tried_again_is_not_and_the_last_attempt_decides() {
+async fn only_allowed_outcomes_are_retried() {
     let plan = plan(9, vec![retried(lane("l", None, &[], &["fails", "traps", "stalls"]), 1)]);
     let fake = Fake::new()
         .act("l/fails", Act::fail(SECOND))
@@ -86,7 +86,7 @@ async fn what_may_not_be_tried_again_is_not_and_the_last_attempt_decides() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_assertion_is_tried_again_where_that_is_asked_for() {
+async fn a_failed_assertion_is_retried_on_request() {
     let mut all = retried(lane("l", None, &[], &["a"]), 1);
     all = each(all, |trial| trial.retry.on = [RetryCause::Fail].into());
     let mut plan = plan(9, vec![all]);
@@ -147,7 +147,7 @@ async fn faults_of_the_whole_lane_break_it_and_leave_the_others_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_uses_no_agent_does_not_mend_a_broken_lane() {
+async fn trials_without_an_agent_do_not_repair_a_lane() {
     let names = ["a", "plain", "b", "c"];
     let all = LanePlan { breaker: 2, ..lane("l", Some(1), &[], &names) };
     let all = each(all, |trial| {
@@ -174,7 +174,7 @@ async fn a_canary_that_was_cancelled_has_not_failed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn enough_failures_cancel_what_waits_and_let_what_runs_finish() {
+async fn max_fail_cancels_waiting_trials_only() {
     let mut plan = plan(3, vec![lane("l", None, &[], &["bad", "long", "waits"]), lane("m", None, &["canary"], &["n"])]);
     plan.policy.max_fail = Some(1);
     let fake = Fake::new().every(Act::pass(seconds(9))).act("l/bad", Act::fail(seconds(2)));
@@ -192,7 +192,7 @@ async fn enough_failures_cancel_what_waits_and_let_what_runs_finish() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_expected_failure_is_none_and_an_unexpected_pass_is_told() {
+async fn expected_failures_pass_and_unexpected_passes_are_reported() {
     let expected = ExpectedFailure {
         lanes: Vec::new(),
         findings: ["wrong".into()].into(),
