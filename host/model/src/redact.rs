@@ -21,7 +21,7 @@ const MARK: &str = "***";
 /// - the same as a JSON writer escapes it: `\"`, `\\`, `\n`, `\/`, `\u00e9` or `\u00E9`, all of it as `\u0061`; also
 ///   when that JSON is a string of other JSON;
 /// - the same as a URL has it (`%2F`), and as base64 has it, alone or within other text;
-/// - a secret of one line with a line break in it, raw or escaped, or in lower case, as the names of hosts are told;
+/// - a secret of one line with a line break in it, raw or escaped, or in lower case, as names of hosts are recorded;
 /// - of a token (from 24 characters of `A-Z a-z 0-9 + / = _ . -`), every 12 characters in a row: where it is split,
 ///   what is left of it is shorter than that, or than half of it.
 ///
@@ -50,7 +50,7 @@ impl fmt::Debug for Redactor {
 
 impl Redactor {
     /// Replaces `secrets`. White space around one is no part of it; those shorter than [`SHORTEST_SECRET`] are left
-    /// out, which whoever configures them should warn of.
+    /// out; the caller should warn about them.
     ///
     /// # Errors
     /// They are too many to be looked for.

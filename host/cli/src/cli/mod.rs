@@ -117,7 +117,7 @@ fn in_runtime(command: Command) -> ExitCode {
             Command::Supervise(_) | Command::Agent(_) | Command::Adapt(_) | Command::Compile(_) => Ok(ExitCode::Usage),
         }
     };
-    // A panic has told its place. What it had under way is dropped, and with that cleaned up.
+    // The panic was reported. Dropping what it was doing also cleans up.
     let ended = catch_unwind(AssertUnwindSafe(|| runtime.block_on(work)));
     runtime.shutdown_timeout(SHUTDOWN);
     ended.unwrap_or(Ok(ExitCode::Setup)).unwrap_or_else(|error| terminal::fail(&error))

@@ -22,7 +22,7 @@ use host_model::ExitCode;
 use host_report::{is_interrupted, visible};
 
 /// A pipe or a terminal that can be written to takes this much without blocking.
-const PIECE: usize = 512;
+const MAX_WRITE_BYTES: usize = 512;
 /// How long stderr may accept nothing before its text is dropped.
 const STDERR_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a wait for stdout's reader checks for signals.
@@ -217,7 +217,7 @@ fn write(fd: BorrowedFd<'_>, mut bytes: &[u8], patience: impl Fn() -> Option<Dur
             let time = patience().ok_or(io::ErrorKind::TimedOut)?;
             is_writable(fd, time)?;
         }
-        match rustix::io::write(fd, &bytes[..bytes.len().min(PIECE)]) {
+        match rustix::io::write(fd, &bytes[..bytes.len().min(MAX_WRITE_BYTES)]) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => bytes = &bytes[written..],
             Err(Errno::INTR | Errno::AGAIN) => {}

@@ -172,7 +172,7 @@ impl Proof {
         let mut clauses = Vec::new();
         for clause in &scenario.clauses {
             let catches = alone.remove(clause.code.as_str()).unwrap_or_default();
-            // While an agent is judged wrongly, which clauses are needed cannot be told.
+            // While an agent gets an unexpected verdict, it is unknown which clauses are needed.
             if catches.is_empty() && agents.iter().all(|agent| agent.is_right) {
                 problems.push(format!(
                     "no scripted agent fails with `{}` alone\nhelp: add a scripted agent that breaks only this clause",

@@ -20,7 +20,7 @@ const EXCERPT: u64 = 16 << 10;
 /// How much of a long line is shown before the place where it differs.
 const LEAD: usize = 200;
 /// Bytes of an expected text in a message.
-const TOLD: usize = 1_000;
+const MAX_EVIDENCE_CHARS: usize = 1_000;
 
 /// The finding of an output called `name` that is not as it is `wanted`.
 ///
@@ -36,7 +36,9 @@ pub(super) fn compare(name: &str, output: &OutputFile, wanted: &TextMatch) -> Re
         found.map_err(|error| Fault::of_host(format_args!("cannot read back the command's {name}"), &error))?;
     let message = match wanted {
         TextMatch::Equals(_) => format!("{name} is not as expected"),
-        TextMatch::Contains(text) => format!("{name} does not contain {}", shortened(format!("{text:?}"), TOLD)),
+        TextMatch::Contains(text) => {
+            format!("{name} does not contain {}", shortened(format!("{text:?}"), MAX_EVIDENCE_CHARS))
+        }
     };
     Ok(evidence.map(|evidence| Finding { code: name.to_owned(), message, evidence: Some(evidence) }))
 }

@@ -239,7 +239,7 @@ impl Sessions {
                 self.events.report(Report::Cut { what }).await;
             }
             self.remark(number, entry.session.remarks()).await;
-            // The observer's sender goes with the session: the forwarder ends when all is told.
+            // The observer's sender goes with the session: the forwarder ends when all events are sent.
             entry.session = Box::new(Ended);
             // Left in its place until it has ended: this call may be dropped and made again.
             if let Some(forwarder) = &mut entry.forwarder {

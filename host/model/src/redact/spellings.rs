@@ -28,7 +28,7 @@ pub(super) fn patterns_of(secret: &str, patterns: &mut BTreeSet<Vec<u8>>) {
             }
         }
         let is_token = line.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/=_.-".contains(&byte));
-        // The host has the names of hosts in lower case, whoever wrote them: a secret can be a part of one.
+        // The host has the names of hosts in lower case, however they were written: a secret can be a part of one.
         let lower = line.to_ascii_lowercase().into_bytes();
         if is_token && line.len() >= 2 * FRAGMENT {
             patterns.extend(lower.windows(FRAGMENT).map(<[u8]>::to_vec));

@@ -366,7 +366,7 @@ fn plugin_path(written: &str, folder: &Path, base: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    /// What is too large in a file, with the text that it is told of.
+    /// What is too large in a file, with the text to report it.
     fn oversized(text: &str) -> Vec<(String, String)> {
         let file: ScenarioFile = toml::from_str(text).unwrap();
         file.oversized().map(|(span, message)| (text[span].chars().take(6).collect(), message)).collect()

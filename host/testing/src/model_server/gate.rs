@@ -1,4 +1,4 @@
-//! Holds conversations at their beginning: whoever waits here is alive at the same time.
+//! Holds conversations at their beginning: all that wait here are alive at the same time.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! Real guests with a resolver that answers as the test says: whoever owns a name can have it lead anywhere.
+//! Real guests with a resolver that answers as the test says: the owner of a name can have it resolve to anything.
 
 use std::{
     collections::HashMap,

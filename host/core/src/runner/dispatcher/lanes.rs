@@ -102,7 +102,7 @@ impl Lanes {
 
     /// Takes everything out of a lane that never opens.
     pub(super) fn close(&mut self, lane: usize) -> Vec<usize> {
-        // It is not told of as one that opens.
+        // It is not reported as opened.
         self.lanes[lane].open = true;
         self.drain(lane)
     }

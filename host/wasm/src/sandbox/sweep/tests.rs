@@ -112,7 +112,7 @@ fn a_run_killed_during_startup_leaves_nothing() {
     fs::create_dir(parent.path().join(format!("host-{RUN}-bbbbbb"))).unwrap();
     private(&parent.path().join(format!("host-{RUN}-bbbbbb")), 0o700);
     fs::write(dead(parent.path()).join(LOCK_FILE), "").unwrap();
-    // Nothing is told: these may also be runs that have just begun, and make another folder.
+    // Nothing is reported: these may also be runs that have just begun, and make another folder.
     assert_eq!(sweep(parent.path(), NO_PATIENCE), Sweep::default());
     assert_eq!(names(parent.path()), [""; 0]);
 }

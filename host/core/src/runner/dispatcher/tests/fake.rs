@@ -249,9 +249,9 @@ pub(super) struct Log {
     pub(super) summary: RunSummary,
     /// What was executed, in the order of starting.
     pub(super) executed: Vec<String>,
-    /// What the executor was told to be over.
+    /// What the executor was told to end.
     pub(super) over: Vec<String>,
-    /// What attempts were told.
+    /// The stop requests that attempts received.
     /// Sorted: which of several attempts hears of a stop first is nobody's promise.
     pub(super) stops: Vec<(String, StopRequest)>,
     pub(super) most_at_once: usize,

@@ -38,7 +38,7 @@ pub(super) fn retried(lane: LanePlan, retries: u32) -> LanePlan {
     })
 }
 
-/// The waits that were told.
+/// The waits that were reported.
 fn delays(log: &Log) -> Vec<u64> {
     let told = log.events.iter().filter_map(|event| match event.kind {
         EventKind::RetryScheduled { delay_ms, .. } => Some(delay_ms),
