@@ -20,7 +20,7 @@ const EXCERPT: u64 = 16 << 10;
 /// How much of a long line is shown before the place where it differs.
 const LEAD: usize = 200;
 /// Bytes of an expected text in a message.
-const MAX_EVIDENCE_CHARS: usize = 1_000;
+const MAX_EXPECTED_BYTES: usize = 1_000;
 
 /// The finding of an output called `name` that is not as it is `wanted`.
 ///
@@ -37,7 +37,7 @@ pub(super) fn compare(name: &str, output: &OutputFile, wanted: &TextMatch) -> Re
     let message = match wanted {
         TextMatch::Equals(_) => format!("{name} is not as expected"),
         TextMatch::Contains(text) => {
-            format!("{name} does not contain {}", shortened(format!("{text:?}"), MAX_EVIDENCE_CHARS))
+            format!("{name} does not contain {}", shortened(format!("{text:?}"), MAX_EXPECTED_BYTES))
         }
     };
     Ok(evidence.map(|evidence| Finding { code: name.to_owned(), message, evidence: Some(evidence) }))
