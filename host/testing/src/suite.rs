@@ -209,7 +209,9 @@ impl Running<'_> {
         let status = self.host.wait().unwrap();
         let read = |name| String::from_utf8(fs::read(out(name)).unwrap()).expect("output is UTF-8");
         assert!(ended, "host hangs:\n{}", read("stderr"));
-        let events = self.suite.last_run().map_or_else(Vec::new, |run| events_of(&run));
+        // The newest run can be that of another host, which has not written anything yet.
+        let run = self.suite.last_run().filter(|run| run.join("events.jsonl").exists());
+        let events = run.map_or_else(Vec::new, |run| events_of(&run));
         let folder = self.suite.path("").components().collect();
         Finished { code: status.code(), stdout: read("stdout"), stderr: read("stderr"), events, peak_memory, folder }
     }
